@@ -1,0 +1,77 @@
+"""Building blocks that several networks share."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Upsampler = Literal["edsr", "single"]
+
+
+def conv3x3(cin: int, cout: int) -> nn.Conv2d:
+    return nn.Conv2d(cin, cout, 3, padding=1)
+
+
+class ResidualBlock(nn.Module):
+    """conv - ReLU - conv and a skip, no normalisation (EDSR; Lim et al. 2017, Fig. 2c)."""
+
+    def __init__(self, features: int, residual_scale: float = 1.0) -> None:
+        super().__init__()
+        self.conv1 = conv3x3(features, features)
+        self.conv2 = conv3x3(features, features)
+        self.residual_scale = residual_scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv2(F.relu(self.conv1(x)))
+        return x + (h if self.residual_scale == 1.0 else h * self.residual_scale)
+
+
+class ResidualTrunk(nn.Module):
+    """RGB to features: conv, residual blocks, conv, long skip (the EDSR-baseline body)."""
+
+    def __init__(self, features: int, blocks: int, residual_scale: float = 1.0) -> None:
+        super().__init__()
+        self.head = conv3x3(3, features)
+        self.blocks = nn.Sequential(*(ResidualBlock(features, residual_scale) for _ in range(blocks)))
+        self.tail = conv3x3(features, features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (N, 3, h, w) to (N, features, h, w)."""
+        shallow = self.head(x)
+        return shallow + self.tail(self.blocks(shallow))
+
+
+class Reconstruction(nn.Module):
+    """Features to an RGB residual at `scale` times the size.
+
+    `edsr`: convolution and PixelShuffle for each prime factor of the scale, then a convolution to RGB
+    (Lim et al. 2017). `blocks_between` residual blocks stand between the stages (for x8 and x16).
+    `single`: one convolution to 3 scale^2 channels and one PixelShuffle (ESPCN; Shi et al. 2016): the
+    arithmetic stays at the input's resolution, some five times faster at x4 as a whole network.
+    """
+
+    def __init__(self, features: int, scale: int, upsampler: Upsampler, blocks_between: int = 0) -> None:
+        super().__init__()
+        if upsampler == "single":
+            self.layers = nn.Sequential(conv3x3(features, 3 * scale * scale), nn.PixelShuffle(scale))
+            return
+        layers: list[nn.Module] = []
+        stages = upsampling_stages(scale)
+        for i, factor in enumerate(stages):
+            layers += [conv3x3(features, features * factor * factor), nn.PixelShuffle(factor)]
+            if i + 1 < len(stages):
+                layers += [ResidualBlock(features) for _ in range(blocks_between)]
+        self.layers = nn.Sequential(*layers, conv3x3(features, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (N, features, h, w) to (N, 3, scale h, scale w)."""
+        return self.layers(x)  # type: ignore[no-any-return]
+
+
+def upsampling_stages(scale: int) -> tuple[int, ...]:
+    """Factors of the PixelShuffle stages: powers of two as twos, other scales in one stage."""
+    exponent = int(math.log2(scale))
+    return (2,) * exponent if 2**exponent == scale else (scale,)

@@ -1,0 +1,73 @@
+"""EDSR-baseline: enhanced deep residual network (Lim et al. 2017, CVPRW), with a bicubic skip.
+
+The published network predicts the picture itself; here it predicts what bicubic upscaling misses, and the
+sum is taken in fp32, so that the network may run in bf16 without the picture losing bits.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from srkit.archs.blocks import Reconstruction, ResidualTrunk, Upsampler, upsampling_stages
+from srkit.archs.info import ArchInfo
+from srkit.errors import UsageError
+from srkit.ops.resize import upscale
+
+SCALES = (2, 3, 4, 8)
+DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
+
+
+class EDSR(nn.Module):
+    """Pictures (N, 3, h, w) in [0, 1] to (N, 3, scale h, scale w); not clipped.
+
+    Args:
+        scale: 2, 3, 4 or 8.
+        features: channels of the trunk (64 in EDSR-baseline).
+        blocks: residual blocks of the trunk (16 in EDSR-baseline).
+        upsampler: `edsr` as published, or `single` (see `Reconstruction`).
+        residual_scale: factor on each block's residual (0.1 in the large EDSR).
+
+    Raises:
+        UsageError: a scale that no stage of PixelShuffle is defined for.
+    """
+
+    mean: Tensor
+
+    def __init__(
+        self,
+        scale: int = 4,
+        features: int = 64,
+        blocks: int = 16,
+        upsampler: Upsampler = "edsr",
+        residual_scale: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if scale not in SCALES:
+            raise UsageError(f"EDSR was given scale {scale}; it is defined for 2, 3, 4 and 8.")
+        self.scale = scale
+        self.trunk = ResidualTrunk(features, blocks, residual_scale)
+        self.reconstruction = Reconstruction(features, scale, upsampler)
+        self.register_buffer("mean", torch.tensor(DIV2K_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.info = ArchInfo(
+            scale=scale,
+            receptive_field=_receptive_field(scale, blocks, upsampler),
+            fp16_ok=True,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.trunk.head.weight
+        h = (x - self.mean.to(x.dtype)).to(weight.dtype)
+        return upscale(x, self.scale) + self.reconstruction(self.trunk(h)).to(x.dtype)
+
+
+def _receptive_field(scale: int, blocks: int, upsampler: Upsampler) -> int:
+    """Radius in LR pixels: head, two convolutions a block, tail; then the reconstruction's own."""
+    at_lr = 1 + 2 * blocks + 1
+    if upsampler == "single":
+        return at_lr + 1
+    finer, radius = 1, 1.0
+    for factor in upsampling_stages(scale)[:-1]:
+        finer *= factor
+        radius += 1 / finer
+    return at_lr + int(radius + 1)  # the last convolution, at full resolution, rounds up within the + 1

@@ -1,0 +1,35 @@
+"""The facts about a network that the engine needs, and nothing else about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Tiling = Literal["exact", "blend", "none"]
+
+
+@dataclass(frozen=True)
+class ArchInfo:
+    """What the engine must know to run a network on pictures of any size.
+
+    A network maps pictures (N, channels, h, w), float32 in [0, 1], to (N, channels, scale h, scale w), float32.
+    It casts to its parameters' dtype inside; whatever must stay in fp32 (a bicubic skip, the final sum), it
+    keeps there itself.
+    """
+
+    scale: int
+    """Output pixels for one input pixel, along each side."""
+    receptive_field: int
+    """Radius in input pixels beyond which a pixel cannot influence the output (an upper bound)."""
+    channels: int = 3
+    multiple_of: int = 1
+    """Both input sides must be multiples of this."""
+    min_size: int = 1
+    """Smallest input side."""
+    tiling: Tiling = "exact"
+    """exact: convolutional, tiles overlap by the receptive field at most; blend: tiles must be cross-faded
+    (attention over windows); none: works on whole pictures only."""
+    fp16_ok: bool = False
+    bf16_ok: bool = True
+    conditioning: tuple[str, ...] = ()
+    """Names of the conditions that the network takes as keyword arguments."""

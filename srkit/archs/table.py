@@ -1,0 +1,44 @@
+"""Every network of this project by the name that its weights' headers carry. A new network adds a line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, cast
+
+from torch import Tensor, nn
+
+from srkit.archs.edsr import EDSR
+from srkit.archs.info import ArchInfo
+from srkit.errors import UsageError, nearest
+
+
+class Network(Protocol):
+    """What the engine runs: an `nn.Module` with its facts; see `ArchInfo` for what it maps to what."""
+
+    info: ArchInfo
+
+    def __call__(self, x: Tensor, **conditions: Tensor) -> Tensor: ...
+
+
+ARCHS: Mapping[str, Callable[..., nn.Module]] = {
+    "edsr": EDSR,
+}
+
+
+def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """The network `name`, constructed with `arguments`, randomly initialised.
+
+    Raises:
+        UsageError: an unknown network, or arguments that it does not take.
+    """
+    if name not in ARCHS:
+        raise UsageError(f"There is no network '{name}'; known are {', '.join(ARCHS)}.{nearest(name, ARCHS)}")
+    try:
+        return ARCHS[name](**arguments)
+    except TypeError as error:
+        raise UsageError(f"Network '{name}' does not take these arguments: {error}.") from error
+
+
+def info_of(network: nn.Module) -> ArchInfo:
+    """The facts that a network carries."""
+    return cast(Network, network).info
