@@ -1,0 +1,1 @@
+"""Pictures for training and evaluation: folders, pairs, crops."""

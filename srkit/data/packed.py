@@ -1,0 +1,79 @@
+"""Many pictures of different sizes in one uint8 tensor, so that a batch of crops is one gather on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Where the crops of a batch lie: (B,) int64 tensors on the CPU, in pixels of the low-resolution pictures.
+
+    `turn` in 0..7 names one of the eight flips and quarter turns: bit 0 transposes, bit 1 flips rows, bit 2 columns.
+    """
+
+    picture: Tensor
+    top: Tensor
+    left: Tensor
+    turn: Tensor
+
+
+class PackedPictures:
+    """RGB pictures end to end in one (pixels, 3) uint8 tensor.
+
+    Args:
+        pictures: (H, W, 3) uint8 arrays.
+        device: where the tensor lives.
+    """
+
+    def __init__(self, pictures: Sequence[NDArray[np.uint8]], device: torch.device) -> None:
+        sizes = [p.shape[:2] for p in pictures]
+        self.heights = torch.tensor([h for h, _ in sizes], dtype=torch.int64)
+        self.widths = torch.tensor([w for _, w in sizes], dtype=torch.int64)
+        areas = self.heights * self.widths
+        self.offsets = torch.cumsum(areas, 0) - areas
+        pixels = torch.empty(int(areas.sum()), 3, dtype=torch.uint8)
+        for picture, offset, area in zip(pictures, self.offsets.tolist(), areas.tolist(), strict=True):
+            pixels[offset : offset + area] = torch.from_numpy(picture.reshape(-1, 3))
+        self.pixels = pixels.to(device)
+
+    def cut(self, crops: Crops, patch: int, scale: int = 1) -> Tensor:
+        """(B, 3, scale patch, scale patch) float32 in [0, 1], channels_last; positions are multiplied by `scale`."""
+        device = self.pixels.device
+        side = torch.arange(patch * scale, device=device)
+        offset, width = (t[crops.picture].to(device) for t in (self.offsets, self.widths))
+        top, left, turn = (t.to(device) for t in (crops.top * scale, crops.left * scale, crops.turn))
+        # Turning the grid of positions instead of the pixels costs nothing: the gather does it.
+        down = torch.where((turn & 2 > 0)[:, None], side.flip(0), side)
+        right = torch.where((turn & 4 > 0)[:, None], side.flip(0), side)
+        rows = torch.where((turn & 1 > 0)[:, None, None], down[:, None, :], down[:, :, None])
+        columns = torch.where((turn & 1 > 0)[:, None, None], right[:, :, None], right[:, None, :])
+        start = offset + top * width + left
+        index = start[:, None, None] + rows * width[:, None, None] + columns
+        return self.pixels[index].permute(0, 3, 1, 2).to(torch.float32) / 255
+
+
+def draw_crops(
+    sizes: tuple[Tensor, Tensor], patch: int, count: int, *, seed: int, step: int, augment: bool = True
+) -> Crops:
+    """Random crops, a function of (seed, step) alone: runs repeat, resume exactly, and split over processes.
+
+    Args:
+        sizes: heights and widths of the low-resolution pictures, (P,) int64; each at least `patch`.
+        patch: side of a crop in LR pixels.
+        count: crops to draw; pictures are drawn in proportion to their area.
+    """
+    heights, widths = sizes
+    rng = torch.Generator().manual_seed((seed * 1_000_003 + step) % 2**63)
+    picture = torch.multinomial((heights * widths).double(), count, replacement=True, generator=rng)
+    place = torch.rand(2, count, generator=rng, dtype=torch.float64)
+    turn = torch.randint(0, 8, (count,), generator=rng)
+    top = (place[0] * (heights[picture] - patch + 1)).long()
+    left = (place[1] * (widths[picture] - patch + 1)).long()
+    return Crops(picture, top, left, turn if augment else torch.zeros_like(turn))

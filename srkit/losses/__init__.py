@@ -1,0 +1,1 @@
+"""Training losses: a function and a thin module, one file per kind."""

@@ -1,0 +1,1 @@
+"""Metrics, each with the protocol that makes its number comparable."""

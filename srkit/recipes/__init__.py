@@ -1,0 +1,1 @@
+"""Recipes: frozen dataclasses and the shipped TOML files. No torch here."""

@@ -1,0 +1,139 @@
+"""TOML to frozen dataclasses: every key known, every value of the right type."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from srkit.errors import ResourceError, UsageError, nearest
+
+R = TypeVar("R")
+SHIPPED = Path(__file__).parent
+
+
+def shipped_recipes() -> list[str]:
+    """Names of the recipes that come with the package."""
+    return sorted(p.stem for p in SHIPPED.glob("*.toml"))
+
+
+def load_recipe(kind: type[R], source: str | Path, settings: Sequence[str] = ()) -> R:
+    """A recipe from a shipped name or a TOML file, with `key=value` settings laid over it.
+
+    Raises:
+        UsageError: an unknown key (the nearest is named), a wrong type, a setting that is no `key=value`.
+        ResourceError: no such recipe or file.
+    """
+    path = Path(source)
+    if path.suffix != ".toml":
+        path = SHIPPED / f"{source}.toml"
+        if not path.is_file():
+            known = shipped_recipes()
+            raise ResourceError(
+                f"There is no recipe '{source}'; shipped are {', '.join(known)}, or give a .toml file."
+                f"{nearest(str(source), known)}"
+            )
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ResourceError(f"The recipe '{path}' cannot be read: {error.strerror}; check the path.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"The recipe '{path}' is not valid TOML: {error}.") from error
+    for setting in settings:
+        _lay_over(table, setting)
+    return from_mapping(kind, table)
+
+
+def from_mapping(kind: type[R], table: Mapping[str, Any], where: str = "") -> R:
+    """Build the dataclass `kind` from a mapping, checking keys and types all the way down."""
+    hints = typing.get_type_hints(kind)
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in hints:
+            raise UsageError(f"'{where}{key}' is no setting of this recipe.{nearest(key, hints)}")
+        values[key] = _convert(hints[key], value, f"{where}{key}")
+    for field in dataclasses.fields(typing.cast(Any, kind)):
+        if field.name not in values and not _has_default(field):
+            raise UsageError(f"The recipe lacks '{where}{field.name}'; add it.")
+    return kind(**values)
+
+
+def to_mapping(recipe: Any) -> dict[str, Any]:
+    """The whole recipe as plain values, defaults included."""
+    return dataclasses.asdict(recipe)
+
+
+def to_toml(recipe: Any) -> str:
+    """The resolved recipe as TOML: loads back to an equal recipe."""
+    return _toml_table(to_mapping(recipe), "").lstrip("\n")
+
+
+def _has_default(field: dataclasses.Field[Any]) -> bool:
+    return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+
+
+def _lay_over(table: dict[str, Any], setting: str) -> None:
+    key, sep, text = setting.partition("=")
+    if not sep or not key:
+        raise UsageError(f"'{setting}' is no setting; write key=value, for example optim.lr=2e-4.")
+    try:
+        value = tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        value = text  # a bare word is a string
+    *parents, last = key.strip().split(".")
+    for parent in parents:
+        table = table.setdefault(parent, {})
+        if not isinstance(table, dict):
+            raise UsageError(f"'{key}' cannot be set: '{parent}' is a value, not a table.")
+    table[last] = value
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        options = [a for a in typing.get_args(hint) if a is not type(None)]
+        return None if value is None else _convert(options[0], value, where)
+    if origin is typing.Literal:
+        choices = typing.get_args(hint)
+        if value not in choices:
+            raise UsageError(f"'{where}' is {value!r}; it must be one of {', '.join(map(repr, choices))}.")
+        return value
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, Mapping):
+            raise UsageError(f"'{where}' is {value!r}; it must be a table.")
+        return from_mapping(typing.cast(type[Any], hint), value, f"{where}.")
+    if origin is tuple:
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            raise UsageError(f"'{where}' is {value!r}; it must be a list.")
+        return tuple(_convert(typing.get_args(hint)[0], v, where) for v in value)
+    if origin is dict:
+        return dict(value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise UsageError(f"'{where}' is {value!r}; it must be of type {hint.__name__}.")
+    return value
+
+
+def _toml_table(table: Mapping[str, Any], prefix: str) -> str:
+    plain = [f"{k} = {_toml_value(v)}" for k, v in table.items() if not isinstance(v, Mapping) and v is not None]
+    text = "\n".join(plain) + ("\n" if plain else "")
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            text += f"\n[{prefix}{key}]\n" + _toml_table(value, f"{prefix}{key}.")
+    return text
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml_value(v) for v in value) + "]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    return repr(value)

@@ -1,0 +1,74 @@
+"""What `srkit train` needs to know: network, data, optimiser, length."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from srkit.recipes.load import to_toml
+
+
+@dataclass(frozen=True)
+class ModelPart:
+    arch: str
+    """A name of `srkit.archs.table`."""
+    arguments: dict[str, Any]
+    """The network's constructor arguments."""
+    start: str = ""
+    """Weights to start from (a model's name or file): every tensor of the same name and shape is copied."""
+
+
+@dataclass(frozen=True)
+class DataPart:
+    patch: int = 32
+    """Side of a training crop in LR pixels."""
+    batch: int = 16
+    """Crops in a step, for each process."""
+    augment: bool = True
+    """Flips and quarter turns."""
+    holdout_every: int = 20
+    """Every n-th picture, by sorted name, is kept out of training and validates."""
+    residency: Literal["auto", "memory", "stream"] = "auto"
+    """memory: decoded once and kept; stream: decoded by worker processes; auto: memory where it fits."""
+    workers: int = 4
+
+
+@dataclass(frozen=True)
+class OptimPart:
+    lr: float = 2e-4
+    lr_final: float = 1e-7
+    betas: tuple[float, ...] = (0.9, 0.999)
+    warmup_steps: int = 100
+    steps: int = 100_000
+    """Length of the cosine; `--minutes` replaces it by time."""
+    ema: float = 0.999
+    clip_norm: float = 1.0
+    """Largest gradient norm (0: no clipping)."""
+
+
+@dataclass(frozen=True)
+class RunPart:
+    validate_every: int = 2000
+    """Steps between validations."""
+    checkpoint_minutes: float = 3.0
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    compile: Literal["auto", "on", "off"] = "auto"
+    """torch.compile; auto: on CUDA only (on a CPU it gains some 10 % and costs a minute at the start)."""
+
+
+@dataclass(frozen=True)
+class TrainRecipe:
+    name: str
+    model: ModelPart
+    data: DataPart = field(default_factory=DataPart)
+    optim: OptimPart = field(default_factory=OptimPart)
+    run: RunPart = field(default_factory=RunPart)
+    loss: dict[str, float] = field(default_factory=lambda: {"l1": 1.0})
+    """Weights of the loss terms, by name (`srkit.losses.table`)."""
+    seed: int = 0
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the resolved recipe, recorded in the weights' header."""
+        return hashlib.sha256(to_toml(self).encode()).hexdigest()

@@ -1,0 +1,166 @@
+"""The loop: batch, step, average, and now and then a validation, a checkpoint and a line in metrics.jsonl."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from srkit.data.pairs import PairSource
+from srkit.errors import SrkitError
+from srkit.losses.table import weighted_sum
+from srkit.progress import Progress
+from srkit.recipes.load import to_mapping
+from srkit.recipes.train import TrainRecipe
+from srkit.training.distributed import World, agreed, mean_over, parallel
+from srkit.training.state import TrainState, learning_rate, save_checkpoint, update_ema
+
+LOG_EVERY = 100
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Where a run ends: after `steps`, or after `minutes` of training time (resumed parts included)."""
+
+    steps: int
+    minutes: float | None = None
+
+    def progress(self, step: int, seconds: float) -> float:
+        if self.minutes is None:
+            return step / self.steps
+        return seconds / (60 * self.minutes)
+
+
+class RunLog:
+    """metrics.jsonl and TensorBoard files of a run; TensorBoard is left out where it is not installed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = (folder / "metrics.jsonl").open("a", encoding="utf-8")
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            self._board = None
+        else:
+            self._board = SummaryWriter(str(folder / "tensorboard"))  # type: ignore[no-untyped-call]
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        self._file.flush()
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+
+    def __enter__(self) -> RunLog:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._file.close()
+        if self._board is not None:
+            self._board.close()  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """The fixed things around a state: recipe, data, where to write, what to validate with."""
+
+    recipe: TrainRecipe
+    pairs: PairSource
+    validate: Callable[[nn.Module], float]
+    folder: Path
+    limits: Limits
+    device: torch.device
+    autocast: torch.dtype | None
+    world: World
+    progress: Progress
+
+    def run(self, state: TrainState) -> None:
+        """Train until the limits; the state's `best` holds what validated best at the end.
+
+        Raises:
+            SrkitError: the loss is no longer finite.
+        """
+        forward = parallel(self._compiled(state.network), self.world)
+        saved_at = time.monotonic()
+        self.progress.start("training", 1.0)
+        self.progress.advance(self.limits.progress(state.step, state.seconds))
+        with RunLog(self.folder) if self.world.is_main else _NoLog() as log:
+            for lr_batch, hr_batch in self.pairs.batches(state.step):
+                before = self.limits.progress(state.step, state.seconds)
+                if agreed(before, self.world, self.device) >= 1.0:
+                    break
+                started = time.monotonic()
+                rate, terms = self._step(state, forward, lr_batch, hr_batch, before)
+                state.step += 1
+                state.seconds += time.monotonic() - started
+                if state.step % LOG_EVERY == 0:
+                    self._log_step(log, state, terms, rate)
+                self.progress.advance(self.limits.progress(state.step, state.seconds) - before)
+                if state.step % self.recipe.run.validate_every == 0:
+                    self._validate(state, log)
+                if self.world.is_main and time.monotonic() - saved_at > 60 * self.recipe.run.checkpoint_minutes:
+                    save_checkpoint(state, self.folder, to_mapping(self.recipe))
+                    saved_at = time.monotonic()
+            self._validate(state, log)
+        if self.world.is_main:
+            save_checkpoint(state, self.folder, to_mapping(self.recipe))
+        self.progress.finish()
+
+    def _compiled(self, network: nn.Module) -> nn.Module:
+        mode = self.recipe.run.compile
+        if mode == "on" or (mode == "auto" and self.device.type == "cuda"):
+            return torch.compile(network)  # type: ignore[no-any-return]
+        return network
+
+    def _step(
+        self, state: TrainState, forward: nn.Module, lr_batch: Tensor, hr_batch: Tensor, progress: float
+    ) -> tuple[float, dict[str, Tensor]]:
+        optim = self.recipe.optim
+        rate = learning_rate(optim, state.step, progress)
+        for group in state.optimizer.param_groups:
+            group["lr"] = rate
+        with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
+            sr = forward(lr_batch)
+        loss, terms = weighted_sum(sr, hr_batch, self.recipe.loss)
+        state.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if optim.clip_norm:
+            nn.utils.clip_grad_norm_(state.network.parameters(), optim.clip_norm)
+        state.optimizer.step()
+        update_ema(state, optim.ema)
+        return rate, {"loss": loss.detach(), **terms}
+
+    def _log_step(self, log: RunLog | _NoLog, state: TrainState, terms: dict[str, Tensor], rate: float) -> None:
+        values = {name: float(mean_over(value, self.world)) for name, value in terms.items()}
+        if values["loss"] != values["loss"]:
+            raise SrkitError(
+                f"The loss is no longer a number at step {state.step}; the last checkpoint in '{self.folder}' is "
+                "whole: resume from it with a smaller optim.lr."
+            )
+        log.write(state.step, {**values, "lr": rate, "seconds": round(state.seconds, 3)})
+
+    def _validate(self, state: TrainState, log: RunLog | _NoLog) -> None:
+        """Score the average on the pictures held out and keep it where it is the best so far."""
+        score = agreed(self.validate(state.ema) if self.world.is_main else 0.0, self.world, self.device)
+        log.write(state.step, {"val_psnr": score, "seconds": round(state.seconds, 3)})
+        self.progress.info(f"step {state.step}: {score:.3f} dB on the pictures held out")
+        if score > state.best_score:
+            state.best_score = score
+            state.best = {k: v.detach().clone() for k, v in state.ema.state_dict().items()}
+
+
+class _NoLog:
+    """What the processes that do not report write to."""
+
+    def write(self, step: int, values: dict[str, float]) -> None: ...
+
+    def __enter__(self) -> _NoLog:
+        return self
+
+    def __exit__(self, *_: Any) -> None: ...

@@ -1,0 +1,95 @@
+"""What a training run is at a moment: enough to go on as if it had never stopped."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from srkit.errors import ResourceError
+from srkit.io.atomic import atomic_path
+from srkit.recipes.train import OptimPart
+
+CHECKPOINT = "checkpoint.pt"
+
+
+@dataclass
+class TrainState:
+    """A run in progress. `ema` is the network that is validated and shipped."""
+
+    network: nn.Module
+    ema: nn.Module
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    seconds: float = 0.0
+    """Time spent in training steps so far, over all resumed parts."""
+    best_score: float = -math.inf
+    best: dict[str, torch.Tensor] | None = None
+    """State of `ema` where validation scored best."""
+
+
+def new_state(network: nn.Module, optim: OptimPart) -> TrainState:
+    ema = copy.deepcopy(network).eval().requires_grad_(False)
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    adam = torch.optim.Adam(parameters, lr=optim.lr, betas=(optim.betas[0], optim.betas[1]), fused=True)
+    return TrainState(network, ema, adam)
+
+
+def update_ema(state: TrainState, decay: float) -> None:
+    """ema <- decay ema + (1 - decay) network; a smaller decay early, so that the start is forgotten."""
+    decay = min(decay, (1 + state.step) / (10 + state.step))
+    with torch.no_grad():
+        torch._foreach_lerp_(list(state.ema.parameters()), list(state.network.parameters()), 1 - decay)
+
+
+def learning_rate(optim: OptimPart, step: int, progress: float) -> float:
+    """Linear warm-up, then a cosine from lr to lr_final as progress goes from 0 to 1."""
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    rate = optim.lr_final + (optim.lr - optim.lr_final) * cosine
+    return rate * min(1.0, (step + 1) / optim.warmup_steps) if optim.warmup_steps else rate
+
+
+def save_checkpoint(state: TrainState, folder: Path, recipe: dict[str, Any]) -> None:
+    """Write the whole state to `folder/checkpoint.pt`, atomically."""
+    with atomic_path(folder / CHECKPOINT) as path:
+        torch.save(
+            {
+                "network": state.network.state_dict(),
+                "ema": state.ema.state_dict(),
+                "optimizer": state.optimizer.state_dict(),
+                "step": state.step,
+                "seconds": state.seconds,
+                "best_score": state.best_score,
+                "best": state.best,
+                "recipe": recipe,
+            },
+            path,
+        )
+
+
+def load_checkpoint(state: TrainState, folder: Path, device: torch.device) -> dict[str, Any]:
+    """Restore the state from `folder/checkpoint.pt`; returns the recipe that the checkpoint was made with.
+
+    Raises:
+        ResourceError: no checkpoint there, or one that cannot be read or does not fit the network.
+    """
+    path = folder / CHECKPOINT
+    if not path.is_file():
+        raise ResourceError(f"There is no checkpoint '{path}' to resume from; start without --resume.")
+    try:
+        saved = torch.load(path, map_location=device, weights_only=True)
+        state.network.load_state_dict(saved["network"])
+        state.ema.load_state_dict(saved["ema"])
+        state.optimizer.load_state_dict(saved["optimizer"])
+    except Exception as error:  # torch.load raises what its readers raise: there is no common base
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ResourceError(f"The checkpoint '{path}' cannot be resumed: {reason}; start without --resume.") from error
+    state.step, state.seconds = saved["step"], saved["seconds"]
+    state.best_score, state.best = saved["best_score"], saved["best"]
+    recipe: dict[str, Any] = saved["recipe"]
+    return recipe
