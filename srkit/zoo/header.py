@@ -1,0 +1,114 @@
+"""What a weights file of this project says about itself."""
+
+from __future__ import annotations
+
+import json
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from srkit._version import __version__
+from srkit.errors import ResourceError
+
+METADATA_KEY = "srkit"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Header:
+    """All that is needed to rebuild a network from its file, and to know where the file comes from.
+
+    It travels as JSON under the one key `srkit` of the safetensors metadata. One key, because the order of
+    several is not fixed, and the same weights must give the same file.
+    """
+
+    arch: str
+    """Name in `srkit.archs.table.ARCHS`."""
+    arguments: dict[str, Any]
+    """Arguments of the network's constructor."""
+    scale: int
+    """Output pixels for one input pixel, along each side."""
+    task: str = "sr"
+    overlap: int | None = None
+    """Overlap of tiles per side in LR pixels, measured; None: the network's receptive field."""
+    normalisation: str = "none"
+    """What happens to a picture in [0, 1] before the first layer, in words."""
+    providers: dict[str, str] = field(default_factory=dict)
+    """Feature providers that the network was trained with, and their versions."""
+    recipe: str = ""
+    recipe_sha256: str = ""
+    licence: str = ""
+    training_data: str = ""
+    """The data and, where they have terms, their terms."""
+    scores: dict[str, Any] = field(default_factory=dict)
+    """By protocol, data set and metric: `{"classical": {"Set5": {"psnr": 31.3, "ssim": 0.88}}}`."""
+    srkit_version: str = __version__
+    format_version: int = FORMAT_VERSION
+
+    def to_metadata(self) -> dict[str, str]:
+        """The metadata of a safetensors file: strings to strings.
+
+        Raises:
+            ResourceError: a value that JSON cannot hold.
+        """
+        try:
+            return {METADATA_KEY: json.dumps(asdict(self), sort_keys=True, allow_nan=False)}
+        except (TypeError, ValueError) as error:
+            raise ResourceError(
+                f"The header of these '{self.arch}' weights cannot be written as JSON: {error}."
+            ) from error
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str] | None, where: str) -> Header:
+        """The header in a safetensors file's metadata; `where` names the file in messages.
+
+        Raises:
+            ResourceError: no header, one that is damaged, or one of a later format.
+        """
+        if not metadata or METADATA_KEY not in metadata:
+            raise ResourceError(
+                f"'{where}' has no srkit header, so it is not a weights file of this program; expected one "
+                "that `srkit train` or `srkit adapt` wrote."
+            )
+        try:
+            content = json.loads(metadata[METADATA_KEY])
+        except ValueError as error:
+            raise _damaged(where, f"it is no JSON ({error})") from error
+        if not isinstance(content, dict):
+            raise _damaged(where, f"it is a JSON {type(content).__name__}, not an object")
+        version = content.get("format_version")
+        if isinstance(version, int) and version > FORMAT_VERSION:
+            raise ResourceError(
+                f"'{where}' has a header of format {version}; this srkit ({__version__}) reads formats up to "
+                f"{FORMAT_VERSION}: update srkit."
+            )
+        return cls(**_checked(content, where))
+
+
+def _checked(content: dict[str, Any], where: str) -> dict[str, Any]:
+    """The known fields, present and of the right type; unknown ones, of a later srkit, are left out."""
+    hints = typing.get_type_hints(Header)
+    values: dict[str, Any] = {}
+    for item in fields(Header):
+        if item.name not in content:
+            raise _damaged(where, f"the field '{item.name}' is missing")
+        value = content[item.name]
+        if not _fits(value, hints[item.name]):
+            raise _damaged(where, f"the field '{item.name}' holds {value!r}")
+        values[item.name] = value
+    return values
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if isinstance(hint, types.UnionType):
+        return any(_fits(value, option) for option in typing.get_args(hint))
+    if isinstance(value, bool):
+        return False
+    origin = typing.get_origin(hint) or hint
+    return isinstance(value, origin)
+
+
+def _damaged(where: str, why: str) -> ResourceError:
+    return ResourceError(f"The srkit header of '{where}' is damaged: {why}; fetch or train the weights anew.")

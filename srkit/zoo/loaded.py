@@ -1,0 +1,38 @@
+"""A network that is ready to run, with what is known of its weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from torch import nn
+
+from srkit.archs.info import ArchInfo
+from srkit.zoo.header import Header
+
+Source = Literal["srkit", "spandrel"]
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """Weights in their network: fp32, on the CPU, in evaluation mode, no gradients."""
+
+    name: str
+    """The manifest's name, else the file's without its extension."""
+    network: nn.Module
+    info: ArchInfo
+    overlap: int
+    """Overlap of tiles per side in LR pixels: the header's, a measured one, else the receptive field."""
+    sha256: str
+    """Of the file, in lower-case hexadecimal."""
+    header: Header | None
+    """None for a foreign checkpoint."""
+    path: Path
+    source: Source
+    task: str = "sr"
+    """`sr`, or `restoration` for foreign networks that keep the size."""
+    architecture: str = ""
+    """Name of the network's architecture."""
+    tags: tuple[str, ...] = ()
+    """What spandrel says of a foreign network, as `64nf`."""

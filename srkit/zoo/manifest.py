@@ -1,0 +1,182 @@
+"""The models that go by a name: those shipped in `weights/manifest.json`, and public ones to fetch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from srkit.errors import ResourceError, nearest
+from srkit.zoo.cache import cache_dir
+from srkit.zoo.public import PUBLIC_MODELS
+from srkit.zoo.source import parse_source
+
+MANIFEST_NAME = "manifest.json"
+MANIFEST_VERSION = 1
+SHIPPED = "shipped"
+
+
+def weights_dir() -> Path:
+    """Where shipped weights lie: `srkit/_weights` of an installed wheel, else `weights/` of the checkout."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "_weights"
+    return installed if installed.is_dir() else package.parent / "weights"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One named model."""
+
+    name: str
+    file: str
+    """File name, without folders."""
+    sha256: str | None
+    """Lower-case hexadecimal; None: not pinned, so the first download's is recorded and held to."""
+    size: int | None
+    """Bytes; None where not pinned."""
+    task: str
+    scale: int
+    arch: str
+    parameters: int | None
+    licence: str
+    summary: str
+    recipe: str = ""
+    training_data: str = ""
+    scores: dict[str, Any] = field(default_factory=dict)
+    """By protocol, data set and metric: `{"classical": {"Set5": {"psnr": 31.3, "ssim": 0.88}}}`."""
+    source: str = SHIPPED
+    """`shipped`, a URL, or `hf:owner/repo/file[@revision]`."""
+
+    @property
+    def shipped(self) -> bool:
+        return self.source == SHIPPED
+
+    @property
+    def pinned(self) -> bool:
+        return self.sha256 is not None
+
+    @property
+    def path(self) -> Path:
+        """Where the file lies, or will lie once fetched."""
+        if self.shipped:
+            return weights_dir() / self.file
+        return parse_source(self.source).location(cache_dir())
+
+    @property
+    def present(self) -> bool:
+        return self.path.is_file()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All named models; names are unique."""
+
+    entries: tuple[Entry, ...]
+
+    @classmethod
+    def load(cls, folder: Path | None = None) -> Manifest:
+        """The shipped models of `folder` (default `weights_dir()`), then the public ones.
+
+        Raises:
+            ResourceError: the manifest is missing or damaged.
+        """
+        return cls((*read_entries((folder or weights_dir()) / MANIFEST_NAME), *PUBLIC_ENTRIES))
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+    @cached_property
+    def _by_name(self) -> dict[str, Entry]:
+        return {entry.name: entry for entry in self.entries}
+
+    def entry(self, name: str) -> Entry:
+        """The model of that name.
+
+        Raises:
+            ResourceError: there is none; the message names the nearest.
+        """
+        try:
+            return self._by_name[name]
+        except KeyError:
+            raise ResourceError(
+                f"There is no model '{name}'; `srkit models list` names those there are."
+                f"{nearest(name, self._by_name)}"
+            ) from None
+
+    def shipped(self) -> tuple[Entry, ...]:
+        """The models that came with the program."""
+        return tuple(entry for entry in self.entries if entry.shipped)
+
+
+def read_entries(path: Path) -> list[Entry]:
+    """The entries of a manifest file, in its order.
+
+    Raises:
+        ResourceError: the file is missing, no JSON, or an entry lacks a field or has an unknown one.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ResourceError(
+            f"The list of models '{path}' cannot be read ({error.strerror}); install srkit again."
+        ) from error
+    except ValueError as error:
+        raise _damaged(path, str(error)) from error
+    if not isinstance(content, dict) or not isinstance(content.get("models"), list):
+        raise _damaged(path, "expected an object with the list 'models'")
+    if content.get("format_version") != MANIFEST_VERSION:
+        raise _damaged(path, f"its format is {content.get('format_version')!r}, expected {MANIFEST_VERSION}")
+    try:
+        entries = [Entry(**item) for item in content["models"]]
+    except TypeError as error:
+        raise _damaged(path, str(error).removeprefix("Entry.__init__() ")) from error
+    names = [entry.name for entry in entries]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise _damaged(path, f"it has two models named '{min(twice)}'")
+    return entries
+
+
+def format_entries(entries: list[Entry]) -> str:
+    """The manifest file's text: entries by name, fields in order: equal content is equal text."""
+    order = [item.name for item in fields(Entry)]
+    models = [
+        {name: _plain(asdict(entry)[name]) for name in order}
+        for entry in sorted(entries, key=lambda entry: entry.name)
+    ]
+    document = {"format_version": MANIFEST_VERSION, "models": models}
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    """Nested mappings with sorted keys."""
+    if isinstance(value, dict):
+        return {key: _plain(value[key]) for key in sorted(value)}
+    return value
+
+
+def _damaged(path: Path, why: str) -> ResourceError:
+    return ResourceError(f"The list of models '{path}' is damaged: {why.rstrip('.')}; install srkit again.")
+
+
+PUBLIC_ENTRIES: tuple[Entry, ...] = tuple(
+    Entry(
+        name=model.name,
+        file=model.url.rpartition("/")[2],
+        sha256=None,
+        size=None,
+        task="sr",
+        scale=model.scale,
+        arch=model.arch,
+        parameters=None,
+        licence=model.licence,
+        summary=model.summary,
+        source=model.url,
+    )
+    for model in PUBLIC_MODELS
+)

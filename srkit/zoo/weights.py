@@ -1,0 +1,149 @@
+"""Weights files of this project: safetensors with a `Header`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from srkit.archs import table
+from srkit.errors import ResourceError, UsageError
+from srkit.zoo.files import atomic_path, check_checkpoint, sha256_of, unreadable
+from srkit.zoo.header import METADATA_KEY, Header
+from srkit.zoo.loaded import LoadedModel
+
+
+def save_weights(path: Path, network: nn.Module, header: Header, dtype: torch.dtype = torch.float16) -> None:
+    """Write a network's state and its header; the file appears whole or not at all.
+
+    Args:
+        path: where to; conventionally `.safetensors`. An existing file is replaced.
+        network: its floating-point tensors are stored as `dtype`, others as they are.
+        header: what the file says about itself.
+        dtype: fp16 halves the file and costs a trained network no quality that shows.
+
+    Raises:
+        ResourceError: a tensor is not finite in `dtype`, or the header cannot be written.
+    """
+    tensors = {name: _stored(name, tensor, dtype) for name, tensor in network.state_dict().items()}
+    with atomic_path(Path(path)) as temporary:
+        save_file(tensors, temporary, metadata=header.to_metadata())
+
+
+def _stored(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    if not tensor.is_floating_point():
+        return tensor.detach().cpu().clone()
+    stored = tensor.detach().to("cpu", dtype, memory_format=torch.contiguous_format, copy=True)
+    if not bool(stored.isfinite().all()):
+        raise ResourceError(
+            f"The tensor '{name}' holds values that are not finite in {dtype}; the training diverged, or the "
+            "weights must be saved as float32."
+        )
+    return stored.contiguous()
+
+
+def has_header(path: Path) -> bool:
+    """Whether a file is safetensors with this project's header (sound or not)."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return METADATA_KEY in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
+def read_header(path: Path) -> Header:
+    """The header of a weights file; its tensors are not read.
+
+    Raises:
+        ResourceError: the file is missing, damaged or has no header.
+    """
+    check_checkpoint(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            return Header.from_metadata(file.metadata(), str(path))
+    except SafetensorError as error:
+        raise _broken(path, error) from error
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, on the CPU, as stored.
+
+    Raises:
+        ResourceError: the file is missing or damaged.
+    """
+    check_checkpoint(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
+    except SafetensorError as error:
+        raise _broken(path, error) from error
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def load_weights(path: Path, name: str | None = None, sha256: str | None = None) -> LoadedModel:
+    """Rebuild the network that a header describes, and load its weights.
+
+    Args:
+        path: a file that `save_weights` wrote.
+        name: the model's name; by default the file's without its extension.
+        sha256: of the file, where the caller has computed it.
+
+    Raises:
+        ResourceError: the file is missing or damaged, or does not fit the network that it names.
+    """
+    path = Path(path)
+    header = read_header(path)
+    network = _rebuild(header, path)
+    network.float().eval().requires_grad_(False)
+    info = table.info_of(network)
+    if info.scale != header.scale:
+        raise ResourceError(
+            f"The header of '{path}' says scale {header.scale}, but the network it describes has {info.scale}; "
+            "fetch or train the weights anew."
+        )
+    return LoadedModel(
+        name=name or path.stem,
+        network=network,
+        info=info,
+        overlap=info.receptive_field if header.overlap is None else header.overlap,
+        sha256=sha256 or sha256_of(path),
+        header=header,
+        path=path,
+        source="srkit",
+        task=header.task,
+        architecture=header.arch,
+    )
+
+
+def _rebuild(header: Header, path: Path) -> nn.Module:
+    try:
+        # Construction draws random weights; a caller's random numbers must not depend on what was loaded.
+        with torch.random.fork_rng(devices=[]):
+            network = table.build(header.arch, header.arguments)
+    except UsageError as error:
+        raise ResourceError(f"'{path}' cannot be rebuilt from its header: {error}") from error
+    try:
+        network.load_state_dict(read_tensors(path))
+    except RuntimeError as error:
+        raise ResourceError(
+            f"The tensors of '{path}' do not fit the network '{header.arch}' that its header describes "
+            f"({_first_line(error)}); fetch or train the weights anew."
+        ) from error
+    return network
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[1] if len(lines) > 1 else lines[0]).rstrip(". ")[:200]
+
+
+def _broken(path: Path, error: Exception) -> ResourceError:
+    return ResourceError(
+        f"'{path}' is not a whole safetensors file ({str(error).rstrip('.')}); fetch it again."
+    )

@@ -1,0 +1,181 @@
+"""Our own weights files: header, saving, loading, and everything that can be wrong with one."""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from srkit.archs.edsr import EDSR
+from srkit.errors import Exit, ResourceError
+from srkit.zoo.files import sha256_of
+from srkit.zoo.header import METADATA_KEY, Header
+from srkit.zoo.load import load_model
+from srkit.zoo.weights import has_header, load_weights, read_header, read_tensors, save_weights
+
+ARGUMENTS = {"scale": 2, "features": 8, "blocks": 1, "upsampler": "single"}
+HEADER = Header(
+    arch="edsr",
+    arguments=ARGUMENTS,
+    scale=2,
+    overlap=3,
+    normalisation="minus the DIV2K mean",
+    providers={"semantic": "compact 1"},
+    recipe="edsr",
+    recipe_sha256="0" * 64,
+    licence="Apache-2.0",
+    training_data="rendered",
+    scores={"classical": {"Set5": {"psnr": 31.25, "ssim": 0.88}}},
+)
+
+
+@pytest.fixture
+def network() -> EDSR:
+    torch.manual_seed(0)
+    return EDSR(**ARGUMENTS)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def weights(tmp_path: Path, network: EDSR) -> Path:
+    path = tmp_path / "small-x2.safetensors"
+    save_weights(path, network, HEADER)
+    return path
+
+
+def test_header_survives_the_file(weights: Path) -> None:
+    assert read_header(weights) == HEADER
+    assert has_header(weights)
+
+
+def test_loaded_network_is_the_saved_one(weights: Path, network: EDSR) -> None:
+    model = load_weights(weights)
+    x = torch.rand(1, 3, 9, 7)
+    rounded = network.half().float()
+    torch.testing.assert_close(model.network(x), rounded(x))
+    assert (model.name, model.source, model.overlap, model.info) == ("small-x2", "srkit", 3, network.info)
+    assert model.sha256 == sha256_of(weights)
+    assert model.header == HEADER
+    assert not model.network.training
+    assert all(p.dtype == torch.float32 and not p.requires_grad for p in model.network.parameters())
+
+
+def test_float32_is_exact(tmp_path: Path, network: EDSR) -> None:
+    path = tmp_path / "exact.safetensors"
+    save_weights(path, network, HEADER, dtype=torch.float32)
+    x = torch.rand(1, 3, 5, 5)
+    assert torch.equal(load_weights(path).network(x), network(x))
+
+
+def test_overlap_defaults_to_the_receptive_field(tmp_path: Path, network: EDSR) -> None:
+    path = tmp_path / "w.safetensors"
+    save_weights(path, network, replace(HEADER, overlap=None))
+    assert load_weights(path).overlap == network.info.receptive_field
+
+
+def test_equal_weights_make_equal_files(tmp_path: Path, network: EDSR, weights: Path) -> None:
+    again = tmp_path / "again.safetensors"
+    save_weights(again, network, HEADER)
+    assert again.read_bytes() == weights.read_bytes()
+
+
+def test_saving_leaves_nothing_beside_and_replaces(weights: Path, network: EDSR) -> None:
+    save_weights(weights, network, replace(HEADER, recipe="other"))
+    assert [path.name for path in weights.parent.iterdir()] == [weights.name]
+    assert read_header(weights).recipe == "other"
+
+
+def test_loading_leaves_random_numbers_alone(weights: Path) -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    load_weights(weights)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_values_beyond_fp16_are_refused(tmp_path: Path, network: EDSR) -> None:
+    network.trunk.head.weight.data[0] = 1e6
+    path = tmp_path / "w.safetensors"
+    with pytest.raises(ResourceError, match=r"trunk\.head\.weight.*not finite"):
+        save_weights(path, network, HEADER)
+    assert not path.exists()
+    save_weights(path, network, HEADER, dtype=torch.float32)
+    assert path.exists()
+
+
+def test_a_header_must_fit_json(tmp_path: Path, network: EDSR) -> None:
+    with pytest.raises(ResourceError, match="JSON"):
+        save_weights(tmp_path / "w.safetensors", network, replace(HEADER, scores={"psnr": float("nan")}))
+    assert list(tmp_path.iterdir()) == []
+
+
+def _with_header(path: Path, network: EDSR, text: str) -> Path:
+    tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    save_file(tensors, path, metadata={METADATA_KEY: text})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"format_version": 2}, "update srkit"),
+        ({"arch": "edrs"}, "Did you mean 'edsr'"),
+        ({"arguments": {"colour": 3}}, "does not take these arguments"),
+        ({"arguments": {**ARGUMENTS, "scale": 5}}, "scale 5"),
+        ({"arguments": {**ARGUMENTS, "features": 9}}, "do not fit"),
+        ({"arguments": {**ARGUMENTS, "blocks": 2}}, "do not fit"),
+        ({"scale": 4}, "says scale 4"),
+        ({"scale": "2"}, "'scale' holds '2'"),
+        ({"scale": True}, "'scale' holds True"),
+        ({"overlap": "wide"}, "'overlap' holds 'wide'"),
+        ({"task": "kernel"}, "task 'kernel'"),
+    ],
+)
+def test_headers_that_do_not_describe_the_file(
+    tmp_path: Path, network: EDSR, change: dict[str, object], sentence: str
+) -> None:
+    content = json.loads(HEADER.to_metadata()[METADATA_KEY]) | change
+    path = _with_header(tmp_path / "w.safetensors", network, json.dumps(content))
+    with pytest.raises(ResourceError, match=sentence) as caught:
+        load_model(path)
+    assert caught.value.exit_code is Exit.RESOURCE
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "{}", '{"arch": "edsr"}'])
+def test_damaged_headers(tmp_path: Path, network: EDSR, text: str) -> None:
+    with pytest.raises(ResourceError, match="header of .* is damaged"):
+        read_header(_with_header(tmp_path / "w.safetensors", network, text))
+
+
+def test_fields_of_later_versions_are_passed_over(tmp_path: Path, network: EDSR) -> None:
+    content = json.loads(HEADER.to_metadata()[METADATA_KEY]) | {"mood": "good"}
+    path = _with_header(tmp_path / "w.safetensors", network, json.dumps(content))
+    assert read_header(path) == HEADER
+
+
+def test_no_header(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    save_file({"x": torch.zeros(1)}, path)
+    assert not has_header(path)
+    with pytest.raises(ResourceError, match="has no srkit header"):
+        read_header(path)
+    assert torch.equal(read_tensors(path)["x"], torch.zeros(1))
+
+
+@pytest.mark.parametrize("kept", [4, 100, -20])
+def test_truncated(weights: Path, kept: int) -> None:
+    weights.write_bytes(weights.read_bytes()[:kept])
+    with pytest.raises(ResourceError, match="not a whole safetensors file"):
+        load_weights(weights)
+
+
+def test_header_length_beyond_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(struct.pack("<Q", 2**60) + b"{}")
+    with pytest.raises(ResourceError, match="not a whole safetensors file"):
+        read_header(path)
