@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from srkit.errors import ResourceError
@@ -51,14 +48,3 @@ def check_checkpoint(path: Path) -> None:
 
 def unreadable(path: Path, error: OSError) -> ResourceError:
     return ResourceError(f"'{path}' cannot be read: {error.strerror or error}.")
-
-
-@contextmanager
-def atomic_path(target: Path) -> Iterator[Path]:
-    """A path beside `target` to write to; it takes the target's place when the block ends well."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from srkit.errors import ResourceError
+from srkit.io.atomic import atomic_path
 from srkit.zoo.cache import cache_dir
-from srkit.zoo.files import atomic_path
 
 _SUFFIX = ".lock.json"
 

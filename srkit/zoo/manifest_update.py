@@ -8,7 +8,8 @@ from pathlib import Path
 from safetensors import safe_open
 
 from srkit.errors import ResourceError
-from srkit.zoo.files import atomic_path, sha256_of
+from srkit.io.atomic import atomic_path
+from srkit.zoo.files import sha256_of
 from srkit.zoo.manifest import MANIFEST_NAME, SHIPPED, Entry, format_entries, read_entries
 from srkit.zoo.weights import read_header
 

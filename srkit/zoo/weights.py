@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from srkit.archs import table
 from srkit.errors import ResourceError, UsageError
-from srkit.zoo.files import atomic_path, check_checkpoint, sha256_of, unreadable
+from srkit.io.atomic import atomic_path
+from srkit.zoo.files import check_checkpoint, sha256_of, unreadable
 from srkit.zoo.header import METADATA_KEY, Header
 from srkit.zoo.loaded import LoadedModel
 
@@ -104,7 +105,7 @@ def load_weights(path: Path, name: str | None = None, sha256: str | None = None)
     info = table.info_of(network)
     if info.scale != header.scale:
         raise ResourceError(
-            f"The header of '{path}' says scale {header.scale}, but the network it describes has {info.scale}; "
+            f"The header of '{path}' says scale {header.scale}, but its network has {info.scale}; "
             "fetch or train the weights anew."
         )
     return LoadedModel(

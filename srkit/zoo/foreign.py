@@ -1,0 +1,224 @@
+"""Anyone's checkpoints: read without running anything in them, recognised and built by spandrel.
+
+This is the only file that knows spandrel, which brings torchvision; our own weights never come here.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srkit.archs.info import ArchInfo, Tiling
+from srkit.errors import ResourceError
+from srkit.zoo.files import check_checkpoint, sha256_of
+from srkit.zoo.loaded import LoadedModel
+from srkit.zoo.probe import probe_structure, smallest_overlap
+from srkit.zoo.weights import read_tensors
+
+SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors")
+
+BLEND_OVERLAP = 32
+"""LR pixels over which tiles of an attention network are cross-faded: two windows of the usual 16."""
+
+_OTHER_TASKS = {"FaceSR": "restores faces", "Inpainting": "fills in masked regions"}
+
+
+class ForeignNetwork(nn.Module):
+    """A network that spandrel built, under this project's contract: see `ArchInfo`.
+
+    Pictures (N, 3, h, w), fp32, in [0, 1] to (N, 3, scale h, scale w), fp32, not clipped. A network of gray
+    pictures is given the three channels one by one; one that wants squares is given the picture with its
+    last row or column repeated.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        call: Callable[[nn.Module, Tensor], Tensor],
+        info: ArchInfo,
+        *,
+        gray: bool,
+        square: bool,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.info = info
+        self._call = call
+        self._gray = gray
+        self._square = square
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, channels, height, width = x.shape
+        # A copy, since some networks scale their input in place (RCAN: `x *= rgb_range`).
+        h = x.to(next(self.model.parameters()).dtype, copy=True)
+        if self._gray:
+            h = h.reshape(batch * channels, 1, height, width)
+        if self._square:
+            side = max(height, width)
+            h = F.pad(h, (0, side - width, 0, side - height), mode="replicate")
+        scale = self.info.scale
+        y = self._call(self.model, h)[..., : height * scale, : width * scale]
+        return y.reshape(batch, channels, height * scale, width * scale).to(x.dtype)
+
+
+def load_foreign(path: Path, name: str | None = None, sha256: str | None = None) -> LoadedModel:
+    """Load a checkpoint of any architecture that spandrel knows.
+
+    Args:
+        path: a .pth, .pt, .ckpt or .safetensors file with a state dict, bare or under the usual keys
+            (`params_ema`, `params`, `state_dict`, ...).
+        name: the model's name; by default the file's without its extension.
+        sha256: of the file, where the caller has computed it.
+
+    Raises:
+        ResourceError: no such file, no checkpoint, one that holds code, an unknown architecture, or a
+            network for another task than upscaling or restoring RGB or gray pictures.
+    """
+    path = Path(path)
+    descriptor = _describe(path, read_state(path))
+    _check_task(path, descriptor)
+    requirements = descriptor.size_requirements
+    network = ForeignNetwork(
+        descriptor.model,
+        # The public call clips in place and forbids gradients, which `adapt` needs; what it wraps does not.
+        descriptor._call_fn,
+        ArchInfo(
+            scale=descriptor.scale,
+            receptive_field=BLEND_OVERLAP,
+            multiple_of=requirements.multiple_of,
+            min_size=max(1, requirements.minimum),
+            tiling="blend",
+            fp16_ok=descriptor.supports_half,
+            bf16_ok=descriptor.supports_bfloat16,
+        ),
+        gray=descriptor.input_channels == 1,
+        square=requirements.square,
+    )
+    network.float().eval().requires_grad_(False)
+    overlap = _add_tiling(path, network, descriptor.tiling.name)
+    return LoadedModel(
+        name=name or path.stem,
+        network=network,
+        info=network.info,
+        overlap=overlap,
+        sha256=sha256 or sha256_of(path),
+        header=None,
+        path=path,
+        source="spandrel",
+        task="restoration" if descriptor.purpose == "Restoration" else "sr",
+        architecture=descriptor.architecture.name,
+        tags=tuple(descriptor.tags),
+    )
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds: tensors and plain values, on the CPU. Nothing in the file is executed.
+
+    Raises:
+        ResourceError: the file is missing, no checkpoint, or holds more than tensors and plain values.
+    """
+    check_checkpoint(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise ResourceError(
+            f"'{path}' is no file of weights by its name; expected one that ends in {', '.join(SUFFIXES)}."
+        )
+    state = read_tensors(path) if path.suffix.lower() == ".safetensors" else _unpickle(path)
+    if not isinstance(state, dict) or not state or not all(isinstance(key, str) for key in state):
+        raise ResourceError(
+            f"'{path}' holds a {type(state).__name__} without named tensors; expected a state dict, as "
+            "`torch.save(model.state_dict(), path)` writes it."
+        )
+    return state
+
+
+def _unpickle(path: Path) -> Any:
+    """`torch.load`, restricted to tensors and plain values (NumPy's scalars among them)."""
+    try:
+        with torch.serialization.safe_globals(_numpy_scalars()):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if found := re.search(r"GLOBAL (\S+)", str(error)):
+            raise ResourceError(
+                f"'{path}' holds the Python object {found[1]}, which could run code, so nothing of it was "
+                "loaded; expected tensors and plain values only: get the weights as .safetensors, or save "
+                "the bare state dict again."
+            ) from error
+        raise _no_checkpoint(path) from error
+    except Exception as error:  # a damaged pickle raises whatever its bytes happen to trip over
+        if "TorchScript" in str(error):
+            raise ResourceError(
+                f"'{path}' is a TorchScript archive, which is a program; expected its weights: save the "
+                "model's state_dict() instead."
+            ) from error
+        raise _no_checkpoint(path) from error
+
+
+def _numpy_scalars() -> list[Any]:
+    """Training loops leave these in checkpoints (best scores); rebuilding one runs nothing else."""
+    scalar = np.float64(0).__reduce__()[0]
+    spelled = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
+    kinds = (np.float64, np.float32, np.float16, np.int64, np.int32, np.bool_)
+    return [*spelled, np.dtype, *(type(np.dtype(kind)) for kind in kinds)]
+
+
+def _describe(path: Path, state: dict[str, Any]) -> Any:
+    from spandrel import MAIN_REGISTRY, UnsupportedModelError
+
+    try:
+        with torch.random.fork_rng(devices=[]):
+            return MAIN_REGISTRY.load(state)
+    except UnsupportedModelError as error:
+        raise ResourceError(
+            f"'{path}' holds weights of no architecture that is known here; expected one that spandrel "
+            "supports, or weights of `srkit train`."
+        ) from error
+    except Exception as error:  # spandrel guesses shapes from keys; a near miss fails anywhere in its code
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        raise ResourceError(
+            f"'{path}' looks like a known architecture but does not fit it ({lines[-1].rstrip('.')[:200]}); "
+            "the file is damaged or of a variant that spandrel does not support."
+        ) from error
+
+
+def _check_task(path: Path, descriptor: Any) -> None:
+    """That a network maps RGB to RGB or gray to gray, for no special kind of picture."""
+    what = _OTHER_TASKS.get(descriptor.purpose)
+    channels = (descriptor.input_channels, descriptor.output_channels)
+    if what is None and channels not in ((3, 3), (1, 1)):
+        what = f"takes {channels[0]} channels to {channels[1]}"
+    if what is not None:
+        raise ResourceError(
+            f"'{path}' holds a network ({descriptor.architecture.name}) that {what}; expected one that "
+            "upscales or restores RGB or gray pictures: choose another model."
+        )
+
+
+def _add_tiling(path: Path, network: ForeignNetwork, tiling: str) -> int:
+    """Complete `network.info` with how it may be tiled; the overlap that this takes, in LR pixels."""
+    try:
+        structure = probe_structure(network)
+    except Exception as error:  # third-party code on its first picture
+        raise ResourceError(
+            f"The network in '{path}' does not run ({str(error).splitlines()[0]}); choose another model."
+        ) from error
+    kind: Tiling = "none" if tiling == "INTERNAL" else "blend"
+    radius = overlap = BLEND_OVERLAP
+    if tiling == "SUPPORTED" and not structure.attention:
+        measured = smallest_overlap(network, limit=structure.radius)
+        if measured is not None:
+            kind, radius, overlap = "exact", structure.radius, measured
+    network.info = replace(network.info, tiling=kind, receptive_field=radius)
+    return overlap
+
+
+def _no_checkpoint(path: Path) -> ResourceError:
+    return ResourceError(f"'{path}' is no checkpoint of PyTorch, or is cut short; fetch it again.")

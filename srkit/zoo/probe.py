@@ -1,0 +1,138 @@
+"""How a network may be cut into tiles, found out by running it on a small picture.
+
+For networks that come without these facts. Facts of our own are in their `ArchInfo` and header.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from srkit.archs.info import ArchInfo
+from srkit.archs.table import info_of
+
+TOLERANCE = 0.25 / 255
+"""Largest difference between tiled and untiled on the rendered picture: a quarter of what is promised on
+natural ones."""
+
+_CENTRE = 17
+_OVERLAPS = (4, 8, 12, 16, 24, 32, 48)
+_MARGIN = 49
+# Odd margin, even overlaps: every crop starts at an odd place, so that strides and windows, which only agree
+# when aligned, show as differences.
+
+_INTERPOLATION_REACH = {"bilinear": 1, "bicubic": 2}
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What one small forward pass shows."""
+
+    radius: int
+    """Upper bound of the receptive field's radius in input pixels: all convolutions, pools and interpolations
+    added up, as if one followed the other."""
+    attention: bool
+    """Whether softmax takes part: pixels are weighed against each other within windows."""
+
+
+class _Recorder(TorchFunctionMode):
+    """Adds up the reach of every operation, in pixels of an input of side `side`."""
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        self.side = side
+        self.radius = 0.0
+        self.attention = False
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        name = getattr(func, "__name__", "")
+        options = dict(kwargs or {})
+        if name in ("conv2d", "conv_transpose2d", "max_pool2d", "avg_pool2d", "interpolate"):
+            self.radius += _reach(name, args, options) * self.side / args[0].shape[-1]
+        self.attention |= name in ("softmax", "scaled_dot_product_attention")
+        return func(*args, **options)
+
+
+def _reach(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> float:
+    """How far an operation looks to one side, in pixels of its own input."""
+    if name == "interpolate":
+        return _INTERPOLATION_REACH.get(options.get("mode", "nearest"), 0)
+    if name.startswith("conv"):
+        kernel = args[1].shape[-1]
+        dilation = options.get("dilation", args[5] if name == "conv2d" and len(args) > 5 else 1)
+    else:
+        kernel, dilation = options.get("kernel_size", args[1] if len(args) > 1 else 1), 1
+    return (_single(kernel) - 1) / 2 * _single(dilation)
+
+
+def _single(value: Any) -> int:
+    return int(value[-1] if isinstance(value, (tuple, list)) else value)
+
+
+@torch.no_grad()
+def probe_structure(network: nn.Module) -> Structure:
+    """Run `network` once on the smallest picture that it takes, at least 16 pixels wide."""
+    info = info_of(network)
+    side = _round_up(max(16, info.min_size), info)
+    with _Recorder(side) as recorder:
+        network(_picture(side))
+    return Structure(radius=max(1, ceil(recorder.radius)), attention=recorder.attention)
+
+
+@torch.no_grad()
+def smallest_overlap(network: nn.Module, limit: int) -> int | None:
+    """The smallest overlap with which tiles, wherever they begin, agree with the whole picture.
+
+    Args:
+        network: fp32, in evaluation mode; its `info` gives scale and size requirements.
+        limit: radius of the receptive field in LR pixels: more is never needed.
+
+    Returns:
+        LR pixels per side; None where tiles disagree at every overlap that was tried (attention, strides,
+        averages over the whole picture).
+    """
+    info = info_of(network)
+    picture = _picture(_round_up(_CENTRE + 2 * _MARGIN, info))
+    whole = _centre(network(picture), _MARGIN, info.scale)
+    for overlap in _OVERLAPS:
+        start, side = _MARGIN - overlap, _round_up(_CENTRE + 2 * overlap, info)
+        crop = picture[..., start : start + side, start : start + side]
+        if crop.shape[-1] < side:
+            return None
+        difference = _centre(network(crop), overlap, info.scale) - whole
+        if float(difference.abs().max()) <= TOLERANCE:
+            return min(overlap, limit)
+    return None
+
+
+def _centre(sr: Tensor, margin: int, scale: int) -> Tensor:
+    begin, end = margin * scale, (margin + _CENTRE) * scale
+    return sr[..., begin:end, begin:end].clamp(0, 1)
+
+
+def _round_up(side: int, info: ArchInfo) -> int:
+    side = max(side, info.min_size)
+    return -(-side // info.multiple_of) * info.multiple_of
+
+
+def _picture(side: int) -> Tensor:
+    """A picture with the spectrum of natural ones (1/f in amplitude) and an edge; (1, 3, side, side)."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.fft.rfft2(torch.randn(1, 3, side, side, generator=generator))
+    fy, fx = torch.fft.fftfreq(side)[:, None], torch.fft.rfftfreq(side)[None, :]
+    texture = torch.fft.irfft2(noise / (fy.square() + fx.square()).sqrt().clamp_min(1 / side), s=(side, side))
+    texture = 0.5 + 0.18 * texture / texture.std()
+    texture[..., side // 2 + 3 :] -= 0.25
+    return torch.clamp(texture, 0, 1)
