@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -84,6 +85,12 @@ def load_foreign(path: Path, name: str | None = None, sha256: str | None = None)
             network for another task than upscaling or restoring RGB or gray pictures.
     """
     path = Path(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # third-party code's, of no use to whoever upscales a picture
+        return _load(path, name, sha256)
+
+
+def _load(path: Path, name: str | None, sha256: str | None) -> LoadedModel:
     descriptor = _describe(path, read_state(path))
     _check_task(path, descriptor)
     requirements = descriptor.size_requirements
@@ -103,7 +110,7 @@ def load_foreign(path: Path, name: str | None = None, sha256: str | None = None)
         gray=descriptor.input_channels == 1,
         square=requirements.square,
     )
-    network.float().eval().requires_grad_(False)
+    network.float().eval().requires_grad_(False).to(memory_format=torch.channels_last)
     overlap = _add_tiling(path, network, descriptor.tiling.name)
     return LoadedModel(
         name=name or path.stem,
@@ -143,7 +150,8 @@ def read_state(path: Path) -> dict[str, Any]:
 def _unpickle(path: Path) -> Any:
     """`torch.load`, restricted to tensors and plain values (NumPy's scalars among them)."""
     try:
-        with torch.serialization.safe_globals(_numpy_scalars()):
+        with torch.serialization.safe_globals(_numpy_scalars()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what they announce comes as an error anyway
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if found := re.search(r"GLOBAL (\S+)", str(error)):
@@ -212,7 +220,7 @@ def _add_tiling(path: Path, network: ForeignNetwork, tiling: str) -> int:
         ) from error
     kind: Tiling = "none" if tiling == "INTERNAL" else "blend"
     radius = overlap = BLEND_OVERLAP
-    if tiling == "SUPPORTED" and not structure.attention:
+    if tiling == "SUPPORTED" and not structure.mixing:
         measured = smallest_overlap(network, limit=structure.radius)
         if measured is not None:
             kind, radius, overlap = "exact", structure.radius, measured

@@ -34,7 +34,7 @@ def load_model(name_or_path: str | Path, *, task: str = "sr") -> LoadedModel:
     if expected is not None and found != expected:
         raise ResourceError(
             f"The weights '{path}' have the SHA-256 {found[:12]}…, expected {expected[:12]}…; "
-            + ("install srkit again." if entry and entry.shipped else "delete the file and pull it again.")
+            + ("install srkit again." if entry and entry.shipped else "pull the model again.")
         )
     model = _read(path, entry.name if entry else path.stem, found)
     if model.task != task and not (model.source == "spandrel" and task == "sr"):

@@ -22,11 +22,12 @@ TOLERANCE = 0.25 / 255
 natural ones."""
 
 _CENTRE = 17
-_OVERLAPS = (4, 8, 12, 16, 24, 32, 48)
-_MARGIN = 49
+_OVERLAPS = (4, 8, 12, 16, 24)
+_MARGIN = 25  # 67 x 67 pixels in all: a second of work for the largest convolutional networks in use
 # Odd margin, even overlaps: every crop starts at an odd place, so that strides and windows, which only agree
 # when aligned, show as differences.
 
+_MIXING = ("softmax", "scaled_dot_product_attention", "adaptive_avg_pool2d", "adaptive_max_pool2d")
 _INTERPOLATION_REACH = {"bilinear": 1, "bicubic": 2}
 
 
@@ -37,8 +38,8 @@ class Structure:
     radius: int
     """Upper bound of the receptive field's radius in input pixels: all convolutions, pools and interpolations
     added up, as if one followed the other."""
-    attention: bool
-    """Whether softmax takes part: pixels are weighed against each other within windows."""
+    mixing: bool
+    """Whether pixels are weighed against each other in windows (softmax), or by averages over the picture."""
 
 
 class _Recorder(TorchFunctionMode):
@@ -48,7 +49,7 @@ class _Recorder(TorchFunctionMode):
         super().__init__()
         self.side = side
         self.radius = 0.0
-        self.attention = False
+        self.mixing = False
 
     def __torch_function__(
         self,
@@ -61,7 +62,7 @@ class _Recorder(TorchFunctionMode):
         options = dict(kwargs or {})
         if name in ("conv2d", "conv_transpose2d", "max_pool2d", "avg_pool2d", "interpolate"):
             self.radius += _reach(name, args, options) * self.side / args[0].shape[-1]
-        self.attention |= name in ("softmax", "scaled_dot_product_attention")
+        self.mixing |= name in _MIXING or (name == "mean" and _over_picture(args, options))
         return func(*args, **options)
 
 
@@ -77,6 +78,13 @@ def _reach(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> float:
     return (_single(kernel) - 1) / 2 * _single(dilation)
 
 
+def _over_picture(args: tuple[Any, ...], options: dict[str, Any]) -> bool:
+    """Whether a mean of (N, C, h, w) runs along rows or columns."""
+    dims = options.get("dim", args[1] if len(args) > 1 else None)
+    chosen = dims if isinstance(dims, (tuple, list)) else (dims,)
+    return args[0].dim() == 4 and any(dim in (None, 2, 3, -1, -2) for dim in chosen)
+
+
 def _single(value: Any) -> int:
     return int(value[-1] if isinstance(value, (tuple, list)) else value)
 
@@ -88,7 +96,7 @@ def probe_structure(network: nn.Module) -> Structure:
     side = _round_up(max(16, info.min_size), info)
     with _Recorder(side) as recorder:
         network(_picture(side))
-    return Structure(radius=max(1, ceil(recorder.radius)), attention=recorder.attention)
+    return Structure(radius=max(1, ceil(recorder.radius)), mixing=recorder.mixing)
 
 
 @torch.no_grad()

@@ -6,13 +6,14 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from srkit.errors import UsageError
 
+_NO_STEP = ("", ".", "..")
 _HUB_FORM = "owner/repo, or hf:owner/repo/file@revision"
 _HUB = re.compile(
-    r"(?:hf:)?(?P<repo>[\w.-]+/[\w.-]+)(?:/(?P<file>[^@]+))?(?:@(?P<revision>[^@]+))?", flags=re.ASCII
+    r"(?:hf:)?(?P<repo>\w[\w.-]*/\w[\w.-]*)(?:/(?P<file>[^@]+))?(?:@(?P<revision>[^@]+))?", flags=re.ASCII
 )
 
 
@@ -33,9 +34,7 @@ class Url:
     def location(self, cache: Path) -> Path:
         """Host, then path; a query is told apart by a hash, so that two never share a file."""
         parts = urlsplit(self.url)
-        steps = [
-            _safe(step) for step in (parts.netloc, *parts.path.split("/")) if step not in ("", ".", "..")
-        ]
+        steps = [_safe(step) for step in (_host(parts), *parts.path.split("/")) if step not in _NO_STEP]
         if parts.query:
             steps.insert(-1, hashlib.sha256(parts.query.encode()).hexdigest()[:8])
         return cache.joinpath("models", *steps)
@@ -63,7 +62,7 @@ class Hub:
         if self.file is None:
             raise UsageError(f"'{self.text}' names no file; expected {_HUB_FORM}.")
         steps = [*self.repo.split("/"), self.revision or "main", *self.file.split("/")]
-        safe = [_safe(step) for step in steps if step not in ("", ".", "..")]
+        safe = [_safe(step) for step in steps if step not in _NO_STEP]
         return cache.joinpath("models", "huggingface", *safe)
 
 
@@ -75,18 +74,18 @@ def parse_source(text: str) -> Url | Hub:
     """
     if "://" in text:
         parts = urlsplit(text)
-        if (
-            parts.scheme not in ("http", "https")
-            or not parts.netloc
-            or parts.path.endswith("/")
-            or not parts.path
-        ):
+        if parts.scheme not in ("http", "https") or not parts.netloc or not parts.path.rpartition("/")[2]:
             raise UsageError(f"'{text}' is no address of a file; expected https://host/path/file.")
         return Url(text)
     match = _HUB.fullmatch(text)
     if match is None:
         raise UsageError(f"'{text}' is no source of a model; expected a URL, {_HUB_FORM}.")
     return Hub(match["repo"], match["file"], match["revision"])
+
+
+def _host(parts: SplitResult) -> str:
+    """Host and port, without a user's name and password."""
+    return parts.netloc.rpartition("@")[2]
 
 
 def _safe(step: str) -> str:
