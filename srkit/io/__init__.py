@@ -1,0 +1,5 @@
+"""Pictures in and out: the only place where files become arrays and arrays become files.
+
+`read_picture`, `probe` and `write_picture` are in `srkit.io.read` and `srkit.io.write`; importing this
+package loads no codec.
+"""

@@ -1,0 +1,105 @@
+"""The file picture: pixels as a file holds them, and what travels with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8 | np.uint16]
+"""(H, W, C) uint8 or uint16; C = 1 gray, 2 gray and alpha, 3 RGB, 4 RGBA."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture, orientation applied.
+
+    Attributes:
+        pixels: (H, W, C), uint8 in [0, 255] or uint16 in [0, 65535]; C = 1 gray, 2 gray and alpha, 3 RGB, 4
+            RGBA.
+            Alpha is straight (colour is not multiplied by it). May be a memory map.
+        icc: ICC profile that fits the channels, or None (sRGB, or its gray).
+        exif: EXIF block with orientation 1, or None.
+        xmp: XMP packet, or None.
+        format: what it was read from: png, jpg, webp, tiff, avif, bmp or other.
+        warnings: sentences on what differs from what the file holds.
+        resolution: horizontal and vertical pixels per millimetre, as the file says (72 dpi where it says
+            nothing).
+
+    Raises:
+        ValueError: the array has another shape or type.
+    """
+
+    pixels: Pixels
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    format: str = "png"
+    warnings: tuple[str, ...] = ()
+    resolution: tuple[float, float] = (72 / 25.4, 72 / 25.4)
+
+    def __post_init__(self) -> None:
+        shape, dtype = self.pixels.shape, self.pixels.dtype
+        if (
+            len(shape) != 3
+            or shape[2] not in (1, 2, 3, 4)
+            or 0 in shape
+            or dtype not in (np.uint8, np.uint16)
+        ):
+            raise ValueError(
+                f"A picture's pixels are (H, W, 1 to 4), uint8 or uint16; found {shape}, {dtype}."
+            )
+
+    @property
+    def height(self) -> int:
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        return int(self.pixels.shape[1])
+
+    @property
+    def depth(self) -> int:
+        """Bits per sample: 8 or 16."""
+        return 8 * self.pixels.dtype.itemsize
+
+    @property
+    def has_alpha(self) -> bool:
+        return self.pixels.shape[2] in (2, 4)
+
+    @property
+    def is_gray(self) -> bool:
+        return int(self.pixels.shape[2]) <= 2
+
+    @property
+    def colour(self) -> Pixels:
+        """(H, W, 1) for gray or (H, W, 3): a view without alpha."""
+        return self.pixels[:, :, : 1 if self.is_gray else 3]
+
+    @property
+    def alpha(self) -> Pixels | None:
+        """(H, W): a view of alpha, or None."""
+        return self.pixels[:, :, -1] if self.has_alpha else None
+
+
+@dataclass(frozen=True)
+class PictureInfo:
+    """What a file's header says of the picture that `read_picture` would give.
+
+    Attributes:
+        width, height: in pixels, orientation applied.
+        bands: 1 gray, 2 gray and alpha, 3 RGB, 4 RGBA, after conversion from palettes and CMYK.
+        depth: 8 or 16.
+        has_alpha: whether the last band is alpha.
+        format: png, jpg, webp, tiff, avif, bmp or other.
+        pages: frames or pages in the file; only the first is read.
+    """
+
+    width: int
+    height: int
+    bands: int
+    depth: int
+    has_alpha: bool
+    format: str
+    pages: int = 1
