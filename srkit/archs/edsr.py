@@ -6,6 +6,8 @@ sum is taken in fp32, so that the network may run in bf16 without the picture lo
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor, nn
 
@@ -32,8 +34,6 @@ class EDSR(nn.Module):
         UsageError: a scale that no stage of PixelShuffle is defined for.
     """
 
-    mean: Tensor
-
     def __init__(
         self,
         scale: int = 4,
@@ -48,7 +48,6 @@ class EDSR(nn.Module):
         self.scale = scale
         self.trunk = ResidualTrunk(features, blocks, residual_scale)
         self.reconstruction = Reconstruction(features, scale, upsampler)
-        self.register_buffer("mean", torch.tensor(DIV2K_MEAN).view(1, 3, 1, 1), persistent=False)
         self.info = ArchInfo(
             scale=scale,
             receptive_field=_receptive_field(scale, blocks, upsampler),
@@ -57,8 +56,14 @@ class EDSR(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self.trunk.head.weight
-        h = (x - self.mean.to(x.dtype)).to(weight.dtype)
+        h = (x - _mean(x.dtype, x.device)).to(weight.dtype)
         return upscale(x, self.scale) + self.reconstruction(self.trunk(h)).to(x.dtype)
+
+
+@lru_cache
+def _mean(dtype: torch.dtype, device: torch.device) -> Tensor:
+    # No buffer: casting the network to bf16 would round it, and shift every picture.
+    return torch.tensor(DIV2K_MEAN, dtype=dtype, device=device).view(1, 3, 1, 1)
 
 
 def _receptive_field(scale: int, blocks: int, upsampler: Upsampler) -> int:

@@ -108,7 +108,9 @@ class _CropOfStep(Dataset[tuple[Tensor, Tensor]]):
         top = int(rng.integers(hr.shape[0] // s - plan.patch + 1))
         left = int(rng.integers(hr.shape[1] // s - plan.patch + 1))
         y0, x0 = max(0, top - self.MARGIN), max(0, left - self.MARGIN)
-        around = hr[y0 * s : (top + plan.patch + self.MARGIN) * s, x0 * s : (left + plan.patch + self.MARGIN) * s]
+        around = hr[
+            y0 * s : (top + plan.patch + self.MARGIN) * s, x0 * s : (left + plan.patch + self.MARGIN) * s
+        ]
         lr = make_lr(around, s)
         lr = lr[top - y0 :, left - x0 :][: plan.patch, : plan.patch]
         hr = hr[top * s :, left * s :][: plan.patch * s, : plan.patch * s]
@@ -166,8 +168,11 @@ def read_training_pictures(
     progress.finish()
     for names, why in ((broken, "cannot be decoded"), (small, f"have a side below {min_side} pixels")):
         if names:
-            progress.warn(f"{len(names)} of {len(files)} pictures {why} and are left out: {', '.join(names[:5])}"
-                          + (", ..." if len(names) > 5 else "") + ".")
+            progress.warn(
+                f"{len(names)} of {len(files)} pictures {why} and are left out: {', '.join(names[:5])}"
+                + (", ..." if len(names) > 5 else "")
+                + "."
+            )
     if not pictures:
         raise SrkitError(
             f"None of the {len(files)} training pictures can be used; "

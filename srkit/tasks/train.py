@@ -53,6 +53,7 @@ class TrainJob:
     minutes: float | None = None
     resume: bool = False
     device: str = "auto"
+    threads: int | None = None
     training_data: str = ""
     """Names and terms of the data, for the weights' header."""
     licence: str = ""
@@ -79,6 +80,8 @@ def run(job: TrainJob, progress: Progress | None = None) -> TrainResult:
     progress = progress or Silent()
     recipe = job.recipe
     _check(job)
+    if job.threads is not None:
+        torch.set_num_threads(job.threads)
     torch.manual_seed(recipe.seed)
     network = build(recipe.model.arch, recipe.model.arguments)
     info = info_of(network)
@@ -91,7 +94,9 @@ def run(job: TrainJob, progress: Progress | None = None) -> TrainResult:
     if job.resume:
         saved = load_checkpoint(state, job.output, device)
         if saved["model"] != to_mapping(recipe)["model"]:
-            raise UsageError(f"'{job.output}' was trained with another network than this recipe's; choose another -o.")
+            raise UsageError(
+                f"'{job.output}' was trained with another network than this recipe's; choose another -o."
+            )
     with process_group(device) as world:
         trainer, held_out, count = _trainer(job, info, device, world, progress)
         trainer.run(state)
@@ -115,12 +120,16 @@ def _check(job: TrainJob) -> None:
         if value < 1:
             raise UsageError(f"'{name}' is {value}; it must be at least 1.")
     if recipe.data.holdout_every < 2 and not job.validation:
-        raise UsageError("'data.holdout_every' must be at least 2, or give pictures to validate on with --val.")
+        raise UsageError(
+            "'data.holdout_every' must be at least 2, or give pictures to validate on with --val."
+        )
 
 
 def _prepare_output(job: TrainJob) -> None:
     if not job.resume and (job.output / CHECKPOINT).exists():
-        raise UsageError(f"'{job.output}' holds a run already; continue it with --resume or choose another -o.")
+        raise UsageError(
+            f"'{job.output}' holds a run already; continue it with --resume or choose another -o."
+        )
     try:
         job.output.mkdir(parents=True, exist_ok=True)
         with atomic_path(job.output / "recipe.toml") as path:
@@ -172,7 +181,12 @@ def _trainer(
 
 
 def _pair_source(
-    files: Sequence[Path], min_side: int, plan: CropPlan, job: TrainJob, device: torch.device, progress: Progress
+    files: Sequence[Path],
+    min_side: int,
+    plan: CropPlan,
+    job: TrainJob,
+    device: torch.device,
+    progress: Progress,
 ) -> tuple[PairSource, int]:
     data = job.recipe.data
     in_memory = data.residency == "memory" or (

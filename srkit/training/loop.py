@@ -60,7 +60,9 @@ class RunLog:
     def __enter__(self) -> RunLog:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
         self._file.close()
         if self._board is not None:
             self._board.close()  # type: ignore[no-untyped-call]
@@ -104,7 +106,10 @@ class Trainer:
                 self.progress.advance(self.limits.progress(state.step, state.seconds) - before)
                 if state.step % self.recipe.run.validate_every == 0:
                     self._validate(state, log)
-                if self.world.is_main and time.monotonic() - saved_at > 60 * self.recipe.run.checkpoint_minutes:
+                if (
+                    self.world.is_main
+                    and time.monotonic() - saved_at > 60 * self.recipe.run.checkpoint_minutes
+                ):
                     save_checkpoint(state, self.folder, to_mapping(self.recipe))
                     saved_at = time.monotonic()
             self._validate(state, log)
@@ -136,7 +141,9 @@ class Trainer:
         update_ema(state, optim.ema)
         return rate, {"loss": loss.detach(), **terms}
 
-    def _log_step(self, log: RunLog | _NoLog, state: TrainState, terms: dict[str, Tensor], rate: float) -> None:
+    def _log_step(
+        self, log: RunLog | _NoLog, state: TrainState, terms: dict[str, Tensor], rate: float
+    ) -> None:
         values = {name: float(mean_over(value, self.world)) for name, value in terms.items()}
         if values["loss"] != values["loss"]:
             raise SrkitError(

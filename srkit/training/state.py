@@ -88,7 +88,9 @@ def load_checkpoint(state: TrainState, folder: Path, device: torch.device) -> di
         state.optimizer.load_state_dict(saved["optimizer"])
     except Exception as error:  # torch.load raises what its readers raise: there is no common base
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ResourceError(f"The checkpoint '{path}' cannot be resumed: {reason}; start without --resume.") from error
+        raise ResourceError(
+            f"The checkpoint '{path}' cannot be resumed: {reason}; start without --resume."
+        ) from error
     state.step, state.seconds = saved["step"], saved["seconds"]
     state.best_score, state.best = saved["best_score"], saved["best"]
     recipe: dict[str, Any] = saved["recipe"]

@@ -1,0 +1,1 @@
+"""The command line of srkit: flags in, recipes down, results out."""

@@ -1,0 +1,3 @@
+from srkit_cli.app import main
+
+main()

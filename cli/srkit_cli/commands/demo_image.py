@@ -1,0 +1,36 @@
+"""srkit demo-image"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from srkit.errors import Exit
+from srkit_cli.console import Console
+from srkit_cli.options import Debug, Json, Quiet, Seed
+
+
+def demo_image(
+    file: Annotated[Path, typer.Argument(help="Where to write it; the extension is the format.")] = Path(
+        "demo.png"
+    ),
+    width: Annotated[int, typer.Option(help="In pixels.", metavar="N")] = 480,
+    height: Annotated[int, typer.Option(help="In pixels.", metavar="N")] = 320,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    seed: Seed = 0,
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> int:
+    """Render a test picture to start with: facades, lettering, wires, foliage, lamps."""
+    from srkit.tasks.demo_image import DemoRecipe, run
+
+    path = run(DemoRecipe(file, width, height, seed, overwrite))
+    console = Console(quiet=quiet)
+    if json:
+        console.json({"output": str(path), "width": width, "height": height})
+    else:
+        console.line(str(path))
+    return Exit.DONE

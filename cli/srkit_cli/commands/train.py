@@ -1,0 +1,81 @@
+"""srkit train"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from srkit.errors import Exit
+from srkit.recipes.load import load_recipe, shipped_recipes
+from srkit.recipes.train import TrainRecipe
+from srkit_cli.console import Console
+from srkit_cli.options import Debug, Device, DtypeName, Json, Quiet, Threads, Verbose
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help=f"{', '.join(shipped_recipes())}, or a TOML file.")],
+    data: Annotated[list[Path], typer.Option(help="A folder of photographs (repeatable).", metavar="DIR")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.", metavar="DIR")],
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value (repeatable).", metavar="K=V")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")] = False,
+    minutes: Annotated[
+        float | None, typer.Option(help="Training time, earlier parts included.", metavar="F")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Length in steps.", metavar="N")] = None,
+    val: Annotated[
+        list[Path] | None, typer.Option(help="A folder to validate on (repeatable).", metavar="DIR")
+    ] = None,
+    data_terms: Annotated[str, typer.Option(help="Names and terms of the data, for the header.")] = "",
+    licence: Annotated[str, typer.Option(help="Licence of the weights, for the header.")] = "",
+    device: Device = "auto",
+    dtype: Annotated[DtypeName | None, typer.Option(help="Precision of the arithmetic.")] = None,
+    threads: Threads = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.", metavar="N")] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
+) -> int:
+    """Train a network from a recipe and folders of photographs.
+
+    [dim]srkit train edsr-x4 --data photos/ -o runs/edsr-x4 --minutes 60[/dim]
+    [dim]torchrun --nproc-per-node 4 -m srkit_cli train edsr-x4 --data photos/ -o runs/edsr-x4[/dim]
+    """
+    settings = list(set_ or [])
+    # The flags are short forms of settings, so that the saved recipe tells the whole truth.
+    if steps is not None:
+        settings.append(f"optim.steps={steps}")
+    if seed is not None:
+        settings.append(f"seed={seed}")
+    if dtype is not None:
+        settings.append(f"run.precision={dtype.value}")
+    resolved = load_recipe(TrainRecipe, recipe, settings)
+    console = Console(quiet=quiet, verbose=verbose)
+
+    from srkit.tasks.train import TrainJob, run
+
+    job = TrainJob(
+        recipe=resolved,
+        data=tuple(data),
+        output=output,
+        validation=tuple(val or ()),
+        minutes=minutes,
+        resume=resume,
+        device=device,
+        threads=threads,
+        training_data=data_terms,
+        licence=licence,
+    )
+    result = run(job, console)
+    if json:
+        console.json({**asdict(result), "weights": str(result.weights)})
+    console.say(
+        f"{result.weights}: {result.steps} steps, {result.seconds / 60:.1f} min, "
+        f"{result.validation_psnr:.3f} dB on {len(result.held_out)} pictures held out"
+    )
+    return Exit.DONE

@@ -1,0 +1,211 @@
+"""srkit upscale"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from srkit.errors import Exit, SrkitError, UsageError
+from srkit.recipes.upscale import Target, UpscaleRecipe
+from srkit_cli.console import Console
+from srkit_cli.options import Debug, Device, Dtype, DtypeName, Json, Quiet, Seed, Threads, Verbose
+
+if TYPE_CHECKING:
+    from srkit.tasks.upscale import FileRecord, UpscaleJob
+
+
+class FormatName(StrEnum):
+    auto = "auto"
+    png = "png"
+    jpg = "jpg"
+    webp = "webp"
+    tiff = "tiff"
+    avif = "avif"
+
+
+def upscale(
+    input: Annotated[str, typer.Argument(help="A file, a folder, a glob in quotes, or - for stdin.")],
+    output: Annotated[str, typer.Argument(help="A file, a folder, or - for stdout.")],
+    scale: Annotated[
+        float | None, typer.Option("--scale", "-s", help="Factor, above 1 and up to 16.")
+    ] = None,
+    width: Annotated[int | None, typer.Option(help="Exact width of the result.", metavar="N")] = None,
+    height: Annotated[int | None, typer.Option(help="Exact height of the result.", metavar="N")] = None,
+    max_size: Annotated[
+        int | None, typer.Option(help="Exact longest side of the result.", metavar="N")
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", "-m", "-n", help="A name of `srkit models`, or a file.")
+    ] = "auto",
+    tile: Annotated[str, typer.Option("--tile", "-t", help="auto, off, or a side in pixels.")] = "auto",
+    overlap: Annotated[str, typer.Option(help="auto, or pixels.")] = "auto",
+    tta: Annotated[
+        bool, typer.Option("--tta", help="Eight-fold self-ensemble: better, eight times slower.")
+    ] = False,
+    format: Annotated[
+        FormatName, typer.Option("--format", "-f", help="auto keeps the input's.")
+    ] = FormatName.auto,
+    quality: Annotated[int | None, typer.Option(help="1 to 100, for JPEG, WebP, AVIF.", metavar="N")] = None,
+    compression: Annotated[int | None, typer.Option(help="0 to 9, for PNG and TIFF.", metavar="N")] = None,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Subfolders too; mirror the tree.")
+    ] = False,
+    suffix: Annotated[str, typer.Option(help="Put behind each name.", metavar="TEXT")] = "",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
+    skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Keep existing outputs.")] = False,
+    max_pixels: Annotated[int, typer.Option(help="Refuse pictures that declare more.", metavar="N")] = 10**9,
+    plan: Annotated[bool, typer.Option("--plan", help="Print what would be done; do nothing.")] = False,
+    save_recipe: Annotated[
+        bool, typer.Option("--save-recipe", help="A .srkit.json beside each output.")
+    ] = False,
+    device: Device = "auto",
+    dtype: Dtype = DtypeName.auto,
+    threads: Threads = None,
+    seed: Seed = 0,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
+) -> int:
+    """Upscale pictures with a trained network.
+
+    [dim]srkit upscale photo.jpg photo-4x.png[/dim]
+    [dim]srkit upscale in/ out/ --scale 8[/dim]
+    """
+    if overwrite and skip_existing:
+        raise UsageError("--overwrite and --skip-existing exclude each other; give one.")
+    if suffix and ("/" in suffix or os.sep in suffix):
+        raise UsageError(f"--suffix is '{suffix}'; it must not hold a path separator.")
+    recipe = UpscaleRecipe(
+        model=model,
+        target=Target(scale, width, height, max_size),
+        tile=_tile(tile),
+        overlap="auto" if overlap == "auto" else _number("--overlap", overlap),
+        tta=tta,
+        format=format.value,
+        quality=quality,
+        compression=compression,
+        device=device,
+        dtype=dtype.value,
+        threads=threads,
+        seed=seed,
+        max_pixels=max_pixels,
+    )
+    console = Console(quiet=quiet, verbose=verbose)
+    if "-" in (input, output):
+        return _through_streams(recipe, input, output, overwrite, json, console)
+
+    from srkit.tasks.upscale import UpscaleJob
+
+    existing: Literal["refuse", "overwrite", "skip"] = (
+        "overwrite" if overwrite else "skip" if skip_existing else "refuse"
+    )
+    command = ("srkit", *sys.argv[1:])
+    job = UpscaleJob(recipe, input, Path(output), recursive, suffix, existing, save_recipe, command)
+    return _plan(job, json, console) if plan else _run(job, json, console)
+
+
+def _run(job: UpscaleJob, json: bool, console: Console) -> int:
+    from srkit.tasks.upscale import run
+
+    records: list[FileRecord] = []
+    try:
+        for record in run(job, console):
+            records.append(record)
+            if json:
+                console.json(asdict(record))
+            _tell(record, console)
+    except SrkitError as error:
+        # After part was done, a full disk is a partial failure; before, nothing could be done.
+        if not any(r.status == "done" for r in records):
+            raise
+        console.error(str(error))
+    return _exit_code(records, console)
+
+
+def _tell(record: FileRecord, console: Console) -> None:
+    if record.status == "failed":
+        console.error(record.error or "unknown")
+    for warning in record.warnings:
+        console.warn(f"{record.input}: {warning}")
+    if record.status == "done":
+        console.info(f"{record.output}: {record.width} x {record.height}, {record.seconds:.2f} s")
+
+
+def _exit_code(records: list[FileRecord], console: Console) -> int:
+    count = {status: sum(r.status == status for r in records) for status in ("done", "skipped", "failed")}
+    parts = [f"{n} {status}" for status, n in count.items() if n or status == "done"]
+    console.say(", ".join(parts))
+    if not count["failed"]:
+        return Exit.DONE
+    return Exit.PARTIAL if count["done"] or count["skipped"] else Exit.FAILED
+
+
+def _plan(job: UpscaleJob, json: bool, console: Console) -> int:
+    from srkit.tasks.upscale_plan import plan_upscale
+
+    plan = plan_upscale(job)
+    if json:
+        console.json(asdict(plan))
+        return Exit.DONE
+    rows = [
+        (
+            p.input,
+            p.error or p.output,
+            f"{p.width} x {p.height}" if p.width else "",
+            " + ".join(p.models),
+            p.windows,
+        )
+        for p in plan.pictures
+    ]
+    console.table(("input", "output", "size", "models", "windows"), rows, numbers=("size", "windows"))
+    for label, value in plan.summary():
+        console.line(f"{label}: {value}")
+    return Exit.DONE
+
+
+def _through_streams(
+    recipe: UpscaleRecipe, input: str, output: str, overwrite: bool, json: bool, console: Console
+) -> int:
+    """stdin to a file, a file to stdout, or stdin to stdout."""
+    if output == "-" and json:
+        raise UsageError("--json and an OUTPUT of - both need stdout; leave one out.")
+    from srkit.tasks.upscale_stream import upscale_bytes
+
+    if input == "-":
+        data = sys.stdin.buffer.read()
+    else:
+        path = Path(input)
+        if not path.is_file():
+            raise UsageError(f"The input '{input}' is not a file; only a file or - can go to stdout.")
+        data = path.read_bytes()
+    target = None if output == "-" else Path(output)
+    record, encoded = upscale_bytes(recipe, data, input, target, overwrite=overwrite, progress=console)
+    if encoded is not None:
+        sys.stdout.buffer.write(encoded)
+        sys.stdout.buffer.flush()
+    if json:
+        console.json(asdict(record))
+    _tell(record, console)
+    return Exit.DONE
+
+
+def _tile(text: str) -> int | Literal["auto", "off"]:
+    if text == "auto" or text == "off":
+        return text
+    return _number("--tile", text)
+
+
+def _number(flag: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(
+            f"{flag} is '{text}'; it must be a whole number or one of its words (see --help)."
+        ) from None

@@ -1,0 +1,116 @@
+"""What the commands show: progress and messages on stderr, data on stdout. The only Rich code."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+
+class Console:
+    """Receives progress (`srkit.progress.Progress`) and prints results.
+
+    Args:
+        quiet: no progress and no messages.
+        verbose: `info` messages are shown as well as warnings.
+    """
+
+    def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
+        self.quiet, self.verbose = quiet, verbose
+        self._bar: RichProgress | None = None
+        self._task: TaskID | None = None
+        self._lock = threading.Lock()
+
+    # -- progress ---------------------------------------------------------------------------------------
+
+    def start(self, label: str, total: float | None) -> None:
+        self.finish()
+        if self.quiet or not sys.stderr.isatty():
+            return
+        from rich.console import Console as RichConsole
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        self._bar = Progress(*columns, console=RichConsole(stderr=True), transient=True)
+        self._task = self._bar.add_task(label, total=total)
+        self._bar.start()
+
+    def advance(self, amount: float = 1.0) -> None:
+        if self._bar is not None and self._task is not None:
+            self._bar.advance(self._task, amount)
+
+    def finish(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def info(self, message: str) -> None:
+        if self.verbose and not self.quiet:
+            self._message(message)
+
+    def warn(self, message: str) -> None:
+        if not self.quiet:
+            self._message(f"warning: {message}")
+
+    def error(self, message: str) -> None:
+        """A failure that does not end the command; shown even when quiet."""
+        self._message(f"error: {message}")
+
+    def say(self, message: str) -> None:
+        """A closing line for people, on stderr."""
+        if not self.quiet:
+            self._message(message)
+
+    def _message(self, message: str) -> None:
+        # A file name may hold bytes that the terminal's encoding cannot show.
+        text = message.encode("utf-8", "replace").decode("utf-8")
+        with self._lock:
+            if self._bar is not None:
+                self._bar.console.print(text, markup=False, highlight=False)
+            else:
+                sys.stderr.write(text + "\n")
+
+    # -- data -------------------------------------------------------------------------------------------
+
+    def json(self, value: Any) -> None:
+        """One document on stdout."""
+        sys.stdout.write(json.dumps(value, ensure_ascii=True, allow_nan=False) + "\n")
+        sys.stdout.flush()
+
+    def line(self, text: str) -> None:
+        """One line of plain output on stdout."""
+        sys.stdout.write(text.encode("utf-8", "replace").decode("utf-8") + "\n")
+
+    def table(
+        self, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, numbers: Sequence[str] = ()
+    ) -> None:
+        """A table on stdout; `numbers` are the columns to set flush right. Tabs between cells in a pipe."""
+        cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+        if not sys.stdout.isatty():
+            for row in (list(columns), *cells):
+                self.line("\t".join(row))
+            return
+        from rich import box
+        from rich.console import Console as RichConsole
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for name in columns:
+            table.add_column(name, justify="right" if name in numbers else "left")
+        for row in cells:
+            table.add_row(*(Text(cell) for cell in row))
+        RichConsole().print(table)

@@ -1,0 +1,131 @@
+"""Decode, compute and encode at the same time, in bounded memory."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+J = TypeVar("J")
+D = TypeVar("D")
+R = TypeVar("R")
+O = TypeVar("O")  # noqa: E741 - output
+
+_AHEAD = 2
+_ENCODERS = 2
+_POLL = 0.1  # seconds between looks at whether the run was stopped
+
+
+class Budget:
+    """Bytes that pictures in flight may take together; one that is larger than all goes alone."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._used = 0
+        self._changed = threading.Condition()
+
+    def acquire(self, amount: int, stopped: threading.Event) -> bool:
+        """Wait for room; False if the run was stopped meanwhile."""
+        with self._changed:
+            while self._used and self._used + amount > self.limit:
+                if stopped.is_set():
+                    return False
+                self._changed.wait(_POLL)
+            self._used += amount
+        return not stopped.is_set()
+
+    def release(self, amount: int) -> None:
+        with self._changed:
+            self._used -= amount
+            self._changed.notify_all()
+
+
+class Pipeline(Generic[J, D, R, O]):
+    """Three stages that overlap: the codecs release the GIL, the network runs in the calling thread.
+
+    Args:
+        decode: job to decoded picture, in a thread. Must not raise: failures travel as values.
+        compute: a stream of decoded pictures to a stream of results in the same order, in the calling thread.
+            A None in the stream says that nothing is ready yet: what is gathered should be worked off.
+        encode: result to outcome, in threads. Must not raise.
+        cost: bytes that a job takes from decoding until its result is encoded.
+        limit: bytes for all jobs in flight.
+    """
+
+    def __init__(
+        self,
+        decode: Callable[[J], D],
+        compute: Callable[[Iterator[D | None]], Iterator[R]],
+        encode: Callable[[R], O],
+        cost: Callable[[J], int],
+        limit: int,
+    ) -> None:
+        self._decode, self._compute, self._encode, self._cost = decode, compute, encode, cost
+        self._budget = Budget(limit)
+        self._stopped = threading.Event()
+        self._ready: queue.Queue[tuple[D] | BaseException | None] = queue.Queue(_AHEAD)
+
+    def run(self, jobs: Iterable[J]) -> Iterator[O]:
+        """Outcomes in the order of the jobs. Closing the iterator, or an interrupt, stops after what is being
+        encoded."""
+        jobs = list(jobs)
+        costs = deque(self._cost(job) for job in jobs)
+        reader = threading.Thread(
+            target=self._read, args=(jobs, list(costs)), daemon=True, name="srkit-decode"
+        )
+        encoders = ThreadPoolExecutor(_ENCODERS, thread_name_prefix="srkit-encode")
+        pending: deque[Future[O]] = deque()
+        reader.start()
+        try:
+            for result in self._compute(self._decoded()):
+                pending.append(encoders.submit(self._encode_and_release, result, costs.popleft()))
+                del result
+                while pending and (pending[0].done() or len(pending) > _ENCODERS):
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            self._stopped.set()
+            reader.join()
+            encoders.shutdown(wait=True, cancel_futures=True)
+
+    def _read(self, jobs: list[J], costs: list[int]) -> None:
+        try:
+            for job, cost in zip(jobs, costs, strict=True):
+                if not self._budget.acquire(cost, self._stopped):
+                    return
+                self._hand_over((self._decode(job),))
+            self._hand_over(None)
+        except BaseException as error:  # a defect in decode: raised where the caller can see it
+            self._hand_over(error)
+
+    def _hand_over(self, item: tuple[D] | BaseException | None) -> None:
+        while not self._stopped.is_set():
+            try:
+                self._ready.put(item, timeout=_POLL)
+            except queue.Full:
+                continue
+            return
+
+    def _decoded(self) -> Iterator[D | None]:
+        while True:
+            try:
+                item = self._ready.get_nowait()
+            except queue.Empty:
+                yield None
+                item = self._ready.get()
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            yield item[0]
+            del item
+
+    def _encode_and_release(self, result: R, cost: int) -> O:
+        try:
+            return self._encode(result)
+        finally:
+            self._budget.release(cost)

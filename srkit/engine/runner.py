@@ -1,0 +1,294 @@
+"""Runs one network over a stream of pictures, window by window."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from srkit.archs.info import ArchInfo
+from srkit.engine.assemble import Blend, Cut
+from srkit.engine.memory import SMALLEST_TILE, is_out_of_memory, release_cached
+from srkit.engine.tiling import TilePlan, Window, plan_tiles
+from srkit.errors import SrkitError
+from srkit.ops.padding import extend
+from srkit.ops.turns import TURNS, turn, turn_back
+
+T = TypeVar("T")
+
+# A result this flat, where the input is not, has collapsed; see `Runner._suspect`.
+_COLLAPSED = 0.01
+_FLAT = 2 / 255
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Something the network is told beside the picture, computed once from the whole of it."""
+
+    value: Tensor
+    """(1, ...); spatial ones (1, C, k h, k w) for a picture of h x w and a whole number k."""
+    spatial: bool = False
+
+
+@dataclass(frozen=True)
+class Plane(Generic[T]):
+    """Three channels of a picture on their way through a network."""
+
+    pixels: NDArray[Any]
+    """(H, W, 3), uint8 or uint16."""
+    tag: T
+    """Whatever the caller wants back with the result."""
+    conditions: Mapping[str, Condition] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    error: Exception | None = None
+    """Why there is no result; `pixels` is then the input still."""
+
+
+@dataclass(frozen=True)
+class RunnerOptions:
+    """How to run a network."""
+
+    device: torch.device
+    dtype: torch.dtype
+    tile: int | None
+    """Side of a tile in input pixels; None: whole pictures."""
+    overlap: int
+    batch: int = 1
+    tta: bool = False
+    """Eight-fold self-ensemble: the mean over all flips and quarter turns."""
+    may_halve: bool = True
+    """Halve the tile when memory runs out; else that is an error."""
+
+
+class Runner:
+    """A network, ready on its device in its precision.
+
+    Args:
+        network: fp32 network as `ArchInfo` describes; it is copied, not changed.
+        info: its facts.
+        options: device, precision, tiles.
+    """
+
+    def __init__(self, network: nn.Module, info: ArchInfo, options: RunnerOptions) -> None:
+        self.info, self.options = info, options
+        self._asked_tile = options.tile
+        self._exact = network.eval()
+        self._network = self._placed(options.dtype)
+        self._exact_placed: nn.Module | None = None
+        self._buffered = options.device.type == "cuda"
+        self.redone = 0
+        """Windows that were computed again in fp32."""
+
+    @property
+    def tile(self) -> int | None:
+        """Side of a tile now: smaller than it began with, if memory ran out."""
+        return self.options.tile
+
+    def run(self, planes: Iterable[Plane[T] | None]) -> Iterator[Plane[T] | None]:
+        """Results in the order of the planes. Windows of one shape are batched over neighbouring pictures.
+
+        A plane that fails comes back with its error, and the stream goes on. A None says that no further plane is
+        ready yet: those gathered so far are worked off, and the None is handed on.
+        """
+        group: list[Plane[T]] = []
+        for plane in planes:
+            if plane is None or (group and not self._batches_across(group[-1], plane)):
+                yield from self._run_group(group)
+                group = []
+            if plane is None:
+                yield None
+                continue
+            group.append(plane)
+            if self._full(group):
+                yield from self._run_group(group)
+                group = []
+        yield from self._run_group(group)
+
+    def plan(self, height: int, width: int) -> TilePlan:
+        """The windows for a picture of this size."""
+        return plan_tiles(
+            height,
+            width,
+            tile=None if self.info.tiling == "none" else self.options.tile,
+            overlap=self.options.overlap,
+            multiple=self.info.multiple_of,
+            min_size=self.info.min_size,
+            fit=self.options.device.type == "cpu",
+        )
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """One batch (N, channels, h, w) through the network as it is run, for measurements; no conditions."""
+        return self._forward(self._network, lr, {})
+
+    # -- groups of pictures -------------------------------------------------------------------------------
+
+    def _batches_across(self, a: Plane[T], b: Plane[T]) -> bool:
+        return (
+            a.error is None
+            and b.error is None
+            and self.plan(*a.pixels.shape[:2]).shape == self.plan(*b.pixels.shape[:2]).shape
+            and a.pixels.dtype == b.pixels.dtype
+        )
+
+    def _full(self, group: list[Plane[T]]) -> bool:
+        windows = 0
+        for plane in group:
+            windows += len(self.plan(*plane.pixels.shape[:2]).windows)
+        return windows >= self.options.batch
+
+    def _run_group(self, group: list[Plane[T]]) -> Iterator[Plane[T]]:
+        if not group:
+            return
+        if group[0].error is not None:
+            yield from group
+            return
+        while True:
+            failure: Exception
+            try:
+                results = self._compute(group)
+            except Exception as error:  # one picture's failure must not end the others
+                failure = error
+            else:
+                yield from results
+                return
+            if is_out_of_memory(failure):
+                if self._halve(group):
+                    continue
+                failure = SrkitError(
+                    f"Memory ran out with {_tile_words(self.options.tile)}; "
+                    "use a smaller --tile, or --device cpu if this was a GPU."
+                )
+            if len(group) > 1:
+                for plane in group:
+                    yield from self._run_group([plane])
+                return
+            yield replace(group[0], error=failure)
+            return
+
+    def _halve(self, group: list[Plane[T]]) -> bool:
+        release_cached(self.options.device)
+        if not self.options.may_halve or self.info.tiling == "none":
+            return False
+        now = self.options.tile or max(max(p.pixels.shape[:2]) for p in group)
+        if now // 2 < SMALLEST_TILE:
+            return False
+        self.options = replace(self.options, tile=now // 2)
+        return True
+
+    def _compute(self, group: list[Plane[T]]) -> list[Plane[T]]:
+        plans = [self.plan(*p.pixels.shape[:2]) for p in group]
+        kind = Blend if self.info.tiling == "blend" else Cut
+        targets = [
+            kind(plan, self.info.scale, 255 if p.pixels.dtype == np.uint8 else 65535)
+            for p, plan in zip(group, plans, strict=True)
+        ]
+        inputs = [self._load(p, plan) for p, plan in zip(group, plans, strict=True)]
+        redone = [0] * len(group)
+        work = [(i, window) for i, plan in enumerate(plans) for window in plan.windows]
+        for start in range(0, len(work), self.options.batch):
+            part = work[start : start + self.options.batch]
+            lr = torch.cat([_cut(inputs[i], w) for i, w in part])
+            conditions = self._conditions(group, plans, part)
+            sr = self._forward(self._network, lr, conditions)
+            for k, (i, window) in enumerate(part):
+                result = sr[k]
+                if self._suspect(lr[k], result):
+                    one = {name: value[k : k + 1] for name, value in conditions.items()}
+                    result = self._forward(self._exact_network(), lr[k : k + 1], one)[0]
+                    redone[i] += 1
+                targets[i].add(window, result)
+        self.redone += sum(redone)
+        done = []
+        for plane, target, count in zip(group, targets, redone, strict=True):
+            warnings = list(plane.warnings)
+            if count:
+                warnings.append(
+                    f"{count} tiles were not finite or flat in {self.options.dtype} and were redone in fp32"
+                )
+            if self.options.tile != self._asked_tile:
+                warnings.append(f"memory ran out: the tile was reduced to {self.options.tile}")
+            done.append(replace(plane, pixels=target.finish(), warnings=tuple(warnings), conditions={}))
+        return done
+
+    # -- one batch of windows -----------------------------------------------------------------------------
+
+    def _load(self, plane: Plane[T], plan: TilePlan) -> Tensor:
+        """The whole picture on the device, (1, 3, H, W) in [0, 1], extended to what the network needs."""
+        pixels = plane.pixels
+        device = self.options.device
+        if pixels.dtype == np.uint8:
+            x = torch.from_numpy(np.ascontiguousarray(pixels))
+            if self._buffered:
+                x = x.pin_memory()
+            x = x.to(device, non_blocking=True).permute(2, 0, 1)[None].float().div_(255)
+        else:
+            x = torch.from_numpy(pixels.astype(np.float32)).to(device).permute(2, 0, 1)[None].div_(65535)
+        return extend(x, *plan.extended)
+
+    def _conditions(
+        self, group: list[Plane[T]], plans: list[TilePlan], part: list[tuple[int, Window]]
+    ) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = {}
+        for name in self.info.conditioning:
+            pieces = []
+            for i, window in part:
+                condition = group[i].conditions[name]
+                value = condition.value.to(self.options.device)
+                if condition.spatial:
+                    finer = value.shape[2] // plans[i].height
+                    value = extend(value, *(side * finer for side in plans[i].extended))
+                    value = _cut(value, window, finer)
+                pieces.append(value)
+            found[name] = torch.cat(pieces)
+        return found
+
+    @torch.inference_mode()
+    def _forward(self, network: nn.Module, lr: Tensor, conditions: dict[str, Tensor]) -> Tensor:
+        lr = lr.contiguous(memory_format=torch.channels_last)
+        if not self.options.tta:
+            return network(lr, **conditions).float()  # type: ignore[no-any-return]
+        results = []
+        for kind in range(TURNS):
+            turned = {k: turn(v, kind) if v.ndim == 4 else v for k, v in conditions.items()}
+            x = turn(lr, kind).contiguous(memory_format=torch.channels_last)
+            results.append(turn_back(network(x, **turned).float(), kind))
+        return torch.stack(results).mean(0)
+
+    def _suspect(self, lr: Tensor, sr: Tensor) -> bool:
+        """Whether a result in reduced precision must be redone: not finite, or flat where the input is not."""
+        if self.options.dtype == torch.float32:
+            return False
+        deviation = sr.std()
+        if not torch.isfinite(deviation):
+            return True
+        expected = lr.std() if lr.numel() > 1 else lr.new_zeros(())
+        return bool(expected > _FLAT) and bool(deviation < _COLLAPSED * expected)
+
+    def _placed(self, dtype: torch.dtype) -> nn.Module:
+        network = copy.deepcopy(self._exact).requires_grad_(False)
+        return network.to(device=self.options.device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+    def _exact_network(self) -> nn.Module:
+        if self._exact_placed is None:
+            self._exact_placed = self._placed(torch.float32)
+        return self._exact_placed
+
+
+def _cut(x: Tensor, window: Window, finer: int = 1) -> Tensor:
+    rows, columns = window.rows, window.columns
+    return x[
+        :,
+        :,
+        rows.start * finer : (rows.start + rows.size) * finer,
+        columns.start * finer : (columns.start + columns.size) * finer,
+    ]
+
+
+def _tile_words(tile: int | None) -> str:
+    return "the whole picture at once" if tile is None else f"a tile of {tile} pixels"

@@ -1,0 +1,103 @@
+"""Where the windows of a picture lie: arithmetic alone, no pixels.
+
+A window is a tile and its overlap. Windows lie inside the picture: at a border they are shifted inward, so all
+of a picture's windows have one shape, and a network's own padding acts at the picture's true border only.
+All numbers are input (LR) pixels.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Span:
+    """One window along one side: reads [start, start + size), owns [own_start, own_stop) of the result."""
+
+    start: int
+    size: int
+    own_start: int
+    own_stop: int
+
+
+@dataclass(frozen=True)
+class Window:
+    """One window: its spans along rows and columns."""
+
+    rows: Span
+    columns: Span
+
+
+@dataclass(frozen=True)
+class TilePlan:
+    """The windows of a picture of `height` x `width`, which is extended to `extended` before they are cut."""
+
+    height: int
+    width: int
+    extended: tuple[int, int]
+    rows: tuple[Span, ...]
+    columns: tuple[Span, ...]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) of every window."""
+        return self.rows[0].size, self.columns[0].size
+
+    @property
+    def windows(self) -> list[Window]:
+        """Row by row."""
+        return [Window(r, c) for r in self.rows for c in self.columns]
+
+    @property
+    def work(self) -> float:
+        """Pixels computed for each pixel of the picture (1: nothing twice)."""
+        return len(self.rows) * len(self.columns) * math.prod(self.shape) / (self.height * self.width)
+
+
+def plan_tiles(
+    height: int,
+    width: int,
+    *,
+    tile: int | None,
+    overlap: int,
+    multiple: int = 1,
+    min_size: int = 1,
+    fit: bool,
+) -> TilePlan:
+    """Lay windows of `tile` + 2 `overlap` over a picture.
+
+    Args:
+        height, width: the picture's size.
+        tile: side of a tile; None: the whole picture is one window.
+        overlap: pixels that a window reads beyond its tile, on each side where the picture goes on.
+        multiple: window sides and positions are multiples of this; the picture is extended to one.
+        min_size: the picture is extended to at least this.
+        fit: shrink the windows so that they cover the picture with the least work done twice; else every
+            picture larger than a window has windows of exactly one shape, which batches across pictures.
+    """
+    sides = [_extend(side, multiple, min_size) for side in (height, width)]
+    rows, columns = (_spans(side, tile, overlap, multiple, fit) for side in sides)
+    return TilePlan(height, width, (sides[0], sides[1]), rows, columns)
+
+
+def _extend(side: int, multiple: int, min_size: int) -> int:
+    return math.ceil(max(side, min_size) / multiple) * multiple
+
+
+def _spans(length: int, tile: int | None, overlap: int, multiple: int, fit: bool) -> tuple[Span, ...]:
+    margin = math.ceil(overlap / multiple) * multiple
+    size = length if tile is None else max(1, tile // multiple) * multiple + 2 * margin
+    if length <= size:
+        return (Span(0, length, 0, length),)
+    # The outermost windows own their outer overlap as well: there is nothing beyond it to be blended with.
+    inner = length - 2 * margin
+    count = math.ceil(inner / (size - 2 * margin))
+    if fit:
+        size = math.ceil(inner / count / multiple) * multiple + 2 * margin
+    room = length - size
+    starts = [i * room // (count - 1) // multiple * multiple for i in range(count)]
+    starts[-1] = room
+    edges = [0, *((a + size + b) // 2 for a, b in itertools.pairwise(starts)), length]
+    return tuple(Span(s, size, edges[i], edges[i + 1]) for i, s in enumerate(starts))

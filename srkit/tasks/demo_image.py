@@ -1,0 +1,37 @@
+"""Render a test picture to start with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from srkit.data.rendered import demo_picture
+from srkit.errors import UsageError
+from srkit.io.picture import Picture
+from srkit.io.write import write_picture
+from srkit.tasks.upscale import asked_format
+
+
+@dataclass(frozen=True)
+class DemoRecipe:
+    output: Path = Path("demo.png")
+    width: int = 480
+    height: int = 320
+    seed: int = 0
+    overwrite: bool = False
+
+
+def run(recipe: DemoRecipe) -> Path:
+    """Render the picture and write it; returns where.
+
+    Raises:
+        UsageError: the file exists and `overwrite` is not given, or a size or extension makes no sense.
+        SrkitError: it cannot be written.
+    """
+    if recipe.output.exists() and not recipe.overwrite:
+        raise UsageError(f"'{recipe.output}' exists already; use --overwrite or another name.")
+    format = asked_format(recipe.output)
+    write_picture(
+        Picture(demo_picture(recipe.width, recipe.height, recipe.seed)), recipe.output, format=format
+    )
+    return recipe.output

@@ -1,0 +1,267 @@
+"""The models that there are: those shipped, those fetched, and public ones that can be fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from srkit.errors import ResourceError
+from srkit.progress import Progress
+from srkit.zoo.cache import cache_dir
+from srkit.zoo.files import check_checkpoint, sha256_of
+from srkit.zoo.header import Header
+from srkit.zoo.lock import Lock, find_pulled, lock_path, pulled_files, read_lock
+from srkit.zoo.manifest import Entry, Manifest, weights_dir
+from srkit.zoo.pull import Pulled, pull
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What is known of one model. Empty or None: not known."""
+
+    name: str
+    task: str
+    scale: int | None
+    arch: str
+    parameters: int | None
+    size: int | None
+    """Bytes."""
+    licence: str
+    source: str
+    """`shipped`, a URL, `hf:owner/repo/file`, or a file's path."""
+    summary: str
+    recipe: str
+    training_data: str
+    sha256: str | None
+    pinned: bool
+    """Whether the checksum was known before any download; otherwise the first download's holds."""
+    present: bool
+    path: str
+    """Where the file lies, or will lie once fetched."""
+    scores: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def state(self) -> str:
+        """In a word: shipped, fetched, to fetch, or missing (shipped, but gone)."""
+        if self.source == "shipped":
+            return "shipped" if self.present else "missing"
+        return "fetched" if self.present else "to fetch"
+
+
+@dataclass(frozen=True)
+class Verified:
+    """One file against its checksum."""
+
+    name: str
+    path: str
+    status: Literal["ok", "missing", "wrong"]
+    expected: str | None
+    found: str | None
+    error: str | None = None
+    """Why, where it is not simply another content."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """The folders in which models are looked for."""
+
+    weights: Path
+    cache: Path
+
+
+def list_models() -> list[ModelFacts]:
+    """All models by name: shipped and public ones, then what else was fetched.
+
+    Raises:
+        ResourceError: the manifest or the record of a download is damaged.
+    """
+    entries = list(Manifest.load())
+    named = {entry.path for entry in entries}
+    others = [path for path in pulled_files() if path not in named]
+    return [*map(_of_entry, entries), *map(_of_fetched, others)]
+
+
+def show_model(name: str) -> ModelFacts:
+    """One model by name, or a file of weights by path. A file that is no weights of ours is loaded to see.
+
+    Raises:
+        ResourceError: there is no such model, or the file is no checkpoint.
+    """
+    manifest = Manifest.load()
+    if name in manifest:
+        return _of_entry(manifest.entry(name))
+    if found := find_pulled(name):
+        return _look_into(_of_fetched(found))
+    path = Path(name).expanduser()
+    if not path.exists():
+        manifest.entry(name)  # raises, with the nearest name
+    check_checkpoint(path)
+    return _look_into(_of_file(path, str(path), sha256_of(path), pinned=False))
+
+
+def pull_model(what: str, sha256: str | None, progress: Progress) -> Pulled:
+    """Fetch a model by name, URL or repository; see `srkit.zoo.pull.pull`."""
+    return pull(what, sha256=sha256, progress=progress)
+
+
+def model_path(name: str) -> Path:
+    """The file of a model that is on this machine.
+
+    Raises:
+        ResourceError: there is no such model, or it is not here.
+    """
+    facts = next((model for model in list_models() if model.name == name), None)
+    if facts is None:
+        if found := find_pulled(name):
+            return found
+        return Manifest.load().entry(name).path  # raises, with the nearest name
+    if facts.present:
+        return Path(facts.path)
+    if facts.source == "shipped":
+        raise ResourceError(f"The shipped weights '{facts.path}' are missing; install srkit again.")
+    raise ResourceError(
+        f"The model '{name}' is not on this machine; run `srkit models pull "
+        f"{name if name in Manifest.load() else facts.source}`."
+    )
+
+
+def places() -> Places:
+    """Where shipped weights lie, and where fetched ones go."""
+    return Places(weights_dir(), cache_dir())
+
+
+def verify_models(names: Sequence[str] = ()) -> list[Verified]:
+    """Check the checksums of shipped and fetched files; all of them, or those of `names`.
+
+    Raises:
+        ResourceError: the manifest is damaged, or one of `names` is neither shipped nor fetched.
+    """
+    manifest = Manifest.load()
+    by_path = {entry.path: entry for entry in manifest}
+    checked = [_verify(entry.name, entry.path, entry.sha256) for entry in manifest.shipped()]
+    for path in pulled_files():
+        entry = by_path.get(path)
+        checked.append(_verify_fetched(entry.name if entry else path.stem, path, entry))
+    if not names:
+        return checked
+    for name in names:
+        if name not in {result.name for result in checked}:
+            entry = manifest.entry(name)
+            raise ResourceError(
+                f"The model '{name}' is not on this machine; run `srkit models pull {entry.name}`."
+            )
+    return [result for result in checked if result.name in names]
+
+
+def _verify_fetched(name: str, path: Path, entry: Entry | None) -> Verified:
+    try:
+        lock = read_lock(path)
+    except ResourceError as error:
+        return Verified(name, str(path), "wrong", None, None, str(error))
+    expected = entry.sha256 if entry and entry.sha256 else lock.sha256 if lock else None
+    return _verify(name, path, expected)
+
+
+def _verify(name: str, path: Path, expected: str | None) -> Verified:
+    if not path.exists():
+        return Verified(name, str(path), "missing", expected, None)
+    try:
+        check_checkpoint(path)
+        found = sha256_of(path)
+    except ResourceError as error:
+        return Verified(name, str(path), "wrong", expected, None, str(error))
+    return Verified(name, str(path), "ok" if found == expected else "wrong", expected, found)
+
+
+def _of_entry(entry: Entry) -> ModelFacts:
+    lock = None if entry.shipped else read_lock(entry.path)
+    return ModelFacts(
+        name=entry.name,
+        task=entry.task,
+        scale=entry.scale,
+        arch=entry.arch,
+        parameters=entry.parameters,
+        size=entry.size or (lock.size if lock else None),
+        licence=entry.licence,
+        source=entry.source,
+        summary=entry.summary,
+        recipe=entry.recipe,
+        training_data=entry.training_data,
+        sha256=entry.sha256 or (lock.sha256 if lock else None),
+        pinned=entry.pinned,
+        present=entry.present,
+        path=str(entry.path),
+        scores=entry.scores,
+    )
+
+
+def _of_fetched(path: Path) -> ModelFacts:
+    lock = read_lock(path) or Lock(source="", sha256="", size=0, pinned=False)
+    return _of_file(path, lock.source, lock.sha256 or None, pinned=lock.pinned)
+
+
+def _of_file(path: Path, source: str, sha256: str | None, *, pinned: bool) -> ModelFacts:
+    """A file's facts, from its header where it has one."""
+    present = path.is_file()
+    header = _header(path) if present else None
+    return ModelFacts(
+        name=path.stem,
+        task=header.task if header else "",
+        scale=header.scale if header else None,
+        arch=header.arch if header else "",
+        parameters=None,
+        size=path.stat().st_size if present else None,
+        licence=header.licence if header else "",
+        source=source,
+        summary="",
+        recipe=header.recipe if header else "",
+        training_data=header.training_data if header else "",
+        sha256=sha256,
+        pinned=pinned,
+        present=present,
+        path=str(path),
+        scores=header.scores if header else {},
+    )
+
+
+def _header(path: Path) -> Header | None:
+    if path.suffix.lower() != ".safetensors":
+        return None
+    from srkit.zoo.weights import has_header, read_header  # brings torch
+
+    return read_header(path) if has_header(path) else None
+
+
+def _look_into(facts: ModelFacts) -> ModelFacts:
+    """The facts with those that only loading shows."""
+    if not facts.present:
+        return facts
+    from srkit.zoo.load import load_model  # brings torch
+
+    model = load_model(Path(facts.path), task=facts.task or "sr")
+    return replace(
+        facts,
+        task=model.task,
+        scale=model.info.scale,
+        arch=model.architecture,
+        parameters=sum(parameter.numel() for parameter in model.network.parameters()),
+    )
+
+
+def checksum_note(facts: ModelFacts) -> str:
+    """How far a model's checksum is known, in words."""
+    if facts.pinned or facts.source == "shipped":
+        return "pinned"
+    record = lock_path(Path(facts.path))
+    if facts.sha256 is not None and record.exists():
+        return f"not pinned: the first download's, recorded in {record.name} beside the file, holds"
+    if facts.sha256 is not None:
+        return "the file's own; nothing is known to compare it with"
+    return "not pinned: the first download's will be recorded beside the file and verified from then on"
+
+
+def as_record(facts: ModelFacts) -> dict[str, Any]:
+    """For JSON: the fields and `state`."""
+    return {**asdict(facts), "state": facts.state}

@@ -1,0 +1,285 @@
+"""Pictures through chained networks: colour, alpha, gray, 16 bit, and any target size."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from srkit.archs.info import ArchInfo
+from srkit.engine.device import pick_device, pick_dtype
+from srkit.engine.memory import auto_batch, auto_tile
+from srkit.engine.resample import resample
+from srkit.engine.runner import Plane, Runner, RunnerOptions
+from srkit.errors import ResourceError, SrkitError
+from srkit.io.picture import Picture
+from srkit.ops.alpha import bleed, clamp_to_neighbours
+from srkit.recipes.upscale import UpscaleRecipe
+from srkit.tasks.chain import choose_chain
+from srkit.zoo.load import load_model
+from srkit.zoo.loaded import LoadedModel
+from srkit.zoo.manifest import Manifest
+
+T = TypeVar("T")
+
+DEFAULT_FAMILY = "edsr"
+"""`auto` chooses among the shipped models whose names are this and -x2, -x4, ..."""
+DEFAULT_SCALE = 4
+
+
+@dataclass(frozen=True)
+class Work(Generic[T]):
+    """A picture and the size it shall have, or the error that kept it from being read."""
+
+    tag: T
+    picture: Picture | None
+    width: int = 0
+    height: int = 0
+    error: Exception | None = None
+
+
+@dataclass(frozen=True)
+class Done(Generic[T]):
+    """The result for a `Work`: a picture or an error."""
+
+    tag: T
+    picture: Picture | None
+    error: Exception | None
+    warnings: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    tile: int | None = None
+    overlap: int = 0
+    dtype: str = ""
+
+
+@dataclass(frozen=True)
+class _Part(Generic[T]):
+    """What a plane is of its picture."""
+
+    work: Work[T]
+    role: Literal["colour", "alpha", "done"]
+
+
+class Models:
+    """The networks that a recipe's `model` stands for, loaded when first needed.
+
+    Args:
+        name: `auto`, a model's name, or a checkpoint file.
+
+    Raises:
+        ResourceError: the model is missing, damaged, or for another task.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._loaded: dict[int, LoadedModel] = {}
+        self._names: Mapping[int, str] = {}
+        if name == "auto":
+            family = [e for e in Manifest.load().shipped() if e.name.startswith(f"{DEFAULT_FAMILY}-x")]
+            self._names = {e.scale: e.name for e in family if e.name == f"{DEFAULT_FAMILY}-x{e.scale}"}
+            if not self._names:
+                raise ResourceError(
+                    "No weights are shipped with this installation; install srkit again or give -m FILE."
+                )
+            self.own_scale = DEFAULT_SCALE if DEFAULT_SCALE in self._names else max(self._names)
+        else:
+            model = load_model(name)
+            self.own_scale = model.info.scale
+            self._loaded[self.own_scale] = model
+
+    @property
+    def scales(self) -> list[int]:
+        return sorted({*self._names, *self._loaded})
+
+    def get(self, scale: int) -> LoadedModel:
+        if scale not in self._loaded:
+            self._loaded[scale] = load_model(self._names[scale])
+        return self._loaded[scale]
+
+    def chain(self, factor: float) -> tuple[int, ...]:
+        """Scales of the networks to run in order; a restoration network (x1) runs once."""
+        return (1,) if self.scales == [1] else choose_chain(factor, self.scales)
+
+    def name_of(self, scale: int) -> str:
+        return self._names.get(scale) or self._loaded[scale].name
+
+    def sha256_of(self, name: str) -> str:
+        """Of the weights of a network that has been used."""
+        return next(model.sha256 for model in self._loaded.values() if model.name == name)
+
+
+class Upscaler:
+    """Everything needed to upscale a stream of pictures; holds the networks on their device.
+
+    Args:
+        recipe: what to do.
+        models: the networks; by default those that `recipe.model` names.
+
+    Raises:
+        UsageError: a device or precision that is not to be had.
+        ResourceError: a model that is not to be had.
+    """
+
+    def __init__(self, recipe: UpscaleRecipe, models: Models | None = None) -> None:
+        if recipe.threads is not None:
+            torch.set_num_threads(recipe.threads)
+        torch.manual_seed(recipe.seed)
+        self.recipe = recipe
+        self.device = pick_device(recipe.device)
+        self.models = models or Models(recipe.model)
+        self._runners: dict[int, Runner] = {}
+        # The precision is checked here, where a wrong one is the caller's mistake and not a picture's.
+        if recipe.dtype != "auto":
+            for scale in self.models.scales if recipe.model != "auto" else []:
+                pick_dtype(recipe.dtype, self.device, self.models.get(scale).info)
+
+    def runner(self, scale: int) -> Runner:
+        """The engine's runner for the network of one scale."""
+        if scale not in self._runners:
+            model = self.models.get(scale)
+            self._runners[scale] = Runner(model.network, model.info, self.options(model))
+        return self._runners[scale]
+
+    def options(self, model: LoadedModel) -> RunnerOptions:
+        """Device, precision and tiles for a network."""
+        recipe, info = self.recipe, model.info
+        dtype = pick_dtype(recipe.dtype, self.device, info)
+        overlap = recipe.overlap if isinstance(recipe.overlap, int) else model.overlap
+        tile = self._tile(model.network, info, overlap)
+        batch = auto_batch(tile, overlap, self.device) if tile else 1
+        return RunnerOptions(
+            self.device, dtype, tile, overlap, batch, recipe.tta, may_halve=recipe.tile == "auto"
+        )
+
+    def _tile(self, network: torch.nn.Module, info: ArchInfo, overlap: int) -> int | None:
+        if self.recipe.tile == "off" or info.tiling == "none":
+            return None
+        if isinstance(self.recipe.tile, int):
+            return self.recipe.tile
+        return auto_tile(network, info, overlap, self.device)
+
+    def run(self, stream: Iterable[Work[T] | None]) -> Iterator[Done[T]]:
+        """Upscale a stream; results in order. A None says that nothing more is ready yet."""
+        chain: tuple[int, ...] = ()
+
+        def chain_of(work: Work[T] | None) -> tuple[int, ...]:
+            nonlocal chain
+            if work is not None and work.picture is not None:
+                p = work.picture
+                chain = self.models.chain(max(work.width / p.width, work.height / p.height))
+            return chain
+
+        for scales, works in itertools.groupby(stream, chain_of):
+            planes: Iterator[Plane[_Part[T]] | None] = _planes(works)
+            for scale in scales:
+                planes = self.runner(scale).run(planes)
+            yield from self._collect(planes, scales)
+
+    def _collect(
+        self, planes: Iterable[Plane[_Part[T]] | None], scales: tuple[int, ...]
+    ) -> Iterator[Done[T]]:
+        colour: Plane[_Part[T]] | None = None
+        for plane in planes:
+            if plane is None:
+                continue
+            if plane.tag.role == "colour" and _needs_alpha(plane.tag.work.picture):
+                colour = plane
+                continue
+            parts = [plane] if colour is None else [colour, plane]
+            colour = None
+            yield self._finish(parts, scales)
+
+    def _finish(self, parts: list[Plane[_Part[T]]], scales: tuple[int, ...]) -> Done[T]:
+        work = parts[0].tag.work
+        error = next((p.error for p in parts if p.error is not None), None)
+        if error is not None or work.picture is None:
+            return Done(work.tag, None, error or SrkitError("The picture was not read."))
+        alpha = parts[1].pixels if len(parts) > 1 else None
+        try:
+            picture = _assemble(work, parts[0].pixels, alpha)
+        except MemoryError:
+            words = f"{work.width} x {work.height} pixels do not fit into memory; choose a smaller factor."
+            return Done(work.tag, None, SrkitError(words))
+        warnings = tuple(dict.fromkeys(w for p in parts for w in p.warnings))
+        last = self.runner(scales[-1]).options if scales else None
+        return Done(
+            work.tag,
+            picture,
+            None,
+            (*work.picture.warnings, *warnings),
+            tuple(self.models.name_of(s) for s in scales),
+            last.tile if last else None,
+            last.overlap if last else 0,
+            str(last.dtype).removeprefix("torch.") if last else "",
+        )
+
+
+def _needs_alpha(picture: Picture | None) -> bool:
+    """Whether alpha must go through a network: it varies."""
+    if picture is None or picture.alpha is None:
+        return False
+    alpha = picture.alpha
+    return bool((alpha != alpha[0, 0]).any())
+
+
+def _planes(works: Iterable[Work[T] | None]) -> Iterator[Plane[_Part[T]] | None]:
+    for work in works:
+        if work is None:
+            yield None
+        elif work.picture is None or work.error is not None:
+            error = work.error or SrkitError("The picture was not read.")
+            yield Plane(np.zeros((1, 1, 3), np.uint8), _Part(work, "done"), error=error)
+        else:
+            yield Plane(_colour_plane(work.picture), _Part(work, "colour"))
+            if work.picture.alpha is not None and _needs_alpha(work.picture):
+                yield Plane(np.repeat(work.picture.alpha[:, :, None], 3, axis=2), _Part(work, "alpha"))
+
+
+def _colour_plane(picture: Picture) -> NDArray[Any]:
+    """(H, W, 3): gray repeated, colour bled under transparent pixels."""
+    colour: NDArray[Any] = picture.colour
+    if picture.alpha is not None and bool((picture.alpha == 0).any()):
+        top = np.iinfo(colour.dtype).max
+        filled = bleed(_tensor(colour), _tensor(picture.alpha[:, :, None]) / top)
+        colour = filled[0].permute(1, 2, 0).round().numpy().astype(colour.dtype)
+    if picture.is_gray:
+        return np.repeat(colour, 3, axis=2)
+    return np.ascontiguousarray(colour)
+
+
+def _tensor(pixels: NDArray[Any]) -> torch.Tensor:
+    return torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None]
+
+
+def _assemble(work: Work[T], colour: NDArray[Any], alpha: NDArray[Any] | None) -> Picture:
+    """The picture of the asked size, with as many channels as the input."""
+    source = work.picture
+    if source is None:
+        raise ValueError("there is no picture to assemble")
+    pixels = resample(colour, work.height, work.width)
+    if source.is_gray:
+        pixels = _mean_of_channels(pixels)
+    if source.alpha is not None:
+        plane = _alpha_plane(source.alpha, alpha, work)
+        pixels = np.concatenate([pixels, plane], axis=2)
+    return Picture(pixels, source.icc, source.exif, source.xmp, source.format, (), source.resolution)
+
+
+def _mean_of_channels(pixels: NDArray[Any]) -> NDArray[Any]:
+    total = pixels[:, :, 0].astype(np.uint32)
+    total += pixels[:, :, 1]
+    total += pixels[:, :, 2]
+    return ((total + 1) // 3).astype(pixels.dtype)[:, :, None]
+
+
+def _alpha_plane(source: NDArray[Any], upscaled: NDArray[Any] | None, work: Work[T]) -> NDArray[Any]:
+    """(H, W, 1) of the asked size; a constant alpha exactly."""
+    if upscaled is None:
+        return np.full((work.height, work.width, 1), source[0, 0], source.dtype)
+    plane = _mean_of_channels(resample(upscaled, work.height, work.width))
+    held = clamp_to_neighbours(_tensor(plane), _tensor(source[:, :, None]))
+    return held[0].permute(1, 2, 0).numpy().astype(source.dtype)
