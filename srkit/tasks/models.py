@@ -11,7 +11,7 @@ from srkit.errors import ResourceError
 from srkit.progress import Progress
 from srkit.zoo.cache import cache_dir
 from srkit.zoo.files import check_checkpoint, sha256_of
-from srkit.zoo.header import Header
+from srkit.zoo.header import Header, has_header, read_header
 from srkit.zoo.lock import Lock, find_pulled, lock_path, pulled_files, read_lock
 from srkit.zoo.manifest import Entry, Manifest, weights_dir
 from srkit.zoo.pull import Pulled, pull
@@ -227,10 +227,6 @@ def _of_file(path: Path, source: str, sha256: str | None, *, pinned: bool) -> Mo
 
 
 def _header(path: Path) -> Header | None:
-    if path.suffix.lower() != ".safetensors":
-        return None
-    from srkit.zoo.weights import has_header, read_header  # brings torch
-
     return read_header(path) if has_header(path) else None
 
 

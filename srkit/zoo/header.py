@@ -7,10 +7,14 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError, safe_open
 
 from srkit._version import __version__
 from srkit.errors import ResourceError
+from srkit.zoo.files import check_checkpoint, unreadable
 
 METADATA_KEY = "srkit"
 FORMAT_VERSION = 1
@@ -87,6 +91,31 @@ class Header:
         return cls(**_checked(content, where))
 
 
+def has_header(path: Path) -> bool:
+    """Whether a file is safetensors with this project's header (sound or not)."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return METADATA_KEY in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
+def read_header(path: Path) -> Header:
+    """The header of a weights file; its tensors are not read.
+
+    Raises:
+        ResourceError: the file is missing, damaged or has no header.
+    """
+    check_checkpoint(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return Header.from_metadata(file.metadata(), str(path))
+    except SafetensorError as error:
+        raise broken_file(path, error) from error
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
 def _checked(content: dict[str, Any], where: str) -> dict[str, Any]:
     """The known fields, present and of the right type; unknown ones, of a later srkit, are left out."""
     hints = typing.get_type_hints(Header)
@@ -112,3 +141,10 @@ def _fits(value: Any, hint: Any) -> bool:
 
 def _damaged(where: str, why: str) -> ResourceError:
     return ResourceError(f"The srkit header of '{where}' is damaged: {why}; fetch or train the weights anew.")
+
+
+def broken_file(path: Path, error: Exception) -> ResourceError:
+    """The sentence for a file that safetensors cannot read."""
+    return ResourceError(
+        f"'{path}' is not a whole safetensors file ({str(error).rstrip('.')}); fetch it again."
+    )

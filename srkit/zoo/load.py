@@ -6,10 +6,11 @@ from pathlib import Path
 
 from srkit.errors import ResourceError, nearest
 from srkit.zoo.files import check_checkpoint, sha256_of
+from srkit.zoo.header import has_header
 from srkit.zoo.loaded import LoadedModel
 from srkit.zoo.lock import find_pulled, read_lock
 from srkit.zoo.manifest import Entry, Manifest
-from srkit.zoo.weights import has_header, load_weights
+from srkit.zoo.weights import load_weights
 
 
 def load_model(name_or_path: str | Path, *, task: str = "sr") -> LoadedModel:

@@ -10,8 +10,8 @@ from safetensors import safe_open
 from srkit.errors import ResourceError
 from srkit.io.atomic import atomic_path
 from srkit.zoo.files import sha256_of
+from srkit.zoo.header import read_header
 from srkit.zoo.manifest import MANIFEST_NAME, SHIPPED, Entry, format_entries, read_entries
-from srkit.zoo.weights import read_header
 
 
 def register(path: Path, name: str, summary: str) -> Entry:
@@ -54,5 +54,5 @@ def register(path: Path, name: str, summary: str) -> Entry:
 
 def _parameters(path: Path) -> int:
     """Numbers stored, from the file's header."""
-    with safe_open(path, framework="pt") as file:
+    with safe_open(path, framework="numpy") as file:
         return sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118

@@ -13,8 +13,10 @@ from srkit.archs import table
 from srkit.errors import ResourceError, UsageError
 from srkit.io.atomic import atomic_path
 from srkit.zoo.files import check_checkpoint, sha256_of, unreadable
-from srkit.zoo.header import METADATA_KEY, Header
+from srkit.zoo.header import Header, broken_file, has_header, read_header
 from srkit.zoo.loaded import LoadedModel
+
+__all__ = ["has_header", "load_weights", "read_header", "read_tensors", "save_weights"]
 
 
 def save_weights(path: Path, network: nn.Module, header: Header, dtype: torch.dtype = torch.float16) -> None:
@@ -46,31 +48,6 @@ def _stored(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return stored.contiguous()
 
 
-def has_header(path: Path) -> bool:
-    """Whether a file is safetensors with this project's header (sound or not)."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return METADATA_KEY in (file.metadata() or {})
-    except (SafetensorError, OSError):
-        return False
-
-
-def read_header(path: Path) -> Header:
-    """The header of a weights file; its tensors are not read.
-
-    Raises:
-        ResourceError: the file is missing, damaged or has no header.
-    """
-    check_checkpoint(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            return Header.from_metadata(file.metadata(), str(path))
-    except SafetensorError as error:
-        raise _broken(path, error) from error
-    except OSError as error:
-        raise unreadable(path, error) from error
-
-
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file, on the CPU, as stored.
 
@@ -82,7 +59,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
     except SafetensorError as error:
-        raise _broken(path, error) from error
+        raise broken_file(path, error) from error
     except OSError as error:
         raise unreadable(path, error) from error
 
@@ -142,9 +119,3 @@ def _rebuild(header: Header, path: Path) -> nn.Module:
 def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[1] if len(lines) > 1 else lines[0]).rstrip(". ")[:200]
-
-
-def _broken(path: Path, error: Exception) -> ResourceError:
-    return ResourceError(
-        f"'{path}' is not a whole safetensors file ({str(error).rstrip('.')}); fetch it again."
-    )

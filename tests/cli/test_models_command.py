@@ -1,0 +1,150 @@
+"""`srkit models`: streams, JSON and exit codes, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import srkit_cli
+
+from srkit.archs.edsr import EDSR
+from srkit.zoo.files import sha256_of
+from srkit.zoo.header import Header
+from srkit.zoo.manifest import read_entries, weights_dir
+from srkit.zoo.weights import save_weights
+
+jsonschema = pytest.importorskip("jsonschema")
+
+ARGUMENTS = {"scale": 2, "features": 8, "blocks": 1, "upsampler": "single"}
+ROOT = Path(srkit_cli.__file__).parents[1]
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[str]:
+    """A web server that has `w.safetensors`; its address."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    header = Header(arch="edsr", arguments=ARGUMENTS, scale=2)
+    save_weights(folder / "w.safetensors", EDSR(**ARGUMENTS), header)  # type: ignore[arg-type]
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def srkit(tmp_path: Path) -> Any:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {
+            "SRKIT_CACHE": str(tmp_path / "cache"),
+            "NO_PROXY": "127.0.0.1",
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT.parent), os.environ.get("PYTHONPATH", "")]),
+        }
+        command = [sys.executable, "-m", "srkit_cli", *arguments]
+        return subprocess.run(
+            command, capture_output=True, text=True, env=environment, timeout=120, check=False
+        )
+
+    return run
+
+
+def _valid(name: str, text: str) -> Any:
+    value = json.loads(text)
+    schema = Path(srkit_cli.__file__).parent / "schemas" / f"{name}.json"
+    jsonschema.validate(value, json.loads(schema.read_text(encoding="utf-8")))
+    return value
+
+
+def test_list(srkit: Any) -> None:
+    done = srkit("models", "list", "--json")
+    assert done.returncode == 0, done.stderr
+    names = [facts["name"] for facts in _valid("models-list", done.stdout)]
+    assert "RealESRGAN_x4plus" in names
+    assert {entry.name for entry in read_entries(weights_dir() / "manifest.json")} <= set(names)
+    plain = srkit("models")
+    assert plain.stdout.splitlines()[0].split("\t")[0] == "name"
+    assert [line.split("\t")[0] for line in plain.stdout.splitlines()[1:]] == names
+
+
+def test_pull_show_verify_path(srkit: Any, site: str, tmp_path: Path) -> None:
+    source = tmp_path / "site" / "w.safetensors"
+    done = srkit("models", "pull", f"{site}/w.safetensors", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    pulled = _valid("models-pull", done.stdout)
+    assert (pulled["sha256"], pulled["fetched"], pulled["pinned"]) == (sha256_of(source), True, False)
+
+    facts = _valid("models-show", srkit("models", "show", "w", "--json").stdout)
+    assert (facts["state"], facts["scale"], facts["arch"]) == ("fetched", 2, "edsr")
+    assert "first download" in facts["checksum"]
+    assert f"sha256          {sha256_of(source)}" in srkit("models", "show", "w").stdout.splitlines()
+
+    assert _valid("models-path", srkit("models", "path", "w", "--json").stdout)["path"] == pulled["path"]
+    assert srkit("models", "path", "w").stdout == pulled["path"] + "\n"
+    assert "cache" in _valid("models-path", srkit("models", "path", "--json").stdout)
+
+    done = srkit("models", "verify", "--json")
+    assert done.returncode == 0, done.stderr
+    results = _valid("models-verify", done.stdout)
+    assert ("w", "ok") in [(result["name"], result["status"]) for result in results]
+    with Path(pulled["path"]).open("ab") as file:
+        file.write(b"x")
+    done = srkit("models", "verify", "w")
+    assert done.returncode == 5
+    assert done.stdout.splitlines()[1].startswith("w\twrong\t")
+    assert "is damaged: its SHA-256 is" in done.stderr
+    Path(pulled["path"]).unlink()
+    done = srkit("models", "verify", "w", "--json")
+    assert done.returncode == 5
+    assert _valid("models-verify", done.stdout)[0]["status"] == "missing"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (("pull", "{site}/w.safetensors", "--sha256", "0" * 64), 5, "nothing of it was kept"),
+        (("pull", "{site}/w.safetensors", "--sha256", "123"), 2, "64 hexadecimal digits"),
+        (("pull", "{site}/other.pth"), 5, "answered 404"),
+        (("pull", "ftp://host/w.pth"), 2, "expected https://host/path/file"),
+        (("pull", "no-such-model"), 5, "There is no model 'no-such-model'"),
+        (("show", "RealESRGANx4plus"), 5, "Did you mean 'RealESRGAN_x4plus'"),
+        (("path", "BSRGAN"), 5, "run `srkit models pull BSRGAN`"),
+        (("verify", "BSRGAN"), 5, "run `srkit models pull BSRGAN`"),
+        (("--json", "list"), 2, "put it behind"),
+        (("burn",), 2, "burn"),
+    ],
+)
+def test_errors(srkit: Any, site: str, arguments: tuple[str, ...], code: int, sentence: str) -> None:
+    done = srkit("models", *(argument.replace("{site}", site) for argument in arguments))
+    assert done.returncode == code
+    assert sentence in done.stderr
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_listing_needs_no_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom srkit.tasks.models import list_models\nlist_models()\n"
+        "print(sorted({'torch', 'spandrel', 'huggingface_hub'} & set(sys.modules)))"
+    )
+    environment = os.environ | {"SRKIT_CACHE": str(tmp_path), "PYTHONPATH": str(ROOT.parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
+    )
+    assert done.stdout.strip() == "[]"
