@@ -1,0 +1,75 @@
+"""Perceptual distance of pictures by features of a trained network."""
+
+from __future__ import annotations
+
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from srkit.encoders.weight_files import FoundWeights, WeightFile, find_weights, load_tensors
+from srkit.errors import ResourceError
+from srkit.progress import Progress
+
+LPIPS_SMALLEST = 32
+"""Shortest side that AlexNet's strides leave something of."""
+_NET, _VERSION = "alex", "0.1"
+_TRUNK = WeightFile(
+    name="alexnet-owt-7be5be79.pth",
+    purpose="AlexNet, the trunk of LPIPS",
+    source="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+    address="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+    hub_folder="checkpoints",
+)
+
+
+class Lpips:
+    """Learned perceptual image patch similarity (Zhang et al. 2018, CVPR): net alex, version 0.1; lower is closer.
+
+    The linear layers come with the `lpips` package; the trunk is torchvision's AlexNet, found or fetched.
+
+    Args:
+        device: where it runs, in fp32.
+        weights: a folder that may hold the trunk, before the usual places.
+
+    Raises:
+        ResourceError: the trunk is not to be had, or is damaged.
+    """
+
+    def __init__(
+        self, device: torch.device, weights: Path | None = None, progress: Progress | None = None
+    ) -> None:
+        found = find_weights(_TRUNK, weights, progress)
+        import lpips
+
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # it builds its trunk through a deprecated argument of torchvision
+            network = lpips.LPIPS(net=_NET, version=_VERSION, pnet_rand=True, verbose=False)
+        _fill_trunk(network.net, found)
+        self._network: Any = network.to(device).requires_grad_(False)
+        self._device = device
+        self.version = f"lpips {version('lpips')}, net {_NET}, v{_VERSION}, {found.label}"
+
+    @torch.inference_mode()
+    def distance(self, sr: Tensor, hr: Tensor) -> Tensor:
+        """(N, 3, H, W) twice, in [0, 1], sides at least 32; gives (N,), 0 for identical pictures."""
+        sr, hr = (x.to(self._device, torch.float32) for x in (sr, hr))
+        # TF32 would move the third decimal.
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            distance: Tensor = self._network(sr, hr, normalize=True)
+        return distance.flatten()
+
+
+def _fill_trunk(trunk: torch.nn.Module, found: FoundWeights) -> None:
+    """`features.N.weight` of torchvision's file to `sliceK.N.weight` of the package's trunk."""
+    tensors = load_tensors(found)
+    try:
+        state = {name: tensors["features." + name.partition(".")[2]] for name in trunk.state_dict()}
+        trunk.load_state_dict(state)
+    except (KeyError, RuntimeError) as error:
+        raise ResourceError(f"'{found.path}' holds no AlexNet of torchvision's; fetch it again.") from error

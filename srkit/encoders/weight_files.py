@@ -1,0 +1,129 @@
+"""Weights of public networks that measure pictures: found by file name, else fetched."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from srkit.errors import ResourceError, UsageError
+from srkit.progress import Progress, Silent
+from srkit.zoo.cache import cache_dir
+from srkit.zoo.files import check_checkpoint, sha256_of
+from srkit.zoo.network import is_reachable
+from srkit.zoo.pull import pull
+from srkit.zoo.source import parse_source
+
+WEIGHTS_VARIABLE = "SRKIT_WEIGHTS"
+_HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,})\.\w+")  # torch.hub's convention: the beginning of the SHA-256
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """A file that its authors publish under a fixed name."""
+
+    name: str
+    purpose: str
+    """What it is, for messages: `LPIPS's trunk`."""
+    source: str
+    """URL, or `hf:owner/repo/file`; as `srkit models pull` takes it."""
+    address: str
+    """Where a person can download it."""
+    hub_folder: str
+    """Folder below torch.hub's own where other programs keep it."""
+
+
+@dataclass(frozen=True)
+class FoundWeights:
+    """A weight file on this machine."""
+
+    path: Path
+    sha256: str
+
+    @property
+    def label(self) -> str:
+        """Name and content, so that equal labels mean equal numbers."""
+        return f"{self.path.name} sha256 {self.sha256[:12]}"
+
+
+def weights_folder(chosen: Path | None) -> Path | None:
+    """The folder of weights: `chosen`, else `$SRKIT_WEIGHTS`, else none.
+
+    Raises:
+        UsageError: `chosen` is no folder.
+    """
+    if chosen is not None:
+        if not chosen.is_dir():
+            raise UsageError(f"The folder of weights '{chosen}' is not there; check --weights-dir.")
+        return chosen
+    named = os.environ.get(WEIGHTS_VARIABLE)
+    return Path(named).expanduser() if named else None
+
+
+def find_weights(
+    file: WeightFile, folder: Path | None = None, progress: Progress | None = None
+) -> FoundWeights:
+    """The file in `weights_folder(folder)`, else in torch.hub's cache, else in ours, else fetched into ours.
+
+    A file in the folder is taken as it is; one in a cache must have the checksum that its name tells.
+
+    Raises:
+        UsageError: `folder` is no folder.
+        ResourceError: the file is nowhere and cannot be fetched, is no file of weights, or is not what its name says.
+    """
+    progress = progress or Silent()
+    given = weights_folder(folder)
+    cached = Path(torch.hub.get_dir()) / file.hub_folder / file.name
+    if given is not None and (path := given / file.name).exists():
+        check_checkpoint(path)
+        found = FoundWeights(path, sha256_of(path))
+        if not _is_published(found):
+            progress.warn(f"'{path}' is not the published file of that name; its numbers are not comparable.")
+        return found
+    if cached.is_file() and _is_published(found := FoundWeights(cached, sha256_of(cached))):
+        return found
+    fetched = parse_source(file.source).location(cache_dir())
+    if not fetched.is_file() and not is_reachable(file.address):
+        looked = [str(place) for place in (given, cached.parent, fetched.parent) if place is not None]
+        raise ResourceError(
+            f"The weights '{file.name}' ({file.purpose}) are not here, and {file.address} cannot be reached; looked "
+            f"in {', '.join(looked)}: download the file elsewhere and put it, under this name, into a folder "
+            f"named by --weights-dir or ${WEIGHTS_VARIABLE}."
+        )
+    pulled = pull(file.source, progress=progress)
+    found = FoundWeights(pulled.path, pulled.sha256)
+    if not _is_published(found):
+        raise ResourceError(
+            f"'{pulled.path}' has the SHA-256 {pulled.sha256[:12]}…, not the one in its name; delete it and run "
+            "the same command again."
+        )
+    return found
+
+
+def load_tensors(found: FoundWeights) -> dict[str, Any]:
+    """The state dict in a PyTorch file; nothing in the file is executed.
+
+    Raises:
+        ResourceError: it is damaged, or holds something else than tensors by name.
+    """
+    try:
+        content = torch.load(found.path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises whatever zipfile, pickle and its own reader raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise ResourceError(
+            f"'{found.path}' cannot be read as weights ({reason}); fetch it again."
+        ) from error
+    if not isinstance(content, dict) or not all(
+        isinstance(value, torch.Tensor) for value in content.values()
+    ):
+        raise ResourceError(f"'{found.path}' holds something else than tensors by name; fetch it again.")
+    return {str(name).removeprefix("module."): value for name, value in content.items()}
+
+
+def _is_published(found: FoundWeights) -> bool:
+    match = _HASH_IN_NAME.search(found.path.name)
+    return match is None or found.sha256.startswith(match[1])

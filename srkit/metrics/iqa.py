@@ -1,0 +1,105 @@
+"""Quality without a reference, through `pyiqa` (the extra `iqa`).
+
+Only what pyiqa is the reference for is taken from it. Its PSNR and SSIM are not: its Y is the full-range YIQ one,
+and reads 1.32 dB below the literature's.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from srkit.encoders.weight_files import WeightFile, find_weights, load_tensors
+from srkit.errors import ResourceError
+from srkit.progress import Progress
+
+NIQE_BLOCK = 96
+"""Side of the blocks whose statistics NIQE compares; it needs two of them for a covariance."""
+_HUB = "chaofengc/IQA-PyTorch-Weights"
+
+
+def _published(name: str, purpose: str) -> WeightFile:
+    address = f"https://huggingface.co/{_HUB}/resolve/main/{name}"
+    return WeightFile(name, purpose, f"hf:{_HUB}/{name}", address, "pyiqa")
+
+
+_NIQE = _published("niqe_modelparameters.mat", "the pristine parameters of NIQE")
+_MUSIQ = _published("musiq_koniq_ckpt-e95806b9.pth", "MUSIQ trained on KonIQ-10k")
+
+
+class _PyiqaMetric:
+    """A metric of pyiqa's on a device."""
+
+    def __init__(self, network: Any, device: torch.device, label: str) -> None:
+        self._network, self._device = network, device
+        self.version = f"pyiqa {version('pyiqa')}, {label}"
+
+    def score(self, picture: Tensor) -> float:
+        """Of one picture (1, 3, H, W) in [0, 1]."""
+        with torch.inference_mode():
+            return float(self._network(picture.to(self._device, torch.float32)))
+
+
+class Niqe(_PyiqaMetric):
+    """Natural image quality evaluator (Mittal et al. 2013, IEEE SPL 20(3)); lower is better.
+
+    Args:
+        device: where it runs, in float64.
+        weights: a folder that may hold niqe_modelparameters.mat, before the usual places.
+
+    Raises:
+        ResourceError: pyiqa is not installed, or the parameters are not to be had or damaged.
+    """
+
+    def __init__(
+        self, device: torch.device, weights: Path | None = None, progress: Progress | None = None
+    ) -> None:
+        pyiqa = _pyiqa("NIQE")
+        found = find_weights(_NIQE, weights, progress)
+        try:
+            network = pyiqa.create_metric("niqe", device=device, pretrained_model_path=str(found.path))
+        except (KeyError, TypeError, ValueError, OSError) as error:  # what scipy's reader raises
+            raise ResourceError(
+                f"'{found.path}' holds no parameters of NIQE ({error}); fetch it again."
+            ) from error
+        super().__init__(network, device, found.label)
+
+
+class Musiq(_PyiqaMetric):
+    """Multi-scale image quality transformer (Ke et al. 2021, ICCV), trained on KonIQ-10k; 0 to 100, higher is better.
+
+    Args:
+        device: where it runs, in fp32.
+        weights: a folder that may hold musiq_koniq_ckpt-e95806b9.pth, before the usual places.
+
+    Raises:
+        ResourceError: pyiqa is not installed, or the weights are not to be had or damaged.
+    """
+
+    def __init__(
+        self, device: torch.device, weights: Path | None = None, progress: Progress | None = None
+    ) -> None:
+        pyiqa = _pyiqa("MUSIQ")
+        found = find_weights(_MUSIQ, weights, progress)
+        # Built empty and filled here: pyiqa would unpickle the file, which may then run anything.
+        network = pyiqa.create_metric("musiq", device=device, pretrained=False)
+        try:
+            network.net.load_state_dict(load_tensors(found))
+        except RuntimeError as error:
+            raise ResourceError(f"'{found.path}' holds no MUSIQ of pyiqa's; fetch it again.") from error
+        super().__init__(network, device, found.label)
+
+
+def _pyiqa(metric: str) -> Any:
+    try:
+        import pyiqa
+    except ModuleNotFoundError as error:
+        missing = error.name or "pyiqa"
+        raise ResourceError(
+            f"{metric} needs the package 'pyiqa', and '{missing}' is not installed; run pip install 'srkit[iqa]'."
+        ) from error
+    return pyiqa

@@ -1,0 +1,125 @@
+"""The protocols that a PSNR or SSIM of super-resolution can be meant under.
+
+The same picture scores differently with the colour it is compared in and the border that is left out, so every
+number names its protocol. All of them compare 8-bit pictures: the SR picture is rounded to 8 bit, and the
+reference is cropped, at its right and bottom, to a multiple of the scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from srkit.errors import PictureError, UsageError, nearest
+from srkit.metrics.ssim import WINDOW
+from srkit.ops.colour import luma_limited
+
+Colour = Literal["y", "rgb"]
+DEFAULT_PROTOCOL = "classical"
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a picture is compared with its reference."""
+
+    name: str
+    colour: Colour
+    """y: luma of BT.601 in limited range, not rounded; rgb: all three channels."""
+    border_scales: int
+    """Part of the border left out, in multiples of the scale."""
+    border_pixels: int
+    """Part of the border left out, in HR pixels."""
+    makes_lr: bool
+    """Whether missing LR pictures are made from the reference; otherwise they must be given."""
+    used_for: str
+    """Where the field uses it."""
+
+    def border(self, scale: int) -> int:
+        """HR pixels left out at every side."""
+        return self.border_scales * scale + self.border_pixels
+
+    def describe(self, scale: int) -> str:
+        """One line on what a number means, for the foot of a report."""
+        colour = "luma of BT.601, limited range" if self.colour == "y" else "RGB"
+        return (
+            f"protocol {self.name}: {colour}, {self.border(scale)} pixels of border left out, SR rounded to 8 bit, "
+            f"reference cropped to a multiple of {scale}"
+        )
+
+
+PROTOCOLS: Mapping[str, Protocol] = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol("classical", "y", 1, 0, True, "Set5, Set14, BSD100, Urban100 and Manga109 in papers"),
+        Protocol("rgb", "rgb", 1, 0, True, "the same sets, in colour"),
+        Protocol("div2k", "rgb", 1, 6, True, "DIV2K's validation pictures"),
+        Protocol("ntire", "rgb", 1, 0, False, "the NTIRE challenges"),
+        Protocol("real", "y", 0, 4, False, "pairs photographed at two focal lengths, as RealSR"),
+    )
+}
+
+
+def find_protocol(name: str) -> Protocol:
+    """The protocol of that name.
+
+    Raises:
+        UsageError: there is none; the message names those there are and the nearest.
+    """
+    try:
+        return PROTOCOLS[name]
+    except KeyError:
+        raise UsageError(
+            f"There is no protocol '{name}'; choose one of {', '.join(PROTOCOLS)}.{nearest(name, PROTOCOLS)}"
+        ) from None
+
+
+def to_8bit(picture: Tensor) -> Tensor:
+    """A picture in [0, 1] as uint8: clipped, times 255, rounded. uint8 passes through.
+
+    Raises:
+        PictureError: it holds values that are not numbers.
+    """
+    if picture.dtype == torch.uint8:
+        return picture
+    if not bool(torch.isfinite(picture).all()):
+        raise PictureError("The SR picture holds values that are not numbers; no metric can be taken of it.")
+    return (picture.clamp(0, 1) * 255).round_().to(torch.uint8)
+
+
+def compared(sr: Tensor, hr: Tensor, protocol: Protocol, scale: int) -> tuple[Tensor, Tensor]:
+    """What PSNR and SSIM are taken of: both pictures at 8 bit, in the protocol's colour, without its border.
+
+    Args:
+        sr: (N, 3, H, W), uint8, or floating in [0, 1] and then rounded to 8 bit.
+        hr: (N, 3, H, W), the same; already cropped to a multiple of the scale.
+        scale: factor between LR and HR.
+
+    Returns:
+        Two tensors (N, 1 or 3, H - 2 border, W - 2 border), float64 in [0, 1].
+
+    Raises:
+        PictureError: shapes that differ, a picture too small for the border and SSIM's window, or NaN.
+    """
+    if sr.shape != hr.shape:
+        raise PictureError(
+            f"The SR picture has {sr.shape[3]} x {sr.shape[2]} pixels, its reference {hr.shape[3]} x {hr.shape[2]}; "
+            "they must be of one size."
+        )
+    border = protocol.border(scale)
+    least = 2 * border + WINDOW
+    height, width = sr.shape[2:]
+    if min(height, width) < least:
+        raise PictureError(
+            f"The picture has {width} x {height} pixels; protocol '{protocol.name}' leaves out {border} at every side "
+            f"and SSIM's window takes {WINDOW}, so both sides must be at least {least}: leave the picture out."
+        )
+    inner = (..., slice(border, height - border), slice(border, width - border))
+    return _in_colour(to_8bit(sr)[inner], protocol.colour), _in_colour(to_8bit(hr)[inner], protocol.colour)
+
+
+def _in_colour(picture: Tensor, colour: Colour) -> Tensor:
+    return luma_limited(picture) if colour == "y" else picture.to(torch.float64).div_(255)

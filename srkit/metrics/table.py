@@ -1,0 +1,188 @@
+"""The metrics that `srkit eval` knows. A new one: an entry here, and its look in `display.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from srkit.errors import PictureError, UsageError, nearest
+from srkit.metrics.display import DISPLAY, Display
+from srkit.metrics.protocols import Protocol, compared
+from srkit.metrics.psnr import psnr
+from srkit.metrics.ssim import ssim
+from srkit.ops.resize import downscale_uint8
+from srkit.progress import Progress
+
+DEFAULT_METRICS = ("psnr", "ssim")
+LR_CONSISTENCY = "lr_psnr"
+"""Reported beside the others wherever there are LR pictures, without being asked for."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One finished picture and what it may be held against; all uint8 on one device."""
+
+    sr: Tensor
+    """(1, 3, H, W)."""
+    hr: Tensor | None
+    """(1, 3, H, W), cropped to a multiple of the scale."""
+    lr: Tensor | None
+    """(1, 3, H / scale, W / scale)."""
+    protocol: Protocol
+    scale: int | None
+
+    @cached_property
+    def pair(self) -> tuple[Tensor, Tensor]:
+        """What PSNR and SSIM compare: see `protocols.compared`."""
+        if self.hr is None or self.scale is None:
+            raise UsageError("A metric with reference was asked of a picture without; give --hr and --scale.")
+        return compared(self.sr, self.hr, self.protocol, self.scale)
+
+
+class Setup(NamedTuple):
+    """What metrics with a network need to come into being."""
+
+    device: torch.device
+    weights: Path | None = None
+    """Folder of metric weights, before the usual places."""
+    progress: Progress | None = None
+
+
+class Scorer(NamedTuple):
+    """A metric that is ready."""
+
+    score: Callable[[Sample], float]
+    version: str | None = None
+    """Package, network and weights, for metrics whose number depends on them."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric and how to come by it."""
+
+    name: str
+    reference: Literal["hr", "lr"] | None
+    """What the picture is compared with; None: nothing."""
+    definition: str
+    """What is compared and how, for reports."""
+    make: Callable[[Setup], Scorer]
+    """Imports what the metric needs and loads its weights. Raises ResourceError where they are not to be had."""
+
+    @property
+    def display(self) -> Display:
+        """Label, decimals and which end is the good one."""
+        return DISPLAY[self.name]
+
+
+def lr_psnr(sr: Tensor, lr: Tensor) -> float:
+    """LR consistency: PSNR in RGB between the antialiased-bicubic uint8 downscale of SR and the LR picture.
+
+    Args:
+        sr: (1, 3, scale h, scale w) uint8.
+        lr: (1, 3, h, w) uint8.
+    """
+    down = downscale_uint8(sr, sr.shape[2] // lr.shape[2])
+    return float(psnr(down.to(torch.float64).div_(255), lr.to(torch.float64).div_(255)))
+
+
+def _psnr(setup: Setup) -> Scorer:
+    return Scorer(lambda sample: float(psnr(*sample.pair)))
+
+
+def _ssim(setup: Setup) -> Scorer:
+    return Scorer(lambda sample: float(ssim(*sample.pair)))
+
+
+def _lr_psnr(setup: Setup) -> Scorer:
+    def score(sample: Sample) -> float:
+        if sample.lr is None:
+            raise UsageError("LR consistency was asked of a picture without LR.")
+        return lr_psnr(sample.sr, sample.lr)
+
+    return Scorer(score)
+
+
+def _lpips(setup: Setup) -> Scorer:
+    from srkit.encoders.perceptual import LPIPS_SMALLEST, Lpips
+
+    network = Lpips(setup.device, setup.weights, setup.progress)
+
+    def score(sample: Sample) -> float:
+        if sample.hr is None:
+            raise UsageError("LPIPS was asked of a picture without reference; give --hr.")
+        _check_side(sample.sr, LPIPS_SMALLEST, "LPIPS")
+        return float(network.distance(sample.sr.float() / 255, sample.hr.float() / 255))
+
+    return Scorer(score, network.version)
+
+
+def _niqe(setup: Setup) -> Scorer:
+    from srkit.metrics.iqa import NIQE_BLOCK, Niqe
+
+    metric = Niqe(setup.device, setup.weights, setup.progress)
+
+    def score(sample: Sample) -> float:
+        height, width = sample.sr.shape[2:]
+        if (height // NIQE_BLOCK) * (width // NIQE_BLOCK) < 2:
+            raise PictureError(
+                f"The picture has {width} x {height} pixels; NIQE needs at least {2 * NIQE_BLOCK} x {NIQE_BLOCK}: "
+                "leave the picture or the metric out."
+            )
+        return metric.score(sample.sr.float() / 255)
+
+    return Scorer(score, metric.version)
+
+
+def _musiq(setup: Setup) -> Scorer:
+    from srkit.metrics.iqa import Musiq
+
+    metric = Musiq(setup.device, setup.weights, setup.progress)
+    return Scorer(lambda sample: metric.score(sample.sr.float() / 255), metric.version)
+
+
+def _check_side(picture: Tensor, least: int, metric: str) -> None:
+    height, width = picture.shape[2:]
+    if min(height, width) < least:
+        raise PictureError(
+            f"The picture has {width} x {height} pixels; {metric} needs at least {least} along both sides: leave the "
+            "picture or the metric out."
+        )
+
+
+METRICS: Mapping[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("psnr", "hr", "PSNR in dB, in the protocol's colour and without its border, float64", _psnr),
+        Metric("ssim", "hr", "SSIM, 11 x 11 Gaussian window, valid region, as PSNR", _ssim),
+        Metric("lpips", "hr", "LPIPS (alex, v0.1) of the whole picture in RGB", _lpips),
+        Metric("niqe", None, "NIQE of the whole picture, by pyiqa", _niqe),
+        Metric("musiq", None, "MUSIQ (KonIQ-10k) of the whole picture, by pyiqa", _musiq),
+        Metric(
+            LR_CONSISTENCY,
+            "lr",
+            "PSNR in dB between the bicubic downscale of SR and the LR input, RGB",
+            _lr_psnr,
+        ),
+    )
+}
+
+
+def find_metrics(names: Sequence[str]) -> tuple[Metric, ...]:
+    """The metrics of these names, each once, in the order they were asked for.
+
+    Raises:
+        UsageError: none, or one that is not known; the message names the nearest.
+    """
+    if unknown := [name for name in names if name not in METRICS]:
+        raise UsageError(
+            f"There is no metric '{unknown[0]}'; choose from {', '.join(METRICS)}.{nearest(unknown[0], METRICS)}"
+        )
+    if not names:
+        raise UsageError(f"No metric was asked for; choose from {', '.join(METRICS)}.")
+    return tuple(METRICS[name] for name in dict.fromkeys(names))
