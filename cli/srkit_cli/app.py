@@ -29,7 +29,7 @@ app.command("doctor")(doctor.doctor)
 app.command("schema")(schema.schema)
 
 # What typer raises for a wrong flag or value; taken from typer's own class, since its base is not exported.
-_FlagError = typer.BadParameter.__mro__[2]
+_FlagError: type[Exception] = typer.BadParameter.__mro__[2]
 
 
 def _version(value: bool) -> None:

@@ -25,7 +25,7 @@ class ResidualBlock(nn.Module):
         self.residual_scale = residual_scale
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.conv2(F.relu(self.conv1(x)))
+        h: Tensor = self.conv2(F.relu(self.conv1(x)))
         return x + (h if self.residual_scale == 1.0 else h * self.residual_scale)
 
 
@@ -40,8 +40,9 @@ class ResidualTrunk(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (N, 3, h, w) to (N, features, h, w)."""
-        shallow = self.head(x)
-        return shallow + self.tail(self.blocks(shallow))
+        shallow: Tensor = self.head(x)
+        deep: Tensor = self.tail(self.blocks(shallow))
+        return shallow + deep
 
 
 class Reconstruction(nn.Module):

@@ -57,7 +57,8 @@ class EDSR(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         weight = self.trunk.head.weight
         h = (x - _mean(x.dtype, x.device)).to(weight.dtype)
-        return upscale(x, self.scale) + self.reconstruction(self.trunk(h)).to(x.dtype)
+        residual: Tensor = self.reconstruction(self.trunk(h))
+        return upscale(x, self.scale) + residual.to(x.dtype)
 
 
 @lru_cache

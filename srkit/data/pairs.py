@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from srkit.data.packed import PackedPictures, draw_crops
-from srkit.errors import PictureError, SrkitError, UsageError
+from srkit.errors import PictureError, SrkitError
 from srkit.io.training import read_rgb8
 from srkit.ops.resize import downscale_uint8
 from srkit.progress import Progress
@@ -184,23 +186,14 @@ def read_training_pictures(
 def fits_in_memory(files: Sequence[Path], scale: int, device: torch.device) -> bool:
     """Whether HR and LR as uint8 take at most half of what is free on the device (sizes from a sample of files)."""
     sample = files[:: max(1, len(files) // 16)]
-    areas = []
+    sizes = []
     for file in sample:
-        try:
-            areas.append(read_rgb8(file).size)
-        except PictureError:
-            continue
-    mean = sum(areas) / max(1, len(areas))
+        with contextlib.suppress(PictureError):
+            sizes.append(read_rgb8(file).nbytes)
+    mean = sum(sizes) / max(1, len(sizes))
     need = mean * len(files) * (1 + 1 / scale**2)
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0]
     else:
-        import os
-
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return need <= free / 2
-
-
-def check_residency(value: str) -> None:
-    if value not in ("auto", "memory", "stream"):
-        raise UsageError(f"data.residency is '{value}'; it must be auto, memory or stream.")

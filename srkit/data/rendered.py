@@ -52,17 +52,19 @@ def _sky(w: int, h: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     sky = (1 - y) * np.array([58, 84, 138.0]) + y * np.array([244, 190, 142.0])
     clouds = _soft_noise(w, h, rng, 5)
     cover = np.clip((clouds - 0.52) * 4, 0, 1)[:, :, None] * (1 - y) * 0.8
-    return (sky * (1 - cover) + cover * np.array([238, 214, 208.0])).round().astype(np.uint8)
+    clouded: NDArray[np.float64] = sky * (1 - cover) + cover * np.array([238, 214, 208.0])
+    return clouded.round().astype(np.uint8)
 
 
 def _soft_noise(w: int, h: int, rng: np.random.Generator, octaves: int) -> NDArray[np.float64]:
     """Value noise in [0, 1], wider than high."""
-    total = np.zeros((h, w))
+    total: NDArray[np.float64] = np.zeros((h, w))
     for octave in range(octaves):
         cells = (3 * 2**octave, 4 * 2**octave)
         grid = Image.fromarray(rng.random(cells).astype(np.float32))
         total += np.asarray(grid.resize((w, h), Image.Resampling.BICUBIC)) / 2**octave
-    return (total - total.min()) / (total.max() - total.min())
+    low, high = float(total.min()), float(total.max())
+    return (total - low) / (high - low)
 
 
 def _skyline(draw: ImageDraw.ImageDraw, w: int, ground: int, rng: np.random.Generator) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
@@ -68,7 +68,7 @@ class Pipeline(Generic[J, D, R, O]):
         self._stopped = threading.Event()
         self._ready: queue.Queue[tuple[D] | BaseException | None] = queue.Queue(_AHEAD)
 
-    def run(self, jobs: Iterable[J]) -> Iterator[O]:
+    def run(self, jobs: Iterable[J]) -> Generator[O, None, None]:
         """Outcomes in the order of the jobs. Closing the iterator, or an interrupt, stops after what is being
         encoded."""
         jobs = list(jobs)

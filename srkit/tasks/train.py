@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +18,13 @@ from srkit.data.pairs import (
     MemoryPairs,
     PairSource,
     StreamedPairs,
+    crop_to_multiple,
     fits_in_memory,
+    make_lr,
     read_training_pictures,
 )
 from srkit.engine.device import has_fast_bf16, pick_device
+from srkit.engine.overlap import measure_overlap
 from srkit.errors import SrkitError, UsageError
 from srkit.io.atomic import atomic_path
 from srkit.io.training import list_training_pictures
@@ -39,6 +41,8 @@ from srkit.zoo.load import load_model
 from srkit.zoo.weights import save_weights
 
 WEIGHTS = "model.safetensors"
+_OVERLAP_SAMPLES = 6
+_OVERLAP_SIDE = 160  # LR pixels
 
 
 @dataclass(frozen=True)
@@ -98,12 +102,14 @@ def run(job: TrainJob, progress: Progress | None = None) -> TrainResult:
                 f"'{job.output}' was trained with another network than this recipe's; choose another -o."
             )
     with process_group(device) as world:
-        trainer, held_out, count = _trainer(job, info, device, world, progress)
-        trainer.run(state)
+        pictures = _pictures(job, info, device, world, progress)
+        _trainer(job, pictures, info, device, world, progress).run(state)
         weights = job.output / WEIGHTS
         if world.is_main:
-            _export(job, info, state, weights)
-    return TrainResult(weights, state.step, state.seconds, state.best_score, count, held_out)
+            progress.info("measuring how far tiles must overlap")
+            _export(job, info, state, pictures.judges, weights)
+    held_out = tuple(f.name for f in pictures.held_out)
+    return TrainResult(weights, state.step, state.seconds, state.best_score, pictures.count, held_out)
 
 
 def _check(job: TrainJob) -> None:
@@ -149,27 +155,48 @@ def _copy_start(network: nn.Module, start: str, progress: Progress) -> None:
     progress.info(f"{len(fitting)} of {len(target)} tensors start from '{start}'")
 
 
-def _trainer(
+@dataclass(frozen=True)
+class _Pictures:
+    """What a run learns from, and what it is judged by."""
+
+    pairs: PairSource
+    count: int
+    held_out: tuple[Path, ...]
+    judges: list[NDArray[np.uint8]]
+    """The pictures held out, (H, W, 3)."""
+
+
+def _pictures(
     job: TrainJob, info: ArchInfo, device: torch.device, world: World, progress: Progress
-) -> tuple[Trainer, tuple[str, ...], int]:
+) -> _Pictures:
     recipe, data = job.recipe, job.recipe.data
     files = list_training_pictures(list(job.data))
     if job.validation:
-        held_out, files = list_training_pictures(list(job.validation)), files
+        held_out = list_training_pictures(list(job.validation))
     else:
         held_out = files[:: data.holdout_every]
         files = [f for i, f in enumerate(files) if i % data.holdout_every]
-    min_side = data.patch * info.scale
+    held_out, judges = read_training_pictures(held_out, 4 * info.scale, Silent())
     plan = CropPlan(info.scale, data.patch, data.batch, recipe.seed, data.augment, world.rank, world.size)
-    _, judges = read_training_pictures(held_out, 4 * info.scale, Silent())
-    pairs, count = _pair_source(files, min_side, plan, job, device, progress)
+    fits = data.residency == "auto" and fits_in_memory(files, plan.scale, device)
+    if data.residency == "memory" or fits:
+        kept, pictures = read_training_pictures(files, data.patch * info.scale, progress)
+        return _Pictures(MemoryPairs(pictures, plan, device), len(kept), tuple(held_out), judges)
+    streamed = StreamedPairs(files, plan, device, data.workers)
+    return _Pictures(streamed, len(files), tuple(held_out), judges)
+
+
+def _trainer(
+    job: TrainJob, pictures: _Pictures, info: ArchInfo, device: torch.device, world: World, progress: Progress
+) -> Trainer:
+    recipe = job.recipe
     precision = recipe.run.precision
     use_bf16 = precision == "bf16" or (precision == "auto" and info.bf16_ok and has_fast_bf16(device))
     autocast = torch.bfloat16 if use_bf16 else None
-    trainer = Trainer(
+    return Trainer(
         recipe=recipe,
-        pairs=pairs,
-        validate=psnr_validator(judges, info.scale, device, autocast),
+        pairs=pictures.pairs,
+        validate=psnr_validator(pictures.judges, info.scale, device, autocast),
         folder=job.output,
         limits=Limits(recipe.optim.steps, job.minutes),
         device=device,
@@ -177,37 +204,21 @@ def _trainer(
         world=world,
         progress=progress,
     )
-    return trainer, tuple(f.name for f in held_out), count
 
 
-def _pair_source(
-    files: Sequence[Path],
-    min_side: int,
-    plan: CropPlan,
-    job: TrainJob,
-    device: torch.device,
-    progress: Progress,
-) -> tuple[PairSource, int]:
-    data = job.recipe.data
-    in_memory = data.residency == "memory" or (
-        data.residency == "auto" and fits_in_memory(files, plan.scale, device)
-    )
-    if not in_memory:
-        return StreamedPairs(files, plan, device, data.workers), len(files)
-    pictures: list[NDArray[np.uint8]]
-    kept, pictures = read_training_pictures(files, min_side, progress)
-    return MemoryPairs(pictures, plan, device), len(kept)
-
-
-def _export(job: TrainJob, info: ArchInfo, state: TrainState, path: Path) -> None:
+def _export(
+    job: TrainJob, info: ArchInfo, state: TrainState, judges: list[NDArray[np.uint8]], path: Path
+) -> None:
     """The best average as fp16 safetensors with its header."""
     recipe = job.recipe
     network = build(recipe.model.arch, recipe.model.arguments)
     network.load_state_dict(state.best or state.ema.state_dict())
+    samples = [_lr_sample(picture, info.scale) for picture in judges[:_OVERLAP_SAMPLES]]
     header = Header(
         arch=recipe.model.arch,
         arguments=dict(recipe.model.arguments),
         scale=info.scale,
+        overlap=measure_overlap(network, info, samples, torch.device("cpu")),
         recipe=recipe.name,
         recipe_sha256=recipe.sha256,
         licence=job.licence,
@@ -216,3 +227,8 @@ def _export(job: TrainJob, info: ArchInfo, state: TrainState, path: Path) -> Non
         srkit_version=srkit.__version__,
     )
     save_weights(path, network, header)
+
+
+def _lr_sample(picture: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
+    side = _OVERLAP_SIDE * scale
+    return make_lr(crop_to_multiple(picture[:side, :side], scale), scale)

@@ -180,7 +180,9 @@ def asked_format(output: Path) -> str:
     format = format_of_name(output)
     if format is None:
         known = ", ".join(form.extension for form in FORMATS.values())
-        raise UsageError(f"The output {shown(output)} must be a folder, or a file that ends in one of {known}.")
+        raise UsageError(
+            f"The output {shown(output)} must be a folder, or a file that ends in one of {known}."
+        )
     return format
 
 

@@ -48,14 +48,14 @@ class RunLog:
         except ImportError:
             self._board = None
         else:
-            self._board = SummaryWriter(str(folder / "tensorboard"))  # type: ignore[no-untyped-call]
+            self._board = SummaryWriter(str(folder / "tensorboard"))
 
     def write(self, step: int, values: dict[str, float]) -> None:
         self._file.write(json.dumps({"step": step, **values}) + "\n")
         self._file.flush()
         if self._board is not None:
             for name, value in values.items():
-                self._board.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+                self._board.add_scalar(name, value, step)
 
     def __enter__(self) -> RunLog:
         return self
@@ -65,7 +65,7 @@ class RunLog:
     ) -> None:
         self._file.close()
         if self._board is not None:
-            self._board.close()  # type: ignore[no-untyped-call]
+            self._board.close()
 
 
 @dataclass(frozen=True)
@@ -88,43 +88,55 @@ class Trainer:
         Raises:
             SrkitError: the loss is no longer finite.
         """
-        forward = parallel(self._compiled(state.network), self.world)
-        saved_at = time.monotonic()
+        forward = self._compiled(parallel(state.network, self.world))
         self.progress.start("training", 1.0)
         self.progress.advance(self.limits.progress(state.step, state.seconds))
         with RunLog(self.folder) if self.world.is_main else _NoLog() as log:
-            for lr_batch, hr_batch in self.pairs.batches(state.step):
-                before = self.limits.progress(state.step, state.seconds)
-                if agreed(before, self.world, self.device) >= 1.0:
-                    break
-                started = time.monotonic()
-                rate, terms = self._step(state, forward, lr_batch, hr_batch, before)
-                state.step += 1
-                state.seconds += time.monotonic() - started
-                if state.step % LOG_EVERY == 0:
-                    self._log_step(log, state, terms, rate)
-                self.progress.advance(self.limits.progress(state.step, state.seconds) - before)
-                if state.step % self.recipe.run.validate_every == 0:
-                    self._validate(state, log)
-                if (
-                    self.world.is_main
-                    and time.monotonic() - saved_at > 60 * self.recipe.run.checkpoint_minutes
-                ):
-                    save_checkpoint(state, self.folder, to_mapping(self.recipe))
-                    saved_at = time.monotonic()
-            self._validate(state, log)
-        if self.world.is_main:
-            save_checkpoint(state, self.folder, to_mapping(self.recipe))
+            try:
+                self._loop(state, forward, log)
+                self._validate(state, log)
+            finally:
+                # After an interrupt as well: what was learnt so far is not lost.
+                self._save(state)
         self.progress.finish()
 
-    def _compiled(self, network: nn.Module) -> nn.Module:
+    def _loop(self, state: TrainState, forward: Callable[[Tensor], Tensor], log: RunLog | _NoLog) -> None:
+        run = self.recipe.run
+        saved_at = started = time.monotonic()
+        for lr_batch, hr_batch in self.pairs.batches(state.step):
+            done = agreed(self.limits.progress(state.step, state.seconds), self.world, self.device)
+            if done >= 1.0:
+                return
+            rate, terms = self._step(state, forward, lr_batch, hr_batch, done)
+            state.step += 1
+            if state.step % LOG_EVERY == 0:
+                self._log_step(log, state, terms, rate)
+            state.seconds += time.monotonic() - started
+            self.progress.advance(self.limits.progress(state.step, state.seconds) - done)
+            if state.step % run.validate_every == 0:
+                self._validate(state, log)
+            if time.monotonic() - saved_at > 60 * run.checkpoint_minutes:
+                self._save(state)
+                saved_at = time.monotonic()
+            started = time.monotonic()
+
+    def _save(self, state: TrainState) -> None:
+        if self.world.is_main:
+            save_checkpoint(state, self.folder, to_mapping(self.recipe))
+
+    def _compiled(self, network: nn.Module) -> Callable[[Tensor], Tensor]:
         mode = self.recipe.run.compile
         if mode == "on" or (mode == "auto" and self.device.type == "cuda"):
-            return torch.compile(network)  # type: ignore[no-any-return]
+            return torch.compile(network)
         return network
 
     def _step(
-        self, state: TrainState, forward: nn.Module, lr_batch: Tensor, hr_batch: Tensor, progress: float
+        self,
+        state: TrainState,
+        forward: Callable[[Tensor], Tensor],
+        lr_batch: Tensor,
+        hr_batch: Tensor,
+        progress: float,
     ) -> tuple[float, dict[str, Tensor]]:
         optim = self.recipe.optim
         rate = learning_rate(optim, state.step, progress)
@@ -134,7 +146,7 @@ class Trainer:
             sr = forward(lr_batch)
         loss, terms = weighted_sum(sr, hr_batch, self.recipe.loss)
         state.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         if optim.clip_norm:
             nn.utils.clip_grad_norm_(state.network.parameters(), optim.clip_norm)
         state.optimizer.step()

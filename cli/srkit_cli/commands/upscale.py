@@ -197,8 +197,10 @@ def _through_streams(
 
 
 def _tile(text: str) -> int | Literal["auto", "off"]:
-    if text == "auto" or text == "off":
-        return text
+    if text == "auto":
+        return "auto"
+    if text == "off":
+        return "off"
     return _number("--tile", text)
 
 
