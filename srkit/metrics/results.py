@@ -44,6 +44,11 @@ class SetResult:
     """Of srkit, torch and every metric with a network: what a reader needs to repeat the numbers."""
 
     @property
+    def title(self) -> str:
+        """The data set and scale as sentences name them: `Urban100 x4`."""
+        return self.dataset if self.scale is None else f"{self.dataset} x{self.scale}"
+
+    @property
     def metrics(self) -> tuple[str, ...]:
         """Names of the metrics, in the order they were asked for."""
         return tuple(self.images[0].values) if self.images else ()

@@ -1,0 +1,47 @@
+"""How metrics and file names are shown to people."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Display:
+    """How one metric is shown: its heading, its decimals, and which end of it is the good one."""
+
+    label: str
+    decimals: int
+    lower_is_better: bool = False
+
+
+DISPLAY: Mapping[str, Display] = {
+    "psnr": Display("PSNR", 2),
+    "ssim": Display("SSIM", 4),
+    "lpips": Display("LPIPS", 4, lower_is_better=True),
+    "niqe": Display("NIQE", 3, lower_is_better=True),
+    "musiq": Display("MUSIQ", 2),
+    "lr_psnr": Display("LR PSNR", 2),
+}
+_UNSHOWABLE = re.compile(
+    # What XML 1.0 forbids (controls, surrogates, U+FFFE, U+FFFF), what would break a line, and the marks with
+    # which a name can reverse the text around it.
+    r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+
+
+def display(metric: str) -> Display:
+    """How `metric` is shown; one that is not listed gets its name and four decimals."""
+    return DISPLAY.get(metric) or Display(metric, 4)
+
+
+def format_value(metric: str, value: float) -> str:
+    """`31.29`, `inf` or `nan`."""
+    return f"{value:.{display(metric).decimals}f}" if math.isfinite(value) else str(float(value))
+
+
+def printable(text: str) -> str:
+    """`text` on one line, in characters that every report format can hold; others escaped as in Python."""
+    return _UNSHOWABLE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
