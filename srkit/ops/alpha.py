@@ -8,22 +8,26 @@ from torch import Tensor
 
 
 def bleed(colour: Tensor, alpha: Tensor) -> Tensor:
-    """Give fully transparent pixels the colours around them.
+    """Give transparent pixels the colours around them, in proportion to their transparency.
 
-    What lies under alpha 0 is arbitrary (often black) and would be drawn into the edge as a fringe. The fill is
-    the alpha-weighted mean of the smallest 2^k x 2^k block with any visible pixel (a pull-push pyramid).
+    What lies under alpha 0 is arbitrary (often black), and what lies under a small alpha is often the backdrop
+    that the picture was cut from; a sharpened edge would show both as a fringe. A pixel keeps its own colour as
+    far as it is visible; the rest is the alpha-weighted mean of its 3 x 3 neighbours, and where none of them is
+    visible, of the smallest 2^k x 2^k block with any visible pixel (a pull-push pyramid).
 
     Args:
         colour: (N, C, H, W) float.
         alpha: (N, 1, H, W) in [0, 1].
 
     Returns:
-        colour, changed only where alpha is 0.
+        colour, unchanged where alpha is 1.
     """
-    hidden = alpha == 0
-    if not bool(hidden.any()) or bool(hidden.all()):
+    if bool((alpha == 1).all()) or bool((alpha == 0).all()):
         return colour
-    return torch.where(hidden, _fill(colour * alpha, alpha), colour)
+    weight = F.avg_pool2d(alpha, 3, 1, 1)
+    mean = F.avg_pool2d(colour * alpha, 3, 1, 1) / weight.clamp_min(1e-6)
+    around = torch.where(weight > 0, mean, _fill(colour * alpha, alpha))
+    return torch.lerp(around, colour, alpha)
 
 
 def _fill(weighted: Tensor, weight: Tensor) -> Tensor:

@@ -44,7 +44,9 @@ class ModelFacts:
 
     @property
     def state(self) -> str:
-        """In a word: shipped, fetched, to fetch, or missing (shipped, but gone)."""
+        """In a word: shipped, missing (shipped, but gone), fetched, to fetch, or file (given by its path)."""
+        if self.source == self.path:
+            return "file"
         if self.source == "shipped":
             return "shipped" if self.present else "missing"
         return "fetched" if self.present else "to fetch"

@@ -242,7 +242,7 @@ def _planes(works: Iterable[Work[T] | None]) -> Iterator[Plane[_Part[T]] | None]
 def _colour_plane(picture: Picture) -> NDArray[Any]:
     """(H, W, 3): gray repeated, colour bled under transparent pixels."""
     colour: NDArray[Any] = picture.colour
-    if picture.alpha is not None and bool((picture.alpha == 0).any()):
+    if picture.alpha is not None:
         top = np.iinfo(colour.dtype).max
         filled = bleed(_tensor(colour), _tensor(picture.alpha[:, :, None]) / top)
         colour = filled[0].permute(1, 2, 0).round().numpy().astype(colour.dtype)

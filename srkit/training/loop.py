@@ -95,9 +95,10 @@ class Trainer:
             try:
                 self._loop(state, forward, log)
                 self._validate(state, log)
-            finally:
-                # After an interrupt as well: what was learnt so far is not lost.
-                self._save(state)
+            except KeyboardInterrupt:
+                self._save(state)  # what was learnt so far is not lost
+                raise
+        self._save(state)
         self.progress.finish()
 
     def _loop(self, state: TrainState, forward: Callable[[Tensor], Tensor], log: RunLog | _NoLog) -> None:
