@@ -55,25 +55,19 @@ def find_pictures(source: str | Path, *, recursive: bool) -> list[Found]:
         SrkitError: a folder (or the folders that a glob matches) holds no pictures, or cannot be listed.
     """
     path = Path(source)
-    if path.is_dir():
+    # os.path, since Path's own raise for names too long for the file system.
+    if os.path.isdir(path):  # noqa: PTH112
         found = [Found(p, p.relative_to(path)) for p in _pictures_in(path, recursive)]
         if not found:
             deeper = "" if recursive else " (its subfolders were not searched; --recursive does)"
             raise SrkitError(f"No pictures were found in the folder {shown(path)}{deeper}.")
-    elif _exists(path):
+    elif os.path.exists(path):  # noqa: PTH110
         found = [Found(path, Path(path.name))]
     elif glob.has_magic(os.fspath(source)):
         found = _matches(os.fspath(source), recursive)
     else:
         raise UsageError(f"The input {shown(path)} is not there; give an existing file, folder or glob.")
     return sorted(found, key=lambda f: [os.fsencode(part) for part in f.relative.parts])
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # a name too long for the file system, or with a null byte
-        return False
 
 
 def _matches(pattern: str, recursive: bool) -> list[Found]:

@@ -191,7 +191,7 @@ def _open_image(handle: BinaryIO, kind: str) -> Any:
     brackets."""
     pyvips = vips()
     if isinstance(handle, io.BytesIO):
-        source = pyvips.Source.new_from_memory(handle.getbuffer())
+        source = pyvips.Source.new_from_memory(handle.getvalue())
     else:
         source = pyvips.Source.new_from_descriptor(handle.fileno())
     image = pyvips.Operation.call(_LOADERS[kind], source, fail_on="error", access="sequential")

@@ -116,8 +116,7 @@ def _prepare(
 
 def _wrapped(picture: Picture) -> Any:
     """The pixels as a libvips image over the same memory."""
-    pixels = picture.pixels
-    pixels = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
+    pixels = np.ascontiguousarray(picture.pixels)
     deep = picture.depth == 16
     height, width, bands = pixels.shape
     image = vips().Image.new_from_memory(pixels, width, height, bands, "ushort" if deep else "uchar")
