@@ -62,7 +62,7 @@ class Niqe(_PyiqaMetric):
         found = find_weights(_NIQE, weights, progress)
         try:
             network = pyiqa.create_metric("niqe", device=device, pretrained_model_path=str(found.path))
-        except (KeyError, TypeError, ValueError, OSError) as error:  # what scipy's reader raises
+        except Exception as error:  # scipy's reader raises many kinds, its own among them
             raise ResourceError(
                 f"'{found.path}' holds no parameters of NIQE ({error}); fetch it again."
             ) from error

@@ -101,11 +101,11 @@ def test_luma_of_uint8_is_luma_of_its_fraction() -> None:
 
 def test_refuses_with_a_sentence() -> None:
     sr, hr = pictures()
-    with pytest.raises(UsageError, match="no protocol 'clasical'.*Did you mean 'classical'"):
+    with pytest.raises(UsageError, match=r"no protocol 'clasical'.*Did you mean 'classical'"):
         find_protocol("clasical")
     with pytest.raises(PictureError, match="47 x 60 pixels, its reference 48 x 60"):
         compared(sr[..., :47], hr, CLASSICAL, 4)
-    with pytest.raises(PictureError, match="18 x 60 pixels.*at least 19"):
+    with pytest.raises(PictureError, match=r"18 x 60 pixels.*at least 19"):
         compared(sr[..., :18], hr[..., :18], CLASSICAL, 4)
     with pytest.raises(PictureError, match="not numbers"):
         compared(sr * torch.nan, hr, CLASSICAL, 4)

@@ -95,5 +95,5 @@ def test_refuses_what_it_cannot_compare() -> None:
     x, y = pair((1, 3, 20, 20))
     with pytest.raises(UsageError, match="must be the same"):
         ssim(x, y[:, :1])
-    with pytest.raises(UsageError, match="10 x 20 pixels.*at least 11"):
+    with pytest.raises(UsageError, match=r"10 x 20 pixels.*at least 11"):
         ssim(x[..., :10], y[..., :10])
