@@ -9,6 +9,7 @@ import pickle
 import re
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from srkit.archs.info import ArchInfo, Tiling
 from srkit.errors import ResourceError
 from srkit.zoo.files import check_checkpoint, sha256_of
 from srkit.zoo.loaded import LoadedModel
-from srkit.zoo.probe import probe_structure, smallest_overlap
+from srkit.zoo.probe import agrees_in, probe_structure, smallest_overlap
 from srkit.zoo.weights import read_tensors
 
 SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors")
@@ -56,18 +57,23 @@ class ForeignNetwork(nn.Module):
         self._call = call
         self._gray = gray
         self._square = square
+        self.autocast: set[torch.dtype] = set()
+        """Precisions in which this network mixes dtypes, so that they must be reconciled as it runs."""
 
     def forward(self, x: Tensor) -> Tensor:
         batch, channels, height, width = x.shape
         # A copy, since some networks scale their input in place (RCAN: `x *= rgb_range`).
-        h = x.to(next(self.model.parameters()).dtype, copy=True)
+        dtype = next(self.model.parameters()).dtype
+        h = x.to(dtype, copy=True)
         if self._gray:
             h = h.reshape(batch * channels, 1, height, width)
         if self._square:
             side = max(height, width)
             h = F.pad(h, (0, side - width, 0, side - height), mode="replicate")
         scale = self.info.scale
-        y = self._call(self.model, h)[..., : height * scale, : width * scale]
+        reconciled = torch.autocast(x.device.type, dtype) if dtype in self.autocast else nullcontext()
+        with reconciled:
+            y = self._call(self.model, h)[..., : height * scale, : width * scale]
         return y.reshape(batch, channels, height * scale, width * scale).to(x.dtype)
 
 
@@ -104,14 +110,19 @@ def _load(path: Path, name: str | None, sha256: str | None) -> LoadedModel:
             multiple_of=requirements.multiple_of,
             min_size=max(1, requirements.minimum),
             tiling="blend",
-            fp16_ok=descriptor.supports_half,
-            bf16_ok=descriptor.supports_bfloat16,
+            fp16_ok=False,
+            bf16_ok=False,
         ),
         gray=descriptor.input_channels == 1,
         square=requirements.square,
     )
     network.float().eval().requires_grad_(False).to(memory_format=torch.channels_last)
     overlap = _add_tiling(path, network, descriptor.tiling.name)
+    network.info = replace(
+        network.info,
+        fp16_ok=descriptor.supports_half and _runs_in(network, torch.float16),
+        bf16_ok=descriptor.supports_bfloat16 and _runs_in(network, torch.bfloat16),
+    )
     return LoadedModel(
         name=name or path.stem,
         network=network,
@@ -226,6 +237,17 @@ def _add_tiling(path: Path, network: ForeignNetwork, tiling: str) -> int:
             kind, radius, overlap = "exact", structure.radius, measured
     network.info = replace(network.info, tiling=kind, receptive_field=radius)
     return overlap
+
+
+def _runs_in(network: ForeignNetwork, dtype: torch.dtype) -> bool:
+    """Whether the network is right in a lower precision, by itself or under autocast, which is then set."""
+    if agrees_in(network, dtype):
+        return True
+    network.autocast.add(dtype)
+    if agrees_in(network, dtype):
+        return True
+    network.autocast.discard(dtype)
+    return False
 
 
 def _no_checkpoint(path: Path) -> ResourceError:

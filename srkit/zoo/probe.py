@@ -5,6 +5,7 @@ For networks that come without these facts. Facts of our own are in their `ArchI
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil
@@ -20,6 +21,9 @@ from srkit.archs.table import info_of
 TOLERANCE = 0.25 / 255
 """Largest difference between tiled and untiled on the rendered picture: a quarter of what is promised on
 natural ones."""
+
+PRECISION_TOLERANCE = 1 / 255
+"""Largest root-mean-square difference that a lower precision may make on it."""
 
 _CENTRE = 17
 _OVERLAPS = (4, 8, 12, 16, 24)
@@ -123,6 +127,23 @@ def smallest_overlap(network: nn.Module, limit: int) -> int | None:
         if float(difference.abs().max()) <= TOLERANCE:
             return min(overlap, limit)
     return None
+
+
+@torch.no_grad()
+def agrees_in(network: nn.Module, dtype: torch.dtype) -> bool:
+    """Whether a copy of `network` in `dtype` runs, and gives what fp32 gives.
+
+    Claims of support are not enough: attention masks made in fp32 make some networks fail in bf16 at every
+    size but the one they were trained at, and some lose too much.
+    """
+    info = info_of(network)
+    picture = _picture(_round_up(max(24, info.min_size), info))
+    try:
+        lower = copy.deepcopy(network).to(dtype)(picture)
+    except RuntimeError:
+        return False
+    difference = lower.clamp(0, 1) - network(picture).clamp(0, 1)
+    return bool(difference.square().mean().sqrt() <= PRECISION_TOLERANCE)
 
 
 def _centre(sr: Tensor, margin: int, scale: int) -> Tensor:

@@ -81,7 +81,7 @@ def test_show_a_file(folder: Path, tmp_path: Path) -> None:
     facts = show_model(str(path))
     assert (facts.name, facts.scale, facts.arch, facts.task) == ("theirs", 4, "RealESRGAN Compact", "sr")
     assert facts.parameters == sum(p.numel() for p in Compact(num_feat=8, num_conv=2, upscale=4).parameters())
-    assert (facts.source, facts.sha256) == (str(path), sha256_of(path))
+    assert (facts.source, facts.state, facts.sha256) == (str(path), "file", sha256_of(path))
     assert "nothing is known to compare it with" in checksum_note(facts)
     path.write_text("hello")
     with pytest.raises(ResourceError, match="no checkpoint"):

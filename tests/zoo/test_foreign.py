@@ -174,6 +174,37 @@ def test_runs_in_bf16_with_fp32_pictures(tmp_path: Path) -> None:
     torch.testing.assert_close(sr, expected, atol=0.02, rtol=0)
 
 
+def test_precision_is_tried_not_believed(tmp_path: Path) -> None:
+    """SwinIR claims bf16, but makes its attention masks in fp32 at every size but the one it was trained at."""
+    path = tmp_path / "swin.pth"
+    torch.manual_seed(0)
+    torch.save(NETWORKS["SwinIR"][0]().state_dict(), path)
+    model = load_model(path)
+    assert model.info.bf16_ok
+    x = torch.rand(1, 3, 24, 40)
+    expected = model.network(x)
+    torch.testing.assert_close(model.network.to(torch.bfloat16)(x), expected, atol=0.03, rtol=0)
+
+
+def test_a_precision_that_loses_too_much_is_not_offered(tmp_path: Path) -> None:
+    """Convolutions that amplify and cancel: exact in fp32, garbage in half precision."""
+    network = Compact.Compact(num_feat=8, num_conv=2, upscale=4)
+    torch.manual_seed(0)
+    last = [module for module in network.modules() if isinstance(module, nn.Conv2d)][-1]
+    # Even and odd features are equal up to here, and cancel in the last convolution up to 1 in 10000.
+    others = [module for module in network.modules() if isinstance(module, nn.Conv2d)][:-1]
+    for conv in others:
+        conv.weight.data[1::2] = conv.weight.data[::2] * 1.0001
+        if conv.bias is not None:
+            conv.bias.data[1::2] = conv.bias.data[::2] * 1.0001
+    last.weight.data[:, ::2] = 300 * torch.randn_like(last.weight.data[:, ::2])
+    last.weight.data[:, 1::2] = -last.weight.data[:, ::2]
+    path = tmp_path / "model.pth"
+    torch.save(network.state_dict(), path)
+    info = load_model(path).info
+    assert (info.bf16_ok, info.fp16_ok) == (False, False)
+
+
 def test_gradients_reach_the_weights(tmp_path: Path) -> None:
     path = tmp_path / "model.pth"
     torch.save(_compact().state_dict(), path)
