@@ -271,6 +271,10 @@ def _decode(opened: _Opened) -> Picture:
         # Turning needs every row at hand; autorot on a sequential image would read it out of order.
         image = image.copy_memory().autorot()
         resolution = resolution[::-1] if orientation >= 5 else resolution
+    bits = int(_field(image, "bits-per-sample") or 0)
+    if opened.info.format in ("avif", "other") and image.format == "ushort" and 8 < bits < 16:
+        # libvips fills the low bits with zeros, so that white would not be 65535; repeating the high ones does it.
+        image = image | (image >> bits)
     image, icc = _to_gray_or_rgb(image, icc, warnings)
     image = _to_integers(image, warnings)
     samples: Pixels = np.frombuffer(

@@ -299,6 +299,19 @@ def test_bmp(rng: np.random.Generator, mode: str) -> None:
     assert np.array_equal(picture.pixels, expected.reshape(picture.pixels.shape))
 
 
+@pytest.mark.parametrize("bits", [10, 12])
+def test_avif_of_10_and_12_bit_spans_16_bit(bits: int) -> None:
+    import pyvips
+
+    levels = np.linspace(0, 65535, 64).astype(np.uint16)
+    pixels = np.ascontiguousarray(np.tile(levels[None, :, None], (64, 1, 3)))
+    image = pyvips.Image.new_from_memory(pixels, 64, 64, 3, "ushort").copy(interpretation="rgb16")
+    picture = read_picture(image.write_to_buffer(".avif", bitdepth=bits, lossless=True))
+    assert (picture.depth, picture.format) == (16, "avif")
+    assert (picture.pixels.min(), picture.pixels.max()) == (0, 65535)
+    assert np.abs(picture.pixels.astype(int) - pixels).max() <= 2 ** (16 - bits)
+
+
 def bmp(bits: int, masks: tuple[int, ...], data: bytes, width: int = 2, height: int = 2) -> bytes:
     """A BMP with a V5 header where there is an alpha mask, else the plain one (three masks follow it)."""
     size = 124 if len(masks) == 4 else 40

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -41,6 +43,7 @@ def exif_block(orientation: int = 6) -> bytes:
     return b"Exif\0\0" + exif.tobytes().removeprefix(b"Exif\0\0")
 
 
+@functools.cache  # it holds the time at which it was made
 def srgb_profile() -> bytes:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -120,6 +123,22 @@ def test_metadata_travel_and_orientation_stays_1(name: str, prefix: bool) -> Non
     assert (again.height, again.width) == (56, 40)
     assert (again.icc, again.xmp) == (picture.icc, XMP)
     assert (again.exif is not None) == FORMATS[name].exif
+
+
+@pytest.mark.parametrize(("orientation", "kept"), [(1, True), (6, False)])
+def test_a_thumbnail_is_kept_unless_the_picture_was_turned(orientation: int, kept: bool) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 8), "red").save(buffer, "JPEG")
+    thumbnail = buffer.getvalue()
+    first = struct.pack("<HHHIII", 1, 0x0112, 3, 1, orientation, 26)
+    start = 26 + 2 + 3 * 12 + 4
+    second = struct.pack("<H", 3) + struct.pack("<HHII", 0x0103, 3, 1, 6)
+    second += struct.pack("<HHII", 0x0201, 4, 1, start) + struct.pack("<HHII", 0x0202, 4, 1, len(thumbnail))
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + first + second + b"\0" * 4 + thumbnail
+    source = io.BytesIO()
+    Image.new("RGB", (64, 32), "blue").save(source, "JPEG", exif=exif)
+    data, _ = encode_picture(read_picture(source.getvalue()), format="jpg")
+    assert (thumbnail in data) == kept
 
 
 def test_resolution_is_kept() -> None:
