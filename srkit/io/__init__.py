@@ -3,3 +3,7 @@
 `read_picture`, `probe` and `write_picture` are in `srkit.io.read` and `srkit.io.write`; importing this
 package loads no codec.
 """
+
+from srkit.io._vips import set_codec_threads
+
+__all__ = ["set_codec_threads"]

@@ -381,3 +381,10 @@ def test_importing_io_loads_no_codec() -> None:
         "print([m for m in ('pyvips', 'cv2', 'torch', 'PIL') if m in sys.modules])"
     )
     assert run(code).stdout.strip() == "[]"
+
+
+def test_codec_threads_are_set() -> None:
+    code = (
+        "import srkit.io, sys; srkit.io.set_codec_threads(1); import pyvips; print(pyvips.concurrency_get())"
+    )
+    assert run(code).stdout.strip() == "1"
