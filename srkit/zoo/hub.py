@@ -59,7 +59,7 @@ def fetch_from_hub(hub: Hub, staging: Path, progress: Progress) -> tuple[Path, s
         progress.start(f"Fetching {file}", metadata.size)
         try:
             # By commit, so that the file is the one whose checksum was told.
-            with _no_bars():
+            with no_bars():
                 path = huggingface_hub.hf_hub_download(
                     hub.repo, file, revision=metadata.commit_hash or hub.revision, local_dir=staging
                 )
@@ -73,7 +73,7 @@ def fetch_from_hub(hub: Hub, staging: Path, progress: Progress) -> tuple[Path, s
 
 
 @contextlib.contextmanager
-def _no_bars() -> Iterator[None]:
+def no_bars() -> Iterator[None]:
     """The caller's progress is the only one."""
     from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,

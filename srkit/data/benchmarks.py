@@ -1,0 +1,192 @@
+"""Benchmark sets by name, and any folder of reference pictures that is laid out like one."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srkit.errors import ResourceError, SrkitError, UsageError, nearest
+from srkit.io.folders import find_pictures
+from srkit.io.names import shown
+from srkit.io.picture import Picture
+from srkit.zoo.cache import cache_dir
+
+DATA_VARIABLE = "SRKIT_DATA"
+MADE = "made: bicubic uint8"
+"""LR source of pictures that are made from the reference as MATLAB's imresize does."""
+NONE = "none"
+"""LR source where there are no LR pictures."""
+
+HOW_TO_GET: Mapping[str, str] = {
+    "Set5": "`srkit eval --dataset Set5 --download` fetches it",
+    "Set14": "`srkit eval --dataset Set14 --download` fetches it",
+    "BSD100": "`srkit eval --dataset BSD100 --download` fetches it",
+    "Urban100": "`srkit eval --dataset Urban100 --download` fetches it",
+    "Manga109": "its licence must be agreed to at http://www.manga109.org, then put its pages there",
+    "DIV2K-val": "put DIV2K_valid_HR of https://data.vision.ee.ethz.ch/cvl/DIV2K there",
+}
+"""The sets that the field knows, and how each is come by."""
+
+
+@dataclass(frozen=True)
+class BenchmarkItem:
+    """One reference picture, and its LR picture where one is given."""
+
+    name: str
+    hr: Path
+    lr: Path | None
+    """None: to be made from the reference, if the protocol allows."""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A folder of reference pictures."""
+
+    name: str
+    folder: Path
+    """Of the reference pictures; LR pictures lie beside it."""
+
+    def given_lr(self, scale: int) -> Path | None:
+        """The folder of LR pictures for a scale, `LR_bicubic/X4` or `LR/X4` beside the reference's, if it is there."""
+        for above in ("LR_bicubic", "LR"):
+            folder = self.folder.parent / above / f"X{scale}"
+            if folder.is_dir():
+                return folder
+        return None
+
+    def lr_source(self, scale: int, *, makes_lr: bool = True) -> str:
+        """How the LR pictures come about: `LR_bicubic/X4`, `made: bicubic uint8`, or `none`."""
+        folder = self.given_lr(scale)
+        if folder is not None:
+            return f"{folder.parent.name}/{folder.name}"
+        return MADE if makes_lr else NONE
+
+    def pairs(self, scale: int) -> list[BenchmarkItem]:
+        """The reference pictures by name, each with its LR picture where there is a folder of them.
+
+        An LR picture is called as its reference, with or without `x4` behind.
+
+        Raises:
+            SrkitError: no pictures, or two of one name.
+            UsageError: a folder of LR pictures that lacks some; they are listed.
+        """
+        references = by_name(self.folder)
+        folder = self.given_lr(scale)
+        if folder is None:
+            return [BenchmarkItem(name, path, None) for name, path in references.items()]
+        given = by_name(folder)
+        partners = {name: given.get(f"{name}x{scale}", given.get(name)) for name in references}
+        if missing := [name for name, path in partners.items() if path is None]:
+            raise UsageError(
+                f"The folder {shown(folder)} lacks the LR pictures of {listed(missing)}; add them, or take the folder "
+                "away and have them made."
+            )
+        return [BenchmarkItem(name, path, partners[name]) for name, path in references.items()]
+
+
+def find_dataset(name: str, root: Path | None = None) -> Benchmark:
+    """The set of that name: `DIR/NAME/HR`, else `DIR/benchmarks/NAME/HR`.
+
+    Args:
+        name: `Set5`, or any folder's name.
+        root: DIR; by default `$SRKIT_DATA`, then the cache that `--download` fills.
+
+    Raises:
+        UsageError: `root` is no folder, or `name` is no name.
+        ResourceError: it is in none of these places; the message says where it was looked for and how to get it.
+    """
+    if not name or name in (".", "..") or "/" in name or os.sep in name:
+        raise UsageError(
+            f"'{name}' is no name of a data set; expected one like Set5, or --sr and --hr with folders."
+        )
+    if root is not None and not root.is_dir():
+        raise UsageError(f"The folder of data {shown(root)} is not there; check --data-root.")
+    places = [place for above in data_roots(root) for place in (above / name, above / "benchmarks" / name)]
+    for place in places:
+        if (place / "HR").is_dir():
+            return Benchmark(name, place / "HR")
+    looked = ", ".join(shown(place / "HR") for place in places)
+    known = {*HOW_TO_GET, *(path.parent.name for place in places for path in place.parent.glob("*/HR"))}
+    how = HOW_TO_GET.get(name) or "put its pictures there, or name the folder above with --data-root"
+    raise ResourceError(
+        f"The data set '{name}' is not on this machine; looked for {looked}: {how}."
+        + ("" if name in HOW_TO_GET else nearest(name, known))
+    )
+
+
+def data_roots(root: Path | None = None) -> list[Path]:
+    """Where sets are looked for: `root` alone, else `$SRKIT_DATA` and the cache."""
+    if root is not None:
+        return [root]
+    named = os.environ.get(DATA_VARIABLE)
+    return [*([Path(named).expanduser()] if named else []), downloads_dir()]
+
+
+def downloads_dir() -> Path:
+    """Where `--download` puts sets."""
+    return cache_dir() / "data"
+
+
+def folder_dataset(folder: Path) -> Benchmark:
+    """The set that a folder of reference pictures is; called as the folder, or as the one above if that is `HR`.
+
+    Raises:
+        UsageError: the folder is not there.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"The folder {shown(folder)} is not there; check --hr.")
+    resolved = folder.resolve()
+    name = resolved.parent.name if resolved.name == "HR" else resolved.name
+    return Benchmark(name or str(folder), folder)
+
+
+def by_name(folder: Path) -> dict[str, Path]:
+    """The pictures right in a folder by file name without extension, sorted.
+
+    Raises:
+        SrkitError: there are none.
+        UsageError: two share a name.
+    """
+    found = find_pictures(folder, recursive=False)
+    if twice := [stem for stem, count in Counter(f.path.stem for f in found).items() if count > 1]:
+        raise UsageError(
+            f"The folder {shown(folder)} holds several pictures named {listed(twice)}; pictures are matched by their "
+            "names without extension, so leave one of each."
+        )
+    return {f.path.stem: f.path for f in found}
+
+
+def listed(names: Iterable[str], limit: int = 8) -> str:
+    """`'a', 'b' and 3 more`."""
+    names = list(names)
+    text = ", ".join(f"'{name}'" for name in names[:limit])
+    return text + (f" and {len(names) - limit} more" if len(names) > limit else "")
+
+
+def rgb8(picture: Picture) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8: gray repeated, alpha left out, 16 bit rounded to 8."""
+    pixels = picture.colour
+    if pixels.dtype == np.uint16:
+        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if pixels.shape[2] == 1:
+        pixels = np.repeat(pixels, 3, axis=2)
+    return np.ascontiguousarray(pixels, dtype=np.uint8)
+
+
+def cropped_size(height: int, width: int, scale: int) -> tuple[int, int]:
+    """Sides rounded down to multiples of `scale`.
+
+    Raises:
+        SrkitError: nothing would be left.
+    """
+    if min(height, width) < scale:
+        raise SrkitError(
+            f"The picture has {width} x {height} pixels, too few for scale {scale}; leave it out."
+        )
+    return height // scale * scale, width // scale * scale

@@ -1,0 +1,239 @@
+"""Fetching benchmark sets from the Hugging Face Hub: checked, resumable, unpacked with mistrust."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import shutil
+import tarfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from srkit.data.benchmarks import HOW_TO_GET, Benchmark, downloads_dir
+from srkit.errors import ResourceError, nearest
+from srkit.io.folders import PICTURE_EXTENSIONS
+from srkit.io.names import shown
+from srkit.progress import Progress
+from srkit.zoo.files import sha256_of
+from srkit.zoo.hub import no_bars
+from srkit.zoo.network import is_reachable
+
+SOURCE_FILE = "source.json"
+"""Beside `HR/`: repository, revision, file and sha256 that a set came from."""
+MAX_BYTES = 4 * 2**30
+"""Unpacked, of a whole set; the largest, Urban100, has 0.2 GB."""
+MAX_FILES = 10_000
+_MAX_READ = 16 * 2**20  # at once: more is only ever asked for by a forged header
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class HubSet:
+    """An archive of reference pictures in a data set repository of the Hub."""
+
+    repo: str
+    file: str
+    revision: str = "main"
+    """Branch or commit; what it resolves to at the first download is recorded and kept."""
+
+
+HUB_SETS: Mapping[str, HubSet] = {
+    name: HubSet(f"eugenesiow/{name}", f"data/{name}_HR.tar.gz")
+    for name in ("Set5", "Set14", "BSD100", "Urban100")
+}
+
+
+def download_dataset(name: str, progress: Progress) -> Benchmark:
+    """Fetch a set into `downloads_dir()`, unless it is there; it appears whole or not at all.
+
+    A download that broke off goes on where it ended, at the same revision.
+
+    Raises:
+        ResourceError: the set cannot be fetched from anywhere, the server cannot be reached or breaks off, the
+            checksum differs from the server's, or the archive holds anything but pictures in folders.
+    """
+    target = downloads_dir() / name
+    if (target / "HR").is_dir():
+        return Benchmark(name, target / "HR")
+    source = HUB_SETS.get(name)
+    if source is None:
+        how = HOW_TO_GET.get(name)
+        raise ResourceError(
+            f"The data set '{name}' cannot be downloaded; "
+            + (f"{how}." if how else f"those that can are {', '.join(HUB_SETS)}.{nearest(name, HUB_SETS)}")
+        )
+    staging = target.with_name(f".incoming-{name}")
+    with _disk(staging):
+        staging.mkdir(parents=True, exist_ok=True)
+    archive, revision, sha256 = _fetch(name, source, staging, progress)
+    unpacked = staging / "unpacked"
+    shutil.rmtree(unpacked, ignore_errors=True)
+    try:
+        count = unpack(archive, unpacked / "HR")
+    except ResourceError:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    record = {"repository": source.repo, "revision": revision, "file": source.file, "sha256": sha256}
+    with _disk(unpacked):
+        (unpacked / SOURCE_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        unpacked.replace(target)
+    shutil.rmtree(staging, ignore_errors=True)
+    progress.info(f"{name}: {count} pictures of {source.repo} at revision {revision[:12]} in {target}")
+    return Benchmark(name, target / "HR")
+
+
+def unpack(archive: Path, folder: Path) -> int:
+    """Write the pictures of a .tar.gz into `folder`, without the archive's own folders; how many they were.
+
+    Everything is judged from its header before it is read. Links, devices, sparse files, names that lead out of the
+    folder, two files of one name, more than `MAX_FILES` or `MAX_BYTES`: any of them refuses the whole archive.
+
+    Raises:
+        ResourceError: such an archive, a damaged one, or one without pictures. What was unpacked is for the caller to
+            take away.
+    """
+    with _disk(folder):
+        folder.mkdir(parents=True)
+    written: set[str] = set()
+    try:
+        with _Bounded(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
+            for member in _checked(tar, archive, folder):
+                name = PurePosixPath(member.name).name
+                if name.startswith(".") or PurePosixPath(name).suffix.lower() not in PICTURE_EXTENSIONS:
+                    continue
+                if name.casefold() in written:
+                    raise _hostile(archive, f"it holds two files named '{name}'")
+                written.add(name.casefold())
+                content = tar.extractfile(member)
+                if content is None:
+                    raise _hostile(archive, f"'{member.name}' has no content")
+                with content, _disk(folder), (folder / name).open("xb") as file:
+                    shutil.copyfileobj(content, file, 2**20)
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ResourceError(
+            f"The archive {shown(archive)} is damaged ({error}); download it again."
+        ) from error
+    if not written:
+        raise ResourceError(
+            f"The archive {shown(archive)} holds no pictures; report it, the set may have moved."
+        )
+    return len(written)
+
+
+class _Bounded(gzip.GzipFile):
+    """A .gz that refuses to become larger than a set may be, and to be read in one piece."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "rb")
+        self._archive = path
+
+    def read(self, size: int | None = -1) -> bytes:
+        # tarfile reads extended headers whole, however long they say they are.
+        if size is None or not 0 <= size <= _MAX_READ:
+            raise _hostile(self._archive, "a header in it is too long")
+        data = super().read(size)
+        if self.tell() > MAX_BYTES + _MAX_READ:
+            raise _hostile(self._archive, f"it unpacks to more than {MAX_BYTES} bytes")
+        return data
+
+
+def _checked(tar: tarfile.TarFile, archive: Path, folder: Path) -> Iterator[tarfile.TarInfo]:
+    """The regular files, each judged before anything behind its header is read."""
+    total = count = 0
+    for member in tar:
+        count += 1
+        total += member.size
+        if count > MAX_FILES or total > MAX_BYTES:
+            raise _hostile(archive, f"it holds more than {MAX_FILES} files or {MAX_BYTES} bytes")
+        if member.isdir():
+            continue
+        if not member.isreg() or member.issparse():
+            raise _hostile(archive, f"'{member.name}' is no ordinary file")
+        try:
+            tarfile.data_filter(member, str(folder))
+        except tarfile.FilterError as error:
+            raise _hostile(archive, str(error)) from error
+        if "\\" in member.name or ".." in PurePosixPath(member.name).parts or member.name.startswith("/"):
+            raise _hostile(archive, f"'{member.name}' leads out of it")
+        yield member
+
+
+def _fetch(name: str, source: HubSet, staging: Path, progress: Progress) -> tuple[Path, str, str]:
+    """The archive, the commit it is of, and its sha256, which is the server's."""
+    import huggingface_hub
+    from huggingface_hub.constants import ENDPOINT
+
+    if not is_reachable(ENDPOINT):
+        raise ResourceError(
+            f"The data set '{name}' cannot be fetched: {ENDPOINT} cannot be reached; connect to the network, or put "
+            f"its pictures into {shown(downloads_dir() / name / 'HR')}."
+        )
+    try:
+        url = huggingface_hub.hf_hub_url(
+            source.repo, source.file, repo_type="dataset", revision=_revision(staging, source)
+        )
+        metadata = huggingface_hub.get_hf_file_metadata(url)
+        commit, expected = metadata.commit_hash or "", metadata.etag or ""
+        if not commit or not _SHA256.fullmatch(expected):
+            raise ResourceError(
+                f"'{url}' names no revision or no SHA-256 of its content, so it could not be checked."
+            )
+        with _disk(staging):
+            (staging / "revision").write_text(commit, encoding="ascii")
+        progress.start(f"Fetching {name}", metadata.size)
+        try:
+            with no_bars():
+                path = huggingface_hub.hf_hub_download(
+                    source.repo, source.file, repo_type="dataset", revision=commit, local_dir=staging
+                )
+            progress.advance(metadata.size or 0)
+        finally:
+            progress.finish()
+    except ResourceError:
+        raise
+    except (
+        Exception
+    ) as error:  # its own errors, and those of the HTTP library beneath, which differs by version
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise ResourceError(
+            f"The data set '{name}' cannot be fetched from {source.repo}: {reason}; run the same command again to go "
+            "on from there."
+        ) from error
+    archive = Path(path)
+    found = sha256_of(archive)
+    if found != expected:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise ResourceError(
+            f"'{source.file}' of {source.repo} has the SHA-256 {found[:12]}… where the server says {expected[:12]}…; "
+            "nothing of it was kept: run the same command again."
+        )
+    return archive, commit, found
+
+
+def _revision(staging: Path, source: HubSet) -> str:
+    """The commit that an earlier attempt began with, so that its beginning fits the rest."""
+    try:
+        return (staging / "revision").read_text(encoding="ascii").strip() or source.revision
+    except (OSError, ValueError):
+        return source.revision
+
+
+@contextmanager
+def _disk(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ResourceError(
+            f"{shown(path)} cannot be written ({error.strerror or error}); free some space, or point SRKIT_CACHE to "
+            "another folder."
+        ) from error
+
+
+def _hostile(archive: Path, why: str) -> ResourceError:
+    return ResourceError(
+        f"The archive {shown(archive)} is not a set of pictures: {why}; nothing of it was kept."
+    )

@@ -1,0 +1,312 @@
+"""Fetching a set from a server on loopback that speaks as the Hub does; the download runs in a process of its own.
+
+(huggingface_hub reads HF_ENDPOINT when it is imported, and the process is what a user would start again.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import subprocess
+import sys
+import tarfile
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from srkit.data import download
+from srkit.data.download import unpack
+from srkit.errors import ResourceError
+from srkit.io.picture import Picture
+from srkit.io.write import encode_picture
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+FILE = "/datasets/eugenesiow/Set5/resolve/{revision}/data/Set5_HR.tar.gz"
+
+
+class Hub(ThreadingHTTPServer):
+    """One repository with one file."""
+
+    daemon_threads = True
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(("127.0.0.1", 0), _Answer)
+        self.content = content
+        self.etag = hashlib.sha256(content).hexdigest()
+        self.break_after: int | None = None
+        """Close the connection after so many bytes of the file, every time."""
+        self.asked: list[tuple[str, str, str | None]] = []
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _Answer(BaseHTTPRequestHandler):
+    server: Hub
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+    def do_HEAD(self) -> None:
+        self._answer(body=False)
+
+    def do_GET(self) -> None:
+        self._answer(body=True)
+
+    def _answer(self, body: bool) -> None:
+        hub = self.server
+        hub.asked.append((self.command, self.path, self.headers.get("Range")))
+        if self.path.split("?")[0] not in (FILE.format(revision=r) for r in ("main", COMMIT)):
+            self.send_error(404)
+            return
+        start = 0
+        if wanted := self.headers.get("Range"):
+            start = int(wanted.removeprefix("bytes=").split("-")[0])
+        data = hub.content[start:]
+        self.send_response(206 if wanted else 200)
+        self.send_header("Content-Length", str(len(data)))
+        if wanted:
+            self.send_header("Content-Range", f"bytes {start}-{len(hub.content) - 1}/{len(hub.content)}")
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("ETag", f'"{hub.etag}"')
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.end_headers()
+        if not body:
+            return
+        if hub.break_after is not None and len(data) > hub.break_after:
+            self.wfile.write(data[: hub.break_after])
+            self.wfile.flush()
+            self.close_connection = True
+            self.connection.close()
+            return
+        self.wfile.write(data)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[bytes], Hub]]:
+    hubs: list[Hub] = []
+
+    def start(content: bytes) -> Hub:
+        hub = Hub(content)
+        threading.Thread(target=hub.serve_forever, daemon=True).start()
+        hubs.append(hub)
+        return hub
+
+    yield start
+    for hub in hubs:
+        hub.shutdown()
+        hub.server_close()
+
+
+def png(seed: int, side: int = 24) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    return encode_picture(Picture(pixels), format="png")[0]
+
+
+def archive(*members: tuple[str | tarfile.TarInfo, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for member, content in members:
+            info = tarfile.TarInfo(member) if isinstance(member, str) else member
+            if info.isreg():
+                info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def small_set() -> bytes:
+    return archive(*((f"Set5_HR/{name}.png", png(i)) for i, name in enumerate(("baby", "bird", "head"))))
+
+
+def fetch(hub: str, cache: Path, name: str = "Set5") -> subprocess.CompletedProcess[str]:
+    code = f"""
+from srkit.data.download import download_dataset
+from srkit.errors import SrkitError
+from srkit.progress import Silent
+import sys
+try:
+    print(download_dataset({name!r}, Silent()).folder)
+except SrkitError as error:
+    print(error)
+    sys.exit(error.exit_code)
+"""
+    environment = {
+        "PATH": "",
+        "HOME": str(cache),
+        "HF_HOME": str(cache / "hf"),
+        "HF_ENDPOINT": hub,
+        "SRKIT_CACHE": str(cache),
+        "PYTHONPATH": ":".join(p for p in sys.path if p),
+        "HF_HUB_DOWNLOAD_TIMEOUT": "2",
+    }
+    return subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_a_set_arrives_with_its_record(tmp_path: Path, serve: Callable[[bytes], Hub]) -> None:
+    hub = serve(small_set())
+    done = fetch(hub.address, tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    folder = tmp_path / "data" / "Set5"
+    assert done.stdout.strip() == str(folder / "HR")
+    assert sorted(p.name for p in (folder / "HR").iterdir()) == ["baby.png", "bird.png", "head.png"]
+    assert (folder / "HR" / "bird.png").read_bytes() == png(1)
+    assert json.loads((folder / "source.json").read_text()) == {
+        "repository": "eugenesiow/Set5",
+        "revision": COMMIT,
+        "file": "data/Set5_HR.tar.gz",
+        "sha256": hub.etag,
+    }
+    assert [p.name for p in folder.parent.iterdir()] == ["Set5"], "nothing else is left"
+    before = len(hub.asked)
+    assert fetch(hub.address, tmp_path).returncode == 0
+    assert len(hub.asked) == before, "a set that is there is not asked for"
+
+
+def test_a_download_that_breaks_off_goes_on_where_it_ended(
+    tmp_path: Path, serve: Callable[[bytes], Hub]
+) -> None:
+    whole = png(0, side=2100)  # 13 MB: the client writes what arrives in pieces of 10
+    hub = serve(archive(("Set5_HR/a.png", whole)))
+    hub.break_after = 11 * 2**20
+    done = fetch(hub.address, tmp_path)
+    if done.returncode:  # the client gave up: what it has stays, and the next run goes on
+        assert done.returncode == 5
+        assert "run the same command again" in done.stdout
+        assert not (tmp_path / "data" / "Set5").exists()
+        hub.break_after = None
+        done = fetch(hub.address, tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    starts = [
+        int(r.removeprefix("bytes=").split("-")[0]) for method, _, r in hub.asked if method == "GET" and r
+    ]
+    assert starts and min(starts) >= 10_000_000, "the rest was asked for, not the whole again"
+    files = [path for method, path, _ in hub.asked if method == "GET" and "/resolve/" in path]
+    assert all(COMMIT in path for path in files), f"by commit, not by branch: {files}"
+    assert (tmp_path / "data/Set5/HR/a.png").read_bytes() == whole
+
+
+def test_a_wrong_checksum_keeps_nothing(tmp_path: Path, serve: Callable[[bytes], Hub]) -> None:
+    hub = serve(small_set())
+    hub.etag = "0" * 64
+    done = fetch(hub.address, tmp_path)
+    assert done.returncode == 5
+    assert "SHA-256" in done.stdout and "000000000000" in done.stdout
+    assert not list((tmp_path / "data").iterdir())
+
+
+def test_a_server_without_checksum_is_not_trusted(tmp_path: Path, serve: Callable[[bytes], Hub]) -> None:
+    hub = serve(small_set())
+    hub.etag = "abc"
+    done = fetch(hub.address, tmp_path)
+    assert done.returncode == 5
+    assert "no SHA-256" in done.stdout
+    assert not (tmp_path / "data/Set5").exists()
+
+
+def test_a_hostile_archive_from_the_server_leaves_nothing(
+    tmp_path: Path, serve: Callable[[bytes], Hub]
+) -> None:
+    hub = serve(archive(("Set5_HR/a.png", png(0)), ("../../../escaped.png", png(1))))
+    done = fetch(hub.address, tmp_path)
+    assert done.returncode == 5
+    assert "is not a set of pictures" in done.stdout
+    assert not list((tmp_path / "data").iterdir())
+    assert not list(tmp_path.rglob("escaped.png"))
+
+
+def test_no_network_is_said_at_once(tmp_path: Path) -> None:
+    done = fetch("http://127.0.0.1:9", tmp_path)  # the discard port: nobody listens
+    assert done.returncode == 5
+    assert "cannot be reached" in done.stdout and str(tmp_path / "data/Set5/HR") in done.stdout
+
+
+def test_sets_that_cannot_be_downloaded(tmp_path: Path) -> None:
+    assert "licence" in fetch("http://127.0.0.1:9", tmp_path, "Manga109").stdout
+    done = fetch("http://127.0.0.1:9", tmp_path, "Urban10")
+    assert done.returncode == 5
+    assert "Did you mean 'Urban100'?" in done.stdout
+
+
+def link(kind: bytes, name: str = "Set5_HR/b.png", target: str = "/etc/passwd") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+def declared(size: int) -> tarfile.TarInfo:
+    info = tarfile.TarInfo("Set5_HR/bomb.png")
+    info.size = size
+    return info
+
+
+@pytest.mark.parametrize(
+    ("member", "why"),
+    [
+        ("/absolute.png", "."),
+        ("a/../../out.png", "."),
+        ("..\\out.png", "leads out"),
+        (link(tarfile.SYMTYPE), "no ordinary file"),
+        (link(tarfile.SYMTYPE, target="inside.png"), "no ordinary file"),
+        (link(tarfile.LNKTYPE, target="Set5_HR/a.png"), "no ordinary file"),
+        (link(tarfile.CHRTYPE), "no ordinary file"),
+        (link(tarfile.FIFOTYPE), "no ordinary file"),
+        ("Set5_HR/A.PNG", "two files named"),
+        ("elsewhere/a.png", "two files named"),
+    ],
+)
+def test_hostile_members(tmp_path: Path, member: str | tarfile.TarInfo, why: str) -> None:
+    path = tmp_path / "set.tar.gz"
+    path.write_bytes(archive(("Set5_HR/a.png", png(0)), (member, png(1))))
+    with pytest.raises(ResourceError, match=why):
+        unpack(path, tmp_path / "below" / "HR")
+    assert {p.name for p in tmp_path.rglob("*") if p.is_file()} <= {"set.tar.gz", "a.png"}
+
+
+def test_a_file_that_declares_too_much_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import gzip
+
+    path = tmp_path / "set.tar.gz"
+    path.write_bytes(gzip.compress(declared(2**50).tobuf(tarfile.GNU_FORMAT) + b"\0" * 4096))
+    with pytest.raises(ResourceError, match="holds more than"):
+        unpack(path, tmp_path / "HR")
+    monkeypatch.setattr(download, "MAX_FILES", 2)
+    path.write_bytes(small_set())
+    with pytest.raises(ResourceError, match="more than 2 files"):
+        unpack(path, tmp_path / "HR2")
+
+
+def test_an_endless_header_is_refused(tmp_path: Path) -> None:
+    """An extended header is read whole by tarfile, so one of a gigabyte of zeros would fill the memory."""
+    import gzip
+
+    info = tarfile.TarInfo("././@PaxHeader")
+    info.type, info.size = tarfile.XHDTYPE, 2**30
+    path = tmp_path / "set.tar.gz"
+    path.write_bytes(gzip.compress(info.tobuf(tarfile.USTAR_FORMAT) + b"\0" * 2**20))
+    with pytest.raises(ResourceError, match="header in it is too long"):
+        unpack(path, tmp_path / "HR")
+
+
+def test_what_is_no_picture_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "set.tar.gz"
+    path.write_bytes(archive(("x/._a.png", b"finder"), ("x/readme.txt", b"hello"), ("x/deep/a.png", png(0))))
+    assert unpack(path, tmp_path / "HR") == 1
+    assert [p.name for p in (tmp_path / "HR").iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize("content", [b"", b"\x1f\x8b", b"no archive at all", small_set()[:-200]])
+def test_damaged_archives(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "set.tar.gz"
+    path.write_bytes(content)
+    with pytest.raises(ResourceError, match=r"damaged|no pictures"):
+        unpack(path, tmp_path / "HR")
