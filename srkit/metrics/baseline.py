@@ -1,0 +1,201 @@
+"""Baselines: what an earlier run measured, kept in a file, for later runs to be held against.
+
+A baseline exists to compare a new model with an old one, so another model is what it is for. What it refuses
+is a comparison that would say something else than its numbers seem to:
+
+- another data set, scale, protocol, source of the LR pictures, or set of pictures: always;
+- the same model name with another sha256: then "the model against its baseline" is no longer true of either;
+- several models in the baseline, none of them of the name that is measured: it cannot be known which is
+  meant.
+
+Pictures that could not be evaluated in the new run are left out of the comparison; the run says so by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from srkit.errors import SrkitError, UsageError
+from srkit.io.atomic import atomic_path
+from srkit.io.names import shown
+from srkit.metrics.display import printable
+from srkit.metrics.encoding import result_from, result_object
+from srkit.metrics.results import SetResult
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The results of an earlier run; `source` is how messages name them."""
+
+    results: tuple[SetResult, ...]
+    source: str = "of this run"
+
+    def entry(self, result: SetResult) -> SetResult:
+        """What the baseline has to hold against `result`; its pictures are not looked at.
+
+        So this can be asked before any picture is evaluated, with a result that has none yet.
+
+        Raises:
+            UsageError: the baseline was made with another data set, scale, protocol, LR source or model hash,
+                or it is not clear which of its models is meant.
+        """
+        named = [old for old in self.results if old.dataset == result.dataset]
+        if not named:
+            raise self._refusal("data set", _each(old.dataset for old in self.results), result.dataset)
+        scaled = [old for old in named if old.scale == result.scale]
+        if not scaled:
+            raise self._refusal(
+                "scale", _each(_factor(old.scale) for old in named), _factor(result.scale), result.dataset
+            )
+        same = [old for old in scaled if old.protocol == result.protocol]
+        if not same:
+            raise self._refusal(
+                "protocol", _each(old.protocol for old in scaled), result.protocol, result.title
+            )
+        made = [old for old in same if old.lr_source == result.lr_source]
+        if not made:
+            raise self._refusal(
+                "LR source", _each(old.lr_source for old in same), result.lr_source, result.title
+            )
+        return self._model(made, result)
+
+    def match(self, result: SetResult) -> SetResult:
+        """`entry`, and that it is about the pictures of `result`, evaluated or failed.
+
+        Raises:
+            UsageError: as `entry`, or the pictures are not the same.
+        """
+        old = self.entry(result)
+        asked = {image.name for image in result.images} | {image.name for image in result.failed}
+        known = {image.name for image in old.images}
+        if asked != known:
+            raise UsageError(
+                f"The baseline {self.source} was made on {len(known)} pictures of {result.title}, this run has "
+                f"{len(asked)}{_difference(asked, known)}; evaluate the same pictures or use --update-baseline."
+            )
+        return old
+
+    def _model(self, entries: Sequence[SetResult], result: SetResult) -> SetResult:
+        of_name = [old for old in entries if old.model == result.model]
+        if not of_name and len(entries) > 1:
+            raise UsageError(
+                f"The baseline {self.source} holds {_each(old.model for old in entries)} on {result.title} and not "
+                f"'{result.model}', so it is not clear which one is meant; use a baseline of one model or "
+                "--update-baseline."
+            )
+        old = (of_name or entries)[0]
+        ours, theirs = result.model_sha256, old.model_sha256
+        if of_name and ours is not None and theirs is not None and ours != theirs:
+            raise UsageError(
+                f"The baseline {self.source} was made with a '{old.model}' of sha256 {theirs[:12]}, and the one "
+                f"measured now has {ours[:12]}; use --update-baseline to accept the new weights, or --model with the "
+                f"'{old.model}' that the baseline was made with, or give the new weights another name."
+            )
+        return old
+
+    def _refusal(self, what: str, theirs: str, ours: str, where: str = "") -> UsageError:
+        of = f" of {where}" if where else ""
+        return UsageError(
+            f"The baseline {self.source} was made with the {what} {theirs}{of}, and this run uses '{ours}'; give the "
+            "baseline that fits or use --update-baseline."
+        )
+
+
+def read_baseline(path: Path) -> Baseline:
+    """The baseline that `write_baseline` wrote.
+
+    Raises:
+        UsageError: the file is missing, unreadable, damaged, or of a later version.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(
+            f"The baseline {shown(path)} cannot be read ({error.strerror or error}); make it with "
+            "--update-baseline."
+        ) from error
+    except ValueError as error:
+        raise _damaged(path, str(error)) from error
+    if not isinstance(content, dict) or not isinstance(content.get("results"), list):
+        raise _damaged(path, "expected an object with the list 'results'")
+    if content.get("format_version") != FORMAT_VERSION:
+        raise _damaged(path, f"its format is {content.get('format_version')!r}, expected {FORMAT_VERSION}")
+    try:
+        results = tuple(result_from(item) for item in content["results"])
+    except ValueError as error:
+        raise _damaged(path, str(error)) from error
+    if trouble := _unfit(results):
+        raise _damaged(path, trouble)
+    return Baseline(results, shown(path))
+
+
+def write_baseline(path: Path, results: Sequence[SetResult]) -> Baseline:
+    """Create or replace the baseline file, and give what it holds.
+
+    Raises:
+        SrkitError: a picture could not be evaluated or a value is not a number, so that later runs could not
+            be held against it (the file stays as it was); or the file cannot be written.
+    """
+    if trouble := _unfit(results):
+        raise SrkitError(
+            f"No baseline was written, because {trouble}; mend or remove the picture, or leave out the "
+            "metric."
+        )
+    content: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "results": [result_object(result) for result in results],
+    }
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return Baseline(tuple(results), shown(path))
+
+
+def _unfit(results: Sequence[SetResult]) -> str:
+    """Why these results cannot serve as a baseline; empty where they can."""
+    if not results:
+        return "there is no result in it"
+    seen: set[tuple[str, int | None, str, str, str]] = set()
+    for result in results:
+        key = (result.dataset, result.scale, result.protocol, result.lr_source, result.model)
+        if key in seen:
+            return f"it has two results of {result.title} with {result.model}"
+        seen.add(key)
+        if result.failed:
+            return f"{printable(result.failed[0].name)} of {result.title} could not be evaluated"
+        if not result.images:
+            return f"it has no picture of {result.title}"
+        for image in result.images:
+            for metric, value in image.values.items():
+                if math.isnan(value) or value == -math.inf:
+                    return f"the {metric} of {printable(image.name)} in {result.title} is not a number"
+    return ""
+
+
+def _damaged(path: Path, reason: str) -> UsageError:
+    return UsageError(
+        f"The baseline {shown(path)} is damaged: {reason}; make it anew with --update-baseline."
+    )
+
+
+def _factor(scale: int | None) -> str:
+    return "none" if scale is None else f"x{scale}"
+
+
+def _each(names: Iterable[str]) -> str:
+    return ", ".join(f"'{name}'" for name in dict.fromkeys(names))
+
+
+def _difference(asked: set[str], known: set[str]) -> str:
+    """` (a.png is not in the baseline; b.png is only there)`."""
+    new, gone = sorted(asked - known), sorted(known - asked)
+    parts = [f"{printable(name)} is not in the baseline" for name in new[:1]]
+    parts += [f"{printable(name)} is only there" for name in gone[:1]]
+    return f" ({'; '.join(parts)})"

@@ -1,0 +1,148 @@
+"""How sure a difference between two models is: the paired bootstrap over pictures.
+
+Pictures of one set differ in difficulty far more than two models do on one picture, so the differences
+picture by picture are resampled, not the two means apart (B. Efron, R. Tibshirani, An Introduction to the
+Bootstrap, 1993, section 13.3: the percentile interval).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from srkit.errors import UsageError
+from srkit.metrics.results import SetResult
+
+RESAMPLES = 10_000
+_INDICES_AT_ONCE = 4_000_000  # 32 MB of indices, however many pictures there are
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The mean of `count` differences and the bounds of its interval."""
+
+    mean: float
+    low: float
+    """NaN, as `high`, where there is no interval: fewer than two pictures, or one infinite or NaN."""
+    high: float
+    count: int
+    level: float = 0.95
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the data tell the two apart at this level; False where there is no interval."""
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One metric of `result` minus that of `other`, over the same pictures."""
+
+    result: SetResult
+    other: SetResult
+    metric: str
+    interval: Interval
+
+    def __str__(self) -> str:
+        found = self.interval
+        bounds = (
+            f"{found.level:.0%} interval {found.low:+.4f} to {found.high:+.4f}"
+            if math.isfinite(found.low)
+            else "no interval"
+        )
+        pictures = "1 picture" if found.count == 1 else f"{found.count} pictures"
+        return (
+            f"{self.metric} of {self.result.model} minus {self.other.model} on {self.result.title}: "
+            f"{found.mean:+.4f} ({bounds}, paired bootstrap over {pictures})"
+        )
+
+
+def paired_bootstrap(
+    differences: ArrayLike, *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
+) -> Interval:
+    """Percentile interval of the mean of per-picture differences; the same for the same input and seed.
+
+    Args:
+        differences: (N,) one difference a picture.
+        level: probability that the interval claims, in (0, 1).
+        resamples: how many times N differences are drawn with replacement.
+        seed: of the generator.
+
+    Raises:
+        UsageError: no differences, or a level outside (0, 1).
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    if values.ndim != 1 or values.size == 0:
+        raise UsageError(f"A bootstrap needs a list of differences; found an array of shape {values.shape}.")
+    if not 0 < level < 1:
+        raise UsageError(f"The level of an interval was {level}; it must lie between 0 and 1.")
+    count = values.size
+    with np.errstate(invalid="ignore"):  # +inf and -inf have no mean: NaN says so
+        mean = float(values.mean())
+    if count < 2 or not np.isfinite(values).all():
+        return Interval(mean, math.nan, math.nan, count, level)
+    generator = np.random.default_rng(seed)
+    means = np.empty(resamples)
+    step = max(1, _INDICES_AT_ONCE // count)
+    for start in range(0, resamples, step):
+        part = means[start : start + step]
+        part[:] = values[generator.integers(count, size=(part.size, count))].mean(axis=1)
+    low, high = np.quantile(means, ((1 - level) / 2, (1 + level) / 2))
+    return Interval(mean, float(low), float(high), count, level)
+
+
+def paired_differences(result: SetResult, other: SetResult, metric: str) -> dict[str, float]:
+    """Values of `result` minus those of `other` by picture, in the order of `result`.
+
+    Pictures that one of the two could not evaluate are left out. Two infinite values differ by 0: both pictures
+    equal their reference.
+
+    Raises:
+        UsageError: the two are not about the same pictures, or one lacks the metric.
+    """
+    if _names(result) != _names(other):
+        raise UsageError(
+            f"{result.model} and {other.model} were measured on different pictures of {result.title} "
+            f"({len(_names(result))} and {len(_names(other))}); a paired comparison needs the same ones."
+        )
+    theirs = {image.name: image.values for image in other.images}
+    differences: dict[str, float] = {}
+    for image in result.images:
+        if image.name not in theirs:
+            continue
+        try:
+            ours, old = image.values[metric], theirs[image.name][metric]
+        except KeyError as error:
+            raise UsageError(
+                f"'{metric}' was not measured on {result.title} with both {result.model} and {other.model}; ask for it "
+                "with --metrics in both runs."
+            ) from error
+        differences[image.name] = 0.0 if ours == old else ours - old
+    return differences
+
+
+def compare(result: SetResult, other: SetResult, metrics: Sequence[str] | None = None) -> list[Comparison]:
+    """The differences of two models on one data set, a comparison a metric; none where they share no picture.
+
+    Args:
+        metrics: which; by default all that both have, in the order of `result`.
+
+    Raises:
+        UsageError: as `paired_differences`.
+    """
+    if metrics is None:
+        metrics = [metric for metric in result.metrics if metric in other.metrics]
+    found = ((metric, list(paired_differences(result, other, metric).values())) for metric in metrics)
+    return [
+        Comparison(result, other, metric, paired_bootstrap(differences))
+        for metric, differences in found
+        if differences
+    ]
+
+
+def _names(result: SetResult) -> set[str]:
+    return {image.name for image in result.images} | {image.name for image in result.failed}

@@ -1,0 +1,94 @@
+"""Results as JSON values and back, for `--json`, JSON Lines and baselines.
+
+JSON has no infinity and no NaN. An infinite value is null with a flag beside it (`"psnr": null,
+"psnr_is_infinite": true`); a null without that flag is not a number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from srkit.metrics.results import FailedImage, ImageResult, SetResult
+
+_FLAG = "_is_infinite"
+
+
+def values_object(values: Mapping[str, float]) -> dict[str, Any]:
+    """Metric values by name, each infinite one with its flag."""
+    item: dict[str, Any] = {}
+    for metric, value in values.items():
+        item[metric] = value if math.isfinite(value) else None
+        if value == math.inf:
+            item[metric + _FLAG] = True
+    return item
+
+
+def result_object(result: SetResult) -> dict[str, Any]:
+    """One data set's object of `srkit eval --json`, with `failed` and `support` beside `images`."""
+    return {
+        "dataset": result.dataset,
+        "scale": result.scale,
+        "model": result.model,
+        "model_sha256": result.model_sha256,
+        "protocol": result.protocol,
+        "lr_source": result.lr_source,
+        "count": len(result.images),
+        "mean": values_object(result.mean),
+        "images": [{"name": image.name, **values_object(image.values)} for image in result.images],
+        "failed": [{"name": image.name, "error": image.error} for image in result.failed],
+        "support": list(result.support),
+        "versions": dict(result.versions),
+    }
+
+
+def result_from(item: Any) -> SetResult:
+    """The result that `result_object` made `item` of.
+
+    Raises:
+        ValueError: it is not such an object; the message names the field.
+    """
+    if not isinstance(item, dict):
+        raise ValueError(f"a result is an object, found {type(item).__name__}")
+    images = tuple(_image(entry) for entry in _field(item, "images", list))
+    if any(image.values.keys() != images[0].values.keys() for image in images):
+        raise ValueError("its pictures have not all the same metrics")
+    if len({image.name for image in images}) < len(images):
+        raise ValueError("it names a picture twice")
+    failed = _field(item, "failed", list)
+    return SetResult(
+        dataset=_field(item, "dataset", str),
+        scale=_field(item, "scale", int, type(None)),
+        model=_field(item, "model", str),
+        model_sha256=_field(item, "model_sha256", str, type(None)),
+        protocol=_field(item, "protocol", str),
+        lr_source=_field(item, "lr_source", str),
+        images=images,
+        failed=tuple(
+            FailedImage(_field(entry, "name", str), _field(entry, "error", str)) for entry in failed
+        ),
+        support=tuple(str(name) for name in _field(item, "support", list)),
+        versions={str(name): str(version) for name, version in _field(item, "versions", dict).items()},
+    )
+
+
+def _image(entry: Any) -> ImageResult:
+    name = _field(entry, "name", str)
+    metrics = [key for key in entry if key != "name" and not key.endswith(_FLAG)]
+    return ImageResult(name, {metric: _value(entry, metric) for metric in metrics})
+
+
+def _value(entry: dict[str, Any], metric: str) -> float:
+    value = _field(entry, metric, float, int, type(None))
+    if value is None:
+        return math.inf if entry.get(metric + _FLAG) is True else math.nan
+    return float(value)
+
+
+def _field(item: Any, name: str, *kinds: type) -> Any:
+    if not isinstance(item, dict) or name not in item:
+        raise ValueError(f"the field '{name}' is missing")
+    if not isinstance(item[name], kinds) or isinstance(item[name], bool):
+        raise ValueError(f"the field '{name}' is {item[name]!r}")
+    return item[name]

@@ -1,0 +1,209 @@
+"""Gates: conditions that fail a build, `psnr<-0.05` for one.
+
+    METRIC[.mean|.min|.max] then < or > then a number
+
+The condition is what must not hold. An unsigned number is absolute; a signed one (`+` or `-`) is relative to
+a baseline, and then `.mean`, `.min` and `.max` are taken over the pictures' differences from their own
+baseline values: `psnr.min<-0.3` fails when any one picture lost more than 0.3 dB, also where a harder picture
+sets the minimum. A value that is not a number never passes a gate.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srkit.errors import UsageError, nearest
+from srkit.metrics.baseline import Baseline
+from srkit.metrics.bootstrap import paired_differences
+from srkit.metrics.display import printable
+from srkit.metrics.results import SetResult
+from srkit.metrics.table import METRICS
+
+Direction = Literal["<", ">"]
+
+STATISTICS: Mapping[str, Callable[[NDArray[np.float64]], float]] = {
+    "mean": lambda values: float(values.mean()),
+    "min": lambda values: float(values.min()),
+    "max": lambda values: float(values.max()),
+}
+_FORM = "METRIC[.mean|.min|.max], < or >, and a number, for example 'psnr<-0.05'"
+_GATE = re.compile(
+    r"\s*(?P<metric>\w[\w-]*)(?:\.(?P<statistic>\w*))?\s*(?P<direction>[<>=!]+)\s*(?P<limit>\S*)\s*"
+)
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One condition that must not hold."""
+
+    text: str
+    """As it was asked for; it names the gate in reports."""
+    metric: str
+    statistic: str
+    direction: Direction
+    limit: float
+    relative: bool
+    """Whether it is about differences from a baseline."""
+
+    def breaks(self, value: float) -> bool:
+        """Whether the condition holds for `value`; NaN always breaks."""
+        if math.isnan(value):
+            return True
+        return value < self.limit if self.direction == "<" else value > self.limit
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one gate says of one data set; `str` gives the line to print."""
+
+    gate: Gate
+    result: SetResult
+    found: float
+    """What was held against the limit: a value, or a difference from the baseline; NaN without pictures."""
+    baseline: SetResult | None
+    """What a relative gate was compared with."""
+    pictures: tuple[str, ...]
+    """Of a broken gate: pictures that break `.min` or `.max` by themselves, or make it NaN; worst first."""
+
+    @property
+    def passed(self) -> bool:
+        return not self.gate.breaks(self.found)
+
+    def __str__(self) -> str:
+        gate, result = self.gate, self.result
+        head = f"{gate.text} {'passed' if self.passed else 'broken'} on {result.title} ({result.model})"
+        if not result.images:
+            return f"{head}: no picture could be evaluated."
+        what = f"{'mean' if gate.statistic == 'mean' else f'{gate.statistic}imum'} {gate.metric}"
+        sign = "" if self.baseline is None else "+"
+        found = format(self.found, f"{sign}.6g")
+        if gate.breaks(float(found)) == self.passed:  # rounding would tell the contrary
+            found = format(self.found, f"{sign}.17g")
+        against = "" if self.baseline is None else f" from baseline {self.baseline.model}"
+        change = "" if self.baseline is None else " change"
+        limit = format(gate.limit, f"{sign}g")
+        return f"{head}: {what}{change} {found}{against}, limit {limit}{_some(self.pictures)}."
+
+
+def parse_gate(text: str, metrics: Collection[str]) -> Gate:
+    """The gate that `text` writes.
+
+    Args:
+        metrics: names of the metrics that the run measures.
+
+    Raises:
+        UsageError: it is not of the grammar, its number is not finite, or it names a metric that is not
+            measured.
+    """
+    match = _GATE.fullmatch(text)
+    if match is None:
+        raise UsageError(f"The gate '{text}' was not understood; expected {_FORM}.")
+    metric, limit, direction = match["metric"].lower(), match["limit"], match["direction"]
+    if metric not in metrics:
+        raise UsageError(
+            f"The gate '{text}' is about '{metric}', which this run does not measure: add it to --metrics."
+            if metric in METRICS
+            else f"The gate '{text}' is about '{metric}', which is no metric; this run measures {', '.join(metrics)}."
+            f"{nearest(metric, (*metrics, *METRICS))}"
+        )
+    statistic = "mean" if match["statistic"] is None else match["statistic"].lower()
+    if statistic not in STATISTICS:
+        raise UsageError(
+            f"The gate '{text}' takes '.{statistic}' of {metric}; expected one of "
+            f"{', '.join('.' + name for name in STATISTICS)}.{nearest(statistic, STATISTICS)}"
+        )
+    if direction not in ("<", ">"):
+        raise UsageError(f"The gate '{text}' compares with '{direction}'; expected < or >.")
+    if not _NUMBER.fullmatch(limit) or not math.isfinite(float(limit)):
+        raise UsageError(f"The gate '{text}' has the limit '{limit}'; expected a finite number: {_FORM}.")
+    return Gate(
+        text.strip(),
+        metric,
+        statistic,
+        "<" if direction == "<" else ">",
+        float(limit),
+        relative=limit[0] in "+-",
+    )
+
+
+def needs_baseline(gates: Sequence[Gate], baseline: Baseline | None) -> None:
+    """Refuse relative gates without a baseline, before any work is done.
+
+    Raises:
+        UsageError: there is such a gate.
+    """
+    if baseline is None and (relative := [gate.text for gate in gates if gate.relative]):
+        raise UsageError(
+            f"The gate '{relative[0]}' has a signed number, so it is relative to a baseline, and none was given; add "
+            "--baseline FILE, or leave out the sign for an absolute limit."
+        )
+
+
+def judge(gates: Sequence[Gate], results: Sequence[SetResult], baseline: Baseline | None) -> list[Verdict]:
+    """What every gate says of every data set, passed or broken.
+
+    Pictures that could not be evaluated take no part; where none could, every gate is broken.
+
+    Raises:
+        UsageError: a relative gate without baseline, a baseline that does not fit a result
+            (`Baseline.match`), or a metric that the result or the baseline lacks.
+    """
+    needs_baseline(gates, baseline)
+    verdicts: list[Verdict] = []
+    for result in results:
+        old = baseline.match(result) if baseline is not None else None
+        verdicts += [_judge(gate, result, old if gate.relative else None) for gate in gates]
+    return verdicts
+
+
+def check(gates: Sequence[Gate], results: Sequence[SetResult], baseline: Baseline | None) -> list[Verdict]:
+    """The broken ones of `judge`: none, or the build fails (exit 4), each with the line that says why."""
+    return [verdict for verdict in judge(gates, results, baseline) if not verdict.passed]
+
+
+def _judge(gate: Gate, result: SetResult, old: SetResult | None) -> Verdict:
+    if not result.images:
+        return Verdict(gate, result, math.nan, old, ())
+    if any(gate.metric not in image.values for image in result.images):
+        raise UsageError(
+            f"The gate '{gate.text}' is about '{gate.metric}', which was not measured on {result.title}; add it to "
+            "--metrics."
+        )
+    if old is None:
+        values = np.array([image.values[gate.metric] for image in result.images], dtype=np.float64)
+    elif gate.metric not in old.metrics:
+        raise UsageError(
+            f"The gate '{gate.text}' needs '{gate.metric}' in the baseline, which has {', '.join(old.metrics)} of "
+            f"{old.title}; make it anew with --update-baseline and that metric."
+        )
+    else:
+        values = np.array(list(paired_differences(result, old, gate.metric).values()), dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        found = STATISTICS[gate.statistic](values)
+    broken = gate.breaks(found)
+    return Verdict(gate, result, found, old, _culprits(gate, result, values) if broken else ())
+
+
+def _culprits(gate: Gate, result: SetResult, values: NDArray[np.float64]) -> tuple[str, ...]:
+    """Pictures to name: those that break the gate alone; of a gate on the mean only those that are NaN."""
+    named = [
+        (-math.inf if math.isnan(value) else value if gate.direction == "<" else -value, image.name)
+        for value, image in zip(values.tolist(), result.images, strict=True)
+        if gate.breaks(value) and (gate.statistic != "mean" or math.isnan(value))
+    ]
+    return tuple(name for _, name in sorted(named))
+
+
+def _some(names: Sequence[str], shown: int = 3) -> str:
+    if not names:
+        return ""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return f" ({', '.join(printable(name) for name in names[:shown])}{more})"

@@ -1,0 +1,42 @@
+"""CSV: one row a picture, all metrics of the run as columns."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+from srkit.metrics.reports.files import write_text
+from srkit.metrics.reports.report import Report
+
+COLUMNS = ("dataset", "scale", "model", "model_sha256", "protocol", "lr_source", "name", "error")
+
+
+def write(report: Report, path: Path) -> None:
+    """Write a header and a row a picture; infinity is `inf`, NaN `nan`, and what was not measured is empty.
+
+    Values have all their digits. There are no rows of means, which a reader would have to take out again.
+
+    Raises:
+        SrkitError: the file cannot be written.
+    """
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow([*COLUMNS, *report.metrics])
+    for result in report.results:
+        setting = (
+            result.dataset,
+            result.scale,
+            result.model,
+            result.model_sha256,
+            result.protocol,
+            result.lr_source,
+        )
+        for image in result.images:
+            values = (image.values.get(metric) for metric in report.metrics)
+            table.writerow(
+                [*setting, image.name, "", *("" if value is None else float(value) for value in values)]
+            )
+        for failed in result.failed:
+            table.writerow([*setting, failed.name, failed.error, *("" for _ in report.metrics)])
+    write_text(path, [text.getvalue()])

@@ -1,0 +1,176 @@
+"""Pictures for the HTML report: cut, encoded and bounded while the evaluation runs.
+
+An evaluation hands over each picture's arrays once, when it has them; only encoded bytes are kept. Of every
+picture the crop where SR is worst is kept, of the worst ones the whole picture too. All are lossless: a
+report on quality must not add artefacts of its own.
+"""
+
+from __future__ import annotations
+
+import base64
+import heapq
+import math
+import threading
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srkit.errors import UsageError
+from srkit.io.picture import Picture
+from srkit.io.write import encode_picture
+
+RGB = NDArray[np.uint8]
+"""(H, W, 3) uint8."""
+
+LABELS = {"lr": "LR bicubic", "sr": "SR", "hr": "HR"}
+VIEWS = tuple(LABELS)
+PAGE_BYTES = 28_000_000
+"""Of all pictures as they stand in the page, so that with its tables it stays below 30 MB."""
+CROP_BYTES = 22_000_000
+"""Of the crops among them; whole pictures have what the crops leave."""
+WHOLE_PIXELS = 1_500_000
+"""Larger pictures are shown by their crop alone: decoding three of them at once stalls a telephone."""
+# Of three views as PNG and base64: measured on Urban100, and where nothing can be compressed.
+_USUAL_BYTES, _MOST_BYTES = 7.5, 12.2
+
+
+class PictureKey(NamedTuple):
+    """Names one picture of a run."""
+
+    dataset: str
+    scale: int | None
+    model: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Views:
+    """Encoded views of one picture or crop, all of one size: data URIs by `VIEWS`, absent ones left out."""
+
+    uris: dict[str, str]
+    width: int
+    height: int
+    left: int = 0
+    """Of a crop: where it lies in the picture."""
+    top: int = 0
+
+    @property
+    def size(self) -> int:
+        return sum(len(uri) for uri in self.uris.values())
+
+
+class Gallery:
+    """Crops and whole pictures of a run, bounded in bytes: the worst are kept. Several threads may fill it.
+
+    Args:
+        count: how many pictures the run has over all data sets and models: the more, the smaller the crops.
+    """
+
+    def __init__(self, count: int) -> None:
+        side = math.isqrt(int(CROP_BYTES / (_USUAL_BYTES * max(count, 1)))) // 16 * 16
+        self.crop_side = min(max(side, 96), 256)
+        crops = min(CROP_BYTES, int(_MOST_BYTES * count * self.crop_side**2))
+        self._crops = _Shelf(crops)
+        self._wholes = _Shelf(PAGE_BYTES - crops)
+
+    def add(self, key: PictureKey, sr: RGB, *, lr_bicubic: RGB | None = None, hr: RGB | None = None) -> None:
+        """Take one picture's views; the arrays are not kept.
+
+        Args:
+            sr: (H, W, 3) uint8.
+            lr_bicubic: the LR picture upscaled bicubically to the same size, or None.
+            hr: the reference, or None; without it the crop is the centre.
+
+        Raises:
+            UsageError: arrays that are not (H, W, 3) uint8 of one size.
+        """
+        views = {"lr": lr_bicubic, "sr": sr, "hr": hr}
+        arrays = {name: array for name, array in views.items() if array is not None}
+        for name, array in arrays.items():
+            if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8 or array.shape != sr.shape:
+                raise UsageError(
+                    f"The {name} view of '{key.name}' is {array.shape} {array.dtype}; expected (H, W, 3) uint8 of "
+                    f"SR's size, {sr.shape}."
+                )
+        height, width = sr.shape[:2]
+        error = None if hr is None else _squared_error(sr, hr)
+        badness = 0.0 if error is None else float(error.mean())
+        side = min(self.crop_side, height), min(self.crop_side, width)
+        centre = (height - side[0]) // 2, (width - side[1]) // 2
+        top, left = centre if error is None else _worst_window(error, *side)
+        crop = {name: array[top : top + side[0], left : left + side[1]] for name, array in arrays.items()}
+        self._crops.put(key, badness, _encoded(crop, left, top))
+        if side != (height, width) and height * width <= WHOLE_PIXELS and self._wholes.wants(badness):
+            self._wholes.put(key, badness, _encoded(arrays))
+
+    def crop(self, key: PictureKey) -> Views | None:
+        """The crop of a picture, or None: never added, or better than those that filled the space."""
+        return self._crops.get(key)
+
+    def whole(self, key: PictureKey) -> Views | None:
+        """The whole picture, or None: as `crop`, or too large, or no larger than its crop."""
+        return self._wholes.get(key)
+
+
+class _Shelf:
+    """Views by key up to a number of bytes; over it, the least bad leave."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._used = 0
+        self._views: dict[PictureKey, Views] = {}
+        self._least_bad: list[tuple[float, int, PictureKey]] = []
+        self._count = 0
+        self._full = False
+        self._lock = threading.Lock()
+
+    def wants(self, badness: float) -> bool:
+        """Whether views of that badness could stay: saves encoding those that could not."""
+        with self._lock:
+            return not self._full or not self._least_bad or badness > self._least_bad[0][0]
+
+    def put(self, key: PictureKey, badness: float, views: Views) -> None:
+        with self._lock:
+            if key in self._views:
+                return
+            self._views[key] = views
+            self._used += views.size
+            self._count += 1
+            # Of equally bad ones the later leaves first, so that the result does not depend on names.
+            heapq.heappush(self._least_bad, (badness, -self._count, key))
+            while self._used > self._limit:
+                self._full = True
+                self._used -= self._views.pop(heapq.heappop(self._least_bad)[2]).size
+
+    def get(self, key: PictureKey) -> Views | None:
+        return self._views.get(key)
+
+
+def _encoded(arrays: dict[str, RGB], left: int = 0, top: int = 0) -> Views:
+    uris = {name: _data_uri(array) for name, array in arrays.items()}
+    height, width = arrays["sr"].shape[:2]
+    return Views(uris, width, height, left, top)
+
+
+def _data_uri(array: RGB) -> str:
+    data, _ = encode_picture(Picture(array), format="png", compression=6)
+    return "data:image/png;base64," + base64.b64encode(data).decode("ascii")
+
+
+def _squared_error(sr: RGB, hr: RGB) -> NDArray[np.float32]:
+    """(H, W) mean over the channels."""
+    difference = sr.astype(np.float32) - hr
+    error: NDArray[np.float32] = np.einsum("hwc,hwc->hw", difference, difference) / np.float32(3)
+    return error
+
+
+def _worst_window(error: NDArray[np.float32], height: int, width: int) -> tuple[int, int]:
+    """Top and left of the window with the largest sum: every position, by a summed-area table."""
+    table = np.pad(error.astype(np.float64).cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+    sums = (
+        table[height:, width:] - table[:-height, width:] - table[height:, :-width] + table[:-height, :-width]
+    )
+    top, left = np.unravel_index(int(sums.argmax()), sums.shape)
+    return int(top), int(left)
