@@ -51,7 +51,7 @@ def section_parts(number: int, section: Section, axes: Axes, gallery: Gallery | 
             name, error = safe(failed.name), safe(failed.error)
             yield f'<li class="broken"><strong><bdi>{name}</bdi></strong>{error}</li>\n'
         yield "</ul>\n"
-    if result.images:
+    if result.metrics:
         yield from _table(_columns(number, section, axes), result, gallery)
     yield "</section>\n"
 
