@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
@@ -12,6 +13,7 @@ import typer
 from srkit._version import __version__
 from srkit.errors import Exit, SrkitError
 from srkit_cli.commands import demo_image, doctor, models, schema, train, upscale
+from srkit_cli.console import Console
 
 app = typer.Typer(
     name="srkit",
@@ -53,39 +55,56 @@ def main() -> None:
 
 
 def _run(arguments: list[str]) -> int:
+    debug = "--debug" in arguments
+    if debug:
+        logging.basicConfig(format="%(message)s")
+        logging.getLogger("srkit").setLevel(logging.DEBUG)
     try:
-        return int(app(arguments, prog_name="srkit", standalone_mode=False) or Exit.DONE)
-    except SrkitError as error:
-        return _say(str(error), error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        return _say(
+        code = int(app(arguments, prog_name="srkit", standalone_mode=False) or Exit.DONE)
+        Console().flush()
+    except BrokenPipeError:
+        code = Exit.FAILED
+    except (Exception, KeyboardInterrupt) as error:
+        if debug:
+            traceback.print_exc()
+        sentence, code = _told(error, arguments)
+        if sentence:
+            # A file name may hold bytes that stderr cannot show.
+            sys.stderr.write(f"srkit: {sentence}\n".encode("utf-8", "replace").decode("utf-8"))
+    finally:
+        _settle_stdout()
+    return code
+
+
+def _told(error: BaseException, arguments: list[str]) -> tuple[str, Exit]:
+    """The sentence and the exit code for what ended a command."""
+    if isinstance(error, SrkitError):
+        return str(error), error.exit_code
+    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+        return (
             "Interrupted; what was finished stays, and --skip-existing or --resume goes on from there.",
             Exit.INTERRUPTED,
         )
-    except BrokenPipeError:
-        # Whoever read our output has gone; writing to it again at exit would fail loudly.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.FAILED
-    except _FlagError as error:
+    if isinstance(error, _FlagError):
         sentence = getattr(error, "format_message", error.__str__)().rstrip(".")
-        return _say(f"{sentence}; see `srkit {_command_of(arguments)}--help`.", Exit.USAGE)
-    except MemoryError:
-        return _say("Memory ran out; choose smaller pictures or a smaller --tile.", Exit.FAILED)
-    except Exception as error:
-        text = " ".join(f"{type(error).__name__}: {error}".split())
-        return _say(
-            f"Something unforeseen failed ({text}); --debug shows where, and a report of it helps.",
-            Exit.FAILED,
-        )
+        # Without any argument typer has shown the help, and has nothing to say.
+        return (f"{sentence}; see `srkit {_command_of(arguments)}--help`." if sentence else ""), Exit.USAGE
+    if isinstance(error, MemoryError):
+        return "Memory ran out; choose smaller pictures or a smaller --tile.", Exit.FAILED
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return (
+        f"Something unforeseen failed ({text}); --debug shows where, and a report of it helps.",
+        Exit.FAILED,
+    )
 
 
 def _command_of(arguments: list[str]) -> str:
     return f"{arguments[0]} " if arguments and not arguments[0].startswith("-") else ""
 
 
-def _say(sentence: str, code: Exit) -> Exit:
-    if "--debug" in sys.argv and sys.exc_info()[0] is not None:
-        traceback.print_exc()
-    # A file name may hold bytes that stderr cannot show.
-    sys.stderr.write(f"srkit: {sentence}\n".encode("utf-8", "replace").decode("utf-8"))
-    return code
+def _settle_stdout() -> None:
+    """Where stdout is a closed pipe or a full disk, keep the interpreter from failing on it once more at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
+
+from srkit.errors import SrkitError
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -44,7 +47,13 @@ class Console:
             TextColumn("left"),
             TimeRemainingColumn(),
         )
-        self._bar = Progress(*columns, console=RichConsole(stderr=True), transient=True)
+        # Where stdout is a file or pipe, Rich must not take its text to the terminal.
+        self._bar = Progress(
+            *columns,
+            console=RichConsole(stderr=True),
+            transient=True,
+            redirect_stdout=sys.stdout.isatty(),
+        )
         self._task = self._bar.add_task(label, total=total)
         self._bar.start()
 
@@ -87,12 +96,25 @@ class Console:
 
     def json(self, value: Any) -> None:
         """One document on stdout."""
-        sys.stdout.write(json.dumps(value, ensure_ascii=True, allow_nan=False) + "\n")
-        sys.stdout.flush()
+        self.line(json.dumps(value, ensure_ascii=True, allow_nan=False))
+        self.flush()
 
     def line(self, text: str) -> None:
-        """One line of plain output on stdout."""
-        sys.stdout.write(text.encode("utf-8", "replace").decode("utf-8") + "\n")
+        """One line of plain output on stdout; characters that it cannot show become question marks."""
+        encoding = sys.stdout.encoding or "utf-8"
+        with _telling_of_stdout():
+            sys.stdout.write(text.encode(encoding, "replace").decode(encoding) + "\n")
+
+    def bytes(self, data: bytes) -> None:
+        """A whole file on stdout."""
+        with _telling_of_stdout():
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+
+    def flush(self) -> None:
+        """Hand over what was printed, so that a failure is seen now and not when the program ends."""
+        with _telling_of_stdout():
+            sys.stdout.flush()
 
     def table(
         self, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, numbers: Sequence[str] = ()
@@ -114,3 +136,15 @@ class Console:
         for row in cells:
             table.add_row(*(Text(cell) for cell in row))
         RichConsole().print(table)
+
+
+@contextlib.contextmanager
+def _telling_of_stdout() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # whoever read it has gone: nothing to complain of
+    except OSError as error:
+        raise SrkitError(
+            f"Standard output cannot be written ({error.strerror}); send it elsewhere."
+        ) from error

@@ -95,6 +95,7 @@ class UpscaleRecipe:
             ("--compression", self.compression, 0, 9),
             ("--threads", self.threads, 1, 4096),
             ("--max-pixels", self.max_pixels, 1, 10**18),
+            ("--seed", self.seed, 0, 2**63 - 1),
         ):
             if value is not None and not low <= value <= high:
                 raise UsageError(f"{name} is {value}; it must be from {low} to {high}.")

@@ -1,13 +1,12 @@
-"""Upscale pictures: a file, a folder, a glob."""
+"""Upscale pictures: a file, a folder, a glob, a stream."""
 
 from __future__ import annotations
 
 import json
+import logging
 import time
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -15,44 +14,31 @@ import torch
 import srkit
 from srkit.engine.memory import total_memory
 from srkit.engine.pipeline import Pipeline
-from srkit.errors import PictureError, SrkitError, UsageError
+from srkit.errors import PictureError, SrkitError
 from srkit.io.atomic import atomic_path, remove_stale
-from srkit.io.folders import Found, find_pictures
-from srkit.io.formats import FORMATS, auto_format, format_of_name
-from srkit.io.names import shown
-from srkit.io.picture import Picture, PictureInfo
-from srkit.io.read import probe, read_picture
-from srkit.io.write import write_picture
+from srkit.io.names import is_file_system_trouble, shown
+from srkit.io.picture import Picture
+from srkit.io.read import read_picture
+from srkit.io.write import encode_picture, write_picture
 from srkit.progress import Progress, Silent
 from srkit.recipes.load import to_mapping
-from srkit.recipes.upscale import UpscaleRecipe
-from srkit.tasks.upscaler import Done, Models, Upscaler, Work
+from srkit.tasks.upscale_items import (
+    RECIPE_EXTENSION,
+    Item,
+    UpscaleJob,
+    asked_format,
+    gather,
+    no_folder,
+    pending,
+    prepare_output,
+)
+from srkit.tasks.upscaler import Done, Upscaler, Work
+
+__all__ = ["FileRecord", "UpscaleJob", "asked_format", "run"]
 
 Status = Literal["done", "skipped", "failed"]
-EXTENSIONS = {"png": ".png", "jpg": ".jpg", "webp": ".webp", "tiff": ".tif", "avif": ".avif"}
-_SAME_FORMAT = {
-    ".jpeg": "jpg",
-    ".jpe": "jpg",
-    ".jfif": "jpg",
-    ".tiff": "tiff",
-    ".tif": "tiff",
-    ".apng": "png",
-}
 
-
-@dataclass(frozen=True)
-class UpscaleJob:
-    """A recipe, what to apply it to, and where the results go."""
-
-    recipe: UpscaleRecipe
-    input: str
-    output: Path
-    recursive: bool = False
-    suffix: str = ""
-    existing: Literal["refuse", "overwrite", "skip"] = "refuse"
-    save_recipe: bool = False
-    command: tuple[str, ...] = ()
-    """The command line, for the saved recipe."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,184 +61,57 @@ class FileRecord:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Item:
-    """One picture on its way: where from, where to, what its header says."""
-
-    source: Path
-    target: Path
-    format: str
-    info: PictureInfo | None
-    width: int = 0
-    height: int = 0
-    error: str | None = None
-    """Why it cannot be done, known from the header."""
-
-    @property
-    def megapixels(self) -> float:
-        return self.width * self.height / 1e6
-
-    @property
-    def bytes(self) -> int:
-        """In memory at once: the input, the result, and a copy of the result on its way out."""
-        if self.info is None:
-            return 0
-        sample = self.info.depth // 8
-        return (4 * self.info.width * self.info.height + 7 * self.width * self.height) * sample
-
-
 def run(job: UpscaleJob, progress: Progress | None = None) -> Iterator[FileRecord]:
     """Upscale; a record for each picture as it is finished, in order.
 
-    Everything that can be refused before any work is refused when this is called, not when it is iterated.
+    Everything that can be refused before any work is refused when this is called, not when it is iterated. A
+    picture that fails is a record, and the others go on; where the output's disk is full or may not be written
+    to, the rest are failures that were not tried.
 
     Raises:
         UsageError: paths, sizes or a device that make no sense; an output that exists.
         ResourceError: a model that is missing or damaged.
-        SrkitError: no pictures; later, while iterating, a folder or disk that cannot be written to.
+        SrkitError: no pictures, or an output folder that may not be written to.
     """
     progress = progress or Silent()
     upscaler = Upscaler(job.recipe)
     items = gather(job, upscaler.models)
-    todo = _refuse_existing(job, items)
+    todo = pending(job, items)
+    # Now, so that a missing model or an impossible precision stops the job before it begins.
+    for scale in sorted({scale for item in todo for scale in upscaler.models.chain(item.factor)}):
+        upscaler.runner(scale)
+    prepare_output(job, todo)
     return _work(job, items, todo, upscaler, progress)
-
-
-def gather(job: UpscaleJob, models: Models) -> list[Item]:
-    """The pictures of a job with their outputs, formats and sizes, from their headers alone."""
-    source = Path(job.input)
-    found = find_pictures(job.input, recursive=job.recursive)
-    single = source.is_file()
-    _check_places(job, source, single)
-    items = [_item(job, f, single, models) for f in found]
-    return _with_distinct_targets(items)
-
-
-def _check_places(job: UpscaleJob, source: Path, single: bool) -> None:
-    output = job.output.resolve()
-    if single:
-        if output == source.resolve() or (
-            job.output.is_dir() and output == source.parent.resolve() and not job.suffix
-        ):
-            raise UsageError(
-                f"The output {shown(job.output)} is the input itself; give another file, folder or --suffix."
-            )
-        return
-    if job.output.is_file():
-        raise UsageError(
-            f"The input names several pictures, but the output {shown(job.output)} is a file; give a folder."
-        )
-    folder = source if source.is_dir() else None
-    if folder is not None and (output == folder.resolve() or folder.resolve() in output.parents):
-        raise UsageError(
-            f"The output {shown(job.output)} lies inside the input {shown(folder)}; give a folder outside of it."
-        )
-
-
-def _item(job: UpscaleJob, found: Found, single: bool, models: Models) -> Item:
-    recipe = job.recipe
-    try:
-        info = probe(found.path, max_pixels=recipe.max_pixels)
-        width, height = recipe.target.size(info.width, info.height, models.own_scale)
-    except (PictureError, UsageError) as error:
-        return Item(found.path, _target(job, found, single, "png"), "png", None, error=str(error))
-    format = _format_of(job, single) or auto_format(
-        info.format, width=width, height=height, depth=info.depth, has_alpha=info.has_alpha
-    )
-    return Item(found.path, _target(job, found, single, format), format, info, width, height)
-
-
-def _format_of(job: UpscaleJob, single: bool) -> str | None:
-    """The format that was asked for: by --format, or by the name of a single output file."""
-    if job.recipe.format != "auto":
-        return job.recipe.format
-    if not single or job.output.is_dir() or not job.output.suffix:
-        return None
-    return asked_format(job.output)
-
-
-def asked_format(output: Path) -> str:
-    """The format that an output file's extension asks for.
-
-    Raises:
-        UsageError: none that can be written.
-    """
-    format = format_of_name(output)
-    if format is None:
-        known = ", ".join(form.extension for form in FORMATS.values())
-        raise UsageError(
-            f"The output {shown(output)} must be a folder, or a file that ends in one of {known}."
-        )
-    return format
-
-
-def _target(job: UpscaleJob, found: Found, single: bool, format: str) -> Path:
-    if single and job.output.suffix and not job.output.is_dir():
-        return job.output
-    old = found.relative
-    extension = old.suffix if format_of_name(old) == format else FORMATS[format].extension
-    return job.output / old.with_name(old.stem + job.suffix + extension)
-
-
-def _with_distinct_targets(items: list[Item]) -> list[Item]:
-    """Two inputs that would share an output (a.jpg and a.tif as PNG) keep their old extension in the name."""
-    count = Counter(item.target for item in items)
-    distinct = []
-    for item in items:
-        if count[item.target] > 1:
-            name = f"{item.target.stem}.{item.source.suffix[1:]}{item.target.suffix}"
-            item = replace(item, target=item.target.with_name(name))
-        distinct.append(item)
-    return distinct
-
-
-def _refuse_existing(job: UpscaleJob, items: list[Item]) -> list[Item]:
-    """The items that are to be computed."""
-    existing = [item for item in items if _exists(item.target)]
-    if existing and job.existing == "refuse":
-        more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
-        raise UsageError(
-            f"The output {shown(existing[0].target)}{more} exists already; "
-            "use --overwrite to replace, --skip-existing to keep, or another output."
-        )
-    if job.existing == "skip":
-        kept = {item.target for item in existing}
-        return [item for item in items if item.target not in kept]
-    return items
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # a name too long: writing it will say so
-        return False
 
 
 def _work(
     job: UpscaleJob, items: list[Item], todo: list[Item], upscaler: Upscaler, progress: Progress
 ) -> Iterator[FileRecord]:
-    for folder in {item.target.parent for item in todo}:
-        remove_stale(folder)
-    # Headers that cannot be read, or sizes that cannot be had, are failures without any work.
     runnable = [item for item in todo if item.error is None]
+    if job.sink is None:
+        for folder in {item.target.parent for item in runnable}:
+            remove_stale(folder)
     finished = _pipeline(job, upscaler).run(runnable)
     chosen = {id(item) for item in todo}
     progress.start("upscaling", sum(item.megapixels for item in runnable))
+    stopped: str | None = None
+    last = time.monotonic()
     try:
-        last = time.monotonic()
         for item in items:
             if id(item) not in chosen:
                 yield FileRecord(str(item.source), str(item.target), "skipped")
-            elif item.error is not None:
-                yield FileRecord(str(item.source), str(item.target), "failed", item.error)
+            elif item.error is not None or stopped is not None:
+                yield FileRecord(str(item.source), str(item.target), "failed", item.error or stopped)
             else:
                 outcome = next(finished)
+                if outcome.encoded is not None and job.sink is not None:
+                    job.sink(outcome.encoded)
                 now = time.monotonic()
+                progress.advance(item.megapixels)
                 yield _record(item, outcome, upscaler, now - last)
                 last = now
-                progress.advance(item.megapixels)
-                if outcome.fatal is not None:
-                    raise outcome.fatal
+                if outcome.fatal:
+                    stopped = "Not tried, since the output cannot be written to (see the failure before)."
     finally:
         finished.close()
         progress.finish()
@@ -261,80 +120,108 @@ def _work(
 @dataclass(frozen=True)
 class _Outcome:
     done: Done[Item]
-    error: str | None
+    error: str | None = None
     warnings: tuple[str, ...] = ()
-    fatal: SrkitError | None = None
+    encoded: bytes | None = None
+    fatal: bool = False
     """The place itself cannot be written to: the next picture would meet the same."""
 
 
 def _pipeline(job: UpscaleJob, upscaler: Upscaler) -> Pipeline[Item, Work[Item], Done[Item], _Outcome]:
     def decode(item: Item) -> Work[Item]:
         try:
-            picture = read_picture(item.source, max_pixels=job.recipe.max_pixels)
-        except (SrkitError, MemoryError) as error:
+            source = item.source if job.data is None else job.data
+            return Work(item, read_picture(source, max_pixels=job.recipe.max_pixels), item.width, item.height)
+        except Exception as error:  # one picture's failure must not end the others; so below
             return Work(item, None, error=error)
-        return Work(item, picture, item.width, item.height)
 
     def encode(done: Done[Item]) -> _Outcome:
         if done.error is not None or done.picture is None:
-            return _Outcome(done, _sentence(done.error))
+            return _failed(done, done.error)
         try:
-            warnings = _write(job, upscaler.models, done, done.picture)
-        except PictureError as error:
-            return _Outcome(done, str(error))
-        except SrkitError as error:
-            return _Outcome(done, str(error), fatal=error)
-        return _Outcome(done, None, (*done.warnings, *warnings))
+            encoded, warnings = _write(job, upscaler, done, done.picture)
+        except Exception as error:
+            return _failed(done, error)
+        return _Outcome(done, None, (*done.warnings, *warnings), encoded)
 
     limit = min(2 * 2**30, total_memory() // 8)
     return Pipeline(decode, upscaler.run, encode, lambda item: item.bytes, limit)
 
 
-def _write(job: UpscaleJob, models: Models, done: Done[Item], picture: Picture) -> tuple[str, ...]:
-    item = done.tag
+def _failed(done: Done[Item], error: Exception | None) -> _Outcome:
+    _log.debug("%s failed", shown(done.tag.source), exc_info=error)
+    return _Outcome(done, _sentence(done.tag, error), fatal=_is_about_the_place(error))
+
+
+def _sentence(item: Item, error: Exception | None) -> str:
+    if isinstance(error, SrkitError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        size = f"{item.width} x {item.height}"
+        return f"The result of {size} pixels does not fit into memory; choose a smaller one or free some."
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"The picture could not be upscaled ({what}); --debug shows where, and a report of it helps."
+
+
+def _is_about_the_place(error: Exception | None) -> bool:
+    if not isinstance(error, SrkitError) or isinstance(error, PictureError):
+        return False
+    cause = error.__cause__
+    # libvips tells of a full disk in an error of its own.
+    return is_file_system_trouble(cause) if isinstance(cause, OSError) else cause is not None
+
+
+def _write(
+    job: UpscaleJob, upscaler: Upscaler, done: Done[Item], picture: Picture
+) -> tuple[bytes | None, tuple[str, ...]]:
+    """Write the result, or encode it for the sink; the encoded bytes, and warnings."""
+    item, recipe = done.tag, job.recipe
+    if job.sink is not None:
+        return encode_picture(
+            picture, format=item.format, quality=recipe.quality, compression=recipe.compression
+        )
     try:
         item.target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SrkitError(
-            f"The folder {shown(item.target.parent)} cannot be made ({error.strerror}); choose another output."
-        ) from error
+        raise no_folder(item.target.parent, error) from error
+    if not job.save_recipe:
+        return None, _write_picture(job, item, picture)
+    # Around the picture, so that neither is left without the other when one fails.
+    with atomic_path(item.target.with_name(item.target.name + RECIPE_EXTENSION)) as path:
+        path.write_text(json.dumps(_provenance(job, upscaler, done), indent=2) + "\n", encoding="utf-8")
+        return None, _write_picture(job, item, picture)
+
+
+def _write_picture(job: UpscaleJob, item: Item, picture: Picture) -> tuple[str, ...]:
     recipe = job.recipe
-    warnings = write_picture(
+    return write_picture(
         picture, item.target, format=item.format, quality=recipe.quality, compression=recipe.compression
     )
-    if job.save_recipe:
-        with atomic_path(item.target.with_name(item.target.name + ".srkit.json")) as path:
-            path.write_text(json.dumps(_provenance(job, models, done), indent=2) + "\n", encoding="utf-8")
-    return warnings
 
 
-def _provenance(job: UpscaleJob, models: Models, done: Done[Item]) -> dict[str, Any]:
+def _provenance(job: UpscaleJob, upscaler: Upscaler, done: Done[Item]) -> dict[str, Any]:
     """All that is needed to make the same picture again."""
+    models = [
+        {"name": p.model, "sha256": upscaler.models.sha256_of(p.model), "tile": p.tile, "overlap": p.overlap}
+        for p in done.passes
+    ]
     return {
         "command": list(job.command),
         "input": str(done.tag.source),
         "size": [done.tag.width, done.tag.height],
+        "format": done.tag.format,
         "settings": to_mapping(job.recipe),
-        "models": [{"name": name, "sha256": models.sha256_of(name)} for name in done.models],
-        "tile": done.tile,
-        "overlap": done.overlap,
-        "dtype": done.dtype,
+        "models": models,
+        "dtype": done.passes[-1].dtype if done.passes else None,
+        "device": str(upscaler.device),
+        "threads": torch.get_num_threads(),
         "versions": {"srkit": srkit.__version__, "torch": torch.__version__},
     }
 
 
-def _sentence(error: Exception | None) -> str:
-    if isinstance(error, SrkitError):
-        return str(error)
-    if isinstance(error, MemoryError):
-        return "The picture does not fit into memory; choose a smaller one or free some memory."
-    return f"The network failed on this picture: {type(error).__name__}: {error}"
-
-
 def _record(item: Item, outcome: _Outcome, upscaler: Upscaler, seconds: float) -> FileRecord:
-    done = outcome.done
+    passes = outcome.done.passes
     failed = outcome.error is not None
-    info = item.info
     return FileRecord(
         input=str(item.source),
         output=str(item.target),
@@ -342,11 +229,11 @@ def _record(item: Item, outcome: _Outcome, upscaler: Upscaler, seconds: float) -
         error=outcome.error,
         width=None if failed else item.width,
         height=None if failed else item.height,
-        scale=None if failed or info is None else max(item.width / info.width, item.height / info.height),
-        models=done.models,
-        tile=done.tile,
-        overlap=done.overlap,
-        dtype=done.dtype or None,
+        scale=None if failed else item.factor,
+        models=tuple(p.model for p in passes),
+        tile=passes[-1].tile if passes else None,
+        overlap=passes[-1].overlap if passes else None,
+        dtype=passes[-1].dtype if passes else None,
         device=str(upscaler.device),
         seconds=round(seconds, 4),
         warnings=outcome.warnings,

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
+import math
 import shutil
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from srkit.engine.memory import bytes_per_pixel
 from srkit.engine.runner import Runner
-from srkit.tasks.upscale import Item, UpscaleJob, gather
+from srkit.tasks.upscale_items import Item, UpscaleJob, gather, nearest_existing, pending
 from srkit.tasks.upscaler import Upscaler
 
 _PROBE_SIDE = 128
+_PROCESS_BYTES = 5e8  # interpreter, libraries and networks
 # Bytes in a file for each pixel of the result, seen on photographs; a plan's guess, not a promise.
 _BYTES_PER_PIXEL = {"png": 2.2, "tiff": 2.2, "jpg": 0.35, "webp": 0.25, "avif": 0.15}
 
@@ -62,78 +62,98 @@ class UpscalePlan:
 
 
 def plan_upscale(job: UpscaleJob) -> UpscalePlan:
-    """Plan a job; nothing is written.
+    """Plan a job; nothing is written. What --skip-existing would leave out is left out.
 
     Raises:
-        As `srkit.tasks.upscale.run`, except for outputs that exist.
+        As `srkit.tasks.upscale.run`, except for outputs that exist or cannot be written to.
     """
     upscaler = Upscaler(job.recipe)
     items = gather(job, upscaler.models)
-    pictures, seconds, resampled, activations = [], 0.0, 0, 0.0
-    speed: dict[int, float] = {}
-    for item in items:
-        chain = _chain(item, upscaler)
-        windows, height, width = 0, item.info.height if item.info else 0, item.info.width if item.info else 0
-        for scale in chain:
-            runner = upscaler.runner(scale)
-            plan = runner.plan(height, width)
-            windows += len(plan.windows)
-            if scale not in speed:
-                speed[scale] = _pixels_per_second(runner)
-            need = (
-                bytes_per_pixel(upscaler.models.get(scale).network, runner.info)
-                * plan.shape[0]
-                * plan.shape[1]
-            )
-            activations = max(activations, need * runner.options.batch)
-            seconds += height * width * plan.work / speed[scale] * (8 if job.recipe.tta else 1)
-            height, width = height * scale, width * scale
-        resampled += item.error is None and (width, height) != (item.width, item.height)
-        names = tuple(upscaler.models.name_of(s) for s in chain)
-        pictures.append(
-            PlannedPicture(
-                str(item.source), str(item.target), item.error, item.width, item.height, names, windows
-            )
-        )
-    first = next((upscaler.runner(s).options for i in items for s in _chain(i, upscaler)), None)
+    if job.existing == "skip":
+        items = pending(job, items)
+    costs: dict[int, _Cost] = {}
+    works = [_work_of(item, upscaler, costs) for item in items]
+    first = next((upscaler.runner(work.chain[0]).options for work in works if work.chain), None)
     return UpscalePlan(
-        pictures=tuple(pictures),
+        pictures=tuple(_planned(i, w, upscaler) for i, w in zip(items, works, strict=True)),
         device=str(upscaler.device),
         dtype=str(first.dtype).removeprefix("torch.") if first else "",
         tile=first.tile if first else None,
         overlap=first.overlap if first else 0,
-        resampled=resampled,
+        resampled=sum(work.resampled for work in works),
         megapixels=sum(i.megapixels for i in items),
-        memory_bytes=int(activations + 3 * max((i.bytes for i in items), default=0) + 5e8),
+        memory_bytes=int(
+            _PROCESS_BYTES
+            + max((work.activation_bytes for work in works), default=0)
+            + 3 * max((i.bytes for i in items), default=0)
+        ),
         disk_bytes=int(sum(_BYTES_PER_PIXEL[i.format] * i.width * i.height for i in items)),
-        disk_free_bytes=shutil.disk_usage(_existing(job.output)).free,
-        seconds=seconds,
+        disk_free_bytes=shutil.disk_usage(nearest_existing(job.output)).free,
+        seconds=sum(work.seconds for work in works),
     )
 
 
-def _chain(item: Item, upscaler: Upscaler) -> tuple[int, ...]:
+@dataclass(frozen=True)
+class _Cost:
+    """What a network costs on this machine."""
+
+    pixels_per_second: float
+    """Input pixels, all passes of the self-ensemble included."""
+    bytes_per_pixel: float
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What one picture takes."""
+
+    chain: tuple[int, ...] = ()
+    windows: int = 0
+    seconds: float = 0.0
+    activation_bytes: float = 0.0
+    resampled: bool = False
+
+
+def _work_of(item: Item, upscaler: Upscaler, costs: dict[int, _Cost]) -> _Work:
     if item.info is None or item.error is not None:
-        return ()
-    return upscaler.models.chain(max(item.width / item.info.width, item.height / item.info.height))
+        return _Work()
+    chain = upscaler.models.chain(item.factor)
+    height, width = item.info.height, item.info.width
+    windows, seconds, activations = 0, 0.0, 0.0
+    for scale in chain:
+        runner = upscaler.runner(scale)
+        if scale not in costs:
+            need = bytes_per_pixel(upscaler.models.get(scale).network, runner.info)
+            costs[scale] = _Cost(_pixels_per_second(runner), need)
+        plan = runner.plan(height, width)
+        windows += len(plan.windows)
+        seconds += height * width * plan.work / costs[scale].pixels_per_second
+        batch = min(runner.options.batch, len(plan.windows))
+        activations = max(activations, costs[scale].bytes_per_pixel * math.prod(plan.shape) * batch)
+        height, width = height * scale, width * scale
+    return _Work(chain, windows, seconds, activations, (width, height) != (item.width, item.height))
+
+
+def _planned(item: Item, work: _Work, upscaler: Upscaler) -> PlannedPicture:
+    return PlannedPicture(
+        input=str(item.source),
+        output=str(item.target),
+        error=item.error,
+        width=item.width,
+        height=item.height,
+        models=tuple(upscaler.models.name_of(scale) for scale in work.chain),
+        windows=work.windows,
+    )
 
 
 def _pixels_per_second(runner: Runner) -> float:
-    """Input pixels a second, from the better of two forward passes."""
+    """Input pixels a second, from the better of two forward passes of a window that the network takes."""
+    shape = runner.plan(_PROBE_SIDE, _PROBE_SIDE).shape
+    lr = torch.zeros(1, runner.info.channels, *shape, device=runner.options.device)
     best = float("inf")
     for _ in range(2):
         started = time.monotonic()
-        runner.forward(
-            torch.zeros(1, runner.info.channels, _PROBE_SIDE, _PROBE_SIDE, device=runner.options.device)
-        )
+        runner.forward(lr)
         if runner.options.device.type == "cuda":
             torch.cuda.synchronize(runner.options.device)
         best = min(best, time.monotonic() - started)
-    return _PROBE_SIDE**2 / best
-
-
-def _existing(path: Path) -> str:
-    """The nearest folder above that is there: the disk that the output will be on."""
-    path = path.resolve()
-    while not path.exists():
-        path = path.parent
-    return os.fspath(path)
+    return math.prod(shape) / best

@@ -44,6 +44,17 @@ class Work(Generic[T]):
 
 
 @dataclass(frozen=True)
+class Pass:
+    """How one network of the chain was run."""
+
+    model: str
+    tile: int | None
+    """Side in input pixels; None: whole pictures."""
+    overlap: int
+    dtype: str
+
+
+@dataclass(frozen=True)
 class Done(Generic[T]):
     """The result for a `Work`: a picture or an error."""
 
@@ -51,10 +62,7 @@ class Done(Generic[T]):
     picture: Picture | None
     error: Exception | None
     warnings: tuple[str, ...] = ()
-    models: tuple[str, ...] = ()
-    tile: int | None = None
-    overlap: int = 0
-    dtype: str = ""
+    passes: tuple[Pass, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -201,21 +209,16 @@ class Upscaler:
         alpha = parts[1].pixels if len(parts) > 1 else None
         try:
             picture = _assemble(work, parts[0].pixels, alpha)
-        except MemoryError:
-            words = f"{work.width} x {work.height} pixels do not fit into memory; choose a smaller factor."
-            return Done(work.tag, None, SrkitError(words))
+        except Exception as failure:  # one picture's failure must not end the others
+            return Done(work.tag, None, failure)
         warnings = tuple(dict.fromkeys(w for p in parts for w in p.warnings))
-        last = self.runner(scales[-1]).options if scales else None
-        return Done(
-            work.tag,
-            picture,
-            None,
-            (*work.picture.warnings, *warnings),
-            tuple(self.models.name_of(s) for s in scales),
-            last.tile if last else None,
-            last.overlap if last else 0,
-            str(last.dtype).removeprefix("torch.") if last else "",
-        )
+        passes = tuple(self._pass(scale) for scale in scales)
+        return Done(work.tag, picture, None, (*work.picture.warnings, *warnings), passes)
+
+    def _pass(self, scale: int) -> Pass:
+        options = self.runner(scale).options
+        dtype = str(options.dtype).removeprefix("torch.")
+        return Pass(self.models.name_of(scale), options.tile, options.overlap, dtype)
 
 
 def _needs_alpha(picture: Picture | None) -> bool:

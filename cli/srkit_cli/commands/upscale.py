@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from srkit.errors import Exit, SrkitError, UsageError
+from srkit.io.names import shown
 from srkit.recipes.upscale import Target, UpscaleRecipe
 from srkit_cli.console import Console
 from srkit_cli.options import Debug, Device, Dtype, DtypeName, Json, Quiet, Seed, Threads, Verbose
 
 if TYPE_CHECKING:
     from srkit.tasks.upscale import FileRecord, UpscaleJob
+
+
+STREAM = "-"
+"""What stands for stdin as INPUT and stdout as OUTPUT."""
 
 
 class FormatName(StrEnum):
@@ -98,16 +103,27 @@ def upscale(
         max_pixels=max_pixels,
     )
     console = Console(quiet=quiet, verbose=verbose)
-    if "-" in (input, output):
-        return _through_streams(recipe, input, output, overwrite, json, console)
 
     from srkit.tasks.upscale import UpscaleJob
 
     existing: Literal["refuse", "overwrite", "skip"] = (
         "overwrite" if overwrite else "skip" if skip_existing else "refuse"
     )
-    command = ("srkit", *sys.argv[1:])
-    job = UpscaleJob(recipe, input, Path(output), recursive, suffix, existing, save_recipe, command)
+    if output == STREAM and json and not plan:
+        raise UsageError("--json and an OUTPUT of - both need stdout; leave one out.")
+    job = UpscaleJob(
+        recipe,
+        input,
+        Path(output),
+        recursive,
+        suffix,
+        existing,
+        save_recipe,
+        command=("srkit", *sys.argv[1:]),
+        into_folder=output.endswith(("/", os.sep)),
+        data=sys.stdin.buffer.read() if input == STREAM else None,
+        sink=console.bytes if output == STREAM else None,
+    )
     return _plan(job, json, console) if plan else _run(job, json, console)
 
 
@@ -115,23 +131,29 @@ def _run(job: UpscaleJob, json: bool, console: Console) -> int:
     from srkit.tasks.upscale import run
 
     records: list[FileRecord] = []
+    told = None
     try:
         for record in run(job, console):
             records.append(record)
             if json:
                 console.json(asdict(record))
-            _tell(record, console)
+            if record.error is None or record.error != told:  # one full disk is one message
+                _tell(record, console)
+            told = record.error
     except SrkitError as error:
-        # After part was done, a full disk is a partial failure; before, nothing could be done.
+        # After part was done, it is a partial failure; before, nothing could be done.
         if not any(r.status == "done" for r in records):
             raise
         console.error(str(error))
+        return Exit.PARTIAL
     return _exit_code(records, console)
 
 
 def _tell(record: FileRecord, console: Console) -> None:
-    if record.status == "failed":
-        console.error(record.error or "unknown")
+    if record.error is not None:
+        name = shown(record.input)
+        known = record.input == STREAM or name in record.error
+        console.error(record.error if known else f"{name}: {record.error}")
     for warning in record.warnings:
         console.warn(f"{record.input}: {warning}")
     if record.status == "done":
@@ -167,32 +189,6 @@ def _plan(job: UpscaleJob, json: bool, console: Console) -> int:
     console.table(("input", "output", "size", "models", "windows"), rows, numbers=("size", "windows"))
     for label, value in plan.summary():
         console.line(f"{label}: {value}")
-    return Exit.DONE
-
-
-def _through_streams(
-    recipe: UpscaleRecipe, input: str, output: str, overwrite: bool, json: bool, console: Console
-) -> int:
-    """stdin to a file, a file to stdout, or stdin to stdout."""
-    if output == "-" and json:
-        raise UsageError("--json and an OUTPUT of - both need stdout; leave one out.")
-    from srkit.tasks.upscale_stream import upscale_bytes
-
-    if input == "-":
-        data = sys.stdin.buffer.read()
-    else:
-        path = Path(input)
-        if not path.is_file():
-            raise UsageError(f"The input '{input}' is not a file; only a file or - can go to stdout.")
-        data = path.read_bytes()
-    target = None if output == "-" else Path(output)
-    record, encoded = upscale_bytes(recipe, data, input, target, overwrite=overwrite, progress=console)
-    if encoded is not None:
-        sys.stdout.buffer.write(encoded)
-        sys.stdout.buffer.flush()
-    if json:
-        console.json(asdict(record))
-    _tell(record, console)
     return Exit.DONE
 
 
