@@ -1,17 +1,107 @@
-"""Fixtures shared by all tests."""
+"""What all tests share: where data is, small pictures and weights, and which tests need what."""
 
 from __future__ import annotations
 
 import os
+import shutil
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+
+Picture = NDArray[np.uint8]
+_Left = pytest.StashKey[Counter[str]]()
+
+
+def _has_folder(variable: str) -> Callable[[], bool]:
+    return lambda: Path(os.environ.get(variable) or "/nonexistent").is_dir()
+
+
+def _has_cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _has_chromium() -> bool:
+    return shutil.which("chromium") is not None and shutil.which("chromedriver") is not None
+
+
+# Tests with one of these marks are deselected, not skipped, where what they need is not there.
+REQUIREMENTS: dict[str, tuple[Callable[[], bool], str]] = {
+    "data": (_has_folder("SRKIT_DATA"), "$SRKIT_DATA names no folder"),
+    "metric_weights": (_has_folder("SRKIT_WEIGHTS"), "$SRKIT_WEIGHTS names no folder"),
+    "cuda": (_has_cuda, "no CUDA device"),
+    "chromium": (_has_chromium, "no chromium and chromedriver"),
+}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    wanted = {mark for item in items for mark in REQUIREMENTS if item.get_closest_marker(mark)}
+    missing = [mark for mark in REQUIREMENTS if mark in wanted and not REQUIREMENTS[mark][0]()]
+    left: Counter[str] = Counter()
+    kept: list[pytest.Item] = []
+    deselected: list[pytest.Item] = []
+    for item in items:
+        lacking = next((mark for mark in missing if item.get_closest_marker(mark)), None)
+        if lacking is None:
+            kept.append(item)
+        else:
+            deselected.append(item)
+            left[lacking] += 1
+    if deselected:
+        config.hook.pytest_deselected(items=deselected)
+        items[:] = kept
+    config.stash[_Left] = left
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    left = config.stash.get(_Left, Counter())
+    if left:
+        reasons = ", ".join(f"{count} {mark} ({REQUIREMENTS[mark][1]})" for mark, count in left.items())
+        terminalreporter.write_line(f"deselected for want of what they need: {reasons}")
 
 
 @pytest.fixture(scope="session")
 def data_root() -> Path:
     """The folder of benchmark data; tests that need it carry the mark `data`."""
-    root = os.environ.get("SRKIT_DATA")
-    if not root:
-        pytest.skip("SRKIT_DATA is not set")
-    return Path(root)
+    return Path(os.environ["SRKIT_DATA"])
+
+
+@pytest.fixture(scope="session")
+def rendered() -> Callable[..., Picture]:
+    """Cuts of a rendered street scene: `rendered(height, width, seed=0)`, (height, width, 3) uint8, to 256 a side."""
+    from srkit.data.rendered import demo_picture
+
+    scenes: dict[int, Picture] = {}
+
+    def cut(height: int, width: int, seed: int = 0) -> Picture:
+        if seed not in scenes:
+            scenes[seed] = demo_picture(256, 256, seed)
+        if not (1 <= height <= 256 and 1 <= width <= 256):
+            raise ValueError(f"{height} x {width} does not fit into 256 x 256")
+        top, left = (256 - height) // 2, (256 - width) // 2
+        return np.ascontiguousarray(scenes[seed][top : top + height, left : left + width])
+
+    return cut
+
+
+@pytest.fixture(scope="session")
+def edsr_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weights file of a tiny, randomly initialised EDSR for x2."""
+    import torch
+
+    from srkit.archs.edsr import EDSR
+    from srkit.zoo.header import Header
+    from srkit.zoo.weights import save_weights
+
+    arguments = {"scale": 2, "features": 8, "blocks": 1, "upsampler": "single"}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = EDSR(**arguments)  # type: ignore[arg-type]
+    path = tmp_path_factory.mktemp("weights") / "tiny-x2.safetensors"
+    save_weights(path, network, Header(arch="edsr", arguments=arguments, scale=2))
+    return path

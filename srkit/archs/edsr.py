@@ -62,6 +62,7 @@ class EDSR(nn.Module):
 
 
 @lru_cache
+@torch.inference_mode(False)
 def _mean(dtype: torch.dtype, device: torch.device) -> Tensor:
     # No buffer: casting the network to bf16 would round it, and shift every picture.
     return torch.tensor(DIV2K_MEAN, dtype=dtype, device=device).view(1, 3, 1, 1)

@@ -86,6 +86,7 @@ _REACH = 2  # LR pixels that the kernel reaches to each side when enlarging
 
 
 @lru_cache(maxsize=32)
+@torch.inference_mode(False)  # what inference mode makes could not serve training later
 def _phase_kernels(scale: int, channels: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """(channels scale^2, channels, 5, 5): the taps of every phase, each channel by itself."""
     phase = (torch.arange(scale, dtype=torch.float64) + 0.5) / scale - 0.5
@@ -120,6 +121,7 @@ def _resize_dim(x: Tensor, dim: int, length: int, scale: float | None) -> Tensor
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)
 def taps(length: int, out_length: int, scale: float | None) -> tuple[Tensor, Tensor]:
     """Sample indices (K, out) and float64 weights (K, out) of one dimension, borders mirrored (edge repeated).
 
