@@ -12,7 +12,7 @@ import typer
 
 from srkit._version import __version__
 from srkit.errors import Exit, SrkitError
-from srkit_cli.commands import demo_image, doctor, models, schema, train, upscale
+from srkit_cli.commands import demo_image, doctor, eval, models, schema, train, upscale
 from srkit_cli.console import Console
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("upscale")(upscale.upscale)
+app.command("eval")(eval.eval)
 app.command("train")(train.train)
 app.add_typer(models.app, name="models")
 app.command("demo-image")(demo_image.demo_image)

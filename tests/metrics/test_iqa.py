@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 from pathlib import Path
 
@@ -21,6 +22,7 @@ needs_pyiqa = pytest.mark.skipif(
 CPU = torch.device("cpu")
 NIQE_FILE = "niqe_modelparameters.mat"
 MUSIQ_FILE = "musiq_koniq_ckpt-e95806b9.pth"
+PARAMETERS = Path(os.environ.get("SRKIT_WEIGHTS", "/nonexistent"))
 
 
 @pytest.fixture(autouse=True)
@@ -39,13 +41,12 @@ def sample(height: int = 200, width: int = 220) -> Sample:
 
 
 @needs_pyiqa
-@pytest.mark.data
-def test_niqe_equals_pyiqa_called_directly(data_root: Path, tmp_path: Path) -> None:
+@pytest.mark.metric_weights
+def test_niqe_equals_pyiqa_called_directly() -> None:
     import pyiqa
 
-    folder = data_root / "metrics"
-    scorer = METRICS["niqe"].make(Setup(CPU, folder, Silent()))
-    direct = pyiqa.create_metric("niqe", device=CPU, pretrained_model_path=str(folder / NIQE_FILE))
+    scorer = METRICS["niqe"].make(Setup(CPU, PARAMETERS, Silent()))
+    direct = pyiqa.create_metric("niqe", device=CPU, pretrained_model_path=str(PARAMETERS / NIQE_FILE))
     one = sample()
     expected = float(direct(one.sr.float() / 255))
     assert scorer.score(one) == expected
@@ -56,12 +57,13 @@ def test_niqe_equals_pyiqa_called_directly(data_root: Path, tmp_path: Path) -> N
 
 @needs_pyiqa
 @pytest.mark.data
+@pytest.mark.metric_weights
 def test_niqe_of_old_photographs(data_root: Path) -> None:
     """A real picture, 4 times larger by bicubic: worse than itself, in the range that papers report."""
     from srkit.io.read import read_picture
     from srkit.ops.resize import bicubic_uint8
 
-    scorer = METRICS["niqe"].make(Setup(CPU, data_root / "metrics", Silent()))
+    scorer = METRICS["niqe"].make(Setup(CPU, PARAMETERS, Silent()))
     pixels = np.array(read_picture(data_root / "real/RealSRSet/butterfly.png").colour)
     lr = torch.from_numpy(pixels).permute(2, 0, 1)[None]
     sr = bicubic_uint8(lr, (4 * lr.shape[2], 4 * lr.shape[3]))
@@ -71,9 +73,9 @@ def test_niqe_of_old_photographs(data_root: Path) -> None:
 
 
 @needs_pyiqa
-@pytest.mark.data
-def test_niqe_of_a_small_picture_is_refused(data_root: Path) -> None:
-    scorer = METRICS["niqe"].make(Setup(CPU, data_root / "metrics", Silent()))
+@pytest.mark.metric_weights
+def test_niqe_of_a_small_picture_is_refused() -> None:
+    scorer = METRICS["niqe"].make(Setup(CPU, PARAMETERS, Silent()))
     with pytest.raises(PictureError, match="100 x 96 pixels; NIQE needs at least 192 x 96"):
         scorer.score(sample(96, 100))
 

@@ -81,7 +81,6 @@ def test_symmetric_and_independent_of_the_batch() -> None:
 
 
 @pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_cuda_gives_the_same_number() -> None:
     sr, hr = (to_8bit(x) for x in pictures())
     on_cuda = psnr(*compared(sr.cuda(), hr.cuda(), CLASSICAL, 4)).cpu()

@@ -85,7 +85,6 @@ def test_mean_of_the_map() -> None:
 
 
 @pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_cuda_gives_the_same_number() -> None:
     x, y = pair((2, 3, 200, 130), seed=7)
     torch.testing.assert_close(ssim(x.cuda(), y.cuda()).cpu(), ssim(x, y), rtol=0, atol=1e-12)

@@ -1,0 +1,221 @@
+"""srkit eval"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from srkit.errors import Exit, SrkitError, UsageError
+from srkit.recipes.evaluate import EvalRecipe
+from srkit_cli.console import Console
+from srkit_cli.options import Debug, Device, Dtype, DtypeName, Json, Quiet, Seed, Threads, Verbose
+
+if TYPE_CHECKING:
+    from srkit.metrics.reports import Report
+    from srkit.metrics.results import SetResult
+    from srkit.tasks.evaluate import EvalJob
+
+Names = Annotated[
+    list[str] | None, typer.Option("--dataset", help="Sets by name, with commas.", metavar="NAME")
+]
+
+
+def eval(
+    dataset: Names = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model", "-m", "-n", help="A name, a file, or bicubic; repeat to compare with the first."
+        ),
+    ] = None,
+    scale: Annotated[
+        int | None, typer.Option("--scale", "-s", help="Whole factor between LR and HR.")
+    ] = None,
+    sr: Annotated[Path | None, typer.Option(help="Folder of finished pictures.", metavar="DIR")] = None,
+    hr: Annotated[Path | None, typer.Option(help="Folder of their references.", metavar="DIR")] = None,
+    pattern: Annotated[str, typer.Option(help="Name of an SR picture, as '{name}_x4'.")] = "{name}",
+    allow_crop: Annotated[
+        bool, typer.Option("--allow-crop", help="Accept a few pixels of difference.")
+    ] = False,
+    metrics: Annotated[str, typer.Option(help="psnr, ssim, lpips, niqe, musiq, with commas.")] = "psnr,ssim",
+    protocol: Annotated[str, typer.Option(help="classical, rgb, div2k, ntire or real.")] = "classical",
+    data_root: Annotated[
+        Path | None, typer.Option(help="Where sets lie; else $SRKIT_DATA.", metavar="DIR")
+    ] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch sets that are missing.")] = False,
+    weights_dir: Annotated[
+        Path | None, typer.Option(help="Metric weights by file name; else $SRKIT_WEIGHTS.", metavar="DIR")
+    ] = None,
+    save_images: Annotated[Path | None, typer.Option(help="Keep the SR pictures.", metavar="DIR")] = None,
+    report: Annotated[Path | None, typer.Option(help="HTML page with pictures.", metavar="FILE.html")] = None,
+    jsonl: Annotated[Path | None, typer.Option(help="JSON Lines, a picture each.", metavar="FILE")] = None,
+    csv: Annotated[Path | None, typer.Option(help="CSV, a picture each.", metavar="FILE")] = None,
+    junit: Annotated[Path | None, typer.Option(help="JUnit XML for CI systems.", metavar="FILE")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Markdown table.", metavar="FILE")] = None,
+    baseline: Annotated[
+        Path | None, typer.Option(help="Results to compare with.", metavar="FILE.json")
+    ] = None,
+    fail_if: Annotated[
+        list[str] | None,
+        typer.Option("--fail-if", help="Gate, as 'psnr<-0.05' (repeatable).", metavar="GATE"),
+    ] = None,
+    update_baseline: Annotated[
+        bool, typer.Option("--update-baseline", help="Create or replace the baseline, then gate.")
+    ] = False,
+    max_pixels: Annotated[int, typer.Option(help="Refuse pictures that declare more.", metavar="N")] = 10**9,
+    device: Device = "auto",
+    dtype: Dtype = DtypeName.auto,
+    threads: Threads = None,
+    seed: Seed = 0,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
+) -> int:
+    """Measure a model on data sets, or finished pictures against their references.
+
+    [dim]srkit eval --dataset Set5,Urban100 -m edsr-x4 --report report.html[/dim]
+    [dim]srkit eval --sr out/ --hr HR/ -s 4 --baseline main.json --fail-if "psnr<-0.05"[/dim]
+    [dim]srkit eval --sr out/ --metrics niqe,musiq[/dim]
+    """
+    if model and sr is not None:
+        raise UsageError("--model and --sr exclude each other; finished pictures need no model.")
+    files = {"report": report, "jsonl": jsonl, "csv": csv, "junit": junit, "markdown": markdown}
+    _check_files([path for path in (*files.values(), baseline) if path is not None])
+    recipe = EvalRecipe(
+        metrics=tuple(_listed([metrics])),
+        protocol=protocol,
+        scale=scale,
+        models=tuple(model or ("auto",)),
+        device=device,
+        dtype=dtype.value,
+        threads=threads,
+        seed=seed,
+        max_pixels=max_pixels,
+    )
+
+    from srkit.tasks.evaluate import EvalJob
+
+    job = EvalJob(
+        recipe,
+        datasets=tuple(_listed(dataset or [])),
+        sr=sr,
+        hr=hr,
+        pattern=pattern,
+        allow_crop=allow_crop,
+        data_root=data_root,
+        download=download,
+        weights_dir=weights_dir,
+        save_images=save_images,
+        with_gallery=report is not None,
+        gates=tuple(fail_if or ()),
+        baseline=baseline,
+        update_baseline=update_baseline,
+    )
+    return _run(job, files, json, verbose, Console(quiet=quiet, verbose=verbose))
+
+
+def _listed(texts: list[str]) -> list[str]:
+    """`Set5,Set14` to its parts."""
+    return [part.strip() for text in texts for part in text.split(",") if part.strip()]
+
+
+def _check_files(paths: list[Path]) -> None:
+    for path in paths:
+        if path.is_dir() or not path.parent.is_dir():
+            raise UsageError(f"'{path}' cannot be written: give a file in a folder that exists.")
+
+
+def _run(job: EvalJob, files: dict[str, Path | None], json: bool, verbose: bool, console: Console) -> int:
+    from srkit.metrics.reports import FORMATS, Report, document
+    from srkit.tasks.evaluate import Evaluation
+
+    evaluation = Evaluation(job, console)
+    results = evaluation.run()
+    trouble: SrkitError | None = None
+    try:
+        report = evaluation.judge(results)
+    except SrkitError as error:  # what was measured is told all the same
+        report, trouble = Report(results, gallery=evaluation.gallery), error
+    for form in FORMATS:
+        if (path := files[form.option]) is not None:
+            form.write(report, path)
+    if json:
+        console.json(document(report))
+    else:
+        _show(report, verbose, console)
+    _tell(report, console)
+    if trouble is not None:
+        raise trouble
+    return _exit_code(report)
+
+
+def _show(report: Report, verbose: bool, console: Console) -> None:
+    """A row for each set and model; with -v a row for each picture before it; then what was compared."""
+    from srkit.metrics.display import display, format_value, printable
+
+    heads = [display(metric).label for metric in report.metrics]
+    rows: list[list[str | None]] = []
+
+    def row(result: SetResult, picture: str, values: dict[str, float]) -> list[str | None]:
+        cells = [format_value(m, values[m]) if m in values else None for m in report.metrics]
+        scale = None if result.scale is None else f"x{result.scale}"
+        return [result.dataset, scale, result.model, result.protocol, result.lr_source, *cells, picture]
+
+    for result in report.results:
+        if verbose:
+            rows += [row(result, printable(image.name), dict(image.values)) for image in result.images]
+        count, total = len(result.images), len(result.images) + len(result.failed)
+        rows.append(row(result, f"mean of {count}" + (f" of {total}" if total > count else ""), result.mean))
+    columns = ("data set", "scale", "model", "protocol", "LR", *heads, "pictures")
+    console.table(columns, rows, numbers=heads)
+    if report.comparisons:
+        console.line("")
+        console.table(
+            ("data set", "model", "minus", "metric", "difference", "95 % low", "high", "pictures"),
+            [
+                (
+                    c.result.title,
+                    c.result.model,
+                    c.other.model,
+                    display(c.metric).label,
+                    *(f"{v:+.4f}" for v in (c.interval.mean, c.interval.low, c.interval.high)),
+                    c.interval.count,
+                )
+                for c in report.comparisons
+            ],
+            numbers=("difference", "95 % low", "high", "pictures"),
+        )
+
+
+def _tell(report: Report, console: Console) -> None:
+    from srkit.metrics.protocols import find_protocol
+
+    for result in report.results:
+        for failed in result.failed:
+            console.error(f"{result.title}, {failed.name}: {failed.error}")
+        if result.failed:
+            console.say(
+                f"{result.title}: means over {len(result.images)} pictures, {len(result.failed)} failed"
+            )
+    for protocol, scale in dict.fromkeys(
+        (r.protocol, r.scale) for r in report.results if r.scale is not None
+    ):
+        console.info(find_protocol(protocol).describe(scale or 1))
+    for version in dict.fromkeys(
+        f"{k}: {v}" for result in report.results for k, v in result.versions.items()
+    ):
+        console.info(version)
+    for verdict in report.verdicts:
+        if not verdict.passed:
+            console.error(str(verdict))
+
+
+def _exit_code(report: Report) -> int:
+    if not any(result.images for result in report.results):
+        return Exit.FAILED
+    if any(not verdict.passed for verdict in report.verdicts):
+        return Exit.GATE
+    return Exit.PARTIAL if any(result.failed for result in report.results) else Exit.DONE

@@ -1,0 +1,40 @@
+"""What `srkit eval` needs to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from srkit.errors import UsageError
+from srkit.recipes.upscale import MAX_SCALE
+
+
+@dataclass(frozen=True)
+class EvalRecipe:
+    """Everything that decides the numbers; paths, reports and gates are the job's."""
+
+    metrics: tuple[str, ...] = ("psnr", "ssim")
+    """Names of `srkit.metrics.table`; LR consistency is added wherever there are LR pictures."""
+    protocol: str = "classical"
+    """A name of `srkit.metrics.protocols`."""
+    scale: int | None = None
+    """None: the model's own, or none for pictures without reference."""
+    models: tuple[str, ...] = ("auto",)
+    """Names of models, files, or `bicubic`; the first is compared with each of the others."""
+    device: str = "auto"
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    threads: int | None = None
+    seed: int = 0
+    max_pixels: int = 10**9
+
+    def __post_init__(self) -> None:
+        if self.scale is not None and not 1 <= self.scale <= MAX_SCALE:
+            raise UsageError(f"--scale is {self.scale}; it must be a whole number from 1 to {MAX_SCALE:g}.")
+        if not self.models:
+            raise UsageError("No model was named; give --model, or leave it out for the default.")
+        if len(set(self.models)) < len(self.models):
+            raise UsageError("--model names one model twice; name each once.")
+        if self.threads is not None and not 1 <= self.threads <= 4096:
+            raise UsageError(f"--threads is {self.threads}; it must be from 1 to 4096.")
+        if self.max_pixels < 1:
+            raise UsageError(f"--max-pixels is {self.max_pixels}; it must be at least 1.")

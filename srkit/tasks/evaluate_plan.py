@@ -1,0 +1,170 @@
+"""What an evaluation will do, settled and checked before any picture is decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from srkit.data.benchmarks import NONE, Benchmark, BenchmarkItem, by_name, cropped_size
+from srkit.data.finished import CROP_LIMIT, common_size, match_finished, refuse_sizes
+from srkit.errors import PictureError, ResourceError, SrkitError, UsageError
+from srkit.io.names import shown
+from srkit.io.read import probe
+from srkit.metrics.protocols import Protocol
+
+Size = tuple[int, int]
+"""(height, width)."""
+Probe = Callable[[Path], Size]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One picture to be evaluated."""
+
+    name: str
+    hr: Path | None = None
+    lr: Path | None = None
+    """A given LR picture; None: made from the reference, or none at all."""
+    sr: Path | None = None
+    """A finished picture; None: a model makes it."""
+    size: Size = (0, 0)
+    """That SR and reference are compared at."""
+    error: str | None = None
+    """Why it cannot be evaluated, known from a header."""
+
+
+@dataclass(frozen=True)
+class SetPlan:
+    """One set at one scale; a model, if one is to run, is chosen apart from it."""
+
+    dataset: str
+    scale: int | None
+    lr_source: str
+    entries: tuple[Entry, ...]
+
+    @property
+    def has_lr(self) -> bool:
+        return self.lr_source != NONE
+
+
+def plan_dataset(benchmark: Benchmark, scale: int, protocol: Protocol, max_pixels: int) -> SetPlan:
+    """A set whose SR pictures a model makes.
+
+    Raises:
+        UsageError: LR pictures that are missing or of a wrong size, all of them listed.
+        ResourceError: the protocol wants LR pictures that are given, and none are.
+        SrkitError: no pictures.
+    """
+    source = benchmark.lr_source(scale, makes_lr=protocol.makes_lr)
+    if source == NONE:
+        places = " or ".join(
+            shown(benchmark.folder.parent / above / f"X{scale}") for above in ("LR_bicubic", "LR")
+        )
+        raise ResourceError(
+            f"Protocol '{protocol.name}' takes LR pictures as they are given, and '{benchmark.name}' has none for "
+            f"scale {scale}; put them into {places}, or use protocol 'rgb', which makes them."
+        )
+    size = _prober(max_pixels)
+    wrong: dict[str, tuple[Size, Size]] = {}
+    entries = [_with_reference(item, scale, size, wrong) for item in benchmark.pairs(scale)]
+    refuse_sizes(wrong, f"LR pictures of {benchmark.name} x{scale}", "replace them or have them made")
+    return SetPlan(benchmark.name, scale, source, tuple(entries))
+
+
+def plan_finished(
+    sr: Path,
+    benchmark: Benchmark,
+    scale: int,
+    protocol: Protocol,
+    max_pixels: int,
+    *,
+    pattern: str,
+    allow_crop: bool,
+) -> SetPlan:
+    """A folder of finished pictures and one of references.
+
+    Raises:
+        UsageError: pictures that do not pair by name or match in size, all of them listed.
+        SrkitError: no pictures.
+    """
+    items = benchmark.pairs(scale)
+    partners = match_finished(sr, items, scale, pattern)
+    size = _prober(max_pixels)
+    wrong: dict[str, tuple[Size, Size]] = {}
+    wrong_lr: dict[str, tuple[Size, Size]] = {}
+    entries = []
+    for item in items:
+        entry = replace(_with_reference(item, scale, size, wrong_lr), sr=partners[item.name])
+        if entry.error is None:
+            entry = _with_finished(entry, scale, size, wrong, allow_crop)
+        entries.append(entry)
+    advice = f"--allow-crop accepts up to {CROP_LIMIT} pixels of difference"
+    refuse_sizes(wrong, "SR pictures", advice if not allow_crop else f"even with --allow-crop, {advice[13:]}")
+    refuse_sizes(wrong_lr, f"LR pictures of {benchmark.name} x{scale}", "replace them or have them made")
+    return SetPlan(
+        benchmark.name, scale, benchmark.lr_source(scale, makes_lr=protocol.makes_lr), tuple(entries)
+    )
+
+
+def plan_alone(sr: Path, max_pixels: int) -> SetPlan:
+    """A folder of pictures without references.
+
+    Raises:
+        UsageError: the folder is not there, or two pictures share a name.
+        SrkitError: no pictures.
+    """
+    if not sr.is_dir():
+        raise UsageError(f"The folder {shown(sr)} is not there; check --sr.")
+    size = _prober(max_pixels)
+    entries = []
+    for name, path in by_name(sr).items():
+        try:
+            entries.append(Entry(name, sr=path, size=size(path)))
+        except PictureError as error:
+            entries.append(Entry(name, sr=path, error=str(error)))
+    return SetPlan(sr.resolve().name, None, NONE, tuple(entries))
+
+
+def _with_reference(
+    item: BenchmarkItem, scale: int, size: Probe, wrong: dict[str, tuple[Size, Size]]
+) -> Entry:
+    """The entry at its reference's size; an LR picture that does not fit goes into `wrong`."""
+    try:
+        height, width = cropped_size(*size(item.hr), scale)
+        if item.lr is not None:
+            found, expected = size(item.lr), (height // scale, width // scale)
+            if found != expected:
+                wrong[item.name] = (found, expected)
+    except SrkitError as error:
+        return Entry(item.name, item.hr, item.lr, error=str(error))
+    return Entry(item.name, item.hr, item.lr, size=(height, width))
+
+
+def _with_finished(
+    entry: Entry, scale: int, size: Probe, wrong: dict[str, tuple[Size, Size]], allow_crop: bool
+) -> Entry:
+    if entry.sr is None or entry.hr is None:
+        return entry
+    try:
+        sr, hr = size(entry.sr), size(entry.hr)
+        common = common_size(sr, hr, scale, allow_crop=allow_crop)
+    except SrkitError as error:
+        return replace(entry, error=str(error))
+    if common is None:
+        wrong[entry.name] = (sr, entry.size)
+        return entry
+    return replace(entry, size=common)
+
+
+def _prober(max_pixels: int) -> Probe:
+    """Sizes from headers, each file looked at once."""
+    known: dict[Path, Size] = {}
+
+    def size(path: Path) -> Size:
+        if path not in known:
+            info = probe(path, max_pixels=max_pixels)
+            known[path] = (info.height, info.width)
+        return known[path]
+
+    return size

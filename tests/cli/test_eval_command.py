@@ -1,0 +1,365 @@
+"""`srkit eval`: its three forms, what it prints, and the exit code of everything that can go wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+import srkit_cli
+
+from srkit.io.picture import Picture
+from srkit.io.read import read_picture
+from srkit.io.write import write_picture
+
+SCHEMA = json.loads((Path(srkit_cli.__file__).parent / "schemas" / "eval.json").read_text())
+NAMES = ("alpha", "beta", "gamma")
+
+
+@pytest.fixture
+def root(tmp_path: Path, save: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data root with the set `Small`: colour, gray, 16 bit, sides that are no multiples of 2."""
+    folder = tmp_path / "data" / "Small" / "HR"
+    save(folder / "alpha.png", 64, 48, seed=1)
+    save(folder / "beta.png", 51, 67, bands=1, seed=2)
+    save(folder / "gamma.png", 40, 61, depth=16, seed=3)
+    monkeypatch.setenv("SRKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.delenv("SRKIT_DATA", raising=False)
+    monkeypatch.delenv("SRKIT_WEIGHTS", raising=False)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def evaluate(call: Callable[..., Any], root: Path) -> Callable[..., Any]:
+    """Runs `srkit eval` with the data root."""
+    return lambda *arguments: call("eval", "--data-root", root, *arguments)
+
+
+def documents(ran: Any) -> list[dict[str, Any]]:
+    [content] = ran.records
+    jsonschema.validate(content, SCHEMA)
+    assert isinstance(content, list)
+    return content
+
+
+@pytest.fixture
+def finished(root: Path, tmp_path: Path, evaluate: Callable[..., Any], edsr_weights: Path) -> Path:
+    """SR pictures of the tiny network."""
+    saved = tmp_path / "saved"
+    ran = evaluate("--dataset", "Small", "-m", edsr_weights, "--save-images", saved)
+    assert ran.code == 0, ran.err
+    return saved / "Small"
+
+
+# -- what it says ---------------------------------------------------------------------------------------------
+
+
+def test_bicubic_table(evaluate: Callable[..., Any]) -> None:
+    ran = evaluate("--dataset", "Small", "-m", "bicubic", "-s", 2, "-v")
+    assert ran.code == 0
+    head, *rows = [line.split("\t") for line in ran.out.splitlines()]
+    assert head == ["data set", "scale", "model", "protocol", "LR", "PSNR", "SSIM", "LR PSNR", "pictures"]
+    assert [row[-1] for row in rows] == [*NAMES, "mean of 3"]
+    assert rows[-1][:5] == ["Small", "x2", "bicubic", "classical", "made: bicubic uint8"]
+    for column in (5, 6, 7):
+        values = [float(row[column]) for row in rows]
+        assert values[-1] == pytest.approx(np.mean(values[:-1]), abs=0.01)
+    assert "limited range, 2 pixels of border" in ran.err
+    assert "gamma: 'gamma.png' has 16 bit" in ran.err
+
+
+def test_json_of_a_model(evaluate: Callable[..., Any], edsr_weights: Path) -> None:
+    ran = evaluate("--dataset", "Small", "-m", edsr_weights, "--json", "--dtype", "fp32")
+    [result] = documents(ran)
+    assert ran.code == 0
+    assert (result["dataset"], result["scale"], result["model"], result["count"]) == (
+        "Small",
+        2,
+        "tiny-x2",
+        3,
+    )
+    assert len(result["model_sha256"]) == 64
+    assert result["versions"]["dtype"] == "float32"
+    assert list(result["images"][0]) == ["name", "psnr", "ssim", "lr_psnr"]
+
+
+def test_on_the_fly_equals_saved_to_the_last_digit(
+    evaluate: Callable[..., Any], edsr_weights: Path, finished: Path, root: Path
+) -> None:
+    for protocol in ("classical", "rgb", "div2k"):
+        [there] = documents(
+            evaluate("--dataset", "Small", "-m", edsr_weights, "--json", "--protocol", protocol)
+        )
+        arguments = ("--sr", finished, "--hr", root / "Small/HR", "-s", 2, "--json", "--protocol", protocol)
+        [saved] = documents(evaluate(*arguments))
+        assert saved["images"] == there["images"]
+        assert saved["mean"] == there["mean"]
+        assert saved["dataset"] == there["dataset"] == "Small"
+
+
+def test_saved_pictures_are_what_upscale_makes(
+    call: Callable[..., Any], tmp_path: Path, edsr_weights: Path, finished: Path, root: Path
+) -> None:
+    """Of a colour picture whose sides are whole: the network is run in the same way."""
+    from srkit.data.pairs import make_lr
+
+    hr = read_picture(root / "Small/HR/alpha.png")
+    write_picture(Picture(make_lr(np.ascontiguousarray(hr.pixels), 2)), tmp_path / "lr.png", format="png")
+    assert call("upscale", tmp_path / "lr.png", tmp_path / "sr.png", "-m", edsr_weights, "-s", 2).code == 0
+    upscaled, saved = (read_picture(path).pixels for path in (tmp_path / "sr.png", finished / "alpha.png"))
+    assert np.array_equal(upscaled, saved)
+
+
+def test_identical_pictures_are_infinite(evaluate: Callable[..., Any], root: Path) -> None:
+    folder = root / "Small/HR"
+    ran = evaluate("--sr", folder, "--hr", folder, "-s", 2)
+    assert "\tinf\t1.0000\t" in ran.out
+    [result] = documents(evaluate("--sr", folder, "--hr", folder, "-s", 2, "--json"))
+    assert result["mean"]["psnr"] is None
+    assert result["mean"]["psnr_is_infinite"] is True
+    assert result["mean"]["ssim"] == 1
+
+
+def test_given_lr_is_used_and_named(
+    evaluate: Callable[..., Any], root: Path, finished: Path, save: Callable[..., Path]
+) -> None:
+    for i, (name, size) in enumerate((("alpha", (32, 24)), ("betax2", (25, 33)), ("gamma", (20, 30)))):
+        save(root / "Small/LR_bicubic/X2" / f"{name}.png", *size, seed=i)
+    [result] = documents(evaluate("--dataset", "Small", "-m", "bicubic", "-s", 2, "--json"))
+    assert result["lr_source"] == "LR_bicubic/X2"
+    assert result["mean"]["psnr"] < 25, "it is made of other pictures"
+    [result] = documents(evaluate("--sr", finished, "--hr", root / "Small/HR", "-s", 2, "--json"))
+    assert result["lr_source"] == "LR_bicubic/X2"
+    save(root / "Small/LR_bicubic/X2/alpha.png", 33, 24)
+    ran = evaluate("--dataset", "Small", "-m", "bicubic", "-s", 2)
+    assert ran.code == 2
+    assert "'alpha' has 33 x 24 where 32 x 24 was expected" in ran.err
+
+
+def test_protocols_that_take_given_lr_do_not_make_it(
+    evaluate: Callable[..., Any], finished: Path, root: Path
+) -> None:
+    ran = evaluate("--dataset", "Small", "-m", "bicubic", "-s", 2, "--protocol", "ntire")
+    assert ran.code == 5
+    assert "LR_bicubic/X2" in ran.err
+    [result] = documents(
+        evaluate("--sr", finished, "--hr", root / "Small/HR", "-s", 2, "--json", "--protocol", "real")
+    )
+    assert (result["lr_source"], list(result["mean"])) == ("none", ["psnr", "ssim"])
+
+
+def test_two_models_are_compared(evaluate: Callable[..., Any], edsr_weights: Path) -> None:
+    ran = evaluate("--dataset", "Small", "-m", edsr_weights, "-m", "bicubic", "-s", 2, "--json")
+    ours, bicubic = documents(ran)
+    assert bicubic["comparisons"] == []
+    psnr = ours["comparisons"][0]
+    assert [c["metric"] for c in ours["comparisons"]] == ["psnr", "ssim", "lr_psnr"]
+    assert (psnr["metric"], psnr["other_model"], psnr["count"]) == ("psnr", "bicubic", 3)
+    assert psnr["difference"] == pytest.approx(ours["mean"]["psnr"] - bicubic["mean"]["psnr"], abs=1e-9)
+    assert psnr["low"] <= psnr["difference"] <= psnr["high"]
+    assert "95 % low" in evaluate("--dataset", "Small", "-m", edsr_weights, "-m", "bicubic", "-s", 2).out
+
+
+def test_pattern(evaluate: Callable[..., Any], finished: Path, root: Path) -> None:
+    for name in NAMES:
+        (finished / f"{name}.png").rename(finished / f"{name}_x2_tiny.png")
+    form = ("--sr", finished, "--hr", root / "Small/HR", "-s", 2)
+    assert evaluate(*form).code == 2
+    assert evaluate(*form, "--pattern", "{name}_x{scale}_tiny").code == 0
+    for wrong in ("tiny", "{name}_{model}"):
+        assert evaluate(*form, "--pattern", wrong).code == 2
+
+
+def test_every_report_is_written(evaluate: Callable[..., Any], tmp_path: Path) -> None:
+    files = {f: tmp_path / f"r.{f}" for f in ("report", "jsonl", "csv", "junit", "markdown")}
+    options = [part for form, path in files.items() for part in (f"--{form}", path)]
+    assert evaluate("--dataset", "Small", "-m", "bicubic", "-s", 2, *options).code == 0
+    for path in files.values():
+        assert "gamma" in path.read_text(encoding="utf-8"), path
+    assert files["report"].read_text().count("data:image/png") >= 9, "LR, SR and HR of three pictures"
+    ran = evaluate("--dataset", "Small", "-m", "bicubic", "-s", 2, "--csv", tmp_path / "none" / "r.csv")
+    assert ran.code == 2
+    assert "cannot be written" in ran.err
+
+
+# -- gates ----------------------------------------------------------------------------------------------------
+
+
+def test_gates(evaluate: Callable[..., Any], tmp_path: Path, edsr_weights: Path) -> None:
+    form = ("--dataset", "Small", "-m", "bicubic", "-s", 2)
+    assert evaluate(*form, "--fail-if", "psnr<5", "--fail-if", "ssim.min<0.01").code == 0
+    ran = evaluate(*form, "--fail-if", "psnr<99", "--fail-if", "psnr.min<98", "--fail-if", "ssim<0.01")
+    assert ran.code == 4
+    assert [line for line in ran.err.splitlines() if "broken" in line and "psnr<99" in line]
+    assert len([line for line in ran.err.splitlines() if "broken" in line]) == 2
+    baseline = tmp_path / "b.json"
+    assert evaluate(*form, "--fail-if", "psnr<-0.05").code == 2, "relative without baseline"
+    assert evaluate(*form, "--fail-if", "psnr<-0.05", "--baseline", baseline).code == 2, "no such file"
+    assert evaluate(*form, "--fail-if", "psnr<-0.05", "--baseline", baseline, "--update-baseline").code == 0
+    assert evaluate(*form, "--fail-if", "psnr<-0.05", "--baseline", baseline).code == 0
+    ours = ("--dataset", "Small", "-m", edsr_weights, "-s", 2)
+    ran = evaluate(*ours, "--fail-if", "ssim.max<+9", "--baseline", baseline)
+    assert ran.code == 4
+    assert "from baseline bicubic" in ran.err
+    assert evaluate(*form, "--update-baseline").code == 2
+
+
+@pytest.mark.parametrize(
+    "gate", ["psnr", "psnr<", "psnr<=3", "pnsr<3", "psnr.median<3", "lpips<1", "psnr<nan"]
+)
+def test_gates_that_make_no_sense(evaluate: Callable[..., Any], gate: str) -> None:
+    assert evaluate("--dataset", "Small", "-m", "bicubic", "-s", 2, "--fail-if", gate).code == 2
+
+
+def test_a_baseline_of_something_else_is_refused_before_any_work(
+    evaluate: Callable[..., Any], tmp_path: Path, root: Path, save: Callable[..., Path]
+) -> None:
+    baseline, saved = tmp_path / "b.json", tmp_path / "pictures"
+    form = ("--dataset", "Small", "-m", "bicubic", "-s", 2, "--baseline", baseline)
+    assert evaluate(*form, "--update-baseline").code == 0
+    ran = evaluate(*form, "--protocol", "rgb", "--save-images", saved)
+    assert ran.code == 2
+    assert "'classical'" in ran.err and "'rgb'" in ran.err
+    save(root / "Small/HR/delta.png", 40, 40)
+    ran = evaluate(*form, "--save-images", saved)
+    assert ran.code == 2
+    assert "delta" in ran.err
+    assert not saved.exists()
+
+
+# -- bad input ------------------------------------------------------------------------------------------------
+
+
+def test_one_broken_picture(evaluate: Callable[..., Any], root: Path, tmp_path: Path) -> None:
+    broken = root / "Small/HR/alpha.png"
+    broken.write_bytes(broken.read_bytes()[:300])
+    ran = evaluate("--dataset", "Small", "-m", "bicubic", "-s", 2, "--json", "--junit", tmp_path / "j.xml")
+    assert ran.code == 3
+    [result] = documents(ran)
+    assert (result["count"], result["failed"][0]["name"]) == (2, "alpha")
+    assert "alpha" in ran.err and "means over 2 pictures, 1 failed" in ran.err
+    assert "alpha" in (tmp_path / "j.xml").read_text()
+    assert "mean of 2 of 3" in evaluate("--dataset", "Small", "-m", "bicubic", "-s", 2).out
+    baseline = tmp_path / "b.json"
+    ran = evaluate(
+        "--dataset", "Small", "-m", "bicubic", "-s", 2, "--baseline", baseline, "--update-baseline"
+    )
+    assert ran.code == 1
+    assert not baseline.exists()
+    assert "mean of 2 of 3" in ran.out, "what was measured is told all the same"
+    for name in NAMES:
+        (root / f"Small/HR/{name}.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    assert evaluate("--dataset", "Small", "-m", "bicubic", "-s", 2).code == 1
+
+
+def test_a_picture_that_is_too_small(
+    evaluate: Callable[..., Any], root: Path, save: Callable[..., Path]
+) -> None:
+    save(root / "Small/HR/tiny.png", 12, 12)
+    save(root / "Small/HR/dot.png", 1, 1)
+    ran = evaluate("--dataset", "Small", "-m", "bicubic", "-s", 2)
+    assert ran.code == 3
+    assert "tiny: The picture has 12 x 12 pixels; protocol 'classical' leaves out 2" in ran.err
+    assert "dot: The picture has 1 x 1 pixels, too few for scale 2" in ran.err
+
+
+def test_pairs_that_do_not_match(evaluate: Callable[..., Any], finished: Path, root: Path) -> None:
+    form = ("--sr", finished, "--hr", root / "Small/HR", "-s", 2)
+    (finished / "beta.png").rename(finished / "betta.png")
+    ran = evaluate(*form)
+    assert ran.code == 2
+    assert "no SR picture for 'beta'" in ran.err and "no reference for 'betta'" in ran.err
+    (finished / "betta.png").rename(finished / "beta.png")
+    (finished / "alpha.jpg").write_bytes((finished / "alpha.png").read_bytes())
+    ran = evaluate(*form)
+    assert ran.code == 2
+    assert "several pictures named 'alpha'" in ran.err
+
+
+def test_sizes_that_do_not_match(
+    evaluate: Callable[..., Any], finished: Path, root: Path, save: Callable[..., Path]
+) -> None:
+    form = ("--sr", finished, "--hr", root / "Small/HR", "-s", 2)
+    save(finished / "alpha.png", 66, 45, seed=1)
+    ran = evaluate(*form)
+    assert ran.code == 2
+    assert "'alpha' has 66 x 45 where 64 x 48 was expected" in ran.err and "--allow-crop" in ran.err
+    [result] = documents(evaluate(*form, "--allow-crop", "--json"))
+    assert result["count"] == 3
+    assert result["images"][0]["psnr"] > 20, "the same picture, from its top left"
+    save(finished / "alpha.png", 128, 96, seed=1)
+    ran = evaluate(*form, "--allow-crop")
+    assert ran.code == 2
+    assert "128 x 96" in ran.err and "up to 16 pixels" in ran.err
+
+
+def test_a_finished_picture_of_the_whole_reference_size_is_cut_with_it(
+    evaluate: Callable[..., Any], finished: Path, root: Path
+) -> None:
+    (finished / "beta.png").write_bytes((root / "Small/HR/beta.png").read_bytes())  # 51 x 67, not 50 x 66
+    [result] = documents(evaluate("--sr", finished, "--hr", root / "Small/HR", "-s", 2, "--json"))
+    assert result["images"][1]["psnr_is_infinite"] is True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--dataset", "Nowhere", "-m", "bicubic"], 5, "looked for"),
+        (["--dataset", "Smal", "-m", "bicubic"], 5, "Did you mean 'Small'?"),
+        (["--dataset", "Manga109", "-m", "bicubic", "--download"], 5, "licence"),
+        (["--dataset", "Set5", "-m", "bicubic", "--download"], 5, "cannot be reached"),
+        (["--dataset", "Small", "-m", "bicubic", "--metrics", "psnr,simm"], 2, "Did you mean 'ssim'?"),
+        (["--dataset", "Small", "-m", "bicubic", "--metrics", ","], 2, "No metric"),
+        (["--dataset", "Small", "-m", "bicubic", "--protocol", "clasical"], 2, "Did you mean 'classical'?"),
+        (["--dataset", "Small", "-m", "bicubic", "-s", "0"], 2, "--scale is 0"),
+        (["--dataset", "Small", "-m", "bicubic", "-s", "17"], 2, "--scale is 17"),
+        (["--dataset", "Small", "-m", "bicubic", "-s", "nan"], 2, "valid integer"),
+        (["--dataset", "Small", "-m", "nothing-x4"], 5, "no model and no file 'nothing-x4'"),
+        (["--dataset", "Small,Small", "-m", "bicubic"], 2, "twice"),
+        (["--dataset", "Small", "-m", "bicubic", "-m", "bicubic"], 2, "twice"),
+        (["--dataset", "Small", "--sr", "x"], 2, "exclude"),
+        (["--sr", "x", "-m", "bicubic"], 2, "exclude"),
+        (["--sr", "x", "--hr", "y"], 2, "--scale"),
+        (["--sr", "x"], 2, "need references"),
+        (["--sr", "x", "--hr", "y", "-s", "2"], 2, "not there"),
+        ([], 2, "Nothing to evaluate"),
+        (["--dataset", "Small", "-m", "bicubic", "--device", "cuda:99"], 2, "cuda:99"),
+        (["--dataset", "Small", "-m", "bicubic", "--metrics", "lpips"], 5, "alexnet-owt-7be5be79.pth"),
+        (
+            ["--dataset", "Small", "-m", "bicubic", "--weights-dir", "none", "--metrics", "lpips"],
+            2,
+            "--weights-dir",
+        ),
+    ],
+)
+def test_what_cannot_be_done(
+    evaluate: Callable[..., Any], arguments: list[str], code: int, words: str
+) -> None:
+    ran = evaluate(*arguments)
+    assert (ran.code, ran.out) == (code, "")
+    assert words in ran.err
+    assert ran.err.startswith("srkit: ") and "Traceback" not in ran.err
+
+
+def test_images_are_not_written_over(
+    evaluate: Callable[..., Any], finished: Path, edsr_weights: Path
+) -> None:
+    ran = evaluate("--dataset", "Small", "-m", edsr_weights, "--save-images", finished.parent)
+    assert ran.code == 2
+    assert "exist already" in ran.err
+
+
+def test_a_folder_that_cannot_be_written(evaluate: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ran = evaluate("--dataset", "Small", "-m", "bicubic", "-s", 2, "--save-images", tmp_path / "file" / "x")
+    assert ran.code == 1
+    assert "cannot be made" in ran.err
+
+
+def test_schema_is_printed(call: Callable[..., Any]) -> None:
+    assert json.loads(call("schema", "eval").out) == SCHEMA
