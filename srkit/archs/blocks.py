@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from srkit.errors import UsageError, nearest
 
 Upsampler = Literal["edsr", "single"]
 
@@ -52,10 +54,18 @@ class Reconstruction(nn.Module):
     (Lim et al. 2017). `blocks_between` residual blocks stand between the stages (for x8 and x16).
     `single`: one convolution to 3 scale^2 channels and one PixelShuffle (ESPCN; Shi et al. 2016): the
     arithmetic stays at the input's resolution, some five times faster at x4 as a whole network.
+
+    Raises:
+        UsageError: an upsampler that there is none of.
     """
 
     def __init__(self, features: int, scale: int, upsampler: Upsampler, blocks_between: int = 0) -> None:
         super().__init__()
+        known = get_args(Upsampler)
+        if upsampler not in known:  # it comes from a recipe or a header
+            raise UsageError(
+                f"There is no upsampler '{upsampler}'; known are {', '.join(known)}.{nearest(str(upsampler), known)}"
+            )
         if upsampler == "single":
             self.layers = nn.Sequential(conv3x3(features, 3 * scale * scale), nn.PixelShuffle(scale))
             return

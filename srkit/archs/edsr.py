@@ -31,7 +31,8 @@ class EDSR(nn.Module):
         residual_scale: factor on each block's residual (0.1 in the large EDSR).
 
     Raises:
-        UsageError: a scale that no stage of PixelShuffle is defined for.
+        UsageError: a scale that no stage of PixelShuffle is defined for, no features, or a negative number of
+            blocks.
     """
 
     def __init__(
@@ -45,6 +46,10 @@ class EDSR(nn.Module):
         super().__init__()
         if scale not in SCALES:
             raise UsageError(f"EDSR was given scale {scale}; it is defined for 2, 3, 4 and 8.")
+        if features < 1 or blocks < 0:
+            raise UsageError(
+                f"EDSR was given {features} features and {blocks} blocks; it takes at least 1 and at least 0."
+            )
         self.scale = scale
         self.trunk = ResidualTrunk(features, blocks, residual_scale)
         self.reconstruction = Reconstruction(features, scale, upsampler)
