@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -22,6 +23,7 @@ STREAM = Path("-")
 """How standard input and output are called in paths and records."""
 RECIPE_EXTENSION = ".srkit.json"
 
+_log = logging.getLogger(__name__)
 _LONGEST_NAME = 255  # bytes; so it is on every common file system
 
 
@@ -239,11 +241,10 @@ def _item(job: UpscaleJob, found: Found, models: Models, *, single: bool, to_fil
         source = found.path if job.data is None else job.data
         info = probe(source, max_pixels=recipe.max_pixels)
         width, height = recipe.target.size(info.width, info.height, models.own_scale)
-    except PictureError as error:
-        return Item(found.path, guess, "png", None, error=str(error))
-    except UsageError as error:
-        if single:
+    except (PictureError, UsageError) as error:
+        if single and isinstance(error, UsageError):
             raise
+        _log.debug("%s failed", shown(found.path), exc_info=True)
         return Item(found.path, guess, "png", None, error=str(error))
     format = _format_of(job, to_file) or auto_format(
         info.format, width=width, height=height, depth=info.depth, has_alpha=info.has_alpha

@@ -35,8 +35,10 @@ class FormatName(StrEnum):
 
 
 def upscale(
-    input: Annotated[str, typer.Argument(help="A file, a folder, a glob in quotes, or - for stdin.")],
-    output: Annotated[str, typer.Argument(help="A file, a folder, or - for stdout.")],
+    input: Annotated[
+        str, typer.Argument(help="A file, a folder, a glob in quotes, or - for stdin.", metavar="INPUT")
+    ],
+    output: Annotated[str, typer.Argument(help="A file, a folder, or - for stdout.", metavar="OUTPUT")],
     scale: Annotated[
         float | None, typer.Option("--scale", "-s", help="Factor, above 1 and up to 16.")
     ] = None,
