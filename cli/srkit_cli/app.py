@@ -37,7 +37,7 @@ _FlagError: type[Exception] = typer.BadParameter.__mro__[2]
 
 def _version(value: bool) -> None:
     if value:
-        sys.stdout.write(f"srkit {__version__}\n")
+        Console().line(f"srkit {__version__}")
         raise typer.Exit
 
 
