@@ -55,9 +55,7 @@ def bicubic_uint8(x: Tensor, size: tuple[int, int], *, scale: float | None = Non
     if size[0] * x.shape[3] > size[1] * x.shape[2]:
         dims.reverse()
     for dim in dims:
-        y = _resize_dim(x.to(torch.float64), dim, size[dim - 2], scale)
-        # Half up, not half to even; the slack absorbs the order of summation.
-        x = (y + 0.5 + 1e-9).floor_().clamp_(0, 255).to(torch.uint8)
+        x = _resize_dim_uint8(x, dim, size[dim - 2], scale)
     return x
 
 
@@ -118,6 +116,43 @@ def _resize_dim(x: Tensor, dim: int, length: int, scale: float | None) -> Tensor
     for k in range(1, index.shape[0]):
         out = torch.addcmul(out, x.index_select(dim, index[k]), weight[k].view(shape))
     return out
+
+
+def _resize_dim_uint8(x: Tensor, dim: int, length: int, scale: float | None) -> Tensor:
+    """One pass in float64, rounded; as products of small matrices, which is five times as fast as tap by tap."""
+    if x.shape[dim] == length and (scale is None or scale == 1.0):
+        return x
+    shape = list(x.shape)
+    shape[dim] = length
+    out = x.new_empty(shape)
+    start = 0
+    for first, matrix in _blocks(x.shape[dim], length, scale, x.device):
+        rows = x.narrow(dim, first, matrix.shape[1]).to(torch.float64)
+        y = matrix @ rows if dim == 2 else rows @ matrix.T
+        # Half up, not half to even; the slack absorbs the order of summation. Conversion to uint8 cuts off.
+        out.narrow(dim, start, matrix.shape[0]).copy_(y.add_(0.5 + 1e-9).clamp_(0, 255.5))
+        start += matrix.shape[0]
+    return out
+
+
+_BLOCK = 16  # output samples to a matrix: more would be mostly zeros, fewer would be slow to multiply
+
+
+@lru_cache(maxsize=32)
+@torch.inference_mode(False)
+def _blocks(
+    length: int, out_length: int, scale: float | None, device: torch.device
+) -> list[tuple[int, Tensor]]:
+    """The taps as matrices (<= _BLOCK, input samples), each with the index of its first input sample."""
+    index, weight = taps(length, out_length, scale)
+    blocks = []
+    for start in range(0, out_length, _BLOCK):
+        part, values = index[:, start : start + _BLOCK], weight[:, start : start + _BLOCK]
+        first, last = int(part.min()), int(part.max())
+        matrix = torch.zeros(part.shape[1], last - first + 1, dtype=torch.float64)
+        matrix.scatter_add_(1, (part - first).T, values.T)  # at a border one sample may stand for several
+        blocks.append((first, matrix.to(device)))
+    return blocks
 
 
 @lru_cache(maxsize=64)
