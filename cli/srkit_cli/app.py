@@ -62,6 +62,8 @@ def _run(arguments: list[str]) -> int:
         logging.getLogger("srkit").setLevel(logging.DEBUG)
     try:
         code = int(app(arguments, prog_name="srkit", standalone_mode=False) or Exit.DONE)
+        if code == Exit.INTERRUPTED:  # typer has caught the interrupt
+            raise KeyboardInterrupt
         Console().flush()
     except BrokenPipeError:
         code = Exit.FAILED
@@ -79,6 +81,8 @@ def _run(arguments: list[str]) -> int:
 
 def _told(error: BaseException, arguments: list[str]) -> tuple[str, Exit]:
     """The sentence and the exit code for what ended a command."""
+    if isinstance(error, typer.Abort) and isinstance(error.__cause__, EOFError):
+        error = error.__cause__  # typer takes any for the end of a dialogue
     if isinstance(error, SrkitError):
         return str(error), error.exit_code
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):

@@ -38,7 +38,7 @@ class Ran:
     @property
     def sentence(self) -> str:
         """What ended the program: one line on stderr, and nothing but it."""
-        assert re.fullmatch(r"srkit: \S[^\n]*\.\n", self.err), self.err
+        assert re.fullmatch(r"srkit: \S[^\n]*[.?]\n", self.err), self.err
         return self.err.removeprefix("srkit: ").rstrip("\n")
 
     @property
@@ -205,6 +205,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
     server = ForkServer(tmp_path_factory.mktemp("server"))
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def child_environment() -> dict[str, str]:
+    """For a process of its own: the source tree, one thread, no network."""
+    return environment()
 
 
 @pytest.fixture(scope="session")
