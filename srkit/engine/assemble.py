@@ -84,7 +84,9 @@ class Blend:
         if self.above is not None and self.above_rows is not None:
             shared = (self.above_rows.start + self.above_rows.size - rows.start) * s
             ramp = _ramp(shared).view(1, -1, 1)
-            band[:, :shared] = self.above[:, -shared:] * (1 - ramp) + band[:, :shared] * ramp
+            band[:, :shared] = (
+                self.above[:, self.above.shape[1] - shared :] * (1 - ramp) + band[:, :shared] * ramp
+            )
         # Rows that the next band overlaps are written twice: now, and again once they are blended.
         stop = min((rows.start + rows.size) * s, self.result.shape[0])
         if stop > rows.start * s:

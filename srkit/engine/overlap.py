@@ -24,16 +24,24 @@ def measure_overlap(
 ) -> int:
     """The least overlap in LR pixels at which tiles of 64 equal the whole picture within 0.6/255 everywhere.
 
+    Where no picture is large enough to be cut into tiles, or none of the overlaps at which one is cut is enough, it
+    is the receptive field.
+
     Args:
         network, info: what is to be tiled; in fp32.
-        pictures: natural LR pictures (h, w, 3), larger than a tile.
+        pictures: natural LR pictures (h, w, 3).
 
     Raises:
         SrkitError: the network fails on a picture.
     """
+    # Beyond this overlap a single window covers the largest picture, and equality says nothing.
+    largest = max((max(p.shape[:2]) for p in pictures), default=0)
+    measurable = (largest - TILE - 1) // 2
+    if measurable < 0:
+        return info.receptive_field
     sources = [p.astype(np.uint16) * 257 for p in pictures]
     whole = [_run(network, info, p, None, 0, device) for p in sources]
-    low, high = 0, info.receptive_field
+    low, high = 0, min(info.receptive_field, measurable + 1)
     while low < high:  # the error falls with the overlap, so halving finds the least
         overlap = (low + high) // 2
         tiled = (_run(network, info, p, TILE, overlap, device) for p in sources)
@@ -41,7 +49,7 @@ def measure_overlap(
             high = overlap
         else:
             low = overlap + 1
-    return low
+    return low if low <= measurable else info.receptive_field
 
 
 def _difference(a: NDArray[Any], b: NDArray[Any]) -> int:

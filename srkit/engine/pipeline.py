@@ -70,7 +70,9 @@ class Pipeline(Generic[J, D, R, O]):
 
     def run(self, jobs: Iterable[J]) -> Generator[O, None, None]:
         """Outcomes in the order of the jobs. Closing the iterator, or an interrupt, stops after what is being
-        encoded."""
+        encoded. A pipeline runs once."""
+        if self._stopped.is_set():
+            raise RuntimeError("this pipeline has run already")  # it would wait for its reader for ever
         jobs = list(jobs)
         costs = deque(self._cost(job) for job in jobs)
         reader = threading.Thread(

@@ -22,7 +22,7 @@ from srkit.ops.turns import TURNS, turn, turn_back
 
 T = TypeVar("T")
 
-# A result this flat, where the input is not, has collapsed; see `Runner._suspect`.
+# A result this flat, where the input is not, has collapsed; see `_spoilt`.
 _COLLAPSED = 0.01
 _FLAT = 2 / 255
 
@@ -158,12 +158,13 @@ class Runner:
                 yield from results
                 return
             if is_out_of_memory(failure):
-                if self._halve(group):
-                    continue
+                # In place of the error, whose traceback holds on to the memory that is wanted back.
                 failure = SrkitError(
                     f"Memory ran out with {_tile_words(self.options.tile)}; "
                     "use a smaller --tile, or --device cpu if this was a GPU."
                 )
+                if self._halve(group):
+                    continue
             if len(group) > 1:
                 for plane in group:
                     yield from self._run_group([plane])
@@ -197,20 +198,18 @@ class Runner:
             conditions = self._conditions(group, plans, part)
             sr = self._forward(self._network, lr, conditions)
             for k, (i, window) in enumerate(part):
-                result = sr[k]
-                if self._suspect(lr[k], result):
-                    one = {name: value[k : k + 1] for name, value in conditions.items()}
-                    result = self._forward(self._exact_network(), lr[k : k + 1], one)[0]
-                    redone[i] += 1
-                targets[i].add(window, result)
+                one = {n: replace(c, value=c.value[k : k + 1]) for n, c in conditions.items()}
+                result, again = self._sound(lr[k : k + 1], sr[k : k + 1], one)
+                redone[i] += again
+                targets[i].add(window, result[0])
         self.redone += sum(redone)
         done = []
         for plane, target, count in zip(group, targets, redone, strict=True):
             warnings = list(plane.warnings)
             if count:
-                warnings.append(
-                    f"{count} tiles were not finite or flat in {self.options.dtype} and were redone in fp32"
-                )
+                tiles = "1 tile was" if count == 1 else f"{count} tiles were"
+                dtype = str(self.options.dtype).removeprefix("torch.")
+                warnings.append(f"{tiles} not finite or flat in {dtype} and done again in fp32")
             if self.options.tile != self._asked_tile:
                 warnings.append(f"memory ran out: the tile was reduced to {self.options.tile}")
             done.append(replace(plane, pixels=target.finish(), warnings=tuple(warnings), conditions={}))
@@ -233,42 +232,44 @@ class Runner:
 
     def _conditions(
         self, group: list[Plane[T]], plans: list[TilePlan], part: list[tuple[int, Window]]
-    ) -> dict[str, Tensor]:
-        found: dict[str, Tensor] = {}
+    ) -> dict[str, Condition]:
+        """What the network is told about a batch of windows: cut like the windows where spatial, else shared."""
+        found: dict[str, Condition] = {}
         for name in self.info.conditioning:
             pieces = []
+            spatial = group[part[0][0]].conditions[name].spatial
             for i, window in part:
                 condition = group[i].conditions[name]
                 value = condition.value.to(self.options.device)
-                if condition.spatial:
+                if spatial:
                     finer = value.shape[2] // plans[i].height
                     value = extend(value, *(side * finer for side in plans[i].extended))
                     value = _cut(value, window, finer)
                 pieces.append(value)
-            found[name] = torch.cat(pieces)
+            found[name] = Condition(torch.cat(pieces), spatial)
         return found
 
     @torch.inference_mode()
-    def _forward(self, network: nn.Module, lr: Tensor, conditions: dict[str, Tensor]) -> Tensor:
-        lr = lr.contiguous(memory_format=torch.channels_last)
-        if not self.options.tta:
-            return network(lr, **conditions).float()  # type: ignore[no-any-return]
+    def _forward(self, network: nn.Module, lr: Tensor, conditions: Mapping[str, Condition]) -> Tensor:
         results = []
-        for kind in range(TURNS):
-            turned = {k: turn(v, kind) if v.ndim == 4 else v for k, v in conditions.items()}
+        for kind in range(TURNS if self.options.tta else 1):
+            told = {k: turn(c.value, kind) if c.spatial else c.value for k, c in conditions.items()}
             x = turn(lr, kind).contiguous(memory_format=torch.channels_last)
-            results.append(turn_back(network(x, **turned).float(), kind))
-        return torch.stack(results).mean(0)
+            results.append(turn_back(network(x, **told).float(), kind))
+        return results[0] if len(results) == 1 else torch.stack(results).mean(0)
 
-    def _suspect(self, lr: Tensor, sr: Tensor) -> bool:
-        """Whether a result in reduced precision must be redone: not finite, or flat where the input is not."""
-        if self.options.dtype == torch.float32:
-            return False
-        deviation = sr.std()
-        if not torch.isfinite(deviation):
-            return True
-        expected = lr.std() if lr.numel() > 1 else lr.new_zeros(())
-        return bool(expected > _FLAT) and bool(deviation < _COLLAPSED * expected)
+    def _sound(self, lr: Tensor, sr: Tensor, conditions: Mapping[str, Condition]) -> tuple[Tensor, bool]:
+        """The result of one window (1, ...), done again in fp32 if reduced precision spoilt it; whether it was."""
+        exact = self.options.dtype == torch.float32
+        again = not exact and _spoilt(lr, sr)
+        if again:
+            sr = self._forward(self._exact_network(), lr, conditions)
+        if (again or exact) and not bool(sr.sum().isfinite()):
+            raise SrkitError(
+                "The network's result is not finite, in fp32 too, so its weights or what it was told are damaged; "
+                "choose another model."
+            )
+        return sr, again
 
     def _placed(self, dtype: torch.dtype) -> nn.Module:
         network = copy.deepcopy(self._exact).requires_grad_(False)
@@ -288,6 +289,15 @@ def _cut(x: Tensor, window: Window, finer: int = 1) -> Tensor:
         rows.start * finer : (rows.start + rows.size) * finer,
         columns.start * finer : (columns.start + columns.size) * finer,
     ]
+
+
+def _spoilt(lr: Tensor, sr: Tensor) -> bool:
+    """Whether a result in reduced precision is not finite, or flat where the input is not."""
+    deviation = sr.std()
+    if not bool(deviation.isfinite()):
+        return True
+    expected = lr.std()
+    return bool(expected > _FLAT) and bool(deviation < _COLLAPSED * expected)
 
 
 def _tile_words(tile: int | None) -> str:

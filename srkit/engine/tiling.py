@@ -73,12 +73,13 @@ def plan_tiles(
         tile: side of a tile; None: the whole picture is one window.
         overlap: pixels that a window reads beyond its tile, on each side where the picture goes on.
         multiple: window sides and positions are multiples of this; the picture is extended to one.
-        min_size: the picture is extended to at least this.
+        min_size: the picture is extended to at least this, and windows are no smaller.
         fit: shrink the windows so that they cover the picture with the least work done twice; else every
             picture larger than a window has windows of exactly one shape, which batches across pictures.
     """
     sides = [_extend(side, multiple, min_size) for side in (height, width)]
-    rows, columns = (_spans(side, tile, overlap, multiple, fit) for side in sides)
+    least = _extend(1, multiple, min_size)
+    rows, columns = (_spans(side, tile, overlap, multiple, least, fit) for side in sides)
     return TilePlan(height, width, (sides[0], sides[1]), rows, columns)
 
 
@@ -86,16 +87,18 @@ def _extend(side: int, multiple: int, min_size: int) -> int:
     return math.ceil(max(side, min_size) / multiple) * multiple
 
 
-def _spans(length: int, tile: int | None, overlap: int, multiple: int, fit: bool) -> tuple[Span, ...]:
+def _spans(
+    length: int, tile: int | None, overlap: int, multiple: int, least: int, fit: bool
+) -> tuple[Span, ...]:
     margin = math.ceil(overlap / multiple) * multiple
-    size = length if tile is None else max(1, tile // multiple) * multiple + 2 * margin
+    size = length if tile is None else max(max(1, tile // multiple) * multiple + 2 * margin, least)
     if length <= size:
         return (Span(0, length, 0, length),)
     # The outermost windows own their outer overlap as well: there is nothing beyond it to be blended with.
     inner = length - 2 * margin
     count = math.ceil(inner / (size - 2 * margin))
     if fit:
-        size = math.ceil(inner / count / multiple) * multiple + 2 * margin
+        size = max(math.ceil(inner / count / multiple) * multiple + 2 * margin, least)
     room = length - size
     starts = [i * room // (count - 1) // multiple * multiple for i in range(count)]
     starts[-1] = room
