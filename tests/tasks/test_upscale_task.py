@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from dataclasses import asdict
@@ -149,6 +150,7 @@ def exif(orientation: int) -> Image.Exif:
     return tags
 
 
+@functools.cache  # it holds the time of its making
 def profile() -> bytes:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
