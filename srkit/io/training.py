@@ -26,12 +26,16 @@ def list_training_pictures(folders: list[Path]) -> list[Path]:
     found: list[Path] = []
     for folder in folders:
         if not folder.is_dir():
-            raise UsageError(f"The training folder '{folder}' is not there; give an existing folder to --data.")
+            raise UsageError(
+                f"The training folder '{folder}' is not there; give an existing folder to --data."
+            )
         files = (p for p in folder.rglob("*") if p.suffix.lower() in TRAINING_EXTENSIONS and p.is_file())
         found += sorted(files)
     if not found:
         names = ", ".join(f"'{folder}'" for folder in folders)
-        raise SrkitError(f"No pictures were found under {names}; training needs PNG, JPEG, WebP, BMP or TIFF files.")
+        raise SrkitError(
+            f"No pictures were found under {names}; training needs PNG, JPEG, WebP, BMP or TIFF files."
+        )
     return found
 
 
@@ -50,5 +54,7 @@ def read_rgb8(path: Path) -> NDArray[np.uint8]:
     except (OSError, cv2.error) as error:
         raise PictureError(f"'{path}' could not be read: {error}.") from error
     if picture is None:
-        raise PictureError(f"'{path}' is not a picture that OpenCV can decode; remove it or convert it to PNG.")
+        raise PictureError(
+            f"'{path}' is not a picture that OpenCV can decode; remove it or convert it to PNG."
+        )
     return np.ascontiguousarray(picture[:, :, ::-1])

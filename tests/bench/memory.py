@@ -39,12 +39,25 @@ def large(scratch: Path, arguments: argparse.Namespace) -> None:
     repeats = (-(-arguments.height // 720), -(-arguments.width // 960), 1)
     picture = np.tile(small, repeats)[: arguments.height, : arguments.width].copy()
     write_picture(Picture(picture), scratch / "large.png", format="png")
-    command = [sys.executable, "-m", "srkit_cli", "upscale", str(scratch / "large.png"), str(scratch / "out.png"),
-               "-m", arguments.model, "-s", "4", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "srkit_cli",
+        "upscale",
+        str(scratch / "large.png"),
+        str(scratch / "out.png"),
+        "-m",
+        arguments.model,
+        "-s",
+        "4",
+        "--json",
+    ]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(f"{arguments.width} x {arguments.height} to {4 * arguments.width} x {4 * arguments.height}: "
-          f"peak {peak:.0f} MiB ({peak / 1024:.2f} GiB; limit 3 GB)")
+    print(
+        f"{arguments.width} x {arguments.height} to {4 * arguments.width} x {4 * arguments.height}: "
+        f"peak {peak:.0f} MiB ({peak / 1024:.2f} GiB; limit 3 GB)"
+    )
 
 
 def many(scratch: Path, arguments: argparse.Namespace) -> None:
@@ -68,7 +81,9 @@ for i, record in enumerate(run(job), 1):
         early = resident()
 print(f'{i} pictures: resident {early:.0f} MiB after 40, {resident():.0f} MiB after {i}')
 """
-    subprocess.run([sys.executable, "-c", code, arguments.model, str(folder), str(scratch / "many-out")], check=True)
+    subprocess.run(
+        [sys.executable, "-c", code, arguments.model, str(folder), str(scratch / "many-out")], check=True
+    )
 
 
 if __name__ == "__main__":

@@ -36,17 +36,26 @@ def main() -> int:
     for name, seconds in helps.items():
         print(f"{name:<24}{seconds:7.3f} s   {seconds / base:5.2f} times typer and rich")
         if seconds > HELP_LIMIT * base:
-            broken.append(f"{name} takes {seconds / base:.2f} times typer and rich, at most {HELP_LIMIT:g} are allowed")
+            broken.append(
+                f"{name} takes {seconds / base:.2f} times typer and rich, at most {HELP_LIMIT:g} are allowed"
+            )
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch) / "in.png"
-        subprocess.run([*srkit, "demo-image", str(source), "--width", "256", "--height", "256"], check=True,
-                       stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [*srkit, "demo-image", str(source), "--width", "256", "--height", "256"],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
         upscale = [*srkit, "upscale", str(source), str(Path(scratch) / "out.png"), "-s", "4", "--overwrite"]
-        whole = fastest({"import torch": [sys.executable, "-c", "import torch"], "256 x 256 to x4": upscale}, 4)
+        whole = fastest(
+            {"import torch": [sys.executable, "-c", "import torch"], "256 x 256 to x4": upscale}, 4
+        )
     extra = whole["256 x 256 to x4"] - whole["import torch"]
     print(f"import torch {whole['import torch']:.2f} s; 256 x 256 to x4, whole process: {extra:+.2f} s more")
     if extra > UPSCALE_LIMIT_S:
-        broken.append(f"one picture takes import torch + {extra:.2f} s, at most + {UPSCALE_LIMIT_S:g} s is allowed")
+        broken.append(
+            f"one picture takes import torch + {extra:.2f} s, at most + {UPSCALE_LIMIT_S:g} s is allowed"
+        )
     for line in broken:
         print(f"broken: {line}")
     return 1 if check and broken else 0

@@ -44,18 +44,28 @@ def main() -> None:
     dtype = pick_dtype("auto", device, model.info)
     with tempfile.TemporaryDirectory() as scratch:
         folder, pixels = make_folder(Path(scratch), arguments.pictures)
-        print(f"{arguments.pictures} pictures, {pixels / 1e6:.1f} megapixels in; {arguments.model} on {device} in "
-              f"{dtype}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}")
-        rounds = [measure(folder, Path(scratch) / "out", model, arguments.model, device, dtype)
-                  for _ in range(arguments.rounds)]
+        print(
+            f"{arguments.pictures} pictures, {pixels / 1e6:.1f} megapixels in; {arguments.model} on {device} in "
+            f"{dtype}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+        )
+        rounds = [
+            measure(folder, Path(scratch) / "out", model, arguments.model, device, dtype)
+            for _ in range(arguments.rounds)
+        ]
     for name in rounds[0]:
         seconds = [r[name] for r in rounds]
         rate = pixels / statistics.median(seconds) / 1e6
-        print(f"{name:<34}{statistics.median(seconds):8.2f} s   {rate:6.3f} LR Mpx/s   ({', '.join(f'{s:.2f}' for s in seconds)})")
+        print(
+            f"{name:<34}{statistics.median(seconds):8.2f} s   {rate:6.3f} LR Mpx/s   ({', '.join(f'{s:.2f}' for s in seconds)})"
+        )
     a = [min(r["forward, whole pictures"], r["forward, windows"]) / r["srkit upscale"] for r in rounds]
     b = [r["fp32 NCHW sequential"] / r["srkit upscale"] for r in rounds]
-    print(f"(a) end to end against bare forward: {statistics.median(a):.1%}   ({', '.join(f'{v:.1%}' for v in a)})")
-    print(f"(b) times the sequential fp32 script: {statistics.median(b):.2f}   ({', '.join(f'{v:.2f}' for v in b)})")
+    print(
+        f"(a) end to end against bare forward: {statistics.median(a):.1%}   ({', '.join(f'{v:.1%}' for v in a)})"
+    )
+    print(
+        f"(b) times the sequential fp32 script: {statistics.median(b):.2f}   ({', '.join(f'{v:.2f}' for v in b)})"
+    )
 
 
 def make_folder(scratch: Path, count: int) -> tuple[Path, int]:
@@ -81,7 +91,10 @@ def measure(folder, out, model, name, device, dtype) -> dict[str, float]:
     upscaler = Upscaler(UpscaleRecipe(model=str(name)))
     (scale,) = upscaler.models.scales
     runner = upscaler.runner(scale)
-    inputs = [torch.from_numpy(read_rgb8(p)).permute(2, 0, 1)[None].float().div(255).to(device) for p in sorted(folder.iterdir())]
+    inputs = [
+        torch.from_numpy(read_rgb8(p)).permute(2, 0, 1)[None].float().div(255).to(device)
+        for p in sorted(folder.iterdir())
+    ]
     runner.forward(inputs[0])
 
     def whole() -> None:
@@ -92,7 +105,9 @@ def measure(folder, out, model, name, device, dtype) -> dict[str, float]:
         for x in inputs:
             for w in runner.plan(*x.shape[2:]).windows:
                 rows, columns = w.rows, w.columns
-                runner.forward(x[:, :, rows.start : rows.start + rows.size, columns.start : columns.start + columns.size])
+                runner.forward(
+                    x[:, :, rows.start : rows.start + rows.size, columns.start : columns.start + columns.size]
+                )
 
     def srkit() -> None:
         shutil.rmtree(out, ignore_errors=True)
@@ -106,12 +121,20 @@ def measure(folder, out, model, name, device, dtype) -> dict[str, float]:
         out.mkdir()
         for path in sorted(folder.iterdir()):
             bgr = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-            x = torch.from_numpy(np.ascontiguousarray(bgr[:, :, ::-1].transpose(2, 0, 1)).astype(np.float32) / 255)
+            x = torch.from_numpy(
+                np.ascontiguousarray(bgr[:, :, ::-1].transpose(2, 0, 1)).astype(np.float32) / 255
+            )
             sr = network(x[None].to(device))[0].clamp_(0, 1).cpu().numpy()
-            cv2.imwrite(str(out / path.name), (sr.transpose(1, 2, 0)[:, :, ::-1] * 255).round().astype(np.uint8))
+            cv2.imwrite(
+                str(out / path.name), (sr.transpose(1, 2, 0)[:, :, ::-1] * 255).round().astype(np.uint8)
+            )
 
-    tasks = {"forward, whole pictures": whole, "forward, windows": windows, "srkit upscale": srkit,
-             "fp32 NCHW sequential": sequential}
+    tasks = {
+        "forward, whole pictures": whole,
+        "forward, windows": windows,
+        "srkit upscale": srkit,
+        "fp32 NCHW sequential": sequential,
+    }
     seconds = {}
     for label, task in tasks.items():
         started = time.perf_counter()
