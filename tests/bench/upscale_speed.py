@@ -55,9 +55,8 @@ def main() -> None:
     for name in rounds[0]:
         seconds = [r[name] for r in rounds]
         rate = pixels / statistics.median(seconds) / 1e6
-        print(
-            f"{name:<34}{statistics.median(seconds):8.2f} s   {rate:6.3f} LR Mpx/s   ({', '.join(f'{s:.2f}' for s in seconds)})"
-        )
+        each = ", ".join(f"{s:.2f}" for s in seconds)
+        print(f"{name:<34}{statistics.median(seconds):8.2f} s   {rate:6.3f} LR Mpx/s   ({each})")
     a = [min(r["forward, whole pictures"], r["forward, windows"]) / r["srkit upscale"] for r in rounds]
     b = [r["fp32 NCHW sequential"] / r["srkit upscale"] for r in rounds]
     print(
