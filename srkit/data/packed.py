@@ -15,7 +15,7 @@ from torch import Tensor
 class Crops:
     """Where the crops of a batch lie: (B,) int64 tensors on the CPU, in pixels of the low-resolution pictures.
 
-    `turn` in 0..7 names one of the eight flips and quarter turns: bit 0 transposes, bit 1 flips rows, bit 2 columns.
+    `turn` in 0..7 names one of the eight flips and quarter turns, as in `srkit.ops.turns`.
     """
 
     picture: Tensor
@@ -52,8 +52,9 @@ class PackedPictures:
         # Turning the grid of positions instead of the pixels costs nothing: the gather does it.
         down = torch.where((turn & 2 > 0)[:, None], side.flip(0), side)
         right = torch.where((turn & 4 > 0)[:, None], side.flip(0), side)
-        rows = torch.where((turn & 1 > 0)[:, None, None], down[:, None, :], down[:, :, None])
-        columns = torch.where((turn & 1 > 0)[:, None, None], right[:, :, None], right[:, None, :])
+        down, right = down[:, :, None], right[:, None, :]
+        transposed = (turn & 1 > 0)[:, None, None]
+        rows, columns = torch.where(transposed, right, down), torch.where(transposed, down, right)
         start = offset + top * width + left
         index = start[:, None, None] + rows * width[:, None, None] + columns
         return self.pixels[index].permute(0, 3, 1, 2).to(torch.float32) / 255

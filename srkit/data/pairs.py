@@ -19,6 +19,7 @@ from srkit.data.packed import PackedPictures, draw_crops
 from srkit.errors import PictureError, SrkitError
 from srkit.io.training import read_rgb8
 from srkit.ops.resize import downscale_uint8
+from srkit.ops.turns import TURNS, turn
 from srkit.progress import Progress
 
 Residency = Literal["auto", "memory", "stream"]
@@ -77,12 +78,20 @@ class MemoryPairs:
 
 
 class StreamedPairs:
-    """For folders that do not fit into memory: worker processes decode a picture for each crop."""
+    """For folders that do not fit into memory: worker processes decode a picture for each crop.
+
+    Broken files, and pictures that are smaller than a crop, are passed over.
+    """
 
     def __init__(self, files: Sequence[Path], plan: CropPlan, device: torch.device, workers: int) -> None:
         self.files, self.plan, self.device, self.workers = list(files), plan, device, workers
 
     def batches(self, first_step: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """See `PairSource`.
+
+        Raises:
+            SrkitError: hardly any picture can be used.
+        """
         plan = self.plan
         loader = DataLoader(
             _CropOfStep(self.files, plan),
@@ -91,14 +100,25 @@ class StreamedPairs:
             pin_memory=self.device.type == "cuda",
             prefetch_factor=4 if self.workers else None,
         )
-        for lr, hr in loader:
-            yield _to_device(lr, self.device), _to_device(hr, self.device)
+        try:
+            for lr, hr in loader:
+                yield _to_device(lr, self.device), _to_device(hr, self.device)
+        except _NoneUsableError as error:  # from a worker it comes with a traceback for its text
+            raise SrkitError(
+                f"Of the {len(self.files)} training pictures hardly any can be used; "
+                f"readable ones with both sides of {plan.patch * plan.scale} pixels or more are needed."
+            ) from error
+
+
+class _NoneUsableError(SrkitError):
+    """Many pictures in a row were broken or too small."""
 
 
 class _CropOfStep(Dataset[tuple[Tensor, Tensor]]):
     """One crop for each number; pictures are drawn evenly, since their areas are not known beforehand."""
 
     MARGIN = 4  # LR pixels around the crop, so that its border is made from true neighbours
+    DRAWS = 50  # pictures to try before giving up
 
     def __init__(self, files: list[Path], plan: CropPlan) -> None:
         self.files, self.plan = files, plan
@@ -106,7 +126,7 @@ class _CropOfStep(Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
         plan, s = self.plan, self.plan.scale
         rng = np.random.default_rng((plan.seed, number))
-        hr = crop_to_multiple(read_rgb8(self.files[int(rng.integers(len(self.files)))]), s)
+        hr = self._usable(rng)
         top = int(rng.integers(hr.shape[0] // s - plan.patch + 1))
         left = int(rng.integers(hr.shape[1] // s - plan.patch + 1))
         y0, x0 = max(0, top - self.MARGIN), max(0, left - self.MARGIN)
@@ -116,18 +136,21 @@ class _CropOfStep(Dataset[tuple[Tensor, Tensor]]):
         lr = make_lr(around, s)
         lr = lr[top - y0 :, left - x0 :][: plan.patch, : plan.patch]
         hr = hr[top * s :, left * s :][: plan.patch * s, : plan.patch * s]
-        turn = int(rng.integers(8)) if plan.augment else 0
-        return _turned(lr, turn), _turned(hr, turn)
+        kind = int(rng.integers(TURNS)) if plan.augment else 0
+        return _turned(lr, kind), _turned(hr, kind)
+
+    def _usable(self, rng: np.random.Generator) -> NDArray[np.uint8]:
+        """A picture that can be read and is as large as a crop, cut to whole LR pixels."""
+        for _ in range(self.DRAWS):
+            with contextlib.suppress(PictureError):
+                hr = read_rgb8(self.files[int(rng.integers(len(self.files)))])
+                if min(hr.shape[:2]) >= self.plan.patch * self.plan.scale:
+                    return crop_to_multiple(hr, self.plan.scale)
+        raise _NoneUsableError(f"{self.DRAWS} pictures in a row cannot be used.")
 
 
-def _turned(picture: NDArray[np.uint8], turn: int) -> Tensor:
-    if turn & 1:
-        picture = picture.transpose(1, 0, 2)
-    if turn & 2:
-        picture = picture[::-1]
-    if turn & 4:
-        picture = picture[:, ::-1]
-    return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)
+def _turned(picture: NDArray[np.uint8], kind: int) -> Tensor:
+    return turn(torch.from_numpy(picture).permute(2, 0, 1)[None], kind)[0].contiguous()
 
 
 def _steps(first: int, plan: CropPlan) -> Iterator[list[int]]:

@@ -1,0 +1,203 @@
+"""Training pairs, held in memory and streamed."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from srkit.data.pairs import (
+    CropPlan,
+    MemoryPairs,
+    PairSource,
+    StreamedPairs,
+    crop_to_multiple,
+    fits_in_memory,
+    make_lr,
+    read_training_pictures,
+)
+from srkit.errors import SrkitError
+from srkit.ops.resize import bicubic_uint8
+from srkit.ops.turns import TURNS, turn_back
+from srkit.progress import Silent
+
+CPU = torch.device("cpu")
+Picture = NDArray[np.uint8]
+
+
+def _write(folder: Path, pictures: list[Picture]) -> list[Path]:
+    files = [folder / f"{i:02d}.png" for i in range(len(pictures))]
+    for file, picture in zip(files, pictures, strict=True):
+        assert cv2.imwrite(str(file), picture[:, :, ::-1])
+    return files
+
+
+@pytest.fixture
+def pictures(rendered: Callable[..., Picture]) -> list[Picture]:
+    return [rendered(61, 50), rendered(45, 77, seed=1)]
+
+
+Make = Callable[[CropPlan], PairSource]
+
+
+@pytest.fixture(params=["memory", "stream"])
+def make(request: pytest.FixtureRequest, pictures: list[Picture], tmp_path: Path) -> Make:
+    """Makes either source of pairs from the same pictures."""
+    if request.param == "memory":
+        return lambda plan: MemoryPairs(pictures, plan, CPU)
+    files = _write(tmp_path, pictures)
+    return lambda plan: StreamedPairs(files, plan, CPU, workers=0)
+
+
+def _take(source: PairSource, count: int, first: int = 0) -> list[tuple[Tensor, Tensor]]:
+    return list(itertools.islice(source.batches(first), count))
+
+
+def _bytes(x: Tensor) -> NDArray[np.uint8]:
+    return (x * 255).round().to(torch.uint8).numpy()
+
+
+def _places(small: NDArray[np.uint8], large: NDArray[np.uint8]) -> list[tuple[int, int]]:
+    """Where (3, p, p) lies in (h, w, 3)."""
+    windows = np.lib.stride_tricks.sliding_window_view(large, (*small.shape[1:], 3))[:, :, 0]
+    matches = (windows == small.transpose(1, 2, 0)).all(axis=(2, 3, 4))
+    return [(int(y), int(x)) for y, x in np.argwhere(matches)]
+
+
+@pytest.mark.parametrize("scale", [2, 3])
+def test_the_lr_of_a_crop_is_the_crop_of_the_lr(scale: int, make: Make, pictures: list[Picture]) -> None:
+    plan = CropPlan(scale, patch=10, batch=12, seed=0)
+    whole = [crop_to_multiple(p, scale) for p in pictures]
+    lows = [make_lr(p, scale) for p in whole]
+    for lr, hr in _take(make(plan), 3):
+        assert (lr.shape, hr.shape) == ((12, 3, 10, 10), (12, 3, 10 * scale, 10 * scale))
+        assert lr.dtype == hr.dtype == torch.float32
+        for small, large in zip(lr, hr, strict=True):
+            found = False
+            for kind in range(TURNS):
+                small_back, large_back = (_bytes(turn_back(t[None], kind)[0]) for t in (small, large))
+                for low, high in zip(lows, whole, strict=True):
+                    for y, x in _places(small_back, low):
+                        there = high[y * scale : (y + 10) * scale, x * scale : (x + 10) * scale]
+                        found = found or np.array_equal(there, large_back.transpose(1, 2, 0))
+            assert found
+
+
+def test_pairs_depend_on_seed_and_step_alone(make: Make) -> None:
+    plan = CropPlan(2, patch=8, batch=4, seed=5)
+    whole = _take(make(plan), 4)
+    resumed = _take(make(plan), 2, first=2)
+    for (lr, hr), (lr_again, hr_again) in zip(whole[2:], resumed, strict=True):
+        assert torch.equal(lr, lr_again)
+        assert torch.equal(hr, hr_again)
+    assert not torch.equal(whole[0][0], whole[1][0])
+    other = _take(make(CropPlan(2, patch=8, batch=4, seed=6)), 1)
+    assert not torch.equal(whole[0][0], other[0][0])
+
+
+def test_processes_share_what_one_would_draw(make: Make) -> None:
+    ((alone, _),) = _take(make(CropPlan(2, patch=8, batch=6, seed=0)), 1)
+    parts = []
+    for rank in range(3):
+        ((lr, _),) = _take(make(CropPlan(2, patch=8, batch=2, seed=0, rank=rank, world=3)), 1)
+        assert lr.shape[0] == 2
+        parts.append(lr)
+    assert torch.equal(torch.stack(parts, 1).flatten(0, 1), alone)
+
+
+def test_workers_give_what_no_workers_give(pictures: list[Picture], tmp_path: Path) -> None:
+    files = _write(tmp_path, pictures)
+    plan = CropPlan(2, patch=8, batch=3, seed=0)
+    alone, shared = (_take(StreamedPairs(files, plan, CPU, workers=n), 3) for n in (0, 2))
+    for (lr, hr), (lr_again, hr_again) in zip(alone, shared, strict=True):
+        assert torch.equal(lr, lr_again)
+        assert torch.equal(hr, hr_again)
+
+
+def test_streaming_passes_over_what_cannot_be_used(pictures: list[Picture], tmp_path: Path) -> None:
+    files = _write(tmp_path, [*pictures[:1], pictures[0][:15, :40]])
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(files[0].read_bytes()[:200])
+    empty = tmp_path / "empty.png"
+    empty.write_bytes(b"")
+    plan = CropPlan(2, patch=8, batch=4, seed=0)
+    steps = _take(StreamedPairs([*files, broken, empty, tmp_path / "gone.png"], plan, CPU, workers=0), 8)
+    lows = make_lr(crop_to_multiple(pictures[0], 2), 2)
+    for lr, _ in steps:
+        for small in lr:
+            assert any(_places(_bytes(turn_back(small[None], k)[0]), lows) for k in range(TURNS))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_streaming_says_when_nothing_can_be_used(
+    workers: int, pictures: list[Picture], tmp_path: Path
+) -> None:
+    files = _write(tmp_path, [pictures[0][:15]])
+    source = StreamedPairs(files, CropPlan(2, patch=8, batch=1, seed=0), CPU, workers)
+    with pytest.raises(SrkitError) as caught:
+        _take(source, 1)
+    assert "both sides of 16 pixels or more are needed" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_make_lr_is_the_benchmarks(pictures: list[Picture]) -> None:
+    hr = crop_to_multiple(pictures[0], 4)
+    assert hr.shape == (60, 48, 3)
+    x = torch.from_numpy(hr).permute(2, 0, 1)[None]
+    expected = bicubic_uint8(x, (15, 12))[0].permute(1, 2, 0).numpy()
+    assert np.array_equal(make_lr(hr, 4), expected)
+
+
+class Listening(Silent):
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+        self.done = 0.0
+
+    def advance(self, amount: float = 1.0) -> None:
+        self.done += amount
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
+
+
+def test_reading_leaves_out_what_cannot_be_used_and_says_so(pictures: list[Picture], tmp_path: Path) -> None:
+    files = _write(tmp_path, [*pictures, *([pictures[0][:10, :10]] * 6)])
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff\xe0 and no more")
+    progress = Listening()
+    kept, read = read_training_pictures([broken, *files], 32, progress)
+    assert kept == files[:2]
+    assert all(np.array_equal(a, b) for a, b in zip(read, pictures, strict=True))
+    assert progress.done == 9
+    assert progress.warnings == [
+        "1 of 9 pictures cannot be decoded and are left out: broken.jpg.",
+        "6 of 9 pictures have a side below 32 pixels and are left out: 02.png, 03.png, 04.png, 05.png, 06.png, ....",
+    ]
+
+
+def test_reading_needs_at_least_one(pictures: list[Picture], tmp_path: Path) -> None:
+    files = _write(tmp_path, pictures)
+    with pytest.raises(SrkitError, match="None of the 2 training pictures can be used"):
+        read_training_pictures(files, 100, Silent())
+
+
+def test_fits_in_memory(pictures: list[Picture], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = _write(tmp_path, pictures)
+    need = sum(p.nbytes for p in pictures) * 1.25
+
+    def pages(free: float) -> Callable[[str], int]:
+        return lambda name: 1 if name == "SC_PAGE_SIZE" else int(free)
+
+    found: list[Any] = []
+    for free in (2 * need + 2, 2 * need - 2):
+        monkeypatch.setattr("os.sysconf", pages(free))
+        found.append(fits_in_memory(files, 2, CPU))
+    assert found == [True, False]
