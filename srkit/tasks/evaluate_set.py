@@ -89,14 +89,21 @@ class Bicubic:
     """What every paper compares with: MATLAB's imresize on 8-bit pictures."""
 
     def run(self, stream: Iterator[Loaded | None]) -> Iterator[Finished]:
-        for loaded in stream:
-            if loaded is None:
-                continue
-            if loaded.lr is None:
-                yield Finished(loaded, None, loaded.error)
-                continue
-            scale = loaded.entry.size[0] / loaded.lr.shape[0]
-            yield Finished(loaded, _array(bicubic_uint8(_tensor(loaded.lr), loaded.entry.size, scale=scale)))
+        usual = torch.get_num_threads()
+        # Its steps are too small to be shared out: on a busy machine the sharing alone would take all the time.
+        torch.set_num_threads(1)
+        try:
+            for loaded in stream:
+                if loaded is not None:
+                    yield self._enlarged(loaded)
+        finally:
+            torch.set_num_threads(usual)
+
+    def _enlarged(self, loaded: Loaded) -> Finished:
+        if loaded.lr is None:
+            return Finished(loaded, None, loaded.error)
+        scale = loaded.entry.size[0] / loaded.lr.shape[0]
+        return Finished(loaded, _array(bicubic_uint8(_tensor(loaded.lr), loaded.entry.size, scale=scale)))
 
 
 class Network:
