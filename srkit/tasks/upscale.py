@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ from srkit.tasks.upscaler import Done, Upscaler, Work
 __all__ = ["FileRecord", "UpscaleJob", "asked_format", "run"]
 
 Status = Literal["done", "skipped", "failed"]
+
+_NOT_TRIED = "Not tried, since the output cannot be written to (see the failure before)."
 
 _log = logging.getLogger(__name__)
 
@@ -94,14 +97,13 @@ def _work(
     finished = _pipeline(job, upscaler).run(runnable)
     chosen = {id(item) for item in todo}
     progress.start("upscaling", sum(item.megapixels for item in runnable))
-    stopped: str | None = None
     last = time.monotonic()
     try:
         for item in items:
             if id(item) not in chosen:
                 yield FileRecord(str(item.source), str(item.target), "skipped")
-            elif item.error is not None or stopped is not None:
-                yield FileRecord(str(item.source), str(item.target), "failed", item.error or stopped)
+            elif item.error is not None:
+                yield FileRecord(str(item.source), str(item.target), "failed", item.error)
             else:
                 outcome = next(finished)
                 if outcome.encoded is not None and job.sink is not None:
@@ -110,8 +112,6 @@ def _work(
                 progress.advance(item.megapixels)
                 yield _record(item, outcome, upscaler, now - last)
                 last = now
-                if outcome.fatal:
-                    stopped = "Not tried, since the output cannot be written to (see the failure before)."
     finally:
         finished.close()
         progress.finish()
@@ -123,13 +123,15 @@ class _Outcome:
     error: str | None = None
     warnings: tuple[str, ...] = ()
     encoded: bytes | None = None
-    fatal: bool = False
-    """The place itself cannot be written to: the next picture would meet the same."""
 
 
 def _pipeline(job: UpscaleJob, upscaler: Upscaler) -> Pipeline[Item, Work[Item], Done[Item], _Outcome]:
+    unwritable = threading.Event()  # a full disk, say: the next picture would meet the same
+
     def decode(item: Item) -> Work[Item]:
         try:
+            if unwritable.is_set():
+                raise SrkitError(_NOT_TRIED)
             source = item.source if job.data is None else job.data
             return Work(item, read_picture(source, max_pixels=job.recipe.max_pixels), item.width, item.height)
         except Exception as error:  # one picture's failure must not end the others; so below
@@ -138,9 +140,13 @@ def _pipeline(job: UpscaleJob, upscaler: Upscaler) -> Pipeline[Item, Work[Item],
     def encode(done: Done[Item]) -> _Outcome:
         if done.error is not None or done.picture is None:
             return _failed(done, done.error)
+        if unwritable.is_set():
+            return _failed(done, SrkitError(_NOT_TRIED))
         try:
             encoded, warnings = _write(job, upscaler, done, done.picture)
         except Exception as error:
+            if _is_about_the_place(error):
+                unwritable.set()
             return _failed(done, error)
         return _Outcome(done, None, (*done.warnings, *warnings), encoded)
 
@@ -150,7 +156,7 @@ def _pipeline(job: UpscaleJob, upscaler: Upscaler) -> Pipeline[Item, Work[Item],
 
 def _failed(done: Done[Item], error: Exception | None) -> _Outcome:
     _log.debug("%s failed", shown(done.tag.source), exc_info=error)
-    return _Outcome(done, _sentence(done.tag, error), fatal=_is_about_the_place(error))
+    return _Outcome(done, _sentence(done.tag, error))
 
 
 def _sentence(item: Item, error: Exception | None) -> str:
@@ -163,7 +169,7 @@ def _sentence(item: Item, error: Exception | None) -> str:
     return f"The picture could not be upscaled ({what}); --debug shows where, and a report of it helps."
 
 
-def _is_about_the_place(error: Exception | None) -> bool:
+def _is_about_the_place(error: Exception) -> bool:
     if not isinstance(error, SrkitError) or isinstance(error, PictureError):
         return False
     cause = error.__cause__
