@@ -196,7 +196,7 @@ class ForkServer:
         return int(stdout.readline())
 
     def close(self) -> None:
-        self._process.communicate(timeout=30)
+        self._process.communicate(timeout=300)
 
 
 @pytest.fixture(scope="session")
@@ -221,7 +221,7 @@ def program() -> Callable[..., Ran]:
         command = [sys.executable, *interpreter, "-m", "srkit_cli", *map(str, arguments)]
         changes = options.pop("environment", {})
         done = subprocess.run(
-            command, capture_output=True, text=True, env=environment() | changes, timeout=120, **options
+            command, capture_output=True, text=True, env=environment() | changes, timeout=600, **options
         )
         return Ran(done.returncode, done.stdout, done.stderr, _records(done.stdout, arguments))
 

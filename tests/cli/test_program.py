@@ -87,7 +87,7 @@ def test_interrupt_while_starting(
         capture_output=True,
         text=True,
         env=child_environment,
-        timeout=60,
+        timeout=600,
         check=False,
     )
     assert (ran.returncode, ran.stdout) == (130, "")

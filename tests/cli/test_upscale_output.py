@@ -115,7 +115,7 @@ def terminal(run: Callable[[str], Any]) -> tuple[Any, str]:
     reader.start()
     result = run(os.ttyname(slave))
     os.close(slave)
-    reader.join(timeout=10)
+    reader.join(timeout=300)
     os.close(master)
     return result, b"".join(shown).decode(errors="replace")
 

@@ -33,7 +33,7 @@ def temporaries(folder: Path) -> list[Path]:
 
 
 def wait_for(folder: Path, count: int) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while len(content(folder)) < count:
         assert time.monotonic() < deadline
         time.sleep(0.005)
