@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -363,3 +364,43 @@ def test_a_folder_that_cannot_be_written(evaluate: Callable[..., Any], tmp_path:
 
 def test_schema_is_printed(call: Callable[..., Any]) -> None:
     assert json.loads(call("schema", "eval").out) == SCHEMA
+
+
+# -- metrics with networks ------------------------------------------------------------------------------------
+
+
+def test_lpips_from_a_folder_of_weights(
+    evaluate: Callable[..., Any], tmp_path: Path, finished: Path, root: Path, edsr_weights: Path
+) -> None:
+    """A random trunk in the file format of the real one; on the fly and on saved pictures."""
+    import torch
+    from torchvision.models import alexnet
+
+    torch.manual_seed(0)
+    torch.save(alexnet().state_dict(), tmp_path / "alexnet-owt-7be5be79.pth")
+    options = ("--metrics", "lpips,psnr", "--weights-dir", tmp_path, "--json")
+    ran = evaluate("--dataset", "Small", "-m", edsr_weights, *options)
+    assert "not the published file" in ran.err
+    [there] = documents(ran)
+    assert list(there["mean"]) == ["lpips", "psnr", "lr_psnr"]
+    assert 0 < there["mean"]["lpips"] < 5
+    assert "net alex, v0.1, alexnet-owt-7be5be79.pth sha256 " in there["versions"]["lpips"]
+    [saved] = documents(evaluate("--sr", finished, "--hr", root / "Small/HR", "-s", 2, *options))
+    assert saved["images"] == there["images"]
+
+
+@pytest.mark.metric_weights
+@pytest.mark.skipif(
+    importlib.util.find_spec("pyiqa") is None, reason="pyiqa (the extra iqa) is not installed"
+)
+def test_niqe_of_a_folder(call: Callable[..., Any], tmp_path: Path, save: Callable[..., Path]) -> None:
+    save(tmp_path / "in/large.png", 210, 200)
+    save(tmp_path / "in/small.png", 60, 60)
+    ran = call("eval", "--sr", tmp_path / "in", "--metrics", "niqe", "--json")
+    assert ran.code == 3
+    [result] = documents(ran)
+    assert (result["scale"], result["lr_source"], result["model"]) == (None, "none", "in")
+    assert [image["name"] for image in result["images"]] == ["large"]
+    assert result["mean"]["niqe"] > 0
+    assert "NIQE needs at least 192 x 96" in result["failed"][0]["error"]
+    assert result["versions"]["niqe"].startswith("pyiqa ")
