@@ -114,7 +114,11 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             raise UsageError(f"'{where}' is {value!r}; it must be a list.")
         return tuple(_convert(typing.get_args(hint)[0], v, where) for v in value)
     if origin is dict:
-        return dict(value)
+        if not isinstance(value, Mapping):
+            raise UsageError(f"'{where}' is {value!r}; it must be a table.")
+        return {key: _convert(typing.get_args(hint)[1], v, f"{where}.{key}") for key, v in value.items()}
+    if hint is Any:
+        return value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +37,7 @@ from srkit.recipes.load import to_mapping, to_toml
 from srkit.recipes.train import TrainRecipe
 from srkit.training.distributed import World, local_device, process_group
 from srkit.training.loop import Limits, Trainer
-from srkit.training.state import CHECKPOINT, TrainState, load_checkpoint, new_state
+from srkit.training.state import CHECKPOINT, TrainState, new_state, read_checkpoint, restore
 from srkit.training.validation import psnr_validator
 from srkit.zoo.header import Header
 from srkit.zoo.load import load_model
@@ -89,18 +92,14 @@ def run(job: TrainJob, progress: Progress | None = None) -> TrainResult:
     torch.manual_seed(recipe.seed)
     network = build(recipe.model.arch, recipe.model.arguments)
     info = info_of(network)
-    if recipe.model.start:
+    if recipe.model.start and not job.resume:
         _copy_start(network, recipe.model.start, progress)
     device = local_device(pick_device(job.device))
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     state = new_state(network, recipe.optim)
-    _prepare_output(job)
     if job.resume:
-        saved = load_checkpoint(state, job.output, device)
-        if saved["model"] != to_mapping(recipe)["model"]:
-            raise UsageError(
-                f"'{job.output}' was trained with another network than this recipe's; choose another -o."
-            )
+        _resume(state, job, device)
+    _prepare_output(job)
     with process_group(device) as world:
         pictures = _pictures(job, info, device, world, progress)
         _trainer(job, pictures, info, device, world, progress).run(state)
@@ -117,6 +116,8 @@ def _check(job: TrainJob) -> None:
     check_terms(recipe.loss)
     if job.minutes is not None and not job.minutes > 0:
         raise UsageError(f"--minutes is {job.minutes}; it must be above 0.")
+    if job.threads is not None and job.threads < 1:
+        raise UsageError(f"--threads is {job.threads}; it must be at least 1.")
     for name, value in (
         ("optim.steps", recipe.optim.steps),
         ("data.batch", recipe.data.batch),
@@ -125,6 +126,17 @@ def _check(job: TrainJob) -> None:
     ):
         if value < 1:
             raise UsageError(f"'{name}' is {value}; it must be at least 1.")
+    for name, value in (("seed", recipe.seed), ("data.workers", recipe.data.workers)):
+        if not 0 <= value < 2**31:
+            raise UsageError(f"'{name}' is {value}; it must be from 0 to {2**31 - 1}.")
+    optim = recipe.optim
+    if not 0 < optim.lr < math.inf:
+        raise UsageError(f"'optim.lr' is {optim.lr}; it must be above 0.")
+    if len(optim.betas) != 2 or not all(0 <= value < 1 for value in (*optim.betas, optim.ema)):
+        raise UsageError(
+            f"'optim.betas' are {list(optim.betas)} and 'optim.ema' is {optim.ema}; expected two numbers and one, "
+            "each from 0 to below 1."
+        )
     if recipe.data.holdout_every < 2 and not job.validation:
         raise UsageError(
             "'data.holdout_every' must be at least 2, or give pictures to validate on with --val."
@@ -142,6 +154,21 @@ def _prepare_output(job: TrainJob) -> None:
             path.write_text(to_toml(job.recipe), encoding="utf-8")
     except OSError as error:
         raise SrkitError(f"'{job.output}' cannot be written: {error.strerror}; choose another -o.") from error
+
+
+def _resume(state: TrainState, job: TrainJob, device: torch.device) -> None:
+    saved = read_checkpoint(job.output, device)
+    before, now = saved["recipe"]["model"], to_mapping(job.recipe)["model"]
+    if any(before[key] != now[key] for key in ("arch", "arguments")):
+        raise UsageError(
+            f"'{job.output}' holds a run of another network ({_network_words(before)}) than this recipe's "
+            f"({_network_words(now)}); choose another -o."
+        )
+    restore(state, saved)
+
+
+def _network_words(model: Mapping[str, Any]) -> str:
+    return ", ".join([model["arch"], *(f"{name}={value}" for name, value in model["arguments"].items())])
 
 
 def _copy_start(network: nn.Module, start: str, progress: Progress) -> None:
@@ -170,12 +197,16 @@ def _pictures(
     job: TrainJob, info: ArchInfo, device: torch.device, world: World, progress: Progress
 ) -> _Pictures:
     recipe, data = job.recipe, job.recipe.data
-    files = list_training_pictures(list(job.data))
-    if job.validation:
-        held_out = list_training_pictures(list(job.validation))
-    else:
-        held_out = files[:: data.holdout_every]
-        files = [f for i, f in enumerate(files) if i % data.holdout_every]
+    found = list_training_pictures(list(job.data))
+    files = list({file.resolve(): file for file in found}.values())  # a folder may lie in another one
+    validation = list(job.validation)
+    held_out = list_training_pictures(validation) if validation else files[:: data.holdout_every]
+    judging = {file.resolve() for file in held_out}
+    files = [file for file in files if file.resolve() not in judging]
+    if not files:
+        raise SrkitError(
+            "No picture is left to train on beside those held out to validate; give more pictures to --data."
+        )
     held_out, judges = read_training_pictures(held_out, 4 * info.scale, Silent())
     plan = CropPlan(info.scale, data.patch, data.batch, recipe.seed, data.augment, world.rank, world.size)
     fits = data.residency == "auto" and fits_in_memory(files, plan.scale, device)

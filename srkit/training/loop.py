@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ from srkit.progress import Progress
 from srkit.recipes.load import to_mapping
 from srkit.recipes.train import TrainRecipe
 from srkit.training.distributed import World, agreed, mean_over, parallel
-from srkit.training.state import TrainState, learning_rate, save_checkpoint, update_ema
+from srkit.training.interrupt import whole_step
+from srkit.training.state import CHECKPOINT, TrainState, learning_rate, save_checkpoint, update_ema
 
 LOG_EVERY = 100
 
@@ -94,7 +96,8 @@ class Trainer:
         with RunLog(self.folder) if self.world.is_main else _NoLog() as log:
             try:
                 self._loop(state, forward, log)
-                self._validate(state, log)
+                if state.best is None or state.step % self.recipe.run.validate_every:
+                    self._validate(state, log)
             except KeyboardInterrupt:
                 self._save(state)  # what was learnt so far is not lost
                 raise
@@ -108,8 +111,9 @@ class Trainer:
             done = agreed(self.limits.progress(state.step, state.seconds), self.world, self.device)
             if done >= 1.0:
                 return
-            rate, terms = self._step(state, forward, lr_batch, hr_batch, done)
-            state.step += 1
+            with whole_step():
+                rate, terms = self._step(state, forward, lr_batch, hr_batch, done)
+                state.step += 1
             if state.step % LOG_EVERY == 0:
                 self._log_step(log, state, terms, rate)
             state.seconds += time.monotonic() - started
@@ -122,6 +126,7 @@ class Trainer:
             started = time.monotonic()
 
     def _save(self, state: TrainState) -> None:
+        self._check_finite(state)  # the last checkpoint must stay one that can be resumed from
         if self.world.is_main:
             save_checkpoint(state, self.folder, to_mapping(self.recipe))
 
@@ -158,21 +163,30 @@ class Trainer:
         self, log: RunLog | _NoLog, state: TrainState, terms: dict[str, Tensor], rate: float
     ) -> None:
         values = {name: float(mean_over(value, self.world)) for name, value in terms.items()}
-        if values["loss"] != values["loss"]:
-            raise SrkitError(
-                f"The loss is no longer a number at step {state.step}; the last checkpoint in '{self.folder}' is "
-                "whole: resume from it with a smaller optim.lr."
-            )
+        if not math.isfinite(values["loss"]):
+            raise self._diverged(state.step)
         log.write(state.step, {**values, "lr": rate, "seconds": round(state.seconds, 3)})
 
     def _validate(self, state: TrainState, log: RunLog | _NoLog) -> None:
         """Score the average on the pictures held out and keep it where it is the best so far."""
+        self._check_finite(state)
         score = agreed(self.validate(state.ema) if self.world.is_main else 0.0, self.world, self.device)
         log.write(state.step, {"val_psnr": score, "seconds": round(state.seconds, 3)})
         self.progress.info(f"step {state.step}: {score:.3f} dB on the pictures held out")
         if score > state.best_score:
             state.best_score = score
             state.best = {k: v.detach().clone() for k, v in state.ema.state_dict().items()}
+
+    def _check_finite(self, state: TrainState) -> None:
+        if not all(bool(parameter.isfinite().all()) for parameter in state.network.parameters()):
+            raise self._diverged(state.step)
+
+    def _diverged(self, step: int) -> SrkitError:
+        if (self.folder / CHECKPOINT).is_file():
+            way = f"the checkpoint in '{self.folder}' is sound: resume from it with a smaller optim.lr"
+        else:
+            way = "start again with a smaller optim.lr"
+        return SrkitError(f"The loss or the weights are no longer finite at step {step}; {way}.")
 
 
 class _NoLog:

@@ -16,6 +16,7 @@ from srkit.io.atomic import atomic_path
 from srkit.recipes.train import OptimPart
 
 CHECKPOINT = "checkpoint.pt"
+_KEYS = {"network", "ema", "optimizer", "step", "seconds", "best_score", "best", "recipe"}
 
 
 @dataclass
@@ -72,26 +73,31 @@ def save_checkpoint(state: TrainState, folder: Path, recipe: dict[str, Any]) -> 
         )
 
 
-def load_checkpoint(state: TrainState, folder: Path, device: torch.device) -> dict[str, Any]:
-    """Restore the state from `folder/checkpoint.pt`; returns the recipe that the checkpoint was made with.
+def read_checkpoint(folder: Path, device: torch.device) -> dict[str, Any]:
+    """What `save_checkpoint` wrote to `folder/checkpoint.pt`; its `recipe` is the one that the run was started with.
 
     Raises:
-        ResourceError: no checkpoint there, or one that cannot be read or does not fit the network.
+        ResourceError: no checkpoint there, or one that cannot be read.
     """
     path = folder / CHECKPOINT
     if not path.is_file():
         raise ResourceError(f"There is no checkpoint '{path}' to resume from; start without --resume.")
     try:
         saved = torch.load(path, map_location=device, weights_only=True)
-        state.network.load_state_dict(saved["network"])
-        state.ema.load_state_dict(saved["ema"])
-        state.optimizer.load_state_dict(saved["optimizer"])
     except Exception as error:  # torch.load raises what its readers raise: there is no common base
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")
         raise ResourceError(
-            f"The checkpoint '{path}' cannot be resumed: {reason}; start without --resume."
+            f"The checkpoint '{path}' cannot be read ({reason}); start anew with another -o."
         ) from error
+    if not isinstance(saved, dict) or not saved.keys() >= _KEYS:
+        raise ResourceError(f"'{path}' is no checkpoint of a training run; start anew with another -o.")
+    return saved
+
+
+def restore(state: TrainState, saved: dict[str, Any]) -> None:
+    """Go on from a checkpoint of the same network (`read_checkpoint`)."""
+    state.network.load_state_dict(saved["network"])
+    state.ema.load_state_dict(saved["ema"])
+    state.optimizer.load_state_dict(saved["optimizer"])
     state.step, state.seconds = saved["step"], saved["seconds"]
     state.best_score, state.best = saved["best_score"], saved["best"]
-    recipe: dict[str, Any] = saved["recipe"]
-    return recipe

@@ -1,0 +1,180 @@
+"""Recipes from TOML: every key known, every type right, and back to TOML without loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from srkit.archs.table import build, info_of
+from srkit.errors import Exit, ResourceError, UsageError
+from srkit.losses.table import check_terms
+from srkit.recipes.load import SHIPPED, from_mapping, load_recipe, shipped_recipes, to_mapping, to_toml
+from srkit.recipes.train import TrainRecipe
+
+MINIMAL = 'name = "mine"\n[model]\narch = "edsr"\narguments = { scale = 2 }\n'
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.toml"
+    path.write_text(MINIMAL)
+    return path
+
+
+@pytest.mark.parametrize("name", [path.stem for path in SHIPPED.glob("*.toml")])
+def test_every_shipped_recipe_builds(name: str) -> None:
+    recipe = load_recipe(TrainRecipe, name)
+    assert recipe.name == name
+    check_terms(recipe.loss)
+    with torch.device("meta"):
+        network = build(recipe.model.arch, recipe.model.arguments)
+    assert name.endswith(f"-x{info_of(network).scale}")
+    assert recipe.model.start in ("", *shipped_recipes())  # and not one that nobody can train
+
+
+def test_shipped_recipes_are_those_of_edsr() -> None:
+    assert {"edsr-x2", "edsr-x3", "edsr-x4", "edsr-x8"} <= set(shipped_recipes())
+
+
+def test_what_is_not_said_has_its_default(file: Path) -> None:
+    recipe = load_recipe(TrainRecipe, file)
+    assert (recipe.name, recipe.model.arguments) == ("mine", {"scale": 2})
+    assert (recipe.data.patch, recipe.optim.betas, recipe.loss) == (32, (0.9, 0.999), {"l1": 1.0})
+
+
+def test_settings_are_laid_over(file: Path) -> None:
+    settings = [
+        "optim.lr=1e-3",
+        "optim.steps=7",
+        "data.augment=false",
+        "data.residency=stream",
+        "model.arguments.upsampler=single",
+        'name="a b"',
+        "loss.l1=2",
+        "optim.betas=[0.5, 0.75]",
+        " seed = 4",
+    ]
+    recipe = load_recipe(TrainRecipe, str(file), settings)
+    assert (recipe.optim.lr, recipe.optim.steps, recipe.seed) == (1e-3, 7, 4)
+    assert (recipe.data.augment, recipe.data.residency) == (False, "stream")
+    assert recipe.model.arguments == {"scale": 2, "upsampler": "single"}
+    assert (recipe.name, recipe.loss, recipe.optim.betas) == ("a b", {"l1": 2.0}, (0.5, 0.75))
+    assert isinstance(recipe.loss["l1"], float)
+
+
+def test_the_last_setting_counts(file: Path) -> None:
+    assert load_recipe(TrainRecipe, file, ["seed=1", "seed=2"]).seed == 2
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("optim.learning_rate=1", "'optim.learning_rate' is no setting of this recipe."),
+        ("optim.lr_finale=1", "'optim.lr_finale' is no setting of this recipe. Did you mean 'lr_final'"),
+        ("data.patsh=1", "Did you mean 'patch'"),
+        ("sead=1", "'sead' is no setting of this recipe. Did you mean 'seed'"),
+        ("optim.lr=fast", "'optim.lr' is 'fast'; it must be of type float"),
+        ("optim.steps=1.5", "'optim.steps' is 1.5; it must be of type int"),
+        ("optim.steps=true", "'optim.steps' is True; it must be of type int"),
+        ("optim.lr=true", "'optim.lr' is True; it must be of type float"),
+        ("data.augment=1", "'data.augment' is 1; it must be of type bool"),
+        ("name=1", "'name' is 1; it must be of type str"),
+        ("data.residency=disk", "'data.residency' is 'disk'; it must be one of 'auto', 'memory', 'stream'"),
+        ("data=3", "'data' is 3; it must be a table"),
+        ("loss=3", "'loss' is 3; it must be a table"),
+        ("loss.l1=much", "'loss.l1' is 'much'; it must be of type float"),
+        ("model.arguments=4", "'model.arguments' is 4; it must be a table"),
+        ("optim.betas=0.9", "'optim.betas' is 0.9; it must be a list"),
+        ("optim.betas=abc", "'optim.betas' is 'abc'; it must be a list"),
+        ("optim.betas=['a','b']", "'optim.betas' is 'a'; it must be of type float"),
+        ("seed", "'seed' is no setting; write key=value, for example optim.lr=2e-4"),
+        ("=3", "'=3' is no setting; write key=value"),
+        ("name.first=x", "'name.first' cannot be set: 'name' is a value, not a table"),
+    ],
+)
+def test_settings_that_make_no_sense(setting: str, words: str, file: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_recipe(TrainRecipe, file, [setting])
+    assert words in str(caught.value)
+    assert caught.value.exit_code is Exit.USAGE
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("name = ", "is not valid TOML"),
+        ('name = "a"', "The recipe lacks 'model'; add it."),
+        ('name = "a"\n[model]\narch = "edsr"', "The recipe lacks 'model.arguments'; add it."),
+        (MINIMAL + "\n[extra]\na = 1", "'extra' is no setting of this recipe."),
+    ],
+)
+def test_files_that_are_no_recipes(text: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=words):
+        load_recipe(TrainRecipe, path)
+
+
+def test_bytes_that_are_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UsageError, match="is not valid TOML"):
+        load_recipe(TrainRecipe, path)
+
+
+def test_recipes_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ResourceError, match=r"no recipe 'esdr-x4'; shipped are .*Did you mean 'edsr-x4'"):
+        load_recipe(TrainRecipe, "esdr-x4")
+    with pytest.raises(ResourceError, match="cannot be read: No such file or directory; check the path"):
+        load_recipe(TrainRecipe, tmp_path / "gone.toml")
+
+
+@pytest.mark.parametrize("name", [path.stem for path in SHIPPED.glob("*.toml")])
+def test_toml_comes_back(name: str, tmp_path: Path) -> None:
+    odd = [
+        'model.arguments.note="a \\"quoted\\" back\\\\slash, ü and\\na line"',
+        "optim.lr_final=1e-7",
+        "seed=5",
+    ]
+    recipe = load_recipe(TrainRecipe, name, odd)
+    path = tmp_path / "resolved.toml"
+    path.write_text(to_toml(recipe), encoding="utf-8")
+    again = load_recipe(TrainRecipe, path)
+    assert again == recipe
+    assert again.sha256 == recipe.sha256
+
+
+def test_the_hash_is_that_of_the_content(file: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(TrainRecipe, file)
+    other = tmp_path / "other.toml"
+    other.write_text("# a remark\n" + MINIMAL + "\n[data]\npatch = 32\n")  # the default, said
+    assert load_recipe(TrainRecipe, other).sha256 == recipe.sha256
+    assert replace(recipe, seed=1).sha256 != recipe.sha256
+
+
+@dataclass(frozen=True)
+class _Inner:
+    size: int | None = None
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Outer:
+    ratio: float
+    inner: _Inner = _Inner()
+    anything: dict[str, Any] = field(default_factory=dict)
+
+
+def test_optional_values_tuples_and_free_tables() -> None:
+    table = {"ratio": 1, "inner": {"size": 3, "names": ["a", "b"]}, "anything": {"x": [1, {"y": True}]}}
+    outer = from_mapping(_Outer, table)
+    assert outer == _Outer(1.0, _Inner(3, ("a", "b")), {"x": [1, {"y": True}]})
+    assert isinstance(outer.ratio, float)
+    assert to_mapping(outer)["inner"] == {"size": 3, "names": ("a", "b")}
+    assert "size" not in to_toml(_Outer(1.0))  # None has no TOML; its absence says the same
+    with pytest.raises(UsageError, match=r"'inner\.size' is 'x'; it must be of type int"):
+        from_mapping(_Outer, {"ratio": 1, "inner": {"size": "x"}})

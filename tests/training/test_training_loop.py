@@ -1,0 +1,265 @@
+"""The loop: it learns, resumes exactly, survives interrupts, and says when it has diverged."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from srkit.data.pairs import CropPlan, PairSource, StreamedPairs
+from srkit.errors import SrkitError
+from srkit.progress import Silent
+from srkit.training import loop
+from srkit.training.loop import Limits
+from srkit.training.state import CHECKPOINT, TrainState, read_checkpoint, restore, update_ema
+from srkit.training.validation import psnr_validator
+from tests.training.runs import (
+    CPU,
+    InterruptAfter,
+    SpoiltPairs,
+    content,
+    pairs,
+    recipe,
+    same,
+    state,
+    trainer,
+    with_run,
+)
+
+Pictures = list[NDArray[np.uint8]]
+
+
+def _resumed(base: Any, folder: Path) -> TrainState:
+    fresh = state(base)
+    restore(fresh, read_checkpoint(folder, CPU))
+    return fresh
+
+
+def test_it_learns(pictures: Pictures, tmp_path: Path) -> None:
+    base = recipe(60, lr=5e-3, ema=0.9)
+    run, validate = state(base), psnr_validator(pictures, 2, CPU, None)
+    before = validate(run.ema)
+    trainer(base, pairs(pictures, base), tmp_path, validate=validate).run(run)
+    assert run.best_score > before + 1
+    assert run.best is not None
+    run.ema.load_state_dict(run.best)
+    assert validate(run.ema) == pytest.approx(run.best_score)
+
+
+@pytest.mark.parametrize("source", ["memory", "stream"])
+def test_resumed_is_the_same_bit_for_bit(source: str, pictures: Pictures, tmp_path: Path) -> None:
+    base = with_run(recipe(16), validate_every=5)
+
+    def made() -> PairSource:
+        if source == "memory":
+            return pairs(pictures, base)
+        import cv2
+
+        files = [tmp_path / f"{i}.png" for i in range(len(pictures))]
+        for file, picture in zip(files, pictures, strict=True):
+            cv2.imwrite(str(file), picture)
+        return StreamedPairs(files, CropPlan(2, 8, 4, base.seed), CPU, workers=0)
+
+    validate = psnr_validator(pictures, 2, CPU, None)
+    straight = state(base)
+    trainer(base, made(), tmp_path, validate=validate).run(straight)
+
+    first = state(base)
+    with pytest.raises(KeyboardInterrupt):
+        trainer(base, made(), tmp_path, validate=validate, progress=InterruptAfter(7)).run(first)
+    assert first.step == 7
+    second = _resumed(base, tmp_path)
+    assert same(content(first), content(second))
+    trainer(base, made(), tmp_path, validate=validate).run(second)
+    assert straight.step == second.step == 16
+    assert same(content(straight), content(second))
+
+
+def test_an_interrupt_inside_a_step_waits_for_its_end(
+    pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = recipe(12)
+    straight = state(base)
+    trainer(base, pairs(pictures, base), tmp_path).run(straight)
+
+    def interrupted(of: TrainState, decay: float) -> None:  # after the optimiser's update, before the count
+        if of.step == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        update_ema(of, decay)
+
+    first = state(base)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(loop, "update_ema", interrupted)
+        trainer(base, pairs(pictures, base), tmp_path).run(first)
+    second = _resumed(base, tmp_path)
+    assert second.step == 6
+    trainer(base, pairs(pictures, base), tmp_path).run(second)
+    assert same(content(straight), content(second))
+
+
+def test_a_finished_run_goes_no_further(pictures: Pictures, tmp_path: Path) -> None:
+    base = with_run(recipe(6), validate_every=3)
+    scores: list[float] = []
+
+    def validate(network: nn.Module) -> float:
+        scores.append(float(len(scores)))
+        return scores[-1]
+
+    first = state(base)
+    trainer(base, pairs(pictures, base), tmp_path, validate=validate).run(first)
+    assert len(scores) == 2  # not a third time for the last step
+    again = _resumed(base, tmp_path)
+    trainer(base, pairs(pictures, base), tmp_path, validate=validate).run(again)
+    assert len(scores) == 2
+    assert same(content(first), content(again))
+
+
+def test_the_best_average_is_kept(pictures: Pictures, tmp_path: Path) -> None:
+    base = with_run(recipe(9), validate_every=2)
+    seen: list[dict[str, torch.Tensor]] = []
+    scores = iter([1.0, 3.0, 2.0, 3.0, 0.0])
+
+    def validate(network: nn.Module) -> float:
+        seen.append({k: v.clone() for k, v in network.state_dict().items()})
+        return next(scores)
+
+    run = state(base)
+    trainer(base, pairs(pictures, base), tmp_path, validate=validate).run(run)
+    assert run.best_score == 3.0
+    assert same(run.best, seen[1])
+    assert not same(run.ema.state_dict(), seen[1])
+
+
+def test_checkpoints_while_it_runs(pictures: Pictures, tmp_path: Path) -> None:
+    base = with_run(recipe(5), checkpoint_minutes=0)
+
+    class Died(Exception):  # noqa: N818
+        pass
+
+    class Dying(Silent):
+        def __init__(self) -> None:
+            self.steps = -1
+
+        def advance(self, amount: float = 1.0) -> None:
+            self.steps += 1
+            if self.steps == 4:  # in the fourth step, as if the machine had stopped
+                raise Died
+
+    with pytest.raises(Died):
+        trainer(base, pairs(pictures, base), tmp_path, progress=Dying()).run(state(base))
+    second = _resumed(base, tmp_path)
+    assert second.step == 3
+    trainer(base, pairs(pictures, base), tmp_path).run(second)
+    straight = state(base)
+    trainer(base, pairs(pictures, base), tmp_path).run(straight)
+    assert same(content(straight), content(second))
+
+
+@pytest.mark.parametrize("log_every", [1, 100])
+def test_a_loss_that_is_no_number_leaves_the_last_good_checkpoint(
+    log_every: int, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "LOG_EVERY", log_every)
+    base = with_run(recipe(10), checkpoint_minutes=0)
+    spoilt = SpoiltPairs(pairs(pictures, base), step=6)
+    with pytest.raises(SrkitError) as caught:
+        trainer(base, spoilt, tmp_path).run(state(base))
+    sentence = str(caught.value)
+    assert "no longer finite at step 7" in sentence
+    assert f"the checkpoint in '{tmp_path}' is sound: resume from it with a smaller optim.lr" in sentence
+    again = _resumed(base, tmp_path)
+    assert again.step == 6
+    assert all(bool(p.isfinite().all()) for p in again.network.parameters())
+
+
+@pytest.mark.parametrize("validate_every", [2, 1000])
+def test_a_loss_that_is_no_number_without_a_checkpoint(
+    validate_every: int, pictures: Pictures, tmp_path: Path
+) -> None:
+    base = with_run(recipe(10), validate_every=validate_every)
+    with pytest.raises(
+        SrkitError, match=r"no longer finite at step \d+; start again with a smaller optim.lr"
+    ):
+        trainer(base, SpoiltPairs(pairs(pictures, base), 0), tmp_path).run(state(base))
+    assert not (tmp_path / CHECKPOINT).exists()
+    for line in (tmp_path / "metrics.jsonl").read_text().splitlines():
+        json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+def test_an_exploding_loss_is_seen(
+    pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "LOG_EVERY", 2)
+    base = recipe(400, lr=1e30, clip_norm=0.0, warmup_steps=0)
+    with pytest.raises(SrkitError, match="no longer finite"):
+        trainer(base, pairs(pictures, base), tmp_path).run(state(base))
+
+
+def test_what_is_logged(pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "LOG_EVERY", 4)
+    base = with_run(recipe(10), validate_every=5)
+    trainer(base, pairs(pictures, base), tmp_path, validate=lambda network: 30.5).run(state(base))
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["step"], "val_psnr" in line) for line in lines] == [
+        (4, False),
+        (5, True),
+        (8, False),
+        (10, True),
+    ]
+    assert set(lines[0]) == {"step", "loss", "l1", "lr", "seconds"}
+    assert 0 < lines[0]["loss"] == lines[0]["l1"] < 1
+    assert lines[1]["val_psnr"] == 30.5
+    assert list((tmp_path / "tensorboard").glob("events.*"))
+
+
+def test_without_tensorboard(pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    base = recipe(3)
+    trainer(base, pairs(pictures, base), tmp_path).run(state(base))
+    assert (tmp_path / "metrics.jsonl").read_text().count("val_psnr") == 1
+    assert not (tmp_path / "tensorboard").exists()
+
+
+class Adding(Silent):
+    def __init__(self) -> None:
+        self.done, self.total = 0.0, 0.0
+
+    def start(self, label: str, total: float | None) -> None:
+        self.total = total or 0.0
+
+    def advance(self, amount: float = 1.0) -> None:
+        self.done += amount
+
+
+@pytest.mark.parametrize("resumed", [0, 4])
+def test_progress_adds_up(resumed: int, pictures: Pictures, tmp_path: Path) -> None:
+    base, progress = recipe(10), Adding()
+    run = state(base)
+    run.step = resumed
+    trainer(base, pairs(pictures, base), tmp_path, progress=progress).run(run)
+    assert progress.done == pytest.approx(progress.total) == 1.0
+
+
+def test_minutes_replace_steps(pictures: Pictures, tmp_path: Path) -> None:
+    base = recipe(1)  # a length in steps that must not count
+    run = state(base)
+    trainer(base, pairs(pictures, base), tmp_path, minutes=0.3 / 60).run(run)
+    assert run.step > 1
+    assert run.seconds >= 0.3
+    before = run.step
+    trainer(base, pairs(pictures, base), tmp_path, minutes=0.3 / 60).run(run)
+    assert run.step == before  # earlier parts count
+
+
+def test_limits() -> None:
+    assert Limits(200).progress(50, 1e9) == 0.25
+    assert Limits(200, minutes=2).progress(10**9, 30) == 0.25
