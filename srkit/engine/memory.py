@@ -101,5 +101,6 @@ def allocate(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     if size <= total_memory() // 4:
         return np.empty(shape, dtype)
     with tempfile.TemporaryFile(prefix="srkit-") as file:
-        file.truncate(size)
+        # Not a sparse file: a disk that fills up under a map ends the process without a word.
+        os.posix_fallocate(file.fileno(), 0, size)
         return np.memmap(file, dtype=dtype, mode="r+", shape=shape)

@@ -154,7 +154,8 @@ def _with_metadata(image: Any, picture: Picture, format: str, warnings: list[str
             warnings.append("The gray colour profile could not be used and was dropped.")
         icc = None
     image = profiles.attach(image, icc)
-    image.set_type(pyvips.GValue.gint_type, "orientation", 1)
+    if picture.exif is not None:  # else libvips would write an EXIF block for it
+        image.set_type(pyvips.GValue.gint_type, "orientation", 1)
     for field, label, data in (("exif-data", "EXIF", picture.exif), ("xmp-data", "XMP", picture.xmp)):
         if data is None:
             continue

@@ -98,8 +98,7 @@ def _lay_over(table: dict[str, Any], setting: str) -> None:
 def _convert(hint: Any, value: Any, where: str) -> Any:
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
-        options = [a for a in typing.get_args(hint) if a is not type(None)]
-        return None if value is None else _convert(options[0], value, where)
+        return _convert_union(typing.get_args(hint), value, where)
     if origin is typing.Literal:
         choices = typing.get_args(hint)
         if value not in choices:
@@ -124,6 +123,19 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         raise UsageError(f"'{where}' is {value!r}; it must be of type {hint.__name__}.")
     return value
+
+
+def _convert_union(options: tuple[Any, ...], value: Any, where: str) -> Any:
+    """The first of several types that takes the value; the last one's complaint where none does."""
+    if value is None and type(None) in options:
+        return None
+    options = tuple(option for option in options if option is not type(None))
+    for option in options[:-1]:
+        try:
+            return _convert(option, value, where)
+        except UsageError:
+            continue
+    return _convert(options[-1], value, where)
 
 
 def _toml_table(table: Mapping[str, Any], prefix: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from srkit.archs import table
@@ -33,7 +33,8 @@ def save_weights(path: Path, network: nn.Module, header: Header, dtype: torch.dt
     """
     tensors = {name: _stored(name, tensor, dtype) for name, tensor in network.state_dict().items()}
     with atomic_path(Path(path)) as temporary:
-        save_file(tensors, temporary, metadata=header.to_metadata())
+        # Not safetensors' own file writer: it makes a file that only its owner may read.
+        temporary.write_bytes(save(tensors, metadata=header.to_metadata()))
 
 
 def _stored(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
