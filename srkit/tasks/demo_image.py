@@ -25,11 +25,13 @@ def run(recipe: DemoRecipe) -> Path:
     """Render the picture and write it; returns where.
 
     Raises:
-        UsageError: the file exists and `overwrite` is not given, or a size or extension makes no sense.
+        UsageError: the file exists and `overwrite` is not given, or a size, seed or extension makes no sense.
         SrkitError: it cannot be written.
     """
     if recipe.output.exists() and not recipe.overwrite:
         raise UsageError(f"'{recipe.output}' exists already; use --overwrite or another name.")
+    if recipe.seed < 0:
+        raise UsageError(f"--seed is {recipe.seed}; it must be 0 or more.")
     format = asked_format(recipe.output)
     write_picture(
         Picture(demo_picture(recipe.width, recipe.height, recipe.seed)), recipe.output, format=format

@@ -1,0 +1,174 @@
+"""`srkit train`: flags, streams, JSON and exit codes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import jsonschema
+import numpy as np
+import pytest
+import srkit_cli
+from numpy.typing import NDArray
+
+from srkit.recipes.load import load_recipe
+from srkit.recipes.train import TrainRecipe
+from srkit.zoo.load import load_model
+
+SCHEMAS = Path(srkit_cli.__file__).parent / "schemas"
+RECIPE = """
+name = "tiny"
+[model]
+arch = "edsr"
+arguments = { scale = 2, features = 8, blocks = 1, upsampler = "single" }
+[data]
+patch = 8
+batch = 2
+holdout_every = 3
+[optim]
+steps = 3
+[run]
+precision = "fp32"
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory, rendered: Callable[..., NDArray[np.uint8]]) -> Path:
+    folder = tmp_path_factory.mktemp("photographs")
+    for i in range(4):
+        cv2.imwrite(str(folder / f"{i}.png"), rendered(40, 48 + i)[:, :, ::-1])
+    return folder
+
+
+@pytest.fixture
+def train(call: Callable[..., Any], data: Path, tmp_path: Path) -> Callable[..., Any]:
+    """Runs `srkit train` with the tiny recipe into tmp_path/run; a name in place of the recipe comes first."""
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(RECIPE)
+
+    def run(*arguments: str | Path, recipe: str | Path = recipe, data: Path = data) -> Any:
+        return call("train", recipe, "--data", data, "-o", tmp_path / "run", "--device", "cpu", *arguments)
+
+    return run
+
+
+def test_json(train: Callable[..., Any], tmp_path: Path) -> None:
+    ran = train("--json", "--data-terms", "rendered, CC0", "--licence", "Apache-2.0")
+    assert ran.code == 0, ran.err
+    (document,) = ran.records
+    jsonschema.validate(document, json.loads((SCHEMAS / "train.json").read_text()))
+    assert document["weights"] == str(tmp_path / "run" / "model.safetensors")
+    assert (document["steps"], document["pictures"], document["held_out"]) == (3, 2, ["0.png", "3.png"])
+    header = load_model(Path(document["weights"])).header
+    assert header is not None
+    assert (header.training_data, header.licence) == ("rendered, CC0", "Apache-2.0")
+
+
+def test_plain(train: Callable[..., Any], tmp_path: Path) -> None:
+    ran = train("-v")
+    assert (ran.code, ran.out) == (0, "")
+    assert "dB on the pictures held out" in ran.err
+    last = ran.err.splitlines()[-1]
+    assert last.startswith(f"{tmp_path / 'run' / 'model.safetensors'}: 3 steps, 0.0 min, ")
+    assert last.endswith("on 2 pictures held out")
+    assert train("--resume", "-q").err == ""
+
+
+def test_flags_are_settings(train: Callable[..., Any], tmp_path: Path) -> None:
+    ran = train(
+        "--steps", "2", "--seed", "7", "--dtype", "bf16", "--set", "optim.lr=1e-3", "--set", "data.patch=9"
+    )
+    assert ran.code == 0, ran.err
+    recipe = load_recipe(TrainRecipe, tmp_path / "run" / "recipe.toml")
+    assert (recipe.optim.steps, recipe.seed, recipe.run.precision) == (2, 7, "bf16")
+    assert (recipe.optim.lr, recipe.data.patch) == (1e-3, 9)
+
+
+def test_val_and_minutes(train: Callable[..., Any], data: Path) -> None:
+    ran = train("--val", data, "--data", data, "--json")
+    assert (ran.code, ran.out) == (1, "")
+    assert "No picture is left to train on" in ran.err
+    ran = train("--minutes", "0.0001", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.records[0]["steps"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("--set", "optim.learning_rate=1"), 2, "'optim.learning_rate' is no setting"),
+        (("--set", "data.batches=1"), 2, "Did you mean 'batch'"),
+        (("--set", "nonsense"), 2, "write key=value"),
+        (("--steps", "0"), 2, "'optim.steps' is 0"),
+        (("--steps", "many"), 2, "--steps"),
+        (("--minutes", "-1"), 2, "--minutes is -1.0"),
+        (("--threads", "0"), 2, "--threads is 0"),
+        (("--seed", "-1"), 2, "'seed' is -1"),
+        (("--dtype", "fp16"), 2, "'run.precision' is 'fp16'; it must be one of 'auto', 'bf16', 'fp32'"),
+        (("--device", "tpu"), 2, "--device is 'tpu'"),
+        (("--data", "/nonexistent/photographs"), 2, "'/nonexistent/photographs' is not there"),
+        (("--val", "/nonexistent/val"), 2, "'/nonexistent/val' is not there"),
+        (("--resume",), 5, "There is no checkpoint"),
+        (("--set", "model.start=/nonexistent/x.safetensors"), 5, "/nonexistent/x.safetensors"),
+        (("--set", "model.arguments.scale=5"), 2, "EDSR was given scale 5"),
+    ],
+)
+def test_errors(train: Callable[..., Any], arguments: tuple[str, ...], code: int, words: str) -> None:
+    ran = train(*arguments)
+    assert (ran.code, ran.out) == (code, "")
+    assert words in ran.err
+    assert len(ran.err.splitlines()) == 1
+    assert ran.err.startswith("srkit: ")
+
+
+def test_recipes_that_are_not_there(train: Callable[..., Any], tmp_path: Path) -> None:
+    ran = train(recipe="edsr-x5")
+    assert (ran.code, ran.out) == (5, "")
+    assert "There is no recipe 'edsr-x5'; shipped are edsr-x2, edsr-x3, edsr-x4, edsr-x8" in ran.err
+    assert train(recipe=tmp_path / "gone.toml").code == 5
+    bad = tmp_path / "bad.toml"
+    bad.write_text("name = ")
+    assert train(recipe=bad).code == 2
+
+
+def test_an_empty_folder(train: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    ran = train(data=tmp_path / "empty")
+    assert ran.code == 1
+    assert "No pictures were found under" in ran.err
+
+
+def test_an_existing_run(train: Callable[..., Any]) -> None:
+    assert train().code == 0
+    ran = train()
+    assert ran.code == 2
+    assert "holds a run already; continue it with --resume" in ran.err
+
+
+def test_interrupted_and_resumed(train: Callable[..., Any], server: Any, data: Path, tmp_path: Path) -> None:
+    """A user's Ctrl-C, in a process of its own; then the same command with --resume."""
+    arguments = ("--data", data, "-o", tmp_path / "run", "--device", "cpu", "--threads", "1")
+    child = server.start("train", tmp_path / "tiny.toml", *arguments, "--steps", "1000000")
+    deadline = time.monotonic() + 200
+    log = tmp_path / "run" / "metrics.jsonl"
+    while not (log.exists() and log.stat().st_size):  # after a hundred steps
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    child.signal(signal.SIGINT)
+    ran = child.wait()
+    assert ran.code == 130
+    assert "Interrupted" in ran.err
+    assert "Traceback" not in ran.err
+    assert sorted(p.name for p in (tmp_path / "run").iterdir() if p.is_file()) == [
+        "checkpoint.pt",
+        "metrics.jsonl",
+        "recipe.toml",
+    ]
+    resumed = train("--resume", "--json", "--steps", "1000000", "--minutes", "0.0001")
+    assert resumed.code == 0, resumed.err
+    assert resumed.records[0]["steps"] >= 100
