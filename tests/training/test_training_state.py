@@ -111,7 +111,7 @@ def test_checkpoints_that_are_none(kind: str, tmp_path: Path) -> None:
     elif kind == "list":
         torch.save([1, 2], path)
     else:
-        path.write_bytes(pickle.dumps(Malicious(ran)))
+        path.write_bytes(pickle.dumps(Malicious(ran), protocol=2))
     with pytest.raises(ResourceError) as caught:
         read_checkpoint(tmp_path, CPU)
     assert str(path) in str(caught.value)
