@@ -44,6 +44,7 @@ from srkit.zoo.load import load_model
 from srkit.zoo.weights import save_weights
 
 WEIGHTS = "model.safetensors"
+_HELD_OUT = "held out"
 _OVERLAP_SAMPLES = 6
 _OVERLAP_SIDE = 160  # LR pixels
 
@@ -244,7 +245,8 @@ def _export(
     recipe = job.recipe
     network = build(recipe.model.arch, recipe.model.arguments)
     network.load_state_dict(state.best or state.ema.state_dict())
-    samples = [_lr_sample(picture, info.scale) for picture in judges[:_OVERLAP_SAMPLES]]
+    largest = sorted(judges, key=lambda picture: min(picture.shape[:2]), reverse=True)
+    samples = [_lr_sample(picture, info.scale) for picture in largest[:_OVERLAP_SAMPLES]]
     header = Header(
         arch=recipe.model.arch,
         arguments=dict(recipe.model.arguments),
@@ -254,7 +256,8 @@ def _export(
         recipe_sha256=recipe.sha256,
         licence=job.licence,
         training_data=job.training_data or ", ".join(str(d.name) for d in job.data),
-        scores={"validation_psnr_y": round(state.best_score, 4), "steps": state.step},
+        steps=state.step,
+        scores={"classical": {_HELD_OUT: {"psnr": round(state.best_score, 3)}}},
         srkit_version=srkit.__version__,
     )
     save_weights(path, network, header)

@@ -43,6 +43,8 @@ class Header:
     """Feature providers that the network was trained with, and their versions."""
     recipe: str = ""
     recipe_sha256: str = ""
+    steps: int | None = None
+    """Training steps behind the weights."""
     licence: str = ""
     training_data: str = ""
     """The data and, where they have terms, their terms."""

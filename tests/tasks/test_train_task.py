@@ -87,7 +87,8 @@ def test_what_a_run_leaves(folder: Path, tmp_path: Path) -> None:
     assert (header.arch, header.arguments, header.scale) == ("edsr", ARGUMENTS, 2)
     assert (header.recipe, header.recipe_sha256) == ("tiny", job.recipe.sha256)
     assert (header.training_data, header.licence) == ("rendered, CC0", "Apache-2.0")
-    assert header.scores == {"validation_psnr_y": round(result.validation_psnr, 4), "steps": 4}
+    assert header.scores == {"classical": {"held out": {"psnr": round(result.validation_psnr, 3)}}}
+    assert header.steps == 4
     assert header.srkit_version == __version__
     # Pictures this small are one window each, so nothing can be measured, and the bound must do.
     assert header.overlap == model.info.receptive_field
