@@ -14,7 +14,9 @@ TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:srkit|cli|tests|weights|\.ci)/[^`]*)`", TEXT + README))))
+@pytest.mark.parametrize(
+    "path", sorted(set(re.findall(r"`((?:srkit|cli|tests|weights|\.ci)/[^`]*)`", TEXT + README)))
+)
 def test_every_path_named_is_there(path: str) -> None:
     assert (ROOT / path).exists()
 
@@ -59,7 +61,6 @@ def test_readme_names_the_exit_codes() -> None:
 def test_readme_uses_flags_that_exist() -> None:
     """Every long flag in the README's commands is one of the command's."""
     import typer.main
-
     from srkit_cli.app import app
 
     group = typer.main.get_command(app)

@@ -6,9 +6,9 @@ import logging
 import os
 import sys
 import traceback
-from typing import Annotated
 
 import typer
+import typer.main
 
 from srkit._version import __version__
 from srkit.errors import Exit, SrkitError
@@ -18,9 +18,11 @@ from srkit_cli.console import Console
 app = typer.Typer(
     name="srkit",
     help="Super-resolution: upscale pictures, measure the result, train and adapt models.",
-    no_args_is_help=True,
+    epilog="srkit COMMAND --help prints the options of a command, srkit --version the version.",
+    add_help_option=False,  # see _dispatch
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # its panels take longer to import and draw than all the rest of --help
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("upscale")(upscale.upscale)
@@ -35,24 +37,21 @@ app.command("schema")(schema.schema)
 _FlagError: type[Exception] = typer.BadParameter.__mro__[2]
 
 
-def _version(value: bool) -> None:
-    if value:
-        Console().line(f"srkit {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    _version_: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    pass
-
-
 def main() -> None:
     """Run the command line and exit with the code that spec and README promise."""
     sys.exit(_run(sys.argv[1:]))
+
+
+def _dispatch(arguments: list[str]) -> int:
+    # As options of typer's own, these two would bring pydantic into every start.
+    if arguments[:1] == ["--version"]:
+        Console().line(f"srkit {__version__}")
+        return Exit.DONE
+    if arguments[:1] in ([], ["--help"], ["-h"]):
+        command = typer.main.get_command(app)
+        Console().line(command.get_help(typer.Context(command, info_name="srkit")))
+        return Exit.DONE if arguments else Exit.USAGE
+    return int(app(arguments, prog_name="srkit", standalone_mode=False) or Exit.DONE)
 
 
 def _run(arguments: list[str]) -> int:
@@ -61,7 +60,7 @@ def _run(arguments: list[str]) -> int:
         logging.basicConfig(format="%(message)s")
         logging.getLogger("srkit").setLevel(logging.DEBUG)
     try:
-        code = int(app(arguments, prog_name="srkit", standalone_mode=False) or Exit.DONE)
+        code = _dispatch(arguments)
         if code == Exit.INTERRUPTED:  # typer has caught the interrupt
             raise KeyboardInterrupt
         Console().flush()

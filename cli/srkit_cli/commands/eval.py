@@ -76,9 +76,10 @@ def eval(
 ) -> int:
     """Measure a model on data sets, or finished pictures against their references.
 
-    [dim]srkit eval --dataset Set5,Urban100 -m edsr-x4 --report report.html[/dim]
-    [dim]srkit eval --sr out/ --hr HR/ -s 4 --baseline main.json --fail-if "psnr<-0.05"[/dim]
-    [dim]srkit eval --sr out/ --metrics niqe,musiq[/dim]
+    \b
+    srkit eval --dataset Set5,Urban100 -m edsr-x4 --report report.html
+    srkit eval --sr out/ --hr HR/ -s 4 --baseline main.json --fail-if "psnr<-0.05"
+    srkit eval --sr out/ --metrics niqe,musiq
     """
     if model and sr is not None:
         raise UsageError("--model and --sr exclude each other; finished pictures need no model.")

@@ -43,8 +43,9 @@ def train(
 ) -> int:
     """Train a network from a recipe and folders of photographs.
 
-    [dim]srkit train edsr-x4 --data photos/ -o runs/edsr-x4 --minutes 60[/dim]
-    [dim]torchrun --nproc-per-node 4 -m srkit_cli train edsr-x4 --data photos/ -o runs/edsr-x4[/dim]
+    \b
+    srkit train edsr-x4 --data photos/ -o runs/edsr-x4 --minutes 60
+    torchrun --nproc-per-node 4 -m srkit_cli train edsr-x4 --data photos/ -o runs/edsr-x4
     """
     settings = list(set_ or [])
     # The flags are short forms of settings, so that the saved recipe tells the whole truth.

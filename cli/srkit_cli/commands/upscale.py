@@ -82,8 +82,9 @@ def upscale(
 ) -> int:
     """Upscale pictures with a trained network.
 
-    [dim]srkit upscale photo.jpg photo-4x.png[/dim]
-    [dim]srkit upscale in/ out/ --scale 8[/dim]
+    \b
+    srkit upscale photo.jpg photo-4x.png
+    srkit upscale in/ out/ --scale 8
     """
     if overwrite and skip_existing:
         raise UsageError("--overwrite and --skip-existing exclude each other; give one.")
