@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from srkit.data.rendered import demo_picture
+from srkit.data.rendered import render
 from srkit.errors import UsageError
 from srkit.io.picture import Picture
 from srkit.io.write import write_picture
@@ -19,13 +19,15 @@ class DemoRecipe:
     height: int = 320
     seed: int = 0
     overwrite: bool = False
+    domain: str = "street"
 
 
 def run(recipe: DemoRecipe) -> Path:
     """Render the picture and write it; returns where.
 
     Raises:
-        UsageError: the file exists and `overwrite` is not given, or a size, seed or extension makes no sense.
+        UsageError: the file exists and `overwrite` is not given, or a domain, size, seed or extension makes no
+            sense.
         SrkitError: it cannot be written.
     """
     if recipe.output.exists() and not recipe.overwrite:
@@ -33,7 +35,6 @@ def run(recipe: DemoRecipe) -> Path:
     if recipe.seed < 0:
         raise UsageError(f"--seed is {recipe.seed}; it must be 0 or more.")
     format = asked_format(recipe.output)
-    write_picture(
-        Picture(demo_picture(recipe.width, recipe.height, recipe.seed)), recipe.output, format=format
-    )
+    pixels = render(recipe.domain, recipe.width, recipe.height, recipe.seed)
+    write_picture(Picture(pixels), recipe.output, format=format)
     return recipe.output

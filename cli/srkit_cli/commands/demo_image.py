@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from srkit.data.rendered.table import DOMAINS
 from srkit.errors import Exit
 from srkit_cli.console import Console
 from srkit_cli.options import Debug, Json, Quiet, Seed
@@ -16,6 +17,9 @@ def demo_image(
     file: Annotated[Path, typer.Argument(help="Where to write it; the extension is the format.")] = Path(
         "demo.png"
     ),
+    domain: Annotated[
+        str, typer.Option(help=f"What it shows: {', '.join(DOMAINS)}.", metavar="NAME")
+    ] = "street",
     width: Annotated[int, typer.Option(help="In pixels.", metavar="N")] = 480,
     height: Annotated[int, typer.Option(help="In pixels.", metavar="N")] = 320,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
@@ -24,10 +28,10 @@ def demo_image(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
-    """Render a test picture to start with: facades, lettering, wires, foliage, lamps."""
+    """Render a test picture to start with: a street at dusk, or another domain."""
     from srkit.tasks.demo_image import DemoRecipe, run
 
-    path = run(DemoRecipe(file, width, height, seed, overwrite))
+    path = run(DemoRecipe(file, width, height, seed, overwrite, domain))
     console = Console(quiet=quiet)
     if json:
         console.json({"output": str(path), "width": width, "height": height})

@@ -1,0 +1,236 @@
+"""Windows to read in: code, articles, tables, chats, terminals, letters."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from srkit.data.rendered._canvas import Colour, Point, Sheet, between, hue, mix, pick, shade
+from srkit.data.rendered._widgets import Theme, disc, fitted, rounded, thumbnail, wrapped
+from srkit.data.rendered._words import noun, number, person, sentence, term, title
+
+
+def editor(pane: Sheet, theme: Theme, rng: np.random.Generator) -> None:
+    """Code in a face of even width, with line numbers."""
+    size = int(rng.integers(10, 16))
+    advance, step = size * 0.62, size + int(rng.integers(3, 8))
+    gutter = round(advance * 4) + 8
+    pane.box((0, 0, gutter - 4, pane.height), theme.raised)
+    first, depth, y, row = int(rng.integers(1, 400)), 0, 4, 0
+    marked = int(rng.integers(2, 12))
+    while y < pane.height:
+        middle = y + step // 2
+        if row == marked:
+            pane.box((gutter - 4, y, pane.width, y + step), mix(theme.paper, theme.accent, 0.16))
+        _even(
+            pane,
+            (gutter - 10 - advance * len(str(first + row)), middle),
+            str(first + row),
+            size,
+            theme.dim,
+            advance,
+        )
+        if rng.random() < 0.88:
+            x = gutter + 4 + advance * 4 * depth
+            for piece, kind in _code_line(rng):
+                _even(pane, (x, middle), piece, size, theme.text if kind < 0 else theme.code[kind], advance)
+                x += advance * len(piece)
+        depth = min(4, max(0, depth + int(rng.integers(-1, 2))))
+        y, row = y + step, row + 1
+
+
+def _even(pane: Sheet, at: Point, letters: str, size: int, ink: Colour, advance: float) -> None:
+    for k, letter in enumerate(letters):
+        if letter != " " and at[0] + k * advance < pane.width:
+            pane.text((round(at[0] + (k + 0.5) * advance), at[1]), letter, size, ink, anchor="mm")
+
+
+def _code_line(rng: np.random.Generator) -> list[tuple[str, int]]:
+    """Pieces of a line of code with their colour's number, -1 for plain."""
+    a, b, c = term(rng), term(rng), term(rng)
+    n = str(int(rng.integers(0, 512)))
+    return pick(
+        rng,
+        [
+            [("def ", 0), (f"{a}_{b}", 1), ("(", -1), (c, -1), (", ", -1), (b, -1), ("):", -1)],
+            [(f"{a} = ", -1), (f"{b}_{c}", 1), ("(", -1), (n, 3), (", ", -1), (f"'{a}'", 2), (")", -1)],
+            [("if ", 0), (f"{a} > ", -1), (n, 3), (" and ", 0), (f"{b}.{c}:", -1)],
+            [("for ", 0), (a, -1), (" in ", 0), ("range", 1), (f"({b}):", -1)],
+            [("return ", 0), (f"{a}[{b}] * {c}", -1)],
+            [(f"# {sentence(rng, 4, 8).lower()}", 4)],
+            [("import ", 0), (f"{a}.{b}", -1), (" as ", 0), (c[0], -1)],
+            [(f"self.{a}", -1), (" += ", -1), (f"{b}", 1), (f"[{n}]", 3)],
+            [("const ", 0), (f"{a} = ", -1), (f'"{noun(rng)} {noun(rng)}"', 2), (";", -1)],
+            [("while ", 0), (f"({a} != {b}) ", -1), ("{", -1)],
+            [("}", -1)],
+        ],
+    )
+
+
+def article(pane: Sheet, theme: Theme, rng: np.random.Generator) -> None:
+    """A heading and paragraphs, perhaps with a picture, a list or a link."""
+    size = int(rng.integers(10, 17))
+    margin = int(rng.integers(8, 28))
+    y, serif = margin, between(rng, 1.35, 1.7)
+    while y < pane.height:
+        if rng.random() < 0.3 or y == margin:
+            head = int(size * between(rng, 1.3, 2.2))
+            for line in wrapped(pane, title(rng), head, pane.width - 2 * margin):
+                pane.text((margin, y + head // 2), line, head, theme.text, bold=head * 0.02)
+                y += round(head * 1.25)
+            y += size // 2
+        if rng.random() < 0.18:
+            tall = int(rng.integers(40, 90))
+            thumbnail(pane, (margin, y, pane.width - margin, y + tall), rng)
+            y += tall + size
+        bullets = rng.random() < 0.2
+        for _ in range(int(rng.integers(2, 5)) if bullets else 1):
+            words = (
+                sentence(rng, 4, 9)
+                if bullets
+                else " ".join(sentence(rng) for _ in range(int(rng.integers(2, 6))))
+            )
+            indent = size if bullets else 0
+            if bullets:
+                disc(pane, (margin + size * 0.3, y + size * serif / 2), size * 0.16, theme.text)
+            for line in wrapped(pane, words, size, pane.width - 2 * margin - indent):
+                ink = theme.accent if rng.random() < 0.05 else theme.text
+                pane.text((margin + indent, y + round(size * serif / 2)), line, size, ink)
+                y += round(size * serif)
+        y += size
+
+
+def table(pane: Sheet, theme: Theme, rng: np.random.Generator) -> None:
+    """Columns of names and numbers under a header, with rules or stripes."""
+    size = int(rng.integers(9, 15))
+    step = size + int(rng.integers(5, 13))
+    columns, x = [0], 0
+    while x < pane.width:
+        x += int(rng.integers(size * 5, size * 9))
+        columns.append(min(x, pane.width))
+    striped, ruled = rng.random() < 0.6, rng.random() < 0.6
+    kinds = [int(rng.integers(3)) if k else 2 for k in range(len(columns))]
+    pane.box((0, 0, pane.width, step), theme.bar)
+    y, row = 0, 0
+    while y < pane.height:
+        if row and striped and row % 2 == 0:
+            pane.box((0, y, pane.width, y + step), theme.raised if theme.raised != theme.paper else theme.bar)
+        for k in range(len(columns) - 1):
+            x0, x1 = columns[k], columns[k + 1]
+            if row == 0:
+                pane.text((x0 + 6, y + step // 2), term(rng).capitalize(), size, theme.text, bold=0.35)
+            elif kinds[k] == 2:
+                pane.text(
+                    (x0 + 6, y + step // 2),
+                    fitted(pane, f"{person(rng)} {noun(rng).capitalize()}", size, x1 - x0 - 12),
+                    size,
+                    theme.text,
+                )
+            else:
+                value = fitted(pane, number(rng), size, x1 - x0 - 10)
+                ink = (200, 50, 50) if rng.random() < 0.08 else theme.text
+                pane.text((x1 - 6, y + step // 2), value, size, ink, anchor="rm")
+            if ruled:
+                pane.box((x1 - 1, y, x1, y + step), theme.line)
+        pane.box((0, y + step - 1, pane.width, y + step), theme.line)
+        y, row = y + step, row + 1
+
+
+def chat(pane: Sheet, theme: Theme, rng: np.random.Generator) -> None:
+    """Messages in bubbles, right and left, with faces and times."""
+    size = int(rng.integers(11, 15))
+    y = 10
+    while y < pane.height:
+        mine = rng.random() < 0.45
+        lines = wrapped(pane, sentence(rng, 3, 16), size, max(60, pane.width * 0.55))
+        wide = round(max(pane.length(line, size) for line in lines)) + 18
+        tall = round(len(lines) * size * 1.3) + 12
+        x = pane.width - 12 - wide if mine else 46
+        fill = theme.accent if mine else theme.bar
+        rounded(pane, (x, y, x + wide, y + tall), 8, fill)
+        for k, line in enumerate(lines):
+            pane.text(
+                (x + 9, y + 6 + round((k + 0.5) * size * 1.3)),
+                line,
+                size,
+                (255, 255, 255) if mine else theme.text,
+            )
+        if not mine:
+            disc(pane, (24, y + 14), 13, hue(float(rng.random()), 0.55, 0.75))
+            pane.text((24, y + 14), person(rng)[0], size, (255, 255, 255), anchor="mm")
+        stamp = f"{int(rng.integers(24)):02d}:{int(rng.integers(60)):02d}"
+        pane.text((x + wide if mine else x, y + tall + 7), stamp, 9, theme.dim, anchor="rm" if mine else "lm")
+        y += tall + 20
+
+
+def terminal(pane: Sheet, theme: Theme, rng: np.random.Generator) -> None:
+    """A shell: prompts, commands and what they print."""
+    size = int(rng.integers(10, 15))
+    advance, step = size * 0.62, size + int(rng.integers(2, 6))
+    back, ink = pick(
+        rng, (((12, 14, 16), (208, 212, 208)), ((0, 0, 0), (70, 220, 90)), ((40, 12, 36), (238, 232, 236)))
+    )
+    pane.box((0, 0, pane.width, pane.height), back)
+    for y in range(step // 2 + 2, pane.height + step, step):
+        if rng.random() < 0.25:
+            prompt = f"{person(rng).lower()}@{noun(rng)}:~$ "
+            _even(pane, (5, y), prompt, size, (120, 220, 120), advance)
+            _even(
+                pane,
+                (5 + advance * len(prompt), y),
+                f"{term(rng)} --{term(rng)} {noun(rng)}.{term(rng)[:3]}",
+                size,
+                ink,
+                advance,
+            )
+        elif rng.random() < 0.5:
+            _even(
+                pane,
+                (5, y),
+                f"-rw-r--r--  {int(rng.integers(99999)):>6} {noun(rng)}_{term(rng)}.{term(rng)[:3]}",
+                size,
+                ink,
+                advance,
+            )
+        else:
+            _even(
+                pane,
+                (5, y),
+                f"[{int(rng.integers(100)):>3}%] {term(rng)}: {sentence(rng, 3, 7).lower()}",
+                size,
+                shade(ink, 0.85),
+                advance,
+            )
+
+
+def inbox(pane: Sheet, theme: Theme, rng: np.random.Generator) -> None:
+    """A list of letters: sender, subject, a line of the text, the time."""
+    size = int(rng.integers(10, 15))
+    step = size * 3 + int(rng.integers(10, 18))
+    chosen = int(rng.integers(8))
+    for row, y in enumerate(range(0, pane.height, step)):
+        if row == chosen:
+            pane.box((0, y, pane.width, y + step), mix(theme.paper, theme.accent, 0.25))
+        new = rng.random() < 0.4
+        disc(pane, (step / 2, y + step / 2), step * 0.3, hue(float(rng.random()), 0.5, 0.75))
+        x = step + 2
+        pane.text(
+            (x, y + size),
+            f"{person(rng)} {noun(rng).capitalize()}",
+            size,
+            theme.text,
+            bold=0.45 if new else 0,
+        )
+        pane.text(
+            (x, y + round(size * 2.25)),
+            f"{title(rng)} - {sentence(rng, 6, 14)}",
+            size,
+            theme.text if new else theme.dim,
+        )
+        stamp = f"{int(rng.integers(24))}:{int(rng.integers(60)):02d}"
+        wide = round(pane.length(stamp, size)) + 16
+        pane.box(
+            (pane.width - wide, y, pane.width, y + size + 8),
+            mix(theme.paper, theme.accent, 0.25) if row == chosen else theme.paper,
+        )
+        pane.text((pane.width - 8, y + size), stamp, size, theme.dim, anchor="rm")
+        pane.box((0, y + step - 1, pane.width, y + step), theme.line)

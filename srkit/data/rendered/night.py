@@ -1,0 +1,394 @@
+"""Night scenes: lit windows, lamps, neon signs, cars, bridges, fireworks, and their reflections in water or a wet road.
+
+Windows are 3 to 9 pixels wide, houses 30 to 120, whatever the picture's size: a taller picture shows a town that
+climbs a hill.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from srkit.data.rendered._canvas import (
+    Colour,
+    Noise,
+    Pixels,
+    Sheet,
+    between,
+    clouds,
+    curve,
+    hue,
+    mix,
+    pick,
+    shade,
+)
+from srkit.data.rendered._words import noun, place
+
+_SOFT = 4  # pixels of the sky between its samples
+_LEAST = 256  # a scene is never smaller than this; a smaller picture is cut from it
+_WARM: tuple[Colour, ...] = (
+    (255, 214, 140),
+    (255, 190, 100),
+    (255, 232, 180),
+    (250, 240, 215),
+    (190, 220, 255),
+    (255, 170, 80),
+)
+
+
+def draw(width: int, height: int, seed: int) -> Pixels:
+    """The picture, (height, width, 3)."""
+    rng = np.random.default_rng(seed)
+    scene = _Scene(max(width, _LEAST), max(height, _LEAST), rng)
+    left, top = (scene.width - width) // 2, (scene.height - height) // 2
+    return np.ascontiguousarray(scene.picture()[top : top + height, left : left + width])
+
+
+class _Scene:
+    """A town by night, drawn twice: all of it, and on black only what shines, which is blurred to a glow."""
+
+    def __init__(self, width: int, height: int, rng: np.random.Generator) -> None:
+        self.width, self.height, self.rng = width, height, rng
+        self.sky_to = int(min(height * 0.34, between(rng, 70, 150)))
+        self.ground = height - int(min(height * 0.34, between(rng, 60, 130)))
+        self.water = rng.random() < 0.5
+        turn = float(rng.choice((0.6, 0.62, 0.66, 0.72, 0.05)))
+        self.dark = hue(turn, between(rng, 0.3, 0.7), between(rng, 0.05, 0.12))
+        self.haze = hue(turn + between(rng, -0.1, 0.1), 0.5, between(rng, 0.16, 0.34))
+        self.sheet = Sheet(width, height, self.dark)
+        self.light = Sheet(width, height, (0, 0, 0), 1)
+
+    def picture(self) -> Pixels:
+        self._sky()
+        rows = max(2, round((self.ground - self.sky_to) / 62) + 1)
+        for row in range(rows):
+            near = (row + 1) / rows
+            self._houses(self.sky_to + (self.ground - self.sky_to) * near, near)
+        if self.water:
+            self._quay()
+        else:
+            self._road()
+        picture = self._glowing(self.sheet.reduced(), self.light.image)
+        if self.water:
+            self._reflect(picture)
+        else:
+            self._wet(picture)
+        return picture
+
+    # What shines.
+
+    def _lamp(self, at: tuple[float, float], radius: float, colour: Colour, glow: float = 1.0) -> None:
+        self.sheet.ellipse(at, radius * 1.25, colour)
+        self.sheet.ellipse(at, radius * 0.8, mix(colour, (255, 255, 255), 0.75))
+        reach = max(1.0, radius * 1.5 * glow)
+        self.light.ellipse(at, reach, colour)
+
+    def _sky(self) -> None:
+        rng, sheet, low = self.rng, self.sheet, self.ground
+        rows, columns = low // _SOFT + 1, self.width // _SOFT + 1
+        down = np.linspace(0, 1, rows, dtype=np.float32)[:, None, None] ** 2
+        ramp = np.array(self.dark, np.float32) * (1 - down) + np.array(self.haze, np.float32) * down
+        cover = np.clip(
+            (clouds(rng, rows, columns, (40 / _SOFT, 100 / _SOFT), 4) - np.float32(0.5)) * 2, 0, 1
+        )
+        ramp = ramp + np.array(self.haze, np.float32) * cover[:, :, None] * np.float32(rng.uniform(0.0, 0.7))
+        sky = Image.fromarray(np.clip(ramp, 0, 255).round().astype(np.uint8))
+        size = (self.width * sheet.finer, low * sheet.finer)
+        sheet.image.paste(sky.resize(size, Image.Resampling.BICUBIC), (0, 0))
+        for _ in range(self.width * self.sky_to // int(rng.integers(120, 900))):
+            at = (between(rng, 0, self.width), between(rng, 0, self.sky_to))
+            sheet.ellipse(
+                at,
+                0.25 + 0.55 * float(rng.random()) ** 3,
+                mix((150, 160, 190), (255, 255, 250), float(rng.random())),
+            )
+        if rng.random() < 0.4:
+            at = (between(rng, 0.1, 0.9) * self.width, self.sky_to * between(rng, 0.25, 0.6))
+            radius = between(rng, 8, 18)
+            sheet.ellipse(at, radius, (246, 242, 224))
+            self.light.ellipse(at, radius, (150, 148, 140))
+            for _ in range(7):
+                angle, far = between(rng, 0, 6.3), radius * 0.7 * float(rng.random())
+                sheet.ellipse(
+                    (at[0] + far * math.cos(angle), at[1] + far * math.sin(angle)),
+                    radius * between(rng, 0.08, 0.24),
+                    (222, 216, 198),
+                )
+        if rng.random() < 0.3:
+            for _ in range(1 + self.width // 220):
+                self._firework((between(rng, 0, self.width), self.sky_to * between(rng, 0.2, 0.9)))
+
+    def _firework(self, at: tuple[float, float]) -> None:
+        rng = self.rng
+        colour, reach, rays = (
+            hue(float(rng.random()), 0.6, 1.0),
+            between(rng, 26, 60),
+            int(rng.integers(18, 40)),
+        )
+        for k in range(rays):
+            angle, far = (
+                2 * math.pi * k / rays + between(rng, -0.05, 0.05),
+                reach * between(rng, 0.7, 1.05),
+            )
+            points = [
+                (at[0] + far * t * math.cos(angle), at[1] + far * t * math.sin(angle) + 7 * t * t)
+                for t in (0.25, 0.6, 1.0)
+            ]
+            self.sheet.stroke(curve(points, 5), colour, 1.1, (0.2, 1.0))
+            self.light.line(points, shade(colour, 0.7), 1)
+            self._lamp(points[-1], 0.9, colour)
+
+    def _houses(self, foot: float, near: float) -> None:
+        """A row of houses whose feet stand at `foot`; the nearer, the larger and darker."""
+        rng = self.rng
+        x = -between(rng, 0, 60)
+        while x < self.width:
+            wide = between(rng, 30, 90) * (0.6 + 0.5 * near)
+            tall = between(rng, 40, 125) * (0.7 + 0.5 * near)
+            wall = mix(self.haze, mix(self.dark, hue(float(rng.random()), 0.4, 0.12), 0.5), 0.35 + 0.6 * near)
+            self._house((x, foot - tall, x + wide, foot + 40), wall, near)
+            x += wide + (between(rng, 2, 14) if rng.random() < 0.4 else 0)
+
+    def _house(self, box: tuple[float, float, float, float], wall: Colour, near: float) -> None:
+        rng, sheet = self.rng, self.sheet
+        x0, y0, x1, y1 = box
+        sheet.box(box, wall)
+        self.light.box(box, (0, 0, 0))  # what it hides shines no more
+        sheet.box((x0, y0, x0 + 1, y1), shade(wall, 1.35))
+        roof = rng.random()
+        if roof < 0.2:
+            gable = [(x0 - 2, y0), (x1 + 2, y0), ((x0 + x1) / 2, y0 - (x1 - x0) * 0.32)]
+            sheet.polygon(gable, shade(wall, 0.8))
+            self.light.polygon(gable, (0, 0, 0))
+        elif roof < 0.4:
+            mast = x0 + (x1 - x0) * between(rng, 0.2, 0.8)
+            sheet.line([(mast, y0), (mast, y0 - 22)], shade(wall, 1.2), 0.8)
+            self._lamp((mast, y0 - 22), 0.9, (255, 60, 50), 1.4)
+        elif roof < 0.55:
+            sheet.box((x0 + (x1 - x0) * 0.2, y0 - 8, x0 + (x1 - x0) * 0.6, y0), shade(wall, 0.85))
+        self._windows(box, wall, near)
+        if x1 - x0 > 40 and rng.random() < 0.16:
+            self._neon(((x0 + x1) / 2, y0 + 10), min(15.0, (x1 - x0) * 0.2), wall)
+
+    def _windows(self, box: tuple[float, float, float, float], wall: Colour, near: float) -> None:
+        rng, sheet = self.rng, self.sheet
+        x0, y0, x1, y1 = box
+        kind = rng.random()
+        cell_w = between(rng, 5.5, 11) * (0.7 + 0.4 * near)
+        cell_h = cell_w * between(rng, 0.9, 1.6)
+        fill_w, fill_h = (
+            (between(rng, 0.4, 0.66), between(rng, 0.4, 0.66))
+            if kind < 0.7
+            else (0.9, between(rng, 0.4, 0.6))
+        )
+        lit, tint = between(rng, 0.08, 0.55), pick(rng, _WARM)
+        columns, rows = max(1, int((x1 - x0 - 4) / cell_w)), int((y1 - 42 - y0) / cell_h)
+        left = x0 + ((x1 - x0) - columns * cell_w) / 2
+        for row in range(rows):
+            whole = kind > 0.7 and rng.random() < 0.2  # an office floor with every lamp on
+            for column in range(columns):
+                x, y = left + column * cell_w + cell_w * (1 - fill_w) / 2, y0 + 5 + row * cell_h
+                pane = (x, y, x + cell_w * fill_w, y + cell_h * fill_h)
+                if not whole and rng.random() > lit:
+                    sheet.box(pane, shade(mix(wall, self.haze, 0.35), 0.9))
+                    continue
+                colour = shade(mix(tint, pick(rng, _WARM), 0.3), between(rng, 0.45, 1.05))
+                sheet.box(pane, colour)
+                if pane[2] - pane[0] > 3.4 and rng.random() < 0.6:
+                    middle = (pane[0] + pane[2]) / 2
+                    sheet.box((middle - 0.3, pane[1], middle + 0.3, pane[3]), shade(wall, 0.8))
+                if rng.random() < 0.25:  # a half drawn blind
+                    sheet.box(
+                        (pane[0], pane[1], pane[2], pane[1] + (pane[3] - pane[1]) * 0.45), shade(colour, 0.55)
+                    )
+                self.light.box(pane, shade(colour, 0.42))
+
+    def _neon(self, at: tuple[float, float], size: float, wall: Colour) -> None:
+        rng = self.rng
+        words = pick(rng, ("HOTEL", "CINEMA", "BAR", "CAFE", "24H", "OPEN", noun(rng).upper(), place(rng)))
+        colour = hue(float(rng.random()), between(rng, 0.6, 0.95), 1.0)
+        wide = self.sheet.length(words, size)
+        frame = (at[0] - wide / 2 - 4, at[1] - size * 0.7, at[0] + wide / 2 + 4, at[1] + size * 0.7)
+        self.sheet.box(frame, shade(wall, 0.4), shade(colour, 0.8), 0.8, 2)
+        self.sheet.text(at, words, size, mix(colour, (255, 255, 255), 0.45), anchor="mm", bold=0.35)
+        self.light.text(at, words, size, colour, anchor="mm", bold=1)
+
+    def _street_lamps(self, foot: float, tall: float) -> None:
+        rng = self.rng
+        step, colour = (
+            between(rng, 34, 70),
+            pick(rng, ((255, 196, 110), (255, 226, 170), (220, 234, 255))),
+        )
+        x = between(rng, 4, step)
+        while x < self.width:
+            self.sheet.line([(x, foot), (x, foot - tall), (x + 6, foot - tall - 2)], (14, 14, 18), 1.3)
+            self._lamp((x + 7, foot - tall - 1), 1.9, colour, 2.0)
+            x += step
+
+    def _trees(self, foot: float) -> None:
+        rng = self.rng
+        for _ in range(self.width // 60):
+            x, size, fairy = between(rng, 0, self.width), between(rng, 10, 20), rng.random() < 0.4
+            for _ in range(26):
+                at = (x + between(rng, -1, 1) * size, foot - size * between(rng, 0.7, 2.0))
+                self.sheet.ellipse(
+                    at,
+                    size * between(rng, 0.15, 0.32),
+                    shade((16, 26, 18), between(rng, 0.6, 1.4)),
+                )
+                if fairy and rng.random() < 0.6:
+                    self._lamp(at, 0.6, (255, 214, 130))
+            self.sheet.line([(x, foot), (x, foot - size)], (10, 10, 10), size * 0.14)
+
+    def _quay(self) -> None:
+        """The shore: a wall, lamps, trees, boats or a bridge. Beneath it is the water."""
+        rng, low = self.rng, float(self.ground)
+        self.sheet.box((0, low - 9, self.width, self.height), shade(self.haze, 0.25))
+        self.light.box((0, low - 9, self.width, self.height), (0, 0, 0))
+        self.sheet.box((0, low - 9, self.width, low - 8), shade(self.haze, 0.8))
+        self._trees(low - 8)
+        self._street_lamps(low - 8, between(rng, 16, 26))
+        if rng.random() < 0.5:
+            self._bridge(low)
+
+    def _bridge(self, low: float) -> None:
+        """Cables hung with lights between two towers."""
+        rng = self.rng
+        deck, span = low - 22, between(rng, 150, 240)
+        x = -between(rng, 0, span)
+        steel = shade(self.haze, 0.6)
+        self.sheet.box((0, deck, self.width, deck + 4), steel)
+        while x < self.width + span:
+            self.sheet.box((x - 3, deck - 66, x + 3, low), shade(steel, 0.8))
+            points = [
+                (x + span * t, deck - 62 + 54 * (1 - (2 * t - 1) ** 2)) for t in (k / 24 for k in range(25))
+            ]
+            self.sheet.line(points, steel, 1.0)
+            for at in points[1::2]:
+                self.sheet.line([at, (at[0], deck)], steel, 0.5)
+                self._lamp(at, 0.9, (255, 236, 190))
+            self._lamp((x, deck - 68), 1.2, (255, 60, 50), 1.5)
+            x += span
+        for k in range(self.width // 9):
+            self._lamp(
+                (k * 9 + between(rng, 0, 8), deck - 1.4),
+                0.8,
+                pick(rng, ((255, 240, 210), (255, 60, 40))),
+            )
+
+    def _road(self) -> None:
+        """Shops along a pavement, cars with their lights, lamps."""
+        rng, low = self.rng, float(self.ground)
+        self.sheet.box((0, low - 26, self.width, self.height), shade(self.haze, 0.3))
+        self.light.box((0, low - 26, self.width, self.height), (0, 0, 0))
+        x = 0.0
+        while x < self.width:
+            wide = between(rng, 34, 70)
+            if rng.random() < 0.7:
+                colour = shade(pick(rng, (*_WARM, (255, 120, 160), (120, 200, 255))), between(rng, 0.7, 1.0))
+                pane = (x + 3, low - 17, x + wide - 3, low - 2)
+                self.sheet.box(pane, colour)
+                self.light.box(pane, shade(colour, 0.5))
+                for k in range(1, int(rng.integers(2, 6))):
+                    at = x + 3 + (wide - 6) * k / 5
+                    self.sheet.box((at, low - 17, at + 0.9, low - 2), shade(self.haze, 0.3))
+                for _ in range(int(rng.integers(1, 5))):  # people before the window
+                    at = x + between(rng, 5, wide - 5)
+                    self.sheet.ellipse((at, low - 9.5), 1.5, (20, 16, 18))
+                    self.sheet.box((at - 1.8, low - 8, at + 1.8, low), (20, 16, 18), radius=1.2)
+                if wide > 44:
+                    self._neon((x + wide / 2, low - 23), 8.5, self.dark)
+            x += wide
+        lanes = max(1, int((self.height - low) / 26))
+        for lane in range(lanes):
+            y = low + (self.height - low) * (lane + 0.75) / lanes
+            self.sheet.box(
+                (
+                    0,
+                    low + (self.height - low) * lane / lanes,
+                    self.width,
+                    low + (self.height - low) * lane / lanes + 0.9,
+                ),
+                shade(self.haze, 0.8),
+            )
+            x = between(rng, -30, 40)
+            while x < self.width:
+                self._car((x, y), 1.0 + 0.35 * lane / lanes, forward=lane % 2 == 0)
+                x += between(rng, 48, 140)
+        self._trees(low)
+        self._street_lamps(low + 2, between(rng, 34, 50))
+
+    def _car(self, at: tuple[float, float], grow: float, *, forward: bool) -> None:
+        (x, y), rng = at, self.rng
+        paint = shade(hue(float(rng.random()), between(rng, 0, 0.7), 0.32), between(rng, 0.5, 1.2))
+        body = [(0, -4), (3, -8), (9, -9), (13, -13.5), (23, -13.5), (28, -9), (33, -7.5), (34, -3), (0, -3)]
+        shape = [(x + px * grow, y + py * grow) for px, py in body]
+        self.sheet.polygon(shape, paint)
+        self.sheet.polygon(
+            [(x + px * grow, y + py * grow) for px, py in ((11, -9.3), (14, -12.6), (22, -12.6), (26, -9.3))],
+            mix(self.haze, (200, 210, 230), 0.3),
+        )
+        for px in (7, 27):
+            self.sheet.ellipse((x + px * grow, y - 3 * grow), 3.1 * grow, (8, 8, 10))
+        front, back = (34, 0.5) if forward else (0.5, 34)
+        self._lamp((x + front * grow, y - 6 * grow), 1.6 * grow, (255, 246, 220), 1.5)
+        self._lamp((x + back * grow, y - 6.5 * grow), 1.2 * grow, (255, 40, 30), 1.4)
+
+    # What light does.
+
+    def _glowing(self, picture: Pixels, light: Image.Image) -> Pixels:
+        """The picture with halos: the light blurred thrice, near, farther and far, and added."""
+        halos = []
+        for radius in (2, 6, 20):
+            halos.append(
+                np.asarray(light.filter(ImageFilter.BoxBlur(radius)).filter(ImageFilter.BoxBlur(radius)))
+            )
+        for row in range(self.height):  # a row at a time, for the sake of memory
+            total = picture[row].astype(np.int32)
+            for halo, gain in zip(halos, (5, 7, 9), strict=True):
+                total += halo[row].astype(np.int32) * gain // 10
+            picture[row] = np.minimum(total, 255)
+        return picture
+
+    def _reflect(self, picture: Pixels) -> None:
+        """The shore in the water, drawn out downwards and broken by ripples that grow towards the viewer."""
+        rng, low = self.rng, self.ground
+        depth = self.height - low
+        source = picture[max(0, low - 2 * depth) : low][::-1]
+        soft = np.asarray(
+            Image.fromarray(np.ascontiguousarray(source)).filter(ImageFilter.BoxBlur(1))
+        ).astype(np.float32)
+        y = np.arange(depth, dtype=np.float32)[:, None]
+        ripple = Noise(rng, depth, self.width, (2.2, 14.0)).rows(0, depth) - np.float32(0.5)
+        ripple += (Noise(rng, depth, self.width, (5.0, 34.0)).rows(0, depth) - np.float32(0.5)) * np.float32(
+            1.4
+        )
+        down = np.clip(
+            y * np.float32(1.3) + ripple * (np.float32(3) + y * np.float32(0.28)), 0, len(soft) - 2
+        )
+        row = down.astype(np.int32)
+        share = (down - row)[:, :, None]
+        columns = np.clip(
+            np.arange(self.width)[None, :] + (ripple * 3).round().astype(np.int32), 0, self.width - 1
+        )
+        mirrored = soft[row, columns] * (1 - share) + soft[row + 1, columns] * share
+        shine = (np.float32(0.42) + np.float32(0.5) * ripple)[:, :, None] + np.float32(0.2)
+        shown = np.array(self.dark, np.float32) * np.float32(0.8) + mirrored * shine
+        picture[low:] = np.clip(shown, 0, 255).round().astype(np.uint8)
+
+    def _wet(self, picture: Pixels) -> None:
+        """Streaks of light on the asphalt below what shines."""
+        low = self.ground
+        depth = self.height - low
+        source = picture[max(0, low - depth) : low][::-1]
+        streaks = Image.fromarray(np.ascontiguousarray(source)).filter(ImageFilter.BoxBlur(2))
+        tall = streaks.resize((self.width, max(1, streaks.height // 14)), Image.Resampling.BOX).resize(
+            (self.width, depth), Image.Resampling.BICUBIC
+        )
+        wet = Noise(self.rng, depth, self.width, (5.0, 22.0)).rows(0, depth)[:, :, None]
+        shown = picture[low:].astype(np.float32) + np.asarray(tall).astype(np.float32) * (
+            np.float32(0.12) + np.float32(0.4) * wet
+        )
+        picture[low:] = np.clip(shown, 0, 255).round().astype(np.uint8)
