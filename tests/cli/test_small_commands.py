@@ -101,6 +101,17 @@ def test_demo_image(call: Callable[..., Any], tmp_path: Path) -> None:
     assert not np.array_equal(again, picture)
 
 
+def test_demo_image_of_a_domain(call: Callable[..., Any], tmp_path: Path) -> None:
+    size = ("--width", "64", "--height", "64")
+    assert call("demo-image", tmp_path / "street.png", *size).code == 0
+    assert call("demo-image", tmp_path / "page.png", "--domain", "manga", *size).code == 0
+    street, page = (cv2.imread(str(tmp_path / name)) for name in ("street.png", "page.png"))
+    assert street is not None
+    assert page is not None
+    assert np.abs(street.astype(int) - page.astype(int)).mean() > 30
+    assert "manga, screen, drawing" in " ".join(call("demo-image", "--help").out.split())
+
+
 def test_demo_image_has_a_default_name(
     call: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,6 +136,7 @@ def test_demo_image_in_other_formats(name: str, call: Callable[..., Any], tmp_pa
         ("a.png", ("--width", "10"), 2, "picture of 10 x 320 was asked for"),
         ("a.png", ("--height", "100000"), 2, "picture of 480 x 100000 was asked for"),
         ("a.png", ("--seed", "-1"), 2, "--seed is -1"),
+        ("a.png", ("--domain", "nigth"), 2, "no rendered domain 'nigth'; known are street, manga"),
         ("gone/a.png", ("--width", "64", "--height", "64"), 1, "gone"),
     ],
 )

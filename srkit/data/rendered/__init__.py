@@ -25,6 +25,7 @@ def render(domain: str, width: int, height: int, seed: int) -> NDArray[np.uint8]
     """A picture of one of `DOMAINS`, the same for the same arguments on every machine.
 
     All but `street` keep their elements' size in pixels, so that a larger picture shows more, not the same larger.
+    A picture of 512 x 512 takes a few tenths of a second on one core; memory grows to some 150 bytes a pixel.
 
     Returns:
         (height, width, 3) uint8 RGB.

@@ -23,12 +23,12 @@ def parts(width: int, height: int, rng: np.random.Generator) -> Sheet:
     inner = (edge + 4, edge + 4, width - edge - 4, height - edge - 4)
     title_box = (inner[2] - 150, inner[3] - 62, inner[2] + 4, inner[3] + 4)
     for box in cut_up(inner, size, rng):
-        covered = box[2] > title_box[0] and box[3] > title_box[1] + 20 and min(width, height) > 260
+        covered = box[2] > title_box[0] and box[3] > title_box[1] + 20 and min(width, height) > 380
         if covered:
             box = (box[0], box[1], box[2], min(box[3], title_box[1] - 4))
         if box[3] - box[1] > 30 and box[2] - box[0] > 30:
             pick(rng, _VIEWS)(sheet, box, style, rng)
-    if min(width, height) > 260:
+    if min(width, height) > 380:
         _title_block(sheet, title_box, style, rng)
     return sheet
 
