@@ -6,7 +6,6 @@ import itertools
 import math
 from collections.abc import Sequence
 
-MAX_SCALE = 16.0
 _MAX_PASSES = 4
 
 
