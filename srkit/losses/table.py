@@ -1,39 +1,148 @@
-"""Loss terms by the name that recipes use. A new term adds a line."""
+"""Loss terms by the name that recipes use. A new term adds a line to `LOSSES`."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
+import torch
 from torch import Tensor
 
+from srkit.encoders.features import PerceptualFeatures
 from srkit.errors import UsageError, nearest
+from srkit.losses.perceptual import PerceptualLoss
 from srkit.losses.pixel import l1
+from srkit.losses.semantic import SemanticLoss
+
+if TYPE_CHECKING:
+    from srkit.encoders.semantic import SemanticEncoder
+
+_T = TypeVar("_T")
 
 PairLoss = Callable[[Tensor, Tensor], Tensor]
+"""Pictures sr and hr (N, 3, H, W), float32 in [0, 1] (sr may leave it a little), to a scalar in fp32."""
 
-LOSSES: Mapping[str, PairLoss] = {
-    "l1": l1,
+
+@dataclass(frozen=True)
+class LossContext:
+    """What terms are built from; providers that no term needs may be None."""
+
+    device: torch.device
+    semantic: SemanticEncoder | None = None
+    perceptual: PerceptualFeatures | None = None
+    autocast: torch.dtype | None = None
+    """Precision of the providers' arithmetic; None: fp32."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """A kind of loss."""
+
+    make: Callable[[LossContext], PairLoss]
+    needs: frozenset[str] = frozenset()
+    """Fields of `LossContext` that must not be None."""
+
+
+def _perceptual(context: LossContext) -> PairLoss:
+    return PerceptualLoss(_given(context.perceptual, "perceptual"), context.autocast)
+
+
+def _semantic(context: LossContext) -> PairLoss:
+    return SemanticLoss(_given(context.semantic, "semantic"), context.autocast)
+
+
+LOSSES: Mapping[str, Term] = {
+    "l1": Term(lambda context: l1),
+    "perceptual": Term(_perceptual, frozenset({"perceptual"})),
+    "semantic": Term(_semantic, frozenset({"semantic"})),
 }
 
 
-def weighted_sum(sr: Tensor, hr: Tensor, weights: Mapping[str, float]) -> tuple[Tensor, dict[str, Tensor]]:
-    """Sum of weight times term over the named terms, and each term by itself (detached).
+class Losses:
+    """Weighted terms, ready to be called; see `build_losses`."""
+
+    def __init__(self, weights: Mapping[str, float], terms: Mapping[str, PairLoss]) -> None:
+        self.weights = dict(weights)
+        self._terms = dict(terms)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The providers in use, as fields of `LossContext`."""
+        return needs_of(self.weights)
+
+    def __call__(self, sr: Tensor, hr: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Sum of weight times term, with its graph, and each term by itself, unweighted and detached.
+
+        Args:
+            sr: pictures (N, 3, H, W), float32, from outside autocast.
+            hr: of the same shape; no gradient reaches it through a provider.
+        """
+        terms = {name: term(sr, hr) for name, term in self._terms.items()}
+        total = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
+        return total, {name: term.detach() for name, term in terms.items()}
+
+    def gradient_norms(self, sr: Tensor, hr: Tensor) -> dict[str, float]:
+        """L2 norm, over the whole batch, of each weighted term's gradient at `sr`.
+
+        Their ratios say which term leads. It costs a backward pass through every provider, none through the
+        network that made `sr`; gradients that parameters hold are left alone.
+        """
+        with torch.enable_grad():
+            norms = {}
+            for name, term in self._terms.items():
+                at = sr.detach().requires_grad_()
+                (slope,) = torch.autograd.grad(self.weights[name] * term(at, hr.detach()), at)
+                norms[name] = float(slope.float().norm())
+        return norms
+
+
+def build_losses(weights: Mapping[str, float], context: LossContext) -> Losses:
+    """The terms of `weights`, each with what it needs; a term of weight 0 is left out.
 
     Raises:
-        UsageError: an unknown term, or none at all.
+        UsageError: as `check_terms`, or a provider that a term needs is None.
     """
-    check_terms(weights)
-    terms = {name: LOSSES[name](sr, hr) for name in weights}
-    total = sum((weights[name] * term for name, term in terms.items()), start=sr.new_zeros(()).float())
-    return total, {name: term.detach() for name, term in terms.items()}
+    used = _used(weights)
+    return Losses(used, {name: LOSSES[name].make(context) for name in used})
+
+
+def needs_of(weights: Mapping[str, float]) -> frozenset[str]:
+    """The fields of `LossContext` without which these terms cannot be built.
+
+    Raises:
+        UsageError: as `check_terms`.
+    """
+    return frozenset().union(*(LOSSES[name].needs for name in _used(weights)))
 
 
 def check_terms(weights: Mapping[str, float]) -> None:
-    """Refuse unknown terms before any work is done."""
-    if not weights:
-        raise UsageError("The recipe names no loss; give at least one, for example loss.l1=1.")
-    for name in weights:
+    """Refuse, before any work is done, unknown terms, weights that are none, and a sum of nothing.
+
+    Raises:
+        UsageError: one of these.
+    """
+    for name, weight in weights.items():
         if name not in LOSSES:
             raise UsageError(
                 f"There is no loss '{name}'; known are {', '.join(LOSSES)}.{nearest(name, LOSSES)}"
             )
+        if not 0 <= weight < math.inf:
+            raise UsageError(f"'loss.{name}' is {weight}; a weight must be a number, at least 0.")
+    if not any(weights.values()):
+        raise UsageError("The recipe names no loss; give at least one, for example loss.l1=1.")
+
+
+def _used(weights: Mapping[str, float]) -> dict[str, float]:
+    check_terms(weights)
+    return {name: weight for name, weight in weights.items() if weight > 0}
+
+
+def _given(provider: _T | None, name: str) -> _T:
+    if provider is None:
+        raise UsageError(
+            f"The loss '{name}' compares features, and no provider of them was given; name one in the recipe, or "
+            f"leave loss.{name} out."
+        )
+    return provider

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from srkit.data.pairs import PairSource
 from srkit.errors import SrkitError
-from srkit.losses.table import weighted_sum
+from srkit.losses.table import LossContext, build_losses
 from srkit.progress import Progress
 from srkit.recipes.load import to_mapping
 from srkit.recipes.train import TrainRecipe
@@ -150,7 +150,8 @@ class Trainer:
             group["lr"] = rate
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
             sr = forward(lr_batch)
-        loss, terms = weighted_sum(sr, hr_batch, self.recipe.loss)
+        losses = build_losses(self.recipe.loss, LossContext(self.device))
+        loss, terms = losses(sr, hr_batch)
         state.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         if optim.clip_norm:

@@ -1,13 +1,42 @@
-"""Loss terms by name and their weighted sum."""
+"""Loss terms by name, their weighted sum and the norms of their gradients."""
 
 from __future__ import annotations
 
+import math
+from types import SimpleNamespace
+
 import pytest
 import torch
+from torch import Tensor
 
 from srkit.errors import UsageError
 from srkit.losses.pixel import l1
-from srkit.losses.table import check_terms, weighted_sum
+from srkit.losses.table import LOSSES, LossContext, build_losses, check_terms, needs_of
+
+CPU = torch.device("cpu")
+
+
+class Slopes:
+    """Feature provider and encoder in one: the picture's mean colour, and its rows' differences as a map."""
+
+    name, version, dim, token_channels = "slopes", "1", 3, 3
+
+    def features(self, pictures: Tensor) -> list[Tensor]:
+        return [pictures[..., 1:, :] - pictures[..., :-1, :]]
+
+    def embed(self, pictures: Tensor) -> SimpleNamespace:
+        vector = torch.nn.functional.normalize(pictures.mean((2, 3)), dim=1)
+        return SimpleNamespace(vector=vector, tokens=pictures)
+
+
+def context() -> LossContext:
+    return LossContext(CPU, semantic=Slopes(), perceptual=Slopes())  # type: ignore[arg-type]
+
+
+def pair() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    sr, hr = torch.rand(2, 2, 3, 6, 5, generator=generator)
+    return sr.requires_grad_(), hr
 
 
 def test_l1() -> None:
@@ -26,21 +55,72 @@ def test_l1_is_taken_in_fp32() -> None:
     assert sr.grad is not None
 
 
-def test_weighted_sum() -> None:
-    sr = torch.rand(1, 3, 4, 4, requires_grad=True)
-    hr = torch.rand(1, 3, 4, 4)
-    total, terms = weighted_sum(sr, hr, {"l1": 0.25})
-    assert float(total.detach()) == pytest.approx(0.25 * float(terms["l1"]))
+def test_sum_is_weight_times_term() -> None:
+    sr, hr = pair()
+    weights = {"l1": 0.25, "perceptual": 3.0, "semantic": 7.0}
+    total, terms = build_losses(weights, context())(sr, hr)
+    assert terms.keys() == weights.keys()
+    assert float(total.detach()) == pytest.approx(sum(weights[name] * float(terms[name]) for name in terms))
+    assert float(terms["l1"]) == pytest.approx(float((sr - hr).abs().mean().detach()))
     assert total.requires_grad
-    assert not terms["l1"].requires_grad
+    assert not any(term.requires_grad for term in terms.values())
+
+
+def test_a_term_of_weight_zero_is_left_out() -> None:
+    weights = {"l1": 1.0, "perceptual": 0.0, "semantic": 0}
+    assert needs_of(weights) == frozenset()
+    losses = build_losses(weights, LossContext(CPU))
+    assert losses.needs == frozenset()
+    assert losses(*pair())[1].keys() == {"l1"}
+
+
+def test_what_terms_need() -> None:
+    assert needs_of({"l1": 1.0}) == frozenset()
+    assert needs_of({"l1": 1.0, "semantic": 0.01}) == {"semantic"}
+    assert build_losses(dict.fromkeys(LOSSES, 1.0), context()).needs == {"semantic", "perceptual"}
+
+
+@pytest.mark.parametrize("name", ["perceptual", "semantic"])
+def test_a_provider_that_is_not_there(name: str) -> None:
+    with pytest.raises(UsageError, match=f"'{name}' compares features, and no provider.*loss.{name}"):
+        build_losses({"l1": 1.0, name: 0.1}, LossContext(CPU))
+
+
+def test_gradient_norms_are_those_of_the_weighted_terms() -> None:
+    sr, hr = pair()
+    weights = {"l1": 2.0, "perceptual": 0.5, "semantic": 0.1}
+    losses = build_losses(weights, context())
+    norms = losses.gradient_norms(sr, hr)
+    assert sr.grad is None
+    # Of an absolute mean every slope is +-1/count, so the norm is 1/sqrt(count).
+    assert norms["l1"] == pytest.approx(2.0 / math.sqrt(sr.numel()), rel=1e-5)
+    for name in ("perceptual", "semantic"):
+        sr.grad = None
+        torch.autograd.backward(build_losses({name: weights[name]}, context())(sr, hr)[0])
+        assert sr.grad is not None
+        assert norms[name] == pytest.approx(float(sr.grad.norm()), rel=1e-5)
+        assert norms[name] > 0
+
+
+def test_gradient_norms_without_gradients_around() -> None:
+    sr, hr = pair()
+    losses = build_losses({"l1": 1.0}, LossContext(CPU))
+    with torch.no_grad():
+        assert losses.gradient_norms(sr, hr) == losses.gradient_norms(sr, hr)
 
 
 @pytest.mark.parametrize(
     ("weights", "words"),
-    [({}, "names no loss"), ({"l1": 1.0, "l11": 1.0}, "no loss 'l11'; known are l1.*Did you mean 'l1'")],
+    [
+        ({}, "names no loss"),
+        ({"l1": 0.0}, "names no loss"),
+        ({"l1": 1.0, "l11": 1.0}, "no loss 'l11'; known are l1.*Did you mean 'l1'"),
+        ({"l1": -1.0}, "'loss.l1' is -1.0; a weight"),
+        ({"l1": math.nan}, "'loss.l1' is nan; a weight"),
+        ({"l1": math.inf}, "'loss.l1' is inf; a weight"),
+    ],
 )
-def test_terms_that_are_none(weights: dict[str, float], words: str) -> None:
-    with pytest.raises(UsageError, match=words):
-        check_terms(weights)
-    with pytest.raises(UsageError, match=words):
-        weighted_sum(torch.zeros(1, 3, 2, 2), torch.zeros(1, 3, 2, 2), weights)
+def test_weights_that_are_none(weights: dict[str, float], words: str) -> None:
+    for refuses in (check_terms, needs_of, lambda w: build_losses(w, LossContext(CPU))):
+        with pytest.raises(UsageError, match=words):
+            refuses(weights)
