@@ -30,6 +30,12 @@ class ResidualBlock(nn.Module):
         h: Tensor = self.conv2(F.relu(self.conv1(x)))
         return x + (h if self.residual_scale == 1.0 else h * self.residual_scale)
 
+    def start_as_identity(self) -> None:
+        """Zero the second convolution: a block put into a trained network then changes nothing at first."""
+        nn.init.zeros_(self.conv2.weight)
+        if self.conv2.bias is not None:
+            nn.init.zeros_(self.conv2.bias)
+
 
 class ResidualTrunk(nn.Module):
     """RGB to features: conv, residual blocks, conv, long skip (the EDSR-baseline body)."""

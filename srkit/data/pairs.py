@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from srkit.data.packed import PackedPictures, draw_crops
 from srkit.errors import PictureError, SrkitError
 from srkit.io.training import read_rgb8
-from srkit.ops.resize import downscale_uint8
+from srkit.ops.resize import bicubic_uint8, downscale_uint8, output_size
 from srkit.ops.turns import TURNS, turn
 from srkit.progress import Progress
 
@@ -36,6 +36,8 @@ class CropPlan:
     augment: bool = True
     rank: int = 0
     world: int = 1
+    sizes: tuple[float, ...] = (1.0,)
+    """Factors at which every picture is used; a copy that is smaller than a crop is left out."""
 
 
 class PairSource(Protocol):
@@ -56,12 +58,23 @@ def make_lr(hr: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
     return downscale_uint8(tensor, scale)[0].permute(1, 2, 0).contiguous().numpy()
 
 
+def shrunk(picture: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
+    """The picture (H, W, 3) at `factor` times its size, by antialiased bicubic."""
+    if factor == 1.0:
+        return picture
+    size = (output_size(picture.shape[0], factor), output_size(picture.shape[1], factor))
+    tensor = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None]
+    return bicubic_uint8(tensor, size, scale=factor)[0].permute(1, 2, 0).contiguous().numpy()
+
+
 class MemoryPairs:
     """All pictures decoded once and kept as uint8 on the device; LR made once, crops cut on the device."""
 
     def __init__(self, pictures: Sequence[NDArray[np.uint8]], plan: CropPlan, device: torch.device) -> None:
         self.plan = plan
-        hr = [crop_to_multiple(p, plan.scale) for p in pictures]
+        copies = [shrunk(picture, factor) for picture in pictures for factor in plan.sizes]
+        least = plan.patch * plan.scale
+        hr = [crop_to_multiple(copy, plan.scale) for copy in copies if min(copy.shape[:2]) >= least]
         self.hr = PackedPictures(hr, device)
         self.lr = PackedPictures([make_lr(p, plan.scale) for p in hr], device)
 
@@ -122,6 +135,8 @@ class _CropOfStep(Dataset[tuple[Tensor, Tensor]]):
 
     def __init__(self, files: list[Path], plan: CropPlan) -> None:
         self.files, self.plan = files, plan
+        areas = np.square(plan.sizes)  # a copy is drawn in proportion to its area, as from memory
+        self._shares = areas / areas.sum()
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
         plan, s = self.plan, self.plan.scale
@@ -144,6 +159,7 @@ class _CropOfStep(Dataset[tuple[Tensor, Tensor]]):
         for _ in range(self.DRAWS):
             with contextlib.suppress(PictureError):
                 hr = read_rgb8(self.files[int(rng.integers(len(self.files)))])
+                hr = shrunk(hr, self.plan.sizes[int(rng.choice(len(self._shares), p=self._shares))])
                 if min(hr.shape[:2]) >= self.plan.patch * self.plan.scale:
                     return crop_to_multiple(hr, self.plan.scale)
         raise _NoneUsableError(f"{self.DRAWS} pictures in a row cannot be used.")
@@ -206,15 +222,20 @@ def read_training_pictures(
     return kept, pictures
 
 
-def fits_in_memory(files: Sequence[Path], scale: int, device: torch.device) -> bool:
-    """Whether HR and LR as uint8 take at most half of what is free on the device (sizes from a sample of files)."""
+def fits_in_memory(
+    files: Sequence[Path], scale: int, device: torch.device, sizes: Sequence[float] = (1.0,)
+) -> bool:
+    """Whether HR and LR as uint8, at every factor of `sizes`, take at most half of what is free on the device.
+
+    How large the pictures are is taken from a sample of the files.
+    """
     sample = files[:: max(1, len(files) // 16)]
-    sizes = []
+    found = []
     for file in sample:
         with contextlib.suppress(PictureError):
-            sizes.append(read_rgb8(file).nbytes)
-    mean = sum(sizes) / max(1, len(sizes))
-    need = mean * len(files) * (1 + 1 / scale**2)
+            found.append(read_rgb8(file).nbytes)
+    mean = sum(found) / max(1, len(found))
+    need = mean * len(files) * (1 + 1 / scale**2) * sum(factor**2 for factor in sizes)
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0]
     else:

@@ -27,6 +27,8 @@ class DataPart:
     """Crops in a step, for each process."""
     augment: bool = True
     """Flips and quarter turns."""
+    sizes: tuple[float, ...] = (1.0,)
+    """Factors (at most 1) at which every picture is used. Smaller copies are sharper, as benchmark pictures are."""
     holdout_every: int = 20
     """Every n-th picture, by sorted name, is kept out of training and validates."""
     residency: Literal["auto", "memory", "stream"] = "auto"

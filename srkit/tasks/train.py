@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 import srkit
+from srkit.archs.blocks import ResidualBlock
 from srkit.archs.info import ArchInfo
 from srkit.archs.table import build, info_of
 from srkit.data.pairs import (
@@ -138,6 +139,10 @@ def _check(job: TrainJob) -> None:
             f"'optim.betas' are {list(optim.betas)} and 'optim.ema' is {optim.ema}; expected two numbers and one, "
             "each from 0 to below 1."
         )
+    if not recipe.data.sizes or not all(0 < factor <= 1 for factor in recipe.data.sizes):
+        raise UsageError(
+            f"'data.sizes' is {list(recipe.data.sizes)}; it must name at least one factor above 0 and at most 1."
+        )
     if recipe.data.holdout_every < 2 and not job.validation:
         raise UsageError(
             "'data.holdout_every' must be at least 2, or give pictures to validate on with --val."
@@ -180,6 +185,9 @@ def _copy_start(network: nn.Module, start: str, progress: Progress) -> None:
     if not fitting:
         raise UsageError(f"The weights '{start}' share no tensor with this network; leave model.start empty.")
     network.load_state_dict(fitting, strict=False)
+    for name, module in network.named_modules():
+        if isinstance(module, ResidualBlock) and f"{name}.conv2.weight" not in fitting:
+            module.start_as_identity()
     progress.info(f"{len(fitting)} of {len(target)} tensors start from '{start}'")
 
 
@@ -209,10 +217,13 @@ def _pictures(
             "No picture is left to train on beside those held out to validate; give more pictures to --data."
         )
     held_out, judges = read_training_pictures(held_out, 4 * info.scale, Silent())
-    plan = CropPlan(info.scale, data.patch, data.batch, recipe.seed, data.augment, world.rank, world.size)
-    fits = data.residency == "auto" and fits_in_memory(files, plan.scale, device)
+    plan = CropPlan(
+        info.scale, data.patch, data.batch, recipe.seed, data.augment, world.rank, world.size, data.sizes
+    )
+    fits = data.residency == "auto" and fits_in_memory(files, plan.scale, device, data.sizes)
     if data.residency == "memory" or fits:
-        kept, pictures = read_training_pictures(files, data.patch * info.scale, progress)
+        least = math.ceil(data.patch * info.scale / max(data.sizes))
+        kept, pictures = read_training_pictures(files, least, progress)
         return _Pictures(MemoryPairs(pictures, plan, device), len(kept), tuple(held_out), judges)
     streamed = StreamedPairs(files, plan, device, data.workers)
     return _Pictures(streamed, len(files), tuple(held_out), judges)

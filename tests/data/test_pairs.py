@@ -23,6 +23,7 @@ from srkit.data.pairs import (
     fits_in_memory,
     make_lr,
     read_training_pictures,
+    shrunk,
 )
 from srkit.errors import SrkitError
 from srkit.ops.resize import bicubic_uint8
@@ -67,6 +68,8 @@ def _bytes(x: Tensor) -> NDArray[np.uint8]:
 
 def _places(small: NDArray[np.uint8], large: NDArray[np.uint8]) -> list[tuple[int, int]]:
     """Where (3, p, p) lies in (h, w, 3)."""
+    if min(large.shape[:2]) < small.shape[1]:
+        return []
     windows = np.lib.stride_tricks.sliding_window_view(large, (*small.shape[1:], 3))[:, :, 0]
     matches = (windows == small.transpose(1, 2, 0)).all(axis=(2, 3, 4))
     return [(int(y), int(x)) for y, x in np.argwhere(matches)]
@@ -89,6 +92,39 @@ def test_the_lr_of_a_crop_is_the_crop_of_the_lr(scale: int, make: Make, pictures
                         there = high[y * scale : (y + 10) * scale, x * scale : (x + 10) * scale]
                         found = found or np.array_equal(there, large_back.transpose(1, 2, 0))
             assert found
+
+
+def _shown(lr: Tensor, lows: list[Picture]) -> set[int]:
+    """Numbers of the pictures that a crop (3, p, p) may be cut from."""
+    turned = [_bytes(turn_back(lr[None], kind)[0]) for kind in range(TURNS)]
+    return {i for i, low in enumerate(lows) for small in turned if _places(small, low)}
+
+
+def test_pictures_at_several_sizes(make: Make, pictures: list[Picture]) -> None:
+    plan = CropPlan(2, patch=8, batch=16, seed=0, sizes=(1.0, 0.5))
+    copies = [shrunk(picture, factor) for factor in (1.0, 0.5) for picture in pictures]
+    assert [copy.shape[:2] for copy in copies] == [(61, 50), (45, 77), (31, 25), (23, 39)]
+    lows = [make_lr(crop_to_multiple(copy, 2), 2) for copy in copies]
+    found = [_shown(lr, lows) for lr, _ in _take(make(plan), 3) for lr in lr]
+    assert all(len(numbers) == 1 for numbers in found)
+    small = sum(numbers <= {2, 3} for numbers in found)
+    # In proportion to the area, a fifth of 48; copies that do not occur, or as often as the rest, are noticed.
+    assert 3 <= small <= 18
+
+
+def test_copies_smaller_than_a_crop_are_left_out(make: Make, pictures: list[Picture]) -> None:
+    plan = CropPlan(2, patch=12, batch=16, seed=0, sizes=(1.0, 0.5))  # half of 45 x 77 is 23 x 39
+    copies = [shrunk(picture, factor) for factor in (1.0, 0.5) for picture in pictures]
+    lows = [make_lr(crop_to_multiple(copy, 2), 2) for copy in copies]
+    found = [_shown(lr, lows) for lr, _ in _take(make(plan), 4) for lr in lr]
+    assert set.union(*found) == {0, 1, 2}
+
+
+def test_shrunk_is_the_benchmarks_bicubic(pictures: list[Picture]) -> None:
+    assert shrunk(pictures[0], 1.0) is pictures[0]
+    x = torch.from_numpy(pictures[0]).permute(2, 0, 1)[None]
+    expected = bicubic_uint8(x, (43, 35), scale=0.7)[0].permute(1, 2, 0).numpy()
+    assert np.array_equal(shrunk(pictures[0], 0.7), expected)
 
 
 def test_pairs_depend_on_seed_and_step_alone(make: Make) -> None:
@@ -200,4 +236,8 @@ def test_fits_in_memory(pictures: list[Picture], tmp_path: Path, monkeypatch: py
     for free in (2 * need + 2, 2 * need - 2):
         monkeypatch.setattr("os.sysconf", pages(free))
         found.append(fits_in_memory(files, 2, CPU))
-    assert found == [True, False]
+    monkeypatch.setattr("os.sysconf", pages(2 * need + 2))
+    found.append(fits_in_memory(files, 2, CPU, (1.0, 0.5)))
+    monkeypatch.setattr("os.sysconf", pages(2.5 * need + 2))
+    found.append(fits_in_memory(files, 2, CPU, (1.0, 0.5)))
+    assert found == [True, False, False, True]

@@ -249,6 +249,19 @@ def test_the_trunk_starts_from_other_weights(folder: Path, tmp_path: Path, edsr_
     assert not torch.allclose(other[trunk[0]], source[trunk[0]], atol=1e-2)
 
 
+def test_a_deeper_network_starts_as_the_shallower_one(
+    folder: Path, tmp_path: Path, edsr_weights: Path
+) -> None:
+    model = {"arguments": ARGUMENTS | {"blocks": 3}, "start": str(edsr_weights)}
+    recipe = _recipe(model=model, optim={"lr": 1e-12, "steps": 1})
+    deeper = load_model(run(_job(folder, tmp_path, recipe)).weights).network
+    shallower = load_model(edsr_weights).network
+    x = torch.rand(1, 3, 12, 12)
+    torch.testing.assert_close(deeper(x), shallower(x), atol=1e-4, rtol=0)
+    added = deeper.state_dict()
+    assert float(added["trunk.blocks.1.conv1.weight"].abs().max()) > 0.01  # or it could never learn
+
+
 def test_a_resumed_run_needs_no_weights_to_start_from(
     folder: Path, tmp_path: Path, edsr_weights: Path
 ) -> None:
@@ -281,6 +294,9 @@ def test_weights_that_share_nothing(folder: Path, tmp_path: Path, edsr_weights: 
         ({"run": {"validate_every": 0}}, "'run.validate_every' is 0"),
         ({"data": {"holdout_every": 1}}, "'data.holdout_every' must be at least 2"),
         ({"data": {"workers": -1}}, "'data.workers' is -1"),
+        ({"data": {"sizes": []}}, "'data.sizes' is []; it must name at least one factor"),
+        ({"data": {"sizes": [1.0, 1.5]}}, "'data.sizes' is [1.0, 1.5]"),
+        ({"data": {"sizes": [0.0]}}, "'data.sizes' is [0.0]"),
         ({"optim": {"lr": 0.0}}, "'optim.lr' is 0.0; it must be above 0"),
         ({"optim": {"lr": math.nan}}, "'optim.lr' is nan"),
         ({"optim": {"betas": [0.9]}}, "'optim.betas' are [0.9]"),
