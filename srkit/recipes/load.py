@@ -29,6 +29,11 @@ def load_recipe(kind: type[R], source: str | Path, settings: Sequence[str] = ())
         UsageError: an unknown key (the nearest is named), a wrong type, a setting that is no `key=value`.
         ResourceError: no such recipe or file.
     """
+    return from_mapping(kind, read_table(source, settings))
+
+
+def read_table(source: str | Path, settings: Sequence[str] = ()) -> dict[str, Any]:
+    """The plain values of a recipe before they are checked; arguments and errors as `load_recipe`."""
     path = Path(source)
     if path.suffix != ".toml":
         path = SHIPPED / f"{source}.toml"
@@ -47,8 +52,9 @@ def load_recipe(kind: type[R], source: str | Path, settings: Sequence[str] = ())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"The recipe '{path}' is not valid TOML: {error}.") from error
     for setting in settings:
-        _lay_over(table, setting)
-    return from_mapping(kind, table)
+        key, value = _key_and_value(setting)
+        lay_over(table, key, value)
+    return table
 
 
 def from_mapping(kind: type[R], table: Mapping[str, Any], where: str = "") -> R:
@@ -65,6 +71,20 @@ def from_mapping(kind: type[R], table: Mapping[str, Any], where: str = "") -> R:
     return kind(**values)
 
 
+def lay_over(table: dict[str, Any], key: str, value: Any) -> None:
+    """Set `key`, with dots between the names of tables within tables, in a recipe's plain values.
+
+    Raises:
+        UsageError: one of these names is a value's.
+    """
+    *parents, last = key.split(".")
+    for parent in parents:
+        table = table.setdefault(parent, {})
+        if not isinstance(table, dict):
+            raise UsageError(f"'{key}' cannot be set: '{parent}' is a value, not a table.")
+    table[last] = value
+
+
 def to_mapping(recipe: Any) -> dict[str, Any]:
     """The whole recipe as plain values, defaults included."""
     return dataclasses.asdict(recipe)
@@ -79,20 +99,14 @@ def _has_default(field: dataclasses.Field[Any]) -> bool:
     return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
 
 
-def _lay_over(table: dict[str, Any], setting: str) -> None:
+def _key_and_value(setting: str) -> tuple[str, Any]:
     key, sep, text = setting.partition("=")
     if not sep or not key:
         raise UsageError(f"'{setting}' is no setting; write key=value, for example optim.lr=2e-4.")
     try:
-        value = tomllib.loads(f"v = {text}")["v"]
+        return key.strip(), tomllib.loads(f"v = {text}")["v"]
     except tomllib.TOMLDecodeError:
-        value = text  # a bare word is a string
-    *parents, last = key.strip().split(".")
-    for parent in parents:
-        table = table.setdefault(parent, {})
-        if not isinstance(table, dict):
-            raise UsageError(f"'{key}' cannot be set: '{parent}' is a value, not a table.")
-    table[last] = value
+        return key.strip(), text  # a bare word is a string
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:

@@ -63,6 +63,7 @@ class RunPart:
 class TrainRecipe:
     name: str
     model: ModelPart
+    kind: Literal["sr"] = "sr"
     data: DataPart = field(default_factory=DataPart)
     optim: OptimPart = field(default_factory=OptimPart)
     run: RunPart = field(default_factory=RunPart)

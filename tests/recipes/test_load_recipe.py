@@ -12,7 +12,7 @@ import torch
 from srkit.archs.table import build, info_of
 from srkit.errors import Exit, ResourceError, UsageError
 from srkit.losses.table import check_terms
-from srkit.recipes.load import SHIPPED, from_mapping, load_recipe, shipped_recipes, to_mapping, to_toml
+from srkit.recipes.load import from_mapping, load_recipe, read_table, shipped_recipes, to_mapping, to_toml
 from srkit.recipes.train import TrainRecipe
 
 MINIMAL = 'name = "mine"\n[model]\narch = "edsr"\narguments = { scale = 2 }\n'
@@ -25,14 +25,18 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", [path.stem for path in SHIPPED.glob("*.toml")])
+SR = [name for name in shipped_recipes() if read_table(name).get("kind", "sr") == "sr"]
+
+
+@pytest.mark.parametrize("name", SR)
 def test_every_shipped_recipe_builds(name: str) -> None:
     recipe = load_recipe(TrainRecipe, name)
     assert recipe.name == name
     check_terms(recipe.loss)
     with torch.device("meta"):
         network = build(recipe.model.arch, recipe.model.arguments)
-    assert name.endswith(f"-x{info_of(network).scale}")
+    if name.startswith("edsr"):
+        assert name.endswith(f"-x{info_of(network).scale}")
     assert recipe.model.start in ("", *shipped_recipes())  # and not one that nobody can train
 
 
@@ -133,7 +137,7 @@ def test_recipes_that_are_not_there(tmp_path: Path) -> None:
         load_recipe(TrainRecipe, tmp_path / "gone.toml")
 
 
-@pytest.mark.parametrize("name", [path.stem for path in SHIPPED.glob("*.toml")])
+@pytest.mark.parametrize("name", SR)
 def test_toml_comes_back(name: str, tmp_path: Path) -> None:
     odd = [
         'model.arguments.note="a \\"quoted\\" back\\\\slash, ü and\\na line"',

@@ -54,7 +54,7 @@ def _recipe(**parts: dict[str, Any]) -> TrainRecipe:
     return from_mapping(TrainRecipe, {"name": "tiny", **table})
 
 
-def _job(folder: Path, output: Path, recipe: TrainRecipe | None = None, **changes: Any) -> TrainJob:
+def _job(folder: Path, output: Path, recipe: TrainRecipe | None = None, **changes: Any) -> TrainJob[TrainRecipe]:
     return replace(TrainJob(recipe or _recipe(), (folder,), output, device="cpu"), **changes)
 
 
@@ -153,7 +153,7 @@ def test_pictures_held_out_are_never_trained_on(
             in_validation = False
 
     monkeypatch.setattr("srkit.data.pairs.read_rgb8", noting)
-    monkeypatch.setattr("srkit.tasks.train.read_training_pictures", reading)
+    monkeypatch.setattr("srkit.tasks.train_sr.read_training_pictures", reading)
     recipe = _recipe(data={"residency": residency, "workers": 0}, optim={"steps": 20})
     inside = (root / "inner",) if validation == "a folder inside" else ()
     # The inner folder is named twice: its pictures must not be held out in one place and trained on in another.

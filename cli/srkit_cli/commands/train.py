@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from srkit.errors import Exit
-from srkit.recipes.load import load_recipe, shipped_recipes
-from srkit.recipes.train import TrainRecipe
+from srkit.recipes.kinds import load_training_recipe
+from srkit.recipes.load import shipped_recipes
 from srkit_cli.console import Console
 from srkit_cli.options import Debug, Device, DtypeName, Json, Quiet, Threads, Verbose
+
+if TYPE_CHECKING:
+    from srkit.tasks.train_job import TrainResult
 
 
 def train(
@@ -47,15 +50,10 @@ def train(
     srkit train edsr-x4 --data photos/ -o runs/edsr-x4 --minutes 60
     torchrun --nproc-per-node 4 -m srkit_cli train edsr-x4 --data photos/ -o runs/edsr-x4
     """
-    settings = list(set_ or [])
     # The flags are short forms of settings, so that the saved recipe tells the whole truth.
-    if steps is not None:
-        settings.append(f"optim.steps={steps}")
-    if seed is not None:
-        settings.append(f"seed={seed}")
-    if dtype is not None:
-        settings.append(f"run.precision={dtype.value}")
-    resolved = load_recipe(TrainRecipe, recipe, settings)
+    flags = {"steps": steps, "seed": seed, "dtype": dtype and dtype.value}
+    values = {name: value for name, value in flags.items() if value is not None}
+    resolved = load_training_recipe(recipe, set_ or (), values)
     console = Console(quiet=quiet, verbose=verbose)
 
     from srkit.tasks.train import TrainJob, run
@@ -77,6 +75,11 @@ def train(
         console.json({**asdict(result), "weights": str(result.weights)})
     console.say(
         f"{result.weights}: {result.steps} steps, {result.seconds / 60:.1f} min, "
-        f"{result.validation_psnr:.3f} dB on {len(result.held_out)} pictures held out"
+        f"{_judged(result)} on {len(result.held_out)} pictures held out"
     )
     return Exit.DONE
+
+
+def _judged(result: TrainResult) -> str:
+    decibels = [] if result.validation_psnr is None else [f"{result.validation_psnr:.3f} dB"]
+    return ", ".join([*decibels, *(f"{name} {value:.3f}" for name, value in result.scores.items())])

@@ -1,0 +1,71 @@
+"""The kinds of training, by a recipe's key `kind`. A new kind adds a line here and a case in `srkit.tasks.train`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from srkit.errors import UsageError, nearest
+from srkit.recipes.load import from_mapping, lay_over, read_table
+from srkit.recipes.train import TrainRecipe
+
+
+class TrainingRecipe(Protocol):
+    """What the recipes of all kinds have."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the resolved recipe, recorded in the weights' header."""
+
+
+_USUAL = {"steps": "optim.steps", "seed": "seed", "dtype": "run.precision"}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of training."""
+
+    recipe: type[TrainingRecipe]
+    """The dataclass of its recipes, whose field `kind` is the kind's name, by default too."""
+    keys: Mapping[str, str] = field(default_factory=lambda: _USUAL)
+    """Its setting for each thing that the command line, or a recipe of stages, sets whatever the kind."""
+
+
+KINDS: Mapping[str, Kind] = {
+    "sr": Kind(TrainRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}),
+}
+
+
+def load_training_recipe(
+    source: str | Path, settings: Sequence[str] = (), values: Mapping[str, Any] | None = None
+) -> TrainingRecipe:
+    """A recipe of whatever kind, from a shipped name or a TOML file.
+
+    Args:
+        source, settings: as `srkit.recipes.load.load_recipe` takes them.
+        values: things to set by their name in `Kind.keys` (`steps`, `seed`, ...), over the settings.
+
+    Raises:
+        UsageError: as `load_recipe`, or an unknown kind, or a value that the kind has no setting for.
+        ResourceError: no such recipe or file.
+    """
+    table = read_table(source, settings)
+    name = table.get("kind", "sr")
+    if name not in KINDS:
+        raise UsageError(
+            f"The recipe '{source}' is of the kind {name!r}; known are {', '.join(KINDS)}.{nearest(str(name), KINDS)}"
+        )
+    kind = KINDS[name]
+    for what, value in (values or {}).items():
+        if what not in kind.keys:
+            raise UsageError(f"The recipe '{source}' is of the kind '{name}', which has no {what} to be set.")
+        lay_over(table, kind.keys[what], value)
+    return from_mapping(kind.recipe, table)

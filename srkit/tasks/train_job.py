@@ -1,0 +1,105 @@
+"""What every kind of training is told and gives, and the checks that all share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from srkit.errors import SrkitError, UsageError
+from srkit.io.atomic import atomic_path
+from srkit.io.training import list_training_pictures
+from srkit.recipes.kinds import TrainingRecipe
+from srkit.recipes.load import to_toml
+from srkit.training.state import CHECKPOINT
+
+WEIGHTS = "model.safetensors"
+R_co = TypeVar("R_co", bound=TrainingRecipe, covariant=True)
+
+
+@dataclass(frozen=True)
+class TrainJob(Generic[R_co]):
+    """A recipe and where it is carried out."""
+
+    recipe: R_co
+    data: tuple[Path, ...]
+    output: Path
+    validation: tuple[Path, ...] = ()
+    """Folders to validate on; empty: every n-th picture of the data."""
+    minutes: float | None = None
+    resume: bool = False
+    device: str = "auto"
+    threads: int | None = None
+    training_data: str = ""
+    """Names and terms of the data, for the weights' header."""
+    licence: str = ""
+
+    @property
+    def data_words(self) -> str:
+        """What the header says about the data."""
+        return self.training_data or ", ".join(str(folder.name) for folder in self.data)
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    weights: Path
+    steps: int
+    seconds: float
+    validation_psnr: float | None
+    """Decibels on the pictures held out; None for what makes no pictures."""
+    pictures: int
+    held_out: tuple[str, ...]
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """Other numbers that the run was judged by, by their names."""
+
+
+def check_job(job: TrainJob[Any]) -> None:
+    """Refuse values that make no sense.
+
+    Raises:
+        UsageError: one of them.
+    """
+    if job.minutes is not None and not job.minutes > 0:
+        raise UsageError(f"--minutes is {job.minutes}; it must be above 0.")
+    if job.threads is not None and job.threads < 1:
+        raise UsageError(f"--threads is {job.threads}; it must be at least 1.")
+
+
+def prepare_output(job: TrainJob[Any]) -> None:
+    """Make the folder and write the resolved recipe into it.
+
+    Raises:
+        UsageError: it holds a run already, and `resume` is not set.
+        SrkitError: it cannot be written.
+    """
+    if not job.resume and (job.output / CHECKPOINT).exists():
+        raise UsageError(
+            f"'{job.output}' holds a run already; continue it with --resume or choose another -o."
+        )
+    try:
+        job.output.mkdir(parents=True, exist_ok=True)
+        with atomic_path(job.output / "recipe.toml") as path:
+            path.write_text(to_toml(job.recipe), encoding="utf-8")
+    except OSError as error:
+        raise SrkitError(f"'{job.output}' cannot be written: {error.strerror}; choose another -o.") from error
+
+
+def split_files(job: TrainJob[Any], holdout_every: int) -> tuple[list[Path], list[Path]]:
+    """Files of the job's pictures to train on, and to validate on; no file is in both.
+
+    Raises:
+        UsageError: a folder that is not there.
+        SrkitError: none is left to train on.
+    """
+    found = list_training_pictures(list(job.data))
+    files = list({file.resolve(): file for file in found}.values())  # a folder may lie in another one
+    validation = list(job.validation)
+    held_out = list_training_pictures(validation) if validation else files[::holdout_every]
+    judging = {file.resolve() for file in held_out}
+    files = [file for file in files if file.resolve() not in judging]
+    if not files:
+        raise SrkitError(
+            "No picture is left to train on beside those held out to validate; give more pictures to --data."
+        )
+    return files, held_out
