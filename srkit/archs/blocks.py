@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Literal, get_args
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srkit.errors import UsageError, nearest
 
 Upsampler = Literal["edsr", "single"]
+DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
+
+
+def centred(x: Tensor) -> Tensor:
+    """Pictures (N, 3, h, w) in [0, 1] less the mean colour of DIV2K (as EDSR's authors do)."""
+    return x - _mean(x.dtype, x.device)
+
+
+@lru_cache
+@torch.inference_mode(False)
+def _mean(dtype: torch.dtype, device: torch.device) -> Tensor:
+    # No buffer: casting the network to bf16 would round it, and shift every picture.
+    return torch.tensor(DIV2K_MEAN, dtype=dtype, device=device).view(1, 3, 1, 1)
 
 
 def conv3x3(cin: int, cout: int) -> nn.Conv2d:
@@ -92,3 +107,15 @@ def upsampling_stages(scale: int) -> tuple[int, ...]:
     """Factors of the PixelShuffle stages: powers of two as twos, other scales in one stage."""
     exponent = int(math.log2(scale))
     return (2,) * exponent if 2**exponent == scale else (scale,)
+
+
+def receptive_field(scale: int, blocks: int, upsampler: Upsampler, blocks_between: int = 0) -> int:
+    """Radius in LR pixels of a `ResidualTrunk` and its `Reconstruction` (an upper bound)."""
+    at_lr = 1 + 2 * blocks + 1
+    if upsampler == "single":
+        return at_lr + 1
+    finer, radius = 1, 1.0
+    for factor in upsampling_stages(scale)[:-1]:
+        finer *= factor
+        radius += (2 * blocks_between + 1) / finer
+    return at_lr + int(radius + 1)  # the last convolution, at full resolution, rounds up within the + 1

@@ -6,18 +6,14 @@ sum is taken in fp32, so that the network may run in bf16 without the picture lo
 
 from __future__ import annotations
 
-from functools import lru_cache
-
-import torch
 from torch import Tensor, nn
 
-from srkit.archs.blocks import Reconstruction, ResidualTrunk, Upsampler, upsampling_stages
+from srkit.archs.blocks import Reconstruction, ResidualTrunk, Upsampler, centred, receptive_field
 from srkit.archs.info import ArchInfo
 from srkit.errors import UsageError
 from srkit.ops.resize import upscale
 
 SCALES = (2, 3, 4, 8)
-DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 
 
 class EDSR(nn.Module):
@@ -55,31 +51,12 @@ class EDSR(nn.Module):
         self.reconstruction = Reconstruction(features, scale, upsampler)
         self.info = ArchInfo(
             scale=scale,
-            receptive_field=_receptive_field(scale, blocks, upsampler),
+            receptive_field=receptive_field(scale, blocks, upsampler),
             fp16_ok=True,
         )
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self.trunk.head.weight
-        h = (x - _mean(x.dtype, x.device)).to(weight.dtype)
+        h = centred(x).to(weight.dtype)
         residual: Tensor = self.reconstruction(self.trunk(h))
         return upscale(x, self.scale) + residual.to(x.dtype)
-
-
-@lru_cache
-@torch.inference_mode(False)
-def _mean(dtype: torch.dtype, device: torch.device) -> Tensor:
-    # No buffer: casting the network to bf16 would round it, and shift every picture.
-    return torch.tensor(DIV2K_MEAN, dtype=dtype, device=device).view(1, 3, 1, 1)
-
-
-def _receptive_field(scale: int, blocks: int, upsampler: Upsampler) -> int:
-    """Radius in LR pixels: head, two convolutions a block, tail; then the reconstruction's own."""
-    at_lr = 1 + 2 * blocks + 1
-    if upsampler == "single":
-        return at_lr + 1
-    finer, radius = 1, 1.0
-    for factor in upsampling_stages(scale)[:-1]:
-        finer *= factor
-        radius += 1 / finer
-    return at_lr + int(radius + 1)  # the last convolution, at full resolution, rounds up within the + 1

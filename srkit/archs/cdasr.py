@@ -1,0 +1,244 @@
+"""CDASR: CLIP-aware domain-adaptive super-resolution (Lu et al. 2025, Multimedia Systems; arXiv 2505.12391).
+
+An EDSR whose features, between trunk and reconstruction, are aligned with what a frozen encoder says of the whole
+picture. Everything that the alignment adds is zero at first, so that a CDASR that starts from an EDSR's weights gives
+the EDSR's pictures.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeVar, get_args
+
+import torch
+from torch import Tensor, nn
+
+from srkit.archs.blocks import (
+    Reconstruction,
+    ResidualTrunk,
+    Upsampler,
+    centred,
+    conv3x3,
+    receptive_field,
+)
+from srkit.archs.info import ArchInfo
+from srkit.errors import UsageError, nearest
+from srkit.ops.position import sample
+from srkit.ops.resize import upscale
+
+SCALES = (2, 3, 4, 8, 16)
+_DEEP = 8  # from this scale on residual blocks stand between the upsampling stages
+
+M = TypeVar("M", bound=nn.Module)
+Spatial = Literal["tokens", "global"]
+Source = Literal["encoder", "constant"]
+
+
+class CDASR(nn.Module):
+    """Pictures (N, 3, h, w) in [0, 1] to (N, 3, scale h, scale w); not clipped.
+
+    Args:
+        scale: 2, 3, 4, 8 or 16.
+        features: channels of the trunk.
+        blocks: residual blocks of the trunk.
+        upsampler: `edsr` or `single` (see `Reconstruction`).
+        blocks_between: residual blocks between the stages of `edsr` at x8 and x16 (the paper leaves the count open).
+        semantic_dim: length D of the encoder's vector.
+        token_channels: channels C of the encoder's tokens.
+        hidden, aligned: widths of the MLP on the vector (Eq. 3: 1024 and 512).
+        token_features: channels that tokens are sampled in, at each LR pixel.
+        spatial: `tokens` tells the features what lies where; `global` is Eq. 4 as printed, which is constant over the
+            picture.
+        condition: `constant` has a learned vector and learned tokens in place of the encoder's (for ablation: the
+            same capacity, told nothing).
+        token_grid: side of the grid of learned tokens.
+
+    Raises:
+        UsageError: a scale, width or variant that the network is not defined for.
+    """
+
+    def __init__(
+        self,
+        scale: int = 4,
+        features: int = 64,
+        blocks: int = 16,
+        upsampler: Upsampler = "edsr",
+        blocks_between: int = 2,
+        semantic_dim: int = 512,
+        token_channels: int = 768,
+        hidden: int = 1024,
+        aligned: int = 512,
+        token_features: int = 16,
+        spatial: Spatial = "tokens",
+        condition: Source = "encoder",
+        token_grid: int = 7,
+    ) -> None:
+        super().__init__()
+        widths = (features, semantic_dim, token_channels, hidden, aligned, token_features, token_grid)
+        _check(scale, widths, (blocks, blocks_between), spatial, condition)
+        between = blocks_between if scale >= _DEEP else 0
+        self.scale = scale
+        self.trunk = ResidualTrunk(features, blocks)
+        self.alignment: TokenAlignment | GlobalAlignment
+        if spatial == "tokens":
+            self.alignment = TokenAlignment(
+                features, semantic_dim, token_channels, hidden, aligned, token_features
+            )
+        else:
+            self.alignment = GlobalAlignment(features, semantic_dim, hidden, aligned)
+        self.reconstruction = Reconstruction(features, scale, upsampler, between)
+        self._constant = condition == "constant"
+        if self._constant:
+            self.semantic = nn.Parameter(torch.randn(1, semantic_dim) / semantic_dim**0.5)
+            if spatial == "tokens":
+                self.tokens = nn.Parameter(torch.randn(1, token_channels, token_grid, token_grid))
+        self.info = ArchInfo(
+            scale=scale,
+            receptive_field=receptive_field(scale, blocks, upsampler, between)
+            + 1,  # the fusion's convolution
+            fp16_ok=True,
+            conditioning=_conditioning(spatial, condition),
+        )
+
+    def forward(
+        self,
+        x: Tensor,
+        semantic: Tensor | None = None,
+        tokens: Tensor | None = None,
+        position: Tensor | None = None,
+    ) -> Tensor:
+        """The picture, or a piece of one, and what is known of the whole picture.
+
+        Args:
+            x: (N, 3, h, w) in [0, 1].
+            semantic: unit vectors (N, semantic_dim).
+            tokens: (N, token_channels, gh, gw), spread over the whole picture.
+            position: (N, 2, h, w), where each pixel lies in it (see `srkit.ops.position`).
+
+        Raises:
+            UsageError: one of those that `info.conditioning` names is missing.
+        """
+        if self._constant:
+            semantic = self.semantic.expand(len(x), -1)
+            if isinstance(self.alignment, TokenAlignment):
+                tokens = self.tokens.expand(len(x), -1, -1, -1)
+        weight = self.trunk.head.weight
+        features: Tensor = self.trunk(centred(x).to(weight.dtype))
+        if isinstance(self.alignment, TokenAlignment):
+            if semantic is None or tokens is None or position is None:
+                raise UsageError(f"CDASR was not given all of its conditions: {_listed(self.info)}.")
+            features = self.alignment(features, semantic, tokens, position)
+        else:
+            if semantic is None:
+                raise UsageError(f"CDASR was not given all of its conditions: {_listed(self.info)}.")
+            features = self.alignment(features, semantic)
+        residual: Tensor = self.reconstruction(features)
+        return upscale(x, self.scale) + residual.to(x.dtype)
+
+
+class TokenAlignment(nn.Module):
+    """Scale and shift by the vector (FiLM), then the tokens, sampled at each pixel, fused in.
+
+    f' = (1 + g) f + b with (g, b) of the MLP (Eq. 3), and f' + Conv_fuse([f'; tokens at the pixel]) in place of Eqs. 4
+    and 5, which carry no place.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        semantic_dim: int,
+        token_channels: int,
+        hidden: int,
+        aligned: int,
+        token_features: int,
+    ) -> None:
+        super().__init__()
+        self.mlp = _mlp(semantic_dim, hidden, aligned)
+        self.film = _zeroed(nn.Linear(aligned, 2 * features))
+        self.project = nn.Sequential(
+            nn.Conv2d(token_channels, token_features, 1), nn.ReLU(), conv3x3(token_features, token_features)
+        )
+        self.fuse = _zeroed(conv3x3(features + token_features, features))
+
+    def forward(self, features: Tensor, semantic: Tensor, tokens: Tensor, position: Tensor) -> Tensor:
+        """features (N, features, h, w) to the same shape; the rest as `CDASR.forward` takes it."""
+        dtype = self.fuse.weight.dtype
+        factor, shift = self.film(self.mlp(semantic.to(dtype)))[:, :, None, None].chunk(2, dim=1)
+        features = torch.addcmul(shift, features, 1 + factor)
+        there = self.place(tokens, position).to(features.dtype, memory_format=torch.channels_last)
+        fused: Tensor = self.fuse(torch.cat([features, there], dim=1))
+        return features + fused
+
+    def place(self, tokens: Tensor, position: Tensor) -> Tensor:
+        """What the tokens say at each pixel: (N, token_features, h, w), of the dtype of `position`."""
+        return sample(self.project(tokens.to(self.fuse.weight.dtype)), position)
+
+
+class GlobalAlignment(nn.Module):
+    """Eqs. 3 to 5 as printed: the vector spread over the picture, two convolutions, fused in.
+
+    With replicate padding the spread features are one vector everywhere, so they are computed for one pixel, and
+    their share of the fusion is a shift. (With zero padding, which the paper does not speak of, the border of the
+    picture would be told of in place of its content.)
+    """
+
+    def __init__(self, features: int, semantic_dim: int, hidden: int, aligned: int) -> None:
+        super().__init__()
+        self.mlp = _mlp(semantic_dim, hidden, aligned)
+        self.spread = nn.Sequential(
+            nn.Conv2d(aligned, features, 3, padding=1, padding_mode="replicate"),
+            nn.ReLU(),
+            nn.Conv2d(features, features, 3, padding=1, padding_mode="replicate"),
+        )
+        self.fuse = _zeroed(conv3x3(2 * features, features))
+
+    def forward(self, features: Tensor, semantic: Tensor) -> Tensor:
+        """features (N, features, h, w) and unit vectors (N, semantic_dim) to (N, features, h, w)."""
+        own, told = self.fuse.weight.chunk(2, dim=1)
+        everywhere = self.spread(self.mlp(semantic.to(own.dtype))[:, :, None, None])
+        shift = nn.functional.conv2d(everywhere, told.sum((2, 3), keepdim=True), self.fuse.bias)
+        return features + nn.functional.conv2d(features, own, padding=1) + shift
+
+
+def _mlp(semantic_dim: int, hidden: int, aligned: int) -> nn.Sequential:
+    """Eq. 3, and the normalisation that the paper uses without saying where."""
+    return nn.Sequential(
+        nn.Linear(semantic_dim, hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, aligned),
+        nn.ReLU(),
+        nn.LayerNorm(aligned),
+    )
+
+
+def _zeroed(layer: M) -> M:
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
+def _conditioning(spatial: Spatial, condition: Source) -> tuple[str, ...]:
+    names = {"tokens": ("semantic", "tokens", "position"), "global": ("semantic",)}[spatial]
+    # Where the learned tokens lie must still be told.
+    return names if condition == "encoder" else tuple(name for name in names if name == "position")
+
+
+def _listed(info: ArchInfo) -> str:
+    return ", ".join(info.conditioning)
+
+
+def _check(
+    scale: int, widths: tuple[int, ...], counts: tuple[int, ...], spatial: str, condition: str
+) -> None:
+    if scale not in SCALES:
+        raise UsageError(f"CDASR was given scale {scale}; it is defined for 2, 3, 4, 8 and 16.")
+    if min(widths) < 1 or min(counts) < 0:
+        raise UsageError(
+            f"CDASR was given a width of {min(widths)} and a number of blocks of {min(counts)} as the least; "
+            "they must be at least 1 and at least 0."
+        )
+    for name, value, kind in (("spatial", spatial, Spatial), ("condition", condition, Source)):
+        known = get_args(kind)
+        if value not in known:
+            raise UsageError(
+                f"CDASR has no {name} '{value}'; known are {', '.join(known)}.{nearest(str(value), known)}"
+            )

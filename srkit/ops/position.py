@@ -1,0 +1,58 @@
+"""Where pixels lie in their picture, and maps sampled there.
+
+Positions are (x, y) of pixel centres, -1 and 1 being the picture's edges: what `torch.nn.functional.grid_sample` calls
+`align_corners=False`. A window, a turned picture and a crop keep the positions of the picture that they are cut from.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def position_grid(height: int, width: int, device: torch.device | None = None) -> Tensor:
+    """Positions of all pixels of a picture: (1, 2, height, width), float32, x before y, each in (-1, 1)."""
+    rows, columns = (torch.arange(side, device=device) for side in (height, width))
+    return positions(rows, columns, height, width)
+
+
+def positions(rows: Tensor, columns: Tensor, height: int, width: int) -> Tensor:
+    """Positions of the pixels at `rows` (h,) and `columns` (w,) of a picture of `height` x `width`: (1, 2, h, w)."""
+    y, x = ((2 * i + 1).float() / side - 1 for i, side in ((rows, height), (columns, width)))
+    shape = (len(rows), len(columns))
+    return torch.stack([x[None, :].expand(shape), y[:, None].expand(shape)])[None]
+
+
+def sample(maps: Tensor, position: Tensor) -> Tensor:
+    """Maps over whole pictures, bilinear, at positions; beyond the outermost cells' centres their values go on.
+
+    Where a gradient is wanted it is a product of matrices in place of `grid_sample`, whose derivative has none itself,
+    and on CUDA changes from run to run.
+
+    Args:
+        maps: (N, C, gh, gw) of few cells; a cell's value belongs to its centre.
+        position: (N, 2, h, w), any positions; the arithmetic is done in its dtype.
+
+    Returns:
+        (N, C, h, w), of the dtype of `position`.
+    """
+    with torch.autocast(maps.device.type, enabled=False):
+        maps = maps.to(position.dtype)
+        if torch.is_grad_enabled() and maps.requires_grad:
+            return _product(maps, position)
+        grid = position.permute(0, 2, 3, 1)
+        return F.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def _product(maps: Tensor, position: Tensor) -> Tensor:
+    across, down = (_cell_weights(position[:, i], maps.shape[3 - i]) for i in (0, 1))
+    weights = (down[..., :, None] * across[..., None, :]).flatten(-2).flatten(1, 2)
+    sampled = weights @ maps.flatten(2).transpose(1, 2)
+    return sampled.transpose(1, 2).reshape(*maps.shape[:2], *position.shape[2:])
+
+
+def _cell_weights(position: Tensor, cells: int) -> Tensor:
+    """How much each of the cells along one side counts at positions (N, h, w): (N, h, w, cells)."""
+    at = ((position + 1) * (cells / 2) - 0.5).clamp(0, cells - 1)
+    return (1 - (at[..., None] - torch.arange(cells, device=at.device)).abs()).clamp_min(0)
