@@ -110,17 +110,32 @@ def load_tensors(found: FoundWeights) -> dict[str, Any]:
     Raises:
         ResourceError: it is damaged, or holds something else than tensors by name.
     """
+    return tensors_by_name(read_plain(found.path), found.path)
+
+
+def read_plain(path: Path) -> Any:
+    """What a PyTorch file holds, tensors and plain values, on the CPU; nothing in the file is executed.
+
+    Raises:
+        ResourceError: it is damaged, or holds more than that.
+    """
     try:
-        content = torch.load(found.path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever zipfile, pickle and its own reader raise
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise ResourceError(
-            f"'{found.path}' cannot be read as weights ({reason}); fetch it again."
-        ) from error
+        raise ResourceError(f"'{path}' cannot be read as weights ({reason}); fetch it again.") from error
+
+
+def tensors_by_name(content: Any, path: Path) -> dict[str, Any]:
+    """`content`, if it is a state dict, without the `module.` that data-parallel training puts before names.
+
+    Raises:
+        ResourceError: it is something else; the sentence names the file `path` that it is from.
+    """
     if not isinstance(content, dict) or not all(
         isinstance(value, torch.Tensor) for value in content.values()
     ):
-        raise ResourceError(f"'{found.path}' holds something else than tensors by name; fetch it again.")
+        raise ResourceError(f"'{path}' holds something else than tensors by name; fetch it again.")
     return {str(name).removeprefix("module."): value for name, value in content.items()}
 
 

@@ -45,15 +45,6 @@ def trunk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Empty caches and no network."""
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setenv("SRKIT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.delenv("SRKIT_WEIGHTS", raising=False)
-
-
 def by_hand(folder: Path, sr: torch.Tensor, hr: torch.Tensor) -> float:
     """LPIPS from its paper (Eq. 1) and the package's linear layers, without the package's code."""
     import lpips

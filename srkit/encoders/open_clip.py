@@ -1,0 +1,176 @@
+"""CLIP and its kin, through open_clip: what a picture or a text means, and the maps of CLIP's ResNets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+from importlib.metadata import version
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from srkit.encoders.open_clip_weights import import_open_clip, load_clip
+from srkit.encoders.semantic import OPEN_CLIP, Embedding
+from srkit.errors import ResourceError, UsageError
+from srkit.progress import Progress
+
+
+class OpenClip:
+    """A `SemanticEncoder` and `TextEncoder` (Radford et al. 2021, ICML): an open_clip model, frozen, fp32.
+
+    Pictures are prepared as open_clip prepares them with resize_mode `squash`, but differentiably and without
+    rounding to 8 bit; on squares that is its default as well. Tokens are the last layer's, after its LayerNorm, for
+    transformers, and the last stage's map for ResNets.
+
+    Args:
+        model: an open_clip model name (`ViT-B-32`, `RN50`), with `-quickgelu` or `-gelu` behind it where a file
+            does not tell which activation it wants.
+        pretrained: one of open_clip's tags for the model (`openai`), else a checkpoint file.
+        device: where it runs; in fp32, or in the dtype of an autocast around the call.
+        progress: told of a download.
+
+    Raises:
+        UsageError: no such model, or one that gives no map, or an activation that is not told.
+        ResourceError: the weights are missing, damaged or of another model, or open_clip is not installed.
+    """
+
+    def __init__(
+        self, model: str, pretrained: str, device: torch.device, progress: Progress | None = None
+    ) -> None:
+        clip = load_clip(model, pretrained, progress)
+        self.name = f"{OPEN_CLIP}:{model}:{pretrained}"
+        self.version = f"open_clip {version('open_clip_torch')}, {clip.label}"
+        self._config, self._device = clip.config, device
+        self._network: Any = clip.network.to(device)
+        self._visual: Any = self._network.visual
+        if hasattr(self._visual, "output_tokens"):
+            self._visual.output_tokens = True
+        side = self._visual.image_size
+        self._size: tuple[int, int] = (side, side) if isinstance(side, int) else tuple(side)
+        self._interpolation = clip.preprocessing.interpolation
+        self._mean, self._std = (
+            torch.tensor(values, device=device).view(1, 3, 1, 1)
+            for values in (clip.preprocessing.mean, clip.preprocessing.std)
+        )
+        with torch.no_grad():
+            vector, tokens = self._tower(torch.zeros(1, 3, *self._size, device=device))
+        self.dim, self.token_channels = vector.shape[1], tokens.shape[1]
+
+    def embed(self, pictures: Tensor) -> Embedding:
+        """See `SemanticEncoder`: for ViT-B-32, vectors (N, 512) and tokens (N, 768, 7, 7)."""
+        with torch.autocast(self._device.type, enabled=False):
+            squares = squash(self._taken(pictures), self._size, self._interpolation)
+        vector, tokens = self._tower((squares - self._mean) / self._std)
+        return Embedding(F.normalize(vector.float(), dim=1), tokens.float())
+
+    def embed_text(self, texts: Sequence[str]) -> Tensor:
+        """See `TextEncoder`; a text longer than the model's context (77 tokens) is cut off there.
+
+        Raises:
+            ResourceError: a tokenizer that open_clip would have to fetch is not to be had.
+        """
+        with torch.no_grad():
+            vectors = self._network.encode_text(self._tokenizer(list(texts)).to(self._device))
+        return F.normalize(vectors.float(), dim=1)
+
+    def stages(self, pictures: Tensor) -> list[Tensor]:
+        """Maps of a ResNet's four stages for pictures (N, 3, H, W) in [0, 1] at their own size, normalised.
+
+        For RN50: (N, 256, ~H/4, ~W/4), (N, 512, ~H/8, ~W/8), (N, 1024, ~H/16, ~W/16), (N, 2048, ~H/32, ~W/32).
+
+        Raises:
+            UsageError: the model's tower is no ResNet.
+        """
+        if not hasattr(self._visual, "layer4"):
+            raise UsageError(
+                f"'{self.name}' has no stages, for its tower is no ResNet; use open_clip:RN50:openai."
+            )
+        return self._residual_stages((self._taken(pictures) - self._mean) / self._std)
+
+    def _tower(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised pictures of the tower's size to vectors (N, D) and a map (N, C, gh, gw)."""
+        visual = self._visual
+        if hasattr(visual, "layer4"):
+            tokens = self._residual_stages(x)[-1]
+            return visual.attnpool(tokens), tokens
+        if not hasattr(visual, "output_tokens"):  # a tower of timm's
+            out = visual.forward_intermediates(x, indices=1, normalize_intermediates=True, output_fmt="NCHW")
+            return out["image_features"], out["image_intermediates"][-1]
+        vector, tokens = visual(x)
+        if tokens.shape[1] != visual.grid_size[0] * visual.grid_size[1]:
+            raise UsageError(
+                f"'{self.name}' gives no map of its patches; choose another model, for example ViT-B-32."
+            )
+        return vector, tokens.transpose(1, 2).unflatten(2, visual.grid_size)
+
+    def _residual_stages(self, x: Tensor) -> list[Tensor]:
+        visual = self._visual
+        x = visual.stem(x)
+        stages = []
+        for layer in (visual.layer1, visual.layer2, visual.layer3, visual.layer4):
+            x = layer(x)
+            stages.append(x)
+        return stages
+
+    def _taken(self, pictures: Tensor) -> Tensor:
+        if pictures.ndim != 4 or pictures.shape[1] != 3 or 0 in pictures.shape:
+            raise UsageError(
+                f"The encoder '{self.name}' was given a tensor of shape {tuple(pictures.shape)}; it takes "
+                "(N, 3, H, W), none of them 0."
+            )
+        return pictures.to(self._device, torch.float32)
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        try:
+            return import_open_clip().get_tokenizer(self._config)
+        except Exception as error:  # whatever the client of the Hub, or a package that is missing, raises
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+            raise ResourceError(
+                f"The tokenizer of '{self._config}' is not to be had ({reason}); choose a model with CLIP's own, for "
+                "example ViT-B-32."
+            ) from error
+
+
+def squash(x: Tensor, size: tuple[int, int], interpolation: str = "bicubic") -> Tensor:
+    """Resize whole pictures as Pillow does (since version 13), but differentiably and without rounding.
+
+    Unlike `srkit.ops.resize.bicubic`, which is MATLAB's, the kernel is cut off at the border and rescaled in place of
+    mirroring the picture, and each of the two passes clips overshoot; that moves pixels by up to 8/255.
+
+    Args:
+        x: pictures (N, C, H, W), floating, in [0, 1].
+        size: (height, width) of the result.
+        interpolation: `bicubic` (a = -0.5) or `bilinear`, antialiased.
+
+    Returns:
+        (N, C, height, width) in [0, 1], same dtype.
+    """
+    # As matrices, because the backward of torch's own antialiased resizing is not deterministic on CUDA.
+    down, across = (
+        _taps(length, wanted, interpolation, x.dtype, x.device)
+        for length, wanted in zip(x.shape[2:], size, strict=True)
+    )
+    # The dimension with the smaller factor first, along the rows where they are equal.
+    columns_first = size[0] * x.shape[3] < size[1] * x.shape[2]
+    for columns in (columns_first, not columns_first):
+        x = (down @ x if columns else x @ across.T).clamp(0, 1)
+    return x
+
+
+@lru_cache(maxsize=32)
+@torch.inference_mode(False)  # what inference mode makes could not serve training later
+def _taps(length: int, wanted: int, interpolation: str, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Matrix (wanted, length) of one pass: torch's own resizing, whose weights are Pillow's, of the identity."""
+    if wanted == length:
+        return torch.eye(length, dtype=dtype, device=device)
+    parts = [
+        F.interpolate(part[None, None], (wanted, part.shape[1]), mode=interpolation, antialias=True)[0, 0]
+        for part in torch.split(torch.eye(length), _COLUMNS, dim=1)
+    ]
+    return torch.cat(parts, 1).to(device, dtype)
+
+
+_COLUMNS = 512  # of the identity that are resized at a time, which bounds the memory

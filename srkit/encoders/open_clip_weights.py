@@ -1,0 +1,277 @@
+"""Weights of open_clip's models: which file, how it was trained, and the network that it fills."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from srkit.encoders.torchscript import is_torchscript, read_script_tensors
+from srkit.encoders.weight_files import FoundWeights, WeightFile, find_weights, read_plain, tensors_by_name
+from srkit.errors import ResourceError, UsageError, nearest
+from srkit.progress import Progress
+from srkit.zoo.files import check_checkpoint, sha256_of
+from srkit.zoo.weights import read_tensors
+
+_HUB_FILE = "open_clip_model.safetensors"
+"""Name of the weights in a repository that open_clip's table names without a file."""
+_OPENAI_MARKS = ("input_resolution", "context_length", "vocab_size")
+"""Buffers that only OpenAI's archives hold beside the weights."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What open_clip does to a picture for given weights."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: str
+    """`bicubic` or `bilinear`, antialiased."""
+
+
+@dataclass(frozen=True)
+class ClipModel:
+    """An open_clip model with its weights: fp32, on the CPU, frozen, in evaluation mode."""
+
+    network: Any
+    config: str
+    """open_clip's name of the architecture."""
+    preprocessing: Preprocessing
+    label: str
+    """Architecture, activation and the weights' checksum."""
+
+
+def load_clip(model: str, pretrained: str, progress: Progress | None = None) -> ClipModel:
+    """Find, read and build.
+
+    Args:
+        model: an open_clip model name (`ViT-B-32`, `RN50`); with `-quickgelu` or `-gelu` behind it where a file
+            does not tell which of the two activations it was trained with.
+        pretrained: a tag of open_clip's for that model (`openai`), else a checkpoint file.
+        progress: told of a download.
+
+    Raises:
+        UsageError: no such model, or an activation that is not told or not the weights'.
+        ResourceError: open_clip is not installed, or the weights are not there, damaged or of another model.
+    """
+    open_clip = import_open_clip()
+    config, told = _config(model)
+    published = open_clip.get_pretrained_cfg(config, pretrained)
+    found = _published(config, pretrained, published, progress) if published else _local(config, pretrained)
+    state, is_script = _read(found.path)
+    if published:
+        # Tables of older releases say of OpenAI's weights by their tag alone that they are QuickGELU's.
+        quick = bool(published.get("quick_gelu", pretrained.lower() == "openai"))
+        _check_told(told, quick, model, f"the weights '{pretrained}'")
+    else:
+        quick = _activation(state, config, told, model, found.path)
+    network = _build(config, quick)
+    _fill(network, {k: v for k, v in state.items() if k not in _OPENAI_MARKS}, config, found.path, is_script)
+    label = f"{config}{' with QuickGELU' if quick else ''}, sha256 {found.sha256[:12]}"
+    return ClipModel(
+        network.float().eval().requires_grad_(False), config, _preprocessing(config, published), label
+    )
+
+
+def import_open_clip() -> Any:
+    """The package.
+
+    Raises:
+        ResourceError: it is not installed.
+    """
+    try:
+        import open_clip
+    except ModuleNotFoundError as error:
+        raise ResourceError(
+            f"The encoder 'open_clip' needs the package 'open_clip_torch', and '{error.name}' is not installed; run "
+            "pip install open_clip_torch, or use the encoder 'compact'."
+        ) from error
+    return open_clip
+
+
+def _config(model: str) -> tuple[str, bool | None]:
+    """open_clip's name, and whether the activation is QuickGELU where the name tells."""
+    open_clip = import_open_clip()
+    name, known = model.replace("/", "-"), open_clip.list_models()
+    for suffix, quick in (("-quickgelu", True), ("-gelu", False)):
+        if name.endswith(suffix) and (base := name.removesuffix(suffix)) in known:
+            return base, quick
+    if name not in known:
+        raise UsageError(
+            f"open_clip has no model '{model}'; `python -c 'import open_clip; print(open_clip.list_models())'` names "
+            f"them all.{nearest(name, known)}"
+        )
+    return name, open_clip.get_model_config(name).get("quick_gelu") or None
+
+
+def _published(config: str, tag: str, table: Mapping[str, Any], progress: Progress | None) -> FoundWeights:
+    """The file of a tag: from the Hub's own cache, where open_clip keeps it, else as all weights of public networks."""
+    source = address = table.get("url", "")
+    if hub := table.get("hf_hub"):
+        repo, _, file = hub.rpartition("/")
+        file = file or _HUB_FILE
+        if cached := _in_hub_cache(repo, file):
+            return cached
+        source, address = f"hf:{repo}/{file}", f"https://huggingface.co/{repo}/resolve/main/{file}"
+    name = f"open_clip-{config}-{tag}{Path(source).suffix}"
+    return find_weights(
+        WeightFile(name, f"{config} of open_clip", source, address, "checkpoints"), None, progress
+    )
+
+
+def _in_hub_cache(repo: str, file: str) -> FoundWeights | None:
+    """A file that the Hub's client fetched earlier, if it is whole: large ones lie there under their SHA-256."""
+    from huggingface_hub import try_to_load_from_cache
+
+    path = try_to_load_from_cache(repo, file)
+    if not isinstance(path, str):
+        return None
+    found = FoundWeights(Path(path), sha256_of(Path(path)))
+    return found if found.path.resolve().name == found.sha256 else None
+
+
+def _local(config: str, file: str) -> FoundWeights:
+    path = Path(file).expanduser()
+    if not path.exists():
+        tags = import_open_clip().list_pretrained_tags_by_model(config)
+        raise ResourceError(
+            f"open_clip publishes no weights '{file}' of {config}, and there is no file of that name; it has "
+            f"{', '.join(tags) or 'none'}.{nearest(file, tags)}"
+        )
+    check_checkpoint(path)
+    return FoundWeights(path, sha256_of(path))
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], bool]:
+    """Tensors by name, and whether they are from a TorchScript archive."""
+    check_checkpoint(path)
+    if path.suffix.lower() == ".safetensors":
+        return read_tensors(path), False
+    if is_torchscript(path):
+        return read_script_tensors(path), True
+    content = read_plain(path)
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]  # a checkpoint of open_clip's training
+    return tensors_by_name(content, path), False
+
+
+def _activation(state: Mapping[str, Tensor], config: str, told: bool | None, model: str, path: Path) -> bool:
+    """Whether a file's weights want QuickGELU: x sigmoid(1.702 x), which OpenAI used, in place of GELU.
+
+    With the wrong one nothing fails, and the vectors are wrong. OpenAI's files tell: their archives hold the three
+    marks, and a state dict saved from their package on a GPU is fp16 except for its LayerNorms.
+    """
+    if all(mark in state for mark in _OPENAI_MARKS):
+        _check_told(told, True, model, f"'{path}' (OpenAI's)")
+        return True
+    if told is not None:
+        return told
+    mixed = {state[name].dtype for name in ("text_projection", "ln_final.weight") if name in state}
+    if mixed == {torch.float16, torch.float32}:
+        return True
+    if f"{config}-quickgelu" not in import_open_clip().list_models():
+        return False  # no weights of this architecture were trained with it
+    raise UsageError(
+        f"'{path}' does not tell whether it was trained with QuickGELU, as OpenAI's weights were, or with GELU, as "
+        f"most of LAION's, and the wrong one gives wrong vectors; write open_clip:{config}-quickgelu:FILE or "
+        f"open_clip:{config}-gelu:FILE."
+    )
+
+
+def _check_told(told: bool | None, quick: bool, model: str, whose: str) -> None:
+    if told is not None and told != quick:
+        is_, asked = ("QuickGELU", "GELU") if quick else ("GELU", "QuickGELU")
+        base = model.removesuffix("-quickgelu").removesuffix("-gelu")
+        raise UsageError(
+            f"'{model}' asks for {asked}, and {whose} were trained with {is_}; write {base} in its place."
+        )
+
+
+def _build(config: str, quick_gelu: bool) -> Any:
+    """open_clip's network before its weights, as its `create_model` makes it (which would also log and warn)."""
+    open_clip = import_open_clip()
+    settings = open_clip.get_model_config(config)
+    if "multimodal_cfg" in settings:
+        raise UsageError(
+            f"'{config}' (CoCa) gives no map of its patches; choose another model, for example ViT-B-32."
+        )
+    settings["vision_cfg"]["timm_model_pretrained"] = settings["text_cfg"]["hf_model_pretrained"] = False
+    settings["quick_gelu"] = quick_gelu
+    custom = settings.pop("custom_text", False) or "hf_model_name" in settings["text_cfg"]
+    kind = open_clip.CustomTextCLIP if custom else open_clip.CLIP
+    try:
+        with torch.random.fork_rng(devices=[]), _NoInitialisation():
+            return kind(**settings)
+    except (
+        Exception
+    ) as error:  # towers of transformers fetch their settings, and raise what its client raises
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise ResourceError(f"open_clip cannot build '{config}' ({reason}); choose another model.") from error
+
+
+class _NoInitialisation(TorchFunctionMode):
+    """Leaves out drawing random weights, most of the time that building takes: a checkpoint replaces them all."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
+def _fill(network: Any, state: dict[str, Tensor], config: str, path: Path, is_script: bool) -> None:
+    """As open_clip's `load_checkpoint`, but of tensors that are read already, and without fitting other sizes."""
+    from open_clip.convert import convert_state_dict
+    from open_clip.model import convert_to_custom_text_state_dict
+
+    try:
+        state = convert_state_dict(network, state)
+        if "positional_embedding" in state and not hasattr(network, "positional_embedding"):
+            state = convert_to_custom_text_state_dict(state)
+        expected = network.state_dict()
+        for name in ("logit_scale", "logit_bias"):  # a number in some files, a vector of one in others
+            if name in state and name in expected and state[name].numel() == math.prod(expected[name].shape):
+                state[name] = state[name].reshape(expected[name].shape)
+        # An archive also holds tensors that are no weights, and older files the positions of a text tower's tokens.
+        state = {
+            k: v for k, v in state.items() if k in expected or not (is_script or k.endswith("position_ids"))
+        }
+        network.load_state_dict(state, assign=True)
+    except (RuntimeError, KeyError, AttributeError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = lines[min(1, len(lines) - 1)].rstrip(".")[:200] if lines else type(error).__name__
+        raise ResourceError(
+            f"'{path}' does not hold the weights of open_clip's {config} ({reason}); name the model that it is of, or "
+            "fetch it again."
+        ) from error
+
+
+def _preprocessing(config: str, published: Mapping[str, Any]) -> Preprocessing:
+    """The tag's; of a file that of its architecture's published weights where they agree, else OpenAI's."""
+    open_clip = import_open_clip()
+    tables = (
+        [published]
+        if published
+        else [
+            open_clip.get_pretrained_cfg(config, tag)
+            for tag in open_clip.list_pretrained_tags_by_model(config)
+        ]
+    )
+    common = {
+        Preprocessing(
+            tuple(table.get("mean") or open_clip.OPENAI_DATASET_MEAN),
+            tuple(table.get("std") or open_clip.OPENAI_DATASET_STD),
+            table.get("interpolation") or "bicubic",
+        )
+        for table in tables
+    }
+    if len(common) == 1:
+        return common.pop()
+    return Preprocessing(open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD, "bicubic")

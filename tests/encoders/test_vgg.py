@@ -1,0 +1,151 @@
+"""VGG19's features. The weights are random, in the file format of the real ones."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from srkit.encoders.features import PerceptualFeatures, perceptual_features
+from srkit.encoders.vgg import Vgg19
+from srkit.errors import ResourceError, UsageError
+from srkit.losses.table import LossContext, build_losses
+
+FILE = "vgg19-dcbb9e9d.pth"
+CPU = torch.device("cpu")
+INDEX = {"conv1_2": 2, "conv2_2": 7, "conv3_4": 16, "conv5_4": 34}
+"""Of these convolutions in torchvision's `vgg19().features`."""
+
+
+@cache
+def layers() -> nn.Sequential:
+    """torchvision's own convolutions, with random weights that keep the signal's size."""
+    from torchvision.models.vgg import cfgs, make_layers
+
+    found: nn.Sequential = make_layers(cfgs["E"], batch_norm=False)
+    generator = torch.Generator().manual_seed(0)
+    for module in found:
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, generator=generator)
+            nn.init.normal_(module.bias, std=0.1, generator=generator)  # type: ignore[arg-type]
+    return found.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("weights")
+    state = {f"features.{name}": tensor for name, tensor in layers().state_dict().items()}
+    torch.save({**state, "classifier.6.bias": torch.zeros(1000)}, folder / FILE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def default(folder: Path) -> PerceptualFeatures:
+    return perceptual_features("vgg19", CPU, weights=folder)
+
+
+def by_torchvision(pictures: Tensor, name: str) -> Tensor:
+    from torchvision.transforms.functional import normalize
+
+    x = normalize(pictures, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    for layer in layers()[: INDEX[name] + 1]:
+        # torchvision's ReLUs work in place, on what is compared.
+        x = torch.relu(x) if isinstance(layer, nn.ReLU) else layer(x)
+    return x
+
+
+def test_maps_are_torchvision_s_before_the_relu(folder: Path) -> None:
+    pictures = torch.rand(2, 3, 37, 32, generator=torch.Generator().manual_seed(1))
+    provider = Vgg19(CPU, list(INDEX), folder)
+    for name, found in zip(INDEX, provider.features(pictures), strict=True):
+        wanted = by_torchvision(pictures, name)
+        assert found.shape == wanted.shape
+        assert torch.allclose(found, wanted, atol=1e-4 * float(wanted.abs().max())), name
+        assert float(found.min()) < 0
+
+
+def test_default_is_the_last_convolution(default: PerceptualFeatures) -> None:
+    assert default.name == "vgg19"
+    assert FILE in default.version
+    pictures = torch.rand(1, 3, 32, 32)
+    (found,) = default.features(pictures)
+    assert found.shape == (1, 512, 2, 2)
+    wanted = by_torchvision(pictures, "conv5_4")
+    assert torch.allclose(found, wanted, atol=1e-4 * float(wanted.abs().max()))
+
+
+def test_taps_in_the_name(folder: Path) -> None:
+    provider = perceptual_features("vgg19:conv3_4, conv1_2", CPU, weights=folder)
+    assert provider.name == "vgg19:conv1_2,conv3_4"
+    assert [m.shape[1:] for m in provider.features(torch.rand(1, 3, 8, 12))] == [(64, 8, 12), (256, 2, 3)]
+
+
+def test_gradient_reaches_the_pictures_and_nothing_else(folder: Path) -> None:
+    provider = Vgg19(CPU, ["conv1_2", "conv2_2"], folder)
+    pictures = torch.rand(1, 3, 8, 8, dtype=torch.float64, requires_grad=True)
+    torch.autograd.backward(sum(m.square().mean() for m in provider.features(pictures)))
+    assert pictures.grad is not None
+    assert bool((pictures.grad != 0).all())
+    assert not any(p.requires_grad for p in provider._network.parameters())
+    # Against a finite difference, along the gradient.
+    direction = pictures.grad / pictures.grad.norm()
+    with torch.no_grad():
+        ahead, behind = (
+            float(sum(m.double().square().mean() for m in provider.features(pictures + step * direction)))
+            for step in (1e-2, -1e-2)
+        )
+    assert (ahead - behind) / 2e-2 == pytest.approx(float(pictures.grad.norm()), rel=0.02)
+
+
+def test_weights_draw_no_random_numbers(folder: Path) -> None:
+    torch.manual_seed(5)
+    wanted = torch.rand(3)
+    torch.manual_seed(5)
+    Vgg19(CPU, ["conv1_2"], folder)
+    assert torch.equal(torch.rand(3), wanted)
+
+
+def test_as_a_loss_in_bf16(default: PerceptualFeatures) -> None:
+    """The distance is the maps' mean absolute difference, and bf16 moves it little."""
+    generator = torch.Generator().manual_seed(2)
+    sr, hr = torch.rand(2, 1, 3, 32, 32, generator=generator)
+    wanted = float((by_torchvision(sr, "conv5_4") - by_torchvision(hr, "conv5_4")).abs().mean())
+    for dtype, tolerance in ((None, 1e-4), (torch.bfloat16, 0.02)):
+        losses = build_losses({"perceptual": 1.0}, LossContext(CPU, perceptual=default, autocast=dtype))
+        total, _ = losses(sr, hr)
+        assert total.dtype == torch.float32
+        assert float(total) == pytest.approx(wanted, rel=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("vgg19:conv3_5", "no convolution 'conv3_5'.*Did you mean 'conv3_"),
+        ("vgg19:", "names no convolution"),
+        (
+            "vgg91",
+            "no provider of perceptual features 'vgg91'; known are vgg19, compact.*Did you mean 'vgg19'",
+        ),
+    ],
+)
+def test_names_that_are_none(name: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        perceptual_features(name, CPU)
+
+
+def test_pictures_that_are_too_small(default: PerceptualFeatures) -> None:
+    assert default.features(torch.rand(1, 3, 16, 16))[0].shape == (1, 512, 1, 1)
+    for shape in ((1, 3, 15, 16), (3, 16, 16), (1, 1, 16, 16)):
+        with pytest.raises(UsageError, match="at least 16"):
+            default.features(torch.rand(shape))
+
+
+def test_missing_and_other_weights(tmp_path: Path) -> None:
+    with pytest.raises(ResourceError, match=rf"{FILE}.*download.pytorch.org.*\$SRKIT_WEIGHTS"):
+        perceptual_features("vgg19", CPU)
+    torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / FILE)
+    with pytest.raises(ResourceError, match="holds no VGG19"):
+        perceptual_features("vgg19", CPU, weights=tmp_path)
