@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from srkit.archs.info import ArchInfo
+from srkit.engine.conditions import Describe, nothing
 from srkit.engine.runner import Plane, Runner, RunnerOptions
 from srkit.errors import SrkitError
 
@@ -20,7 +21,11 @@ _TOLERANCE = int(0.6 * 65535 / 255)
 
 
 def measure_overlap(
-    network: nn.Module, info: ArchInfo, pictures: Sequence[NDArray[np.uint8]], device: torch.device
+    network: nn.Module,
+    info: ArchInfo,
+    pictures: Sequence[NDArray[np.uint8]],
+    device: torch.device,
+    describe: Describe = nothing,
 ) -> int:
     """The least overlap in LR pixels at which tiles of 64 equal the whole picture within 0.6/255 everywhere.
 
@@ -30,6 +35,7 @@ def measure_overlap(
     Args:
         network, info: what is to be tiled; in fp32.
         pictures: natural LR pictures (h, w, 3).
+        describe: the conditions that the network takes.
 
     Raises:
         SrkitError: the network fails on a picture.
@@ -39,7 +45,7 @@ def measure_overlap(
     measurable = (largest - TILE - 1) // 2
     if measurable < 0:
         return info.receptive_field
-    sources = [p.astype(np.uint16) * 257 for p in pictures]
+    sources = [Plane(p.astype(np.uint16) * 257, None, describe(p)) for p in pictures]
     whole = [_run(network, info, p, None, 0, device) for p in sources]
     low, high = 0, min(info.receptive_field, measurable + 1)
     while low < high:  # the error falls with the overlap, so halving finds the least
@@ -59,13 +65,13 @@ def _difference(a: NDArray[Any], b: NDArray[Any]) -> int:
 def _run(
     network: nn.Module,
     info: ArchInfo,
-    picture: NDArray[Any],
+    picture: Plane[None],
     tile: int | None,
     overlap: int,
     device: torch.device,
 ) -> NDArray[Any]:
     runner = Runner(network, info, RunnerOptions(device, torch.float32, tile, overlap))
-    (result,) = (plane for plane in runner.run([Plane(picture, None)]) if plane is not None)
+    (result,) = (plane for plane in runner.run([picture]) if plane is not None)
     if result.error is not None:
         raise SrkitError(
             f"The network failed while its overlap was measured: {result.error}"

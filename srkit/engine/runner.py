@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from srkit.archs.info import ArchInfo
 from srkit.engine.assemble import Blend, Cut
+from srkit.engine.conditions import Condition, Conditions, cut, told
 from srkit.engine.memory import SMALLEST_TILE, is_out_of_memory, release_cached
 from srkit.engine.tiling import TilePlan, Window, plan_tiles
 from srkit.errors import SrkitError
@@ -28,15 +29,6 @@ _FLAT = 2 / 255
 
 
 @dataclass(frozen=True)
-class Condition:
-    """Something the network is told beside the picture, computed once from the whole of it."""
-
-    value: Tensor
-    """(1, ...); spatial ones (1, C, k h, k w) for a picture of h x w and a whole number k."""
-    spatial: bool = False
-
-
-@dataclass(frozen=True)
 class Plane(Generic[T]):
     """Three channels of a picture on their way through a network."""
 
@@ -44,7 +36,8 @@ class Plane(Generic[T]):
     """(H, W, 3), uint8 or uint16."""
     tag: T
     """Whatever the caller wants back with the result."""
-    conditions: Mapping[str, Condition] = field(default_factory=dict)
+    conditions: Conditions = field(default_factory=dict)
+    """What the network is told beside the pixels; not handed on with the result, which is another picture."""
     warnings: tuple[str, ...] = ()
     error: Exception | None = None
     """Why there is no result; `pixels` is then the input still."""
@@ -122,9 +115,10 @@ class Runner:
             fit=self.options.device.type == "cpu",
         )
 
-    def forward(self, lr: Tensor) -> Tensor:
-        """One batch (N, channels, h, w) through the network as it is run, for measurements; no conditions."""
-        return self._forward(self._network, lr, {})
+    def forward(self, lr: Tensor, conditions: Conditions | None = None) -> Tensor:
+        """One picture (1, channels, h, w) through the network as it is run, for measurements."""
+        known = told(conditions or {}, lr.shape[2], lr.shape[3], self.options.device)
+        return self._forward(self._network, lr, {name: known[name] for name in self.info.conditioning})
 
     # -- groups of pictures -------------------------------------------------------------------------------
 
@@ -194,7 +188,7 @@ class Runner:
         work = [(i, window) for i, plan in enumerate(plans) for window in plan.windows]
         for start in range(0, len(work), self.options.batch):
             part = work[start : start + self.options.batch]
-            lr = torch.cat([_cut(inputs[i], w) for i, w in part])
+            lr = torch.cat([cut(inputs[i], w) for i, w in part])
             conditions = self._conditions(group, plans, part)
             sr = self._forward(self._network, lr, conditions)
             for k, (i, window) in enumerate(part):
@@ -233,29 +227,23 @@ class Runner:
     def _conditions(
         self, group: list[Plane[T]], plans: list[TilePlan], part: list[tuple[int, Window]]
     ) -> dict[str, Condition]:
-        """What the network is told about a batch of windows: cut like the windows where spatial, else shared."""
+        """What the network is told about a batch of windows."""
         found: dict[str, Condition] = {}
         for name in self.info.conditioning:
-            pieces = []
-            spatial = group[part[0][0]].conditions[name].spatial
-            for i, window in part:
-                condition = group[i].conditions[name]
-                value = condition.value.to(self.options.device)
-                if spatial:
-                    finer = value.shape[2] // plans[i].height
-                    value = extend(value, *(side * finer for side in plans[i].extended))
-                    value = _cut(value, window, finer)
-                pieces.append(value)
-            found[name] = Condition(torch.cat(pieces), spatial)
+            pieces = [
+                group[i].conditions[name].of_window(plans[i], window, self.options.device)
+                for i, window in part
+            ]
+            found[name] = Condition(torch.cat([piece.value for piece in pieces]), pieces[0].spatial)
         return found
 
     @torch.inference_mode()
     def _forward(self, network: nn.Module, lr: Tensor, conditions: Mapping[str, Condition]) -> Tensor:
         results = []
         for kind in range(TURNS if self.options.tta else 1):
-            told = {k: turn(c.value, kind) if c.spatial else c.value for k, c in conditions.items()}
+            turned = {k: turn(c.value, kind) if c.spatial else c.value for k, c in conditions.items()}
             x = turn(lr, kind).contiguous(memory_format=torch.channels_last)
-            results.append(turn_back(network(x, **told).float(), kind))
+            results.append(turn_back(network(x, **turned).float(), kind))
         return results[0] if len(results) == 1 else torch.stack(results).mean(0)
 
     def _sound(self, lr: Tensor, sr: Tensor, conditions: Mapping[str, Condition]) -> tuple[Tensor, bool]:
@@ -279,16 +267,6 @@ class Runner:
         if self._exact_placed is None:
             self._exact_placed = self._placed(torch.float32)
         return self._exact_placed
-
-
-def _cut(x: Tensor, window: Window, finer: int = 1) -> Tensor:
-    rows, columns = window.rows, window.columns
-    return x[
-        :,
-        :,
-        rows.start * finer : (rows.start + rows.size) * finer,
-        columns.start * finer : (columns.start + columns.size) * finer,
-    ]
 
 
 def _spoilt(lr: Tensor, sr: Tensor) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from srkit.archs.info import ArchInfo
-from srkit.engine.runner import Condition, Plane, Runner, RunnerOptions
+from srkit.engine.conditions import Conditions
+from srkit.engine.runner import Plane, Runner, RunnerOptions
 
 CPU = torch.device("cpu")
 Pixels = NDArray[Any]
@@ -37,7 +37,7 @@ def runner(network: nn.Module, **changes: Any) -> Runner:
 
 
 def run_one(
-    network: nn.Module, pixels: Pixels, conditions: Mapping[str, Condition] | None = None, **changes: Any
+    network: nn.Module, pixels: Pixels, conditions: Conditions | None = None, **changes: Any
 ) -> Pixels:
     """One picture through a runner of its own."""
     (done,) = runner(network, **changes).run([Plane(pixels, None, conditions or {})])
@@ -104,3 +104,13 @@ class Conditioned(Toy):
     def forward(self, x: Tensor, map: Tensor, colour: Tensor) -> Tensor:
         sr = F.interpolate(x * self.one, scale_factor=self.info.scale, mode="nearest")
         return (0.5 * sr + 0.3 * map + colour[:, :, None, None]).float()
+
+
+class Located(Toy):
+    """Paints where each pixel lies: its column in red, its row in green, the picture's own in blue."""
+
+    def __init__(self, **facts: Any) -> None:
+        super().__init__(conditioning=("place",), **facts)
+
+    def forward(self, x: Tensor, place: Tensor) -> Tensor:
+        return torch.cat([(place + 1) / 2 * self.one, x[:, 2:]], dim=1).float()

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from srkit.engine.runner import Condition, Plane
+from srkit.engine.conditions import Condition
+from srkit.engine.runner import Plane
 from srkit.errors import SrkitError
 from srkit.ops.turns import TURNS, turn, turn_back
 from tests.engine.networks import Conditioned, Convolutions, Toy, random_pixels, run_one, runner
