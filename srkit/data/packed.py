@@ -44,20 +44,43 @@ class PackedPictures:
         self.pixels = pixels.to(device)
 
     def cut(self, crops: Crops, patch: int, scale: int = 1) -> Tensor:
-        """(B, 3, scale patch, scale patch) float32 in [0, 1], channels_last; positions are multiplied by `scale`."""
+        """(B, 3, scale patch, scale patch) float32 in [0, 1], channels_last; places are multiplied by `scale`."""
         device = self.pixels.device
-        side = torch.arange(patch * scale, device=device)
-        offset, width = (t[crops.picture].to(device) for t in (self.offsets, self.widths))
-        top, left, turn = (t.to(device) for t in (crops.top * scale, crops.left * scale, crops.turn))
-        # Turning the grid of positions instead of the pixels costs nothing: the gather does it.
-        down = torch.where((turn & 2 > 0)[:, None], side.flip(0), side)
-        right = torch.where((turn & 4 > 0)[:, None], side.flip(0), side)
-        down, right = down[:, :, None], right[:, None, :]
-        transposed = (turn & 1 > 0)[:, None, None]
-        rows, columns = torch.where(transposed, right, down), torch.where(transposed, down, right)
-        start = offset + top * width + left
-        index = start[:, None, None] + rows * width[:, None, None] + columns
+        offset, width = (t[crops.picture].to(device)[:, None, None] for t in (self.offsets, self.widths))
+        rows, columns = _places(crops, patch, scale, device)
+        index = offset + rows * width + columns
         return self.pixels[index].permute(0, 3, 1, 2).to(torch.float32) / 255
+
+    def sizes_of(self, crops: Crops) -> tuple[Tensor, Tensor]:
+        """Heights and widths (B,) of the pictures that the crops are cut from."""
+        return self.heights[crops.picture], self.widths[crops.picture]
+
+
+def _places(crops: Crops, patch: int, scale: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Row and column of every pixel of the turned crops in their pictures: (B, scale patch, scale patch) each."""
+    side = torch.arange(patch * scale, device=device)
+    top, left, turn = (t.to(device) for t in (crops.top * scale, crops.left * scale, crops.turn))
+    # Turning the grid of places instead of the pixels costs nothing: the gather does it.
+    down = torch.where((turn & 2 > 0)[:, None], side.flip(0), side)
+    right = torch.where((turn & 4 > 0)[:, None], side.flip(0), side)
+    down, right = down[:, :, None], right[:, None, :]
+    transposed = (turn & 1 > 0)[:, None, None]
+    rows, columns = torch.where(transposed, right, down), torch.where(transposed, down, right)
+    return rows + top[:, None, None], columns + left[:, None, None]
+
+
+def crop_positions(crops: Crops, patch: int, sizes: tuple[Tensor, Tensor], device: torch.device) -> Tensor:
+    """Where the pixels of the turned crops lie in their whole pictures: (B, 2, patch, patch), float32, x before y.
+
+    The same numbers as cutting and turning `srkit.ops.position.position_grid` of each picture gives.
+
+    Args:
+        sizes: heights and widths (B,) of the crops' low-resolution pictures.
+    """
+    rows, columns = _places(crops, patch, 1, device)
+    heights, widths = (side.to(device)[:, None, None] for side in sizes)
+    x, y = ((2 * i + 1).float() / side - 1 for i, side in ((columns, widths), (rows, heights)))
+    return torch.stack([x, y], dim=1)
 
 
 def draw_crops(

@@ -1,11 +1,11 @@
-"""Low- and high-resolution training pairs from a folder of photographs, held in memory or streamed."""
+"""Low- and high-resolution training pairs from a folder of photographs, held in memory."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -13,14 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from srkit.data.packed import PackedPictures, draw_crops
+from srkit.data.packed import Crops, PackedPictures, crop_positions, draw_crops
 from srkit.errors import PictureError, SrkitError
 from srkit.io.training import read_rgb8
 from srkit.ops.resize import bicubic_uint8, downscale_uint8, output_size
-from srkit.ops.turns import TURNS, turn
-from srkit.progress import Progress
+from srkit.progress import Progress, Silent
 
 Residency = Literal["auto", "memory", "stream"]
 
@@ -40,10 +38,36 @@ class CropPlan:
     """Factors at which every picture is used; a copy that is smaller than a crop is left out."""
 
 
-class PairSource(Protocol):
-    """Endless training pairs: LR (B, 3, p, p) and HR (B, 3, s p, s p), float32 in [0, 1], channels_last."""
+@dataclass(frozen=True)
+class Batch:
+    """Training pairs."""
 
-    def batches(self, first_step: int) -> Iterator[tuple[Tensor, Tensor]]:
+    lr: Tensor
+    """(B, 3, p, p), float32 in [0, 1], channels_last."""
+    hr: Tensor
+    """(B, 3, s p, s p), likewise."""
+    conditions: dict[str, Tensor] = field(default_factory=dict)
+    """What a network is told of the pictures that the crops are cut from, by name: (B, ...) each."""
+
+
+Describe = Callable[[Tensor], Mapping[str, Tensor]]
+"""A low-resolution picture (1, 3, h, w) in [0, 1] to what is known of the whole of it, by name: (1, ...) each."""
+
+
+@dataclass(frozen=True)
+class Telling:
+    """What a network is told beside a crop."""
+
+    describe: Describe | None = None
+    """Called once for each picture, with the whole of it; its crops inherit the result. None: nothing."""
+    position: bool = False
+    """Also `position` (B, 2, p, p): where each LR pixel lies in its picture (`srkit.ops.position`)."""
+
+
+class PairSource(Protocol):
+    """Endless training pairs."""
+
+    def batches(self, first_step: int) -> Iterator[Batch]:
         """Pairs for steps first_step, first_step + 1, ...; a function of the seed and the step alone."""
 
 
@@ -67,18 +91,31 @@ def shrunk(picture: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
     return bicubic_uint8(tensor, size, scale=factor)[0].permute(1, 2, 0).contiguous().numpy()
 
 
+NOTHING = Telling()
+
+
 class MemoryPairs:
     """All pictures decoded once and kept as uint8 on the device; LR made once, crops cut on the device."""
 
-    def __init__(self, pictures: Sequence[NDArray[np.uint8]], plan: CropPlan, device: torch.device) -> None:
-        self.plan = plan
+    def __init__(
+        self,
+        pictures: Sequence[NDArray[np.uint8]],
+        plan: CropPlan,
+        device: torch.device,
+        telling: Telling = NOTHING,
+        progress: Progress | None = None,
+    ) -> None:
+        self.plan, self._telling = plan, telling
         copies = [shrunk(picture, factor) for picture in pictures for factor in plan.sizes]
         least = plan.patch * plan.scale
         hr = [crop_to_multiple(copy, plan.scale) for copy in copies if min(copy.shape[:2]) >= least]
-        self.hr = PackedPictures(hr, device)
-        self.lr = PackedPictures([make_lr(p, plan.scale) for p in hr], device)
+        lr = [make_lr(picture, plan.scale) for picture in hr]
+        self.hr, self.lr = PackedPictures(hr, device), PackedPictures(lr, device)
+        self._known: dict[str, Tensor] = {}
+        if telling.describe is not None:
+            self._known = describe_all(telling.describe, lr, len(lr), device, progress or Silent())
 
-    def batches(self, first_step: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, first_step: int) -> Iterator[Batch]:
         plan, step = self.plan, first_step
         sizes = (self.lr.heights, self.lr.widths)
         while True:
@@ -86,99 +123,48 @@ class MemoryPairs:
                 sizes, plan.patch, plan.batch * plan.world, seed=plan.seed, step=step, augment=plan.augment
             )
             mine = type(crops)(*(t[plan.rank :: plan.world] for t in vars(crops).values()))
-            yield self.lr.cut(mine, plan.patch), self.hr.cut(mine, plan.patch, plan.scale)
+            yield Batch(
+                self.lr.cut(mine, plan.patch),
+                self.hr.cut(mine, plan.patch, plan.scale),
+                self._conditions(mine),
+            )
             step += 1
 
+    def _conditions(self, crops: Crops) -> dict[str, Tensor]:
+        device = self.lr.pixels.device
+        told = {name: value[crops.picture.to(device)] for name, value in self._known.items()}
+        if self._telling.position:
+            told["position"] = crop_positions(crops, self.plan.patch, self.lr.sizes_of(crops), device)
+        return told
 
-class StreamedPairs:
-    """For folders that do not fit into memory: worker processes decode a picture for each crop.
 
-    Broken files, and pictures that are smaller than a crop, are passed over.
+def describe_all(
+    describe: Describe,
+    lows: Iterable[NDArray[np.uint8] | None],
+    count: int,
+    device: torch.device,
+    progress: Progress,
+) -> dict[str, Tensor]:
+    """What is known of each of `count` whole LR pictures (h, w, 3), by name: (count, ...) each, on the device.
+
+    Zeros stand for a picture that is None.
     """
-
-    def __init__(self, files: Sequence[Path], plan: CropPlan, device: torch.device, workers: int) -> None:
-        self.files, self.plan, self.device, self.workers = list(files), plan, device, workers
-
-    def batches(self, first_step: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """See `PairSource`.
-
-        Raises:
-            SrkitError: hardly any picture can be used.
-        """
-        plan = self.plan
-        loader = DataLoader(
-            _CropOfStep(self.files, plan),
-            batch_sampler=_steps(first_step, plan),
-            num_workers=self.workers,
-            pin_memory=self.device.type == "cuda",
-            prefetch_factor=4 if self.workers else None,
-        )
-        try:
-            for lr, hr in loader:
-                yield _to_device(lr, self.device), _to_device(hr, self.device)
-        except _NoneUsableError as error:  # from a worker it comes with a traceback for its text
-            raise SrkitError(
-                f"Of the {len(self.files)} training pictures hardly any can be used; "
-                f"readable ones with both sides of {plan.patch * plan.scale} pixels or more are needed."
-            ) from error
+    progress.start("describing pictures", count)
+    found: list[dict[str, Tensor] | None] = []
+    with torch.no_grad():
+        for low in lows:
+            found.append(None if low is None else dict(describe(as_tensor(low, device))))
+            progress.advance()
+    progress.finish()
+    like = next((known for known in found if known is not None), {})
+    nothing = {name: torch.zeros_like(value) for name, value in like.items()}
+    return {name: torch.cat([(known or nothing)[name] for known in found]) for name in like}
 
 
-class _NoneUsableError(SrkitError):
-    """Many pictures in a row were broken or too small."""
-
-
-class _CropOfStep(Dataset[tuple[Tensor, Tensor]]):
-    """One crop for each number; pictures are drawn evenly, since their areas are not known beforehand."""
-
-    MARGIN = 4  # LR pixels around the crop, so that its border is made from true neighbours
-    DRAWS = 50  # pictures to try before giving up
-
-    def __init__(self, files: list[Path], plan: CropPlan) -> None:
-        self.files, self.plan = files, plan
-        areas = np.square(plan.sizes)  # a copy is drawn in proportion to its area, as from memory
-        self._shares = areas / areas.sum()
-
-    def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
-        plan, s = self.plan, self.plan.scale
-        rng = np.random.default_rng((plan.seed, number))
-        hr = self._usable(rng)
-        top = int(rng.integers(hr.shape[0] // s - plan.patch + 1))
-        left = int(rng.integers(hr.shape[1] // s - plan.patch + 1))
-        y0, x0 = max(0, top - self.MARGIN), max(0, left - self.MARGIN)
-        around = hr[
-            y0 * s : (top + plan.patch + self.MARGIN) * s, x0 * s : (left + plan.patch + self.MARGIN) * s
-        ]
-        lr = make_lr(around, s)
-        lr = lr[top - y0 :, left - x0 :][: plan.patch, : plan.patch]
-        hr = hr[top * s :, left * s :][: plan.patch * s, : plan.patch * s]
-        kind = int(rng.integers(TURNS)) if plan.augment else 0
-        return _turned(lr, kind), _turned(hr, kind)
-
-    def _usable(self, rng: np.random.Generator) -> NDArray[np.uint8]:
-        """A picture that can be read and is as large as a crop, cut to whole LR pixels."""
-        for _ in range(self.DRAWS):
-            with contextlib.suppress(PictureError):
-                hr = read_rgb8(self.files[int(rng.integers(len(self.files)))])
-                hr = shrunk(hr, self.plan.sizes[int(rng.choice(len(self._shares), p=self._shares))])
-                if min(hr.shape[:2]) >= self.plan.patch * self.plan.scale:
-                    return crop_to_multiple(hr, self.plan.scale)
-        raise _NoneUsableError(f"{self.DRAWS} pictures in a row cannot be used.")
-
-
-def _turned(picture: NDArray[np.uint8], kind: int) -> Tensor:
-    return turn(torch.from_numpy(picture).permute(2, 0, 1)[None], kind)[0].contiguous()
-
-
-def _steps(first: int, plan: CropPlan) -> Iterator[list[int]]:
-    step, total = first, plan.batch * plan.world
-    while True:
-        yield list(range(step * total + plan.rank, (step + 1) * total, plan.world))
-        step += 1
-
-
-def _to_device(batch: Tensor, device: torch.device) -> Tensor:
-    batch = batch.to(device, non_blocking=True)
-    return batch.to(torch.float32, memory_format=torch.channels_last) / 255
+def as_tensor(picture: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """(H, W, 3) uint8 to (1, 3, H, W), float32 in [0, 1], channels_last."""
+    pixels = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None]
+    return (pixels.to(device).float() / 255).contiguous(memory_format=torch.channels_last)
 
 
 def read_training_pictures(

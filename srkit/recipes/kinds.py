@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from srkit.errors import UsageError, nearest
 from srkit.recipes.load import from_mapping, lay_over, read_table
+from srkit.recipes.stages import StagesRecipe
 from srkit.recipes.train import TrainRecipe
 
 
@@ -41,6 +42,7 @@ class Kind:
 
 KINDS: Mapping[str, Kind] = {
     "sr": Kind(TrainRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}),
+    "stages": Kind(StagesRecipe, {"steps": "steps", "seed": "seed", "dtype": "precision", "scale": "scale"}),
 }
 
 
@@ -51,21 +53,44 @@ def load_training_recipe(
 
     Args:
         source, settings: as `srkit.recipes.load.load_recipe` takes them.
-        values: things to set by their name in `Kind.keys` (`steps`, `seed`, ...), over the settings.
+        values: as `training_recipe` takes them.
 
     Raises:
-        UsageError: as `load_recipe`, or an unknown kind, or a value that the kind has no setting for.
+        UsageError: as `load_recipe` and `training_recipe`.
         ResourceError: no such recipe or file.
     """
-    table = read_table(source, settings)
+    return training_recipe(read_table(source, settings), source, values or {})
+
+
+def training_recipe(table: dict[str, Any], source: str | Path, values: Mapping[str, Any]) -> TrainingRecipe:
+    """A recipe of whatever kind, from its plain values.
+
+    Args:
+        source: where they are from, for messages.
+        values: things to set by their names in `Kind.keys` (`steps`, `seed`, ...), whatever the plain values say.
+
+    Raises:
+        UsageError: an unknown kind or key, a value of a wrong type, or one that the kind has no setting for.
+    """
+    kind = kind_of(table, source)
+    for name, value in values.items():
+        if name not in kind.keys:
+            raise UsageError(
+                f"The recipe '{source}' is of the kind '{table.get('kind', 'sr')}', which has no {name} to be set."
+            )
+        lay_over(table, kind.keys[name], value)
+    return from_mapping(kind.recipe, table)
+
+
+def kind_of(table: Mapping[str, Any], source: str | Path) -> Kind:
+    """The kind that a recipe's plain values name; `sr` where they name none.
+
+    Raises:
+        UsageError: an unknown kind.
+    """
     name = table.get("kind", "sr")
     if name not in KINDS:
         raise UsageError(
             f"The recipe '{source}' is of the kind {name!r}; known are {', '.join(KINDS)}.{nearest(str(name), KINDS)}"
         )
-    kind = KINDS[name]
-    for what, value in (values or {}).items():
-        if what not in kind.keys:
-            raise UsageError(f"The recipe '{source}' is of the kind '{name}', which has no {what} to be set.")
-        lay_over(table, kind.keys[what], value)
-    return from_mapping(kind.recipe, table)
+    return KINDS[name]

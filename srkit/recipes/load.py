@@ -85,6 +85,15 @@ def lay_over(table: dict[str, Any], key: str, value: Any) -> None:
     table[last] = value
 
 
+def merge(table: dict[str, Any], over: Mapping[str, Any]) -> None:
+    """Lay plain values over a recipe's, table by table."""
+    for key, value in over.items():
+        if isinstance(value, Mapping) and isinstance(table.get(key), dict):
+            merge(table[key], value)
+        else:
+            table[key] = value
+
+
 def to_mapping(recipe: Any) -> dict[str, Any]:
     """The whole recipe as plain values, defaults included."""
     return dataclasses.asdict(recipe)

@@ -47,6 +47,8 @@ class OptimPart:
     ema: float = 0.999
     clip_norm: float = 1.0
     """Largest gradient norm (0: no clipping)."""
+    rates: dict[str, float] = field(default_factory=dict)
+    """Factors on `lr` by part of the network, as `{ trunk = 0.1 }`; 0 leaves a part as it is."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,21 @@ class RunPart:
     validate_every: int = 2000
     """Steps between validations."""
     checkpoint_minutes: float = 3.0
+    gradients_every: int = 500
+    """Steps between looks at which loss term leads: the norms of their gradients (0: none; a lone term: none)."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
     """torch.compile; auto: on CUDA only (on a CPU it gains some 10 % and costs a minute at the start)."""
+
+
+@dataclass(frozen=True)
+class ProvidersPart:
+    """Frozen networks by what they serve; one that serves nothing in a run is not loaded."""
+
+    semantic: str = ""
+    """What the network is told of whole pictures, and the loss `semantic` (`srkit.encoders.semantic`)."""
+    perceptual: str = ""
+    """The loss `perceptual` (`srkit.encoders.features`)."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +83,7 @@ class TrainRecipe:
     run: RunPart = field(default_factory=RunPart)
     loss: dict[str, float] = field(default_factory=lambda: {"l1": 1.0})
     """Weights of the loss terms, by name (`srkit.losses.table`)."""
+    providers: ProvidersPart = field(default_factory=ProvidersPart)
     seed: int = 0
 
     @property

@@ -33,4 +33,8 @@ def _task_of(kind: str) -> Task:
             from srkit.tasks import train_sr
 
             return train_sr.run
+        case "stages":
+            from srkit.tasks import train_stages
+
+            return train_stages.run
     raise UsageError(f"There is no task for recipes of the kind '{kind}'.")

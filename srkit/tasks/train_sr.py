@@ -21,19 +21,22 @@ from srkit.data.pairs import (
     CropPlan,
     MemoryPairs,
     PairSource,
-    StreamedPairs,
+    Telling,
     crop_to_multiple,
     fits_in_memory,
     make_lr,
     read_training_pictures,
 )
+from srkit.data.streamed import StreamedPairs
 from srkit.engine.device import has_fast_bf16, pick_device
 from srkit.engine.overlap import measure_overlap
 from srkit.errors import UsageError
-from srkit.losses.table import check_terms
+from srkit.losses.table import LossContext, build_losses, check_terms, needs_of
+from srkit.ops.position import position_grid
 from srkit.progress import Progress, Silent
 from srkit.recipes.load import to_mapping
 from srkit.recipes.train import TrainRecipe
+from srkit.tasks.providers import Providers, check_providers, is_embedded, load_providers, telling_for
 from srkit.tasks.train_job import WEIGHTS, TrainJob, TrainResult, check_job, prepare_output, split_files
 from srkit.training.distributed import World, local_device, process_group
 from srkit.training.loop import Limits, Trainer
@@ -57,23 +60,49 @@ def run(job: TrainJob[TrainRecipe], progress: Progress) -> TrainResult:
     torch.manual_seed(recipe.seed)
     network = build(recipe.model.arch, recipe.model.arguments)
     info = info_of(network)
+    needed = needs_of(recipe.loss) | ({"semantic"} if is_embedded(info) else set())
+    check_providers(recipe.providers, needed)
     if recipe.model.start and not job.resume:
         _copy_start(network, recipe.model.start, progress)
     device = local_device(pick_device(job.device))
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    providers = load_providers(recipe.providers, needed, device, progress)
+    telling = telling_for(info, providers.semantic)
+    _check_told(network, recipe.model.arch, info, telling, providers, device)
     state = new_state(network, recipe.optim)
     if job.resume:
         _resume(state, job, device)
     prepare_output(job)
     with process_group(device) as world:
-        pictures = _pictures(job, info, device, world, progress)
-        _trainer(job, pictures, info, device, world, progress).run(state)
-        weights = job.output / WEIGHTS
+        setting = _Run(job, info, providers, telling, device, world, progress)
+        pictures = _pictures(setting)
+        _trainer(setting, pictures).run(state)
         if world.is_main:
             progress.info("measuring how far tiles must overlap")
-            _export(job, info, state, pictures.judges, weights)
+            _export(setting, state, pictures.judges)
     held_out = tuple(f.name for f in pictures.held_out)
-    return TrainResult(weights, state.step, state.seconds, state.best_score, pictures.count, held_out)
+    return TrainResult(
+        job.output / WEIGHTS, state.step, state.seconds, state.best_score, pictures.count, held_out
+    )
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What stays the same from the first step to the weights."""
+
+    job: TrainJob[TrainRecipe]
+    info: ArchInfo
+    providers: Providers
+    telling: Telling
+    device: torch.device
+    world: World
+    progress: Progress
+
+    @property
+    def autocast(self) -> torch.dtype | None:
+        precision = self.job.recipe.run.precision
+        fast = precision == "auto" and self.info.bf16_ok and has_fast_bf16(self.device)
+        return torch.bfloat16 if precision == "bf16" or fast else None
 
 
 def _check(job: TrainJob[TrainRecipe]) -> None:
@@ -88,10 +117,17 @@ def _check(job: TrainJob[TrainRecipe]) -> None:
     ):
         if value < 1:
             raise UsageError(f"'{name}' is {value}; it must be at least 1.")
-    for name, value in (("seed", recipe.seed), ("data.workers", recipe.data.workers)):
+    for name, value in (
+        ("seed", recipe.seed),
+        ("data.workers", recipe.data.workers),
+        ("run.gradients_every", recipe.run.gradients_every),
+    ):
         if not 0 <= value < 2**31:
             raise UsageError(f"'{name}' is {value}; it must be from 0 to {2**31 - 1}.")
     optim = recipe.optim
+    for name, factor in optim.rates.items():
+        if not 0 <= factor < math.inf:
+            raise UsageError(f"'optim.rates.{name}' is {factor}; it must be at least 0.")
     if not 0 < optim.lr < math.inf:
         raise UsageError(f"'optim.lr' is {optim.lr}; it must be above 0.")
     if len(optim.betas) != 2 or not all(0 <= value < 1 for value in (*optim.betas, optim.ema)):
@@ -107,6 +143,34 @@ def _check(job: TrainJob[TrainRecipe]) -> None:
         raise UsageError(
             "'data.holdout_every' must be at least 2, or give pictures to validate on with --val."
         )
+
+
+def _check_told(
+    network: nn.Module,
+    arch: str,
+    info: ArchInfo,
+    telling: Telling,
+    providers: Providers,
+    device: torch.device,
+) -> None:
+    """A network built for another encoder fails at its first picture: here, with what to do about it."""
+    if telling.describe is None or providers.semantic is None:
+        return
+    side = math.ceil(max(16, info.min_size) / info.multiple_of) * info.multiple_of
+    lr = torch.zeros(1, 3, side, side, device=device)
+    try:
+        with torch.no_grad():
+            told = dict(telling.describe(lr))
+            if telling.position:
+                told["position"] = position_grid(side, side, device)
+            network(lr, **told)
+    except RuntimeError as error:
+        encoder = providers.semantic
+        raise UsageError(
+            f"The network '{arch}' does not take what the encoder '{encoder.name}' gives: vectors of {encoder.dim} "
+            f"numbers and tokens of {encoder.token_channels} channels; set semantic_dim and token_channels in "
+            "model.arguments to these, or choose another providers.semantic."
+        ) from error
 
 
 def _resume(state: TrainState, job: TrainJob[TrainRecipe], device: torch.device) -> None:
@@ -149,63 +213,53 @@ class _Pictures:
     """The pictures held out, (H, W, 3)."""
 
 
-def _pictures(
-    job: TrainJob[TrainRecipe], info: ArchInfo, device: torch.device, world: World, progress: Progress
-) -> _Pictures:
-    recipe, data = job.recipe, job.recipe.data
-    files, held_out = split_files(job, data.holdout_every)
-    held_out, judges = read_training_pictures(held_out, 4 * info.scale, Silent())
+def _pictures(run: _Run) -> _Pictures:
+    recipe, data, scale = run.job.recipe, run.job.recipe.data, run.info.scale
+    files, held_out = split_files(run.job, data.holdout_every)
+    held_out, judges = read_training_pictures(held_out, 4 * scale, Silent())
     plan = CropPlan(
-        info.scale, data.patch, data.batch, recipe.seed, data.augment, world.rank, world.size, data.sizes
+        scale, data.patch, data.batch, recipe.seed, data.augment, run.world.rank, run.world.size, data.sizes
     )
-    fits = data.residency == "auto" and fits_in_memory(files, plan.scale, device, data.sizes)
+    fits = data.residency == "auto" and fits_in_memory(files, scale, run.device, data.sizes)
+    pairs: PairSource
     if data.residency == "memory" or fits:
-        least = math.ceil(data.patch * info.scale / max(data.sizes))
-        kept, pictures = read_training_pictures(files, least, progress)
-        return _Pictures(MemoryPairs(pictures, plan, device), len(kept), tuple(held_out), judges)
-    streamed = StreamedPairs(files, plan, device, data.workers)
-    return _Pictures(streamed, len(files), tuple(held_out), judges)
+        least = math.ceil(data.patch * scale / max(data.sizes))
+        files, pictures = read_training_pictures(files, least, run.progress)
+        pairs = MemoryPairs(pictures, plan, run.device, run.telling, run.progress)
+    else:
+        pairs = StreamedPairs(files, plan, run.device, data.workers, run.telling, run.progress)
+    return _Pictures(pairs, len(files), tuple(held_out), judges)
 
 
-def _trainer(
-    job: TrainJob[TrainRecipe],
-    pictures: _Pictures,
-    info: ArchInfo,
-    device: torch.device,
-    world: World,
-    progress: Progress,
-) -> Trainer:
-    recipe = job.recipe
-    precision = recipe.run.precision
-    use_bf16 = precision == "bf16" or (precision == "auto" and info.bf16_ok and has_fast_bf16(device))
-    autocast = torch.bfloat16 if use_bf16 else None
+def _trainer(run: _Run, pictures: _Pictures) -> Trainer:
+    recipe = run.job.recipe
+    context = LossContext(run.device, run.providers.semantic, run.providers.perceptual, run.autocast)
+    validate = psnr_validator(pictures.judges, run.info.scale, run.device, run.autocast, run.telling)
     return Trainer(
         recipe=recipe,
         pairs=pictures.pairs,
-        validate=psnr_validator(pictures.judges, info.scale, device, autocast),
-        folder=job.output,
-        limits=Limits(recipe.optim.steps, job.minutes),
-        device=device,
-        autocast=autocast,
-        world=world,
-        progress=progress,
+        losses=build_losses(recipe.loss, context),
+        validate=validate,
+        folder=run.job.output,
+        limits=Limits(recipe.optim.steps, run.job.minutes),
+        device=run.device,
+        autocast=run.autocast,
+        world=run.world,
+        progress=run.progress,
     )
 
 
-def _export(
-    job: TrainJob[TrainRecipe], info: ArchInfo, state: TrainState, judges: list[NDArray[np.uint8]], path: Path
-) -> None:
+def _export(run: _Run, state: TrainState, judges: list[NDArray[np.uint8]]) -> None:
     """The best average as fp16 safetensors with its header."""
-    recipe = job.recipe
+    job, recipe = run.job, run.job.recipe
     network = build(recipe.model.arch, recipe.model.arguments)
     network.load_state_dict(state.best or state.ema.state_dict())
-    largest = sorted(judges, key=lambda picture: min(picture.shape[:2]), reverse=True)
-    samples = [_lr_sample(picture, info.scale) for picture in largest[:_OVERLAP_SAMPLES]]
     header = Header(
         arch=recipe.model.arch,
         arguments=dict(recipe.model.arguments),
-        scale=info.scale,
-        overlap=measure_overlap(network, info, samples, torch.device("cpu")),
+        scale=run.info.scale,
+        overlap=_overlap(run, network, judges),
+        providers=run.providers.header,
         recipe=recipe.name,
         recipe_sha256=recipe.sha256,
         licence=job.licence,
@@ -214,7 +268,13 @@ def _export(
         scores={"classical": {_HELD_OUT: {"psnr": round(state.best_score, 3)}}},
         srkit_version=srkit.__version__,
     )
-    save_weights(path, network, header)
+    save_weights(job.output / WEIGHTS, network, header)
+
+
+def _overlap(run: _Run, network: nn.Module, judges: list[NDArray[np.uint8]]) -> int:
+    largest = sorted(judges, key=lambda picture: min(picture.shape[:2]), reverse=True)
+    samples = [_lr_sample(picture, run.info.scale) for picture in largest[:_OVERLAP_SAMPLES]]
+    return measure_overlap(network, run.info, samples, torch.device("cpu"))
 
 
 def _lr_sample(picture: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:

@@ -25,7 +25,10 @@ class World:
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[World]:
-    """Join the group that `torchrun` describes in the environment, if it does."""
+    """Join the group that `torchrun` describes in the environment, if it does; within another one it is that one."""
+    if dist.is_available() and dist.is_initialized():
+        yield World(dist.get_rank(), dist.get_world_size())
+        return
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         yield World()
@@ -35,6 +38,12 @@ def process_group(device: torch.device) -> Iterator[World]:
         yield World(dist.get_rank(), size)
     finally:
         dist.destroy_process_group()
+
+
+def wait_for_all(world: World) -> None:
+    """Go on when every process has come this far."""
+    if world.size > 1:
+        dist.barrier()
 
 
 def local_device(device: torch.device) -> torch.device:

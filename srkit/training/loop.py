@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -14,15 +14,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from srkit.data.pairs import PairSource
+from srkit.data.pairs import Batch, PairSource
 from srkit.errors import SrkitError
-from srkit.losses.table import LossContext, build_losses
+from srkit.losses.table import Losses
 from srkit.progress import Progress
 from srkit.recipes.load import to_mapping
 from srkit.recipes.train import TrainRecipe
 from srkit.training.distributed import World, agreed, mean_over, parallel
 from srkit.training.interrupt import whole_step
-from srkit.training.state import CHECKPOINT, TrainState, learning_rate, save_checkpoint, update_ema
+from srkit.training.state import (
+    CHECKPOINT,
+    TrainState,
+    learning_rate,
+    save_checkpoint,
+    set_rate,
+    update_ema,
+)
 
 LOG_EVERY = 100
 
@@ -71,11 +78,22 @@ class RunLog:
 
 
 @dataclass(frozen=True)
+class _Step:
+    """What is logged of a step."""
+
+    rate: float
+    terms: dict[str, Tensor]
+    sr: Tensor
+    hr: Tensor
+
+
+@dataclass(frozen=True)
 class Trainer:
     """The fixed things around a state: recipe, data, where to write, what to validate with."""
 
     recipe: TrainRecipe
     pairs: PairSource
+    losses: Losses
     validate: Callable[[nn.Module], float]
     folder: Path
     limits: Limits
@@ -104,18 +122,18 @@ class Trainer:
         self._save(state)
         self.progress.finish()
 
-    def _loop(self, state: TrainState, forward: Callable[[Tensor], Tensor], log: RunLog | _NoLog) -> None:
+    def _loop(self, state: TrainState, forward: Callable[..., Tensor], log: RunLog | _NoLog) -> None:
         run = self.recipe.run
         saved_at = started = time.monotonic()
-        for lr_batch, hr_batch in self.pairs.batches(state.step):
+        for batch in self.pairs.batches(state.step):
             done = agreed(self.limits.progress(state.step, state.seconds), self.world, self.device)
             if done >= 1.0:
                 return
             with whole_step():
-                rate, terms = self._step(state, forward, lr_batch, hr_batch, done)
+                done_step = self._step(state, forward, batch, done)
                 state.step += 1
             if state.step % LOG_EVERY == 0:
-                self._log_step(log, state, terms, rate)
+                self._log_step(log, state, done_step)
             state.seconds += time.monotonic() - started
             self.progress.advance(self.limits.progress(state.step, state.seconds) - done)
             if state.step % run.validate_every == 0:
@@ -130,43 +148,37 @@ class Trainer:
         if self.world.is_main:
             save_checkpoint(state, self.folder, to_mapping(self.recipe))
 
-    def _compiled(self, network: nn.Module) -> Callable[[Tensor], Tensor]:
+    def _compiled(self, network: nn.Module) -> Callable[..., Tensor]:
         mode = self.recipe.run.compile
         if mode == "on" or (mode == "auto" and self.device.type == "cuda"):
             return torch.compile(network)
         return network
 
     def _step(
-        self,
-        state: TrainState,
-        forward: Callable[[Tensor], Tensor],
-        lr_batch: Tensor,
-        hr_batch: Tensor,
-        progress: float,
-    ) -> tuple[float, dict[str, Tensor]]:
+        self, state: TrainState, forward: Callable[..., Tensor], batch: Batch, progress: float
+    ) -> _Step:
         optim = self.recipe.optim
         rate = learning_rate(optim, state.step, progress)
-        for group in state.optimizer.param_groups:
-            group["lr"] = rate
+        set_rate(state.optimizer, rate)
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
-            sr = forward(lr_batch)
-        losses = build_losses(self.recipe.loss, LossContext(self.device))
-        loss, terms = losses(sr, hr_batch)
+            sr = forward(batch.lr, **batch.conditions)
+        loss, terms = self.losses(sr, batch.hr)
         state.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         if optim.clip_norm:
             nn.utils.clip_grad_norm_(state.network.parameters(), optim.clip_norm)
         state.optimizer.step()
         update_ema(state, optim.ema)
-        return rate, {"loss": loss.detach(), **terms}
+        return _Step(rate, {"loss": loss.detach(), **terms}, sr.detach(), batch.hr)
 
-    def _log_step(
-        self, log: RunLog | _NoLog, state: TrainState, terms: dict[str, Tensor], rate: float
-    ) -> None:
-        values = {name: float(mean_over(value, self.world)) for name, value in terms.items()}
+    def _log_step(self, log: RunLog | _NoLog, state: TrainState, step: _Step) -> None:
+        values = {name: float(mean_over(value, self.world)) for name, value in step.terms.items()}
         if not math.isfinite(values["loss"]):
             raise self._diverged(state.step)
-        log.write(state.step, {**values, "lr": rate, "seconds": round(state.seconds, 3)})
+        every = self.recipe.run.gradients_every
+        if every and state.step % every == 0 and len(self.losses.weights) > 1:
+            values |= gradient_ratios(self.losses.gradient_norms(step.sr, step.hr))
+        log.write(state.step, {**values, "lr": step.rate, "seconds": round(state.seconds, 3)})
 
     def _validate(self, state: TrainState, log: RunLog | _NoLog) -> None:
         """Score the average on the pictures held out and keep it where it is the best so far."""
@@ -188,6 +200,18 @@ class Trainer:
         else:
             way = "start again with a smaller optim.lr"
         return SrkitError(f"The loss or the weights are no longer finite at step {step}; {way}.")
+
+
+def gradient_ratios(norms: Mapping[str, float]) -> dict[str, float]:
+    """Gradient norms of the weighted loss terms, and their ratios to the first term's, as they are logged.
+
+    Numbers that are not finite, which JSON does not have, are left out.
+    """
+    first = next(iter(norms.values()))
+    found = {f"gradient/{name}": norm for name, norm in norms.items()}
+    if first > 0:
+        found |= {f"gradient ratio/{name}": norm / first for name, norm in list(norms.items())[1:]}
+    return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
 class _NoLog:

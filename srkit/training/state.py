@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from srkit.errors import ResourceError
+from srkit.errors import ResourceError, UsageError, nearest
 from srkit.io.atomic import atomic_path
 from srkit.recipes.train import OptimPart
 
@@ -35,10 +35,44 @@ class TrainState:
 
 
 def new_state(network: nn.Module, optim: OptimPart) -> TrainState:
+    """The start of a run.
+
+    Raises:
+        UsageError: `optim.rates` names no part of the network, or leaves nothing to learn.
+    """
     ema = copy.deepcopy(network).eval().requires_grad_(False)
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    adam = torch.optim.Adam(parameters, lr=optim.lr, betas=(optim.betas[0], optim.betas[1]), fused=True)
+    groups = _groups(network, optim)
+    adam = torch.optim.Adam(groups, lr=optim.lr, betas=(optim.betas[0], optim.betas[1]), fused=True)
     return TrainState(network, ema, adam)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate: `rate` times each group's own factor."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group.get("factor", 1.0)
+
+
+def _groups(network: nn.Module, optim: OptimPart) -> list[dict[str, Any]]:
+    """The parameters that learn, by their factor on the learning rate; those with factor 0 want no gradient."""
+    by_factor: dict[float, list[nn.Parameter]] = {}
+    unused = set(optim.rates)
+    for name, parameter in network.named_parameters():
+        parts = [part for part in optim.rates if f"{name}.".startswith(f"{part}.")]
+        unused -= set(parts)
+        factor = optim.rates[max(parts, key=len)] if parts else 1.0  # the longest name says it most exactly
+        if factor == 0:
+            parameter.requires_grad_(False)
+        if parameter.requires_grad:
+            by_factor.setdefault(factor, []).append(parameter)
+    if unused:
+        known = list(dict(network.named_children()))
+        raise UsageError(
+            f"'optim.rates' names {', '.join(map(repr, sorted(unused)))}; parts of this network are "
+            f"{', '.join(known)}.{nearest(min(unused), known)}"
+        )
+    if not by_factor:
+        raise UsageError("'optim.rates' is 0 for every part of the network; leave something to learn.")
+    return [{"params": parameters, "factor": factor} for factor, parameters in by_factor.items()]
 
 
 def update_ema(state: TrainState, decay: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -9,43 +10,59 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from srkit.data.pairs import crop_to_multiple, make_lr
+from srkit.data.pairs import NOTHING, Batch, Telling, as_tensor, crop_to_multiple, make_lr
 from srkit.metrics.psnr import psnr
 from srkit.ops.colour import luma_limited
+from srkit.ops.position import positions
 
 LARGEST_SIDE = 512  # HR pixels: the middle of a picture is enough to choose by
 _MOST_DB = 100.0  # for a picture that comes out without any error (a black one), lest it outweigh all others
 
 
 def psnr_validator(
-    pictures: Sequence[NDArray[np.uint8]], scale: int, device: torch.device, dtype: torch.dtype | None
+    pictures: Sequence[NDArray[np.uint8]],
+    scale: int,
+    device: torch.device,
+    dtype: torch.dtype | None,
+    telling: Telling = NOTHING,
 ) -> Callable[[nn.Module], float]:
-    """A function that gives a network's mean PSNR (classical protocol) on the middles of the pictures."""
-    pairs = [_tensors(_middle(picture, scale), scale, device) for picture in pictures]
+    """A function that gives a network's mean PSNR (classical protocol) on the middles of the pictures.
 
-    @torch.no_grad()
+    A network that is told of whole pictures is told of the whole pictures here too.
+    """
+    judges = [_judge(picture, scale, device, telling) for picture in pictures]
+
     def score(network: nn.Module) -> float:
-        values = []
-        for lr, hr in pairs:
-            with torch.autocast(device.type, dtype, enabled=dtype is not None):
-                sr = network(lr)
-            sr = (sr.float().clamp(0, 1) * 255).round() / 255
-            inner = (slice(None), slice(None), slice(scale, -scale), slice(scale, -scale))
-            values.append(psnr(luma_limited(sr)[inner], luma_limited(hr)[inner]))
-        return float(torch.cat(values).clamp(max=_MOST_DB).mean())
+        return math.fsum(psnr_of(network, judge, scale, dtype) for judge in judges) / len(judges)
 
     return score
 
 
-def _middle(picture: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
+@torch.no_grad()
+def psnr_of(network: nn.Module, judge: Batch, scale: int, dtype: torch.dtype | None) -> float:
+    """A network's PSNR (classical protocol) on a batch of one picture, at most 100 dB; `dtype` is autocast's."""
+    with torch.autocast(judge.lr.device.type, dtype, enabled=dtype is not None):
+        sr = network(judge.lr, **judge.conditions)
+    sr = (sr.float().clamp(0, 1) * 255).round() / 255
+    inner = (slice(None), slice(None), slice(scale, -scale), slice(scale, -scale))
+    return min(_MOST_DB, float(psnr(luma_limited(sr)[inner], luma_limited(judge.hr)[inner])))
+
+
+def _judge(picture: NDArray[np.uint8], scale: int, device: torch.device, telling: Telling) -> Batch:
+    """The middle of a picture, beginning at a whole LR pixel."""
+    whole = crop_to_multiple(picture, scale)
     limit = LARGEST_SIDE // scale * scale
-    top, left = (max(0, (side - limit) // 2) for side in picture.shape[:2])
-    return crop_to_multiple(picture[top : top + limit, left : left + limit], scale)
-
-
-def _tensors(hr: NDArray[np.uint8], scale: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    def tensor(picture: NDArray[np.uint8]) -> Tensor:
-        x = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].to(device)
-        return (x.float() / 255).contiguous(memory_format=torch.channels_last)
-
-    return tensor(make_lr(hr, scale)), tensor(hr)
+    top, left = (max(0, (side - limit) // 2 // scale * scale) for side in whole.shape[:2])
+    middle = whole[top : top + limit, left : left + limit]
+    lr = as_tensor(make_lr(middle, scale), device)
+    told: dict[str, Tensor] = {}
+    if telling.describe is not None:
+        with torch.no_grad():
+            told |= telling.describe(as_tensor(make_lr(whole, scale), device))
+    if telling.position:
+        rows, columns = (
+            torch.arange(side, device=device) + first // scale
+            for side, first in zip(lr.shape[2:], (top, left), strict=True)
+        )
+        told["position"] = positions(rows, columns, whole.shape[0] // scale, whole.shape[1] // scale)
+    return Batch(lr, as_tensor(middle, device), told)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -16,10 +17,20 @@ from srkit.zoo.files import check_checkpoint, sha256_of, unreadable
 from srkit.zoo.header import Header, broken_file, has_header, read_header
 from srkit.zoo.loaded import LoadedModel
 
-__all__ = ["has_header", "load_weights", "read_header", "read_tensors", "save_weights"]
+__all__ = ["copy_weights", "has_header", "load_weights", "read_header", "read_tensors", "save_weights"]
 
 
-def save_weights(path: Path, network: nn.Module, header: Header, dtype: torch.dtype = torch.float16) -> None:
+_RATES = "rates."
+"""Before the names of parameters: their learned rates, beside the network's own tensors."""
+
+
+def save_weights(
+    path: Path,
+    network: nn.Module,
+    header: Header,
+    dtype: torch.dtype = torch.float16,
+    rates: Mapping[str, Tensor] | None = None,
+) -> None:
     """Write a network's state and its header; the file appears whole or not at all.
 
     Args:
@@ -27,11 +38,15 @@ def save_weights(path: Path, network: nn.Module, header: Header, dtype: torch.dt
         network: its floating-point tensors are stored as `dtype`, others as they are.
         header: what the file says about itself.
         dtype: fp16 halves the file and costs a trained network no quality that shows.
+        rates: as `LoadedModel.rates`; stored as float32.
 
     Raises:
-        ResourceError: a tensor is not finite in `dtype`, or the header cannot be written.
+        ResourceError: a tensor is not finite in `dtype`, rates that do not fit the network's parameters, or the
+            header cannot be written.
     """
     tensors = {name: _stored(name, tensor, dtype) for name, tensor in network.state_dict().items()}
+    _check_rates(rates or {}, network, f"The rates for '{path}'")
+    tensors |= {_RATES + name: _stored(name, rate, torch.float32) for name, rate in (rates or {}).items()}
     with atomic_path(Path(path)) as temporary:
         # Not safetensors' own file writer: it makes a file that only its owner may read.
         temporary.write_bytes(save(tensors, metadata=header.to_metadata()))
@@ -47,6 +62,17 @@ def _stored(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
             "weights must be saved as float32."
         )
     return stored.contiguous()
+
+
+def copy_weights(source: Path, path: Path, header: Header) -> None:
+    """Write all tensors of a weights file, as they are stored there, under another header.
+
+    Raises:
+        ResourceError: the file is missing or damaged, or the header cannot be written.
+    """
+    tensors = read_tensors(source)
+    with atomic_path(Path(path)) as temporary:
+        temporary.write_bytes(save(tensors, metadata=header.to_metadata()))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -78,7 +104,7 @@ def load_weights(path: Path, name: str | None = None, sha256: str | None = None)
     """
     path = Path(path)
     header = read_header(path)
-    network = _rebuild(header, path)
+    network, rates = _rebuild(header, path)
     network.float().eval().requires_grad_(False)
     info = table.info_of(network)
     if info.scale != header.scale:
@@ -97,24 +123,44 @@ def load_weights(path: Path, name: str | None = None, sha256: str | None = None)
         source="srkit",
         task=header.task,
         architecture=header.arch,
+        rates=rates,
     )
 
 
-def _rebuild(header: Header, path: Path) -> nn.Module:
+def _rebuild(header: Header, path: Path) -> tuple[nn.Module, dict[str, Tensor]]:
+    """The network with its weights, and the rates that lie beside them."""
     try:
         # Construction draws random weights; a caller's random numbers must not depend on what was loaded.
         with torch.random.fork_rng(devices=[]):
             network = table.build(header.arch, header.arguments)
     except UsageError as error:
         raise ResourceError(f"'{path}' cannot be rebuilt from its header: {error}") from error
+    tensors = read_tensors(path)
+    rates = {n.removeprefix(_RATES): tensors.pop(n).float() for n in list(tensors) if n.startswith(_RATES)}
+    _check_rates(rates, network, f"The rates in '{path}'")
     try:
-        network.load_state_dict(read_tensors(path))
+        network.load_state_dict(tensors)
     except RuntimeError as error:
         raise ResourceError(
             f"The tensors of '{path}' do not fit the network '{header.arch}' that its header describes "
             f"({_first_line(error)}); fetch or train the weights anew."
         ) from error
-    return network
+    return network, rates
+
+
+def _check_rates(rates: Mapping[str, Tensor], network: nn.Module, where: str) -> None:
+    """Refuse what is neither a scalar for a parameter nor of its shape, or not finite."""
+    shapes = {name: parameter.shape for name, parameter in network.named_parameters()}
+    for name, rate in rates.items():
+        if name not in shapes:
+            raise ResourceError(
+                f"{where} name a parameter '{name}', which the network has not; learn them anew."
+            )
+        if rate.shape not in (torch.Size(), shapes[name]) or not bool(rate.isfinite().all()):
+            raise ResourceError(
+                f"{where} hold {tuple(rate.shape)} values for '{name}' of {tuple(shapes[name])}, or not all are "
+                "finite; expected one for all or one for each: learn them anew."
+            )
 
 
 def _first_line(error: Exception) -> str:

@@ -15,16 +15,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srkit.data.pairs import (
+    Batch,
     CropPlan,
     MemoryPairs,
     PairSource,
-    StreamedPairs,
     crop_to_multiple,
     fits_in_memory,
     make_lr,
     read_training_pictures,
     shrunk,
 )
+from srkit.data.streamed import StreamedPairs
 from srkit.errors import SrkitError
 from srkit.ops.resize import bicubic_uint8
 from srkit.ops.turns import TURNS, turn_back
@@ -58,8 +59,12 @@ def make(request: pytest.FixtureRequest, pictures: list[Picture], tmp_path: Path
     return lambda plan: StreamedPairs(files, plan, CPU, workers=0)
 
 
-def _take(source: PairSource, count: int, first: int = 0) -> list[tuple[Tensor, Tensor]]:
+def _batches(source: PairSource, count: int, first: int = 0) -> list[Batch]:
     return list(itertools.islice(source.batches(first), count))
+
+
+def _take(source: PairSource, count: int, first: int = 0) -> list[tuple[Tensor, Tensor]]:
+    return [(batch.lr, batch.hr) for batch in _batches(source, count, first)]
 
 
 def _bytes(x: Tensor) -> NDArray[np.uint8]:

@@ -54,7 +54,9 @@ def _recipe(**parts: dict[str, Any]) -> TrainRecipe:
     return from_mapping(TrainRecipe, {"name": "tiny", **table})
 
 
-def _job(folder: Path, output: Path, recipe: TrainRecipe | None = None, **changes: Any) -> TrainJob[TrainRecipe]:
+def _job(
+    folder: Path, output: Path, recipe: TrainRecipe | None = None, **changes: Any
+) -> TrainJob[TrainRecipe]:
     return replace(TrainJob(recipe or _recipe(), (folder,), output, device="cpu"), **changes)
 
 
@@ -152,7 +154,8 @@ def test_pictures_held_out_are_never_trained_on(
         finally:
             in_validation = False
 
-    monkeypatch.setattr("srkit.data.pairs.read_rgb8", noting)
+    for module in ("pairs", "streamed"):
+        monkeypatch.setattr(f"srkit.data.{module}.read_rgb8", noting)
     monkeypatch.setattr("srkit.tasks.train_sr.read_training_pictures", reading)
     recipe = _recipe(data={"residency": residency, "workers": 0}, optim={"steps": 20})
     inside = (root / "inner",) if validation == "a folder inside" else ()

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from srkit.archs.edsr import EDSR
-from srkit.data.pairs import CropPlan, MemoryPairs, PairSource
+from srkit.data.pairs import Batch, CropPlan, MemoryPairs, PairSource
+from srkit.losses.table import LossContext, Losses, build_losses
 from srkit.progress import Silent
 from srkit.recipes.load import from_mapping
 from srkit.recipes.train import TrainRecipe
@@ -63,10 +64,12 @@ def trainer(
     validate: Callable[[nn.Module], float] = lambda network: 0.0,
     progress: Silent | None = None,
     minutes: float | None = None,
+    losses: Losses | None = None,
 ) -> Trainer:
     return Trainer(
         recipe=base,
         pairs=source,
+        losses=losses or build_losses(base.loss, LossContext(CPU)),
         validate=validate,
         folder=folder,
         limits=Limits(base.optim.steps, minutes),
@@ -95,9 +98,9 @@ class SpoiltPairs:
     def __init__(self, source: PairSource, step: int) -> None:
         self.source, self.step = source, step
 
-    def batches(self, first_step: int) -> Iterator[tuple[Tensor, Tensor]]:
-        for step, (lr, hr) in enumerate(self.source.batches(first_step), first_step):
-            yield lr * torch.nan if step >= self.step else lr, hr
+    def batches(self, first_step: int) -> Iterator[Batch]:
+        for step, batch in enumerate(self.source.batches(first_step), first_step):
+            yield replace(batch, lr=batch.lr * torch.nan) if step >= self.step else batch
 
 
 def same(a: Any, b: Any) -> bool:

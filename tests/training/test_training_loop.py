@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from srkit.data.pairs import CropPlan, PairSource, StreamedPairs
+from srkit.data.pairs import CropPlan, PairSource
+from srkit.data.streamed import StreamedPairs
 from srkit.errors import SrkitError
 from srkit.progress import Silent
 from srkit.training import loop

@@ -1,0 +1,180 @@
+"""Low- and high-resolution training pairs streamed from a folder of photographs, by worker processes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from srkit.data.packed import Crops, crop_positions
+from srkit.data.pairs import (
+    NOTHING,
+    Batch,
+    CropPlan,
+    Telling,
+    crop_to_multiple,
+    describe_all,
+    make_lr,
+    shrunk,
+)
+from srkit.errors import PictureError, SrkitError
+from srkit.io.training import read_rgb8
+from srkit.ops.turns import TURNS, turn
+from srkit.progress import Progress, Silent
+
+
+class StreamedPairs:
+    """For folders that do not fit into memory: worker processes decode a picture for each crop.
+
+    Broken files, and pictures that are smaller than a crop, are passed over. What is told of the whole pictures is
+    found beforehand, and kept on the CPU.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[Path],
+        plan: CropPlan,
+        device: torch.device,
+        workers: int,
+        telling: Telling = NOTHING,
+        progress: Progress | None = None,
+    ) -> None:
+        self.files, self.plan, self.device, self.workers = list(files), plan, device, workers
+        self._telling = telling
+        self._known: dict[str, Tensor] = {}
+        if telling.describe is not None:
+            lows = DataLoader(
+                _WholeLows(self.files, plan), batch_size=None, num_workers=workers, collate_fn=_as_it_is
+            )
+            known = describe_all(
+                telling.describe, lows, len(files) * len(plan.sizes), device, progress or Silent()
+            )
+            self._known = {name: value.cpu() for name, value in known.items()}
+
+    def batches(self, first_step: int) -> Iterator[Batch]:
+        """See `PairSource`.
+
+        Raises:
+            SrkitError: hardly any picture can be used.
+        """
+        plan = self.plan
+        loader = DataLoader(
+            _CropOfStep(self.files, plan),
+            batch_sampler=_steps(first_step, plan),
+            num_workers=self.workers,
+            pin_memory=self.device.type == "cuda",
+            prefetch_factor=4 if self.workers else None,
+        )
+        try:
+            for lr, hr, places in loader:
+                lr, hr = (_to_device(pixels, self.device) for pixels in (lr, hr))
+                yield Batch(lr, hr, self._conditions(places))
+        except _NoneUsableError as error:  # from a worker it comes with a traceback for its text
+            raise SrkitError(
+                f"Of the {len(self.files)} training pictures hardly any can be used; "
+                f"readable ones with both sides of {plan.patch * plan.scale} pixels or more are needed."
+            ) from error
+
+    def _conditions(self, places: Tensor) -> dict[str, Tensor]:
+        copy, top, left, kind, height, width = places.unbind(1)
+        told = {name: value[copy].to(self.device) for name, value in self._known.items()}
+        if self._telling.position:
+            crops = Crops(copy, top, left, kind)
+            told["position"] = crop_positions(crops, self.plan.patch, (height, width), self.device)
+        return told
+
+
+class _NoneUsableError(SrkitError):
+    """Many pictures in a row were broken or too small."""
+
+
+class _CropOfStep(Dataset[tuple[Tensor, Tensor, Tensor]]):
+    """One crop for each number; pictures are drawn evenly, since their areas are not known beforehand.
+
+    An item is LR, HR, and where they are from: number of the copy (of each file one for each of the plan's sizes),
+    top, left, turn, and height and width of the whole LR.
+    """
+
+    MARGIN = 4  # LR pixels around the crop, so that its border is made from true neighbours
+    DRAWS = 50  # pictures to try before giving up
+
+    def __init__(self, files: list[Path], plan: CropPlan) -> None:
+        self.files, self.plan = files, plan
+        areas = np.square(plan.sizes)  # a copy is drawn in proportion to its area, as from memory
+        self._shares = areas / areas.sum()
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
+        plan, s = self.plan, self.plan.scale
+        rng = np.random.default_rng((plan.seed, number))
+        copy, hr = self._usable(rng)
+        height, width = hr.shape[0] // s, hr.shape[1] // s
+        top = int(rng.integers(height - plan.patch + 1))
+        left = int(rng.integers(width - plan.patch + 1))
+        y0, x0 = max(0, top - self.MARGIN), max(0, left - self.MARGIN)
+        around = hr[
+            y0 * s : (top + plan.patch + self.MARGIN) * s, x0 * s : (left + plan.patch + self.MARGIN) * s
+        ]
+        lr = make_lr(around, s)
+        lr = lr[top - y0 :, left - x0 :][: plan.patch, : plan.patch]
+        hr = hr[top * s :, left * s :][: plan.patch * s, : plan.patch * s]
+        kind = int(rng.integers(TURNS)) if plan.augment else 0
+        place = torch.tensor([copy, top, left, kind, height, width])
+        return _turned(lr, kind), _turned(hr, kind), place
+
+    def _usable(self, rng: np.random.Generator) -> tuple[int, NDArray[np.uint8]]:
+        """A picture that can be read and is as large as a crop, cut to whole LR pixels; before it its number."""
+        sizes = self.plan.sizes
+        for _ in range(self.DRAWS):
+            with contextlib.suppress(PictureError):
+                file = int(rng.integers(len(self.files)))
+                hr = read_rgb8(self.files[file])
+                size = int(rng.choice(len(sizes), p=self._shares))
+                hr = shrunk(hr, sizes[size])
+                if min(hr.shape[:2]) >= self.plan.patch * self.plan.scale:
+                    return file * len(sizes) + size, crop_to_multiple(hr, self.plan.scale)
+        raise _NoneUsableError(f"{self.DRAWS} pictures in a row cannot be used.")
+
+
+class _WholeLows(Dataset[NDArray[np.uint8] | None]):
+    """The whole LR of every copy, in the order of their numbers; None for what cannot be read or is too small."""
+
+    def __init__(self, files: list[Path], plan: CropPlan) -> None:
+        self.files, self.plan = files, plan
+
+    def __len__(self) -> int:
+        return len(self.files) * len(self.plan.sizes)
+
+    def __getitem__(self, number: int) -> NDArray[np.uint8] | None:
+        file, size = divmod(number, len(self.plan.sizes))
+        with contextlib.suppress(PictureError):
+            hr = shrunk(read_rgb8(self.files[file]), self.plan.sizes[size])
+            if min(hr.shape[:2]) >= self.plan.patch * self.plan.scale:
+                return make_lr(crop_to_multiple(hr, self.plan.scale), self.plan.scale)
+        return None
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
+
+
+def _turned(picture: NDArray[np.uint8], kind: int) -> Tensor:
+    return turn(torch.from_numpy(picture).permute(2, 0, 1)[None], kind)[0].contiguous()
+
+
+def _steps(first: int, plan: CropPlan) -> Iterator[list[int]]:
+    step, total = first, plan.batch * plan.world
+    while True:
+        yield list(range(step * total + plan.rank, (step + 1) * total, plan.world))
+        step += 1
+
+
+def _to_device(batch: Tensor, device: torch.device) -> Tensor:
+    batch = batch.to(device, non_blocking=True)
+    return batch.to(torch.float32, memory_format=torch.channels_last) / 255

@@ -1,0 +1,106 @@
+"""The frozen networks that a training run uses, and what a network is told by them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from srkit.archs.info import ArchInfo
+from srkit.data.pairs import Describe, Telling
+from srkit.encoders.features import PerceptualFeatures, perceptual_features
+from srkit.encoders.semantic import SemanticEncoder, semantic_encoder
+from srkit.errors import UsageError
+from srkit.progress import Progress
+from srkit.recipes.train import ProvidersPart
+
+EMBEDDED = frozenset({"semantic", "tokens"})
+"""The conditions that a semantic encoder gives."""
+POSITION = "position"
+
+
+@dataclass(frozen=True)
+class Providers:
+    """Those in use; the others are None."""
+
+    semantic: SemanticEncoder | None = None
+    perceptual: PerceptualFeatures | None = None
+
+    @property
+    def header(self) -> dict[str, str]:
+        """What a weights file says of them: name and version of each."""
+        found: dict[str, str] = {}
+        for role, provider in (("semantic", self.semantic), ("perceptual", self.perceptual)):
+            if provider is not None:
+                found |= {role: provider.name, f"{role} version": provider.version}
+        return found
+
+
+def check_providers(names: ProvidersPart, needed: Collection[str]) -> None:
+    """Refuse, before any work is done, a recipe that names no provider where one is needed.
+
+    Args:
+        needed: what must be served, by the names in `ProvidersPart`.
+
+    Raises:
+        UsageError: one of them is not named.
+    """
+    for role in sorted(needed):
+        if not getattr(names, role):
+            raise UsageError(
+                f"The recipe's network or loss needs a {role} provider, and 'providers.{role}' is empty; "
+                f"name one, for example providers.{role}=compact."
+            )
+
+
+def load_providers(
+    names: ProvidersPart, needed: Collection[str], device: torch.device, progress: Progress
+) -> Providers:
+    """The providers that are needed, and no others.
+
+    Raises:
+        UsageError: as `check_providers`, or an unknown provider.
+        ResourceError: weights that are missing, damaged or not to be had.
+    """
+    check_providers(names, needed)
+    semantic, perceptual = None, None
+    if "semantic" in needed:
+        semantic = semantic_encoder(names.semantic, device, progress=progress)
+    if "perceptual" in needed:
+        perceptual = perceptual_features(names.perceptual, device, progress=progress)
+    return Providers(semantic, perceptual)
+
+
+def is_embedded(info: ArchInfo) -> bool:
+    """Whether a network is told what a semantic encoder says of the picture."""
+    return not EMBEDDED.isdisjoint(info.conditioning)
+
+
+def telling_for(info: ArchInfo, encoder: SemanticEncoder | None) -> Telling:
+    """What a network that is being trained is told beside the crops.
+
+    Args:
+        encoder: not None where `is_embedded`.
+
+    Raises:
+        UsageError: a condition that training cannot give.
+    """
+    unknown = set(info.conditioning) - EMBEDDED - {POSITION}
+    if unknown:
+        raise UsageError(
+            f"The network is told '{min(unknown)}', which this training cannot give; train it by another recipe."
+        )
+    names = [name for name in info.conditioning if name in EMBEDDED]
+    describe = _describer(encoder, names) if encoder is not None and names else None
+    return Telling(describe, POSITION in info.conditioning)
+
+
+def _describer(encoder: SemanticEncoder, names: Sequence[str]) -> Describe:
+    def describe(lr: Tensor) -> dict[str, Tensor]:
+        embedding = encoder.embed(lr)
+        known = {"semantic": embedding.vector, "tokens": embedding.tokens}
+        return {name: known[name].float() for name in names}
+
+    return describe
