@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 from srkit.archs.info import ArchInfo
 from srkit.zoo.header import Header
@@ -36,3 +37,6 @@ class LoadedModel:
     """Name of the network's architecture."""
     tags: tuple[str, ...] = ()
     """What spandrel says of a foreign network, as `64nf`."""
+    rates: Mapping[str, Tensor] = field(default_factory=dict)
+    """Learned rates of adaptation, natural logarithms: a scalar for a parameter, or a value for each of its elements,
+    by the parameter's name; empty where none were learned."""

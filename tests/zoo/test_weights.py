@@ -114,6 +114,54 @@ def test_a_header_must_fit_json(tmp_path: Path, network: EDSR) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+# -- learned rates ------------------------------------------------------------------------------------------
+
+
+def _rates(network: EDSR) -> dict[str, torch.Tensor]:
+    """One for all of a tensor, and one for each element of another."""
+    return {
+        "trunk.head.weight": torch.tensor(-4.123456),
+        "trunk.tail.bias": torch.randn(network.trunk.tail.bias.shape) - 7,  # type: ignore[union-attr]
+    }
+
+
+def test_rates_travel_beside_the_weights(tmp_path: Path, network: EDSR, weights: Path) -> None:
+    path, rates = tmp_path / "w.safetensors", _rates(network)
+    save_weights(path, network, HEADER, rates=rates)
+    model, without = load_weights(path), load_weights(weights)
+    assert model.rates.keys() == rates.keys()
+    assert all(torch.equal(model.rates[name], rate) for name, rate in rates.items())
+    assert without.rates == {}
+    x = torch.rand(1, 3, 5, 5)
+    assert torch.equal(model.network(x), without.network(x))
+    assert load_model(path).rates.keys() == rates.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "sentence"),
+    [
+        (
+            "trunk.head.weights",
+            torch.zeros(()),
+            "a parameter 'trunk.head.weights', which the network has not",
+        ),
+        ("trunk.head.bias", torch.zeros(3), r"hold \(3,\) values for 'trunk.head.bias' of \(8,\)"),
+        ("trunk.head.bias", torch.tensor(float("-inf")), "not all are finite"),
+    ],
+)
+def test_rates_that_do_not_fit(
+    tmp_path: Path, network: EDSR, name: str, rate: torch.Tensor, sentence: str
+) -> None:
+    path = tmp_path / "w.safetensors"
+    with pytest.raises(ResourceError, match=sentence):
+        save_weights(path, network, HEADER, rates={name: rate})
+    assert not path.exists()
+    tensors = {n: t.contiguous() for n, t in network.state_dict().items()} | {f"rates.{name}": rate}
+    save_file(tensors, path, metadata=HEADER.to_metadata())
+    with pytest.raises(ResourceError, match=sentence):
+        load_weights(path)
+
+
 def _with_header(path: Path, network: EDSR, text: str) -> Path:
     tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     save_file(tensors, path, metadata={METADATA_KEY: text})
