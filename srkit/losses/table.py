@@ -13,7 +13,7 @@ from torch import Tensor
 from srkit.encoders.features import PerceptualFeatures
 from srkit.errors import UsageError, nearest
 from srkit.losses.perceptual import PerceptualLoss
-from srkit.losses.pixel import l1
+from srkit.losses.pixel import l1, l2
 from srkit.losses.semantic import SemanticLoss
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def _semantic(context: LossContext) -> PairLoss:
 
 LOSSES: Mapping[str, Term] = {
     "l1": Term(lambda context: l1),
+    "l2": Term(lambda context: l2),
     "perceptual": Term(_perceptual, frozenset({"perceptual"})),
     "semantic": Term(_semantic, frozenset({"semantic"})),
 }

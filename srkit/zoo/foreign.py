@@ -97,7 +97,7 @@ def load_foreign(path: Path, name: str | None = None, sha256: str | None = None)
 
 
 def _load(path: Path, name: str | None, sha256: str | None) -> LoadedModel:
-    descriptor = _describe(path, read_state(path))
+    descriptor = describe(path, read_state(path))
     _check_task(path, descriptor)
     requirements = descriptor.size_requirements
     network = ForeignNetwork(
@@ -189,7 +189,12 @@ def _numpy_scalars() -> list[Any]:
     return [*spelled, np.dtype, *(type(np.dtype(kind)) for kind in kinds)]
 
 
-def _describe(path: Path, state: dict[str, Any]) -> Any:
+def describe(path: Path, state: dict[str, Any]) -> Any:
+    """spandrel's descriptor of a network with these weights; `path` names them in messages.
+
+    Raises:
+        ResourceError: an architecture that is not known, or that the weights do not fit.
+    """
     from spandrel import MAIN_REGISTRY, UnsupportedModelError
 
     try:

@@ -18,6 +18,8 @@ from srkit.zoo.files import check_checkpoint, unreadable
 
 METADATA_KEY = "srkit"
 FORMAT_VERSION = 1
+_LATER = frozenset({"rates", "adapted"})
+"""Fields that the first files of this format lack."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,10 @@ class Header:
     """The data and, where they have terms, their terms."""
     scores: dict[str, Any] = field(default_factory=dict)
     """By protocol, data set and metric: `{"classical": {"Set5": {"psnr": 31.3, "ssim": 0.88}}}`."""
+    rates: dict[str, Any] = field(default_factory=dict)
+    """How the file's learned rates of adaptation are meant to be used: the inner step's `rule` and `loss`."""
+    adapted: dict[str, Any] = field(default_factory=dict)
+    """What `srkit adapt` made the weights from: base and its `sha256`, support pictures, recipe; else empty."""
     srkit_version: str = __version__
     format_version: int = FORMAT_VERSION
 
@@ -123,6 +129,8 @@ def _checked(content: dict[str, Any], where: str) -> dict[str, Any]:
     hints = typing.get_type_hints(Header)
     values: dict[str, Any] = {}
     for item in fields(Header):
+        if item.name in _LATER and item.name not in content:
+            continue
         if item.name not in content:
             raise _damaged(where, f"the field '{item.name}' is missing")
         value = content[item.name]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from srkit.errors import UsageError
-from srkit.losses.pixel import l1
+from srkit.losses.pixel import l1, l2
 from srkit.losses.table import LOSSES, LossContext, build_losses, check_terms, needs_of
 
 CPU = torch.device("cpu")
@@ -42,6 +42,11 @@ def pair() -> tuple[Tensor, Tensor]:
 def test_l1() -> None:
     sr, hr = torch.tensor([[0.0, 0.5], [1.0, 0.25]]), torch.tensor([[0.5, 0.5], [0.0, 0.5]])
     assert float(l1(sr, hr)) == pytest.approx((0.5 + 0 + 1 + 0.25) / 4)
+
+
+def test_l2() -> None:
+    sr, hr = torch.tensor([0.5, 0.0, 1.0, 0.25]), torch.tensor([0.0, 0.0, 0.0, 0.5])
+    assert float(l2(sr, hr)) == pytest.approx((0.25 + 0 + 1 + 0.0625) / 4)
 
 
 def test_l1_is_taken_in_fp32() -> None:

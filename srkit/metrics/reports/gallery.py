@@ -24,7 +24,7 @@ from srkit.io.write import encode_picture
 RGB = NDArray[np.uint8]
 """(H, W, 3) uint8."""
 
-LABELS = {"lr": "LR bicubic", "sr": "SR", "hr": "HR"}
+LABELS = {"lr": "LR bicubic", "before": "SR before", "sr": "SR", "hr": "HR"}
 VIEWS = tuple(LABELS)
 PAGE_BYTES = 28_000_000
 """Of all pictures as they stand in the page, so that with its tables it stays below 30 MB."""
@@ -75,18 +75,27 @@ class Gallery:
         self._crops = _Shelf(crops)
         self._wholes = _Shelf(PAGE_BYTES - crops)
 
-    def add(self, key: PictureKey, sr: RGB, *, lr_bicubic: RGB | None = None, hr: RGB | None = None) -> None:
+    def add(
+        self,
+        key: PictureKey,
+        sr: RGB,
+        *,
+        lr_bicubic: RGB | None = None,
+        hr: RGB | None = None,
+        before: RGB | None = None,
+    ) -> None:
         """Take one picture's views; the arrays are not kept.
 
         Args:
             sr: (H, W, 3) uint8.
             lr_bicubic: the LR picture upscaled bicubically to the same size, or None.
             hr: the reference, or None; without it the crop is the centre.
+            before: SR of the same size by the model that this one was made from, or None.
 
         Raises:
             UsageError: arrays that are not (H, W, 3) uint8 of one size.
         """
-        views = {"lr": lr_bicubic, "sr": sr, "hr": hr}
+        views = {"lr": lr_bicubic, "before": before, "sr": sr, "hr": hr}
         arrays = {name: array for name, array in views.items() if array is not None}
         for name, array in arrays.items():
             if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8 or array.shape != sr.shape:

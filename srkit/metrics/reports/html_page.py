@@ -40,6 +40,7 @@ def parts(report: Report) -> Iterator[str]:
     axes = _axes(report)
     before, after = _frame(report).split(_CONTENT)
     yield before
+    yield from _remarks(report.remarks)
     yield from _summary(sections, axes, report.metrics)
     yield from _differences(report.comparisons)
     yield from _gates(report)
@@ -65,7 +66,7 @@ def _frame(report: Report) -> str:
         ", ".join(dict.fromkeys(result.model for result in results)),
     ]
     return Template(page).substitute(
-        title="Super-resolution evaluation",
+        title=safe(report.title),
         subtitle=safe(" with ".join(subtitle)),
         notes="\n".join(f"<p>{safe(note)}</p>" for note in notes),
         policy=policy,
@@ -73,6 +74,11 @@ def _frame(report: Report) -> str:
         script=script,
         content=_CONTENT,
     )
+
+
+def _remarks(remarks: tuple[str, ...]) -> Iterator[str]:
+    if remarks:
+        yield "<section>" + "".join(f"<p>{safe(remark)}</p>" for remark in remarks) + "</section>\n"
 
 
 def _digest(text: str) -> str:

@@ -31,12 +31,16 @@ class Report:
         verdicts: of `gates.judge`.
         comparisons: of `bootstrap.compare`.
         gallery: pictures for the formats that show any.
+        title: what the report is of.
+        remarks: sentences that stand before the tables.
     """
 
     results: tuple[SetResult, ...]
     verdicts: tuple[Verdict, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     gallery: Gallery | None = None
+    title: str = "Super-resolution evaluation"
+    remarks: tuple[str, ...] = ()
 
     @property
     def metrics(self) -> tuple[str, ...]:

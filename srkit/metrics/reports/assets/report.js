@@ -1,7 +1,8 @@
 "use strict";
 // The tables are whole without this script; it adds sorting, the viewer and the choice of colours.
 (() => {
-  const LABELS = { lr: "LR bicubic", sr: "SR", hr: "HR" };
+  const LABELS = { lr: "LR bicubic", before: "SR before", sr: "SR", hr: "HR" };
+  const PAIRS = [["before", "sr"], ["lr", "sr"], ["sr", "hr"], ["before", "hr"], ["lr", "hr"]];
   const MAX_SCALE = 40; // screen pixels a picture pixel
   const WIPE_STEP = 0.02;
   const PAN_STEP = 40; // screen pixels
@@ -111,7 +112,7 @@
   }
 
   function modesOf(views) {
-    const pairs = [["lr", "sr"], ["sr", "hr"], ["lr", "hr"]].filter((pair) => pair.every((v) => views.includes(v)));
+    const pairs = PAIRS.filter((pair) => pair.every((v) => views.includes(v)));
     if (!pairs.length) return views.map((view) => ({ id: view, label: LABELS[view], panes: [[view]] }));
     return [
       ...pairs.map((pair) => ({ id: pair.join("-"), label: pair.map((v) => v.toUpperCase()).join(" | "), panes: [pair] })),

@@ -1,0 +1,294 @@
+"""Examples of a domain for few-shot adaptation: found, read, checked, and split into those that teach and judge."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srkit.data.alignment import match
+from srkit.data.benchmarks import MADE, Benchmark, BenchmarkItem, by_name, cropped_size, listed, rgb8
+from srkit.data.finished import refuse_sizes
+from srkit.data.pairs import crop_to_multiple, make_lr
+from srkit.errors import PictureError, SrkitError, UsageError
+from srkit.io.names import shown
+from srkit.io.read import read_picture
+
+RGB = NDArray[np.uint8]
+"""(H, W, 3) uint8."""
+
+MARGIN = 4
+"""LR pixels between what teaches and the strip that judges: an LR pixel is made of HR pixels up to two LR pixels
+away, so that with four no HR pixel has a part in both."""
+MOST_JUDGES = 20
+"""Pictures that judge where `holdout` says nothing: more would take longer than the adapting."""
+_SHIFT_PX, _SHIFT_LR = 0.75, 0.15
+"""HR and LR pixels from which, both reached, a pair counts as shifted: below is what the estimate can be off by."""
+_SURE = 0.7
+"""Correlation from which a shift is believed."""
+_UNLIKE = 0.3
+"""Correlation under which a pair does not show the same."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A pair: HR (scale h, scale w, 3) and LR (h, w, 3)."""
+
+    name: str
+    hr: RGB
+    lr: RGB
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A folder of examples."""
+
+    name: str
+    items: tuple[BenchmarkItem, ...]
+    """By name."""
+    lr_source: str
+    """How the LR pictures come about: `LR`, `LR/X4`, or `made: bicubic uint8`."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What an example must have to be of use.
+
+    Attributes:
+        scale: factor between LR and HR.
+        teach: least side of a picture that teaches, in LR pixels.
+        judge: least side of a picture that judges, in LR pixels.
+        max_pixels: limit for decoding.
+    """
+
+    scale: int
+    teach: int
+    judge: int
+    max_pixels: int = 10**9
+
+
+@dataclass(frozen=True)
+class Split:
+    """What teaches and what judges; no pixel is in both."""
+
+    support: tuple[Example, ...]
+    judge: tuple[Example, ...]
+    strips: bool
+    """Whether the pictures that judge are strips of those that teach."""
+    failed: tuple[tuple[str, str], ...] = ()
+    """Files that could not be read, and why."""
+    left_out: tuple[str, ...] = field(default=())
+    """Sentences on pictures that were not used."""
+
+
+def find_examples(domain: Path, scale: int) -> Domain:
+    """The pictures of a folder, or of `HR/` beneath it with partners in `LR/`, `LR/X4` or `LR_bicubic/X4`.
+
+    Raises:
+        UsageError: no such folder, LR pictures without HR, or partners that are missing.
+        SrkitError: no pictures.
+    """
+    if not domain.is_dir():
+        raise UsageError(f"The folder of examples {shown(domain)} is not there; check the path.")
+    name = domain.resolve().name or str(domain)
+    if not (domain / "HR").is_dir():
+        if (domain / "LR").is_dir():
+            raise UsageError(
+                f"{shown(domain)} holds LR/ but no HR/; high-resolution examples are needed, in HR/ or in the folder "
+                "itself."
+            )
+        items = tuple(BenchmarkItem(stem, path, None) for stem, path in by_name(domain).items())
+        return Domain(name, items, MADE)
+    benchmark = Benchmark(name, domain / "HR")
+    source = benchmark.lr_source(scale)
+    if source == MADE and (domain / "LR").is_dir():
+        return Domain(
+            name, _paired(by_name(domain / "HR"), by_name(domain / "LR"), scale, domain / "LR"), "LR"
+        )
+    return Domain(name, tuple(benchmark.pairs(scale)), source)
+
+
+def _paired(
+    references: dict[str, Path], given: dict[str, Path], scale: int, folder: Path
+) -> tuple[BenchmarkItem, ...]:
+    partners = {name: given.get(f"{name}x{scale}", given.get(name)) for name in references}
+    if missing := [name for name, path in partners.items() if path is None]:
+        raise UsageError(
+            f"The folder {shown(folder)} lacks the LR pictures of {listed(missing)}; add them, or take the folder "
+            "away and have them made."
+        )
+    return tuple(BenchmarkItem(name, path, partners[name]) for name, path in references.items())
+
+
+def split_examples(domain: Domain, shots: int, holdout: float | None, needs: Needs) -> Split:
+    """The first `shots` usable pictures by name teach, others judge; where there are none, a strip of each does.
+
+    Args:
+        holdout: share that judges: of all pictures, or of each one's area where strips judge. None: all the others,
+            evenly thinned to `MOST_JUDGES`; a quarter of each picture, or half of a single one.
+
+    Raises:
+        UsageError: pairs whose sizes do not match, or whose pictures are shifted against each other.
+        SrkitError: no picture is of use, or none is large enough to keep a part back.
+    """
+    reader = _Reader(domain, needs)
+    support = reader.take(domain.items, shots, needs.teach)
+    rest = [item for item in domain.items if item.name not in reader.seen]
+    judges = reader.take(_thinned(rest, holdout, len(domain.items)), len(rest), needs.judge) if rest else []
+    reader.refuse()
+    if not support:
+        raise SrkitError(
+            f"None of the {len(domain.items)} examples in '{domain.name}' can be used{reader.words}; pictures with "
+            f"both sides of {needs.teach * needs.scale} pixels or more, not all of one colour, are needed."
+        )
+    if judges:
+        return Split(tuple(support), tuple(judges), False, tuple(reader.failed), tuple(reader.left_out))
+    share = holdout or (0.5 if len(support) == 1 else 0.25)
+    parts = [_cut(example, share, needs) for example in support]
+    strips = tuple(strip for _, strip in parts if strip is not None)
+    if not strips:
+        least = (needs.teach + MARGIN + needs.judge) * needs.scale
+        raise SrkitError(
+            f"None of the {len(support)} examples is large enough to keep a part back that judges; give pictures of "
+            f"{least} pixels or more along one side, or more than {len(support)} of them."
+        )
+    return Split(tuple(rest for rest, _ in parts), strips, True, tuple(reader.failed), tuple(reader.left_out))
+
+
+def _thinned(items: Sequence[BenchmarkItem], holdout: float | None, total: int) -> list[BenchmarkItem]:
+    count = MOST_JUDGES if holdout is None else max(1, round(holdout * total))
+    if count >= len(items):
+        return list(items)
+    return [items[i * len(items) // count] for i in range(count)]
+
+
+def _cut(example: Example, share: float, needs: Needs) -> tuple[Example, Example | None]:
+    """What teaches, and a strip at the end of the longer side that judges; None where there is no room for one."""
+    axis = int(example.lr.shape[1] > example.lr.shape[0])
+    length = example.lr.shape[axis]
+    strip = max(needs.judge, round(length * share))
+    kept = length - strip - MARGIN
+    if kept < needs.teach or example.lr.shape[1 - axis] < needs.judge:
+        return example, None
+
+    def part(start: int, end: int) -> Example:
+        low, high = ([slice(None)] * 2 for _ in range(2))
+        low[axis], high[axis] = slice(start, end), slice(start * needs.scale, end * needs.scale)
+        return Example(example.name, example.hr[tuple(high)], example.lr[tuple(low)])
+
+    return part(0, kept), part(length - strip, length)
+
+
+class _Reader:
+    """Reads examples and keeps account of those that are of no use."""
+
+    def __init__(self, domain: Domain, needs: Needs) -> None:
+        self.domain, self.needs = domain, needs
+        self.seen: set[str] = set()
+        self.failed: list[tuple[str, str]] = []
+        self.left_out: list[str] = []
+        self._sizes: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {}
+        self._shifted: list[str] = []
+
+    @property
+    def words(self) -> str:
+        """` (why; why)`, or nothing."""
+        reasons = [
+            *(error.rstrip(".") for _, error in self.failed),
+            *(text.rstrip(".") for text in self.left_out),
+        ]
+        more = f"; and {len(reasons) - 3} more" if len(reasons) > 3 else ""
+        return f" ({'; '.join(reasons[:3])}{more})" if reasons else ""
+
+    def take(self, items: Sequence[BenchmarkItem], count: int, least: int) -> list[Example]:
+        """The first `count` usable examples among the items."""
+        found: list[Example] = []
+        for example in self._usable(items, least):
+            found.append(example)
+            if len(found) == count:
+                break
+        return found
+
+    def refuse(self) -> None:
+        """Raise for pairs that do not match, all of them listed."""
+        refuse_sizes(
+            self._sizes,
+            f"LR pictures of '{self.domain.name}' x{self.needs.scale}",
+            "replace them or have them made",
+        )
+        if self._shifted:
+            more = f", and {len(self._shifted) - 8} more" if len(self._shifted) > 8 else ""
+            raise UsageError(
+                f"{len(self._shifted)} pairs of '{self.domain.name}' are shifted against each other, and a model would "
+                f"learn to shift: {', '.join(self._shifted[:8])}{more}; align them or have the LR pictures made."
+            )
+
+    def _usable(self, items: Sequence[BenchmarkItem], least: int) -> Iterator[Example]:
+        for item in items:
+            self.seen.add(item.name)
+            try:
+                example = self._read(item)
+            except SrkitError as error:
+                self.failed.append((item.name, str(error)))
+                continue
+            if example is not None and self._fits(example, least):
+                yield example
+
+    def _read(self, item: BenchmarkItem) -> Example | None:
+        """The pair; None where it does not match, which `refuse` tells."""
+        scale = self.needs.scale
+        hr = rgb8(read_picture(item.hr, max_pixels=self.needs.max_pixels))
+        height, width = cropped_size(hr.shape[0], hr.shape[1], scale)
+        hr = crop_to_multiple(hr, scale)
+        if item.lr is None:
+            return Example(item.name, hr, make_lr(hr, scale))
+        lr = rgb8(read_picture(item.lr, max_pixels=self.needs.max_pixels))
+        expected = (height // scale, width // scale)
+        if lr.shape[:2] != expected:
+            self._sizes[item.name] = ((lr.shape[0], lr.shape[1]), expected)
+            return None
+        return Example(item.name, hr, lr) if self._in_place(item.name, hr, lr) else None
+
+    def _in_place(self, name: str, hr: RGB, lr: RGB) -> bool:
+        found = match(lr, make_lr(hr, self.needs.scale))
+        if found is None:
+            return True
+        if found.correlation < _UNLIKE:
+            raise PictureError(
+                f"The LR picture of '{name}' does not show what its HR picture shows (correlation "
+                f"{found.correlation:.2f}); replace one of them."
+            )
+        shift = max(abs(found.down), abs(found.right))
+        if found.correlation < _SURE or shift < _SHIFT_LR or shift * self.needs.scale < _SHIFT_PX:
+            return True
+        down, right = found.down * self.needs.scale, found.right * self.needs.scale
+        self._shifted.append(
+            f"in '{name}' LR lies {abs(right):.1f} pixels to the {'right' if right >= 0 else 'left'} of HR and "
+            f"{abs(down):.1f} {'below' if down >= 0 else 'above'} it (HR pixels)"
+        )
+        return False
+
+    def _fits(self, example: Example, least: int) -> bool:
+        side = min(example.lr.shape[:2])
+        if side < least:
+            size = f"{example.hr.shape[1]} x {example.hr.shape[0]}"
+            needed = least * self.needs.scale
+            self.left_out.append(
+                f"'{example.name}' has {size} pixels, and both sides must have {needed} or more."
+            )
+            return False
+        if bool((example.hr == example.hr[0, 0]).all()):
+            self.left_out.append(
+                f"'{example.name}' is all of one colour, from which there is nothing to learn."
+            )
+            return False
+        return True
+
+
+def least_judged(scale: int, border: int, window: int) -> int:
+    """Least side, in LR pixels, of a picture that can be judged with `border` HR pixels left out at every side."""
+    return math.ceil((2 * border + window) / scale)

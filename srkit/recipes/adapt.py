@@ -1,0 +1,93 @@
+"""What `srkit adapt` needs to know."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from srkit.errors import UsageError
+from srkit.recipes.load import to_toml
+from srkit.recipes.upscale import MAX_SCALE
+
+Optimiser = Literal["auto", "adam", "sgd"]
+
+
+@dataclass(frozen=True)
+class TunePart:
+    """The fine-tuning itself; what `srkit eval --shots` takes over unchanged."""
+
+    steps: int = 800
+    """Most steps; fewer are taken where the pictures that judge get worse."""
+    minutes: float | None = None
+    """Most minutes; then runs no longer repeat exactly."""
+    patch: int = 32
+    """Side of a crop in LR pixels; smaller where an example is."""
+    batch: int = 8
+    """Crops in a step."""
+    augment: bool = True
+    """Flips and quarter turns."""
+    optimiser: Optimiser = "auto"
+    """auto: the model's learned rates where it has some, else Adam."""
+    rate: float = 5e-4
+    """Of every parameter, where no learned rates are used."""
+    warmup_steps: int = 10
+    ema: float = 0.98
+    """Decay of the average of the weights, which is what is judged and kept."""
+    judge_every: int = 50
+    """Steps between judgements."""
+    patience: int = 4
+    """Judgements in a row without a new best after which it stops."""
+    loss: dict[str, float] = field(default_factory=lambda: {"l1": 1.0})
+    """Weights of the loss terms, by name (`srkit.losses.table`)."""
+
+
+@dataclass(frozen=True)
+class AdaptRecipe:
+    """Everything that decides the weights; paths and reports are the job's."""
+
+    model: str = "auto"
+    scale: int | None = None
+    """None: the model's own."""
+    shots: int = 5
+    """Examples to learn from."""
+    holdout: float | None = None
+    """Share kept back to judge: of the examples where there are more than `shots`, else of every one's area.
+    None: all the others up to twenty, or a quarter of each (half of a single one)."""
+    tune: TunePart = field(default_factory=TunePart)
+    device: str = "auto"
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    threads: int | None = None
+    seed: int = 0
+    max_pixels: int = 10**9
+
+    def __post_init__(self) -> None:
+        _at_least_one("--shots", self.shots)
+        _at_least_one("--steps", self.tune.steps)
+        for name in ("patch", "batch", "judge_every", "patience"):
+            _at_least_one(f"tune.{name}", getattr(self.tune, name))
+        if self.scale is not None and not 1 <= self.scale <= MAX_SCALE:
+            raise UsageError(f"--scale is {self.scale}; it must be a whole number from 1 to {MAX_SCALE:g}.")
+        if self.holdout is not None and not 0 < self.holdout < 1:
+            raise UsageError(f"--holdout is {self.holdout}; it must lie between 0 and 1.")
+        if self.tune.minutes is not None and not 0 < self.tune.minutes < math.inf:
+            raise UsageError(f"--minutes is {self.tune.minutes}; it must be above 0.")
+        if not 0 < self.tune.rate < math.inf:
+            raise UsageError(f"'tune.rate' is {self.tune.rate}; it must be above 0.")
+        if not 0 <= self.tune.ema < 1:
+            raise UsageError(f"'tune.ema' is {self.tune.ema}; it must be from 0 to below 1.")
+        if self.threads is not None and not 1 <= self.threads <= 4096:
+            raise UsageError(f"--threads is {self.threads}; it must be from 1 to 4096.")
+        if self.max_pixels < 1:
+            raise UsageError(f"--max-pixels is {self.max_pixels}; it must be at least 1.")
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the resolved recipe, recorded in the weights' header."""
+        return hashlib.sha256(to_toml(self).encode()).hexdigest()
+
+
+def _at_least_one(name: str, value: int) -> None:
+    if value < 1:
+        raise UsageError(f"{name} is {value}; it must be at least 1.")

@@ -1,0 +1,199 @@
+"""A loaded model, fine-tuned on examples: what `srkit adapt` and `srkit eval --shots` share."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from srkit.archs.info import ArchInfo
+from srkit.data.examples import Domain, Needs, Split, least_judged, split_examples
+from srkit.data.pairs import CropPlan, Telling
+from srkit.data.support import SupportPairs, judge_batch
+from srkit.encoders.semantic import SemanticEncoder, semantic_encoder
+from srkit.engine.device import Dtype, has_fast_bf16
+from srkit.errors import ResourceError, UsageError
+from srkit.losses.table import LossContext, build_losses, needs_of
+from srkit.metrics.protocols import DEFAULT_PROTOCOL, find_protocol
+from srkit.metrics.ssim import WINDOW
+from srkit.progress import Progress
+from srkit.recipes.adapt import TunePart
+from srkit.tasks.providers import is_embedded, telling_for
+from srkit.training.adapt import Adapted, AdaptSettings, Judge, adapt
+from srkit.training.inner import ADAM, SGD, InnerRule, Rates, check_rates, uniform_rates
+from srkit.training.validation import psnr_of
+from srkit.zoo.loaded import LoadedModel
+
+LEAST_PATCH = 16
+"""Side in LR pixels that a crop may shrink to where the examples are small."""
+JUDGED_SIDE = 512
+"""HR pixels of the middle of a picture that judges while adapting goes on."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How to fine-tune, and where."""
+
+    tune: TunePart
+    device: torch.device
+    dtype: Dtype
+    seed: int
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The model with its new weights (the base's where adapting did not help), and what came of it."""
+
+    model: LoadedModel
+    adapted: Adapted
+    rates: str
+    """Which rates were used: `learned`, or `0.0005 (adam)`."""
+
+
+def split_for(
+    domain: Domain, model: LoadedModel, shots: int, holdout: float | None, patch: int, max_pixels: int
+) -> Split:
+    """The examples that teach a model and those that judge: see `srkit.data.examples.split_examples`."""
+    info = model.info
+    border = find_protocol(DEFAULT_PROTOCOL).border(info.scale)
+    least = max(info.min_size, info.multiple_of)
+    needs = Needs(
+        scale=info.scale,
+        teach=_up(max(least, min(patch, LEAST_PATCH)), info.multiple_of),
+        judge=_up(max(least, least_judged(info.scale, border, WINDOW)), info.multiple_of),
+        max_pixels=max_pixels,
+    )
+    return split_examples(domain, shots, holdout, needs)
+
+
+def fit(model: LoadedModel, split: Split, options: Fit, progress: Progress) -> Fitted:
+    """Fine-tune a copy of a model's network on the support, judged by the rest; the model is not changed.
+
+    Raises:
+        UsageError: a loss that this model has no provider for, or learned rates that were asked for and are missing.
+        ResourceError: a feature provider that is not to be had, is not the model's own, or rates that do not fit.
+    """
+    info, tune, device = model.info, options.tune, options.device
+    network = copy.deepcopy(model.network).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    encoder = own_encoder(model, tune, device, progress)
+    telling = telling_for(info, encoder if is_embedded(info) else None)
+    rule, rates, words = _rates(model, tune)
+    autocast = _autocast(options, info)
+    losses = build_losses(loss_weights(model, tune), LossContext(device, semantic=encoder, autocast=autocast))
+    settings = AdaptSettings(
+        rates=rates,
+        rule=rule,
+        loss=lambda sr, hr: losses(sr, hr)[0],
+        minutes=tune.minutes,
+        warmup_steps=tune.warmup_steps,
+        ema=tune.ema,
+        judge_every=tune.judge_every,
+        patience=tune.patience,
+        autocast=autocast,
+        training_mode=overwrites_itself(network, info),
+    )
+    plan = CropPlan(info.scale, _patch(split, tune, info), tune.batch, options.seed, tune.augment)
+    pairs = SupportPairs(split.support, plan, device, telling)
+    found = adapt(
+        network, pairs, tune.steps, _judge(split, info, device, telling, autocast), settings, progress
+    )
+    fresh = copy.deepcopy(model.network)
+    fresh.load_state_dict(found.state_dict)
+    return Fitted(replace(model, network=fresh), found, words)
+
+
+def own_encoder(
+    model: LoadedModel, tune: TunePart, device: torch.device, progress: Progress
+) -> SemanticEncoder | None:
+    """The encoder that a model was trained with, where the network or the loss needs one.
+
+    Raises:
+        UsageError: the loss needs one, and the model names none.
+        ResourceError: it is not to be had, or is not the one that the model was trained with.
+    """
+    needed = is_embedded(model.info) or "semantic" in needs_of(loss_weights(model, tune))
+    if not needed:
+        return None
+    providers = {} if model.header is None else model.header.providers
+    if "semantic" not in providers:
+        raise UsageError(
+            f"The loss 'semantic' needs an encoder, and '{model.name}' was trained with none; leave loss.semantic out."
+        )
+    encoder = semantic_encoder(providers["semantic"], device, progress=progress)
+    expected = providers.get("semantic version", encoder.version)
+    if encoder.version != expected:
+        raise ResourceError(
+            f"'{model.name}' was trained with the encoder {providers['semantic']} of version {expected}, and the one "
+            f"here has {encoder.version}; use the weights and the encoder that belong together."
+        )
+    return encoder
+
+
+def loss_weights(model: LoadedModel, tune: TunePart) -> dict[str, float]:
+    """Those that learned rates were learned with, where these are used; else the recipe's."""
+    if tune.optimiser == "auto" and model.rates and model.header is not None:
+        learned = model.header.rates.get("loss")
+        if isinstance(learned, dict) and learned:
+            return {str(name): float(weight) for name, weight in learned.items()}
+    return dict(tune.loss)
+
+
+def _rates(model: LoadedModel, tune: TunePart) -> tuple[InnerRule, Rates, str]:
+    """The direction of a step, the rates, and these in words."""
+    if tune.optimiser != "auto":
+        rule = ADAM if tune.optimiser == "adam" else SGD
+        return rule, uniform_rates(model.network, tune.rate), f"{tune.rate:g} ({rule.kind})"
+    if not model.rates:
+        return ADAM, uniform_rates(model.network, tune.rate), f"{tune.rate:g} (adam)"
+    check_rates(model.network, model.rates, f"'{model.name}'")
+    kind = "sgd" if model.header is None else model.header.rates.get("rule", "sgd")
+    rule = {known.kind: known for known in (ADAM, SGD)}.get(kind)
+    if rule is None:
+        raise ResourceError(
+            f"'{model.name}' holds rates for an inner step '{kind}', which this srkit does not know; update srkit."
+        )
+    return rule, model.rates, f"learned ({rule.kind})"
+
+
+def _autocast(options: Fit, info: ArchInfo) -> torch.dtype | None:
+    """bf16 where it is fast and the network bears it; fp16 has too little range for gradients."""
+    wanted = options.dtype == "bf16" or (options.dtype == "auto" and has_fast_bf16(options.device))
+    return torch.bfloat16 if wanted and info.bf16_ok else None
+
+
+def _patch(split: Split, tune: TunePart, info: ArchInfo) -> int:
+    """The recipe's, or as large as the smallest example allows, in whole multiples that the network takes."""
+    side = min(tune.patch, *(min(example.lr.shape[:2]) for example in split.support))
+    return int(max(info.multiple_of, side // info.multiple_of * info.multiple_of, info.min_size))
+
+
+def _judge(
+    split: Split, info: ArchInfo, device: torch.device, telling: Telling, autocast: torch.dtype | None
+) -> Judge:
+    largest = max(info.min_size, JUDGED_SIDE // info.scale)
+    batches = [judge_batch(one, largest, info.multiple_of, device, telling) for one in split.judge]
+    return lambda network: [psnr_of(network, batch, info.scale, autocast) for batch in batches]
+
+
+@torch.no_grad()
+def overwrites_itself(network: nn.Module, info: ArchInfo) -> bool:
+    """Whether a network, in evaluation mode, computes parameters from others as it runs (SPAN does).
+
+    What is learned of the computed ones would be lost; in training mode such networks use the others.
+    """
+    if info.conditioning:  # our own, which do not
+        return False
+    probe = copy.deepcopy(network).eval()
+    parameters = list(probe.parameters())
+    for parameter in parameters:
+        parameter.add_(1e-3)
+    before = [parameter.clone() for parameter in parameters]
+    side = _up(max(info.min_size, 16), info.multiple_of)
+    probe(torch.full((1, 3, side, side), 0.5, device=parameters[0].device))
+    return any(not torch.equal(a, b) for a, b in zip(before, probe.parameters(), strict=True))
+
+
+def _up(side: int, multiple: int) -> int:
+    return -(-side // multiple) * multiple

@@ -1,0 +1,233 @@
+"""Fine-tuning on a few pairs, with pictures that judge, so that it never makes a model worse by what they say.
+
+The weights' moving average is judged now and then; the best of all judged states is kept, and the base itself where
+none was better beyond doubt.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.dropout import _DropoutNd
+
+from srkit.data.pairs import Batch, PairSource
+from srkit.losses.pixel import l1
+from srkit.progress import Progress, Silent
+from srkit.training.inner import ADAM, InnerRule, InnerSteps, Rates
+
+Judge = Callable[[nn.Module], Sequence[float]]
+"""A network's score on every picture that judges, higher is better."""
+Loss = Callable[[Tensor, Tensor], Tensor]
+Stop = Literal["steps", "minutes", "judges", "diverged"]
+
+
+@dataclass(frozen=True)
+class AdaptSettings:
+    """How a network is fine-tuned.
+
+    Attributes:
+        rates: logarithms, by parameter name (`srkit.training.inner`).
+        rule: the direction of a step.
+        loss: sr and hr to a scalar.
+        minutes: a limit beside the steps; with it a run does not repeat exactly.
+        warmup_steps: over which the rates rise linearly; afterwards they fall along half a cosine.
+        ema: decay of the average that is judged and kept.
+        judge_every: steps between judgements.
+        patience: judgements in a row without a new best after which it stops.
+        least_gain: of the mean score, below which the base is kept.
+        autocast: precision of the network's arithmetic; None: fp32.
+        training_mode: train in training mode, all but normalisation and dropout, a network that evaluates other
+            parameters than it learns.
+    """
+
+    rates: Rates
+    rule: InnerRule = ADAM
+    loss: Loss = l1
+    minutes: float | None = None
+    warmup_steps: int = 10
+    ema: float = 0.98
+    judge_every: int = 50
+    patience: int = 4
+    least_gain: float = 0.005
+    autocast: torch.dtype | None = None
+    training_mode: bool = False
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """What came of fine-tuning."""
+
+    state_dict: dict[str, Tensor]
+    """The network's state that judged best, fp32, on the CPU: the base's where `kept` is false."""
+    kept: bool
+    """Whether that is another state than the base's."""
+    steps: int
+    """Steps taken."""
+    best_step: int
+    """The step after which the best state was; 0: the base."""
+    before: tuple[float, ...]
+    """Scores of the base by the pictures that judge."""
+    best: tuple[float, ...]
+    """Scores of the best state that was tried, kept or not."""
+    curve: tuple[tuple[int, float], ...]
+    """Steps and mean score of every judgement, the base's first."""
+    seconds: float
+    stopped: Stop
+    """By what it ended; diverged: the loss was no longer a number, and the last good state counts."""
+
+
+def adapt(
+    network: nn.Module,
+    pairs: PairSource,
+    steps: int,
+    judge: Judge,
+    settings: AdaptSettings,
+    progress: Progress | None = None,
+) -> Adapted:
+    """Fine-tune a copy of a network; the network itself is not changed.
+
+    The same for the same steps, device and precision, unless `settings.minutes` ends it.
+
+    Args:
+        network: on the device of the pairs. It learns in evaluation mode (but see `training_mode`): batch statistics
+            and dropout are those of its deployment.
+        pairs: endless batches.
+        steps: at most so many.
+        judge: scores a network on pictures that are not among the pairs.
+    """
+    return _Run(network, steps, judge, settings, progress or Silent()).run(pairs)
+
+
+class _Run:
+    """One fine-tuning while it lasts."""
+
+    def __init__(
+        self, network: nn.Module, steps: int, judge: Judge, settings: AdaptSettings, progress: Progress
+    ) -> None:
+        self._steps, self._judge, self._settings, self._progress = steps, judge, settings, progress
+        self._average = copy.deepcopy(network).eval().requires_grad_(False)
+        self._network = copy.deepcopy(network).eval().requires_grad_(True)
+        if settings.training_mode:
+            _set_training(self._network)
+        self._inner = InnerSteps(self._network, settings.rates, settings.rule)
+        self._averaged: list[Tensor] = list(self._average.parameters())
+        self._step = 0
+        self._seconds = 0.0
+        self._before = self._best = tuple(judge(self._average))
+        self._best_step = 0
+        self._best_state = _state(self._average)
+        self._base_state = self._best_state
+        self._curve = [(0, _mean(self._before))]
+        self._worse = 0
+
+    def run(self, pairs: PairSource) -> Adapted:
+        self._progress.start("adapting", 1.0)
+        self._progress.info(f"step 0: {self._curve[0][1]:.3f} dB on the pictures that judge")
+        stopped = self._loop(pairs)
+        self._progress.finish()
+        kept = self._is_better()
+        return Adapted(
+            state_dict=self._best_state if kept else self._base_state,
+            kept=kept,
+            steps=self._step,
+            best_step=self._best_step,
+            before=self._before,
+            best=self._best,
+            curve=tuple(self._curve),
+            seconds=self._seconds,
+            stopped=stopped,
+        )
+
+    def _loop(self, pairs: PairSource) -> Stop:
+        started = time.monotonic()
+        for batch in pairs.batches(0):
+            done = self._done()
+            sound = self._take_step(batch, done)
+            self._step += sound
+            self._seconds = time.monotonic() - started
+            self._progress.advance(self._done() - done)
+            ended = not sound or self._done() >= 1
+            if ended or self._step % self._settings.judge_every == 0:
+                self._judge_average()
+                self._seconds = time.monotonic() - started
+            if not sound:
+                return "diverged"
+            if self._worse >= self._settings.patience:
+                return "judges"
+            if ended:
+                break
+        return "steps" if self._step >= self._steps else "minutes"
+
+    def _done(self) -> float:
+        """Share of the limits that is used up."""
+        minutes = self._settings.minutes
+        used = 0.0 if minutes is None else self._seconds / (60 * minutes)
+        return min(1.0, max(self._step / self._steps, used))
+
+    def _take_step(self, batch: Batch, done: float) -> bool:
+        """One step; False, and nothing changed, where the loss is no number."""
+        settings = self._settings
+        with torch.autocast(batch.lr.device.type, settings.autocast, enabled=settings.autocast is not None):
+            sr = self._network(batch.lr, **batch.conditions)
+        loss = settings.loss(sr.float(), batch.hr)
+        if not math.isfinite(float(loss.detach())):
+            return False
+        self._inner.clear()
+        torch.autograd.backward(loss)
+        if not all(bool(p.grad.isfinite().all()) for p in self._inner.parameters if p.grad is not None):
+            return False
+        rising = min(1.0, (self._step + 1) / settings.warmup_steps) if settings.warmup_steps else 1.0
+        self._inner.step(rising * 0.5 * (1 + math.cos(math.pi * done)))
+        # A smaller decay early, so that the base is forgotten as soon as there is something better.
+        decay = min(settings.ema, (1 + self._step) / (10 + self._step))
+        torch._foreach_lerp_(self._averaged, self._inner.parameters, 1 - decay)
+        return True
+
+    def _judge_average(self) -> None:
+        if self._curve[-1][0] == self._step:
+            return
+        scores = tuple(self._judge(self._average))
+        mean = _mean(scores)
+        self._curve.append((self._step, mean))
+        self._progress.info(f"step {self._step}: {mean:.3f} dB on the pictures that judge")
+        if mean > _mean(self._best):
+            self._best, self._best_step, self._worse = scores, self._step, 0
+            self._best_state = _state(self._average)
+        else:
+            self._worse += 1
+
+    def _is_better(self) -> bool:
+        """Whether the best state is better than the base by more than chance, as far as the judges can tell."""
+        gains = [after - before for after, before in zip(self._best, self._before, strict=True)]
+        mean = math.fsum(gains) / len(gains)
+        if self._best_step == 0 or not mean >= self._settings.least_gain:
+            return False
+        if len(gains) < 2:
+            return True
+        spread = math.fsum((gain - mean) ** 2 for gain in gains) / (len(gains) - 1)
+        return mean > math.sqrt(spread / len(gains))
+
+
+def _set_training(network: nn.Module) -> None:
+    """Training mode, but with the statistics and without the chance of evaluation."""
+    network.train()
+    for module in network.modules():
+        # Networks bring their own stochastic depth, under this name since Huang et al. 2016.
+        if isinstance(module, (_NormBase, _DropoutNd)) or "DropPath" in type(module).__name__:
+            module.eval()
+
+
+def _state(network: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
+
+
+def _mean(scores: Sequence[float]) -> float:
+    return math.fsum(scores) / len(scores)

@@ -1,0 +1,121 @@
+"""Writing a foreign network's weights back, under the names that its own file used."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from srkit.errors import SrkitError
+from srkit.io.atomic import atomic_path
+from srkit.zoo.foreign import describe, read_state
+from srkit.zoo.loaded import LoadedModel
+
+ADAPTED_KEY = "srkit_adapted"
+"""Metadata of a safetensors file: what its weights were adapted from, as JSON."""
+
+_PREFIX = "model."  # of the network within `ForeignNetwork`
+_WRAPPERS = ("model_state_dict", "state_dict", "params_ema", "params-ema", "params", "model", "net")
+
+State = dict[str, Tensor]
+
+
+def save_foreign(
+    path: Path, base: LoadedModel, state_dict: Mapping[str, Tensor], about: Mapping[str, Any]
+) -> None:
+    """Write a fine-tuned foreign network as safetensors, with the tensors' names and precision of its own file.
+
+    Args:
+        path: where to; conventionally `.safetensors`. An existing file is replaced.
+        base: the model as it was loaded; its file is read again.
+        state_dict: of `base.network`, with other values.
+        about: what the file says of its origin; JSON values.
+
+    Raises:
+        ResourceError: the base's file is no longer what it was.
+        SrkitError: no file of this network would load again with what was learned.
+    """
+    learned = {n.removeprefix(_PREFIX): t for n, t in state_dict.items() if n.startswith(_PREFIX)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # third-party code's
+        tensors = _in_original_names(base.path, learned)
+        if not _loads_as(tensors, learned, base.path):
+            tensors = {name: tensor.contiguous().clone() for name, tensor in learned.items()}
+            if not _loads_as(tensors, learned, base.path):
+                raise SrkitError(
+                    f"The network in '{base.path}' ({base.architecture}) changes its weights as it loads them, so what "
+                    "was learned cannot be written to a file; choose another model."
+                )
+    metadata = {ADAPTED_KEY: json.dumps(dict(about), sort_keys=True)}
+    with atomic_path(Path(path)) as temporary:
+        temporary.write_bytes(save(tensors, metadata=metadata))
+
+
+def _in_original_names(path: Path, learned: State) -> State:
+    original = _unwrapped(read_state(path))
+    arrived = _arrivals(path, original)
+    tensors = {}
+    for name, tensor in original.items():
+        source = learned.get(arrived.get(name, name))
+        fits = source is not None and source.shape == tensor.shape
+        kept = source if source is not None and fits else tensor
+        tensors[name] = kept.detach().to("cpu", tensor.dtype).contiguous().clone()
+    return tensors
+
+
+def _unwrapped(state: Mapping[str, Any]) -> State:
+    """The tensors themselves: checkpoints often hold them under a name, beside what training left there."""
+    for name in _WRAPPERS:
+        if isinstance(state.get(name), dict):
+            state = state[name]
+            break
+    if len(state) == 1 and isinstance(only := next(iter(state.values())), dict):
+        state = only
+    return {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
+
+
+def _arrivals(path: Path, original: State) -> dict[str, str]:
+    """Under which name of the network each tensor of the file ends up.
+
+    Loaders rename. So the file is loaded once with every tensor filled with its own number, and the numbers are
+    looked for in the network.
+    """
+    names = [name for name, tensor in original.items() if tensor.is_floating_point()]
+    marked = dict(original)
+    for number, name in enumerate(names, 1):
+        marked[name] = torch.full_like(original[name], number, dtype=torch.float32)
+    try:
+        state = describe(path, marked).model.state_dict()
+    except SrkitError:  # a loader that reads settings from values
+        return {}
+    found: dict[str, str] = {}
+    for name, tensor in state.items():
+        if not tensor.is_floating_point() or not tensor.numel():
+            continue
+        number = tensor.flatten()[0].item()
+        if 1 <= number <= len(names) and number == int(number) and bool((tensor == number).all()):
+            found.setdefault(names[int(number) - 1], name)
+    return found
+
+
+def _loads_as(tensors: State, learned: State, path: Path) -> bool:
+    """Whether a file of these tensors gives the network what it has learned, up to the file's precision."""
+    try:
+        state = describe(path, dict(tensors)).model.state_dict()
+    except SrkitError:
+        return False
+    if state.keys() != learned.keys():
+        return False
+    exact = all(t.dtype == torch.float32 for t in tensors.values() if t.is_floating_point())
+    tolerance = 0.0 if exact else 1e-2
+    return all(
+        state[name].shape == tensor.shape
+        and torch.allclose(state[name].float(), tensor.float(), rtol=tolerance, atol=tolerance)
+        for name, tensor in learned.items()
+    )
