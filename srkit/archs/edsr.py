@@ -13,18 +13,21 @@ from srkit.archs.info import ArchInfo
 from srkit.errors import UsageError
 from srkit.ops.resize import upscale
 
-SCALES = (2, 3, 4, 8)
+SCALES = (2, 3, 4, 8, 16)
+_DEEP = 8  # from this scale on residual blocks may stand between the upsampling stages
 
 
 class EDSR(nn.Module):
     """Pictures (N, 3, h, w) in [0, 1] to (N, 3, scale h, scale w); not clipped.
 
     Args:
-        scale: 2, 3, 4 or 8.
+        scale: 2, 3, 4, 8 or 16.
         features: channels of the trunk (64 in EDSR-baseline).
         blocks: residual blocks of the trunk (16 in EDSR-baseline).
         upsampler: `edsr` as published, or `single` (see `Reconstruction`).
         residual_scale: factor on each block's residual (0.1 in the large EDSR).
+        blocks_between: residual blocks between the stages of `edsr` at x8 and x16 (none as published; with them it
+            is what CDASR starts from).
 
     Raises:
         UsageError: a scale that no stage of PixelShuffle is defined for, no features, or a negative number of
@@ -38,20 +41,23 @@ class EDSR(nn.Module):
         blocks: int = 16,
         upsampler: Upsampler = "edsr",
         residual_scale: float = 1.0,
+        blocks_between: int = 0,
     ) -> None:
         super().__init__()
         if scale not in SCALES:
-            raise UsageError(f"EDSR was given scale {scale}; it is defined for 2, 3, 4 and 8.")
-        if features < 1 or blocks < 0:
+            raise UsageError(f"EDSR was given scale {scale}; it is defined for 2, 3, 4, 8 and 16.")
+        if features < 1 or min(blocks, blocks_between) < 0:
             raise UsageError(
-                f"EDSR was given {features} features and {blocks} blocks; it takes at least 1 and at least 0."
+                f"EDSR was given {features} features and {min(blocks, blocks_between)} blocks; it takes at least 1 "
+                "and at least 0."
             )
+        between = blocks_between if scale >= _DEEP else 0
         self.scale = scale
         self.trunk = ResidualTrunk(features, blocks, residual_scale)
-        self.reconstruction = Reconstruction(features, scale, upsampler)
+        self.reconstruction = Reconstruction(features, scale, upsampler, between)
         self.info = ArchInfo(
             scale=scale,
-            receptive_field=receptive_field(scale, blocks, upsampler),
+            receptive_field=receptive_field(scale, blocks, upsampler, between),
             fp16_ok=True,
         )
 

@@ -15,10 +15,7 @@ from srkit.encoders.semantic import SemanticEncoder, semantic_encoder
 from srkit.errors import UsageError
 from srkit.progress import Progress
 from srkit.recipes.train import ProvidersPart
-
-EMBEDDED = frozenset({"semantic", "tokens"})
-"""The conditions that a semantic encoder gives."""
-POSITION = "position"
+from srkit.tasks.conditions import EMBEDDED, POSITION
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,14 @@ from srkit.ops.position import position_grid
 from srkit.progress import Progress, Silent
 from srkit.recipes.load import to_mapping
 from srkit.recipes.train import TrainRecipe
-from srkit.tasks.providers import Providers, check_providers, is_embedded, load_providers, telling_for
+from srkit.tasks.conditions import Conditioner
+from srkit.tasks.providers import (
+    Providers,
+    check_providers,
+    is_embedded,
+    load_providers,
+    telling_for,
+)
 from srkit.tasks.train_job import WEIGHTS, TrainJob, TrainResult, check_job, prepare_output, split_files
 from srkit.training.distributed import World, local_device, process_group
 from srkit.training.loop import Limits, Trainer
@@ -274,7 +281,8 @@ def _export(run: _Run, state: TrainState, judges: list[NDArray[np.uint8]]) -> No
 def _overlap(run: _Run, network: nn.Module, judges: list[NDArray[np.uint8]]) -> int:
     largest = sorted(judges, key=lambda picture: min(picture.shape[:2]), reverse=True)
     samples = [_lr_sample(picture, run.info.scale) for picture in largest[:_OVERLAP_SAMPLES]]
-    return measure_overlap(network, run.info, samples, torch.device("cpu"))
+    describe = Conditioner(run.info.conditioning, run.providers.semantic, run.device)
+    return measure_overlap(network, run.info, samples, torch.device("cpu"), describe)
 
 
 def _lr_sample(picture: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:

@@ -58,7 +58,7 @@ def test_blocks_between_the_stages() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"scale": 5}, "given scale 5; it is defined for 2, 3, 4 and 8"),
+        ({"scale": 5}, "given scale 5; it is defined for 2, 3, 4, 8 and 16"),
         ({"features": 0}, "given 0 features"),
         ({"blocks": -1}, "-1 blocks"),
         ({"upsampler": "singel"}, "no upsampler 'singel'; known are edsr, single. Did you mean 'single'?"),
