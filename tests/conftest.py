@@ -105,3 +105,37 @@ def edsr_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "tiny-x2.safetensors"
     save_weights(path, network, Header(arch="edsr", arguments=arguments, scale=2))
     return path
+
+
+@pytest.fixture(scope="session")
+def cdasr_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weights file of a tiny CDASR for x2 whose result depends on its conditions, with the encoder `random`."""
+    import torch
+
+    from srkit.archs.cdasr import CDASR
+    from srkit.encoders.semantic import semantic_encoder
+    from srkit.zoo.header import Header
+    from srkit.zoo.weights import save_weights
+
+    encoder = semantic_encoder("random", torch.device("cpu"))
+    arguments = {
+        "scale": 2,
+        "features": 8,
+        "blocks": 1,
+        "upsampler": "single",
+        "semantic_dim": encoder.dim,
+        "token_channels": encoder.token_channels,
+        "hidden": 16,
+        "aligned": 16,
+        "token_features": 4,
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = CDASR(**arguments)  # type: ignore[arg-type]
+        for parameter in network.parameters():
+            if not parameter.any():
+                torch.nn.init.normal_(parameter, std=0.1)
+    providers = {"semantic": encoder.name, "semantic version": encoder.version}
+    path = tmp_path_factory.mktemp("weights") / "told-x2.safetensors"
+    save_weights(path, network, Header(arch="cdasr", arguments=arguments, scale=2, providers=providers))
+    return path

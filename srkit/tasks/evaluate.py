@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from srkit.recipes.evaluate import EvalRecipe
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.tasks.evaluate_plan import SetPlan, plan_alone, plan_dataset, plan_finished
 from srkit.tasks.evaluate_set import Bicubic, FromFiles, Model, Network, SetRun
+from srkit.tasks.evaluate_shots import FewShot, Shots, single_model, take_shots
 from srkit.tasks.upscaler import DEFAULT_SCALE, Upscaler
 
 BICUBIC = "bicubic"
@@ -72,6 +73,8 @@ class _Runner:
     model: Model
     dtype: str | None = None
     note: str | None = None
+    prepare: Callable[[Progress], None] | None = None
+    """To be called before the model is run."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +159,8 @@ class Evaluation:
             return [self._part(plan, _Runner(job.sr.resolve().name, None, FromFiles()))]
         parts = []
         for name in recipe.models:
-            upscaler = None if name == BICUBIC else Upscaler(_upscale_recipe(recipe, name))
+            wanted = _upscale_recipe(recipe, name)
+            upscaler = None if name == BICUBIC else Upscaler(wanted, progress=self._progress)
             scale = recipe.scale or (upscaler.models.own_scale if upscaler else DEFAULT_SCALE)
             runner = _bicubic() if upscaler is None else _network(upscaler, scale)
             if runner.note:
@@ -164,7 +168,13 @@ class Evaluation:
             for dataset in job.datasets:
                 benchmark = self._dataset(dataset)
                 plan = plan_dataset(benchmark, scale, self.protocol, recipe.max_pixels)
-                parts.append(self._part(plan, runner))
+                if upscaler is None or not recipe.shots:
+                    parts.append(self._part(plan, runner))
+                    continue
+                shots = take_shots(plan, recipe.shots)
+                # First, so that it is compared with what it was made from.
+                parts.append(self._part(shots.plan, _few_shot(runner, upscaler, shots, recipe), shots.names))
+                parts.append(self._part(shots.plan, runner, shots.names))
         _check_images(parts)
         return parts
 
@@ -190,7 +200,7 @@ class Evaluation:
             allow_crop=job.allow_crop,
         )
 
-    def _part(self, plan: SetPlan, runner: _Runner) -> _Part:
+    def _part(self, plan: SetPlan, runner: _Runner, support: tuple[str, ...] = ()) -> _Part:
         blank = SetResult(
             dataset=plan.dataset,
             scale=plan.scale,
@@ -200,10 +210,11 @@ class Evaluation:
             lr_source=plan.lr_source,
             images=(),
             failed=tuple(FailedImage(entry.name, entry.error or "") for entry in plan.entries),
+            support=support,
         )
         folder = self.job.save_images
         if folder is not None:
-            several = len(self.job.recipe.models) > 1
+            several = len(self.job.recipe.models) > 1 or self.job.recipe.shots > 0
             folder = folder / runner.label / plan.dataset if several else folder / plan.dataset
         return _Part(plan, runner, blank, folder)
 
@@ -244,6 +255,8 @@ class Evaluation:
             for name, scorer in self._scorers.items()
             if METRICS[name].reference != "lr" or part.plan.has_lr
         }
+        if part.runner.prepare is not None:
+            part.runner.prepare(self._progress)
         run = SetRun(
             part.plan,
             part.runner.model,
@@ -276,6 +289,8 @@ def _check_form(job: EvalJob) -> None:
         )
     if len(set(job.datasets)) < len(job.datasets):
         raise UsageError("--dataset names one set twice; name each once.")
+    if job.recipe.shots and (job.sr is not None or BICUBIC in job.recipe.models):
+        raise UsageError("--shots adapts networks; leave it out with --sr and with -m bicubic.")
     if job.hr is not None and job.recipe.scale is None:
         raise UsageError("--sr and --hr need the scale between LR and HR; add --scale N.")
     if job.sr is not None and job.save_images is not None:
@@ -347,6 +362,8 @@ def _network(upscaler: Upscaler, scale: int) -> _Runner:
             f"is {scale}; a network that keeps the size goes with --scale 1, and only that."
         )
     chain = models.chain(scale)
+    for step in chain:
+        upscaler.conditioner(step)  # now, so that a missing encoder is told before any work
     loaded = list({model.sha256: model for model in map(models.get, chain)}.values())
     label = "+".join(model.name for model in loaded)
     note = None
@@ -361,6 +378,16 @@ def _network(upscaler: Upscaler, scale: int) -> _Runner:
         ", ".join(sorted(dtype.removeprefix("torch.") for dtype in dtypes)),
         note,
     )
+
+
+def _few_shot(runner: _Runner, upscaler: Upscaler, shots: Shots, recipe: EvalRecipe) -> _Runner:
+    """The same network, adapted to the set before it is run; checksum and precision are the base's."""
+    scale = shots.plan.scale
+    if scale is None:
+        raise UsageError("--shots needs the scale between LR and HR; add --scale N.")
+    model = FewShot(single_model(upscaler.models, scale), upscaler, shots, recipe)
+    label = f"{runner.label} {len(shots.names)}-shot"
+    return replace(runner, label=label, model=model, note=None, prepare=model.prepare)
 
 
 def _by_set(results: Iterable[SetResult]) -> list[list[SetResult]]:

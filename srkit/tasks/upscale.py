@@ -77,7 +77,7 @@ def run(job: UpscaleJob, progress: Progress | None = None) -> Iterator[FileRecor
         SrkitError: no pictures, or an output folder that may not be written to.
     """
     progress = progress or Silent()
-    upscaler = Upscaler(job.recipe)
+    upscaler = Upscaler(job.recipe, progress=progress)
     items = gather(job, upscaler.models)
     todo = pending(job, items)
     # Now, so that a missing model or an impossible precision stops the job before it begins.

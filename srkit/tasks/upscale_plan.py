@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from srkit.engine.memory import bytes_per_pixel
-from srkit.engine.runner import Runner
 from srkit.tasks.upscale_items import Item, UpscaleJob, gather, nearest_existing, pending
 from srkit.tasks.upscaler import Upscaler
 
@@ -100,6 +101,8 @@ class _Cost:
     pixels_per_second: float
     """Input pixels, all passes of the self-ensemble included."""
     bytes_per_pixel: float
+    seconds_per_picture: float
+    """What is found out from the whole picture before its first window."""
 
 
 @dataclass(frozen=True)
@@ -122,10 +125,10 @@ def _work_of(item: Item, upscaler: Upscaler, costs: dict[int, _Cost]) -> _Work:
     for scale in chain:
         runner = upscaler.runner(scale)
         if scale not in costs:
-            need = bytes_per_pixel(upscaler.models.get(scale).network, runner.info)
-            costs[scale] = _Cost(_pixels_per_second(runner), need)
+            costs[scale] = _cost_of(scale, upscaler)
         plan = runner.plan(height, width)
         windows += len(plan.windows)
+        seconds += costs[scale].seconds_per_picture
         seconds += height * width * plan.work / costs[scale].pixels_per_second
         batch = min(runner.options.batch, len(plan.windows))
         activations = max(activations, costs[scale].bytes_per_pixel * math.prod(plan.shape) * batch)
@@ -145,15 +148,25 @@ def _planned(item: Item, work: _Work, upscaler: Upscaler) -> PlannedPicture:
     )
 
 
-def _pixels_per_second(runner: Runner) -> float:
-    """Input pixels a second, from the better of two forward passes of a window that the network takes."""
+def _cost_of(scale: int, upscaler: Upscaler) -> _Cost:
+    """From the better of two forward passes of a window that the network takes."""
+    runner, conditioner = upscaler.runner(scale), upscaler.conditioner(scale)
     shape = runner.plan(_PROBE_SIDE, _PROBE_SIDE).shape
+    picture = np.zeros((*shape, 3), np.uint8)
     lr = torch.zeros(1, runner.info.channels, *shape, device=runner.options.device)
+    conditions = conditioner(picture)
+    need = bytes_per_pixel(upscaler.models.get(scale).network, runner.info, conditioner)
+    forward = _seconds(lambda: runner.forward(lr, conditions), upscaler.device)
+    return _Cost(math.prod(shape) / forward, need, _seconds(lambda: conditioner(picture), upscaler.device))
+
+
+def _seconds(action: Callable[[], object], device: torch.device) -> float:
+    """How long the better of two runs takes."""
     best = float("inf")
     for _ in range(2):
         started = time.monotonic()
-        runner.forward(lr)
-        if runner.options.device.type == "cuda":
-            torch.cuda.synchronize(runner.options.device)
+        action()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
         best = min(best, time.monotonic() - started)
-    return math.prod(shape) / best
+    return best

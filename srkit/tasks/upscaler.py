@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from srkit.archs.info import ArchInfo
+from srkit.engine.conditions import Conditions
 from srkit.engine.device import pick_device, pick_dtype
 from srkit.engine.memory import auto_batch, auto_tile
 from srkit.engine.resample import resample
@@ -19,16 +19,19 @@ from srkit.engine.runner import Plane, Runner, RunnerOptions
 from srkit.errors import ResourceError, SrkitError
 from srkit.io.picture import Picture
 from srkit.ops.alpha import bleed, clamp_to_neighbours
+from srkit.progress import Progress
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.tasks.chain import choose_chain
+from srkit.tasks.conditions import Conditioner, Encoders
 from srkit.zoo.load import load_model
 from srkit.zoo.loaded import LoadedModel
 from srkit.zoo.manifest import Manifest
 
 T = TypeVar("T")
 
-DEFAULT_FAMILY = "edsr"
-"""`auto` chooses among the shipped models whose names are this and -x2, -x4, ..."""
+DEFAULT_FAMILIES = ("cdasr", "edsr")
+"""`auto` chooses among the shipped models whose names are one of these and -x2, -x4, ...; for a scale that several are
+shipped for, the first."""
 DEFAULT_SCALE = 4
 
 
@@ -87,8 +90,7 @@ class Models:
         self._loaded: dict[int, LoadedModel] = {}
         self._names: Mapping[int, str] = {}
         if name == "auto":
-            family = [e for e in Manifest.load().shipped() if e.name.startswith(f"{DEFAULT_FAMILY}-x")]
-            self._names = {e.scale: e.name for e in family if e.name == f"{DEFAULT_FAMILY}-x{e.scale}"}
+            self._names = _default_names()
             if not self._names:
                 raise ResourceError(
                     "No weights are shipped with this installation; install srkit again or give -m FILE."
@@ -98,6 +100,13 @@ class Models:
             model = load_model(name)
             self.own_scale = model.info.scale
             self._loaded[self.own_scale] = model
+
+    @classmethod
+    def of(cls, model: LoadedModel) -> Models:
+        """One network that is loaded already."""
+        models = cls.__new__(cls)
+        models._loaded, models._names, models.own_scale = {model.info.scale: model}, {}, model.info.scale
+        return models
 
     @property
     def scales(self) -> list[int]:
@@ -120,19 +129,33 @@ class Models:
         return next(model.sha256 for model in self._loaded.values() if model.name == name)
 
 
+def _default_names() -> dict[int, str]:
+    """Scale to name, of the shipped models of the default families."""
+    shipped = {entry.name: entry.scale for entry in Manifest.load().shipped()}
+    names: dict[int, str] = {}
+    for family in DEFAULT_FAMILIES:
+        for name, scale in shipped.items():
+            if name == f"{family}-x{scale}":
+                names.setdefault(scale, name)
+    return names
+
+
 class Upscaler:
     """Everything needed to upscale a stream of pictures; holds the networks on their device.
 
     Args:
         recipe: what to do.
         models: the networks; by default those that `recipe.model` names.
+        progress: told of downloads.
 
     Raises:
         UsageError: a device or precision that is not to be had.
         ResourceError: a model that is not to be had.
     """
 
-    def __init__(self, recipe: UpscaleRecipe, models: Models | None = None) -> None:
+    def __init__(
+        self, recipe: UpscaleRecipe, models: Models | None = None, progress: Progress | None = None
+    ) -> None:
         if recipe.threads is not None:
             torch.set_num_threads(recipe.threads)
         torch.manual_seed(recipe.seed)
@@ -140,35 +163,53 @@ class Upscaler:
         self.device = pick_device(recipe.device)
         self.models = models or Models(recipe.model)
         self._runners: dict[int, Runner] = {}
+        self._encoders = Encoders(self.device, progress)
+        self._conditioners: dict[int, Conditioner] = {}
         # The precision is checked here, where a wrong one is the caller's mistake and not a picture's.
         if recipe.dtype != "auto":
             for scale in self.models.scales if recipe.model != "auto" else []:
                 pick_dtype(recipe.dtype, self.device, self.models.get(scale).info)
 
     def runner(self, scale: int) -> Runner:
-        """The engine's runner for the network of one scale."""
+        """The engine's runner for the network of one scale.
+
+        Raises:
+            UsageError: a precision that the network does not bear.
+            ResourceError: the network's weights, or those of the encoder that it was trained with, are not to be had.
+        """
         if scale not in self._runners:
             model = self.models.get(scale)
-            self._runners[scale] = Runner(model.network, model.info, self.options(model))
+            options = self._options(model, self.conditioner(scale))
+            self._runners[scale] = Runner(model.network, model.info, options)
         return self._runners[scale]
 
-    def options(self, model: LoadedModel) -> RunnerOptions:
+    def conditioner(self, scale: int) -> Conditioner:
+        """What tells the network of one scale of a picture.
+
+        Raises:
+            ResourceError: as `runner`.
+        """
+        if scale not in self._conditioners:
+            self._conditioners[scale] = self._encoders.conditioner(self.models.get(scale))
+        return self._conditioners[scale]
+
+    def _options(self, model: LoadedModel, conditioner: Conditioner) -> RunnerOptions:
         """Device, precision and tiles for a network."""
         recipe, info = self.recipe, model.info
         dtype = pick_dtype(recipe.dtype, self.device, info)
         overlap = recipe.overlap if isinstance(recipe.overlap, int) else model.overlap
-        tile = self._tile(model.network, info, overlap)
+        tile = self._tile(model, overlap, conditioner)
         batch = auto_batch(tile, overlap, self.device) if tile else 1
         return RunnerOptions(
             self.device, dtype, tile, overlap, batch, recipe.tta, may_halve=recipe.tile == "auto"
         )
 
-    def _tile(self, network: torch.nn.Module, info: ArchInfo, overlap: int) -> int | None:
-        if self.recipe.tile == "off" or info.tiling == "none":
+    def _tile(self, model: LoadedModel, overlap: int, conditioner: Conditioner) -> int | None:
+        if self.recipe.tile == "off" or model.info.tiling == "none":
             return None
         if isinstance(self.recipe.tile, int):
             return self.recipe.tile
-        return auto_tile(network, info, overlap, self.device)
+        return auto_tile(model.network, model.info, overlap, self.device, conditioner)
 
     def run(self, stream: Iterable[Work[T] | None]) -> Iterator[Done[T]]:
         """Upscale a stream; results in order. A None says that nothing more is ready yet."""
@@ -184,7 +225,7 @@ class Upscaler:
         for scales, works in itertools.groupby(stream, chain_of):
             planes: Iterator[Plane[_Part[T]] | None] = _planes(works)
             for scale in scales:
-                planes = self.runner(scale).run(planes)
+                planes = self.runner(scale).run(_described(planes, self.conditioner(scale)))
             yield from self._collect(planes, scales)
 
     def _collect(
@@ -240,6 +281,29 @@ def _planes(works: Iterable[Work[T] | None]) -> Iterator[Plane[_Part[T]] | None]
             yield Plane(_colour_plane(work.picture), _Part(work, "colour"))
             if work.picture.alpha is not None and _needs_alpha(work.picture):
                 yield Plane(np.repeat(work.picture.alpha[:, :, None], 3, axis=2), _Part(work, "alpha"))
+
+
+def _described(
+    planes: Iterable[Plane[_Part[T]] | None], conditioner: Conditioner
+) -> Iterator[Plane[_Part[T]] | None]:
+    """Each plane with what the network is told of its picture; one that cannot be described has the error.
+
+    An alpha plane is the same scene, so it is told what its colours are told, and is not looked at by itself.
+    """
+    colour: Conditions = {}
+    failure: Exception | None = None
+    for plane in planes:
+        if plane is None:
+            yield None
+            continue
+        if plane.tag.role != "alpha":
+            colour, failure = {}, plane.error
+            if failure is None:
+                try:
+                    colour = conditioner(plane.pixels)
+                except Exception as error:  # one picture's failure must not end the others
+                    failure = error
+        yield replace(plane, conditions=colour, error=plane.error or failure)
 
 
 def _colour_plane(picture: Picture) -> NDArray[Any]:

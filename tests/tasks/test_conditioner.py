@@ -1,0 +1,93 @@
+"""Networks and the encoders that their weights name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from srkit.encoders.semantic import semantic_encoder
+from srkit.engine.conditions import Condition, Coordinates
+from srkit.errors import Exit, ResourceError, UsageError
+from srkit.tasks.conditions import Conditioner, Encoders
+from srkit.zoo.loaded import LoadedModel
+from srkit.zoo.weights import load_weights
+
+CPU = torch.device("cpu")
+ALL = ("semantic", "tokens", "position")
+
+
+@pytest.fixture
+def model(cdasr_weights: Path) -> LoadedModel:
+    return load_weights(cdasr_weights)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_the_encoder_sees_the_whole_picture(rendered: Callable[..., NDArray[Any]], dtype: type) -> None:
+    encoder = semantic_encoder("random", CPU)
+    pixels = rendered(61, 47)
+    told = Conditioner(ALL, encoder, CPU)(pixels if dtype is np.uint8 else pixels.astype(np.uint16) * 257)
+    assert list(told) == list(ALL)
+    with torch.inference_mode():
+        expected = encoder.embed(torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255)
+    for name, value in (("semantic", expected.vector), ("tokens", expected.tokens)):
+        condition = told[name]
+        assert isinstance(condition, Condition)
+        assert not condition.spatial
+        torch.testing.assert_close(condition.value, value)
+    assert isinstance(told["position"], Coordinates)
+
+
+def test_only_what_the_network_takes() -> None:
+    encoder = semantic_encoder("random", CPU)
+    picture = np.zeros((4, 4, 3), np.uint8)
+    assert Conditioner((), None, CPU)(picture) == {}
+    assert list(Conditioner(("position",), None, CPU)(picture)) == ["position"]
+    assert list(Conditioner(("semantic",), encoder, CPU)(picture)) == ["semantic"]
+
+
+@pytest.mark.parametrize("names", [("prompt",), ("position", "tokens")])
+def test_a_condition_that_nothing_gives(names: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match=f"is told '{names[-1]}', which this command cannot give"):
+        Conditioner(names, None, CPU)
+
+
+def test_models_of_one_encoder_share_it(model: LoadedModel) -> None:
+    encoders = Encoders(CPU)
+    first, second = (encoders.conditioner(model) for _ in range(2))
+    assert first is not second
+    assert first._encoder is second._encoder is not None
+
+
+def test_a_network_that_is_told_nothing_needs_no_encoder(model: LoadedModel) -> None:
+    assert model.header is not None
+    header = replace(model.header, providers={"semantic": "compakt", "semantic version": "1"})
+    blind = replace(model, header=header, info=replace(model.info, conditioning=()))
+    assert Encoders(CPU).conditioner(blind)(np.zeros((4, 4, 3), np.uint8)) == {}
+
+
+@pytest.mark.parametrize(
+    ("providers", "words"),
+    [
+        (
+            {"semantic version": "compact, seed 1"},
+            r"trained with the encoder 'random' \(compact, seed 1\), and here",
+        ),
+        ({"semantic": "randon"}, "name an encoder that is not to be had: There is no encoder 'randon'"),
+        ({"semantic": ""}, "do not say which"),
+        ({"semantic version": ""}, "do not say which"),
+    ],
+)
+def test_another_encoder_is_an_error(model: LoadedModel, providers: dict[str, str], words: str) -> None:
+    assert model.header is not None
+    header = replace(model.header, providers={**model.header.providers, **providers})
+    with pytest.raises(ResourceError, match=words) as caught:
+        Encoders(CPU).conditioner(replace(model, header=header))
+    assert caught.value.exit_code is Exit.RESOURCE
+    assert "\n" not in str(caught.value)
