@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import sys
@@ -13,15 +14,24 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
-from srkit.data.pairs import CropPlan, PairSource
+from srkit.data.pairs import CropPlan, MemoryPairs, PairSource, Telling
 from srkit.data.streamed import StreamedPairs
 from srkit.errors import SrkitError
+from srkit.losses.pixel import l1
+from srkit.losses.table import Losses
 from srkit.progress import Silent
 from srkit.training import loop
-from srkit.training.loop import Limits
-from srkit.training.state import CHECKPOINT, TrainState, read_checkpoint, restore, update_ema
+from srkit.training.loop import Limits, gradient_ratios
+from srkit.training.state import (
+    CHECKPOINT,
+    TrainState,
+    new_state,
+    read_checkpoint,
+    restore,
+    update_ema,
+)
 from srkit.training.validation import psnr_validator
 from tests.training.runs import (
     CPU,
@@ -220,6 +230,107 @@ def test_what_is_logged(pictures: Pictures, tmp_path: Path, monkeypatch: pytest.
     assert 0 < lines[0]["loss"] == lines[0]["l1"] < 1
     assert lines[1]["val_psnr"] == 30.5
     assert list((tmp_path / "tensorboard").glob("events.*"))
+
+
+def _two_terms() -> Losses:
+    """The second's gradient is half as long as the first's."""
+    return Losses({"l1": 1.0, "thrice": 0.25}, {"l1": l1, "thrice": lambda sr, hr: 2 * l1(sr, hr)})
+
+
+def test_every_term_is_logged_and_now_and_then_which_leads(
+    pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "LOG_EVERY", 2)
+    base = with_run(recipe(8), gradients_every=4)
+    trainer(base, pairs(pictures, base), tmp_path, losses=_two_terms()).run(state(base))
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    steps = {line["step"]: line for line in lines if "loss" in line}
+    assert set(steps) == {2, 4, 6, 8}
+    for step, line in steps.items():
+        assert line["thrice"] == pytest.approx(2 * line["l1"])
+        assert line["loss"] == pytest.approx(1.5 * line["l1"])
+        assert ("gradient/l1" in line) == (step % 4 == 0)
+    assert steps[4]["gradient/l1"] > 0
+    assert steps[4]["gradient ratio/thrice"] == pytest.approx(0.5)
+    assert steps[8]["gradient/thrice"] == pytest.approx(0.5 * steps[8]["gradient/l1"])
+
+
+@pytest.mark.parametrize("losses", [None, _two_terms()], ids=["a lone term", "never asked for"])
+def test_gradients_of_terms_are_not_looked_at_for_nothing(
+    losses: Losses | None, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def looked(*_: Any) -> Any:
+        raise AssertionError
+
+    monkeypatch.setattr(loop, "LOG_EVERY", 1)
+    monkeypatch.setattr(Losses, "gradient_norms", looked)
+    base = with_run(recipe(2), gradients_every=1 if losses is None else 0)
+    trainer(base, pairs(pictures, base), tmp_path, losses=losses).run(state(base))
+
+
+def test_ratios_that_are_no_numbers_are_left_out() -> None:
+    assert gradient_ratios({"a": 2.0, "b": 1.0, "c": 8.0}) == {
+        "gradient/a": 2.0,
+        "gradient/b": 1.0,
+        "gradient/c": 8.0,
+        "gradient ratio/b": 0.5,
+        "gradient ratio/c": 4.0,
+    }
+    assert gradient_ratios({"a": 0.0, "b": 1.0}) == {"gradient/a": 0.0, "gradient/b": 1.0}
+    assert gradient_ratios({"a": 1.0, "b": math.nan}) == {"gradient/a": 1.0}
+
+
+class Told(nn.Module):
+    """Adds a colour by the whole picture's mean and a slope by the place to what it upscales."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.colour = nn.Linear(3, 3)
+        self.slope = nn.Conv2d(2, 3, 1)
+
+    def forward(self, x: Tensor, mean: Tensor, position: Tensor) -> Tensor:
+        shift = self.colour(mean)[:, :, None, None] + self.slope(position)
+        return nn.functional.interpolate(x + shift, scale_factor=2)
+
+
+def test_what_crops_are_told_reaches_the_network(pictures: Pictures, tmp_path: Path) -> None:
+    """And a resumed run is told the same, bit for bit."""
+    telling = Telling(lambda lr: {"mean": lr.mean((2, 3))}, position=True)
+    base = recipe(16, lr=1e-2)
+    source = MemoryPairs(pictures, CropPlan(2, 8, 4, base.seed), CPU, telling)
+    validate = psnr_validator(pictures, 2, CPU, None, telling)
+
+    def fresh() -> TrainState:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return new_state(Told(), base.optim)
+
+    straight, before = fresh(), fresh().network.state_dict()
+    trainer(base, source, tmp_path, validate=validate).run(straight)
+    after = straight.network.state_dict()
+    assert all(not torch.equal(before[name], after[name]) for name in before)
+    assert straight.best_score > validate(fresh().network)
+
+    with pytest.raises(KeyboardInterrupt):
+        trainer(base, source, tmp_path, validate=validate, progress=InterruptAfter(7)).run(fresh())
+    resumed = fresh()
+    restore(resumed, read_checkpoint(tmp_path, CPU))
+    trainer(base, source, tmp_path, validate=validate).run(resumed)
+    assert same(content(straight), content(resumed))
+
+
+def test_parts_learn_at_their_own_rates(pictures: Pictures, tmp_path: Path) -> None:
+    """Adam's first step is as long as the rate, wherever the gradient is not small."""
+    base = recipe(1, lr=1e-3, warmup_steps=0, rates={"trunk": 0.1, "trunk.head": 0.0})
+    run = state(base)
+    before = {name: p.clone() for name, p in run.network.named_parameters()}
+    trainer(base, pairs(pictures, base), tmp_path).run(run)
+    moved = {
+        name: float((p.detach() - before[name]).abs().max()) for name, p in run.network.named_parameters()
+    }
+    assert moved["trunk.head.weight"] == 0
+    assert moved["trunk.tail.weight"] == pytest.approx(1e-4, rel=0.05)
+    assert moved["reconstruction.layers.0.weight"] == pytest.approx(1e-3, rel=0.05)
 
 
 def test_without_tensorboard(pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

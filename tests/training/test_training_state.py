@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from srkit.errors import Exit, ResourceError
+from srkit.errors import Exit, ResourceError, UsageError
 from srkit.recipes.load import to_mapping
 from srkit.recipes.train import OptimPart
 from srkit.training.state import (
@@ -19,6 +19,7 @@ from srkit.training.state import (
     read_checkpoint,
     restore,
     save_checkpoint,
+    set_rate,
     update_ema,
 )
 from tests.training.runs import CPU, content, recipe, same, state
@@ -47,6 +48,38 @@ def test_the_average_is_no_part_of_the_network() -> None:
     network = {id(p) for p in run.network.parameters()}
     assert network.isdisjoint(id(p) for p in run.ema.parameters())
     assert network == {id(p) for group in run.optimizer.param_groups for p in group["params"]}
+
+
+def test_parts_at_their_own_rates() -> None:
+    run = state(recipe(rates={"trunk": 0.5, "trunk.blocks": 0.0, "reconstruction.layers.0": 2.0}))
+    names = {id(p): name for name, p in run.network.named_parameters()}
+    set_rate(run.optimizer, 1e-2)
+    rates = {names[id(p)]: group["lr"] for group in run.optimizer.param_groups for p in group["params"]}
+    assert rates == {
+        "trunk.head.weight": 5e-3,
+        "trunk.head.bias": 5e-3,
+        "trunk.tail.weight": 5e-3,
+        "trunk.tail.bias": 5e-3,
+        "reconstruction.layers.0.weight": 2e-2,
+        "reconstruction.layers.0.bias": 2e-2,
+    }
+    assert not any(p.requires_grad for p in run.network.trunk.blocks.parameters())
+
+
+@pytest.mark.parametrize(
+    ("rates", "words"),
+    [
+        (
+            {"trunc": 0.5},
+            r"names 'trunc'; parts of this network are trunk, reconstruction\. Did you mean 'trunk'",
+        ),
+        ({"trunk.hea": 0.5}, "names 'trunk.hea'"),
+        ({"trunk": 0.0, "reconstruction": 0.0}, "0 for every part of the network; leave something to learn"),
+    ],
+)
+def test_rates_that_make_no_sense(rates: dict[str, float], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        state(recipe(rates=rates))
 
 
 def test_learning_rate() -> None:

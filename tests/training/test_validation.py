@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from srkit.data.pairs import make_lr
+from srkit.data.pairs import Telling, make_lr
+from srkit.ops.position import position_grid
 from srkit.ops.resize import bicubic
 from srkit.training.validation import LARGEST_SIDE, psnr_validator
 
@@ -74,3 +75,34 @@ def test_no_gradients_are_kept(rendered: Callable[..., NDArray[np.uint8]]) -> No
             return super().forward(x)
 
     assert psnr_validator([rendered(32, 32)], 2, CPU, torch.bfloat16)(Watching(2)) > 10
+
+
+def test_the_middle_is_told_of_the_whole_picture_and_of_its_place() -> None:
+    """What the place says is also painted into the picture, so that the two can be compared."""
+    height, width, scale = LARGEST_SIDE + 103, LARGEST_SIDE + 38, 4
+    lr_height, lr_width = height // scale, width // scale
+    grid = (position_grid(lr_height, lr_width)[0] + 1) / 2 * 255
+    painted = torch.cat([grid, torch.zeros(1, lr_height, lr_width)]).round().byte().permute(1, 2, 0)
+    hr = np.zeros((height, width, 3), np.uint8)
+    hr[: lr_height * scale, : lr_width * scale] = np.kron(
+        painted.numpy(), np.ones((scale, scale, 1), np.uint8)
+    )
+    seen: list[tuple[int, ...]] = []
+
+    class Watching(Bicubic):
+        def forward(self, x: Tensor, whole: Tensor, position: Tensor) -> Tensor:
+            seen.append((*x.shape[2:], *whole[0].tolist()))
+            assert position.shape == (1, 2, *x.shape[2:])
+            inner = (
+                slice(None),
+                slice(None),
+                slice(2, -2),
+                slice(2, -2),
+            )  # the border's neighbours are cut off
+            shown = x[:, :2] * 2 - 1
+            assert float((position - shown)[inner].abs().max()) < 0.01
+            return super().forward(x)
+
+    telling = Telling(lambda lr: {"whole": torch.tensor([lr.shape[2:]])}, position=True)
+    psnr_validator([hr], scale, CPU, None, telling)(Watching(scale))
+    assert seen == [(LARGEST_SIDE // scale, LARGEST_SIDE // scale, lr_height, lr_width)]
