@@ -7,6 +7,7 @@ from typing import Any, Protocol, cast
 
 from torch import Tensor, nn
 
+from srkit.archs.cdasr import CDASR
 from srkit.archs.edsr import EDSR
 from srkit.archs.info import ArchInfo
 from srkit.errors import UsageError, nearest
@@ -21,6 +22,7 @@ class Network(Protocol):
 
 
 ARCHS: Mapping[str, Callable[..., nn.Module]] = {
+    "cdasr": CDASR,
     "edsr": EDSR,
 }
 

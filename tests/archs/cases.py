@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srkit.archs.info import ArchInfo
 from srkit.archs.table import build, info_of
+from srkit.engine.conditions import Condition, Coordinates
+from srkit.ops.position import position_grid
 
 Conditions = dict[str, Tensor]
 
@@ -22,24 +25,68 @@ def _none(_count: int, _height: int, _width: int) -> Conditions:
     return {}
 
 
+def _semantic(count: int, height: int, width: int) -> Conditions:
+    """A vector of 6, tokens of 5 channels on a grid of 2 x 3, and positions; the same for every picture."""
+    generator = torch.Generator().manual_seed(0)
+    vector = F.normalize(torch.randn(1, 6, generator=generator))
+    return {
+        "semantic": vector.expand(count, -1),
+        "tokens": torch.randn(1, 5, 2, 3, generator=generator).expand(count, -1, -1, -1),
+        "position": position_grid(height, width).expand(count, -1, -1, -1),
+    }
+
+
 @dataclass(frozen=True)
 class Case:
     """A network by its name in `srkit.archs.table`, with arguments that keep it tiny."""
 
     arch: str
     arguments: dict[str, Any]
-    conditions: Callable[[int, int, int], Conditions] = _none
-    """(N, h, w) of a batch to what the network takes beside it."""
+    given: Callable[[int, int, int], Conditions] = _none
+    """(N, h, w) of a batch to what can be told beside it."""
 
     def build(self, seed: int = 0) -> nn.Module:
-        """The network, in evaluation mode; the same for the same seed."""
+        """The network, in evaluation mode; the same for the same seed.
+
+        What a network leaves at zero for training to begin with is given values: else nothing behind it would count.
+        """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return build(self.arch, self.arguments).eval()
+            network = build(self.arch, self.arguments).eval()
+            for parameter in network.parameters():
+                if not parameter.any():
+                    torch.nn.init.normal_(parameter, std=0.05)
+        return network
+
+    def conditions(self, count: int, height: int, width: int) -> Conditions:
+        """What the network takes beside a batch of that size."""
+        given = self.given(count, height, width)
+        return {name: given[name] for name in self.info.conditioning}
+
+    def told(self) -> dict[str, Condition | Coordinates]:
+        """The same for the engine, which makes positions itself."""
+        found = {name: Condition(value) for name, value in self.conditions(1, 1, 1).items()}
+        return {name: Coordinates() if name == "position" else found[name] for name in found}
 
     @property
     def info(self) -> ArchInfo:
         return info_of(self.build())
+
+
+def _cdasr(**changes: Any) -> Case:
+    arguments = {
+        "scale": 4,
+        "features": 8,
+        "blocks": 1,
+        "upsampler": "single",
+        "semantic_dim": 6,
+        "token_channels": 5,
+        "hidden": 16,
+        "aligned": 12,
+        "token_features": 4,
+        "token_grid": 2,
+    }
+    return Case("cdasr", arguments | changes, _semantic)
 
 
 CASES = {
@@ -48,4 +95,10 @@ CASES = {
     "edsr-x4": Case("edsr", {"scale": 4, "features": 8, "blocks": 2}),
     "edsr-x4-single": Case("edsr", {"scale": 4, "features": 8, "blocks": 2, "upsampler": "single"}),
     "edsr-x8": Case("edsr", {"scale": 8, "features": 4, "blocks": 1}),
+    "cdasr-x2-constant": _cdasr(scale=2, condition="constant"),
+    "cdasr-x3": _cdasr(scale=3, upsampler="edsr"),
+    "cdasr-x4": _cdasr(),
+    "cdasr-x4-global": _cdasr(spatial="global"),
+    "cdasr-x4-global-constant": _cdasr(spatial="global", condition="constant"),
+    "cdasr-x8": _cdasr(scale=8, features=4, upsampler="edsr", blocks_between=1),
 }
