@@ -33,7 +33,8 @@ from srkit.tasks.upscale_items import (
     pending,
     prepare_output,
 )
-from srkit.tasks.upscaler import Done, Upscaler, Work
+from srkit.tasks.upscaler import Done, Pass, Upscaler, Work
+from srkit.zoo.loaded import LoadedModel
 
 __all__ = ["FileRecord", "UpscaleJob", "asked_format", "run"]
 
@@ -207,22 +208,25 @@ def _write_picture(job: UpscaleJob, item: Item, picture: Picture) -> tuple[str, 
 
 def _provenance(job: UpscaleJob, upscaler: Upscaler, done: Done[Item]) -> dict[str, Any]:
     """All that is needed to make the same picture again."""
-    models = [
-        {"name": p.model, "sha256": upscaler.models.sha256_of(p.model), "tile": p.tile, "overlap": p.overlap}
-        for p in done.passes
-    ]
     return {
         "command": list(job.command),
         "input": str(done.tag.source),
         "size": [done.tag.width, done.tag.height],
         "format": done.tag.format,
         "settings": to_mapping(job.recipe),
-        "models": models,
+        "models": [_pass_record(p, upscaler.models.used(p.model)) for p in done.passes],
         "dtype": done.passes[-1].dtype if done.passes else None,
         "device": str(upscaler.device),
         "threads": torch.get_num_threads(),
         "versions": {"srkit": srkit.__version__, "torch": torch.__version__},
     }
+
+
+def _pass_record(run: Pass, model: LoadedModel) -> dict[str, Any]:
+    """One network of the chain; with the encoders that tell it of the picture, where there are any."""
+    record = {"name": run.model, "sha256": model.sha256, "tile": run.tile, "overlap": run.overlap}
+    providers = model.header.providers if model.header is not None and model.info.conditioning else {}
+    return record | {"providers": providers} if providers else record
 
 
 def _record(item: Item, outcome: _Outcome, upscaler: Upscaler, seconds: float) -> FileRecord:

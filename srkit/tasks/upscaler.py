@@ -124,9 +124,9 @@ class Models:
     def name_of(self, scale: int) -> str:
         return self._names.get(scale) or self._loaded[scale].name
 
-    def sha256_of(self, name: str) -> str:
-        """Of the weights of a network that has been used."""
-        return next(model.sha256 for model in self._loaded.values() if model.name == name)
+    def used(self, name: str) -> LoadedModel:
+        """A network that has been used."""
+        return next(model for model in self._loaded.values() if model.name == name)
 
 
 def _default_names() -> dict[int, str]:

@@ -186,7 +186,10 @@ def test_files_plans_records_and_recipes(
     (record,) = run(job)
     assert (record.status, record.models, record.width) == ("done", ("told-x2", "told-x2"), 120)
     saved = json.loads((tmp_path / "out.png.srkit.json").read_text())
-    assert [model["sha256"] for model in saved["models"]] == [load_weights(cdasr_weights).sha256] * 2
+    model = load_weights(cdasr_weights)
+    assert model.header is not None
+    assert [m["sha256"] for m in saved["models"]] == [model.sha256] * 2
+    assert [m["providers"] for m in saved["models"]] == [model.header.providers] * 2
 
 
 def test_evaluation_tells_the_network_too(
