@@ -8,8 +8,10 @@ from typing import Any, Protocol, cast
 from torch import Tensor, nn
 
 from srkit.archs.cdasr import CDASR
+from srkit.archs.compact import CompactEncoder
 from srkit.archs.edsr import EDSR
 from srkit.archs.info import ArchInfo
+from srkit.archs.judge import JudgeNetwork
 from srkit.errors import UsageError, nearest
 
 
@@ -26,6 +28,12 @@ ARCHS: Mapping[str, Callable[..., nn.Module]] = {
     "edsr": EDSR,
 }
 
+ENCODERS: Mapping[str, Callable[..., nn.Module]] = {
+    "compact": CompactEncoder,
+    "judge": JudgeNetwork,
+}
+"""Networks that give features, not pictures; their weights are for other tasks than `sr`."""
+
 
 def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     """The network `name`, constructed with `arguments`, randomly initialised.
@@ -33,10 +41,11 @@ def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     Raises:
         UsageError: an unknown network, or arguments that it does not take.
     """
-    if name not in ARCHS:
-        raise UsageError(f"There is no network '{name}'; known are {', '.join(ARCHS)}.{nearest(name, ARCHS)}")
+    known = {**ARCHS, **ENCODERS}
+    if name not in known:
+        raise UsageError(f"There is no network '{name}'; known are {', '.join(known)}.{nearest(name, known)}")
     try:
-        return ARCHS[name](**arguments)
+        return known[name](**arguments)
     except TypeError as error:
         raise UsageError(f"Network '{name}' does not take these arguments: {error}.") from error
 

@@ -33,6 +33,10 @@ def _task_of(kind: str) -> Task:
             from srkit.tasks import train_sr
 
             return train_sr.run
+        case "encoder":
+            from srkit.tasks import train_encoder
+
+            return train_encoder.run
         case "stages":
             from srkit.tasks import train_stages
 

@@ -1,0 +1,73 @@
+"""A plain network in the manner of VGG whose stages judge how alike two pictures look; it serves no training loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srkit.archs.info import ArchInfo
+from srkit.errors import UsageError
+
+
+class JudgeNetwork(nn.Module):
+    """Pictures (N, 3, H, W) in [0, 1] to a vector (N, widths[-1]); what is compared are its `stages`.
+
+    Two 3x3 convolutions with ReLU a stage, maximum pooling between (VGG; Simonyan and Zisserman 2015, Section 2.1).
+
+    Args:
+        widths: channels of the stages.
+
+    Raises:
+        UsageError: no widths, or one below 1.
+    """
+
+    def __init__(self, widths: Sequence[int] = (24, 48, 96, 160)) -> None:
+        super().__init__()
+        if not widths or min(widths) < 1:
+            raise UsageError(
+                f"The judge was given widths {list(widths)}; it takes at least one, each above 0."
+            )
+        self.dim = widths[-1]
+        self.convolutions = nn.ModuleList()
+        for before, width in zip((3, *widths[:-1]), widths, strict=True):
+            pair = nn.ModuleList([_conv(before, width), _conv(width, width)])
+            self.convolutions.append(pair)
+        self.scales: Tensor
+        self.register_buffer(
+            "scales", torch.ones(len(widths))
+        )  # root mean square of each stage, once trained
+        self.info = ArchInfo(scale=1, receptive_field=_receptive_field(len(widths)), tiling="none")
+
+    def stages(self, x: Tensor) -> list[Tensor]:
+        """(N, widths[i], H / 2^i, W / 2^i), after the ReLU; both sides at least 2^(stages - 1)."""
+        h = (x * 4 - 2).to(self.scales.dtype)  # roughly zero mean and unit variance
+        found = []
+        for i, pair in enumerate(self.convolutions):
+            if i:
+                h = F.max_pool2d(h, 2)
+            for convolution in pair.children():
+                h = F.relu(convolution(h))
+            found.append(h)
+        return found
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mean of the last stage over the picture, (N, widths[-1]), float32."""
+        return self.stages(x)[-1].float().mean((2, 3))
+
+
+def _conv(before: int, width: int) -> nn.Conv2d:
+    convolution = nn.Conv2d(before, width, 3, padding=1)
+    nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+    nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
+    return convolution
+
+
+def _receptive_field(stages: int) -> int:
+    """Radius in pixels: two 3x3 a stage at its spacing; a pooling adds what its window spans beyond one sample."""
+    radius = 0
+    for i in range(stages):
+        radius += 2 * 2**i + (2 ** (i - 1) if i else 0)
+    return radius

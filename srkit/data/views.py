@@ -1,0 +1,223 @@
+"""Views of pictures, clean and degraded: what feature networks learn from without labels."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from srkit.io.jpeg import through_jpeg
+from srkit.ops.resize import bicubic_uint8
+from srkit.ops.turns import TURNS, turn
+
+DEGRADATIONS = ("blur", "noise", "jpeg")
+CLEAN = len(DEGRADATIONS)
+"""`Views.kind` of a view that was not degraded."""
+SMALLEST = 64
+"""Shortest side of a picture that views are cut from, in pixels."""
+
+_LEVELS = (1.0, 0.5, 0.25)  # sizes at which every picture is met: as HR, and as LR of x2 and x4
+_REACH = (0.5, 2.5)  # side of a view in its picture, in multiples of what the network sees
+_JITTER = 1.33  # of the side between the two views of an instance, up and down
+_ASPECT = 1.25
+_WHOLE = 0.15  # share of views that show the whole picture
+_OFFSET = 0.4  # of a view's centre from its instance's, in sides
+_LUMA = (0.299, 0.587, 0.114)
+
+
+@dataclass(frozen=True)
+class Views:
+    """Two views of each of I instances: first the one of all, then the other of all (V = 2 I)."""
+
+    pixels: Tensor
+    """(V, 3, side, side) float32 in [0, 1], channels_last."""
+    picture: Tensor
+    """(V,) int64: which picture a view was cut from."""
+    kind: Tensor
+    """(V,) int64: the degradation, an index of `DEGRADATIONS`, or `CLEAN`."""
+    strength: Tensor
+    """(V,) float32 in [0, 1]: of the degradation, on a logarithmic scale; 0 for clean views."""
+
+    def to(self, device: torch.device) -> Views:
+        return Views(*(value.to(device, non_blocking=True) for value in vars(self).values()))
+
+
+@dataclass(frozen=True)
+class ViewPlan:
+    """What a step is made of; see `srkit.recipes.encoder.EncoderDataPart`."""
+
+    pictures: int
+    degraded: int
+    sides: Sequence[int]
+    seed: int
+    rank: int = 0
+
+
+@dataclass(frozen=True)
+class _Instance:
+    """Where the two views of an instance lie, and what is done to both."""
+
+    picture: int
+    level: int
+    turn: int
+    side: float
+    """Of a view, in the pixels of the level."""
+    centre: tuple[float, float]
+    kind: int = CLEAN
+    strength: float = 0.0
+
+
+class ViewSource:
+    """Pictures in memory, each at several sizes, and views of them at random.
+
+    Two views of an instance differ in place, scale, aspect, direction and colour, never in blur, noise or
+    compression. A degraded copy of a picture is an instance of its own, both of its views equally degraded.
+
+    Args:
+        photographs: (H, W, 3) uint8, both sides at least `SMALLEST`.
+        domains: the same, of each of several kinds; of each, a step has one.
+    """
+
+    def __init__(
+        self,
+        photographs: Sequence[NDArray[np.uint8]],
+        domains: Sequence[Sequence[NDArray[np.uint8]]],
+        plan: ViewPlan,
+    ) -> None:
+        self.plan = plan
+        pictures = [*photographs, *(picture for domain in domains for picture in domain)]
+        self._levels = [_levels(picture) for picture in pictures]
+        ends = np.cumsum([len(photographs), *(len(domain) for domain in domains)]).tolist()
+        self._photographs = len(photographs)
+        self._domains = list(itertools.pairwise(ends))
+
+    def batches(self, first_step: int) -> Iterator[Views]:
+        """Views for steps first_step, first_step + 1, ...; a function of seed, rank and step alone."""
+        step = first_step
+        while True:
+            yield self.draw(step)
+            step += 1
+
+    def draw(self, step: int) -> Views:
+        """The views of one step."""
+        plan = self.plan
+        rng = np.random.default_rng((plan.seed, step, plan.rank))
+        side = int(rng.choice(np.asarray(plan.sides)))
+        of_domains = [int(rng.integers(*ends)) for ends in self._domains]
+        of_photographs = rng.permutation(self._photographs)[: plan.pictures - len(of_domains)]
+        chosen = rng.permutation([*of_domains[: plan.pictures], *of_photographs]).tolist()
+        clean = [self._instance(picture, side, rng) for picture in chosen]
+        degraded = [_degraded(instance, rng) for instance in clean[: plan.degraded]]
+        instances = (clean + degraded) * 2
+        pixels = torch.cat([self._view(instance, side, rng) for instance in instances])
+        pixels = _recoloured(pixels.float() / 255, rng)
+        return Views(
+            pixels.contiguous(memory_format=torch.channels_last),
+            torch.tensor([i.picture for i in instances]),
+            torch.tensor([i.kind for i in instances]),
+            torch.tensor([i.strength for i in instances], dtype=torch.float32),
+        )
+
+    def _instance(self, picture: int, side: int, rng: np.random.Generator) -> _Instance:
+        levels = self._levels[picture]
+        level = int(rng.integers(len(levels)))
+        height, width = levels[level].shape[2:]
+        wanted = side * math.exp(rng.uniform(*np.log(_REACH)))
+        centre = (float(rng.uniform(0, height)), float(rng.uniform(0, width)))
+        return _Instance(picture, level, int(rng.integers(TURNS)), min(wanted, height, width), centre)
+
+    def _view(self, instance: _Instance, side: int, rng: np.random.Generator) -> Tensor:
+        """(1, 3, side, side) uint8."""
+        whole = self._levels[instance.picture][instance.level]
+        size, centre = np.asarray(whole.shape[2:]), np.asarray(instance.centre)
+        if rng.random() < _WHOLE:
+            extent = size
+        else:
+            aspect = math.exp(rng.uniform(-0.5, 0.5) * math.log(_ASPECT))
+            scale = instance.side * math.exp(rng.uniform(-1, 1) * math.log(_JITTER))
+            extent = np.clip(np.rint([scale * aspect, scale / aspect]), min(32, *size), size).astype(int)
+        place = centre + rng.uniform(-_OFFSET, _OFFSET, 2) * extent - extent / 2
+        top, left = np.clip(np.rint(place), 0, size - extent).astype(int)
+        cut = whole[:, :, top : top + extent[0], left : left + extent[1]]
+        cut = _degrade(cut, instance, float(max(extent) / side), rng)
+        # PyTorch's own resize of uint8 is several times as fast as ours; at a view's border a sample may differ.
+        cut = F.interpolate(cut, (side, side), mode="bicubic", antialias=True)
+        kind = instance.turn ^ (4 if rng.random() < 0.5 else 0)
+        return turn(cut, kind)
+
+
+def _levels(picture: NDArray[np.uint8]) -> list[Tensor]:
+    """The picture as (1, 3, H, W) uint8 at every size that leaves it large enough."""
+    whole = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None]
+    found = []
+    for factor in _LEVELS:
+        size = (round(whole.shape[2] * factor), round(whole.shape[3] * factor))
+        if factor == 1.0 or min(size) >= SMALLEST:
+            resized = whole if factor == 1.0 else bicubic_uint8(whole, size)
+            found.append(resized.contiguous(memory_format=torch.channels_last))
+    return found
+
+
+def _degraded(instance: _Instance, rng: np.random.Generator) -> _Instance:
+    """The same picture elsewhere cut, with a degradation."""
+    kind, strength = int(rng.integers(len(DEGRADATIONS))), float(rng.random())
+    return _Instance(
+        instance.picture, instance.level, instance.turn, instance.side, instance.centre, kind, strength
+    )
+
+
+def _degrade(cut: Tensor, instance: _Instance, reach: float, rng: np.random.Generator) -> Tensor:
+    """(1, 3, h, w) uint8, blurred, noisy or compressed; `reach` is how much the network's view shrinks it.
+
+    The strength is meant for what the network sees, so what will be shrunk gets more of it.
+    """
+    if instance.kind == CLEAN:
+        return cut
+    reach, strength = max(1.0, reach), instance.strength
+    if DEGRADATIONS[instance.kind] == "jpeg":
+        quality = _between(70.0, 6.0, strength) / math.sqrt(reach)
+        pixels = through_jpeg(cut[0].permute(1, 2, 0).contiguous().numpy(), max(2, round(quality)))
+        return torch.from_numpy(pixels).permute(2, 0, 1)[None]
+    if DEGRADATIONS[instance.kind] == "blur":
+        return _blurred(cut, reach * _between(0.6, 3.0, strength))
+    sigma = min(90.0, reach * _between(4.0, 40.0, strength))
+    noise = torch.from_numpy(rng.standard_normal(tuple(cut.shape), dtype=np.float32)) * sigma
+    return (cut.float() + noise).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def _blurred(cut: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of (1, 3, h, w) uint8, borders mirrored."""
+    radius = min(math.ceil(3 * sigma), min(cut.shape[2:]) - 1)
+    taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma).square())
+    taps = (taps / taps.sum()).view(1, 1, -1, 1)
+    planes = F.pad(cut.float().transpose(0, 1), (radius,) * 4, mode="reflect")
+    planes = F.conv2d(F.conv2d(planes, taps), taps.transpose(2, 3))
+    return planes.transpose(0, 1).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def _between(weak: float, strong: float, strength: float) -> float:
+    """Geometric interpolation."""
+    return weak * math.exp(strength * math.log(strong / weak))
+
+
+def _recoloured(pixels: Tensor, rng: np.random.Generator) -> Tensor:
+    """(V, 3, s, s): each view with brightness, contrast, saturation and the balance of its channels changed."""
+    count = len(pixels)
+    draws = torch.from_numpy(rng.random((count, 6), dtype=np.float32))
+    bright, contrast = 0.7 + 0.45 * draws[:, 0], 0.75 + 0.5 * draws[:, 1]
+    saturation = torch.where(draws[:, 2] < 0.1, torch.zeros(()), 0.4 + 1.2 * draws[:, 2])
+    balance = 0.85 + 0.3 * draws[:, 3:6]
+    gray = torch.tensor(_LUMA).expand(3, 3)
+    mixing = saturation.view(-1, 1, 1) * torch.eye(3) + (1 - saturation).view(-1, 1, 1) * gray
+    mixing = mixing * (bright * contrast)[:, None, None] * balance[:, :, None]
+    mean = torch.einsum("vij,vj->vi", mixing, pixels.mean((2, 3)))
+    lift = mean / contrast[:, None] - mean  # what contrast takes from the mean, it is given back
+    mixed = torch.einsum("vij,vjhw->vihw", mixing, pixels) + lift[:, :, None, None]
+    return mixed.clamp_(0, 1)

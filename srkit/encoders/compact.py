@@ -1,0 +1,75 @@
+"""The small encoder that this project trains and ships: what a picture shows, and perceptual features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from srkit.archs.compact import CompactEncoder
+from srkit.encoders.semantic import Embedding
+from srkit.errors import ResourceError
+from srkit.ops.resize import bicubic
+from srkit.zoo.load import load_model
+
+NAME = "compact"
+_RANDOM_SEED = 0
+
+
+class Compact:
+    """A `SemanticEncoder`, and through `features` a provider of perceptual features.
+
+    Trained by instance discrimination without labels (recipe `compact`): views of one picture have close vectors,
+    pictures of one kind closer ones than pictures of different kinds, and a blurred, noisy or compressed picture
+    is apart from the clean one.
+
+    Args:
+        device: where it runs; in fp32, or in the dtype of an autocast around the call.
+        weights: a weights file in place of the shipped one.
+
+    Raises:
+        ResourceError: the weights are missing or damaged, or are not this network's.
+    """
+
+    def __init__(self, device: torch.device, weights: Path | None = None) -> None:
+        model = load_model(weights or NAME, task="encoder")
+        if not isinstance(model.network, CompactEncoder):
+            raise ResourceError(
+                f"'{model.path}' holds weights of the network '{model.architecture}'; expected '{NAME}'."
+            )
+        self._place(model.network, device, NAME, f"sha256 {model.sha256[:12]}")
+
+    def _place(self, network: CompactEncoder, device: torch.device, name: str, version: str) -> None:
+        network.eval().requires_grad_(False)
+        self._network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._device = device
+        self.name, self.version = name, version
+        self.dim, self.token_channels = network.dim, network.token_channels
+
+    def embed(self, pictures: Tensor) -> Embedding:
+        """See `SemanticEncoder`: vectors (N, 128), tokens (N, 256, 10, 10) for the shipped weights."""
+        side = self._network.side
+        vector, tokens = self._network(self._laid_out(bicubic(pictures.float(), (side, side))))
+        return Embedding(vector, tokens)
+
+    def features(self, pictures: Tensor) -> list[Tensor]:
+        """Maps of the four stages (N, C_i, ~H / 2^i, ~W / 2^i) of pictures (N, 3, H, W) at their own size.
+
+        Each is divided by its root mean square over training pictures, so that they are of comparable scale.
+        """
+        stages = self._network.stages(self._laid_out(pictures))
+        return [stage / scale for stage, scale in zip(stages, self._network.scales, strict=True)]
+
+    def _laid_out(self, pictures: Tensor) -> Tensor:
+        return pictures.to(self._device, memory_format=torch.channels_last)
+
+
+def random_compact(device: torch.device) -> Compact:
+    """The network with random weights of a fixed seed: serves tests, and shows what training gave."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_RANDOM_SEED)
+        network = CompactEncoder()
+    encoder = Compact.__new__(Compact)
+    encoder._place(network, device, "random", f"compact, seed {_RANDOM_SEED}")
+    return encoder

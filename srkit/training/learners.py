@@ -1,0 +1,115 @@
+"""What a feature network is trained for without labels: the network, what is needed beside it, and the loss.
+
+A learner is an `nn.Module` with the network as its `network`. Called with views it gives the loss terms by name, `loss`
+being what is to be minimised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srkit.archs.compact import CompactEncoder
+from srkit.archs.judge import JudgeNetwork
+from srkit.data.views import CLEAN, Views
+from srkit.errors import UsageError
+from srkit.recipes.encoder import EncoderRecipe, Objective
+
+TASKS: Mapping[Objective, str] = {"contrast": "encoder", "exemplar": "judge"}
+"""What the weights of each objective are for, as their headers say."""
+
+_WEAKEST = 0.25
+_SMOOTHING = 0.1  # of the pictures' probabilities: a crop of sky may be of many a picture
+
+
+def info_nce(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+    """Normalised temperature-scaled cross entropy (Chen et al. 2020, SimCLR, Eq. 1); a scalar.
+
+    Args:
+        first: unit vectors (I, D) of one view of each instance.
+        second: of the other view.
+        temperature: above 0.
+    """
+    z = torch.cat([first, second])
+    count = len(first)
+    similarity = (z @ z.T / temperature).fill_diagonal_(-torch.inf)
+    partner = torch.arange(2 * count, device=z.device).roll(count)
+    return F.cross_entropy(similarity, partner)
+
+
+def quality_error(told: Tensor, views: Views) -> Tensor:
+    """Mean squared error of the strengths (V, `DEGRADATIONS`) that a read-out tells; a scalar.
+
+    A clean view's are all 0; the weakest degradation's is a quarter, the strongest's 1.
+    """
+    true = F.one_hot(views.kind, CLEAN + 1)[:, :CLEAN] * (_WEAKEST + (1 - _WEAKEST) * views.strength[:, None])
+    return (told.float() - true).square().sum(1).mean()
+
+
+class ContrastLearner(nn.Module):
+    """Both views of an instance are to have the same vector, and no other instance's: `info_nce`.
+
+    A degraded picture being an instance of its own, the vector must tell it from the clean one. A linear read-out of
+    the degradation (`quality_error`) hastens that: left to the comparison alone, compression is learnt late.
+    """
+
+    def __init__(self, network: CompactEncoder, temperature: float, quality: float) -> None:
+        super().__init__()
+        self.network = network
+        self.read_out = nn.Linear(network.dim, CLEAN)
+        self.temperature, self.quality = temperature, quality
+
+    def forward(self, views: Views) -> dict[str, Tensor]:
+        vector, _ = self.network(views.pixels)
+        with torch.autocast(vector.device.type, enabled=False):
+            first, second = vector.chunk(2)
+            contrast = info_nce(first, second, self.temperature)
+            error = quality_error(self.read_out(vector), views)
+        return {"loss": contrast + self.quality * error, "contrast": contrast, "quality": error}
+
+
+class ExemplarLearner(nn.Module):
+    """Tell which picture a view is of (Dosovitskiy et al. 2014, exemplar CNN), and how it was degraded.
+
+    While it is judged, the pictures are others than those it can tell: the loss is that of the degradation alone.
+    """
+
+    def __init__(self, network: JudgeNetwork, pictures: int, quality: float) -> None:
+        super().__init__()
+        self.network = network
+        self.which = nn.Linear(network.dim, pictures)
+        self.read_out = nn.Linear(network.dim, CLEAN)
+        self.quality = quality
+
+    def forward(self, views: Views) -> dict[str, Tensor]:
+        pooled = self.network(views.pixels)
+        with torch.autocast(pooled.device.type, enabled=False):
+            error = quality_error(self.read_out(pooled), views)
+            if not self.training:
+                return {"loss": error}
+            which = F.cross_entropy(self.which(pooled), views.picture, label_smoothing=_SMOOTHING)
+        return {"loss": which + self.quality * error, "which": which, "quality": error}
+
+
+def make_learner(network: nn.Module, recipe: EncoderRecipe, pictures: int) -> nn.Module:
+    """The learner of a recipe's objective, for `pictures` training pictures.
+
+    Raises:
+        UsageError: the objective does not suit the network, or a temperature or weight that is none.
+    """
+    if not (recipe.temperature > 0 and recipe.quality >= 0):
+        raise UsageError(
+            f"'temperature' is {recipe.temperature} and 'quality' {recipe.quality}; expected one above 0, and one "
+            "that is at least 0."
+        )
+    if recipe.objective == "contrast" and isinstance(network, CompactEncoder):
+        return ContrastLearner(network, recipe.temperature, recipe.quality)
+    if recipe.objective == "exemplar" and isinstance(network, JudgeNetwork):
+        return ExemplarLearner(network, pictures, recipe.quality)
+    raise UsageError(
+        f"The objective '{recipe.objective}' does not train the network '{recipe.model.arch}'; contrast trains "
+        "compact, exemplar trains judge."
+    )

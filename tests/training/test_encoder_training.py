@@ -1,0 +1,189 @@
+"""Training a feature network: the losses, what is kept, and exact resumption."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import nn
+
+from srkit.archs.table import build
+from srkit.data.views import CLEAN, DEGRADATIONS, ViewPlan, Views, ViewSource
+from srkit.errors import SrkitError, UsageError
+from srkit.progress import Silent
+from srkit.recipes.encoder import EncoderRecipe
+from srkit.recipes.load import from_mapping
+from srkit.training.distributed import World
+from srkit.training.encoder import EncoderTrainer, measure_scales
+from srkit.training.learners import ExemplarLearner, info_nce, make_learner, quality_error
+from srkit.training.loop import Limits
+from srkit.training.state import CHECKPOINT, TrainState, new_state, read_checkpoint, restore
+from tests.training.runs import content, same
+
+Picture = NDArray[np.uint8]
+CPU = torch.device("cpu")
+MODELS: dict[str, dict[str, Any]] = {
+    "contrast": {"arch": "compact", "arguments": {"widths": [8, 8], "blocks": [0, 1], "dim": 8, "side": 32}},
+    "exemplar": {"arch": "judge", "arguments": {"widths": [6, 8]}},
+}
+
+
+def _recipe(objective: str, steps: int = 6, **changes: Any) -> EncoderRecipe:
+    return from_mapping(
+        EncoderRecipe,
+        {
+            "name": "tiny",
+            "objective": objective,
+            "model": MODELS[objective],
+            "data": {"pictures": 4, "degraded": 2, "sides": [32]},
+            "optim": {"lr": 3e-3, "warmup_steps": 2, "steps": steps, "ema": 0.5},
+            "run": {"validate_every": 3, "checkpoint_minutes": 1000, "precision": "fp32"},
+            **changes,
+        },
+    )
+
+
+def _source(rendered: Callable[..., Picture], seed: int = 0) -> ViewSource:
+    photographs = [rendered(96, 96, s) for s in (seed, seed + 1)]
+    grids = [[np.indices((64, 64)).sum(0) % n < n // 2] for n in (4, 8, 16)]
+    domains = [[np.repeat(g[..., None] * np.uint8(255), 3, 2) for g in grid] for grid in grids]
+    return ViewSource(photographs, domains, ViewPlan(4, 2, (32,), seed))
+
+
+def _state(recipe: EncoderRecipe) -> TrainState:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = build(recipe.model.arch, recipe.model.arguments)
+        return new_state(make_learner(network, recipe, 5), recipe.optim)
+
+
+def _trainer(recipe: EncoderRecipe, views: ViewSource, folder: Path) -> EncoderTrainer:
+    return EncoderTrainer(
+        recipe, views, views, folder, Limits(recipe.optim.steps), CPU, None, World(), Silent()
+    )
+
+
+def test_info_nce_is_the_formula() -> None:
+    first, second = (
+        F.normalize(torch.randn(5, 7, generator=torch.Generator().manual_seed(i))) for i in (0, 1)
+    )
+    z = torch.cat([first, second]).double()
+    expected = 0.0
+    for i in range(10):
+        others = [j for j in range(10) if j != i]
+        e = torch.exp(z[i] @ z[others].T / 0.3)
+        expected -= float(torch.log(e[others.index((i + 5) % 10)] / e.sum())) / 10
+    assert float(info_nce(first, second, 0.3)) == pytest.approx(expected, abs=1e-5)
+    assert float(info_nce(first, first, 0.01)) < float(info_nce(first, second, 0.01))
+
+
+def test_quality_error_is_nothing_where_all_is_told() -> None:
+    kind, strength = torch.tensor([CLEAN, 0, 2]), torch.tensor([0.0, 0.0, 1.0])
+    views = Views(torch.zeros(3, 3, 1, 1), torch.zeros(3, dtype=torch.int64), kind, strength)
+    told = torch.zeros(3, len(DEGRADATIONS))
+    told[1, 0], told[2, 2] = 0.25, 1.0
+    assert float(quality_error(told, views)) == pytest.approx(0)
+    assert float(quality_error(torch.zeros_like(told), views)) == pytest.approx((0.25**2 + 1) / 3)
+
+
+@pytest.mark.parametrize("objective", MODELS)
+def test_the_loss_falls(objective: str, rendered: Callable[..., Picture], tmp_path: Path) -> None:
+    recipe = _recipe(objective, steps=40)
+    state, views = _state(recipe), _source(rendered)
+    learner = state.network.train()
+    with torch.no_grad():
+        before = sum(float(learner(views.draw(step))["loss"]) for step in range(4))
+    _trainer(recipe, views, tmp_path).run(state)
+    with torch.no_grad():
+        after = sum(float(learner(views.draw(step))["loss"]) for step in range(4))
+    assert after < 0.95 * before
+    assert state.best is not None
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert sum("val_loss" in line for line in lines) == 14  # every third step, and the last
+
+
+@pytest.mark.parametrize("objective", MODELS)
+def test_a_resumed_run_goes_on_exactly(
+    objective: str, rendered: Callable[..., Picture], tmp_path: Path
+) -> None:
+    whole, half = _recipe(objective, steps=6), _recipe(objective, steps=3)
+    views = _source(rendered)
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "parts").mkdir()
+    at_once = _state(whole)
+    _trainer(whole, views, tmp_path / "whole").run(at_once)
+
+    # The schedule of the whole, left in the middle.
+    first = _state(whole)
+    cut = replace(_trainer(whole, views, tmp_path / "parts"), limits=_LeftAfter(6, half.optim.steps))
+    cut.run(first)
+    second = _state(whole)
+    restore(second, read_checkpoint(tmp_path / "parts", CPU))
+    assert second.step == 3
+    _trainer(whole, views, tmp_path / "parts").run(second)
+    assert same(content(at_once), content(second))
+
+
+class _LeftAfter(Limits):
+    """A run of `steps` that is left after fewer."""
+
+    def __init__(self, steps: int, left: int) -> None:
+        super().__init__(steps)
+        object.__setattr__(self, "_left", left)
+
+    def progress(self, step: int, seconds: float) -> float:
+        return 1.0 if step >= self._left else super().progress(step, seconds)  # type: ignore[attr-defined]
+
+
+def test_a_loss_that_is_no_number_ends_the_run(rendered: Callable[..., Picture], tmp_path: Path) -> None:
+    recipe = _recipe("contrast")
+    state = _state(recipe)
+    with torch.no_grad():
+        next(iter(state.network.parameters())).fill_(torch.nan)
+    with pytest.raises(SrkitError, match="no longer finite"):
+        _trainer(recipe, _source(rendered), tmp_path).run(state)
+    assert not (tmp_path / CHECKPOINT).exists()
+
+
+def test_the_judge_is_judged_by_what_it_tells_of_the_degradation(rendered: Callable[..., Picture]) -> None:
+    recipe = _recipe("exemplar")
+    learner, views = _state(recipe).network, _source(rendered).draw(0)
+    assert isinstance(learner, ExemplarLearner)
+    assert set(learner.train()(views)) == {"loss", "which", "quality"}
+    beyond = replace(views, picture=views.picture + 100)
+    assert set(learner.eval()(beyond)) == {"loss"}
+
+
+def test_scales_are_what_the_stages_measure(rendered: Callable[..., Picture]) -> None:
+    network: Any = build("judge", MODELS["exemplar"]["arguments"])
+    pictures = [rendered(64, 80, 0), rendered(48, 48, 1)]
+    measure_scales(network, pictures)
+    x = torch.from_numpy(pictures[0]).permute(2, 0, 1)[None] / 255
+    alone = [float(stage.detach().square().mean().sqrt()) for stage in network.stages(x)]
+    both = network.scales.tolist()
+    measure_scales(network, pictures[:1])
+    assert network.scales.tolist() == pytest.approx(alone, rel=1e-5)
+    assert both != pytest.approx(alone, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("network", "changes", "message"),
+    [
+        ("judge", {}, "does not train"),
+        ("compact", {"temperature": 0.0}, "temperature"),
+        ("compact", {"quality": -1.0}, "quality"),
+    ],
+)
+def test_what_cannot_be_learnt(network: str, changes: dict[str, Any], message: str) -> None:
+    recipe = _recipe("contrast", **changes)
+    objective = "contrast" if network == "compact" else "exemplar"
+    made: nn.Module = build(network, MODELS[objective]["arguments"])
+    with pytest.raises(UsageError, match=message):
+        make_learner(made, recipe, 5)
