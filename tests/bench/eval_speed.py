@@ -74,7 +74,8 @@ def shares(folder: Path, upscaler: Upscaler) -> None:
         pixels = rgb8(read_picture(path))
         height, width = cropped_size(*pixels.shape[:2], scale)
         hr = torch.from_numpy(pixels[:height, :width].copy()).permute(2, 0, 1)[None]
-        lr = torch.from_numpy(make_lr(pixels[:height, :width], scale)).permute(2, 0, 1)[None]
+        small = make_lr(pixels[:height, :width], scale)
+        lr = torch.from_numpy(small).permute(2, 0, 1)[None]
         x = lr.float().div(255).to(upscaler.device)
         sr = hr.flip(-1)
 
@@ -83,7 +84,8 @@ def shares(folder: Path, upscaler: Upscaler) -> None:
             for name in names:
                 scorers[name].score(sample)
 
-        found.setdefault("network", []).append(cpu_seconds(lambda x=x: runner.forward(x)))
+        known = upscaler.conditioner(scale)(small)
+        found.setdefault("network", []).append(cpu_seconds(lambda x=x, k=known: runner.forward(x, k)))
         found.setdefault("psnr, ssim", []).append(cpu_seconds(lambda: score(("psnr", "ssim"))))
         found.setdefault("lr_psnr", []).append(cpu_seconds(lambda: score(("lr_psnr",))))
         found.setdefault("read HR, make LR", []).append(

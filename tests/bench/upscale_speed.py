@@ -25,6 +25,7 @@ import cv2
 import numpy as np
 import torch
 
+from srkit.engine.conditions import cut, told
 from srkit.engine.device import pick_device, pick_dtype
 from srkit.io.training import read_rgb8
 from srkit.recipes.upscale import UpscaleRecipe
@@ -89,24 +90,23 @@ def make_folder(scratch: Path, count: int) -> tuple[Path, int]:
 def measure(folder, out, model, name, device, dtype) -> dict[str, float]:
     upscaler = Upscaler(UpscaleRecipe(model=str(name)))
     (scale,) = upscaler.models.scales
-    runner = upscaler.runner(scale)
+    runner, describe = upscaler.runner(scale), upscaler.conditioner(scale)
+    pictures = [read_rgb8(p) for p in sorted(folder.iterdir())]
     inputs = [
-        torch.from_numpy(read_rgb8(p)).permute(2, 0, 1)[None].float().div(255).to(device)
-        for p in sorted(folder.iterdir())
+        torch.from_numpy(picture).permute(2, 0, 1)[None].float().div(255).to(device) for picture in pictures
     ]
-    runner.forward(inputs[0])
+    runner.forward(inputs[0], describe(pictures[0]))
 
     def whole() -> None:
-        for x in inputs:
-            runner.forward(x)
+        for picture, x in zip(pictures, inputs, strict=True):
+            runner.forward(x, describe(picture))
 
     def windows() -> None:
-        for x in inputs:
-            for w in runner.plan(*x.shape[2:]).windows:
-                rows, columns = w.rows, w.columns
-                runner.forward(
-                    x[:, :, rows.start : rows.start + rows.size, columns.start : columns.start + columns.size]
-                )
+        for picture, x in zip(pictures, inputs, strict=True):
+            plan, known = runner.plan(*x.shape[2:]), describe(picture)
+            for window in plan.windows:
+                here = {name: one.of_window(plan, window, device) for name, one in known.items()}
+                runner.forward(cut(x, window), here)
 
     def srkit() -> None:
         shutil.rmtree(out, ignore_errors=True)
@@ -120,10 +120,11 @@ def measure(folder, out, model, name, device, dtype) -> dict[str, float]:
         out.mkdir()
         for path in sorted(folder.iterdir()):
             bgr = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-            x = torch.from_numpy(
-                np.ascontiguousarray(bgr[:, :, ::-1].transpose(2, 0, 1)).astype(np.float32) / 255
-            )
-            sr = network(x[None].to(device))[0].clamp_(0, 1).cpu().numpy()
+            rgb = np.ascontiguousarray(bgr[:, :, ::-1])
+            x = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)).astype(np.float32) / 255)
+            known = told(describe(rgb), *rgb.shape[:2], device)
+            sr = network(x[None].to(device), **{name: one.value for name, one in known.items()})
+            sr = sr[0].clamp_(0, 1).cpu().numpy()
             cv2.imwrite(
                 str(out / path.name), (sr.transpose(1, 2, 0)[:, :, ::-1] * 255).round().astype(np.uint8)
             )
