@@ -14,6 +14,8 @@ from srkit.errors import UsageError, nearest
 
 Upsampler = Literal["edsr", "single"]
 DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
+DEEP_SCALE = 8
+"""From this scale on residual blocks may stand between the upsampling stages."""
 
 
 def centred(x: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from srkit.archs.blocks import (
+    DEEP_SCALE,
     Reconstruction,
     ResidualTrunk,
     Upsampler,
@@ -26,7 +27,6 @@ from srkit.ops.position import sample
 from srkit.ops.resize import upscale
 
 SCALES = (2, 3, 4, 8, 16)
-_DEEP = 8  # from this scale on residual blocks stand between the upsampling stages
 
 M = TypeVar("M", bound=nn.Module)
 Spatial = Literal["tokens", "global"]
@@ -75,7 +75,7 @@ class CDASR(nn.Module):
         super().__init__()
         widths = (features, semantic_dim, token_channels, hidden, aligned, token_features, token_grid)
         _check(scale, widths, (blocks, blocks_between), spatial, condition)
-        between = blocks_between if scale >= _DEEP else 0
+        between = blocks_between if scale >= DEEP_SCALE else 0
         self.scale = scale
         self.trunk = ResidualTrunk(features, blocks)
         self.alignment: TokenAlignment | GlobalAlignment

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from srkit.archs.blocks import Reconstruction, ResidualTrunk, Upsampler, centred, receptive_field
+from srkit.archs.blocks import DEEP_SCALE, Reconstruction, ResidualTrunk, Upsampler, centred, receptive_field
 from srkit.archs.info import ArchInfo
 from srkit.errors import UsageError
 from srkit.ops.resize import upscale
 
 SCALES = (2, 3, 4, 8, 16)
-_DEEP = 8  # from this scale on residual blocks may stand between the upsampling stages
 
 
 class EDSR(nn.Module):
@@ -51,7 +50,7 @@ class EDSR(nn.Module):
                 f"EDSR was given {features} features and {min(blocks, blocks_between)} blocks; it takes at least 1 "
                 "and at least 0."
             )
-        between = blocks_between if scale >= _DEEP else 0
+        between = blocks_between if scale >= DEEP_SCALE else 0
         self.scale = scale
         self.trunk = ResidualTrunk(features, blocks, residual_scale)
         self.reconstruction = Reconstruction(features, scale, upsampler, between)
