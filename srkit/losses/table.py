@@ -64,28 +64,37 @@ LOSSES: Mapping[str, Term] = {
 class Losses:
     """Weighted terms, ready to be called; see `build_losses`."""
 
-    def __init__(self, weights: Mapping[str, float], terms: Mapping[str, PairLoss]) -> None:
+    def __init__(
+        self,
+        weights: Mapping[str, float],
+        terms: Mapping[str, PairLoss],
+        every: Mapping[str, int] | None = None,
+    ) -> None:
         self.weights = dict(weights)
         self._terms = dict(terms)
+        self._every = {name: (every or {}).get(name, 1) for name in terms}
 
     @property
     def needs(self) -> frozenset[str]:
         """The providers in use, as fields of `LossContext`."""
         return needs_of(self.weights)
 
-    def __call__(self, sr: Tensor, hr: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, sr: Tensor, hr: Tensor, step: int = 0) -> tuple[Tensor, dict[str, Tensor]]:
         """Sum of weight times term, with its graph, and each term by itself, unweighted and detached.
 
         Args:
             sr: pictures (N, 3, H, W), float32, from outside autocast.
             hr: of the same shape; no gradient reaches it through a provider.
+            step: a term of every n-th step alone is left out of steps that are no multiple of n, and counts n times
+                in these.
         """
-        terms = {name: term(sr, hr) for name, term in self._terms.items()}
-        total = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
+        due = {name: every for name, every in self._every.items() if step % every == 0}
+        terms = {name: self._terms[name](sr, hr) for name in due}
+        total = torch.stack([self.weights[name] * due[name] * term for name, term in terms.items()]).sum()
         return total, {name: term.detach() for name, term in terms.items()}
 
     def gradient_norms(self, sr: Tensor, hr: Tensor) -> dict[str, float]:
-        """L2 norm, over the whole batch, of each weighted term's gradient at `sr`.
+        """L2 norm, over the whole batch, of each weighted term's gradient at `sr`, as if all were of every step.
 
         Their ratios say which term leads. It costs a backward pass through every provider, none through the
         network that made `sr`; gradients that parameters hold are left alone.
@@ -99,14 +108,20 @@ class Losses:
         return norms
 
 
-def build_losses(weights: Mapping[str, float], context: LossContext) -> Losses:
+def build_losses(
+    weights: Mapping[str, float], context: LossContext, every: Mapping[str, int] | None = None
+) -> Losses:
     """The terms of `weights`, each with what it needs; a term of weight 0 is left out.
 
+    Args:
+        every: of terms that are taken every n-th step alone, with n times their weight: their n.
+
     Raises:
-        UsageError: as `check_terms`, or a provider that a term needs is None.
+        UsageError: as `check_terms` and `check_every`, or a provider that a term needs is None.
     """
     used = _used(weights)
-    return Losses(used, {name: LOSSES[name].make(context) for name in used})
+    check_every(used, every or {})
+    return Losses(used, {name: LOSSES[name].make(context) for name in used}, every)
 
 
 def needs_of(weights: Mapping[str, float]) -> frozenset[str]:
@@ -133,6 +148,24 @@ def check_terms(weights: Mapping[str, float]) -> None:
             raise UsageError(f"'loss.{name}' is {weight}; a weight must be a number, at least 0.")
     if not any(weights.values()):
         raise UsageError("The recipe names no loss; give at least one, for example loss.l1=1.")
+
+
+def check_every(weights: Mapping[str, float], every: Mapping[str, int]) -> None:
+    """Refuse, before any work is done, intervals that make no sense.
+
+    Raises:
+        UsageError: one below 1, of no term of `weights`, or none that is 1: some steps would teach nothing.
+    """
+    for name, steps in every.items():
+        if name not in weights:
+            raise UsageError(
+                f"'loss_every.{name}' is of no loss that the recipe names; these are {', '.join(weights)}."
+                f"{nearest(name, weights)}"
+            )
+        if steps < 1:
+            raise UsageError(f"'loss_every.{name}' is {steps}; it must be at least 1.")
+    if all(every.get(name, 1) > 1 for name, weight in weights.items() if weight > 0):
+        raise UsageError("'loss_every' leaves steps without any loss; leave one term out of it.")
 
 
 def _used(weights: Mapping[str, float]) -> dict[str, float]:

@@ -83,6 +83,8 @@ class TrainRecipe:
     run: RunPart = field(default_factory=RunPart)
     loss: dict[str, float] = field(default_factory=lambda: {"l1": 1.0})
     """Weights of the loss terms, by name (`srkit.losses.table`)."""
+    loss_every: dict[str, int] = field(default_factory=dict)
+    """Terms that are taken every n-th step alone, with n times their weight: their n. For costly ones."""
     providers: ProvidersPart = field(default_factory=ProvidersPart)
     seed: int = 0
 

@@ -31,7 +31,7 @@ from srkit.data.streamed import StreamedPairs
 from srkit.engine.device import has_fast_bf16, pick_device
 from srkit.engine.overlap import measure_overlap
 from srkit.errors import UsageError
-from srkit.losses.table import LossContext, build_losses, check_terms, needs_of
+from srkit.losses.table import LossContext, build_losses, check_every, check_terms, needs_of
 from srkit.ops.position import position_grid
 from srkit.progress import Progress, Silent
 from srkit.recipes.load import to_mapping
@@ -116,6 +116,7 @@ def _check(job: TrainJob[TrainRecipe]) -> None:
     recipe = job.recipe
     check_job(job)
     check_terms(recipe.loss)
+    check_every(recipe.loss, recipe.loss_every)
     for name, value in (
         ("optim.steps", recipe.optim.steps),
         ("data.batch", recipe.data.batch),
@@ -245,7 +246,7 @@ def _trainer(run: _Run, pictures: _Pictures) -> Trainer:
     return Trainer(
         recipe=recipe,
         pairs=pictures.pairs,
-        losses=build_losses(recipe.loss, context),
+        losses=build_losses(recipe.loss, context, recipe.loss_every),
         validate=validate,
         folder=run.job.output,
         limits=Limits(recipe.optim.steps, run.job.minutes),

@@ -162,7 +162,7 @@ class Trainer:
         set_rate(state.optimizer, rate)
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
             sr = forward(batch.lr, **batch.conditions)
-        loss, terms = self.losses(sr, batch.hr)
+        loss, terms = self.losses(sr, batch.hr, state.step + 1)
         state.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         if optim.clip_norm:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from srkit.errors import UsageError
 from srkit.losses.pixel import l1, l2
-from srkit.losses.table import LOSSES, LossContext, build_losses, check_terms, needs_of
+from srkit.losses.table import LOSSES, LossContext, build_losses, check_every, check_terms, needs_of
 
 CPU = torch.device("cpu")
 
@@ -129,3 +129,36 @@ def test_weights_that_are_none(weights: dict[str, float], words: str) -> None:
     for refuses in (check_terms, needs_of, lambda w: build_losses(w, LossContext(CPU))):
         with pytest.raises(UsageError, match=words):
             refuses(weights)
+
+
+def test_a_term_of_every_third_step_counts_three_times_there() -> None:
+    sr, hr = pair()
+    weights = {"l1": 1.0, "semantic": 0.1}
+    always, third = (build_losses(weights, context(), every) for every in ({}, {"semantic": 3}))
+    plain, terms = always(sr, hr)
+    for step in range(7):
+        total, found = third(sr, hr, step)
+        assert set(found) == ({"l1", "semantic"} if step % 3 == 0 else {"l1"})
+        expected = float(terms["l1"]) + (0.3 * float(terms["semantic"]) if step % 3 == 0 else 0)
+        assert float(total.detach()) == pytest.approx(expected)
+    assert float(plain.detach()) == pytest.approx(float(terms["l1"]) + 0.1 * float(terms["semantic"]))
+    assert third.gradient_norms(sr, hr) == always.gradient_norms(sr, hr)
+
+
+@pytest.mark.parametrize(
+    ("every", "words"),
+    [
+        (
+            {"semantc": 2},
+            "'loss_every.semantc' is of no loss .*; these are l1, semantic. Did you mean 'semantic'",
+        ),
+        ({"semantic": 0}, "'loss_every.semantic' is 0; it must be at least 1"),
+        ({"semantic": 2, "l1": 2}, "leaves steps without any loss"),
+    ],
+)
+def test_intervals_that_make_no_sense(every: dict[str, int], words: str) -> None:
+    weights = {"l1": 1.0, "semantic": 0.1}
+    for refuses in (check_every, lambda w, e: build_losses(w, context(), e)):
+        with pytest.raises(UsageError, match=words):
+            refuses(weights, every)
+    check_every({"l1": 1.0, "semantic": 0.0}, {"semantic": 4})
