@@ -34,7 +34,7 @@ _UNLIKE = 0.3
 """Correlation under which a pair does not show the same."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Example:
     """A pair: HR (scale h, scale w, 3) and LR (h, w, 3)."""
 
@@ -82,7 +82,7 @@ class Split:
     failed: tuple[tuple[str, str], ...] = ()
     """Files that could not be read, and why."""
     left_out: tuple[str, ...] = field(default=())
-    """Sentences on pictures that were not used."""
+    """Sentences on pictures that were not used, or not as they were meant."""
 
 
 def find_examples(domain: Path, scale: int) -> Domain:
@@ -129,7 +129,8 @@ def split_examples(domain: Domain, shots: int, holdout: float | None, needs: Nee
 
     Args:
         holdout: share that judges: of all pictures, or of each one's area where strips judge. None: all the others,
-            evenly thinned to `MOST_JUDGES`; a quarter of each picture, or half of a single one.
+            evenly thinned to `MOST_JUDGES`; a quarter of each picture, or half of a single one. Where none of several
+            can be cut, the last one judges as a whole.
 
     Raises:
         UsageError: pairs whose sizes do not match, or whose pictures are shifted against each other.
@@ -150,11 +151,17 @@ def split_examples(domain: Domain, shots: int, holdout: float | None, needs: Nee
     share = holdout or (0.5 if len(support) == 1 else 0.25)
     parts = [_cut(example, share, needs) for example in support]
     strips = tuple(strip for _, strip in parts if strip is not None)
+    if not strips and len(support) > 1:
+        last = support.pop()
+        reader.left_out.append(
+            f"No example is large enough to be cut, so '{last.name}' judges, and does not teach."
+        )
+        return Split(tuple(support), (last,), False, tuple(reader.failed), tuple(reader.left_out))
     if not strips:
         least = (needs.teach + MARGIN + needs.judge) * needs.scale
         raise SrkitError(
-            f"None of the {len(support)} examples is large enough to keep a part back that judges; give pictures of "
-            f"{least} pixels or more along one side, or more than {len(support)} of them."
+            f"The only usable example, '{support[0].name}', is too small to keep a part back that judges; give one of "
+            f"{least} pixels or more along one side, or more of them."
         )
     return Split(tuple(rest for rest, _ in parts), strips, True, tuple(reader.failed), tuple(reader.left_out))
 
@@ -223,8 +230,8 @@ class _Reader:
         if self._shifted:
             more = f", and {len(self._shifted) - 8} more" if len(self._shifted) > 8 else ""
             raise UsageError(
-                f"{len(self._shifted)} pairs of '{self.domain.name}' are shifted against each other, and a model would "
-                f"learn to shift: {', '.join(self._shifted[:8])}{more}; align them or have the LR pictures made."
+                f"HR and LR of '{self.domain.name}' are shifted against each other, and a model would learn to shift: "
+                f"{', '.join(self._shifted[:8])}{more}; align them or have the LR pictures made."
             )
 
     def _usable(self, items: Sequence[BenchmarkItem], least: int) -> Iterator[Example]:
@@ -278,12 +285,12 @@ class _Reader:
             size = f"{example.hr.shape[1]} x {example.hr.shape[0]}"
             needed = least * self.needs.scale
             self.left_out.append(
-                f"'{example.name}' has {size} pixels, and both sides must have {needed} or more."
+                f"'{example.name}' is left out: it has {size} pixels, and both sides must have {needed} or more."
             )
             return False
         if bool((example.hr == example.hr[0, 0]).all()):
             self.left_out.append(
-                f"'{example.name}' is all of one colour, from which there is nothing to learn."
+                f"'{example.name}' is left out: it is all of one colour, from which there is nothing to learn."
             )
             return False
         return True

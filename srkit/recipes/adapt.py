@@ -39,7 +39,7 @@ class TunePart:
     """Steps between judgements."""
     patience: int = 4
     """Judgements in a row without a new best after which it stops."""
-    loss: dict[str, float] = field(default_factory=lambda: {"l1": 1.0})
+    loss: dict[str, float] = field(default_factory=lambda: {"l2": 1.0})
     """Weights of the loss terms, by name (`srkit.losses.table`)."""
 
 

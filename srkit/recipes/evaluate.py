@@ -21,6 +21,10 @@ class EvalRecipe:
     """None: the model's own, or none for pictures without reference."""
     models: tuple[str, ...] = ("auto",)
     """Names of models, files, or `bicubic`; the first is compared with each of the others."""
+    shots: int = 0
+    """Above 0: each model is measured twice, as it is and adapted to the first pictures of the set, on the others."""
+    shot_steps: int | None = None
+    """Most steps of adapting; None: as `srkit adapt` takes."""
     device: str = "auto"
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     threads: int | None = None
@@ -34,6 +38,10 @@ class EvalRecipe:
             raise UsageError("No model was named; give --model, or leave it out for the default.")
         if len(set(self.models)) < len(self.models):
             raise UsageError("--model names one model twice; name each once.")
+        if self.shots < 0 or (self.shot_steps is not None and self.shot_steps < 1):
+            raise UsageError(
+                f"--shots is {self.shots} and --shot-steps {self.shot_steps}; they must be at least 0 and at least 1."
+            )
         if self.threads is not None and not 1 <= self.threads <= 4096:
             raise UsageError(f"--threads is {self.threads}; it must be from 1 to 4096.")
         if self.max_pixels < 1:

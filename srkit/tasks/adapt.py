@@ -172,7 +172,7 @@ def _tell(split: Split, recipe: AdaptRecipe, progress: Progress) -> None:
     for name, error in split.failed:
         progress.warn(f"'{name}' is left out: {error}")
     for sentence in split.left_out:
-        progress.warn(f"Left out: {sentence}")
+        progress.warn(sentence)
     if len(split.support) < recipe.shots:
         count = len(split.support)
         are = "is 1 usable example" if count == 1 else f"are {count} usable examples"

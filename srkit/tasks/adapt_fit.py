@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,7 +13,7 @@ from srkit.archs.info import ArchInfo
 from srkit.data.examples import Domain, Needs, Split, least_judged, split_examples
 from srkit.data.pairs import CropPlan, Telling
 from srkit.data.support import SupportPairs, judge_batch
-from srkit.encoders.semantic import SemanticEncoder, semantic_encoder
+from srkit.encoders.semantic import SemanticEncoder
 from srkit.engine.device import Dtype, has_fast_bf16
 from srkit.errors import ResourceError, UsageError
 from srkit.losses.table import LossContext, build_losses, needs_of
@@ -20,6 +21,7 @@ from srkit.metrics.protocols import DEFAULT_PROTOCOL, find_protocol
 from srkit.metrics.ssim import WINDOW
 from srkit.progress import Progress
 from srkit.recipes.adapt import TunePart
+from srkit.tasks.conditions import Encoders
 from srkit.tasks.providers import is_embedded, telling_for
 from srkit.training.adapt import Adapted, AdaptSettings, Judge, adapt
 from srkit.training.inner import ADAM, SGD, InnerRule, Rates, check_rates, uniform_rates
@@ -77,11 +79,12 @@ def fit(model: LoadedModel, split: Split, options: Fit, progress: Progress) -> F
     """
     info, tune, device = model.info, options.tune, options.device
     network = copy.deepcopy(model.network).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    encoder = own_encoder(model, tune, device, progress)
+    weights = loss_weights(model, tune)
+    encoder = own_encoder(model, weights, device, progress)
     telling = telling_for(info, encoder if is_embedded(info) else None)
     rule, rates, words = _rates(model, tune)
     autocast = _autocast(options, info)
-    losses = build_losses(loss_weights(model, tune), LossContext(device, semantic=encoder, autocast=autocast))
+    losses = build_losses(weights, LossContext(device, semantic=encoder, autocast=autocast))
     settings = AdaptSettings(
         rates=rates,
         rule=rule,
@@ -105,30 +108,23 @@ def fit(model: LoadedModel, split: Split, options: Fit, progress: Progress) -> F
 
 
 def own_encoder(
-    model: LoadedModel, tune: TunePart, device: torch.device, progress: Progress
+    model: LoadedModel, weights: Mapping[str, float], device: torch.device, progress: Progress
 ) -> SemanticEncoder | None:
-    """The encoder that a model was trained with, where the network or the loss needs one.
+    """The encoder that a model was trained with, where its network or the loss needs one.
 
     Raises:
-        UsageError: the loss needs one, and the model names none.
+        UsageError: the loss needs one, and the model was trained with none.
         ResourceError: it is not to be had, or is not the one that the model was trained with.
     """
-    needed = is_embedded(model.info) or "semantic" in needs_of(loss_weights(model, tune))
-    if not needed:
+    if is_embedded(model.info):
+        return Encoders(device, progress).of(model)
+    if "semantic" not in needs_of(weights):
         return None
-    providers = {} if model.header is None else model.header.providers
-    if "semantic" not in providers:
+    if model.header is None or "semantic" not in model.header.providers:
         raise UsageError(
             f"The loss 'semantic' needs an encoder, and '{model.name}' was trained with none; leave loss.semantic out."
         )
-    encoder = semantic_encoder(providers["semantic"], device, progress=progress)
-    expected = providers.get("semantic version", encoder.version)
-    if encoder.version != expected:
-        raise ResourceError(
-            f"'{model.name}' was trained with the encoder {providers['semantic']} of version {expected}, and the one "
-            f"here has {encoder.version}; use the weights and the encoder that belong together."
-        )
-    return encoder
+    return Encoders(device, progress).of(model)
 
 
 def loss_weights(model: LoadedModel, tune: TunePart) -> dict[str, float]:

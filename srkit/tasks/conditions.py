@@ -80,9 +80,14 @@ class Encoders:
                 were trained with.
         """
         needed = EMBEDDED.intersection(model.info.conditioning)
-        return Conditioner(model.info.conditioning, self._of(model) if needed else None, self._device)
+        return Conditioner(model.info.conditioning, self.of(model) if needed else None, self._device)
 
-    def _of(self, model: LoadedModel) -> SemanticEncoder:
+    def of(self, model: LoadedModel) -> SemanticEncoder:
+        """The encoder that a model was trained with.
+
+        Raises:
+            ResourceError: as `conditioner`.
+        """
         providers = model.header.providers if model.header is not None else {}
         name, version = providers.get("semantic", ""), providers.get("semantic version", "")
         if not name or not version:

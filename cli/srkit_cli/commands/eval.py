@@ -48,6 +48,10 @@ def eval(
     weights_dir: Annotated[
         Path | None, typer.Option(help="Metric weights by file name; else $SRKIT_WEIGHTS.", metavar="DIR")
     ] = None,
+    shots: Annotated[
+        int, typer.Option(help="Also adapt to the first K pictures; scored on the others.", metavar="K")
+    ] = 0,
+    shot_steps: Annotated[int | None, typer.Option(help="Most steps of that.", metavar="N")] = None,
     save_images: Annotated[Path | None, typer.Option(help="Keep the SR pictures.", metavar="DIR")] = None,
     report: Annotated[Path | None, typer.Option(help="HTML page with pictures.", metavar="FILE.html")] = None,
     jsonl: Annotated[Path | None, typer.Option(help="JSON Lines, a picture each.", metavar="FILE")] = None,
@@ -80,6 +84,7 @@ def eval(
     srkit eval --dataset Set5,Urban100 -m edsr-x4 --report report.html
     srkit eval --sr out/ --hr HR/ -s 4 --baseline main.json --fail-if "psnr<-0.05"
     srkit eval --sr out/ --metrics niqe,musiq
+    srkit eval --dataset Urban100 -m edsr-x4 --shots 5
     """
     if model and sr is not None:
         raise UsageError("--model and --sr exclude each other; finished pictures need no model.")
@@ -90,6 +95,8 @@ def eval(
         protocol=protocol,
         scale=scale,
         models=tuple(model or ("auto",)),
+        shots=shots,
+        shot_steps=shot_steps,
         device=device,
         dtype=dtype.value,
         threads=threads,
@@ -192,6 +199,7 @@ def _show(report: Report, verbose: bool, console: Console) -> None:
 
 
 def _tell(report: Report, console: Console) -> None:
+    from srkit.metrics.display import printable
     from srkit.metrics.protocols import find_protocol
 
     for result in report.results:
@@ -201,6 +209,8 @@ def _tell(report: Report, console: Console) -> None:
             console.say(
                 f"{result.title}: means over {len(result.images)} pictures, {len(result.failed)} failed"
             )
+    for title, support in dict.fromkeys((r.title, r.support) for r in report.results if r.support):
+        console.say(f"{title}: {', '.join(map(printable, support))} served to adapt and are left out of the score")
     for protocol, scale in dict.fromkeys(
         (r.protocol, r.scale) for r in report.results if r.scale is not None
     ):

@@ -1,0 +1,236 @@
+"""Examples: found in every layout, read, refused or left out with reasons, and split so that no pixel is shared."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from srkit.data.examples import MARGIN, MOST_JUDGES, Needs, Split, find_examples, split_examples
+from srkit.data.pairs import make_lr
+from srkit.errors import SrkitError, UsageError
+from srkit.io.picture import Picture
+from srkit.io.write import write_picture
+
+RGB = NDArray[np.uint8]
+NEEDS = Needs(scale=2, teach=8, judge=8)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, rendered: Callable[..., RGB]) -> Callable[..., Path]:
+    """Writes cuts of one picture as a folder of examples: by name, their (height, width)."""
+
+    def make(sizes: dict[str, tuple[int, int]], where: str = "") -> Path:
+        (tmp_path / "domain" / where).mkdir(parents=True, exist_ok=True)
+        for name, (height, width) in sizes.items():
+            write(tmp_path / "domain" / where / f"{name}.png", rendered(height, width))
+        return tmp_path / "domain"
+
+    return make
+
+
+def write(path: Path, pixels: RGB) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_picture(Picture(np.ascontiguousarray(pixels)), path, format="png")
+
+
+def split(domain: Path, shots: int, holdout: float | None = None, needs: Needs = NEEDS) -> Split:
+    return split_examples(find_examples(domain, needs.scale), shots, holdout, needs)
+
+
+def names(examples: object) -> list[str]:
+    return [example.name for example in examples]  # type: ignore[attr-defined]
+
+
+# -- where pictures are found ------------------------------------------------------------------------------
+
+
+def test_a_folder_of_pictures(folder: Callable[..., Path]) -> None:
+    found = find_examples(folder({"b": (40, 41), "a": (40, 40)}), 2)
+    assert (found.name, found.lr_source) == ("domain", "made: bicubic uint8")
+    assert [(item.name, item.lr) for item in found.items] == [("a", None), ("b", None)]
+
+
+@pytest.mark.parametrize("where", ["LR", "LR/X2", "LR_bicubic/X2"])
+def test_pairs(where: str, folder: Callable[..., Path], rendered: Callable[..., RGB]) -> None:
+    domain = folder({"a": (40, 40), "b": (48, 40)}, "HR")
+    given = (make_lr(rendered(48, 40), 2).astype(np.int64) + 3).clip(0, 255).astype(np.uint8)
+    write(domain / where / "a.png", make_lr(rendered(40, 40), 2))
+    write(domain / where / "bx2.png", given)
+    found = find_examples(domain, 2)
+    assert found.lr_source == where
+    parts = split(domain, 1)
+    assert names(parts.support) == ["a"]
+    assert np.array_equal(parts.judge[0].lr, given)
+
+
+def test_hr_without_lr_is_made(folder: Callable[..., Path], rendered: Callable[..., RGB]) -> None:
+    parts = split(folder({"a": (41, 43), "b": (48, 40)}, "HR"), 1)
+    assert parts.support[0].hr.shape == (40, 42, 3)
+    assert np.array_equal(parts.support[0].lr, make_lr(rendered(41, 43)[:40, :42], 2))
+
+
+def test_layouts_that_are_none(tmp_path: Path, folder: Callable[..., Path]) -> None:
+    with pytest.raises(UsageError, match="is not there; check the path"):
+        find_examples(tmp_path / "gone", 2)
+    with pytest.raises(UsageError, match="holds LR/ but no HR/"):
+        find_examples(folder({"a": (20, 20)}, "LR"), 2)
+    domain = folder({"a": (40, 40), "b": (40, 40)}, "HR")
+    with pytest.raises(UsageError, match="lacks the LR pictures of 'b'"):
+        find_examples(domain, 2)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SrkitError, match="empty"):
+        find_examples(tmp_path / "empty", 2)
+
+
+# -- what teaches and what judges --------------------------------------------------------------------------
+
+
+def test_the_first_by_name_teach_and_the_others_judge(folder: Callable[..., Path]) -> None:
+    parts = split(folder(dict.fromkeys("edcba", (40, 40))), 2)
+    assert (names(parts.support), names(parts.judge), parts.strips) == (["a", "b"], ["c", "d", "e"], False)
+
+
+@pytest.mark.parametrize(("holdout", "judges"), [(0.2, ["c"]), (0.4, ["c", "d"]), (0.9, ["c", "d", "e"])])
+def test_a_share_judges(holdout: float, judges: list[str], folder: Callable[..., Path]) -> None:
+    assert names(split(folder(dict.fromkeys("abcde", (40, 40))), 2, holdout).judge) == judges
+
+
+def test_a_large_folder_is_thinned(folder: Callable[..., Path]) -> None:
+    parts = split(folder({f"{i:03}": (24, 24) for i in range(2 * MOST_JUDGES + 1)}), 1)
+    assert len(parts.judge) == MOST_JUDGES
+    assert names(parts.judge)[:3] == ["001", "003", "005"]
+
+
+@pytest.mark.parametrize(("height", "width"), [(96, 64), (64, 96), (97, 65)])
+def test_strips(height: int, width: int, folder: Callable[..., Path], rendered: Callable[..., RGB]) -> None:
+    """A quarter of the longer side judges; between it and what teaches lie pixels that serve neither."""
+    parts = split(folder({"a": (height, width), "b": (height, width)}), 2)
+    assert parts.strips
+    assert names(parts.support) == names(parts.judge) == ["a", "b"]
+    whole = rendered(height, width)[: height // 2 * 2, : width // 2 * 2]
+    teach, judge = parts.support[0], parts.judge[0]
+    axis = int(width > height)
+    assert judge.lr.shape[axis] == 12
+    assert teach.lr.shape[axis] == 48 - 12 - MARGIN
+    end, start = teach.hr.shape[axis], whole.shape[axis] - judge.hr.shape[axis]
+    assert np.array_equal(teach.hr, whole[:end] if axis == 0 else whole[:, :end])
+    assert np.array_equal(judge.hr, whole[start:] if axis == 0 else whole[:, start:])
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_no_pixel_has_a_part_in_both(scale: int, tmp_path: Path, rendered: Callable[..., RGB]) -> None:
+    """Whatever the strip's HR pixels are, what teaches is the same; and the other way round."""
+    needs = Needs(scale, teach=8, judge=8)
+    picture = rendered(60 * scale, 12 * scale)
+    found = []
+    for kind in ("as it is", "strip", "rest"):
+        changed = picture.copy()
+        if kind == "strip":
+            changed[-15 * scale :] = 255 - changed[-15 * scale :]
+        elif kind == "rest":
+            changed[: (60 - 15 - MARGIN) * scale] //= 2
+        write(tmp_path / kind / "a.png", changed)
+        write(tmp_path / kind / "b.png", picture)
+        found.append(split(tmp_path / kind, 2, needs=needs))
+    plain, strip, rest = found
+    assert np.array_equal(plain.support[0].lr, strip.support[0].lr)
+    assert np.array_equal(plain.support[0].hr, strip.support[0].hr)
+    assert not np.array_equal(plain.judge[0].lr, strip.judge[0].lr)
+    assert np.array_equal(plain.judge[0].lr, rest.judge[0].lr)
+    assert not np.array_equal(plain.support[0].lr, rest.support[0].lr)
+
+
+def test_of_a_single_picture_half_judges(folder: Callable[..., Path]) -> None:
+    parts = split(folder({"a": (96, 64)}), 5)
+    assert (parts.judge[0].lr.shape[0], parts.support[0].lr.shape[0]) == (24, 20)
+    parts = split(folder({}), 5, holdout=0.25)
+    assert parts.judge[0].lr.shape[0] == 12
+
+
+def test_one_too_small_to_be_cut_teaches_whole(folder: Callable[..., Path]) -> None:
+    parts = split(folder({"a": (96, 64), "b": (32, 32)}), 5)
+    assert names(parts.support) == ["a", "b"]
+    assert names(parts.judge) == ["a"]
+    assert parts.support[1].hr.shape == (32, 32, 3)
+    parts = split(folder({"all/a": (32, 32), "all/b": (32, 30), "all/c": (32, 32)}) / "all", 5)
+    assert (names(parts.support), names(parts.judge), parts.strips) == (["a", "b"], ["c"], False)
+    assert parts.left_out == ("No example is large enough to be cut, so 'c' judges, and does not teach.",)
+    with pytest.raises(SrkitError, match="The only usable example, 'a', is too small to keep a part back"):
+        split(folder({"a": (32, 32)}, "small") / "small", 5)
+
+
+# -- pictures that are of no use ---------------------------------------------------------------------------
+
+
+def test_broken_small_and_flat_pictures_are_left_out(folder: Callable[..., Path]) -> None:
+    domain = folder({"b": (40, 40), "c": (14, 40), "e": (40, 40), "f": (40, 40)})
+    (domain / "a.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    write(domain / "d.png", np.zeros((40, 40, 3), np.uint8))
+    parts = split(domain, 2)
+    assert names(parts.support) == ["b", "e"]
+    assert names(parts.judge) == ["f"]
+    assert [name for name, _ in parts.failed] == ["a"]
+    assert "'c' is left out: it has 40 x 14 pixels, and both sides must have 16 or more" in parts.left_out[0]
+    assert "'d' is left out: it is all of one colour" in parts.left_out[1]
+
+
+def test_nothing_usable(folder: Callable[..., Path]) -> None:
+    domain = folder({"a": (14, 40)})
+    write(domain / "b.png", np.zeros((40, 40, 3), np.uint8))
+    with pytest.raises(SrkitError) as caught:
+        split(domain, 2)
+    sentence = str(caught.value)
+    assert sentence.startswith(
+        "None of the 2 examples in 'domain' can be used ('a' is left out: it has 40 x 14 pixels"
+    )
+    assert "'b' is left out: it is all of one colour" in sentence
+    assert "both sides of 16 pixels or more" in sentence
+
+
+# -- pairs that do not match -------------------------------------------------------------------------------
+
+
+def test_sizes_that_do_not_match(folder: Callable[..., Path], rendered: Callable[..., RGB]) -> None:
+    domain = folder({"a": (40, 40), "b": (48, 40)}, "HR")
+    write(domain / "LR/a.png", make_lr(rendered(40, 40), 2))
+    write(domain / "LR/b.png", make_lr(rendered(40, 40), 2))
+    with pytest.raises(UsageError, match="'b' has 20 x 20 where 20 x 24 was expected"):
+        split(domain, 1)
+
+
+@pytest.mark.parametrize(("down", "right"), [(2, 0), (-1, 3)])
+def test_a_shift_is_named_in_pixels(
+    down: int, right: int, folder: Callable[..., Path], rendered: Callable[..., RGB]
+) -> None:
+    domain = folder({"a": (160, 160), "b": (160, 160)}, "HR")
+    whole = rendered(256, 256)
+    moved = whole[48 - down : 208 - down, 48 - right : 208 - right]
+    write(domain / "LR/a.png", make_lr(np.ascontiguousarray(moved), 2))
+    write(domain / "LR/b.png", make_lr(rendered(160, 160), 2))
+    with pytest.raises(UsageError) as caught:
+        split(domain, 2)
+    sentence = str(caught.value)
+    side, height = "right" if right >= 0 else "left", "below" if down >= 0 else "above"
+    found = re.search(r"in 'a' LR lies ([\d.]+) pixels to the (\w+) of HR and ([\d.]+) (\w+) it", sentence)
+    assert found is not None, sentence
+    assert (float(found[1]), float(found[3])) == (
+        pytest.approx(abs(right), abs=0.2),
+        pytest.approx(abs(down), abs=0.2),
+    )
+    assert found[4] == height
+    assert found[2] == side or right == 0
+    assert "'b'" not in sentence
+
+
+def test_a_pair_of_two_pictures(folder: Callable[..., Path], rendered: Callable[..., RGB]) -> None:
+    domain = folder({"a": (96, 96), "b": (96, 96)}, "HR")
+    write(domain / "LR/a.png", make_lr(np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8), 2))
+    write(domain / "LR/b.png", make_lr(rendered(96, 96), 2))
+    parts = split(domain, 2)
+    assert names(parts.support) == ["b"]
+    assert "does not show what its HR picture shows" in dict(parts.failed)["a"]

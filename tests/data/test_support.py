@@ -1,0 +1,100 @@
+"""Crops of examples: pairs that belong together, from the examples that were asked for, and what is told of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from srkit.data.examples import Example
+from srkit.data.pairs import CropPlan, Telling, as_tensor, make_lr
+from srkit.data.support import SupportPairs, judge_batch
+from srkit.errors import UsageError
+from srkit.ops.position import position_grid
+
+CPU = torch.device("cpu")
+
+
+def numbered(height: int, width: int, offset: int) -> Example:
+    """LR pixels are numbered; every HR pixel holds the number of its LR pixel."""
+    lr = (np.arange(height * width).reshape(height, width, 1) + offset).repeat(3, axis=2).astype(np.uint8)
+    return Example(f"from {offset}", lr.repeat(2, axis=0).repeat(2, axis=1), lr)
+
+
+def mean_colour(lr: Tensor) -> Mapping[str, Tensor]:
+    assert not torch.is_grad_enabled()
+    return {"semantic": lr.mean((2, 3))}
+
+
+@pytest.fixture
+def pairs() -> SupportPairs:
+    examples = [numbered(10, 8, 0), numbered(8, 9, 100)]
+    return SupportPairs(examples, CropPlan(2, 4, 6, seed=3), CPU, Telling(mean_colour, position=True))
+
+
+def test_hr_and_lr_belong_together(pairs: SupportPairs) -> None:
+    for batch in islice(pairs.batches(0), 4):
+        assert batch.lr.shape == (6, 3, 4, 4)
+        assert batch.hr.shape == (6, 3, 8, 8)
+        assert torch.equal(batch.hr[:, :, ::2, ::2], batch.lr)
+        assert torch.equal(batch.hr[:, :, 1::2, 1::2], batch.lr)
+
+
+def test_what_is_told_belongs_to_the_crop(pairs: SupportPairs) -> None:
+    batch = next(pairs.batches(0))
+    numbers = (batch.lr[:, 0] * 255).round().long()
+    means = [float(example.float().mean()) for example in (torch.arange(80), torch.arange(100, 172))]
+    for crop, position, semantic in zip(
+        numbers, batch.conditions["position"], batch.conditions["semantic"], strict=True
+    ):
+        second = int(crop[0, 0] >= 100)
+        height, width = ((10, 8), (8, 9))[second]
+        within = crop - 100 * second
+        grid = position_grid(height, width)[0].flatten(1)
+        torch.testing.assert_close(position, grid[:, within.flatten()].reshape(2, 4, 4))
+        assert float(semantic[0]) * 255 == pytest.approx(means[second], abs=1e-3)
+
+
+def test_a_function_of_seed_and_step(pairs: SupportPairs) -> None:
+    third = next(islice(pairs.batches(0), 2, None))
+    assert torch.equal(next(pairs.batches(2)).lr, third.lr)
+    assert not torch.equal(next(pairs.batches(3)).lr, third.lr)
+    assert not torch.equal(pairs.batch((0, 1), 4, 2).lr, third.lr)
+
+
+def test_some_of_the_examples_only(pairs: SupportPairs) -> None:
+    for step in range(5):
+        assert float(pairs.batch([1], 0, step).lr.min()) * 255 >= 99.5
+        assert float(pairs.batch([0], 0, step).lr.max()) * 255 < 99.5
+
+
+def test_examples_that_are_too_small() -> None:
+    with pytest.raises(UsageError, match="'from 0' is smaller"):
+        SupportPairs([numbered(10, 3, 0)], CropPlan(2, 4, 6, 0), CPU)
+    with pytest.raises(UsageError, match="there are none"):
+        SupportPairs([], CropPlan(2, 4, 6, 0), CPU)
+
+
+@pytest.mark.parametrize(
+    ("largest", "multiple", "size"), [(99, 1, (30, 21)), (16, 1, (16, 16)), (99, 4, (28, 20)), (3, 8, (8, 8))]
+)
+def test_the_middle_of_a_picture(
+    largest: int, multiple: int, size: tuple[int, int], rendered: Callable[..., NDArray[np.uint8]]
+) -> None:
+    hr = rendered(60, 42)
+    example = Example("a", hr, make_lr(hr, 2))
+    batch = judge_batch(example, largest, multiple, CPU, Telling(mean_colour, position=True))
+    top, left = ((side - kept) // 2 for side, kept in zip((30, 21), size, strict=True))
+    rows, columns = slice(top, top + size[0]), slice(left, left + size[1])
+    whole = as_tensor(example.lr, CPU)
+    assert torch.equal(batch.lr, whole[:, :, rows, columns])
+    assert torch.equal(
+        batch.hr, as_tensor(hr, CPU)[:, :, 2 * top : 2 * rows.stop, 2 * left : 2 * columns.stop]
+    )
+    assert torch.equal(batch.conditions["semantic"], whole.mean((2, 3)))
+    assert torch.equal(batch.conditions["position"], position_grid(30, 21)[:, :, rows, columns])
