@@ -135,10 +135,11 @@ class OpenClip:
 
 
 def squash(x: Tensor, size: tuple[int, int], interpolation: str = "bicubic") -> Tensor:
-    """Resize whole pictures as Pillow does (since version 13), but differentiably and without rounding.
+    """Resize whole pictures as Pillow does, but differentiably and without rounding: along the rows, then the columns.
 
-    Unlike `srkit.ops.resize.bicubic`, which is MATLAB's, the kernel is cut off at the border and rescaled in place of
-    mirroring the picture, and each of the two passes clips overshoot; that moves pixels by up to 8/255.
+    Unlike in `srkit.ops.resize.bicubic`, which is MATLAB's, the kernel is cut off at the border and rescaled in place
+    of mirroring the picture, and both passes clip overshoot; that moves single pixels of photographs by up to 8/255.
+    (Pillow 13 begins with the columns of some oblong pictures, which shows only where a pass clips.)
 
     Args:
         x: pictures (N, C, H, W), floating, in [0, 1].
@@ -153,11 +154,7 @@ def squash(x: Tensor, size: tuple[int, int], interpolation: str = "bicubic") -> 
         _taps(length, wanted, interpolation, x.dtype, x.device)
         for length, wanted in zip(x.shape[2:], size, strict=True)
     )
-    # The dimension with the smaller factor first, along the rows where they are equal.
-    columns_first = size[0] * x.shape[3] < size[1] * x.shape[2]
-    for columns in (columns_first, not columns_first):
-        x = (down @ x if columns else x @ across.T).clamp(0, 1)
-    return x
+    return (down @ (x @ across.T).clamp(0, 1)).clamp(0, 1)
 
 
 @lru_cache(maxsize=32)

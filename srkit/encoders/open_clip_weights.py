@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from srkit.zoo.weights import read_tensors
 
 _HUB_FILE = "open_clip_model.safetensors"
 """Name of the weights in a repository that open_clip's table names without a file."""
+_LISTED = 8  # tags in a message
 _OPENAI_MARKS = ("input_resolution", "context_length", "vocab_size")
 """Buffers that only OpenAI's archives hold beside the weights."""
 
@@ -63,13 +63,15 @@ def load_clip(model: str, pretrained: str, progress: Progress | None = None) -> 
     open_clip = import_open_clip()
     config, told = _config(model)
     published = open_clip.get_pretrained_cfg(config, pretrained)
-    found = _published(config, pretrained, published, progress) if published else _local(config, pretrained)
-    state, is_script = _read(found.path)
     if published:
         # Tables of older releases say of OpenAI's weights by their tag alone that they are QuickGELU's.
         quick = bool(published.get("quick_gelu", pretrained.lower() == "openai"))
         _check_told(told, quick, model, f"the weights '{pretrained}'")
+        found = _published(config, pretrained, published, progress)
+        state, is_script = _read(found.path)
     else:
+        found = _local(config, pretrained)
+        state, is_script = _read(found.path)
         quick = _activation(state, config, told, model, found.path)
     network = _build(config, quick)
     _fill(network, {k: v for k, v in state.items() if k not in _OPENAI_MARKS}, config, found.path, is_script)
@@ -107,7 +109,12 @@ def _config(model: str) -> tuple[str, bool | None]:
             f"open_clip has no model '{model}'; `python -c 'import open_clip; print(open_clip.list_models())'` names "
             f"them all.{nearest(name, known)}"
         )
-    return name, open_clip.get_model_config(name).get("quick_gelu") or None
+    settings = open_clip.get_model_config(name)
+    if "multimodal_cfg" in settings:
+        raise UsageError(
+            f"'{model}' (CoCa) gives no map of its patches; choose another model, for example ViT-B-32."
+        )
+    return name, settings.get("quick_gelu") or None
 
 
 def _published(config: str, tag: str, table: Mapping[str, Any], progress: Progress | None) -> FoundWeights:
@@ -142,7 +149,7 @@ def _local(config: str, file: str) -> FoundWeights:
         tags = import_open_clip().list_pretrained_tags_by_model(config)
         raise ResourceError(
             f"open_clip publishes no weights '{file}' of {config}, and there is no file of that name; it has "
-            f"{', '.join(tags) or 'none'}.{nearest(file, tags)}"
+            f"{', '.join(tags[:_LISTED]) or 'none'}{', ...' if len(tags) > _LISTED else ''}.{nearest(file, tags)}"
         )
     check_checkpoint(path)
     return FoundWeights(path, sha256_of(path))
@@ -197,10 +204,6 @@ def _build(config: str, quick_gelu: bool) -> Any:
     """open_clip's network before its weights, as its `create_model` makes it (which would also log and warn)."""
     open_clip = import_open_clip()
     settings = open_clip.get_model_config(config)
-    if "multimodal_cfg" in settings:
-        raise UsageError(
-            f"'{config}' (CoCa) gives no map of its patches; choose another model, for example ViT-B-32."
-        )
     settings["vision_cfg"]["timm_model_pretrained"] = settings["text_cfg"]["hf_model_pretrained"] = False
     settings["quick_gelu"] = quick_gelu
     custom = settings.pop("custom_text", False) or "hf_model_name" in settings["text_cfg"]
@@ -235,22 +238,39 @@ def _fill(network: Any, state: dict[str, Tensor], config: str, path: Path, is_sc
         state = convert_state_dict(network, state)
         if "positional_embedding" in state and not hasattr(network, "positional_embedding"):
             state = convert_to_custom_text_state_dict(state)
-        expected = network.state_dict()
-        for name in ("logit_scale", "logit_bias"):  # a number in some files, a vector of one in others
-            if name in state and name in expected and state[name].numel() == math.prod(expected[name].shape):
-                state[name] = state[name].reshape(expected[name].shape)
-        # An archive also holds tensors that are no weights, and older files the positions of a text tower's tokens.
-        state = {
-            k: v for k, v in state.items() if k in expected or not (is_script or k.endswith("position_ids"))
-        }
-        network.load_state_dict(state, assign=True)
-    except (RuntimeError, KeyError, AttributeError) as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        reason = lines[min(1, len(lines) - 1)].rstrip(".")[:200] if lines else type(error).__name__
-        raise ResourceError(
-            f"'{path}' does not hold the weights of open_clip's {config} ({reason}); name the model that it is of, or "
-            "fetch it again."
-        ) from error
+    except (RuntimeError, KeyError, AttributeError) as error:  # of what it takes for a file of another kind
+        raise _other_weights(path, config, repr(error)) from error
+    expected = network.state_dict()
+    for name in ("logit_scale", "logit_bias"):  # a number in some files, a vector of one in others
+        if name in state and name in expected and state[name].numel() == expected[name].numel():
+            state[name] = state[name].reshape(expected[name].shape)
+    # An archive also holds tensors that are no weights, and older files the positions of a text tower's tokens.
+    spare = {k for k in state if k not in expected and (is_script or k.endswith("position_ids"))}
+    state = {k: v for k, v in state.items() if k not in spare}
+    if reason := _difference(state, expected):
+        raise _other_weights(path, config, reason)
+    network.load_state_dict(state, assign=True)
+
+
+def _other_weights(path: Path, config: str, reason: str) -> ResourceError:
+    return ResourceError(
+        f"'{path}' does not hold the weights of open_clip's {config} ({reason}); name the model that it is of, or "
+        "fetch it again."
+    )
+
+
+def _difference(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str | None:
+    """What keeps a state dict from filling a network, in words; None: nothing."""
+    for names, verb in (
+        (expected.keys() - state.keys(), "lacks"),
+        (state.keys() - expected.keys(), "also holds"),
+    ):
+        if names:
+            return f"it {verb} {min(names)}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+    for name, tensor in expected.items():
+        if state[name].shape != tensor.shape:
+            return f"its {name} is of the shape {tuple(state[name].shape)}, expected {tuple(tensor.shape)}"
+    return None
 
 
 def _preprocessing(config: str, published: Mapping[str, Any]) -> Preprocessing:
