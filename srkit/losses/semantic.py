@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from srkit.encoders.semantic import SemanticEncoder
+from srkit.encoders.semantic import SemanticEncoder
 
 
 def unit_distance(a: Tensor, b: Tensor) -> Tensor:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from srkit.encoders.features import PerceptualFeatures
+from srkit.encoders.semantic import SemanticEncoder
 from srkit.errors import UsageError, nearest
 from srkit.losses.perceptual import PerceptualLoss
 from srkit.losses.pixel import l1, l2
 from srkit.losses.semantic import SemanticLoss
-
-if TYPE_CHECKING:
-    from srkit.encoders.semantic import SemanticEncoder
 
 _T = TypeVar("_T")
 
