@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from srkit.errors import UsageError
 from srkit.progress import Progress, Silent
@@ -12,7 +11,19 @@ from srkit.tasks.train_job import WEIGHTS, TrainJob, TrainResult
 
 __all__ = ["WEIGHTS", "TrainJob", "TrainResult", "run"]
 
-Task = Callable[[TrainJob[Any], Progress], TrainResult]
+
+class Task(Protocol):
+    """A module that trains recipes of one kind."""
+
+    def check(self, job: TrainJob[Any]) -> None:
+        """Refuse, before any work is done, what makes no sense.
+
+        Raises:
+            UsageError: one of these things.
+        """
+
+    def run(self, job: TrainJob[Any], progress: Progress) -> TrainResult:
+        """Check and train."""
 
 
 def run(job: TrainJob[TrainingRecipe], progress: Progress | None = None) -> TrainResult:
@@ -23,22 +34,31 @@ def run(job: TrainJob[TrainingRecipe], progress: Progress | None = None) -> Trai
         ResourceError: weights to start or resume from that cannot be used.
         SrkitError: no usable pictures, or a loss that is no longer a number.
     """
-    return _task_of(job.recipe.kind)(job, progress or Silent())
+    return task_of(job.recipe.kind).run(job, progress or Silent())
 
 
-def _task_of(kind: str) -> Task:
+def task_of(kind: str) -> Task:
+    """The task for recipes of a kind.
+
+    Raises:
+        UsageError: there is none.
+    """
     # Imported when asked for: what one kind needs must not stand in the way of the others.
     match kind:
         case "sr":
             from srkit.tasks import train_sr
 
-            return train_sr.run
+            return train_sr
         case "encoder":
             from srkit.tasks import train_encoder
 
-            return train_encoder.run
+            return train_encoder
+        case "meta":
+            from srkit.tasks import train_meta
+
+            return train_meta
         case "stages":
             from srkit.tasks import train_stages
 
-            return train_stages.run
+            return train_stages
     raise UsageError(f"There is no task for recipes of the kind '{kind}'.")

@@ -40,7 +40,7 @@ def run(job: TrainJob[EncoderRecipe], progress: Progress) -> TrainResult:
         UsageError: also where the objective does not suit the network.
     """
     recipe = job.recipe
-    _check(job)
+    check(job)
     if job.threads is not None:
         torch.set_num_threads(job.threads)
     torch.manual_seed(recipe.seed)
@@ -84,7 +84,8 @@ class _Pictures:
         return len(self.photographs) + sum(map(len, self.rendered))
 
 
-def _check(job: TrainJob[EncoderRecipe]) -> None:
+def check(job: TrainJob[EncoderRecipe]) -> None:
+    """See `srkit.tasks.train.Task`."""
     check_job(job)
     recipe, data = job.recipe, job.recipe.data
     for name, value, least in (
@@ -119,6 +120,8 @@ def _resume(state: TrainState, job: TrainJob[EncoderRecipe], device: torch.devic
             f"'{job.output}' holds a run of another network or objective than this recipe's; choose another -o."
         )
     restore(state, saved)
+    if any(before.get(key) != now[key] for key in ("temperature", "quality", "data")):
+        state.best, state.best_score = None, -math.inf  # its loss was another sum, or over other views
 
 
 def _pictures(job: TrainJob[EncoderRecipe], progress: Progress) -> _Pictures:

@@ -61,19 +61,17 @@ _OVERLAP_SIDE = 160  # LR pixels
 def run(job: TrainJob[TrainRecipe], progress: Progress) -> TrainResult:
     """See `srkit.tasks.train.run`."""
     recipe = job.recipe
-    _check(job)
+    check(job)
     if job.threads is not None:
         torch.set_num_threads(job.threads)
     torch.manual_seed(recipe.seed)
     network = build(recipe.model.arch, recipe.model.arguments)
     info = info_of(network)
-    needed = needs_of(recipe.loss) | ({"semantic"} if is_embedded(info) else set())
-    check_providers(recipe.providers, needed)
     if recipe.model.start and not job.resume:
         _copy_start(network, recipe.model.start, progress)
     device = local_device(pick_device(job.device))
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    providers = load_providers(recipe.providers, needed, device, progress)
+    providers = load_providers(recipe.providers, needed_providers(recipe), device, progress)
     telling = telling_for(info, providers.semantic)
     _check_told(network, recipe.model.arch, info, telling, providers, device)
     state = new_state(network, recipe.optim)
@@ -112,7 +110,8 @@ class _Run:
         return torch.bfloat16 if precision == "bf16" or fast else None
 
 
-def _check(job: TrainJob[TrainRecipe]) -> None:
+def check(job: TrainJob[TrainRecipe]) -> None:
+    """See `srkit.tasks.train.Task`."""
     recipe = job.recipe
     check_job(job)
     check_terms(recipe.loss)
@@ -151,6 +150,18 @@ def _check(job: TrainJob[TrainRecipe]) -> None:
         raise UsageError(
             "'data.holdout_every' must be at least 2, or give pictures to validate on with --val."
         )
+    check_providers(recipe.providers, needed_providers(recipe))
+
+
+def needed_providers(recipe: TrainRecipe) -> frozenset[str]:
+    """The providers that the recipe's loss and network need.
+
+    Raises:
+        UsageError: a loss or a network that there is none of.
+    """
+    with torch.device("meta"):
+        info = info_of(build(recipe.model.arch, recipe.model.arguments))
+    return needs_of(recipe.loss) | ({"semantic"} if is_embedded(info) else set())
 
 
 def _check_told(

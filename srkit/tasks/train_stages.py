@@ -16,8 +16,11 @@ from srkit.progress import Progress
 from srkit.recipes.kinds import TrainingRecipe, kind_of, load_training_recipe, training_recipe
 from srkit.recipes.load import merge, read_table
 from srkit.recipes.stages import StagePart, StagesRecipe
+from srkit.recipes.train import TrainRecipe
 from srkit.tasks import train
+from srkit.tasks.providers import load_providers
 from srkit.tasks.train_job import WEIGHTS, TrainJob, TrainResult, check_job, prepare_output
+from srkit.tasks.train_sr import needed_providers
 from srkit.training.distributed import local_device, process_group, wait_for_all
 from srkit.training.state import CHECKPOINT, read_checkpoint
 from srkit.zoo.weights import copy_weights, read_header
@@ -42,9 +45,10 @@ class _Stage:
 
 def run(job: TrainJob[StagesRecipe], progress: Progress) -> TrainResult:
     """See `srkit.tasks.train.run`; a resumed run goes on in the stage that it was in."""
-    check_job(job)
+    check(job)
     stages = _stages(job.recipe, job.output)
     _check_output(job, stages)
+    _check_providers(stages, progress)
     prepare_output(job)
     steps, seconds = 0, 0.0
     with process_group(local_device(pick_device(job.device))) as world:
@@ -65,6 +69,28 @@ def run(job: TrainJob[StagesRecipe], progress: Progress) -> TrainResult:
     return replace(result, weights=job.output / WEIGHTS, steps=steps, seconds=seconds)
 
 
+def check(job: TrainJob[StagesRecipe]) -> None:
+    """See `srkit.tasks.train.Task`; what is wrong in the last stage must not be found after hours."""
+    check_job(job)
+    for stage in _stages(job.recipe, job.output):
+        try:
+            train.task_of(stage.recipe.kind).check(_job_of(stage, job))
+        except UsageError as error:
+            raise _in_stage(stage.name, error) from error
+
+
+def _check_providers(stages: list[_Stage], progress: Progress) -> None:
+    """Load what later stages need once beforehand: weights that are missing must be noticed now."""
+    for stage in stages:
+        if isinstance(stage.recipe, TrainRecipe):
+            needed = needed_providers(stage.recipe)
+            load_providers(stage.recipe.providers, needed, torch.device("cpu"), progress)
+
+
+def _in_stage(name: str, error: UsageError) -> UsageError:
+    return UsageError(f"In the stage '{name}': {error}")
+
+
 def _job_of(stage: _Stage, job: TrainJob[StagesRecipe]) -> TrainJob[TrainingRecipe]:
     return TrainJob(
         recipe=stage.recipe,
@@ -81,7 +107,7 @@ def _job_of(stage: _Stage, job: TrainJob[StagesRecipe]) -> TrainJob[TrainingReci
 
 
 def _stages(recipe: StagesRecipe, output: Path) -> list[_Stage]:
-    """Every stage's recipe, before the first begins: what is wrong in the last must not be found after hours."""
+    """The stages with their recipes."""
     if not recipe.stages:
         raise UsageError("The recipe has no stages; give at least one, as [stages.NAME] with its recipe.")
     for name, part in recipe.stages.items():
@@ -117,7 +143,7 @@ def _recipe_of(name: str, part: StagePart, whole: StagesRecipe, share: float, st
         known = {key: value for key, value in values.items() if key in keys}
         return training_recipe(table, part.recipe, known | ({"start": start} if start else {}))
     except UsageError as error:
-        raise UsageError(f"In the stage '{name}': {error}") from error
+        raise _in_stage(name, error) from error
 
 
 def _check_output(job: TrainJob[StagesRecipe], stages: list[_Stage]) -> None:

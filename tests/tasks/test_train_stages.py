@@ -177,7 +177,9 @@ def test_steps_and_minutes_are_shared_out(file: Path, data: Path, tmp_path: Path
 def test_a_finished_stage_of_another_recipe_is_not_built_on(file: Path, data: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(_job(file, data, tmp_path / "run"), InterruptIn("deep"))
-    with pytest.raises(UsageError, match=r"The stage 'shallow' in .* was trained by another recipe than this"):
+    with pytest.raises(
+        UsageError, match=r"The stage 'shallow' in .* was trained by another recipe than this"
+    ):
         run(_job(file, data, tmp_path / "run", "scale=3", resume=True))
 
 
@@ -197,7 +199,7 @@ def test_nothing_to_resume(file: Path, data: Path, tmp_path: Path) -> None:
         (["stages.deep.recipe=edsr-x5"], "There is no recipe 'edsr-x5'"),
         (["steps=-1"], "'steps' is -1; it must be at least 0"),
         (["scale=7"], "EDSR was given scale 7"),
-        (['stages."a/b".recipe=edsr-x4'], "A stage is called 'a/b'"),
+        (["stages.a/b.recipe=edsr-x4"], "A stage is called 'a/b'"),
     ],
 )
 def test_recipes_that_make_no_sense(
@@ -208,6 +210,14 @@ def test_recipes_that_make_no_sense(
         run(_job(file, data, tmp_path / "run", *settings))
     assert words in str(caught.value)
     assert not list(tmp_path.glob(f"run/*/{CHECKPOINT}"))
+
+
+def test_an_encoder_that_is_not_to_be_had_is_noticed_at_once(file: Path, data: Path, tmp_path: Path) -> None:
+    missing = f"open_clip:ViT-B-32:{tmp_path / 'gone.pt'}"
+    settings = ["stages.deep.set.loss.semantic=0.01", f"stages.deep.set.providers.semantic={missing}"]
+    with pytest.raises(ResourceError, match=r"gone\.pt"):
+        run(_job(file, data, tmp_path / "run", *settings))
+    assert not (tmp_path / "run").exists()
 
 
 def test_stages_of_stages(file: Path, data: Path, tmp_path: Path) -> None:
