@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from srkit.errors import UsageError, nearest
 from srkit.recipes.encoder import EncoderRecipe
 from srkit.recipes.load import from_mapping, lay_over, read_table
+from srkit.recipes.meta import MetaRecipe
 from srkit.recipes.stages import StagesRecipe
 from srkit.recipes.train import TrainRecipe
 
@@ -44,6 +45,7 @@ class Kind:
 KINDS: Mapping[str, Kind] = {
     "sr": Kind(TrainRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}),
     "encoder": Kind(EncoderRecipe),
+    "meta": Kind(MetaRecipe, {**_USUAL, "steps": "outer.steps", "start": "start"}),
     "stages": Kind(StagesRecipe, {"steps": "steps", "seed": "seed", "dtype": "precision", "scale": "scale"}),
 }
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from srkit.data.episodes import Episode
 from srkit.data.pairs import Batch
 from srkit.losses.pixel import l1
 from srkit.training.inner import SGD, Granularity, InnerRule, Moments, Rates, directions, uniform_rates
@@ -28,15 +29,6 @@ Parameters = dict[str, Tensor]
 
 SWEEP = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 """Uniform rates among which the one to start from is chosen."""
-
-
-@dataclass(frozen=True)
-class Episode:
-    """One task: a domain's support batches, one an inner step, and a batch of its other pictures."""
-
-    domain: str
-    support: Sequence[Batch]
-    query: Batch
 
 
 @dataclass(frozen=True)

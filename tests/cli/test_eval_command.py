@@ -404,3 +404,27 @@ def test_niqe_of_a_folder(call: Callable[..., Any], tmp_path: Path, save: Callab
     assert result["mean"]["niqe"] > 0
     assert "NIQE needs at least 192 x 96" in result["failed"][0]["error"]
     assert result["versions"]["niqe"].startswith("pyiqa ")
+
+
+# -- few-shot -------------------------------------------------------------------------------------------------
+
+
+def test_shots(
+    evaluate: Callable[..., Any], edsr_weights: Path, root: Path, save: Callable[..., Path], tmp_path: Path
+) -> None:
+    for i, name in enumerate(NAMES):
+        save(root / "Few/HR" / f"{name}.png", 96, 64, seed=i)
+    arguments = ("--dataset", "Few", "-m", edsr_weights, "--shots", 1, "--shot-steps", 4, "--dtype", "fp32")
+    ran = evaluate(*arguments, "--json", "--report", tmp_path / "report.html")
+    adapted, base = documents(ran)
+    assert (adapted["model"], base["model"]) == ("tiny-x2 1-shot", "tiny-x2")
+    for result in (adapted, base):
+        assert result["support"] == ["alpha"]
+        assert [image["name"] for image in result["images"]] == ["beta", "gamma"]
+    gains = {gain["metric"]: gain for gain in adapted["comparisons"]}
+    assert gains["psnr"]["other_model"] == "tiny-x2"
+    assert gains["psnr"]["low"] <= gains["psnr"]["difference"] <= gains["psnr"]["high"]
+    assert "alpha" in (tmp_path / "report.html").read_text()
+    ran = evaluate(*arguments)
+    assert "Few x2: alpha served to adapt and are left out of the score" in ran.err
+    assert evaluate("--dataset", "Few", "-m", edsr_weights, "--shots", 3).code == 2

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from srkit.data.episodes import Episode
 from srkit.data.pairs import Batch
 from srkit.training.inner import ADAM, SGD, InnerRule, Rates, uniform_rates
-from srkit.training.meta import Episode, Inner, MetaLearner, meta_gradients, sweep
+from srkit.training.meta import Inner, MetaLearner, meta_gradients, sweep
 
 RATE = 0.05
 
