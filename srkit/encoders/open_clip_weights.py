@@ -65,7 +65,7 @@ def load_clip(model: str, pretrained: str, progress: Progress | None = None) -> 
     published = open_clip.get_pretrained_cfg(config, pretrained)
     if published:
         # Tables of older releases say of OpenAI's weights by their tag alone that they are QuickGELU's.
-        quick = bool(published.get("quick_gelu", pretrained.lower() == "openai"))
+        quick = bool(published.get("quick_gelu", pretrained.lower() == "openai")) or _always_quick(config)
         _check_told(told, quick, model, f"the weights '{pretrained}'")
         found = _published(config, pretrained, published, progress)
         state, is_script = _read(found.path)
@@ -109,12 +109,11 @@ def _config(model: str) -> tuple[str, bool | None]:
             f"open_clip has no model '{model}'; `python -c 'import open_clip; print(open_clip.list_models())'` names "
             f"them all.{nearest(name, known)}"
         )
-    settings = open_clip.get_model_config(name)
-    if "multimodal_cfg" in settings:
+    if "multimodal_cfg" in open_clip.get_model_config(name):
         raise UsageError(
             f"'{model}' (CoCa) gives no map of its patches; choose another model, for example ViT-B-32."
         )
-    return name, settings.get("quick_gelu") or None
+    return name, None
 
 
 def _published(config: str, tag: str, table: Mapping[str, Any], progress: Progress | None) -> FoundWeights:
@@ -179,6 +178,8 @@ def _activation(state: Mapping[str, Tensor], config: str, told: bool | None, mod
         return True
     if told is not None:
         return told
+    if _always_quick(config):
+        return True
     mixed = {state[name].dtype for name in ("text_projection", "ln_final.weight") if name in state}
     if mixed == {torch.float16, torch.float32}:
         return True
@@ -189,6 +190,11 @@ def _activation(state: Mapping[str, Tensor], config: str, told: bool | None, mod
         f"most of LAION's, and the wrong one gives wrong vectors; write open_clip:{config}-quickgelu:FILE or "
         f"open_clip:{config}-gelu:FILE."
     )
+
+
+def _always_quick(config: str) -> bool:
+    """Whether the architecture itself has QuickGELU, whatever its weights (roberta-ViT-B-32)."""
+    return bool(import_open_clip().get_model_config(config).get("quick_gelu", False))
 
 
 def _check_told(told: bool | None, quick: bool, model: str, whose: str) -> None:

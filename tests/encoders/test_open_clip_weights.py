@@ -135,6 +135,10 @@ def test_an_activation_that_is_not_the_tag_s() -> None:
         OpenClip("ViT-B-32-quickgelu", "laion2b_s34b_b79k", CPU)
     with pytest.raises(ResourceError, match="are not here"):  # right so far, and not on this machine
         OpenClip("ViT-B-32-quickgelu", "openai", CPU)
+    with pytest.raises(
+        ResourceError, match="are not here"
+    ):  # its architecture says QuickGELU, its tag nothing
+        OpenClip("roberta-ViT-B-32", "laion2b_s12b_b32k", CPU)
 
 
 def test_missing_weights_say_how_to_get_them(tmp_path: Path) -> None:
