@@ -66,7 +66,7 @@ def test_values_are_settings_by_another_name(file: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ("kind=st", r"is of the kind 'st'; known are sr.* Did you mean 'sr'\?"),
+        ("kind=srr", r"is of the kind 'srr'; known are sr.* Did you mean 'sr'\?"),
         ("kind=3", "is of the kind 3; known are sr"),
     ],
 )

@@ -323,7 +323,7 @@ def test_parts_learn_at_their_own_rates(pictures: Pictures, tmp_path: Path) -> N
     """Adam's first step is as long as the rate, wherever the gradient is not small."""
     base = recipe(1, lr=1e-3, warmup_steps=0, rates={"trunk": 0.1, "trunk.head": 0.0})
     run = state(base)
-    before = {name: p.clone() for name, p in run.network.named_parameters()}
+    before = {name: p.detach().clone() for name, p in run.network.named_parameters()}
     trainer(base, pairs(pictures, base), tmp_path).run(run)
     moved = {
         name: float((p.detach() - before[name]).abs().max()) for name, p in run.network.named_parameters()
