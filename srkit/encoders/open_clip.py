@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
-from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -41,7 +40,8 @@ class OpenClip:
     ) -> None:
         clip = load_clip(model, pretrained, progress)
         self.name = f"{OPEN_CLIP}:{model}:{pretrained}"
-        self.version = f"open_clip {version('open_clip_torch')}, {clip.label}"
+        # Without the package's version: the same weights mean the same network in all of them.
+        self.version = f"open_clip {clip.label}"
         self._config, self._device = clip.config, device
         self._network: Any = clip.network.to(device)
         self._visual: Any = self._network.visual
