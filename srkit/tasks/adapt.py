@@ -236,6 +236,7 @@ def _origin(job: AdaptJob, base: LoadedModel, adapted: Adapted, split: Split) ->
         "kept": adapted.kept,
         "steps": adapted.steps,
         "best_step": adapted.best_step,
+        "best_blend": adapted.best_blend,
         "recipe": _plain(to_mapping(job.recipe)),
         "recipe_sha256": job.recipe.sha256,
     }

@@ -1,7 +1,9 @@
 """Fine-tuning on a few pairs, with pictures that judge, so that it never makes a model worse by what they say.
 
-The weights' moving average is judged now and then; the best of all judged states is kept, and the base itself where
-none was better beyond doubt.
+The weights' moving average is judged now and then, and where it is no better than before, so is the way to it from
+the base: weights between the two often keep what was gained on the new pictures and not what was lost on others
+(Wortsman et al. 2022, Robust fine-tuning of zero-shot models). The best of all judged states is kept, and the base
+itself where none was better beyond doubt.
 """
 
 from __future__ import annotations
@@ -27,6 +29,9 @@ Judge = Callable[[nn.Module], Sequence[float]]
 """A network's score on every picture that judges, higher is better."""
 Loss = Callable[[Tensor, Tensor], Tensor]
 Stop = Literal["steps", "minutes", "judges", "diverged"]
+
+BLENDS = (0.5, 0.25)
+"""Shares of the way from the base to the average that are judged where all of it is not a new best."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,8 @@ class Adapted:
     """Steps taken."""
     best_step: int
     """The step after which the best state was; 0: the base."""
+    best_blend: float
+    """Share of the way from the base to that step's average that the best state lies at."""
     before: tuple[float, ...]
     """Scores of the base by the pictures that judge."""
     best: tuple[float, ...]
@@ -119,10 +126,12 @@ class _Run:
             _set_training(self._network)
         self._inner = InnerSteps(self._network, settings.rates, settings.rule)
         self._averaged: list[Tensor] = list(self._average.parameters())
+        self._blended = copy.deepcopy(self._average)
+        self._start = [p.clone() for p in self._averaged]
         self._step = 0
         self._seconds = 0.0
         self._before = self._best = tuple(judge(self._average))
-        self._best_step = 0
+        self._best_step, self._best_blend = 0, 0.0
         self._best_state = _state(self._average)
         self._base_state = self._best_state
         self._curve = [(0, _mean(self._before))]
@@ -139,6 +148,7 @@ class _Run:
             kept=kept,
             steps=self._step,
             best_step=self._best_step,
+            best_blend=self._best_blend,
             before=self._before,
             best=self._best,
             curve=tuple(self._curve),
@@ -198,11 +208,21 @@ class _Run:
         mean = _mean(scores)
         self._curve.append((self._step, mean))
         self._progress.info(f"step {self._step}: {mean:.3f} dB on the pictures that judge")
-        if mean > _mean(self._best):
-            self._best, self._best_step, self._worse = scores, self._step, 0
-            self._best_state = _state(self._average)
-        else:
-            self._worse += 1
+        better = self._offer(self._average, scores, 1.0)
+        for blend in BLENDS if not better else ():
+            between = torch._foreach_lerp(self._start, self._averaged, blend)
+            for parameter, value in zip(self._blended.parameters(), between, strict=True):
+                parameter.copy_(value)
+            better |= self._offer(self._blended, tuple(self._judge(self._blended)), blend)
+        self._worse = 0 if better else self._worse + 1
+
+    def _offer(self, network: nn.Module, scores: tuple[float, ...], blend: float) -> bool:
+        """Keep a state if it is the best so far; whether it is."""
+        if not _mean(scores) > _mean(self._best):
+            return False
+        self._best, self._best_step, self._best_blend = scores, self._step, blend
+        self._best_state = _state(network)
+        return True
 
     def _is_better(self) -> bool:
         """Whether the best state is better than the base by more than chance, as far as the judges can tell."""

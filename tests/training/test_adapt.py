@@ -209,3 +209,19 @@ def test_training_mode_for_networks_that_overwrite_themselves() -> None:
     found = adapt(network, Pairs(), 10, nearness, settings(network, training_mode=True))
     assert found.kept
     assert float(found.state_dict["factor"]) > 1.1
+
+
+def test_half_the_way_is_judged_where_all_of_it_is_too_much() -> None:
+    network = Brighter()
+
+    def judge(of: nn.Module) -> list[float]:
+        return [-abs(float(of.get_parameter("factor").detach()) - 1.1)]
+
+    found = adapt(network, Pairs(), 8, judge, settings(network, judge_every=8))
+    all_of_it = adapt(network, Pairs(), 8, nearness, settings(network, judge_every=8))
+    far = float(all_of_it.state_dict["factor"]) - 1
+    assert all_of_it.best_blend == 1
+    assert found.best_blend in (0.5, 0.25)
+    assert float(found.state_dict["factor"]) - 1 == pytest.approx(far * found.best_blend)
+    assert found.kept
+    assert float(network.factor.detach()) == 1

@@ -122,3 +122,15 @@ def test_filled_by_several_threads() -> None:
     for i in range(40):
         crop = gallery.crop(key(str(i)))
         assert crop is not None and np.array_equal(decoded(crop.uris["sr"]), noise(64, 64, i))
+
+
+def test_what_a_model_was_made_from_is_shown_beside_it() -> None:
+    before, sr, hr = (noise(40, 50, seed) for seed in range(3))
+    gallery = Gallery(1)
+    gallery.add(key("a"), sr, hr=hr, before=before)
+    crop = gallery.crop(key("a"))
+    assert crop is not None
+    assert list(crop.uris) == ["before", "sr", "hr"]
+    assert np.array_equal(decoded(crop.uris["before"]), before)
+    with pytest.raises(UsageError, match="The before view of 'b'"):
+        gallery.add(key("b"), sr, before=before[:30])

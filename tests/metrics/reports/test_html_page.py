@@ -242,3 +242,13 @@ def test_strips_are_better_to_the_right() -> None:
     assert up.position(math.nan) is None and "circle" not in strip("t", up, math.nan)
     assert Axis.of([5.0, 5.0], lower_is_better=False).position(5.0) == 60
     assert Axis.of([], lower_is_better=False).position(5.0) == 60
+
+
+def test_title_and_remarks_are_text() -> None:
+    found = "".join(
+        html_page.parts(Report((result(),), title="A & B", remarks=("It gained <much>.", "Twice.")))
+    )
+    assert found.count("A &amp; B") == 2
+    assert "<p>It gained &lt;much&gt;.</p><p>Twice.</p>" in found
+    assert found.index("Twice.") < found.index("Summary")
+    assert "<title>Super-resolution evaluation</title>" in "".join(html_page.parts(Report((result(),))))
