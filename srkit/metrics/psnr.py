@@ -24,5 +24,5 @@ def psnr(sr: Tensor, hr: Tensor) -> Tensor:
         raise UsageError(
             f"PSNR was given shapes {tuple(sr.shape)} and {tuple(hr.shape)}; they must be the same."
         )
-    mse = (sr.to(torch.float64) - hr.to(torch.float64)).square().mean(dim=(1, 2, 3))
+    mse = (sr.to(torch.float64) - hr.to(torch.float64)).square_().mean(dim=(1, 2, 3))
     return -10 * torch.log10(mse)

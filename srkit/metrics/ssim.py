@@ -18,8 +18,9 @@ _C1 = 0.01**2  # (K1 L)^2 with data range L = 1, which equals L = 255 on picture
 _C2 = 0.03**2
 # Rows of the result that are worked on at a time. On a CPU the temporaries of a strip stay in a core's cache; a GPU
 # wants fewer and larger pieces.
-_STRIP = {"cpu": 32}
+_STRIP = {"cpu": 16}
 _LARGE_STRIP = 128
+_BLOCK = 12  # columns of the result to a product: more would be mostly zeros, fewer would be slow to multiply
 
 
 def ssim(sr: Tensor, hr: Tensor) -> Tensor:
@@ -38,14 +39,9 @@ def ssim(sr: Tensor, hr: Tensor) -> Tensor:
         UsageError: shapes that differ, or a side below 11.
     """
     _check(sr, hr)
+    totals = [torch.stack([strip.sum() for strip in _strips(x, y)]).sum() for x, y in _planes(sr, hr)]
     count = sr.shape[1] * (sr.shape[2] - WINDOW + 1) * (sr.shape[3] - WINDOW + 1)
-    totals = []
-    for x, y in zip(sr, hr, strict=True):
-        total = torch.zeros((), dtype=torch.float64, device=sr.device)
-        for strip in _strips(x, y):
-            total += strip.sum()
-        totals.append(total / count)
-    return torch.stack(totals)
+    return torch.stack(totals).view(sr.shape[:2]).sum(1) / count
 
 
 def ssim_map(sr: Tensor, hr: Tensor) -> Tensor:
@@ -61,7 +57,12 @@ def ssim_map(sr: Tensor, hr: Tensor) -> Tensor:
         UsageError: as `ssim`.
     """
     _check(sr, hr)
-    return torch.stack([torch.cat(list(_strips(x, y)), dim=1) for x, y in zip(sr, hr, strict=True)])
+    columns = sr.shape[3] - WINDOW + 1
+    planes = []
+    for x, y in _planes(sr, hr):
+        strips = [strip.transpose(0, 1).clone().flatten(1)[:, :columns] for strip in _strips(x, y)]
+        planes.append(torch.cat(strips))
+    return torch.stack(planes).view(*sr.shape[:2], -1, columns)
 
 
 def _check(sr: Tensor, hr: Tensor) -> None:
@@ -75,48 +76,69 @@ def _check(sr: Tensor, hr: Tensor) -> None:
         )
 
 
+def _planes(sr: Tensor, hr: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """The channels of all pictures, (H, W) each."""
+    return zip(sr.flatten(0, 1), hr.flatten(0, 1), strict=True)
+
+
 def _strips(x: Tensor, y: Tensor) -> Iterator[Tensor]:
-    """The map of one picture (C, H, W) in strips of rows (C, rows, W - 10)."""
-    rows = x.shape[1] - WINDOW + 1
-    strip = _STRIP.get(x.device.type, _LARGE_STRIP)
-    for top in range(0, rows, strip):
-        part = slice(top, min(top + strip, rows) + WINDOW - 1)
-        yield _map(x[:, part].to(torch.float64), y[:, part].to(torch.float64))
+    """The map of one plane (H, W) in strips of rows, as `_Strip.map` gives them; each is good until the next."""
+    rows, columns = (side - WINDOW + 1 for side in x.shape)
+    at_a_time = min(_STRIP.get(x.device.type, _LARGE_STRIP), rows)
+    work = _Strip(at_a_time, columns, x.device)
+    for top in range(0, rows, at_a_time):
+        if top + at_a_time > rows:
+            work = _Strip(rows - top, columns, x.device)
+        part = slice(top, top + at_a_time + WINDOW - 1)
+        yield work.map(x[part].to(torch.float64), y[part].to(torch.float64))
 
 
-def _map(x: Tensor, y: Tensor) -> Tensor:
-    """SSIM of x and y through their sum and difference, which takes four blurs where the definition takes five.
+class _Strip:
+    """SSIM at `rows` x `columns` positions; the arrays that it takes are made once and serve strip after strip.
 
-    With s = x + y and d = x - y: 4 E[xy] = E[s^2] - E[d^2] and 2 E[x^2 + y^2] = E[s^2] + E[d^2]; the same holds for
-    products of means. The common factors are taken up by the constants.
+    It comes from the sum s and the difference d of the pictures, which takes four blurs where the definition takes
+    five: 4 xy = s^2 - d^2 and 2 (x^2 + y^2) = s^2 + d^2, for the means and for the means of products. The constants
+    take up the common factors. So changing x and y over changes nothing, and the same picture twice gives exactly 1.
+
+    The window is symmetric and separable. Both its directions are products with banded matrices: one for all columns,
+    then one for each block of columns, of which the last is filled up with zeros.
     """
-    moments = x.new_empty((4, *x.shape))
-    torch.add(x, y, out=moments[0])
-    torch.sub(x, y, out=moments[1])
-    torch.square(moments[:2], out=moments[2:])
-    mean_s, mean_d, var_s, var_d = _blur(moments)
-    mean_s.square_()
-    mean_d.square_()
-    var_s -= mean_s
-    var_d -= mean_d
-    above: Tensor = (mean_s - mean_d).add_(2 * _C1).mul_((var_s - var_d).add_(2 * _C2))
-    below = mean_s.add_(mean_d).add_(2 * _C1).mul_(var_s.add_(var_d).add_(2 * _C2))
-    return above.div_(below)
 
+    def __init__(self, rows: int, columns: int, device: torch.device) -> None:
+        blocks = -(-columns // _BLOCK)
+        needed, width = _BLOCK + WINDOW - 1, blocks * _BLOCK + WINDOW - 1
+        self.fields = torch.zeros(4, rows + WINDOW - 1, width, dtype=torch.float64, device=device)
+        self.down = self.fields.new_empty(4, rows, width)
+        self.down_in_blocks = self.down.as_strided((blocks, 4 * rows, needed), (_BLOCK, width, 1))
+        self.blurred = self.fields.new_empty(blocks, 4 * rows, _BLOCK)
+        self.by_field = self.blurred.view(blocks, 4, rows, _BLOCK).unbind(1)
+        self.below = self.fields.new_empty(blocks, rows, _BLOCK)
+        self.row_windows = _windows(rows, device).expand(4, -1, -1)
+        self.column_windows = _windows(_BLOCK, device).T.expand(blocks, -1, -1)
+        self.c1, self.c1_c2 = (self.fields.new_tensor(c) for c in (2 * _C1, 2 * _C1 + 2 * _C2))
+        self.inside = (..., slice(columns + WINDOW - 1))
+        self.filled_from = columns - (blocks - 1) * _BLOCK
 
-def _blur(x: Tensor) -> Tensor:
-    """Gaussian window over the last two dimensions of a strip, valid region; it is symmetric and separable.
+    def map(self, x: Tensor, y: Tensor) -> Tensor:
+        """(rows + 10, columns + 10) of both pictures to (blocks, rows, columns of a block); 0 where filled up."""
+        s, d, p, q = self.fields[self.inside]
+        torch.add(x, y, out=s)
+        torch.sub(x, y, out=d)
+        torch.addcmul(self.c1_c2, s, s, out=q)  # the window sums to one, so that constants may be added here
+        torch.addcmul(q, d, d, out=p)
+        q.addcmul_(d, d, value=-1)
 
-    Down the few rows of a strip the product with a banded matrix is fastest, along them adding shifted copies.
-    """
-    x = _rows_matrix(x.shape[-2] - WINDOW + 1, x.device) @ x
-    half, taps = WINDOW // 2, _taps()
-    length = x.shape[-1] - WINDOW + 1
-    out = x[..., half : half + length] * taps[half]
-    for k in range(half):
-        mirrored = WINDOW - 1 - k
-        out.add_(x[..., k : k + length] + x[..., mirrored : mirrored + length], alpha=taps[k])
-    return out
+        torch.bmm(self.row_windows, self.fields, out=self.down)
+        torch.bmm(self.down_in_blocks, self.column_windows, out=self.blurred)
+
+        s, d, p, q = self.by_field
+        above = torch.addcmul(self.c1, s, s, out=s)
+        below = torch.addcmul(above, d, d, out=self.below)
+        above.addcmul_(d, d, value=-1)
+        # 2 covariance + C2 = q - above, the sum of the variances + C2 = p - below
+        above.mul_(q.sub_(above)).div_(below.mul_(p.sub_(below)))
+        above[-1, :, self.filled_from :] = 0
+        return above
 
 
 @lru_cache
@@ -128,7 +150,7 @@ def _taps() -> tuple[float, ...]:
 
 @lru_cache
 @torch.inference_mode(False)
-def _rows_matrix(rows: int, device: torch.device) -> Tensor:
+def _windows(rows: int, device: torch.device) -> Tensor:
     """(rows, rows + 10): the window at every row. Not to be written to: cached."""
     matrix = torch.zeros(rows, rows + WINDOW - 1, dtype=torch.float64)
     for k, tap in enumerate(_taps()):

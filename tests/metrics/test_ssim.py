@@ -35,7 +35,7 @@ def by_definition(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.
     return (2 * mx * my + c1) * (2 * cov + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
 
 
-@pytest.mark.parametrize("size", [(11, 11), (11, 60), (42, 43), (75, 31)])
+@pytest.mark.parametrize("size", [(11, 11), (11, 60), (42, 43), (75, 31), (26, 34), (59, 22)])
 def test_map_is_the_definition(size: tuple[int, int]) -> None:
     x, y = pair((1, 1, *size))
     expected = by_definition(x[0, 0].numpy(), y[0, 0].numpy())

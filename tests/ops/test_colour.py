@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -29,6 +31,16 @@ def test_limited_range(rgb: tuple[int, int, int], luma: float) -> None:
     from_floats = luma_limited(_pixel(rgb).float() / 255)
     assert from_floats.dtype == torch.float32
     assert float(from_floats) * 255 == pytest.approx(luma, abs=1e-4)
+
+
+@pytest.mark.parametrize("make", [luma_limited, luma_full])
+def test_every_layout_of_bytes_gives_the_weighted_sum(make: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    rng = torch.Generator().manual_seed(0)
+    interleaved = torch.randint(0, 256, (2, 150, 41, 3), generator=rng, dtype=torch.uint8).permute(0, 3, 1, 2)
+    expected = make(interleaved.double() / 255)
+    for rgb in (interleaved, interleaved.contiguous()):
+        torch.testing.assert_close(make(rgb), expected, rtol=0, atol=1e-15)
+        torch.testing.assert_close(make(rgb[..., 4:-4, 3:-2]), expected[..., 4:-4, 3:-2], rtol=0, atol=1e-15)
 
 
 def test_full_range() -> None:

@@ -71,19 +71,85 @@ def test_bicubic_equals_the_matrix_of_its_taps(size: tuple[int, int], out: tuple
 @pytest.mark.parametrize(("size", "out"), SIZES)
 def test_uint8_rounds_half_up_after_each_pass(size: tuple[int, int], out: tuple[int, int]) -> None:
     x = _picture(*size, seed=1)
-    rows, columns = _matrix(size[0], out[0]), _matrix(size[1], out[1])
+    np.testing.assert_array_equal(bicubic_uint8(x, out).numpy(), _as_matlab(x, out)[0])
 
-    def rounded(y: Array) -> Array:
-        rounded: Array = np.clip(np.floor(y + 0.5 + 1e-9), 0, 255)
-        return rounded
 
+WHOLE_FACTORS = [2, 3, 4, 5, 6, 7, 8]
+
+
+@pytest.mark.parametrize("factor", WHOLE_FACTORS)
+@pytest.mark.parametrize("shrink", [True, False])
+def test_whole_factors_lose_nothing(factor: int, shrink: bool) -> None:
+    """They are worked out in float32 where its sums are exact: with the largest sums, and with values midway."""
+    size, out = (27 * factor, 9 * factor), (27, 9)
+    if not shrink:
+        size, out = (9, 27), (9 * factor, 27 * factor)
+    noise, extreme = _picture(*size, seed=factor), (_picture(*size, seed=9) > 127).to(torch.uint8) * 255
+    steps = (torch.arange(size[1]) % 256).to(torch.uint8).expand(2, 3, *size)
+    midway = 0
+    for x in (noise, extreme, steps, extreme // 85, extreme // 51 * 50):
+        expected, found_midway = _as_matlab(x, out)
+        midway += found_midway
+        np.testing.assert_array_equal(bicubic_uint8(x, out).numpy(), expected)
+    if factor in (2, 4):
+        assert midway > 0  # else half up would not be tried
+    elif factor % 2 == 1:
+        assert midway == 0  # multiples of an odd fraction
+
+
+def _as_matlab(x: Tensor, out: tuple[int, int]) -> tuple[Array, int]:
+    """What `imresize` makes of uint8, and how many values lay midway between two steps before they were rounded."""
+    height, width = x.shape[2:]
     y: Array = x.numpy().astype(np.float64)
-    passes = [("ij,ncjk->ncik", rows), ("lk,ncik->ncil", columns)]
-    if out[0] / size[0] > out[1] / size[1]:
+    passes = [("ij,ncjk->ncik", _matrix(height, out[0])), ("lk,ncik->ncil", _matrix(width, out[1]))]
+    if out[0] / height > out[1] / width:
         passes.reverse()  # MATLAB begins with the dimension that shrinks more
+    midway = 0
     for subscripts, matrix in passes:
-        y = rounded(np.einsum(subscripts, matrix, y))
-    np.testing.assert_array_equal(bicubic_uint8(x, out).numpy(), y)
+        y = np.einsum(subscripts, matrix, y)
+        midway += int((np.abs(y - np.floor(y) - 0.5) < 1e-9).sum())
+        y = np.clip(np.floor(y + 0.5 + 1e-9), 0, 255)
+    return y, midway
+
+
+@pytest.mark.parametrize("factor", WHOLE_FACTORS)
+def test_sums_of_whole_factors_fit_into_float32(factor: int) -> None:
+    """All taps are multiples of one fraction, as the polynomial says, and no sum reaches 24 bits."""
+    for scale, power in ((1 / factor, 4), (float(factor), 3)):
+        unit = (16 if factor % 2 == 0 else 1) * factor**power
+        length = 40 * factor
+        whole = taps(length, round(length * scale), scale)[1] * unit
+        torch.testing.assert_close(whole, whole.round(), atol=1e-7, rtol=0)
+        assert whole.sum(0).round().eq(unit).all()
+        assert whole.abs().sum(0).max() <= 1.25 * unit + 1e-6
+        if unit <= 2**13:  # what is used
+            assert 255 * 1.25 * unit < 2**24
+
+
+def test_lower_precision_asked_of_torch_does_not_reach_it() -> None:
+    x = _picture(160, 480).contiguous(memory_format=torch.channels_last)
+    expected = downscale_uint8(x, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(downscale_uint8(x, 4), expected)
+    usual = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        assert torch.equal(downscale_uint8(x, 4), expected)
+    finally:
+        torch.set_float32_matmul_precision(usual)
+
+
+def test_layouts_give_the_same_samples() -> None:
+    x = _picture(300, 91, seed=2)  # more rows than are worked on at a time
+    expected = bicubic_uint8(x, (75, 273))
+    large = torch.zeros(2, 310, 100, 3, dtype=torch.uint8)
+    large[:, 3:303, 5:96] = x.permute(0, 2, 3, 1)
+    for same in (x.contiguous(memory_format=torch.channels_last), large[:, 3:303, 5:96].permute(0, 3, 1, 2)):
+        found = bicubic_uint8(same, (75, 273))
+        assert torch.equal(found, expected)
+        assert found.is_contiguous(memory_format=torch.channels_last)
+    gray = torch.cat([bicubic_uint8(x[:, c : c + 1], (75, 273)) for c in range(3)], 1)
+    assert torch.equal(gray, expected)
 
 
 def test_halving_has_the_known_taps() -> None:
