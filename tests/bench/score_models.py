@@ -40,7 +40,7 @@ def main() -> None:
         temporary.write_text(format_entries(updated), encoding="utf-8")
     table = markdown(updated, bicubic)
     print(table)
-    write_between_marks(folder / "README.md", table)
+    write_between_marks(folder / "README.md", table, BEGIN, END)
 
 
 def measure(model: str, scale: int) -> tuple[SetResult, ...]:
@@ -74,15 +74,15 @@ def markdown(entries: Sequence[Entry], bicubic: dict[int, tuple[SetResult, ...]]
     return "\n".join(lines)
 
 
-def write_between_marks(readme: Path, table: str) -> None:
+def write_between_marks(readme: Path, table: str, begin: str, end: str) -> None:
     text = readme.read_text(encoding="utf-8") if readme.exists() else ""
-    if BEGIN not in text or END not in text:
-        print(f"{readme} has no marks {BEGIN} and {END}; the table was not written there")
+    if begin not in text or end not in text:
+        print(f"{readme} has no marks {begin} and {end}; the table was not written there")
         return
-    head, rest = text.split(BEGIN, 1)
-    tail = rest.split(END, 1)[1]
+    head, rest = text.split(begin, 1)
+    tail = rest.split(end, 1)[1]
     with atomic_path(readme) as temporary:
-        temporary.write_text(f"{head}{BEGIN}\n{table}\n{END}{tail}", encoding="utf-8")
+        temporary.write_text(f"{head}{begin}\n{table}\n{end}{tail}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,191 @@
+"""Ablation of CDASR (the paper's Table II with controls): small networks, one shared stage 1, equal steps a row.
+
+    SRKIT_DATA=... python tests/bench/ablation_cdasr.py --data photos/ --work runs/ablation [--scale 4] [--seeds 2]
+
+32 channels, 8 blocks, one PixelShuffle. Each row is trained from the same stage 1 for the same steps, once a seed, and
+measured on the 219 pictures of Set5, Set14, BSD100 and Urban100 (classical PSNR, mean over seeds); the differences to
+the first row come with their paired bootstrap interval over the pictures. A row that includes zero is undecided.
+`shuffled` is the first row once more, each picture told what the encoder says of another one. A run that is finished in
+`--work` is not trained again. Prints the table, and writes it between its marks in weights/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from score_models import SETS, write_between_marks
+
+from srkit.data.benchmarks import cropped_size, find_dataset, rgb8
+from srkit.data.pairs import make_lr
+from srkit.engine.conditions import Condition, Conditions
+from srkit.io.picture import Picture
+from srkit.io.read import read_picture
+from srkit.metrics.bootstrap import paired_bootstrap
+from srkit.metrics.protocols import PROTOCOLS
+from srkit.metrics.table import METRICS, Sample, Setup
+from srkit.recipes.kinds import load_training_recipe
+from srkit.recipes.upscale import UpscaleRecipe
+from srkit.tasks.conditions import Conditioner
+from srkit.tasks.train import WEIGHTS, TrainJob, run
+from srkit.tasks.upscaler import Upscaler, Work
+from srkit.zoo.manifest import weights_dir
+
+NETWORK = ("features=32", "blocks=8")
+ALIGNMENT = ("hidden=128", "aligned=64", "token_features=16")
+BEGIN, END = "<!-- ablation: tests/bench/ablation_cdasr.py -->", "<!-- end of ablation -->"
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    recipe: str = "cdasr-align"
+    settings: tuple[str, ...] = field(default_factory=tuple)
+    loss: str = "{l1 = 1.0, semantic = 0.01}"
+
+
+ROWS = (
+    Row("full: tokens, vector, semantic loss"),
+    Row(
+        "learned constants in place of vector and tokens",
+        settings=("model.arguments.condition=constant", "model.arguments.token_grid=10"),
+    ),
+    Row("global: Eq. 4 as printed, vector alone", settings=("model.arguments.spatial=global",)),
+    Row("without the semantic loss", loss="{l1 = 1.0}"),
+    Row("without alignment: EDSR, stage 1 for as many steps more", "cdasr-pretrain", loss="{l1 = 1.0}"),
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A picture (H, W, 3) and its LR."""
+
+    hr: NDArray[np.uint8]
+    lr: NDArray[np.uint8]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--scale", type=int, default=4)
+    parser.add_argument("--pretrain-steps", type=int, default=8000)
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2)
+    chosen = parser.parse_args()
+    torch.set_num_threads(chosen.threads)
+    started = time.process_time()
+    begun = trained(
+        chosen,
+        chosen.work / "stage1",
+        Row("stage 1", "cdasr-pretrain", loss="{l1 = 1.0}"),
+        chosen.pretrain_steps,
+    )
+    pairs = benchmark(chosen.scale)
+    values: dict[str, NDArray[np.float64]] = {}
+    for i, row in enumerate(ROWS):
+        runs = [
+            trained(chosen, chosen.work / f"row{i}-seed{seed}", row, chosen.steps, begun, seed)
+            for seed in range(chosen.seeds)
+        ]
+        values[row.name] = np.mean([psnrs(weights, pairs) for weights in runs], axis=0)
+        if i == 0:
+            values["shuffled: the first row told of other pictures"] = np.mean(
+                [psnrs(weights, pairs, shuffled=True) for weights in runs], axis=0
+            )
+        print(f"{row.name}: {values[row.name].mean():.3f} dB", flush=True)
+    table = markdown(values, chosen.steps, chosen.seeds, (time.process_time() - started) / 60)
+    print(table)
+    write_between_marks(weights_dir() / "README.md", table, BEGIN, END)
+
+
+def trained(
+    chosen: argparse.Namespace, folder: Path, row: Row, steps: int, start: Path | None = None, seed: int = 0
+) -> Path:
+    """The weights of a row, trained unless they are there."""
+    weights = folder / WEIGHTS
+    if weights.is_file():
+        return weights
+    arguments = (f"scale={chosen.scale}", *NETWORK, *(ALIGNMENT if row.recipe == "cdasr-align" else ()))
+    settings = [f"model.arguments.{argument}" for argument in arguments]
+    settings += [*row.settings, f"loss={row.loss}", f"optim.steps={steps}", f"seed={seed}"]
+    settings += [f"run.validate_every={steps}", f'model.start="{start or ""}"']
+    recipe = load_training_recipe(row.recipe, settings)
+    print(f"training {folder.name}: {row.name}", flush=True)
+    resume = (folder / "checkpoint.pt").is_file()
+    return run(
+        TrainJob(recipe, (chosen.data,), folder, threads=chosen.threads, device="cpu", resume=resume)
+    ).weights
+
+
+def benchmark(scale: int) -> list[Pair]:
+    found = []
+    for name in SETS:
+        for item in find_dataset(name, Path(os.environ["SRKIT_DATA"])).pairs(scale):
+            pixels = rgb8(read_picture(item.hr))
+            height, width = cropped_size(*pixels.shape[:2], scale)
+            hr = np.ascontiguousarray(pixels[:height, :width])
+            found.append(Pair(hr, make_lr(hr, scale)))
+    return found
+
+
+def psnrs(weights: Path, pairs: Sequence[Pair], *, shuffled: bool = False) -> list[float]:
+    """Classical PSNR of each picture."""
+    upscaler = Upscaler(UpscaleRecipe(model=str(weights), device="cpu", tile="off"))
+    scale = upscaler.models.own_scale
+    if shuffled:
+        upscaler._conditioners[scale] = Displaced(upscaler.conditioner(scale), pairs[0].lr)  # type: ignore[assignment]
+    scorer = METRICS["psnr"].make(Setup(torch.device("cpu")))
+    works = (Work(pair, Picture(pair.lr), pair.hr.shape[1], pair.hr.shape[0]) for pair in pairs)
+    values = []
+    for done in upscaler.run(works):
+        if done.picture is None:
+            raise SystemExit(str(done.error))
+        sr, hr, lr = (
+            torch.from_numpy(np.ascontiguousarray(x)).permute(2, 0, 1)[None]
+            for x in (done.picture.pixels, done.tag.hr, done.tag.lr)
+        )
+        values.append(scorer.score(Sample(sr, hr, lr, PROTOCOLS["classical"], scale)))
+    return values
+
+
+class Displaced:
+    """Tells of the picture before what the encoder says, and of this one where its pixels lie."""
+
+    def __init__(self, conditioner: Conditioner, first: NDArray[np.uint8]) -> None:
+        self._true, self._before = conditioner, conditioner(first)
+
+    def __call__(self, picture: NDArray[Any]) -> Conditions:
+        true = self._true(picture)
+        told = {name: self._before[name] if isinstance(c, Condition) else c for name, c in true.items()}
+        self._before = true
+        return told
+
+
+def markdown(values: dict[str, NDArray[np.float64]], steps: int, seeds: int, minutes: float) -> str:
+    first = next(iter(values))
+    lines = ["| row | PSNR | difference to the first row, 95 % interval | |", "|---|---|---|---|"]
+    for name, found in values.items():
+        if name == first:
+            lines.append(f"| {name} | {found.mean():.3f} | | |")
+            continue
+        interval = paired_bootstrap(found - values[first])
+        verdict = "undecided" if not interval.excludes_zero else "worse" if interval.mean < 0 else "better"
+        bounds = f"{interval.mean:+.4f} ({interval.low:+.4f} to {interval.high:+.4f})"
+        lines.append(f"| {name} | {found.mean():.3f} | {bounds} | {verdict} |")
+    count = len(values[first])
+    lines += ["", f"{count} pictures, {steps} steps a row, {seeds} seeds, {minutes:.0f} CPU minutes."]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
