@@ -14,7 +14,7 @@ class StagePart:
     recipe: str
     """A shipped recipe's name or a TOML file."""
     share: float = 1.0
-    """Of `--minutes` and of `steps`, relative to the other stages'."""
+    """Of `--minutes`, and of `steps`, relative to the other stages'."""
     set: dict[str, Any] = field(default_factory=dict)
     """Settings laid over the recipe, in its own tables: `set.optim.lr = 1e-4`."""
 
@@ -27,8 +27,8 @@ class StagesRecipe:
     kind: Literal["stages"] = "stages"
     scale: int = 4
     """Of every stage that has a scale to be set."""
-    steps: int = 0
-    """Steps of all stages together, shared out; 0: as many as each recipe says."""
+    steps: int | None = None
+    """Steps of all stages of the kind `sr` together, shared out; None: as many as each recipe says."""
     seed: int = 0
     precision: Literal["auto", "bf16", "fp32"] = "auto"
 

@@ -27,7 +27,9 @@ from srkit.zoo.weights import copy_weights, read_header
 
 
 @dataclass(frozen=True)
-class _Stage:
+class Stage:
+    """A stage, ready to be run."""
+
     name: str
     folder: Path
     recipe: TrainingRecipe
@@ -46,40 +48,77 @@ class _Stage:
 def run(job: TrainJob[StagesRecipe], progress: Progress) -> TrainResult:
     """See `srkit.tasks.train.run`; a resumed run goes on in the stage that it was in."""
     check(job)
-    stages = _stages(job.recipe, job.output)
+    stages = stages_of(job.recipe, job.output)
     _check_output(job, stages)
     _check_providers(stages, progress)
     prepare_output(job)
-    steps, seconds = 0, 0.0
+    done = _Sum(stages)
     with process_group(local_device(pick_device(job.device))) as world:
         for number, stage in enumerate(stages, 1):
             if job.resume and stage.is_finished and stage is not stages[-1]:
                 progress.info(f"stage {number} of {len(stages)}, {stage.name}: finished before")
-                steps += read_header(stage.folder / WEIGHTS).steps or 0
-                seconds += float(read_checkpoint(stage.folder, torch.device("cpu"))["seconds"])
+                done.add(stage, _finished(stage))
                 continue
             progress.info(f"stage {number} of {len(stages)}, {stage.name}")
-            result = train.run(_job_of(stage, job), progress)
+            done.add(stage, train.run(_job_of(stage, job), progress))
             wait_for_all(world)  # the next stage starts from weights that the first process writes
-            steps, seconds = steps + result.steps, seconds + result.seconds
+        result = done.result(job.output / WEIGHTS)
         if world.is_main:
-            header = read_header(result.weights)
-            named = replace(header, recipe=job.recipe.name, recipe_sha256=job.recipe.sha256, steps=steps)
-            copy_weights(result.weights, job.output / WEIGHTS, named)
-    return replace(result, weights=job.output / WEIGHTS, steps=steps, seconds=seconds)
+            last = stages[-1].folder / WEIGHTS
+            header = replace(
+                read_header(last),
+                recipe=job.recipe.name,
+                recipe_sha256=job.recipe.sha256,
+                steps=result.steps,
+            )
+            copy_weights(last, result.weights, header)
+    return result
+
+
+class _Sum:
+    """The result of all stages, from theirs."""
+
+    def __init__(self, stages: list[Stage]) -> None:
+        self._results: list[TrainResult] = []
+        # What else learns beside super-resolution, as rates of adaptation, takes steps of another kind.
+        self._counted = {s.name for s in stages if s.recipe.kind == "sr"} or {s.name for s in stages}
+        self._steps = 0
+
+    def add(self, stage: Stage, result: TrainResult) -> None:
+        self._results.append(result)
+        self._steps += result.steps if stage.name in self._counted else 0
+
+    def result(self, weights: Path) -> TrainResult:
+        scored = [one for one in self._results if one.validation_psnr is not None]
+        last = self._results[-1]
+        return replace(
+            last,
+            weights=weights,
+            steps=self._steps,
+            seconds=sum(one.seconds for one in self._results),
+            validation_psnr=scored[-1].validation_psnr if scored else None,
+            held_out=(scored[-1].held_out if scored else ()) or last.held_out,
+        )
+
+
+def _finished(stage: Stage) -> TrainResult:
+    """What is known of a stage that an earlier part of the run finished."""
+    saved = read_checkpoint(stage.folder, torch.device("cpu"))
+    psnr = saved["best_score"] if stage.recipe.kind == "sr" else None
+    return TrainResult(stage.folder / WEIGHTS, saved["step"], saved["seconds"], psnr, 0, ())
 
 
 def check(job: TrainJob[StagesRecipe]) -> None:
     """See `srkit.tasks.train.Task`; what is wrong in the last stage must not be found after hours."""
     check_job(job)
-    for stage in _stages(job.recipe, job.output):
+    for stage in stages_of(job.recipe, job.output):
         try:
             train.task_of(stage.recipe.kind).check(_job_of(stage, job))
         except UsageError as error:
             raise _in_stage(stage.name, error) from error
 
 
-def _check_providers(stages: list[_Stage], progress: Progress) -> None:
+def _check_providers(stages: list[Stage], progress: Progress) -> None:
     """Load what later stages need once beforehand: weights that are missing must be noticed now."""
     for stage in stages:
         if isinstance(stage.recipe, TrainRecipe):
@@ -91,7 +130,7 @@ def _in_stage(name: str, error: UsageError) -> UsageError:
     return UsageError(f"In the stage '{name}': {error}")
 
 
-def _job_of(stage: _Stage, job: TrainJob[StagesRecipe]) -> TrainJob[TrainingRecipe]:
+def _job_of(stage: Stage, job: TrainJob[StagesRecipe]) -> TrainJob[TrainingRecipe]:
     return TrainJob(
         recipe=stage.recipe,
         data=job.data,
@@ -106,8 +145,13 @@ def _job_of(stage: _Stage, job: TrainJob[StagesRecipe]) -> TrainJob[TrainingReci
     )
 
 
-def _stages(recipe: StagesRecipe, output: Path) -> list[_Stage]:
-    """The stages with their recipes."""
+def stages_of(recipe: StagesRecipe, output: Path) -> list[Stage]:
+    """The stages, with their resolved recipes, in their order.
+
+    Raises:
+        UsageError: stages, or a recipe of one, that make no sense.
+        ResourceError: a recipe that is not there.
+    """
     if not recipe.stages:
         raise UsageError("The recipe has no stages; give at least one, as [stages.NAME] with its recipe.")
     for name, part in recipe.stages.items():
@@ -117,36 +161,50 @@ def _stages(recipe: StagesRecipe, output: Path) -> list[_Stage]:
             )
         if not 0 < part.share < float("inf"):
             raise UsageError(f"'stages.{name}.share' is {part.share}; it must be above 0.")
-    if recipe.steps < 0:
-        raise UsageError(f"'steps' is {recipe.steps}; it must be at least 0.")
+    if recipe.steps is not None and recipe.steps < 1:
+        raise UsageError(f"'steps' is {recipe.steps}; it must be at least 1.")
     total = sum(part.share for part in recipe.stages.values())
-    stages: list[_Stage] = []
+    tables = {name: _table_of(name, part) for name, part in recipe.stages.items()}
+    counted = sum(part.share for name, part in recipe.stages.items() if _is_sr(tables[name]))
+    stages: list[Stage] = []
     for name, part in recipe.stages.items():
-        share = part.share / total
+        values: dict[str, Any] = {"scale": recipe.scale, "seed": recipe.seed}
+        if recipe.precision != "auto":
+            values["dtype"] = recipe.precision
+        if recipe.steps is not None and _is_sr(tables[name]):
+            values["steps"] = max(1, round(recipe.steps * part.share / counted))
         start = str((stages[-1].folder / WEIGHTS).absolute()) if stages else ""
-        stages.append(_Stage(name, output / name, _recipe_of(name, part, recipe, share, start), share))
+        own = _recipe_of(name, part, tables[name], values, start)
+        stages.append(Stage(name, output / name, own, part.share / total))
     return stages
 
 
-def _recipe_of(name: str, part: StagePart, whole: StagesRecipe, share: float, start: str) -> TrainingRecipe:
-    values: dict[str, Any] = {"scale": whole.scale, "seed": whole.seed}
-    if whole.precision != "auto":
-        values["dtype"] = whole.precision
-    if whole.steps:
-        values["steps"] = max(1, round(whole.steps * share))
+def _table_of(name: str, part: StagePart) -> dict[str, Any]:
+    """The plain values of a stage's recipe."""
+    table = read_table(part.recipe)
+    merge(table, part.set)
+    if table.get("kind") == "stages":
+        raise UsageError(f"In the stage '{name}': '{part.recipe}' has stages itself; name its stages here.")
+    return table
+
+
+def _is_sr(table: Mapping[str, Any]) -> bool:
+    return bool(table.get("kind", "sr") == "sr")
+
+
+def _recipe_of(
+    name: str, part: StagePart, table: dict[str, Any], values: Mapping[str, Any], start: str
+) -> TrainingRecipe:
+    """With those of the values that its kind has a setting for, and the start, for which it must have one."""
     try:
-        table = read_table(part.recipe)
-        merge(table, part.set)
         keys = kind_of(table, part.recipe).keys
-        if table.get("kind") == "stages":
-            raise UsageError(f"'{part.recipe}' has stages itself; name its stages here.")
         known = {key: value for key, value in values.items() if key in keys}
         return training_recipe(table, part.recipe, known | ({"start": start} if start else {}))
     except UsageError as error:
         raise _in_stage(name, error) from error
 
 
-def _check_output(job: TrainJob[StagesRecipe], stages: list[_Stage]) -> None:
+def _check_output(job: TrainJob[StagesRecipe], stages: list[Stage]) -> None:
     begun = [stage for stage in stages if stage.is_begun]
     if begun and not job.resume:
         raise UsageError(
@@ -162,7 +220,7 @@ def _check_output(job: TrainJob[StagesRecipe], stages: list[_Stage]) -> None:
             )
 
 
-def _begun_as(stage: _Stage) -> TrainingRecipe:
+def _begun_as(stage: Stage) -> TrainingRecipe:
     """The recipe in a stage's folder, as if it had started from where it would now: folders may be moved."""
     values: Mapping[str, Any] = {}
     keys = kind_of({"kind": stage.recipe.kind}, stage.name).keys

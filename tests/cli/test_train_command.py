@@ -89,6 +89,25 @@ def test_flags_are_settings(train: Callable[..., Any], tmp_path: Path) -> None:
     assert (recipe.optim.lr, recipe.data.patch) == (1e-3, 9)
 
 
+def test_stages(train: Callable[..., Any], tmp_path: Path) -> None:
+    stages = tmp_path / "stages.toml"
+    named = "".join(f'[stages.{name}]\nrecipe = "{tmp_path}/tiny.toml"\n' for name in ("one", "two"))
+    stages.write_text(f'kind = "stages"\nname = "both"\nscale = 2\n{named}')
+    settings = ("--steps", "4", "--seed", "7", "--dtype", "bf16", "--set", "stages.two.set.data.patch=9")
+    ran = train(*settings, "--json", recipe=stages)
+    assert ran.code == 0, ran.err
+    (document,) = ran.records
+    jsonschema.validate(document, json.loads((SCHEMAS / "train.json").read_text()))
+    assert document["weights"] == str(tmp_path / "run" / "model.safetensors")
+    assert document["steps"] == 4
+    one, two = (load_recipe(TrainRecipe, tmp_path / "run" / name / "recipe.toml") for name in ("one", "two"))
+    for recipe in (one, two):
+        assert (recipe.optim.steps, recipe.seed, recipe.run.precision) == (2, 7, "bf16")
+    assert (one.data.patch, two.data.patch) == (8, 9)
+    ran = train("--steps", "0", recipe=stages)
+    assert (ran.code, ran.err) == (2, "srkit: 'steps' is 0; it must be at least 1.\n")
+
+
 def test_val_and_minutes(train: Callable[..., Any], data: Path) -> None:
     ran = train("--val", data, "--data", data, "--json")
     assert (ran.code, ran.out) == (1, "")

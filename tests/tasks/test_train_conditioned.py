@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +20,7 @@ from srkit.archs.table import build
 from srkit.encoders.semantic import semantic_encoder
 from srkit.errors import ResourceError, UsageError
 from srkit.ops.position import position_grid
-from srkit.recipes.load import from_mapping
+from srkit.recipes.load import from_mapping, to_toml
 from srkit.recipes.train import TrainRecipe
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.tasks.train import WEIGHTS, TrainJob, run
@@ -185,3 +187,32 @@ def test_an_encoder_that_is_not_to_be_had(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ResourceError, match=r"gone\.pt"):
         run(_job(folder, tmp_path / "run", recipe))
     assert not (tmp_path / "run").exists()
+
+
+ABSENT = (
+    "pyvips",
+    "spandrel",
+    "open_clip",
+    "timm",
+    "lpips",
+    "kornia",
+    "pyiqa",
+    "torchvision",
+    "huggingface_hub",
+)
+
+
+def test_nothing_is_needed_that_training_can_do_without(folder: Path, tmp_path: Path) -> None:
+    """In a process where the heavy packages are not to be had."""
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(to_toml(_recipe(loss={"l1": 1.0, "semantic": 0.01}, optim={"steps": 1})))
+    program = (
+        f"import sys; sys.modules.update(dict.fromkeys({ABSENT})); from pathlib import Path\n"
+        "from srkit.recipes.kinds import load_training_recipe\n"
+        "from srkit.tasks.train import TrainJob, run\n"
+        f"run(TrainJob(load_training_recipe({str(recipe)!r}), (Path({str(folder)!r}),), "
+        f"Path({str(tmp_path / 'run')!r}), device='cpu', threads=1))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / WEIGHTS).is_file()

@@ -13,12 +13,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from srkit.archs.table import build, info_of
 from srkit.errors import ResourceError, UsageError
 from srkit.progress import Silent
 from srkit.recipes.kinds import load_training_recipe
 from srkit.recipes.stages import StagesRecipe
 from srkit.recipes.train import TrainRecipe
-from srkit.tasks.train import WEIGHTS, TrainJob, run
+from srkit.tasks.train import WEIGHTS, TrainJob, run, task_of
+from srkit.tasks.train_stages import stages_of
 from srkit.training.state import CHECKPOINT, read_checkpoint
 from srkit.zoo.load import load_model
 
@@ -197,7 +199,7 @@ def test_nothing_to_resume(file: Path, data: Path, tmp_path: Path) -> None:
         (["stages.deep.set.optim.steps=0"], "'optim.steps' is 0"),
         (["stages.deep.set.optim.stebs=1"], "In the stage 'deep': 'optim.stebs' is no setting"),
         (["stages.deep.recipe=edsr-x5"], "There is no recipe 'edsr-x5'"),
-        (["steps=-1"], "'steps' is -1; it must be at least 0"),
+        (["steps=0"], "'steps' is 0; it must be at least 1"),
         (["scale=7"], "EDSR was given scale 7"),
         (["stages.a/b.recipe=edsr-x4"], "A stage is called 'a/b'"),
     ],
@@ -218,6 +220,34 @@ def test_an_encoder_that_is_not_to_be_had_is_noticed_at_once(file: Path, data: P
     with pytest.raises(ResourceError, match=r"gone\.pt"):
         run(_job(file, data, tmp_path / "run", *settings))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("align", ["cdasr-align", "cdasr-align-perceptual"])
+@pytest.mark.parametrize("upsampler", ["single", "edsr"])
+@pytest.mark.parametrize("scale", [2, 3, 4, 8, 16])
+def test_cdasr_at_every_scale(scale: int, upsampler: str, align: str, tmp_path: Path) -> None:
+    """The scale is said in one place; the second stage takes every tensor of the first."""
+    settings = [
+        f"scale={scale}",
+        f"stages.align.recipe={align}",
+        *(f"stages.{name}.set.model.arguments.upsampler={upsampler}" for name in ("pretrain", "align")),
+    ]
+    recipe = load_training_recipe("cdasr", settings)
+    task_of("stages").check(TrainJob(recipe, (tmp_path,), tmp_path / "run"))
+    stages = dict(zip(("pretrain", "align", "meta"), stages_of(recipe, tmp_path / "run"), strict=True))
+    assert {name: stage.recipe.kind for name, stage in stages.items()} == {
+        "pretrain": "sr",
+        "align": "sr",
+        "meta": "meta",
+    }
+    with torch.device("meta"):
+        first, second = (
+            build(stages[name].recipe.model.arch, stages[name].recipe.model.arguments)
+            for name in ("pretrain", "align")
+        )
+    assert info_of(first).scale == info_of(second).scale == scale
+    taken = second.state_dict()
+    assert all(taken[name].shape == tensor.shape for name, tensor in first.state_dict().items())
 
 
 def test_stages_of_stages(file: Path, data: Path, tmp_path: Path) -> None:
