@@ -57,7 +57,8 @@ class RunPart:
     """Steps between validations."""
     checkpoint_minutes: float = 3.0
     gradients_every: int = 500
-    """Steps between looks at which loss term leads: the norms of their gradients (0: none; a lone term: none)."""
+    """Steps between looks at which loss term leads, in hundreds: the norms of their gradients (0: none). A lone term
+    costs none."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
     """torch.compile; auto: on CUDA only (on a CPU it gains some 10 % and costs a minute at the start)."""
