@@ -34,7 +34,9 @@ def main() -> None:
     if missing := set(chosen) - {entry.name for entry in scored}:
         raise SystemExit(f"no shipped model for super-resolution is named {', '.join(sorted(missing))}")
     results = {entry.name: measure(entry.name, entry.scale) for entry in scored}
-    bicubic = {scale: measure(BICUBIC, scale) for scale in sorted({e.scale for e in entries if e.task == "sr"})}
+    bicubic = {
+        scale: measure(BICUBIC, scale) for scale in sorted({e.scale for e in entries if e.task == "sr"})
+    }
     updated = [with_scores(entry, results.get(entry.name, ())) for entry in entries]
     with atomic_path(folder / MANIFEST_NAME) as temporary:
         temporary.write_text(format_entries(updated), encoding="utf-8")
