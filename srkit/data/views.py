@@ -29,6 +29,8 @@ _JITTER = 1.33  # of the side between the two views of an instance, up and down
 _ASPECT = 1.25
 _WHOLE = 0.15  # share of views that show the whole picture
 _OFFSET = 0.4  # of a view's centre from its instance's, in sides
+_SHARES = (0.25, 0.25, 0.5)  # of the degradations: compression is the hardest to learn
+_COLOURS = 6  # random numbers that a change of colour takes
 _LUMA = (0.299, 0.587, 0.114)
 
 
@@ -78,7 +80,7 @@ class ViewSource:
     """Pictures in memory, each at several sizes, and views of them at random.
 
     Two views of an instance differ in place, scale, aspect, direction and colour, never in blur, noise or
-    compression. A degraded copy of a picture is an instance of its own, both of its views equally degraded.
+    compression. A degraded twin is an instance of its own: the very views of its clean one, both equally degraded.
 
     Args:
         photographs: (H, W, 3) uint8, both sides at least `SMALLEST`.
@@ -114,12 +116,20 @@ class ViewSource:
         of_photographs = rng.permutation(self._photographs)[: plan.pictures - len(of_domains)]
         chosen = rng.permutation([*of_domains[: plan.pictures], *of_photographs]).tolist()
         clean = [self._instance(picture, side, rng) for picture in chosen]
-        degraded = [_degraded(instance, rng) for instance in clean[: plan.degraded]]
-        instances = (clean + degraded) * 2
-        pixels = torch.cat([self._view(instance, side, rng) for instance in instances])
-        pixels = _recoloured(pixels.float() / 255, rng)
+        twins = [_degraded(instance, rng) for instance in clean[: plan.degraded]]
+        pixels = []
+        for _ in range(2):
+            cuts = [self._cut(instance, side, rng) for instance in clean]
+            pixels += [_seen(cut, side) for cut in cuts]
+            pixels += [
+                _seen(cut.degraded(twin, side, rng), side) for cut, twin in zip(cuts, twins, strict=False)
+            ]
+        draws = rng.random((2, len(clean), _COLOURS), dtype=np.float32)
+        draws = np.concatenate([draws, draws[:, : len(twins)]], axis=1).reshape(-1, _COLOURS)
+        coloured = _recoloured(torch.cat(pixels).float() / 255, torch.from_numpy(draws))
+        instances = (clean + twins) * 2
         return Views(
-            pixels.contiguous(memory_format=torch.channels_last),
+            coloured.contiguous(memory_format=torch.channels_last),
             torch.tensor([i.picture for i in instances]),
             torch.tensor([i.kind for i in instances]),
             torch.tensor([i.strength for i in instances], dtype=torch.float32),
@@ -133,8 +143,7 @@ class ViewSource:
         centre = (float(rng.uniform(0, height)), float(rng.uniform(0, width)))
         return _Instance(picture, level, int(rng.integers(TURNS)), min(wanted, height, width), centre)
 
-    def _view(self, instance: _Instance, side: int, rng: np.random.Generator) -> Tensor:
-        """(1, 3, side, side) uint8."""
+    def _cut(self, instance: _Instance, side: int, rng: np.random.Generator) -> _Cut:
         whole = self._levels[instance.picture][instance.level]
         size, centre = np.asarray(whole.shape[2:]), np.asarray(instance.centre)
         if rng.random() < _WHOLE:
@@ -145,12 +154,27 @@ class ViewSource:
             extent = np.clip(np.rint([scale * aspect, scale / aspect]), min(32, *size), size).astype(int)
         place = centre + rng.uniform(-_OFFSET, _OFFSET, 2) * extent - extent / 2
         top, left = np.clip(np.rint(place), 0, size - extent).astype(int)
-        cut = whole[:, :, top : top + extent[0], left : left + extent[1]]
-        cut = _degrade(cut, instance, float(max(extent) / side), rng)
-        # PyTorch's own resize of uint8 is several times as fast as ours; at a view's border a sample may differ.
-        cut = F.interpolate(cut, (side, side), mode="bicubic", antialias=True)
-        kind = instance.turn ^ (4 if rng.random() < 0.5 else 0)
-        return turn(cut, kind)
+        pixels = whole[:, :, top : top + extent[0], left : left + extent[1]]
+        return _Cut(pixels, instance.turn ^ (4 if rng.random() < 0.5 else 0))
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """Part of a picture before it is resized."""
+
+    pixels: Tensor
+    """(1, 3, h, w) uint8."""
+    turn: int
+
+    def degraded(self, twin: _Instance, side: int, rng: np.random.Generator) -> _Cut:
+        return _Cut(_degrade(self.pixels, twin, max(self.pixels.shape[2:]) / side, rng), self.turn)
+
+
+def _seen(cut: _Cut, side: int) -> Tensor:
+    """(1, 3, side, side) uint8."""
+    # PyTorch's own resize of uint8 is several times as fast as ours; at a view's border a sample may differ.
+    resized = F.interpolate(cut.pixels, (side, side), mode="bicubic", antialias=True)
+    return turn(resized, cut.turn)
 
 
 def _levels(picture: NDArray[np.uint8]) -> list[Tensor]:
@@ -166,8 +190,8 @@ def _levels(picture: NDArray[np.uint8]) -> list[Tensor]:
 
 
 def _degraded(instance: _Instance, rng: np.random.Generator) -> _Instance:
-    """The same picture elsewhere cut, with a degradation."""
-    kind, strength = int(rng.integers(len(DEGRADATIONS))), float(rng.random())
+    """The instance with a degradation."""
+    kind, strength = int(rng.choice(len(DEGRADATIONS), p=_SHARES)), float(rng.random())
     return _Instance(
         instance.picture, instance.level, instance.turn, instance.side, instance.centre, kind, strength
     )
@@ -182,7 +206,7 @@ def _degrade(cut: Tensor, instance: _Instance, reach: float, rng: np.random.Gene
         return cut
     reach, strength = max(1.0, reach), instance.strength
     if DEGRADATIONS[instance.kind] == "jpeg":
-        quality = _between(70.0, 6.0, strength) / math.sqrt(reach)
+        quality = _between(60.0, 4.0, strength) / math.sqrt(reach)
         pixels = through_jpeg(cut[0].permute(1, 2, 0).contiguous().numpy(), max(2, round(quality)))
         return torch.from_numpy(pixels).permute(2, 0, 1)[None]
     if DEGRADATIONS[instance.kind] == "blur":
@@ -207,10 +231,11 @@ def _between(weak: float, strong: float, strength: float) -> float:
     return weak * math.exp(strength * math.log(strong / weak))
 
 
-def _recoloured(pixels: Tensor, rng: np.random.Generator) -> Tensor:
-    """(V, 3, s, s): each view with brightness, contrast, saturation and the balance of its channels changed."""
-    count = len(pixels)
-    draws = torch.from_numpy(rng.random((count, 6), dtype=np.float32))
+def _recoloured(pixels: Tensor, draws: Tensor) -> Tensor:
+    """(V, 3, s, s): each view with brightness, contrast, saturation and the balance of its channels changed.
+
+    `draws` (V, `_COLOURS`) in [0, 1) say by how much.
+    """
     bright, contrast = 0.7 + 0.45 * draws[:, 0], 0.75 + 0.5 * draws[:, 1]
     saturation = torch.where(draws[:, 2] < 0.1, torch.zeros(()), 0.4 + 1.2 * draws[:, 2])
     balance = 0.85 + 0.3 * draws[:, 3:6]

@@ -101,6 +101,10 @@ def check(job: TrainJob[EncoderRecipe]) -> None:
             raise UsageError(f"'{name}' is {value}; it must be from {least} to {2**31 - 1}.")
     if not 0 < recipe.optim.lr < math.inf:
         raise UsageError(f"'optim.lr' is {recipe.optim.lr}; it must be above 0.")
+    if recipe.model.start:
+        raise UsageError(
+            f"'model.start' is '{recipe.model.start}'; feature networks start from nothing: leave it empty."
+        )
     if not data.sides or min(data.sides) < 32:
         raise UsageError(
             f"'data.sides' is {list(data.sides)}; it must name at least one side, none below 32."

@@ -41,12 +41,22 @@ def info_nce(first: Tensor, second: Tensor, temperature: float) -> Tensor:
 
 
 def quality_error(told: Tensor, views: Views) -> Tensor:
-    """Mean squared error of the strengths (V, `DEGRADATIONS`) that a read-out tells; a scalar.
+    """Squared error of the strengths (V, `DEGRADATIONS`) that a read-out tells; a scalar.
 
-    A clean view's are all 0; the weakest degradation's is a quarter, the strongest's 1.
+    A clean view's are all 0; the weakest degradation's is a quarter, the strongest's 1. To the mean error of all
+    views comes that of the differences between each degraded view and its clean twin: what they show being the
+    same, it is the degradation's alone.
     """
     true = F.one_hot(views.kind, CLEAN + 1)[:, :CLEAN] * (_WEAKEST + (1 - _WEAKEST) * views.strength[:, None])
-    return (told.float() - true).square().sum(1).mean()
+    error = told.float() - true
+    mean = error.square().sum(1).mean()
+    degraded = (views.kind != CLEAN).view(2, -1)
+    twins = int(degraded[0].sum())
+    if not twins:
+        return mean
+    halves = error.view(2, -1, CLEAN)
+    between = halves[:, -twins:] - halves[:, :twins]
+    return mean + between.square().sum(2).mean()
 
 
 class ContrastLearner(nn.Module):

@@ -47,6 +47,20 @@ def test_a_step_has_one_picture_of_each_domain_and_degraded_twins(rendered: Call
         assert bool((kind[4:] < CLEAN).all())
 
 
+def test_a_twin_is_the_same_view_degraded(rendered: Callable[..., Picture]) -> None:
+    source = _source(rendered)
+    for step in range(4):
+        views = source.draw(step)
+        for half in views.pixels.chunk(2):
+            clean, twin = half[:3], half[4:]
+            photographs = views.picture[:3] < 3  # what is flat stays so when blurred
+            assert bool((clean != twin).flatten(1).any(1)[photographs].all())
+            assert float((clean.mean((2, 3)) - twin.mean((2, 3))).abs().max()) < 0.08
+            assert (
+                float((half[:4] - half[:4].roll(1, 0)).abs().mean((1, 2, 3)).min()) > 0.08
+            )  # others are not
+
+
 def test_views_depend_on_seed_step_and_rank_alone(rendered: Callable[..., Picture]) -> None:
     source = _source(rendered)
     stream = source.batches(2)

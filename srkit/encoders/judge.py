@@ -1,0 +1,104 @@
+"""A second small network of this project, for judging only: how far apart two pictures look.
+
+Another architecture, seed and objective than the encoder `compact`, and no loss is made of it, so a network that was
+trained against `compact`'s features gains nothing by that here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from srkit.archs.judge import JudgeNetwork
+from srkit.archs.table import info_of
+from srkit.errors import ResourceError, UsageError
+from srkit.zoo.load import load_model
+
+NAME = "judge"
+JUDGE_SMALLEST = 16
+"""Shortest side of a picture that is judged, in pixels."""
+_STRIP_PIXELS = 2**18  # of a strip, beside what is seen around it
+_FLOOR = 0.1  # activity below this share of the stage's usual counts as little, not as another direction
+
+
+class Judge:
+    """Perceptual distance of pictures; lower is closer.
+
+    As LPIPS without learnt weights (Zhang et al. 2018, CVPR, Eq. 1): at every place of every stage the channels are
+    divided by their length, the squared differences are summed over the channels and averaged over the places, and
+    the stages are summed. Places where hardly anything is active are damped, not blown up to unit length.
+
+    Args:
+        device: where it runs, in fp32.
+        weights: a weights file in place of the shipped one.
+
+    Raises:
+        ResourceError: the weights are missing or damaged, or are not this network's.
+    """
+
+    def __init__(self, device: torch.device, weights: Path | None = None) -> None:
+        model = load_model(weights or NAME, task="judge")
+        if not isinstance(model.network, JudgeNetwork):
+            raise ResourceError(
+                f"'{model.path}' holds weights of the network '{model.architecture}'; expected '{NAME}'."
+            )
+        self._network = model.network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._device = device
+        self._floor = [float(scale) * _FLOOR for scale in model.network.scales]
+        self.version = f"srkit judge, sha256 {model.sha256[:12]}"
+
+    @torch.inference_mode()
+    def distance(self, sr: Tensor, hr: Tensor) -> Tensor:
+        """(N, 3, H, W) twice, in [0, 1], sides at least `JUDGE_SMALLEST`; gives (N,), 0 for identical pictures.
+
+        Worked through in strips, so that memory does not grow with the height; the result is that of the whole.
+
+        Raises:
+            UsageError: shapes that differ, or a side that is too short.
+        """
+        if sr.shape != hr.shape or min(sr.shape[2:]) < JUDGE_SMALLEST:
+            raise UsageError(
+                f"Pictures of the shapes {tuple(sr.shape)} and {tuple(hr.shape)} were to be compared; they must be "
+                f"the same, with sides of at least {JUDGE_SMALLEST}."
+            )
+        height, width = sr.shape[2:]
+        stages = len(self._floor)
+        total = torch.zeros(sr.shape[0], stages, dtype=torch.float64, device=self._device)
+        for first, last, above, below in _strips(height, width, 2 ** (stages - 1), self._reach):
+            maps = [self._stages(x[:, :, above:below]) for x in (sr, hr)]
+            for i, (a, b) in enumerate(zip(*maps, strict=True)):
+                end = a.shape[2] if last == height else (last - above) >> i
+                squares = (
+                    (a - b)[:, :, (first - above) >> i : end].square().sum((1, 2, 3), dtype=torch.float64)
+                )
+                total[:, i] += squares / ((height >> i) * (width >> i))
+        return total.sum(1).float()
+
+    @property
+    def _reach(self) -> int:
+        return info_of(self._network).receptive_field
+
+    def _stages(self, pictures: Tensor) -> list[Tensor]:
+        """The stages' maps with channels of unit length, or less where little is active."""
+        x = pictures.to(self._device, torch.float32, memory_format=torch.channels_last)
+        # TF32 would move the third decimal.
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            stages = self._network.stages(x)
+        return [
+            stage * torch.rsqrt(stage.square().sum(1, keepdim=True) + stage.shape[1] * floor**2)
+            for stage, floor in zip(stages, self._floor, strict=True)
+        ]
+
+
+def _strips(height: int, width: int, multiple: int, reach: int) -> Iterator[tuple[int, int, int, int]]:
+    """Rows [first, last) of each strip, and [above, below) that are seen for it; all but the last on multiples."""
+    rows = max(1, _STRIP_PIXELS // width // multiple) * multiple
+    reach = -(-reach // multiple) * multiple
+    first = 0
+    while first < height:
+        last = height if height - first < rows + multiple else first + rows
+        yield first, last, max(0, first - reach), min(height, last + reach)
+        first = last
