@@ -210,7 +210,9 @@ def _tell(report: Report, console: Console) -> None:
                 f"{result.title}: means over {len(result.images)} pictures, {len(result.failed)} failed"
             )
     for title, support in dict.fromkeys((r.title, r.support) for r in report.results if r.support):
-        console.say(f"{title}: {', '.join(map(printable, support))} served to adapt and are left out of the score")
+        console.say(
+            f"{title}: {', '.join(map(printable, support))} served to adapt and are left out of the score"
+        )
     for protocol, scale in dict.fromkeys(
         (r.protocol, r.scale) for r in report.results if r.scale is not None
     ):
