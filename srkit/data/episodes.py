@@ -20,7 +20,7 @@ class TaskDomain:
 
     @property
     def count(self) -> int:
-        return len(self.pairs.lr.heights)
+        return self.pairs.count
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,8 @@ class Example:
     name: str
     hr: RGB
     lr: RGB
+    made: bool = True
+    """Whether LR was made of HR by us; another one may be made then."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ def _cut(example: Example, share: float, needs: Needs) -> tuple[Example, Example
     def part(start: int, end: int) -> Example:
         low, high = ([slice(None)] * 2 for _ in range(2))
         low[axis], high[axis] = slice(start, end), slice(start * needs.scale, end * needs.scale)
-        return Example(example.name, example.hr[tuple(high)], example.lr[tuple(low)])
+        return Example(example.name, example.hr[tuple(high)], example.lr[tuple(low)], example.made)
 
     return part(0, kept), part(length - strip, length)
 
@@ -258,7 +260,7 @@ class _Reader:
         if lr.shape[:2] != expected:
             self._sizes[item.name] = ((lr.shape[0], lr.shape[1]), expected)
             return None
-        return Example(item.name, hr, lr) if self._in_place(item.name, hr, lr) else None
+        return Example(item.name, hr, lr, made=False) if self._in_place(item.name, hr, lr) else None
 
     def _in_place(self, name: str, hr: RGB, lr: RGB) -> bool:
         found = match(lr, make_lr(hr, self.needs.scale))

@@ -3,16 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from srkit.data.examples import Example
-from srkit.data.packed import PackedPictures, crop_positions, draw_crops
-from srkit.data.pairs import NOTHING, Batch, CropPlan, Telling, as_tensor, describe_all
+from srkit.data.examples import RGB, Example
+from srkit.data.packed import Crops, PackedPictures, crop_positions, draw_crops
+from srkit.data.pairs import (
+    NOTHING,
+    Batch,
+    CropPlan,
+    Telling,
+    as_tensor,
+    crop_to_multiple,
+    describe_all,
+    make_lr,
+)
 from srkit.errors import UsageError
 from srkit.ops.position import position_grid
 from srkit.progress import Progress, Silent
+
+
+@dataclass(frozen=True)
+class Variety:
+    """What few pictures are made more of by, each something that pictures of a domain may differ in.
+
+    Attributes:
+        turns: flips and quarter turns.
+        phases: where the LR grid lies on the HR pixels: LR pictures are made anew for other offsets (at most
+            `MOST_PHASES` of scale squared). Only where LR pictures are made; given ones stay as they are.
+        colours: channels exchanged, and light and dark: making LR pictures commutes with both.
+    """
+
+    turns: bool = True
+    phases: bool = False
+    colours: bool = False
+
+
+MOST_PHASES = 16
+PLAIN = Variety()
 
 
 class SupportPairs:
@@ -22,9 +53,10 @@ class SupportPairs:
 
     Args:
         examples: each with both LR sides of `plan.patch` or more.
-        plan: crops; `sizes`, `rank` and `world` are not used.
+        plan: crops; `augment`, `sizes`, `rank` and `world` are not used.
         device: where pictures live and crops are cut.
         telling: what the network is told beside a crop.
+        variety: what is done to crops beside cutting them.
         progress: told of pictures being described.
 
     Raises:
@@ -37,6 +69,7 @@ class SupportPairs:
         plan: CropPlan,
         device: torch.device,
         telling: Telling = NOTHING,
+        variety: Variety = PLAIN,
         progress: Progress | None = None,
     ) -> None:
         small = [one.name for one in examples if min(one.lr.shape[:2]) < plan.patch]
@@ -45,32 +78,82 @@ class SupportPairs:
             raise UsageError(
                 f"Examples must be at least as large as a crop of {plan.patch} LR pixels; {what}."
             )
-        self.plan, self._telling = plan, telling
+        self.plan, self._telling, self._variety = plan, telling, variety
+        self.count = len(examples)
         self.hr = PackedPictures([one.hr for one in examples], device)
-        self.lr = PackedPictures([one.lr for one in examples], device)
+        lows, owners, offsets = _lows(examples, plan, variety)
+        self.lr = PackedPictures(lows, device)
+        self._owners = torch.tensor(owners)
+        self._offsets = torch.tensor(offsets)
         self._known: dict[str, Tensor] = {}
         if telling.describe is not None:
-            lows = [one.lr for one in examples]
-            self._known = describe_all(telling.describe, lows, len(lows), device, progress or Silent())
+            own = [one.lr for one in examples]
+            self._known = describe_all(telling.describe, own, len(own), device, progress or Silent())
 
     def batches(self, first_step: int) -> Iterator[Batch]:
         step = first_step
-        everything = range(len(self.lr.heights))
         while True:
-            yield self.batch(everything, self.plan.seed, step)
+            yield self.batch(range(self.count), self.plan.seed, step)
             step += 1
 
     def batch(self, pictures: Sequence[int], seed: int, step: int) -> Batch:
         """Crops of some of the examples, a function of these arguments alone."""
-        chosen = torch.tensor(list(pictures), dtype=torch.int64)
         plan, device = self.plan, self.lr.pixels.device
+        chosen = torch.isin(self._owners, torch.tensor(list(pictures))).nonzero()[:, 0]
         sizes = (self.lr.heights[chosen], self.lr.widths[chosen])
-        crops = draw_crops(sizes, plan.patch, plan.batch, seed=seed, step=step, augment=plan.augment)
-        crops = type(crops)(chosen[crops.picture], crops.top, crops.left, crops.turn)
-        told = {name: value[crops.picture.to(device)] for name, value in self._known.items()}
+        crops = draw_crops(sizes, plan.patch, plan.batch, seed=seed, step=step, augment=self._variety.turns)
+        low = replace(crops, picture=chosen[crops.picture])
+        owners, (down, right) = self._owners[low.picture], self._offsets[low.picture].T
+        high = Crops(owners, low.top * plan.scale + down, low.left * plan.scale + right, low.turn)
+        told = {name: value[owners.to(device)] for name, value in self._known.items()}
         if self._telling.position:
-            told["position"] = crop_positions(crops, plan.patch, self.lr.sizes_of(crops), device)
-        return Batch(self.lr.cut(crops, plan.patch), self.hr.cut(crops, plan.patch, plan.scale), told)
+            told["position"] = crop_positions(low, plan.patch, self.lr.sizes_of(low), device)
+        pair = [self.lr.cut(low, plan.patch), self.hr.cut(high, plan.patch * plan.scale)]
+        if self._variety.colours:
+            random = torch.Generator().manual_seed((seed * 1_000_003 + step + 1) % 2**63)
+            order = torch.rand(plan.batch, 3, generator=random).argsort(1).to(device)
+            negative = (torch.rand(plan.batch, generator=random) < _NEGATIVE).to(device)
+            pair = [_recoloured(x, order, negative) for x in pair]
+        return Batch(pair[0], pair[1], told)
+
+
+_NEGATIVE = 0.25  # of the crops
+
+
+def _recoloured(x: Tensor, order: Tensor, negative: Tensor) -> Tensor:
+    """Pictures (N, 3, h, w) in [0, 1] with exchanged channels, some of them as negatives."""
+    x = x.gather(1, order[:, :, None, None].expand_as(x))
+    x = torch.where(negative[:, None, None, None], 1 - x, x)
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def _lows(
+    examples: Sequence[Example], plan: CropPlan, variety: Variety
+) -> tuple[list[RGB], list[int], list[tuple[int, int]]]:
+    """LR pictures, the example that each is of, and where in its HR picture it begins (down, right)."""
+    lows: list[RGB] = []
+    owners: list[int] = []
+    offsets: list[tuple[int, int]] = []
+    for i, example in enumerate(examples):
+        phases = _phases(plan.scale, plan.seed + i) if variety.phases and example.made else [(0, 0)]
+        for down, right in phases:
+            low = example.lr
+            if (down, right) != (0, 0):
+                low = make_lr(crop_to_multiple(example.hr[down:, right:], plan.scale), plan.scale)
+            if min(low.shape[:2]) >= plan.patch:
+                lows.append(low)
+                owners.append(i)
+                offsets.append((down, right))
+    return lows, owners, offsets
+
+
+def _phases(scale: int, seed: int) -> list[tuple[int, int]]:
+    """Offsets of the LR grid in HR pixels, none first."""
+    every = [(down, right) for down in range(scale) for right in range(scale)]
+    if len(every) <= MOST_PHASES:
+        return every
+    order = np.random.default_rng(seed).permutation(len(every) - 1)[: MOST_PHASES - 1] + 1
+    return [every[0], *(every[i] for i in sorted(order.tolist()))]
 
 
 def judge_batch(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import sys
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -12,27 +13,34 @@ from srkit.recipes.load import to_toml
 from srkit.recipes.upscale import MAX_SCALE
 
 Optimiser = Literal["auto", "adam", "sgd"]
+DEFAULT_STEPS = 800
 
 
 @dataclass(frozen=True)
 class TunePart:
     """The fine-tuning itself; what `srkit eval --shots` takes over unchanged."""
 
-    steps: int = 800
-    """Most steps; fewer are taken where the pictures that judge get worse."""
+    steps: int | None = None
+    """Most steps; fewer are taken where the pictures that judge get worse. None: 800, or what `minutes` allow."""
     minutes: float | None = None
     """Most minutes; then runs no longer repeat exactly."""
     patch: int = 32
     """Side of a crop in LR pixels; smaller where an example is."""
     batch: int = 8
     """Crops in a step."""
-    augment: bool = True
-    """Flips and quarter turns."""
+    turns: bool = True
+    """Flips and quarter turns of the crops."""
+    phases: bool = True
+    """LR pictures made anew with their grid elsewhere on the HR pixels, where they are made."""
+    colours: bool = False
+    """Channels exchanged, and negatives."""
     optimiser: Optimiser = "auto"
     """auto: the model's learned rates where it has some, else Adam."""
-    rate: float = 5e-4
-    """Of every parameter, where no learned rates are used."""
-    warmup_steps: int = 10
+    rate: float | None = None
+    """Of every parameter, where no learned rates are used. None: 5e-4, or 1e-4 for foreign networks, of which it is
+    not known what they bear."""
+    warmup_steps: int = 50
+    """Over which the rate rises; at most a tenth of the steps."""
     ema: float = 0.98
     """Decay of the average of the weights, which is what is judged and kept."""
     judge_every: int = 50
@@ -41,6 +49,12 @@ class TunePart:
     """Judgements in a row without a new best after which it stops."""
     loss: dict[str, float] = field(default_factory=lambda: {"l2": 1.0})
     """Weights of the loss terms, by name (`srkit.losses.table`)."""
+
+    @property
+    def most_steps(self) -> int:
+        if self.steps is not None:
+            return self.steps
+        return DEFAULT_STEPS if self.minutes is None else sys.maxsize
 
 
 @dataclass(frozen=True)
@@ -64,7 +78,7 @@ class AdaptRecipe:
 
     def __post_init__(self) -> None:
         _at_least_one("--shots", self.shots)
-        _at_least_one("--steps", self.tune.steps)
+        _at_least_one("--steps", self.tune.most_steps)
         for name in ("patch", "batch", "judge_every", "patience"):
             _at_least_one(f"tune.{name}", getattr(self.tune, name))
         if self.scale is not None and not 1 <= self.scale <= MAX_SCALE:
@@ -73,7 +87,7 @@ class AdaptRecipe:
             raise UsageError(f"--holdout is {self.holdout}; it must lie between 0 and 1.")
         if self.tune.minutes is not None and not 0 < self.tune.minutes < math.inf:
             raise UsageError(f"--minutes is {self.tune.minutes}; it must be above 0.")
-        if not 0 < self.tune.rate < math.inf:
+        if self.tune.rate is not None and not 0 < self.tune.rate < math.inf:
             raise UsageError(f"'tune.rate' is {self.tune.rate}; it must be above 0.")
         if not 0 <= self.tune.ema < 1:
             raise UsageError(f"'tune.ema' is {self.tune.ema}; it must be from 0 to below 1.")

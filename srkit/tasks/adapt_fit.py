@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -12,7 +13,7 @@ from torch import nn
 from srkit.archs.info import ArchInfo
 from srkit.data.examples import Domain, Needs, Split, least_judged, split_examples
 from srkit.data.pairs import CropPlan, Telling
-from srkit.data.support import SupportPairs, judge_batch
+from srkit.data.support import SupportPairs, Variety, judge_batch
 from srkit.encoders.semantic import SemanticEncoder
 from srkit.engine.device import Dtype, has_fast_bf16
 from srkit.errors import ResourceError, UsageError
@@ -30,8 +31,10 @@ from srkit.zoo.loaded import LoadedModel
 
 LEAST_PATCH = 16
 """Side in LR pixels that a crop may shrink to where the examples are small."""
-JUDGED_SIDE = 512
-"""HR pixels of the middle of a picture that judges while adapting goes on."""
+OWN_RATE, FOREIGN_RATE = 5e-4, 1e-4
+"""Of Adam, where none is asked for; foreign networks may bear no more than a tenth of what they were trained with."""
+JUDGED_PIXELS = 1_500_000
+"""HR pixels that judge while adapting goes on, over all pictures: their middles, so that judging takes little time."""
 
 
 @dataclass(frozen=True)
@@ -90,17 +93,18 @@ def fit(model: LoadedModel, split: Split, options: Fit, progress: Progress) -> F
         rule=rule,
         loss=lambda sr, hr: losses(sr, hr)[0],
         minutes=tune.minutes,
-        warmup_steps=tune.warmup_steps,
+        warmup_steps=min(tune.warmup_steps, tune.most_steps // 10),
         ema=tune.ema,
         judge_every=tune.judge_every,
         patience=tune.patience,
         autocast=autocast,
         training_mode=overwrites_itself(network, info),
     )
-    plan = CropPlan(info.scale, _patch(split, tune, info), tune.batch, options.seed, tune.augment)
-    pairs = SupportPairs(split.support, plan, device, telling)
+    plan = CropPlan(info.scale, _patch(split, tune, info), tune.batch, options.seed)
+    variety = Variety(tune.turns, tune.phases, tune.colours)
+    pairs = SupportPairs(split.support, plan, device, telling, variety)
     found = adapt(
-        network, pairs, tune.steps, _judge(split, info, device, telling, autocast), settings, progress
+        network, pairs, tune.most_steps, _judge(split, info, device, telling, autocast), settings, progress
     )
     fresh = copy.deepcopy(model.network)
     fresh.load_state_dict(found.state_dict)
@@ -138,19 +142,18 @@ def loss_weights(model: LoadedModel, tune: TunePart) -> dict[str, float]:
 
 def _rates(model: LoadedModel, tune: TunePart) -> tuple[InnerRule, Rates, str]:
     """The direction of a step, the rates, and these in words."""
-    if tune.optimiser != "auto":
-        rule = ADAM if tune.optimiser == "adam" else SGD
-        return rule, uniform_rates(model.network, tune.rate), f"{tune.rate:g} ({rule.kind})"
-    if not model.rates:
-        return ADAM, uniform_rates(model.network, tune.rate), f"{tune.rate:g} (adam)"
+    if tune.optimiser != "auto" or not model.rates:
+        rule = SGD if tune.optimiser == "sgd" else ADAM
+        rate = tune.rate or (OWN_RATE if model.source == "srkit" else FOREIGN_RATE)
+        return rule, uniform_rates(model.network, rate), f"{rate:g} ({rule.kind})"
     check_rates(model.network, model.rates, f"'{model.name}'")
     kind = "sgd" if model.header is None else model.header.rates.get("rule", "sgd")
-    rule = {known.kind: known for known in (ADAM, SGD)}.get(kind)
-    if rule is None:
+    known = next((rule for rule in (ADAM, SGD) if rule.kind == kind), None)
+    if known is None:
         raise ResourceError(
             f"'{model.name}' holds rates for an inner step '{kind}', which this srkit does not know; update srkit."
         )
-    return rule, model.rates, f"learned ({rule.kind})"
+    return known, model.rates, f"learned ({known.kind})"
 
 
 def _autocast(options: Fit, info: ArchInfo) -> torch.dtype | None:
@@ -168,7 +171,8 @@ def _patch(split: Split, tune: TunePart, info: ArchInfo) -> int:
 def _judge(
     split: Split, info: ArchInfo, device: torch.device, telling: Telling, autocast: torch.dtype | None
 ) -> Judge:
-    largest = max(info.min_size, JUDGED_SIDE // info.scale)
+    side = math.isqrt(JUDGED_PIXELS // len(split.judge))
+    largest = max(info.min_size, least_judged(info.scale, info.scale, WINDOW), side // info.scale)
     batches = [judge_batch(one, largest, info.multiple_of, device, telling) for one in split.judge]
     return lambda network: [psnr_of(network, batch, info.scale, autocast) for batch in batches]
 

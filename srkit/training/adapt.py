@@ -2,8 +2,9 @@
 
 The weights' moving average is judged now and then, and where it is no better than before, so is the way to it from
 the base: weights between the two often keep what was gained on the new pictures and not what was lost on others
-(Wortsman et al. 2022, Robust fine-tuning of zero-shot models). The best of all judged states is kept, and the base
-itself where none was better beyond doubt.
+(Wortsman et al. 2022, Robust fine-tuning of zero-shot models). States are compared by what they gain for sure: the
+mean over the pictures that judge less two standard errors, since few pictures judge, and with a strip of a picture the
+rest of which was learned from a gain is easy. The best is kept, and the base itself where none gains for sure.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class AdaptSettings:
         ema: decay of the average that is judged and kept.
         judge_every: steps between judgements.
         patience: judgements in a row without a new best after which it stops.
-        least_gain: of the mean score, below which the base is kept.
+        least_gain: of what is gained for sure, in the judges' unit, below which the base is kept.
         autocast: precision of the network's arithmetic; None: fp32.
         training_mode: train in training mode, all but normalisation and dropout, a network that evaluates other
             parameters than it learns.
@@ -71,7 +72,7 @@ class Adapted:
     """What came of fine-tuning."""
 
     state_dict: dict[str, Tensor]
-    """The network's state that judged best, fp32, on the CPU: the base's where `kept` is false."""
+    """The network's state that judged best, on the CPU: the base's where `kept` is false."""
     kept: bool
     """Whether that is another state than the base's."""
     steps: int
@@ -83,7 +84,7 @@ class Adapted:
     before: tuple[float, ...]
     """Scores of the base by the pictures that judge."""
     best: tuple[float, ...]
-    """Scores of the best state that was tried, kept or not."""
+    """Scores of that state."""
     curve: tuple[tuple[int, float], ...]
     """Steps and mean score of every judgement, the base's first."""
     seconds: float
@@ -131,9 +132,9 @@ class _Run:
         self._step = 0
         self._seconds = 0.0
         self._before = self._best = tuple(judge(self._average))
+        self._sure = settings.least_gain
         self._best_step, self._best_blend = 0, 0.0
         self._best_state = _state(self._average)
-        self._base_state = self._best_state
         self._curve = [(0, _mean(self._before))]
         self._worse = 0
 
@@ -142,9 +143,9 @@ class _Run:
         self._progress.info(f"step 0: {self._curve[0][1]:.3f} dB on the pictures that judge")
         stopped = self._loop(pairs)
         self._progress.finish()
-        kept = self._is_better()
+        kept = self._best_step > 0
         return Adapted(
-            state_dict=self._best_state if kept else self._base_state,
+            state_dict=self._best_state,
             kept=kept,
             steps=self._step,
             best_step=self._best_step,
@@ -218,22 +219,23 @@ class _Run:
 
     def _offer(self, network: nn.Module, scores: tuple[float, ...], blend: float) -> bool:
         """Keep a state if it is the best so far; whether it is."""
-        if not _mean(scores) > _mean(self._best):
+        sure = sure_gain(self._before, scores)
+        if not sure > self._sure:
             return False
-        self._best, self._best_step, self._best_blend = scores, self._step, blend
+        self._sure, self._best = sure, scores
+        self._best_step, self._best_blend = self._step, blend
         self._best_state = _state(network)
         return True
 
-    def _is_better(self) -> bool:
-        """Whether the best state is better than the base by more than chance, as far as the judges can tell."""
-        gains = [after - before for after, before in zip(self._best, self._before, strict=True)]
-        mean = math.fsum(gains) / len(gains)
-        if self._best_step == 0 or not mean >= self._settings.least_gain:
-            return False
-        if len(gains) < 2:
-            return True
-        spread = math.fsum((gain - mean) ** 2 for gain in gains) / (len(gains) - 1)
-        return mean > math.sqrt(spread / len(gains))
+
+def sure_gain(before: Sequence[float], after: Sequence[float]) -> float:
+    """Mean gain less two standard errors; of a single picture the gain."""
+    gains = [new - old for new, old in zip(after, before, strict=True)]
+    mean = _mean(gains)
+    if len(gains) < 2:
+        return mean
+    spread = math.fsum((gain - mean) ** 2 for gain in gains) / (len(gains) - 1)
+    return mean - 2 * math.sqrt(spread / len(gains))
 
 
 def _set_training(network: nn.Module) -> None:

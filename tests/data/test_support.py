@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from itertools import islice
+from itertools import islice, permutations
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from srkit.data.examples import Example
 from srkit.data.pairs import CropPlan, Telling, as_tensor, make_lr
-from srkit.data.support import SupportPairs, judge_batch
+from srkit.data.support import MOST_PHASES, SupportPairs, Variety, judge_batch
 from srkit.errors import UsageError
 from srkit.ops.position import position_grid
 
@@ -98,3 +98,62 @@ def test_the_middle_of_a_picture(
     )
     assert torch.equal(batch.conditions["semantic"], whole.mean((2, 3)))
     assert torch.equal(batch.conditions["position"], position_grid(30, 21)[:, :, rows, columns])
+
+
+def inner(x: Tensor, margin: int) -> Tensor:
+    return x[..., margin:-margin, margin:-margin]
+
+
+@pytest.mark.parametrize("scale", [2, 3, 5])
+def test_lr_is_made_anew_on_other_grids(scale: int, rendered: Callable[..., NDArray[np.uint8]]) -> None:
+    """The LR crop is what its HR crop gives, wherever the crop lies; with crops that begin between LR pixels."""
+    hr = rendered(48 * scale, 40 * scale)
+    example = Example("a", hr, make_lr(hr, scale))
+    found = SupportPairs(
+        [example], CropPlan(scale, 10, 16, 0), CPU, variety=Variety(turns=False, phases=True)
+    )
+    assert len(found.lr.heights) == min(MOST_PHASES, scale**2)
+    places = set()
+    for batch in islice(found.batches(0), 4):
+        for low, high in zip(batch.lr, batch.hr, strict=True):
+            pixels = (high * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+            again = as_tensor(make_lr(pixels, scale), CPU)[0]
+            assert torch.equal(inner(again, 2), inner(low, 2))
+            where = np.argwhere((hr[:, :, None] == pixels[0, 0]).all(-1)[..., 0])
+            places |= {(int(y) % scale, int(x) % scale) for y, x in where}
+    assert len(places) > 1
+
+
+def test_given_lr_stays_as_it_is(rendered: Callable[..., NDArray[np.uint8]]) -> None:
+    hr = rendered(40, 40)
+    example = Example("a", hr, 255 - make_lr(hr, 2), made=False)
+    found = SupportPairs([example], CropPlan(2, 8, 4, 0), CPU, variety=Variety(phases=True))
+    assert len(found.lr.heights) == 1
+    batch = next(found.batches(0))
+    assert float((batch.lr + inner_mean(batch.hr) - 1).abs().mean()) < 0.1
+
+
+def inner_mean(hr: Tensor) -> Tensor:
+    return torch.nn.functional.avg_pool2d(hr, 2)
+
+
+def test_colours(rendered: Callable[..., NDArray[np.uint8]]) -> None:
+    """LR and HR change together, and what comes out is a permutation of the channels, or of their negatives."""
+    hr = rendered(48, 48)
+    example, plan = Example("a", hr, make_lr(hr, 2)), CropPlan(2, 12, 64, 0)
+    plain = next(SupportPairs([example], plan, CPU).batches(0))
+    coloured = next(SupportPairs([example], plan, CPU, variety=Variety(colours=True)).batches(0))
+    kinds = set()
+    for i in range(64):
+        pairs = ((plain.lr[i], coloured.lr[i]), (plain.hr[i], coloured.hr[i]))
+        matches = [
+            (order, negative)
+            for order in permutations(range(3))
+            for negative in (False, True)
+            if all(torch.allclose((1 - a if negative else a)[list(order)], b) for a, b in pairs)
+        ]
+        assert matches
+        kinds.add(matches[0])
+    assert len(kinds) > 8
+    again = next(SupportPairs([example], plan, CPU, variety=Variety(colours=True)).batches(0))
+    assert torch.equal(again.hr, coloured.hr)

@@ -395,6 +395,12 @@ def test_scale_and_model(adapt: Callable[..., AdaptResult], screens: Path) -> No
         adapt(screens, tune=replace(TUNE, loss={"semantic": 1.0}))
 
 
+def test_how_many_steps() -> None:
+    assert TunePart().most_steps == 800
+    assert TunePart(minutes=1.0).most_steps > 10**9
+    assert TunePart(steps=7, minutes=1.0).most_steps == 7
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from srkit.archs.cdasr import CDASR
 from srkit.data.episodes import Episode
 from srkit.data.pairs import Batch
+from srkit.ops.position import position_grid
 from srkit.training.inner import ADAM, SGD, InnerRule, Rates, uniform_rates
 from srkit.training.meta import Inner, MetaLearner, meta_gradients, sweep
 
@@ -207,3 +209,38 @@ def test_sweep() -> None:
     end = inner.adapt(start, uniform_rates(network, 0.1), alone.support)
     drop = float(inner.loss_of(start, alone.query) - inner.loss_of(end, alone.query))
     assert dict(sweep(inner, [alone], [0.1]))[0.1] == pytest.approx(drop)
+
+
+def test_a_conditioned_network_of_ours() -> None:
+    """After one step both orders are exact, so they agree; the second goes twice through every operation."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = CDASR(
+            scale=2,
+            features=4,
+            blocks=1,
+            upsampler="single",
+            semantic_dim=6,
+            token_channels=5,
+            hidden=8,
+            aligned=8,
+            token_features=3,
+        ).double()
+        for parameter in network.parameters():
+            if not parameter.any():
+                nn.init.normal_(parameter, std=0.1)
+    random = torch.Generator().manual_seed(2)
+
+    def batch() -> Batch:
+        shapes = [(2, 3, 6, 6), (2, 3, 12, 12), (2, 6), (2, 5, 2, 2)]
+        lr, hr, semantic, tokens = (torch.rand(s, generator=random, dtype=torch.float64) for s in shapes)
+        position = position_grid(6, 6).double().expand(2, -1, -1, -1)
+        return Batch(lr, hr, {"semantic": semantic, "tokens": tokens, "position": position})
+
+    episode, rates = Episode("any", [batch()], batch()), uniform_rates(network, RATE)
+    first, second = (
+        meta_gradients(Inner(network, _l2, SGD, order), rates, episode).rates for order in (False, True)
+    )
+    assert first["alignment.film.weight"] != 0
+    for name, value in first.items():
+        torch.testing.assert_close(value.double(), second[name].double(), rtol=1e-5, atol=1e-12)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from srkit.errors import Exit, UsageError
-from srkit.recipes.adapt import AdaptRecipe, TunePart
+from srkit.recipes.adapt import DEFAULT_STEPS, AdaptRecipe, TunePart
 from srkit_cli.console import Console
 from srkit_cli.options import Debug, Device, Dtype, DtypeName, Json, Quiet, Seed, Threads, Verbose
 
@@ -27,7 +27,10 @@ def adapt(
         int | None, typer.Option("--scale", "-s", help="Whole factor between LR and HR.")
     ] = None,
     model: Annotated[str, typer.Option("--model", "-m", "-n", help="A name or a checkpoint file.")] = "auto",
-    steps: Annotated[int, typer.Option(help="Most steps of learning.", metavar="N")] = TunePart.steps,
+    steps: Annotated[
+        int | None,
+        typer.Option(help=f"Most steps of learning; {DEFAULT_STEPS}, or what --minutes allow.", metavar="N"),
+    ] = None,
     minutes: Annotated[float | None, typer.Option(help="Most minutes of learning.", metavar="F")] = None,
     holdout: Annotated[
         float | None, typer.Option(help="Share of the examples kept back to judge.", metavar="F")
