@@ -76,7 +76,11 @@ class AdaptResult:
     def verdict(self) -> str:
         """What came of it, in a sentence."""
         count, what = len(self.judge), "strip" if self.strips else "picture"
-        on = f"{what} that it did not learn from" if count == 1 else f"{count} {what}s that it did not learn from"
+        on = (
+            f"{what} that it did not learn from"
+            if count == 1
+            else f"{count} {what}s that it did not learn from"
+        )
         if not self.kept:
             return f"Adapting did not help on the {on}; what was written is the base model."
         gain = self.after.mean["psnr"] - self.before.mean["psnr"]
