@@ -5,8 +5,10 @@
 32 channels, 8 blocks, one PixelShuffle. Each row is trained from the same stage 1 for the same steps, once a seed, and
 measured on the 219 pictures of Set5, Set14, BSD100 and Urban100 (classical PSNR, mean over seeds); the differences to
 the first row come with their paired bootstrap interval over the pictures. A row that includes zero is undecided.
-`shuffled` is the first row once more, each picture told what the encoder says of another one. A run that is finished in
-`--work` is not trained again. Prints the table, and writes it between its marks in weights/README.md.
+`shuffled` is the first row once more, each picture told what the encoder says of another one. Then rates are learned
+for the first row's network (seed 0), and it adapts to domains that neither training saw: with 0, 1 and 5 examples, with
+uniform and with learned rates. A run that is finished in `--work` is not trained again. Prints the tables, and writes
+them between their marks in weights/README.md.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from ablation_shots import shots_table
 from numpy.typing import NDArray
 from score_models import SETS, write_between_marks
 
@@ -77,8 +80,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--scale", type=int, default=4)
-    parser.add_argument("--pretrain-steps", type=int, default=8000)
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--pretrain-steps", type=int, default=6000)
+    parser.add_argument("--steps", type=int, default=1500, help="of every row, after the shared stage 1")
+    parser.add_argument("--meta-steps", type=int, default=40, help="of learning rates; 2 episodes of 20 each")
+    parser.add_argument("--adapt-steps", type=int, default=300, help="at most, of adapting to a domain")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=2)
     chosen = parser.parse_args()
@@ -103,7 +108,10 @@ def main() -> None:
                 [psnrs(weights, pairs, shuffled=True) for weights in runs], axis=0
             )
         print(f"{row.name}: {values[row.name].mean():.3f} dB", flush=True)
-    table = markdown(values, chosen.steps, chosen.seeds, (time.process_time() - started) / 60)
+    table = markdown(values, chosen)
+    rates = learned_rates(chosen, chosen.work / "row0-seed0" / WEIGHTS)
+    table += "\n\n" + shots_table(rates, Path(os.environ["SRKIT_DATA"]), chosen.adapt_steps)
+    table += f"\n\n{(time.process_time() - started) / 60:.0f} CPU minutes, all in all."
     print(table)
     write_between_marks(weights_dir() / "README.md", table, BEGIN, END)
 
@@ -127,12 +135,24 @@ def trained(
     ).weights
 
 
+def learned_rates(chosen: argparse.Namespace, start: Path) -> Path:
+    """The weights with rates to adapt with, learned unless they are there."""
+    folder = chosen.work / "rates"
+    if not (folder / WEIGHTS).is_file():
+        settings = [f'start="{start}"', f"outer.steps={chosen.meta_steps}"]
+        settings += [f"outer.validate_every={max(1, chosen.meta_steps // 4)}", "outer.judged=2"]
+        recipe = load_training_recipe("cdasr-meta", settings)
+        print("learning rates", flush=True)
+        run(TrainJob(recipe, (chosen.data,), folder, threads=chosen.threads, device="cpu"))
+    return folder / WEIGHTS
+
+
 def benchmark(scale: int) -> list[Pair]:
     found = []
     for name in SETS:
         for item in find_dataset(name, Path(os.environ["SRKIT_DATA"])).pairs(scale):
             pixels = rgb8(read_picture(item.hr))
-            height, width = cropped_size(*pixels.shape[:2], scale)
+            height, width = cropped_size(pixels.shape[0], pixels.shape[1], scale)
             hr = np.ascontiguousarray(pixels[:height, :width])
             found.append(Pair(hr, make_lr(hr, scale)))
     return found
@@ -171,7 +191,7 @@ class Displaced:
         return told
 
 
-def markdown(values: dict[str, NDArray[np.float64]], steps: int, seeds: int, minutes: float) -> str:
+def markdown(values: dict[str, NDArray[np.float64]], chosen: argparse.Namespace) -> str:
     first = next(iter(values))
     lines = ["| row | PSNR | difference to the first row, 95 % interval | |", "|---|---|---|---|"]
     for name, found in values.items():
@@ -183,7 +203,8 @@ def markdown(values: dict[str, NDArray[np.float64]], steps: int, seeds: int, min
         bounds = f"{interval.mean:+.4f} ({interval.low:+.4f} to {interval.high:+.4f})"
         lines.append(f"| {name} | {found.mean():.3f} | {bounds} | {verdict} |")
     count = len(values[first])
-    lines += ["", f"{count} pictures, {steps} steps a row, {seeds} seeds, {minutes:.0f} CPU minutes."]
+    lines += ["", f"{count} pictures; {chosen.pretrain_steps} shared steps, then {chosen.steps} a row; "]
+    lines[-1] += f"mean of {chosen.seeds} seeds."
     return "\n".join(lines)
 
 

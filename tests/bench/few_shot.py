@@ -47,7 +47,7 @@ RGB = NDArray[np.uint8]
 
 
 def pictures(domain: str, data: Path, limit: int) -> tuple[list[RGB], list[RGB]]:
-    """Those that teach, and those that are scored."""
+    """`SHOTS` that teach, and those that are scored."""
     if domain in DOMAINS:
         support = [render(domain, *SUPPORT_SIDES, seed) for seed in range(SHOTS)]
         return support, [render(domain, TEST_SIDE, TEST_SIDE, 100 + i) for i in range(min(TESTS, limit))]
