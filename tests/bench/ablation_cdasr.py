@@ -24,8 +24,9 @@ from typing import Any
 import numpy as np
 import torch
 from ablation_shots import shots_table
+from marks import write_between_marks
 from numpy.typing import NDArray
-from score_models import SETS, write_between_marks
+from score_models import SETS
 
 from srkit.data.benchmarks import cropped_size, find_dataset, rgb8
 from srkit.data.pairs import make_lr
@@ -40,11 +41,9 @@ from srkit.recipes.upscale import UpscaleRecipe
 from srkit.tasks.conditions import Conditioner
 from srkit.tasks.train import WEIGHTS, TrainJob, run
 from srkit.tasks.upscaler import Upscaler, Work
-from srkit.zoo.manifest import weights_dir
 
 NETWORK = ("features=32", "blocks=8")
 ALIGNMENT = ("hidden=128", "aligned=64", "token_features=16")
-BEGIN, END = "<!-- ablation: tests/bench/ablation_cdasr.py -->", "<!-- end of ablation -->"
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ def main() -> None:
     table += "\n\n" + shots_table(rates, Path(os.environ["SRKIT_DATA"]), chosen.adapt_steps)
     table += f"\n\n{(time.process_time() - started) / 60:.0f} CPU minutes, all in all."
     print(table)
-    write_between_marks(weights_dir() / "README.md", table, BEGIN, END)
+    write_between_marks("ablation of CDASR", "ablation_cdasr.py", table)
 
 
 def trained(

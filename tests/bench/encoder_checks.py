@@ -16,18 +16,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from marks import write_between_marks
 from numpy.typing import NDArray
 from torch import Tensor
 
 from srkit.data.rendered import DOMAINS, render
 from srkit.encoders.compact import Compact
 from srkit.encoders.judge import Judge
-from srkit.io.atomic import atomic_path
 from srkit.io.jpeg import through_jpeg
 from srkit.io.training import list_training_pictures, read_rgb8
 from srkit.ops.resize import downscale_uint8, upscale
 from srkit.zoo.load import load_model
-from srkit.zoo.manifest import Manifest, weights_dir
+from srkit.zoo.manifest import Manifest
 
 Picture = NDArray[np.uint8]
 CPU = torch.device("cpu")
@@ -239,18 +239,6 @@ def judge_lines(judge: Judge) -> Iterator[str]:
     )
 
 
-def write_between_marks(readme: Path, name: str, text: str) -> None:
-    begin, end = f"<!-- {name}: tests/bench/encoder_checks.py -->", f"<!-- end of {name} -->"
-    before = readme.read_text(encoding="utf-8")
-    if begin not in before or end not in before:
-        print(f"{readme} has no marks {begin} and {end}; nothing was written there")
-        return
-    head, rest = before.split(begin, 1)
-    tail = rest.split(end, 1)[1]
-    with atomic_path(readme) as temporary:
-        temporary.write_text(f"{head}{begin}\n{text}\n{end}{tail}", encoding="utf-8")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("networks", nargs="*", default=NETWORKS, help="compact, judge; by default both")
@@ -269,7 +257,7 @@ def main() -> None:
             print(line, flush=True)
             shown.append(line)
         if chosen.weights is None:
-            write_between_marks(weights_dir() / "README.md", name, "\n".join(shown))
+            write_between_marks(name, "encoder_checks.py", "\n".join(shown))
 
 
 if __name__ == "__main__":

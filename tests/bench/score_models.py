@@ -11,7 +11,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+
+from marks import write_between_marks
 
 from srkit.io.atomic import atomic_path
 from srkit.metrics.results import SetResult
@@ -21,7 +22,6 @@ from srkit.zoo.manifest import MANIFEST_NAME, Entry, format_entries, read_entrie
 
 SETS = ("Set5", "Set14", "BSD100", "Urban100")
 PROTOCOL = "classical"
-BEGIN, END = "<!-- scores: tests/bench/score_models.py -->", "<!-- end of scores -->"
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def main() -> None:
         temporary.write_text(format_entries(updated), encoding="utf-8")
     table = markdown(updated, bicubic)
     print(table)
-    write_between_marks(folder / "README.md", table, BEGIN, END)
+    write_between_marks("scores", "score_models.py", table)
 
 
 def measure(model: str, scale: int) -> tuple[SetResult, ...]:
@@ -74,17 +74,6 @@ def markdown(entries: Sequence[Entry], bicubic: dict[int, tuple[SetResult, ...]]
         cells = (f"{scores[s]['psnr']:.2f} / {scores[s]['ssim']:.4f}" if s in scores else "" for s in SETS)
         lines.append(f"| {name} | x{scale} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def write_between_marks(readme: Path, table: str, begin: str, end: str) -> None:
-    text = readme.read_text(encoding="utf-8") if readme.exists() else ""
-    if begin not in text or end not in text:
-        print(f"{readme} has no marks {begin} and {end}; the table was not written there")
-        return
-    head, rest = text.split(begin, 1)
-    tail = rest.split(end, 1)[1]
-    with atomic_path(readme) as temporary:
-        temporary.write_text(f"{head}{begin}\n{table}\n{end}{tail}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def reduce_bands(width: int, height: int, finer: int, band: Callable[[int, int],
         bottom = min(height, top + _BAND)
         first, last = max(0, top - _REACH), min(height, bottom + _REACH)
         fine = torch.from_numpy(np.ascontiguousarray(band(first * finer, last * finer)))
-        planes = fine[None, None] if fine.ndim == 2 else fine.permute(2, 0, 1).contiguous()[None]
+        planes = fine[None, None] if fine.ndim == 2 else fine.permute(2, 0, 1)[None]
         small = bicubic_uint8(planes, (last - first, width), scale=1 / finer)[0]
         out[top:bottom] = small[:, top - first : bottom - first].permute(1, 2, 0).numpy()
     return out
