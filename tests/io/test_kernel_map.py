@@ -1,0 +1,200 @@
+"""Kernel maps as files: what goes in comes out, and what is not ours is refused in one sentence."""
+
+from __future__ import annotations
+
+import errno
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from srkit.errors import SrkitError, UsageError
+from srkit.io.kernel_map import (
+    VERSION,
+    KernelMap,
+    KernelMapInfo,
+    probe_kernel_map,
+    read_kernel_map,
+    write_kernel_map,
+)
+
+HEIGHT, WIDTH, CODES = 6, 9, 4
+
+
+def made(**changes: Any) -> KernelMap:
+    random = np.random.default_rng(0)
+
+    def uniform(*shape: int) -> Any:
+        return random.random(shape, dtype=np.float32)
+
+    values = {
+        "codes": uniform(CODES, HEIGHT, WIDTH),
+        "basis": uniform(CODES, 21, 21),
+        "covariance": 9 * uniform(3, HEIGHT, WIDTH),
+        "confidence": uniform(HEIGHT, WIDTH),
+        "depth": uniform(HEIGHT, WIDTH),
+        "scale": 4,
+        "model_sha256": "ab" * 32,
+    }
+    return KernelMap(**{**values, **changes})
+
+
+@pytest.fixture
+def altered(tmp_path: Path) -> Callable[..., Path]:
+    """A map's file with some arrays changed (None: left out)."""
+
+    def write(**changes: Any) -> Path:
+        path = tmp_path / "whole.npz"
+        write_kernel_map(made(), path)
+        with np.load(path) as file:
+            arrays = {**{name: file[name] for name in file.files}, **changes}
+        other = tmp_path / "altered.npz"
+        np.savez(other, **{name: value for name, value in arrays.items() if value is not None})
+        return other
+
+    return write
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    kernel_map = made()
+    write_kernel_map(kernel_map, tmp_path / "a.npz")
+    read = read_kernel_map(tmp_path / "a.npz")
+    for name in ("codes", "covariance", "confidence", "depth"):
+        array = getattr(read, name)
+        assert array.dtype == np.float32
+        np.testing.assert_allclose(array, getattr(kernel_map, name), rtol=5e-4, atol=1e-6)
+    np.testing.assert_array_equal(read.basis, kernel_map.basis)
+    assert (read.scale, read.version, read.model_sha256) == (4, VERSION, "ab" * 32)
+    assert (read.height, read.width) == (HEIGHT, WIDTH)
+    assert probe_kernel_map(tmp_path / "a.npz") == KernelMapInfo(WIDTH, HEIGHT, 4, "ab" * 32)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
+
+
+def test_the_keys_and_shapes_that_are_promised(tmp_path: Path) -> None:
+    write_kernel_map(made(), tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as file:
+        shapes = {name: file[name].shape for name in file.files}
+    assert shapes == {
+        "codes": (CODES, HEIGHT, WIDTH),
+        "basis": (CODES, 21, 21),
+        "covariance": (3, HEIGHT, WIDTH),
+        "confidence": (HEIGHT, WIDTH),
+        "depth": (HEIGHT, WIDTH),
+        "scale": (),
+        "version": (),
+        "model_sha256": (),
+    }
+
+
+def test_equal_maps_are_equal_bytes(tmp_path: Path) -> None:
+    for name in ("a.npz", "b.npz"):
+        write_kernel_map(made(), tmp_path / name)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_a_failed_write_leaves_the_earlier_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.npz"
+    path.write_text("earlier")
+
+    def full(*_arguments: Any, **_arrays: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(SrkitError, match="free some space"):
+        write_kernel_map(made(), path)
+    assert path.read_text() == "earlier"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"codes": np.zeros((CODES, HEIGHT), np.float32)}, "'codes' has the shape"),
+        ({"codes": np.zeros((CODES, 0, WIDTH), np.float32)}, "'codes' has the shape"),
+        ({"basis": np.zeros((CODES + 1, 21, 21), np.float32)}, "'basis' has the shape"),
+        ({"depth": np.zeros((HEIGHT, WIDTH + 1), np.float32)}, "'depth' has the shape"),
+        ({"confidence": np.full((HEIGHT, WIDTH), 1.5, np.float32)}, "'confidence' leaves"),
+        ({"depth": np.full((HEIGHT, WIDTH), -0.1, np.float32)}, "'depth' leaves"),
+        ({"covariance": np.full((3, HEIGHT, WIDTH), np.nan, np.float32)}, "'covariance' holds .* not finite"),
+        ({"codes": np.full((CODES, HEIGHT, WIDTH), np.inf, np.float32)}, "'codes' holds .* not finite"),
+        ({"scale": 0}, "scale is 0"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_what_makes_no_sense_is_no_map(
+    changes: dict[str, Any], message: str, altered: Callable[..., Path]
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        made(**changes)
+    with pytest.raises(UsageError, match=f"is no kernel map that this srkit reads .*{message}"):
+        read_kernel_map(altered(**changes))
+
+
+@pytest.mark.parametrize("name", ["codes", "basis", "depth", "version", "model_sha256"])
+def test_an_archive_without_a_key(name: str, altered: Callable[..., Path]) -> None:
+    for read in (read_kernel_map, probe_kernel_map):
+        with pytest.raises(UsageError, match=f"it has no '{name}'"):
+            read(altered(**{name: None}))
+
+
+def test_another_version(altered: Callable[..., Path]) -> None:
+    for read in (read_kernel_map, probe_kernel_map):
+        with pytest.raises(UsageError, match=f"of version 2, expected {VERSION}"):
+            read(altered(version=np.array(2)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"version": np.array([1, 1])}, "'version' is int64 of shape"),
+        ({"scale": np.array("four")}, "'scale' is <U4"),
+        ({"codes": np.zeros((CODES, HEIGHT, WIDTH), np.int32)}, "'codes' is of int32"),
+        ({"basis": np.array([{"a": 1}], dtype=object)}, "'basis' is object"),
+    ],
+)
+def test_other_types(changes: dict[str, Any], message: str, altered: Callable[..., Path]) -> None:
+    with pytest.raises(UsageError, match=message):
+        read_kernel_map(altered(**changes))
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.npz"
+    write_kernel_map(made(), whole)
+    data = whole.read_bytes()
+    cases = {
+        "empty.npz": b"",
+        "text.npz": b"not a zip at all",
+        "cut.npz": data[: len(data) // 2],
+        "flipped.npz": data.replace(b"\x93NUMPY", b"\x93NUMBY", 1),
+    }
+    for name, content in cases.items():
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(UsageError, match=r"is no kernel map that this srkit reads \(.*\); make one"):
+            read_kernel_map(path)
+    np.savez(tmp_path / "other.npz", picture=np.zeros(3))
+    with pytest.raises(UsageError, match="it has no"):
+        read_kernel_map(tmp_path / "other.npz")
+    with pytest.raises(UsageError, match="is not there"):
+        read_kernel_map(tmp_path / "missing.npz")
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_kernel_map(tmp_path)
+
+
+def test_a_header_that_declares_more_than_there_is(tmp_path: Path) -> None:
+    """Without a look at the member's size, reading would ask for terabytes."""
+    whole, lying = tmp_path / "whole.npz", tmp_path / "lying.npz"
+    write_kernel_map(made(), whole)
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(lying, "w") as target:
+        for name in source.namelist():
+            data = source.read(name)
+            if name == "codes.npy":
+                data = data.replace(b"(4, 6, 9), }        ", b"(4, 6, 900000000), }")
+                assert len(data) == source.getinfo(name).file_size
+            target.writestr(name, data)
+    with pytest.raises(UsageError, match=r"'codes' is float16 of shape \(4, 6, 900000000\) in"):
+        probe_kernel_map(lying)
