@@ -54,6 +54,40 @@ class ResidualBlock(nn.Module):
             nn.init.zeros_(self.conv2.bias)
 
 
+class SFT(nn.Module):
+    """Spatial feature transform: features scaled and shifted by what a condition says at each pixel.
+
+    With z = [h; c] it gives h * 2 sigmoid(scale(z)) + shift(z), where scale and shift are two convolutions with a
+    leaky ReLU between (Wang et al. 2018, CVPR, Section 3.2; with the features in z: IKC, Gu et al. 2019, CVPR,
+    Section 3.3). Twice the sigmoid, so that zero weights are the identity.
+
+    Args:
+        features: channels of h.
+        condition: channels of c.
+        hidden: channels between the convolutions.
+        size: side of the convolutions' kernels; 1 or 3. The receptive field's radius is `size` - 1.
+    """
+
+    def __init__(self, features: int, condition: int, hidden: int = 32, size: int = 3) -> None:
+        super().__init__()
+        self.hidden = nn.Conv2d(features + condition, 2 * hidden, size, padding=size // 2)
+        self.scale = nn.Conv2d(hidden, features, size, padding=size // 2)
+        self.shift = nn.Conv2d(hidden, features, size, padding=size // 2)
+
+    def forward(self, h: Tensor, condition: Tensor) -> Tensor:
+        """h (N, features, h, w) and condition (N, condition, h, w), both of the weights' dtype, to the shape of h."""
+        between = F.leaky_relu(self.hidden(torch.cat([h, condition], dim=1)), 0.2)
+        scale, shift = between.chunk(2, dim=1)
+        return torch.addcmul(self.shift(shift), h, 2 * torch.sigmoid(self.scale(scale)))
+
+    def start_as_identity(self) -> None:
+        """Zero what comes last: put into a trained network, it then changes nothing at first."""
+        for layer in (self.scale, self.shift):
+            nn.init.zeros_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
 class ResidualTrunk(nn.Module):
     """RGB to features: conv, residual blocks, conv, long skip (the EDSR-baseline body)."""
 

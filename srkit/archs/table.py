@@ -9,9 +9,12 @@ from torch import Tensor, nn
 
 from srkit.archs.cdasr import CDASR
 from srkit.archs.compact import CompactEncoder
+from srkit.archs.depth import CompactDepth
+from srkit.archs.dkenet import DKENet
 from srkit.archs.edsr import EDSR
 from srkit.archs.info import ArchInfo
 from srkit.archs.judge import JudgeNetwork
+from srkit.archs.nbsr import NBSR
 from srkit.errors import UsageError, nearest
 
 
@@ -26,6 +29,7 @@ class Network(Protocol):
 ARCHS: Mapping[str, Callable[..., nn.Module]] = {
     "cdasr": CDASR,
     "edsr": EDSR,
+    "nbsr": NBSR,
 }
 
 ENCODERS: Mapping[str, Callable[..., nn.Module]] = {
@@ -34,6 +38,12 @@ ENCODERS: Mapping[str, Callable[..., nn.Module]] = {
 }
 """Networks that give features, not pictures; their weights are for other tasks than `sr`."""
 
+ESTIMATORS: Mapping[str, Callable[..., nn.Module]] = {
+    "depth": CompactDepth,
+    "dkenet": DKENet,
+}
+"""Networks that give what is known of each pixel, not pictures; their weights are for other tasks than `sr`."""
+
 
 def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     """The network `name`, constructed with `arguments`, randomly initialised.
@@ -41,7 +51,7 @@ def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     Raises:
         UsageError: an unknown network, or arguments that it does not take.
     """
-    known = {**ARCHS, **ENCODERS}
+    known = {**ARCHS, **ENCODERS, **ESTIMATORS}
     if name not in known:
         raise UsageError(f"There is no network '{name}'; known are {', '.join(known)}.{nearest(name, known)}")
     try:

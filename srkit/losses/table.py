@@ -13,6 +13,8 @@ from torch import Tensor
 from srkit.encoders.features import PerceptualFeatures
 from srkit.encoders.semantic import SemanticEncoder
 from srkit.errors import UsageError, nearest
+from srkit.losses.depth import depth_loss
+from srkit.losses.kernel import kernel_l1
 from srkit.losses.perceptual import PerceptualLoss
 from srkit.losses.pixel import l1, l2
 from srkit.losses.semantic import SemanticLoss
@@ -20,7 +22,10 @@ from srkit.losses.semantic import SemanticLoss
 _T = TypeVar("_T")
 
 PairLoss = Callable[[Tensor, Tensor], Tensor]
-"""Pictures sr and hr (N, 3, H, W), float32 in [0, 1] (sr may leave it a little), to a scalar in fp32."""
+"""Pictures sr and hr (N, 3, H, W), float32 in [0, 1] (sr may leave it a little), to a scalar in fp32.
+
+The terms `kernel` and `depth` take what networks tell of pictures in their place: kernels (N, 441, h, w) that sum to 1,
+and inverse depth (N, 1, h, w)."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,8 @@ def _semantic(context: LossContext) -> PairLoss:
 
 
 LOSSES: Mapping[str, Term] = {
+    "depth": Term(lambda context: depth_loss),
+    "kernel": Term(lambda context: kernel_l1),
     "l1": Term(lambda context: l1),
     "l2": Term(lambda context: l2),
     "perceptual": Term(_perceptual, frozenset({"perceptual"})),

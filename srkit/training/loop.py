@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from srkit.errors import SrkitError
 from srkit.losses.table import Losses
 from srkit.progress import Progress
 from srkit.recipes.load import to_mapping
-from srkit.recipes.train import TrainRecipe
+from srkit.recipes.train import OptimPart, RunPart
 from srkit.training.distributed import World, agreed, mean_over, parallel
 from srkit.training.interrupt import whole_step
 from srkit.training.state import (
@@ -45,6 +45,31 @@ class Limits:
         if self.minutes is None:
             return step / self.steps
         return seconds / (60 * self.minutes)
+
+
+class LoopRecipe(Protocol):
+    """What the loop reads of a recipe."""
+
+    @property
+    def optim(self) -> OptimPart: ...
+
+    @property
+    def run(self) -> RunPart: ...
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What a network is judged by while it trains."""
+
+    name: str
+    """In metrics.jsonl."""
+    words: str
+    """What is said of a value, with `{}` in its place."""
+    sign: float = 1.0
+    """The score is the value times this: -1 for errors, since the trainer keeps what scores highest."""
+
+
+PSNR = Measure("val_psnr", "{:.3f} dB on the pictures held out")
 
 
 class RunLog:
@@ -91,7 +116,7 @@ class _Step:
 class Trainer:
     """The fixed things around a state: recipe, data, where to write, what to validate with."""
 
-    recipe: TrainRecipe
+    recipe: LoopRecipe
     pairs: PairSource
     losses: Losses
     validate: Callable[[nn.Module], float]
@@ -101,6 +126,8 @@ class Trainer:
     autocast: torch.dtype | None
     world: World
     progress: Progress
+    measure: Measure = PSNR
+    """What `validate` gives; the higher the better."""
 
     def run(self, state: TrainState) -> None:
         """Train until the limits; the state's `best` holds what validated best at the end.
@@ -184,8 +211,9 @@ class Trainer:
         """Score the average on the pictures held out and keep it where it is the best so far."""
         self._check_finite(state)
         score = agreed(self.validate(state.ema) if self.world.is_main else 0.0, self.world, self.device)
-        log.write(state.step, {"val_psnr": score, "seconds": round(state.seconds, 3)})
-        self.progress.info(f"step {state.step}: {score:.3f} dB on the pictures held out")
+        value = self.measure.sign * score
+        log.write(state.step, {self.measure.name: value, "seconds": round(state.seconds, 3)})
+        self.progress.info(f"step {state.step}: {self.measure.words.format(value)}")
         if score > state.best_score:
             state.best_score = score
             state.best = {k: v.detach().clone() for k, v in state.ema.state_dict().items()}

@@ -1,0 +1,86 @@
+"""A small network that sees which parts of a picture are near: relative inverse depth from one picture.
+
+A U-Net of plain convolutions without normalisation. It is no MiDaS: it serves where no public weights may be fetched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srkit.archs.blocks import conv3x3
+from srkit.archs.info import ArchInfo
+from srkit.errors import UsageError
+
+_SLOPE = 0.1  # of the leaky ReLUs
+
+
+class CompactDepth(nn.Module):
+    """Pictures (N, 3, H, W) in [0, 1] to inverse depth (N, 1, H, W), float32, up to a scale above 0 and a shift.
+
+    Args:
+        widths: channels at the picture's resolution, at half of it, and so on.
+        side: longer side that whole pictures are resized to before (by whoever calls; a fact of training).
+
+    Raises:
+        UsageError: fewer than two widths, or one of these or the side below 1.
+    """
+
+    def __init__(self, widths: Sequence[int] = (16, 32, 64, 96, 128), side: int = 256) -> None:
+        super().__init__()
+        if len(widths) < 2 or min(*widths, side) < 1:
+            raise UsageError(
+                f"The depth network was given the widths {list(widths)} and the side {side}; it takes at least two "
+                "widths, and nothing below 1."
+            )
+        self.side = side
+        self.head = conv3x3(3, widths[0])
+        self.down = nn.ModuleList(
+            nn.Conv2d(before, width, 3, stride=2, padding=1)
+            for before, width in zip(widths, widths[1:], strict=False)
+        )
+        self.encode = nn.ModuleList(_Block(width) for width in widths)
+        self.context = nn.Linear(widths[-1], widths[-1])  # what the whole picture shows, told to every place
+        self.up = nn.ModuleList(
+            nn.Conv2d(width, before, 1) for before, width in zip(widths, widths[1:], strict=False)
+        )
+        self.decode = nn.ModuleList(_Block(width) for width in widths[:-1])
+        self.tail = conv3x3(widths[0], 1)
+        for layer in (self.head, *self.down):
+            nn.init.kaiming_normal_(layer.weight, _SLOPE)
+            nn.init.zeros_(layer.bias)
+        # The context makes every place depend on every other, so nothing less than the picture is its field.
+        self.info = ArchInfo(scale=1, receptive_field=side, tiling="none")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (N, 3, H, W) at whatever size; best at the one that pictures had in training."""
+        h = F.leaky_relu(self.head((x * 4 - 2).to(self.head.weight.dtype)), _SLOPE)
+        h = self.encode[0](h)
+        skips = []
+        for down, block in zip(self.down, self.encode[1:], strict=False):
+            skips.append(h)
+            h = block(F.leaky_relu(down(h), _SLOPE))
+        h = h + self.context(h.mean((2, 3)))[:, :, None, None]
+        for up, block, skip in zip(reversed(self.up), reversed(self.decode), reversed(skips), strict=True):
+            coarse = F.interpolate(up(h), size=skip.shape[2:], mode="bilinear", align_corners=False)
+            h = block(coarse + skip)
+        depth: Tensor = self.tail(h)
+        return depth.float()
+
+
+class _Block(nn.Module):
+    """x + 1x1(leaky ReLU(3x3(x))), the identity at the start."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.spatial = conv3x3(width, width)
+        self.mix = nn.Conv2d(width, width, 1)
+        nn.init.kaiming_normal_(self.spatial.weight, _SLOPE)
+        for parameter in (self.spatial.bias, self.mix.weight, self.mix.bias):
+            nn.init.zeros_(parameter)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        h: Tensor = self.mix(F.leaky_relu(self.spatial(x), _SLOPE))
+        return x + h

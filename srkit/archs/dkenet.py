@@ -1,0 +1,145 @@
+"""DKENet: a blur kernel for every pixel of a picture, informed by depth (SSR, Lin et al. 2024, ECCV; arXiv 2403.05808).
+
+The paper draws the network and names MANet (Liang et al. 2021, ICCV) as what it is made from; where the paper is
+silent, MANet's choices are taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srkit.archs.blocks import SFT, conv3x3
+from srkit.archs.info import ArchInfo
+from srkit.archs.maconv import MAConv
+from srkit.errors import UsageError
+
+SIZE = 21
+"""Side of a kernel in HR pixels."""
+TAPS = SIZE * SIZE
+SCALES = (2, 3, 4)
+_STRIP = 65536  # kernels that `codes` holds at a time: 116 MB
+
+
+class DKENet(nn.Module):
+    """Pictures (N, 3, h, w) in [0, 1] and their depth to kernels (N, 441, h, w), each of which sums to 1.
+
+    Kernels lie on the HR grid, tap u * 21 + v for row u and column v, one for each LR pixel. The network works at two
+    resolutions, so windows of one picture give the same kernels as the whole where they begin at even pixels.
+
+    Args:
+        scale: of the HR grid that the kernels are for; 2, 3 or 4. It changes no layer: weights are for one scale.
+        features: channels of the picture's branch (the paper's 128; 32 suits CPUs); a multiple of 4.
+        depth_features: channels of the depth's branch.
+
+    Raises:
+        UsageError: a scale, or a number of channels, that the network is not defined for.
+    """
+
+    def __init__(self, scale: int = 4, features: int = 128, depth_features: int = 32) -> None:
+        super().__init__()
+        if scale not in SCALES:
+            raise UsageError(f"DKENet was given scale {scale}; it is defined for 2, 3 and 4.")
+        if features < 4 or features % 4 or depth_features < 1:
+            raise UsageError(
+                f"DKENet was given {features} features and {depth_features} of the depth; it takes a multiple of 4 "
+                "and at least 1."
+            )
+        self.head = conv3x3(3, features)
+        self.depth_head = conv3x3(1, depth_features)
+        self.depth_down = nn.Conv2d(depth_features, depth_features, 3, stride=2, padding=1)
+        self.down_block = _DepthAffineBlock(features, depth_features)
+        self.down = nn.Conv2d(features, 2 * features, 2, stride=2)
+        self.body = _DepthAffineBlock(2 * features, depth_features)
+        self.up = nn.ConvTranspose2d(2 * features, features, 2, stride=2)
+        self.up_block = _DepthAffineBlock(features, depth_features)
+        self.tail = conv3x3(features, TAPS)
+        self.info = ArchInfo(
+            scale=scale,
+            receptive_field=_RECEPTIVE_FIELD,
+            multiple_of=2,
+            conditioning=("depth",),
+        )
+
+    def forward(self, x: Tensor, depth: Tensor | None = None) -> Tensor:
+        """Kernels (N, 441, h, w), float32; the softmax is taken in fp32 whatever the other layers run in.
+
+        Sides that are odd are extended inside, by repeating the last row or column.
+
+        Args:
+            x: (N, 3, h, w) in [0, 1].
+            depth: (N, 1, h, w), inverse depth in [0, 1], 1 nearest; zeros, or None, where none is known.
+        """
+        return _softmax(self.tail(self.features(x, depth)))
+
+    def codes(self, x: Tensor, depth: Tensor | None, basis: Tensor) -> Tensor:
+        """Codes (N, K, h, w), float32, of the kernels that `forward` gives; these are never held all at once.
+
+        Args:
+            x, depth: as `forward` takes them.
+            basis: (K, 21, 21), orthonormal; a code is its product with a kernel.
+        """
+        h = self.features(x, depth)
+        taps = basis.reshape(len(basis), TAPS, 1, 1).to(device=h.device, dtype=torch.float32)
+        return torch.cat([_project(_softmax(part), taps) for part in self._tail_in_strips(h)], dim=2)
+
+    def features(self, x: Tensor, depth: Tensor | None) -> Tensor:
+        """What the kernels are read from by the last convolution: (N, features, h, w)."""
+        dtype = self.head.weight.dtype
+        height, width = x.shape[2:]
+        if depth is None:
+            depth = x.new_zeros(len(x), 1, height, width)
+        picture, depth = (_even(t).to(dtype) for t in (x, depth))
+        near = F.relu(self.depth_head(depth))
+        near_half = F.relu(self.depth_down(near))
+        head: Tensor = self.head(picture)
+        down: Tensor = self.down(self.down_block(head, near))
+        body: Tensor = self.body(down, near_half)
+        up: Tensor = self.up_block(self.up(body + down), near)
+        return (up + head)[:, :, :height, :width]
+
+    def _tail_in_strips(self, h: Tensor) -> Iterator[Tensor]:
+        """The last convolution's result, (N, 441, rows, w) for some rows at a time."""
+        rows = max(1, _STRIP // (len(h) * h.shape[3]))
+        padded = F.pad(h, (1, 1, 1, 1))
+        for top in range(0, h.shape[2], rows):
+            part = padded[:, :, top : min(top + rows, h.shape[2]) + 2]
+            yield F.conv2d(part, self.tail.weight, self.tail.bias)
+
+
+# In LR pixels: head 1, two blocks of 4 (SFT 2, MAConvs 2), the block at half resolution 8 and the strides around it
+# 1, tail 1; the depth's way is shorter.
+_RECEPTIVE_FIELD = 1 + 4 + 4 + 8 + 1 + 1
+
+
+class _DepthAffineBlock(nn.Module):
+    """DAB: what depth says (SFT), then MAConv - ReLU - MAConv, and a skip around both."""
+
+    def __init__(self, features: int, depth_features: int) -> None:
+        super().__init__()
+        self.sft = SFT(features, depth_features)
+        self.conv1 = MAConv(features)
+        self.conv2 = MAConv(features)
+
+    def forward(self, h: Tensor, depth: Tensor) -> Tensor:
+        change: Tensor = self.conv2(F.relu(self.conv1(self.sft(h, depth))))
+        return h + change
+
+
+def _even(x: Tensor) -> Tensor:
+    """(N, C, h, w) with the last row and column repeated where a side is odd."""
+    bottom, right = x.shape[2] % 2, x.shape[3] % 2
+    return F.pad(x, (0, right, 0, bottom), mode="replicate") if bottom or right else x
+
+
+def _softmax(logits: Tensor) -> Tensor:
+    with torch.autocast(logits.device.type, enabled=False):
+        return logits.float().softmax(dim=1)
+
+
+def _project(kernels: Tensor, taps: Tensor) -> Tensor:
+    with torch.autocast(kernels.device.type, enabled=False):
+        return F.conv2d(kernels, taps)

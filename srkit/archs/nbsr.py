@@ -1,0 +1,141 @@
+"""NBSR: super-resolution of a picture whose blur is known at every pixel (SSR, Lin et al. 2024, ECCV, Section 3.1).
+
+MANet's non-blind network (Liang et al. 2021, ICCV): a trunk whose features are scaled and shifted, pixel by pixel, by
+codes of the kernels (SFT). With the trunk of an EDSR every SFT is the identity at first, so that the network starts as
+what that EDSR is.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from srkit.archs.blocks import (
+    SFT,
+    Reconstruction,
+    ResidualTrunk,
+    Upsampler,
+    centred,
+    receptive_field,
+)
+from srkit.archs.info import ArchInfo
+from srkit.archs.rrdb import RRDBTrunk
+from srkit.errors import UsageError, nearest
+from srkit.ops.resize import upscale
+
+Trunk = Literal["rrdb", "edsr"]
+SCALES = (2, 3, 4)
+_SIDE = 21  # of a kernel
+_LEAST_DEVIATION = 1e-5  # of a code that says nothing
+
+
+class NBSR(nn.Module):
+    """Pictures (N, 3, h, w) in [0, 1] and codes of their kernels to (N, 3, scale h, scale w); not clipped.
+
+    The codes are products of the kernels with `basis`; `code_mean` and `code_deviation` make them comparable inside.
+    These three are set before training, and travel in the weights.
+
+    Args:
+        scale: 2, 3 or 4.
+        features: channels of the trunk.
+        blocks: blocks of the trunk: RRDBs (the paper's 10), or an EDSR's residual blocks.
+        trunk: `rrdb` is the paper's; `edsr` has the names and shapes of `srkit.archs.edsr.EDSR`'s tensors.
+        code: numbers K that describe a kernel.
+        upsampler: `single` (the paper's), or `edsr`; see `Reconstruction`.
+        growth: channels that a convolution adds in the dense blocks of `rrdb`.
+        hidden: channels between the convolutions of an SFT.
+        every: an SFT stands before each of that many blocks; with `edsr` also after the last.
+        sft_size: side of the SFTs' convolutions: 3 (the paper's), or 1, some nine times cheaper.
+
+    Raises:
+        UsageError: a scale, number or trunk that the network is not defined for.
+    """
+
+    def __init__(
+        self,
+        scale: int = 4,
+        features: int = 64,
+        blocks: int = 10,
+        trunk: Trunk = "rrdb",
+        code: int = 15,
+        upsampler: Upsampler = "single",
+        growth: int = 32,
+        hidden: int = 32,
+        every: int = 1,
+        sft_size: int = 3,
+    ) -> None:
+        super().__init__()
+        _check(scale, (features, blocks, code, growth, hidden, every), trunk, sft_size)
+        self.scale = scale
+        self.trunk: ResidualTrunk | RRDBTrunk
+        if trunk == "edsr":
+            self.trunk = ResidualTrunk(features, blocks)
+        else:
+            self.trunk = RRDBTrunk(features, blocks, growth)
+        self.reconstruction = Reconstruction(features, scale, upsampler)
+        self._every, self._last = every, trunk == "edsr"
+        count = len(range(0, blocks, every)) + self._last
+        self.modulations = nn.ModuleList(SFT(features, code, hidden, sft_size) for _ in range(count))
+        for modulation in self.modulations:
+            modulation.start_as_identity()
+        self.basis: Tensor
+        self.code_mean: Tensor
+        self.code_deviation: Tensor
+        self.register_buffer("basis", torch.zeros(code, _SIDE, _SIDE))
+        self.register_buffer("code_mean", torch.zeros(code))
+        self.register_buffer("code_deviation", torch.ones(code))
+        per_block = 2 if trunk == "edsr" else 15
+        deep = blocks * per_block + count * (sft_size - 1)
+        self.info = ArchInfo(
+            scale=scale,
+            receptive_field=deep + receptive_field(scale, 0, upsampler),
+            fp16_ok=True,
+            conditioning=("codes",),
+        )
+
+    def forward(self, x: Tensor, codes: Tensor | None = None) -> Tensor:
+        """The picture, or a piece of one, and the codes of its kernels.
+
+        Args:
+            x: (N, 3, h, w) in [0, 1].
+            codes: (N, K, h, w), by `basis`.
+
+        Raises:
+            UsageError: no codes.
+        """
+        if codes is None:
+            raise UsageError("NBSR was not given the codes of the picture's kernels; give codes (N, K, h, w).")
+        dtype = self.trunk.head.weight.dtype
+        told = self._normalised(codes).to(dtype)
+        shallow: Tensor = self.trunk.head(centred(x).to(dtype))
+        h, modulations = shallow, iter(self.modulations)
+        for i, block in enumerate(self.trunk.blocks):
+            if i % self._every == 0:
+                h = next(modulations)(h, told)
+            h = block(h)
+        if self._last:
+            h = next(modulations)(h, told)
+        residual: Tensor = self.reconstruction(shallow + self.trunk.tail(h))
+        return upscale(x, self.scale) + residual.to(x.dtype)
+
+    def _normalised(self, codes: Tensor) -> Tensor:
+        """Codes of mean 0 and deviation 1 over the kernels of the training."""
+        mean, deviation = (t.to(codes.dtype)[:, None, None] for t in (self.code_mean, self.code_deviation))
+        return (codes - mean) / deviation.clamp_min(_LEAST_DEVIATION)
+
+
+def _check(scale: int, counts: tuple[int, ...], trunk: str, sft_size: int) -> None:
+    if scale not in SCALES:
+        raise UsageError(f"NBSR was given scale {scale}; it is defined for 2, 3 and 4.")
+    if min(counts) < 1 or sft_size not in (1, 3):
+        raise UsageError(
+            f"NBSR was given {min(counts)} as the least of its numbers and {sft_size} as sft_size; they must be at "
+            "least 1, and 1 or 3."
+        )
+    known = get_args(Trunk)
+    if trunk not in known:
+        raise UsageError(
+            f"NBSR has no trunk '{trunk}'; known are {', '.join(known)}.{nearest(str(trunk), known)}"
+        )

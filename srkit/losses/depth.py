@@ -1,0 +1,52 @@
+"""Distance of depth maps that are known up to a scale and a shift (MiDaS, Ranftl et al. 2022, TPAMI, Section 5)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_SCALES = 4  # of the gradient term
+_WEIGHT = 0.5  # of the gradient term
+_LEAST_SPREAD = 1e-3  # of a map that is flat: its scale cannot be told
+
+
+def aligned_distance(estimated: Tensor, true: Tensor) -> Tensor:
+    """Mean absolute difference of the aligned maps, over pixels and pictures, in fp32; a scalar.
+
+    Args:
+        estimated, true: (N, 1, h, w); any scale above 0 and any shift of each map give the same.
+    """
+    return (aligned(estimated) - aligned(true)).abs().mean()
+
+
+def depth_loss(estimated: Tensor, true: Tensor) -> Tensor:
+    """`aligned_distance`, and half the sum over four scales of how much the difference changes from pixel to pixel.
+
+    MiDaS, Eqs. 6, 7 and 11; the gradient term keeps edges sharp and planes flat.
+    """
+    error = aligned(estimated) - aligned(true)
+    return error.abs().mean() + _WEIGHT * _slopes(error)
+
+
+def aligned(depth: Tensor) -> Tensor:
+    """Maps (N, 1, h, w) less their median, divided by their mean distance from it; float32. MiDaS, Eq. 5.
+
+    Flat maps become zeros.
+    """
+    flat = depth.float().flatten(1)
+    flat = flat - flat.median(1, keepdim=True).values
+    spread = flat.abs().mean(1, keepdim=True)
+    return (flat / spread.clamp_min(_LEAST_SPREAD)).view(depth.shape)
+
+
+def _slopes(error: Tensor) -> Tensor:
+    total = error.new_zeros(())
+    for _ in range(_SCALES):
+        if min(error.shape[2:]) < 2:
+            break
+        down = (error[:, :, 1:] - error[:, :, :-1]).abs().mean()
+        across = (error[:, :, :, 1:] - error[:, :, :, :-1]).abs().mean()
+        total = total + down + across
+        error = F.avg_pool2d(error, 2)
+    return torch.as_tensor(total)
