@@ -15,21 +15,21 @@ import torch
 import srkit
 from srkit.engine.memory import total_memory
 from srkit.engine.pipeline import Pipeline
-from srkit.errors import PictureError, SrkitError
+from srkit.errors import SrkitError
 from srkit.io.atomic import atomic_path, remove_stale
-from srkit.io.names import is_file_system_trouble, shown
+from srkit.io.names import shown
 from srkit.io.picture import Picture
 from srkit.io.read import read_picture
 from srkit.io.write import encode_picture, write_picture
 from srkit.progress import Progress, Silent
 from srkit.recipes.load import to_mapping
+from srkit.tasks.places import NOT_TRIED, is_about_the_place, make_parent
 from srkit.tasks.upscale_items import (
     RECIPE_EXTENSION,
     Item,
     UpscaleJob,
     asked_format,
     gather,
-    no_folder,
     pending,
     prepare_output,
 )
@@ -39,8 +39,6 @@ from srkit.zoo.loaded import LoadedModel
 __all__ = ["FileRecord", "UpscaleJob", "asked_format", "run"]
 
 Status = Literal["done", "skipped", "failed"]
-
-_NOT_TRIED = "Not tried, since the output cannot be written to (see the failure before)."
 
 _log = logging.getLogger(__name__)
 
@@ -132,7 +130,7 @@ def _pipeline(job: UpscaleJob, upscaler: Upscaler) -> Pipeline[Item, Work[Item],
     def decode(item: Item) -> Work[Item]:
         try:
             if unwritable.is_set():
-                raise SrkitError(_NOT_TRIED)
+                raise SrkitError(NOT_TRIED)
             source = item.source if job.data is None else job.data
             return Work(item, read_picture(source, max_pixels=job.recipe.max_pixels), item.width, item.height)
         except Exception as error:  # one picture's failure must not end the others; so below
@@ -142,11 +140,11 @@ def _pipeline(job: UpscaleJob, upscaler: Upscaler) -> Pipeline[Item, Work[Item],
         if done.error is not None or done.picture is None:
             return _failed(done, done.error)
         if unwritable.is_set():
-            return _failed(done, SrkitError(_NOT_TRIED))
+            return _failed(done, SrkitError(NOT_TRIED))
         try:
             encoded, warnings = _write(job, upscaler, done, done.picture)
         except Exception as error:
-            if _is_about_the_place(error):
+            if is_about_the_place(error):
                 unwritable.set()
             return _failed(done, error)
         return _Outcome(done, None, (*done.warnings, *warnings), encoded)
@@ -170,14 +168,6 @@ def _sentence(item: Item, error: Exception | None) -> str:
     return f"The picture could not be upscaled ({what}); --debug shows where, and a report of it helps."
 
 
-def _is_about_the_place(error: Exception) -> bool:
-    if not isinstance(error, SrkitError) or isinstance(error, PictureError):
-        return False
-    cause = error.__cause__
-    # libvips tells of a full disk in an error of its own.
-    return is_file_system_trouble(cause) if isinstance(cause, OSError) else cause is not None
-
-
 def _write(
     job: UpscaleJob, upscaler: Upscaler, done: Done[Item], picture: Picture
 ) -> tuple[bytes | None, tuple[str, ...]]:
@@ -187,10 +177,7 @@ def _write(
         return encode_picture(
             picture, format=item.format, quality=recipe.quality, compression=recipe.compression
         )
-    try:
-        item.target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise no_folder(item.target.parent, error) from error
+    make_parent(item.target)
     if not job.save_recipe:
         return None, _write_picture(job, item, picture)
     # Around the picture, so that neither is left without the other when one fails.

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from srkit.errors import PictureError, SrkitError, UsageError
-from srkit.io.folders import Found, find_pictures
+from srkit.errors import PictureError, UsageError
+from srkit.io.folders import Found
 from srkit.io.formats import FORMATS, auto_format, format_of_name
 from srkit.io.names import shown
 from srkit.io.picture import PictureInfo
 from srkit.io.read import probe
 from srkit.recipes.upscale import UpscaleRecipe
+from srkit.tasks.places import (
+    Existing,
+    Place,
+    check_folders,
+    find_sources,
+    is_file_name,
+    left_to_do,
+    make_folder,
+    name_error,
+    refuse_inputs_as_outputs,
+    with_distinct_targets,
+)
 from srkit.tasks.upscaler import Models
 
 STREAM = Path("-")
@@ -24,7 +34,6 @@ STREAM = Path("-")
 RECIPE_EXTENSION = ".srkit.json"
 
 _log = logging.getLogger(__name__)
-_LONGEST_NAME = 255  # bytes; so it is on every common file system
 
 
 @dataclass(frozen=True)
@@ -36,7 +45,7 @@ class UpscaleJob:
     output: Path
     recursive: bool = False
     suffix: str = ""
-    existing: Literal["refuse", "overwrite", "skip"] = "refuse"
+    existing: Existing = "refuse"
     save_recipe: bool = False
     command: tuple[str, ...] = ()
     """The command line, for the saved recipe."""
@@ -49,17 +58,13 @@ class UpscaleJob:
 
 
 @dataclass(frozen=True)
-class Item:
+class Item(Place):
     """One picture on its way: where from, where to, what its header says."""
 
-    source: Path
-    target: Path
     format: str
     info: PictureInfo | None
     width: int = 0
     height: int = 0
-    error: str | None = None
-    """Why it cannot be done, known from the header or the name."""
 
     @property
     def factor(self) -> float:
@@ -93,8 +98,8 @@ def gather(job: UpscaleJob, models: Models) -> list[Item]:
     to_file = single and _is_file(job)
     _check_places(job, single=single)
     items = [_item(job, f, models, single=single, to_file=to_file) for f in found]
-    items = _with_distinct_targets(items, job.suffix)
-    _refuse_inputs_as_outputs(items)
+    items = with_distinct_targets(items, job.suffix)
+    refuse_inputs_as_outputs(items, ignore=STREAM)
     return items
 
 
@@ -104,20 +109,7 @@ def pending(job: UpscaleJob, items: list[Item]) -> list[Item]:
     Raises:
         UsageError: outputs that exist, where the job neither replaces nor skips them.
     """
-    if job.sink is not None:
-        return items
-    # A picture that cannot be read has no output, and stays a failure however often the job is repeated.
-    existing = [item for item in items if item.error is None and os.path.lexists(item.target)]
-    if existing and job.existing == "refuse":
-        more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
-        raise UsageError(
-            f"The output {shown(existing[0].target)}{more} exists already; "
-            "use --overwrite to replace, --skip-existing to keep, or another output."
-        )
-    if job.existing == "skip":
-        kept = {item.target for item in existing}
-        return [item for item in items if item.error is not None or item.target not in kept]
-    return items
+    return items if job.sink is not None else left_to_do(items, job.existing)
 
 
 def prepare_output(job: UpscaleJob, items: list[Item]) -> None:
@@ -127,40 +119,8 @@ def prepare_output(job: UpscaleJob, items: list[Item]) -> None:
         UsageError: a file stands where a folder is needed.
         SrkitError: the folder cannot be made, or may not be written to.
     """
-    targets = [item.target for item in items if item.error is None]
-    if job.sink is not None or not targets:
-        return
-    folder = job.output.parent if targets[0] == job.output else job.output
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise UsageError(
-            f"The output needs a folder {shown(folder)}, but a file is in its way; choose another output."
-        ) from error
-    except OSError as error:
-        raise no_folder(folder, error) from error
-    # Where some can be written to, the others are failures of their pictures.
-    if not any(os.access(place, os.W_OK | os.X_OK) for place in _places(targets)):
-        raise SrkitError(
-            f"The folder {shown(folder)} cannot be written to; choose an output folder that you may write to."
-        )
-
-
-def no_folder(folder: Path, error: OSError) -> SrkitError:
-    """The error for an output folder that the file system did not let us make."""
-    return SrkitError(f"The folder {shown(folder)} cannot be made ({error.strerror}); choose another output.")
-
-
-def _places(targets: list[Path]) -> set[Path]:
-    return {nearest_existing(parent) for parent in {target.parent for target in targets}}
-
-
-def nearest_existing(path: Path) -> Path:
-    """The path, or the nearest above it that is there."""
-    path = Path(os.path.abspath(path))  # noqa: PTH100 - Path's own follows links, and raises for loops
-    while not os.path.exists(path) and path != path.parent:  # noqa: PTH110
-        path = path.parent
-    return path
+    if job.sink is None:
+        make_folder(job.output, items)
 
 
 def asked_format(output: Path) -> str:
@@ -178,29 +138,20 @@ def asked_format(output: Path) -> str:
     return format
 
 
-# os.path below instead of Path's methods: those raise for names that are too long and for loops of links.
-
-
 def _find(job: UpscaleJob) -> tuple[list[Found], bool]:
     """The pictures, and whether the input names one picture itself."""
     if job.data is not None:
         return [Found(STREAM, STREAM)], True
-    single = os.path.isfile(job.input)  # noqa: PTH113
-    if not single and os.path.exists(job.input) and not os.path.isdir(job.input):  # noqa: PTH110, PTH112
-        raise UsageError(
-            f"The input {shown(job.input)} is a device or pipe; read it through standard input, with - as INPUT."
-        )
+    instead = "read it through standard input, with - as INPUT"
+    found, single = find_sources(job.input, recursive=job.recursive, instead=instead)
     if job.sink is not None and not single:
         raise UsageError(f"The input {shown(job.input)} is not a file; only one picture can go to stdout.")
-    return find_pictures(job.input, recursive=job.recursive), single
+    return found, single
 
 
 def _is_file(job: UpscaleJob) -> bool:
     """Whether the output of a single picture is meant as a file."""
-    if job.sink is not None:
-        return True
-    is_folder = job.into_folder or os.path.isdir(job.output)  # noqa: PTH112
-    return not is_folder and job.output.suffix != ""
+    return job.sink is not None or is_file_name(job.output, into_folder=job.into_folder)
 
 
 def _check_places(job: UpscaleJob, *, single: bool) -> None:
@@ -220,18 +171,7 @@ def _check_places(job: UpscaleJob, *, single: bool) -> None:
                 "or a folder."
             )
         return
-    if os.path.exists(job.output) and not os.path.isdir(job.output):  # noqa: PTH110, PTH112
-        raise UsageError(
-            f"The input {shown(job.input)} is no single file, but the output {shown(job.output)} is one; "
-            "give a folder."
-        )
-    if os.path.isdir(job.input):  # noqa: PTH112
-        folder, output = os.path.realpath(job.input), os.path.realpath(job.output)
-        if output == folder or folder in map(str, Path(output).parents):
-            raise UsageError(
-                f"The output {shown(job.output)} lies inside the input {shown(job.input)}; "
-                "give a folder outside of it."
-            )
+    check_folders(job.input, job.output)
 
 
 def _item(job: UpscaleJob, found: Found, models: Models, *, single: bool, to_file: bool) -> Item:
@@ -250,7 +190,7 @@ def _item(job: UpscaleJob, found: Found, models: Models, *, single: bool, to_fil
         info.format, width=width, height=height, depth=info.depth, has_alpha=info.has_alpha
     )
     target = job.output if to_file else _target(job, found, format)
-    return Item(found.path, target, format, info, width, height, _name_error(job, target))
+    return Item(found.path, target, format, info, width, height, error=_name_error(job, target))
 
 
 def _format_of(job: UpscaleJob, to_file: bool) -> str | None:
@@ -276,37 +216,4 @@ def _target(job: UpscaleJob, found: Found, format: str) -> Path:
 
 def _name_error(job: UpscaleJob, target: Path) -> str | None:
     longest = target.name + (RECIPE_EXTENSION if job.save_recipe else "")
-    length = len(os.fsencode(longest))
-    if length <= _LONGEST_NAME:
-        return None
-    return (
-        f"The output {shown(target)} would have a name of {length} bytes, where {_LONGEST_NAME} are possible; "
-        "rename the input or choose a shorter --suffix."
-    )
-
-
-def _with_distinct_targets(items: list[Item], suffix: str) -> list[Item]:
-    """Inputs that would share an output (a.jpg and a.tif as PNG) keep their whole name in it (a.jpg.png)."""
-    count = Counter(item.target for item in items if item.error is None)
-    taken = {target for target, n in count.items() if n == 1}
-    distinct = []
-    for item in items:
-        if item.error is None and count[item.target] > 1:
-            name, extension = item.source.name + suffix, item.target.suffix
-            while item.target.with_name(name + extension) in taken:
-                name += "_"
-            item = replace(item, target=item.target.with_name(name + extension))
-            taken.add(item.target)
-        distinct.append(item)
-    return distinct
-
-
-def _refuse_inputs_as_outputs(items: list[Item]) -> None:
-    inputs = {os.path.realpath(item.source) for item in items}
-    for item in items:
-        # A link at the output's own place is replaced, not followed.
-        real = os.path.join(os.path.realpath(item.target.parent), item.target.name)  # noqa: PTH118
-        if item.error is None and item.target != STREAM and real in inputs:
-            raise UsageError(
-                f"The output {shown(item.target)} is an input itself; give another file, folder or --suffix."
-            )
+    return name_error(target, longest, "rename the input or choose a shorter --suffix")

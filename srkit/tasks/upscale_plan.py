@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from srkit.engine.memory import bytes_per_pixel
-from srkit.tasks.upscale_items import Item, UpscaleJob, gather, nearest_existing, pending
+from srkit.tasks.places import nearest_existing
+from srkit.tasks.upscale_items import Item, UpscaleJob, gather, pending
 from srkit.tasks.upscaler import Upscaler
 
 _PROBE_SIDE = 128

@@ -1,0 +1,56 @@
+"""What `srkit estimate-kernel` needs to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from srkit.errors import UsageError
+
+SCALES = (2, 3, 4)
+DEFAULT_SCALE = 4
+MOST_ROUNDS = 20
+
+
+@dataclass(frozen=True)
+class EstimateRecipe:
+    """Everything that decides the kernels; paths and the preview are the job's."""
+
+    scale: int | None = None
+    """Between LR and HR. None: the model's own, 4 for `auto`."""
+    model: str = "auto"
+    """A DKENet's name or file; auto: dkenet-x{scale}."""
+    restorer: str = "auto"
+    """An NBSR's name or file; auto: nbsr-x{scale}. It makes the picture that a round looks at, and the one that is
+    blurred again to be compared with the input."""
+    depth: str = "auto"
+    """`none`, a provider's name (`srkit.encoders.depth`), or a folder of depth maps; auto: the shipped provider."""
+    refine: int = 2
+    """Rounds of SVKR; 2 is the paper's T = 3, whose first is the start itself."""
+    gamma: float = 0.9
+    """Weight of a round's new kernels over those before."""
+    tile: int | Literal["auto", "off"] = "auto"
+    device: str = "auto"
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    threads: int | None = None
+    seed: int = 0
+    max_pixels: int = 10**9
+
+    def __post_init__(self) -> None:
+        if self.scale is not None and self.scale not in SCALES:
+            raise UsageError(f"--scale is {self.scale}; kernels of 21 x 21 serve 2, 3 and 4.")
+        if not self.depth:
+            raise UsageError("--depth is empty; it must be auto, none, a provider's name or a folder.")
+        if not 0 <= self.refine <= MOST_ROUNDS:
+            raise UsageError(f"--refine is {self.refine}; it must be from 0 to {MOST_ROUNDS} rounds.")
+        if not 0 < self.gamma <= 1:
+            raise UsageError(f"'gamma' is {self.gamma}; it must be above 0 and at most 1.")
+        if isinstance(self.tile, int) and self.tile < 16:
+            raise UsageError(f"--tile is {self.tile}; it must be auto, off, or at least 16 pixels.")
+        for name, value, low, high in (
+            ("--threads", self.threads, 1, 4096),
+            ("--max-pixels", self.max_pixels, 1, 10**18),
+            ("--seed", self.seed, 0, 2**63 - 1),
+        ):
+            if value is not None and not low <= value <= high:
+                raise UsageError(f"{name} is {value}; it must be from {low} to {high}.")

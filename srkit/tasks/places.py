@@ -1,0 +1,213 @@
+"""Where a job's pictures are and where its results go: what the commands that work through files share."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from srkit.errors import PictureError, SrkitError, UsageError
+from srkit.io.folders import Found, find_pictures
+from srkit.io.names import is_file_system_trouble, shown
+
+Existing = Literal["refuse", "overwrite", "skip"]
+"""What to do about outputs that are there."""
+
+NOT_TRIED = "Not tried, since the output cannot be written to (see the failure before)."
+
+_LONGEST_NAME = 255  # bytes; so it is on every common file system
+
+
+@dataclass(frozen=True)
+class Place:
+    """One picture: where from and where to."""
+
+    source: Path
+    target: Path
+    error: str | None = field(default=None, kw_only=True)
+    """Why it cannot be done, known from the header or the name."""
+
+
+P = TypeVar("P", bound=Place)
+
+# os.path below instead of Path's methods: those raise for names that are too long and for loops of links.
+
+
+def find_sources(
+    source: str, *, recursive: bool, instead: str = "give a file, a folder or a glob"
+) -> tuple[list[Found], bool]:
+    """The pictures that an input names, and whether it names one picture itself.
+
+    Args:
+        source: a file, a folder, or a glob.
+        recursive: subfolders too.
+        instead: what to do about a device or pipe.
+
+    Raises:
+        UsageError: nothing is there, or what is there is a device or pipe.
+        SrkitError: no pictures.
+    """
+    single = os.path.isfile(source)  # noqa: PTH113
+    if not single and os.path.exists(source) and not os.path.isdir(source):  # noqa: PTH110, PTH112
+        raise UsageError(f"The input {shown(source)} is a device or pipe; {instead}.")
+    return find_pictures(source, recursive=recursive), single
+
+
+def is_file_name(output: Path, *, into_folder: bool) -> bool:
+    """Whether the output of a single picture is meant as a file."""
+    is_folder = into_folder or os.path.isdir(output)  # noqa: PTH112
+    return not is_folder and output.suffix != ""
+
+
+def check_folders(source: str, output: Path) -> None:
+    """Refuse an output that the pictures of a folder or glob cannot go to.
+
+    Raises:
+        UsageError: it is a file, or lies in the input.
+    """
+    if os.path.exists(output) and not os.path.isdir(output):  # noqa: PTH110, PTH112
+        raise UsageError(
+            f"The input {shown(source)} is no single file, but the output {shown(output)} is one; give a folder."
+        )
+    if os.path.isdir(source):  # noqa: PTH112
+        folder, real = os.path.realpath(source), os.path.realpath(output)
+        if real == folder or folder in map(str, Path(real).parents):
+            raise UsageError(
+                f"The output {shown(output)} lies inside the input {shown(source)}; give a folder outside of it."
+            )
+
+
+def name_error(target: Path, longest: str, advice: str) -> str | None:
+    """Why a name is none that a file can have, in a sentence; `longest` is the longest that will be made of it."""
+    length = len(os.fsencode(longest))
+    if length <= _LONGEST_NAME:
+        return None
+    return (
+        f"The output {shown(target)} would have a name of {length} bytes, where {_LONGEST_NAME} are possible; "
+        f"{advice}."
+    )
+
+
+def with_distinct_targets(items: Sequence[P], suffix: str = "") -> list[P]:
+    """Inputs that would share an output (a.jpg and a.tif as PNG) keep their whole name in it (a.jpg.png)."""
+    count = Counter(item.target for item in items if item.error is None)
+    taken = {target for target, n in count.items() if n == 1}
+    distinct = []
+    for item in items:
+        if item.error is None and count[item.target] > 1:
+            name, extension = item.source.name + suffix, item.target.suffix
+            while item.target.with_name(name + extension) in taken:
+                name += "_"
+            item = replace(item, target=item.target.with_name(name + extension))
+            taken.add(item.target)
+        distinct.append(item)
+    return distinct
+
+
+def refuse_inputs_as_outputs(items: Sequence[Place], ignore: Path | None = None) -> None:
+    """Refuse a job that would replace its own inputs.
+
+    Raises:
+        UsageError: an output is one of the inputs, other than `ignore`.
+    """
+    inputs = {os.path.realpath(item.source) for item in items}
+    for item in items:
+        # A link at the output's own place is replaced, not followed.
+        real = os.path.join(os.path.realpath(item.target.parent), item.target.name)  # noqa: PTH118
+        if item.error is None and item.target != ignore and real in inputs:
+            raise UsageError(
+                f"The output {shown(item.target)} is an input itself; give another file, folder or name."
+            )
+
+
+def left_to_do(items: list[P], existing: Existing) -> list[P]:
+    """The items that are to be computed, or reported as failed: all but those that are done already.
+
+    Raises:
+        UsageError: outputs that exist, where they are neither replaced nor skipped.
+    """
+    # A picture that cannot be read has no output, and stays a failure however often the job is repeated.
+    there = [item for item in items if item.error is None and os.path.lexists(item.target)]
+    if there and existing == "refuse":
+        raise exists_already(there[0].target, len(there) - 1)
+    if existing == "skip":
+        kept = {item.target for item in there}
+        return [item for item in items if item.error is not None or item.target not in kept]
+    return items
+
+
+def exists_already(path: Path, others: int = 0) -> UsageError:
+    """The error for an output that is there."""
+    more = f" and {others} more" if others else ""
+    return UsageError(
+        f"The output {shown(path)}{more} exists already; "
+        "use --overwrite to replace, --skip-existing to keep, or another output."
+    )
+
+
+def make_folder(output: Path, items: Sequence[Place]) -> None:
+    """Make the output folder, so that one that cannot be had is refused before any work.
+
+    Args:
+        output: the folder, or the file of a single picture.
+        items: with their targets.
+
+    Raises:
+        UsageError: a file stands where a folder is needed.
+        SrkitError: the folder cannot be made, or may not be written to.
+    """
+    targets = [item.target for item in items if item.error is None]
+    if not targets:
+        return
+    folder = output.parent if targets[0] == output else output
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UsageError(
+            f"The output needs a folder {shown(folder)}, but a file is in its way; choose another output."
+        ) from error
+    except OSError as error:
+        raise no_folder(folder, error) from error
+    # Where some can be written to, the others are failures of their pictures.
+    places = {nearest_existing(parent) for parent in {target.parent for target in targets}}
+    if not any(os.access(place, os.W_OK | os.X_OK) for place in places):
+        raise SrkitError(
+            f"The folder {shown(folder)} cannot be written to; choose an output folder that you may write to."
+        )
+
+
+def make_parent(target: Path) -> None:
+    """Make the folder of one output, which may lie below the job's own.
+
+    Raises:
+        SrkitError: it cannot be made.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise no_folder(target.parent, error) from error
+
+
+def no_folder(folder: Path, error: OSError) -> SrkitError:
+    """The error for an output folder that the file system did not let us make."""
+    return SrkitError(f"The folder {shown(folder)} cannot be made ({error.strerror}); choose another output.")
+
+
+def nearest_existing(path: Path) -> Path:
+    """The path, or the nearest above it that is there."""
+    path = Path(os.path.abspath(path))  # noqa: PTH100 - Path's own follows links, and raises for loops
+    while not os.path.exists(path) and path != path.parent:  # noqa: PTH110
+        path = path.parent
+    return path
+
+
+def is_about_the_place(error: Exception) -> bool:
+    """Whether writing failed for a reason that the next picture would meet too: a full disk, say."""
+    if not isinstance(error, SrkitError) or isinstance(error, PictureError):
+        return False
+    cause = error.__cause__
+    # libvips tells of a full disk in an error of its own.
+    return is_file_system_trouble(cause) if isinstance(cause, OSError) else cause is not None
