@@ -93,7 +93,7 @@ def _phase_kernels(scale: int, channels: int, dtype: torch.dtype, device: torch.
     """(channels scale^2, channels, 5, 5): the taps of every phase, each channel by itself."""
     phase = (torch.arange(scale, dtype=torch.float64) + 0.5) / scale - 0.5
     tap = torch.arange(-_REACH, _REACH + 1, dtype=torch.float64)
-    one = _keys_cubic(phase[:, None] - tap[None, :])
+    one = keys_cubic(phase[:, None] - tap[None, :])
     both = (one[:, None, :, None] * one[None, :, None, :]).flatten(0, 1)
     weight = torch.zeros(channels, scale * scale, channels, *both.shape[1:], dtype=torch.float64)
     for c in range(channels):
@@ -260,14 +260,14 @@ def taps(length: int, out_length: int, scale: float | None) -> tuple[Tensor, Ten
     left = torch.floor(centre - support / 2)
     taps = math.ceil(support) + 2
     position = left[None, :] + torch.arange(taps, dtype=torch.float64)[:, None]
-    weight = stretch * _keys_cubic(stretch * (centre[None, :] - position))
+    weight = stretch * keys_cubic(stretch * (centre[None, :] - position))
     weight /= weight.sum(0, keepdim=True)
     index = mirrored(position.to(torch.int64) - 1, length)
     used = (weight != 0).any(1)
     return index[used].contiguous(), weight[used].contiguous()
 
 
-def _keys_cubic(x: Tensor) -> Tensor:
+def keys_cubic(x: Tensor) -> Tensor:
     """Keys' cubic convolution kernel with a = -0.5 (Keys 1981, Eq. 15)."""
     a = x.abs()
     near = (1.5 * a - 2.5) * a * a + 1

@@ -1,0 +1,221 @@
+"""Blur kernels of one size: Gaussian, motion, bicubic; their moments, and where their centre lies.
+
+The convention of the whole package: a kernel has 21 x 21 taps on the HR grid, belongs to one LR pixel, and is
+correlated, not flipped:
+
+    LR[i, j] = sum over u, v of K[u, v] HR[s i + u - 10, s j + v - 10]
+
+with rows u, columns v and the edge of HR repeated. So LR[i, j] samples HR where the kernel's centroid lies. The
+centre of LR pixel (i, j) is HR position s i + (s - 1) / 2, and LR stays aligned with HR, as in antialiased bicubic,
+where the centroid lies at 10 + (s - 1) / 2 in both directions. Kernels that are centred on the middle tap, or in the
+top left as those of MANet's code (Liang et al. 2021, `utils_sisr`), belong to the other sampling phases: `recentred`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from srkit.errors import UsageError
+from srkit.ops.resize import keys_cubic, taps
+
+SIZE = 21
+RADIUS = SIZE // 2
+TAPS = SIZE * SIZE
+SCALES = (2, 3, 4)
+"""Factors whose kernels fit into 21 x 21 taps."""
+
+
+def check_scale(scale: int) -> None:
+    """Refuse a factor that kernels of 21 x 21 do not serve.
+
+    Raises:
+        UsageError: scale is none of `SCALES`.
+    """
+    if scale not in SCALES:
+        raise UsageError(
+            f"Blur kernels were asked for at scale {scale}; those of 21 x 21 serve x2, x3 and x4."
+        )
+
+
+def centre(scale: int) -> float:
+    """Where the centroid of an aligned kernel lies, in taps from the first: 10 + (scale - 1) / 2.
+
+    Raises:
+        UsageError: scale is none of `SCALES`.
+    """
+    check_scale(scale)
+    return RADIUS + (scale - 1) / 2
+
+
+def smallest_width(scale: int) -> float:
+    """The smallest eigenvalue of a Gaussian kernel's covariance in MANet's range, 0.175 s, in squared HR pixels."""
+    return 0.175 * scale
+
+
+def largest_width(scale: int) -> float:
+    """The largest eigenvalue in MANet's range, 2.5 s, in squared HR pixels (Liang et al. 2021, section 4.1)."""
+    return 2.5 * scale
+
+
+def covariance_of(lam1: Tensor | float, lam2: Tensor | float, theta: Tensor | float) -> Tensor:
+    """Covariance from its eigenvalues and the direction of the first.
+
+    Args:
+        lam1: eigenvalue along theta, in squared HR pixels (a squared width, not a sigma).
+        lam2: eigenvalue across it.
+        theta: angle in radians from x (right) towards y (down). All three broadcast.
+
+    Returns:
+        (..., 3): xx, xy, yy in squared HR pixels.
+    """
+    lam1, lam2, theta = (torch.as_tensor(t) for t in (lam1, lam2, theta))
+    cos, sin = theta.cos(), theta.sin()
+    xx = lam1 * cos.square() + lam2 * sin.square()
+    yy = lam1 * sin.square() + lam2 * cos.square()
+    return torch.stack([xx, (lam1 - lam2) * sin * cos, yy], dim=-1)
+
+
+def axes(covariance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The inverse of `covariance_of`: (..., 3) to lam1 >= lam2 and theta in [0, pi), (...) each."""
+    xx, xy, yy = covariance.unbind(-1)
+    mean, half = (xx + yy) / 2, (xx - yy) / 2
+    radius = torch.hypot(half, xy)
+    # The remainder of what is a hair below 0 rounds to pi itself.
+    theta = torch.remainder(torch.atan2(xy, half) / 2, math.pi)
+    return mean + radius, mean - radius, torch.where(theta < math.pi, theta, torch.zeros_like(theta))
+
+
+def gaussian(covariance: Tensor, scale: int) -> Tensor:
+    """Gaussian kernels, sampled at the taps and divided by their sum; differentiable.
+
+    They are drawn on the 21 - s + 1 rows and columns that lie evenly about the centre, so that the centroid is exactly
+    there (18 at x4, as in MANet); at the largest width, 2.5 s at x4, that cuts 4 % off the second moment.
+
+    Args:
+        covariance: (..., 3), positive definite: see `covariance_of`.
+        scale: 2, 3 or 4.
+
+    Returns:
+        (..., 21, 21), same dtype; each sums to 1.
+
+    Raises:
+        UsageError: a covariance that is not positive definite, or another scale.
+    """
+    flat = covariance.reshape(1, -1, 1, 3).permute(0, 3, 1, 2)
+    return from_map(gaussian_map(flat, scale)).reshape(*covariance.shape[:-1], SIZE, SIZE)
+
+
+def gaussian_map(covariance: Tensor, scale: int) -> Tensor:
+    """`gaussian` of a map: covariance (N, 3, h, w) to kernels (N, 441, h, w), for which it takes no detour."""
+    check_scale(scale)
+    xx, xy, yy = covariance.flatten(2).unbind(1)
+    determinant = xx * yy - xy * xy
+    if not bool(((determinant > 0) & (xx > 0)).all()):
+        raise UsageError(
+            "A Gaussian kernel was asked for with a covariance that is not positive definite; "
+            "make covariances with covariance_of and eigenvalues above 0."
+        )
+    side = SIZE - scale + 1
+    offset = torch.arange(side, device=covariance.device, dtype=covariance.dtype) - (side - 1) / 2
+    y, x = (t.flatten() for t in torch.meshgrid(offset, offset, indexing="ij"))
+    # -1/2 of the quadratic form of the inverse covariance, as one product for all taps and pixels.
+    form = torch.stack([yy, -2 * xy, xx], dim=1) / (-2 * determinant[:, None])
+    weights = torch.stack([x * x, x * y, y * y], dim=1).matmul(form).softmax(dim=1)
+    kernels = weights.view(len(covariance), side, side, *covariance.shape[2:])
+    return F.pad(kernels, (0, 0, 0, 0, scale - 1, 0, scale - 1, 0)).flatten(1, 2)
+
+
+def motion(length_px: Tensor | float, angle: Tensor | float, scale: int) -> Tensor:
+    """Kernels of straight, even motion: a segment about the centre, blurred by the smallest Gaussian, 0.175 s.
+
+    Without that Gaussian, which stands for the lens and the sensor's pixels, sampling would alias. It has a closed
+    form: along the segment the difference of two error functions, across it the Gaussian.
+
+    Args:
+        length_px: length of the segment in HR pixels, at least 0; beyond 4 s the kernel's ends are cut off.
+        angle: its direction in radians, from x (right) towards y (down). Both broadcast to (...).
+        scale: 2, 3 or 4.
+
+    Returns:
+        (..., 21, 21), each sums to 1.
+    """
+    side, sigma = SIZE - scale + 1, math.sqrt(smallest_width(scale))
+    check_scale(scale)
+    length, angle = (torch.as_tensor(t, dtype=torch.float64)[..., None, None] for t in (length_px, angle))
+    offset = torch.arange(side, dtype=torch.float64, device=angle.device) - (side - 1) / 2
+    y, x = offset[:, None], offset[None, :]
+    along, across = x * angle.cos() + y * angle.sin(), y * angle.cos() - x * angle.sin()
+    half = length.clamp(min=1e-3) / 2  # a segment of no length is that Gaussian
+    ends = [torch.special.erf((along + sign * half) / (sigma * math.sqrt(2))) for sign in (1, -1)]
+    weights = (ends[0] - ends[1]) * torch.exp(-0.5 * (across / sigma).square())
+    weights = weights / weights.sum((-2, -1), keepdim=True)
+    return F.pad(weights, (scale - 1, 0, scale - 1, 0)).to(torch.get_default_dtype())
+
+
+def bicubic_kernel(scale: int) -> Tensor:
+    """What antialiased bicubic (`srkit.ops.resize`) does inside a picture, as one kernel.
+
+    Returns:
+        (21, 21) float32; it sums to 1, has negative taps, and a second moment of nearly 0: Keys' cubic keeps squares.
+    """
+    check_scale(scale)
+    index, weight = taps(SIZE * scale, SIZE, 1 / scale)
+    one = torch.zeros(SIZE, dtype=torch.float64)
+    one[index[:, RADIUS] - scale * RADIUS + RADIUS] = weight[:, RADIUS]
+    return torch.outer(one, one).float()
+
+
+def moments(kernels: Tensor) -> tuple[Tensor, Tensor]:
+    """Centroid and covariance of kernels about it, weighted by their taps; the kernels need not sum to 1.
+
+    Args:
+        kernels: (..., 21, 21); the sum of each must not be 0.
+
+    Returns:
+        Centroid (..., 2) as x, y in taps from the first, and covariance (..., 3) as xx, xy, yy in squared HR pixels.
+    """
+    offset = torch.arange(SIZE, dtype=kernels.dtype, device=kernels.device) - RADIUS
+    mass = kernels.sum((-2, -1))
+    columns, rows = kernels.sum(-2), kernels.sum(-1)
+    x, y = (columns @ offset) / mass, (rows @ offset) / mass
+    xx = (columns @ offset.square()) / mass - x * x
+    yy = (rows @ offset.square()) / mass - y * y
+    xy = ((kernels @ offset) @ offset) / mass - x * y
+    return torch.stack([x, y], dim=-1) + RADIUS, torch.stack([xx, xy, yy], dim=-1)
+
+
+def recentred(kernels: Tensor, scale: int) -> Tensor:
+    """Kernels of any sampling phase, moved so that their centroid lies at `centre(scale)`, and LR on HR.
+
+    Interpolated with Keys' cubic, which keeps the sum, moves the centroid exactly and leaves the covariance as it is,
+    as long as nothing is pushed over the border; whole pixels are moved without interpolation. What falls over the
+    border is lost, and the rest divided by its sum.
+
+    Args:
+        kernels: (..., 21, 21), each summing to 1, wherever their centroids.
+        scale: 2, 3 or 4.
+
+    Returns:
+        (..., 21, 21), each sums to 1; an aligned kernel comes back as it was, to 1e-5.
+    """
+    centroid, _ = moments(kernels)
+    shift = centre(scale) - centroid
+    tap = torch.arange(SIZE, dtype=kernels.dtype, device=kernels.device)
+    place = tap[:, None] - tap[None, :]
+    columns, rows = (keys_cubic(place - shift[..., None, None, axis]) for axis in (0, 1))
+    moved = rows @ kernels @ columns.transpose(-2, -1)
+    return moved / moved.sum((-2, -1), keepdim=True)
+
+
+def as_map(kernels: Tensor) -> Tensor:
+    """Kernels laid out (N, h, w, 21, 21) to the channels of a map (N, 441, h, w), contiguous."""
+    return kernels.flatten(3).permute(0, 3, 1, 2).contiguous()
+
+
+def from_map(kernels: Tensor) -> Tensor:
+    """The inverse of `as_map`; a view."""
+    return kernels.permute(0, 2, 3, 1).view(len(kernels), *kernels.shape[2:], SIZE, SIZE)

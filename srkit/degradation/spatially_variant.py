@@ -1,0 +1,220 @@
+"""Blur with a kernel of its own for every LR pixel, at the sampled places only; its adjoint; kernels as codes.
+
+The convention of kernels is in `srkit.degradation.kernels`. The work is laid out by sampling phase: with HR split
+into its s x s phases, each on the LR grid, every one of the 441 taps is a multiply-add of two contiguous maps, and no
+window is ever copied 441-fold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from srkit.degradation.kernels import RADIUS, SIZE, TAPS, check_scale
+from srkit.degradation.pca import sums
+from srkit.errors import UsageError
+
+_STRIP = 16_384  # LR pixels of a strip: what a tap reads and writes then stays in a core's cache
+
+
+def blur(hr: Tensor, kernels: Tensor, scale: int) -> Tensor:
+    """Blur and subsample: LR[i, j] = sum over u, v of K_ij[u, v] HR[s i + u - 10, s j + v - 10], the edge repeated.
+
+    Exact, and differentiable (once) in both. Memory beyond the arguments and the result is bounded, whatever the size:
+    the work is done in strips of rows.
+
+    Args:
+        hr: pictures (N, C, s h, s w), float.
+        kernels: (N, 441, h, w); N may be 1 for all pictures.
+        scale: 2, 3 or 4.
+
+    Returns:
+        (N, C, h, w), of the wider of both dtypes; neither clipped nor rounded.
+
+    Raises:
+        UsageError: shapes that do not belong together, or another scale.
+    """
+    _check(hr.shape, kernels.shape, TAPS, scale)
+    dtype = torch.promote_types(hr.dtype, kernels.dtype)
+    return _Blur.apply(hr.to(dtype), kernels.to(dtype).expand(len(hr), -1, -1, -1), scale)  # type: ignore[no-any-return]
+
+
+def blur_adjoint(lr: Tensor, kernels: Tensor, scale: int) -> Tensor:
+    """The adjoint of `blur` in the picture: <blur(x, K), y> = <x, blur_adjoint(y, K)> for every x and y.
+
+    Args:
+        lr: (N, C, h, w).
+        kernels: (N, 441, h, w); N may be 1.
+
+    Returns:
+        (N, C, s h, s w).
+
+    Raises:
+        UsageError: shapes that do not belong together, or another scale.
+    """
+    shape = (*lr.shape[:2], *(side * scale for side in lr.shape[2:]))
+    _check(shape, kernels.shape, TAPS, scale)
+    dtype = torch.promote_types(lr.dtype, kernels.dtype)
+    return _adjoint(lr.to(dtype), kernels.to(dtype).expand(len(lr), -1, -1, -1), scale)
+
+
+def blur_codes(hr: Tensor, codes: Tensor, basis: Tensor, scale: int) -> Tensor:
+    """`blur` with the kernels that codes stand for, none of which is made: HR is blurred with every one of the basis.
+
+    Blur is linear in the kernel, so the codes may weigh the K blurred pictures instead of the K kernels. As in
+    `decode`, the result is divided by the sum of the taps that the codes stand for.
+
+    Args:
+        hr: pictures (N, C, s h, s w), float.
+        codes: (N, K, h, w); N may be 1 for all pictures.
+        basis: (K, 21, 21): see `srkit.degradation.pca`.
+        scale: 2, 3 or 4.
+
+    Returns:
+        (N, C, h, w); differentiable in all three.
+
+    Raises:
+        UsageError: shapes that do not belong together, or another scale.
+    """
+    _check(hr.shape, codes.shape, len(basis), scale)
+    height, width = codes.shape[2:]
+    weight = basis.to(hr.dtype)[:, None]
+    strips = []
+    for top, bottom in _strips(len(hr), height, width):
+        around = _surroundings(hr, top, bottom, width, scale)
+        blurred = F.conv2d(around.flatten(0, 1)[:, None], weight, stride=scale)
+        blurred = blurred.view(*hr.shape[:2], *blurred.shape[1:])[..., : bottom - top, :width]
+        strips.append((blurred * codes[:, None, :, top:bottom]).sum(2))
+    return torch.cat(strips, dim=2) / sums(codes, basis)
+
+
+def blur_same(hr: Tensor, kernels: Tensor, scale: int) -> Tensor:
+    """`blur` with one kernel for all pixels of a picture: a strided convolution, ten times as fast.
+
+    Args:
+        hr: pictures (N, C, s h, s w), float.
+        kernels: (N, 21, 21), of the same dtype.
+
+    Returns:
+        (N, C, h, w); differentiable in both.
+    """
+    check_scale(scale)
+    if len(kernels) != len(hr) or kernels.shape[1:] != (SIZE, SIZE):
+        raise UsageError(
+            f"{len(hr)} pictures were to be blurred with kernels of shape {tuple(kernels.shape)}; "
+            f"one of 21 x 21 for each is needed."
+        )
+    around = F.pad(hr, (RADIUS, RADIUS, RADIUS, RADIUS), mode="replicate")
+    weight = kernels[:, None].repeat_interleave(hr.shape[1], dim=0)
+    blurred = F.conv2d(around.flatten(0, 1)[None], weight, stride=scale, groups=len(weight))[0]
+    return blurred.view(*hr.shape[:2], *blurred.shape[1:])
+
+
+def _check(hr: tuple[int, ...], kernels: tuple[int, ...], channels: int, scale: int) -> None:
+    check_scale(scale)
+    height, width = kernels[2:]
+    fits = len(hr) == 4 and kernels[1] == channels and kernels[0] in (1, hr[0])
+    if not fits or tuple(hr[2:]) != (height * scale, width * scale):
+        raise UsageError(
+            f"Pictures of shape {tuple(hr)} were to be blurred with a map of shape {tuple(kernels)} at x{scale}; "
+            f"the map must be (N or 1, {channels}, H / {scale}, W / {scale})."
+        )
+
+
+class _Blur(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hr: Tensor, kernels: Tensor, scale: int) -> Tensor:
+        ctx.save_for_backward(hr, kernels)
+        ctx.scale = scale
+        height, width = kernels.shape[2:]
+        out = hr.new_zeros(*hr.shape[:2], height, width)
+        for top, bottom in _strips(len(hr), height, width):
+            part = out[:, :, top:bottom]
+            phases = _phases(hr, top, bottom, width, scale)
+            for tap, seen in enumerate(_seen(phases, bottom - top, width, scale)):
+                part.addcmul_(seen, kernels[:, tap, None, top:bottom])
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        hr, kernels = ctx.saved_tensors
+        of_hr = _adjoint(grad, kernels, ctx.scale) if ctx.needs_input_grad[0] else None
+        of_kernels = None
+        if ctx.needs_input_grad[1]:
+            of_kernels = torch.empty_like(kernels, memory_format=torch.contiguous_format)
+            height, width = kernels.shape[2:]
+            for top, bottom in _strips(len(hr), height, width):
+                phases, part = _phases(hr, top, bottom, width, ctx.scale), grad[:, :, top:bottom]
+                for tap, seen in enumerate(_seen(phases, bottom - top, width, ctx.scale)):
+                    torch.sum(seen * part, dim=1, out=of_kernels[:, tap, top:bottom])
+        return of_hr, of_kernels, None
+
+
+def _adjoint(lr: Tensor, kernels: Tensor, scale: int) -> Tensor:
+    """See `blur_adjoint`."""
+    count, channels, height, width = lr.shape
+    around = lr.new_zeros(count, channels, height * scale + 2 * RADIUS, width * scale + 2 * RADIUS)
+    for top, bottom in _strips(count, height, width):
+        part = lr[:, :, top:bottom]
+        rows, columns = _reach(bottom - top, scale), _reach(width, scale)
+        phases = lr.new_zeros(count, scale, scale, channels, rows, columns)
+        for tap, seen in enumerate(_seen(phases, bottom - top, width, scale)):
+            seen.addcmul_(part, kernels[:, tap, None, top:bottom])
+        together = phases.permute(0, 3, 4, 1, 5, 2).reshape(count, channels, rows * scale, columns * scale)
+        place = around[:, :, top * scale : (bottom - 1) * scale + SIZE, : (width - 1) * scale + SIZE]
+        place += together[:, :, : place.shape[2], : place.shape[3]]
+    return _folded(_folded(around, 2), 3)
+
+
+def _folded(around: Tensor, dim: int) -> Tensor:
+    """The margin of `RADIUS` at both ends added to the first and last sample: the adjoint of repeating the edge."""
+    length = around.shape[dim] - 2 * RADIUS
+    inside = around.narrow(dim, RADIUS, length).clone()
+    inside.narrow(dim, 0, 1).add_(around.narrow(dim, 0, RADIUS).sum(dim, keepdim=True))
+    inside.narrow(dim, length - 1, 1).add_(around.narrow(dim, RADIUS + length, RADIUS).sum(dim, keepdim=True))
+    return inside
+
+
+def _strips(count: int, height: int, width: int) -> Iterator[tuple[int, int]]:
+    """First and last + 1 of the LR rows of every strip."""
+    rows = max(1, _STRIP // (count * width))
+    for top in range(0, height, rows):
+        yield top, min(height, top + rows)
+
+
+def _reach(length: int, scale: int) -> int:
+    """LR pixels of a phase that `length` windows touch."""
+    return length + (SIZE - 1) // scale
+
+
+def _surroundings(hr: Tensor, top: int, bottom: int, width: int, scale: int) -> Tensor:
+    """What the windows of LR rows top..bottom see, from 10 before the first: the edge repeated, whole phases."""
+    rows, columns = (
+        (torch.arange(_reach(end - start, scale) * scale, device=hr.device) + start * scale - RADIUS).clamp(
+            0, side - 1
+        )
+        for start, end, side in ((top, bottom, hr.shape[2]), (0, width, hr.shape[3]))
+    )
+    return hr.index_select(2, rows).index_select(3, columns)
+
+
+def _phases(hr: Tensor, top: int, bottom: int, width: int, scale: int) -> Tensor:
+    """(N, s, s, C, rows, columns): the surroundings by phase, each on the LR grid and contiguous."""
+    around = _surroundings(hr, top, bottom, width, scale)
+    count, channels, rows, columns = around.shape
+    split = around.reshape(count, channels, rows // scale, scale, columns // scale, scale)
+    return split.permute(0, 3, 5, 1, 2, 4).contiguous()
+
+
+def _seen(phases: Tensor, height: int, width: int, scale: int) -> Iterator[Tensor]:
+    """For every tap in order, what it sees: (N, C, height, width), views."""
+    for u in range(SIZE):
+        for v in range(SIZE):
+            top, left = u // scale, v // scale
+            yield phases[:, u % scale, v % scale, :, top : top + height, left : left + width]
