@@ -93,6 +93,35 @@ def blur_codes(hr: Tensor, codes: Tensor, basis: Tensor, scale: int) -> Tensor:
     return torch.cat(strips, dim=2) / sums(codes, basis)
 
 
+def blur_window(hr: Tensor, kernels: Tensor, scale: int, margin: int) -> Tensor:
+    """`blur` of a part of a picture that is cut with its surroundings; not differentiable.
+
+    Args:
+        hr: (N, C, s h + 2 margin, s w + 2 margin): `margin` pixels more than LR covers, at every side.
+        kernels: (N, 441, h, w), or (N, 21, 21): one for all pixels of a picture, which is ten times as fast.
+        scale: 2, 3 or 4.
+        margin: at least 10, so that nothing outside is asked for.
+
+    Returns:
+        (N, C, h, w): what `blur` of the whole picture has there.
+
+    Raises:
+        UsageError: shapes that do not belong together, too small a margin, or another scale.
+    """
+    if margin < RADIUS:
+        raise UsageError(
+            f"A part with a margin of {margin} pixels was to be blurred; at least {RADIUS} are needed."
+        )
+    if kernels.ndim == 3:
+        _check_same(hr, kernels, scale)
+        ends = (margin - RADIUS, RADIUS - margin)
+        inside = hr[:, :, slice(ends[0], ends[1] or None), slice(ends[0], ends[1] or None)]
+        return _convolved(inside, kernels, scale)
+    inner = (*hr.shape[:2], *(side - 2 * margin for side in hr.shape[2:]))
+    _check(inner, kernels.shape, TAPS, scale)
+    return _blur(hr, kernels.expand(len(hr), -1, -1, -1), scale, margin)
+
+
 def blur_same(hr: Tensor, kernels: Tensor, scale: int) -> Tensor:
     """`blur` with one kernel for all pixels of a picture: a strided convolution, ten times as fast.
 
@@ -103,16 +132,23 @@ def blur_same(hr: Tensor, kernels: Tensor, scale: int) -> Tensor:
     Returns:
         (N, C, h, w); differentiable in both.
     """
+    _check_same(hr, kernels, scale)
+    return _convolved(F.pad(hr, (RADIUS, RADIUS, RADIUS, RADIUS), mode="replicate"), kernels, scale)
+
+
+def _convolved(around: Tensor, kernels: Tensor, scale: int) -> Tensor:
+    weight = kernels[:, None].repeat_interleave(around.shape[1], dim=0)
+    blurred = F.conv2d(around.flatten(0, 1)[None], weight, stride=scale, groups=len(weight))[0]
+    return blurred.view(*around.shape[:2], *blurred.shape[1:])
+
+
+def _check_same(hr: Tensor, kernels: Tensor, scale: int) -> None:
     check_scale(scale)
-    if len(kernels) != len(hr) or kernels.shape[1:] != (SIZE, SIZE):
+    if hr.ndim != 4 or kernels.shape != (len(hr), SIZE, SIZE):
         raise UsageError(
-            f"{len(hr)} pictures were to be blurred with kernels of shape {tuple(kernels.shape)}; "
+            f"Pictures of shape {tuple(hr.shape)} were to be blurred with kernels of shape {tuple(kernels.shape)}; "
             f"one of 21 x 21 for each is needed."
         )
-    around = F.pad(hr, (RADIUS, RADIUS, RADIUS, RADIUS), mode="replicate")
-    weight = kernels[:, None].repeat_interleave(hr.shape[1], dim=0)
-    blurred = F.conv2d(around.flatten(0, 1)[None], weight, stride=scale, groups=len(weight))[0]
-    return blurred.view(*hr.shape[:2], *blurred.shape[1:])
 
 
 def _check(hr: tuple[int, ...], kernels: tuple[int, ...], channels: int, scale: int) -> None:
@@ -131,14 +167,7 @@ class _Blur(torch.autograd.Function):
     def forward(ctx: Any, hr: Tensor, kernels: Tensor, scale: int) -> Tensor:
         ctx.save_for_backward(hr, kernels)
         ctx.scale = scale
-        height, width = kernels.shape[2:]
-        out = hr.new_zeros(*hr.shape[:2], height, width)
-        for top, bottom in _strips(len(hr), height, width):
-            part = out[:, :, top:bottom]
-            phases = _phases(hr, top, bottom, width, scale)
-            for tap, seen in enumerate(_seen(phases, bottom - top, width, scale)):
-                part.addcmul_(seen, kernels[:, tap, None, top:bottom])
-        return out
+        return _blur(hr, kernels, scale)
 
     @staticmethod
     @once_differentiable
@@ -154,6 +183,18 @@ class _Blur(torch.autograd.Function):
                 for tap, seen in enumerate(_seen(phases, bottom - top, width, ctx.scale)):
                     torch.sum(seen * part, dim=1, out=of_kernels[:, tap, top:bottom])
         return of_hr, of_kernels, None
+
+
+def _blur(hr: Tensor, kernels: Tensor, scale: int, margin: int = 0) -> Tensor:
+    """See `blur`, and `blur_window` for the margin."""
+    height, width = kernels.shape[2:]
+    out = hr.new_zeros(*hr.shape[:2], height, width)
+    for top, bottom in _strips(len(hr), height, width):
+        part = out[:, :, top:bottom]
+        phases = _phases(hr, top, bottom, width, scale, margin)
+        for tap, seen in enumerate(_seen(phases, bottom - top, width, scale)):
+            part.addcmul_(seen, kernels[:, tap, None, top:bottom])
+    return out
 
 
 def _adjoint(lr: Tensor, kernels: Tensor, scale: int) -> Tensor:
@@ -193,20 +234,18 @@ def _reach(length: int, scale: int) -> int:
     return length + (SIZE - 1) // scale
 
 
-def _surroundings(hr: Tensor, top: int, bottom: int, width: int, scale: int) -> Tensor:
+def _surroundings(hr: Tensor, top: int, bottom: int, width: int, scale: int, margin: int = 0) -> Tensor:
     """What the windows of LR rows top..bottom see, from 10 before the first: the edge repeated, whole phases."""
-    rows, columns = (
-        (torch.arange(_reach(end - start, scale) * scale, device=hr.device) + start * scale - RADIUS).clamp(
-            0, side - 1
-        )
-        for start, end, side in ((top, bottom, hr.shape[2]), (0, width, hr.shape[3]))
-    )
-    return hr.index_select(2, rows).index_select(3, columns)
+    places = []
+    for start, end, side in ((top, bottom, hr.shape[2]), (0, width, hr.shape[3])):
+        reach = torch.arange(_reach(end - start, scale) * scale, device=hr.device)
+        places.append((reach + start * scale + margin - RADIUS).clamp(0, side - 1))
+    return hr.index_select(2, places[0]).index_select(3, places[1])
 
 
-def _phases(hr: Tensor, top: int, bottom: int, width: int, scale: int) -> Tensor:
+def _phases(hr: Tensor, top: int, bottom: int, width: int, scale: int, margin: int = 0) -> Tensor:
     """(N, s, s, C, rows, columns): the surroundings by phase, each on the LR grid and contiguous."""
-    around = _surroundings(hr, top, bottom, width, scale)
+    around = _surroundings(hr, top, bottom, width, scale, margin)
     count, channels, rows, columns = around.shape
     split = around.reshape(count, channels, rows // scale, scale, columns // scale, scale)
     return split.permute(0, 3, 5, 1, 2, 4).contiguous()

@@ -10,7 +10,7 @@ from torch import Tensor
 from srkit.degradation import spatially_variant
 from srkit.degradation.kernels import RADIUS, SCALES, SIZE, TAPS, gaussian, gaussian_map
 from srkit.degradation.pca import decode, encode, kernel_basis, sample_covariance
-from srkit.degradation.spatially_variant import blur, blur_adjoint, blur_codes, blur_same
+from srkit.degradation.spatially_variant import blur, blur_adjoint, blur_codes, blur_same, blur_window
 from srkit.errors import UsageError
 
 
@@ -129,6 +129,22 @@ def test_codes_blur_as_the_kernels_they_stand_for(scale: int) -> None:
     torch.testing.assert_close(blur_codes(flat, codes, basis, scale), torch.full((2, 3, 4, 5), 0.7).double())
 
 
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("margin", [10, 12])
+def test_a_window_is_blurred_as_in_its_picture(scale: int, margin: int) -> None:
+    hr, kernels = _pair(scale, 20, 22)
+    first, last = 7, 12  # LR rows and columns, all of whose windows lie inside
+    cut = hr[
+        ..., scale * first - margin : scale * last + margin, scale * first - margin : scale * last + margin
+    ]
+    inside = (..., slice(first, last), slice(first, last))
+    torch.testing.assert_close(
+        blur_window(cut, kernels[inside], scale, margin), blur(hr, kernels, scale)[inside]
+    )
+    same = kernels[:, :, 0, 0].reshape(2, SIZE, SIZE)
+    torch.testing.assert_close(blur_window(cut, same, scale, margin), blur_same(hr, same, scale)[inside])
+
+
 def test_dtypes_are_widened() -> None:
     hr, kernels = _pair(4)
     assert blur(hr.float(), kernels.float(), 4).dtype == torch.float32
@@ -146,5 +162,7 @@ def test_what_does_not_fit_is_refused() -> None:
     ):
         with pytest.raises(UsageError, match="must be"):
             call()
+    with pytest.raises(UsageError, match="at least 10"):
+        blur_window(hr, kernels, 4, 9)
     with pytest.raises(UsageError, match="one of 21 x 21 for each"):
         blur_same(hr, torch.zeros(3, SIZE, SIZE), 4)

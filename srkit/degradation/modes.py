@@ -1,0 +1,93 @@
+"""MANet's six ways in which Gaussian blur varies over a picture, as maps of covariance.
+
+They are those of its code, `stable_batch_kernel_SV_mode` in `codes/utils/util.py` of JingyunLiang/MANet at commit
+eaf8265: kernels are constant in blocks of 40 x 40 HR pixels, and the eigenvalues go from least = 0.175 s to
+most = 2.5 s. With y and x from 0 at the first block towards 1 behind the last, downwards and to the right, and lam1
+along theta (0: to the right):
+
+    1   lam1 = most              lam2 grows with y      theta = 0
+    2   lam1 grows with x        lam2 grows with y      theta = 0
+    3   lam1 = most              lam2 = least           theta = pi y
+    4   lam1 grows with x        lam2 grows with y      theta = pi y
+    5   all three are drawn for every block, lam1 and lam2 from [least, most], theta from [0, pi)
+    6   lam1 = most              lam2 = least           theta = pi / 4 or 3 pi / 4, as a chessboard
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from srkit.degradation.kernels import check_scale, covariance_of, largest_width, smallest_width
+from srkit.errors import UsageError, nearest
+
+BLOCK = 40
+"""Side of a block of constant kernels, in HR pixels."""
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """The blocks of a picture: y (rows, 1) and x (1, columns) in [0, 1), and the range of the eigenvalues."""
+
+    y: Tensor
+    x: Tensor
+    least: float
+    most: float
+    rng: torch.Generator
+
+    def grown(self, along: Tensor) -> Tensor:
+        return self.least + (self.most - self.least) * along
+
+    def chessboard(self) -> Tensor:
+        rows, columns = (torch.arange(t.numel()).view(t.shape) for t in (self.y, self.x))
+        return (rows + columns) % 2
+
+
+_Axes = tuple[Tensor | float, Tensor | float, Tensor | float]
+
+
+def _drawn(grid: _Grid) -> _Axes:
+    uniform = torch.rand(3, grid.y.numel(), grid.x.numel(), generator=grid.rng)
+    return grid.grown(uniform[0]), grid.grown(uniform[1]), math.pi * uniform[2]
+
+
+MODES: Mapping[str, Callable[[_Grid], _Axes]] = {
+    "mode1": lambda grid: (grid.most, grid.grown(grid.y), 0.0),
+    "mode2": lambda grid: (grid.grown(grid.x), grid.grown(grid.y), 0.0),
+    "mode3": lambda grid: (grid.most, grid.least, math.pi * grid.y),
+    "mode4": lambda grid: (grid.grown(grid.x), grid.grown(grid.y), math.pi * grid.y),
+    "mode5": _drawn,
+    "mode6": lambda grid: (grid.most, grid.least, math.pi / 4 * (1 + 2 * grid.chessboard())),
+}
+"""lam1, lam2 and theta of every block, by the mode's name."""
+
+
+def mode_covariance(mode: str, height: int, width: int, scale: int, seed: int = 0) -> Tensor:
+    """Covariance of the kernels of every LR pixel in one of `MODES`.
+
+    An LR pixel belongs to the block in which its top left HR pixel lies, as in MANet's code.
+
+    Args:
+        height, width: of the LR picture.
+        seed: what mode 5 draws from; the others draw nothing.
+
+    Returns:
+        (1, 3, height, width): xx, xy, yy in squared HR pixels.
+
+    Raises:
+        UsageError: an unknown mode, or a scale other than 2, 3 and 4.
+    """
+    check_scale(scale)
+    if mode not in MODES:
+        raise UsageError(f"There is no mode '{mode}'; known are {', '.join(MODES)}.{nearest(mode, MODES)}")
+    blocks = [math.ceil(side * scale / BLOCK) for side in (height, width)]
+    y, x = (torch.arange(count) / count for count in blocks)
+    rng = torch.Generator().manual_seed(seed)
+    grid = _Grid(y[:, None], x[None, :], smallest_width(scale), largest_width(scale), rng)
+    covariance = covariance_of(*MODES[mode](grid)).expand(*blocks, 3)
+    rows, columns = (torch.arange(side) * scale // BLOCK for side in (height, width))
+    return covariance[rows][:, columns].permute(2, 0, 1)[None].contiguous()
