@@ -17,6 +17,7 @@ from srkit.engine.memory import total_memory
 from srkit.engine.pipeline import Pipeline
 from srkit.errors import SrkitError
 from srkit.io.atomic import atomic_path, remove_stale
+from srkit.io.kernel_map import read_kernel_map
 from srkit.io.names import shown
 from srkit.io.picture import Picture
 from srkit.io.read import read_picture
@@ -32,8 +33,10 @@ from srkit.tasks.upscale_items import (
     gather,
     pending,
     prepare_output,
+    upscaler_for,
 )
 from srkit.tasks.upscaler import Done, Pass, Upscaler, Work
+from srkit.zoo.files import sha256_of
 from srkit.zoo.loaded import LoadedModel
 
 __all__ = ["FileRecord", "UpscaleJob", "asked_format", "run"]
@@ -76,7 +79,7 @@ def run(job: UpscaleJob, progress: Progress | None = None) -> Iterator[FileRecor
         SrkitError: no pictures, or an output folder that may not be written to.
     """
     progress = progress or Silent()
-    upscaler = Upscaler(job.recipe, progress=progress)
+    upscaler = upscaler_for(job, progress)
     items = gather(job, upscaler.models)
     todo = pending(job, items)
     # Now, so that a missing model or an impossible precision stops the job before it begins.
@@ -132,7 +135,9 @@ def _pipeline(job: UpscaleJob, upscaler: Upscaler) -> Pipeline[Item, Work[Item],
             if unwritable.is_set():
                 raise SrkitError(NOT_TRIED)
             source = item.source if job.data is None else job.data
-            return Work(item, read_picture(source, max_pixels=job.recipe.max_pixels), item.width, item.height)
+            picture = read_picture(source, max_pixels=job.recipe.max_pixels)
+            kernels = None if item.kernel_map is None else read_kernel_map(item.kernel_map)
+            return Work(item, picture, item.width, item.height, kernels=kernels)
         except Exception as error:  # one picture's failure must not end the others; so below
             return Work(item, None, error=error)
 
@@ -195,6 +200,8 @@ def _write_picture(job: UpscaleJob, item: Item, picture: Picture) -> tuple[str, 
 
 def _provenance(job: UpscaleJob, upscaler: Upscaler, done: Done[Item]) -> dict[str, Any]:
     """All that is needed to make the same picture again."""
+    kernel_map = done.tag.kernel_map
+    of_kernels = {} if kernel_map is None else {"path": str(kernel_map), "sha256": sha256_of(kernel_map)}
     return {
         "command": list(job.command),
         "input": str(done.tag.source),
@@ -206,7 +213,7 @@ def _provenance(job: UpscaleJob, upscaler: Upscaler, done: Done[Item]) -> dict[s
         "device": str(upscaler.device),
         "threads": torch.get_num_threads(),
         "versions": {"srkit": srkit.__version__, "torch": torch.__version__},
-    }
+    } | ({"kernel_map": of_kernels} if of_kernels else {})
 
 
 def _pass_record(run: Pass, model: LoadedModel) -> dict[str, Any]:

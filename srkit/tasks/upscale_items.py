@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,9 @@ from srkit.io.formats import FORMATS, auto_format, format_of_name
 from srkit.io.names import shown
 from srkit.io.picture import PictureInfo
 from srkit.io.read import probe
+from srkit.progress import Progress
 from srkit.recipes.upscale import UpscaleRecipe
+from srkit.tasks.kernel_maps import KernelMaps
 from srkit.tasks.places import (
     Existing,
     Place,
@@ -27,13 +28,14 @@ from srkit.tasks.places import (
     refuse_inputs_as_outputs,
     with_distinct_targets,
 )
-from srkit.tasks.upscaler import Models
+from srkit.tasks.upscaler import Models, Upscaler
 
 STREAM = Path("-")
 """How standard input and output are called in paths and records."""
 RECIPE_EXTENSION = ".srkit.json"
 
 _log = logging.getLogger(__name__)
+_KERNEL_BYTES = 4 * (15 + 5)  # of a kernel map in memory, for each pixel
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class UpscaleJob:
     """The encoded picture to upscale, instead of what `input` names (standard input)."""
     sink: Callable[[bytes], None] | None = None
     """Takes the encoded result, instead of a file (standard output)."""
+    kernel_map: Path | None = None
+    """The picture's blur, or a folder with that of each picture by name; for networks that are told of it."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class Item(Place):
     info: PictureInfo | None
     width: int = 0
     height: int = 0
+    kernel_map: Path | None = None
 
     @property
     def factor(self) -> float:
@@ -82,8 +87,21 @@ class Item(Place):
         """In memory at once: the input, the result, and a copy of the result on its way out."""
         if self.info is None:
             return 0
-        sample = self.info.depth // 8
-        return (4 * self.info.width * self.info.height + 7 * self.width * self.height) * sample
+        sample, pixels = self.info.depth // 8, self.info.width * self.info.height
+        kernels = _KERNEL_BYTES * pixels if self.kernel_map is not None else 0
+        return (4 * pixels + 7 * self.width * self.height) * sample + kernels
+
+
+def upscaler_for(job: UpscaleJob, progress: Progress | None = None) -> Upscaler:
+    """What upscales a job's pictures: by the recipe, and by the kernel maps where there are some.
+
+    Raises:
+        As `Upscaler`, and `KernelMaps`.
+    """
+    if job.kernel_map is None:
+        return Upscaler(job.recipe, progress=progress)
+    models = KernelMaps(job.kernel_map).models(job.recipe)
+    return Upscaler(job.recipe, models, progress, with_kernels=True)
 
 
 def gather(job: UpscaleJob, models: Models) -> list[Item]:
@@ -91,13 +109,20 @@ def gather(job: UpscaleJob, models: Models) -> list[Item]:
 
     Raises:
         UsageError: paths that make no sense: nothing there, an output that is or lies in the input, one file
-            for several pictures; a size that a single picture cannot be brought to.
+            for several pictures; a size that a single picture cannot be brought to, or a kernel map that is not
+            its own.
         SrkitError: no pictures.
     """
     found, single = _find(job)
     to_file = single and _is_file(job)
     _check_places(job, single=single)
-    items = [_item(job, f, models, single=single, to_file=to_file) for f in found]
+    maps = None if job.kernel_map is None else KernelMaps(job.kernel_map)
+    if maps is not None and not maps.is_folder and not single:
+        raise UsageError(
+            f"The kernel map {shown(maps.path)} is one picture's, and the input {shown(job.input)} is no single file; "
+            "give the folder of its pictures' maps."
+        )
+    items = [_item(job, f, models, maps, single=single, to_file=to_file) for f in found]
     items = with_distinct_targets(items, job.suffix)
     refuse_inputs_as_outputs(items, ignore=STREAM)
     return items
@@ -174,13 +199,18 @@ def _check_places(job: UpscaleJob, *, single: bool) -> None:
     check_folders(job.input, job.output)
 
 
-def _item(job: UpscaleJob, found: Found, models: Models, *, single: bool, to_file: bool) -> Item:
+def _item(
+    job: UpscaleJob, found: Found, models: Models, maps: KernelMaps | None, *, single: bool, to_file: bool
+) -> Item:
     recipe = job.recipe
     guess = job.output if to_file else job.output / found.relative
+    kernel_map: Path | None = None
     try:
         source = found.path if job.data is None else job.data
         info = probe(source, max_pixels=recipe.max_pixels)
         width, height = recipe.target.size(info.width, info.height, models.own_scale)
+        if maps is not None:
+            kernel_map = maps.checked(found, info, max(width / info.width, height / info.height))
     except (PictureError, UsageError) as error:
         if single and isinstance(error, UsageError):
             raise
@@ -190,7 +220,7 @@ def _item(job: UpscaleJob, found: Found, models: Models, *, single: bool, to_fil
         info.format, width=width, height=height, depth=info.depth, has_alpha=info.has_alpha
     )
     target = job.output if to_file else _target(job, found, format)
-    return Item(found.path, target, format, info, width, height, error=_name_error(job, target))
+    return Item(found.path, target, format, info, width, height, kernel_map, error=_name_error(job, target))
 
 
 def _format_of(job: UpscaleJob, to_file: bool) -> str | None:

@@ -13,7 +13,7 @@ import torch
 
 from srkit.engine.memory import bytes_per_pixel
 from srkit.tasks.places import nearest_existing
-from srkit.tasks.upscale_items import Item, UpscaleJob, gather, pending
+from srkit.tasks.upscale_items import Item, UpscaleJob, gather, pending, upscaler_for
 from srkit.tasks.upscaler import Upscaler
 
 _PROBE_SIDE = 128
@@ -69,7 +69,7 @@ def plan_upscale(job: UpscaleJob) -> UpscalePlan:
     Raises:
         As `srkit.tasks.upscale.run`, except for outputs that exist or cannot be written to.
     """
-    upscaler = Upscaler(job.recipe)
+    upscaler = upscaler_for(job)
     items = gather(job, upscaler.models)
     if job.existing == "skip":
         items = pending(job, items)
@@ -155,10 +155,12 @@ def _cost_of(scale: int, upscaler: Upscaler) -> _Cost:
     shape = runner.plan(_PROBE_SIDE, _PROBE_SIDE).shape
     picture = np.zeros((*shape, 3), np.uint8)
     lr = torch.zeros(1, runner.info.channels, *shape, device=runner.options.device)
-    conditions = conditioner(picture)
-    need = bytes_per_pixel(upscaler.models.get(scale).network, runner.info, conditioner)
+    conditions = conditioner.blank(picture)
+    need = bytes_per_pixel(upscaler.models.get(scale).network, runner.info, conditioner.blank)
     forward = _seconds(lambda: runner.forward(lr, conditions), upscaler.device)
-    return _Cost(math.prod(shape) / forward, need, _seconds(lambda: conditioner(picture), upscaler.device))
+    return _Cost(
+        math.prod(shape) / forward, need, _seconds(lambda: conditioner.blank(picture), upscaler.device)
+    )
 
 
 def _seconds(action: Callable[[], object], device: torch.device) -> float:

@@ -17,6 +17,7 @@ from srkit.engine.memory import auto_batch, auto_tile
 from srkit.engine.resample import resample
 from srkit.engine.runner import Plane, Runner, RunnerOptions
 from srkit.errors import ResourceError, SrkitError
+from srkit.io.kernel_map import KernelMap
 from srkit.io.picture import Picture
 from srkit.ops.alpha import bleed, clamp_to_neighbours
 from srkit.progress import Progress
@@ -44,6 +45,8 @@ class Work(Generic[T]):
     width: int = 0
     height: int = 0
     error: Exception | None = None
+    kernels: KernelMap | None = None
+    """Its blur, for networks that are told of it."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,7 @@ class Upscaler:
         recipe: what to do.
         models: the networks; by default those that `recipe.model` names.
         progress: told of downloads.
+        with_kernels: a kernel map comes with each picture.
 
     Raises:
         UsageError: a device or precision that is not to be had.
@@ -154,7 +158,12 @@ class Upscaler:
     """
 
     def __init__(
-        self, recipe: UpscaleRecipe, models: Models | None = None, progress: Progress | None = None
+        self,
+        recipe: UpscaleRecipe,
+        models: Models | None = None,
+        progress: Progress | None = None,
+        *,
+        with_kernels: bool = False,
     ) -> None:
         if recipe.threads is not None:
             torch.set_num_threads(recipe.threads)
@@ -162,6 +171,7 @@ class Upscaler:
         self.recipe = recipe
         self.device = pick_device(recipe.device)
         self.models = models or Models(recipe.model)
+        self._with_kernels = with_kernels
         self._runners: dict[int, Runner] = {}
         self._encoders = Encoders(self.device, progress)
         self._conditioners: dict[int, Conditioner] = {}
@@ -174,7 +184,7 @@ class Upscaler:
         """The engine's runner for the network of one scale.
 
         Raises:
-            UsageError: a precision that the network does not bear.
+            UsageError: a precision that the network does not bear, or it is told what nothing here gives.
             ResourceError: the network's weights, or those of the encoder that it was trained with, are not to be had.
         """
         if scale not in self._runners:
@@ -187,10 +197,12 @@ class Upscaler:
         """What tells the network of one scale of a picture.
 
         Raises:
-            ResourceError: as `runner`.
+            UsageError, ResourceError: as `runner`.
         """
         if scale not in self._conditioners:
-            self._conditioners[scale] = self._encoders.conditioner(self.models.get(scale))
+            self._conditioners[scale] = self._encoders.conditioner(
+                self.models.get(scale), with_kernels=self._with_kernels
+            )
         return self._conditioners[scale]
 
     def _options(self, model: LoadedModel, conditioner: Conditioner) -> RunnerOptions:
@@ -209,7 +221,7 @@ class Upscaler:
             return None
         if isinstance(self.recipe.tile, int):
             return self.recipe.tile
-        return auto_tile(model.network, model.info, overlap, self.device, conditioner)
+        return auto_tile(model.network, model.info, overlap, self.device, conditioner.blank)
 
     def run(self, stream: Iterable[Work[T] | None]) -> Iterator[Done[T]]:
         """Upscale a stream; results in order. A None says that nothing more is ready yet."""
@@ -300,7 +312,7 @@ def _described(
             colour, failure = {}, plane.error
             if failure is None:
                 try:
-                    colour = conditioner(plane.pixels)
+                    colour = conditioner(plane.pixels, plane.tag.work.kernels)
                 except Exception as error:  # one picture's failure must not end the others
                     failure = error
         yield replace(plane, conditions=colour, error=plane.error or failure)

@@ -152,10 +152,10 @@ def test_a_picture_that_cannot_be_described_fails_alone(
 ) -> None:
     usual = Conditioner.__call__
 
-    def describe(self: Conditioner, picture: Pixels) -> Conditions:
+    def describe(self: Conditioner, picture: Pixels, kernels: Any = None) -> Conditions:
         if picture.shape[0] == 13:
             raise MemoryError
-        return usual(self, picture)
+        return usual(self, picture, kernels)
 
     monkeypatch.setattr(Conditioner, "__call__", describe)
     upscaler = Upscaler(UpscaleRecipe(model=str(cdasr_weights), device="cpu", dtype="fp32"))

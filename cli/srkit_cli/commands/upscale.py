@@ -67,6 +67,9 @@ def upscale(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
     skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Keep existing outputs.")] = False,
     max_pixels: Annotated[int, typer.Option(help="Refuse pictures that declare more.", metavar="N")] = 10**9,
+    kernel_map: Annotated[
+        Path | None, typer.Option(help="The blur, from estimate-kernel; or a folder of maps.", metavar="FILE")
+    ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print what would be done; do nothing.")] = False,
     save_recipe: Annotated[
         bool, typer.Option("--save-recipe", help="A .srkit.json beside each output.")
@@ -126,6 +129,7 @@ def upscale(
         into_folder=output.endswith(("/", os.sep)),
         data=sys.stdin.buffer.read() if input == STREAM else None,
         sink=console.bytes if output == STREAM else None,
+        kernel_map=kernel_map,
     )
     return _plan(job, json, console) if plan else _run(job, json, console)
 

@@ -1,0 +1,96 @@
+"""How far the kernels of a map can be believed: what the picture says of its blur, pixel by pixel."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from srkit.ops.colour import luma_full
+
+WINDOW = 3.0
+"""Standard deviation in LR pixels of the window that gradients are gathered over: about a kernel's reach at x2."""
+_HALF = 4 / 255
+"""Root mean square gradient, a pixel, that is worth half of the confidence: some ten times 8-bit rounding."""
+_DISAGREEMENT = 0.2
+"""Relative change of a kernel by the last round that halves the confidence."""
+# A quarter of a normal variable lies within this many standard deviations of 0.
+_QUARTILE = 0.31864
+_NOISE_MARGIN = 1.5  # gradients of pure noise vary about what is expected of them
+
+
+def confidence(lr: Tensor, change: Tensor | None = None) -> Tensor:
+    """What can be known of the blur at each pixel, as a share.
+
+    The blur along a direction shows where the picture varies along it. So the energy of the gradients about a pixel,
+    less what noise puts there, is taken along its strongest direction and across that one (the eigenvalues of the
+    structure tensor), and each is worth up to a half: a straight edge tells the blur across itself, no more. This is
+    multiplied by how little the last round of refinement changed the kernel.
+
+    Args:
+        lr: (1, 3, h, w) in [0, 1].
+        change: (h, w), the last round's change of each kernel, relative to it; None: there was no round.
+
+    Returns:
+        (h, w) in [0, 1]; exactly 0 wherever nothing varies.
+    """
+    luma = luma_full(lr.float())
+    noise = noise_deviation(luma)
+    strong, weak = _eigenvalues(luma)
+    # Central differences halve the variance of white noise.
+    floor = _NOISE_MARGIN * noise * noise / 2
+    told = (_worth(strong - floor) + _worth(weak - floor)) / 2
+    if change is not None:
+        told = told / (1 + (change / _DISAGREEMENT).square())
+    return told.clamp_(0, 1)
+
+
+def noise_deviation(luma: Tensor) -> float:
+    """Standard deviation of the noise in a picture, from the quarter of its places that are smoothest.
+
+    The second difference of a second difference sees no slopes (Immerkaer 1996, "Fast noise variance estimation");
+    its lower quartile in place of the mean sees little of texture.
+
+    Args:
+        luma: (1, 1, h, w).
+
+    Returns:
+        In the unit of the picture; 0 for pictures below 3 x 3.
+    """
+    if min(luma.shape[2:]) < 3:
+        return 0.0
+    one = torch.tensor([1.0, -2.0, 1.0], dtype=luma.dtype, device=luma.device)
+    response = F.conv2d(luma, torch.outer(one, one)[None, None]).abs_().flatten()
+    stride = max(1, len(response) // 1_000_000)  # a sample is enough, and sorting is slow
+    sample = response[::stride]
+    quartile = sample.kthvalue(max(1, len(sample) // 4)).values
+    return float(quartile) / (_QUARTILE * float(one.square().sum()))
+
+
+def _worth(energy: Tensor) -> Tensor:
+    """Energies (squared gradients) to [0, 1)."""
+    energy = energy.clamp_min(0)
+    return energy / (energy + _HALF * _HALF)
+
+
+def _eigenvalues(luma: Tensor) -> tuple[Tensor, Tensor]:
+    """The larger and smaller eigenvalue (h, w) of the structure tensor, gathered over `WINDOW`."""
+    around = F.pad(luma, (1, 1, 1, 1), mode="replicate")
+    x = (around[..., 1:-1, 2:] - around[..., 1:-1, :-2]) / 2
+    y = (around[..., 2:, 1:-1] - around[..., :-2, 1:-1]) / 2
+    xx, xy, yy = (_gathered(product)[0, 0] for product in (x * x, x * y, y * y))
+    mean, radius = (xx + yy) / 2, torch.hypot((xx - yy) / 2, xy)
+    return mean + radius, mean - radius
+
+
+def _gathered(x: Tensor) -> Tensor:
+    """Weighted mean over a Gaussian window; (1, 1, h, w). At the border over the part that lies inside."""
+    reach = math.ceil(3 * WINDOW)
+    position = torch.arange(-reach, reach + 1, dtype=x.dtype, device=x.device)
+    weight = torch.exp(-0.5 * (position / WINDOW).square())
+    for shape, padding in (((1, 1, -1, 1), (reach, 0)), ((1, 1, 1, -1), (0, reach))):
+        kernel = weight.view(shape)
+        x = F.conv2d(x, kernel, padding=padding) / F.conv2d(torch.ones_like(x), kernel, padding=padding)
+    return x
