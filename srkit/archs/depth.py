@@ -6,6 +6,7 @@ A U-Net of plain convolutions without normalisation. It is no MiDaS: it serves w
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -38,14 +39,11 @@ class CompactDepth(nn.Module):
         self.side = side
         self.head = conv3x3(3, widths[0])
         self.down = nn.ModuleList(
-            nn.Conv2d(before, width, 3, stride=2, padding=1)
-            for before, width in zip(widths, widths[1:], strict=False)
+            nn.Conv2d(before, width, 3, stride=2, padding=1) for before, width in pairwise(widths)
         )
         self.encode = nn.ModuleList(_Block(width) for width in widths)
         self.context = nn.Linear(widths[-1], widths[-1])  # what the whole picture shows, told to every place
-        self.up = nn.ModuleList(
-            nn.Conv2d(width, before, 1) for before, width in zip(widths, widths[1:], strict=False)
-        )
+        self.up = nn.ModuleList(nn.Conv2d(width, before, 1) for before, width in pairwise(widths))
         self.decode = nn.ModuleList(_Block(width) for width in widths[:-1])
         self.tail = conv3x3(widths[0], 1)
         for layer in (self.head, *self.down):

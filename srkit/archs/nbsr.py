@@ -77,9 +77,10 @@ class NBSR(nn.Module):
         self.reconstruction = Reconstruction(features, scale, upsampler)
         self._every, self._last = every, trunk == "edsr"
         count = len(range(0, blocks, every)) + self._last
-        self.modulations = nn.ModuleList(SFT(features, code, hidden, sft_size) for _ in range(count))
-        for modulation in self.modulations:
+        modulations = [SFT(features, code, hidden, sft_size) for _ in range(count)]
+        for modulation in modulations:
             modulation.start_as_identity()
+        self.modulations = nn.ModuleList(modulations)
         self.basis: Tensor
         self.code_mean: Tensor
         self.code_deviation: Tensor
@@ -106,7 +107,9 @@ class NBSR(nn.Module):
             UsageError: no codes.
         """
         if codes is None:
-            raise UsageError("NBSR was not given the codes of the picture's kernels; give codes (N, K, h, w).")
+            raise UsageError(
+                "NBSR was not given the codes of the picture's kernels; give codes (N, K, h, w)."
+            )
         dtype = self.trunk.head.weight.dtype
         told = self._normalised(codes).to(dtype)
         shallow: Tensor = self.trunk.head(centred(x).to(dtype))

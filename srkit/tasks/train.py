@@ -53,6 +53,10 @@ def task_of(kind: str) -> Task:
             from srkit.tasks import train_encoder
 
             return train_encoder
+        case "kernels":
+            from srkit.tasks import train_kernels
+
+            return train_kernels
         case "meta":
             from srkit.tasks import train_meta
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from srkit.io.atomic import atomic_path
 from srkit.io.training import list_training_pictures
 from srkit.recipes.kinds import TrainingRecipe
 from srkit.recipes.load import to_toml
+from srkit.recipes.train import OptimPart
 from srkit.training.state import CHECKPOINT
 
 WEIGHTS = "model.safetensors"
@@ -64,6 +66,24 @@ def check_job(job: TrainJob[Any]) -> None:
         raise UsageError(f"--minutes is {job.minutes}; it must be above 0.")
     if job.threads is not None and job.threads < 1:
         raise UsageError(f"--threads is {job.threads}; it must be at least 1.")
+
+
+def check_optim(optim: OptimPart) -> None:
+    """Refuse rates and factors that make no sense.
+
+    Raises:
+        UsageError: one of them.
+    """
+    for name, factor in optim.rates.items():
+        if not 0 <= factor < math.inf:
+            raise UsageError(f"'optim.rates.{name}' is {factor}; it must be at least 0.")
+    if not 0 < optim.lr < math.inf:
+        raise UsageError(f"'optim.lr' is {optim.lr}; it must be above 0.")
+    if len(optim.betas) != 2 or not all(0 <= value < 1 for value in (*optim.betas, optim.ema)):
+        raise UsageError(
+            f"'optim.betas' are {list(optim.betas)} and 'optim.ema' is {optim.ema}; expected two numbers and one, "
+            "each from 0 to below 1."
+        )
 
 
 def prepare_output(job: TrainJob[Any]) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +12,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 import srkit
-from srkit.archs.blocks import ResidualBlock
 from srkit.archs.info import ArchInfo
 from srkit.archs.table import build, info_of
 from srkit.data.pairs import (
@@ -34,7 +31,6 @@ from srkit.errors import UsageError
 from srkit.losses.table import LossContext, build_losses, check_every, check_terms, needs_of
 from srkit.ops.position import position_grid
 from srkit.progress import Progress, Silent
-from srkit.recipes.load import to_mapping
 from srkit.recipes.train import TrainRecipe
 from srkit.tasks.conditions import Conditioner
 from srkit.tasks.providers import (
@@ -44,13 +40,21 @@ from srkit.tasks.providers import (
     load_providers,
     telling_for,
 )
-from srkit.tasks.train_job import WEIGHTS, TrainJob, TrainResult, check_job, prepare_output, split_files
+from srkit.tasks.train_job import (
+    WEIGHTS,
+    TrainJob,
+    TrainResult,
+    check_job,
+    check_optim,
+    prepare_output,
+    split_files,
+)
+from srkit.tasks.train_start import copy_start, resume
 from srkit.training.distributed import World, local_device, process_group
 from srkit.training.loop import Limits, Trainer
-from srkit.training.state import TrainState, new_state, read_checkpoint, restore
+from srkit.training.state import TrainState, new_state
 from srkit.training.validation import psnr_validator
 from srkit.zoo.header import Header
-from srkit.zoo.load import load_model
 from srkit.zoo.weights import save_weights
 
 _HELD_OUT = "held out"
@@ -68,7 +72,7 @@ def run(job: TrainJob[TrainRecipe], progress: Progress) -> TrainResult:
     network = build(recipe.model.arch, recipe.model.arguments)
     info = info_of(network)
     if recipe.model.start and not job.resume:
-        _copy_start(network, recipe.model.start, progress)
+        copy_start(network, recipe.model.start, progress)
     device = local_device(pick_device(job.device))
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     providers = load_providers(recipe.providers, needed_providers(recipe), device, progress)
@@ -76,7 +80,7 @@ def run(job: TrainJob[TrainRecipe], progress: Progress) -> TrainResult:
     _check_told(network, recipe.model.arch, info, telling, providers, device)
     state = new_state(network, recipe.optim)
     if job.resume:
-        _resume(state, job, device)
+        resume(state, job, device)
     prepare_output(job)
     with process_group(device) as world:
         setting = _Run(job, info, providers, telling, device, world, progress)
@@ -131,17 +135,7 @@ def check(job: TrainJob[TrainRecipe]) -> None:
     ):
         if not 0 <= value < 2**31:
             raise UsageError(f"'{name}' is {value}; it must be from 0 to {2**31 - 1}.")
-    optim = recipe.optim
-    for name, factor in optim.rates.items():
-        if not 0 <= factor < math.inf:
-            raise UsageError(f"'optim.rates.{name}' is {factor}; it must be at least 0.")
-    if not 0 < optim.lr < math.inf:
-        raise UsageError(f"'optim.lr' is {optim.lr}; it must be above 0.")
-    if len(optim.betas) != 2 or not all(0 <= value < 1 for value in (*optim.betas, optim.ema)):
-        raise UsageError(
-            f"'optim.betas' are {list(optim.betas)} and 'optim.ema' is {optim.ema}; expected two numbers and one, "
-            "each from 0 to below 1."
-        )
+    check_optim(recipe.optim)
     if not recipe.data.sizes or not all(0 < factor <= 1 for factor in recipe.data.sizes):
         raise UsageError(
             f"'data.sizes' is {list(recipe.data.sizes)}; it must name at least one factor above 0 and at most 1."
@@ -190,35 +184,6 @@ def _check_told(
             f"numbers and tokens of {encoder.token_channels} channels; set semantic_dim and token_channels in "
             "model.arguments to these, or choose another providers.semantic."
         ) from error
-
-
-def _resume(state: TrainState, job: TrainJob[TrainRecipe], device: torch.device) -> None:
-    saved = read_checkpoint(job.output, device)
-    before, now = saved["recipe"]["model"], to_mapping(job.recipe)["model"]
-    if any(before[key] != now[key] for key in ("arch", "arguments")):
-        raise UsageError(
-            f"'{job.output}' holds a run of another network ({_network_words(before)}) than this recipe's "
-            f"({_network_words(now)}); choose another -o."
-        )
-    restore(state, saved)
-
-
-def _network_words(model: Mapping[str, Any]) -> str:
-    return ", ".join([model["arch"], *(f"{name}={value}" for name, value in model["arguments"].items())])
-
-
-def _copy_start(network: nn.Module, start: str, progress: Progress) -> None:
-    """Copy every tensor that fits; a trained trunk serves another scale, whose reconstruction starts afresh."""
-    source = load_model(start).network.state_dict()
-    target = network.state_dict()
-    fitting = {k: v for k, v in source.items() if k in target and v.shape == target[k].shape}
-    if not fitting:
-        raise UsageError(f"The weights '{start}' share no tensor with this network; leave model.start empty.")
-    network.load_state_dict(fitting, strict=False)
-    for name, module in network.named_modules():
-        if isinstance(module, ResidualBlock) and f"{name}.conv2.weight" not in fitting:
-            module.start_as_identity()
-    progress.info(f"{len(fitting)} of {len(target)} tensors start from '{start}'")
 
 
 @dataclass(frozen=True)

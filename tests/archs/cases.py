@@ -36,6 +36,12 @@ def _semantic(count: int, height: int, width: int) -> Conditions:
     }
 
 
+def _codes(count: int, height: int, width: int) -> Conditions:
+    """Codes of 4 numbers, others at every pixel; the same for every picture."""
+    generator = torch.Generator().manual_seed(0)
+    return {"codes": torch.randn(1, 4, height, width, generator=generator).expand(count, -1, -1, -1)}
+
+
 @dataclass(frozen=True)
 class Case:
     """A network by its name in `srkit.archs.table`, with arguments that keep it tiny."""
@@ -63,9 +69,10 @@ class Case:
         given = self.given(count, height, width)
         return {name: given[name] for name in self.info.conditioning}
 
-    def told(self) -> dict[str, Condition | Coordinates]:
-        """The same for the engine, which makes positions itself."""
-        found = {name: Condition(value) for name, value in self.conditions(1, 1, 1).items()}
+    def told(self, height: int, width: int) -> dict[str, Condition | Coordinates]:
+        """The same for the engine and a picture of that size; it makes positions itself."""
+        known = self.conditions(1, height, width)
+        found = {name: Condition(value, name == "codes") for name, value in known.items()}
         return {name: Coordinates() if name == "position" else found[name] for name in found}
 
     @property
@@ -89,6 +96,11 @@ def _cdasr(**changes: Any) -> Case:
     return Case("cdasr", arguments | changes, _semantic)
 
 
+def _nbsr(**changes: Any) -> Case:
+    arguments = {"scale": 4, "features": 8, "blocks": 1, "code": 4, "growth": 4, "hidden": 6}
+    return Case("nbsr", arguments | changes, _codes)
+
+
 CASES = {
     "edsr-x2-single": Case("edsr", {"scale": 2, "features": 8, "blocks": 1, "upsampler": "single"}),
     "edsr-x3": Case("edsr", {"scale": 3, "features": 8, "blocks": 1, "residual_scale": 0.5}),
@@ -101,4 +113,7 @@ CASES = {
     "cdasr-x4-global": _cdasr(spatial="global"),
     "cdasr-x4-global-constant": _cdasr(spatial="global", condition="constant"),
     "cdasr-x8": _cdasr(scale=8, features=4, upsampler="edsr", blocks_between=1),
+    "nbsr-x2": _nbsr(scale=2),
+    "nbsr-x3-edsr": _nbsr(scale=3, trunk="edsr", blocks=3, every=2, upsampler="edsr"),
+    "nbsr-x4-edsr-1x1": _nbsr(trunk="edsr", blocks=2, sft_size=1),
 }

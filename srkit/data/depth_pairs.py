@@ -1,0 +1,86 @@
+"""Pictures with exact depth, sharp and out of focus: what the depth network learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from srkit.data.pairs import Batch
+from srkit.data.scenes import layered_scene
+
+_FOCUSED = 0.35  # share of pictures that are sharp everywhere
+_WIDEST = (0.6, 3.0)  # pixels: deviation of the blur furthest from the focus
+_LEVELS = 5  # of blur, between which pictures are blended
+_NOISE = 8 / 255  # largest deviation
+_RADIUS = 8  # pixels
+
+
+@dataclass(frozen=True)
+class DepthPlan:
+    """Squares of `side` pixels, `batch` in a step."""
+
+    side: int
+    batch: int
+    seed: int
+
+
+class DepthPairs:
+    """Layered scenes from pictures (H, W, 3) uint8; a function of the seed and the step alone."""
+
+    def __init__(self, pictures: Sequence[NDArray[np.uint8]], plan: DepthPlan) -> None:
+        self._pictures, self.plan = pictures, plan
+
+    def draw(self, step: int) -> Batch:
+        """Pictures (B, 3, side, side) as `lr`, and inverse depth (B, 1, side, side) in [0, 1] as `hr`."""
+        plan = self.plan
+        rng = np.random.default_rng((plan.seed, step))
+        seeds = rng.integers(0, 2**31, plan.batch)
+        drawn = [_draw(self._pictures, plan.side, int(seed)) for seed in seeds]
+        pictures, depths = (torch.stack(parts) for parts in zip(*drawn, strict=True))
+        return Batch(pictures.contiguous(memory_format=torch.channels_last), depths)
+
+
+def _draw(pictures: Sequence[NDArray[np.uint8]], side: int, seed: int) -> tuple[Tensor, Tensor]:
+    """A picture (3, side, side), rounded to 8 bit, and its depth (1, side, side)."""
+    rng = np.random.default_rng(seed)
+    scene = layered_scene(pictures, side, side, seed)
+    picture = torch.from_numpy(np.ascontiguousarray(scene.picture)).permute(2, 0, 1).float() / 255
+    depth = torch.from_numpy(np.ascontiguousarray(scene.depth))[None]
+    if rng.random() >= _FOCUSED:
+        picture = out_of_focus(picture, depth, float(rng.random()), float(rng.uniform(*_WIDEST)))
+    noise = torch.from_numpy(rng.standard_normal(tuple(picture.shape), dtype=np.float32))
+    picture = picture + float(rng.uniform(0, _NOISE)) * noise
+    if rng.random() < 0.5:
+        picture, depth = picture.flip(2), depth.flip(2)
+    return (picture.clamp(0, 1) * 255).round() / 255, depth
+
+
+def out_of_focus(picture: Tensor, depth: Tensor, focus: float, widest: float) -> Tensor:
+    """The picture (3, H, W) with what is away from the focus blurred, as a thin lens does; blended, not exact.
+
+    A network that only guesses depth needs no exact optics; `srkit.degradation.spatially_variant.blur` is exact.
+
+    Args:
+        depth: inverse depth (1, H, W) in [0, 1].
+        focus: inverse depth that is sharp.
+        widest: deviation in pixels of the blur at the depth furthest from the focus.
+    """
+    steps = torch.linspace(0, widest, _LEVELS).tolist()
+    levels = torch.stack([picture, *(_gaussian(picture, sigma) for sigma in steps[1:])])
+    place = (depth - focus).abs() / max(focus, 1 - focus) * (_LEVELS - 1)
+    weights = (1 - (place - torch.arange(_LEVELS).view(-1, 1, 1)).abs()).clamp_min(0)
+    return (levels * weights[:, None]).sum(0)
+
+
+def _gaussian(picture: Tensor, sigma: float) -> Tensor:
+    offsets = torch.arange(-_RADIUS, _RADIUS + 1, dtype=picture.dtype)
+    taps = (-offsets.square() / (2 * sigma**2)).softmax(0).view(1, 1, -1)
+    padded = F.pad(picture[None], (_RADIUS,) * 4, mode="replicate")[0][:, None]
+    across = F.conv2d(padded, taps[:, :, None])
+    return F.conv2d(across, taps[..., None])[:, 0]

@@ -1,0 +1,56 @@
+"""The depth provider `compact`: small, taught by layered scenes, shipped; it needs no network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from srkit.archs.depth import CompactDepth
+from srkit.encoders.depth import COMPACT, normalised, resized
+from srkit.errors import ResourceError
+from srkit.ops.resize import bicubic
+from srkit.zoo.load import load_model
+
+MODEL = "depth-compact"
+"""Name of the shipped weights."""
+TASK = "depth"
+_LEAST_SIDE = 16
+
+
+class Compact:
+    """A `DepthProvider` of 0.7 million parameters.
+
+    It has seen layered scenes alone: flat things that stand before one another, sharp or out of focus. It knows what
+    hides what, and what blur says of depth; it has not learnt what a street or a face is, as MiDaS has.
+
+    Args:
+        device: where it runs; in fp32, or in the dtype of an autocast around the call.
+        weights: a weights file in place of the shipped one.
+
+    Raises:
+        ResourceError: the weights are missing or damaged, or are not this network's.
+    """
+
+    sees_pictures = True
+
+    def __init__(self, device: torch.device, weights: Path | None = None) -> None:
+        model = load_model(weights or MODEL, task=TASK)
+        if not isinstance(model.network, CompactDepth):
+            raise ResourceError(
+                f"'{model.path}' holds weights of the network '{model.architecture}'; expected 'depth'."
+            )
+        self.name, self.version = COMPACT, f"sha256 {model.sha256[:12]}"
+        self._side, self._device = model.network.side, device
+        self._network = model.network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @torch.no_grad()
+    def estimate(self, picture: Tensor, name: str | None = None) -> Tensor:
+        """See `DepthProvider`; the picture is seen with its longer side at 256 pixels, whatever its size."""
+        height, width = picture.shape[2:]
+        factor = self._side / max(height, width)
+        size = (max(_LEAST_SIDE, round(height * factor)), max(_LEAST_SIDE, round(width * factor)))
+        seen = bicubic(picture.to(self._device).float(), size).clamp(0, 1)
+        found: Tensor = self._network(seen.contiguous(memory_format=torch.channels_last))
+        return normalised(resized(found, (height, width)))

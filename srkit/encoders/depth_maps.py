@@ -1,0 +1,120 @@
+"""Depth maps that somebody has: a folder of files, one for each picture, by its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from srkit.encoders.depth import normalised, resized
+from srkit.errors import PictureError, UsageError
+from srkit.io.read import read_picture
+from srkit.progress import Progress
+
+SUFFIXES = (".npy", ".png", ".tif", ".tiff")
+_NAMED = 5  # files in a message
+
+
+class DepthMaps:
+    """A `DepthProvider`: maps of inverse depth, 8 or 16 bit gray pictures or NumPy arrays (h, w), larger is nearer.
+
+    A picture's map has its name, whatever comes after the last dot: `street.png` for `street.jpg`. Each is moved and
+    scaled so that its farthest value becomes 0 and its nearest 1.
+
+    Args:
+        folder: with the maps in it; folders below are not looked at.
+        device: where the maps go.
+        progress: told of maps that were resized or hold what is no number.
+
+    Raises:
+        UsageError: there is no map in the folder.
+    """
+
+    sees_pictures = False
+
+    def __init__(self, folder: Path, device: torch.device, progress: Progress) -> None:
+        self.name, self.version = str(folder), "maps"
+        self._folder, self._device, self._progress = folder, device, progress
+        files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+        if not files:
+            raise UsageError(
+                f"The folder '{folder}' holds no depth map; expected files like NAME.png or NAME.npy."
+            )
+        self._files = {file.stem: file for file in reversed(files)}  # .npy before .png: it is finer
+
+    def estimate(self, picture: Tensor, name: str | None = None) -> Tensor:
+        """See `DepthProvider`; `name` may have folders before it and an ending.
+
+        Raises:
+            UsageError: no map of that name.
+            PictureError: a map that cannot be read, of several channels, or without any number.
+        """
+        found = self._map(self._file(name))
+        file = self._file(name)
+        size = (int(picture.shape[2]), int(picture.shape[3]))
+        if tuple(found.shape) != size:
+            self._progress.warn(
+                f"the depth map '{file.name}' of {found.shape[1]} x {found.shape[0]} pixels was resized to the "
+                f"picture's {size[1]} x {size[0]}"
+            )
+        depth = torch.from_numpy(found)[None, None].to(self._device)
+        return normalised(resized(depth, size), (0.0, 1.0))
+
+    def _file(self, name: str | None) -> Path:
+        stems = () if name is None else (Path(name).stem, Path(name).name)
+        for stem in stems:
+            if stem in self._files:
+                return self._files[stem]
+        have = sorted(self._files)
+        listed = ", ".join(have[:_NAMED]) + (", ..." if len(have) > _NAMED else "")
+        wanted = f"'{stems[0]}'" if stems else "a picture without a name"
+        raise UsageError(f"The folder '{self._folder}' has no depth map for {wanted}; it has {listed}.")
+
+    def _map(self, file: Path) -> NDArray[np.float32]:
+        """(h, w), every value a number."""
+        values = _array(file) if file.suffix.lower() == ".npy" else _pixels(file)
+        known = np.isfinite(values)
+        if not known.any():
+            raise PictureError(f"The depth map '{file}' holds no number at all; make it anew.")
+        if not known.all():
+            self._progress.warn(
+                f"the depth map '{file.name}' holds {int((~known).sum())} values that are no numbers; they count as "
+                "farthest"
+            )
+            values = np.where(known, values, values[known].min())
+        return np.ascontiguousarray(values, dtype=np.float32)
+
+
+def _pixels(file: Path) -> NDArray[np.float32]:
+    """(h, w) of a gray picture; of one in colours that are all gray, too."""
+    colour = read_picture(file).colour
+    if not (colour == colour[:, :, :1]).all():
+        raise PictureError(f"The depth map '{file}' is in colour; expected a gray picture, 8 or 16 bit.")
+    return colour[:, :, 0].astype(np.float32)
+
+
+def _array(file: Path) -> NDArray[np.float32]:
+    """(h, w) of an array, which may have a third side of 1."""
+    try:
+        values = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise PictureError(
+            f"The depth map '{file}' cannot be read ({str(error).splitlines()[0].rstrip('.')}); expected an array "
+            "that numpy.save wrote."
+        ) from error
+    if isinstance(values, np.ndarray) and values.ndim == 3 and 1 in (values.shape[0], values.shape[2]):
+        values = values[0] if values.shape[0] == 1 else values[:, :, 0]
+    if (
+        not isinstance(values, np.ndarray)
+        or values.ndim != 2
+        or not values.size
+        or values.dtype.kind not in "fiu"
+    ):
+        shape, kind = getattr(values, "shape", None), getattr(values, "dtype", type(values).__name__)
+        raise PictureError(
+            f"The depth map '{file}' holds {kind} of shape {shape}; expected real numbers (h, w)."
+        )
+    return values.astype(np.float32)

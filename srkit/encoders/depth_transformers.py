@@ -1,0 +1,139 @@
+"""Depth by public networks, through transformers: Depth Anything (Yang et al. 2024), DPT (Ranftl et al. 2021)."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from srkit.encoders.depth import COMPACT, normalised, resized
+from srkit.errors import ResourceError
+from srkit.progress import Progress, Silent
+from srkit.zoo.network import is_reachable
+
+_TYPES = {"depth-anything": "depth_anything", "dpt": "dpt"}
+"""What transformers calls the architectures, by the provider's kind."""
+_HUB = "https://huggingface.co"
+_LEAST_DISTANCE = 1e-3  # metres: what is no farther is as near as can be
+
+
+class PublicDepth:
+    """A `DepthProvider`: a network of transformers, frozen, fp32.
+
+    Pictures are rounded to 8 bit and prepared as the network's own image processor prepares them, which enlarges small
+    ones to the size that the network has learnt on. Weights are read from safetensors alone, no code is run.
+
+    Args:
+        kind: `depth-anything` or `dpt`.
+        source: a folder that `save_pretrained` wrote or that was downloaded, else a repository of the Hugging Face Hub:
+            from its client's cache, or fetched there.
+        device: where it runs; in fp32, or in the dtype of an autocast around the call.
+        progress: told of a download.
+
+    Raises:
+        ResourceError: transformers is not installed, or the weights are missing, damaged, not to be had, or another
+            kind's.
+    """
+
+    sees_pictures = True
+
+    def __init__(
+        self, kind: str, source: str, device: torch.device, progress: Progress | None = None
+    ) -> None:
+        transformers = import_transformers()
+        self.name, self._device = f"{kind}:{source}", device
+        folder = Path(source).expanduser()
+        where, is_folder = (str(folder), True) if folder.is_dir() else (source, False)
+        if is_folder or _is_cached(where):
+            config, network, processor = _load(transformers, where, kind, here=True)
+        else:
+            if not is_reachable(_HUB):
+                raise ResourceError(
+                    f"The depth provider '{self.name}' is no folder and not in the Hugging Face cache, and {_HUB} "
+                    f"cannot be reached; download the repository elsewhere and name its folder, or use {COMPACT}."
+                )
+            (progress or Silent()).info(f"fetching '{where}' from {_HUB}")
+            config, network, processor = _load(transformers, where, kind, here=False)
+        self.version = _version(folder if is_folder else None, config)
+        self._metric = getattr(config, "depth_estimation_type", "relative") == "metric"
+        self._network: Any = network.float().eval().requires_grad_(False).to(device)
+        self._processor = processor
+
+    @torch.no_grad()
+    def estimate(self, picture: Tensor, name: str | None = None) -> Tensor:
+        """See `DepthProvider`; networks that give metres are inverted."""
+        size = (int(picture.shape[2]), int(picture.shape[3]))
+        pixels = (picture[0].float().clamp(0, 1) * 255).round().to("cpu", torch.uint8)
+        prepared = self._processor(images=pixels.permute(1, 2, 0).numpy(), return_tensors="pt")
+        found: Tensor = self._network(prepared["pixel_values"].to(self._device)).predicted_depth
+        depth = found.float()[:, None]
+        if self._metric:
+            depth = 1 / depth.clamp_min(_LEAST_DISTANCE)
+        return normalised(resized(depth, size))
+
+
+def import_transformers() -> Any:
+    """The package.
+
+    Raises:
+        ResourceError: it is not installed.
+    """
+    try:
+        import transformers
+    except ModuleNotFoundError as error:
+        raise ResourceError(
+            f"This depth provider needs the package 'transformers', and '{error.name}' is not installed; run "
+            f"pip install 'srkit[depth]', or use the provider {COMPACT}."
+        ) from error
+    return transformers
+
+
+def _load(transformers: Any, where: str, kind: str, *, here: bool) -> tuple[Any, Any, Any]:
+    """Configuration, network and image processor; `here`: without a network connection."""
+    try:
+        config = transformers.AutoConfig.from_pretrained(where, local_files_only=here)
+        if config.model_type != _TYPES[kind]:
+            raise ResourceError(
+                f"'{where}' holds a network of the kind '{config.model_type}'; expected '{_TYPES[kind]}'."
+            )
+        network = transformers.AutoModelForDepthEstimation.from_pretrained(
+            where, config=config, local_files_only=here, use_safetensors=True
+        )
+        processor = transformers.AutoImageProcessor.from_pretrained(where, local_files_only=here)
+    except ResourceError:
+        raise
+    except Exception as error:  # transformers raises what its readers, the Hub's client and torch raise
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(". ")
+        raise ResourceError(
+            f"The depth network '{where}' cannot be loaded ({reason}); expected a folder or a repository with "
+            f"config.json, preprocessor_config.json and model.safetensors, or use the provider {COMPACT}."
+        ) from error
+    return config, network, processor
+
+
+def _is_cached(repository: str) -> bool:
+    """Whether the Hub's client has fetched the weights of a repository earlier."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return isinstance(try_to_load_from_cache(repository, "model.safetensors"), str)
+    except HFValidationError as error:
+        raise ResourceError(
+            f"'{repository}' is no folder, and no name of a repository of the Hugging Face Hub (OWNER/NAME); check it."
+        ) from error
+
+
+def _version(folder: Path | None, config: Any) -> str:
+    """The commit of a repository, or the checksum of a folder's weights."""
+    if folder is None:
+        return f"commit {str(getattr(config, '_commit_hash', None))[:12]}"
+    digest = hashlib.sha256()
+    for file in sorted(folder.glob("*.safetensors")):
+        with file.open("rb") as stream:
+            for block in iter(lambda: stream.read(1 << 20), b""):
+                digest.update(block)
+    return f"sha256 {digest.hexdigest()[:12]}"

@@ -1,0 +1,73 @@
+"""What `srkit train` needs to know to train networks that tell, or are told, the blur of every pixel."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Literal
+
+from srkit.recipes.load import to_toml
+from srkit.recipes.train import ModelPart, OptimPart, RunPart
+
+Target = Literal["kernels", "picture", "depth"]
+
+
+@dataclass(frozen=True)
+class BlurPart:
+    """What crops are blurred with, and what is told of their depth; see `srkit.data.blurred.BlurPlan`."""
+
+    invariant: float = 0.3
+    smooth: float = 0.25
+    defocus: float = 0.3
+    motion: float = 0.05
+    bicubic: float = 0.1
+    """Shares of the kinds of blur; they add up to 1."""
+    noise: tuple[float, float] = (0.0, 15.0)
+    """Least and most standard deviation of the noise, in levels of 8 bit."""
+    noiseless: float = 0.5
+    scenes: int = 96
+    scene_side: int = 384
+    elsewhere: float = 0.15
+    withheld: float = 0.2
+    wrong: float = 0.1
+    jittered: float = 0.5
+    unrelated: float = 0.5
+    augment: bool = True
+
+
+@dataclass(frozen=True)
+class KernelsDataPart:
+    patch: int = 32
+    """Side of a training crop in LR pixels; of `depth`: of a square that the network sees."""
+    batch: int = 8
+    """Crops in a step, for each process."""
+    holdout_every: int = 20
+    """Every n-th photograph, by sorted name, is kept out of training and validates."""
+    judged: int = 8
+    """Batches of the photographs held out that validate."""
+    blur: BlurPart = field(default_factory=BlurPart)
+    """Of `kernels` and `picture`."""
+
+
+@dataclass(frozen=True)
+class KernelsRecipe:
+    name: str
+    target: Target
+    """What is learnt: `kernels` from a picture and its depth; the `picture` from the blurred one and its kernels; or
+    `depth` from a picture."""
+    model: ModelPart
+    kind: Literal["kernels"] = "kernels"
+    estimator: str = ""
+    """Of `picture`: weights (a model's name or file) of a network for `kernels`; what it estimates takes the place of
+    the true kernels."""
+    data: KernelsDataPart = field(default_factory=KernelsDataPart)
+    optim: OptimPart = field(default_factory=OptimPart)
+    run: RunPart = field(default_factory=RunPart)
+    loss: dict[str, float] = field(default_factory=dict)
+    """Weights of the loss terms, by name (`srkit.losses.table`)."""
+    seed: int = 0
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the resolved recipe, recorded in the weights' header."""
+        return hashlib.sha256(to_toml(self).encode()).hexdigest()

@@ -1,0 +1,73 @@
+"""Where a network's training begins: at other weights, or at its own checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from srkit.archs.blocks import ResidualBlock
+from srkit.errors import UsageError
+from srkit.progress import Progress
+from srkit.recipes.kinds import TrainingRecipe
+from srkit.recipes.load import to_mapping
+from srkit.recipes.train import ModelPart
+from srkit.tasks.train_job import TrainJob
+from srkit.training.state import TrainState, read_checkpoint, restore
+from srkit.zoo.load import load_model
+
+
+class _HasModel(TrainingRecipe, Protocol):
+    @property
+    def model(self) -> ModelPart: ...
+
+
+def copy_start(network: nn.Module, start: str, progress: Progress, task: str = "sr") -> frozenset[str]:
+    """Copy every tensor that fits; a trained trunk serves another scale, whose reconstruction starts afresh.
+
+    Args:
+        start: a model's name or file, of weights for `task`.
+
+    Returns:
+        the names of the tensors that were copied.
+
+    Raises:
+        UsageError: none fits.
+        ResourceError: weights that cannot be used.
+    """
+    source = load_model(start, task=task).network.state_dict()
+    target = network.state_dict()
+    fitting = {k: v for k, v in source.items() if k in target and v.shape == target[k].shape}
+    if not fitting:
+        raise UsageError(f"The weights '{start}' share no tensor with this network; leave model.start empty.")
+    network.load_state_dict(fitting, strict=False)
+    for name, module in network.named_modules():
+        if isinstance(module, ResidualBlock) and f"{name}.conv2.weight" not in fitting:
+            module.start_as_identity()
+    progress.info(f"{len(fitting)} of {len(target)} tensors start from '{start}'")
+    return frozenset(fitting)
+
+
+def resume(state: TrainState, job: TrainJob[_HasModel], device: torch.device) -> dict[str, Any]:
+    """Go on from the checkpoint in the job's folder; the plain values of the recipe that it was made with.
+
+    Raises:
+        UsageError: it is of another network.
+        ResourceError: there is none, or it cannot be read.
+    """
+    saved = read_checkpoint(job.output, device)
+    before, now = saved["recipe"]["model"], to_mapping(job.recipe)["model"]
+    if any(before[key] != now[key] for key in ("arch", "arguments")):
+        raise UsageError(
+            f"'{job.output}' holds a run of another network ({_network_words(before)}) than this recipe's "
+            f"({_network_words(now)}); choose another -o."
+        )
+    restore(state, saved)
+    found: dict[str, Any] = saved["recipe"]
+    return found
+
+
+def _network_words(model: Mapping[str, Any]) -> str:
+    return ", ".join([model["arch"], *(f"{name}={value}" for name, value in model["arguments"].items())])

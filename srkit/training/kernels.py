@@ -1,0 +1,68 @@
+"""What networks that tell, or are told, the blur of every pixel are judged by while they train."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from srkit.data.pairs import Batch
+from srkit.losses.depth import aligned_distance
+from srkit.losses.kernel import kernel_distance
+from srkit.metrics.psnr import psnr
+from srkit.recipes.kernels import Target
+from srkit.training.loop import Measure
+
+MEASURES: dict[Target, Measure] = {
+    "kernels": Measure(
+        "val_kernel_error", "kernels held out are missed by {:.4f} (absolute, summed over the taps)", -1.0
+    ),
+    "picture": Measure("val_psnr", "{:.3f} dB on the crops held out"),
+    "depth": Measure("val_depth_error", "aligned depth maps held out are missed by {:.4f}", -1.0),
+}
+"""By the target of the recipe."""
+_MOST_DB = 60.0  # of a flat crop, lest it outweigh all others
+
+
+def batch_validator(
+    batches: Sequence[Batch], target: Target, dtype: torch.dtype | None
+) -> Callable[[nn.Module], float]:
+    """A function that gives a network's mean score over the batches: what `MEASURES` names, negative for errors.
+
+    Args:
+        dtype: autocast's; None: fp32.
+    """
+    judge = _JUDGES[target]
+
+    @torch.no_grad()
+    def score(network: nn.Module) -> float:
+        scores = []
+        for batch in batches:
+            with torch.autocast(batch.lr.device.type, dtype, enabled=dtype is not None):
+                found = network(batch.lr, **batch.conditions)
+            scores.append(float(judge(found.float(), batch.hr)))
+        return math.fsum(scores) / len(scores)
+
+    return score
+
+
+def _crops_psnr(sr: Tensor, hr: Tensor) -> Tensor:
+    """Mean PSNR of RGB crops, rounded to 8 bit."""
+    return psnr((sr.clamp(0, 1) * 255).round() / 255, hr).clamp_max(_MOST_DB).mean()
+
+
+def _kernel_score(found: Tensor, true: Tensor) -> Tensor:
+    return -kernel_distance(found, true)
+
+
+def _depth_score(found: Tensor, true: Tensor) -> Tensor:
+    return -aligned_distance(found, true)
+
+
+_JUDGES: dict[Target, Callable[[Tensor, Tensor], Tensor]] = {
+    "kernels": _kernel_score,
+    "picture": _crops_psnr,
+    "depth": _depth_score,
+}

@@ -1,0 +1,200 @@
+"""DKENet, NBSR and what they are made of: what each promises beyond the shared tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from srkit.archs import dkenet
+from srkit.archs.blocks import SFT
+from srkit.archs.depth import CompactDepth
+from srkit.archs.dkenet import DKENet
+from srkit.archs.edsr import EDSR
+from srkit.archs.maconv import MAConv
+from srkit.archs.nbsr import NBSR
+from srkit.archs.rrdb import RRDBTrunk
+from srkit.degradation import kernels
+from srkit.errors import UsageError
+
+
+def _dkenet(**changes: Any) -> DKENet:
+    torch.manual_seed(0)
+    return DKENet(**({"features": 8, "depth_features": 4} | changes)).eval()
+
+
+def _picture(height: int, width: int, channels: int = 3) -> torch.Tensor:
+    return torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(height))
+
+
+def test_size_is_that_of_the_paper() -> None:
+    with torch.device("meta"):
+        count = sum(p.numel() for p in DKENet().parameters())
+    assert round(count / 1e6, 1) == 2.5  # spec 5.2: 2.46 million at 128 channels
+
+
+def test_taps_are_those_of_the_degradation() -> None:
+    assert (dkenet.SIZE, dkenet.TAPS, dkenet.SCALES) == (kernels.SIZE, kernels.TAPS, kernels.SCALES)
+
+
+@torch.inference_mode()
+def test_kernels_sum_to_one_whatever_the_precision() -> None:
+    network = _dkenet()
+    network.tail.weight.mul_(30)  # kernels that are far from flat
+    for dtype in (None, torch.bfloat16):
+        with torch.autocast("cpu", dtype, enabled=dtype is not None):
+            found = network(_picture(9, 12), _picture(9, 12, 1))
+        assert float(found.min()) >= 0
+        torch.testing.assert_close(found.sum(1), torch.ones(1, 9, 12), atol=1e-5, rtol=0)
+    assert float(found.amax(1).mean()) > 0.02
+
+
+@torch.inference_mode()
+def test_no_depth_is_a_depth_of_zeros_and_another_depth_counts() -> None:
+    network, x = _dkenet(), _picture(8, 10)
+    without = network(x)
+    assert torch.equal(without, network(x, torch.zeros(1, 1, 8, 10)))
+    assert not torch.allclose(without, network(x, _picture(8, 10, 1)), atol=1e-6)
+
+
+@torch.inference_mode()
+def test_codes_are_those_of_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dkenet, "_STRIP", 24)  # two or three rows at a time
+    network, x, depth = _dkenet(), _picture(11, 7).repeat(2, 1, 1, 1), _picture(11, 7, 1).repeat(2, 1, 1, 1)
+    basis = torch.linalg.qr(torch.randn(441, 5)).Q.T.reshape(5, 21, 21)
+    expected = torch.einsum("kt,nthw->nkhw", basis.flatten(1), network(x, depth))
+    torch.testing.assert_close(network.codes(x, depth, basis), expected, atol=1e-6, rtol=1e-5)
+
+
+@torch.inference_mode()
+def test_windows_that_begin_at_even_pixels_equal_the_whole() -> None:
+    network, x, depth = _dkenet(), _picture(70, 70), _picture(70, 70, 1)
+    assert network.info.multiple_of == 2
+    radius = network.info.receptive_field + 1
+    whole = network(x, depth)
+    part = network(x[:, :, 4:, 6:], depth[:, :, 4:, 6:])
+    torch.testing.assert_close(
+        part[:, :, radius:, radius:], whole[:, :, 4 + radius :, 6 + radius :], atol=1e-6, rtol=1e-4
+    )
+
+
+def test_receptive_field_of_dkenet_is_no_larger_than_told() -> None:
+    network = _dkenet().double()
+    radius = network.info.receptive_field
+    side = 2 * radius + 8
+    reach = 0
+    for middle in (side // 2, side // 2 + 1):  # an even and an odd pixel see differently far
+        x = _picture(side, side).double().requires_grad_()
+        depth = _picture(side, side, 1).double().requires_grad_()
+        pixel = network(x, depth)[:, 7, middle, middle]
+        for gradient in torch.autograd.grad(pixel.sum(), (x, depth)):
+            seen = gradient.abs().sum((0, 1)).nonzero()
+            reach = max(reach, int((seen - middle).abs().max()))
+    assert radius - 3 <= reach <= radius
+
+
+@torch.inference_mode()
+def test_nbsr_with_the_trunk_of_an_edsr_starts_as_that_edsr() -> None:
+    arguments: dict[str, Any] = {"scale": 4, "features": 8, "blocks": 3, "upsampler": "single"}
+    edsr = EDSR(**arguments)
+    network = NBSR(trunk="edsr", code=4, hidden=6, every=2, sft_size=1, **arguments)
+    missing, unexpected = network.load_state_dict(edsr.state_dict(), strict=False)
+    assert not unexpected
+    assert all(name.startswith(("modulations.", "basis", "code_")) for name in missing)
+    x = _picture(9, 12)
+    for codes in (torch.zeros(1, 4, 9, 12), torch.randn(1, 4, 9, 12)):
+        torch.testing.assert_close(network(x, codes=codes), edsr(x), atol=1e-6, rtol=0)
+
+
+@torch.inference_mode()
+def test_nbsr_takes_codes_at_any_size_of_theirs() -> None:
+    network = NBSR(features=8, blocks=1, code=3, growth=4, trunk="edsr")
+    for modulation in network.modulations:
+        torch.nn.init.normal_(modulation.shift.weight, std=0.1)
+    x, codes = _picture(8, 8), torch.randn(1, 3, 8, 8)
+    plain = network(x, codes=codes)
+    size, middle = torch.tensor([1e-3, 1.0, 40.0]), torch.tensor([0.2, -3.0, 5.0])
+    network.code_mean.copy_(middle)
+    network.code_deviation.copy_(size)
+    moved = network(x, codes=codes * size[:, None, None] + middle[:, None, None])
+    torch.testing.assert_close(moved, plain, atol=1e-4, rtol=0)
+    assert not torch.allclose(network(x, codes=codes), plain, atol=1e-3)
+
+
+def test_nbsr_says_what_it_lacks() -> None:
+    with pytest.raises(UsageError, match="codes of the picture's kernels; give codes"):
+        NBSR(features=8, blocks=1)(_picture(4, 4))
+
+
+def test_what_is_told_costs_less_than_two_fifths_of_the_trunk() -> None:
+    arguments: dict[str, Any] = {"features": 64, "blocks": 12, "upsampler": "single"}
+
+    def cost(network: torch.nn.Module, *given: torch.Tensor) -> int:
+        with FlopCounterMode(display=False) as counter, torch.inference_mode():
+            network(*given)
+        return counter.get_total_flops()
+
+    with torch.device("meta"):
+        x, codes = torch.zeros(1, 3, 16, 16), torch.zeros(1, 15, 16, 16)
+        edsr = EDSR(**arguments).trunk
+        nbsr = NBSR(trunk="edsr", every=2, sft_size=1, **arguments)
+        told = sum(cost(m, torch.zeros(1, 64, 16, 16), codes) for m in nbsr.modulations)
+        assert told < 0.4 * cost(edsr, x)
+        assert sum(p.numel() for p in NBSR().parameters()) > 7e6  # the paper's ten RRDBs
+
+
+@torch.inference_mode()
+def test_sft_starts_as_the_identity_when_told_to() -> None:
+    sft, h, c = SFT(6, 3, hidden=4), torch.randn(1, 6, 5, 5), torch.randn(1, 3, 5, 5)
+    assert not torch.allclose(sft(h, c), h, atol=1e-3)
+    sft.start_as_identity()
+    assert torch.equal(sft(h, c), h)
+
+
+@torch.inference_mode()
+def test_a_half_of_maconv_is_told_by_the_other() -> None:
+    torch.manual_seed(0)
+    layer, x = MAConv(8), torch.randn(1, 8, 5, 5)
+    plain = layer(x)
+    other = x.clone()
+    other[:, 4:] += 1
+    moved = layer(other)
+    assert not torch.allclose(moved[:, :4], plain[:, :4], atol=1e-4)
+    layer.affine[0].expand.weight.zero_()
+    assert torch.equal(layer(other)[:, :4], layer(x)[:, :4])
+
+
+@torch.inference_mode()
+def test_rrdb_trunk_is_its_parts() -> None:
+    trunk, x = RRDBTrunk(8, 2, 4), _picture(6, 7)
+    shallow = trunk.head(x)
+    h = shallow
+    for block in trunk.blocks:
+        h = block(h)
+    torch.testing.assert_close(trunk(x), shallow + trunk.tail(h))
+
+
+def test_size_of_the_depth_network() -> None:
+    with torch.device("meta"):
+        assert 3e5 <= sum(p.numel() for p in CompactDepth().parameters()) <= 1e6
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments", "words"),
+    [
+        (DKENet, {"scale": 8}, "scale 8; it is defined for 2, 3 and 4"),
+        (DKENet, {"features": 6}, "6 features and 32 of the depth"),
+        (DKENet, {"depth_features": 0}, "and 0 of the depth; it takes"),
+        (NBSR, {"scale": 1}, "scale 1; it is defined for 2, 3 and 4"),
+        (NBSR, {"blocks": 0}, "0 as the least of its numbers"),
+        (NBSR, {"sft_size": 2}, "2 as sft_size"),
+        (NBSR, {"trunk": "esdr"}, "no trunk 'esdr'.*Did you mean 'edsr'"),
+        (CompactDepth, {"widths": [8]}, "at least two widths"),
+        (CompactDepth, {"side": 0}, "nothing below 1"),
+    ],
+)
+def test_arguments_that_make_no_network(make: Any, arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        make(**arguments)
