@@ -25,10 +25,10 @@ class Crops:
 
 
 class PackedPictures:
-    """RGB pictures end to end in one (pixels, 3) uint8 tensor.
+    """Pictures end to end in one (pixels, C) uint8 tensor.
 
     Args:
-        pictures: (H, W, 3) uint8 arrays.
+        pictures: (H, W, C) uint8 arrays; C is 3 for RGB, and the same for all.
         device: where the tensor lives.
     """
 
@@ -38,13 +38,14 @@ class PackedPictures:
         self.widths = torch.tensor([w for _, w in sizes], dtype=torch.int64)
         areas = self.heights * self.widths
         self.offsets = torch.cumsum(areas, 0) - areas
-        pixels = torch.empty(int(areas.sum()), 3, dtype=torch.uint8)
+        channels = pictures[0].shape[2] if pictures else 3
+        pixels = torch.empty(int(areas.sum()), channels, dtype=torch.uint8)
         for picture, offset, area in zip(pictures, self.offsets.tolist(), areas.tolist(), strict=True):
-            pixels[offset : offset + area] = torch.from_numpy(picture.reshape(-1, 3))
+            pixels[offset : offset + area] = torch.from_numpy(picture.reshape(-1, channels))
         self.pixels = pixels.to(device)
 
     def cut(self, crops: Crops, patch: int, scale: int = 1) -> Tensor:
-        """(B, 3, scale patch, scale patch) float32 in [0, 1], channels_last; places are multiplied by `scale`."""
+        """(B, C, scale patch, scale patch) float32 in [0, 1], channels_last; places are multiplied by `scale`."""
         device = self.pixels.device
         offset, width = (t[crops.picture].to(device)[:, None, None] for t in (self.offsets, self.widths))
         rows, columns = _places(crops, patch, scale, device)

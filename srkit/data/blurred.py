@@ -1,0 +1,369 @@
+"""Training pairs whose blur is known: low-resolution crops, the kernel of every pixel of theirs, and their depth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from srkit.data.packed import Crops, PackedPictures, draw_crops
+from srkit.data.pairs import crop_to_multiple
+from srkit.data.scenes import layered_scene
+from srkit.degradation.defocus import Law, defocus, on_lr_grid
+from srkit.degradation.kernels import (
+    RADIUS,
+    TAPS,
+    bicubic_kernel,
+    check_scale,
+    gaussian,
+    gaussian_map,
+    largest_width,
+    smallest_width,
+)
+from srkit.degradation.modes import BLOCK, MODES, mode_covariance
+from srkit.degradation.pca import sample_covariance, sample_motion
+from srkit.degradation.spatially_variant import blur_window
+from srkit.errors import UsageError
+from srkit.progress import Progress, Silent
+
+KINDS = ("invariant", "motion", "bicubic", "smooth", "defocus")
+"""Those with one kernel for all pixels of a crop first."""
+_INVARIANT, _MOTION, _BICUBIC, _SMOOTH, _DEFOCUS = range(len(KINDS))
+_SHARES = (*KINDS, "noiseless", "elsewhere", "withheld", "wrong", "jittered", "unrelated")
+
+
+@dataclass(frozen=True)
+class BlurPlan:
+    """What batches are made of. All shares lie in [0, 1].
+
+    Raises:
+        UsageError: a value out of its range, or shares of kinds that do not add up to 1.
+    """
+
+    scale: int
+    """2, 3 or 4."""
+    patch: int
+    """Side of a crop in LR pixels."""
+    batch: int
+    seed: int
+    invariant: float = 0.3
+    """Share of crops with one Gaussian of MANet's range for all pixels."""
+    smooth: float = 0.25
+    """With Gaussians that vary over the crop: half MANet's modes 1 to 6, half random smooth gradients."""
+    defocus: float = 0.3
+    """With the blur of a lens, from the depth of a layered scene."""
+    motion: float = 0.05
+    """With a motion that is the same for all pixels."""
+    bicubic: float = 0.1
+    """With the bicubic kernel."""
+    noise: tuple[float, float] = (0.0, 15.0)
+    """Least and most standard deviation of Gaussian noise, in levels of 8 bit."""
+    noiseless: float = 0.5
+    """Share of crops with no noise at all."""
+    scenes: int = 96
+    """Layered scenes that are made once and held in memory."""
+    scene_side: int = 384
+    """Their side in HR pixels, made larger where a crop needs it."""
+    elsewhere: float = 0.15
+    """Of the crops with other blur than defocus, the share that is cut from scenes: depth need not mean blur."""
+    withheld: float = 0.2
+    """Of the crops of scenes, the share whose depth is not told (zeros)."""
+    wrong: float = 0.1
+    """Of the crops of scenes, the share that is told another scene's depth."""
+    jittered: float = 0.5
+    """Of what is told right, the share that is bent, tilted and softened, as an estimated depth would be."""
+    unrelated: float = 0.5
+    """Of the photographs, the share that is told a depth that is not theirs; the rest is told none (zeros)."""
+    augment: bool = True
+    rank: int = 0
+
+    def __post_init__(self) -> None:
+        check_scale(self.scale)
+        for name, least in (("patch", 4), ("batch", 1), ("scenes", 0), ("scene_side", 32), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise UsageError(
+                    f"The plan of blurred pairs has {name} {getattr(self, name)}; it starts at {least}."
+                )
+        for name in _SHARES:
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(
+                    f"The plan of blurred pairs has {name} {getattr(self, name)}; it is a share from 0 to 1."
+                )
+        if abs(sum(self.shares) - 1) > 1e-6:
+            raise UsageError(
+                f"The shares of {', '.join(KINDS)} add up to {sum(self.shares):g}; they must add up to 1."
+            )
+        if self.withheld + self.wrong > 1:
+            raise UsageError(
+                f"The shares withheld and wrong add up to {self.withheld + self.wrong:g}; at most 1 is possible."
+            )
+        if not 0 <= self.noise[0] <= self.noise[1]:
+            raise UsageError(
+                f"The plan of blurred pairs has noise from {self.noise[0]:g} to {self.noise[1]:g} levels; "
+                "it takes 0 or more, the smaller first."
+            )
+        if self.defocus > 0 and not self.scenes:
+            raise UsageError("Crops blurred by depth need layered scenes; ask for some, or set defocus to 0.")
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """Of `KINDS`, in their order."""
+        return (self.invariant, self.motion, self.bicubic, self.smooth, self.defocus)
+
+    @property
+    def border(self) -> int:
+        """LR pixels around a crop whose HR its kernels see."""
+        return math.ceil(RADIUS / self.scale)
+
+    @property
+    def smallest_side(self) -> int:
+        """Shortest side of a picture that crops can be cut from, in HR pixels."""
+        return (self.patch + 2 * self.border) * self.scale
+
+
+@dataclass(frozen=True)
+class BlurredBatch:
+    """B crops with side p on the LR grid, and all that is known of how they were made."""
+
+    lr: Tensor
+    """(B, 3, p, p), float32 in [0, 1], whole levels of 8 bit, channels_last."""
+    hr: Tensor
+    """(B, 3, s p, s p), likewise."""
+    kernels: Tensor
+    """(B, 441, p, p): see `srkit.degradation.kernels`. Those of bicubic have negative taps."""
+    depth: Tensor
+    """(B, 1, p, p), inverse depth in [0, 1] as it is told: perhaps none (zeros), or bent, or wrong."""
+    true_depth: Tensor
+    """(B, 1, p, p): that of the scenes, which are cut from wholes that it is normalised over; zeros for photographs."""
+    kind: Tensor
+    """(B,) int64: indices of `KINDS`, in rising order: crops of a kind lie side by side."""
+
+
+class BlurredPairs:
+    """Pictures and layered scenes in memory as uint8; crops are cut and blurred on the device.
+
+    Crops are cut with the surroundings that their kernels see, so the blur of a crop is that of its picture.
+
+    Args:
+        pictures: (H, W, 3) uint8; those with a side below `plan.smallest_side` are left out. Scenes are cut from all.
+
+    Raises:
+        UsageError: no picture is large enough.
+    """
+
+    def __init__(
+        self,
+        pictures: Sequence[NDArray[np.uint8]],
+        plan: BlurPlan,
+        device: torch.device,
+        progress: Progress | None = None,
+    ) -> None:
+        self.plan, self._device = plan, device
+        large = [p for p in pictures if min(p.shape[:2]) >= plan.smallest_side]
+        if not large:
+            raise UsageError(
+                f"None of {len(pictures)} pictures has both sides of {plan.smallest_side} pixels or more, which crops "
+                f"of {plan.patch} LR pixels at x{plan.scale} with their surroundings need."
+            )
+        self._photographs = _Source([crop_to_multiple(p, plan.scale) for p in large], plan.scale, device)
+        side = -(-max(plan.scene_side, plan.smallest_side) // plan.scale) * plan.scale
+        scenes, depths = _make_scenes(pictures, side, plan, progress or Silent())
+        self._scenes = _Source(scenes, plan.scale, device)
+        self._depths = PackedPictures(depths, device)
+        self._bicubic = bicubic_kernel(plan.scale)
+
+    def batches(self, first_step: int) -> Iterator[BlurredBatch]:
+        """Batches of steps first_step, first_step + 1, ...; a function of seed, rank and step alone."""
+        step = first_step
+        while True:
+            yield self.draw(step)
+            step += 1
+
+    def draw(self, step: int) -> BlurredBatch:
+        """The batch of one step."""
+        plan = self.plan
+        draws = np.random.default_rng((plan.seed, step, plan.rank))
+        rng = torch.Generator().manual_seed(int(draws.integers(2**62)))
+        # Sorted, so that what is made together is one block of memory.
+        kind = torch.from_numpy(np.sort(draws.choice(len(KINDS), plan.batch, p=np.asarray(plan.shares))))
+        in_scene = (kind == _DEFOCUS) | (torch.rand(plan.batch, generator=rng) < plan.elsewhere)
+        in_scene &= plan.scenes > 0
+        around, depth = self._cut(in_scene, rng)
+        kernels, lr = self._blurred(around, depth, kind, rng)
+        margin = plan.border * plan.scale
+        hr = around[:, :, margin:-margin, margin:-margin].contiguous(memory_format=torch.channels_last)
+        told = self._told(depth, in_scene, rng)
+        return BlurredBatch(
+            self._noisy(lr, rng).contiguous(memory_format=torch.channels_last), hr, kernels, told, depth, kind
+        )
+
+    def _cut(self, in_scene: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """HR with surroundings (B, 3, ., .) and depth (B, 1, p, p)."""
+        plan = self.plan
+        patch = plan.patch + 2 * plan.border
+        around = torch.empty(plan.batch, 3, patch * plan.scale, patch * plan.scale, device=self._device)
+        depth = torch.zeros(plan.batch, 1, plan.patch, plan.patch, device=self._device)
+        for source, where in ((self._photographs, ~in_scene), (self._scenes, in_scene)):
+            if bool(where.any()):
+                crops = self._draw_crops(source, int(where.sum()), rng)
+                around[where] = source.hr.cut(crops, patch, plan.scale)
+                if source is self._scenes:
+                    depth[where] = self._cut_depth(crops)
+        return around, depth
+
+    def _draw_crops(self, source: _Source, count: int, rng: torch.Generator) -> Crops:
+        plan = self.plan
+        seed = int(torch.randint(2**31, (1,), generator=rng))
+        patch = plan.patch + 2 * plan.border
+        return draw_crops(source.sizes, patch, count, seed=seed, step=0, augment=plan.augment)
+
+    def _cut_depth(self, crops: Crops) -> Tensor:
+        border, patch = self.plan.border, self.plan.patch
+        return self._depths.cut(crops, patch + 2 * border)[:, :, border:-border, border:-border]
+
+    def _blurred(
+        self, around: Tensor, depth: Tensor, kind: Tensor, rng: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """kernels (B, 441, p, p) and LR (B, 3, p, p), neither noisy nor rounded."""
+        plan, device = self.plan, self._device
+        margin = plan.border * plan.scale
+        kernels = torch.empty(plan.batch, TAPS, plan.patch, plan.patch, device=device)
+        lr = torch.empty(plan.batch, 3, plan.patch, plan.patch, device=device)
+        first = int((kind < _SMOOTH).sum())  # of those whose kernels vary
+        if first:
+            same = self._same(kind[:first], rng).to(device)
+            kernels[:first] = same.flatten(1)[:, :, None, None]
+            lr[:first] = blur_window(around[:first], same, plan.scale, margin)
+        if first < plan.batch:
+            lenses = int((kind == _DEFOCUS).sum())
+            covariance = self._smooth(plan.batch - first - lenses, rng).to(device)
+            if lenses:
+                covariance = torch.cat([covariance, _lens(depth[-lenses:], plan.scale, rng)])
+            kernels[first:] = gaussian_map(covariance, plan.scale)
+            lr[first:] = blur_window(around[first:], kernels[first:], plan.scale, margin)
+        return kernels, lr
+
+    def _same(self, kind: Tensor, rng: torch.Generator) -> Tensor:
+        """(n, 21, 21): kernels that are the same for all pixels of a crop."""
+        scale = self.plan.scale
+        kernels = self._bicubic.repeat(len(kind), 1, 1)
+        invariant, moved = kind == _INVARIANT, kind == _MOTION
+        covariance = sample_covariance(scale, int(invariant.sum()), rng)
+        kernels[invariant] = gaussian(covariance, scale).float()
+        kernels[moved] = sample_motion(scale, int(moved.sum()), rng)
+        return kernels
+
+    def _smooth(self, count: int, rng: torch.Generator) -> Tensor:
+        """(count, 3, p, p): covariances of one of MANet's modes each, or of a random gradient."""
+        scale, patch = self.plan.scale, self.plan.patch
+        found = random_gradients(count, patch, scale, rng)
+        names = list(MODES)
+        for at in torch.nonzero(torch.rand(count, generator=rng) < 0.5).flatten().tolist():
+            mode, seed = (int(torch.randint(high, (1,), generator=rng)) for high in (len(names), 2**31))
+            # A part of a picture of one to four times the crop, so that blocks lie anywhere.
+            side = round(patch * float(1 + 3 * torch.rand(1, generator=rng))) + BLOCK // scale
+            top, left = torch.randint(side - patch + 1, (2,), generator=rng).tolist()
+            whole = mode_covariance(names[mode], side, side, scale, seed)
+            found[at] = whole[0, :, top : top + patch, left : left + patch]
+        return found
+
+    def _told(self, depth: Tensor, in_scene: Tensor, rng: torch.Generator) -> Tensor:
+        """The depth that goes with a batch: right, bent, wrong, made up, or zeros."""
+        plan = self.plan
+        count, where = len(depth), in_scene.to(depth.device)[:, None, None, None]
+        dice = torch.rand(3, count, 1, 1, 1, generator=rng).to(depth.device)
+        bent = torch.where(dice[1] < plan.jittered, jittered(depth, rng), depth)
+        other = random_smooth(count, plan.patch, rng).to(depth.device)
+        if plan.scenes:
+            elsewhere = self._cut_depth(self._draw_crops(self._scenes, count, rng))
+            # Photographs are told both kinds of foreign depth; scenes, that of another.
+            other = torch.where(where | (dice[1] < 0.5), elsewhere, other)
+        nothing = torch.zeros_like(depth)
+        right = torch.where(dice[0] < plan.wrong, other, bent)
+        right = torch.where(dice[0] >= 1 - plan.withheld, nothing, right)
+        return torch.where(where, right, torch.where(dice[2] < plan.unrelated, other, nothing))
+
+    def _noisy(self, lr: Tensor, rng: torch.Generator) -> Tensor:
+        """With noise, in whole levels of 8 bit, [0, 1]."""
+        plan = self.plan
+        sigma = plan.noise[0] + (plan.noise[1] - plan.noise[0]) * torch.rand(len(lr), generator=rng)
+        sigma = torch.where(torch.rand(len(lr), generator=rng) < plan.noiseless, 0.0, sigma)
+        noise = torch.randn(lr.shape, generator=rng) * sigma[:, None, None, None]
+        return (lr * 255 + noise.to(lr.device)).round().clamp(0, 255) / 255
+
+
+class _Source:
+    """Pictures that crops are cut from, with their sizes on the LR grid."""
+
+    def __init__(self, pictures: Sequence[NDArray[np.uint8]], scale: int, device: torch.device) -> None:
+        self.hr = PackedPictures(pictures, device)
+        self.sizes = (self.hr.heights // scale, self.hr.widths // scale)
+
+
+def _make_scenes(
+    pictures: Sequence[NDArray[np.uint8]], side: int, plan: BlurPlan, progress: Progress
+) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
+    """Layered scenes (side, side, 3), and their depth on the LR grid (h, w, 1) in 256 levels."""
+    scenes, depths = [], []
+    if plan.scenes:
+        progress.start("layering scenes", plan.scenes)
+    for number in range(plan.scenes):
+        scene = layered_scene(pictures, side, side, plan.seed * 1_000_003 + number)
+        depth = on_lr_grid(torch.from_numpy(scene.depth)[None, None], plan.scale)
+        scenes.append(scene.picture)
+        depths.append((depth[0, 0, :, :, None] * 255).round().to(torch.uint8).numpy())
+        progress.advance()
+    if plan.scenes:
+        progress.finish()
+    return scenes, depths
+
+
+def _lens(depth: Tensor, scale: int, rng: torch.Generator) -> Tensor:
+    """Covariance (n, 3, p, p) of lenses drawn for depth (n, 1, p, p), half of them focused on what a crop shows."""
+    count = len(depth)
+    uniform = torch.rand(6, count, generator=rng)
+    pixel = torch.randint(depth[0].numel(), (count, 1), generator=rng).to(depth.device)
+    focus = torch.where(uniform[0] < 0.5, depth.flatten(1).gather(1, pixel)[:, 0].cpu(), uniform[1])
+    least, most = smallest_width(scale), largest_width(scale)
+    widest = least + (most - least) * (0.3 + 0.7 * uniform[2])
+    aspect = torch.where(uniform[3] < 0.6, 1.0, 0.2 + 0.8 * uniform[4])
+    laws: tuple[Law, Law] = ("thin-lens", "linear")
+    law = laws[int(torch.randint(2, (1,), generator=rng))]
+    theta = math.pi * uniform[5]
+    return defocus(depth, focus, scale, widest=widest, aspect=aspect, theta=theta, law=law)
+
+
+def random_gradients(count: int, patch: int, scale: int, rng: torch.Generator) -> Tensor:
+    """(count, 3, patch, patch): covariances of MANet's range that go smoothly from one to the next.
+
+    Covariances at 2 to 4 places a side, bilinear between them: a mean of covariances is one.
+    """
+    found = torch.empty(count, 3, patch, patch)
+    places = torch.randint(2, 5, (count,), generator=rng).tolist()
+    for at, side in enumerate(places):
+        coarse = sample_covariance(scale, side * side, rng).float().T.reshape(1, 3, side, side)
+        found[at] = F.interpolate(coarse, (patch, patch), mode="bilinear", align_corners=True)[0]
+    return found
+
+
+def random_smooth(count: int, patch: int, rng: torch.Generator) -> Tensor:
+    """(count, 1, patch, patch): maps in [0, 1] with a few hills."""
+    coarse = torch.rand(count, 1, 4, 4, generator=rng)
+    return F.interpolate(coarse, (patch, patch), mode="bicubic", align_corners=True).clamp(0, 1)
+
+
+def jittered(depth: Tensor, rng: torch.Generator) -> Tensor:
+    """Depth (N, 1, p, p) as a network might estimate it: bent by a power, wrong by up to 0.1 smoothly, softened."""
+    count = len(depth)
+    uniform = torch.rand(3, count, 1, 1, 1, generator=rng).to(depth.device)
+    bent = depth ** torch.exp(uniform[0] - 0.5)
+    hills = random_smooth(count, depth.shape[-1], rng).to(depth.device) - 0.5
+    soft = F.avg_pool2d(F.pad(bent, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    soft = torch.where(uniform[1] < 0.5, soft, bent)
+    return (soft + 0.2 * uniform[2] * hills).clamp(0, 1)
