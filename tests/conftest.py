@@ -139,3 +139,52 @@ def cdasr_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "told-x2.safetensors"
     save_weights(path, network, Header(arch="cdasr", arguments=arguments, scale=2, providers=providers))
     return path
+
+
+@pytest.fixture(scope="session")
+def dkenet_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weights file of a tiny DKENet for x2 whose kernels differ from place to place, and with depth."""
+    import torch
+
+    from srkit.archs.dkenet import DKENet
+    from srkit.degradation.kernels import gaussian
+    from srkit.zoo.header import Header
+    from srkit.zoo.weights import save_weights
+
+    arguments = {"scale": 2, "features": 4, "depth_features": 2}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = DKENet(**arguments)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.ndim == 4:
+                parameter.mul_(2)
+        network.depth_head.weight.mul_(4)
+        network.tail.weight.mul_(0.5)
+        usual = gaussian(torch.tensor([3.0, 0.5, 2.0]), 2)
+        network.tail.bias.copy_(usual.clamp_min(1e-9).log().flatten())
+    path = tmp_path_factory.mktemp("weights") / "kernels-x2.safetensors"
+    save_weights(path, network, Header(arch="dkenet", arguments=arguments, scale=2, task="kernels"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def nbsr_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weights file of a tiny NBSR for x2 whose picture depends on the kernels."""
+    import torch
+
+    from srkit.archs.nbsr import NBSR
+    from srkit.degradation.pca import kernel_basis
+    from srkit.zoo.header import Header
+    from srkit.zoo.weights import save_weights
+
+    arguments = {"scale": 2, "features": 8, "blocks": 1, "trunk": "edsr", "code": 6, "hidden": 4}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = NBSR(**arguments)  # type: ignore[arg-type]
+        network.basis.copy_(kernel_basis(2, 6))
+        for parameter in network.modulations.parameters():
+            torch.nn.init.normal_(parameter, std=0.2)
+    path = tmp_path_factory.mktemp("weights") / "restores-x2.safetensors"
+    save_weights(path, network, Header(arch="nbsr", arguments=arguments, scale=2))
+    return path

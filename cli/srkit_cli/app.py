@@ -12,7 +12,17 @@ import typer.main
 
 from srkit._version import __version__
 from srkit.errors import Exit, SrkitError
-from srkit_cli.commands import adapt, demo_image, doctor, eval, models, schema, train, upscale
+from srkit_cli.commands import (
+    adapt,
+    demo_image,
+    doctor,
+    estimate_kernel,
+    eval,
+    models,
+    schema,
+    train,
+    upscale,
+)
 from srkit_cli.console import Console
 
 app = typer.Typer(
@@ -28,6 +38,7 @@ app = typer.Typer(
 app.command("upscale")(upscale.upscale)
 app.command("eval")(eval.eval)
 app.command("adapt")(adapt.adapt)
+app.command("estimate-kernel")(estimate_kernel.estimate_kernel)
 app.command("train")(train.train)
 app.add_typer(models.app, name="models")
 app.command("demo-image")(demo_image.demo_image)

@@ -10,11 +10,12 @@ from srkit.errors import UsageError
 SCALES = (2, 3, 4)
 DEFAULT_SCALE = 4
 MOST_ROUNDS = 20
+MOST_ELLIPSES = 64
 
 
 @dataclass(frozen=True)
 class EstimateRecipe:
-    """Everything that decides the kernels; paths and the preview are the job's."""
+    """Everything that decides what comes out; paths are the job's."""
 
     scale: int | None = None
     """Between LR and HR. None: the model's own, 4 for `auto`."""
@@ -29,6 +30,8 @@ class EstimateRecipe:
     """Rounds of SVKR; 2 is the paper's T = 3, whose first is the start itself."""
     gamma: float = 0.9
     """Weight of a round's new kernels over those before."""
+    grid: int = 16
+    """Ellipses along the longer side of the preview's picture."""
     tile: int | Literal["auto", "off"] = "auto"
     device: str = "auto"
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
@@ -45,6 +48,8 @@ class EstimateRecipe:
             raise UsageError(f"--refine is {self.refine}; it must be from 0 to {MOST_ROUNDS} rounds.")
         if not 0 < self.gamma <= 1:
             raise UsageError(f"'gamma' is {self.gamma}; it must be above 0 and at most 1.")
+        if not 1 <= self.grid <= MOST_ELLIPSES:
+            raise UsageError(f"--grid is {self.grid}; it must be from 1 to {MOST_ELLIPSES}.")
         if isinstance(self.tile, int) and self.tile < 16:
             raise UsageError(f"--tile is {self.tile}; it must be auto, off, or at least 16 pixels.")
         for name, value, low, high in (

@@ -12,13 +12,10 @@ from PIL import Image, ImageDraw
 
 from srkit.io.kernel_map import SIDE, Floats, KernelMap
 from srkit.io.picture import Pixels
+from srkit.recipes.estimate import EstimateRecipe
 from srkit.tasks import kernel_drawing as drawing
 from srkit.tasks.kernel_drawing import INK, MUTED, UNKNOWN, Sheet, coloured, resized, resized_values
 from srkit.tasks.kernel_summary import kernel_widths
-
-GRID = 16
-"""Ellipses along the longer side of the picture."""
-MOST_GRID = 64
 
 _MARGIN, _GAP, _LEGEND, _CAPTION = 40, 32, 44, 30
 _HEAD = 132
@@ -94,7 +91,7 @@ def draw_preview(
     title: str = "",
     subtitle: str = "",
     facts: Sequence[Fact] = (),
-    grid: int = GRID,
+    grid: int = EstimateRecipe.grid,
 ) -> NDArray[np.uint8]:
     """The page: picture, depth, ellipses over the picture, width of the blur, sample kernels.
 
@@ -278,7 +275,8 @@ def _ellipses(
 ) -> tuple[Image.Image, float]:
     """The kernels over the dimmed picture, and how much larger than they are they were drawn."""
     width, height = picture.size
-    pitch = max(kernels.width, kernels.height) / grid
+    longer = max(kernels.width, kernels.height)
+    pitch = longer / min(grid, longer)
     rows, columns = (max(1, round(side / pitch)) for side in (kernels.height, kernels.width))
     weight = kernels.confidence + 1e-6
     known = resized_values(kernels.confidence, (columns, rows))

@@ -1,0 +1,156 @@
+"""srkit estimate-kernel"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from srkit.errors import Exit, SrkitError, UsageError
+from srkit.io.names import shown
+from srkit.recipes.estimate import EstimateRecipe
+from srkit_cli.console import Console
+from srkit_cli.options import Debug, Device, Dtype, DtypeName, Json, Quiet, Seed, Threads, Verbose
+
+if TYPE_CHECKING:
+    from srkit.tasks.estimate_kernel import EstimateJob, KernelRecord
+
+
+def estimate_kernel(
+    input: Annotated[str, typer.Argument(help="A file, a folder, or a glob in quotes.", metavar="INPUT")],
+    output: Annotated[str, typer.Argument(help="A .npz file, or a folder.", metavar="OUTPUT")],
+    scale: Annotated[
+        int | None, typer.Option("--scale", "-s", help="Of the upscaling to come: 2, 3 or 4.", metavar="N")
+    ] = None,
+    depth: Annotated[
+        str,
+        typer.Option(help="auto, none, a provider's name, or a folder of depth maps.", metavar="NAME|DIR"),
+    ] = EstimateRecipe.depth,
+    refine: Annotated[
+        int, typer.Option(help="Rounds that look at the restored picture.", metavar="N")
+    ] = EstimateRecipe.refine,
+    preview: Annotated[
+        Path | None, typer.Option(help="Where the preview goes; else beside the map.", metavar="FILE.png")
+    ] = None,
+    no_preview: Annotated[bool, typer.Option("--no-preview", help="Write kernel maps alone.")] = False,
+    grid: Annotated[
+        int, typer.Option(help="Ellipses along the preview's longer side.", metavar="N")
+    ] = EstimateRecipe.grid,
+    model: Annotated[
+        str, typer.Option("--model", "-m", "-n", help="What estimates: a name or a file.")
+    ] = EstimateRecipe.model,
+    restorer: Annotated[
+        str, typer.Option(help="What restores, for rounds and the re-blur PSNR: a name or a file.")
+    ] = EstimateRecipe.restorer,
+    tile: Annotated[str, typer.Option("--tile", "-t", help="auto, off, or a side in pixels.")] = "auto",
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Subfolders too; mirror the tree.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
+    skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Keep existing outputs.")] = False,
+    max_pixels: Annotated[int, typer.Option(help="Refuse pictures that declare more.", metavar="N")] = 10**9,
+    device: Device = "auto",
+    dtype: Dtype = DtypeName.auto,
+    threads: Threads = None,
+    seed: Seed = 0,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
+) -> int:
+    """Estimate the blur of pictures, pixel by pixel: a kernel map and a preview of it for each.
+
+    \b
+    srkit estimate-kernel photo.jpg photo.npz
+    srkit upscale photo.jpg photo-4x.png --kernel-map photo.npz
+    """
+    if overwrite and skip_existing:
+        raise UsageError("--overwrite and --skip-existing exclude each other; give one.")
+    recipe = EstimateRecipe(
+        scale=scale,
+        model=model,
+        restorer=restorer,
+        depth=depth,
+        refine=refine,
+        grid=grid,
+        tile=_tile(tile),
+        device=device,
+        dtype=dtype.value,
+        threads=threads,
+        seed=seed,
+        max_pixels=max_pixels,
+    )
+    console = Console(quiet=quiet, verbose=verbose)
+
+    from srkit.tasks.estimate_kernel import EstimateJob
+
+    job = EstimateJob(
+        recipe,
+        input,
+        Path(output),
+        recursive,
+        "overwrite" if overwrite else "skip" if skip_existing else "refuse",
+        into_folder=output.endswith(("/", os.sep)),
+        with_preview=not no_preview,
+        preview=preview,
+    )
+    return _run(job, json, console)
+
+
+def _run(job: EstimateJob, json: bool, console: Console) -> int:
+    from srkit.tasks.estimate_kernel import run
+
+    records: list[KernelRecord] = []
+    told = None
+    try:
+        for record in run(job, console):
+            records.append(record)
+            if json:
+                console.json(asdict(record))
+            if record.error is None or record.error != told:  # one full disk is one message
+                _tell(record, console)
+            told = record.error
+    except SrkitError as error:
+        # After part was done, it is a partial failure; before, nothing could be done.
+        if not any(r.status == "done" for r in records):
+            raise
+        console.error(str(error))
+        return Exit.PARTIAL
+    return _exit_code(records, console)
+
+
+def _tell(record: KernelRecord, console: Console) -> None:
+    if record.error is not None:
+        name = shown(record.input)
+        console.error(record.error if name in record.error else f"{name}: {record.error}")
+    for warning in record.warnings:
+        console.warn(f"{record.input}: {warning}")
+    blur = record.mean_kernel
+    if blur is not None:
+        psnr = "" if record.reblur_psnr is None else f", re-blur {record.reblur_psnr:.2f} dB"
+        console.say(
+            f"{record.output}: blur of {blur.width:.2f} px (spread {blur.spread:.2f}), confidence "
+            f"{record.confidence:.2f}{psnr}, {record.seconds:.1f} s"
+        )
+
+
+def _exit_code(records: list[KernelRecord], console: Console) -> int:
+    count = {status: sum(r.status == status for r in records) for status in ("done", "skipped", "failed")}
+    console.say(", ".join(f"{n} {status}" for status, n in count.items() if n or status == "done"))
+    if not count["failed"]:
+        return Exit.DONE
+    return Exit.PARTIAL if count["done"] or count["skipped"] else Exit.FAILED
+
+
+def _tile(text: str) -> int | Literal["auto", "off"]:
+    if text == "auto":
+        return "auto"
+    if text == "off":
+        return "off"
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(f"--tile is '{text}'; it must be auto, off, or a whole number of pixels.") from None
