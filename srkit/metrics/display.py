@@ -21,6 +21,7 @@ DISPLAY: Mapping[str, Display] = {
     "psnr": Display("PSNR", 2),
     "ssim": Display("SSIM", 4),
     "lpips": Display("LPIPS", 4, lower_is_better=True),
+    "judge": Display("judge", 4, lower_is_better=True),
     "niqe": Display("NIQE", 3, lower_is_better=True),
     "musiq": Display("MUSIQ", 2),
     "lr_psnr": Display("LR PSNR", 2),

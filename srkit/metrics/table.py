@@ -122,6 +122,20 @@ def _lpips(setup: Setup) -> Scorer:
     return Scorer(score, network.version)
 
 
+def _judge(setup: Setup) -> Scorer:
+    from srkit.encoders.judge import JUDGE_SMALLEST, Judge
+
+    network = Judge(setup.device)
+
+    def score(sample: Sample) -> float:
+        if sample.hr is None:
+            raise UsageError("The metric judge was asked of a picture without reference; give --hr.")
+        _check_side(sample.sr, JUDGE_SMALLEST, "judge")
+        return float(network.distance(sample.sr.float() / 255, sample.hr.float() / 255))
+
+    return Scorer(score, network.version)
+
+
 def _niqe(setup: Setup) -> Scorer:
     from srkit.metrics.iqa import NIQE_BLOCK, Niqe
 
@@ -161,6 +175,9 @@ METRICS: Mapping[str, Metric] = {
         Metric("psnr", "hr", "PSNR in dB, in the protocol's colour and without its border, float64", _psnr),
         Metric("ssim", "hr", "SSIM, 11 x 11 Gaussian window, valid region, as PSNR", _ssim),
         Metric("lpips", "hr", "LPIPS (alex, v0.1) of the whole picture in RGB", _lpips),
+        Metric(
+            "judge", "hr", "distance of the whole picture in RGB, in the features of srkit's judge", _judge
+        ),
         Metric("niqe", None, "NIQE of the whole picture, by pyiqa", _niqe),
         Metric("musiq", None, "MUSIQ (KonIQ-10k) of the whole picture, by pyiqa", _musiq),
         Metric(

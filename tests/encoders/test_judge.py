@@ -16,6 +16,7 @@ from srkit.archs.judge import JudgeNetwork
 from srkit.encoders import judge as judging
 from srkit.encoders.judge import JUDGE_SMALLEST, Judge
 from srkit.errors import ResourceError, UsageError
+from srkit.io.jpeg import through_jpeg
 from srkit.zoo.header import Header
 from srkit.zoo.weights import save_weights
 
@@ -80,3 +81,16 @@ def test_what_cannot_be_compared(tiny: Judge) -> None:
 def test_weights_that_are_not_its_own(edsr_weights: Path) -> None:
     with pytest.raises(ResourceError, match="task 'sr'"):
         Judge(CPU, edsr_weights)
+
+
+def test_the_shipped_one_finds_worse_what_is_worse(rendered: Callable[..., Any]) -> None:
+    judge = Judge(CPU)
+    assert judge.version.startswith("srkit judge, sha256 ")
+    picture = rendered(128, 128)
+    clean = _tensor(picture)
+    noise = [float(judge.distance(_noisy(clean, sigma), clean)) for sigma in (0, 0.02, 0.06, 0.15)]
+    compressed = [float(judge.distance(_tensor(through_jpeg(picture, q)), clean)) for q in (95, 50, 10)]
+    assert noise[0] == 0
+    for values in (noise, compressed):
+        assert values == sorted(values)
+        assert len(set(values)) == len(values)

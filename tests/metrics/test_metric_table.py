@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from srkit.errors import UsageError
+from srkit.errors import PictureError, UsageError
 from srkit.metrics.display import DISPLAY
 from srkit.metrics.protocols import PROTOCOLS
 from srkit.metrics.table import METRICS, Sample, Setup, find_metrics, lr_psnr
@@ -44,9 +44,23 @@ def test_lr_consistency() -> None:
 
 def test_metrics_with_reference_refuse_to_do_without() -> None:
     alone = Sample(torch.zeros(1, 3, 32, 32, dtype=torch.uint8), None, None, PROTOCOLS["rgb"], None)
-    for name in ("psnr", "ssim", "lr_psnr"):
+    for name in ("psnr", "ssim", "lr_psnr", "judge"):
         with pytest.raises(UsageError):
             METRICS[name].make(Setup(CPU)).score(alone)
+
+
+def test_judge_is_always_at_hand() -> None:
+    scorer = METRICS["judge"].make(Setup(CPU))
+    assert scorer.version is not None
+    assert "sha256" in scorer.version
+    g = torch.Generator().manual_seed(0)
+    hr = torch.randint(0, 256, (1, 3, 32, 48), generator=g, dtype=torch.uint8)
+    sample = Sample(hr, hr, None, PROTOCOLS["rgb"], 4)
+    assert scorer.score(sample) == 0
+    assert scorer.score(Sample(255 - hr, hr, None, PROTOCOLS["rgb"], 4)) > 0
+    small = hr[..., :12]
+    with pytest.raises(PictureError, match="12 x 32 pixels; judge needs at least 16"):
+        scorer.score(Sample(small, small, None, PROTOCOLS["rgb"], 4))
 
 
 def test_the_table_imports_no_network_package() -> None:

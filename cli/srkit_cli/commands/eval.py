@@ -39,7 +39,9 @@ def eval(
     allow_crop: Annotated[
         bool, typer.Option("--allow-crop", help="Accept a few pixels of difference.")
     ] = False,
-    metrics: Annotated[str, typer.Option(help="psnr, ssim, lpips, niqe, musiq, with commas.")] = "psnr,ssim",
+    metrics: Annotated[
+        str, typer.Option(help="psnr, ssim, lpips, judge, niqe, musiq, with commas.")
+    ] = "psnr,ssim",
     protocol: Annotated[str, typer.Option(help="classical, rgb, div2k, ntire or real.")] = "classical",
     data_root: Annotated[
         Path | None, typer.Option(help="Where sets lie; else $SRKIT_DATA.", metavar="DIR")
