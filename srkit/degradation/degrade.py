@@ -20,7 +20,7 @@ from srkit.degradation.spatially_variant import blur_window
 from srkit.errors import UsageError, nearest
 from srkit.ops.resize import downscale_uint8
 
-_STRIP = 32_768  # LR pixels that are worked on at a time
+_STRIP = 8192  # LR pixels that are worked on at a time
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,8 @@ def degrade(
     Kinds: `invariant`, one Gaussian of MANet's range for the whole picture, drawn from the seed; `mode1` to `mode6`,
     see `srkit.degradation.modes`; `defocus`, a thin lens focused on the depth of a pixel that is drawn; `motion`, one
     segment for the whole picture; `bicubic`, the LR of benchmarks to the bit, whose border is mirrored and whose kernel
-    is the field's only 10 HR pixels from it. Works in strips: beyond the picture some 200 MB, whatever its size.
+    is the field's only 10 HR pixels from it. Works in strips: 4096 x 4096
+    pixels take less than 100 MB beside the picture and the result.
 
     Args:
         hr: (s h, s w, 3) RGB.

@@ -8,13 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from srkit.degradation.kernels import gaussian_map, moments
 from srkit.degradation.pca import encode
 
-_ROWS = 16_384  # kernels that are made at a time
+_ROWS = 4096  # kernels that are made at a time
 
 
 class KernelField(Protocol):
@@ -54,9 +53,12 @@ class GaussianField:
 
     def codes(self, basis: Tensor) -> Tensor:
         height, width = self.size
+        codes = self.covariances.new_empty(1, len(basis), height, width)
         step = max(1, _ROWS // width)
-        parts = [encode(self.rows(top, min(height, top + step)), basis) for top in range(0, height, step)]
-        return torch.cat(parts, dim=2)
+        for top in range(0, height, step):
+            bottom = min(height, top + step)
+            codes[:, :, top:bottom] = encode(self.rows(top, bottom), basis)
+        return codes
 
 
 @dataclass(frozen=True)
