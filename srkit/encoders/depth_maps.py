@@ -52,8 +52,8 @@ class DepthMaps:
             UsageError: no map of that name.
             PictureError: a map that cannot be read, of several channels, or without any number.
         """
-        found = self._map(self._file(name))
         file = self._file(name)
+        found = self._map(file)
         size = (int(picture.shape[2]), int(picture.shape[3]))
         if tuple(found.shape) != size:
             self._progress.warn(
@@ -106,7 +106,7 @@ def _array(file: Path) -> NDArray[np.float32]:
             "that numpy.save wrote."
         ) from error
     if isinstance(values, np.ndarray) and values.ndim == 3 and 1 in (values.shape[0], values.shape[2]):
-        values = values[0] if values.shape[0] == 1 else values[:, :, 0]
+        values = values[:, :, 0] if values.shape[2] == 1 else values[0]
     if (
         not isinstance(values, np.ndarray)
         or values.ndim != 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ from torch import Tensor
 
 from srkit.encoders.depth import COMPACT, normalised, resized
 from srkit.errors import ResourceError
+from srkit.ops.resize import bicubic
 from srkit.progress import Progress, Silent
 from srkit.zoo.network import is_reachable
 
 _TYPES = {"depth-anything": "depth_anything", "dpt": "dpt"}
 """What transformers calls the architectures, by the provider's kind."""
 _HUB = "https://huggingface.co"
+_MOST_NARROW = 8  # times as long as wide
 _LEAST_DISTANCE = 1e-3  # metres: what is no farther is as near as can be
 
 
@@ -66,13 +69,26 @@ class PublicDepth:
     def estimate(self, picture: Tensor, name: str | None = None) -> Tensor:
         """See `DepthProvider`; networks that give metres are inverted."""
         size = (int(picture.shape[2]), int(picture.shape[3]))
-        pixels = (picture[0].float().clamp(0, 1) * 255).round().to("cpu", torch.uint8)
-        prepared = self._processor(images=pixels.permute(1, 2, 0).numpy(), return_tensors="pt")
+        seen = _less_narrow(picture.float()).clamp(0, 1)
+        pixels = (seen[0] * 255).round().to("cpu", torch.uint8).permute(1, 2, 0)
+        # Named, for a picture three pixels high would be taken for one whose channels come first.
+        prepared = self._processor(
+            images=pixels.numpy(), return_tensors="pt", input_data_format="channels_last"
+        )
         found: Tensor = self._network(prepared["pixel_values"].to(self._device)).predicted_depth
         depth = found.float()[:, None]
         if self._metric:
             depth = 1 / depth.clamp_min(_LEAST_DISTANCE)
         return normalised(resized(depth, size))
+
+
+def _less_narrow(picture: Tensor) -> Tensor:
+    """(1, 3, h, w) stretched where a side is so short that the image processor would make nothing of it."""
+    height, width = picture.shape[2:]
+    least = math.ceil(max(height, width) / _MOST_NARROW)
+    return (
+        bicubic(picture, (max(height, least), max(width, least))) if min(height, width) < least else picture
+    )
 
 
 def import_transformers() -> Any:

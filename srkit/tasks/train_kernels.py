@@ -21,6 +21,7 @@ from srkit.archs.table import ARCHS, ESTIMATORS, build, info_of
 from srkit.data.blurred import BlurPlan, BlurredBatch, BlurredPairs
 from srkit.data.depth_pairs import DepthPairs, DepthPlan
 from srkit.data.pairs import Batch, as_tensor, crop_to_multiple, read_training_pictures
+from srkit.data.scenes import SMALLEST
 from srkit.degradation.kernels import covariance_of, gaussian
 from srkit.degradation.pca import encode, kernel_basis
 from srkit.degradation.spatially_variant import blur
@@ -62,7 +63,6 @@ _SCORES: dict[Target, str] = {"kernels": "kernel error", "picture": "psnr", "dep
 _JUDGING_SEED = 1 << 20  # beside the recipe's, so that what validates is no draw of the training
 _JUDGING_SCENES = 24
 _RANK_SEEDS = 1 << 24  # between the processes of a run
-_LEAST_SIDE = 32  # of a photograph that scenes are cut from
 _CODE_BATCHES = 24  # that the codes' mean and deviation are measured on
 _OVERLAP_SAMPLES = 4
 _OVERLAP_SIDE = 160  # LR pixels
@@ -147,7 +147,7 @@ def check(job: TrainJob[KernelsRecipe]) -> None:
         ("optim.steps", recipe.optim.steps, 1),
         ("run.validate_every", recipe.run.validate_every, 1),
         ("run.gradients_every", recipe.run.gradients_every, 0),
-        ("data.patch", data.patch, 8),
+        ("data.patch", data.patch, SMALLEST if recipe.target == "depth" else 4),
         ("data.batch", data.batch, 1),
         ("data.judged", data.judged, 1),
         ("data.holdout_every", data.holdout_every, 1 if job.validation else 2),
@@ -162,10 +162,17 @@ def check(job: TrainJob[KernelsRecipe]) -> None:
                 f"The loss '{name}' does not suit the target '{recipe.target}'; choose of "
                 f"{', '.join(_LOSSES[recipe.target])}."
             )
-    _check_network(recipe)
+    info = _checked_network(recipe)
+    if len(data.blur.noise) != 2:
+        raise UsageError(
+            f"'data.blur.noise' is {list(data.blur.noise)}; expected two numbers, the smaller first."
+        )
+    if recipe.target != "depth":
+        _plan(recipe, info.scale)
 
 
-def _check_network(recipe: KernelsRecipe) -> None:
+def _checked_network(recipe: KernelsRecipe) -> ArchInfo:
+    """The facts of the recipe's network, which is of the kind that learns its target."""
     with torch.device("meta"):
         network = build(recipe.model.arch, recipe.model.arguments)
     if not isinstance(network, NETWORKS[recipe.target]):
@@ -180,6 +187,7 @@ def _check_network(recipe: KernelsRecipe) -> None:
         raise UsageError(
             f"'estimator' is '{recipe.estimator}', and the target '{recipe.target}' is told no kernels; leave it empty."
         )
+    return info_of(network)
 
 
 def set_codes(network: NBSR, pairs: BlurredPairs) -> None:
@@ -216,7 +224,7 @@ def _check_resumed(before: Mapping[str, Any], job: TrainJob[KernelsRecipe]) -> N
 def _pictures(job: TrainJob[KernelsRecipe], info: ArchInfo, progress: Progress) -> _Pictures:
     recipe = job.recipe
     files, held_out = split_files(job, recipe.data.holdout_every)
-    least = _LEAST_SIDE if recipe.target == "depth" else _plan(recipe, info.scale).smallest_side
+    least = SMALLEST if recipe.target == "depth" else _plan(recipe, info.scale).smallest_side
     _, learnt = read_training_pictures(files, least, progress)
     held_out, judges = read_training_pictures(held_out, least, Silent())
     return _Pictures(learnt, judges, tuple(file.name for file in held_out))

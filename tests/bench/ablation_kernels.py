@@ -38,7 +38,7 @@ NOISE = 2.0  # standard deviation, of 255
 SIDE = 320
 
 
-@dataclass(frozen=True)
+@dataclass
 class Given:
     """The depth that is handed to it, whatever the picture."""
 
