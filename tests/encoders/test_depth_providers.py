@@ -1,0 +1,214 @@
+"""Depth providers: what each gives, and what they say of what they cannot use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from srkit.archs.depth import CompactDepth
+from srkit.archs.edsr import EDSR
+from srkit.encoders.depth import depth_provider, normalised, resized
+from srkit.errors import PictureError, ResourceError, UsageError
+from srkit.io.picture import Picture
+from srkit.io.write import write_picture
+from srkit.progress import Silent
+from srkit.zoo.header import Header
+from srkit.zoo.weights import save_weights
+
+CPU = torch.device("cpu")
+ARGUMENTS = {"widths": [4, 6, 8], "side": 32}
+
+
+class Listening(Silent):
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a tiny, randomly initialised depth network."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = CompactDepth(**ARGUMENTS)  # type: ignore[arg-type]
+    path = tmp_path_factory.mktemp("depth") / "tiny.safetensors"
+    save_weights(path, network, Header("depth", ARGUMENTS, 1, task="depth"))
+    return path
+
+
+@pytest.fixture
+def maps(tmp_path: Path) -> Path:
+    """A map in 16 bit, one in 8 bit, one as an array."""
+    ramp = np.linspace(0, 65535, 6 * 8).reshape(6, 8, 1).astype(np.uint16)
+    write_picture(Picture(ramp), tmp_path / "fine.png", format="png")
+    write_picture(Picture((ramp // 257).astype(np.uint8)), tmp_path / "coarse.png", format="png")
+    np.save(tmp_path / "array.npy", 3 + 0.5 * ramp[:, :, 0].astype(np.float64) / 65535)
+    return tmp_path
+
+
+def _picture(height: int, width: int) -> torch.Tensor:
+    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(height))
+
+
+def test_none_knows_nothing() -> None:
+    provider = depth_provider("none", CPU)
+    assert (provider.name, provider.sees_pictures) == ("none", False)
+    assert torch.equal(provider.estimate(_picture(3, 5)), torch.zeros(1, 1, 3, 5))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 200), (40, 24), (90, 70)])
+def test_compact_gives_a_map_of_the_pictures_size(weights: Path, size: tuple[int, int]) -> None:
+    provider = depth_provider("compact", CPU, weights=weights)
+    x = _picture(*size)
+    found = provider.estimate(x)
+    assert found.shape == (1, 1, *size)
+    assert found.dtype == torch.float32
+    assert not found.requires_grad
+    assert torch.equal(found, provider.estimate(x, "a name"))
+    if min(size) > 1:
+        assert (float(found.min()), float(found.max())) == (0.0, 1.0)
+
+
+def test_compact_sees_pictures_at_one_size(weights: Path) -> None:
+    provider = depth_provider("auto", CPU, weights=weights)
+    assert (provider.name, provider.sees_pictures) == ("compact", True)
+    assert provider.version.startswith("sha256 ")
+    low = torch.nn.functional.avg_pool2d(_picture(64, 64), 8)
+    x = torch.nn.functional.interpolate(low, scale_factor=8.0, mode="bicubic").clamp(0, 1)
+    small = torch.nn.functional.interpolate(x, (32, 32), mode="area")
+    found = resized(provider.estimate(x), (32, 32))
+    assert float((found - provider.estimate(small)).abs().mean()) < 0.05
+
+
+def test_compact_refuses_other_weights(tmp_path: Path) -> None:
+    path = tmp_path / "edsr.safetensors"
+    save_weights(path, EDSR(2, 4, 1), Header("edsr", {"scale": 2, "features": 4, "blocks": 1}, 2))
+    with pytest.raises(ResourceError, match="for the task 'sr'; expected 'depth'"):
+        depth_provider("compact", CPU, weights=path)
+    save_weights(path, EDSR(2, 4, 1), Header("edsr", {"scale": 2, "features": 4, "blocks": 1}, 2, "depth"))
+    with pytest.raises(ResourceError, match="of the network 'edsr'; expected 'depth'"):
+        depth_provider("compact", CPU, weights=path)
+
+
+def test_maps_are_found_by_the_pictures_name(maps: Path) -> None:
+    progress = Listening()
+    provider = depth_provider(str(maps), CPU, progress=progress)
+    assert not provider.sees_pictures
+    x, ramp = _picture(6, 8), torch.linspace(0, 1, 48).view(1, 1, 6, 8)
+    for name, tolerance in (("fine.jpg", 1e-4), ("shots/coarse.tiff", 4e-3), ("array", 1e-4)):
+        torch.testing.assert_close(provider.estimate(x, name), ramp, atol=tolerance, rtol=0)
+    assert progress.warnings == []
+    for name in ("other.png", None):
+        with pytest.raises(UsageError, match=r"no depth map for .*; it has array, coarse, fine\."):
+            provider.estimate(x, name)
+
+
+def test_maps_of_another_size_are_resized_and_that_is_said(maps: Path) -> None:
+    progress = Listening()
+    provider = depth_provider(str(maps), CPU, progress=progress)
+    for size in ((3, 4), (12, 16)):
+        found = provider.estimate(_picture(*size), "fine")
+        assert found.shape == (1, 1, *size)
+        assert (float(found.min()), float(found.max())) == (0.0, 1.0)
+        assert bool((found[0, 0, 1:] > found[0, 0, :-1]).all())  # still rising downwards
+    assert progress.warnings[0] == (
+        "the depth map 'fine.png' of 8 x 6 pixels was resized to the picture's 4 x 3"
+    )
+    assert len(progress.warnings) == 2
+
+
+def test_maps_with_what_is_no_number(maps: Path) -> None:
+    progress = Listening()
+    values = np.arange(1.0, 7).reshape(2, 3)
+    values[1, 2], values[0, 1] = np.nan, np.inf
+    np.save(maps / "holes.npy", values)
+    provider = depth_provider(str(maps), CPU, progress=progress)
+    found = provider.estimate(_picture(2, 3), "holes")
+    torch.testing.assert_close(found[0, 0], torch.tensor([[0, 0, 0.5], [0.75, 1, 0]]))
+    assert progress.warnings == [
+        "the depth map 'holes.npy' holds 2 values that are no numbers; they count as farthest"
+    ]
+
+
+def test_maps_that_cannot_be_used(maps: Path) -> None:
+    colours = np.zeros((4, 4, 3), np.uint8)
+    colours[..., 0] = 9
+    write_picture(Picture(colours), maps / "colour.png", format="png")
+    np.save(maps / "empty.npy", np.full((3, 3), np.nan))
+    np.save(maps / "deep.npy", np.zeros((3, 3, 3)))
+    np.save(maps / "words.npy", np.array([["a"]]))
+    (maps / "broken.npy").write_bytes(b"\x93NUMPY\x01")
+    provider = depth_provider(str(maps), CPU)
+    for name, words in (
+        ("colour", "is in colour; expected a gray picture"),
+        ("empty", "holds no number at all"),
+        ("deep", r"of shape \(3, 3, 3\); expected real numbers \(h, w\)"),
+        ("words", "expected real numbers"),
+        ("broken", r"cannot be read \(.*\); expected an array"),
+    ):
+        with pytest.raises(PictureError, match=words):
+            provider.estimate(_picture(4, 4), name)
+
+
+def test_a_gray_map_saved_in_colour_and_one_with_a_third_side(maps: Path) -> None:
+    gray = np.repeat(np.array([[[0], [255]]], np.uint8), 3, axis=2)
+    write_picture(Picture(gray), maps / "rgb.png", format="png")
+    np.save(maps / "first.npy", np.array([[[0.0, 2.0]]]))
+    np.save(maps / "last.npy", np.array([[[0.0], [2.0]]]))
+    provider = depth_provider(str(maps), CPU)
+    for name in ("rgb", "first", "last"):
+        assert provider.estimate(_picture(1, 2), name).tolist() == [[[[0.0, 1.0]]]]
+
+
+def test_a_folder_without_maps(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"holds no depth map; expected files like NAME\.png"):
+        depth_provider(str(tmp_path), CPU)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("compcat", r"no depth provider and no folder 'compcat'.* Did you mean 'compact'\?"),
+        ("/nowhere/at/all", "no depth provider and no folder"),
+        ("dpt:", "is not whole; expected dpt"),
+    ],
+)
+def test_names_that_are_none(name: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        depth_provider(name, CPU)
+
+
+def test_without_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "transformers", None)
+    with pytest.raises(
+        ResourceError, match=r"needs the package 'transformers'.*pip install 'srkit\[depth\]'"
+    ):
+        depth_provider("depth-anything", CPU)
+
+
+def test_normalised_by_percentiles() -> None:
+    depth = torch.arange(1000.0).view(1, 1, 20, 50)
+    depth[0, 0, 0, 0], depth[0, 0, 0, 1] = -1e6, 1e6  # outliers
+    found = normalised(depth)
+    assert float(found.min()) == 0
+    assert float(found.max()) == 1
+    assert float(found.flatten()[500]) == pytest.approx(0.5, abs=0.01)
+    assert float((found == 0).float().mean()) == pytest.approx(0.02, abs=0.003)
+    exact = normalised(depth, (0.0, 1.0))
+    assert float(exact.flatten()[500]) == pytest.approx(0.5, abs=1e-3)
+    assert float((exact == 0).sum()) == 1
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3, -7e8])
+def test_a_flat_map_tells_nothing(value: float) -> None:
+    assert not bool(normalised(torch.full((1, 1, 5, 6), value)).any())
+
+
+def test_normalised_takes_large_maps() -> None:
+    depth = torch.linspace(0, 1, 4500 * 4000).view(1, 1, 4500, 4000)  # more than torch.quantile takes
+    assert float(normalised(depth)[0, 0, 2250, 0]) == pytest.approx(0.5, abs=1e-3)

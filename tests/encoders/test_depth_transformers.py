@@ -1,0 +1,195 @@
+"""Public depth networks through transformers: tiny random ones, saved to a folder and loaded as the real ones are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from srkit.encoders.depth import DepthProvider, depth_provider
+from srkit.errors import ResourceError
+
+transformers = pytest.importorskip(
+    "transformers", reason="transformers is not installed; pip install 'srkit[depth]'"
+)
+CPU = torch.device("cpu")
+
+
+def _depth_anything(**changes: Any) -> Any:
+    backbone = transformers.Dinov2Config(
+        image_size=28,
+        patch_size=14,
+        hidden_size=8,
+        num_hidden_layers=4,
+        num_attention_heads=2,
+        mlp_ratio=2,
+        out_indices=[1, 2, 3, 4],
+        reshape_hidden_states=False,
+        apply_layernorm=True,
+    )
+    config = transformers.DepthAnythingConfig(
+        backbone_config=backbone,
+        reassemble_hidden_size=8,
+        neck_hidden_sizes=[4, 4, 8, 8],
+        fusion_hidden_size=4,
+        head_hidden_size=4,
+        **changes,
+    )
+    return transformers.DepthAnythingForDepthEstimation(config)
+
+
+def _dpt() -> Any:
+    config = transformers.DPTConfig(
+        image_size=32,
+        patch_size=16,
+        hidden_size=16,
+        num_hidden_layers=4,
+        num_attention_heads=2,
+        intermediate_size=16,
+        backbone_out_indices=[0, 1, 2, 3],
+        neck_hidden_sizes=[4, 4, 8, 8],
+        fusion_hidden_size=4,
+        is_hybrid=False,
+        use_auxiliary_head=False,
+    )
+    return transformers.DPTForDepthEstimation(config)
+
+
+PROCESSORS: dict[str, dict[str, Any]] = {
+    "depth-anything": {
+        "size": {"height": 56, "width": 56},
+        "keep_aspect_ratio": True,
+        "ensure_multiple_of": 14,
+    },
+    "dpt": {"size": {"height": 32, "width": 32}},
+}
+
+
+def _saved(kind: str, network: Any, folder: Path) -> Path:
+    """As `save_pretrained` leaves it, with weights that depend on the picture."""
+    network.eval().save_pretrained(folder)
+    transformers.DPTImageProcessor(**PROCESSORS[kind]).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("public")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        made = {"depth-anything": _depth_anything(), "dpt": _dpt()}
+        for network in made.values():
+            for parameter in network.parameters():
+                if parameter.dim() > 1:
+                    torch.nn.init.normal_(parameter, std=0.3)
+            # The heads end in a ReLU: without a shift, a random network may give zeros alone.
+            list(network.head.parameters())[-1].data.fill_(20.0)
+    return {kind: _saved(kind, network, root / kind) for kind, network in made.items()}
+
+
+@pytest.fixture(params=["depth-anything", "dpt"])
+def provider(request: pytest.FixtureRequest, folders: dict[str, Path]) -> DepthProvider:
+    return depth_provider(f"{request.param}:{folders[request.param]}", CPU)
+
+
+def _picture(rendered: Callable[..., Any], height: int, width: int) -> torch.Tensor:
+    return torch.from_numpy(rendered(height, width)).permute(2, 0, 1)[None].float() / 255
+
+
+@pytest.mark.parametrize("size", [(48, 64), (3, 50), (1, 1), (1, 120)])
+def test_a_map_of_the_pictures_size(
+    provider: DepthProvider, rendered: Callable[..., Any], size: tuple[int, int]
+) -> None:
+    assert provider.sees_pictures
+    found = provider.estimate(_picture(rendered, *size))
+    assert found.shape == (1, 1, *size)
+    assert found.dtype == torch.float32
+    assert 0 <= float(found.min()) <= float(found.max()) <= 1
+
+
+def test_it_is_what_the_network_says(folders: dict[str, Path], rendered: Callable[..., Any]) -> None:
+    """By the library's own way, on a picture of the size that the network takes."""
+    x = _picture(rendered, 56, 56)
+    provider = depth_provider(f"depth-anything:{folders['depth-anything']}", CPU)
+    network = transformers.DepthAnythingForDepthEstimation.from_pretrained(folders["depth-anything"]).eval()
+    processor = transformers.AutoImageProcessor.from_pretrained(folders["depth-anything"])
+    with torch.no_grad():
+        inputs = processor(images=rendered(56, 56), return_tensors="pt")
+        raw = network(**inputs).predicted_depth[0]
+    found = provider.estimate(x)[0, 0]
+    low, high = torch.quantile(raw, torch.tensor([0.02, 0.98]))
+    assert float(high) > float(low)
+    torch.testing.assert_close(found, ((raw - low) / (high - low)).clamp(0, 1), atol=1e-4, rtol=0)
+
+
+def test_metres_are_turned_round(tmp_path: Path, rendered: Callable[..., Any]) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        network = _depth_anything(depth_estimation_type="metric", max_depth=20)
+        for parameter in network.parameters():
+            if parameter.dim() > 1:
+                torch.nn.init.normal_(parameter, std=0.3)
+    folder = _saved("depth-anything", network, tmp_path / "metric")
+    x = _picture(rendered, 56, 56)
+    near = depth_provider(f"depth-anything:{folder}", CPU).estimate(x).flatten()
+    with torch.no_grad():
+        processor = transformers.AutoImageProcessor.from_pretrained(folder)
+        metres = network(**processor(images=rendered(56, 56), return_tensors="pt")).predicted_depth.flatten()
+    order = metres.argsort()
+    assert float(near[order[0]]) == 1  # what is nearest in metres
+    assert float(near[order[-1]]) == 0
+
+
+def test_names_and_versions(folders: dict[str, Path]) -> None:
+    names = {kind: f"{kind}:{folder}" for kind, folder in folders.items()}
+    made = {kind: depth_provider(name, CPU) for kind, name in names.items()}
+    assert {kind: p.name for kind, p in made.items()} == names
+    versions = {p.version for p in made.values()}
+    assert len(versions) == 2
+    assert all(version.startswith("sha256 ") for version in versions)
+
+
+def test_a_folder_of_the_other_kind(folders: dict[str, Path]) -> None:
+    with pytest.raises(ResourceError, match="of the kind 'depth_anything'; expected 'dpt'"):
+        depth_provider(f"dpt:{folders['depth-anything']}", CPU)
+
+
+def test_folders_that_are_not_whole(folders: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(
+        ResourceError, match=r"cannot be loaded .*expected a folder or a repository with config\.json"
+    ):
+        depth_provider(f"dpt:{tmp_path / 'empty'}", CPU)
+    cut = tmp_path / "cut"
+    cut.mkdir()
+    for file in folders["dpt"].iterdir():
+        content = file.read_bytes()
+        (cut / file.name).write_bytes(
+            content[: len(content) // 2] if file.suffix == ".safetensors" else content
+        )
+    with pytest.raises(ResourceError, match="cannot be loaded"):
+        depth_provider(f"dpt:{cut}", CPU)
+
+
+def test_pickled_weights_are_not_read(folders: dict[str, Path], tmp_path: Path) -> None:
+    for file in folders["dpt"].iterdir():
+        if file.suffix == ".json":
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    torch.save({"head": torch.zeros(1)}, tmp_path / "pytorch_model.bin")
+    assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "dpt"
+    with pytest.raises(ResourceError, match="cannot be loaded"):
+        depth_provider(f"dpt:{tmp_path}", CPU)
+
+
+def test_no_folder_and_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(
+        ResourceError, match=r"is no folder and not in the Hugging Face cache, and .* cannot be reached"
+    ):
+        depth_provider("dpt:nobody/no-such-network", CPU)
+    with pytest.raises(ResourceError, match="no name of a repository"):
+        depth_provider("dpt:not/a/name/at/all", CPU)
