@@ -1,0 +1,389 @@
+"""`srkit estimate-kernel`: files, flags, JSON, warnings, exit codes; and `srkit upscale` with what it wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from srkit.archs.depth import CompactDepth
+from srkit.encoders import depth_compact
+from srkit.io.kernel_map import read_kernel_map
+from srkit.io.read import read_picture
+from srkit.zoo.header import Header
+from srkit.zoo.weights import save_weights
+
+
+@pytest.fixture
+def estimate(call: Callable[..., Any], dkenet_weights: Path, nbsr_weights: Path) -> Callable[..., Any]:
+    """Runs `srkit estimate-kernel` with the tiny networks, by default without depth."""
+
+    def run(*arguments: str | Path, depth: str | Path = "none") -> Any:
+        flags = ("-m", dkenet_weights, "--restorer", nbsr_weights, "--depth", depth, "--dtype", "fp32")
+        return call("estimate-kernel", *flags, *arguments)
+
+    return run
+
+
+@pytest.fixture
+def upscale(call: Callable[..., Any], nbsr_weights: Path) -> Callable[..., Any]:
+    """Runs `srkit upscale` with the tiny NBSR."""
+    return lambda *arguments: call("upscale", "-m", nbsr_weights, "--dtype", "fp32", *arguments)
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+# -- one picture ------------------------------------------------------------------------------------------------
+
+
+def test_a_map_and_its_preview(
+    estimate: Callable[..., Any], save: Callable[..., Path], schema: Callable[[str], Any], tmp_path: Path
+) -> None:
+    source = save(tmp_path / "in.png", 30, 26)
+    ran = estimate(source, tmp_path / "out.npz", "--json")
+    assert ran.code == 0
+    (record,) = ran.records
+    schema("estimate-kernel").validate(record)
+    assert names_in(tmp_path) == ["in.png", "out.npz", "out.preview.png"]
+    found = read_kernel_map(tmp_path / "out.npz")
+    assert (found.height, found.width, found.scale) == (26, 30, 2)
+    assert record["preview"] == str(tmp_path / "out.preview.png")
+    page = read_picture(tmp_path / "out.preview.png")
+    assert 1000 <= page.width <= 1600
+    assert (record["width"], record["height"], record["scale"]) == (30, 26, 2)
+    assert record["models"] == ["kernels-x2", "restores-x2"]
+    assert (record["rounds"], record["depth"], record["status"]) == (0, "none", "done")
+    assert record["confidence"] == pytest.approx(float(found.confidence.mean()), abs=1e-3)
+    assert record["mean_kernel"]["width"] > 0.1
+    assert record["reblur_psnr"] > 10
+    said = ran.err.splitlines()
+    assert said[-1] == "1 done"
+    assert said[0].startswith(f"{tmp_path / 'out.npz'}: blur of ")
+
+
+def test_depth_is_estimated_and_rounds_are_run(
+    estimate: Callable[..., Any],
+    save: Callable[..., Path],
+    schema: Callable[[str], Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    weights = tmp_path / "weights/depth.safetensors"
+    weights.parent.mkdir()
+    arguments = {"widths": [4, 6], "side": 32}
+    save_weights(weights, CompactDepth(**arguments), Header("depth", arguments, 1, task="depth"))  # type: ignore[arg-type]
+    monkeypatch.setattr(depth_compact, "MODEL", str(weights))
+    source = save(tmp_path / "in.png", 30, 26)
+    maps = {}
+    for rounds in (0, 1, 2):
+        target = tmp_path / f"{rounds}.npz"
+        ran = estimate(source, target, "--json", "-q", "--refine", rounds, "--no-preview", depth="auto")
+        assert (ran.code, ran.err) == (0, "")
+        (record,) = ran.records
+        schema("estimate-kernel").validate(record)
+        assert (record["rounds"], record["depth"], record["preview"]) == (rounds, "compact", None)
+        maps[rounds] = read_kernel_map(target)
+    assert maps[0].depth.any()
+    assert np.abs(maps[0].codes - maps[1].codes).max() > 0
+    # Beside the others, the default is two.
+    ran = estimate(source, tmp_path / "default.npz", "--no-preview", depth="auto")
+    assert ran.code == 0
+    assert (tmp_path / "default.npz").read_bytes() == (tmp_path / "2.npz").read_bytes()
+
+
+def test_it_repeats_to_the_byte(
+    estimate: Callable[..., Any], save: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = save(tmp_path / "in.png", 30, 26)
+    for name in ("a", "b"):
+        assert estimate(source, tmp_path / f"{name}.npz", "--preview", tmp_path / f"{name}.png").code == 0
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("bands", "depth"), [(1, 8), (2, 8), (4, 8), (3, 16), (4, 16)], ids=lambda value: str(value)
+)
+def test_gray_alpha_and_16_bit(
+    estimate: Callable[..., Any],
+    upscale: Callable[..., Any],
+    save: Callable[..., Path],
+    tmp_path: Path,
+    bands: int,
+    depth: int,
+) -> None:
+    source = save(tmp_path / "in.png", 24, 22, bands=bands, depth=depth)
+    ran = estimate(source, tmp_path / "map.npz", "--json")
+    assert ran.code == 0
+    assert ran.records[0]["warnings"] == (["alpha was ignored"] if bands in (2, 4) else [])
+    assert (f"warning: {source}: alpha was ignored" in ran.err) == (bands in (2, 4))
+    assert upscale(source, tmp_path / "out.png", "--kernel-map", tmp_path / "map.npz").code == 0
+    assert read_picture(tmp_path / "out.png").pixels.shape == (44, 48, bands)
+
+
+def test_small_and_constant_pictures(estimate: Callable[..., Any], tmp_path: Path) -> None:
+    from srkit.io.picture import Picture
+    from srkit.io.write import write_picture
+
+    write_picture(Picture(np.full((5, 7, 3), 77, np.uint8)), tmp_path / "small.png", format="png")
+    ran = estimate(tmp_path / "small.png", tmp_path / "out.npz", "--json")
+    assert ran.code == 0
+    (record,) = ran.records
+    assert record["confidence"] == 0
+    assert any("smaller than a kernel" in warning for warning in record["warnings"])
+    assert any("nothing can be known of its blur" in warning for warning in record["warnings"])
+    assert not read_kernel_map(tmp_path / "out.npz").confidence.any()
+
+
+def test_depth_maps(estimate: Callable[..., Any], save: Callable[..., Path], tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    for name in ("a", "b", "c"):
+        save(folder / f"{name}.png", 30, 26)
+    depths = tmp_path / "depths"
+    save(depths / "a.png", 40, 40, bands=1, depth=16)
+    ramp = np.linspace(0, 1, 26 * 30, dtype=np.float32).reshape(26, 30)
+    ramp[2, 3] = np.nan
+    np.save(depths / "b.npy", ramp)
+    ran = estimate(folder, tmp_path / "out", "--json", depth=depths)
+    assert ran.code == 3
+    a, b, c = ran.records
+    assert (a["status"], b["status"], c["status"]) == ("done", "done", "failed")
+    assert ["resized" in warning for warning in a["warnings"]] == [True]
+    assert ["no numbers" in warning for warning in b["warnings"]] == [True]
+    assert "no depth map for 'c'" in c["error"]
+    assert (a["depth"], a["rounds"]) == (str(depths), 0)
+    assert read_kernel_map(tmp_path / "out/b.npz").depth[-1, -1] == 1
+    assert names_in(tmp_path / "out") == ["a.npz", "a.preview.png", "b.npz", "b.preview.png"]
+
+
+# -- folders ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(save: Callable[..., Path], tmp_path: Path) -> Path:
+    """Three pictures, two of which share a name, and one that is none."""
+    for name in ("a.png", "b.png", "b.jpg", "deep/c.png"):
+        save(tmp_path / "in" / name, 24, 22)
+    (tmp_path / "in/broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    return tmp_path / "in"
+
+
+def test_a_folder(
+    estimate: Callable[..., Any],
+    upscale: Callable[..., Any],
+    schema: Callable[[str], Any],
+    folder: Path,
+    tmp_path: Path,
+) -> None:
+    ran = estimate(folder, tmp_path / "maps", "-r", "--json", "--no-preview")
+    assert ran.code == 3
+    for record in ran.records:
+        schema("estimate-kernel").validate(record)
+    assert ran.status["broken.png"] == "failed"
+    assert names_in(tmp_path / "maps") == ["a.npz", "b.jpg.npz", "b.png.npz", "deep/c.npz"]
+    again = estimate(folder, tmp_path / "maps", "-r", "--json", "--no-preview", "--skip-existing")
+    assert again.code == 3
+    assert set(again.status.values()) == {"skipped", "failed"}
+    # And each picture finds its own.
+    done = upscale(folder, tmp_path / "out", "-r", "--json", "--kernel-map", tmp_path / "maps")
+    assert done.code == 3
+    assert [r["status"] for r in done.records].count("done") == 4
+    (tmp_path / "maps/a.npz").unlink()
+    fewer = upscale(folder, tmp_path / "out2", "--json", "--kernel-map", tmp_path / "maps")
+    assert fewer.status["a.png"] == "failed"
+    assert fewer.status["b.png"] == "done"
+    assert any("no kernel map for 'a.png'" in str(record["error"]) for record in fewer.records)
+
+
+def test_existing_outputs(estimate: Callable[..., Any], save: Callable[..., Path], tmp_path: Path) -> None:
+    source, target = save(tmp_path / "in.png"), tmp_path / "out.npz"
+    target.write_text("earlier")
+    ran = estimate(source, target)
+    assert ran.code == 2
+    assert "exists already" in ran.sentence
+    assert target.read_text() == "earlier"
+    assert estimate(source, target, "--overwrite").code == 0
+    read_kernel_map(target)
+    target.unlink()
+    ran = estimate(source, target)  # the preview is there still
+    assert ran.code == 2
+    assert "out.preview.png' exists already" in ran.sentence
+    assert estimate(source, target, "--overwrite", "--skip-existing").code == 2
+
+
+def test_a_disk_that_is_full_midway(
+    server: Any, save: Callable[..., Path], dkenet_weights: Path, nbsr_weights: Path, tmp_path: Path
+) -> None:
+    for name, side in (("a", 8), ("b", 60), ("c", 8)):
+        save(tmp_path / f"in/{name}.png", side, side)
+    out = tmp_path / "out"
+    models = ("-m", dkenet_weights, "--restorer", nbsr_weights, "--depth", "none", "--no-preview")
+    ran = server.run(
+        *("estimate-kernel", tmp_path / "in", out, "--json", *models),
+        setup="import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20480, 20480))",
+    )
+    assert ran.code == 3
+    assert [record["status"] for record in ran.records] == ["done", "failed", "failed"]
+    assert "free some space" in ran.records[1]["error"]
+    assert "Not tried" in ran.records[2]["error"]
+    assert [p.name for p in out.iterdir()] == ["a.npz"]
+
+
+# -- what is refused before any work --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("in.png", "out.npz", "--scale", "0"), "--scale is 0"),
+        (("in.png", "out.npz", "--scale", "17"), "--scale is 17; kernels of 21 x 21 serve 2, 3 and 4"),
+        (("in.png", "out.npz", "--scale", "nan"), "'--scale'"),
+        (("in.png", "out.npz", "--refine", "-1"), "--refine is -1"),
+        (("in.png", "out.npz", "--refine", "99"), "--refine is 99"),
+        (("in.png", "out.npz", "--grid", "0"), "--grid is 0"),
+        (("in.png", "out.npz", "--tile", "1"), "--tile is 1"),
+        (("in.png", "out.npz", "--tile", "x"), "--tile is 'x'"),
+        (("in.png", "out.npz", "--threads", "0"), "--threads is 0"),
+        (("in.png", "out.npz", "--device", "toaster"), "--device is 'toaster'"),
+        (("in.png", "out.npz", "--depth", ""), "--depth is empty"),
+        (("in.png", "out.npz", "--depth", "nothing-like-it"), "no depth provider and no folder"),
+        (("in.png", "out.png"), "is a kernel map; end its name in .npz"),
+        (("missing.png", "out.npz"), "is not there"),
+        (("in.png", "out.npz", "--preview", "a.jpg"), "end its name in .png"),
+        (("in.png", "out.npz", "--preview", "no/a.png"), "no folder to lie in"),
+        (("in.png", "out.npz", "--preview", "a.png", "--no-preview"), "exclude each other"),
+        (("in.png", "out.npz", "--preview", "in.png", "--overwrite"), "is an input itself"),
+        ((".", "../out", "--preview", "a.png"), "is no single"),
+        ((".", "out"), "lies inside the input"),
+    ],
+    ids=lambda value: " ".join(value)[-30:],
+)
+def test_values_and_paths_that_make_no_sense(
+    estimate: Callable[..., Any],
+    save: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "in.png")
+    ran = estimate(*arguments)
+    assert ran.code == 2
+    assert words in ran.sentence
+    assert names_in(tmp_path) == ["in.png"]
+
+
+def test_weights_that_are_missing_or_others(
+    call: Callable[..., Any],
+    save: Callable[..., Path],
+    edsr_weights: Path,
+    dkenet_weights: Path,
+    tmp_path: Path,
+) -> None:
+    source, target = save(tmp_path / "in.png"), tmp_path / "new/out.npz"
+    for flags, words in (
+        (("-s", "3"), "'dkenet-x3'"),
+        (("-m", tmp_path / "none.safetensors"), "There is no file"),
+        (("-m", edsr_weights), "task 'sr'; expected 'kernels'"),
+        (("-m", dkenet_weights, "--restorer", tmp_path / "none.safetensors"), "There is no file"),
+    ):
+        ran = call("estimate-kernel", source, target, "--depth", "none", *flags)
+        assert ran.code == 5
+        assert words in ran.sentence
+    assert not target.parent.exists()
+
+
+def test_help_imports_nothing_heavy(program: Callable[..., Any]) -> None:
+    ran = program("estimate-kernel", "--help", interpreter=("-X", "importtime"))
+    assert ran.code == 0
+    modules = {line.rpartition("|")[2].strip() for line in ran.err.splitlines()}
+    assert "srkit_cli.commands.estimate_kernel" in modules
+    assert modules & {"torch", "numpy", "pyvips", "cv2", "PIL", "safetensors"} == set()
+
+
+# -- upscale --kernel-map -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pair(estimate: Callable[..., Any], save: Callable[..., Path], tmp_path: Path) -> tuple[Path, Path]:
+    """A picture and its map."""
+    source, target = save(tmp_path / "in.png", 30, 26), tmp_path / "in.npz"
+    assert estimate(source, target, "--no-preview").code == 0
+    return source, target
+
+
+def test_the_map_is_put_to_use(
+    upscale: Callable[..., Any],
+    schema: Callable[[str], Any],
+    pair: tuple[Path, Path],
+    tmp_path: Path,
+) -> None:
+    source, kernels = pair
+    pictures = []
+    for name, flags in (("a.png", ()), ("b.png", ("--tile", "16")), ("c.png", ("-s", "2"))):
+        ran = upscale(source, tmp_path / name, "--json", "-q", "--kernel-map", kernels, *flags)
+        assert (ran.code, ran.err) == (0, "")
+        schema("upscale").validate(ran.records[0])
+        assert ran.records[0]["models"] == ["restores-x2"]
+        pictures.append(read_picture(tmp_path / name).pixels.astype(int))
+    assert pictures[0].shape == (52, 60, 3)
+    assert np.abs(pictures[1] - pictures[0]).max() <= 1
+    np.testing.assert_array_equal(pictures[2], pictures[0])
+    ran = upscale(source, tmp_path / "d.png", "--width", "45", "--kernel-map", kernels)
+    assert ran.code == 0
+    assert read_picture(tmp_path / "d.png").width == 45
+
+
+def test_maps_that_do_not_fit(
+    upscale: Callable[..., Any],
+    call: Callable[..., Any],
+    save: Callable[..., Path],
+    pair: tuple[Path, Path],
+    edsr_weights: Path,
+    tmp_path: Path,
+) -> None:
+    source, kernels = pair
+    other = save(tmp_path / "other.png", 26, 30)
+    not_ours = tmp_path / "not-ours.npz"
+    np.savez(not_ours, picture=np.zeros(3))
+    with np.load(kernels) as file:
+        np.savez(tmp_path / "later.npz", **{**{k: file[k] for k in file.files}, "version": np.array(2)})
+    target = tmp_path / "new/out.png"
+    cases = [
+        (other, ("--kernel-map", kernels), "is for a picture of 30 x 26 pixels, and"),
+        (source, ("--kernel-map", kernels, "-s", "4"), "--scale is 4, and the kernel map"),
+        (source, ("--kernel-map", kernels, "--width", "90"), "is to become 3 times as large"),
+        (source, ("--kernel-map", kernels, "--tta"), "--tta turns the picture"),
+        (source, ("--kernel-map", kernels, "-m", edsr_weights), "is not told of blur"),
+        (source, ("--kernel-map", not_ours), "is no kernel map that this srkit reads (it has no"),
+        (source, ("--kernel-map", tmp_path / "later.npz"), "it is of version 2, expected 1"),
+        (source, ("--kernel-map", tmp_path / "missing.npz"), "is not there"),
+        (source, (), "which it needs a kernel map for"),
+        (tmp_path, ("--kernel-map", kernels), "is one picture's, and the input"),
+    ]
+    for given, flags, words in cases:
+        for more in ((), ("--plan",)):
+            output = target if given != tmp_path else tmp_path.parent / "elsewhere"
+            ran = upscale(given, output, *flags, *more)
+            assert ran.code == 2, words
+            assert words in ran.sentence
+    assert not target.parent.exists()
+
+
+def test_through_standard_streams(
+    server: Any, pair: tuple[Path, Path], nbsr_weights: Path, tmp_path: Path
+) -> None:
+    source, kernels = pair
+    ran = server.run(
+        *("upscale", "-", "-", "-m", nbsr_weights, "--kernel-map", kernels),
+        stdin=source,
+        stdout=tmp_path / "out.png",
+    )
+    assert ran.code == 0, ran.err
+    assert read_picture(tmp_path / "out.png").width == 60
