@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,10 +22,10 @@ from srkit.losses.semantic import SemanticLoss
 _T = TypeVar("_T")
 
 PairLoss = Callable[[Tensor, Tensor], Tensor]
-"""Pictures sr and hr (N, 3, H, W), float32 in [0, 1] (sr may leave it a little), to a scalar in fp32.
-
-The terms `kernel` and `depth` take what networks tell of pictures in their place: kernels (N, 441, h, w) that sum to 1,
-and inverse depth (N, 1, h, w)."""
+"""What a network gives, and what it should, to a scalar in fp32; see `Compared`."""
+Compared = Literal["picture", "kernels", "depth"]
+"""What a term compares: pictures sr and hr (N, 3, H, W), float32 in [0, 1] (sr may leave it a little), blur kernels
+(N, 441, h, w), or inverse depth (N, 1, h, w)."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class Term:
     make: Callable[[LossContext], PairLoss]
     needs: frozenset[str] = frozenset()
     """Fields of `LossContext` that must not be None."""
+    of: Compared = "picture"
 
 
 def _perceptual(context: LossContext) -> PairLoss:
@@ -57,12 +58,12 @@ def _semantic(context: LossContext) -> PairLoss:
 
 
 LOSSES: Mapping[str, Term] = {
-    "depth": Term(lambda context: depth_loss),
-    "kernel": Term(lambda context: kernel_l1),
     "l1": Term(lambda context: l1),
     "l2": Term(lambda context: l2),
     "perceptual": Term(_perceptual, frozenset({"perceptual"})),
     "semantic": Term(_semantic, frozenset({"semantic"})),
+    "kernel": Term(lambda context: kernel_l1, of="kernels"),
+    "depth": Term(lambda context: depth_loss, of="depth"),
 }
 
 
@@ -138,8 +139,11 @@ def needs_of(weights: Mapping[str, float]) -> frozenset[str]:
     return frozenset().union(*(LOSSES[name].needs for name in _used(weights)))
 
 
-def check_terms(weights: Mapping[str, float]) -> None:
+def check_terms(weights: Mapping[str, float], of: Compared | None = None) -> None:
     """Refuse, before any work is done, unknown terms, weights that are none, and a sum of nothing.
+
+    Args:
+        of: what is learnt; terms that compare something else are refused too. None: not asked.
 
     Raises:
         UsageError: one of these.
@@ -151,6 +155,11 @@ def check_terms(weights: Mapping[str, float]) -> None:
             )
         if not 0 <= weight < math.inf:
             raise UsageError(f"'loss.{name}' is {weight}; a weight must be a number, at least 0.")
+        if of is not None and LOSSES[name].of != of:
+            suited = [known for known, term in LOSSES.items() if term.of == of]
+            raise UsageError(
+                f"The loss '{name}' does not suit the target '{of}'; choose of {', '.join(suited)}."
+            )
     if not any(weights.values()):
         raise UsageError("The recipe names no loss; give at least one, for example loss.l1=1.")
 

@@ -109,7 +109,7 @@ def run(job: AdaptJob, progress: Progress | None = None) -> AdaptResult:
     """
     progress = progress or Silent()
     recipe = job.recipe
-    check_terms(recipe.tune.loss)
+    check_terms(recipe.tune.loss, "picture")
     _check_output(job.output)
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)

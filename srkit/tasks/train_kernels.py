@@ -29,7 +29,7 @@ from srkit.engine.conditions import Condition
 from srkit.engine.device import has_fast_bf16, pick_device
 from srkit.engine.overlap import measure_overlap
 from srkit.errors import UsageError
-from srkit.losses.table import LossContext, build_losses, check_terms
+from srkit.losses.table import LossContext, build_losses, check_terms, needs_of
 from srkit.progress import Progress, Silent
 from srkit.recipes.kernels import KernelsRecipe, Target
 from srkit.tasks.train_job import (
@@ -54,11 +54,6 @@ NETWORKS: dict[Target, type[nn.Module]] = {"kernels": DKENet, "picture": NBSR, "
 """What learns each target."""
 TASKS: dict[Target, str] = {"kernels": "kernels", "picture": "sr", "depth": "depth"}
 """The task that the weights' header names."""
-_LOSSES: dict[Target, tuple[str, ...]] = {
-    "kernels": ("kernel",),
-    "picture": ("l1", "l2"),
-    "depth": ("depth",),
-}
 _SCORES: dict[Target, str] = {"kernels": "kernel error", "picture": "psnr", "depth": "depth error"}
 _JUDGING_SEED = 1 << 20  # beside the recipe's, so that what validates is no draw of the training
 _JUDGING_SCENES = 24
@@ -155,13 +150,11 @@ def check(job: TrainJob[KernelsRecipe]) -> None:
     ):
         if not least <= value < 2**31:
             raise UsageError(f"'{name}' is {value}; it must be from {least} to {2**31 - 1}.")
-    check_terms(recipe.loss)
-    for name in recipe.loss:
-        if name not in _LOSSES[recipe.target]:
-            raise UsageError(
-                f"The loss '{name}' does not suit the target '{recipe.target}'; choose of "
-                f"{', '.join(_LOSSES[recipe.target])}."
-            )
+    check_terms(recipe.loss, recipe.target)
+    if needed := needs_of(recipe.loss):
+        raise UsageError(
+            f"The recipe's loss needs a {min(needed)} provider, which this training has none of; leave it out."
+        )
     info = _checked_network(recipe)
     if len(data.blur.noise) != 2:
         raise UsageError(

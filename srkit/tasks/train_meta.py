@@ -50,7 +50,7 @@ def check(job: TrainJob[MetaRecipe]) -> None:
     tasks, inner, outer = recipe.tasks, recipe.inner, recipe.outer
     if not recipe.start:
         raise UsageError("The recipe names no weights whose rates are to be learned; give --set start=FILE.")
-    check_terms(recipe.loss)
+    check_terms(recipe.loss, "picture")
     for name in (*tasks.domains, *tasks.held_out):
         if name not in DOMAINS:
             raise UsageError(

@@ -118,7 +118,7 @@ def check(job: TrainJob[TrainRecipe]) -> None:
     """See `srkit.tasks.train.Task`."""
     recipe = job.recipe
     check_job(job)
-    check_terms(recipe.loss)
+    check_terms(recipe.loss, "picture")
     check_every(recipe.loss, recipe.loss_every)
     for name, value in (
         ("optim.steps", recipe.optim.steps),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from srkit.errors import UsageError
 from srkit.losses.depth import aligned, aligned_distance, depth_loss
 from srkit.losses.kernel import FACTOR, kernel_distance, kernel_l1
-from srkit.losses.table import LossContext, build_losses
+from srkit.losses.table import LossContext, build_losses, check_terms
 
 
 def _kernels(*shape: int) -> torch.Tensor:
@@ -81,7 +82,18 @@ def test_recipes_name_them(name: str, channels: int) -> None:
     if channels == 1:
         found, true = _depth(1, 1, 6, 6).requires_grad_(), _depth(1, 1, 7, 7)[:, :, :6, :6]
     total, terms = losses(found, true)
-    assert float(total) == pytest.approx(2 * float(terms[name]))
+    assert float(total.detach()) == pytest.approx(2 * float(terms[name]))
     torch.autograd.backward(total)
     assert found.grad is not None
     assert bool((found.grad != 0).any())
+
+
+def test_terms_suit_what_is_learnt() -> None:
+    check_terms({"kernel": 1.0}, "kernels")
+    check_terms({"l1": 1.0, "semantic": 0.1}, "picture")
+    with pytest.raises(
+        UsageError, match="'kernel' does not suit the target 'picture'; choose of l1, l2, perceptual"
+    ):
+        check_terms({"l1": 1.0, "kernel": 1.0}, "picture")
+    with pytest.raises(UsageError, match="'l1' does not suit the target 'depth'; choose of depth"):
+        check_terms({"l1": 1.0}, "depth")

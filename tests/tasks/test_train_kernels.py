@@ -259,8 +259,13 @@ def test_the_recipes_part_is_the_plan_of_the_pairs() -> None:
             {"loss": {"l1": 1.0, "kernel": 1.0}},
             "'l1' does not suit the target 'kernels'; choose of kernel",
         ),
-        ("picture", {"loss": {"kernel": 1.0}}, "does not suit the target 'picture'; choose of l1, l2"),
+        ("picture", {"loss": {"kernel": 1.0}}, "does not suit the target 'picture'; choose of l1, l2, perc"),
         ("kernels", {"loss": {"kernel": 0.0}}, "names no loss"),
+        (
+            "picture",
+            {"loss": {"l1": 1.0, "semantic": 1.0}},
+            "needs a semantic provider, which this training has none",
+        ),
         (
             "depth",
             {"model": MODELS["kernels"]},
