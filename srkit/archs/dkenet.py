@@ -57,12 +57,23 @@ class DKENet(nn.Module):
         self.up = nn.ConvTranspose2d(2 * features, features, 2, stride=2)
         self.up_block = _DepthAffineBlock(features, depth_features)
         self.tail = conv3x3(features, TAPS)
+        self._initialise()
         self.info = ArchInfo(
             scale=scale,
             receptive_field=_RECEPTIVE_FIELD,
             multiple_of=2,
             conditioning=("depth",),
         )
+
+    def _initialise(self) -> None:
+        """Keep the signal's strength through the layers; nearly even kernels at first."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.kaiming_normal_(module.weight, 0.2)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        with torch.no_grad():
+            self.tail.weight.mul_(0.1)
 
     def forward(self, x: Tensor, depth: Tensor | None = None) -> Tensor:
         """Kernels (N, 441, h, w), float32; the softmax is taken in fp32 whatever the other layers run in.
@@ -95,7 +106,7 @@ class DKENet(nn.Module):
         picture, depth = (_even(t).to(dtype) for t in (x, depth))
         near = F.relu(self.depth_head(depth))
         near_half = F.relu(self.depth_down(near))
-        head: Tensor = self.head(picture)
+        head: Tensor = self.head(picture * 4 - 2)  # roughly zero mean and unit variance
         down: Tensor = self.down(self.down_block(head, near))
         body: Tensor = self.body(down, near_half)
         up: Tensor = self.up_block(self.up(body + down), near)

@@ -14,7 +14,7 @@ from srkit.encoders.features import PerceptualFeatures
 from srkit.encoders.semantic import SemanticEncoder
 from srkit.errors import UsageError, nearest
 from srkit.losses.depth import depth_loss
-from srkit.losses.kernel import kernel_l1
+from srkit.losses.kernel import kernel_entropy, kernel_l1
 from srkit.losses.perceptual import PerceptualLoss
 from srkit.losses.pixel import l1, l2
 from srkit.losses.semantic import SemanticLoss
@@ -63,6 +63,7 @@ LOSSES: Mapping[str, Term] = {
     "perceptual": Term(_perceptual, frozenset({"perceptual"})),
     "semantic": Term(_semantic, frozenset({"semantic"})),
     "kernel": Term(lambda context: kernel_l1, of="kernels"),
+    "kernel_entropy": Term(lambda context: kernel_entropy, of="kernels"),
     "depth": Term(lambda context: depth_loss, of="depth"),
 }
 
