@@ -103,10 +103,11 @@ class DKENet(nn.Module):
         height, width = x.shape[2:]
         if depth is None:
             depth = x.new_zeros(len(x), 1, height, width)
-        picture, depth = (_even(t).to(dtype) for t in (x, depth))
+        # Roughly zero mean and unit variance; before the cast, which would round the brightest levels away.
+        picture, depth = _even(x.float() * 4 - 2).to(dtype), _even(depth).to(dtype)
         near = F.relu(self.depth_head(depth))
         near_half = F.relu(self.depth_down(near))
-        head: Tensor = self.head(picture * 4 - 2)  # roughly zero mean and unit variance
+        head: Tensor = self.head(picture)
         down: Tensor = self.down(self.down_block(head, near))
         body: Tensor = self.body(down, near_half)
         up: Tensor = self.up_block(self.up(body + down), near)

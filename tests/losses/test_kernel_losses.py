@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
 from srkit.errors import UsageError
 from srkit.losses.depth import aligned, aligned_distance, depth_loss
-from srkit.losses.kernel import FACTOR, kernel_distance, kernel_l1
+from srkit.losses.kernel import FACTOR, kernel_distance, kernel_entropy, kernel_l1
 from srkit.losses.table import LossContext, build_losses, check_terms
 
 
@@ -97,3 +99,17 @@ def test_terms_suit_what_is_learnt() -> None:
         check_terms({"l1": 1.0, "kernel": 1.0}, "picture")
     with pytest.raises(UsageError, match="'l1' does not suit the target 'depth'; choose of depth"):
         check_terms({"l1": 1.0}, "depth")
+
+
+def test_entropy_is_least_at_the_truth_and_moves_even_kernels() -> None:
+    logits = torch.zeros(1, 441, 2, 2, requires_grad=True)
+    true = _kernels(1, 441, 2, 2)
+    loss = kernel_entropy(logits.softmax(1), true)
+    assert float(loss.detach()) == pytest.approx(math.log(441), rel=1e-4)
+    torch.autograd.backward(loss)
+    assert logits.grad is not None
+    torch.testing.assert_close(logits.grad * 4, logits.detach().softmax(1) - true, atol=1e-6, rtol=0)
+    assert float(kernel_entropy(true, true)) < float(kernel_entropy(true.roll(1, 1), true))
+    sharp = torch.zeros(1, 441, 2, 2)
+    sharp[:, 0], sharp[:, 1] = 1.1, -0.1  # as bicubic's, with a negative tap
+    assert bool(kernel_entropy(sharp.clamp_min(0), sharp).isfinite())
