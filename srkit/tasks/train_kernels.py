@@ -79,7 +79,9 @@ def run(job: TrainJob[KernelsRecipe], progress: Progress) -> TrainResult:
     info = info_of(network)
     device = local_device(pick_device(job.device))
     if recipe.model.start and not job.resume:
-        copy_start(network, recipe.model.start, progress, TASKS[recipe.target])
+        started = copy_start(network, recipe.model.start, progress, TASKS[recipe.target])
+        if isinstance(network, NBSR) and started.info.scale != info.scale:
+            network.basis.zero_()  # that of another scale; `_learnt` makes this one's
     estimator = _load_estimator(recipe, info, device)
     pictures = _pictures(job, info, progress)
     with process_group(device) as world:

@@ -17,6 +17,7 @@ from srkit.recipes.train import ModelPart
 from srkit.tasks.train_job import TrainJob
 from srkit.training.state import TrainState, read_checkpoint, restore
 from srkit.zoo.load import load_model
+from srkit.zoo.loaded import LoadedModel
 
 
 class _HasModel(TrainingRecipe, Protocol):
@@ -24,20 +25,21 @@ class _HasModel(TrainingRecipe, Protocol):
     def model(self) -> ModelPart: ...
 
 
-def copy_start(network: nn.Module, start: str, progress: Progress, task: str = "sr") -> frozenset[str]:
+def copy_start(network: nn.Module, start: str, progress: Progress, task: str = "sr") -> LoadedModel:
     """Copy every tensor that fits; a trained trunk serves another scale, whose reconstruction starts afresh.
 
     Args:
         start: a model's name or file, of weights for `task`.
 
     Returns:
-        the names of the tensors that were copied.
+        the model that they are from.
 
     Raises:
         UsageError: none fits.
         ResourceError: weights that cannot be used.
     """
-    source = load_model(start, task=task).network.state_dict()
+    model = load_model(start, task=task)
+    source = model.network.state_dict()
     target = network.state_dict()
     fitting = {k: v for k, v in source.items() if k in target and v.shape == target[k].shape}
     if not fitting:
@@ -47,7 +49,7 @@ def copy_start(network: nn.Module, start: str, progress: Progress, task: str = "
         if isinstance(module, ResidualBlock) and f"{name}.conv2.weight" not in fitting:
             module.start_as_identity()
     progress.info(f"{len(fitting)} of {len(target)} tensors start from '{start}'")
-    return frozenset(fitting)
+    return model
 
 
 def resume(state: TrainState, job: TrainJob[_HasModel], device: torch.device) -> dict[str, Any]:

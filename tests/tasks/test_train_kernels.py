@@ -198,6 +198,16 @@ def test_nbsr_keeps_the_codes_of_the_weights_that_it_starts_from(
         assert torch.equal(getattr(before, name), getattr(after, name)), name
 
 
+def test_nbsr_makes_its_own_codes_where_it_starts_from_another_scale(
+    folder: Path, runs: dict[str, Path], tmp_path: Path
+) -> None:
+    arguments = MODELS["picture"]["arguments"] | {"scale": 3}
+    recipe = _recipe("picture", model={"start": str(runs["picture"] / WEIGHTS), "arguments": arguments})
+    network = load_model(run(_job(folder, tmp_path, recipe)).weights).network
+    assert isinstance(network, NBSR)
+    torch.testing.assert_close(network.basis, kernel_basis(3, 5), atol=1e-3, rtol=0)
+
+
 def test_nbsr_starts_from_an_edsr(folder: Path, edsr_weights: Path, tmp_path: Path) -> None:
     progress = Listening()
     recipe = _recipe("picture", model={"start": str(edsr_weights)}, optim={"lr": 1e-12})
