@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from marks import write_between_marks
 from numpy.typing import NDArray
 
 from srkit.data.benchmarks import MADE, BenchmarkItem
@@ -43,6 +44,10 @@ SHOTS = 5
 SUPPORT_SIDES = (800, 640)
 TEST_SIDE, TESTS = 384, 12
 HOLDOUT_EVERY = 20  # of the recipes that trained the shipped weights
+HEAD = (
+    "| domain | scored | way | rates | 0-shot | 5-shot | gain, 95 % interval | steps | best | seconds |",
+    "|---|---|---|---|---|---|---|---|---|---|",
+)
 RGB = NDArray[np.uint8]
 
 
@@ -104,16 +109,15 @@ def main() -> None:
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--write", action="store_true", help="the table into weights/README.md")
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     data = Path(os.environ.get("SRKIT_DATA", "../shared/data"))
     model = load_model(arguments.model)
     device = pick_device(arguments.device)
-    print(
-        "| domain | scored | way | rates | 0-shot | 5-shot | gain, 95 % interval | steps | best | seconds |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    lines = [*HEAD]
+    print("\n".join(lines))
     for domain in arguments.domains.split(","):
         teach, tests = (examples(some, model.info.scale) for some in pictures(domain, data, arguments.limit))
         before = scores(model, tests, arguments.device, arguments.dtype)
@@ -127,11 +131,13 @@ def main() -> None:
             after = scores(fitted.model, tests, arguments.device, arguments.dtype)
             adapted, gain = fitted.adapted, paired_bootstrap(after - before)
             best = f"{adapted.best_step} ({adapted.best_blend:g})" if adapted.kept else "rolled back"
-            print(
+            lines.append(
                 f"| {domain} | {len(tests)} | {way} | {fitted.rates} | {before.mean():.2f} | {after.mean():.2f} | "
-                f"{words(gain)} | {adapted.steps} | {best} | {seconds:.0f} |",
-                flush=True,
+                f"{words(gain)} | {adapted.steps} | {best} | {seconds:.0f} |"
             )
+            print(lines[-1], flush=True)
+    if arguments.write:
+        write_between_marks("few shots", "few_shot.py", "\n".join(lines))
 
 
 def words(gain: Interval) -> str:
