@@ -17,7 +17,6 @@ from torch import Tensor
 from srkit.data.benchmarks import rgb8
 from srkit.engine.memory import total_memory
 from srkit.engine.pipeline import Pipeline
-from srkit.engine.threads import compute_alone
 from srkit.errors import PictureError, SrkitError
 from srkit.io.picture import Picture
 from srkit.io.read import read_picture
@@ -27,6 +26,7 @@ from srkit.metrics.reports.gallery import Gallery, PictureKey
 from srkit.metrics.results import FailedImage, ImageResult
 from srkit.metrics.table import Sample, Scorer
 from srkit.ops.resize import bicubic_uint8, downscale_uint8, upscale
+from srkit.ops.threads import compute_alone
 from srkit.progress import Progress
 from srkit.tasks.evaluate_plan import Entry, SetPlan
 from srkit.tasks.upscaler import Upscaler, Work

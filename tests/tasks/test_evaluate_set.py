@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from srkit.engine.threads import compute_alone
 from srkit.errors import SrkitError
 from srkit.io.picture import Picture
 from srkit.io.write import write_picture
 from srkit.metrics.protocols import PROTOCOLS
 from srkit.metrics.results import ImageResult
 from srkit.metrics.table import METRICS, Sample, Scorer, Setup
+from srkit.ops.threads import compute_alone
 from srkit.progress import Silent
 from srkit.tasks.evaluate_plan import Entry, SetPlan
 from srkit.tasks.evaluate_set import Bicubic, Finished, FromFiles, Loaded, Model, SetRun

@@ -7,6 +7,7 @@ import threading
 import torch
 
 _mine = threading.local()
+_changing = threading.Lock()
 
 
 def compute_alone() -> None:
@@ -17,10 +18,11 @@ def compute_alone() -> None:
     """
     if getattr(_mine, "alone", False):
         return
-    usual = torch.get_num_threads()
-    torch.set_num_threads(1)
-    # This has changed the number for threads to come as well. One of them changes it back.
-    restore = threading.Thread(target=torch.set_num_threads, args=(usual,))
-    restore.start()
-    restore.join()
+    with _changing:  # another thread would take the 1 below for the usual number
+        usual = torch.get_num_threads()
+        torch.set_num_threads(1)
+        # This has changed the number for threads to come as well. One of them changes it back.
+        restore = threading.Thread(target=torch.set_num_threads, args=(usual,))
+        restore.start()
+        restore.join()
     _mine.alone = True

@@ -1,0 +1,169 @@
+"""Training pairs whose LR is degraded as real pictures are, anew for every crop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from srkit.data.packed import Crops, PackedPictures, crop_positions, draw_crops
+from srkit.data.pairs import (
+    NOTHING,
+    Batch,
+    CropPlan,
+    Describe,
+    Telling,
+    as_tensor,
+    crop_to_multiple,
+    describe_all,
+    shrunk,
+)
+from srkit.degradation.second_order import second_order
+from srkit.errors import UsageError
+from srkit.progress import Progress, Silent
+from srkit.recipes.degradation import SecondOrderPart
+
+
+@dataclass(frozen=True)
+class RealPlan(CropPlan):
+    """A plan of crops, and what they are degraded with.
+
+    Raises:
+        UsageError: a margin below 0.
+    """
+
+    degradation: SecondOrderPart = field(default_factory=SecondOrderPart)
+    margin: int = 4
+    """LR pixels that are degraded beyond the crop, on average at every side. The crop then lies anywhere in what was
+    degraded, so JPEG's blocks begin anywhere, and the borders of filters are seldom seen."""
+
+    def __post_init__(self) -> None:
+        if self.margin < 0:
+            raise UsageError(f"The plan of real pairs has margin {self.margin}; it starts at 0.")
+
+    @property
+    def side(self) -> int:
+        """Of what is degraded for a crop, in LR pixels."""
+        return self.patch + 2 * self.margin
+
+    @property
+    def smallest_side(self) -> int:
+        """Shortest side of a picture that crops can be cut from, in HR pixels."""
+        return self.side * self.scale
+
+
+@dataclass(frozen=True)
+class RealBatch(Batch):
+    """Training pairs; `lr` is in whole levels of 8 bit, `hr` as in the pictures."""
+
+    target: Tensor = field(kw_only=True)
+    """(B, 3, s p, s p): what losses that compare pictures are to aim at, HR sharpened if the plan says so; `hr` is
+    what a discriminator takes for real."""
+
+
+class RealPairs:
+    """All pictures decoded once and kept as uint8 on the device; crops are cut and degraded there.
+
+    Every crop has a degradation of its own, so no pool is needed to mix them (`srkit.degradation.second_order`). What
+    is told of whole pictures is found from each of them degraded once.
+
+    Args:
+        pictures: (H, W, 3) uint8; copies (`plan.sizes`) with a side below `plan.smallest_side` are left out.
+
+    Raises:
+        UsageError: no picture is large enough.
+    """
+
+    def __init__(
+        self,
+        pictures: Sequence[NDArray[np.uint8]],
+        plan: RealPlan,
+        device: torch.device,
+        telling: Telling = NOTHING,
+        progress: Progress | None = None,
+    ) -> None:
+        self.plan, self._telling = plan, telling
+        copies = [shrunk(picture, factor) for picture in pictures for factor in plan.sizes]
+        hr = [crop_to_multiple(c, plan.scale) for c in copies if min(c.shape[:2]) >= plan.smallest_side]
+        if not hr:
+            raise UsageError(
+                f"None of {len(pictures)} pictures has both sides of {plan.smallest_side} pixels or more, which "
+                f"crops of {plan.patch} LR pixels at x{plan.scale} with a margin of {plan.margin} need."
+            )
+        self.hr = PackedPictures(hr, device)
+        self._sizes = (self.hr.heights // plan.scale, self.hr.widths // plan.scale)
+        self._known: dict[str, Tensor] = {}
+        if telling.describe is not None:
+            self._known = self._described(telling.describe, hr, device, progress or Silent())
+
+    def batches(self, first_step: int) -> Iterator[RealBatch]:
+        """Batches of steps first_step, first_step + 1, ...; a function of seed, rank and step alone."""
+        step = first_step
+        while True:
+            yield self.draw(step)
+            step += 1
+
+    @torch.no_grad()
+    def draw(self, step: int) -> RealBatch:
+        """The batch of one step."""
+        plan = self.plan
+        crops = draw_crops(
+            self._sizes,
+            plan.side,
+            plan.batch * plan.world,
+            seed=plan.seed,
+            step=step,
+            augment=plan.augment,
+        )
+        mine = Crops(*(t[plan.rank :: plan.world] for t in vars(crops).values()))
+        rng = self._generator(step)
+        place = torch.randint(2 * plan.margin + 1, (plan.batch, 2), generator=rng).tolist()
+        hr = self.hr.cut(mine, plan.side, plan.scale)
+        lr, target = second_order(hr, plan.scale, plan.degradation, rng)
+        inner = self._inner(hr, place, plan.scale)
+        aim = self._inner(target, place, plan.scale) if plan.degradation.sharpen else inner
+        return RealBatch(self._inner(lr, place), inner, self._conditions(mine, place), target=aim)
+
+    def _generator(self, *of: int) -> torch.Generator:
+        draws = np.random.default_rng((self.plan.seed, self.plan.rank, *of))
+        return torch.Generator().manual_seed(int(draws.integers(2**62)))
+
+    def _inner(self, x: Tensor, place: Sequence[Sequence[int]], scale: int = 1) -> Tensor:
+        """The crops within what was degraded; places are multiplied by `scale`."""
+        if not self.plan.margin:
+            return x
+        side = self.plan.patch * scale
+        cuts = [
+            one[:, top * scale :, left * scale :][:, :side, :side]
+            for one, (top, left) in zip(x, place, strict=True)
+        ]
+        return torch.stack(cuts).contiguous(memory_format=torch.channels_last)
+
+    def _conditions(self, crops: Crops, place: Sequence[Sequence[int]]) -> dict[str, Tensor]:
+        device = self.hr.pixels.device
+        told = {name: value[crops.picture.to(device)] for name, value in self._known.items()}
+        if self._telling.position:
+            sizes = (self._sizes[0][crops.picture], self._sizes[1][crops.picture])
+            told["position"] = self._inner(crop_positions(crops, self.plan.side, sizes, device), place)
+        return told
+
+    def _described(
+        self,
+        describe: Describe,
+        pictures: Sequence[NDArray[np.uint8]],
+        device: torch.device,
+        progress: Progress,
+    ) -> dict[str, Tensor]:
+        plan = self.plan
+
+        def lows() -> Iterator[NDArray[np.uint8]]:
+            for number, picture in enumerate(pictures):
+                rng = self._generator(0, number)  # unlike a step's, of two numbers
+                lr, _ = second_order(as_tensor(picture, device), plan.scale, plan.degradation, rng)
+                yield (lr[0].permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().numpy()
+
+        return describe_all(describe, lows(), len(pictures), device, progress)

@@ -1,0 +1,124 @@
+"""What JPEG makes of pictures: OpenCV's codec on the CPU; elsewhere the same computation in PyTorch, differentiable.
+
+The latter follows libjpeg step by step: its tables, colour at half resolution, rounding after every step, and the
+triangle filter that brings colour back. Roundings pass gradients on as if they were not there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from srkit.degradation.filters import Library, as_array, from_array, uses_opencv
+from srkit.io.jpeg import through_jpeg
+
+_LUMA = """16 11 10 16 24 40 51 61 12 12 14 19 26 58 60 55 14 13 16 24 40 57 69 56 14 17 22 29 51 87 80 62
+           18 22 37 56 68 109 103 77 24 35 55 64 81 104 113 92 49 64 78 87 103 121 120 101
+           72 92 95 98 112 100 103 99"""
+_CHROMA = """17 18 24 47 99 99 99 99 18 21 26 66 99 99 99 99 24 26 56 99 99 99 99 99 47 66 99 99 99 99 99 99
+             99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99
+             99 99 99 99 99 99 99 99"""  # ITU-T T.81, tables K.1 and K.2
+_TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
+_TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))  # JFIF 1.02
+_UNIT = 16  # pixels of a side that are coded together, where colour has half the resolution
+
+
+def jpegs(samples: Sequence[Tensor], quality: Sequence[int], library: Library = "auto") -> list[Tensor]:
+    """Pictures encoded and decoded again, each at its own quality.
+
+    Args:
+        samples: (1, 3, h, w) float32 each, of any sizes; clipped to [0, 1] and rounded to 8 bit first.
+        quality: 1 to 100 for each.
+
+    Returns:
+        (1, 3, h, w) each, whole levels of 8 bit in [0, 1].
+    """
+    if not samples:
+        return []
+    if uses_opencv(samples[0], library):
+        return [_opencv(sample, q) for sample, q in zip(samples, quality, strict=True)]
+    # On one canvas for all: blocks do not see each other, and small launches would take most of the time.
+    height, width = (-(-max(s.shape[dim] for s in samples) // _UNIT) * _UNIT for dim in (2, 3))
+    canvas = torch.cat([_on_canvas(sample, height, width) for sample in samples])
+    done = differentiable_jpeg(canvas, torch.tensor(quality, device=canvas.device))
+    return [done[n : n + 1, :, : s.shape[2], : s.shape[3]] for n, s in enumerate(samples)]
+
+
+def differentiable_jpeg(x: Tensor, quality: Tensor) -> Tensor:
+    """JPEG of a batch in PyTorch, as libjpeg computes it; gradients pass all roundings.
+
+    Args:
+        x: (B, 3, h, w) float32, clipped to [0, 1].
+        quality: (B,), 1 to 100.
+
+    Returns:
+        (B, 3, h, w), whole levels of 8 bit in [0, 1]; next to the right and the lower border of sides that are no
+        multiples of 16, colour may differ from libjpeg's by a few levels.
+    """
+    height, width = x.shape[2:]
+    x = _on_canvas(x, -(-height // _UNIT) * _UNIT, -(-width // _UNIT) * _UNIT)
+    levels = rounded(x.clamp(0, 1) * 255)
+    middle = torch.tensor([0.0, 128.0, 128.0], device=x.device).view(1, 3, 1, 1)
+    ycc = rounded(_mixed(levels, _TO_YCC) + middle).clamp(0, 255) - 128
+    luma = _coded(ycc[:, :1], _table(_LUMA, quality))
+    chroma = rounded(F.avg_pool2d(ycc[:, 1:], 2))
+    chroma = _coded(chroma, _table(_CHROMA, quality)) - 128
+    chroma = F.interpolate(chroma, scale_factor=2, mode="bilinear", align_corners=False)
+    levels = rounded(_mixed(torch.cat([luma, rounded(chroma)], dim=1), _TO_RGB)).clamp(0, 255)
+    return levels[:, :, :height, :width] / 255
+
+
+def _opencv(sample: Tensor, quality: int) -> Tensor:
+    levels = np.rint(as_array(sample).clip(0, 1) * 255).astype(np.uint8)
+    return from_array(through_jpeg(levels, quality).astype(np.float32) / np.float32(255))
+
+
+def _on_canvas(x: Tensor, height: int, width: int) -> Tensor:
+    """Extended at the right and below by repeating the edge, as encoders do."""
+    return F.pad(x, (0, width - x.shape[3], 0, height - x.shape[2]), mode="replicate")
+
+
+def _coded(planes: Tensor, table: Tensor) -> Tensor:
+    """(B, C, h, w), levels about 0, to what its quantised blocks hold, levels from 0 to 255.
+
+    `table` is (B, 8, 8).
+    """
+    count, channels, height, width = planes.shape
+    basis = _cosines(planes.device)
+    blocks = planes.reshape(count, channels, height // 8, 8, width // 8, 8).transpose(3, 4)
+    step = table[:, None, None, None]
+    coefficients = rounded(basis @ blocks @ basis.T / step) * step
+    blocks = basis.T @ coefficients @ basis
+    return rounded(blocks.transpose(3, 4).reshape(planes.shape) + 128).clamp(0, 255)
+
+
+def _table(base: str, quality: Tensor) -> Tensor:
+    """(B, 8, 8): quantisation steps at a quality, as libjpeg scales them."""
+    table = torch.tensor([int(step) for step in base.split()], device=quality.device).view(1, 8, 8)
+    percent = torch.where(quality < 50, 5000 // quality, 200 - 2 * quality).long()
+    return ((table * percent[:, None, None] + 50) // 100).clamp(1, 255).float()
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
+def _cosines(device: torch.device) -> Tensor:
+    """(8, 8): the orthonormal DCT-II."""
+    frequency, place = torch.arange(8.0)[:, None], torch.arange(8.0)[None]
+    basis = torch.cos(math.pi / 8 * (place + 0.5) * frequency) / 2
+    basis[0] /= math.sqrt(2)
+    return basis.to(device)
+
+
+def _mixed(x: Tensor, matrix: Sequence[Sequence[float]]) -> Tensor:
+    return torch.einsum("oc,bchw->bohw", torch.tensor(matrix, device=x.device), x)
+
+
+def rounded(x: Tensor) -> Tensor:
+    """Rounded to whole numbers; the gradient is that of x."""
+    return x + (x.round() - x).detach()

@@ -1,0 +1,106 @@
+"""Three fixed degradations of whole pictures that no training draws: what models for real pictures are judged by.
+
+Each is a path that pictures take, and has something that the second-order degradation does not: the shape of the blur,
+noise that grows with the light on top of noise that does not, a second JPEG whose grid lies elsewhere, grain.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from srkit.degradation.filters import filtered, resized
+from srkit.degradation.jpeg import jpegs
+from srkit.degradation.kernels import SIZE, centre, check_scale, covariance_of, gaussian
+from srkit.degradation.spatially_variant import blur_same
+from srkit.errors import UsageError, nearest
+
+
+def _camera(hr: Tensor, scale: int, rng: torch.Generator) -> Tensor:
+    """A hand-held camera in bad light: blur along 30 degrees, shot and read noise, JPEG at 70."""
+    covariance = covariance_of((0.55 * scale) ** 2, (0.28 * scale) ** 2, math.pi / 6)
+    lr = blur_same(hr, gaussian(covariance, scale)[None], scale)
+    deviation = torch.sqrt(lr * 9.0**2 + 2.5**2) / 255
+    return _compressed(lr + deviation * _normal(lr, rng), 70)
+
+
+def _shared(hr: Tensor, scale: int, rng: torch.Generator) -> Tensor:
+    """Passed on by two web sites: shrunk and compressed, shrunk again, sharpened, compressed on another grid."""
+    height, width = (side // scale for side in hr.shape[2:])
+    between = (max(1, round(1.45 * height)), max(1, round(1.45 * width)))
+    first = _compressed(resized(hr, between, "area"), 60)
+    lr = resized(first, (height, width), "bilinear")
+    taps = torch.tensor([1.0, 2.0, 1.0]) / 4
+    lr = lr + 0.6 * (lr - filtered(lr, torch.outer(taps, taps)))
+    top, left = torch.randint(1, 8, (2,), generator=rng).tolist()
+    return _compressed(F.pad(lr, (left, 0, top, 0), mode="replicate"), 45)[:, :, top:, left:]
+
+
+def _scan(hr: Tensor, scale: int, rng: torch.Generator) -> Tensor:
+    """A scanned print: out of focus by an even disk, gray grain of more than a pixel, strongest in the mid-tones."""
+    lr = blur_same(hr, _disk(0.5 * scale, scale)[None], scale)
+    offset = torch.arange(-3.0, 4.0)
+    taps = (-0.5 * (offset / 0.7).square()).softmax(0)
+    kernel = torch.outer(taps, taps)
+    grain = filtered(_normal(lr[:, :1], rng).expand_as(lr), kernel) / kernel.square().sum().sqrt()
+    light = lr.mean(1, keepdim=True).clamp(0, 1)
+    return _compressed(lr + grain * (12 / 255) * (0.3 + 2.8 * light * (1 - light)), 85)
+
+
+PRESETS: Mapping[str, Callable[[Tensor, int, torch.Generator], Tensor]] = {
+    "camera": _camera,
+    "shared": _shared,
+    "scan": _scan,
+}
+"""The degradations by name: HR (1, 3, s h, s w) in [0, 1], the scale and a generator to LR (1, 3, h, w)."""
+
+
+def preset(name: str, hr: NDArray[np.uint8], scale: int, seed: int = 0) -> NDArray[np.uint8]:
+    """LR of a picture by one of `PRESETS`: the same for the same arguments.
+
+    Args:
+        hr: (s h, s w, 3) RGB.
+        scale: 2, 3 or 4.
+        seed: of the noise.
+
+    Returns:
+        (h, w, 3), aligned with HR as the LR of benchmarks is.
+
+    Raises:
+        UsageError: an unknown name, another scale, or sides that are no multiples of it.
+    """
+    check_scale(scale)
+    if name not in PRESETS:
+        raise UsageError(
+            f"There is no degradation '{name}'; known are {', '.join(PRESETS)}.{nearest(name, PRESETS)}"
+        )
+    if hr.ndim != 3 or hr.shape[2] != 3 or hr.shape[0] % scale or hr.shape[1] % scale or not hr.size:
+        raise UsageError(
+            f"A picture of shape {hr.shape} was to be degraded at scale {scale}; "
+            "it takes (H, W, 3) with sides that are multiples of the scale: crop it first."
+        )
+    pixels = torch.from_numpy(np.ascontiguousarray(hr)).permute(2, 0, 1)[None].float() / 255
+    with torch.no_grad():
+        lr = PRESETS[name](pixels, scale, torch.Generator().manual_seed(seed))
+    return (lr[0].permute(1, 2, 0) * 255).round().to(torch.uint8).contiguous().numpy()
+
+
+def _compressed(x: Tensor, quality: int) -> Tensor:
+    return jpegs([x], [quality])[0]
+
+
+def _disk(radius: float, scale: int) -> Tensor:
+    """(21, 21): an even disk about the aligned centre, its edge one pixel wide; sums to 1."""
+    offset = torch.arange(SIZE, dtype=torch.float32) - centre(scale)
+    kernel = (radius + 0.5 - torch.hypot(offset[:, None], offset[None, :])).clamp(0, 1)
+    return kernel / kernel.sum()
+
+
+def _normal(like: Tensor, rng: torch.Generator) -> Tensor:
+    return torch.randn(like.shape, generator=rng)

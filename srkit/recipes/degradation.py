@@ -1,0 +1,213 @@
+"""The second-order degradation: every share and range it draws from; settings of Real-ESRGAN, and milder ones.
+
+Shares lie in [0, 1]; a range is its least and its most value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from srkit.errors import UsageError, nearest
+
+Range = tuple[float, float]
+
+KERNELS = (
+    "iso",
+    "aniso",
+    "generalized-iso",
+    "generalized-aniso",
+    "plateau-iso",
+    "plateau-aniso",
+)
+"""The families of blur kernels (`srkit.degradation.mixed_kernels`)."""
+WIDEST = 51
+"""Most taps of a side of a kernel."""
+
+
+def _usual_kernels() -> dict[str, float]:
+    return dict(zip(KERNELS, (0.45, 0.25, 0.12, 0.03, 0.12, 0.03), strict=True))
+
+
+@dataclass(frozen=True)
+class FirstOrderPart:
+    """Blur, resize, noise, JPEG. The defaults are those of Real-ESRGAN's first order (Wang et al. 2021, section 4.1).
+
+    Raises:
+        UsageError: a value that makes no sense; the key is named.
+    """
+
+    blur: float = 1.0
+    """Share of pictures that are blurred."""
+    sides: tuple[int, int] = (7, 21)
+    """Taps of a side of the blur kernel, odd."""
+    kernels: dict[str, float] = field(default_factory=_usual_kernels)
+    """Shares of the families of kernels (`KERNELS`) among those that are no sinc; they add up to 1."""
+    sinc: float = 0.1
+    """Share of sinc kernels, which ring, among all kernels."""
+    cutoff: Range = (1 / 5, 1.0)
+    """Of sinc kernels, in pi radians a pixel; those of less than 13 taps, which hold no lower one, start at 1/3."""
+    sigma: Range = (0.2, 3.0)
+    """Width of the other kernels along either axis, in pixels."""
+    generalized: Range = (0.5, 4.0)
+    """Shape beta of generalised Gaussians: half of them below 1, peaked; half above, flat."""
+    plateau: Range = (1.0, 2.0)
+    """Shape beta of plateaus: half of them at the least value, if that is 1 or more."""
+    up: float = 0.2
+    """Share of pictures that are made larger."""
+    down: float = 0.7
+    """Share of pictures that are made smaller; the others keep their size."""
+    factor: Range = (0.15, 1.5)
+    """Of the size: down to the one, below 1, and up to the other, above 1. Of the second order: of LR's size."""
+    gaussian: float = 0.5
+    """Share of Gaussian noise; the others have Poisson noise."""
+    noise: Range = (1.0, 30.0)
+    """Standard deviation of Gaussian noise, in levels of 8 bit."""
+    poisson: Range = (0.05, 3.0)
+    """Factor on Poisson noise of 256 photons at white."""
+    gray: float = 0.4
+    """Share of noise that is the same in all three channels."""
+    jpeg: tuple[int, int] = (30, 95)
+    """Quality."""
+
+    def __post_init__(self) -> None:
+        for name in ("blur", "sinc", "up", "down", "gaussian", "gray"):
+            _check_share(name, getattr(self, name))
+        if self.up + self.down > 1 + 1e-9:
+            raise UsageError(
+                f"The shares up and down add up to {self.up + self.down:g} in a degradation; at most 1 is possible."
+            )
+        _check_kernels(self.kernels)
+        _check_sides("sides", self.sides)
+        _check_range("cutoff", self.cutoff, 0.05, 1)
+        _check_range("sigma", self.sigma, 0.1, 20)
+        _check_range("generalized", self.generalized, 0.1, 20)
+        _check_range("plateau", self.plateau, 0.1, 20)
+        _check_range("noise", self.noise, 0, 255)
+        _check_range("poisson", self.poisson, 0, 100)
+        _check_range("jpeg", self.jpeg, 1, 100)
+        _check_range("factor", self.factor, 0.05, 4)
+        if not self.factor[0] <= 1 <= self.factor[1]:
+            raise UsageError(
+                f"The range factor is {_told(self.factor)} in a degradation; pictures are made smaller down to the "
+                "one and larger up to the other, so 1 must lie between."
+            )
+
+
+@dataclass(frozen=True)
+class SecondOrderStage(FirstOrderPart):
+    """What is done the second time; the defaults are those of Real-ESRGAN's second order."""
+
+    blur: float = 0.8
+    sigma: Range = (0.2, 1.5)
+    up: float = 0.3
+    down: float = 0.4
+    factor: Range = (0.3, 1.2)
+    noise: Range = (1.0, 25.0)
+    poisson: Range = (0.05, 2.5)
+
+
+@dataclass(frozen=True)
+class SecondOrderPart:
+    """What low-resolution pictures are made with; the defaults are the whole of Real-ESRGAN's settings.
+
+    Raises:
+        UsageError: a value that makes no sense; the key is named.
+    """
+
+    first: FirstOrderPart = field(default_factory=FirstOrderPart)
+    second: SecondOrderStage = field(default_factory=SecondOrderStage)
+    sinc: float = 0.8
+    """Share of pictures that a sinc filter passes over at the end, with the resize to LR's size, before or after the
+    second JPEG."""
+    sinc_sides: tuple[int, int] = (7, 21)
+    """Taps of a side of that filter, odd."""
+    sinc_cutoff: Range = (1 / 3, 1.0)
+    """Of that filter, in pi radians a pixel."""
+    clean: float = 0.0
+    """Share of pictures that are spared all of it: antialiased bicubic alone."""
+    sharpen: bool = True
+    """Whether HR is sharpened by unsharp masking before it is degraded. The sharpened copy is then the target of
+    losses that compare pictures; HR as it is stays what a discriminator takes for real."""
+
+    def __post_init__(self) -> None:
+        _check_share("sinc", self.sinc)
+        _check_share("clean", self.clean)
+        _check_sides("sinc_sides", self.sinc_sides)
+        _check_range("sinc_cutoff", self.sinc_cutoff, 0.05, 1)
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise UsageError(f"The key {name} is {value:g} in a degradation; it is a share from 0 to 1.")
+
+
+def _check_range(name: str, values: tuple[float, ...], least: float, most: float) -> None:
+    if len(values) != 2 or not all(map(math.isfinite, values)) or not least <= values[0] <= values[1] <= most:
+        raise UsageError(
+            f"The range {name} is {_told(values)} in a degradation; "
+            f"it takes two numbers from {least:g} to {most:g}, the smaller first."
+        )
+
+
+def _check_sides(name: str, values: tuple[int, ...]) -> None:
+    _check_range(name, values, 3, WIDEST)
+    if not all(side % 2 for side in values):
+        raise UsageError(f"The range {name} is {_told(values)} in a degradation; sides of kernels are odd.")
+
+
+def _check_kernels(shares: Mapping[str, float]) -> None:
+    for kind, share in shares.items():
+        if kind not in KERNELS:
+            raise UsageError(
+                f"The key kernels names '{kind}' in a degradation; known are {', '.join(KERNELS)}."
+                f"{nearest(kind, KERNELS)}"
+            )
+        _check_share(f"kernels.{kind}", share)
+    if abs(sum(shares.values()) - 1) > 1e-6:
+        raise UsageError(
+            f"The shares of kernels add up to {sum(shares.values()):g} in a degradation; they must add up to 1."
+        )
+
+
+def _told(values: tuple[float, ...]) -> str:
+    return f"({', '.join(f'{value:g}' for value in values)})"
+
+
+REAL_ESRGAN = SecondOrderPart()
+"""Wang et al. 2021, section 4.1, and the options of the code that came with it."""
+
+MILD = SecondOrderPart(
+    first=FirstOrderPart(
+        sigma=(0.2, 1.5), factor=(0.3, 1.5), noise=(1.0, 15.0), poisson=(0.05, 2.0), jpeg=(60, 95)
+    ),
+    second=SecondOrderStage(
+        blur=0.5,
+        sides=(7, 11),
+        sigma=(0.2, 1.0),
+        factor=(0.6, 1.2),
+        noise=(1.0, 12.0),
+        poisson=(0.05, 1.0),
+        jpeg=(60, 100),
+    ),
+    clean=0.01,
+)
+"""What StableSR was trained with (Wang et al. 2024): pictures that are worth looking at before they are restored."""
+
+SETTINGS: Mapping[str, SecondOrderPart] = {"real-esrgan": REAL_ESRGAN, "mild": MILD}
+"""Ready settings by name."""
+
+
+def second_order_settings(name: str) -> SecondOrderPart:
+    """Ready settings by name.
+
+    Raises:
+        UsageError: no such settings.
+    """
+    if name not in SETTINGS:
+        raise UsageError(
+            f"There is no degradation '{name}'; known are {', '.join(SETTINGS)}, or write its ranges out."
+            f"{nearest(name, SETTINGS)}"
+        )
+    return SETTINGS[name]
