@@ -131,7 +131,8 @@ def _work(
     job: EstimateJob, items: list[_Item], todo: list[_Item], estimator: KernelEstimator, progress: Progress
 ) -> Iterator[KernelRecord]:
     runnable = [item for item in todo if item.error is None]
-    for folder in {item.target.parent for item in runnable}:
+    outputs = {path for item in runnable for path in (item.target, item.preview) if path is not None}
+    for folder in {path.parent for path in outputs}:
         remove_stale(folder)
     chosen = {id(item) for item in todo}
     unwritable = False  # a full disk, say: the next picture would meet the same
