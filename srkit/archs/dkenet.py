@@ -21,6 +21,8 @@ SIZE = 21
 """Side of a kernel in HR pixels."""
 TAPS = SIZE * SIZE
 SCALES = (2, 3, 4)
+_SMOOTH, _AROUND = 2, 4  # radii of the squares in `normalised_detail`
+_STILL = 4 / 255
 _STRIP = 65536  # kernels that `codes` holds at a time: 116 MB
 
 
@@ -34,12 +36,16 @@ class DKENet(nn.Module):
         scale: of the HR grid that the kernels are for; 2, 3 or 4. It changes no layer: weights are for one scale.
         features: channels of the picture's branch (the paper's 128; 32 suits CPUs); a multiple of 4.
         depth_features: channels of the depth's branch.
+        contrast: show the network, beside the picture, its detail divided by how strong detail is around each pixel
+            (`normalised_detail`): blur is in how detail falls off, whatever the contrast. Not in the paper.
 
     Raises:
         UsageError: a scale, or a number of channels, that the network is not defined for.
     """
 
-    def __init__(self, scale: int = 4, features: int = 128, depth_features: int = 32) -> None:
+    def __init__(
+        self, scale: int = 4, features: int = 128, depth_features: int = 32, contrast: bool = False
+    ) -> None:
         super().__init__()
         if scale not in SCALES:
             raise UsageError(f"DKENet was given scale {scale}; it is defined for 2, 3 and 4.")
@@ -48,7 +54,8 @@ class DKENet(nn.Module):
                 f"DKENet was given {features} features and {depth_features} of the depth; it takes a multiple of 4 "
                 "and at least 1."
             )
-        self.head = conv3x3(3, features)
+        self._contrast = contrast
+        self.head = conv3x3(6 if contrast else 3, features)
         self.depth_head = conv3x3(1, depth_features)
         self.depth_down = nn.Conv2d(depth_features, depth_features, 3, stride=2, padding=1)
         self.down_block = _DepthAffineBlock(features, depth_features)
@@ -60,7 +67,7 @@ class DKENet(nn.Module):
         self._initialise()
         self.info = ArchInfo(
             scale=scale,
-            receptive_field=_RECEPTIVE_FIELD,
+            receptive_field=_RECEPTIVE_FIELD + (_SMOOTH + _AROUND if contrast else 0),
             multiple_of=2,
             conditioning=("depth",),
         )
@@ -104,7 +111,10 @@ class DKENet(nn.Module):
         if depth is None:
             depth = x.new_zeros(len(x), 1, height, width)
         # Roughly zero mean and unit variance; before the cast, which would round the brightest levels away.
-        picture, depth = _even(x.float() * 4 - 2).to(dtype), _even(depth).to(dtype)
+        shown = x.float() * 4 - 2
+        if self._contrast:
+            shown = torch.cat([shown, normalised_detail(x)], dim=1)
+        picture, depth = _even(shown).to(dtype), _even(depth).to(dtype)
         near = F.relu(self.depth_head(depth))
         near_half = F.relu(self.depth_down(near))
         head: Tensor = self.head(picture)
@@ -125,6 +135,23 @@ class DKENet(nn.Module):
 # In LR pixels: head 1, two blocks of 4 (SFT 2, MAConvs 2), the block at half resolution 8 and the strides around it
 # 1, tail 1; the depth's way is shorter.
 _RECEPTIVE_FIELD = 1 + 4 + 4 + 8 + 1 + 1
+
+
+def normalised_detail(x: Tensor) -> Tensor:
+    """Pictures (N, 3, h, w) in [0, 1] less their means over 5 x 5, divided by the deviation of that around; float32.
+
+    The deviation is over 9 x 9 and the channels, and never below 4 levels of 8 bit, so that noise stays small where a
+    picture is flat.
+    """
+    x = x.float()
+    detail = x - _means(x, _SMOOTH)
+    energy = _means(detail.square().mean(1, keepdim=True), _AROUND)
+    return detail * torch.rsqrt(energy + _STILL**2)
+
+
+def _means(x: Tensor, radius: int) -> Tensor:
+    """Over squares about each pixel; the border is repeated."""
+    return F.avg_pool2d(F.pad(x, (radius,) * 4, mode="replicate"), 2 * radius + 1, 1)
 
 
 class _DepthAffineBlock(nn.Module):

@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from srkit.archs import dkenet
 from srkit.archs.blocks import SFT
 from srkit.archs.depth import CompactDepth
-from srkit.archs.dkenet import DKENet
+from srkit.archs.dkenet import DKENet, normalised_detail
 from srkit.archs.edsr import EDSR
 from srkit.archs.maconv import MAConv
 from srkit.archs.nbsr import NBSR
@@ -80,8 +80,9 @@ def test_windows_that_begin_at_even_pixels_equal_the_whole() -> None:
     )
 
 
-def test_receptive_field_of_dkenet_is_no_larger_than_told() -> None:
-    network = _dkenet().double()
+@pytest.mark.parametrize("contrast", [False, True])
+def test_receptive_field_of_dkenet_is_no_larger_than_told(contrast: bool) -> None:
+    network = _dkenet(contrast=contrast).double()
     radius = network.info.receptive_field
     side = 2 * radius + 8
     reach = 0
@@ -93,6 +94,15 @@ def test_receptive_field_of_dkenet_is_no_larger_than_told() -> None:
             seen = gradient.abs().sum((0, 1)).nonzero()
             reach = max(reach, int((seen - middle).abs().max()))
     assert radius - 3 <= reach <= radius
+
+
+def test_detail_does_not_depend_on_brightness_and_contrast() -> None:
+    x = _picture(20, 24)
+    found = normalised_detail(x)
+    torch.testing.assert_close(normalised_detail(0.4 * x + 0.3), found, atol=0.05, rtol=0)
+    assert 0.5 < float(found.std()) < 1.5
+    flat = normalised_detail(torch.full((1, 3, 9, 9), 0.7) + 0.2 / 255 * torch.randn(1, 3, 9, 9))
+    assert float(flat.std()) < 0.1  # what rounding leaves is not blown up
 
 
 @torch.inference_mode()
