@@ -155,12 +155,12 @@ def dkenet_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = DKENet(**arguments)
-    with torch.no_grad():
         for parameter in network.parameters():
             if parameter.ndim == 4:
-                parameter.mul_(2)
-        network.depth_head.weight.mul_(4)
-        network.tail.weight.mul_(0.5)
+                torch.nn.init.kaiming_normal_(parameter, 0.2)
+        torch.nn.init.normal_(network.tail.weight, std=0.1)
+        torch.nn.init.normal_(network.depth_head.weight, std=4.0)
+    with torch.no_grad():
         usual = gaussian(torch.tensor([3.0, 0.5, 2.0]), 2)
         network.tail.bias.copy_(usual.clamp_min(1e-9).log().flatten())
     path = tmp_path_factory.mktemp("weights") / "kernels-x2.safetensors"
