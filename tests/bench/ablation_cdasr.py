@@ -184,11 +184,14 @@ class Displaced:
     def __init__(self, conditioner: Conditioner, first: NDArray[np.uint8]) -> None:
         self._true, self._before = conditioner, conditioner(first)
 
-    def __call__(self, picture: NDArray[Any]) -> Conditions:
+    def __call__(self, picture: NDArray[Any], kernels: None = None) -> Conditions:
         true = self._true(picture)
         told = {name: self._before[name] if isinstance(c, Condition) else c for name, c in true.items()}
         self._before = true
         return told
+
+    def blank(self, picture: NDArray[Any]) -> Conditions:
+        return self._true.blank(picture)
 
 
 def markdown(values: dict[str, NDArray[np.float64]], chosen: argparse.Namespace) -> str:
