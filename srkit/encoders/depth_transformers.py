@@ -19,7 +19,7 @@ from srkit.zoo.network import is_reachable
 _TYPES = {"depth-anything": "depth_anything", "dpt": "dpt"}
 """What transformers calls the architectures, by the provider's kind."""
 _HUB = "https://huggingface.co"
-_MOST_NARROW = 8  # times as long as wide
+_MOST_NARROW = 4  # times as long as wide
 _LEAST_DISTANCE = 1e-3  # metres: what is no farther is as near as can be
 
 
