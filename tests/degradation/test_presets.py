@@ -1,0 +1,72 @@
+"""The fixed degradations that models for real pictures are judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from srkit.data.pairs import make_lr
+from srkit.degradation.presets import PRESETS, preset
+from srkit.errors import UsageError
+
+Picture = NDArray[np.uint8]
+NAMES = tuple(PRESETS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_a_preset_makes_a_worse_lr_that_repeats(
+    name: str, scale: int, rendered: Callable[..., Picture]
+) -> None:
+    hr = rendered(20 * scale, 25 * scale)
+    lr = preset(name, hr, scale, 5)
+    assert lr.shape == (20, 25, 3)
+    assert lr.dtype == np.uint8
+    assert np.array_equal(lr, preset(name, hr, scale, 5))
+    assert not np.array_equal(lr, preset(name, hr, scale, 6))
+    away = lr.astype(float) - make_lr(hr, scale)
+    assert 5 < np.sqrt((away**2).mean()) < 60
+
+
+def test_there_are_three_that_differ(rendered: Callable[..., Picture]) -> None:
+    hr = rendered(96, 96)
+    made = [preset(name, hr, 4).astype(float) for name in NAMES]
+    assert len(made) == 3
+    for one in range(3):
+        for other in range(one):
+            assert np.abs(made[one] - made[other]).mean() > 4
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_moves_and_colours_stay(name: str) -> None:
+    y, x = np.mgrid[:160, :160]
+    spot = np.exp(-((x - 70.3) ** 2 + (y - 91.6) ** 2) / 450)[..., None]
+    hr = (60 + spot * np.array([120, 90, 60])).round().astype(np.uint8)
+    lr = np.mean([preset(name, hr, 4, seed) for seed in range(6)], axis=0)
+    assert np.abs(lr.mean((0, 1)) - hr.mean((0, 1))).max() < 1
+    light = (lr.sum(2) - 180).clip(30) - 30  # above what noise does
+    rows, columns = light.sum(1) / light.sum(), light.sum(0) / light.sum()
+    place = 4 * np.arange(40) + 1.5
+    assert abs(columns @ place - 70.3) < 0.6
+    assert abs(rows @ place - 91.6) < 0.6
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_small_pictures_are_degraded_too(name: str) -> None:
+    hr = np.full((4, 8, 3), 90, dtype=np.uint8)
+    assert preset(name, hr, 4).shape == (1, 2, 3)
+
+
+def test_what_cannot_be_degraded_is_refused() -> None:
+    hr = np.zeros((16, 16, 3), dtype=np.uint8)
+    for name, picture, scale, message in (
+        ("camra", hr, 4, "no degradation 'camra'.*Did you mean 'camera'"),
+        ("scan", hr[:15], 4, "multiples of the scale"),
+        ("scan", hr[..., 0], 4, r"takes \(H, W, 3\)"),
+        ("scan", hr, 8, "scale 8"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            preset(name, picture, scale)
