@@ -30,7 +30,7 @@ PACKAGES = (
         "spandrel",
         "safetensors",
     ),
-    *("huggingface_hub", "open_clip_torch", "timm", "lpips", "kornia", "pyiqa", "transformers", "diffusers"),
+    *("huggingface_hub", "open_clip_torch", "timm", "lpips", "pyiqa", "transformers", "diffusers"),
 )
 # All of them install a package named cv2: the last one installed wins, and may lack what another had.
 _OPENCV = (
