@@ -14,6 +14,7 @@ from srkit.errors import UsageError, nearest
 
 Upsampler = Literal["edsr", "single"]
 DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
+_SLOPE = 0.2  # of ESRGAN's leaky ReLUs
 DEEP_SCALE = 8
 """From this scale on residual blocks may stand between the upsampling stages."""
 
@@ -139,6 +140,42 @@ class Reconstruction(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x (N, features, h, w) to (N, 3, scale h, scale w)."""
         return self.layers(x)  # type: ignore[no-any-return]
+
+
+class NearestReconstruction(nn.Module):
+    """Features to RGB at a multiple of the size, without PixelShuffle (ESRGAN's; after Odena et al. 2016, Distill).
+
+    Nearest neighbour, convolution and leaky ReLU for each factor; then convolution, leaky ReLU, and a convolution to
+    RGB. No pixel of the result is made by weights of its own, so there is no checkerboard to be learnt; in return most
+    of the arithmetic is done at the result's resolution.
+
+    Args:
+        features: channels in and between.
+        factors: of the stages, as `upsampling_stages` gives them.
+    """
+
+    def __init__(self, features: int, factors: tuple[int, ...]) -> None:
+        super().__init__()
+        self.factors = factors
+        self.stages = nn.ModuleList(conv3x3(features, features) for _ in factors)
+        self.full = conv3x3(features, features)
+        self.last = conv3x3(features, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (N, features, h, w) to (N, 3, s h, s w), s the product of the factors."""
+        for factor, stage in zip(self.factors, self.stages, strict=True):
+            larger = F.interpolate(x, scale_factor=float(factor), mode="nearest")
+            x = F.leaky_relu(stage(larger), _SLOPE)
+        out: Tensor = self.last(F.leaky_relu(self.full(x), _SLOPE))
+        return out
+
+    @property
+    def radius(self) -> int:
+        """Input pixels that an input pixel's share of the result sees to each side."""
+        low, high = -2, math.prod(self.factors) + 1
+        for factor in reversed(self.factors):
+            low, high = (low - 1) // factor, (high + 1) // factor
+        return max(-low, high)
 
 
 def _even(convolution: nn.Conv2d, colours: int) -> nn.Conv2d:

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from srkit.archs.blocks import conv3x3
 
 RESIDUAL_SCALE = 0.2
+RADIUS = 15
+"""Pixels that one RRDB sees to each side: three dense blocks of five convolutions."""
 _SLOPE = 0.2
 _GAIN = 0.1  # of the first weights (ESRGAN, Section 3.1: "smaller initialization")
 
@@ -59,16 +61,23 @@ class RRDB(nn.Module):
 
 
 class RRDBTrunk(nn.Module):
-    """RGB to features: convolution, RRDBs, convolution, long skip (ESRGAN's body; names as `ResidualTrunk`'s)."""
+    """RGB to features: convolution, RRDBs, convolution, long skip (ESRGAN's body; names as `ResidualTrunk`'s).
 
-    def __init__(self, features: int, blocks: int, growth: int = 32) -> None:
+    Args:
+        features: channels out.
+        blocks: RRDBs.
+        growth: as `ResidualDenseBlock`'s.
+        channels: channels in, where it is no RGB.
+    """
+
+    def __init__(self, features: int, blocks: int, growth: int = 32, channels: int = 3) -> None:
         super().__init__()
-        self.head = conv3x3(3, features)
+        self.head = conv3x3(channels, features)
         self.blocks = nn.Sequential(*(RRDB(features, growth) for _ in range(blocks)))
         self.tail = conv3x3(features, features)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (N, 3, h, w) to (N, features, h, w)."""
+        """x (N, channels, h, w) to (N, features, h, w)."""
         shallow: Tensor = self.head(x)
         deep: Tensor = self.tail(self.blocks(shallow))
         return shallow + deep

@@ -9,9 +9,12 @@ from torch import Tensor, nn
 
 from srkit.archs.cdasr import CDASR
 from srkit.archs.compact import CompactEncoder
+from srkit.archs.cria import Cria
 from srkit.archs.depth import CompactDepth
+from srkit.archs.discriminators import PatchGAN, UNetSN
 from srkit.archs.dkenet import DKENet
 from srkit.archs.edsr import EDSR
+from srkit.archs.esrgan import RRDBNet
 from srkit.archs.info import ArchInfo
 from srkit.archs.judge import JudgeNetwork
 from srkit.archs.nbsr import NBSR
@@ -28,7 +31,9 @@ class Network(Protocol):
 
 ARCHS: Mapping[str, Callable[..., nn.Module]] = {
     "cdasr": CDASR,
+    "cria": Cria,
     "edsr": EDSR,
+    "esrgan": RRDBNet,
     "nbsr": NBSR,
 }
 
@@ -44,6 +49,12 @@ ESTIMATORS: Mapping[str, Callable[..., nn.Module]] = {
 }
 """Networks that give what is known of each pixel, not pictures; their weights are for other tasks than `sr`."""
 
+DISCRIMINATORS: Mapping[str, Callable[..., nn.Module]] = {
+    "patchgan": PatchGAN,
+    "unet_sn": UNetSN,
+}
+"""Networks that tell real pictures from made ones, place by place; only training knows them."""
+
 
 def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     """The network `name`, constructed with `arguments`, randomly initialised.
@@ -51,7 +62,7 @@ def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     Raises:
         UsageError: an unknown network, or arguments that it does not take.
     """
-    known = {**ARCHS, **ENCODERS, **ESTIMATORS}
+    known = {**ARCHS, **ENCODERS, **ESTIMATORS, **DISCRIMINATORS}
     if name not in known:
         raise UsageError(f"There is no network '{name}'; known are {', '.join(known)}.{nearest(name, known)}")
     try:

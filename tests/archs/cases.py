@@ -101,6 +101,15 @@ def _nbsr(**changes: Any) -> Case:
     return Case("nbsr", arguments | changes, _codes)
 
 
+def _cria(**changes: Any) -> Case:
+    arguments = {"scale": 4, "features": 8, "blocks": 1, "growth": 4, "width": 6, "mask_width": 5}
+    return Case("cria", arguments | changes)
+
+
+def _esrgan(**changes: Any) -> Case:
+    return Case("esrgan", {"scale": 4, "features": 8, "blocks": 1, "growth": 4} | changes)
+
+
 CASES = {
     "edsr-x2-single": Case("edsr", {"scale": 2, "features": 8, "blocks": 1, "upsampler": "single"}),
     "edsr-x3": Case("edsr", {"scale": 3, "features": 8, "blocks": 1, "residual_scale": 0.5}),
@@ -113,6 +122,14 @@ CASES = {
     "cdasr-x4-global": _cdasr(spatial="global"),
     "cdasr-x4-global-constant": _cdasr(spatial="global", condition="constant"),
     "cdasr-x8": _cdasr(scale=8, features=4, upsampler="edsr", blocks_between=1),
+    "cria-x3": _cria(scale=3),
+    "cria-x4": _cria(),
+    "cria-x4-single": _cria(upsampler="single"),
+    "cria-x8-edsr": _cria(scale=8, upsampler="edsr"),
+    "esrgan-x1": _esrgan(scale=1, skip=True),
+    "esrgan-x2": _esrgan(scale=2),
+    "esrgan-x4": _esrgan(),
+    "esrgan-x4-skip": _esrgan(skip=True),
     "nbsr-x2": _nbsr(scale=2),
     "nbsr-x3-edsr": _nbsr(scale=3, trunk="edsr", blocks=3, every=2, upsampler="edsr"),
     "nbsr-x4-edsr-1x1": _nbsr(trunk="edsr", blocks=2, sft_size=1),

@@ -1,0 +1,179 @@
+"""Cria-CL: two heads of one trunk, one led by criteria that agree with the pixels, one by those that do not, and a
+mask that says where which of them is shown (Shi et al. 2022, arXiv 2207.12767, Section III and Eq. 10).
+
+The graph `cria_paper`: the heads branch off the trunk at low resolution, and the mask comes from the low-resolution
+picture.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srkit.archs.blocks import (
+    NearestReconstruction,
+    Reconstruction,
+    centred,
+    conv3x3,
+    receptive_field,
+    upsampling_stages,
+)
+from srkit.archs.info import ArchInfo
+from srkit.archs.rrdb import RADIUS, RRDBTrunk
+from srkit.errors import UsageError, nearest
+from srkit.ops.resize import upscale
+
+HeadUpsampler = Literal["nearest", "single", "edsr"]
+Part = Literal["align", "unif", "mask"]
+SCALES = (2, 3, 4, 8)
+_UNITS = 3  # residual units of each head and of the mask's branch
+_SLOPE = 0.2
+
+
+class CriaParts(NamedTuple):
+    """What the network gives and what it is made of: sr = mask align + (1 - mask) unif."""
+
+    sr: Tensor
+    """(N, 3, scale h, scale w)."""
+    align: Tensor
+    """The same shape: the head of the criteria that agree with the pixels (alignment)."""
+    unif: Tensor
+    """The same shape: the head of those that do not (uniformity)."""
+    mask: Tensor
+    """(N, 1, scale h, scale w) in [0, 1]: S, the share of `align`; 1 - S is the other's."""
+
+
+class Cria(nn.Module):
+    """Pictures (N, 3, h, w) in [0, 1] to (N, 3, scale h, scale w); not clipped.
+
+    Both heads predict what bicubic upscaling misses; sums are taken in fp32. The paper adds no bicubic picture; since
+    the two shares add to 1, it is added once all the same.
+
+    Args:
+        scale: 2, 3, 4 or 8.
+        features: channels of the trunk.
+        blocks: RRDBs of the trunk.
+        growth: channels that a convolution adds in the dense blocks.
+        width: channels of each head.
+        mask_width: channels of the mask's branch.
+        upsampler: of each head; `nearest` is the paper's (see `NearestReconstruction`), the others are cheaper (see
+            `Reconstruction`).
+
+    Raises:
+        UsageError: a scale, number or upsampler that the network is not defined for.
+    """
+
+    def __init__(
+        self,
+        scale: int = 4,
+        features: int = 64,
+        blocks: int = 8,
+        growth: int = 32,
+        width: int = 64,
+        mask_width: int = 64,
+        upsampler: HeadUpsampler = "nearest",
+    ) -> None:
+        super().__init__()
+        _check(scale, (features, blocks, growth, width, mask_width), upsampler)
+        self.scale = scale
+        self.trunk = RRDBTrunk(features, blocks, growth)
+        self.align = _Head(features, width, scale, upsampler)
+        self.unif = _Head(features, width, scale, upsampler)
+        self.mask = nn.Sequential(*_units(3, mask_width), conv3x3(mask_width, 2))
+        deep = RADIUS * blocks + 2 * _UNITS
+        self.info = ArchInfo(
+            scale=scale, receptive_field=deep + _reconstruction_radius(scale, upsampler), fp16_ok=True
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.parts(x).sr
+
+    def parts(self, x: Tensor) -> CriaParts:
+        """x (N, 3, h, w) in [0, 1] to the result, both heads' pictures and the mask, all of x's dtype."""
+        h = centred(x).to(self.trunk.head.weight.dtype)
+        features = self.trunk(h)
+        base = upscale(x, self.scale)
+        align = base + self.align(features).to(x.dtype)
+        unif = base + self.unif(features).to(x.dtype)
+        logits = F.interpolate(
+            self.mask(h).to(x.dtype), scale_factor=float(self.scale), mode="bilinear", align_corners=False
+        )
+        mask = logits.softmax(1)[:, :1]
+        return CriaParts(torch.lerp(unif, align, mask), align, unif, mask)
+
+    def view(self, part: Part) -> CriaView:
+        """A network that gives one of the parts in place of the result, and runs wherever this one does."""
+        return CriaView(self, part)
+
+
+class CriaView(nn.Module):
+    """Pictures to one part of what a `Cria` makes of them, (N, 3, scale h, scale w); the mask as a gray picture."""
+
+    def __init__(self, network: Cria, part: Part) -> None:
+        super().__init__()
+        self.network, self.part = network, part
+        self.info = network.info
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = getattr(self.network.parts(x), self.part)
+        return found.expand(-1, 3, -1, -1)
+
+
+class _Unit(nn.Module):
+    """Two convolutions, a leaky ReLU after each, and a 1x1 convolution as the skip (spec 4.2, RB)."""
+
+    def __init__(self, before: int, width: int) -> None:
+        super().__init__()
+        self.conv1 = conv3x3(before, width)
+        self.conv2 = conv3x3(width, width)
+        self.skip = nn.Conv2d(before, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = F.leaky_relu(self.conv2(F.leaky_relu(self.conv1(x), _SLOPE)), _SLOPE)
+        skipped: Tensor = self.skip(x)
+        return h + skipped
+
+
+class _Head(nn.Module):
+    """Features (N, features, h, w) to an RGB residual (N, 3, scale h, scale w)."""
+
+    def __init__(self, features: int, width: int, scale: int, upsampler: HeadUpsampler) -> None:
+        super().__init__()
+        self.units = nn.Sequential(*_units(features, width))
+        self.reconstruction: NearestReconstruction | Reconstruction
+        if upsampler == "nearest":
+            self.reconstruction = NearestReconstruction(width, upsampling_stages(scale))
+        else:
+            self.reconstruction = Reconstruction(width, scale, upsampler)
+
+    def forward(self, features: Tensor) -> Tensor:
+        out: Tensor = self.reconstruction(self.units(features))
+        return out
+
+
+def _units(before: int, width: int) -> list[_Unit]:
+    return [_Unit(before if i == 0 else width, width) for i in range(_UNITS)]
+
+
+def _reconstruction_radius(scale: int, upsampler: HeadUpsampler) -> int:
+    """LR pixels to each side of the trunk's outer convolutions and a head's upsampler."""
+    if upsampler == "nearest":
+        return 2 + NearestReconstruction(1, upsampling_stages(scale)).radius
+    return receptive_field(scale, 0, upsampler)
+
+
+def _check(scale: int, counts: tuple[int, ...], upsampler: str) -> None:
+    if scale not in SCALES:
+        raise UsageError(f"Cria-CL was given scale {scale}; it is defined for 2, 3, 4 and 8.")
+    if min(counts) < 1:
+        raise UsageError(
+            f"Cria-CL was given {min(counts)} as the least of its numbers; all must be at least 1."
+        )
+    known = get_args(HeadUpsampler)
+    if upsampler not in known:
+        raise UsageError(
+            f"Cria-CL has no upsampler '{upsampler}'; known are {', '.join(known)}.{nearest(str(upsampler), known)}"
+        )

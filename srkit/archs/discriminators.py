@@ -1,0 +1,139 @@
+"""Networks that tell real pictures from made ones, place by place: what they give is a map of logits."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from srkit.archs.blocks import conv3x3
+from srkit.errors import UsageError
+
+_SLOPE = 0.2  # of the leaky ReLUs
+_WIDEST = 8  # times the first layer's channels
+_DEVIATION = 0.02  # of PatchGAN's first weights
+
+
+class PatchGAN(nn.Module):
+    """Pictures (N, 3, H, W) in [0, 1] to logits (N, 1, ~H/8 - 2, ~W/8 - 2), one for each patch of 70 x 70 pixels.
+
+    Convolutions of 4 x 4 with batch normalisation (Isola et al. 2017, CVPR, Section 6.1.2; its code's
+    `NLayerDiscriminator`): in training the pictures of a batch influence each other.
+
+    Args:
+        features: channels of the first layer; they double to eight times as many.
+        layers: layers of stride 2 (3 as published); the size of patch and map follows.
+
+    Raises:
+        UsageError: a number below 1.
+    """
+
+    def __init__(self, features: int = 64, layers: int = 3) -> None:
+        super().__init__()
+        _check("PatchGAN", features, layers)
+        widths = [features * min(2**i, _WIDEST) for i in range(layers + 1)]
+        self.least = 3 * 2**layers
+        """Smallest side of a picture."""
+        parts: list[nn.Module] = [nn.Conv2d(3, features, 4, 2, 1), nn.LeakyReLU(_SLOPE)]
+        for i in range(layers):
+            stride = 2 if i + 1 < layers else 1
+            parts += [
+                nn.Conv2d(widths[i], widths[i + 1], 4, stride, 1, bias=False),
+                nn.BatchNorm2d(widths[i + 1]),
+                nn.LeakyReLU(_SLOPE),
+            ]
+        self.layers = nn.Sequential(*parts, nn.Conv2d(widths[-1], 1, 4, 1, 1))
+        self.apply(_start)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (N, 3, H, W) in [0, 1] to logits.
+
+        Raises:
+            UsageError: a side below `least`.
+        """
+        _check_size("PatchGAN", x, self.least)
+        logits: Tensor = self.layers(x.to(next(self.parameters()).dtype))
+        return logits
+
+
+class UNetSN(nn.Module):
+    """Pictures (N, 3, H, W) in [0, 1] to logits (N, 1, H, W), one for each pixel.
+
+    A U-Net with spectral normalisation (Real-ESRGAN, Wang et al. 2021, ICCVW, Section 3.3 and Fig. 6). No picture of a
+    batch influences another.
+
+    Args:
+        features: channels at the picture's resolution; they double with each of three halvings.
+
+    Raises:
+        UsageError: features below 1.
+    """
+
+    least = 8
+    """Smallest side of a picture."""
+
+    def __init__(self, features: int = 64) -> None:
+        super().__init__()
+        _check("UNetSN", features, 1)
+        n = features
+        self.first = conv3x3(3, n)
+        self.down = nn.ModuleList(
+            _normalised(nn.Conv2d(n * 2**i, n * 2 ** (i + 1), 4, 2, 1, bias=False)) for i in range(3)
+        )
+        self.up = nn.ModuleList(
+            _normalised(nn.Conv2d(n * 2 ** (i + 1), n * 2**i, 3, padding=1, bias=False))
+            for i in reversed(range(3))
+        )
+        self.full = nn.ModuleList(_normalised(nn.Conv2d(n, n, 3, padding=1, bias=False)) for _ in range(2))
+        self.last = conv3x3(n, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (N, 3, H, W) in [0, 1] to logits.
+
+        Raises:
+            UsageError: a side below `least`.
+        """
+        _check_size("UNetSN", x, self.least)
+        h = F.leaky_relu(self.first(x.to(self.first.weight.dtype)), _SLOPE)
+        skips = [h]
+        for layer in self.down:
+            h = F.leaky_relu(layer(h), _SLOPE)
+            skips.append(h)
+        skips.pop()
+        for layer in self.up:
+            skip = skips.pop()
+            larger = F.interpolate(h, size=skip.shape[2:], mode="bilinear", align_corners=False)
+            h = F.leaky_relu(layer(larger), _SLOPE) + skip
+        for layer in self.full:
+            h = F.leaky_relu(layer(h), _SLOPE)
+        logits: Tensor = self.last(h)
+        return logits
+
+
+def _normalised(convolution: nn.Conv2d) -> nn.Module:
+    return spectral_norm(convolution)
+
+
+def _start(module: nn.Module) -> None:
+    """As pix2pix's code begins."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.normal_(module.weight, 0.0, _DEVIATION)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, _DEVIATION)
+
+
+def _check(name: str, features: int, layers: int) -> None:
+    if min(features, layers) < 1:
+        raise UsageError(
+            f"{name} was given {features} features and {layers} layers; both must be at least 1."
+        )
+
+
+def _check_size(name: str, x: Tensor, least: int) -> None:
+    if x.ndim != 4 or x.shape[1] != 3 or min(x.shape[2:]) < least:
+        raise UsageError(
+            f"{name} was given a tensor of shape {tuple(x.shape)}; it takes (N, 3, H, W), H and W at least {least}: "
+            "use larger crops."
+        )

@@ -1,0 +1,167 @@
+"""ESRGAN's generator (Wang et al. 2018, ECCVW), as Real-ESRGAN (Wang et al. 2021, ICCVW) uses it at x4, x2 and x1.
+
+Published weights come under three sets of names (`model.0`, `RRDB_trunk`, `body`); `from_published` knows all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srkit.archs.blocks import DIV2K_MEAN, NearestReconstruction, centred
+from srkit.archs.info import ArchInfo
+from srkit.archs.rrdb import RADIUS, RRDBTrunk
+from srkit.errors import ResourceError, UsageError
+from srkit.ops.resize import upscale
+
+_UNSHUFFLE = {4: 1, 2: 2, 1: 4}
+"""By scale: the side of the squares of pixels that become channels first, so that the trunk always sees x4."""
+SCALES = tuple(_UNSHUFFLE)
+
+
+class RRDBNet(nn.Module):
+    """Pictures (N, 3, h, w) in [0, 1] to (N, 3, scale h, scale w); not clipped.
+
+    Below x4 the picture is folded into channels first and the trunk works at a smaller size, so both sides must be
+    multiples of 2 (x2) or 4 (x1).
+
+    Args:
+        scale: 4, 2 or 1.
+        features: channels of the trunk.
+        blocks: RRDBs of the trunk (23 as published, 6 in the small variants).
+        growth: channels that a convolution adds in the dense blocks.
+        skip: False, as published: the picture itself is predicted, from the picture as it is. True: what bicubic
+            upscaling misses is predicted, from the picture less a mean colour, and the sum is taken in fp32, so that
+            the network may run in bf16.
+
+    Raises:
+        UsageError: another scale, or a number below 1.
+    """
+
+    def __init__(
+        self, scale: int = 4, features: int = 64, blocks: int = 23, growth: int = 32, skip: bool = False
+    ) -> None:
+        super().__init__()
+        if scale not in _UNSHUFFLE:
+            raise UsageError(f"RRDBNet was given scale {scale}; it is defined for 4, 2 and 1.")
+        if min(features, blocks, growth) < 1:
+            raise UsageError(
+                f"RRDBNet was given {features} features, {blocks} blocks and growth {growth}; all must be at least 1."
+            )
+        self.scale, self.skip = scale, skip
+        self.fold = _UNSHUFFLE[scale]
+        self.trunk = RRDBTrunk(features, blocks, growth, 3 * self.fold**2)
+        self.reconstruction = NearestReconstruction(features, (2, 2))
+        radius = 2 + RADIUS * blocks + self.reconstruction.radius
+        self.info = ArchInfo(
+            scale=scale,
+            receptive_field=self.fold * radius + self.fold - 1,
+            multiple_of=self.fold,
+            fp16_ok=True,
+            bf16_ok=skip,  # 8 bits of mantissa do not hold an 8-bit picture and what is computed on it
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        dtype = self.trunk.head.weight.dtype
+        h = (centred(x) if self.skip else x).to(dtype)
+        out: Tensor = self.reconstruction(self.trunk(F.pixel_unshuffle(h, self.fold) if self.fold > 1 else h))
+        out = out.to(x.dtype)
+        if not self.skip:
+            return out
+        return out + (upscale(x, self.scale) if self.scale > 1 else x)
+
+
+def from_published(checkpoint: Mapping[str, Any]) -> RRDBNet:
+    """The network of a published checkpoint, with its weights.
+
+    Args:
+        checkpoint: tensors by name, bare or under `params_ema`, `params` or `state_dict`, as `torch.load` gives them.
+
+    Raises:
+        ResourceError: no weights of this network (ESRGAN+, and ESRGAN at x2 or x8 by fewer or more upsampling stages,
+            are other networks).
+    """
+    state = own_names(checkpoint)
+    head, last = state.get("trunk.head.weight"), state.get("reconstruction.last.weight")
+    dense = state.get("trunk.blocks.0.rdb1.conv1.weight")
+    numbers = [int(name.split(".")[2]) for name in state if name.startswith("trunk.blocks.")]
+    if head is None or last is None or dense is None:
+        raise _not_published("the first or last convolution or the dense blocks are missing")
+    scale = {3 * fold**2: scale for scale, fold in _UNSHUFFLE.items()}.get(head.shape[1])
+    if scale is None or last.shape[0] != 3:
+        raise _not_published(f"it takes {head.shape[1]} channels to {last.shape[0]}")
+    with torch.random.fork_rng(devices=[]):
+        network = RRDBNet(scale, head.shape[0], max(numbers) + 1, dense.shape[0])
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        reason = next(line.strip() for line in str(error).splitlines()[1:] if line.strip())
+        raise _not_published(reason.rstrip(".:")[:200]) from error
+    return network.eval()
+
+
+def centred_trunk(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """A published x4 trunk, under the names it has here, for a network that shows its trunk `centred` pictures.
+
+    The mean colour that such a network takes away moves into the first bias; only at the border, where a picture is
+    padded by zeros, do the features differ.
+
+    Raises:
+        ResourceError: no trunk of x4 is there.
+    """
+    state = {name: tensor for name, tensor in own_names(checkpoint).items() if name.startswith("trunk.")}
+    weight, bias = state.get("trunk.head.weight"), state.get("trunk.head.bias")
+    if weight is None or bias is None or weight.shape[1] != 3:
+        raise _not_published("no trunk that takes three channels is there")
+    state["trunk.head.bias"] = bias + weight.sum((2, 3)) @ weight.new_tensor(DIV2K_MEAN)
+    return state
+
+
+def own_names(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """A published checkpoint's tensors by the names that `RRDBNet` gives them; what it has no name for keeps its own.
+
+    Args:
+        checkpoint: as `from_published` takes it.
+    """
+    inner = next(
+        (checkpoint[key] for key in ("params_ema", "params", "state_dict") if key in checkpoint), None
+    )
+    tensors = inner if isinstance(inner, Mapping) else checkpoint
+    found = {name.removeprefix("module."): t for name, t in tensors.items() if isinstance(t, Tensor)}
+    return {_own_name(name): tensor for name, tensor in found.items()}
+
+
+_NAMES = tuple(
+    (re.compile(rf"(?:{published})\.(weight|bias)"), ours)
+    for published, ours in (
+        # ESRGAN of 2018 | ESRGAN of 2019, RealSR, BSRGAN | BasicSR, Real-ESRGAN
+        (r"model\.0|conv_first", r"trunk.head.\1"),
+        (
+            r"(?:model\.1\.sub|RRDB_trunk|body)\.(\d+)\.(?:RDB|rdb)(\d)\.conv(\d)(?:\.0)?",
+            r"trunk.blocks.\1.rdb\2.conv\3.\4",
+        ),
+        (r"model\.1\.sub\.\d+|trunk_conv|conv_body", r"trunk.tail.\1"),
+        (r"model\.3|upconv1|conv_up1", r"reconstruction.stages.0.\1"),
+        (r"model\.6|upconv2|conv_up2", r"reconstruction.stages.1.\1"),
+        (r"model\.8|HRconv|conv_hr", r"reconstruction.full.\1"),
+        (r"model\.10|conv_last", r"reconstruction.last.\1"),
+    )
+)
+
+
+def _own_name(name: str) -> str:
+    for pattern, ours in _NAMES:
+        if found := pattern.fullmatch(name):
+            return found.expand(ours)
+    return name
+
+
+def _not_published(reason: str) -> ResourceError:
+    return ResourceError(
+        f"These are no weights of ESRGAN's or Real-ESRGAN's generator at x4, x2 or x1 ({reason}); choose another file."
+    )

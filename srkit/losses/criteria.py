@@ -1,0 +1,256 @@
+"""How far a picture is from what it should be, as maps: the criteria of Cria-CL (arXiv 2207.12767, Eq. 5).
+
+Each gives (N, 1, H, W), float32, at least 0, at the pictures' own size, so that criteria can be compared at each place
+(`srkit.losses.contrast`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srkit.encoders.features import PerceptualFeatures
+from srkit.errors import UsageError, nearest
+from srkit.losses.gan import generator_map
+
+DECAY = 0.99
+"""Of the running means: they know the last hundred steps or so."""
+_WINDOW = 11
+_SIGMA_PX = 1.5
+_C1, _C2 = 0.01**2, 0.03**2
+_LEAST_MEAN = 1e-6  # of a criterion that is met everywhere
+
+View = Callable[[Tensor], Tensor]
+"""Pictures (N, 3, H, W) in [0, 1] to maps (N, C, h, w) that are compared place by place."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """What criteria look at pictures through; what no criterion in use needs may be None."""
+
+    bottom: View | None = None
+    """Features near the pixels."""
+    top: View | None = None
+    """Features far from them."""
+    discriminator: View | None = None
+    """Pictures to logits (N, 1, h, w)."""
+    autocast: torch.dtype | None = None
+    """Precision of their arithmetic; None: fp32. Distances are always taken in fp32."""
+
+    def look(self, name: str, pictures: Tensor) -> Tensor:
+        """The view `name` of pictures (N, 3, H, W).
+
+        Raises:
+            UsageError: there is none of that name.
+        """
+        view: View | None = getattr(self, name)
+        if view is None:
+            raise UsageError(
+                f"A criterion looks at pictures through '{name}', and nothing was given for it; give one, or leave "
+                "the criterion out."
+            )
+        with torch.autocast(pictures.device.type, self.autocast, enabled=self.autocast is not None):
+            return view(pictures)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Pictures as they should be, (N, 3, H, W) in [0, 1], and their views: looked at once, without a gradient."""
+
+    hr: Tensor
+    views: Views
+
+    @cached_property
+    def bottom(self) -> Tensor:
+        return self._look("bottom")
+
+    @cached_property
+    def top(self) -> Tensor:
+        return self._look("top")
+
+    @cached_property
+    def discriminator(self) -> Tensor:
+        """Logits by the discriminator as it was when they were first asked for."""
+        return self._look("discriminator")
+
+    def _look(self, name: str) -> Tensor:
+        with torch.no_grad():
+            return self.views.look(name, self.hr)
+
+
+def bottom_of(provider: PerceptualFeatures) -> View:
+    """The lowest map of a provider (`vgg19:conv1_2`; of `compact` the first stage)."""
+    return lambda pictures: provider.features(pictures)[0]
+
+
+def top_of(provider: PerceptualFeatures) -> View:
+    """The highest map of a provider (`vgg19` is conv5_4 before its ReLU; of `compact` the last stage)."""
+    return lambda pictures: provider.features(pictures)[-1]
+
+
+def pixel_map(sr: Tensor, hr: Tensor) -> Tensor:
+    """Mean over the channels of the absolute difference of pictures (N, 3, H, W); (N, 1, H, W).
+
+    Raises:
+        UsageError: other shapes.
+    """
+    _check(sr, hr)
+    return (sr.float() - hr.float()).abs().mean(1, keepdim=True)
+
+
+def ssim_distance_map(sr: Tensor, hr: Tensor) -> Tensor:
+    """1 - SSIM, mean over the channels; (N, 1, H, W) in [0, 2], exactly 0 where the windows are the same.
+
+    Window and constants are those of Wang et al. 2004 (IEEE TIP, Eq. 13; data range 1), 11 x 11 Gaussian, sigma 1.5.
+    At the border the window is what of it lies inside, its weights made to sum to 1. Differentiable, for training:
+    figures come from `srkit.metrics.ssim`, in float64 and over whole windows.
+
+    Args:
+        sr, hr: (N, C, H, W), any size.
+
+    Raises:
+        UsageError: other shapes.
+    """
+    _check(sr, hr)
+    x, y = sr.float(), hr.float()
+    s, d = x + y, x - y
+    # The sum and the difference take four blurs, not five, and equal pictures give exactly 1:
+    # 4 xy = s^2 - d^2 and 2 (x^2 + y^2) = s^2 + d^2, for the means and for the variances.
+    mean_s, mean_d, square_s, square_d = _blurred(torch.stack([s, d, s * s, d * d])).unbind(0)
+    product, squares = mean_s.square(), mean_d.square()
+    spread, error = (square_s - product).clamp_min(0), (square_d - squares).clamp_min(0)
+    above = (product - squares + 2 * _C1) * (spread - error + 2 * _C2)
+    below = (product + squares + 2 * _C1) * (spread + error + 2 * _C2)
+    return ((below - above) / below).clamp_min(0).mean(1, keepdim=True)
+
+
+def feature_map(sr: Tensor, hr: Tensor, size: tuple[int, int]) -> Tensor:
+    """Mean over the channels of the absolute difference of features (N, C, h, w), resized to (N, 1, *size).
+
+    Raises:
+        UsageError: other shapes.
+    """
+    _check(sr, hr)
+    return _resized((sr.float() - hr.float()).abs().mean(1, keepdim=True), size)
+
+
+def _adversarial(sr: Tensor, wanted: Wanted) -> Tensor:
+    return _resized(generator_map(wanted.views.look("discriminator", sr), wanted.discriminator), _size(sr))
+
+
+CRITERIA: Mapping[str, Callable[[Tensor, Wanted], Tensor]] = {
+    "pixel": lambda sr, wanted: pixel_map(sr, wanted.hr),
+    "ssim": lambda sr, wanted: ssim_distance_map(sr, wanted.hr),
+    "bottom": lambda sr, wanted: feature_map(wanted.views.look("bottom", sr), wanted.bottom, _size(sr)),
+    "top": lambda sr, wanted: feature_map(wanted.views.look("top", sr), wanted.top, _size(sr)),
+    "adversarial": _adversarial,
+}
+"""Criteria by the name that recipes use: a picture sr (N, 3, H, W) and what it should be to a map (N, 1, H, W)."""
+
+
+class Criteria(nn.Module):
+    """The criteria of one head's picture, as maps that can be compared with each other.
+
+    Criteria are of very different sizes (features are 10 to 100 times pixels). So each map is divided by its running
+    mean over the steps, unless `raw`: what is compared then is where the errors are. The running means are buffers:
+    they go into checkpoints.
+
+    Args:
+        names: of `CRITERIA`, each once.
+        raw: maps as they are, as the paper has them.
+        decay: of the running means, at least 0 and below 1.
+
+    Raises:
+        UsageError: no names, an unknown or repeated one, or another decay.
+    """
+
+    def __init__(self, names: Sequence[str], *, raw: bool = False, decay: float = DECAY) -> None:
+        super().__init__()
+        check_criteria(names)
+        if not 0 <= decay < 1:
+            raise UsageError(f"The running means were given the decay {decay}; it must be in [0, 1).")
+        self.names, self.raw, self.decay = tuple(names), raw, decay
+        self.means: Tensor
+        self.register_buffer("means", torch.zeros(len(names)))  # 0: not seen yet
+
+    def forward(self, sr: Tensor, wanted: Wanted) -> dict[str, Tensor]:
+        """Maps (N, 1, H, W) of sr (N, 3, H, W) by name; in training mode the running means take them in.
+
+        Raises:
+            UsageError: as the criteria: other shapes, or no view where one is needed.
+        """
+        maps = {name: CRITERIA[name](sr, wanted) for name in self.names}
+        if self.raw:
+            return maps
+        if self.training:
+            self._take_in(torch.stack([found.detach().mean() for found in maps.values()]))
+        known = torch.where(self.means > 0, self.means, 1.0).clamp_min(_LEAST_MEAN)
+        return {name: found / mean for (name, found), mean in zip(maps.items(), known, strict=True)}
+
+    @torch.no_grad()
+    def _take_in(self, now: Tensor) -> None:
+        """The first means as they are, later ones by the decay; never one that is not finite."""
+        self.means = self.means.to(now.device)
+        mixed = torch.where(self.means > 0, torch.lerp(now, self.means, self.decay), now)
+        self.means = torch.where(now.isfinite(), mixed, self.means)
+
+
+def check_criteria(names: Sequence[str]) -> None:
+    """Refuse, before any work is done, names of criteria that make no sense.
+
+    Raises:
+        UsageError: none, an unknown one, or one twice.
+    """
+    if not names or len(set(names)) < len(names):
+        raise UsageError(f"The criteria {list(names)} were named; name at least one, and none twice.")
+    for name in names:
+        if name not in CRITERIA:
+            raise UsageError(
+                f"There is no criterion '{name}'; known are {', '.join(CRITERIA)}.{nearest(name, CRITERIA)}"
+            )
+
+
+def _blurred(fields: Tensor) -> Tensor:
+    """(F, N, C, H, W) seen through the Gaussian window, of the same shape.
+
+    As matrix products, which are fp32 on every device: cuDNN's convolutions are TF32 unless told otherwise, and the
+    variances would cancel.
+    """
+    rows = _windows(fields.shape[-2], fields.device)
+    columns = _windows(fields.shape[-1], fields.device)
+    with torch.autocast(fields.device.type, enabled=False):
+        return rows @ fields @ columns.T
+
+
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)
+def _windows(length: int, device: torch.device) -> Tensor:
+    """(length, length): each row the window about one pixel, what lies inside, summing to 1. Not to be written to."""
+    at = torch.arange(length, dtype=torch.float64)
+    offset = at[:, None] - at[None, :]
+    taps = torch.exp(-offset.square() / (2 * _SIGMA_PX**2)) * (offset.abs() <= _WINDOW // 2)
+    return (taps / taps.sum(1, keepdim=True)).float().to(device)
+
+
+def _resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    if maps.shape[2:] == size:
+        return maps
+    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+
+
+def _size(pictures: Tensor) -> tuple[int, int]:
+    return pictures.shape[2], pictures.shape[3]
+
+
+def _check(sr: Tensor, hr: Tensor) -> None:
+    if sr.shape != hr.shape or sr.ndim != 4 or math.prod(sr.shape) == 0:
+        raise UsageError(
+            f"A criterion was given the shapes {tuple(sr.shape)} and {tuple(hr.shape)}; they must be the same, "
+            "(N, C, H, W)."
+        )

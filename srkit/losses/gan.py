@@ -1,0 +1,56 @@
+"""Relativistic average GAN: is this place more real than the other kind's mean? (Jolicoeur-Martineau 2019, ICLR.)
+
+As ESRGAN has it (Wang et al. 2018, ECCVW, Eqs. 1 and 2), half the sum of both directions, so that the two sides' losses
+are of the size of one binary cross entropy. Logits (N, 1, h, w) of any precision; all is taken in fp32.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from srkit.errors import UsageError
+
+
+def generator_map(fake: Tensor, real: Tensor) -> Tensor:
+    """What the generator is to make small, at each place of the discriminator's map; (N, 1, h, w), at least 0.
+
+    Args:
+        fake: logits D(I) of what the generator made.
+        real: logits D(y) of the real pictures, of the same shape; no gradient reaches them.
+
+    Raises:
+        UsageError: other shapes.
+    """
+    _check(fake, real)
+    fake, real = fake.float(), real.detach().float()
+    return (F.softplus(real.mean() - fake) + F.softplus(real - fake.mean())) / 2
+
+
+def generator_loss(fake: Tensor, real: Tensor) -> Tensor:
+    """Mean of `generator_map`; a scalar."""
+    return generator_map(fake, real).mean()
+
+
+def discriminator_loss(fake: Tensor, real: Tensor) -> Tensor:
+    """What the discriminator is to make small; a scalar, log 2 where it sees no difference.
+
+    Args:
+        fake: logits of what the generator made, detached from the generator by whoever calls.
+        real: logits of the real pictures, of the same shape.
+
+    Raises:
+        UsageError: other shapes.
+    """
+    _check(fake, real)
+    fake, real = fake.float(), real.float()
+    return torch.stack([F.softplus(fake.mean() - real).mean(), F.softplus(fake - real.mean()).mean()]).mean()
+
+
+def _check(fake: Tensor, real: Tensor) -> None:
+    if fake.shape != real.shape or fake.ndim != 4 or fake.shape[1] != 1 or fake.numel() == 0:
+        raise UsageError(
+            f"Logits of the shapes {tuple(fake.shape)} and {tuple(real.shape)} were to be compared; they must be the "
+            "same, (N, 1, h, w)."
+        )

@@ -1,0 +1,149 @@
+"""Cria-CL: the heads and the mask make the picture as Eq. 10 says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from srkit.archs.blocks import NearestReconstruction
+from srkit.archs.cria import Cria
+from srkit.archs.edsr import EDSR
+from srkit.archs.esrgan import RRDBNet
+from srkit.archs.table import build
+from srkit.errors import UsageError
+from srkit.ops.resize import upscale
+
+SMALL: dict[str, Any] = {
+    "scale": 4,
+    "features": 8,
+    "blocks": 1,
+    "growth": 4,
+    "width": 6,
+    "mask_width": 5,
+}
+
+
+def _network(**changes: Any) -> Cria:
+    """With a mask that is far from one half."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = Cria(**(SMALL | changes)).eval()
+    with torch.no_grad():
+        network.mask[-1].weight.mul_(40)
+    return network
+
+
+def _picture(height: int = 7, width: int = 9, count: int = 1) -> Tensor:
+    return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(height))
+
+
+@torch.inference_mode()
+def test_the_shares_of_the_heads_add_to_one() -> None:
+    network, x = _network(), _picture(count=2)
+    sr, align, unif, mask = network.parts(x)
+    assert mask.shape == (2, 1, 28, 36)
+    assert float(mask.min()) < 0.4 < 0.6 < float(mask.max())
+    assert float(mask.min()) >= 0
+    assert float(mask.max()) <= 1
+    torch.testing.assert_close(sr, mask * align + (1 - mask) * unif, atol=1e-6, rtol=0)
+    assert torch.equal(sr, network(x))
+    logits = network.mask(x - x.new_tensor((0.4488, 0.4371, 0.4040)).view(3, 1, 1))
+    both = torch.nn.functional.interpolate(logits, scale_factor=4, mode="bilinear").softmax(1)
+    torch.testing.assert_close(both.sum(1), torch.ones(2, 28, 36))
+    torch.testing.assert_close(mask, both[:, :1], atol=1e-6, rtol=0)
+
+
+@torch.inference_mode()
+def test_the_mask_chooses_between_the_heads() -> None:
+    network, x = _network(), _picture()
+    for share, name in ((60.0, "align"), (-60.0, "unif")):
+        network.mask[-1].bias.copy_(torch.tensor([share, -share]))
+        network.mask[-1].weight.zero_()
+        parts = network.parts(x)
+        torch.testing.assert_close(parts.sr, getattr(parts, name), atol=1e-6, rtol=0)
+    assert float((parts.align - parts.unif).abs().max()) > 1e-3
+
+
+@torch.inference_mode()
+def test_heads_that_predict_nothing_give_the_bicubic_picture() -> None:
+    network, x = _network(), _picture()
+    for head in (network.align, network.unif):
+        for parameter in head.reconstruction.last.parameters():
+            parameter.zero_()
+    torch.testing.assert_close(network(x), upscale(x, 4), atol=1e-6, rtol=0)
+
+
+@torch.inference_mode()
+def test_views_run_as_networks() -> None:
+    network, x = _network(), _picture(count=2)
+    parts = network.parts(x)
+    for name in ("align", "unif", "mask"):
+        view = network.view(name)
+        assert view.info == network.info
+        shown = view(x)
+        assert shown.shape == parts.sr.shape
+        assert torch.equal(shown, getattr(parts, name).expand(-1, 3, -1, -1))
+
+
+@torch.inference_mode()
+def test_shift_by_a_pixel_is_a_shift_by_the_scale() -> None:
+    """Picture, heads and mask lie on one grid."""
+    network, x = _network(), _picture(96, 96)
+    whole, part = network.parts(x), network.parts(x[:, :, 1:, 1:])
+    cut = slice(2 * 4 * (network.info.receptive_field + 1), -2 * 4)
+    for a, b in zip(whole, part, strict=True):
+        torch.testing.assert_close(a[:, :, 4:, 4:][:, :, cut, cut], b[:, :, cut, cut], atol=1e-5, rtol=0)
+
+
+def test_a_network_for_real_pictures_is_of_the_size_that_ships() -> None:
+    with torch.device("meta"):
+        network = Cria(features=48, blocks=6, growth=24, width=32, mask_width=32)
+        released_size = sum(p.numel() for p in Cria().parameters())
+    assert 1e6 <= sum(p.numel() for p in network.parameters()) <= 5e6
+    assert 5e6 <= released_size <= 8e6
+
+
+def test_it_starts_from_a_trunk_of_the_same_shape() -> None:
+    names = set(_network().state_dict())
+    source = RRDBNet(4, 8, 1, 4, skip=True).state_dict()
+    assert {name for name in source if name.startswith("trunk.")} <= names
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"scale": 5}, "scale 5; it is defined for 2, 3, 4 and 8"),
+        ({"mask_width": 0}, "0 as the least of its numbers"),
+        ({"upsampler": "neares"}, "no upsampler 'neares'; known are nearest.*Did you mean 'nearest'"),
+    ],
+)
+def test_arguments_that_make_no_network(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        build("cria", SMALL | changes)
+
+
+def test_radius_of_nearest_upsampling() -> None:
+    for factors, radius in (((2, 2), 2), ((2,), 3), ((3,), 2), ((2, 2, 2), 2)):
+        layer = NearestReconstruction(2, factors).double()
+        assert layer.radius <= radius
+        x = torch.rand(1, 2, 15, 15, dtype=torch.float64, requires_grad=True)
+        out = layer(x)
+        s = out.shape[2] // 15
+        (gradient,) = torch.autograd.grad(out[:, :, 7 * s : 8 * s, 7 * s : 8 * s].sum(), x)
+        seen = gradient.abs().sum((0, 1)).nonzero()
+        assert int((seen - 7).abs().max()) == layer.radius
+
+
+def test_nearest_upsampling_writes_no_pattern_where_nothing_is() -> None:
+    """Away from the border a flat picture's pixels are all alike, which no PixelShuffle grants."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        nearest, shuffled = _network(), EDSR(4, 8, 1)
+    x = torch.full((1, 3, 60, 60), 0.3)
+    with torch.inference_mode():
+        inner = (slice(None), slice(None), slice(108, 132), slice(108, 132))
+        assert float(nearest(x)[inner].std((2, 3)).max()) < 1e-6
+        assert float(shuffled(x)[inner].std((2, 3)).max()) > 1e-4
