@@ -34,11 +34,8 @@ def test_every_listed_thing_has_a_line_in_its_table() -> None:
     for folder, table in (("archs", "table.py"), ("losses", "table.py")):
         imported = _imports(ROOT / "srkit" / folder / table)
         shared = {"__init__", "table", "info", "blocks", "maconv", "rrdb"}
-        shared |= {
-            "contrast",
-            "criteria",
-            "gan",
-        }  # of maps, of heads and of two networks, not of two pictures
+        # These compare maps, heads and two networks with each other, not two pictures.
+        shared |= {"contrast", "criteria", "gan"}
         files = {path.stem for path in (ROOT / "srkit" / folder).glob("*.py")} - shared
         assert {f"srkit.{folder}.{name}" for name in files} <= imported
 

@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from srkit.archs.cria import Cria
 from srkit.archs.discriminators import PatchGAN, UNetSN
 from srkit.encoders.features import perceptual_features
 from srkit.errors import UsageError
+from srkit.losses.contrast import alignment, uniformity
 from srkit.losses.criteria import (
     CRITERIA,
     Criteria,
@@ -208,6 +210,34 @@ def test_running_means_survive_what_is_not_finite_and_what_is_zero() -> None:
     criteria(sr * float("nan"), Wanted(hr, Views()))
     assert torch.equal(criteria.means, before)
     assert float(before) == pytest.approx(float((sr - hr).abs().mean()), rel=1e-5)
+
+
+def test_the_losses_reach_the_heads_that_they_are_for(views: Views) -> None:
+    """Alignment teaches its own head and the mask, uniformity the other and the mask; both the trunk."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = Cria(4, features=4, blocks=1, growth=2, width=4, mask_width=4)
+        lr, wanted = torch.rand(1, 3, 8, 8), Wanted(torch.rand(1, 3, 32, 32), views)
+    positive = Criteria(("pixel", "ssim", "bottom"))
+    negative = Criteria(("pixel", "top", "adversarial"))
+    for head, other in (("align", "unif"), ("unif", "align")):
+        parts = network.parts(lr)
+        if head == "align":
+            pixel, *others = positive(parts.align, wanted).values()
+            loss = alignment(parts.mask, pixel, others)
+        else:
+            pixel, *others = negative(parts.unif, wanted).values()
+            loss = uniformity(parts.mask, pixel, others)
+        network.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        for name, parameter in network.named_parameters():
+            part = name.partition(".")[0]
+            if part == other:
+                assert parameter.grad is None, name
+            else:
+                assert parameter.grad is not None, name
+                assert bool(parameter.grad.isfinite().all()), name
+                assert bool((parameter.grad != 0).any()), name
 
 
 @pytest.mark.parametrize(
