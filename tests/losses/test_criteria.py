@@ -217,7 +217,8 @@ def test_the_losses_reach_the_heads_that_they_are_for(views: Views) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = Cria(4, features=4, blocks=1, growth=2, width=4, mask_width=4)
-        lr, wanted = torch.rand(1, 3, 8, 8), Wanted(torch.rand(1, 3, 32, 32), views)
+        lr, hr = _pair(1, 8, 8)[1], _pair(1, 32, 32)[1]
+    wanted = Wanted(hr, views)
     positive = Criteria(("pixel", "ssim", "bottom"))
     negative = Criteria(("pixel", "top", "adversarial"))
     for head, other in (("align", "unif"), ("unif", "align")):
