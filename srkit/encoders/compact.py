@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from srkit.archs.compact import CompactEncoder
+from srkit.encoders.own import own_network, placed
 from srkit.encoders.semantic import Embedding
-from srkit.errors import ResourceError
 from srkit.ops.resize import bicubic
-from srkit.zoo.load import load_model
 
 NAME = "compact"
 _RANDOM_SEED = 0
@@ -33,17 +32,11 @@ class Compact:
     """
 
     def __init__(self, device: torch.device, weights: Path | None = None) -> None:
-        model = load_model(weights or NAME, task="encoder")
-        if not isinstance(model.network, CompactEncoder):
-            raise ResourceError(
-                f"'{model.path}' holds weights of the network '{model.architecture}'; expected '{NAME}'."
-            )
-        self._place(model.network, device, NAME, f"sha256 {model.sha256[:12]}")
+        network, sha256 = own_network(CompactEncoder, NAME, weights or NAME, "encoder", device)
+        self._hold(network, device, NAME, f"sha256 {sha256}")
 
-    def _place(self, network: CompactEncoder, device: torch.device, name: str, version: str) -> None:
-        network.eval().requires_grad_(False)
-        self._network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._device = device
+    def _hold(self, network: CompactEncoder, device: torch.device, name: str, version: str) -> None:
+        self._network, self._device = network, device
         self.name, self.version = name, version
         self.dim, self.token_channels = network.dim, network.token_channels
 
@@ -71,5 +64,5 @@ def random_compact(device: torch.device) -> Compact:
         torch.manual_seed(_RANDOM_SEED)
         network = CompactEncoder()
     encoder = Compact.__new__(Compact)
-    encoder._place(network, device, "random", f"compact, seed {_RANDOM_SEED}")
+    encoder._hold(placed(network, device), device, "random", f"compact, seed {_RANDOM_SEED}")
     return encoder

@@ -9,9 +9,8 @@ from torch import Tensor
 
 from srkit.archs.depth import CompactDepth
 from srkit.encoders.depth import COMPACT, normalised, resized
-from srkit.errors import ResourceError
+from srkit.encoders.own import own_network
 from srkit.ops.resize import bicubic
-from srkit.zoo.load import load_model
 
 MODEL = "depth-compact"
 """Name of the shipped weights."""
@@ -36,14 +35,9 @@ class Compact:
     sees_pictures = True
 
     def __init__(self, device: torch.device, weights: Path | None = None) -> None:
-        model = load_model(weights or MODEL, task=TASK)
-        if not isinstance(model.network, CompactDepth):
-            raise ResourceError(
-                f"'{model.path}' holds weights of the network '{model.architecture}'; expected 'depth'."
-            )
-        self.name, self.version = COMPACT, f"sha256 {model.sha256[:12]}"
-        self._side, self._device = model.network.side, device
-        self._network = model.network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network, sha256 = own_network(CompactDepth, "depth", weights or MODEL, TASK, device)
+        self.name, self.version = COMPACT, f"sha256 {sha256}"
+        self._side, self._device = self._network.side, device
 
     @torch.no_grad()
     def estimate(self, picture: Tensor, name: str | None = None) -> Tensor:

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from srkit.archs.judge import JudgeNetwork
 from srkit.archs.table import info_of
-from srkit.errors import ResourceError, UsageError
-from srkit.zoo.load import load_model
+from srkit.encoders.own import own_network
+from srkit.errors import UsageError
 
 NAME = "judge"
 JUDGE_SMALLEST = 16
@@ -40,15 +40,10 @@ class Judge:
     """
 
     def __init__(self, device: torch.device, weights: Path | None = None) -> None:
-        model = load_model(weights or NAME, task="judge")
-        if not isinstance(model.network, JudgeNetwork):
-            raise ResourceError(
-                f"'{model.path}' holds weights of the network '{model.architecture}'; expected '{NAME}'."
-            )
-        self._network = model.network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network, sha256 = own_network(JudgeNetwork, NAME, weights or NAME, "judge", device)
         self._device = device
-        self._floor = [float(scale) * _FLOOR for scale in model.network.scales]
-        self.version = f"srkit judge, sha256 {model.sha256[:12]}"
+        self._floor = [float(scale) * _FLOOR for scale in self._network.scales]
+        self.version = f"srkit judge, sha256 {sha256}"
 
     @torch.inference_mode()
     def distance(self, sr: Tensor, hr: Tensor) -> Tensor:

@@ -46,6 +46,12 @@ def has_fast_bf16(device: torch.device) -> bool:
     return device.type == "cpu" and _cpu_has_bf16()
 
 
+def training_dtype(precision: str, device: torch.device, *, bf16_ok: bool = True) -> torch.dtype | None:
+    """What autocast takes in training; None: fp32. `auto` is bf16 where it is fast and the network bears it."""
+    fast = precision == "auto" and bf16_ok and has_fast_bf16(device)
+    return torch.bfloat16 if precision == "bf16" or fast else None
+
+
 @functools.cache
 def _cpu_has_bf16() -> bool:
     # The first two respect ATEN_CPU_CAPABILITY and ONEDNN_MAX_CPU_ISA, which a user may have lowered; the last

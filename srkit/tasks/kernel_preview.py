@@ -15,6 +15,7 @@ from srkit.io.picture import Pixels
 from srkit.recipes.estimate import EstimateRecipe
 from srkit.tasks import kernel_drawing as drawing
 from srkit.tasks.kernel_drawing import INK, MUTED, UNKNOWN, Sheet, coloured, resized, resized_values
+from srkit.tasks.kernel_samples import Sample, sample_kernels
 from srkit.tasks.kernel_summary import kernel_widths
 
 _MARGIN, _GAP, _LEGEND, _CAPTION = 40, 32, 44, 30
@@ -73,17 +74,6 @@ class _Layout:
         return left + column * (self.panel[0] + _GAP), _HEAD + row * self.row_height + _CAPTION
 
 
-@dataclass(frozen=True)
-class _Sample:
-    """A kernel of the strip."""
-
-    label: str
-    kernel: NDArray[np.float32]
-    covariance: tuple[float, float, float]
-    place: tuple[int, int] | None = None
-    """Row and column of its LR pixel; None: the mean of all."""
-
-
 def draw_preview(
     pixels: Pixels,
     kernels: KernelMap,
@@ -109,7 +99,7 @@ def draw_preview(
     layout = _laid_out(kernels.width, kernels.height)
     sheet = Sheet(layout.width, layout.height)
     _draw_head(sheet, layout, title, subtitle, facts)
-    samples = _samples(kernels)
+    samples = sample_kernels(kernels, _SAMPLES)
     low, high = _range(kernels)
     shown = resized(picture, layout.panel)
     ellipses, magnified = _ellipses(shown, kernels, (low, high), grid, samples)
@@ -205,7 +195,7 @@ def _draw_bar(
     return first + width + 8 + int(last)
 
 
-def _draw_strip(sheet: Sheet, layout: _Layout, samples: Sequence[_Sample]) -> None:
+def _draw_strip(sheet: Sheet, layout: _Layout, samples: Sequence[Sample]) -> None:
     top = layout.strip
     sheet.rule(_MARGIN, top, layout.width - 2 * _MARGIN)
     caption = f"Sample kernels, {SIDE} x {SIDE} HR pixels, from sharp to blurred; the numbers are those in the picture"
@@ -229,7 +219,7 @@ def _size_of(covariance: tuple[float, float, float]) -> str:
     return f"{long:.2f} x {short:.2f} px"
 
 
-def _kernel_tile(sample: _Sample, side: int) -> Image.Image:
+def _kernel_tile(sample: Sample, side: int) -> Image.Image:
     """A kernel's taps, brightest at its largest, with the ellipse of two standard deviations."""
     kernel = np.maximum(0, sample.kernel)
     taps = coloured(np.sqrt(kernel / max(1e-9, float(kernel.max()))), drawing.TAPS)
@@ -271,7 +261,7 @@ def _ellipses(
     kernels: KernelMap,
     limits: tuple[float, float],
     grid: int,
-    samples: Sequence[_Sample],
+    samples: Sequence[Sample],
 ) -> tuple[Image.Image, float]:
     """The kernels over the dimmed picture, and how much larger than they are they were drawn."""
     width, height = picture.size
@@ -323,7 +313,7 @@ def _draw_kernel(
     draw.line(corners, fill=(*colour, opacity), width=2 * _FINE, joint="curve")
 
 
-def _draw_mark(draw: ImageDraw.ImageDraw, sample: _Sample, unit: tuple[float, float]) -> None:
+def _draw_mark(draw: ImageDraw.ImageDraw, sample: Sample, unit: tuple[float, float]) -> None:
     """The number of a sample kernel, where it is from."""
     if sample.place is None:
         return
@@ -378,42 +368,3 @@ def _range(kernels: KernelMap) -> tuple[float, float]:
     missing = max(0.0, _LEAST_RANGE - (high - low)) / 2
     low = max(0.0, math.floor((low - missing) * 10) / 10)
     return low, max(low + _LEAST_RANGE, math.ceil((high + missing) * 10) / 10)
-
-
-def _samples(kernels: KernelMap) -> list[_Sample]:
-    """The mean kernel, and some from the sharpest to the most blurred, each from where most is known of it."""
-    weight = kernels.confidence if kernels.confidence.any() else np.ones_like(kernels.confidence)
-    total = float(weight.sum(dtype=np.float64))
-    mean = np.einsum("khw,hw->k", kernels.codes, weight) / total
-    xx, xy, yy = (float(v) / total for v in np.einsum("khw,hw->k", kernels.covariance, weight))
-    samples = [_Sample("mean", _kernel(kernels, mean.astype(np.float32)), (xx, xy, yy))]
-    for number, (row, column) in enumerate(_places(kernels), start=1):
-        covariance = tuple(float(v) for v in kernels.covariance[:, row, column])
-        kernel = _kernel(kernels, kernels.codes[:, row, column])
-        samples.append(
-            _Sample(str(number), kernel, (covariance[0], covariance[1], covariance[2]), (row, column))
-        )
-    return samples
-
-
-def _kernel(kernels: KernelMap, code: NDArray[np.float32]) -> NDArray[np.float32]:
-    kernel = np.einsum("k,kuv->uv", code, kernels.basis)
-    total = float(kernel.sum())
-    return np.asarray(kernel / total if abs(total) > 1e-6 else kernel, np.float32)
-
-
-def _places(kernels: KernelMap) -> list[tuple[int, int]]:
-    """Rows and columns of the best known pixel in each of some cells that span the range of widths."""
-    height, width = kernels.height, kernels.width
-    cells: list[tuple[int, int]] = []
-    for rows in np.array_split(np.arange(height), min(6, height)):
-        for columns in np.array_split(np.arange(width), min(6, width)):
-            part = kernels.confidence[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-            row, column = np.unravel_index(int(part.argmax()), part.shape)
-            cells.append((int(rows[0] + row), int(columns[0] + column)))
-    known = np.array([kernels.confidence[cell] for cell in cells])
-    kept = [cell for cell, value in zip(cells, known, strict=True) if value >= np.median(known)]
-    widths = kernel_widths(kernels)
-    kept.sort(key=lambda cell: float(widths[cell]))
-    chosen = np.linspace(0, len(kept) - 1, min(_SAMPLES, len(kept))).round()
-    return [kept[int(i)] for i in chosen]

@@ -16,7 +16,7 @@ from srkit.archs.table import build
 from srkit.data.pairs import read_training_pictures
 from srkit.data.rendered import DOMAINS, render
 from srkit.data.views import SMALLEST, ViewPlan, ViewSource
-from srkit.engine.device import has_fast_bf16, pick_device
+from srkit.engine.device import pick_device, training_dtype
 from srkit.errors import UsageError, nearest
 from srkit.progress import Progress, Silent
 from srkit.recipes.encoder import EncoderRecipe
@@ -158,8 +158,6 @@ def _trainer(
     job: TrainJob[EncoderRecipe], pictures: _Pictures, device: torch.device, world: World, progress: Progress
 ) -> EncoderTrainer:
     recipe, data = job.recipe, job.recipe.data
-    precision = recipe.run.precision
-    use_bf16 = precision == "bf16" or (precision == "auto" and has_fast_bf16(device))
     plan = ViewPlan(data.pictures, data.degraded, data.sides, recipe.seed, world.rank)
     judging = ViewPlan(data.pictures, data.degraded, data.sides, recipe.seed)
     return EncoderTrainer(
@@ -169,7 +167,7 @@ def _trainer(
         folder=job.output,
         limits=Limits(recipe.optim.steps, job.minutes),
         device=device,
-        autocast=torch.bfloat16 if use_bf16 else None,
+        autocast=training_dtype(recipe.run.precision, device),
         world=world,
         progress=progress,
     )

@@ -25,7 +25,7 @@ from srkit.data.pairs import (
     read_training_pictures,
 )
 from srkit.data.streamed import StreamedPairs
-from srkit.engine.device import has_fast_bf16, pick_device
+from srkit.engine.device import pick_device, training_dtype
 from srkit.engine.overlap import measure_overlap
 from srkit.errors import UsageError
 from srkit.losses.table import LossContext, build_losses, check_every, check_terms, needs_of
@@ -109,9 +109,7 @@ class _Run:
 
     @property
     def autocast(self) -> torch.dtype | None:
-        precision = self.job.recipe.run.precision
-        fast = precision == "auto" and self.info.bf16_ok and has_fast_bf16(self.device)
-        return torch.bfloat16 if precision == "bf16" or fast else None
+        return training_dtype(self.job.recipe.run.precision, self.device, bf16_ok=self.info.bf16_ok)
 
 
 def check(job: TrainJob[TrainRecipe]) -> None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from srkit.errors import Exit, SrkitError, UsageError
-from srkit.io.names import shown
+from srkit.errors import UsageError
 from srkit.recipes.estimate import EstimateRecipe
 from srkit_cli.console import Console
 from srkit_cli.options import Debug, Device, Dtype, DtypeName, Json, Quiet, Seed, Threads, Verbose
+from srkit_cli.records import report
 
 if TYPE_CHECKING:
     from srkit.tasks.estimate_kernel import EstimateJob, KernelRecord
@@ -103,46 +102,16 @@ def estimate_kernel(
 def _run(job: EstimateJob, json: bool, console: Console) -> int:
     from srkit.tasks.estimate_kernel import run
 
-    records: list[KernelRecord] = []
-    told = None
-    try:
-        for record in run(job, console):
-            records.append(record)
-            if json:
-                console.json(asdict(record))
-            if record.error is None or record.error != told:  # one full disk is one message
-                _tell(record, console)
-            told = record.error
-    except SrkitError as error:
-        # After part was done, it is a partial failure; before, nothing could be done.
-        if not any(r.status == "done" for r in records):
-            raise
-        console.error(str(error))
-        return Exit.PARTIAL
-    return _exit_code(records, console)
+    def done(record: KernelRecord) -> None:
+        blur = record.mean_kernel
+        if blur is not None:
+            psnr = "" if record.reblur_psnr is None else f", re-blur {record.reblur_psnr:.2f} dB"
+            console.say(
+                f"{record.output}: blur of {blur.width:.2f} px (spread {blur.spread:.2f}), confidence "
+                f"{record.confidence:.2f}{psnr}, {record.seconds:.1f} s"
+            )
 
-
-def _tell(record: KernelRecord, console: Console) -> None:
-    if record.error is not None:
-        name = shown(record.input)
-        console.error(record.error if name in record.error else f"{name}: {record.error}")
-    for warning in record.warnings:
-        console.warn(f"{record.input}: {warning}")
-    blur = record.mean_kernel
-    if blur is not None:
-        psnr = "" if record.reblur_psnr is None else f", re-blur {record.reblur_psnr:.2f} dB"
-        console.say(
-            f"{record.output}: blur of {blur.width:.2f} px (spread {blur.spread:.2f}), confidence "
-            f"{record.confidence:.2f}{psnr}, {record.seconds:.1f} s"
-        )
-
-
-def _exit_code(records: list[KernelRecord], console: Console) -> int:
-    count = {status: sum(r.status == status for r in records) for status in ("done", "skipped", "failed")}
-    console.say(", ".join(f"{n} {status}" for status, n in count.items() if n or status == "done"))
-    if not count["failed"]:
-        return Exit.DONE
-    return Exit.PARTIAL if count["done"] or count["skipped"] else Exit.FAILED
+    return report(run(job, console), done, json, console)
 
 
 def _tile(text: str) -> int | Literal["auto", "off"]:

@@ -11,18 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from srkit.errors import Exit, SrkitError, UsageError
-from srkit.io.names import shown
+from srkit.errors import Exit, UsageError
 from srkit.recipes.upscale import Target, UpscaleRecipe
 from srkit_cli.console import Console
 from srkit_cli.options import Debug, Device, Dtype, DtypeName, Json, Quiet, Seed, Threads, Verbose
+from srkit_cli.records import STREAM, report
 
 if TYPE_CHECKING:
     from srkit.tasks.upscale import FileRecord, UpscaleJob
-
-
-STREAM = "-"
-"""What stands for stdin as INPUT and stdout as OUTPUT."""
 
 
 class FormatName(StrEnum):
@@ -137,43 +133,11 @@ def upscale(
 def _run(job: UpscaleJob, json: bool, console: Console) -> int:
     from srkit.tasks.upscale import run
 
-    records: list[FileRecord] = []
-    told = None
-    try:
-        for record in run(job, console):
-            records.append(record)
-            if json:
-                console.json(asdict(record))
-            if record.error is None or record.error != told:  # one full disk is one message
-                _tell(record, console)
-            told = record.error
-    except SrkitError as error:
-        # After part was done, it is a partial failure; before, nothing could be done.
-        if not any(r.status == "done" for r in records):
-            raise
-        console.error(str(error))
-        return Exit.PARTIAL
-    return _exit_code(records, console)
+    def done(record: FileRecord) -> None:
+        if record.status == "done":
+            console.info(f"{record.output}: {record.width} x {record.height}, {record.seconds:.2f} s")
 
-
-def _tell(record: FileRecord, console: Console) -> None:
-    if record.error is not None:
-        name = shown(record.input)
-        known = record.input == STREAM or name in record.error
-        console.error(record.error if known else f"{name}: {record.error}")
-    for warning in record.warnings:
-        console.warn(f"{record.input}: {warning}")
-    if record.status == "done":
-        console.info(f"{record.output}: {record.width} x {record.height}, {record.seconds:.2f} s")
-
-
-def _exit_code(records: list[FileRecord], console: Console) -> int:
-    count = {status: sum(r.status == status for r in records) for status in ("done", "skipped", "failed")}
-    parts = [f"{n} {status}" for status, n in count.items() if n or status == "done"]
-    console.say(", ".join(parts))
-    if not count["failed"]:
-        return Exit.DONE
-    return Exit.PARTIAL if count["done"] or count["skipped"] else Exit.FAILED
+    return report(run(job, console), done, json, console)
 
 
 def _plan(job: UpscaleJob, json: bool, console: Console) -> int:

@@ -1,0 +1,82 @@
+"""What commands over files tell of each file, and how they end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from srkit.errors import Exit, SrkitError
+from srkit.io.names import shown
+from srkit_cli.console import Console
+
+STREAM = "-"
+"""What stands for stdin as INPUT and stdout as OUTPUT."""
+
+
+class Record(Protocol):
+    """What a task tells of a file; a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def input(self) -> str: ...
+
+    @property
+    def status(self) -> str: ...
+
+    @property
+    def error(self) -> str | None: ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]: ...
+
+
+R = TypeVar("R", bound=Record)
+
+
+def report(found: Iterable[R], done: Callable[[R], None], json: bool, console: Console) -> int:
+    """Tell of each record as it comes, and of all at the end; the exit code.
+
+    Args:
+        found: made as they are asked for.
+        done: tells of a record what is its command's own, after errors and warnings.
+
+    Raises:
+        SrkitError: the task ended with an error before any file was done.
+    """
+    records: list[R] = []
+    told = None
+    try:
+        for record in found:
+            records.append(record)
+            if json:
+                console.json(asdict(record))
+            if record.error is None or record.error != told:  # one full disk is one message
+                _tell(record, console)
+                done(record)
+            told = record.error
+    except SrkitError as error:
+        # After part was done, it is a partial failure; before, nothing could be done.
+        if not any(r.status == "done" for r in records):
+            raise
+        console.error(str(error))
+        return Exit.PARTIAL
+    return _exit_code(records, console)
+
+
+def _tell(record: Record, console: Console) -> None:
+    if record.error is not None:
+        name = shown(record.input)
+        known = record.input == STREAM or name in record.error
+        console.error(record.error if known else f"{name}: {record.error}")
+    for warning in record.warnings:
+        console.warn(f"{record.input}: {warning}")
+
+
+def _exit_code(records: list[R], console: Console) -> int:
+    count = {status: sum(r.status == status for r in records) for status in ("done", "skipped", "failed")}
+    console.say(", ".join(f"{n} {status}" for status, n in count.items() if n or status == "done"))
+    if not count["failed"]:
+        return Exit.DONE
+    return Exit.PARTIAL if count["done"] or count["skipped"] else Exit.FAILED
