@@ -7,6 +7,7 @@ picture.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -22,7 +23,7 @@ from srkit.archs.blocks import (
     upsampling_stages,
 )
 from srkit.archs.info import ArchInfo
-from srkit.archs.rrdb import RADIUS, RRDBTrunk
+from srkit.archs.trunks import Trunk, blocks_radius, make_trunk
 from srkit.errors import UsageError, nearest
 from srkit.ops.resize import upscale
 
@@ -55,15 +56,16 @@ class Cria(nn.Module):
     Args:
         scale: 2, 3, 4 or 8.
         features: channels of the trunk.
-        blocks: RRDBs of the trunk.
-        growth: channels that a convolution adds in the dense blocks.
+        blocks: blocks of the trunk.
+        growth: channels that a convolution adds in the dense blocks of `rrdb`.
         width: channels of each head.
         mask_width: channels of the mask's branch.
         upsampler: of each head; `nearest` is the paper's (see `NearestReconstruction`), the others are cheaper (see
             `Reconstruction`).
+        trunk: `rrdb` is the paper's; `edsr` has the names and shapes of `srkit.archs.edsr.EDSR`'s tensors.
 
     Raises:
-        UsageError: a scale, number or upsampler that the network is not defined for.
+        UsageError: a scale, number, upsampler or trunk that the network is not defined for.
     """
 
     def __init__(
@@ -75,15 +77,16 @@ class Cria(nn.Module):
         width: int = 64,
         mask_width: int = 64,
         upsampler: HeadUpsampler = "nearest",
+        trunk: Trunk = "rrdb",
     ) -> None:
         super().__init__()
         _check(scale, (features, blocks, growth, width, mask_width), upsampler)
         self.scale = scale
-        self.trunk = RRDBTrunk(features, blocks, growth)
+        self.trunk = make_trunk(trunk, features, blocks, growth)
         self.align = _Head(features, width, scale, upsampler)
         self.unif = _Head(features, width, scale, upsampler)
         self.mask = nn.Sequential(*_units(3, mask_width), conv3x3(mask_width, 2))
-        deep = RADIUS * blocks + 2 * _UNITS
+        deep = blocks_radius(trunk, blocks) + 2 * _UNITS
         self.info = ArchInfo(
             scale=scale, receptive_field=deep + _reconstruction_radius(scale, upsampler), fp16_ok=True
         )
@@ -107,6 +110,34 @@ class Cria(nn.Module):
     def view(self, part: Part) -> CriaView:
         """A network that gives one of the parts in place of the result, and runs wherever this one does."""
         return CriaView(self, part)
+
+    def begun_by(self, source: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Values with which both heads begin as the reconstruction of a network with one head.
+
+        The heads' units become identities, so that with the trunk of the same network this one gives what that one
+        gives, whatever the mask is.
+
+        Args:
+            source: the tensors of an `EDSR`, or of an `RRDBNet` with its skip.
+
+        Returns:
+            tensors by their names here, of this network's shapes; none where the reconstruction is another, or the
+            heads are not as wide as the trunk.
+        """
+        own = self.state_dict()
+        found: dict[str, Tensor] = {}
+        for head in ("align", "unif"):
+            for name in own:
+                if name.startswith(f"{head}.reconstruction."):
+                    tensor = source.get(name.removeprefix(f"{head}."))
+                    if tensor is None or tensor.shape != own[name].shape:
+                        return {}
+                    found[name] = tensor
+            for number, unit in enumerate(getattr(self, head).units):
+                if unit.skip.in_channels != unit.skip.out_channels:
+                    return {}
+                found |= {f"{head}.units.{number}.{k}": v for k, v in unit.identity().items()}
+        return found
 
 
 class CriaView(nn.Module):
@@ -135,6 +166,12 @@ class _Unit(nn.Module):
         h = F.leaky_relu(self.conv2(F.leaky_relu(self.conv1(x), _SLOPE)), _SLOPE)
         skipped: Tensor = self.skip(x)
         return h + skipped
+
+    def identity(self) -> dict[str, Tensor]:
+        """Values of the last convolution and of the skip with which a unit of equal widths changes nothing."""
+        values = {name: torch.zeros_like(p) for name, p in self.named_parameters() if "conv1" not in name}
+        nn.init.dirac_(values["skip.weight"])
+        return values
 
 
 class _Head(nn.Module):

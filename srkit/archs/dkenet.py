@@ -73,14 +73,19 @@ class DKENet(nn.Module):
         )
 
     def _initialise(self) -> None:
-        """Keep the signal's strength through the layers; nearly even kernels at first."""
+        """Keep the signal's strength through the layers, which skips and shifts add to; nearly even kernels at first."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.kaiming_normal_(module.weight, 0.2)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+        weak: list[nn.Module] = [self.tail]
+        for block in (self.down_block, self.body, self.up_block):
+            weak += [block.sft.scale, block.sft.shift, *block.conv2.convs]
+            weak += [affine.expand for conv in (block.conv1, block.conv2) for affine in conv.affine]
         with torch.no_grad():
-            self.tail.weight.mul_(0.1)
+            for layer in weak:
+                layer.get_parameter("weight").mul_(_WEAK)
 
     def forward(self, x: Tensor, depth: Tensor | None = None) -> Tensor:
         """Kernels (N, 441, h, w), float32; the softmax is taken in fp32 whatever the other layers run in.
@@ -131,6 +136,8 @@ class DKENet(nn.Module):
             part = padded[:, :, top : min(top + rows, h.shape[2]) + 2]
             yield F.conv2d(part, self.tail.weight, self.tail.bias)
 
+
+_WEAK = 0.1  # of the usual strength, where a layer's result is added to, or multiplies, what came before
 
 # In LR pixels: head 1, two blocks of 4 (SFT 2, MAConvs 2), the block at half resolution 8 and the strides around it
 # 1, tail 1; the depth's way is shorter.

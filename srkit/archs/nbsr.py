@@ -7,25 +7,15 @@ what that EDSR is.
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import torch
 from torch import Tensor, nn
 
-from srkit.archs.blocks import (
-    SFT,
-    Reconstruction,
-    ResidualTrunk,
-    Upsampler,
-    centred,
-    receptive_field,
-)
+from srkit.archs.blocks import SFT, Reconstruction, Upsampler, centred, receptive_field
 from srkit.archs.info import ArchInfo
-from srkit.archs.rrdb import RRDBTrunk
-from srkit.errors import UsageError, nearest
+from srkit.archs.trunks import Trunk, blocks_radius, make_trunk
+from srkit.errors import UsageError
 from srkit.ops.resize import upscale
 
-Trunk = Literal["rrdb", "edsr"]
 SCALES = (2, 3, 4)
 _SIDE = 21  # of a kernel
 _LEAST_DEVIATION = 1e-5  # of a code that says nothing
@@ -67,13 +57,9 @@ class NBSR(nn.Module):
         sft_size: int = 3,
     ) -> None:
         super().__init__()
-        _check(scale, (features, blocks, code, growth, hidden, every), trunk, sft_size)
+        _check(scale, (features, blocks, code, growth, hidden, every), sft_size)
         self.scale = scale
-        self.trunk: ResidualTrunk | RRDBTrunk
-        if trunk == "edsr":
-            self.trunk = ResidualTrunk(features, blocks)
-        else:
-            self.trunk = RRDBTrunk(features, blocks, growth)
+        self.trunk = make_trunk(trunk, features, blocks, growth)
         self.reconstruction = Reconstruction(features, scale, upsampler)
         self._every, self._last = every, trunk == "edsr"
         count = len(range(0, blocks, every)) + self._last
@@ -87,8 +73,7 @@ class NBSR(nn.Module):
         self.register_buffer("basis", torch.zeros(code, _SIDE, _SIDE))
         self.register_buffer("code_mean", torch.zeros(code))
         self.register_buffer("code_deviation", torch.ones(code))
-        per_block = 2 if trunk == "edsr" else 15
-        deep = blocks * per_block + count * (sft_size - 1)
+        deep = blocks_radius(trunk, blocks) + count * (sft_size - 1)
         self.info = ArchInfo(
             scale=scale,
             receptive_field=deep + receptive_field(scale, 0, upsampler),
@@ -129,16 +114,11 @@ class NBSR(nn.Module):
         return (codes - mean) / deviation.clamp_min(_LEAST_DEVIATION)
 
 
-def _check(scale: int, counts: tuple[int, ...], trunk: str, sft_size: int) -> None:
+def _check(scale: int, counts: tuple[int, ...], sft_size: int) -> None:
     if scale not in SCALES:
         raise UsageError(f"NBSR was given scale {scale}; it is defined for 2, 3 and 4.")
     if min(counts) < 1 or sft_size not in (1, 3):
         raise UsageError(
             f"NBSR was given {min(counts)} as the least of its numbers and {sft_size} as sft_size; they must be at "
             "least 1, and 1 or 3."
-        )
-    known = get_args(Trunk)
-    if trunk not in known:
-        raise UsageError(
-            f"NBSR has no trunk '{trunk}'; known are {', '.join(known)}.{nearest(str(trunk), known)}"
         )
