@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from srkit.archs.blocks import ResidualBlock
+from srkit.archs.cria import Cria
 from srkit.errors import UsageError
 from srkit.progress import Progress
 from srkit.recipes.kinds import TrainingRecipe
@@ -39,7 +40,9 @@ def copy_start(network: nn.Module, start: str, progress: Progress, task: str = "
         ResourceError: weights that cannot be used.
     """
     model = load_model(start, task=task)
-    source = model.network.state_dict()
+    source: dict[str, Tensor] = model.network.state_dict()
+    if isinstance(network, Cria):
+        source |= network.begun_by(source)
     target = network.state_dict()
     fitting = {k: v for k, v in source.items() if k in target and v.shape == target[k].shape}
     if not fitting:

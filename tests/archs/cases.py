@@ -125,6 +125,7 @@ CASES = {
     "cria-x3": _cria(scale=3),
     "cria-x4": _cria(),
     "cria-x4-single": _cria(upsampler="single"),
+    "cria-x4-edsr-trunk": _cria(trunk="edsr", blocks=2, upsampler="single"),
     "cria-x8-edsr": _cria(scale=8, upsampler="edsr"),
     "esrgan-x1": _esrgan(scale=1, skip=True),
     "esrgan-x2": _esrgan(scale=2),

@@ -106,10 +106,38 @@ def test_a_network_for_real_pictures_is_of_the_size_that_ships() -> None:
     assert 5e6 <= released_size <= 8e6
 
 
-def test_it_starts_from_a_trunk_of_the_same_shape() -> None:
-    names = set(_network().state_dict())
-    source = RRDBNet(4, 8, 1, 4, skip=True).state_dict()
-    assert {name for name in source if name.startswith("trunk.")} <= names
+@pytest.mark.parametrize(
+    ("source", "arguments"),
+    [
+        (RRDBNet(4, 8, 1, 4, skip=True), {"trunk": "rrdb", "upsampler": "nearest"}),
+        (EDSR(4, 8, 2, "single"), {"trunk": "edsr", "blocks": 2, "upsampler": "single"}),
+        (EDSR(4, 8, 2, "edsr"), {"trunk": "edsr", "blocks": 2, "upsampler": "edsr"}),
+    ],
+    ids=["esrgan", "edsr-single", "edsr"],
+)
+@torch.inference_mode()
+def test_it_starts_as_what_a_network_with_one_head_is(source: Any, arguments: dict[str, Any]) -> None:
+    network, x = _network(**arguments, width=8), _picture()
+    given = source.state_dict()
+    trunk = {name: tensor for name, tensor in given.items() if name.startswith("trunk.")}
+    assert {n: t.shape for n, t in network.state_dict().items() if n.startswith("trunk.")} == {
+        n: t.shape for n, t in trunk.items()
+    }
+    assert not torch.allclose(network(x), source(x), atol=1e-3)
+    begun = network.begun_by(given)
+    network.load_state_dict(trunk | begun, strict=False)
+    torch.testing.assert_close(network(x), source(x), atol=1e-6, rtol=0)
+    untouched = {name for name in network.state_dict() if name not in trunk | begun}
+    assert all(name.startswith("mask.") or ".conv1." in name for name in untouched)
+
+
+def test_heads_that_cannot_start_as_a_reconstruction_keep_their_own_values() -> None:
+    source = EDSR(4, 8, 1, "single").state_dict()
+    for changes in ({"width": 6}, {"width": 8, "upsampler": "edsr"}, {"width": 8, "scale": 2}):
+        network = _network(**({"trunk": "edsr", "upsampler": "single"} | changes))
+        assert network.begun_by(source) == {}
+    again = _network(trunk="edsr", upsampler="single", width=8)
+    assert again.begun_by(again.state_dict()) == {}
 
 
 @pytest.mark.parametrize(
@@ -117,6 +145,7 @@ def test_it_starts_from_a_trunk_of_the_same_shape() -> None:
     [
         ({"scale": 5}, "scale 5; it is defined for 2, 3, 4 and 8"),
         ({"mask_width": 0}, "0 as the least of its numbers"),
+        ({"trunk": "esdr"}, "no trunk 'esdr'; known are rrdb, edsr. Did you mean 'edsr'"),
         ({"upsampler": "neares"}, "no upsampler 'neares'; known are nearest.*Did you mean 'nearest'"),
     ],
 )
