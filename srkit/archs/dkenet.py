@@ -73,7 +73,7 @@ class DKENet(nn.Module):
         )
 
     def _initialise(self) -> None:
-        """Keep the signal's strength through the layers, which skips and shifts add to; nearly even kernels at first."""
+        """Keep the signal's strength through layers that skips and shifts add to; nearly even kernels at first."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.kaiming_normal_(module.weight, 0.2)
@@ -82,7 +82,8 @@ class DKENet(nn.Module):
         weak: list[nn.Module] = [self.tail]
         for block in (self.down_block, self.body, self.up_block):
             weak += [block.sft.scale, block.sft.shift, *block.conv2.convs]
-            weak += [affine.expand for conv in (block.conv1, block.conv2) for affine in conv.affine]
+            for conv in (block.conv1, block.conv2):
+                weak += [affine.get_submodule("expand") for affine in conv.affine]
         with torch.no_grad():
             for layer in weak:
                 layer.get_parameter("weight").mul_(_WEAK)
