@@ -3,8 +3,9 @@
     SRKIT_DATA=... python tests/bench/few_shot.py --model edsr-x4 --domains screen,manga --seconds 60
     SRKIT_DATA=... python tests/bench/few_shot.py --model cdasr-x4 --ways auto,adam:1e-4,adam:5e-4,adam:2e-3
 
-Domains: rendered ones by name; `Urban100` or another benchmark (the first five by name teach, all others are scored);
-`photographs` (those of the training folders that training held out). Ways: `auto` is what `srkit adapt` does (learned
+Domains: rendered ones by name, `screen-1` and `screen-2` being screens of single and of double density alone;
+`Urban100` or another benchmark (the first five by name teach, all others are scored); `photographs` (those of the
+training folders that training held out). Ways: `auto` is what `srkit adapt` does (learned
 rates where the weights hold some), `adam:RATE` and `sgd:RATE` are uniform rates. Every way has the same time.
 """
 
@@ -14,8 +15,9 @@ import argparse
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +28,7 @@ from numpy.typing import NDArray
 from srkit.data.benchmarks import MADE, BenchmarkItem
 from srkit.data.examples import Domain, Example, Split
 from srkit.data.pairs import crop_to_multiple, make_lr
-from srkit.data.rendered import DOMAINS, render
+from srkit.data.rendered import DOMAINS, render, screen
 from srkit.engine.device import pick_device
 from srkit.io.picture import Picture
 from srkit.io.training import list_training_pictures, read_rgb8
@@ -49,13 +51,16 @@ HEAD = (
     "|---|---|---|---|---|---|---|---|---|---|",
 )
 RGB = NDArray[np.uint8]
+RENDERED: dict[str, Callable[[int, int, int], RGB]] = {name: partial(render, name) for name in DOMAINS}
+RENDERED |= {f"screen-{density}": partial(screen.draw, density=density) for density in (1, 2)}
 
 
 def pictures(domain: str, data: Path, limit: int) -> tuple[list[RGB], list[RGB]]:
     """`SHOTS` that teach, and those that are scored."""
-    if domain in DOMAINS:
-        support = [render(domain, *SUPPORT_SIDES, seed) for seed in range(SHOTS)]
-        return support, [render(domain, TEST_SIDE, TEST_SIDE, 100 + i) for i in range(min(TESTS, limit))]
+    if domain in RENDERED:
+        draw = RENDERED[domain]
+        support = [draw(*SUPPORT_SIDES, seed) for seed in range(SHOTS)]
+        return support, [draw(TEST_SIDE, TEST_SIDE, 100 + i) for i in range(min(TESTS, limit))]
     if domain == "photographs":
         files = list_training_pictures([data / "train"])[::HOLDOUT_EVERY]
     else:

@@ -2,7 +2,7 @@
 
 A screen is a grid of pixels, so here nothing is drawn larger: boxes lie on the grid and FreeType sets the letters at
 their own size, 9 to 30 pixels, as desktops do; only curves are drawn finer and reduced to coverage. One seed in
-three is a display of double density, drawn twice as large and reduced.
+three is a display of double density, on which everything has twice as many pixels.
 """
 
 from __future__ import annotations
@@ -18,12 +18,22 @@ from srkit.data.rendered._words import menu, title
 Box = tuple[int, int, int, int]
 
 
-def draw(width: int, height: int, seed: int) -> Pixels:
-    """The picture, (height, width, 3)."""
+def draw(width: int, height: int, seed: int, density: int | None = None) -> Pixels:
+    """The picture, (height, width, 3).
+
+    Args:
+        density: pixels of the picture to a pixel of the desktop's layout; None: 1 or 2, by the seed.
+    """
     rng = np.random.default_rng(seed)
-    finer = 2 if rng.random() < 0.33 else 1
+    some = 2 if rng.random() < 0.33 else 1
+    density = density or some
     theme = some_theme(rng)
-    desktop = Sheet(width, height, theme.desk, finer)
+    desktop = _desktop(-(-width // density), -(-height // density), theme, density, rng)
+    return np.array(desktop.image.convert("RGB"))[:height, :width]
+
+
+def _desktop(width: int, height: int, theme: Theme, density: int, rng: np.random.Generator) -> Sheet:
+    desktop = Sheet(width, height, theme.desk, density)
     gap = int(rng.integers(0, 14))
     whole = (gap, gap, width - gap, height - gap)
     bar = int(rng.integers(22, 31)) if rng.random() < 0.5 and height > 150 else 0
@@ -36,7 +46,7 @@ def draw(width: int, height: int, seed: int) -> Pixels:
         _window(desktop, box, inside, rng)
     if rng.random() < 0.5 and min(width, height) >= 200:
         _floating(desktop, theme, rng)
-    return desktop.reduced()
+    return desktop
 
 
 def _tiles(box: Box, largest: int, gap: int, rng: np.random.Generator) -> list[Box]:
