@@ -364,11 +364,12 @@ def _network(upscaler: Upscaler, scale: int) -> _Runner:
     chain = models.chain(scale)
     for step in chain:
         upscaler.conditioner(step)  # now, so that a missing encoder is told before any work
-    loaded = list({model.sha256: model for model in map(models.get, chain)}.values())
+    loaded = list({model.sha256: model for model in map(models.named, chain)}.values())
     label = "+".join(model.name for model in loaded)
     note = None
-    if math.prod(chain) != scale:
-        passes = " and ".join(f"x{s}" for s in chain)
+    scales = [models.named(step).info.scale for step in chain]
+    if math.prod(scales) != scale:
+        passes = " and ".join(f"x{s}" for s in scales)
         note = f"{label}: no network is for x{scale}; {passes} is resampled to it."
     dtypes = {str(pick_dtype(upscaler.recipe.dtype, upscaler.device, model.info)) for model in loaded}
     return _Runner(

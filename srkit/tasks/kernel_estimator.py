@@ -84,7 +84,7 @@ class KernelEstimator:
             seed=recipe.seed,
         )
         upscaler = Upscaler(settings, Models.of(self.restorer), with_kernels=True)
-        self._runner = upscaler.runner(self.scale)
+        self._runner = upscaler.runner(self.restorer.name)
         self._basis = basis_of(self.restorer).float()
         self._tiles = KernelTiles(self.model, recipe, self.device, self._basis)
 

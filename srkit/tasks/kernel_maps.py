@@ -109,7 +109,7 @@ class KernelMaps:
                 "--tta turns the picture, and the kernels of --kernel-map do not turn with it; give one."
             )
         models = Models(f"nbsr-x{self.scale}" if recipe.model == "auto" else recipe.model)
-        model = models.get(models.own_scale)
+        model = models.get(self.scale if self.scale in models.scales else models.own_scale)
         if CODES not in model.info.conditioning:
             raise UsageError(
                 f"The model '{model.name}' is not told of blur; with --kernel-map leave --model out, or give an NBSR."
@@ -119,4 +119,4 @@ class KernelMaps:
                 f"The kernel map {shown(self.path)} is for x{self.scale}, and the model '{model.name}' upscales "
                 f"x{model.info.scale}; choose another model, or estimate the kernels for x{model.info.scale}."
             )
-        return models
+        return models if models.scales == [self.scale] else Models.of(model)

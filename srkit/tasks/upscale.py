@@ -83,8 +83,8 @@ def run(job: UpscaleJob, progress: Progress | None = None) -> Iterator[FileRecor
     items = gather(job, upscaler.models)
     todo = pending(job, items)
     # Now, so that a missing model or an impossible precision stops the job before it begins.
-    for scale in sorted({scale for item in todo for scale in upscaler.models.chain(item.factor)}):
-        upscaler.runner(scale)
+    for name in sorted({name for item in todo for name in upscaler.models.chain(item.factor)}):
+        upscaler.runner(name)
     prepare_output(job, todo)
     return _work(job, items, todo, upscaler, progress)
 
@@ -208,7 +208,7 @@ def _provenance(job: UpscaleJob, upscaler: Upscaler, done: Done[Item]) -> dict[s
         "size": [done.tag.width, done.tag.height],
         "format": done.tag.format,
         "settings": to_mapping(job.recipe),
-        "models": [_pass_record(p, upscaler.models.used(p.model)) for p in done.passes],
+        "models": [_pass_record(p, upscaler.models.named(p.model)) for p in done.passes],
         "dtype": done.passes[-1].dtype if done.passes else None,
         "device": str(upscaler.device),
         "threads": torch.get_num_threads(),

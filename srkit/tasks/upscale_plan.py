@@ -30,6 +30,9 @@ class PlannedPicture:
     width: int
     height: int
     models: tuple[str, ...]
+    """The networks, one after another."""
+    resampled: bool
+    """Whether what they give is another size, which bicubic resampling then brings to this one."""
     windows: int
     """Forward passes over all networks of the chain."""
 
@@ -73,7 +76,7 @@ def plan_upscale(job: UpscaleJob) -> UpscalePlan:
     items = gather(job, upscaler.models)
     if job.existing == "skip":
         items = pending(job, items)
-    costs: dict[int, _Cost] = {}
+    costs: dict[str, _Cost] = {}
     works = [_work_of(item, upscaler, costs) for item in items]
     first = next((upscaler.runner(work.chain[0]).options for work in works if work.chain), None)
     return UpscalePlan(
@@ -110,30 +113,30 @@ class _Cost:
 class _Work:
     """What one picture takes."""
 
-    chain: tuple[int, ...] = ()
+    chain: tuple[str, ...] = ()
     windows: int = 0
     seconds: float = 0.0
     activation_bytes: float = 0.0
     resampled: bool = False
 
 
-def _work_of(item: Item, upscaler: Upscaler, costs: dict[int, _Cost]) -> _Work:
+def _work_of(item: Item, upscaler: Upscaler, costs: dict[str, _Cost]) -> _Work:
     if item.info is None or item.error is not None:
         return _Work()
     chain = upscaler.models.chain(item.factor)
     height, width = item.info.height, item.info.width
     windows, seconds, activations = 0, 0.0, 0.0
-    for scale in chain:
-        runner = upscaler.runner(scale)
-        if scale not in costs:
-            costs[scale] = _cost_of(scale, upscaler)
-        plan = runner.plan(height, width)
+    for name in chain:
+        runner = upscaler.runner(name)
+        if name not in costs:
+            costs[name] = _cost_of(name, upscaler)
+        plan, cost = runner.plan(height, width), costs[name]
         windows += len(plan.windows)
-        seconds += costs[scale].seconds_per_picture
-        seconds += height * width * plan.work / costs[scale].pixels_per_second
+        seconds += cost.seconds_per_picture
+        seconds += height * width * plan.work / cost.pixels_per_second
         batch = min(runner.options.batch, len(plan.windows))
-        activations = max(activations, costs[scale].bytes_per_pixel * math.prod(plan.shape) * batch)
-        height, width = height * scale, width * scale
+        activations = max(activations, cost.bytes_per_pixel * math.prod(plan.shape) * batch)
+        height, width = height * runner.info.scale, width * runner.info.scale
     return _Work(chain, windows, seconds, activations, (width, height) != (item.width, item.height))
 
 
@@ -144,19 +147,20 @@ def _planned(item: Item, work: _Work, upscaler: Upscaler) -> PlannedPicture:
         error=item.error,
         width=item.width,
         height=item.height,
-        models=tuple(upscaler.models.name_of(scale) for scale in work.chain),
+        models=work.chain,
+        resampled=work.resampled,
         windows=work.windows,
     )
 
 
-def _cost_of(scale: int, upscaler: Upscaler) -> _Cost:
+def _cost_of(name: str, upscaler: Upscaler) -> _Cost:
     """From the better of two forward passes of a window that the network takes."""
-    runner, conditioner = upscaler.runner(scale), upscaler.conditioner(scale)
+    runner, conditioner = upscaler.runner(name), upscaler.conditioner(name)
     shape = runner.plan(_PROBE_SIDE, _PROBE_SIDE).shape
     picture = np.zeros((*shape, 3), np.uint8)
     lr = torch.zeros(1, runner.info.channels, *shape, device=runner.options.device)
     conditions = conditioner.blank(picture)
-    need = bytes_per_pixel(upscaler.models.get(scale).network, runner.info, conditioner.blank)
+    need = bytes_per_pixel(upscaler.models.named(name).network, runner.info, conditioner.blank)
     forward = _seconds(lambda: runner.forward(lr, conditions), upscaler.device)
     return _Cost(
         math.prod(shape) / forward, need, _seconds(lambda: conditioner.blank(picture), upscaler.device)

@@ -24,7 +24,7 @@ from srkit.progress import Progress
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.tasks.chain import choose_chain
 from srkit.tasks.conditions import Conditioner, Encoders
-from srkit.zoo.load import load_model
+from srkit.zoo.load import find_family, load_model
 from srkit.zoo.loaded import LoadedModel
 from srkit.zoo.manifest import Manifest
 
@@ -33,6 +33,9 @@ T = TypeVar("T")
 DEFAULT_FAMILIES = ("cdasr", "edsr")
 """`auto` chooses among the shipped models whose names are one of these and -x2, -x4, ...; for a scale that several are
 shipped for, the first."""
+RESTORING_FAMILIES = ("real",)
+"""Families whose networks repair a picture as they enlarge it, so that they run once: a second pass would take what the
+first made for damage. The rest of a factor is left to the default families."""
 DEFAULT_SCALE = 4
 
 
@@ -83,63 +86,76 @@ class Models:
     """The networks that a recipe's `model` stands for, loaded when first needed.
 
     Args:
-        name: `auto`, a model's name, or a checkpoint file.
+        name: `auto`, a model's name, a family (`real`: the shipped models `real-x2`, `real-x4`, ...), or a
+            checkpoint file.
 
     Raises:
         ResourceError: the model is missing, damaged, or for another task.
     """
 
     def __init__(self, name: str) -> None:
-        self._loaded: dict[int, LoadedModel] = {}
-        self._names: Mapping[int, str] = {}
-        if name == "auto":
-            self._names = _default_names()
-            if not self._names:
-                raise ResourceError(
-                    "No weights are shipped with this installation; install srkit again or give -m FILE."
-                )
+        self._loaded: dict[str, LoadedModel] = {}
+        self._names: Mapping[int, str] = _default_names() if name == "auto" else find_family(name)
+        restores = bool(self._names) and name in RESTORING_FAMILIES
+        self._later: Mapping[int, str] = _default_names() if restores else {}
+        if self._names:
             self.own_scale = DEFAULT_SCALE if DEFAULT_SCALE in self._names else max(self._names)
+        elif name == "auto":
+            raise ResourceError(
+                "No weights are shipped with this installation; install srkit again or give -m FILE."
+            )
         else:
-            model = load_model(name)
-            self.own_scale = model.info.scale
-            self._loaded[self.own_scale] = model
+            self._take(load_model(name))
 
     @classmethod
     def of(cls, model: LoadedModel) -> Models:
         """One network that is loaded already."""
         models = cls.__new__(cls)
-        models._loaded, models._names, models.own_scale = {model.info.scale: model}, {}, model.info.scale
+        models._loaded, models._later = {}, {}
+        models._take(model)
         return models
+
+    def _take(self, model: LoadedModel) -> None:
+        self._names, self._loaded[model.name] = {model.info.scale: model.name}, model
+        self.own_scale = model.info.scale
 
     @property
     def scales(self) -> list[int]:
-        return sorted({*self._names, *self._loaded})
+        return sorted(self._names)
+
+    @property
+    def loaded(self) -> list[LoadedModel]:
+        """Those that have been needed so far."""
+        return list(self._loaded.values())
 
     def get(self, scale: int) -> LoadedModel:
-        if scale not in self._loaded:
-            self._loaded[scale] = load_model(self._names[scale])
-        return self._loaded[scale]
+        """The network for one of `scales`."""
+        return self.named(self._names[scale])
 
-    def chain(self, factor: float) -> tuple[int, ...]:
-        """Scales of the networks to run in order; a restoration network (x1) runs once."""
-        return (1,) if self.scales == [1] else choose_chain(factor, self.scales)
+    def named(self, name: str) -> LoadedModel:
+        """A network of a chain."""
+        if name not in self._loaded:
+            self._loaded[name] = load_model(name)
+        return self._loaded[name]
+
+    def chain(self, factor: float) -> tuple[str, ...]:
+        """Names of the networks to run in order; a restoration network (x1) runs once."""
+        if self.scales == [1]:
+            return (self._names[1],)
+        scales = choose_chain(factor, self.scales, sorted(self._later) or None)
+        later = self._later or self._names
+        return tuple((later if i else self._names)[scale] for i, scale in enumerate(scales))
 
     def name_of(self, scale: int) -> str:
-        return self._names.get(scale) or self._loaded[scale].name
-
-    def used(self, name: str) -> LoadedModel:
-        """A network that has been used."""
-        return next(model for model in self._loaded.values() if model.name == name)
+        return self._names[scale]
 
 
 def _default_names() -> dict[int, str]:
     """Scale to name, of the shipped models of the default families."""
-    shipped = {entry.name: entry.scale for entry in Manifest.load().shipped()}
+    families = Manifest.load().families()
     names: dict[int, str] = {}
     for family in DEFAULT_FAMILIES:
-        for name, scale in shipped.items():
-            if name == f"{family}-x{scale}":
-                names.setdefault(scale, name)
+        names = families.get(family, {}) | names
     return names
 
 
@@ -172,38 +188,38 @@ class Upscaler:
         self.device = pick_device(recipe.device)
         self.models = models or Models(recipe.model)
         self._with_kernels = with_kernels
-        self._runners: dict[int, Runner] = {}
+        self._runners: dict[str, Runner] = {}
         self._encoders = Encoders(self.device, progress)
-        self._conditioners: dict[int, Conditioner] = {}
+        self._conditioners: dict[str, Conditioner] = {}
         # The precision is checked here, where a wrong one is the caller's mistake and not a picture's.
         if recipe.dtype != "auto":
-            for scale in self.models.scales if recipe.model != "auto" else []:
-                pick_dtype(recipe.dtype, self.device, self.models.get(scale).info)
+            for model in self.models.loaded:
+                pick_dtype(recipe.dtype, self.device, model.info)
 
-    def runner(self, scale: int) -> Runner:
-        """The engine's runner for the network of one scale.
+    def runner(self, name: str) -> Runner:
+        """The engine's runner for a network of a chain.
 
         Raises:
             UsageError: a precision that the network does not bear, or it is told what nothing here gives.
             ResourceError: the network's weights, or those of the encoder that it was trained with, are not to be had.
         """
-        if scale not in self._runners:
-            model = self.models.get(scale)
-            options = self._options(model, self.conditioner(scale))
-            self._runners[scale] = Runner(model.network, model.info, options)
-        return self._runners[scale]
+        if name not in self._runners:
+            model = self.models.named(name)
+            options = self._options(model, self.conditioner(name))
+            self._runners[name] = Runner(model.network, model.info, options)
+        return self._runners[name]
 
-    def conditioner(self, scale: int) -> Conditioner:
-        """What tells the network of one scale of a picture.
+    def conditioner(self, name: str) -> Conditioner:
+        """What tells a network of a chain of a picture.
 
         Raises:
             UsageError, ResourceError: as `runner`.
         """
-        if scale not in self._conditioners:
-            self._conditioners[scale] = self._encoders.conditioner(
-                self.models.get(scale), with_kernels=self._with_kernels
+        if name not in self._conditioners:
+            self._conditioners[name] = self._encoders.conditioner(
+                self.models.named(name), with_kernels=self._with_kernels
             )
-        return self._conditioners[scale]
+        return self._conditioners[name]
 
     def _options(self, model: LoadedModel, conditioner: Conditioner) -> RunnerOptions:
         """Device, precision and tiles for a network."""
@@ -225,24 +241,22 @@ class Upscaler:
 
     def run(self, stream: Iterable[Work[T] | None]) -> Iterator[Done[T]]:
         """Upscale a stream; results in order. A None says that nothing more is ready yet."""
-        chain: tuple[int, ...] = ()
+        chain: tuple[str, ...] = ()
 
-        def chain_of(work: Work[T] | None) -> tuple[int, ...]:
+        def chain_of(work: Work[T] | None) -> tuple[str, ...]:
             nonlocal chain
             if work is not None and work.picture is not None:
                 p = work.picture
                 chain = self.models.chain(max(work.width / p.width, work.height / p.height))
             return chain
 
-        for scales, works in itertools.groupby(stream, chain_of):
+        for names, works in itertools.groupby(stream, chain_of):
             planes: Iterator[Plane[_Part[T]] | None] = _planes(works)
-            for scale in scales:
-                planes = self.runner(scale).run(_described(planes, self.conditioner(scale)))
-            yield from self._collect(planes, scales)
+            for name in names:
+                planes = self.runner(name).run(_described(planes, self.conditioner(name)))
+            yield from self._collect(planes, names)
 
-    def _collect(
-        self, planes: Iterable[Plane[_Part[T]] | None], scales: tuple[int, ...]
-    ) -> Iterator[Done[T]]:
+    def _collect(self, planes: Iterable[Plane[_Part[T]] | None], names: tuple[str, ...]) -> Iterator[Done[T]]:
         colour: Plane[_Part[T]] | None = None
         for plane in planes:
             if plane is None:
@@ -252,9 +266,9 @@ class Upscaler:
                 continue
             parts = [plane] if colour is None else [colour, plane]
             colour = None
-            yield self._finish(parts, scales)
+            yield self._finish(parts, names)
 
-    def _finish(self, parts: list[Plane[_Part[T]]], scales: tuple[int, ...]) -> Done[T]:
+    def _finish(self, parts: list[Plane[_Part[T]]], names: tuple[str, ...]) -> Done[T]:
         work = parts[0].tag.work
         error = next((p.error for p in parts if p.error is not None), None)
         if error is not None or work.picture is None:
@@ -265,13 +279,13 @@ class Upscaler:
         except Exception as failure:  # one picture's failure must not end the others
             return Done(work.tag, None, failure)
         warnings = tuple(dict.fromkeys(w for p in parts for w in p.warnings))
-        passes = tuple(self._pass(scale) for scale in scales)
+        passes = tuple(self._pass(name) for name in names)
         return Done(work.tag, picture, None, (*work.picture.warnings, *warnings), passes)
 
-    def _pass(self, scale: int) -> Pass:
-        options = self.runner(scale).options
+    def _pass(self, name: str) -> Pass:
+        options = self.runner(name).options
         dtype = str(options.dtype).removeprefix("torch.")
-        return Pass(self.models.name_of(scale), options.tile, options.overlap, dtype)
+        return Pass(name, options.tile, options.overlap, dtype)
 
 
 def _needs_alpha(picture: Picture | None) -> bool:

@@ -45,6 +45,21 @@ def load_model(name_or_path: str | Path, *, task: str = "sr") -> LoadedModel:
     return model
 
 
+def find_family(name: str) -> dict[int, str]:
+    """Scale to model, of the shipped models whose names are `name` and -x2, -x4, ...; empty where `name` is none.
+
+    A model or a file that is called so itself goes before.
+
+    Raises:
+        ResourceError: the manifest is missing or damaged.
+    """
+    manifest = Manifest.load()
+    family = manifest.families().get(name, {})
+    if family and (name in manifest or find_pulled(name) or Path(name).expanduser().is_file()):
+        return {}
+    return family
+
+
 def _read(path: Path, name: str, sha256: str) -> LoadedModel:
     if has_header(path):
         return load_weights(path, name, sha256)
@@ -69,7 +84,7 @@ def _resolve(name_or_path: str | Path) -> tuple[Entry | None, Path, str | None]:
     if not path.exists() and (pulled := find_pulled(name_or_path)):
         return None, pulled, _locked(pulled)
     if not path.exists() and path.suffix == "" and path.name == name_or_path:
-        names = [entry.name for entry in manifest]
+        names = [*(entry.name for entry in manifest), *(set(manifest.families()) - {name_or_path})]
         raise ResourceError(
             f"There is no model and no file '{name_or_path}'; `srkit models list` names the models."
             f"{nearest(name_or_path, names)}"

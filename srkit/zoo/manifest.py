@@ -113,6 +113,15 @@ class Manifest:
         """The models that came with the program."""
         return tuple(entry for entry in self.entries if entry.shipped)
 
+    def families(self) -> dict[str, dict[int, str]]:
+        """Shipped models for pictures that differ in their scale alone: `edsr` to 2: `edsr-x2`, 4: `edsr-x4`, ..."""
+        found: dict[str, dict[int, str]] = {}
+        for entry in self.shipped():
+            family = entry.name.removesuffix(f"-x{entry.scale}")
+            if entry.task == "sr" and family != entry.name:
+                found.setdefault(family, {})[entry.scale] = entry.name
+        return found
+
 
 def read_entries(path: Path) -> list[Entry]:
     """The entries of a manifest file, in its order.

@@ -167,8 +167,9 @@ def psnrs(weights: Path, pairs: Sequence[Pair], *, shuffled: bool = False) -> li
     """Classical PSNR of each picture."""
     upscaler = Upscaler(UpscaleRecipe(model=str(weights), device="cpu", tile="off"))
     scale = upscaler.models.own_scale
+    name = upscaler.models.name_of(scale)
     if shuffled:
-        upscaler._conditioners[scale] = Displaced(upscaler.conditioner(scale), pairs[0].lr)  # type: ignore[assignment]
+        upscaler._conditioners[name] = Displaced(upscaler.conditioner(name), pairs[0].lr)  # type: ignore[assignment]
     scorer = METRICS["psnr"].make(Setup(torch.device("cpu")))
     works = (Work(pair, Picture(pair.lr), pair.hr.shape[1], pair.hr.shape[0]) for pair in pairs)
     values = []

@@ -65,7 +65,8 @@ def copy_set(scratch: Path, name: str, count: int, scale: int) -> tuple[Path, Pa
 
 def shares(folder: Path, upscaler: Upscaler) -> None:
     scale = upscaler.models.own_scale
-    runner = upscaler.runner(scale)
+    name = upscaler.models.name_of(scale)
+    runner = upscaler.runner(name)
     usual = torch.get_num_threads()
     torch.set_num_threads(1)
     scorers = {name: METRICS[name].make(Setup(torch.device("cpu"))) for name in ("psnr", "ssim", "lr_psnr")}
@@ -84,7 +85,7 @@ def shares(folder: Path, upscaler: Upscaler) -> None:
             for name in names:
                 scorers[name].score(sample)
 
-        known = upscaler.conditioner(scale)(small)
+        known = upscaler.conditioner(name)(small)
         found.setdefault("network", []).append(cpu_seconds(lambda x=x, k=known: runner.forward(x, k)))
         found.setdefault("psnr, ssim", []).append(cpu_seconds(lambda: score(("psnr", "ssim"))))
         found.setdefault("lr_psnr", []).append(cpu_seconds(lambda: score(("lr_psnr",))))

@@ -90,7 +90,8 @@ def make_folder(scratch: Path, count: int) -> tuple[Path, int]:
 def measure(folder, out, model, name, device, dtype) -> dict[str, float]:
     upscaler = Upscaler(UpscaleRecipe(model=str(name)))
     (scale,) = upscaler.models.scales
-    runner, describe = upscaler.runner(scale), upscaler.conditioner(scale)
+    step = upscaler.models.name_of(scale)
+    runner, describe = upscaler.runner(step), upscaler.conditioner(step)
     pictures = [read_rgb8(p) for p in sorted(folder.iterdir())]
     inputs = [
         torch.from_numpy(picture).permute(2, 0, 1)[None].float().div(255).to(device) for picture in pictures

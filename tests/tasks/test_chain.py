@@ -36,6 +36,22 @@ def test_chain(factor: float, scales: list[int], chain: tuple[int, ...]) -> None
     assert choose_chain(factor, scales) == chain
 
 
+@pytest.mark.parametrize(
+    ("factor", "first", "chain"),
+    [
+        (3, [4], (4,)),
+        (8, [4], (4, 2)),
+        (8, [2, 4], (4, 2)),
+        (16, [4], (4, 4)),
+        (16, [2], (2, 8)),
+        (6, [2, 4], (4, 2)),
+        (1, [4], ()),
+    ],
+)
+def test_a_first_factor_of_its_own(factor: float, first: list[int], chain: tuple[int, ...]) -> None:
+    assert choose_chain(factor, first, later=[2, 4, 8]) == chain
+
+
 @pytest.mark.parametrize("scales", [[2], [3], [4], [8], [2, 3], [2, 4, 8], [2, 3, 4, 8]])
 def test_every_factor_is_reached_with_the_fewest_networks(scales: list[int]) -> None:
     for tenths in range(11, 161):

@@ -44,7 +44,10 @@ def upscale(
         int | None, typer.Option(help="Exact longest side of the result.", metavar="N")
     ] = None,
     model: Annotated[
-        str, typer.Option("--model", "-m", "-n", help="A name of `srkit models`, or a file.")
+        str,
+        typer.Option(
+            "--model", "-m", "-n", help="A name of `srkit models`, a family of them (real), or a file."
+        ),
     ] = "auto",
     tile: Annotated[str, typer.Option("--tile", "-t", help="auto, off, or a side in pixels.")] = "auto",
     overlap: Annotated[str, typer.Option(help="auto, or pixels.")] = "auto",
@@ -152,7 +155,7 @@ def _plan(job: UpscaleJob, json: bool, console: Console) -> int:
             p.input,
             p.error or p.output,
             f"{p.width} x {p.height}" if p.width else "",
-            " + ".join(p.models),
+            " + ".join(p.models) + (", resampled" if p.resampled and p.models else ""),
             p.windows,
         )
         for p in plan.pictures
