@@ -168,9 +168,12 @@ def as_tensor(picture: NDArray[np.uint8], device: torch.device) -> Tensor:
 
 
 def read_training_pictures(
-    files: Sequence[Path], min_side: int, progress: Progress
+    files: Sequence[Path], min_side: int, progress: Progress, *, gray: bool = True
 ) -> tuple[list[Path], list[NDArray[np.uint8]]]:
     """Decode; broken files and pictures with a side below `min_side` are left out, counted and named.
+
+    Args:
+        gray: whether pictures without any colour are kept.
 
     Raises:
         SrkitError: none is left.
@@ -179,6 +182,7 @@ def read_training_pictures(
     pictures: list[NDArray[np.uint8]] = []
     broken: list[str] = []
     small: list[str] = []
+    colourless: list[str] = []
     progress.start("reading pictures", len(files))
     for file in files:
         try:
@@ -188,12 +192,18 @@ def read_training_pictures(
         else:
             if min(picture.shape[:2]) < min_side:
                 small.append(file.name)
+            elif not gray and is_gray(picture):
+                colourless.append(file.name)
             else:
                 kept.append(file)
                 pictures.append(picture)
         progress.advance()
     progress.finish()
-    for names, why in ((broken, "cannot be decoded"), (small, f"have a side below {min_side} pixels")):
+    for names, why in (
+        (broken, "cannot be decoded"),
+        (small, f"have a side below {min_side} pixels"),
+        (colourless, "are gray"),
+    ):
         if names:
             progress.warn(
                 f"{len(names)} of {len(files)} pictures {why} and are left out: {', '.join(names[:5])}"
@@ -203,9 +213,15 @@ def read_training_pictures(
     if not pictures:
         raise SrkitError(
             f"None of the {len(files)} training pictures can be used; "
-            f"at least one readable picture with both sides of {min_side} pixels or more is needed."
+            f"at least one readable {'' if gray else 'colour '}picture with both sides of {min_side} pixels or more "
+            "is needed."
         )
     return kept, pictures
+
+
+def is_gray(picture: NDArray[np.uint8]) -> bool:
+    """Whether all three channels of a picture (H, W, 3) are the same."""
+    return bool((picture[:, :, :1] == picture).all())
 
 
 def fits_in_memory(

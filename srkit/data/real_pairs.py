@@ -65,6 +65,18 @@ class RealBatch(Batch):
     what a discriminator takes for real."""
 
 
+@dataclass(frozen=True)
+class TargetPairs:
+    """Real pairs for training that knows no discriminator: `hr` is their target."""
+
+    pairs: RealPairs
+
+    def batches(self, first_step: int) -> Iterator[Batch]:
+        """See `srkit.data.pairs.PairSource`."""
+        for batch in self.pairs.batches(first_step):
+            yield Batch(batch.lr, batch.target, batch.conditions)
+
+
 class RealPairs:
     """All pictures decoded once and kept as uint8 on the device; crops are cut and degraded there.
 
@@ -163,7 +175,19 @@ class RealPairs:
         def lows() -> Iterator[NDArray[np.uint8]]:
             for number, picture in enumerate(pictures):
                 rng = self._generator(0, number)  # unlike a step's, of two numbers
-                lr, _ = second_order(as_tensor(picture, device), plan.scale, plan.degradation, rng)
-                yield (lr[0].permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().numpy()
+                yield make_real_lr(picture, plan.scale, plan.degradation, rng, device)
 
         return describe_all(describe, lows(), len(pictures), device, progress)
+
+
+@torch.no_grad()
+def make_real_lr(
+    hr: NDArray[np.uint8],
+    scale: int,
+    degradation: SecondOrderPart,
+    rng: torch.Generator,
+    device: torch.device,
+) -> NDArray[np.uint8]:
+    """LR (h, w, 3) of an HR picture (scale h, scale w, 3), degraded once as a whole."""
+    lr, _ = second_order(as_tensor(hr, device), scale, degradation, rng)
+    return (lr[0].permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().contiguous().numpy()

@@ -6,7 +6,9 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from srkit.recipes.load import to_toml
+from srkit.errors import UsageError
+from srkit.recipes.degradation import SecondOrderPart, second_order_settings
+from srkit.recipes.load import from_mapping, merge, to_mapping, to_toml
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,31 @@ class DataPart:
     residency: Literal["auto", "memory", "stream"] = "auto"
     """memory: decoded once and kept; stream: decoded by worker processes; auto: memory where it fits."""
     workers: int = 4
+    degradation: str = ""
+    """What low-resolution pictures are made with: settings by name (`srkit.recipes.degradation.SETTINGS`), drawn anew
+    for every crop; empty: antialiased bicubic. See `degradation_of`."""
+    ranges: dict[str, Any] = field(default_factory=dict)
+    """Shares and ranges laid over those settings, in the tables of `srkit.recipes.degradation.SecondOrderPart`:
+    `first.sigma = [0.2, 1.0]`."""
+
+
+def degradation_of(data: DataPart) -> SecondOrderPart | None:
+    """What the low-resolution pictures are made with; None: antialiased bicubic.
+
+    Raises:
+        UsageError: unknown settings, an unknown key among the ranges, a value that makes no sense, or ranges of no
+            degradation.
+    """
+    if not data.degradation:
+        if data.ranges:
+            raise UsageError(
+                f"'data.ranges' sets {', '.join(data.ranges)} of a degradation, and 'data.degradation' is empty; name "
+                "settings to lay it over, for example data.degradation=mild."
+            )
+        return None
+    table = to_mapping(second_order_settings(data.degradation))
+    merge(table, data.ranges)
+    return from_mapping(SecondOrderPart, table, "data.ranges.")
 
 
 @dataclass(frozen=True)

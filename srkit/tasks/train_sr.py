@@ -24,14 +24,16 @@ from srkit.data.pairs import (
     make_lr,
     read_training_pictures,
 )
+from srkit.data.real_pairs import RealPairs, RealPlan, TargetPairs, make_real_lr
 from srkit.data.streamed import StreamedPairs
 from srkit.engine.device import pick_device, training_dtype
 from srkit.engine.overlap import measure_overlap
-from srkit.errors import UsageError
+from srkit.errors import SrkitError, UsageError
 from srkit.losses.table import LossContext, build_losses, check_every, check_terms, needs_of
 from srkit.ops.position import position_grid
 from srkit.progress import Progress, Silent
-from srkit.recipes.train import TrainRecipe
+from srkit.recipes.degradation import SecondOrderPart
+from srkit.recipes.train import DataPart, TrainRecipe, degradation_of
 from srkit.tasks.conditions import Conditioner
 from srkit.tasks.providers import (
     Providers,
@@ -53,11 +55,12 @@ from srkit.tasks.train_start import copy_start, resume
 from srkit.training.distributed import World, local_device, process_group
 from srkit.training.loop import Limits, Trainer
 from srkit.training.state import TrainState, new_state
-from srkit.training.validation import psnr_validator
+from srkit.training.validation import Lower, psnr_validator
 from srkit.zoo.header import Header
 from srkit.zoo.weights import save_weights
 
 _HELD_OUT = "held out"
+_JUDGING_SEED = 1 << 20  # of the degradation of what validates, which is the same whatever the recipe's seed
 _OVERLAP_SAMPLES = 6
 _OVERLAP_SIDE = 160  # LR pixels
 
@@ -108,6 +111,10 @@ class _Run:
     progress: Progress
 
     @property
+    def degradation(self) -> SecondOrderPart | None:
+        return degradation_of(self.job.recipe.data)
+
+    @property
     def autocast(self) -> torch.dtype | None:
         return training_dtype(self.job.recipe.run.precision, self.device, bf16_ok=self.info.bf16_ok)
 
@@ -137,6 +144,11 @@ def check(job: TrainJob[TrainRecipe]) -> None:
     if not recipe.data.sizes or not all(0 < factor <= 1 for factor in recipe.data.sizes):
         raise UsageError(
             f"'data.sizes' is {list(recipe.data.sizes)}; it must name at least one factor above 0 and at most 1."
+        )
+    if degradation_of(recipe.data) is not None and recipe.data.residency == "stream":
+        raise UsageError(
+            f"'data.degradation' is '{recipe.data.degradation}' and 'data.residency' is 'stream'; crops are degraded "
+            "of pictures held in memory alone: set data.residency=memory, or give fewer pictures."
         )
     if recipe.data.holdout_every < 2 and not job.validation:
         raise UsageError(
@@ -196,27 +208,63 @@ class _Pictures:
 
 
 def _pictures(run: _Run) -> _Pictures:
-    recipe, data, scale = run.job.recipe, run.job.recipe.data, run.info.scale
+    data, scale, degradation = run.job.recipe.data, run.info.scale, run.degradation
     files, held_out = split_files(run.job, data.holdout_every)
     held_out, judges = read_training_pictures(held_out, 4 * scale, Silent())
-    plan = CropPlan(
-        scale, data.patch, data.batch, recipe.seed, data.augment, run.world.rank, run.world.size, data.sizes
-    )
     fits = data.residency == "auto" and fits_in_memory(files, scale, run.device, data.sizes)
     pairs: PairSource
-    if data.residency == "memory" or fits:
+    if degradation is not None:
+        if data.residency == "auto" and not fits:
+            raise SrkitError(
+                "The pictures take more than half of the free memory, and those that are to be degraded must be held "
+                "in it; give fewer to --data, or set data.residency=memory to try all the same."
+            )
+        plan = RealPlan(**vars(_plan(run)), degradation=degradation)
+        least = math.ceil(plan.smallest_side / max(data.sizes))
+        files, pictures = read_training_pictures(files, least, run.progress, gray=False)
+        pairs = TargetPairs(RealPairs(pictures, plan, run.device, run.telling, run.progress))
+    elif data.residency == "memory" or fits:
         least = math.ceil(data.patch * scale / max(data.sizes))
         files, pictures = read_training_pictures(files, least, run.progress)
-        pairs = MemoryPairs(pictures, plan, run.device, run.telling, run.progress)
+        pairs = MemoryPairs(pictures, _plan(run), run.device, run.telling, run.progress)
     else:
-        pairs = StreamedPairs(files, plan, run.device, data.workers, run.telling, run.progress)
+        pairs = StreamedPairs(files, _plan(run), run.device, data.workers, run.telling, run.progress)
     return _Pictures(pairs, len(files), tuple(held_out), judges)
+
+
+def _plan(run: _Run) -> CropPlan:
+    recipe, data = run.job.recipe, run.job.recipe.data
+    return CropPlan(
+        run.info.scale,
+        data.patch,
+        data.batch,
+        recipe.seed,
+        data.augment,
+        run.world.rank,
+        run.world.size,
+        data.sizes,
+    )
+
+
+def _lower(run: _Run) -> Lower | None:
+    """How LR of the pictures that validate is made, where it is no bicubic."""
+    degradation, scale = run.degradation, run.info.scale
+    if degradation is None:
+        return None
+
+    def lower(picture: NDArray[np.uint8], number: int) -> NDArray[np.uint8]:
+        rng = torch.Generator().manual_seed(_JUDGING_SEED + number)
+        return make_real_lr(picture, scale, degradation, rng, torch.device("cpu"))
+
+    return lower
 
 
 def _trainer(run: _Run, pictures: _Pictures) -> Trainer:
     recipe = run.job.recipe
     context = LossContext(run.device, run.providers.semantic, run.providers.perceptual, run.autocast)
-    validate = psnr_validator(pictures.judges, run.info.scale, run.device, run.autocast, run.telling)
+    validate = psnr_validator(
+        pictures.judges, run.info.scale, run.device, run.autocast, run.telling, _lower(run)
+    )
     return Trainer(
         recipe=recipe,
         pairs=pictures.pairs,
@@ -247,10 +295,15 @@ def _export(run: _Run, state: TrainState, judges: list[NDArray[np.uint8]]) -> No
         licence=job.licence,
         training_data=job.data_words,
         steps=state.step,
-        scores={"classical": {_HELD_OUT: {"psnr": round(state.best_score, 3)}}},
+        scores={"classical": {_held_out(recipe.data): {"psnr": round(state.best_score, 3)}}},
         srkit_version=srkit.__version__,
     )
     save_weights(job.output / WEIGHTS, network, header)
+
+
+def _held_out(data: DataPart) -> str:
+    """What the header calls the pictures held out."""
+    return f"{_HELD_OUT}, degraded ({data.degradation})" if data.degradation else _HELD_OUT
 
 
 def _overlap(run: _Run, network: nn.Module, judges: list[NDArray[np.uint8]]) -> int:

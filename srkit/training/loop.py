@@ -32,6 +32,7 @@ from srkit.training.state import (
 )
 
 LOG_EVERY = 100
+_CLOCKED_EVERY = 20  # steps on CUDA, where the clock must wait for the device
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,43 @@ class RunLog:
             self._board.close()
 
 
+class DataClock:
+    """How much of the steps' time drawing their data takes.
+
+    On CUDA, which works on while the program goes on, every 20th step alone is looked at.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self.drawing, self.whole = 0.0, 0.0
+        self._counts, self._begun, self._drawn = False, 0.0, 0.0
+
+    @property
+    def share(self) -> float:
+        """From 0 to 1."""
+        return self.drawing / self.whole if self.whole > 0 else 0.0
+
+    def begin(self, step: int) -> None:
+        """A step's batch is about to be drawn."""
+        self._counts = self._device.type != "cuda" or step % _CLOCKED_EVERY == 0
+        self._begun = self._now()
+
+    def drawn(self) -> None:
+        """The step's batch is there."""
+        self._drawn = self._now()
+
+    def end(self) -> None:
+        """The step is done."""
+        if self._counts:
+            self.drawing += self._drawn - self._begun
+            self.whole += self._now() - self._begun
+
+    def _now(self) -> float:
+        if self._counts and self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        return time.monotonic()
+
+
 @dataclass(frozen=True)
 class _Step:
     """What is logged of a step."""
@@ -136,11 +174,12 @@ class Trainer:
             SrkitError: the loss is no longer finite.
         """
         forward = self._compiled(parallel(state.network, self.world))
+        clock = DataClock(self.device)
         self.progress.start("training", 1.0)
         self.progress.advance(self.limits.progress(state.step, state.seconds))
         with RunLog(self.folder) if self.world.is_main else _NoLog() as log:
             try:
-                self._loop(state, forward, log)
+                self._loop(state, forward, log, clock)
                 if state.best is None or state.step % self.recipe.run.validate_every:
                     self._validate(state, log)
             except KeyboardInterrupt:
@@ -148,19 +187,26 @@ class Trainer:
                 raise
         self._save(state)
         self.progress.finish()
+        if clock.whole > 0:
+            self.progress.info(f"drawing the data took {clock.share:.1%} of the time of the steps")
 
-    def _loop(self, state: TrainState, forward: Callable[..., Tensor], log: RunLog | _NoLog) -> None:
+    def _loop(
+        self, state: TrainState, forward: Callable[..., Tensor], log: RunLog | _NoLog, clock: DataClock
+    ) -> None:
         run = self.recipe.run
         saved_at = started = time.monotonic()
+        clock.begin(state.step)
         for batch in self.pairs.batches(state.step):
+            clock.drawn()
             done = agreed(self.limits.progress(state.step, state.seconds), self.world, self.device)
             if done >= 1.0:
                 return
             with whole_step():
                 done_step = self._step(state, forward, batch, done)
                 state.step += 1
+            clock.end()
             if state.step % LOG_EVERY == 0:
-                self._log_step(log, state, done_step)
+                self._log_step(log, state, done_step, clock.share)
             state.seconds += time.monotonic() - started
             self.progress.advance(self.limits.progress(state.step, state.seconds) - done)
             if state.step % run.validate_every == 0:
@@ -169,6 +215,7 @@ class Trainer:
                 self._save(state)
                 saved_at = time.monotonic()
             started = time.monotonic()
+            clock.begin(state.step)
 
     def _save(self, state: TrainState) -> None:
         self._check_finite(state)  # the last checkpoint must stay one that can be resumed from
@@ -198,14 +245,15 @@ class Trainer:
         update_ema(state, optim.ema)
         return _Step(rate, {"loss": loss.detach(), **terms}, sr.detach(), batch.hr)
 
-    def _log_step(self, log: RunLog | _NoLog, state: TrainState, step: _Step) -> None:
+    def _log_step(self, log: RunLog | _NoLog, state: TrainState, step: _Step, data_share: float) -> None:
         values = {name: float(mean_over(value, self.world)) for name, value in step.terms.items()}
         if not math.isfinite(values["loss"]):
             raise self._diverged(state.step)
         every = self.recipe.run.gradients_every
         if every and state.step % every == 0 and len(self.losses.weights) > 1:
             values |= gradient_ratios(self.losses.gradient_norms(step.sr, step.hr))
-        log.write(state.step, {**values, "lr": step.rate, "seconds": round(state.seconds, 3)})
+        values |= {"lr": step.rate, "data share": round(data_share, 4), "seconds": round(state.seconds, 3)}
+        log.write(state.step, values)
 
     def _validate(self, state: TrainState, log: RunLog | _NoLog) -> None:
         """Score the average on the pictures held out and keep it where it is the best so far."""

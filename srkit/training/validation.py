@@ -16,6 +16,8 @@ from srkit.ops.colour import luma_limited
 from srkit.ops.position import positions
 
 LARGEST_SIDE = 512  # HR pixels: the middle of a picture is enough to choose by
+Lower = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
+"""LR (h, w, 3) of an HR picture (scale h, scale w, 3), and of its number, so that chance can be another for each."""
 _MOST_DB = 100.0  # for a picture that comes out without any error (a black one), lest it outweigh all others
 
 
@@ -25,12 +27,19 @@ def psnr_validator(
     device: torch.device,
     dtype: torch.dtype | None,
     telling: Telling = NOTHING,
+    lower: Lower | None = None,
 ) -> Callable[[nn.Module], float]:
     """A function that gives a network's mean PSNR (classical protocol) on the middles of the pictures.
 
     A network that is told of whole pictures is told of the whole pictures here too.
+
+    Args:
+        lower: makes LR; None: as the benchmarks do. Called here, once for each picture.
     """
-    judges = [_judge(picture, scale, device, telling) for picture in pictures]
+    made = lower or (lambda picture, number: make_lr(picture, scale))
+    judges = [
+        _judge(picture, number, scale, device, telling, made) for number, picture in enumerate(pictures)
+    ]
 
     def score(network: nn.Module) -> float:
         return math.fsum(psnr_of(network, judge, scale, dtype) for judge in judges) / len(judges)
@@ -48,17 +57,24 @@ def psnr_of(network: nn.Module, judge: Batch, scale: int, dtype: torch.dtype | N
     return min(_MOST_DB, float(psnr(luma_limited(sr)[inner], luma_limited(judge.hr)[inner])))
 
 
-def _judge(picture: NDArray[np.uint8], scale: int, device: torch.device, telling: Telling) -> Batch:
+def _judge(
+    picture: NDArray[np.uint8],
+    number: int,
+    scale: int,
+    device: torch.device,
+    telling: Telling,
+    lower: Lower,
+) -> Batch:
     """The middle of a picture, beginning at a whole LR pixel."""
     whole = crop_to_multiple(picture, scale)
     limit = LARGEST_SIDE // scale * scale
     top, left = (max(0, (side - limit) // 2 // scale * scale) for side in whole.shape[:2])
     middle = whole[top : top + limit, left : left + limit]
-    lr = as_tensor(make_lr(middle, scale), device)
+    lr = as_tensor(lower(middle, number), device)
     told: dict[str, Tensor] = {}
     if telling.describe is not None:
         with torch.no_grad():
-            told |= telling.describe(as_tensor(make_lr(whole, scale), device))
+            told |= telling.describe(as_tensor(lower(whole, number), device))
     if telling.position:
         rows, columns = (
             torch.arange(side, device=device) + first // scale

@@ -146,11 +146,11 @@ def test_pictures_held_out_are_never_trained_on(
             used.add(path.name)
         return read_rgb8(path)
 
-    def reading(files: list[Path], least: int, progress: Any) -> Any:
+    def reading(files: list[Path], least: int, progress: Any, **asked: Any) -> Any:
         nonlocal in_validation
         in_validation = {file.name for file in files} == judges
         try:
-            return read_training_pictures(files, least, progress)
+            return read_training_pictures(files, least, progress, **asked)
         finally:
             in_validation = False
 

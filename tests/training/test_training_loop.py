@@ -226,7 +226,7 @@ def test_what_is_logged(pictures: Pictures, tmp_path: Path, monkeypatch: pytest.
         (8, False),
         (10, True),
     ]
-    assert set(lines[0]) == {"step", "loss", "l1", "lr", "seconds"}
+    assert set(lines[0]) == {"step", "loss", "l1", "lr", "data share", "seconds"}
     assert 0 < lines[0]["loss"] == lines[0]["l1"] < 1
     assert lines[1]["val_psnr"] == 30.5
     assert list((tmp_path / "tensorboard").glob("events.*"))
