@@ -156,38 +156,44 @@ def _phases(scale: int, seed: int) -> list[tuple[int, int]]:
     return [every[0], *(every[i] for i in sorted(order.tolist()))]
 
 
-def judge_batch(
+def judge_batches(
     example: Example,
+    parts: int,
     largest: int,
     multiple: int,
     device: torch.device,
     telling: Telling = NOTHING,
-) -> Batch:
-    """The middle of an example as a batch of one, with what a network is told of the whole of it.
+) -> list[Batch]:
+    """The middles of an example's parts, each as a batch of one, with what a network is told of the whole of it.
 
     Args:
+        parts: stretches of equal length that its longer side is cut into.
         largest: longest side of what is cut, in LR pixels.
-        multiple: its sides are multiples of this.
+        multiple: its sides are multiples of this; no part is shorter.
     """
     scale = example.hr.shape[0] // example.lr.shape[0]
-    rows, columns = (_middle(side, largest, multiple) for side in example.lr.shape[:2])
-    high_rows, high_columns = (slice(s.start * scale, s.stop * scale) for s in (rows, columns))
+    height, width = example.lr.shape[:2]
     told: dict[str, Tensor] = {}
     if telling.describe is not None:
         with torch.no_grad():
             told |= telling.describe(as_tensor(example.lr, device))
-    if telling.position:
-        told["position"] = position_grid(example.lr.shape[0], example.lr.shape[1], device)[
-            :, :, rows, columns
-        ]
-    return Batch(
-        as_tensor(example.lr[rows, columns], device),
-        as_tensor(example.hr[high_rows, high_columns], device),
-        told,
-    )
+    batches = []
+    for part in range(parts):
+        down, across = (part, 0) if height >= width else (0, part)
+        rows = _middle(height, parts if height >= width else 1, down, largest, multiple)
+        columns = _middle(width, 1 if height >= width else parts, across, largest, multiple)
+        high_rows, high_columns = (slice(s.start * scale, s.stop * scale) for s in (rows, columns))
+        own = dict(told)
+        if telling.position:
+            own["position"] = position_grid(height, width, device)[:, :, rows, columns]
+        low, high = example.lr[rows, columns], example.hr[high_rows, high_columns]
+        batches.append(Batch(as_tensor(low, device), as_tensor(high, device), own))
+    return batches
 
 
-def _middle(side: int, largest: int, multiple: int) -> slice:
-    length = max(multiple, min(side, largest) // multiple * multiple)
-    start = (side - length) // 2
+def _middle(side: int, parts: int, part: int, largest: int, multiple: int) -> slice:
+    """Of one of the parts of a side."""
+    first, last = part * side // parts, (part + 1) * side // parts
+    length = max(multiple, min(last - first, largest) // multiple * multiple)
+    start = first + (last - first - length) // 2
     return slice(start, start + length)

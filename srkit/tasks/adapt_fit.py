@@ -13,7 +13,7 @@ from torch import nn
 from srkit.archs.info import ArchInfo
 from srkit.data.examples import Domain, Needs, Split, least_judged, split_examples
 from srkit.data.pairs import CropPlan, Telling
-from srkit.data.support import SupportPairs, Variety, judge_batch
+from srkit.data.support import SupportPairs, Variety, judge_batches
 from srkit.encoders.semantic import SemanticEncoder
 from srkit.engine.device import Dtype, has_fast_bf16
 from srkit.errors import ResourceError, UsageError
@@ -33,6 +33,8 @@ LEAST_PATCH = 16
 """Side in LR pixels that a crop may shrink to where the examples are small."""
 OWN_RATE, FOREIGN_RATE = 5e-4, 1e-4
 """Of Adam, where none is asked for; foreign networks may bear no more than a tenth of what they were trained with."""
+LEAST_JUDGES = 4
+"""Fewer pictures that judge are cut into parts, so that it shows how much a gain differs from place to place."""
 JUDGED_PIXELS = 1_500_000
 """HR pixels that judge while adapting goes on, over all pictures: their middles, so that judging takes little time."""
 
@@ -171,9 +173,15 @@ def _patch(split: Split, tune: TunePart, info: ArchInfo) -> int:
 def _judge(
     split: Split, info: ArchInfo, device: torch.device, telling: Telling, autocast: torch.dtype | None
 ) -> Judge:
-    side = math.isqrt(JUDGED_PIXELS // len(split.judge))
-    largest = max(info.min_size, least_judged(info.scale, info.scale, WINDOW), side // info.scale)
-    batches = [judge_batch(one, largest, info.multiple_of, device, telling) for one in split.judge]
+    least = _up(max(info.min_size, least_judged(info.scale, info.scale, WINDOW)), info.multiple_of)
+    wanted = -(-LEAST_JUDGES // len(split.judge))
+    parts = [max(1, min(wanted, max(one.lr.shape[:2]) // least)) for one in split.judge]
+    largest = max(least, math.isqrt(JUDGED_PIXELS // sum(parts)) // info.scale)
+    batches = [
+        batch
+        for one, count in zip(split.judge, parts, strict=True)
+        for batch in judge_batches(one, count, largest, info.multiple_of, device, telling)
+    ]
     return lambda network: [psnr_of(network, batch, info.scale, autocast) for batch in batches]
 
 

@@ -4,7 +4,7 @@
     SRKIT_DATA=... python tests/bench/few_shot.py --model cdasr-x4 --ways auto,adam:1e-4,adam:5e-4,adam:2e-3
 
 Domains: rendered ones by name, `screen-1` and `screen-2` being screens of single and of double density alone;
-`Urban100` or another benchmark (the first five by name teach, all others are scored); `photographs` (those of the
+`Urban100` or another benchmark (the first by name teach, all others are scored); `photographs` (those of the
 training folders that training held out). Ways: `auto` is what `srkit adapt` does (learned
 rates where the weights hold some), `adam:RATE` and `sgd:RATE` are uniform rates. Every way has the same time.
 """
@@ -42,12 +42,11 @@ from srkit.tasks.adapt_score import score
 from srkit.zoo.load import load_model
 from srkit.zoo.loaded import LoadedModel
 
-SHOTS = 5
 SUPPORT_SIDES = (800, 640)
 TEST_SIDE, TESTS = 384, 12
 HOLDOUT_EVERY = 20  # of the recipes that trained the shipped weights
 HEAD = (
-    "| domain | scored | way | rates | 0-shot | 5-shot | gain, 95 % interval | steps | best | seconds |",
+    "| domain | scored | way | rates | before | adapted | gain, 95 % interval | steps | best | seconds |",
     "|---|---|---|---|---|---|---|---|---|---|",
 )
 RGB = NDArray[np.uint8]
@@ -55,18 +54,18 @@ RENDERED: dict[str, Callable[[int, int, int], RGB]] = {name: partial(render, nam
 RENDERED |= {f"screen-{density}": partial(screen.draw, density=density) for density in (1, 2)}
 
 
-def pictures(domain: str, data: Path, limit: int) -> tuple[list[RGB], list[RGB]]:
-    """`SHOTS` that teach, and those that are scored."""
+def pictures(domain: str, data: Path, shots: int, limit: int) -> tuple[list[RGB], list[RGB]]:
+    """Those that teach, and those that are scored."""
     if domain in RENDERED:
         draw = RENDERED[domain]
-        support = [draw(*SUPPORT_SIDES, seed) for seed in range(SHOTS)]
+        support = [draw(*SUPPORT_SIDES, seed) for seed in range(shots)]
         return support, [draw(TEST_SIDE, TEST_SIDE, 100 + i) for i in range(min(TESTS, limit))]
     if domain == "photographs":
         files = list_training_pictures([data / "train"])[::HOLDOUT_EVERY]
     else:
         files = sorted((data / "benchmarks" / domain / "HR").iterdir())
-    found = [read_rgb8(file) for file in files[: SHOTS + limit]]
-    return found[:SHOTS], found[SHOTS:]
+    found = [read_rgb8(file) for file in files[: shots + limit]]
+    return found[:shots], found[shots:]
 
 
 def examples(some: Sequence[RGB], scale: int) -> list[Example]:
@@ -97,7 +96,7 @@ def split_of(support: list[Example], model: LoadedModel, folder: Path, tune: Tun
         path = folder / f"{example.name}.png"
         write_picture(Picture(example.hr), path, format="png")
         items.append(BenchmarkItem(example.name, path, None))
-    return split_for(Domain(folder.name, tuple(items), MADE), model, SHOTS, None, tune.patch, 10**9)
+    return split_for(Domain(folder.name, tuple(items), MADE), model, len(support), None, tune.patch, 10**9)
 
 
 def main() -> None:
@@ -107,6 +106,7 @@ def main() -> None:
     parser.add_argument("--model", default="edsr-x4")
     parser.add_argument("--domains", default="screen,manga,Urban100,photographs")
     parser.add_argument("--ways", default="auto")
+    parser.add_argument("--shots", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0, help="of learning; 0: the default steps")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--limit", type=int, default=1000, help="pictures scored, at most")
@@ -124,7 +124,8 @@ def main() -> None:
     lines = [*HEAD]
     print("\n".join(lines))
     for domain in arguments.domains.split(","):
-        teach, tests = (examples(some, model.info.scale) for some in pictures(domain, data, arguments.limit))
+        some = pictures(domain, data, arguments.shots, arguments.limit)
+        teach, tests = (examples(those, model.info.scale) for those in some)
         before = scores(model, tests, arguments.device, arguments.dtype)
         for way in arguments.ways.split(","):
             tune = tune_of(way, arguments.seconds, arguments.steps)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from srkit.data.examples import Example
 from srkit.data.pairs import CropPlan, Telling, as_tensor, make_lr
-from srkit.data.support import MOST_PHASES, SupportPairs, Variety, judge_batch
+from srkit.data.support import MOST_PHASES, SupportPairs, Variety, judge_batches
 from srkit.errors import UsageError
 from srkit.ops.position import position_grid
 
@@ -88,7 +88,7 @@ def test_the_middle_of_a_picture(
 ) -> None:
     hr = rendered(60, 42)
     example = Example("a", hr, make_lr(hr, 2))
-    batch = judge_batch(example, largest, multiple, CPU, Telling(mean_colour, position=True))
+    (batch,) = judge_batches(example, 1, largest, multiple, CPU, Telling(mean_colour, position=True))
     top, left = ((side - kept) // 2 for side, kept in zip((30, 21), size, strict=True))
     rows, columns = slice(top, top + size[0]), slice(left, left + size[1])
     whole = as_tensor(example.lr, CPU)
@@ -98,6 +98,18 @@ def test_the_middle_of_a_picture(
     )
     assert torch.equal(batch.conditions["semantic"], whole.mean((2, 3)))
     assert torch.equal(batch.conditions["position"], position_grid(30, 21)[:, :, rows, columns])
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_parts_that_judge_lie_beside_each_other(turned: bool) -> None:
+    example = numbered(4, 16, 0)
+    if turned:
+        example = Example("turned", example.hr.swapaxes(0, 1), example.lr.swapaxes(0, 1))
+    found = judge_batches(example, 3, 4, 2, CPU)
+    seen = [batch.lr.transpose(2, 3) if turned else batch.lr for batch in found]
+    firsts = [round(float(lr[0, 0, 0, 0]) * 255) for lr in seen]
+    assert [lr.shape for lr in seen] == [(1, 3, 4, 4)] * 3
+    assert firsts == [0, 5, 11]  # of stretches from 0 to 5, to 10 and to 16
 
 
 def inner(x: Tensor, margin: int) -> Tensor:

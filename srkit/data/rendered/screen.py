@@ -16,17 +16,19 @@ from srkit.data.rendered._widgets import Theme, disc, fitted, some_theme
 from srkit.data.rendered._words import menu, title
 
 Box = tuple[int, int, int, int]
+_LEAST_DENSE = 256
 
 
 def draw(width: int, height: int, seed: int, density: int | None = None) -> Pixels:
     """The picture, (height, width, 3).
 
     Args:
-        density: pixels of the picture to a pixel of the desktop's layout; None: 1 or 2, by the seed.
+        density: pixels of the picture to a pixel of the desktop's layout; None: 1 or 2, by the seed, and 1 where a
+            side is too short to show much at 2.
     """
     rng = np.random.default_rng(seed)
-    some = 2 if rng.random() < 0.33 else 1
-    density = density or some
+    dense = rng.random() < 0.33 and min(width, height) >= _LEAST_DENSE
+    density = density or (2 if dense else 1)
     theme = some_theme(rng)
     desktop = _desktop(-(-width // density), -(-height // density), theme, density, rng)
     return np.array(desktop.image.convert("RGB"))[:height, :width]
