@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from few_shot import RGB, SHOTS, examples, pictures, scores, split_of, words
+from few_shot import RGB, examples, pictures, scores, split_of, words
 from numpy.typing import NDArray
 
 from srkit.metrics.bootstrap import paired_bootstrap
@@ -22,7 +22,7 @@ DOMAINS = ("screen", "manga", "Urban100", "photographs")
 """None of them is among the domains that rates are learned from."""
 UNIFORM = (2e-4, 5e-4, 2e-3)
 """Rates of plain Adam; the best of them, in hindsight and domain by domain, stands against the learned ones."""
-SCORED = 25
+SHOTS, SCORED = 5, 25
 
 
 def shots_table(weights: Path, data: Path, steps: int) -> str:
@@ -39,7 +39,7 @@ def shots_table(weights: Path, data: Path, steps: int) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for domain in DOMAINS:
-        teach, tests = pictures(domain, data, SCORED)
+        teach, tests = pictures(domain, data, SHOTS, SCORED)
         scored = examples(tests, model.info.scale)
         base = scores(model, scored, "cpu", "auto")
 
