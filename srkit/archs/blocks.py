@@ -21,12 +21,13 @@ DEEP_SCALE = 8
 
 def centred(x: Tensor) -> Tensor:
     """Pictures (N, 3, h, w) in [0, 1] less the mean colour of DIV2K (as EDSR's authors do)."""
-    return x - _mean(x.dtype, x.device)
+    return x - mean_colour(x.dtype, x.device)
 
 
 @lru_cache
 @torch.inference_mode(False)
-def _mean(dtype: torch.dtype, device: torch.device) -> Tensor:
+def mean_colour(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(1, 3, 1, 1), not to be written to: what `centred` takes away."""
     # No buffer: casting the network to bf16 would round it, and shift every picture.
     return torch.tensor(DIV2K_MEAN, dtype=dtype, device=device).view(1, 3, 1, 1)
 

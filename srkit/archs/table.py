@@ -18,6 +18,7 @@ from srkit.archs.esrgan import RRDBNet
 from srkit.archs.info import ArchInfo
 from srkit.archs.judge import JudgeNetwork
 from srkit.archs.nbsr import NBSR
+from srkit.archs.reconstructor import Reconstructor
 from srkit.errors import UsageError, nearest
 
 
@@ -55,6 +56,11 @@ DISCRIMINATORS: Mapping[str, Callable[..., nn.Module]] = {
 }
 """Networks that tell real pictures from made ones, place by place; only training knows them."""
 
+DEGRADERS: Mapping[str, Callable[..., nn.Module]] = {
+    "reconstructor": Reconstructor,
+}
+"""Networks that make low-resolution pictures from high-resolution ones; their weights are for other tasks than `sr`."""
+
 
 def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     """The network `name`, constructed with `arguments`, randomly initialised.
@@ -62,7 +68,7 @@ def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     Raises:
         UsageError: an unknown network, or arguments that it does not take.
     """
-    known = {**ARCHS, **ENCODERS, **ESTIMATORS, **DISCRIMINATORS}
+    known = {**ARCHS, **ENCODERS, **ESTIMATORS, **DISCRIMINATORS, **DEGRADERS}
     if name not in known:
         raise UsageError(f"There is no network '{name}'; known are {', '.join(known)}.{nearest(name, known)}")
     try:

@@ -1,0 +1,261 @@
+"""What befell a low-resolution picture, and doing it again: the frozen networks of self-supervised adaptation.
+
+HR-aware super-resolution (Zhang and Yao 2024, arXiv 2411.16175, Section 3): a degradation encoder E_deg, an image
+encoder E_img, and a reconstruction network R that makes the low-resolution picture from a high-resolution one and the
+embedding of the degradation. Where the paper is silent, the networks that it is made from are followed (DegAE, Liu et
+al. 2023, CVPR).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srkit.archs.blocks import ResidualBlock, centred, conv3x3, mean_colour
+from srkit.archs.info import ArchInfo
+from srkit.errors import UsageError, nearest
+from srkit.ops.gram import gram_descriptors
+
+Modulation = Literal["gfm", "stylegan2", "stylegan2_nodemod"]
+SCALES = (2, 4)
+LEAST_SIDE = 22
+"""Shortest side of a picture that E_deg tells of, in LR pixels."""
+_SLOPE = 0.1  # of the leaky ReLUs
+_DEMODULATION = 1e-8
+
+
+class Reconstructor(nn.Module):
+    """E_deg, E_img, R, and what aligns E_img's features with those of another encoder (T_a, T_m).
+
+    Args:
+        scale: s, between the picture that R gives and the one that it is given; 2 or 4.
+        features: channels F of all convolutions (64 in the paper).
+        image_blocks: residual blocks of E_img.
+        degradation_blocks: of E_deg.
+        blocks: pairs of a residual block and a modulation in R.
+        embedding: length D of what E_deg gives.
+        described: channels C of the encoder's maps that T_a and T_m predict descriptors of.
+        modulation: what an embedding does to R's features: `gfm`, scales and shifts them; `stylegan2` (the paper's)
+            scales a convolution's weights by channel, and by its demodulation takes no notice of an embedding's
+            length, hence hardly of the controller's factor; `stylegan2_nodemod` is the same without that.
+
+    Raises:
+        UsageError: another scale or modulation, or a number that makes no network.
+    """
+
+    def __init__(
+        self,
+        scale: int = 4,
+        features: int = 64,
+        image_blocks: int = 6,
+        degradation_blocks: int = 16,
+        blocks: int = 4,
+        embedding: int = 512,
+        described: int = 512,
+        modulation: Modulation = "gfm",
+    ) -> None:
+        super().__init__()
+        known = get_args(Modulation)
+        if scale not in SCALES:
+            raise UsageError(f"The reconstructor was given scale {scale}; it is defined for 2 and 4.")
+        if min(features, embedding, described) < 1 or min(image_blocks, degradation_blocks, blocks) < 0:
+            raise UsageError(
+                f"The reconstructor was given {features} features, an embedding of {embedding}, {described} described "
+                f"channels and {image_blocks}, {degradation_blocks} and {blocks} blocks; it takes at least 1 of the "
+                "first three, and no negative number of blocks."
+            )
+        if modulation not in known:  # it comes from a recipe or a header
+            raise UsageError(
+                f"There is no modulation '{modulation}'; known are {', '.join(known)}."
+                f"{nearest(str(modulation), known)}"
+            )
+        self.scale, self.embedding, self.described = scale, embedding, described
+        self.degradation = _DegradationEncoder(features, degradation_blocks, embedding)
+        self.image = nn.Sequential(
+            conv3x3(3, features), *(ResidualBlock(features) for _ in range(image_blocks))
+        )
+        self.degrade = _Degrade(scale, features, blocks, embedding, modulation)
+        self.to_average = nn.Linear(features, described)
+        self.to_most = nn.Linear(features, described)
+        self.info = ArchInfo(
+            scale=scale, receptive_field=1 + 2 * image_blocks, multiple_of=scale, tiling="none"
+        )
+
+    def forward(self, lr: Tensor, hr: Tensor, factor: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What training compares: LR made once more, and the two descriptors as T_a and T_m predict them.
+
+        Args:
+            lr: (N, 3, h, w) in [0, 1].
+            hr: (N, 3, s h, s w).
+            factor: what the embedding is multiplied by, (N, D) or (N, 1): the controller's.
+        """
+        features = self.image_features(hr)
+        again = self.reconstruct(self.embed(lr) * factor, features)
+        return again, *self.predict(features)
+
+    def embed(self, lr: Tensor) -> Tensor:
+        """What befell each picture (N, 3, h, w) in [0, 1], sides at least `LEAST_SIDE`: e_d (N, D), float32.
+
+        Raises:
+            UsageError: smaller pictures.
+        """
+        if min(lr.shape[2:]) < LEAST_SIDE:
+            raise UsageError(
+                f"A degradation was to be told from pictures of shape {tuple(lr.shape)}; their sides must be at least "
+                f"{LEAST_SIDE}."
+            )
+        found: Tensor = self.degradation(centred(lr.float()).to(self._dtype))
+        return found.float()
+
+    def image_features(self, pictures: Tensor) -> Tensor:
+        """e_im (N, F, H, W) of pictures (N, 3, H, W) in [0, 1]."""
+        found: Tensor = self.image(centred(pictures.float()).to(self._dtype))
+        return found
+
+    def reconstruct(self, embedding: Tensor, features: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """A picture (N, 3, H / s, W / s), float32, may leave [0, 1] a little: e_im's, degraded as e_d says.
+
+        Args:
+            embedding: e_d (N, D), times the controller's factor.
+            features: e_im (N, F, H, W), sides multiples of the scale.
+            rng: on the features' device; of the noise that R adds to its features. None: torch's own in training
+                mode; in evaluation mode none is added.
+        """
+        made: Tensor = self.degrade(embedding, features, rng)
+        return made.float() + mean_colour(torch.float32, made.device)
+
+    def predict(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """T_a S_avg and T_m S_max of e_im (N, F, H, W): (N, C) each, float32 (Eqs. 10 and 11)."""
+        average, most = gram_descriptors(features)
+        with torch.autocast(features.device.type, enabled=False):
+            layers = ((self.to_average, average), (self.to_most, most))
+            told = [F.linear(x, layer.weight.float(), layer.bias.float()) for layer, x in layers]
+        return told[0], told[1]
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return self.to_average.weight.dtype
+
+
+class _DegradationEncoder(nn.Module):
+    """E_deg: residual blocks at the picture's size, three halvings, the mean, and a perceptron (DegAE's)."""
+
+    def __init__(self, features: int, blocks: int, dim: int) -> None:
+        super().__init__()
+        self.head = _before_leaky(conv3x3(3, features))
+        self.blocks = nn.Sequential(*(ResidualBlock(features) for _ in range(blocks)))
+        self.down = nn.ModuleList(
+            _before_leaky(nn.Conv2d(features * 2**i, features * 2 ** (i + 1), 4, stride=2)) for i in range(3)
+        )
+        wide = (8 * features, dim, dim, dim)
+        self.tell = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(wide))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h: Tensor = self.blocks(F.leaky_relu(self.head(x), _SLOPE))
+        for layer in self.down:
+            h = F.leaky_relu(layer(h), _SLOPE)
+        h = h.mean((2, 3))
+        *between, last = self.tell
+        for layer in between:
+            h = F.leaky_relu(layer(h), _SLOPE)
+        told: Tensor = last(h)
+        return told
+
+
+class _Degrade(nn.Module):
+    """R: features of a picture and an embedding to the degraded picture, less the mean colour."""
+
+    def __init__(self, scale: int, features: int, blocks: int, dim: int, modulation: Modulation) -> None:
+        super().__init__()
+        self.scale = scale
+        self.shrink = conv3x3(features * scale * scale, features)
+        self.blocks = nn.ModuleList(ResidualBlock(features) for _ in range(blocks))
+        self.modulations = nn.ModuleList(
+            _Scaled(features, dim)
+            if modulation == "gfm"
+            else _Styled(features, dim, demodulate=modulation == "stylegan2")
+            for _ in range(blocks)
+        )
+        self.full = _before_leaky(conv3x3(features, features))
+        self.last = conv3x3(features, 3)
+
+    def forward(self, embedding: Tensor, features: Tensor, rng: torch.Generator | None) -> Tensor:
+        h: Tensor = self.shrink(F.pixel_unshuffle(features, self.scale))
+        for block, modulation in zip(self.blocks, self.modulations, strict=True):
+            h = modulation(block(h), embedding, rng)
+        out: Tensor = self.last(F.leaky_relu(self.full(h), _SLOPE))
+        return out
+
+
+class _Noise(nn.Module):
+    """Adds one channel of normal noise to all, as strongly as is learnt; none at first (StyleGAN2's)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.strength = nn.Parameter(torch.zeros(()))
+
+    def forward(self, h: Tensor, rng: torch.Generator | None) -> Tensor:
+        if rng is None and not self.training:
+            return h
+        noise = torch.randn((len(h), 1, *h.shape[2:]), generator=rng, device=h.device)
+        return h + (noise * self.strength).to(h.dtype)
+
+
+class _Scaled(nn.Module):
+    """GFM: convolution and noise, then every channel scaled and shifted as an embedding says, leaky ReLU.
+
+    The noise comes before, so that an embedding may say how much of it is seen.
+    """
+
+    def __init__(self, features: int, dim: int) -> None:
+        super().__init__()
+        self.convolution = _before_leaky(conv3x3(features, features))
+        self.noise = _Noise()
+        self.scale, self.shift = nn.Linear(dim, features), nn.Linear(dim, features)
+
+    def forward(self, h: Tensor, embedding: Tensor, rng: torch.Generator | None) -> Tensor:
+        h = self.noise(self.convolution(h), rng)
+        scale, shift = (
+            layer(embedding.to(layer.weight.dtype)).to(h.dtype)[:, :, None, None]
+            for layer in (self.scale, self.shift)
+        )
+        return F.leaky_relu(torch.addcmul(shift, h, 1 + scale), _SLOPE)
+
+
+class _Styled(nn.Module):
+    """StyleGAN2's modulated convolution (Karras et al. 2020, CVPR, Eqs. 1 to 3) and noise, convolution, leaky ReLU.
+
+    Weights w_oi scaled to w_oi style_i / sqrt(9 F), divided by their length for each output channel o. The input is
+    scaled and the output divided instead, which is the same and needs no weights for each picture.
+    """
+
+    def __init__(self, features: int, dim: int, demodulate: bool) -> None:
+        super().__init__()
+        self.style = nn.Linear(dim, features)
+        self.weight = nn.Parameter(torch.randn(features, features, 3, 3))
+        self.noise = _Noise()
+        self.convolution = _before_leaky(conv3x3(features, features))
+        self.demodulate = demodulate
+        self._size = 1 / math.sqrt(9 * features)
+
+    def forward(self, h: Tensor, embedding: Tensor, rng: torch.Generator | None) -> Tensor:
+        style = self.style(embedding.to(self.style.weight.dtype)).float() * self._size
+        out = F.conv2d(h * style.to(h.dtype)[:, :, None, None], self.weight, padding=1)
+        if self.demodulate:
+            with torch.autocast(h.device.type, enabled=False):
+                squares = style.square() @ self.weight.float().square().sum((2, 3)).T
+                out = out * torch.rsqrt(squares + _DEMODULATION).to(out.dtype)[:, :, None, None]
+        return F.leaky_relu(self.convolution(self.noise(out, rng)), _SLOPE)
+
+
+def _before_leaky(convolution: nn.Conv2d) -> nn.Conv2d:
+    """The convolution, started so that the signal keeps its strength through the leaky ReLU behind it."""
+    nn.init.kaiming_normal_(convolution.weight, _SLOPE)
+    if convolution.bias is not None:
+        nn.init.zeros_(convolution.bias)
+    return convolution

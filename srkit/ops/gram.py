@@ -1,0 +1,47 @@
+"""What a feature map is made of, wherever it is: descriptors of its Gram matrix."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+
+def gram_descriptors(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean and the largest of each row of the Gram matrix G = e e^T / (h w) (HR-aware, arXiv 2411.16175, Eq. 9).
+
+    Args:
+        maps: e, (N, C, h, w), C and h w at least 1; best channels_last.
+
+    Returns:
+        S_avg and S_max, (N, C) each, float32 whatever the maps or an autocast around it are: the products of a
+        picture's worth of places would not fit bf16.
+    """
+    places = maps.permute(0, 2, 3, 1).flatten(1, 2)
+    with torch.autocast(maps.device.type, enabled=False):
+        gram = cast(Tensor, _Gram.apply(places)) / places.shape[1]
+        return gram.mean(2), gram.amax(2)
+
+
+class _Gram(torch.autograd.Function):
+    """x^T x of x (N, P, C), in fp32.
+
+    Left to autograd, the two factors would each have a gradient of the size of the maps in fp32, which cost more than
+    all else about the Gram matrix.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, places: Tensor) -> Tensor:
+        ctx.save_for_backward(places)
+        x = places.float()
+        return x.transpose(1, 2) @ x
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> Tensor:
+        (places,) = ctx.saved_tensors
+        with torch.autocast(places.device.type, enabled=False):
+            both = (slope + slope.transpose(1, 2)).to(places.dtype)
+            gradient: Tensor = places @ both
+        return gradient
