@@ -24,6 +24,7 @@ from srkit.archs.blocks import (
 )
 from srkit.archs.info import ArchInfo
 from srkit.archs.trunks import Trunk, blocks_radius, make_trunk
+from srkit.archs.views import View
 from srkit.errors import UsageError, nearest
 from srkit.ops.resize import upscale
 
@@ -111,6 +112,10 @@ class Cria(nn.Module):
         """A network that gives one of the parts in place of the result, and runs wherever this one does."""
         return CriaView(self, part)
 
+    def views(self) -> dict[str, View]:
+        """All of them, by the parts' names."""
+        return {part: self.view(part) for part in get_args(Part)}
+
     def begun_by(self, source: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Values with which both heads begin as the reconstruction of a network with one head.
 
@@ -140,7 +145,7 @@ class Cria(nn.Module):
         return found
 
 
-class CriaView(nn.Module):
+class CriaView(View):
     """Pictures to one part of what a `Cria` makes of them, (N, 3, scale h, scale w); the mask as a gray picture."""
 
     def __init__(self, network: Cria, part: Part) -> None:

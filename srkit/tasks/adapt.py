@@ -24,7 +24,7 @@ from srkit.recipes.load import to_mapping
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.tasks.adapt_fit import Fit, Fitted, fit, split_for
 from srkit.tasks.adapt_score import Scored, score
-from srkit.tasks.upscaler import Models
+from srkit.tasks.chain import Models
 from srkit.training.adapt import Adapted, Stop
 from srkit.zoo.load import load_model
 from srkit.zoo.loaded import LoadedModel

@@ -18,7 +18,8 @@ from srkit.metrics.results import ImageResult, SetResult
 from srkit.metrics.table import DEFAULT_METRICS, METRICS, Sample, Setup
 from srkit.progress import Progress
 from srkit.recipes.upscale import UpscaleRecipe
-from srkit.tasks.upscaler import Models, Upscaler, Work
+from srkit.tasks.chain import Models
+from srkit.tasks.upscaler import Upscaler, Work
 from srkit.zoo.loaded import LoadedModel
 
 

@@ -4,9 +4,98 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from srkit.errors import ResourceError
+from srkit.zoo.load import find_family, load_model
+from srkit.zoo.loaded import LoadedModel
+from srkit.zoo.manifest import Manifest
+
+DEFAULT_FAMILIES = ("cdasr", "edsr")
+"""`auto` chooses among the shipped models whose names are one of these and -x2, -x4, ...; for a scale that several are
+shipped for, the first."""
+RESTORING_FAMILIES = ("real",)
+"""Families whose networks repair a picture as they enlarge it, so that they run once: a second pass would take what the
+first made for damage. The rest of a factor is left to the default families."""
+DEFAULT_SCALE = 4
 _MAX_PASSES = 4
+
+
+class Models:
+    """The networks that a recipe's `model` stands for, loaded when first needed.
+
+    Args:
+        name: `auto`, a model's name, a family (`real`: the shipped models `real-x2`, `real-x4`, ...), or a
+            checkpoint file.
+
+    Raises:
+        ResourceError: the model is missing, damaged, or for another task.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._loaded: dict[str, LoadedModel] = {}
+        self._names: Mapping[int, str] = _default_names() if name == "auto" else find_family(name)
+        restores = bool(self._names) and name in RESTORING_FAMILIES
+        self._later: Mapping[int, str] = _default_names() if restores else {}
+        if self._names:
+            self.own_scale = DEFAULT_SCALE if DEFAULT_SCALE in self._names else max(self._names)
+        elif name == "auto":
+            raise ResourceError(
+                "No weights are shipped with this installation; install srkit again or give -m FILE."
+            )
+        else:
+            self._take(load_model(name))
+
+    @classmethod
+    def of(cls, model: LoadedModel) -> Models:
+        """One network that is loaded already."""
+        models = cls.__new__(cls)
+        models._loaded, models._later = {}, {}
+        models._take(model)
+        return models
+
+    def _take(self, model: LoadedModel) -> None:
+        self._names, self._loaded[model.name] = {model.info.scale: model.name}, model
+        self.own_scale = model.info.scale
+
+    @property
+    def scales(self) -> list[int]:
+        return sorted(self._names)
+
+    @property
+    def loaded(self) -> list[LoadedModel]:
+        """Those that have been needed so far."""
+        return list(self._loaded.values())
+
+    def get(self, scale: int) -> LoadedModel:
+        """The network for one of `scales`."""
+        return self.named(self._names[scale])
+
+    def named(self, name: str) -> LoadedModel:
+        """A network of a chain."""
+        if name not in self._loaded:
+            self._loaded[name] = load_model(name)
+        return self._loaded[name]
+
+    def chain(self, factor: float) -> tuple[str, ...]:
+        """Names of the networks to run in order; a restoration network (x1) runs once."""
+        if self.scales == [1]:
+            return (self._names[1],)
+        scales = choose_chain(factor, self.scales, sorted(self._later) or None)
+        later = self._later or self._names
+        return tuple((later if i else self._names)[scale] for i, scale in enumerate(scales))
+
+    def name_of(self, scale: int) -> str:
+        return self._names[scale]
+
+
+def _default_names() -> dict[int, str]:
+    """Scale to name, of the shipped models of the default families."""
+    families = Manifest.load().families()
+    names: dict[int, str] = {}
+    for family in DEFAULT_FAMILIES:
+        names = families.get(family, {}) | names
+    return names
 
 
 def choose_chain(factor: float, scales: Sequence[int], later: Sequence[int] | None = None) -> tuple[int, ...]:

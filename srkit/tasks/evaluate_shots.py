@@ -12,9 +12,10 @@ from srkit.progress import Progress
 from srkit.recipes.adapt import TunePart
 from srkit.recipes.evaluate import EvalRecipe
 from srkit.tasks.adapt_fit import Fit, fit, split_for
+from srkit.tasks.chain import Models
 from srkit.tasks.evaluate_plan import Entry, SetPlan
 from srkit.tasks.evaluate_set import Finished, Loaded, Network
-from srkit.tasks.upscaler import Models, Upscaler
+from srkit.tasks.upscaler import Upscaler
 from srkit.zoo.loaded import LoadedModel
 
 

@@ -23,11 +23,12 @@ from srkit.io.picture import Picture, Pixels
 from srkit.progress import Progress, Silent
 from srkit.recipes.estimate import DEFAULT_SCALE, EstimateRecipe
 from srkit.recipes.upscale import UpscaleRecipe
+from srkit.tasks.chain import Models
 from srkit.tasks.conditions import CODES, basis_of
 from srkit.tasks.kernel_confidence import confidence
 from srkit.tasks.kernel_summary import Blur, summary
 from srkit.tasks.kernel_tiles import KernelTiles
-from srkit.tasks.upscaler import Models, Upscaler
+from srkit.tasks.upscaler import Upscaler
 from srkit.zoo.load import load_model
 from srkit.zoo.loaded import LoadedModel
 

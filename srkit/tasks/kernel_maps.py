@@ -11,8 +11,8 @@ from srkit.io.kernel_map import EXTENSION, KernelMapInfo, probe_kernel_map
 from srkit.io.names import shown
 from srkit.io.picture import PictureInfo
 from srkit.recipes.upscale import UpscaleRecipe
+from srkit.tasks.chain import Models
 from srkit.tasks.conditions import CODES
-from srkit.tasks.upscaler import Models
 
 
 class KernelMaps:

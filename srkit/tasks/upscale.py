@@ -24,6 +24,7 @@ from srkit.io.read import read_picture
 from srkit.io.write import encode_picture, write_picture
 from srkit.progress import Progress, Silent
 from srkit.recipes.load import to_mapping
+from srkit.tasks.debug_maps import check_existing, prepare_folder, with_maps, write_maps
 from srkit.tasks.places import NOT_TRIED, is_about_the_place, make_parent
 from srkit.tasks.upscale_items import (
     RECIPE_EXTENSION,
@@ -64,6 +65,8 @@ class FileRecord:
     device: str | None = None
     seconds: float | None = None
     warnings: tuple[str, ...] = ()
+    maps: tuple[str, ...] = ()
+    """Files of what the network made the picture of, where they were asked for."""
 
 
 def run(job: UpscaleJob, progress: Progress | None = None) -> Iterator[FileRecord]:
@@ -74,18 +77,20 @@ def run(job: UpscaleJob, progress: Progress | None = None) -> Iterator[FileRecor
     to, the rest are failures that were not tried.
 
     Raises:
-        UsageError: paths, sizes or a device that make no sense; an output that exists.
+        UsageError: paths, sizes or a device that make no sense; an output that exists; maps of a model without.
         ResourceError: a model that is missing or damaged.
         SrkitError: no pictures, or an output folder that may not be written to.
     """
     progress = progress or Silent()
     upscaler = upscaler_for(job, progress)
-    items = gather(job, upscaler.models)
+    items = with_maps(job, gather(job, upscaler.models), upscaler)
     todo = pending(job, items)
+    check_existing(todo, job.existing)
     # Now, so that a missing model or an impossible precision stops the job before it begins.
     for name in sorted({name for item in todo for name in upscaler.models.chain(item.factor)}):
         upscaler.runner(name)
     prepare_output(job, todo)
+    prepare_folder(job, todo)
     return _work(job, items, todo, upscaler, progress)
 
 
@@ -96,6 +101,8 @@ def _work(
     if job.sink is None:
         for folder in {item.target.parent for item in runnable}:
             remove_stale(folder)
+    for folder in {path.parent for item in runnable for path in item.maps.values()}:
+        remove_stale(folder)
     finished = _pipeline(job, upscaler).run(runnable)
     chosen = {id(item) for item in todo}
     progress.start("upscaling", sum(item.megapixels for item in runnable))
@@ -125,6 +132,7 @@ class _Outcome:
     error: str | None = None
     warnings: tuple[str, ...] = ()
     encoded: bytes | None = None
+    maps: tuple[str, ...] = ()
 
 
 def _pipeline(job: UpscaleJob, upscaler: Upscaler) -> Pipeline[Item, Work[Item], Done[Item], _Outcome]:
@@ -147,12 +155,15 @@ def _pipeline(job: UpscaleJob, upscaler: Upscaler) -> Pipeline[Item, Work[Item],
         if unwritable.is_set():
             return _failed(done, SrkitError(NOT_TRIED))
         try:
+            maps = write_maps(done.tag, done.parts, job.existing)
             encoded, warnings = _write(job, upscaler, done, done.picture)
         except Exception as error:
             if is_about_the_place(error):
                 unwritable.set()
             return _failed(done, error)
-        return _Outcome(done, None, (*done.warnings, *warnings), encoded)
+        if job.debug_maps is not None and not maps:
+            warnings = (*warnings, "no network runs at this size, so there are no maps of it")
+        return _Outcome(done, None, (*done.warnings, *warnings), encoded, maps)
 
     limit = min(2 * 2**30, total_memory() // 8)
     return Pipeline(decode, upscaler.run, encode, lambda item: item.bytes, limit)
@@ -241,4 +252,5 @@ def _record(item: Item, outcome: _Outcome, upscaler: Upscaler, seconds: float) -
         device=str(upscaler.device),
         seconds=round(seconds, 4),
         warnings=outcome.warnings,
+        maps=outcome.maps,
     )

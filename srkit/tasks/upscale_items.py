@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from srkit.errors import PictureError, UsageError
@@ -15,6 +15,7 @@ from srkit.io.picture import PictureInfo
 from srkit.io.read import probe
 from srkit.progress import Progress
 from srkit.recipes.upscale import UpscaleRecipe
+from srkit.tasks.chain import Models
 from srkit.tasks.kernel_maps import KernelMaps
 from srkit.tasks.places import (
     Existing,
@@ -28,13 +29,14 @@ from srkit.tasks.places import (
     refuse_inputs_as_outputs,
     with_distinct_targets,
 )
-from srkit.tasks.upscaler import Models, Upscaler
+from srkit.tasks.upscaler import Upscaler
 
 STREAM = Path("-")
 """How standard input and output are called in paths and records."""
 RECIPE_EXTENSION = ".srkit.json"
 
 _log = logging.getLogger(__name__)
+_MAP_BYTES = 3 * (2 + 1)  # of a part of a picture: as the network gave it, and as it is written
 _KERNEL_BYTES = 4 * (15 + 5)  # of a kernel map in memory, for each pixel
 
 
@@ -59,6 +61,8 @@ class UpscaleJob:
     """Takes the encoded result, instead of a file (standard output)."""
     kernel_map: Path | None = None
     """The picture's blur, or a folder with that of each picture by name; for networks that are told of it."""
+    debug_maps: Path | None = None
+    """Folder for what the network makes each picture of, as pictures of the results' size: NAME-PART.png."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,8 @@ class Item(Place):
     width: int = 0
     height: int = 0
     kernel_map: Path | None = None
+    maps: Mapping[str, Path] = field(default_factory=dict)
+    """Where each part of what the network makes the picture of goes."""
 
     @property
     def factor(self) -> float:
@@ -89,7 +95,8 @@ class Item(Place):
             return 0
         sample, pixels = self.info.depth // 8, self.info.width * self.info.height
         kernels = _KERNEL_BYTES * pixels if self.kernel_map is not None else 0
-        return (4 * pixels + 7 * self.width * self.height) * sample + kernels
+        result = self.width * self.height
+        return (4 * pixels + 7 * result) * sample + kernels + _MAP_BYTES * len(self.maps) * result
 
 
 def upscaler_for(job: UpscaleJob, progress: Progress | None = None) -> Upscaler:
@@ -98,10 +105,11 @@ def upscaler_for(job: UpscaleJob, progress: Progress | None = None) -> Upscaler:
     Raises:
         As `Upscaler`, and `KernelMaps`.
     """
+    with_parts = job.debug_maps is not None
     if job.kernel_map is None:
-        return Upscaler(job.recipe, progress=progress)
+        return Upscaler(job.recipe, progress=progress, with_parts=with_parts)
     models = KernelMaps(job.kernel_map).models(job.recipe)
-    return Upscaler(job.recipe, models, progress, with_kernels=True)
+    return Upscaler(job.recipe, models, progress, with_kernels=True, with_parts=with_parts)
 
 
 def gather(job: UpscaleJob, models: Models) -> list[Item]:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from srkit.engine.memory import bytes_per_pixel
+from srkit.tasks.debug_maps import with_maps
 from srkit.tasks.places import nearest_existing
 from srkit.tasks.upscale_items import Item, UpscaleJob, gather, pending, upscaler_for
 from srkit.tasks.upscaler import Upscaler
@@ -35,6 +36,8 @@ class PlannedPicture:
     """Whether what they give is another size, which bicubic resampling then brings to this one."""
     windows: int
     """Forward passes over all networks of the chain."""
+    maps: tuple[str, ...] = ()
+    """Files of what the network makes the picture of."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def plan_upscale(job: UpscaleJob) -> UpscalePlan:
         As `srkit.tasks.upscale.run`, except for outputs that exist or cannot be written to.
     """
     upscaler = upscaler_for(job)
-    items = gather(job, upscaler.models)
+    items = with_maps(job, gather(job, upscaler.models), upscaler)
     if job.existing == "skip":
         items = pending(job, items)
     costs: dict[str, _Cost] = {}
@@ -92,7 +95,7 @@ def plan_upscale(job: UpscaleJob) -> UpscalePlan:
             + max((work.activation_bytes for work in works), default=0)
             + 3 * max((i.bytes for i in items), default=0)
         ),
-        disk_bytes=int(sum(_BYTES_PER_PIXEL[i.format] * i.width * i.height for i in items)),
+        disk_bytes=int(sum(_disk_bytes(item) for item in items)),
         disk_free_bytes=shutil.disk_usage(nearest_existing(job.output)).free,
         seconds=sum(work.seconds for work in works),
     )
@@ -126,14 +129,16 @@ def _work_of(item: Item, upscaler: Upscaler, costs: dict[str, _Cost]) -> _Work:
     chain = upscaler.models.chain(item.factor)
     height, width = item.info.height, item.info.width
     windows, seconds, activations = 0, 0.0, 0.0
-    for name in chain:
+    for i, name in enumerate(chain):
         runner = upscaler.runner(name)
         if name not in costs:
             costs[name] = _cost_of(name, upscaler)
         plan, cost = runner.plan(height, width), costs[name]
-        windows += len(plan.windows)
+        # The views of a network are run as it is, each by itself.
+        runs = 1 + (len(item.maps) if name == upscaler.viewed(chain) and name not in chain[:i] else 0)
+        windows += runs * len(plan.windows)
         seconds += cost.seconds_per_picture
-        seconds += height * width * plan.work / cost.pixels_per_second
+        seconds += runs * height * width * plan.work / cost.pixels_per_second
         batch = min(runner.options.batch, len(plan.windows))
         activations = max(activations, cost.bytes_per_pixel * math.prod(plan.shape) * batch)
         height, width = height * runner.info.scale, width * runner.info.scale
@@ -150,7 +155,13 @@ def _planned(item: Item, work: _Work, upscaler: Upscaler) -> PlannedPicture:
         models=work.chain,
         resampled=work.resampled,
         windows=work.windows,
+        maps=tuple(map(str, item.maps.values())),
     )
+
+
+def _disk_bytes(item: Item) -> float:
+    maps = len(item.maps) * _BYTES_PER_PIXEL["png"]
+    return (_BYTES_PER_PIXEL[item.format] + maps) * item.width * item.height
 
 
 def _cost_of(name: str, upscaler: Upscaler) -> _Cost:

@@ -4,39 +4,30 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from srkit.archs.views import views_of
 from srkit.engine.conditions import Conditions
 from srkit.engine.device import pick_device, pick_dtype
 from srkit.engine.memory import auto_batch, auto_tile
 from srkit.engine.resample import resample
 from srkit.engine.runner import Plane, Runner, RunnerOptions
-from srkit.errors import ResourceError, SrkitError
+from srkit.errors import SrkitError, UsageError
 from srkit.io.kernel_map import KernelMap
 from srkit.io.picture import Picture
 from srkit.ops.alpha import bleed, clamp_to_neighbours
 from srkit.progress import Progress
 from srkit.recipes.upscale import UpscaleRecipe
-from srkit.tasks.chain import choose_chain
+from srkit.tasks.chain import Models
 from srkit.tasks.conditions import Conditioner, Encoders
-from srkit.zoo.load import find_family, load_model
 from srkit.zoo.loaded import LoadedModel
-from srkit.zoo.manifest import Manifest
 
 T = TypeVar("T")
-
-DEFAULT_FAMILIES = ("cdasr", "edsr")
-"""`auto` chooses among the shipped models whose names are one of these and -x2, -x4, ...; for a scale that several are
-shipped for, the first."""
-RESTORING_FAMILIES = ("real",)
-"""Families whose networks repair a picture as they enlarge it, so that they run once: a second pass would take what the
-first made for damage. The rest of a factor is left to the default families."""
-DEFAULT_SCALE = 4
 
 
 @dataclass(frozen=True)
@@ -72,6 +63,8 @@ class Done(Generic[T]):
     error: Exception | None
     warnings: tuple[str, ...] = ()
     passes: tuple[Pass, ...] = ()
+    parts: Mapping[str, Picture] = field(default_factory=dict)
+    """What the network made the picture of, by name: pictures of 8 bit and of the result's size."""
 
 
 @dataclass(frozen=True)
@@ -80,83 +73,8 @@ class _Part(Generic[T]):
 
     work: Work[T]
     role: Literal["colour", "alpha", "done"]
-
-
-class Models:
-    """The networks that a recipe's `model` stands for, loaded when first needed.
-
-    Args:
-        name: `auto`, a model's name, a family (`real`: the shipped models `real-x2`, `real-x4`, ...), or a
-            checkpoint file.
-
-    Raises:
-        ResourceError: the model is missing, damaged, or for another task.
-    """
-
-    def __init__(self, name: str) -> None:
-        self._loaded: dict[str, LoadedModel] = {}
-        self._names: Mapping[int, str] = _default_names() if name == "auto" else find_family(name)
-        restores = bool(self._names) and name in RESTORING_FAMILIES
-        self._later: Mapping[int, str] = _default_names() if restores else {}
-        if self._names:
-            self.own_scale = DEFAULT_SCALE if DEFAULT_SCALE in self._names else max(self._names)
-        elif name == "auto":
-            raise ResourceError(
-                "No weights are shipped with this installation; install srkit again or give -m FILE."
-            )
-        else:
-            self._take(load_model(name))
-
-    @classmethod
-    def of(cls, model: LoadedModel) -> Models:
-        """One network that is loaded already."""
-        models = cls.__new__(cls)
-        models._loaded, models._later = {}, {}
-        models._take(model)
-        return models
-
-    def _take(self, model: LoadedModel) -> None:
-        self._names, self._loaded[model.name] = {model.info.scale: model.name}, model
-        self.own_scale = model.info.scale
-
-    @property
-    def scales(self) -> list[int]:
-        return sorted(self._names)
-
-    @property
-    def loaded(self) -> list[LoadedModel]:
-        """Those that have been needed so far."""
-        return list(self._loaded.values())
-
-    def get(self, scale: int) -> LoadedModel:
-        """The network for one of `scales`."""
-        return self.named(self._names[scale])
-
-    def named(self, name: str) -> LoadedModel:
-        """A network of a chain."""
-        if name not in self._loaded:
-            self._loaded[name] = load_model(name)
-        return self._loaded[name]
-
-    def chain(self, factor: float) -> tuple[str, ...]:
-        """Names of the networks to run in order; a restoration network (x1) runs once."""
-        if self.scales == [1]:
-            return (self._names[1],)
-        scales = choose_chain(factor, self.scales, sorted(self._later) or None)
-        later = self._later or self._names
-        return tuple((later if i else self._names)[scale] for i, scale in enumerate(scales))
-
-    def name_of(self, scale: int) -> str:
-        return self._names[scale]
-
-
-def _default_names() -> dict[int, str]:
-    """Scale to name, of the shipped models of the default families."""
-    families = Manifest.load().families()
-    names: dict[int, str] = {}
-    for family in DEFAULT_FAMILIES:
-        names = families.get(family, {}) | names
-    return names
+    seen: dict[str, NDArray[Any]] = field(default_factory=dict)
+    """What the views of a network gave for the picture, by their names; filled on the way."""
 
 
 class Upscaler:
@@ -167,9 +85,11 @@ class Upscaler:
         models: the networks; by default those that `recipe.model` names.
         progress: told of downloads.
         with_kernels: a kernel map comes with each picture.
+        with_parts: results come with what the first network of the chain that has views makes them of; as the picture
+            is, at the network's scale, with its tiles and self-ensemble, then resampled to the result's size.
 
     Raises:
-        UsageError: a device or precision that is not to be had.
+        UsageError: a device or precision that is not to be had, or parts of a network without views.
         ResourceError: a model that is not to be had.
     """
 
@@ -180,6 +100,7 @@ class Upscaler:
         progress: Progress | None = None,
         *,
         with_kernels: bool = False,
+        with_parts: bool = False,
     ) -> None:
         if recipe.threads is not None:
             torch.set_num_threads(recipe.threads)
@@ -187,14 +108,32 @@ class Upscaler:
         self.recipe = recipe
         self.device = pick_device(recipe.device)
         self.models = models or Models(recipe.model)
-        self._with_kernels = with_kernels
+        self._with_kernels, self._with_parts = with_kernels, with_parts
         self._runners: dict[str, Runner] = {}
+        self._viewers: dict[str, dict[str, Runner]] = {}
         self._encoders = Encoders(self.device, progress)
         self._conditioners: dict[str, Conditioner] = {}
         # The precision is checked here, where a wrong one is the caller's mistake and not a picture's.
         if recipe.dtype != "auto":
             for model in self.models.loaded:
                 pick_dtype(recipe.dtype, self.device, model.info)
+        if with_parts and not self.parts(self.models.own_scale):
+            name = self.models.name_of(self.models.own_scale)
+            raise UsageError(
+                f"The model '{name}' has no maps for --debug-maps to write; choose one with two heads and a mask "
+                "(Cria-CL), or leave --debug-maps out."
+            )
+
+    def parts(self, factor: float) -> tuple[str, ...]:
+        """Names of the parts that results of this factor come with."""
+        name = self.viewed(self.models.chain(factor))
+        return () if name is None else tuple(views_of(self.models.named(name).network))
+
+    def viewed(self, names: Iterable[str]) -> str | None:
+        """That of a chain whose views are run, at its first pass; None where none has views or none is asked."""
+        if not self._with_parts:
+            return None
+        return next((name for name in names if views_of(self.models.named(name).network)), None)
 
     def runner(self, name: str) -> Runner:
         """The engine's runner for a network of a chain.
@@ -252,9 +191,20 @@ class Upscaler:
 
         for names, works in itertools.groupby(stream, chain_of):
             planes: Iterator[Plane[_Part[T]] | None] = _planes(works)
-            for name in names:
-                planes = self.runner(name).run(_described(planes, self.conditioner(name)))
+            viewed = self.viewed(names)
+            for i, name in enumerate(names):
+                told = _described(planes, self.conditioner(name))
+                if i == names.index(name) and name == viewed:
+                    told = _seen(told, self.viewers(name))
+                planes = self.runner(name).run(told)
             yield from self._collect(planes, names)
+
+    def viewers(self, name: str) -> dict[str, Runner]:
+        """Runners of a network's views by their names; each runs as the network itself."""
+        if name not in self._viewers:
+            views, options = views_of(self.models.named(name).network), self.runner(name).options
+            self._viewers[name] = {part: Runner(view, view.info, options) for part, view in views.items()}
+        return self._viewers[name]
 
     def _collect(self, planes: Iterable[Plane[_Part[T]] | None], names: tuple[str, ...]) -> Iterator[Done[T]]:
         colour: Plane[_Part[T]] | None = None
@@ -276,11 +226,12 @@ class Upscaler:
         alpha = parts[1].pixels if len(parts) > 1 else None
         try:
             picture = _assemble(work, parts[0].pixels, alpha)
+            seen = {name: _part_picture(work, pixels) for name, pixels in parts[0].tag.seen.items()}
         except Exception as failure:  # one picture's failure must not end the others
             return Done(work.tag, None, failure)
         warnings = tuple(dict.fromkeys(w for p in parts for w in p.warnings))
         passes = tuple(self._pass(name) for name in names)
-        return Done(work.tag, picture, None, (*work.picture.warnings, *warnings), passes)
+        return Done(work.tag, picture, None, (*work.picture.warnings, *warnings), passes, seen)
 
     def _pass(self, name: str) -> Pass:
         options = self.runner(name).options
@@ -307,6 +258,20 @@ def _planes(works: Iterable[Work[T] | None]) -> Iterator[Plane[_Part[T]] | None]
             yield Plane(_colour_plane(work.picture), _Part(work, "colour"))
             if work.picture.alpha is not None and _needs_alpha(work.picture):
                 yield Plane(np.repeat(work.picture.alpha[:, :, None], 3, axis=2), _Part(work, "alpha"))
+
+
+def _seen(
+    planes: Iterable[Plane[_Part[T]] | None], viewers: Mapping[str, Runner]
+) -> Iterator[Plane[_Part[T]] | None]:
+    """The planes, each once what the views give for its colours is in its tag; one that fails has the error."""
+    for plane in planes:
+        if plane is not None and plane.error is None and plane.tag.role == "colour":
+            for part, viewer in viewers.items():
+                (result,) = viewer.run([plane])
+                if result is not None:
+                    plane.tag.seen[part] = result.pixels
+                    plane = replace(plane, error=plane.error or result.error)
+        yield plane
 
 
 def _described(
@@ -360,6 +325,21 @@ def _assemble(work: Work[T], colour: NDArray[Any], alpha: NDArray[Any] | None) -
         plane = _alpha_plane(source.alpha, alpha, work)
         pixels = np.concatenate([pixels, plane], axis=2)
     return Picture(pixels, source.icc, source.exif, source.xmp, source.format, (), source.resolution)
+
+
+def _part_picture(work: Work[T], pixels: NDArray[Any]) -> Picture:
+    """What a view gave as a picture: gray where the input is, and where the channels are alike (a mask)."""
+    source = work.picture
+    if source is None:
+        raise ValueError("there is no picture that this could be a part of")
+    pixels = resample(pixels, work.height, work.width)
+    if pixels.dtype != np.uint8:
+        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    alike = bool((pixels == pixels[:, :, :1]).all())
+    return Picture(
+        _mean_of_channels(pixels) if alike or source.is_gray else pixels,
+        source.icc if source.is_gray or not alike else None,
+    )
 
 
 def _mean_of_channels(pixels: NDArray[Any]) -> NDArray[Any]:

@@ -13,6 +13,7 @@ from srkit.archs.cria import Cria
 from srkit.archs.edsr import EDSR
 from srkit.archs.esrgan import RRDBNet
 from srkit.archs.table import build
+from srkit.archs.views import views_of
 from srkit.errors import UsageError
 from srkit.ops.resize import upscale
 
@@ -80,8 +81,10 @@ def test_heads_that_predict_nothing_give_the_bicubic_picture() -> None:
 def test_views_run_as_networks() -> None:
     network, x = _network(), _picture(count=2)
     parts = network.parts(x)
-    for name in ("align", "unif", "mask"):
-        view = network.view(name)
+    views = views_of(network)
+    assert list(views) == ["align", "unif", "mask"]
+    assert views_of(EDSR(4, 8, 1)) == {}
+    for name, view in views.items():
         assert view.info == network.info
         shown = view(x)
         assert shown.shape == parts.sr.shape

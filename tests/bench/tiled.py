@@ -17,7 +17,8 @@ from srkit.data.pairs import make_lr
 from srkit.io.picture import Picture
 from srkit.io.read import read_picture
 from srkit.recipes.upscale import UpscaleRecipe
-from srkit.tasks.upscaler import Models, Upscaler, Work
+from srkit.tasks.chain import Models
+from srkit.tasks.upscaler import Upscaler, Work
 from srkit.zoo.manifest import Manifest
 
 TILES = (64, 128, 256)

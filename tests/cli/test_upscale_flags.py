@@ -18,7 +18,7 @@ from srkit.tasks.upscale import UpscaleJob, run
 FLAGS = (
     "--scale -s --width --height --max-size --model -m -n --tile -t --overlap --tta --format -f --quality "
     "--compression --recursive -r --suffix --overwrite --skip-existing --max-pixels --plan --save-recipe --json "
-    "--device --dtype --threads --seed --verbose -v --quiet -q --debug"
+    "--kernel-map --debug-maps --device --dtype --threads --seed --verbose -v --quiet -q --debug"
 )
 
 

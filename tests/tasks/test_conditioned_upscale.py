@@ -23,11 +23,12 @@ from srkit.ops.alpha import bleed, clamp_to_neighbours
 from srkit.ops.position import position_grid
 from srkit.recipes.evaluate import EvalRecipe
 from srkit.recipes.upscale import Target, UpscaleRecipe
+from srkit.tasks.chain import Models
 from srkit.tasks.conditions import Conditioner
 from srkit.tasks.evaluate import EvalJob, Evaluation
 from srkit.tasks.upscale import UpscaleJob, run
 from srkit.tasks.upscale_plan import plan_upscale
-from srkit.tasks.upscaler import Done, Models, Upscaler, Work
+from srkit.tasks.upscaler import Done, Upscaler, Work
 from srkit.zoo.manifest import Entry, Manifest
 from srkit.zoo.weights import load_weights
 

@@ -23,11 +23,12 @@ from srkit.io.read import read_picture
 from srkit.io.write import write_picture
 from srkit.recipes.upscale import Target, UpscaleRecipe
 from srkit.tasks import kernel_maps
+from srkit.tasks.chain import Models
 from srkit.tasks.conditions import Conditioner, Encoders, basis_of
 from srkit.tasks.kernel_maps import KernelMaps
 from srkit.tasks.upscale import UpscaleJob, run
 from srkit.tasks.upscale_plan import plan_upscale
-from srkit.tasks.upscaler import Done, Models, Upscaler, Work
+from srkit.tasks.upscaler import Done, Upscaler, Work
 from srkit.zoo.weights import load_weights
 
 CPU = torch.device("cpu")

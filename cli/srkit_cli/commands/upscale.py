@@ -69,6 +69,15 @@ def upscale(
     kernel_map: Annotated[
         Path | None, typer.Option(help="The blur, from estimate-kernel; or a folder of maps.", metavar="FILE")
     ] = None,
+    debug_maps: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write, as DIR/NAME-PART.png, what a network with two heads makes each picture of: both heads "
+            "(align, unif) and the mask that chooses between them. Of the first network where several are chained, "
+            "at the result's size, with --tta as the mean; takes four times as long.",
+            metavar="DIR",
+        ),
+    ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print what would be done; do nothing.")] = False,
     save_recipe: Annotated[
         bool, typer.Option("--save-recipe", help="A .srkit.json beside each output.")
@@ -129,6 +138,7 @@ def upscale(
         data=sys.stdin.buffer.read() if input == STREAM else None,
         sink=console.bytes if output == STREAM else None,
         kernel_map=kernel_map,
+        debug_maps=debug_maps,
     )
     return _plan(job, json, console) if plan else _run(job, json, console)
 
