@@ -21,16 +21,19 @@ SIZE = 21
 """Side of a kernel in HR pixels."""
 TAPS = SIZE * SIZE
 SCALES = (2, 3, 4)
+MOST_LEVELS = 5
 _SMOOTH, _AROUND = 2, 4  # radii of the squares in `normalised_detail`
 _STILL = 4 / 255
+_WEAK = 0.1  # of the usual strength, where a layer's result is added to, or multiplies, what came before
 _STRIP = 65536  # kernels that `codes` holds at a time: 116 MB
 
 
 class DKENet(nn.Module):
     """Pictures (N, 3, h, w) in [0, 1] and their depth to kernels (N, 441, h, w), each of which sums to 1.
 
-    Kernels lie on the HR grid, tap u * 21 + v for row u and column v, one for each LR pixel. The network works at two
-    resolutions, so windows of one picture give the same kernels as the whole where they begin at even pixels.
+    Kernels lie on the HR grid, tap u * 21 + v for row u and column v, one for each LR pixel. The network works at
+    `levels` resolutions, so windows of one picture give the same kernels as the whole where they begin at multiples of
+    2 to the power of one less.
 
     Args:
         scale: of the HR grid that the kernels are for; 2, 3 or 4. It changes no layer: weights are for one scale.
@@ -38,13 +41,20 @@ class DKENet(nn.Module):
         depth_features: channels of the depth's branch.
         contrast: show the network, beside the picture, its detail divided by how strong detail is around each pixel
             (`normalised_detail`): blur is in how detail falls off, whatever the contrast. Not in the paper.
+        levels: resolutions, each half of the one before: the paper's 2, or more. A few pixels tell little of their
+            blur; what all around tells is less of a guess. Added levels change nothing at first.
 
     Raises:
         UsageError: a scale, or a number of channels, that the network is not defined for.
     """
 
     def __init__(
-        self, scale: int = 4, features: int = 128, depth_features: int = 32, contrast: bool = False
+        self,
+        scale: int = 4,
+        features: int = 128,
+        depth_features: int = 32,
+        contrast: bool = False,
+        levels: int = 2,
     ) -> None:
         super().__init__()
         if scale not in SCALES:
@@ -54,21 +64,24 @@ class DKENet(nn.Module):
                 f"DKENet was given {features} features and {depth_features} of the depth; it takes a multiple of 4 "
                 "and at least 1."
             )
-        self._contrast = contrast
+        if not 2 <= levels <= MOST_LEVELS:
+            raise UsageError(f"DKENet was given {levels} levels; it takes from 2 to {MOST_LEVELS}.")
+        self._contrast, self._multiple = contrast, 1 << (levels - 1)
         self.head = conv3x3(6 if contrast else 3, features)
         self.depth_head = conv3x3(1, depth_features)
         self.depth_down = nn.Conv2d(depth_features, depth_features, 3, stride=2, padding=1)
         self.down_block = _DepthAffineBlock(features, depth_features)
         self.down = nn.Conv2d(features, 2 * features, 2, stride=2)
         self.body = _DepthAffineBlock(2 * features, depth_features)
+        self.deeper = _Deeper(2 * features, depth_features, levels - 2) if levels > 2 else None
         self.up = nn.ConvTranspose2d(2 * features, features, 2, stride=2)
         self.up_block = _DepthAffineBlock(features, depth_features)
         self.tail = conv3x3(features, TAPS)
         self._initialise()
         self.info = ArchInfo(
             scale=scale,
-            receptive_field=_RECEPTIVE_FIELD + (_SMOOTH + _AROUND if contrast else 0),
-            multiple_of=2,
+            receptive_field=_receptive_field(levels) + (_SMOOTH + _AROUND if contrast else 0),
+            multiple_of=self._multiple,
             conditioning=("depth",),
         )
 
@@ -80,18 +93,20 @@ class DKENet(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         weak: list[nn.Module] = [self.tail]
-        for block in (self.down_block, self.body, self.up_block):
+        for block in (module for module in self.modules() if isinstance(module, _DepthAffineBlock)):
             weak += [block.sft.scale, block.sft.shift, *block.conv2.convs]
             for conv in (block.conv1, block.conv2):
                 weak += [affine.get_submodule("expand") for affine in conv.affine]
         with torch.no_grad():
             for layer in weak:
                 layer.get_parameter("weight").mul_(_WEAK)
+            for deeper in (module for module in self.modules() if isinstance(module, _Deeper)):
+                deeper.up.weight.zero_()
 
     def forward(self, x: Tensor, depth: Tensor | None = None) -> Tensor:
         """Kernels (N, 441, h, w), float32; the softmax is taken in fp32 whatever the other layers run in.
 
-        Sides that are odd are extended inside, by repeating the last row or column.
+        Other sides than multiples of `info.multiple_of` are extended inside, by repeating the last row or column.
 
         Args:
             x: (N, 3, h, w) in [0, 1].
@@ -120,12 +135,14 @@ class DKENet(nn.Module):
         shown = x.float() * 4 - 2
         if self._contrast:
             shown = torch.cat([shown, normalised_detail(x)], dim=1)
-        picture, depth = _even(shown).to(dtype), _even(depth).to(dtype)
+        picture, depth = (_extended(x, self._multiple).to(dtype) for x in (shown, depth))
         near = F.relu(self.depth_head(depth))
         near_half = F.relu(self.depth_down(near))
         head: Tensor = self.head(picture)
         down: Tensor = self.down(self.down_block(head, near))
         body: Tensor = self.body(down, near_half)
+        if self.deeper is not None:
+            body = body + self.deeper(body, near_half)
         up: Tensor = self.up_block(self.up(body + down), near)
         return (up + head)[:, :, :height, :width]
 
@@ -138,11 +155,11 @@ class DKENet(nn.Module):
             yield F.conv2d(part, self.tail.weight, self.tail.bias)
 
 
-_WEAK = 0.1  # of the usual strength, where a layer's result is added to, or multiplies, what came before
-
-# In LR pixels: head 1, two blocks of 4 (SFT 2, MAConvs 2), the block at half resolution 8 and the strides around it
-# 1, tail 1; the depth's way is shorter.
-_RECEPTIVE_FIELD = 1 + 4 + 4 + 8 + 1 + 1
+def _receptive_field(levels: int) -> int:
+    """In LR pixels: head 1, two blocks of 4 (SFT 2, MAConvs 2), tail 1; at each lower resolution a block, and what its
+    strides add. The depth's way is shorter."""
+    lower = sum((4 << level) + (1 << (level - 1)) for level in range(1, levels))
+    return 1 + 4 + 4 + 1 + lower
 
 
 def normalised_detail(x: Tensor) -> Tensor:
@@ -176,9 +193,30 @@ class _DepthAffineBlock(nn.Module):
         return h + change
 
 
-def _even(x: Tensor) -> Tensor:
-    """(N, C, h, w) with the last row and column repeated where a side is odd."""
-    bottom, right = x.shape[2] % 2, x.shape[3] % 2
+class _Deeper(nn.Module):
+    """Features (N, features, h, w) and their depth to what they look like at half the size, and at half of that: to be
+    added to them."""
+
+    def __init__(self, features: int, depth_features: int, levels: int) -> None:
+        super().__init__()
+        self.down = nn.Conv2d(features, features, 2, stride=2)
+        self.depth_down = nn.Conv2d(depth_features, depth_features, 3, stride=2, padding=1)
+        self.block = _DepthAffineBlock(features, depth_features)
+        self.deeper = _Deeper(features, depth_features, levels - 1) if levels > 1 else None
+        self.up = nn.ConvTranspose2d(features, features, 2, stride=2)
+
+    def forward(self, h: Tensor, depth: Tensor) -> Tensor:
+        near = F.relu(self.depth_down(depth))
+        found: Tensor = self.block(self.down(h), near)
+        if self.deeper is not None:
+            found = found + self.deeper(found, near)
+        up: Tensor = self.up(found)
+        return up
+
+
+def _extended(x: Tensor, multiple: int) -> Tensor:
+    """(N, C, h, w) with the last row and column repeated until the sides are multiples."""
+    bottom, right = -x.shape[2] % multiple, -x.shape[3] % multiple
     return F.pad(x, (0, right, 0, bottom), mode="replicate") if bottom or right else x
 
 

@@ -50,7 +50,7 @@ CASES = {
     "depth": EstimatorCase("depth", {"widths": [4, 6, 8], "side": 32}, 0, 1),
     "dkenet": EstimatorCase("dkenet", {"features": 8, "depth_features": 4}, 1, 441),
     "dkenet-contrast": EstimatorCase(
-        "dkenet", {"features": 8, "depth_features": 4, "contrast": True}, 1, 441
+        "dkenet", {"features": 8, "depth_features": 4, "contrast": True, "levels": 4}, 1, 441
     ),
 }
 

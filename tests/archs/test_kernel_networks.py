@@ -25,6 +25,14 @@ def _dkenet(**changes: Any) -> DKENet:
     return DKENet(**({"features": 8, "depth_features": 4} | changes)).eval()
 
 
+def _randomise(network: DKENet) -> None:
+    """So that what begins at zero counts."""
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if not parameter.any():
+                parameter.normal_(std=0.1)
+
+
 def _picture(height: int, width: int, channels: int = 3) -> torch.Tensor:
     return torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(height))
 
@@ -68,25 +76,42 @@ def test_codes_are_those_of_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None
     torch.testing.assert_close(network.codes(x, depth, basis), expected, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("levels", "multiple", "side"), [(2, 2, 70), (3, 4, 116)])
 @torch.inference_mode()
-def test_windows_that_begin_at_even_pixels_equal_the_whole() -> None:
-    network, x, depth = _dkenet(), _picture(70, 70), _picture(70, 70, 1)
-    assert network.info.multiple_of == 2
+def test_windows_that_begin_at_multiples_equal_the_whole(levels: int, multiple: int, side: int) -> None:
+    network, x, depth = _dkenet(levels=levels), _picture(side, side), _picture(side, side, 1)
+    _randomise(network)
+    assert network.info.multiple_of == multiple
     radius = network.info.receptive_field + 1
     whole = network(x, depth)
-    part = network(x[:, :, 4:, 6:], depth[:, :, 4:, 6:])
+    down, right = 2 * multiple, 3 * multiple
+    part = network(x[:, :, down:, right:], depth[:, :, down:, right:])
     torch.testing.assert_close(
-        part[:, :, radius:, radius:], whole[:, :, 4 + radius :, 6 + radius :], atol=1e-6, rtol=1e-4
+        part[:, :, radius:, radius:],
+        whole[:, :, down + radius :, right + radius :],
+        atol=1e-6,
+        rtol=1e-4,
     )
 
 
-@pytest.mark.parametrize("contrast", [False, True])
-def test_receptive_field_of_dkenet_is_no_larger_than_told(contrast: bool) -> None:
-    network = _dkenet(contrast=contrast).double()
+@torch.inference_mode()
+def test_added_levels_change_nothing_at_first() -> None:
+    """So that weights of fewer levels are a start."""
+    before, network = _dkenet(), _dkenet(levels=4)
+    missing, unexpected = network.load_state_dict(before.state_dict(), strict=False)
+    assert not unexpected and all(name.startswith("deeper.") for name in missing)
+    x, depth = _picture(16, 8), _picture(16, 8, 1)
+    assert torch.equal(network(x, depth), before(x, depth))
+
+
+@pytest.mark.parametrize(("contrast", "levels"), [(False, 2), (True, 2), (False, 3), (True, 4)])
+def test_receptive_field_of_dkenet_is_no_larger_than_told(contrast: bool, levels: int) -> None:
+    network = _dkenet(contrast=contrast, levels=levels).double()
+    _randomise(network)
     radius = network.info.receptive_field
     side = 2 * radius + 8
     reach = 0
-    for middle in (side // 2, side // 2 + 1):  # an even and an odd pixel see differently far
+    for middle in range(side // 2, side // 2 + 2 ** (levels - 1)):  # they see differently far
         x = _picture(side, side).double().requires_grad_()
         depth = _picture(side, side, 1).double().requires_grad_()
         pixel = network(x, depth)[:, 7, middle, middle]
