@@ -173,10 +173,20 @@ class NearestReconstruction(nn.Module):
     @property
     def radius(self) -> int:
         """Input pixels that an input pixel's share of the result sees to each side."""
-        low, high = -2, math.prod(self.factors) + 1
-        for factor in reversed(self.factors):
-            low, high = (low - 1) // factor, (high + 1) // factor
-        return max(-low, high)
+        return nearest_radius(self.factors, 2)
+
+
+def nearest_radius(factors: tuple[int, ...], after: int) -> int:
+    """Input pixels that an input pixel's share of the result sees to each side.
+
+    Args:
+        factors: of nearest-neighbour stages, each with one 3x3 convolution behind it.
+        after: 3x3 convolutions that follow at the result's resolution.
+    """
+    low, high = -after, math.prod(factors) - 1 + after
+    for factor in reversed(factors):
+        low, high = (low - 1) // factor, (high + 1) // factor
+    return max(-low, high)
 
 
 def _even(convolution: nn.Conv2d, colours: int) -> nn.Conv2d:

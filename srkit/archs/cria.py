@@ -31,7 +31,8 @@ from srkit.ops.resize import upscale
 HeadUpsampler = Literal["nearest", "single", "edsr"]
 Part = Literal["align", "unif", "mask"]
 SCALES = (2, 3, 4, 8)
-_UNITS = 3  # residual units of each head and of the mask's branch
+UNITS = 3
+"""Residual units of each head and of the mask's branch."""
 _SLOPE = 0.2
 
 
@@ -86,8 +87,8 @@ class Cria(nn.Module):
         self.trunk = make_trunk(trunk, features, blocks, growth)
         self.align = _Head(features, width, scale, upsampler)
         self.unif = _Head(features, width, scale, upsampler)
-        self.mask = nn.Sequential(*_units(3, mask_width), conv3x3(mask_width, 2))
-        deep = blocks_radius(trunk, blocks) + 2 * _UNITS
+        self.mask = nn.Sequential(*units(3, mask_width), conv3x3(mask_width, 2))
+        deep = blocks_radius(trunk, blocks) + 2 * UNITS
         self.info = ArchInfo(
             scale=scale, receptive_field=deep + _reconstruction_radius(scale, upsampler), fp16_ok=True
         )
@@ -158,7 +159,7 @@ class CriaView(View):
         return found.expand(-1, 3, -1, -1)
 
 
-class _Unit(nn.Module):
+class Unit(nn.Module):
     """Two convolutions, a leaky ReLU after each, and a 1x1 convolution as the skip (spec 4.2, RB)."""
 
     def __init__(self, before: int, width: int) -> None:
@@ -184,7 +185,7 @@ class _Head(nn.Module):
 
     def __init__(self, features: int, width: int, scale: int, upsampler: HeadUpsampler) -> None:
         super().__init__()
-        self.units = nn.Sequential(*_units(features, width))
+        self.units = nn.Sequential(*units(features, width))
         self.reconstruction: NearestReconstruction | Reconstruction
         if upsampler == "nearest":
             self.reconstruction = NearestReconstruction(width, upsampling_stages(scale))
@@ -196,8 +197,9 @@ class _Head(nn.Module):
         return out
 
 
-def _units(before: int, width: int) -> list[_Unit]:
-    return [_Unit(before if i == 0 else width, width) for i in range(_UNITS)]
+def units(before: int, width: int) -> list[Unit]:
+    """Those of one branch: from `before` channels to `width`."""
+    return [Unit(before if i == 0 else width, width) for i in range(UNITS)]
 
 
 def _reconstruction_radius(scale: int, upsampler: HeadUpsampler) -> int:

@@ -128,12 +128,20 @@ def own_names(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     Args:
         checkpoint: as `from_published` takes it.
     """
+    return {_own_name(name): tensor for name, tensor in published_tensors(checkpoint).items()}
+
+
+def published_tensors(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors of a checkpoint by their names, without what training and its parallelism put around them.
+
+    Args:
+        checkpoint: as `from_published` takes it.
+    """
     inner = next(
         (checkpoint[key] for key in ("params_ema", "params", "state_dict") if key in checkpoint), None
     )
     tensors = inner if isinstance(inner, Mapping) else checkpoint
-    found = {name.removeprefix("module."): t for name, t in tensors.items() if isinstance(t, Tensor)}
-    return {_own_name(name): tensor for name, tensor in found.items()}
+    return {name.removeprefix("module."): t for name, t in tensors.items() if isinstance(t, Tensor)}
 
 
 _NAMES = tuple(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from srkit.archs.cdasr import CDASR
 from srkit.archs.compact import CompactEncoder
 from srkit.archs.cria import Cria
+from srkit.archs.cria_released import CriaReleased
 from srkit.archs.depth import CompactDepth
 from srkit.archs.discriminators import PatchGAN, UNetSN
 from srkit.archs.dkenet import DKENet
@@ -33,6 +34,7 @@ class Network(Protocol):
 ARCHS: Mapping[str, Callable[..., nn.Module]] = {
     "cdasr": CDASR,
     "cria": Cria,
+    "cria_released": CriaReleased,
     "edsr": EDSR,
     "esrgan": RRDBNet,
     "nbsr": NBSR,

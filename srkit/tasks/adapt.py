@@ -253,6 +253,8 @@ def _plain(table: dict[str, Any]) -> dict[str, Any]:
 
 def _stored_dtype(base: LoadedModel) -> torch.dtype:
     """The precision that the base's file keeps, so that weights that were not changed stay the same bits."""
+    if base.source != "srkit":
+        return torch.float32
     own = base.network.state_dict()
     kinds = {t.dtype for name, t in read_tensors(base.path).items() if name in own and t.is_floating_point()}
     return torch.float16 if kinds == {torch.float16} else torch.float32

@@ -24,6 +24,7 @@ from srkit.errors import ResourceError
 from srkit.zoo.files import check_checkpoint, sha256_of
 from srkit.zoo.loaded import LoadedModel
 from srkit.zoo.probe import agrees_in, probe_structure, smallest_overlap
+from srkit.zoo.released import load_released
 from srkit.zoo.weights import read_tensors
 
 SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors")
@@ -78,7 +79,7 @@ class ForeignNetwork(nn.Module):
 
 
 def load_foreign(path: Path, name: str | None = None, sha256: str | None = None) -> LoadedModel:
-    """Load a checkpoint of any architecture that spandrel knows.
+    """Load a checkpoint of any architecture that spandrel knows, or that `load_released` does.
 
     Args:
         path: a .pth, .pt, .ckpt or .safetensors file with a state dict, bare or under the usual keys
@@ -97,7 +98,10 @@ def load_foreign(path: Path, name: str | None = None, sha256: str | None = None)
 
 
 def _load(path: Path, name: str | None, sha256: str | None) -> LoadedModel:
-    descriptor = describe(path, read_state(path))
+    state = read_state(path)
+    if known := load_released(path, state, name, sha256):
+        return known
+    descriptor = describe(path, state)
     _check_task(path, descriptor)
     requirements = descriptor.size_requirements
     network = ForeignNetwork(

@@ -18,7 +18,7 @@ def load_model(name_or_path: str | Path, *, task: str = "sr") -> LoadedModel:
 
     A string is looked up among the models of `srkit models`, then among what was pulled (by file name
     without extension), then as a path; a `Path` is always a file. Our own files are rebuilt from their
-    header; any other checkpoint goes through spandrel.
+    header; any other checkpoint goes through `load_foreign`.
 
     Args:
         name_or_path: `edsr-x4`, or a .safetensors, .pth, .pt or .ckpt file.
@@ -38,7 +38,7 @@ def load_model(name_or_path: str | Path, *, task: str = "sr") -> LoadedModel:
             + ("install srkit again." if entry and entry.shipped else "pull the model again.")
         )
     model = _read(path, entry.name if entry else path.stem, found)
-    if model.task != task and not (model.source == "spandrel" and task == "sr"):
+    if model.task != task and not (model.source != "srkit" and task == "sr"):
         raise ResourceError(
             f"'{path}' holds weights for the task '{model.task}'; expected '{task}': choose another model."
         )

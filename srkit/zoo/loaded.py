@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from srkit.archs.info import ArchInfo
 from srkit.zoo.header import Header
 
-Source = Literal["srkit", "spandrel"]
+Source = Literal["srkit", "published", "spandrel"]
+"""Our own files; published ones of networks that are built here; any other that spandrel knows."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class LoadedModel:
     sha256: str
     """Of the file, in lower-case hexadecimal."""
     header: Header | None
-    """None for a foreign checkpoint."""
+    """None for a checkpoint that came through spandrel."""
     path: Path
     source: Source
     task: str = "sr"

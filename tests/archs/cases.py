@@ -126,6 +126,8 @@ CASES = {
     "cria-x4": _cria(),
     "cria-x4-single": _cria(upsampler="single"),
     "cria-x4-edsr-trunk": _cria(trunk="edsr", blocks=2, upsampler="single"),
+    "cria-released-x1": Case("cria_released", {"scale": 1, "features": 6, "blocks": 1, "growth": 4}),
+    "cria-released-x4": Case("cria_released", {"scale": 4, "features": 6, "blocks": 1, "growth": 4}),
     "cria-x8-edsr": _cria(scale=8, upsampler="edsr"),
     "esrgan-x1": _esrgan(scale=1, skip=True),
     "esrgan-x2": _esrgan(scale=2),
