@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import warnings
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from srkit.encoders.weight_files import FoundWeights, WeightFile, find_weights, load_tensors
+from srkit.encoders.weight_files import FoundWeights, WeightFile, find_weights, is_here, load_tensors
 from srkit.errors import ResourceError
 from srkit.progress import Progress
 
 LPIPS_SMALLEST = 32
 """Shortest side that AlexNet's strides leave something of."""
 _NET, _VERSION = "alex", "0.1"
+_LENGTH = 1e-10  # that a place's features have at least
 _TRUNK = WeightFile(
     name="alexnet-owt-7be5be79.pth",
     purpose="AlexNet, the trunk of LPIPS",
@@ -63,6 +65,34 @@ class Lpips:
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
             distance: Tensor = self._network(sr, hr, normalize=True)
         return distance.flatten()
+
+    def layers(self, a: Tensor, b: Tensor) -> list[Tensor]:
+        """The five layers' maps (N, 1, h_i, w_i), the means of which sum to the distance; differentiable.
+
+        Args:
+            a, b: (N, 3, H, W), in [0, 1], sides at least 32.
+        """
+        network = self._network
+        units = [
+            [_unit(maps) for maps in network.net(network.scaling_layer(2 * x.to(self._device).float() - 1))]
+            for x in (a, b)
+        ]
+        return [linear((x - y).square()).float() for linear, x, y in zip(network.lins, *units, strict=True)]
+
+
+def lpips_is_here(weights: Path | None = None) -> bool:
+    """Whether LPIPS needs nothing to be fetched: the package and its trunk are on this machine.
+
+    Raises:
+        UsageError: `weights` is no folder.
+    """
+    return find_spec("lpips") is not None and is_here(_TRUNK, weights)
+
+
+def _unit(maps: Tensor) -> Tensor:
+    """Channels of unit length. Unlike the package's, with a gradient where all of them are exactly 0."""
+    maps = maps.float()
+    return maps * torch.rsqrt(maps.square().sum(1, keepdim=True) + _LENGTH**2)
 
 
 def _fill_trunk(trunk: torch.nn.Module, found: FoundWeights) -> None:

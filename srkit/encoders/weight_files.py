@@ -76,8 +76,7 @@ def find_weights(
         ResourceError: the file is nowhere and cannot be fetched, is no file of weights, or is not what its name says.
     """
     progress = progress or Silent()
-    given = weights_folder(folder)
-    cached = Path(torch.hub.get_dir()) / file.hub_folder / file.name
+    given, cached, fetched = weights_folder(folder), _hub_copy(file), _own_copy(file)
     if given is not None and (path := given / file.name).exists():
         check_checkpoint(path)
         found = FoundWeights(path, sha256_of(path))
@@ -86,7 +85,6 @@ def find_weights(
         return found
     if cached.is_file() and _is_published(found := FoundWeights(cached, sha256_of(cached))):
         return found
-    fetched = parse_source(file.source).location(cache_dir())
     if not fetched.is_file() and not is_reachable(file.address):
         looked = [str(place) for place in (given, cached.parent, fetched.parent) if place is not None]
         raise ResourceError(
@@ -102,6 +100,25 @@ def find_weights(
             "the same command again."
         )
     return found
+
+
+def is_here(file: WeightFile, folder: Path | None = None) -> bool:
+    """Whether `find_weights` would find the file without fetching it; what it holds is not looked at.
+
+    Raises:
+        UsageError: `folder` is no folder.
+    """
+    given = weights_folder(folder)
+    places = [_hub_copy(file), _own_copy(file)] + ([given / file.name] if given is not None else [])
+    return any(place.is_file() for place in places)
+
+
+def _hub_copy(file: WeightFile) -> Path:
+    return Path(torch.hub.get_dir()) / file.hub_folder / file.name
+
+
+def _own_copy(file: WeightFile) -> Path:
+    return parse_source(file.source).location(cache_dir())
 
 
 def load_tensors(found: FoundWeights) -> dict[str, Any]:

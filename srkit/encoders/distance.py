@@ -1,0 +1,120 @@
+"""How far apart two pictures look, as a number and as a map that can be learnt from: every provider by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from srkit.encoders.features import PerceptualFeatures
+from srkit.errors import UsageError, nearest
+from srkit.progress import Progress
+
+_NAMES = _AUTO, _LPIPS, _COMPACT, _RANDOM = "auto", "lpips", "compact", "random"
+COMPACT_SMALLEST = 16
+"""Shortest side whose last stage is more than a place."""
+_FLOOR = 0.1  # activity below this share of the stage's usual counts as little, not as another direction
+
+
+@dataclass(frozen=True)
+class PerceptualDistance:
+    """A distance of pictures that is differentiable with respect to both; see `perceptual_distance`."""
+
+    name: str
+    """As recipes spell it, and the headers of weights that were trained with it say."""
+    version: str
+    """Names the weights, so that equal versions mean equal numbers."""
+    smallest: int
+    """Shortest side of a picture."""
+    layers: Callable[[Tensor, Tensor], Sequence[Tensor]]
+    """Two batches of pictures (N, 3, H, W) in [0, 1] to the layers' maps (N, 1, h_i, w_i), float32, at least 0, the
+    means of which sum to the distance."""
+
+    def distance(self, a: Tensor, b: Tensor) -> Tensor:
+        """Of pictures (N, 3, H, W) in [0, 1], of the same shape; (N,), 0 for identical pictures.
+
+        Raises:
+            UsageError: other shapes, or sides below `smallest`.
+        """
+        return torch.stack([layer.mean((1, 2, 3)) for layer in self._layers(a, b)]).sum(0)
+
+    def map(self, a: Tensor, b: Tensor) -> Tensor:
+        """Where the distance comes from: (N, 1, H, W), each layer enlarged bilinearly, as LPIPS' `spatial` does.
+
+        Raises:
+            UsageError: as `distance`.
+        """
+        size = (a.shape[2], a.shape[3])
+        found = [
+            F.interpolate(layer, size=size, mode="bilinear", align_corners=False)
+            for layer in self._layers(a, b)
+        ]
+        return torch.stack(found).sum(0)
+
+    def _layers(self, a: Tensor, b: Tensor) -> Sequence[Tensor]:
+        if a.shape != b.shape or a.ndim != 4 or a.shape[1] != 3 or min(a.shape[2:]) < self.smallest:
+            raise UsageError(
+                f"Pictures of the shapes {tuple(a.shape)} and {tuple(b.shape)} were to be compared by '{self.name}'; "
+                f"they must be the same, (N, 3, H, W), with sides of at least {self.smallest}."
+            )
+        return self.layers(a, b)
+
+
+def perceptual_distance(
+    name: str, device: torch.device, *, weights: Path | None = None, progress: Progress | None = None
+) -> PerceptualDistance:
+    """The distance of that name, on a device, in fp32 or in the dtype of an autocast around its calls.
+
+    Args:
+        name: `lpips` (net alex, version 0.1), `compact` (`unit_layers` of the shipped encoder's stages), `random` (the
+            same with random weights of a fixed seed, for tests), or `auto`: `lpips` where its trunk is on this machine
+            already, else `compact`.
+        weights: a folder that may hold LPIPS' trunk, before the usual places.
+        progress: told of a download.
+
+    Raises:
+        UsageError: no such distance.
+        ResourceError: its weights are missing, damaged or not to be had.
+    """
+    if name not in _NAMES:
+        raise UsageError(
+            f"There is no perceptual distance '{name}'; known are {', '.join(_NAMES)}.{nearest(name, _NAMES)}"
+        )
+    if name == _AUTO:
+        from srkit.encoders.perceptual import lpips_is_here
+
+        name = _LPIPS if lpips_is_here(weights) else _COMPACT
+    if name == _LPIPS:
+        from srkit.encoders.perceptual import LPIPS_SMALLEST, Lpips
+
+        network = Lpips(device, weights, progress)
+        return PerceptualDistance(name, network.version, LPIPS_SMALLEST, network.layers)
+    from srkit.encoders.compact import Compact, random_compact
+
+    provider = Compact(device) if name == _COMPACT else random_compact(device)
+    return PerceptualDistance(
+        name, provider.version, COMPACT_SMALLEST, lambda a, b: unit_layers(provider, a, b)
+    )
+
+
+def unit_layers(provider: PerceptualFeatures, a: Tensor, b: Tensor) -> list[Tensor]:
+    """1 - cos of the angle between two pictures' features, at every place of every stage, divided by the stages.
+
+    LPIPS without learnt weights (Zhang et al. 2018, CVPR, Eq. 1): half the squared difference of channels that were
+    divided by their length. So the sum of the means is 0 for identical pictures and 1 for features that have nothing
+    in common; 2 would be their opposite. Where a stage is less active than a tenth of its usual, its length counts as
+    that: noise in a flat place is no other direction.
+    """
+    stages = [[_units(stage) for stage in provider.features(pictures)] for pictures in (a, b)]
+    return [
+        (x - y).square().sum(1, keepdim=True) / (2 * len(stages[0])) for x, y in zip(*stages, strict=True)
+    ]
+
+
+def _units(stage: Tensor) -> Tensor:
+    stage = stage.float()
+    return stage * torch.rsqrt(stage.square().sum(1, keepdim=True) + stage.shape[1] * _FLOOR**2)

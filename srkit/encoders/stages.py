@@ -1,0 +1,90 @@
+"""One stage of a frozen encoder: the maps whose make-up tells clean pictures from degraded ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from srkit.encoders.semantic import OPEN_CLIP
+from srkit.errors import UsageError, nearest
+from srkit.progress import Progress
+
+STAGES = ("stage1", "stage2", "stage3", "stage4")
+_NAMES = _COMPACT, _RANDOM = "compact", "random"
+_FORMS = (*_NAMES, f"{OPEN_CLIP}:RN50:PRETRAINED_OR_FILE")
+_PROBE_SIDE = 64
+
+
+@dataclass(frozen=True)
+class EncoderStage:
+    """A stage of an encoder; see `encoder_stage`."""
+
+    encoder: str
+    """As recipes spell it, and the headers of weights that were trained with it say."""
+    stage: str
+    """Of `STAGES`."""
+    version: str
+    """Names the encoder's weights, so that equal versions mean equal numbers."""
+    channels: int
+    """C."""
+    maps: Callable[[Tensor], Tensor]
+    """Pictures (N, 3, H, W) in [0, 1], at their own size, to maps (N, C, h, w); differentiable."""
+
+
+def encoder_stage(
+    encoder: str, stage: str, device: torch.device, *, progress: Progress | None = None
+) -> EncoderStage:
+    """A stage of the encoder of that name, on a device, in fp32 or in the dtype of an autocast around its calls.
+
+    Args:
+        encoder: `compact` (small, trained by this project, shipped), `open_clip:RN50:PRETRAINED_OR_FILE` (a ResNet of
+            CLIP's: `stage1` is its layer1), or `random` (`compact`'s network with random weights of a fixed seed, for
+            tests).
+        stage: of `STAGES`, from bottom to top; each has half the resolution of the one before. The first has half the
+            picture's in `compact`, a quarter in a ResNet.
+        progress: told of a download.
+
+    Raises:
+        UsageError: no such encoder or stage, or an encoder that has no stages.
+        ResourceError: its weights are missing, damaged or not to be had, or a package that it needs is.
+    """
+    if stage not in STAGES:
+        raise UsageError(
+            f"There is no stage '{stage}'; known are {', '.join(STAGES)}.{nearest(stage, STAGES)}"
+        )
+    stages, version = _stages_of(encoder, device, progress)
+    number = STAGES.index(stage)
+
+    def maps(pictures: Tensor) -> Tensor:
+        return stages(pictures)[number]
+
+    with torch.no_grad():
+        channels = maps(torch.zeros(1, 3, _PROBE_SIDE, _PROBE_SIDE, device=device)).shape[1]
+    return EncoderStage(encoder, stage, version, channels, maps)
+
+
+def _stages_of(
+    encoder: str, device: torch.device, progress: Progress | None
+) -> tuple[Callable[[Tensor], list[Tensor]], str]:
+    """Pictures to the maps of all four stages, and the version."""
+    kind, _, rest = encoder.partition(":")
+    if kind == OPEN_CLIP:
+        model, _, pretrained = rest.partition(":")
+        if not model or not pretrained:
+            raise UsageError(f"The encoder '{encoder}' is not whole; expected {_FORMS[-1]}.")
+        from srkit.encoders.open_clip import OpenClip
+
+        clip = OpenClip(model, pretrained, device, progress)
+        return clip.stages, clip.version
+    if encoder not in _NAMES:
+        raise UsageError(
+            f"There is no encoder with stages '{encoder}'; known are {', '.join(_FORMS)}."
+            f"{nearest(encoder, (*_NAMES, OPEN_CLIP))}"
+        )
+    from srkit.encoders.compact import Compact, random_compact
+
+    compact = Compact(device) if encoder == _COMPACT else random_compact(device)
+    return compact.features, compact.version
