@@ -1,4 +1,5 @@
-"""Distance of depth maps that are known up to a scale and a shift (MiDaS, Ranftl et al. 2022, TPAMI, Section 5)."""
+"""Distance of depth maps: of exact ones, and of those that are known up to a scale and a shift (MiDaS, Ranftl et al.
+2022, TPAMI, Section 5)."""
 
 from __future__ import annotations
 
@@ -18,6 +19,15 @@ def aligned_distance(estimated: Tensor, true: Tensor) -> Tensor:
         estimated, true: (N, 1, h, w); any scale above 0 and any shift of each map give the same.
     """
     return (aligned(estimated) - aligned(true)).abs().mean()
+
+
+def depth_l1(estimated: Tensor, true: Tensor) -> Tensor:
+    """Mean absolute difference of maps (N, 1, h, w), in fp32; a scalar.
+
+    Only where scale and shift of the truth are known, as those of rendered scenes are: from a random start a network
+    learns by it what `depth_loss`, which divides by what little the network says at first, teaches many times slower.
+    """
+    return F.l1_loss(estimated.float(), true.float())
 
 
 def depth_loss(estimated: Tensor, true: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from srkit.encoders.features import PerceptualFeatures
 from srkit.encoders.semantic import SemanticEncoder
 from srkit.errors import UsageError, nearest
-from srkit.losses.depth import depth_loss
+from srkit.losses.depth import depth_l1, depth_loss
 from srkit.losses.kernel import kernel_entropy, kernel_l1
 from srkit.losses.perceptual import PerceptualLoss
 from srkit.losses.pixel import l1, l2
@@ -65,6 +65,7 @@ LOSSES: Mapping[str, Term] = {
     "kernel": Term(lambda context: kernel_l1, of="kernels"),
     "kernel_entropy": Term(lambda context: kernel_entropy, of="kernels"),
     "depth": Term(lambda context: depth_loss, of="depth"),
+    "depth_l1": Term(lambda context: depth_l1, of="depth"),
 }
 
 

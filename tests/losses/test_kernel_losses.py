@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from srkit.errors import UsageError
-from srkit.losses.depth import aligned, aligned_distance, depth_loss
+from srkit.losses.depth import aligned, aligned_distance, depth_l1, depth_loss
 from srkit.losses.kernel import FACTOR, kernel_distance, kernel_entropy, kernel_l1
 from srkit.losses.table import LossContext, build_losses, check_terms
 
@@ -113,3 +113,9 @@ def test_entropy_is_least_at_the_truth_and_moves_even_kernels() -> None:
     sharp = torch.zeros(1, 441, 2, 2)
     sharp[:, 0], sharp[:, 1] = 1.1, -0.1  # as bicubic's, with a negative tap
     assert bool(kernel_entropy(sharp.clamp_min(0), sharp).isfinite())
+
+
+def test_the_difference_of_exact_depth_knows_scale_and_shift() -> None:
+    true = _depth(2, 1, 8, 8)
+    assert float(depth_l1(true, true)) == 0
+    assert float(depth_l1(true + 0.25, true)) == pytest.approx(0.25, abs=1e-6)
