@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from srkit.archs.blocks import ResidualBlock
 from srkit.archs.cria import Cria
+from srkit.archs.esrgan import RRDBNet, centred_trunk, own_names
 from srkit.errors import UsageError
 from srkit.progress import Progress
 from srkit.recipes.kinds import TrainingRecipe
@@ -30,7 +31,8 @@ def copy_start(network: nn.Module, start: str, progress: Progress, task: str = "
     """Copy every tensor that fits; a trained trunk serves another scale, whose reconstruction starts afresh.
 
     Args:
-        start: a model's name or file, of weights for `task`.
+        start: a model's name or file, of weights for `task`. Of published files (ESRGAN, Real-ESRGAN, Cria-CL) the trunk is
+            taken, and all of ESRGAN's where the network predicts whole pictures as theirs does.
 
     Returns:
         the model that they are from.
@@ -40,7 +42,7 @@ def copy_start(network: nn.Module, start: str, progress: Progress, task: str = "
         ResourceError: weights that cannot be used.
     """
     model = load_model(start, task=task)
-    source: dict[str, Tensor] = model.network.state_dict()
+    source = _tensors(model, network)
     if isinstance(network, Cria):
         source |= network.begun_by(source)
     target = network.state_dict()
@@ -53,6 +55,19 @@ def copy_start(network: nn.Module, start: str, progress: Progress, task: str = "
             module.start_as_identity()
     progress.info(f"{len(fitting)} of {len(target)} tensors start from '{start}'")
     return model
+
+
+def _tensors(model: LoadedModel, network: nn.Module) -> dict[str, Tensor]:
+    """By the names that our networks give them; of published ones, what serves this network."""
+    if model.source == "published":  # Cria-CL's, whose trunk is ESRGAN's
+        return centred_trunk(model.network.state_dict())
+    if model.source == "spandrel" and model.architecture == "ESRGAN":
+        from srkit.zoo.foreign import read_state
+
+        published = read_state(model.path)
+        whole = isinstance(network, RRDBNet) and not network.skip
+        return own_names(published) if whole else centred_trunk(published)
+    return dict(model.network.state_dict())
 
 
 def resume(state: TrainState, job: TrainJob[_HasModel], device: torch.device) -> dict[str, Any]:
