@@ -31,8 +31,8 @@ def copy_start(network: nn.Module, start: str, progress: Progress, task: str = "
     """Copy every tensor that fits; a trained trunk serves another scale, whose reconstruction starts afresh.
 
     Args:
-        start: a model's name or file, of weights for `task`. Of published files (ESRGAN, Real-ESRGAN, Cria-CL) the trunk is
-            taken, and all of ESRGAN's where the network predicts whole pictures as theirs does.
+        start: a model's name or file, of weights for `task`. Of published files (ESRGAN, Real-ESRGAN, Cria-CL) the
+            trunk is taken, and all of ESRGAN's where the network predicts whole pictures as theirs does.
 
     Returns:
         the model that they are from.

@@ -1,0 +1,167 @@
+"""Measures of what people reject in an upscaled picture: patterns of the stride, shifted colours, flat that is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srkit.engine.resample import resample
+
+Pixels = NDArray[Any]
+_CELLS = 16  # periods along a window: so many bins of its spectrum lie between two multiples of the frequency
+_NEAR, _FAR = (
+    3,
+    6,
+)  # bins around a frequency that it is compared with; nearer ones hold what the window smears
+_LUMA = (0.299, 0.587, 0.114)
+_FLOOR = 1e-3  # of power: a picture of one level has none at all
+
+RISE = 6.0
+"""Decibels that a frequency of the stride may rise further than in the bicubic picture."""
+VISIBLE = 0.5
+"""Levels of 255 below which a pattern is seen by nobody, however sharp its frequency."""
+SHIFT = 2.0
+"""Levels of 255 by which a picture's mean colour may change."""
+ROUGH = 0.25
+"""Levels of 255 that a picture of one colour may deviate from its mean."""
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """What repeats every few pixels."""
+
+    decibels: float
+    """How far the strongest of its frequencies rises above those around it; near 0 in pictures without."""
+    levels: float
+    """Root mean square of all that rises, of 255."""
+
+
+def pattern(pixels: Pixels, period: int) -> Pattern:
+    """How much of a picture repeats every `period` pixels, along either axis or both (a checkerboard).
+
+    The spectrum's power, as the mean of Hann windows that overlap by half (Welch), so that a pattern is found where its
+    phase changes from place to place; at every multiple of 1 / period, against the median of the frequencies around it
+    (along the axis where it lies on one, since axes are strong in pictures by themselves).
+
+    Args:
+        pixels: (H, W, 3), uint8, at least 16 periods a side.
+        period: in pixels.
+    """
+    side = _CELLS * period
+    luma = pixels.astype(np.float64) @ np.array(_LUMA)
+    if min(luma.shape) < side:
+        raise ValueError(f"{luma.shape} is smaller than {side} a side")
+    window = np.outer(np.hanning(side + 1)[:-1], np.hanning(side + 1)[:-1])
+    power = np.mean(
+        [np.abs(np.fft.fft2((cut - cut.mean()) * window)) ** 2 for cut in _windows(luma, side)], axis=0
+    )
+    highest, risen = 0.0, 0.0
+    for y in range(period):
+        for x in range(period):
+            if (y, x) != (0, 0):
+                here, around = power[y * _CELLS, x * _CELLS], _around(power, y * _CELLS, x * _CELLS)
+                highest = max(highest, (here + _FLOOR) / (around + _FLOOR))
+                risen += max(0.0, here - around)
+    return Pattern(10 * np.log10(highest), float(np.sqrt(risen) / window.sum()))
+
+
+def _windows(luma: Pixels, side: int) -> list[Pixels]:
+    starts = [range(0, length - side + 1, side // 2) for length in luma.shape]
+    return [luma[y : y + side, x : x + side] for y in starts[0] for x in starts[1]]
+
+
+def _around(power: Pixels, y: int, x: int) -> float:
+    """The median power near a frequency, on the same axis where that is one."""
+    away = range(-_FAR, _FAR + 1)
+    found = [
+        power[(y + dy) % len(power), (x + dx) % len(power)]
+        for dy in (away if y else (0,))
+        for dx in (away if x else (0,))
+        if max(abs(dy), abs(dx)) >= _NEAR
+    ]
+    return float(np.median(found))
+
+
+def colour_shift(sr: Pixels, lr: Pixels) -> float:
+    """The largest difference of the mean of a channel, of 255."""
+    return float(np.abs(sr.mean((0, 1)) - lr.mean((0, 1))).max())
+
+
+def deviation(pixels: Pixels, margin: int = 0, side: int = 16) -> float:
+    """The mean over squares of `side` pixels of the standard deviation within, of 255; the largest of the channels'.
+
+    Args:
+        margin: pixels at the border that do not count.
+    """
+    inner = pixels[margin : len(pixels) - margin, margin : pixels.shape[1] - margin].astype(np.float64)
+    rows, columns = inner.shape[0] // side, inner.shape[1] // side
+    squares = inner[: rows * side, : columns * side].reshape(rows, side, columns, side, -1)
+    return float(squares.std(axis=(1, 3)).mean((0, 1)).max())
+
+
+def complaints(sr: Pixels, lr: Pixels) -> list[str]:
+    """What is wrong with an upscaled picture, in words; nothing where all is well.
+
+    Args:
+        sr: (scale h, scale w, 3) uint8, at least 16 times the scale a side.
+        lr: (h, w, 3) uint8.
+    """
+    scale, plain = len(sr) // len(lr), resample(lr, *sr.shape[:2])
+    found = []
+    for period in (p for p in range(2, scale + 1) if scale % p == 0):
+        here, usual = pattern(sr, period), pattern(plain, period)
+        if here.decibels > max(usual.decibels, 0.0) + RISE and here.levels > VISIBLE:
+            found.append(
+                f"a pattern of {period} pixels, {here.levels:.2f} levels, {here.decibels:.1f} dB above the rest "
+                f"(bicubic {usual.decibels:.1f})"
+            )
+    shift = colour_shift(sr, lr)
+    if shift > SHIFT:
+        found.append(f"a mean colour that is {shift:.2f} levels away")
+    return found
+
+
+def flat_complaints(
+    upscale: Callable[[Pixels], Pixels], colours: Iterable[tuple[int, int, int]]
+) -> list[str]:
+    """What becomes of pictures of one colour, in words; nothing where they stay so.
+
+    Args:
+        upscale: (h, w, 3) uint8 to the larger picture.
+        colours: of 255.
+    """
+    found = []
+    for colour in colours:
+        lr = np.full((40, 40, 3), colour, np.uint8)
+        sr = upscale(lr)
+        rough = deviation(sr, margin=4 * len(sr) // len(lr))  # the network's own padding acts at the border
+        if rough > ROUGH:
+            found.append(f"{colour} deviates by {rough:.2f} levels")
+        if colour_shift(sr, lr) > SHIFT:
+            found.append(f"{colour} is shifted by {colour_shift(sr, lr):.2f} levels")
+    return found
+
+
+def noise_complaints(upscale: Callable[[Pixels], Pixels], sigmas: Iterable[float]) -> list[str]:
+    """Where noise on one colour comes out stronger than bicubic upscaling leaves it, in words.
+
+    Args:
+        upscale: as `flat_complaints`'s.
+        sigmas: standard deviations of the noise, of 255.
+    """
+    found = []
+    for sigma in sigmas:
+        noise = np.random.default_rng(0).normal(0, sigma, (64, 64, 3))
+        lr = (128 + noise).clip(0, 255).round().astype(np.uint8)
+        sr = upscale(lr)
+        margin = 4 * len(sr) // len(lr)
+        rough, plain = deviation(sr, margin), deviation(resample(lr, *sr.shape[:2]), margin)
+        if rough > plain:
+            found.append(
+                f"noise of {sigma:g} levels deviates by {rough:.2f}, in the bicubic picture by {plain:.2f}"
+            )
+    return found
