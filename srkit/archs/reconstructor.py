@@ -27,6 +27,7 @@ LEAST_SIDE = 22
 """Shortest side of a picture that E_deg tells of, in LR pixels."""
 _SLOPE = 0.1  # of the leaky ReLUs
 _DEMODULATION = 1e-8
+_LEAST_DEVIATION = 1e-3  # of a descriptor that hardly varies; below it fp16 would round it away
 
 
 class Reconstructor(nn.Module):
@@ -82,20 +83,26 @@ class Reconstructor(nn.Module):
         self.degrade = _Degrade(scale, features, blocks, embedding, modulation)
         self.to_average = nn.Linear(features, described)
         self.to_most = nn.Linear(features, described)
+        self.usual: Tensor
+        usual = torch.tensor([0.0, 1.0]).repeat(2)[:, None].expand(-1, described).clone()
+        self.register_buffer("usual", usual)  # mean and deviation of S_avg, of S_max
         self.info = ArchInfo(
             scale=scale, receptive_field=1 + 2 * image_blocks, multiple_of=scale, tiling="none"
         )
 
-    def forward(self, lr: Tensor, hr: Tensor, factor: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What training compares: LR made once more, and the two descriptors as T_a and T_m predict them.
+    def forward(
+        self, lr: Tensor, pictures: Tensor, factor: Tensor, rng: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What training compares: LR made once more, (N, 3, h, w), and what `predict` gives, (M, C) twice.
 
         Args:
             lr: (N, 3, h, w) in [0, 1].
-            hr: (N, 3, s h, s w).
+            pictures: (M, 3, s h, s w), M at least N: first those that LR is of, then others to be described alone.
             factor: what the embedding is multiplied by, (N, D) or (N, 1): the controller's.
+            rng: as `reconstruct` takes it.
         """
-        features = self.image_features(hr)
-        again = self.reconstruct(self.embed(lr) * factor, features)
+        features = self.image_features(pictures)
+        again = self.reconstruct(self.embed(lr) * factor, features[: len(lr)], rng)
         return again, *self.predict(features)
 
     def embed(self, lr: Tensor) -> Tensor:
@@ -130,12 +137,29 @@ class Reconstructor(nn.Module):
         return made.float() + mean_colour(torch.float32, made.device)
 
     def predict(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """T_a S_avg and T_m S_max of e_im (N, F, H, W): (N, C) each, float32 (Eqs. 10 and 11)."""
+        """T_a S_avg and T_m S_max of e_im (N, F, H, W): (N, C) each, float32 (Eqs. 10 and 11).
+
+        They predict what `relative` gives of the other encoder's descriptors.
+        """
         average, most = gram_descriptors(features)
         with torch.autocast(features.device.type, enabled=False):
             layers = ((self.to_average, average), (self.to_most, most))
             told = [F.linear(x, layer.weight.float(), layer.bias.float()) for layer, x in layers]
         return told[0], told[1]
+
+    def relative(self, average: Tensor, most: Tensor) -> tuple[Tensor, Tensor]:
+        """S_avg and S_max (N, C) of the other encoder's maps, less their usual means, over their usual deviations.
+
+        As they are, the strongest channels are all that counts, and whatever is blurred, whose maps are weak, is near
+        everything.
+        """
+        mean, deviation, mean_most, deviation_most = self.usual.float()
+        return (average - mean) / deviation, (most - mean_most) / deviation_most
+
+    def set_usual(self, average: Tensor, most: Tensor) -> None:
+        """What is usual: by the descriptors (M, C) of M pictures without flaws, M at least 2."""
+        told = [row for x in (average, most) for row in (x.mean(0), x.std(0).clamp_min(_LEAST_DEVIATION))]
+        self.usual.copy_(torch.stack(told))
 
     @property
     def _dtype(self) -> torch.dtype:

@@ -87,6 +87,36 @@ def test_forward_is_the_parts_put_together(network: Reconstructor) -> None:
     torch.testing.assert_close(most, network.to_most(found[1]))
 
 
+@torch.inference_mode()
+def test_further_pictures_are_described_alone(network: Reconstructor) -> None:
+    lr, hr, factor = _pictures(24), _pictures(48, 5), torch.rand(2, 1)
+    again, average, most = network(lr, hr, factor)
+    alone, *_ = network(lr, hr[:2], factor)
+    torch.testing.assert_close(again, alone, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close((average, most), network.predict(network.image_features(hr)))
+
+
+def test_descriptors_are_relative_to_what_is_usual() -> None:
+    network = _network()
+    average, most = (torch.randn(50, 7, generator=torch.Generator().manual_seed(n)) for n in (0, 1))
+    for x, told in zip((average, most), network.relative(average, most), strict=True):
+        assert torch.equal(x, told)  # of a network that knows nothing yet
+    scales = torch.logspace(-1, 1, 7)
+    network.set_usual(3 + scales * average, scales * most)
+    for told in network.relative(3 + scales * average, scales * most):
+        torch.testing.assert_close(told.mean(0), torch.zeros(7), atol=1e-5, rtol=0)
+        torch.testing.assert_close(told.std(0), torch.ones(7), atol=1e-3, rtol=0)
+    again = _network(2)
+    again.load_state_dict(network.state_dict())
+    assert torch.equal(again.usual, network.usual)
+
+
+def test_a_descriptor_that_never_varies_is_no_division_by_nothing() -> None:
+    network = _network()
+    network.set_usual(torch.ones(5, 7), torch.ones(5, 7))
+    assert all(bool(told.isfinite().all()) for told in network.relative(torch.zeros(2, 7), torch.zeros(2, 7)))
+
+
 def test_gradient_reaches_everything(network: Reconstructor) -> None:
     network.train()  # so that the noise is there
     lr, hr = (x.requires_grad_() for x in (_pictures(24), _pictures(48)))

@@ -1,0 +1,68 @@
+"""Single flaws of high-resolution pictures: what a regulariser is to tell from pictures without any."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from srkit.degradation.filters import filtered
+from srkit.degradation.jpeg import jpegs
+from srkit.degradation.noise import gaussian_noise
+from srkit.ops.resize import upscale
+
+FLAWS = ("blur", "noise", "jpeg", "enlarged")
+_BLUR = (0.8, 3.0)  # sigma in pixels
+_NOISE = (5.0, 40.0)  # deviation in levels of 8 bit
+_JPEG = (60.0, 8.0)  # quality
+_ENLARGED = (0.4, 1.0)  # share of the enlarged LR picture
+
+
+def flawed(hr: Tensor, lr: Tensor, rng: torch.Generator) -> Tensor:
+    """Each picture with one of `FLAWS`, drawn with its strength; the same for the same state of `rng`.
+
+    Blur is Gaussian, noise too, half of it gray; `enlarged` is a mixture with the bicubic enlargement of LR, which is
+    on the way from a sharp picture to what super-resolution begins with. Strengths are even on a logarithmic scale,
+    from what one sees when looking for it to what nobody overlooks.
+
+    Args:
+        hr: (B, 3, s h, s w) float32 in [0, 1].
+        lr: (B, 3, h, w), of the same pictures, degraded in whatever way.
+        rng: on the CPU.
+
+    Returns:
+        (B, 3, s h, s w) in [0, 1], channels_last, on hr's device, without a gradient.
+    """
+    with torch.no_grad():
+        large = upscale(lr, hr.shape[2] // lr.shape[2]).clamp(0, 1)
+        kinds = torch.randint(len(FLAWS), (len(hr),), generator=rng).tolist()
+        strengths = torch.rand(len(hr), generator=rng, dtype=torch.float64).tolist()
+        seeds = torch.randint(2**62, (len(hr),), generator=rng).tolist()
+        made = [
+            _one(FLAWS[kind], hr[n : n + 1], large[n : n + 1], strength, seed)
+            for n, (kind, strength, seed) in enumerate(zip(kinds, strengths, seeds, strict=True))
+        ]
+        return torch.cat(made).clamp(0, 1).contiguous(memory_format=torch.channels_last)
+
+
+def _one(kind: str, hr: Tensor, large: Tensor, strength: float, seed: int) -> Tensor:
+    if kind == "blur":
+        return filtered(hr, _gaussian(_between(_BLUR, strength)))
+    if kind == "noise":
+        rng = torch.Generator(hr.device).manual_seed(seed)
+        return gaussian_noise(hr, _between(_NOISE, strength), seed % 2 == 0, rng)
+    if kind == "jpeg":
+        return jpegs([hr], [round(_between(_JPEG, strength))])[0]
+    return torch.lerp(hr, large, _between(_ENLARGED, strength))
+
+
+def _between(ends: tuple[float, float], strength: float) -> float:
+    """Geometric interpolation from the weakest to the strongest."""
+    return ends[0] * math.exp(strength * math.log(ends[1] / ends[0]))
+
+
+def _gaussian(sigma: float) -> Tensor:
+    offset = torch.arange(-math.ceil(3 * sigma), math.ceil(3 * sigma) + 1)
+    taps = (-0.5 * (offset / sigma).square()).softmax(0)
+    return torch.outer(taps, taps)

@@ -1,0 +1,67 @@
+"""The feature-alignment regulariser: whether two encoders agree on what a picture is made of.
+
+HR-aware (Zhang and Yao 2024, arXiv 2411.16175, Eqs. 9 to 11). T_a and T_m learn to predict the descriptors of a frozen
+encoder's maps from those of the image encoder's, on pictures without flaws; where a picture has flaws, or is none, the
+prediction fails.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from srkit.archs.reconstructor import Reconstructor
+from srkit.encoders.stages import EncoderStage
+from srkit.ops.gram import gram_descriptors
+
+MARGIN = 1.0
+"""By which a flawed picture is to be less aligned than without its flaw; a prediction of the mean is 2 from a usual
+picture."""
+
+
+def far(predicted: tuple[Tensor, Tensor], found: tuple[Tensor, Tensor]) -> Tensor:
+    """(|T_a S_avg(e_im) - S_avg(e_cl)| + |T_m S_max(e_im) - S_max(e_cl)|) / sqrt(C), of each picture.
+
+    Args:
+        predicted: what `Reconstructor.predict` gives, (N, C) twice.
+        found: what `Reconstructor.relative` gives, the same.
+
+    Returns:
+        (N,), float32; some 2 where nothing is predicted but the mean.
+    """
+    apart = [(a - b).float().norm(dim=1) for a, b in zip(predicted, found, strict=True)]
+    return torch.stack(apart).sum(0) / math.sqrt(predicted[0].shape[1])
+
+
+def flaw_margin(clean: Tensor, flawed: Tensor) -> Tensor:
+    """What is missing of `MARGIN` between FAR (N,) of pictures and that of the same pictures with a flaw; a scalar."""
+    return (MARGIN + clean - flawed).clamp_min(0).mean()
+
+
+@dataclass(frozen=True)
+class Far:
+    """FAR of pictures by a reconstructor and the stage of an encoder that it was trained with."""
+
+    stage: EncoderStage
+    autocast: torch.dtype | None = None
+    """Precision of the encoder's arithmetic, and of E_img's; None: fp32. Descriptors are always taken in fp32."""
+
+    def descriptors(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """S_avg and S_max of the encoder's maps of pictures (N, 3, H, W) in [0, 1]: (N, C) each, float32."""
+        with torch.autocast(pictures.device.type, self.autocast, enabled=self.autocast is not None):
+            maps = self.stage.maps(pictures)
+        return gram_descriptors(maps)
+
+    def __call__(self, network: Reconstructor, pictures: Tensor, features: Tensor | None = None) -> Tensor:
+        """FAR (N,) of pictures (N, 3, H, W) in [0, 1], with its gradient through both encoders.
+
+        Args:
+            features: e_im of the pictures, where it is known.
+        """
+        if features is None:
+            with torch.autocast(pictures.device.type, self.autocast, enabled=self.autocast is not None):
+                features = network.image_features(pictures)
+        return far(network.predict(features), network.relative(*self.descriptors(pictures)))

@@ -1,0 +1,112 @@
+"""FAR: by its formula, what it is of what it was taught on, and what is without the contrast."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from srkit.archs.reconstructor import Reconstructor
+from srkit.encoders.stages import EncoderStage, encoder_stage
+from srkit.losses.far import MARGIN, Far, far, flaw_margin
+from srkit.ops.gram import gram_descriptors
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def stage() -> EncoderStage:
+    return encoder_stage("random", "stage1", CPU)
+
+
+@pytest.fixture
+def network(stage: EncoderStage) -> Reconstructor:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Reconstructor(2, 6, 1, 1, 1, 8, stage.channels).eval()
+
+
+def _pictures(count: int, seed: int = 0, side: int = 32) -> Tensor:
+    """Smooth shapes with some texture."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(count, 3, side // 8, side // 8, generator=generator)
+    smooth = torch.nn.functional.interpolate(coarse, size=(side, side), mode="bicubic")
+    return (smooth + 0.05 * torch.randn(smooth.shape, generator=generator)).clamp(0, 1)
+
+
+def test_the_formula() -> None:
+    predicted, found = ((torch.randn(3, 16), torch.randn(3, 16)) for _ in range(2))
+    each = [
+        sum(float((p[n] - f[n]).square().sum().sqrt()) for p, f in zip(predicted, found, strict=True)) / 4
+        for n in range(3)
+    ]
+    assert far(predicted, found).tolist() == pytest.approx(each, rel=1e-5)
+    assert far(found, found).tolist() == [0, 0, 0]
+
+
+def test_a_prediction_of_the_mean_is_two_from_a_usual_picture() -> None:
+    found = tuple(torch.randn(4, 5000, generator=torch.Generator().manual_seed(n)) for n in (0, 1))
+    nothing = torch.zeros(4, 5000)
+    assert far((nothing, nothing), (found[0], found[1])).tolist() == pytest.approx([2.0] * 4, rel=0.05)
+
+
+def test_far_of_pictures(network: Reconstructor, stage: EncoderStage) -> None:
+    pictures = _pictures(3)
+    regulariser = Far(stage)
+    descriptors = gram_descriptors(stage.maps(_pictures(20, 1)))
+    network.set_usual(*descriptors)
+    found = regulariser(network, pictures)
+    features = network.image_features(pictures)
+    wanted = far(network.predict(features), network.relative(*gram_descriptors(stage.maps(pictures))))
+    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(regulariser(network, pictures, features), wanted)
+
+
+def test_its_gradient_goes_through_both_encoders(network: Reconstructor, stage: EncoderStage) -> None:
+    pictures = _pictures(2).requires_grad_()
+    (both,) = torch.autograd.grad(Far(stage)(network, pictures).sum(), pictures)
+    predicted = network.predict(network.image_features(pictures))
+    found = network.relative(*gram_descriptors(stage.maps(pictures)))
+    fixed = ((predicted[0].detach(), predicted[1].detach()), (found[0].detach(), found[1].detach()))
+    (one,) = torch.autograd.grad(far(predicted, fixed[1]).sum(), pictures, retain_graph=True)
+    (other,) = torch.autograd.grad(far(fixed[0], found).sum(), pictures)
+    torch.testing.assert_close(one + other, both, atol=1e-5, rtol=1e-3)
+    assert bool((one != 0).any())
+    assert bool((other != 0).any())
+
+
+def test_margin() -> None:
+    clean, flawed = torch.tensor([1.0, 1.0, 1.0]), torch.tensor([1.0, 1.0 + MARGIN, 5.0])
+    assert float(flaw_margin(clean, flawed)) == pytest.approx(MARGIN / 3)
+    assert float(flaw_margin(flawed, clean)) > float(flaw_margin(clean, flawed))
+
+
+def test_it_learns_what_is_without_flaws(network: Reconstructor, stage: EncoderStage) -> None:
+    """Taught on clean pictures and the margin, it tells noise from none on pictures that it never saw."""
+    regulariser = Far(stage)
+    network.set_usual(*gram_descriptors(stage.maps(_pictures(40, 7))))
+    optimiser = torch.optim.Adam(network.parameters(), 3e-3)
+
+    def noisy(pictures: Tensor) -> Tensor:
+        return (
+            pictures + 0.2 * torch.randn(pictures.shape, generator=torch.Generator().manual_seed(9))
+        ).clamp(0, 1)
+
+    before = float(regulariser(network, _pictures(16, 99)).mean().detach())
+    for step in range(40):
+        pictures = _pictures(8, 100 + step)
+        clean, flawed = regulariser(network, pictures), regulariser(network, noisy(pictures))
+        optimiser.zero_grad()
+        torch.autograd.backward(clean.mean() + flaw_margin(clean, flawed))
+        optimiser.step()
+    unseen = _pictures(16, 99)
+    clean, flawed = regulariser(network, unseen), regulariser(network, noisy(unseen))
+    assert float(clean.mean().detach()) < before
+    assert float((flawed[:, None] > clean).float().mean()) > 0.9
+
+
+def test_coarse_arithmetic_is_close(network: Reconstructor, stage: EncoderStage) -> None:
+    pictures = _pictures(2)
+    exact, coarse = (Far(stage, dtype)(network, pictures) for dtype in (None, torch.bfloat16))
+    assert not torch.equal(exact, coarse)
+    torch.testing.assert_close(exact, coarse, rtol=0.05, atol=0)
