@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from srkit.errors import UsageError, nearest
 from srkit.recipes.encoder import EncoderRecipe
+from srkit.recipes.gan import GanRecipe
 from srkit.recipes.kernels import KernelsRecipe
 from srkit.recipes.load import from_mapping, lay_over, read_table
 from srkit.recipes.meta import MetaRecipe
@@ -47,6 +48,7 @@ KINDS: Mapping[str, Kind] = {
     "sr": Kind(TrainRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}),
     "encoder": Kind(EncoderRecipe),
     "kernels": Kind(KernelsRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}),
+    "gan": Kind(GanRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}),
     "meta": Kind(MetaRecipe, {**_USUAL, "steps": "outer.steps", "start": "start"}),
     "stages": Kind(StagesRecipe, {"steps": "steps", "seed": "seed", "dtype": "precision", "scale": "scale"}),
 }

@@ -28,7 +28,7 @@ class StagesRecipe:
     scale: int = 4
     """Of every stage that has a scale to be set."""
     steps: int | None = None
-    """Steps of all stages of the kind `sr` together, shared out; None: as many as each recipe says."""
+    """Steps of all stages of the kinds `sr` and `gan` together, shared out; None: as many as each recipe says."""
     seed: int = 0
     precision: Literal["auto", "bf16", "fp32"] = "auto"
 

@@ -53,6 +53,10 @@ def task_of(kind: str) -> Task:
             from srkit.tasks import train_encoder
 
             return train_encoder
+        case "gan":
+            from srkit.tasks import train_gan
+
+            return train_gan
         case "kernels":
             from srkit.tasks import train_kernels
 

@@ -44,7 +44,7 @@ from srkit.tasks.train_job import (
 from srkit.tasks.train_start import copy_start, resume
 from srkit.training.distributed import World, local_device, process_group
 from srkit.training.kernels import MEASURES, batch_validator
-from srkit.training.loop import Limits, Trainer
+from srkit.training.loop import Limits, PairStep, Trainer
 from srkit.training.state import TrainState, new_state
 from srkit.zoo.header import Header
 from srkit.zoo.load import load_model
@@ -302,14 +302,15 @@ def _trainer(run: _Run, network: nn.Module, learnt: _Source) -> Trainer:
     return Trainer(
         recipe=recipe,
         pairs=learnt,
-        losses=build_losses(recipe.loss, LossContext(run.device)),
+        step=PairStep(
+            build_losses(recipe.loss, LossContext(run.device)), recipe.optim.clip_norm, run.autocast
+        ),
         validate=batch_validator(
             [judged.draw(step) for step in range(recipe.data.judged)], recipe.target, run.autocast
         ),
         folder=run.job.output,
         limits=Limits(recipe.optim.steps, run.job.minutes),
         device=run.device,
-        autocast=run.autocast,
         world=run.world,
         progress=run.progress,
         measure=MEASURES[recipe.target],

@@ -13,17 +13,20 @@ import torch
 from srkit.engine.device import pick_device
 from srkit.errors import ResourceError, UsageError
 from srkit.progress import Progress
+from srkit.recipes.gan import GanRecipe
 from srkit.recipes.kinds import TrainingRecipe, kind_of, load_training_recipe, training_recipe
 from srkit.recipes.load import merge, read_table
 from srkit.recipes.stages import StagePart, StagesRecipe
 from srkit.recipes.train import TrainRecipe
-from srkit.tasks import train
+from srkit.tasks import train, train_gan, train_sr
 from srkit.tasks.providers import load_providers
 from srkit.tasks.train_job import WEIGHTS, TrainJob, TrainResult, check_job, prepare_output
-from srkit.tasks.train_sr import needed_providers
 from srkit.training.distributed import local_device, process_group, wait_for_all
 from srkit.training.state import CHECKPOINT, read_checkpoint
 from srkit.zoo.weights import copy_weights, read_header
+
+# The kinds whose steps are counted and shared out: rates of adaptation take steps of another kind.
+_COUNTED = frozenset({"sr", "gan"})
 
 
 @dataclass(frozen=True)
@@ -80,8 +83,7 @@ class _Sum:
 
     def __init__(self, stages: list[Stage]) -> None:
         self._results: list[TrainResult] = []
-        # What else learns beside super-resolution, as rates of adaptation, takes steps of another kind.
-        self._counted = {s.name for s in stages if s.recipe.kind == "sr"} or {s.name for s in stages}
+        self._counted = {s.name for s in stages if s.recipe.kind in _COUNTED} or {s.name for s in stages}
         self._steps = 0
 
     def add(self, stage: Stage, result: TrainResult) -> None:
@@ -104,7 +106,7 @@ class _Sum:
 def _finished(stage: Stage) -> TrainResult:
     """What is known of a stage that an earlier part of the run finished."""
     saved = read_checkpoint(stage.folder, torch.device("cpu"))
-    psnr = saved["best_score"] if stage.recipe.kind == "sr" else None
+    psnr = saved["best_score"] if stage.recipe.kind in _COUNTED else None
     return TrainResult(stage.folder / WEIGHTS, saved["step"], saved["seconds"], psnr, 0, ())
 
 
@@ -121,9 +123,14 @@ def check(job: TrainJob[StagesRecipe]) -> None:
 def _check_providers(stages: list[Stage], progress: Progress) -> None:
     """Load what later stages need once beforehand: weights that are missing must be noticed now."""
     for stage in stages:
-        if isinstance(stage.recipe, TrainRecipe):
-            needed = needed_providers(stage.recipe)
-            load_providers(stage.recipe.providers, needed, torch.device("cpu"), progress)
+        recipe = stage.recipe
+        if isinstance(recipe, TrainRecipe):
+            needed = train_sr.needed_providers(recipe)
+        elif isinstance(recipe, GanRecipe):
+            needed = train_gan.needed_providers(recipe)
+        else:
+            continue
+        load_providers(recipe.providers, needed, torch.device("cpu"), progress)
 
 
 def _in_stage(name: str, error: UsageError) -> UsageError:
@@ -165,13 +172,13 @@ def stages_of(recipe: StagesRecipe, output: Path) -> list[Stage]:
         raise UsageError(f"'steps' is {recipe.steps}; it must be at least 1.")
     total = sum(part.share for part in recipe.stages.values())
     tables = {name: _table_of(name, part) for name, part in recipe.stages.items()}
-    counted = sum(part.share for name, part in recipe.stages.items() if _is_sr(tables[name]))
+    counted = sum(part.share for name, part in recipe.stages.items() if _is_counted(tables[name]))
     stages: list[Stage] = []
     for name, part in recipe.stages.items():
         values: dict[str, Any] = {"scale": recipe.scale, "seed": recipe.seed}
         if recipe.precision != "auto":
             values["dtype"] = recipe.precision
-        if recipe.steps is not None and _is_sr(tables[name]):
+        if recipe.steps is not None and _is_counted(tables[name]):
             values["steps"] = max(1, round(recipe.steps * part.share / counted))
         start = str((stages[-1].folder / WEIGHTS).absolute()) if stages else ""
         own = _recipe_of(name, part, tables[name], values, start)
@@ -188,8 +195,8 @@ def _table_of(name: str, part: StagePart) -> dict[str, Any]:
     return table
 
 
-def _is_sr(table: Mapping[str, Any]) -> bool:
-    return bool(table.get("kind", "sr") == "sr")
+def _is_counted(table: Mapping[str, Any]) -> bool:
+    return table.get("kind", "sr") in _COUNTED
 
 
 def _recipe_of(

@@ -61,6 +61,15 @@ def parallel(network: nn.Module, world: World) -> nn.Module:
     return network if world.size == 1 else nn.parallel.DistributedDataParallel(network)
 
 
+def average_gradients(network: nn.Module, world: World) -> None:
+    """Mean of the gradients that the processes have, for a network that `parallel` does not wrap."""
+    if world.size > 1:
+        for parameter in network.parameters():
+            if parameter.grad is not None:
+                dist.all_reduce(parameter.grad)
+                parameter.grad /= world.size
+
+
 def mean_over(value: Tensor, world: World) -> Tensor:
     """Mean of a scalar over the processes."""
     if world.size > 1:

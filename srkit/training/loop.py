@@ -24,6 +24,7 @@ from srkit.training.distributed import World, agreed, mean_over, parallel
 from srkit.training.interrupt import whole_step
 from srkit.training.state import (
     CHECKPOINT,
+    Keeper,
     TrainState,
     learning_rate,
     save_checkpoint,
@@ -141,13 +142,85 @@ class DataClock:
 
 
 @dataclass(frozen=True)
-class _Step:
+class Done:
     """What is logged of a step."""
 
-    rate: float
-    terms: dict[str, Tensor]
-    sr: Tensor
-    hr: Tensor
+    terms: Mapping[str, Tensor]
+    """Scalars by name, without a graph; `loss` is what was made smaller."""
+    norms: Mapping[str, float]
+    """Norms of the gradients of weighted terms, by name; none where nobody asked."""
+
+
+class DivergedError(SrkitError):
+    """Training cannot go on from the state that it has come to.
+
+    Args:
+        what: what is wrong, as the first part of a sentence.
+        way: what to do about it, as the rest of one.
+    """
+
+    def __init__(self, what: str, way: str) -> None:
+        super().__init__(f"{what}; {way}.")
+        self.what = what
+
+
+class Step(Protocol):
+    """What is done with a batch."""
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the state is one to go back to."""
+
+    def module(self, network: nn.Module) -> nn.Module:
+        """What is called with a batch's LR and conditions: the network, or what gives more of it than its result."""
+
+    def __call__(
+        self, state: TrainState, forward: Callable[..., Any], batch: Batch, rate: float, look: bool
+    ) -> Done:
+        """Update the network, and what else learns, by one batch.
+
+        Args:
+            forward: `module` of the state's network, for all processes together.
+            rate: the learning rate, which the network's optimiser has already.
+            look: whether the norms of gradients are asked for.
+
+        Raises:
+            DivergedError: there is nothing more to learn from here.
+        """
+
+
+@dataclass(frozen=True)
+class PairStep:
+    """Make the losses of what the network gives, and what it should, smaller."""
+
+    losses: Losses
+    clip_norm: float
+    autocast: torch.dtype | None
+
+    is_sound = True
+
+    def module(self, network: nn.Module) -> nn.Module:
+        return network
+
+    def __call__(
+        self, state: TrainState, forward: Callable[..., Tensor], batch: Batch, rate: float, look: bool
+    ) -> Done:
+        with torch.autocast(batch.lr.device.type, self.autocast, enabled=self.autocast is not None):
+            sr = forward(batch.lr, **batch.conditions)
+        loss, terms = self.losses(sr, batch.hr, state.step + 1)
+        descend(state, loss, self.clip_norm)
+        asked = look and len(self.losses.weights) > 1
+        norms = self.losses.gradient_norms(sr.detach(), batch.hr) if asked else {}
+        return Done({"loss": loss.detach(), **terms}, norms)
+
+
+def descend(state: TrainState, loss: Tensor, clip_norm: float) -> None:
+    """A step of the network's optimiser along a loss's gradient, of which no more than `clip_norm` is used (0: all)."""
+    state.optimizer.zero_grad(set_to_none=True)
+    torch.autograd.backward(loss)
+    if clip_norm:
+        nn.utils.clip_grad_norm_(state.network.parameters(), clip_norm)
+    state.optimizer.step()
 
 
 @dataclass(frozen=True)
@@ -156,31 +229,34 @@ class Trainer:
 
     recipe: LoopRecipe
     pairs: PairSource
-    losses: Losses
+    step: Step
     validate: Callable[[nn.Module], float]
     folder: Path
     limits: Limits
     device: torch.device
-    autocast: torch.dtype | None
     world: World
     progress: Progress
     measure: Measure = PSNR
     """What `validate` gives; the higher the better."""
+    chooses: bool = True
+    """Whether the state's `best` is what validated best; else it is what was validated last."""
+    keeper: Keeper | None = None
+    """Has the state that a run that diverges ends with; None: it ends with an error."""
 
     def run(self, state: TrainState) -> None:
-        """Train until the limits; the state's `best` holds what validated best at the end.
+        """Train until the limits; the state's `best` holds what is to be shipped at the end.
 
         Raises:
-            SrkitError: the loss is no longer finite.
+            DivergedError: the loss is no longer finite, and no keeper has a good state.
         """
-        forward = self._compiled(parallel(state.network, self.world))
+        forward = self._compiled(parallel(self.step.module(state.network), self.world))
         clock = DataClock(self.device)
         self.progress.start("training", 1.0)
         self.progress.advance(self.limits.progress(state.step, state.seconds))
         with RunLog(self.folder) if self.world.is_main else _NoLog() as log:
             try:
-                self._loop(state, forward, log, clock)
-                if state.best is None or state.step % self.recipe.run.validate_every:
+                ended = self._loop_or_end(state, forward, log, clock)
+                if ended or state.best is None or state.step % self.recipe.run.validate_every:
                     self._validate(state, log)
             except KeyboardInterrupt:
                 self._save(state)  # what was learnt so far is not lost
@@ -190,8 +266,21 @@ class Trainer:
         if clock.whole > 0:
             self.progress.info(f"drawing the data took {clock.share:.1%} of the time of the steps")
 
+    def _loop_or_end(
+        self, state: TrainState, forward: Callable[..., Any], log: RunLog | _NoLog, clock: DataClock
+    ) -> bool:
+        """Whether the run had to go back to its last good state, and ends there."""
+        try:
+            self._loop(state, forward, log, clock)
+        except DivergedError as why:
+            if self.keeper is None or not self.keeper.bring_back(state):
+                raise
+            self.progress.warn(f"{why.what}; the run ends with its last good state, of step {state.step}.")
+            return True
+        return False
+
     def _loop(
-        self, state: TrainState, forward: Callable[..., Tensor], log: RunLog | _NoLog, clock: DataClock
+        self, state: TrainState, forward: Callable[..., Any], log: RunLog | _NoLog, clock: DataClock
     ) -> None:
         run = self.recipe.run
         saved_at = started = time.monotonic()
@@ -201,17 +290,19 @@ class Trainer:
             done = agreed(self.limits.progress(state.step, state.seconds), self.world, self.device)
             if done >= 1.0:
                 return
+            if self.keeper is not None and state.step % LOG_EVERY == 0 and self.step.is_sound:
+                self.keeper.keep(state)
             with whole_step():
-                done_step = self._step(state, forward, batch, done)
+                rate, what = self._step(state, forward, batch, done)
                 state.step += 1
             clock.end()
             if state.step % LOG_EVERY == 0:
-                self._log_step(log, state, done_step, clock.share)
+                self._log_step(log, state, what, {"lr": rate, "data share": round(clock.share, 4)})
             state.seconds += time.monotonic() - started
             self.progress.advance(self.limits.progress(state.step, state.seconds) - done)
             if state.step % run.validate_every == 0:
                 self._validate(state, log)
-            if time.monotonic() - saved_at > 60 * run.checkpoint_minutes:
+            if time.monotonic() - saved_at > 60 * run.checkpoint_minutes and self.step.is_sound:
                 self._save(state)
                 saved_at = time.monotonic()
             started = time.monotonic()
@@ -222,38 +313,34 @@ class Trainer:
         if self.world.is_main:
             save_checkpoint(state, self.folder, to_mapping(self.recipe))
 
-    def _compiled(self, network: nn.Module) -> Callable[..., Tensor]:
+    def _compiled(self, network: nn.Module) -> Callable[..., Any]:
         mode = self.recipe.run.compile
         if mode == "on" or (mode == "auto" and self.device.type == "cuda"):
             return torch.compile(network)
         return network
 
     def _step(
-        self, state: TrainState, forward: Callable[..., Tensor], batch: Batch, progress: float
-    ) -> _Step:
-        optim = self.recipe.optim
+        self, state: TrainState, forward: Callable[..., Any], batch: Batch, progress: float
+    ) -> tuple[float, Done]:
+        """The learning rate, and what was done."""
+        optim, every = self.recipe.optim, self.recipe.run.gradients_every
         rate = learning_rate(optim, state.step, progress)
         set_rate(state.optimizer, rate)
-        with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
-            sr = forward(batch.lr, **batch.conditions)
-        loss, terms = self.losses(sr, batch.hr, state.step + 1)
-        state.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        if optim.clip_norm:
-            nn.utils.clip_grad_norm_(state.network.parameters(), optim.clip_norm)
-        state.optimizer.step()
+        step = state.step + 1
+        look = bool(every) and step % LOG_EVERY == 0 and step % every == 0
+        done = self.step(state, forward, batch, rate, look)
         update_ema(state, optim.ema)
-        return _Step(rate, {"loss": loss.detach(), **terms}, sr.detach(), batch.hr)
+        return rate, done
 
-    def _log_step(self, log: RunLog | _NoLog, state: TrainState, step: _Step, data_share: float) -> None:
-        values = {name: float(mean_over(value, self.world)) for name, value in step.terms.items()}
+    def _log_step(
+        self, log: RunLog | _NoLog, state: TrainState, done: Done, more: Mapping[str, float]
+    ) -> None:
+        values = {name: float(mean_over(value, self.world)) for name, value in done.terms.items()}
         if not math.isfinite(values["loss"]):
             raise self._diverged(state.step)
-        every = self.recipe.run.gradients_every
-        if every and state.step % every == 0 and len(self.losses.weights) > 1:
-            values |= gradient_ratios(self.losses.gradient_norms(step.sr, step.hr))
-        values |= {"lr": step.rate, "data share": round(data_share, 4), "seconds": round(state.seconds, 3)}
-        log.write(state.step, values)
+        if done.norms:
+            values |= gradient_ratios(done.norms)
+        log.write(state.step, {**values, **more, "seconds": round(state.seconds, 3)})
 
     def _validate(self, state: TrainState, log: RunLog | _NoLog) -> None:
         """Score the average on the pictures held out and keep it where it is the best so far."""
@@ -262,7 +349,7 @@ class Trainer:
         value = self.measure.sign * score
         log.write(state.step, {self.measure.name: value, "seconds": round(state.seconds, 3)})
         self.progress.info(f"step {state.step}: {self.measure.words.format(value)}")
-        if score > state.best_score:
+        if score > state.best_score or not self.chooses:
             state.best_score = score
             state.best = {k: v.detach().clone() for k, v in state.ema.state_dict().items()}
 
@@ -270,12 +357,12 @@ class Trainer:
         if not all(bool(parameter.isfinite().all()) for parameter in state.network.parameters()):
             raise self._diverged(state.step)
 
-    def _diverged(self, step: int) -> SrkitError:
+    def _diverged(self, step: int) -> DivergedError:
         if (self.folder / CHECKPOINT).is_file():
             way = f"the checkpoint in '{self.folder}' is sound: resume from it with a smaller optim.lr"
         else:
             way = "start again with a smaller optim.lr"
-        return SrkitError(f"The loss or the weights are no longer finite at step {step}; {way}.")
+        return DivergedError(f"The loss or the weights are no longer finite at step {step}", way)
 
 
 def gradient_ratios(norms: Mapping[str, float]) -> dict[str, float]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -17,6 +18,14 @@ from srkit.recipes.train import OptimPart
 
 CHECKPOINT = "checkpoint.pt"
 _KEYS = {"network", "ema", "optimizer", "step", "seconds", "best_score", "best", "recipe"}
+
+
+class Stateful(Protocol):
+    """What can be saved and gone on with."""
+
+    def state_dict(self) -> Mapping[str, Any]: ...
+
+    def load_state_dict(self, state_dict: Any) -> Any: ...
 
 
 @dataclass
@@ -32,6 +41,8 @@ class TrainState:
     best_score: float = -math.inf
     best: dict[str, torch.Tensor] | None = None
     """State of `ema` where validation scored best."""
+    others: dict[str, Stateful] = field(default_factory=dict)
+    """What else changes in the run, by name: a discriminator and its optimiser."""
 
 
 def new_state(network: nn.Module, optim: OptimPart) -> TrainState:
@@ -89,22 +100,53 @@ def learning_rate(optim: OptimPart, step: int, progress: float) -> float:
     return rate * min(1.0, (step + 1) / optim.warmup_steps) if optim.warmup_steps else rate
 
 
+def content_of(state: TrainState) -> dict[str, Any]:
+    """All that a run's future depends on, as plain values and the tensors themselves; `restore` takes it."""
+    return {
+        "network": state.network.state_dict(),
+        "ema": state.ema.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "step": state.step,
+        "seconds": state.seconds,
+        "best_score": state.best_score,
+        "best": state.best,
+        "others": {name: other.state_dict() for name, other in state.others.items()},
+    }
+
+
+def is_finite(content: Any) -> bool:
+    """Whether every tensor in a nest of mappings and sequences is finite."""
+    if isinstance(content, torch.Tensor):
+        return bool(content.isfinite().all())
+    if isinstance(content, Mapping):
+        return all(map(is_finite, content.values()))
+    return not isinstance(content, (list, tuple)) or all(map(is_finite, content))
+
+
+class Keeper:
+    """Keeps a copy of a run's last good state in memory."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Any] | None = None
+
+    def keep(self, state: TrainState) -> None:
+        """Take a copy in place of the one before, if all numbers in it are finite."""
+        content = content_of(state)
+        if is_finite(content):
+            self._kept = copy.deepcopy(content)
+
+    def bring_back(self, state: TrainState) -> bool:
+        """Make the state what it was when it was kept; False: none was. The seconds stay as they are."""
+        if self._kept is None:
+            return False
+        restore(state, {**copy.deepcopy(self._kept), "seconds": state.seconds})
+        return True
+
+
 def save_checkpoint(state: TrainState, folder: Path, recipe: dict[str, Any]) -> None:
     """Write the whole state to `folder/checkpoint.pt`, atomically."""
     with atomic_path(folder / CHECKPOINT) as path:
-        torch.save(
-            {
-                "network": state.network.state_dict(),
-                "ema": state.ema.state_dict(),
-                "optimizer": state.optimizer.state_dict(),
-                "step": state.step,
-                "seconds": state.seconds,
-                "best_score": state.best_score,
-                "best": state.best,
-                "recipe": recipe,
-            },
-            path,
-        )
+        torch.save({**content_of(state), "recipe": recipe}, path)
 
 
 def read_checkpoint(folder: Path, device: torch.device) -> dict[str, Any]:
@@ -129,7 +171,20 @@ def read_checkpoint(folder: Path, device: torch.device) -> dict[str, Any]:
 
 
 def restore(state: TrainState, saved: dict[str, Any]) -> None:
-    """Go on from a checkpoint of the same network (`read_checkpoint`)."""
+    """Go on from a checkpoint of the same network (`read_checkpoint`).
+
+    Raises:
+        ResourceError: what the run has beside its network is missing there, or of another shape.
+    """
+    others = saved.get("others", {})
+    for name, other in state.others.items():
+        try:
+            other.load_state_dict(others[name])
+        except (KeyError, RuntimeError, ValueError) as error:  # what modules and optimisers raise
+            raise ResourceError(
+                f"The checkpoint to resume from has no {name} like this recipe's, so another recipe wrote it; start "
+                "anew with another -o."
+            ) from error
     state.network.load_state_dict(saved["network"])
     state.ema.load_state_dict(saved["ema"])
     state.optimizer.load_state_dict(saved["optimizer"])

@@ -156,7 +156,7 @@ def test_pictures_held_out_are_never_trained_on(
 
     for module in ("pairs", "streamed"):
         monkeypatch.setattr(f"srkit.data.{module}.read_rgb8", noting)
-    monkeypatch.setattr("srkit.tasks.train_sr.read_training_pictures", reading)
+    monkeypatch.setattr("srkit.tasks.train_pictures.read_training_pictures", reading)
     recipe = _recipe(data={"residency": residency, "workers": 0}, optim={"steps": 20})
     inside = (root / "inner",) if validation == "a folder inside" else ()
     # The inner folder is named twice: its pictures must not be held out in one place and trained on in another.

@@ -19,7 +19,7 @@ from srkit.progress import Silent
 from srkit.recipes.load import from_mapping
 from srkit.recipes.train import TrainRecipe
 from srkit.training.distributed import World
-from srkit.training.loop import Limits, Trainer
+from srkit.training.loop import Limits, PairStep, Trainer
 from srkit.training.state import TrainState, new_state
 
 CPU = torch.device("cpu")
@@ -69,12 +69,11 @@ def trainer(
     return Trainer(
         recipe=base,
         pairs=source,
-        losses=losses or build_losses(base.loss, LossContext(CPU)),
+        step=PairStep(losses or build_losses(base.loss, LossContext(CPU)), base.optim.clip_norm, None),
         validate=validate,
         folder=folder,
         limits=Limits(base.optim.steps, minutes),
         device=CPU,
-        autocast=None,
         world=World(),
         progress=progress or Silent(),
     )

@@ -1,0 +1,156 @@
+"""What a generator is to make small beside a discriminator: the sum of Cria-CL (Shi et al. 2022, arXiv 2207.12767,
+Eq. 11), of which a network with one head takes the first three terms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from srkit.archs.cria import CriaParts
+from srkit.encoders.features import PerceptualFeatures
+from srkit.losses.contrast import alignment, uniformity
+from srkit.losses.criteria import Criteria, View, Views, Wanted
+from srkit.losses.gan import generator_loss
+from srkit.losses.perceptual import feature_l1
+from srkit.losses.pixel import l1
+from srkit.recipes.gan import CriaPart, GanWeights
+
+T = TypeVar("T")
+
+HEADS = ("align", "unif")
+_PAIR = ("pixel", "perceptual")
+
+
+@dataclass(frozen=True)
+class Lenses:
+    """The frozen networks that pictures are looked at through; None where no term needs one."""
+
+    perceptual: PerceptualFeatures | None = None
+    bottom: PerceptualFeatures | None = None
+    """Of the criterion `bottom`; it may be the same as `perceptual`."""
+    autocast: torch.dtype | None = None
+    """Precision of their arithmetic, and of the discriminator's; None: fp32."""
+
+
+def criteria_of(cria: CriaPart, head: str) -> tuple[str, ...]:
+    """The criteria of a head (`align` or `unif`), the anchor first."""
+    return (cria.anchor, *(name for name in getattr(cria, head) if name != cria.anchor))
+
+
+class GeneratorLosses:
+    """The terms whose weight is above 0; what their criteria remember is in `criteria`."""
+
+    def __init__(self, weights: GanWeights, cria: CriaPart, lenses: Lenses) -> None:
+        self.weights = {name: weight for name, weight in vars(weights).items() if weight > 0}
+        self._cria, self._lenses = cria, lenses
+        self.criteria = {
+            head: Criteria(criteria_of(cria, head), raw=cria.raw) for head in HEADS if head in self.weights
+        }
+
+    def __call__(
+        self, made: CriaParts | Tensor, target: Tensor, discriminator: View, real: Tensor
+    ) -> dict[str, Tensor]:
+        """The terms by name, unweighted, with their graphs, in fp32. Every network looks at every picture once.
+
+        Args:
+            made: what the generator gives: (N, 3, H, W), or the parts of a network with two heads.
+            target: what it should give, (N, 3, H, W) in [0, 1].
+            discriminator: pictures to logits.
+            real: its logits of the real pictures, without a graph.
+        """
+        sr = made if isinstance(made, Tensor) else made.sr
+        judged = Once(discriminator, {target: real})
+        perceptual = _seen(self._lenses.perceptual, target, self._lenses.autocast)
+        terms: dict[str, Tensor] = {}
+        if "pixel" in self.weights:
+            terms["pixel"] = l1(sr, target)
+        if "perceptual" in self.weights and perceptual is not None:
+            with _precision(sr, self._lenses.autocast):
+                terms["perceptual"] = feature_l1(perceptual(sr), perceptual(target))
+        with _precision(sr, self._lenses.autocast):
+            terms["adversarial"] = generator_loss(judged(sr), real)
+        if isinstance(made, CriaParts) and self.criteria:
+            same = self._lenses.bottom is self._lenses.perceptual
+            bottom = perceptual if same else _seen(self._lenses.bottom, target, self._lenses.autocast)
+            views = Views(
+                bottom=_map_of(bottom, 0),
+                top=_map_of(perceptual, -1),
+                discriminator=judged,
+                autocast=self._lenses.autocast,
+            )
+            terms |= self._compared(made, Wanted(target, views))
+        return terms
+
+    def total(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """Sum of weight times term."""
+        return torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
+
+    def gradient_norms(self, terms: Mapping[str, Tensor], made: CriaParts | Tensor) -> dict[str, float]:
+        """L2 norm, over the whole batch, of each weighted term's gradient at the picture that it is of.
+
+        That is the result, and for `align` and `unif` their own head's picture. First that of the pixel and the
+        perceptual term together, which the others can be held against. The terms' graphs are kept.
+        """
+
+        def norm(loss: Tensor, at: Tensor) -> float:
+            (slope,) = torch.autograd.grad(loss, at, retain_graph=True)
+            return float(slope.float().norm())
+
+        sr = made if isinstance(made, Tensor) else made.sr
+        pair = {name: terms[name] for name in _PAIR if name in terms}
+        found = {" and ".join(pair): norm(self.total(pair), sr)} if len(pair) > 1 else {}
+        for name, term in terms.items():
+            found[name] = norm(self.weights[name] * term, getattr(made, name) if name in HEADS else sr)
+        return found
+
+    def _compared(self, made: CriaParts, wanted: Wanted) -> dict[str, Tensor]:
+        """The terms of the heads."""
+        cria, terms = self._cria, {}
+        if "align" in self.criteria:
+            anchor, *others = self.criteria["align"](made.align, wanted).values()
+            terms["align"] = alignment(made.mask, anchor, others, cria.eta, stop_anchor=cria.stop_anchor)
+        if "unif" in self.criteria:
+            anchor, *others = self.criteria["unif"](made.unif, wanted).values()
+            terms["unif"] = uniformity(made.mask, anchor, others, cria.t)
+        return terms
+
+
+class Once(Generic[T]):
+    """A function of pictures that is asked of each of them once.
+
+    Args:
+        of: the function.
+        known: what it gives, or is to give, for some pictures. Pictures are told apart by being another tensor.
+    """
+
+    def __init__(self, of: Callable[[Tensor], T], known: Mapping[Tensor, T] | None = None) -> None:
+        self._of, self._found = of, dict(known or {})
+
+    def __call__(self, pictures: Tensor) -> T:
+        if pictures not in self._found:
+            self._found[pictures] = self._of(pictures)
+        return self._found[pictures]
+
+
+def _seen(
+    provider: PerceptualFeatures | None, target: Tensor, autocast: torch.dtype | None
+) -> Once[list[Tensor]] | None:
+    """A provider's features of each picture of a step; those of the target without a graph."""
+    if provider is None:
+        return None
+    features = Once(provider.features)
+    with torch.no_grad(), _precision(target, autocast):
+        features(target)
+    return features
+
+
+def _map_of(features: Once[list[Tensor]] | None, index: int) -> View | None:
+    return None if features is None else lambda pictures: features(pictures)[index]
+
+
+def _precision(pictures: Tensor, autocast: torch.dtype | None) -> torch.autocast:
+    return torch.autocast(pictures.device.type, autocast, enabled=autocast is not None)

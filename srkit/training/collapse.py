@@ -1,0 +1,65 @@
+"""Whether a discriminator still teaches, told from its logits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+LOOKED_EVERY = 10  # steps; looking makes the program wait for the device
+_APART = 0.02  # loss of a discriminator that tells all apart: logits some 4 from each other
+_LARGEST = 50.0  # mean logit; beyond it bf16 has steps of a quarter and more, and differences are lost
+_BLIND = 1e-4  # difference of the mean logits of one that sees none
+
+
+class CollapseWatch:
+    """Counts the looks at which a discriminator taught nothing, in a row.
+
+    Args:
+        patience: steps in a row after which it is given up.
+    """
+
+    def __init__(self, patience: int) -> None:
+        self._looks = max(1, math.ceil(patience / LOOKED_EVERY))
+        self._rows = {"apart": 0, "large": 0, "blind": 0}
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing was wrong at the last look."""
+        return not any(self._rows.values())
+
+    def see(self, loss: float, real: float, fake: float) -> str | None:
+        """Look at a step.
+
+        Args:
+            loss: the discriminator's, relativistic (`srkit.losses.gan.discriminator_loss`).
+            real, fake: mean logits of real pictures and of made ones.
+
+        Returns:
+            what is wrong, as the rest of a sentence about the discriminator; None: one can go on.
+        """
+        told = f"mean logits {real:.3g} of real pictures and {fake:.3g} of made ones"
+        if not all(map(math.isfinite, (loss, real, fake))):
+            return f"gives numbers that are not finite ({told})"
+        now = {
+            "apart": loss < _APART,
+            "large": max(abs(real), abs(fake)) > _LARGEST,
+            "blind": abs(real - fake) < _BLIND,
+        }
+        self._rows = {name: count + 1 if now[name] else 0 for name, count in self._rows.items()}
+        steps = self._looks * LOOKED_EVERY
+        if self._rows["apart"] >= self._looks:
+            return f"has told all pictures apart for {steps} steps ({told}, loss {loss:.2g})"
+        if self._rows["large"] >= self._looks:
+            return f"has been saturated for {steps} steps ({told})"
+        if self._rows["blind"] >= self._looks:
+            return f"has seen no difference for {steps} steps ({told})"
+        return None
+
+    def state_dict(self) -> dict[str, int]:
+        """The counts."""
+        return dict(self._rows)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from counts."""
+        self._rows = {name: int(state_dict[name]) for name in self._rows}
