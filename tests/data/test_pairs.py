@@ -224,6 +224,20 @@ def test_reading_leaves_out_what_cannot_be_used_and_says_so(pictures: list[Pictu
     ]
 
 
+def test_reading_leaves_gray_pictures_out_where_asked(pictures: list[Picture], tmp_path: Path) -> None:
+    gray = np.repeat(pictures[0][:, :, :1], 3, axis=2)
+    nearly = gray.copy()
+    nearly[5, 7, 2] ^= 1
+    files = _write(tmp_path, [gray, nearly])
+    progress = Listening()
+    kept, _ = read_training_pictures(files, 8, progress, gray=False)
+    assert kept == files[1:]
+    assert progress.warnings == ["1 of 2 pictures are gray and are left out: 00.png."]
+    assert read_training_pictures(files, 8, Silent())[0] == files
+    with pytest.raises(SrkitError, match="at least one readable colour picture"):
+        read_training_pictures(files[:1], 8, Silent(), gray=False)
+
+
 def test_reading_needs_at_least_one(pictures: list[Picture], tmp_path: Path) -> None:
     files = _write(tmp_path, pictures)
     with pytest.raises(SrkitError, match="None of the 2 training pictures can be used"):

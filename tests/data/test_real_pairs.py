@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srkit.data.pairs import Telling
-from srkit.data.real_pairs import RealBatch, RealPairs, RealPlan
+from srkit.data.real_pairs import RealBatch, RealPairs, RealPlan, TargetPairs, make_real_lr
 from srkit.degradation.filters import sharpened
 from srkit.errors import UsageError
 from srkit.ops.position import position_grid
@@ -173,3 +173,27 @@ def test_small_pictures_are_left_out_and_none_is_an_error(rendered: Callable[...
 def test_smaller_copies_are_used_too(rendered: Callable[..., Picture]) -> None:
     pairs = RealPairs([rendered(96, 96)], _plan(sizes=(1.0, 0.5)), CPU)
     assert pairs.hr.heights.tolist() == [96, 48]
+
+
+def test_pairs_for_training_without_a_discriminator_have_the_target_as_hr(
+    rendered: Callable[..., Picture],
+) -> None:
+    pairs = _pairs(rendered, Telling(position=True))
+    for step, batch in zip((3, 4), TargetPairs(pairs).batches(3), strict=False):
+        expected = pairs.draw(step)
+        assert torch.equal(batch.lr, expected.lr)
+        assert torch.equal(batch.hr, expected.target)
+        assert not torch.equal(batch.hr, expected.hr)
+        assert torch.equal(batch.conditions["position"], expected.conditions["position"])
+
+
+def test_whole_pictures_are_degraded_by_their_chance(rendered: Callable[..., Picture]) -> None:
+    hr = rendered(64, 90)
+
+    def made(seed: int) -> Picture:
+        return make_real_lr(hr, 2, MILD, torch.Generator().manual_seed(seed), CPU)
+
+    assert made(0).shape == (32, 45, 3)
+    assert made(0).dtype == np.uint8
+    assert np.array_equal(made(0), made(0))
+    assert not np.array_equal(made(0), made(1))

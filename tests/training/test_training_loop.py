@@ -372,6 +372,18 @@ def test_minutes_replace_steps(pictures: Pictures, tmp_path: Path) -> None:
     assert run.step == before  # earlier parts count
 
 
+def test_the_clock_tells_the_share_of_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter([0.0, 1.0, 10.0, 100.0, 103.0, 110.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
+    clock = loop.DataClock(CPU)
+    assert clock.share == 0
+    for step in range(2):
+        clock.begin(step)
+        clock.drawn()
+        clock.end()
+    assert clock.share == pytest.approx(4 / 20)  # 1 of 10, 3 of 10; what is between the steps does not count
+
+
 def test_limits() -> None:
     assert Limits(200).progress(50, 1e9) == 0.25
     assert Limits(200, minutes=2).progress(10**9, 30) == 0.25

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from srkit.errors import Exit, ResourceError, UsageError
 from srkit.recipes.load import to_mapping
@@ -111,6 +112,24 @@ def test_checkpoints_hold_everything(tmp_path: Path) -> None:
     assert same(content(run), content(again))
     assert again.seconds == 3.5
     assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT]
+
+
+def test_what_else_a_run_has_is_saved_too(tmp_path: Path) -> None:
+    base = recipe()
+    run, again = state(base), state(base)
+    run.others["judge"], again.others["judge"] = nn.Linear(2, 3), nn.Linear(2, 3)
+    save_checkpoint(run, tmp_path, to_mapping(base))
+    saved = read_checkpoint(tmp_path, CPU)
+    restore(again, saved)
+    assert same(run.others["judge"].state_dict(), again.others["judge"].state_dict())
+    restore(state(base), saved)  # what has no judge goes on without
+    for other in (nn.Linear(2, 4), None):
+        wanting = state(base)
+        wanting.others["critic" if other is None else "judge"] = other or nn.Linear(2, 3)
+        with pytest.raises(ResourceError, match=r"has no (judge|critic) like this recipe's"):
+            restore(wanting, saved)
+    del saved["others"]  # as in checkpoints of earlier versions
+    restore(state(base), saved)
 
 
 def test_a_checkpoint_that_is_not_there(tmp_path: Path) -> None:

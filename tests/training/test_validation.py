@@ -68,6 +68,23 @@ def test_a_picture_without_error_does_not_outweigh_the_others(
     assert psnr_validator([black, other], 2, CPU, None)(Bicubic(2)) == pytest.approx((100 + alone) / 2)
 
 
+def test_lr_is_made_as_one_is_told(rendered: Callable[..., NDArray[np.uint8]]) -> None:
+    """Once for each picture, and another way for each."""
+    pictures = [rendered(40, 44), rendered(48, 40, seed=1)]
+    made: list[tuple[int, tuple[int, ...]]] = []
+
+    def lower(hr: NDArray[np.uint8], number: int) -> NDArray[np.uint8]:
+        made.append((number, hr.shape))
+        return np.full_like(make_lr(hr, 2), 100 * number)
+
+    score = psnr_validator(pictures, 2, CPU, None, lower=lower)
+    errors = [_luma(picture)[2:-2, 2:-2] - (16 + 219 * 100 * n / 255) for n, picture in enumerate(pictures)]
+    expected = np.mean([-10 * np.log10(((error / 255) ** 2).mean()) for error in errors])
+    for _ in range(2):
+        assert score(Bicubic(2)) == pytest.approx(expected, abs=0.05)
+    assert made == [(0, (40, 44, 3)), (1, (48, 40, 3))]
+
+
 def test_no_gradients_are_kept(rendered: Callable[..., NDArray[np.uint8]]) -> None:
     class Watching(Bicubic):
         def forward(self, x: Tensor) -> Tensor:

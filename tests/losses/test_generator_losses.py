@@ -1,0 +1,167 @@
+"""The generator's sum: each term by definition, every picture looked at once, the strengths of the terms."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from srkit.archs.cria import CriaParts
+from srkit.archs.discriminators import UNetSN
+from srkit.encoders.features import PerceptualFeatures, perceptual_features
+from srkit.losses.contrast import alignment, uniformity
+from srkit.losses.criteria import (
+    CRITERIA,
+    Views,
+    Wanted,
+    bottom_of,
+    pixel_map,
+    ssim_distance_map,
+    top_of,
+)
+from srkit.losses.gan import generator_loss
+from srkit.losses.generator import GeneratorLosses, Lenses, Once, criteria_of
+from srkit.losses.perceptual import PerceptualLoss
+from srkit.losses.pixel import l1
+from srkit.recipes.gan import CriaPart, GanWeights
+
+CPU = torch.device("cpu")
+WEIGHTS = GanWeights(1.0, 0.5, 0.1, 0.2, 0.3)
+
+
+class Counting:
+    """A provider that counts how often it looks, by what it looks at."""
+
+    name = version = "counting"
+
+    def __init__(self, provider: PerceptualFeatures) -> None:
+        self._provider, self.looks = provider, Counter[int]()
+
+    def features(self, pictures: Tensor) -> list[Tensor]:
+        self.looks[id(pictures)] += 1
+        return self._provider.features(pictures)
+
+
+@pytest.fixture(scope="module")
+def provider() -> PerceptualFeatures:
+    return perceptual_features("random", CPU)
+
+
+@pytest.fixture(scope="module")
+def discriminator() -> UNetSN:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return UNetSN(4).eval().requires_grad_(False)
+
+
+def _made() -> tuple[CriaParts, Tensor]:
+    """Parts whose result has the graph of the heads and the mask, and a target."""
+    rng = torch.Generator().manual_seed(0)
+    target, align, unif = torch.rand(3, 2, 3, 32, 32, generator=rng)
+    align, unif = ((0.8 * target + 0.2 * x).requires_grad_() for x in (align, unif))
+    mask = torch.rand(2, 1, 32, 32, generator=rng).requires_grad_()
+    return CriaParts(torch.lerp(unif, align, mask), align, unif, mask), target
+
+
+def test_each_term_is_what_it_is_by_itself(provider: PerceptualFeatures, discriminator: UNetSN) -> None:
+    made, target = _made()
+    real = discriminator(target)
+    cria = CriaPart(eta=1.5, t=3.0, raw=True)
+    losses = GeneratorLosses(WEIGHTS, cria, Lenses(provider, provider))
+    terms = losses(made, target, discriminator, real)
+    wanted = Wanted(target, Views(bottom_of(provider), top_of(provider), discriminator))
+    pixel, ssim = pixel_map(made.align, target), ssim_distance_map(made.align, target)
+    bottom = CRITERIA["bottom"](made.align, wanted)
+    apart = [CRITERIA[name](made.unif, wanted) for name in ("top", "adversarial")]
+    expected = {
+        "pixel": l1(made.sr, target),
+        "perceptual": PerceptualLoss(provider)(made.sr, target),
+        "adversarial": generator_loss(discriminator(made.sr), real),
+        "align": alignment(made.mask, pixel, [ssim, bottom], 1.5),
+        "unif": uniformity(made.mask, pixel_map(made.unif, target), apart, 3.0),
+    }
+    assert list(terms) == list(expected)
+    for name, term in expected.items():
+        torch.testing.assert_close(terms[name], term)
+    total = sum(getattr(WEIGHTS, name) * term for name, term in expected.items())
+    torch.testing.assert_close(losses.total(terms), total)
+
+
+def test_every_picture_is_looked_at_once(provider: PerceptualFeatures, discriminator: UNetSN) -> None:
+    made, target = _made()
+    counted, judged = Counting(provider), Counter[int]()
+
+    def judge(pictures: Tensor) -> Tensor:
+        judged[id(pictures)] += 1
+        return discriminator(pictures)
+
+    losses = GeneratorLosses(WEIGHTS, CriaPart(), Lenses(counted, counted))
+    losses(made, target, judge, discriminator(target))
+    assert counted.looks == {id(x): 1 for x in (made.sr, made.align, made.unif, target)}
+    assert judged == {id(x): 1 for x in (made.sr, made.unif)}  # the real ones' logits are known
+
+
+def test_a_provider_of_its_own_for_the_bottom(provider: PerceptualFeatures, discriminator: UNetSN) -> None:
+    made, target = _made()
+    top, bottom = Counting(provider), Counting(provider)
+    losses = GeneratorLosses(WEIGHTS, CriaPart(), Lenses(top, bottom))
+    losses(made, target, discriminator, discriminator(target))
+    assert set(bottom.looks) == {id(made.align), id(target)}
+    assert set(top.looks) == {id(made.sr), id(made.unif), id(target)}
+
+
+@pytest.mark.parametrize("left_out", ["pixel", "perceptual", "align", "unif"])
+def test_a_term_of_weight_0_is_left_out(
+    left_out: str, provider: PerceptualFeatures, discriminator: UNetSN
+) -> None:
+    made, target = _made()
+    losses = GeneratorLosses(replace(WEIGHTS, **{left_out: 0.0}), CriaPart(), Lenses(provider, provider))
+    terms = losses(made, target, discriminator, discriminator(target))
+    assert set(terms) == {"pixel", "perceptual", "adversarial", "align", "unif"} - {left_out}
+    assert left_out not in losses.criteria
+    assert bool(losses.total(terms) > 0)
+
+
+def test_one_head_takes_three_terms(provider: PerceptualFeatures, discriminator: UNetSN) -> None:
+    made, target = _made()
+    losses = GeneratorLosses(WEIGHTS, CriaPart(), Lenses(provider, provider))
+    terms = losses(made.sr, target, discriminator, discriminator(target))
+    assert list(terms) == ["pixel", "perceptual", "adversarial"]
+
+
+def test_strengths_are_gradients_at_the_pictures_that_terms_are_of(
+    provider: PerceptualFeatures, discriminator: UNetSN
+) -> None:
+    made, target = _made()
+    losses = GeneratorLosses(WEIGHTS, CriaPart(), Lenses(provider, provider))
+    terms = losses(made, target, discriminator, discriminator(target))
+    norms = losses.gradient_norms(terms, made)
+    assert list(norms) == ["pixel and perceptual", "pixel", "perceptual", "adversarial", "align", "unif"]
+    # The mean absolute difference has the same slope everywhere.
+    assert norms["pixel"] == pytest.approx(1 / target.numel() ** 0.5, rel=1e-4)
+    (slope,) = torch.autograd.grad(WEIGHTS.unif * terms["unif"], made.unif, retain_graph=True)
+    assert norms["unif"] == pytest.approx(float(slope.norm()))
+    pair = terms["pixel"] + 0.5 * terms["perceptual"]
+    (slope,) = torch.autograd.grad(pair, made.sr, retain_graph=True)
+    assert norms["pixel and perceptual"] == pytest.approx(float(slope.norm()))
+    torch.autograd.backward(losses.total(terms))  # the graphs are still there
+
+
+def test_the_anchor_comes_first_and_once() -> None:
+    assert criteria_of(CriaPart(), "align") == ("pixel", "ssim", "bottom")
+    assert criteria_of(CriaPart(anchor="adversarial"), "unif") == ("adversarial", "top")
+
+
+def test_once() -> None:
+    asked: list[Tensor] = []
+
+    def of(x: Tensor) -> int:
+        asked.append(x)
+        return len(asked)
+
+    a, b = torch.zeros(2), torch.zeros(2)
+    once = Once(of, {b: 7})
+    assert [once(a), once(b), once(a), once(a.clone())] == [1, 7, 1, 2]
