@@ -72,9 +72,8 @@ def upscale(
     debug_maps: Annotated[
         Path | None,
         typer.Option(
-            help="Also write, as DIR/NAME-PART.png, what a network with two heads makes each picture of: both heads "
-            "(align, unif) and the mask that chooses between them. Of the first network where several are chained, "
-            "at the result's size, with --tta as the mean; takes four times as long.",
+            help="Also write what a network with two heads makes each picture of, as DIR/NAME-align.png, -unif.png and "
+            "-mask.png: of the first network of a chain, at the result's size, with --tta the mean. Four times as slow.",
             metavar="DIR",
         ),
     ] = None,
