@@ -24,23 +24,19 @@ from typing import Any
 import numpy as np
 import torch
 from ablation_shots import shots_table
+from ablations import Pair, pictures, scored, verdict
 from marks import write_between_marks
 from numpy.typing import NDArray
 from score_models import SETS
 
-from srkit.data.benchmarks import cropped_size, find_dataset, rgb8
 from srkit.data.pairs import make_lr
 from srkit.engine.conditions import Condition, Conditions
-from srkit.io.picture import Picture
-from srkit.io.read import read_picture
-from srkit.metrics.bootstrap import paired_bootstrap
-from srkit.metrics.protocols import PROTOCOLS
-from srkit.metrics.table import METRICS, Sample, Setup
+from srkit.metrics.table import METRICS, Setup
 from srkit.recipes.kinds import load_training_recipe
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.tasks.conditions import Conditioner
 from srkit.tasks.train import WEIGHTS, TrainJob, run
-from srkit.tasks.upscaler import Upscaler, Work
+from srkit.tasks.upscaler import Upscaler
 
 NETWORK = ("features=32", "blocks=8")
 ALIGNMENT = ("hidden=128", "aligned=64", "token_features=16")
@@ -70,14 +66,6 @@ ROWS = (
         loss="{l1 = 1.0}",
     ),
 )
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A picture (H, W, 3) and its LR."""
-
-    hr: NDArray[np.uint8]
-    lr: NDArray[np.uint8]
 
 
 def main() -> None:
@@ -153,35 +141,16 @@ def learned_rates(chosen: argparse.Namespace, start: Path) -> Path:
 
 
 def benchmark(scale: int) -> list[Pair]:
-    found = []
-    for name in SETS:
-        for item in find_dataset(name, Path(os.environ["SRKIT_DATA"])).pairs(scale):
-            pixels = rgb8(read_picture(item.hr))
-            height, width = cropped_size(pixels.shape[0], pixels.shape[1], scale)
-            hr = np.ascontiguousarray(pixels[:height, :width])
-            found.append(Pair(hr, make_lr(hr, scale)))
-    return found
+    return [Pair(hr, make_lr(hr, scale)) for hr in pictures(dict.fromkeys(SETS, 1), scale)]
 
 
-def psnrs(weights: Path, pairs: Sequence[Pair], *, shuffled: bool = False) -> list[float]:
+def psnrs(weights: Path, pairs: Sequence[Pair], *, shuffled: bool = False) -> NDArray[np.float64]:
     """Classical PSNR of each picture."""
     upscaler = Upscaler(UpscaleRecipe(model=str(weights), device="cpu", tile="off"))
-    scale = upscaler.models.own_scale
-    name = upscaler.models.name_of(scale)
     if shuffled:
+        name = upscaler.models.name_of(upscaler.models.own_scale)
         upscaler._conditioners[name] = Displaced(upscaler.conditioner(name), pairs[0].lr)  # type: ignore[assignment]
-    scorer = METRICS["psnr"].make(Setup(torch.device("cpu")))
-    works = (Work(pair, Picture(pair.lr), pair.hr.shape[1], pair.hr.shape[0]) for pair in pairs)
-    values = []
-    for done in upscaler.run(works):
-        if done.picture is None:
-            raise SystemExit(str(done.error))
-        sr, hr, lr = (
-            torch.from_numpy(np.ascontiguousarray(x)).permute(2, 0, 1)[None]
-            for x in (done.picture.pixels, done.tag.hr, done.tag.lr)
-        )
-        values.append(scorer.score(Sample(sr, hr, lr, PROTOCOLS["classical"], scale)))
-    return values
+    return scored(upscaler, pairs, {"psnr": METRICS["psnr"].make(Setup(torch.device("cpu")))})["psnr"]
 
 
 class Displaced:
@@ -207,10 +176,8 @@ def markdown(values: dict[str, NDArray[np.float64]], chosen: argparse.Namespace)
         if name == first:
             lines.append(f"| {name} | {found.mean():.3f} | | |")
             continue
-        interval = paired_bootstrap(found - values[first])
-        verdict = "undecided" if not interval.excludes_zero else "worse" if interval.mean < 0 else "better"
-        bounds = f"{interval.mean:+.4f} ({interval.low:+.4f} to {interval.high:+.4f})"
-        lines.append(f"| {name} | {found.mean():.3f} | {bounds} | {verdict} |")
+        bounds, word = verdict(found - values[first], decimals=4)
+        lines.append(f"| {name} | {found.mean():.3f} | {bounds} | {word} |")
     count = len(values[first])
     lines += ["", f"{count} pictures; {chosen.pretrain_steps} shared steps, then {chosen.steps} a row; "]
     lines[-1] += f"mean of {chosen.seeds} seeds."

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from ablations import verdict
 from kernel_checks import RGB, Bench, benchmark, errors
 from marks import write_between_marks
 from numpy.typing import NDArray
@@ -28,7 +29,6 @@ from srkit.degradation.pca import decode
 from srkit.encoders.depth import NoDepth
 from srkit.io.kernel_map import KernelMap
 from srkit.io.picture import Picture
-from srkit.metrics.bootstrap import paired_bootstrap
 from srkit.recipes.estimate import EstimateRecipe
 from srkit.tasks.kernel_estimator import KernelEstimator
 from srkit.zoo.load import load_model
@@ -146,11 +146,9 @@ def table(found: dict[str, NDArray[np.float64]], first: str, *, taps_first: bool
         if name == first:
             lines.append(f"| {name} | {values[which].mean():.3f} | | |")
             continue
-        between = paired_bootstrap(values[which] - found[first][which])
-        better = (between.mean < 0) == taps_first
-        verdict = "undecided" if not between.excludes_zero else "better" if better else "worse"
-        bounds = f"{between.mean:+.3f} ({between.low:+.3f} to {between.high:+.3f})"
-        lines.append(f"| {name} | {values[which].mean():.3f} | {bounds} | {verdict} |")
+        between = values[which] - found[first][which]
+        bounds, word = verdict(between, decimals=3, lower_is_better=taps_first)
+        lines.append(f"| {name} | {values[which].mean():.3f} | {bounds} | {word} |")
     return lines
 
 

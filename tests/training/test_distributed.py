@@ -19,8 +19,16 @@ from torch import nn
 from srkit.recipes.load import load_recipe
 from srkit.recipes.train import TrainRecipe
 from srkit.tasks.train import TrainJob, run
-from srkit.training.distributed import World, agreed, local_device, mean_over, parallel, process_group
-from srkit.training.state import read_checkpoint
+from srkit.training.distributed import (
+    World,
+    agreed,
+    average_gradients,
+    local_device,
+    mean_over,
+    parallel,
+    process_group,
+)
+from srkit.training.state import is_finite, read_checkpoint
 
 ROOT = Path(__file__).parents[2]
 RECIPE = """
@@ -36,6 +44,34 @@ lr = 1e-3
 steps = 100
 [run]
 validate_every = 50
+precision = "fp32"
+"""
+GAN_RECIPE = """
+kind = "gan"
+name = "tiny-gan"
+[model]
+arch = "cria"
+[model.arguments]
+scale = 2
+features = 8
+blocks = 1
+growth = 4
+width = 8
+mask_width = 8
+upsampler = "single"
+[data]
+patch = 12
+holdout_every = 3
+degradation = "mild"
+[optim]
+lr = 1e-3
+steps = 12
+[discriminator.arguments]
+features = 4
+[providers]
+perceptual = "random"
+[run]
+validate_every = 10
 precision = "fp32"
 """
 ABSENT = (
@@ -98,6 +134,35 @@ def test_two_processes_are_one_with_the_doubled_batch(
     weights = [read_checkpoint(folder, torch.device("cpu"))["ema"] for folder in (one, two)]
     for name, tensor in weights[0].items():
         torch.testing.assert_close(weights[1][name], tensor, atol=1e-3, rtol=0)
+
+
+def test_two_processes_and_a_discriminator(
+    tmp_path: Path, rendered: Callable[..., NDArray[np.uint8]]
+) -> None:
+    """Each has pictures of its own; both networks learn from all of them."""
+    data, output, recipe = tmp_path / "data", tmp_path / "run", tmp_path / "tiny.toml"
+    data.mkdir()
+    for i in range(4):
+        cv2.imwrite(str(data / f"{i}.png"), rendered(60, 48, seed=i % 2)[:, :, ::-1])
+    recipe.write_text(GAN_RECIPE)
+    _train_in_two(recipe, 2, data, output, tmp_path / "site")
+    saved = read_checkpoint(output, torch.device("cpu"))
+    assert saved["step"] == 12
+    assert is_finite({name: saved[name] for name in ("network", "ema", "others")})
+    assert [line["step"] for line in _metrics(output)] == [10, 12]  # each is written once
+    assert (output / "model.safetensors").is_file()
+
+
+def test_gradients_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With those of another process, which are 3."""
+    network = nn.Conv2d(1, 1, 1)
+    network.bias = None
+    network.weight.grad = torch.full_like(network.weight, 1.0)
+    average_gradients(network, World())
+    assert float(network.weight.grad) == 1
+    monkeypatch.setattr("torch.distributed.all_reduce", lambda gradient: gradient.add_(3.0))
+    average_gradients(network, World(0, 2))
+    assert float(network.weight.grad) == 2
 
 
 def test_a_process_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
