@@ -73,7 +73,7 @@ def upscale(
         Path | None,
         typer.Option(
             help="Also write what a network with two heads makes each picture of, as DIR/NAME-align.png, -unif.png and "
-            "-mask.png: of the first network of a chain, at the result's size, with --tta the mean. Four times as slow.",
+            "-mask.png: of a chain's first network, at the result's size, with --tta the mean. Four times as slow.",
             metavar="DIR",
         ),
     ] = None,
