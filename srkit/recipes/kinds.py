@@ -13,6 +13,7 @@ from srkit.recipes.gan import GanRecipe
 from srkit.recipes.kernels import KernelsRecipe
 from srkit.recipes.load import from_mapping, lay_over, read_table
 from srkit.recipes.meta import MetaRecipe
+from srkit.recipes.reconstructor import ReconstructorRecipe
 from srkit.recipes.stages import StagesRecipe
 from srkit.recipes.train import TrainRecipe
 
@@ -49,6 +50,9 @@ KINDS: Mapping[str, Kind] = {
     "encoder": Kind(EncoderRecipe),
     "kernels": Kind(KernelsRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}),
     "gan": Kind(GanRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}),
+    "reconstructor": Kind(
+        ReconstructorRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}
+    ),
     "meta": Kind(MetaRecipe, {**_USUAL, "steps": "outer.steps", "start": "start"}),
     "stages": Kind(StagesRecipe, {"steps": "steps", "seed": "seed", "dtype": "precision", "scale": "scale"}),
 }

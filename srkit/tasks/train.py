@@ -65,6 +65,10 @@ def task_of(kind: str) -> Task:
             from srkit.tasks import train_meta
 
             return train_meta
+        case "reconstructor":
+            from srkit.tasks import train_reconstructor
+
+            return train_reconstructor
         case "stages":
             from srkit.tasks import train_stages
 

@@ -18,7 +18,7 @@ from srkit.zoo.files import check_checkpoint, unreadable
 
 METADATA_KEY = "srkit"
 FORMAT_VERSION = 1
-_LATER = frozenset({"rates", "adapted"})
+_LATER = frozenset({"rates", "adapted", "controller"})
 """Fields that the first files of this format lack."""
 
 
@@ -56,6 +56,8 @@ class Header:
     """How the file's learned rates of adaptation are meant to be used: the inner step's `rule` and `loss`."""
     adapted: dict[str, Any] = field(default_factory=dict)
     """What `srkit adapt` made the weights from: base and its `sha256`, support pictures, recipe; else empty."""
+    controller: dict[str, Any] = field(default_factory=dict)
+    """Of a reconstructor that knows one (`srkit.training.controller`): l_ref as `reference`, and the `noise_std`."""
     srkit_version: str = __version__
     format_version: int = FORMAT_VERSION
 

@@ -1,0 +1,64 @@
+"""What `srkit train` needs to know to train the reconstructor of self-supervised adaptation."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Literal
+
+from srkit.recipes.load import to_toml
+from srkit.recipes.train import DataPart, ModelPart, OptimPart, RunPart
+
+
+@dataclass(frozen=True)
+class FarPart:
+    """The regulariser that aligns E_img's features with those of a frozen encoder."""
+
+    encoder: str = "compact"
+    """As `srkit.encoders.stages.encoder_stage` takes it."""
+    stage: str = "stage2"
+    """Of that encoder, from `stage1`, the finest, to `stage4`."""
+    weight: float = 0.01
+    """lambda_pt: of the regulariser in the loss."""
+    contrast: float = 1.0
+    """Weight, times lambda_pt, of telling pictures from the same ones with a flaw (`srkit.degradation.flaws`). 0 is the
+    paper's, which learns from pictures without flaws alone."""
+    flawed: float = 0.25
+    """Share of a step's pictures that are shown with a flaw too."""
+
+
+@dataclass(frozen=True)
+class ControllerPart:
+    """What the embedding of the degradation is multiplied by."""
+
+    use: bool = True
+    """Else by 1, as in LWay: for comparison."""
+    noise_std: float = 0.1
+    """Deviation of the factor's noise; 1 in the paper."""
+
+
+@dataclass(frozen=True)
+class ReconstructorRecipe:
+    name: str
+    model: ModelPart
+    """The network `reconstructor`; what it must know of the encoder is added to its arguments."""
+    kind: Literal["reconstructor"] = "reconstructor"
+    distance: str = "auto"
+    """Perceptual distance of the loss and of the controller (`srkit.encoders.distance`): auto, lpips or compact. The
+    resolved recipe has what auto was."""
+    perceptual: float = 0.1
+    """Weight of the distance in the loss, beside L1."""
+    far: FarPart = field(default_factory=FarPart)
+    controller: ControllerPart = field(default_factory=ControllerPart)
+    data: DataPart = field(default_factory=lambda: DataPart(batch=8, degradation="real-esrgan"))
+    """With a degradation: it is what the reconstructor is to tell and to do."""
+    judged: int = 8
+    """Batches of the pictures held out that validate."""
+    optim: OptimPart = field(default_factory=OptimPart)
+    run: RunPart = field(default_factory=RunPart)
+    seed: int = 0
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the resolved recipe, recorded in the weights' header."""
+        return hashlib.sha256(to_toml(self).encode()).hexdigest()

@@ -1,0 +1,140 @@
+"""What trains a reconstructor step by step, and what it is judged by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from srkit.archs.reconstructor import Reconstructor
+from srkit.data.pairs import Batch
+from srkit.degradation.flaws import flawed
+from srkit.losses.far import Far, far, flaw_margin
+from srkit.losses.reconstruction import ReconstructionLoss
+from srkit.training.controller import Controller, quality_distance
+from srkit.training.loop import Done, Measure, descend
+from srkit.training.state import TrainState
+
+RECONSTRUCTION = Measure(
+    "val_reconstruction_error", "crops held out are made once more with an error of {:.4f}", -1.0
+)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """L_pt = L_rec + lambda_pt (FAR(Y) + c margin(FAR of the same pictures with a flaw))."""
+
+    reconstruction: ReconstructionLoss
+    far: Far
+    controller: Controller | None
+    """None: the embedding is taken as it is."""
+    far_weight: float
+    """lambda_pt."""
+    contrast: float
+    """c; the paper has none."""
+    flawed_share: float
+    """Of a batch: pictures that are shown once more with a flaw."""
+    autocast: torch.dtype | None
+
+    def factor(self, batch: Batch, dim: int, rng: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        """What the embeddings are multiplied by, (N, D); and l (N,)."""
+        seen = quality_distance(self.reconstruction.distance, batch.lr, batch.hr, self.autocast)
+        if self.controller is None:
+            return torch.ones_like(seen)[:, None].expand(-1, dim), seen
+        return self.controller.pretraining(seen, dim, rng), seen
+
+
+@dataclass(frozen=True)
+class ReconstructorStep:
+    """A `srkit.training.loop.Step`: make `Objective` smaller, on pictures as they are and how they were degraded."""
+
+    objective: Objective
+    clip_norm: float
+    seed: int
+    rank: int = 0
+
+    is_sound = True
+
+    def module(self, network: nn.Module) -> nn.Module:
+        return network
+
+    def __call__(
+        self, state: TrainState, forward: Callable[..., Any], batch: Batch, rate: float, look: bool
+    ) -> Done:
+        aim, network = self.objective, cast(Reconstructor, state.network)
+        draws = np.random.default_rng((self.seed, self.rank, state.step)).integers(2**62, size=2)
+        rng = torch.Generator(batch.lr.device).manual_seed(int(draws[0]))
+        shown = self._shown(batch, torch.Generator().manual_seed(int(draws[1])))
+        factor, seen = aim.factor(batch, network.embedding, rng)
+        with torch.no_grad():
+            found = network.relative(*aim.far.descriptors(shown))
+        with torch.autocast(batch.lr.device.type, aim.autocast, enabled=aim.autocast is not None):
+            made, *predicted = forward(batch.lr, shown, factor, rng)
+        pixel, apart = aim.reconstruction(made, batch.lr)
+        unlike = far((predicted[0], predicted[1]), found)
+        count = len(batch.hr)
+        regular = unlike[:count].mean()
+        margin = (
+            flaw_margin(unlike[: len(unlike) - count], unlike[count:]) if len(unlike) > count else 0 * regular
+        )
+        loss = pixel + aim.reconstruction.perceptual * apart
+        loss = loss + aim.far_weight * (regular + aim.contrast * margin)
+        descend(state, loss, self.clip_norm)
+        terms = {
+            "loss": loss,
+            "pixel": pixel,
+            "perceptual": apart,
+            "far": regular,
+            "margin": margin,
+            "l": seen.mean(),
+        }
+        return Done({name: term.detach() for name, term in terms.items()}, {})
+
+    def _shown(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """The batch's pictures, and the first of them once more with flaws."""
+        aim = self.objective
+        count = math.ceil(aim.flawed_share * len(batch.hr)) if aim.contrast > 0 else 0
+        if not count:
+            return batch.hr
+        both = torch.cat([batch.hr, flawed(batch.hr[:count], batch.lr[:count], rng)])
+        return both.contiguous(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def set_usual(network: Reconstructor, regulariser: Far, batches: Sequence[Batch]) -> None:
+    """Give a network what is usual of the descriptors that it is to predict (`Reconstructor.relative`)."""
+    found = [regulariser.descriptors(batch.hr) for batch in batches]
+    network.set_usual(*(torch.cat(of) for of in zip(*found, strict=True)))
+
+
+def mean_distance(objective: Objective, batches: Sequence[Batch]) -> float:
+    """l_ref: the mean of l over batches."""
+    distance = objective.reconstruction.distance
+    found = [quality_distance(distance, batch.lr, batch.hr, objective.autocast) for batch in batches]
+    return float(torch.cat(found).mean())
+
+
+def reconstruction_validator(objective: Objective, batches: Sequence[Batch]) -> Callable[[nn.Module], float]:
+    """A function that gives a network's L_rec over the batches, negative; without the controller's noise."""
+    factors: list[tuple[Tensor, ...]] = []
+
+    @torch.no_grad()
+    def score(network: nn.Module) -> float:
+        learnt = cast(Reconstructor, network)
+        if not factors:
+            factors.extend(objective.factor(batch, learnt.embedding, None) for batch in batches)
+        errors = []
+        for batch, (factor, _) in zip(batches, factors, strict=True):
+            dtype = objective.autocast
+            with torch.autocast(batch.lr.device.type, dtype, enabled=dtype is not None):
+                features = learnt.image_features(batch.hr)
+                made = learnt.reconstruct(learnt.embed(batch.lr) * factor, features)
+            errors.append(float(objective.reconstruction.total(made, batch.lr)))
+        return -math.fsum(errors) / len(errors)
+
+    return score
