@@ -1,5 +1,5 @@
 """What a generator is to make small beside a discriminator: the sum of Cria-CL (Shi et al. 2022, arXiv 2207.12767,
-Eq. 11), of which a network with one head takes the first three terms."""
+Eq. 11), of which a network with one head takes the first three terms, and a term that keeps both heads in use."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 HEADS = ("align", "unif")
 _PAIR = ("pixel", "perceptual")
+_AT = {"align": "align", "unif": "unif", "balance": "mask"}  # what terms are of that are not of the result
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ class GeneratorLosses:
                 terms["perceptual"] = feature_l1(perceptual(sr), perceptual(target))
         with _precision(sr, self._lenses.autocast):
             terms["adversarial"] = generator_loss(judged(sr), real)
+        if isinstance(made, CriaParts) and "balance" in self.weights:
+            terms["balance"] = (made.mask.float().mean() - 0.5).square()
         if isinstance(made, CriaParts) and self.criteria:
             same = self._lenses.bottom is self._lenses.perceptual
             bottom = perceptual if same else _seen(self._lenses.bottom, target, self._lenses.autocast)
@@ -92,8 +95,8 @@ class GeneratorLosses:
     def gradient_norms(self, terms: Mapping[str, Tensor], made: CriaParts | Tensor) -> dict[str, float]:
         """L2 norm, over the whole batch, of each weighted term's gradient at the picture that it is of.
 
-        That is the result, and for `align` and `unif` their own head's picture. First that of the pixel and the
-        perceptual term together, which the others can be held against. The terms' graphs are kept.
+        That is the result; for `align` and `unif` their own head's picture, for `balance` the mask. First that of the
+        pixel and the perceptual term together, which the others can be held against. The terms' graphs are kept.
         """
 
         def norm(loss: Tensor, at: Tensor) -> float:
@@ -104,7 +107,8 @@ class GeneratorLosses:
         pair = {name: terms[name] for name in _PAIR if name in terms}
         found = {" and ".join(pair): norm(self.total(pair), sr)} if len(pair) > 1 else {}
         for name, term in terms.items():
-            found[name] = norm(self.weights[name] * term, getattr(made, name) if name in HEADS else sr)
+            at = _AT.get(name)
+            found[name] = norm(self.weights[name] * term, sr if at is None else getattr(made, at))
         return found
 
     def _compared(self, made: CriaParts, wanted: Wanted) -> dict[str, Tensor]:

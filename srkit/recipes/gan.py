@@ -24,6 +24,9 @@ class GanWeights:
     """Alignment of the criteria of the first head (Eq. 8), where the network has two."""
     unif: float = 0.01
     """Uniformity of the criteria of the second (Eq. 9)."""
+    balance: float = 0.0
+    """(Mean of the mask - 1/2)^2, where there is one: keeps both heads in use, for the cheapest way to make the terms
+    of a head small is not to show it. Not in the paper."""
 
 
 @dataclass(frozen=True)

@@ -120,11 +120,11 @@ def _check_weights(recipe: GanRecipe) -> None:
         )
     with torch.device("meta"):
         network = build(recipe.model.arch, recipe.model.arguments)
-    used = [head for head in HEADS if getattr(recipe.loss, head) > 0]
+    used = [name for name in (*HEADS, "balance") if getattr(recipe.loss, name) > 0]
     if used and not isinstance(network, Cria):
         raise UsageError(
             f"'loss.{used[0]}' is {getattr(recipe.loss, used[0])}, and the network '{recipe.model.arch}' has no two "
-            "heads; set loss.align=0 and loss.unif=0, or model.arch=cria."
+            "heads; set loss.align, loss.unif and loss.balance to 0, or model.arch=cria."
         )
 
 

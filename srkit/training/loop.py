@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import time
@@ -354,7 +355,9 @@ class Trainer:
             state.best = {k: v.detach().clone() for k, v in state.ema.state_dict().items()}
 
     def _check_finite(self, state: TrainState) -> None:
-        if not all(bool(parameter.isfinite().all()) for parameter in state.network.parameters()):
+        others = (other for other in state.others.values() if isinstance(other, nn.Module))
+        parameters = itertools.chain.from_iterable(one.parameters() for one in (state.network, *others))
+        if not all(bool(parameter.isfinite().all()) for parameter in parameters):
             raise self._diverged(state.step)
 
     def _diverged(self, step: int) -> DivergedError:

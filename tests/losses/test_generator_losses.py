@@ -29,7 +29,8 @@ from srkit.losses.pixel import l1
 from srkit.recipes.gan import CriaPart, GanWeights
 
 CPU = torch.device("cpu")
-WEIGHTS = GanWeights(1.0, 0.5, 0.1, 0.2, 0.3)
+WEIGHTS = GanWeights(1.0, 0.5, 0.1, 0.2, 0.3, 0.4)
+TERMS = ["pixel", "perceptual", "adversarial", "balance", "align", "unif"]
 
 
 class Counting:
@@ -80,6 +81,7 @@ def test_each_term_is_what_it_is_by_itself(provider: PerceptualFeatures, discrim
         "pixel": l1(made.sr, target),
         "perceptual": PerceptualLoss(provider)(made.sr, target),
         "adversarial": generator_loss(discriminator(made.sr), real),
+        "balance": (made.mask.mean() - 0.5) ** 2,
         "align": alignment(made.mask, pixel, [ssim, bottom], 1.5),
         "unif": uniformity(made.mask, pixel_map(made.unif, target), apart, 3.0),
     }
@@ -113,14 +115,14 @@ def test_a_provider_of_its_own_for_the_bottom(provider: PerceptualFeatures, disc
     assert set(top.looks) == {id(made.sr), id(made.unif), id(target)}
 
 
-@pytest.mark.parametrize("left_out", ["pixel", "perceptual", "align", "unif"])
+@pytest.mark.parametrize("left_out", ["pixel", "perceptual", "balance", "align", "unif"])
 def test_a_term_of_weight_0_is_left_out(
     left_out: str, provider: PerceptualFeatures, discriminator: UNetSN
 ) -> None:
     made, target = _made()
     losses = GeneratorLosses(replace(WEIGHTS, **{left_out: 0.0}), CriaPart(), Lenses(provider, provider))
     terms = losses(made, target, discriminator, discriminator(target))
-    assert set(terms) == {"pixel", "perceptual", "adversarial", "align", "unif"} - {left_out}
+    assert set(terms) == set(TERMS) - {left_out}
     assert left_out not in losses.criteria
     assert bool(losses.total(terms) > 0)
 
@@ -139,11 +141,14 @@ def test_strengths_are_gradients_at_the_pictures_that_terms_are_of(
     losses = GeneratorLosses(WEIGHTS, CriaPart(), Lenses(provider, provider))
     terms = losses(made, target, discriminator, discriminator(target))
     norms = losses.gradient_norms(terms, made)
-    assert list(norms) == ["pixel and perceptual", "pixel", "perceptual", "adversarial", "align", "unif"]
+    assert list(norms) == ["pixel and perceptual", *TERMS]
     # The mean absolute difference has the same slope everywhere.
     assert norms["pixel"] == pytest.approx(1 / target.numel() ** 0.5, rel=1e-4)
     (slope,) = torch.autograd.grad(WEIGHTS.unif * terms["unif"], made.unif, retain_graph=True)
     assert norms["unif"] == pytest.approx(float(slope.norm()))
+    # As much at every place, and nothing where the mask is even.
+    excess = float(made.mask.mean().detach()) - 0.5
+    assert norms["balance"] == pytest.approx(0.4 * 2 * abs(excess) / made.mask.numel() ** 0.5, rel=1e-3)
     pair = terms["pixel"] + 0.5 * terms["perceptual"]
     (slope,) = torch.autograd.grad(pair, made.sr, retain_graph=True)
     assert norms["pixel and perceptual"] == pytest.approx(float(slope.norm()))

@@ -181,6 +181,20 @@ def _toml(values: dict[str, Any]) -> str:
     return "{ " + ", ".join(f"{name} = {json.dumps(value)}" for name, value in values.items()) + " }"
 
 
+@pytest.mark.cuda
+@pytest.mark.parametrize("arch", ["patchgan", "unet_sn"])
+def test_on_cuda(arch: str, folder: Path, start: Path, tmp_path: Path) -> None:
+    recipe = gan_recipe(
+        12,
+        model={"start": str(start)},
+        run={"precision": "bf16", "compile": "off", "validate_every": 6},
+        discriminator={"arch": arch, "arguments": {"features": 8}},
+    )
+    result = run(_job(folder, tmp_path, recipe, device="cuda"))
+    assert result.steps == 12
+    assert all(bool(t.isfinite().all()) for t in load_model(result.weights).network.state_dict().values())
+
+
 @pytest.mark.parametrize(
     ("parts", "words"),
     [

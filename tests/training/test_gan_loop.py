@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -246,6 +247,26 @@ def test_without_a_good_state_there_is_an_error(pictures: Pictures, tmp_path: Pa
         next(step.discriminator.parameters()).fill_(torch.nan)
     with pytest.raises(DivergedError, match=r"not finite .* at step 10; start again with a smaller"):
         gan_trainer(base, real_pairs(pictures, base), step, tmp_path).run(state)
+
+
+def test_a_discriminator_that_is_not_finite_is_not_saved(
+    pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even where the network still is, and before anybody looks at the logits."""
+    base = gan_recipe(1)
+    state, step = gan_start(base)
+    usual = step.optimizer.step
+
+    def spoiling() -> None:
+        usual()
+        with torch.no_grad():
+            next(step.discriminator.parameters()).fill_(torch.nan)
+
+    monkeypatch.setattr(step.optimizer, "step", spoiling)
+    trainer = replace(gan_trainer(base, real_pairs(pictures, base), step, tmp_path), keeper=None)
+    with pytest.raises(DivergedError, match="weights are no longer finite at step 1"):
+        trainer.run(state)
+    assert not (tmp_path / "checkpoint.pt").exists()
 
 
 def test_a_keeper_keeps_copies_of_what_is_finite(pictures: Pictures) -> None:
