@@ -65,9 +65,11 @@ class Cria(nn.Module):
         upsampler: of each head; `nearest` is the paper's (see `NearestReconstruction`), the others are cheaper (see
             `Reconstruction`).
         trunk: `rrdb` is the paper's; `edsr` has the names and shapes of `srkit.archs.edsr.EDSR`'s tensors.
+        keep_colour: radius in LR pixels of the squares whose mean colour is kept (`colour_lost`); 0: whatever the
+            heads make of it. It has no weights. Not in the paper.
 
     Raises:
-        UsageError: a scale, number, upsampler or trunk that the network is not defined for.
+        UsageError: a scale, number, upsampler, radius or trunk that the network is not defined for.
     """
 
     def __init__(
@@ -80,17 +82,19 @@ class Cria(nn.Module):
         mask_width: int = 64,
         upsampler: HeadUpsampler = "nearest",
         trunk: Trunk = "rrdb",
+        keep_colour: int = 0,
     ) -> None:
         super().__init__()
-        _check(scale, (features, blocks, growth, width, mask_width), upsampler)
-        self.scale = scale
+        _check(scale, (features, blocks, growth, width, mask_width), upsampler, keep_colour)
+        self.scale, self.keep_colour = scale, keep_colour
         self.trunk = make_trunk(trunk, features, blocks, growth)
         self.align = _Head(features, width, scale, upsampler)
         self.unif = _Head(features, width, scale, upsampler)
         self.mask = nn.Sequential(*units(3, mask_width), conv3x3(mask_width, 2))
-        deep = blocks_radius(trunk, blocks) + 2 * UNITS
+        deep = blocks_radius(trunk, blocks) + 2 * UNITS + _reconstruction_radius(scale, upsampler)
+        # Beyond the squares, the pixels between which their means are interpolated.
         self.info = ArchInfo(
-            scale=scale, receptive_field=deep + _reconstruction_radius(scale, upsampler), fp16_ok=True
+            scale=scale, receptive_field=deep + (keep_colour + 1 if keep_colour else 0), fp16_ok=True
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -107,7 +111,11 @@ class Cria(nn.Module):
             self.mask(h).to(x.dtype), scale_factor=float(self.scale), mode="bilinear", align_corners=False
         )
         mask = logits.softmax(1)[:, :1]
-        return CriaParts(torch.lerp(unif, align, mask), align, unif, mask)
+        sr = torch.lerp(unif, align, mask)
+        if self.keep_colour:
+            lost = colour_lost(sr, x, self.keep_colour)
+            sr, align, unif = sr + lost, align + lost, unif + lost
+        return CriaParts(sr, align, unif, mask)
 
     def view(self, part: Part) -> CriaView:
         """A network that gives one of the parts in place of the result, and runs wherever this one does."""
@@ -144,6 +152,25 @@ class Cria(nn.Module):
                     return {}
                 found |= {f"{head}.units.{number}.{k}": v for k, v in unit.identity().items()}
         return found
+
+
+def colour_lost(sr: Tensor, x: Tensor, radius: int) -> Tensor:
+    """What the mean colours of a picture, over squares, have more than those of what was made of it, at each pixel.
+
+    A network that repairs pictures is not sure what colour they had, and drifts; over many pixels the mean of what is
+    damaged is nearly that of what it was.
+
+    Args:
+        sr: (N, 3, s h, s w).
+        x: (N, 3, h, w).
+        radius: of the squares, in pixels of x; at the border over the part that lies inside.
+
+    Returns:
+        the shape of sr, smooth.
+    """
+    difference = x - F.avg_pool2d(sr, sr.shape[2] // x.shape[2])
+    mean = F.avg_pool2d(difference, 2 * radius + 1, 1, radius, count_include_pad=False)
+    return F.interpolate(mean, size=sr.shape[2:], mode="bilinear", align_corners=False)
 
 
 class CriaView(View):
@@ -209,13 +236,15 @@ def _reconstruction_radius(scale: int, upsampler: HeadUpsampler) -> int:
     return receptive_field(scale, 0, upsampler)
 
 
-def _check(scale: int, counts: tuple[int, ...], upsampler: str) -> None:
+def _check(scale: int, counts: tuple[int, ...], upsampler: str, radius: int) -> None:
     if scale not in SCALES:
         raise UsageError(f"Cria-CL was given scale {scale}; it is defined for 2, 3, 4 and 8.")
     if min(counts) < 1:
         raise UsageError(
             f"Cria-CL was given {min(counts)} as the least of its numbers; all must be at least 1."
         )
+    if radius < 0:
+        raise UsageError(f"Cria-CL was given the radius {radius} for keep_colour; it must be at least 0.")
     known = get_args(HeadUpsampler)
     if upsampler not in known:
         raise UsageError(

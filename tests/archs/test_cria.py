@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from srkit.archs.blocks import NearestReconstruction
-from srkit.archs.cria import Cria
+from srkit.archs.cria import Cria, colour_lost
 from srkit.archs.edsr import EDSR
 from srkit.archs.esrgan import RRDBNet
 from srkit.archs.table import build
@@ -179,3 +179,30 @@ def test_nearest_upsampling_writes_no_pattern_where_nothing_is() -> None:
         inner = (slice(None), slice(None), slice(108, 132), slice(108, 132))
         assert float(nearest(x)[inner].std((2, 3)).max()) < 1e-6
         assert float(shuffled(x)[inner].std((2, 3)).max()) > 1e-4
+
+
+@torch.inference_mode()
+def test_colours_are_kept() -> None:
+    torch.manual_seed(0)
+    plain, kept = (Cria(**SMALL, upsampler="single", keep_colour=radius) for radius in (0, 2))
+    kept.load_state_dict(plain.state_dict())
+    for network in (plain, kept):  # a head that makes everything redder
+        network.align.reconstruction.layers[0].bias[:16] += 0.1
+    x = 0.3 + 0.4 * torch.rand(1, 3, 24, 20, generator=torch.Generator().manual_seed(1))
+    shifts = [float((network(x).mean((2, 3)) - x.mean((2, 3))).abs().max()) for network in (plain, kept)]
+    assert shifts[0] > 0.03
+    assert shifts[1] < 0.1 * shifts[0]
+    parts = kept.parts(x)
+    torch.testing.assert_close(torch.lerp(parts.unif, parts.align, parts.mask), parts.sr)
+    assert kept.info.receptive_field == plain.info.receptive_field + 3
+
+
+def test_colour_lost_is_what_was_taken() -> None:
+    x = torch.rand(1, 3, 9, 7, generator=torch.Generator().manual_seed(2))
+    sr = torch.nn.functional.interpolate(x, scale_factor=2.0) - torch.tensor([0.1, 0.0, -0.2]).view(
+        1, 3, 1, 1
+    )
+    lost = colour_lost(sr, x, 3)
+    torch.testing.assert_close(
+        lost, torch.tensor([0.1, 0.0, -0.2]).view(1, 3, 1, 1).expand_as(sr), atol=1e-5, rtol=0
+    )

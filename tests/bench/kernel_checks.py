@@ -161,7 +161,7 @@ def errors(kernels: Tensor, covariance: Tensor, made: Degraded) -> Values:
     found_width, width = (
         float(c[:, (0, 2)].mean(1).clamp_min(0).sqrt().mean()) for c in (covariance, made.field.covariance())
     )
-    values["width"] = abs(found_width / width - 1)
+    values["width"] = abs(found_width / width - 1) if width else np.nan  # bicubic's lobes leave it none
     return values
 
 
