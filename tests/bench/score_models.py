@@ -30,7 +30,10 @@ def main() -> None:
     chosen = parser.parse_args().models
     folder = weights_dir()
     entries = read_entries(folder / MANIFEST_NAME)
-    scored = [entry for entry in entries if entry.task == "sr" and (not chosen or entry.name in chosen)]
+    able = [
+        entry for entry in entries if entry.task == "sr" and entry.arch != "nbsr"
+    ]  # it needs a kernel map
+    scored = [entry for entry in able if not chosen or entry.name in chosen]
     if missing := set(chosen) - {entry.name for entry in scored}:
         raise SystemExit(f"no shipped model for super-resolution is named {', '.join(sorted(missing))}")
     results = {entry.name: measure(entry.name, entry.scale) for entry in scored}
