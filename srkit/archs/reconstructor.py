@@ -26,7 +26,9 @@ SCALES = (2, 4)
 LEAST_SIDE = 22
 """Shortest side of a picture that E_deg tells of, in LR pixels."""
 _SLOPE = 0.1  # of the leaky ReLUs
+_CONTRAST = 4.0  # one over the usual deviation of pictures in [0, 1]
 _DEMODULATION = 1e-8
+_FINE = 30.0  # one over what is near 0 of a descriptor whose usual deviation is 1
 _LEAST_DEVIATION = 1e-3  # of a descriptor that hardly varies; below it fp16 would round it away
 
 
@@ -78,14 +80,14 @@ class Reconstructor(nn.Module):
         self.scale, self.embedding, self.described = scale, embedding, described
         self.degradation = _DegradationEncoder(features, degradation_blocks, embedding)
         self.image = nn.Sequential(
-            conv3x3(3, features), *(ResidualBlock(features) for _ in range(image_blocks))
+            _before_leaky(conv3x3(3, features)), *(ResidualBlock(features) for _ in range(image_blocks))
         )
         self.degrade = _Degrade(scale, features, blocks, embedding, modulation)
         self.to_average = nn.Linear(features, described)
         self.to_most = nn.Linear(features, described)
         self.usual: Tensor
-        usual = torch.tensor([0.0, 1.0]).repeat(2)[:, None].expand(-1, described).clone()
-        self.register_buffer("usual", usual)  # mean and deviation of S_avg, of S_max
+        usual = torch.tensor([1.0, 0.0, 1.0])[:, None].expand(2, -1, described).clone()
+        self.register_buffer("usual", usual)  # of S_avg, S_max: deviation; compressed: mean and deviation
         self.info = ArchInfo(
             scale=scale, receptive_field=1 + 2 * image_blocks, multiple_of=scale, tiling="none"
         )
@@ -116,12 +118,12 @@ class Reconstructor(nn.Module):
                 f"A degradation was to be told from pictures of shape {tuple(lr.shape)}; their sides must be at least "
                 f"{LEAST_SIDE}."
             )
-        found: Tensor = self.degradation(centred(lr.float()).to(self._dtype))
+        found: Tensor = self.degradation(self._shown(lr))
         return found.float()
 
     def image_features(self, pictures: Tensor) -> Tensor:
         """e_im (N, F, H, W) of pictures (N, 3, H, W) in [0, 1]."""
-        found: Tensor = self.image(centred(pictures.float()).to(self._dtype))
+        found: Tensor = self.image(self._shown(pictures))
         return found
 
     def reconstruct(self, embedding: Tensor, features: Tensor, rng: torch.Generator | None = None) -> Tensor:
@@ -139,31 +141,37 @@ class Reconstructor(nn.Module):
     def predict(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """T_a S_avg and T_m S_max of e_im (N, F, H, W): (N, C) each, float32 (Eqs. 10 and 11).
 
-        They predict what `relative` gives of the other encoder's descriptors.
+        They predict what `relative` gives of the other encoder's descriptors, from E_img's, as compressed as these.
         """
         average, most = gram_descriptors(features)
         with torch.autocast(features.device.type, enabled=False):
             layers = ((self.to_average, average), (self.to_most, most))
-            told = [F.linear(x, layer.weight.float(), layer.bias.float()) for layer, x in layers]
+            told = [F.linear(_compressed(x), layer.weight.float(), layer.bias.float()) for layer, x in layers]
         return told[0], told[1]
 
     def relative(self, average: Tensor, most: Tensor) -> tuple[Tensor, Tensor]:
-        """S_avg and S_max (N, C) of the other encoder's maps, less their usual means, over their usual deviations.
+        """S_avg and S_max (N, C) of the other encoder's maps, over their usual deviations, compressed and standardised.
 
-        As they are, the strongest channels are all that counts, and whatever is blurred, whose maps are weak, is near
-        everything.
+        How Gram matrices are to be scaled, the paper leaves open. As they are, the strongest channels are all that
+        counts, and whatever is blurred, whose maps are weak, is near everything. Flaws change them by factors, which
+        on a logarithmic scale are the same for pictures of much and of little contrast.
         """
-        mean, deviation, mean_most, deviation_most = self.usual.float()
-        return (average - mean) / deviation, (most - mean_most) / deviation_most
+        told = [
+            (_compressed(x / size) - mean) / deviation
+            for x, (size, mean, deviation) in zip((average, most), self.usual.float(), strict=True)
+        ]
+        return told[0], told[1]
 
     def set_usual(self, average: Tensor, most: Tensor) -> None:
         """What is usual: by the descriptors (M, C) of M pictures without flaws, M at least 2."""
-        told = [row for x in (average, most) for row in (x.mean(0), x.std(0).clamp_min(_LEAST_DEVIATION))]
-        self.usual.copy_(torch.stack(told))
+        for usual, x in zip(self.usual, (average, most), strict=True):
+            size = x.std(0).clamp_min(_LEAST_DEVIATION)
+            small = _compressed(x / size)
+            usual.copy_(torch.stack([size, small.mean(0), small.std(0).clamp_min(_LEAST_DEVIATION)]))
 
-    @property
-    def _dtype(self) -> torch.dtype:
-        return self.to_average.weight.dtype
+    def _shown(self, pictures: Tensor) -> Tensor:
+        """Of roughly zero mean and unit variance, so that what is made of them can be told from the first step on."""
+        return (centred(pictures.float()) * _CONTRAST).to(self.to_average.weight.dtype)
 
 
 class _DegradationEncoder(nn.Module):
@@ -196,8 +204,8 @@ class _Degrade(nn.Module):
 
     def __init__(self, scale: int, features: int, blocks: int, dim: int, modulation: Modulation) -> None:
         super().__init__()
-        self.scale = scale
-        self.shrink = conv3x3(features * scale * scale, features)
+        # PixelUnshuffle and a convolution of 3x3 in one: nothing is lost on the way to LR's size.
+        self.shrink = nn.Conv2d(features, features, 3 * scale, stride=scale, padding=scale)
         self.blocks = nn.ModuleList(ResidualBlock(features) for _ in range(blocks))
         self.modulations = nn.ModuleList(
             _Scaled(features, dim)
@@ -209,7 +217,7 @@ class _Degrade(nn.Module):
         self.last = conv3x3(features, 3)
 
     def forward(self, embedding: Tensor, features: Tensor, rng: torch.Generator | None) -> Tensor:
-        h: Tensor = self.shrink(F.pixel_unshuffle(features, self.scale))
+        h: Tensor = self.shrink(features)
         for block, modulation in zip(self.blocks, self.modulations, strict=True):
             h = modulation(block(h), embedding, rng)
         out: Tensor = self.last(F.leaky_relu(self.full(h), _SLOPE))
@@ -275,6 +283,11 @@ class _Styled(nn.Module):
                 squares = style.square() @ self.weight.float().square().sum((2, 3)).T
                 out = out * torch.rsqrt(squares + _DEMODULATION).to(out.dtype)[:, :, None, None]
         return F.leaky_relu(self.convolution(self.noise(out, rng)), _SLOPE)
+
+
+def _compressed(descriptors: Tensor) -> Tensor:
+    """A logarithm of either sign, but linear near 0: asinh."""
+    return torch.asinh(descriptors * _FINE)
 
 
 def _before_leaky(convolution: nn.Conv2d) -> nn.Conv2d:

@@ -13,6 +13,7 @@ from srkit.degradation.noise import gaussian_noise
 from srkit.ops.resize import upscale
 
 FLAWS = ("blur", "noise", "jpeg", "enlarged")
+_SHARES = (0.2, 0.2, 0.4, 0.2)  # compression is the hardest to learn
 _BLUR = (0.8, 3.0)  # sigma in pixels
 _NOISE = (5.0, 40.0)  # deviation in levels of 8 bit
 _JPEG = (60.0, 8.0)  # quality
@@ -36,7 +37,7 @@ def flawed(hr: Tensor, lr: Tensor, rng: torch.Generator) -> Tensor:
     """
     with torch.no_grad():
         large = upscale(lr, hr.shape[2] // lr.shape[2]).clamp(0, 1)
-        kinds = torch.randint(len(FLAWS), (len(hr),), generator=rng).tolist()
+        kinds = torch.multinomial(torch.tensor(_SHARES), len(hr), replacement=True, generator=rng).tolist()
         strengths = torch.rand(len(hr), generator=rng, dtype=torch.float64).tolist()
         seeds = torch.randint(2**62, (len(hr),), generator=rng).tolist()
         made = [

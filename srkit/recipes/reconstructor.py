@@ -18,11 +18,11 @@ class FarPart:
     """As `srkit.encoders.stages.encoder_stage` takes it."""
     stage: str = "stage2"
     """Of that encoder, from `stage1`, the finest, to `stage4`."""
-    weight: float = 0.01
+    weight: float = 0.015
     """lambda_pt: of the regulariser in the loss."""
     contrast: float = 1.0
-    """Weight, times lambda_pt, of telling pictures from the same ones with a flaw (`srkit.degradation.flaws`). 0 is the
-    paper's, which learns from pictures without flaws alone."""
+    """Weight, times lambda_pt, of being amiss of pictures with a flaw (`srkit.losses.far`, `srkit.degradation.flaws`).
+    0 is the paper's, which learns from pictures without flaws alone."""
     flawed: float = 0.25
     """Share of a step's pictures that are shown with a flaw too."""
 

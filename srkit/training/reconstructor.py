@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from srkit.archs.reconstructor import Reconstructor
 from srkit.data.pairs import Batch
 from srkit.degradation.flaws import flawed
-from srkit.losses.far import Far, far, flaw_margin
+from srkit.losses.far import AMISS, Far, far
 from srkit.losses.reconstruction import ReconstructionLoss
 from srkit.training.controller import Controller, quality_distance
 from srkit.training.loop import Done, Measure, descend
@@ -27,7 +27,7 @@ RECONSTRUCTION = Measure(
 
 @dataclass(frozen=True)
 class Objective:
-    """L_pt = L_rec + lambda_pt (FAR(Y) + c margin(FAR of the same pictures with a flaw))."""
+    """L_pt = L_rec + lambda_pt (FAR(Y) + c FAR(flawed pictures, to be predicted amiss))."""
 
     reconstruction: ReconstructionLoss
     far: Far
@@ -76,27 +76,27 @@ class ReconstructorStep:
         with torch.autocast(batch.lr.device.type, aim.autocast, enabled=aim.autocast is not None):
             made, *predicted = forward(batch.lr, shown, factor, rng)
         pixel, apart = aim.reconstruction(made, batch.lr)
-        unlike = far((predicted[0], predicted[1]), found)
         count = len(batch.hr)
+        amiss = torch.zeros(len(shown), device=shown.device)
+        amiss[count:] = AMISS
+        unlike = far((predicted[0], predicted[1]), found, amiss)
         regular = unlike[:count].mean()
-        margin = (
-            flaw_margin(unlike[: len(unlike) - count], unlike[count:]) if len(unlike) > count else 0 * regular
-        )
+        bad = unlike[count:].mean() if len(unlike) > count else torch.zeros_like(regular)
         loss = pixel + aim.reconstruction.perceptual * apart
-        loss = loss + aim.far_weight * (regular + aim.contrast * margin)
+        loss = loss + aim.far_weight * (regular + aim.contrast * bad)
         descend(state, loss, self.clip_norm)
         terms = {
             "loss": loss,
             "pixel": pixel,
             "perceptual": apart,
             "far": regular,
-            "margin": margin,
+            "flawed": bad,
             "l": seen.mean(),
         }
         return Done({name: term.detach() for name, term in terms.items()}, {})
 
     def _shown(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        """The batch's pictures, and the first of them once more with flaws."""
+        """The batch's pictures, and behind them the first of them once more, with flaws."""
         aim = self.objective
         count = math.ceil(aim.flawed_share * len(batch.hr)) if aim.contrast > 0 else 0
         if not count:

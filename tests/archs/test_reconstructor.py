@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from srkit.archs.reconstructor import LEAST_SIDE, Reconstructor, _Styled
+from srkit.archs.reconstructor import LEAST_SIDE, Reconstructor, _compressed, _Styled
 from srkit.archs.table import DEGRADERS, build, info_of
 from srkit.errors import UsageError
 from srkit.ops.gram import gram_descriptors
@@ -83,8 +83,8 @@ def test_forward_is_the_parts_put_together(network: Reconstructor) -> None:
     torch.testing.assert_close(again, network.reconstruct(network.embed(lr) * factor, features))
     torch.testing.assert_close((average, most), network.predict(features))
     found = gram_descriptors(features)
-    torch.testing.assert_close(average, network.to_average(found[0]))
-    torch.testing.assert_close(most, network.to_most(found[1]))
+    torch.testing.assert_close(average, network.to_average(_compressed(found[0])))
+    torch.testing.assert_close(most, network.to_most(_compressed(found[1])))
 
 
 @torch.inference_mode()
@@ -100,12 +100,16 @@ def test_descriptors_are_relative_to_what_is_usual() -> None:
     network = _network()
     average, most = (torch.randn(50, 7, generator=torch.Generator().manual_seed(n)) for n in (0, 1))
     for x, told in zip((average, most), network.relative(average, most), strict=True):
-        assert torch.equal(x, told)  # of a network that knows nothing yet
+        assert torch.equal(told, _compressed(x))  # of a network that knows nothing yet
     scales = torch.logspace(-1, 1, 7)
     network.set_usual(3 + scales * average, scales * most)
     for told in network.relative(3 + scales * average, scales * most):
         torch.testing.assert_close(told.mean(0), torch.zeros(7), atol=1e-5, rtol=0)
         torch.testing.assert_close(told.std(0), torch.ones(7), atol=1e-3, rtol=0)
+    far, further = (network.relative(3 + n * scales, n * scales)[1] for n in (1000, 2000))
+    assert (
+        float((further - far).max()) < 2
+    )  # a logarithm: the prediction of one picture is no matter of thousands
     again = _network(2)
     again.load_state_dict(network.state_dict())
     assert torch.equal(again.usual, network.usual)

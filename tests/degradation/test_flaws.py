@@ -46,7 +46,7 @@ def test_the_same_for_the_same_generator(pair: tuple[Tensor, Tensor]) -> None:
 @pytest.mark.parametrize("kind", FLAWS)
 def test_each_kind(pair: tuple[Tensor, Tensor], kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     hr, lr = pair
-    monkeypatch.setattr(flaws, "FLAWS", (kind,))
+    monkeypatch.setattr(flaws, "_SHARES", tuple(float(kind == other) for other in FLAWS))
     made = [flaws._one(kind, hr[:1], upscale(lr[:1], 4), strength, 1) for strength in (0.0, 0.5, 1.0)]
     errors = [float((x - hr[:1]).square().mean()) for x in made]
     assert 0 < errors[0] < errors[1] < errors[2]
@@ -73,7 +73,8 @@ def test_all_kinds_come(pair: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyP
     for seed in range(20):
         flawed(*pair, torch.Generator().manual_seed(seed))
     kinds = [kind for kind, _ in drawn]
-    assert all(kinds.count(kind) > 40 for kind in FLAWS)
+    assert all(kinds.count(kind) > 30 for kind in FLAWS)
+    assert max(FLAWS, key=kinds.count) == "jpeg"
     strengths = sorted(strength for _, strength in drawn)
     assert (strengths[0] < 0.05, strengths[-1] > 0.95) == (True, True)
 

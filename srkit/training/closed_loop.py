@@ -1,0 +1,116 @@
+"""The loss of self-supervised adaptation: what was made of a picture must become it again once it is degraded as it was.
+
+HR-aware (Zhang and Yao 2024, arXiv 2411.16175, Section 3): L_ft = L_rec(R(s E_deg(X), E_img(Y^)), X) + lambda FAR(Y^),
+Y^ = M(X). Only M learns; gradients go through R, E_img and the encoder of FAR to Y^.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from srkit.archs.reconstructor import Reconstructor
+from srkit.data.pairs import Batch
+from srkit.losses.far import Far
+from srkit.losses.reconstruction import ReconstructionLoss, detail_weights
+from srkit.training.controller import quality_distance
+
+Factor = Callable[[Tensor, int, torch.Generator | None], Tensor]
+"""l (N,), the length D of an embedding and a generator to what embeddings are multiplied by, (N, D): a method of
+`srkit.training.controller.Controller`, or `constant`."""
+
+
+def constant(value: float) -> Factor:
+    """The same factor whatever the picture looks like: no controller."""
+
+    def factor(distance: Tensor, dim: int, rng: torch.Generator | None = None) -> Tensor:
+        return torch.full((len(distance), dim), value, device=distance.device)
+
+    return factor
+
+
+@dataclass(frozen=True)
+class ClosedLoop:
+    """What closes the loop, frozen, and what it weighs."""
+
+    network: Reconstructor
+    reconstruction: ReconstructionLoss
+    far: Far
+    factor: Factor
+    far_weight: float = 0.0
+    """lambda_ft; see `calibrated`."""
+    draws: int = 1
+    """Factors drawn for each picture of a step, whose losses are averaged: for a controller with much noise."""
+    autocast: torch.dtype | None = None
+    """Precision of the frozen networks' arithmetic; None: fp32."""
+
+    def terms(
+        self, sr: Tensor, lr: Tensor, rng: torch.Generator | None = None, *, weighted: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """L_rec, a scalar, and FAR of each picture (N,).
+
+        Args:
+            sr: Y^ (N, 3, s h, s w), float32; what leaves [0, 1] counts as it is.
+            lr: X (N, 3, h, w) in [0, 1]; no gradient reaches it.
+            rng: of the controller's noise; None: without.
+            weighted: L_rec by how much detail X has at each place, as adapting has it.
+        """
+        with torch.no_grad():
+            weights = detail_weights(lr) if weighted else None
+            seen = quality_distance(self.reconstruction.distance, lr, sr, self.autocast)
+            with self._autocast(lr):
+                embedding = self.network.embed(lr)
+        with self._autocast(sr):
+            features = self.network.image_features(sr)
+        errors = []
+        for _ in range(self.draws):
+            told = embedding * self.factor(seen, self.network.embedding, rng)
+            with self._autocast(sr):
+                made = self.network.reconstruct(told, features)
+            errors.append(self.reconstruction.total(made, lr, weights))
+        return torch.stack(errors).mean(), self.far(self.network, sr, features)
+
+    def loss(self, seed: int) -> Callable[[Tensor, Batch], Tensor]:
+        """L_ft as `srkit.training.adapt` takes it, the controller's noise drawn anew in each call; it has a state."""
+        generators: dict[torch.device, torch.Generator] = {}
+
+        def value(sr: Tensor, batch: Batch) -> Tensor:
+            device = sr.device
+            if device not in generators:
+                generators[device] = torch.Generator(device).manual_seed(seed)
+            error, regular = self.terms(sr, batch.lr, generators[device])
+            return error + self.far_weight * regular.mean() if self.far_weight else error
+
+        return value
+
+    def calibrated(self, model: nn.Module, batches: Iterable[Batch], share: float) -> ClosedLoop:
+        """The same with lambda such that FAR's gradient at Y^ is `share` times as long as that of L_rec.
+
+        Args:
+            model: M as it is before it learns.
+            batches: over which lengths are averaged.
+            share: 0: without FAR.
+        """
+        if share == 0:
+            return replace(self, far_weight=0.0)
+        lengths = [self._lengths(model, batch) for batch in batches]
+        error, regular = (math.fsum(of) for of in zip(*lengths, strict=True))
+        return replace(self, far_weight=share * error / regular if regular > 0 else 0.0)
+
+    def _lengths(self, model: nn.Module, batch: Batch) -> tuple[float, float]:
+        """Of both gradients at Y^."""
+        with torch.no_grad(), self._autocast(batch.lr):
+            made = model(batch.lr, **batch.conditions)
+        sr = made.float().requires_grad_(True)
+        error, regular = self.terms(sr, batch.lr)
+        found = [
+            torch.autograd.grad(term, sr, retain_graph=term is error)[0] for term in (error, regular.mean())
+        ]
+        return float(found[0].norm()), float(found[1].norm())
+
+    def _autocast(self, like: Tensor) -> torch.autocast:
+        return torch.autocast(like.device.type, self.autocast, enabled=self.autocast is not None)
