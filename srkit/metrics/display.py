@@ -26,6 +26,12 @@ DISPLAY: Mapping[str, Display] = {
     "musiq": Display("MUSIQ", 2),
     "lr_psnr": Display("LR PSNR", 2),
 }
+MEASURES: Mapping[str, Display] = {
+    "reconstruction": Display("L_rec", 4, lower_is_better=True),
+    "neutral": Display("L_rec alike", 4, lower_is_better=True),
+    "far": Display("FAR", 4, lower_is_better=True),
+}
+"""What `srkit adapt --self-supervised` judges by, which `srkit eval` does not know."""
 _UNSHOWABLE = re.compile(
     # What XML 1.0 forbids (controls, surrogates, U+FFFE, U+FFFF), what would break a line, and the marks with
     # which a name can reverse the text around it.
@@ -35,7 +41,7 @@ _UNSHOWABLE = re.compile(
 
 def display(metric: str) -> Display:
     """How `metric` is shown; one that is not listed gets its name and four decimals."""
-    return DISPLAY.get(metric) or Display(metric, 4)
+    return DISPLAY.get(metric) or MEASURES.get(metric) or Display(metric, 4)
 
 
 def format_value(metric: str, value: float) -> str:

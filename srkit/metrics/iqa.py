@@ -7,13 +7,14 @@ and reads 1.32 dB below the literature's.
 from __future__ import annotations
 
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from srkit.encoders.weight_files import WeightFile, find_weights, load_tensors
+from srkit.encoders.weight_files import WeightFile, find_weights, is_here, load_tensors
 from srkit.errors import ResourceError
 from srkit.progress import Progress
 
@@ -92,6 +93,15 @@ class Musiq(_PyiqaMetric):
         except RuntimeError as error:
             raise ResourceError(f"'{found.path}' holds no MUSIQ of pyiqa's; fetch it again.") from error
         super().__init__(network, device, found.label)
+
+
+def niqe_is_here(weights: Path | None = None) -> bool:
+    """Whether NIQE needs nothing to be fetched: the package and its parameters are on this machine.
+
+    Raises:
+        UsageError: `weights` is no folder.
+    """
+    return find_spec("pyiqa") is not None and is_here(_NIQE, weights)
 
 
 def _pyiqa(metric: str) -> Any:

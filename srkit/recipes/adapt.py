@@ -6,7 +6,7 @@ import hashlib
 import math
 import sys
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from srkit.errors import UsageError
 from srkit.recipes.load import to_toml
@@ -77,24 +77,17 @@ class AdaptRecipe:
     max_pixels: int = 10**9
 
     def __post_init__(self) -> None:
-        _at_least_one("--shots", self.shots)
-        _at_least_one("--steps", self.tune.most_steps)
+        check_common(self)
+        at_least_one("--shots", self.shots)
+        at_least_one("--steps", self.tune.most_steps)
         for name in ("patch", "batch", "judge_every", "patience"):
-            _at_least_one(f"tune.{name}", getattr(self.tune, name))
-        if self.scale is not None and not 1 <= self.scale <= MAX_SCALE:
-            raise UsageError(f"--scale is {self.scale}; it must be a whole number from 1 to {MAX_SCALE:g}.")
-        if self.holdout is not None and not 0 < self.holdout < 1:
-            raise UsageError(f"--holdout is {self.holdout}; it must lie between 0 and 1.")
+            at_least_one(f"tune.{name}", getattr(self.tune, name))
         if self.tune.minutes is not None and not 0 < self.tune.minutes < math.inf:
             raise UsageError(f"--minutes is {self.tune.minutes}; it must be above 0.")
         if self.tune.rate is not None and not 0 < self.tune.rate < math.inf:
             raise UsageError(f"'tune.rate' is {self.tune.rate}; it must be above 0.")
         if not 0 <= self.tune.ema < 1:
             raise UsageError(f"'tune.ema' is {self.tune.ema}; it must be from 0 to below 1.")
-        if self.threads is not None and not 1 <= self.threads <= 4096:
-            raise UsageError(f"--threads is {self.threads}; it must be from 1 to 4096.")
-        if self.max_pixels < 1:
-            raise UsageError(f"--max-pixels is {self.max_pixels}; it must be at least 1.")
 
     @property
     def sha256(self) -> str:
@@ -102,6 +95,35 @@ class AdaptRecipe:
         return hashlib.sha256(to_toml(self).encode()).hexdigest()
 
 
-def _at_least_one(name: str, value: int) -> None:
+class Common(Protocol):
+    """What recipes of adaptation share, whatever they learn from."""
+
+    @property
+    def scale(self) -> int | None: ...
+
+    @property
+    def holdout(self) -> float | None: ...
+
+    @property
+    def threads(self) -> int | None: ...
+
+    @property
+    def max_pixels(self) -> int: ...
+
+
+def check_common(recipe: Common) -> None:
+    """Raises UsageError for values that make no sense."""
+    if recipe.scale is not None and not 1 <= recipe.scale <= MAX_SCALE:
+        raise UsageError(f"--scale is {recipe.scale}; it must be a whole number from 1 to {MAX_SCALE:g}.")
+    if recipe.holdout is not None and not 0 < recipe.holdout < 1:
+        raise UsageError(f"--holdout is {recipe.holdout}; it must lie between 0 and 1.")
+    if recipe.threads is not None and not 1 <= recipe.threads <= 4096:
+        raise UsageError(f"--threads is {recipe.threads}; it must be from 1 to 4096.")
+    if recipe.max_pixels < 1:
+        raise UsageError(f"--max-pixels is {recipe.max_pixels}; it must be at least 1.")
+
+
+def at_least_one(name: str, value: int) -> None:
+    """Raises UsageError below 1."""
     if value < 1:
         raise UsageError(f"{name} is {value}; it must be at least 1.")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +21,12 @@ from srkit.progress import Progress, Silent
 from srkit.recipes.adapt import AdaptRecipe
 from srkit.recipes.load import to_mapping
 from srkit.recipes.upscale import UpscaleRecipe
+from srkit.tasks.adapt_base import base_model, check_output, origin, write_adapted
 from srkit.tasks.adapt_fit import Fit, Fitted, fit, split_for
 from srkit.tasks.adapt_score import Scored, score
-from srkit.tasks.chain import Models
 from srkit.training.adapt import Adapted, Stop
 from srkit.zoo.load import load_model
 from srkit.zoo.loaded import LoadedModel
-from srkit.zoo.weights import read_tensors, save_weights
-
-SUFFIX = ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -110,13 +106,12 @@ def run(job: AdaptJob, progress: Progress | None = None) -> AdaptResult:
     progress = progress or Silent()
     recipe = job.recipe
     check_terms(recipe.tune.loss, "picture")
-    _check_output(job.output)
+    check_output(job.output)
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
     device = pick_device(recipe.device)
-    base = _base(recipe)
+    base = base_model(recipe.model, recipe.scale, job.output)
     pick_dtype(recipe.dtype, device, base.info)
-    _check_base(base, job.output)
     domain = _domain(job.domain, base)
     split = split_for(domain, base, recipe.shots, recipe.holdout, recipe.tune.patch, recipe.max_pixels)
     _tell(split, recipe, progress)
@@ -126,40 +121,10 @@ def run(job: AdaptJob, progress: Progress | None = None) -> AdaptResult:
     fitted = fit(base, split, Fit(recipe.tune, device, recipe.dtype, recipe.seed), progress)
     if fitted.adapted.stopped == "diverged":
         progress.warn("The loss was no longer a number, so adapting ended; the last good state counts.")
-    _write(job, base, fitted, split, before.result)
+    about = _about(job, base, fitted.adapted, split)
+    write_adapted(job.output, base, fitted.model.network, fitted.adapted, about)
     after = scorer(load_model(job.output)) if fitted.adapted.kept else before
     return _result(job, fitted, split, before, after)
-
-
-def _check_output(output: Path) -> None:
-    if output.suffix.lower() != SUFFIX:
-        raise UsageError(f"-o is '{output}'; expected a file that ends in {SUFFIX}.")
-    if os.path.lexists(output):
-        raise UsageError(f"{shown(output)} exists already; remove it or choose another -o.")
-    if not output.parent.is_dir():
-        raise UsageError(f"The folder of {shown(output)} is not there; make it or choose another -o.")
-
-
-def _check_base(base: LoadedModel, output: Path) -> None:
-    if output.resolve() == base.path.resolve():
-        raise UsageError(f"-o is the base model's own file {shown(base.path)}; choose another -o.")
-
-
-def _base(recipe: AdaptRecipe) -> LoadedModel:
-    """The one network to be adapted.
-
-    Raises:
-        UsageError: it is for another scale.
-    """
-    models = Models(recipe.model)
-    scale = recipe.scale or models.own_scale
-    if scale not in models.scales:
-        known = " or ".join(map(str, models.scales))
-        raise UsageError(
-            f"The model '{recipe.model}' is for scale {known}, and --scale is {scale}; adapting takes one network, so "
-            "choose a model of that scale or leave --scale out."
-        )
-    return models.get(scale)
 
 
 def _domain(folder: Path, base: LoadedModel) -> Domain:
@@ -210,54 +175,14 @@ class _Scorer:
         )
 
 
-def _write(job: AdaptJob, base: LoadedModel, fitted: Fitted, split: Split, before: SetResult) -> None:
-    about = _origin(job, base, fitted.adapted, split)
-    network = fitted.model.network
-    if base.header is None:
-        from srkit.zoo.foreign_save import save_foreign  # brings spandrel
-
-        save_foreign(job.output, base, network.state_dict(), about)
-        return
-    header = replace(
-        base.header,
-        adapted=about,
-        steps=(base.header.steps or 0) + fitted.adapted.best_step
-        if fitted.adapted.kept
-        else base.header.steps,
-        scores={} if fitted.adapted.kept else base.header.scores,
-    )
-    save_weights(job.output, network, header, _stored_dtype(base), rates=base.rates)
-
-
-def _origin(job: AdaptJob, base: LoadedModel, adapted: Adapted, split: Split) -> dict[str, Any]:
+def _about(job: AdaptJob, base: LoadedModel, adapted: Adapted, split: Split) -> dict[str, Any]:
+    """What the file says of where its weights come from."""
     return {
-        "model": base.name,
-        "sha256": base.sha256,
-        "domain": job.domain.resolve().name,
+        **origin(base, job.domain, adapted, to_mapping(job.recipe), job.recipe.sha256),
         "support": [example.name for example in split.support],
         "judge": [example.name for example in split.judge],
         "strips": split.strips,
-        "kept": adapted.kept,
-        "steps": adapted.steps,
-        "best_step": adapted.best_step,
-        "best_blend": adapted.best_blend,
-        "recipe": _plain(to_mapping(job.recipe)),
-        "recipe_sha256": job.recipe.sha256,
     }
-
-
-def _plain(table: dict[str, Any]) -> dict[str, Any]:
-    """What a file that is handed on should hold: no path of this machine."""
-    return {**table, "model": Path(str(table["model"])).name}
-
-
-def _stored_dtype(base: LoadedModel) -> torch.dtype:
-    """The precision that the base's file keeps, so that weights that were not changed stay the same bits."""
-    if base.source != "srkit":
-        return torch.float32
-    own = base.network.state_dict()
-    kinds = {t.dtype for name, t in read_tensors(base.path).items() if name in own and t.is_floating_point()}
-    return torch.float16 if kinds == {torch.float16} else torch.float32
 
 
 def _result(job: AdaptJob, fitted: Fitted, split: Split, before: Scored, after: Scored) -> AdaptResult:

@@ -24,7 +24,7 @@ from srkit.progress import Progress
 from srkit.recipes.adapt import TunePart
 from srkit.tasks.conditions import Encoders
 from srkit.tasks.providers import is_embedded, telling_for
-from srkit.training.adapt import Adapted, AdaptSettings, Judge, adapt
+from srkit.training.adapt import Adapted, AdaptSettings, Judge, adapt, pairs_loss
 from srkit.training.inner import ADAM, SGD, InnerRule, Rates, check_rates, uniform_rates
 from srkit.training.validation import psnr_of
 from srkit.zoo.loaded import LoadedModel
@@ -68,8 +68,8 @@ def split_for(
     least = max(info.min_size, info.multiple_of)
     needs = Needs(
         scale=info.scale,
-        teach=_up(max(least, min(patch, LEAST_PATCH)), info.multiple_of),
-        judge=_up(max(least, least_judged(info.scale, border, WINDOW)), info.multiple_of),
+        teach=up_to_multiple(max(least, min(patch, LEAST_PATCH)), info.multiple_of),
+        judge=up_to_multiple(max(least, least_judged(info.scale, border, WINDOW)), info.multiple_of),
         max_pixels=max_pixels,
     )
     return split_examples(domain, shots, holdout, needs)
@@ -88,12 +88,12 @@ def fit(model: LoadedModel, split: Split, options: Fit, progress: Progress) -> F
     encoder = own_encoder(model, weights, device, progress)
     telling = telling_for(info, encoder if is_embedded(info) else None)
     rule, rates, words = _rates(model, tune)
-    autocast = _autocast(options, info)
+    autocast = autocast_for(options.dtype, device, info.bf16_ok)
     losses = build_losses(weights, LossContext(device, semantic=encoder, autocast=autocast))
     settings = AdaptSettings(
         rates=rates,
         rule=rule,
-        loss=lambda sr, hr: losses(sr, hr)[0],
+        loss=pairs_loss(lambda sr, hr: losses(sr, hr)[0]),
         minutes=tune.minutes,
         warmup_steps=min(tune.warmup_steps, tune.most_steps // 10),
         ema=tune.ema,
@@ -158,10 +158,10 @@ def _rates(model: LoadedModel, tune: TunePart) -> tuple[InnerRule, Rates, str]:
     return known, model.rates, f"learned ({known.kind})"
 
 
-def _autocast(options: Fit, info: ArchInfo) -> torch.dtype | None:
+def autocast_for(dtype: Dtype, device: torch.device, bf16_ok: bool) -> torch.dtype | None:
     """bf16 where it is fast and the network bears it; fp16 has too little range for gradients."""
-    wanted = options.dtype == "bf16" or (options.dtype == "auto" and has_fast_bf16(options.device))
-    return torch.bfloat16 if wanted and info.bf16_ok else None
+    wanted = dtype == "bf16" or (dtype == "auto" and has_fast_bf16(device))
+    return torch.bfloat16 if wanted and bf16_ok else None
 
 
 def _patch(split: Split, tune: TunePart, info: ArchInfo) -> int:
@@ -173,7 +173,7 @@ def _patch(split: Split, tune: TunePart, info: ArchInfo) -> int:
 def _judge(
     split: Split, info: ArchInfo, device: torch.device, telling: Telling, autocast: torch.dtype | None
 ) -> Judge:
-    least = _up(max(info.min_size, least_judged(info.scale, info.scale, WINDOW)), info.multiple_of)
+    least = up_to_multiple(max(info.min_size, least_judged(info.scale, info.scale, WINDOW)), info.multiple_of)
     wanted = -(-LEAST_JUDGES // len(split.judge))
     parts = [max(1, min(wanted, max(one.lr.shape[:2]) // least)) for one in split.judge]
     largest = max(least, math.isqrt(JUDGED_PIXELS // sum(parts)) // info.scale)
@@ -198,10 +198,11 @@ def overwrites_itself(network: nn.Module, info: ArchInfo) -> bool:
     for parameter in parameters:
         parameter.add_(1e-3)
     before = [parameter.clone() for parameter in parameters]
-    side = _up(max(info.min_size, 16), info.multiple_of)
+    side = up_to_multiple(max(info.min_size, 16), info.multiple_of)
     probe(torch.full((1, 3, side, side), 0.5, device=parameters[0].device))
     return any(not torch.equal(a, b) for a, b in zip(before, probe.parameters(), strict=True))
 
 
-def _up(side: int, multiple: int) -> int:
+def up_to_multiple(side: int, multiple: int) -> int:
+    """The least multiple that is not below `side`."""
     return -(-side // multiple) * multiple

@@ -1,4 +1,4 @@
-"""Fine-tuning on a few pairs, with pictures that judge, so that it never makes a model worse by what they say.
+"""Fine-tuning on a few pictures, others of which judge, so that it never makes a model worse by what they say.
 
 The weights' moving average is judged now and then, and where it is no better than before, so is the way to it from
 the base: weights between the two often keep what was gained on the new pictures and not what was lost on others
@@ -13,7 +13,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -28,11 +28,38 @@ from srkit.training.inner import ADAM, InnerRule, InnerSteps, Rates
 
 Judge = Callable[[nn.Module], Sequence[float]]
 """A network's score on every picture that judges, higher is better."""
-Loss = Callable[[Tensor, Tensor], Tensor]
+Loss = Callable[[Tensor, Batch], Tensor]
+"""SR and the batch that it was made from to a scalar."""
+Gain = Callable[[Sequence[float], Sequence[float]], float]
+"""The base's scores and another state's to what that gains for sure; NaN: it must not be taken."""
 Stop = Literal["steps", "minutes", "judges", "diverged"]
 
-BLENDS = (0.5, 0.25)
-"""Shares of the way from the base to the average that are judged where all of it is not a new best."""
+
+@dataclass(frozen=True)
+class Way:
+    """A state between the base and what was learned."""
+
+    of: Literal["average", "raw"]
+    """Whether what was learned are the weights' moving average or the weights as they are."""
+    share: float
+    """Of the way from the base to it."""
+
+
+AVERAGED = (Way("average", 1.0), Way("average", 0.5), Way("average", 0.25))
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the pictures that judge said of a state."""
+
+    step: int
+    way: Way
+    scores: tuple[float, ...]
+
+
+def pairs_loss(loss: Callable[[Tensor, Tensor], Tensor]) -> Loss:
+    """A loss of SR and HR, for batches of pairs."""
+    return lambda sr, batch: loss(sr, batch.hr)
 
 
 @dataclass(frozen=True)
@@ -42,13 +69,19 @@ class AdaptSettings:
     Attributes:
         rates: logarithms, by parameter name (`srkit.training.inner`).
         rule: the direction of a step.
-        loss: sr and hr to a scalar.
+        loss: what is made smaller.
         minutes: a limit beside the steps; with it a run does not repeat exactly.
         warmup_steps: over which the rates rise linearly; afterwards they fall along half a cosine.
         ema: decay of the average that is judged and kept.
+        ema_warmup: with a smaller decay early, so that the base is forgotten as soon as there is something better;
+            without, much of the base stays in an average over few steps.
+        ways: states that are judged, one after another until there is a new best.
+        all_ways: judge the others too then, and take the best.
         judge_every: steps between judgements.
         patience: judgements in a row without a new best after which it stops.
-        least_gain: of what is gained for sure, in the judges' unit, below which the base is kept.
+        gain: what is gained for sure.
+        least_gain: of that, in the judges' unit, below which the base is kept.
+        unit: of scores, for messages.
         autocast: precision of the network's arithmetic; None: fp32.
         training_mode: train in training mode, all but normalisation and dropout, a network that evaluates other
             parameters than it learns.
@@ -56,13 +89,18 @@ class AdaptSettings:
 
     rates: Rates
     rule: InnerRule = ADAM
-    loss: Loss = l1
+    loss: Loss = field(default_factory=lambda: pairs_loss(l1))
     minutes: float | None = None
     warmup_steps: int = 10
     ema: float = 0.98
+    ema_warmup: bool = True
+    ways: tuple[Way, ...] = AVERAGED
+    all_ways: bool = False
     judge_every: int = 50
     patience: int = 4
+    gain: Gain = field(default_factory=lambda: sure_gain)
     least_gain: float = 0.005
+    unit: str = "dB"
     autocast: torch.dtype | None = None
     training_mode: bool = False
 
@@ -79,17 +117,30 @@ class Adapted:
     """Steps taken."""
     best_step: int
     """The step after which the best state was; 0: the base."""
-    best_blend: float
-    """Share of the way from the base to that step's average that the best state lies at."""
+    best_way: Way | None
+    """Where the best state lies; None: the base."""
     before: tuple[float, ...]
     """Scores of the base by the pictures that judge."""
     best: tuple[float, ...]
     """Scores of that state."""
-    curve: tuple[tuple[int, float], ...]
-    """Steps and mean score of every judgement, the base's first."""
+    judged: tuple[Judgement, ...]
+    """All but the base, in their order."""
     seconds: float
     stopped: Stop
     """By what it ended; diverged: the loss was no longer a number, and the last good state counts."""
+
+    @property
+    def best_blend(self) -> float:
+        """Share of the way from the base to what was learned that the best state lies at; 0: the base."""
+        return 0.0 if self.best_way is None else self.best_way.share
+
+    @property
+    def curve(self) -> tuple[tuple[int, float], ...]:
+        """Steps and mean score, the base's first, of the state that was judged first at each."""
+        means = {0: _mean(self.before)}
+        for one in self.judged:
+            means.setdefault(one.step, _mean(one.scores))
+        return tuple(means.items())
 
 
 def adapt(
@@ -114,6 +165,12 @@ def adapt(
     return _Run(network, steps, judge, settings, progress or Silent()).run(pairs)
 
 
+def unchanged(network: nn.Module, judge: Judge) -> Adapted:
+    """What comes of not fine-tuning a network."""
+    scores = tuple(judge(network))
+    return Adapted(_state(network), False, 0, 0, None, scores, scores, (), 0.0, "steps")
+
+
 class _Run:
     """One fine-tuning while it lasts."""
 
@@ -133,14 +190,15 @@ class _Run:
         self._seconds = 0.0
         self._before = self._best = tuple(judge(self._average))
         self._sure = settings.least_gain
-        self._best_step, self._best_blend = 0, 0.0
+        self._best_step = 0
+        self._best_way: Way | None = None
         self._best_state = _state(self._average)
-        self._curve = [(0, _mean(self._before))]
+        self._judged: list[Judgement] = []
         self._worse = 0
 
     def run(self, pairs: PairSource) -> Adapted:
         self._progress.start("adapting", 1.0)
-        self._progress.info(f"step 0: {self._curve[0][1]:.3f} dB on the pictures that judge")
+        self._tell(self._before)
         stopped = self._loop(pairs)
         self._progress.finish()
         kept = self._best_step > 0
@@ -149,10 +207,10 @@ class _Run:
             kept=kept,
             steps=self._step,
             best_step=self._best_step,
-            best_blend=self._best_blend,
+            best_way=self._best_way,
             before=self._before,
             best=self._best,
-            curve=tuple(self._curve),
+            judged=tuple(self._judged),
             seconds=self._seconds,
             stopped=stopped,
         )
@@ -167,7 +225,7 @@ class _Run:
             self._progress.advance(self._done() - done)
             ended = not sound or self._done() >= 1
             if ended or self._step % self._settings.judge_every == 0:
-                self._judge_average()
+                self._judge_ways()
                 self._seconds = time.monotonic() - started
             if not sound:
                 return "diverged"
@@ -188,7 +246,7 @@ class _Run:
         settings = self._settings
         with torch.autocast(batch.lr.device.type, settings.autocast, enabled=settings.autocast is not None):
             sr = self._network(batch.lr, **batch.conditions)
-        loss = settings.loss(sr.float(), batch.hr)
+        loss = settings.loss(sr.float(), batch)
         if not math.isfinite(float(loss.detach())):
             return False
         self._inner.clear()
@@ -197,40 +255,52 @@ class _Run:
             return False
         rising = min(1.0, (self._step + 1) / settings.warmup_steps) if settings.warmup_steps else 1.0
         self._inner.step(rising * 0.5 * (1 + math.cos(math.pi * done)))
-        # A smaller decay early, so that the base is forgotten as soon as there is something better.
-        decay = min(settings.ema, (1 + self._step) / (10 + self._step))
+        decay = settings.ema
+        if settings.ema_warmup:
+            decay = min(decay, (1 + self._step) / (10 + self._step))
         torch._foreach_lerp_(self._averaged, self._inner.parameters, 1 - decay)
         return True
 
-    def _judge_average(self) -> None:
-        if self._curve[-1][0] == self._step:
+    def _judge_ways(self) -> None:
+        if self._judged and self._judged[-1].step == self._step:
             return
-        scores = tuple(self._judge(self._average))
-        mean = _mean(scores)
-        self._curve.append((self._step, mean))
-        self._progress.info(f"step {self._step}: {mean:.3f} dB on the pictures that judge")
-        better = self._offer(self._average, scores, 1.0)
-        for blend in BLENDS if not better else ():
-            between = torch._foreach_lerp(self._start, self._averaged, blend)
-            for parameter, value in zip(self._blended.parameters(), between, strict=True):
+        better = False
+        for way in self._settings.ways:
+            learned = self._averaged if way.of == "average" else self._inner.parameters
+            states = torch._foreach_lerp(self._start, learned, way.share) if way.share < 1 else learned
+            for parameter, value in zip(self._blended.parameters(), states, strict=True):
                 parameter.copy_(value)
-            better |= self._offer(self._blended, tuple(self._judge(self._blended)), blend)
+            scores = tuple(self._judge(self._blended))
+            if way is self._settings.ways[0]:
+                self._tell(scores)
+            self._judged.append(Judgement(self._step, way, scores))
+            better |= self._offer(scores, way)
+            if better and not self._settings.all_ways:
+                break
         self._worse = 0 if better else self._worse + 1
 
-    def _offer(self, network: nn.Module, scores: tuple[float, ...], blend: float) -> bool:
-        """Keep a state if it is the best so far; whether it is."""
-        sure = sure_gain(self._before, scores)
+    def _offer(self, scores: tuple[float, ...], way: Way) -> bool:
+        """Keep the state that is judged if it is the best so far; whether it is."""
+        sure = self._settings.gain(self._before, scores)
         if not sure > self._sure:
             return False
         self._sure, self._best = sure, scores
-        self._best_step, self._best_blend = self._step, blend
-        self._best_state = _state(network)
+        self._best_step, self._best_way = self._step, way
+        self._best_state = _state(self._blended)
         return True
+
+    def _tell(self, scores: Sequence[float]) -> None:
+        unit = self._settings.unit
+        self._progress.info(f"step {self._step}: {_mean(scores):.3f} {unit} on the pictures that judge")
 
 
 def sure_gain(before: Sequence[float], after: Sequence[float]) -> float:
     """Mean gain less two standard errors; of a single picture the gain."""
-    gains = [new - old for new, old in zip(after, before, strict=True)]
+    return least_of([new - old for new, old in zip(after, before, strict=True)])
+
+
+def least_of(gains: Sequence[float]) -> float:
+    """Mean less two standard errors; of a single number itself."""
     mean = _mean(gains)
     if len(gains) < 2:
         return mean

@@ -1,4 +1,4 @@
-"""The loss of self-supervised adaptation: what was made of a picture must become it again once it is degraded as it was.
+"""The loss of self-supervised adaptation: a picture, made from another and degraded as that was, must be it again.
 
 HR-aware (Zhang and Yao 2024, arXiv 2411.16175, Section 3): L_ft = L_rec(R(s E_deg(X), E_img(Y^)), X) + lambda FAR(Y^),
 Y^ = M(X). Only M learns; gradients go through R, E_img and the encoder of FAR to Y^.
@@ -87,23 +87,27 @@ class ClosedLoop:
 
         return value
 
-    def calibrated(self, model: nn.Module, batches: Iterable[Batch], share: float) -> ClosedLoop:
+    def calibrated(
+        self, model: nn.Module, batches: Iterable[Batch], share: float, autocast: torch.dtype | None = None
+    ) -> ClosedLoop:
         """The same with lambda such that FAR's gradient at Y^ is `share` times as long as that of L_rec.
 
         Args:
             model: M as it is before it learns.
             batches: over which lengths are averaged.
             share: 0: without FAR.
+            autocast: precision of M's arithmetic; None: fp32.
         """
         if share == 0:
             return replace(self, far_weight=0.0)
-        lengths = [self._lengths(model, batch) for batch in batches]
+        lengths = [self._lengths(model, batch, autocast) for batch in batches]
         error, regular = (math.fsum(of) for of in zip(*lengths, strict=True))
         return replace(self, far_weight=share * error / regular if regular > 0 else 0.0)
 
-    def _lengths(self, model: nn.Module, batch: Batch) -> tuple[float, float]:
+    def _lengths(self, model: nn.Module, batch: Batch, autocast: torch.dtype | None) -> tuple[float, float]:
         """Of both gradients at Y^."""
-        with torch.no_grad(), self._autocast(batch.lr):
+        kind = batch.lr.device.type
+        with torch.no_grad(), torch.autocast(kind, autocast, enabled=autocast is not None):
             made = model(batch.lr, **batch.conditions)
         sr = made.float().requires_grad_(True)
         error, regular = self.terms(sr, batch.lr)

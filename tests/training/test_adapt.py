@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from srkit.data.pairs import Batch
-from srkit.training.adapt import AdaptSettings, adapt
+from srkit.training.adapt import AdaptSettings, adapt, pairs_loss
 from srkit.training.inner import SGD, uniform_rates
 from tests.training.runs import same
 
@@ -153,7 +153,7 @@ def test_a_gradient_that_is_no_number() -> None:
     def loss(sr: Tensor, hr: Tensor) -> Tensor:
         return (sr - sr.detach()).abs().sqrt().mean()  # 0 with an infinite slope
 
-    found = adapt(network, Pairs(), 50, nearness, settings(network, loss=loss))
+    found = adapt(network, Pairs(), 50, nearness, settings(network, loss=pairs_loss(loss)))
     assert (found.stopped, found.steps, found.kept) == ("diverged", 0, False)
 
 
@@ -168,7 +168,7 @@ def test_minutes() -> None:
 def test_rates_rise_and_fall() -> None:
     """Plain steps with a gradient of 1: the way gone is the sum of the factors."""
     network = Brighter()
-    plain = settings(network, 1e-2, rule=SGD, loss=lambda sr, hr: -network_sum(sr), warmup_steps=4)
+    plain = settings(network, 1e-2, rule=SGD, loss=lambda sr, batch: -network_sum(sr), warmup_steps=4)
 
     def network_sum(sr: Tensor) -> Tensor:
         return sr.sum() / (0.5 * 48 / math.sqrt(1 + 1e-5))

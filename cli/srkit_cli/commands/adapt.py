@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,31 +10,54 @@ import typer
 
 from srkit.errors import Exit, UsageError
 from srkit.recipes.adapt import DEFAULT_STEPS, AdaptRecipe, TunePart
+from srkit.recipes.self_supervised import DEFAULT_STEPS as SELF_STEPS
+from srkit.recipes.self_supervised import LoopPart, SelfAdaptRecipe
 from srkit_cli.console import Console
 from srkit_cli.options import Debug, Device, Dtype, DtypeName, Json, Quiet, Seed, Threads, Verbose
 
 if TYPE_CHECKING:
+    from srkit.metrics.reports import Report
     from srkit.metrics.results import ImageResult
     from srkit.tasks.adapt import AdaptResult
+    from srkit.tasks.self_adapt import SelfAdaptResult, State
 
 _METRICS = ("psnr", "ssim")
 
 
 def adapt(
-    domain: Annotated[Path, typer.Argument(help="A folder of HR examples, or HR/ and LR/ beneath it.")],
+    domain: Annotated[
+        Path,
+        typer.Argument(
+            help="A folder of HR examples, or HR/ and LR/ beneath it; or one of LR pictures alone."
+        ),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The weights.", metavar="FILE.safetensors")],
-    shots: Annotated[int, typer.Option(help="Examples to learn from.", metavar="K")] = AdaptRecipe.shots,
+    shots: Annotated[
+        int | None, typer.Option(help=f"Examples to learn from; {AdaptRecipe.shots}.", metavar="K")
+    ] = None,
+    self_supervised: Annotated[
+        bool, typer.Option("--self-supervised", help="Learn from low-resolution pictures alone.")
+    ] = False,
+    reconstructor: Annotated[
+        str | None,
+        typer.Option(
+            help="With --self-supervised: what degrades pictures; a name or a file.", metavar="NAME"
+        ),
+    ] = None,
     scale: Annotated[
         int | None, typer.Option("--scale", "-s", help="Whole factor between LR and HR.")
     ] = None,
     model: Annotated[str, typer.Option("--model", "-m", "-n", help="A name or a checkpoint file.")] = "auto",
     steps: Annotated[
         int | None,
-        typer.Option(help=f"Most steps of learning; {DEFAULT_STEPS}, or what --minutes allow.", metavar="N"),
+        typer.Option(
+            help=f"Most steps of learning; {DEFAULT_STEPS} ({SELF_STEPS} if self-supervised), or what --minutes allow.",
+            metavar="N",
+        ),
     ] = None,
     minutes: Annotated[float | None, typer.Option(help="Most minutes of learning.", metavar="F")] = None,
     holdout: Annotated[
-        float | None, typer.Option(help="Share of the examples kept back to judge.", metavar="F")
+        float | None, typer.Option(help="Share of the pictures kept back to judge.", metavar="F")
     ] = None,
     report: Annotated[Path | None, typer.Option(help="HTML page with pictures.", metavar="FILE.html")] = None,
     max_pixels: Annotated[int, typer.Option(help="Refuse pictures that declare more.", metavar="N")] = 10**9,
@@ -46,19 +70,45 @@ def adapt(
     verbose: Verbose = False,
     debug: Debug = False,
 ) -> int:
-    """Teach a model a new kind of picture from a few examples; it never gets worse by those kept back.
+    """Teach a model a new kind of picture; it never gets worse by the pictures kept back.
+
+    From a few high-resolution examples, or with --self-supervised from low-resolution pictures alone: then what is
+    judged is how well the pictures can be made once more from the results, and how natural these are.
 
     \b
     srkit adapt screenshots/ -o screens-x4.safetensors --report report.html
     srkit adapt pairs/ --shots 10 -m edsr-x2 -o mine-x2.safetensors --minutes 5
+    srkit adapt phone/ --self-supervised -m real-x4 -o phone-x4.safetensors
     srkit upscale INPUT OUTPUT -m screens-x4.safetensors
     """
     if report is not None and (report.is_dir() or not report.parent.is_dir()):
         raise UsageError(f"'{report}' cannot be written: give a file in a folder that exists.")
+    if self_supervised and shots is not None:
+        raise UsageError(
+            f"--shots {shots} and --self-supervised were both given; the one learns from high-resolution examples, the "
+            "other from low-resolution pictures alone: leave one out."
+        )
+    if reconstructor is not None and not self_supervised:
+        raise UsageError("--reconstructor serves --self-supervised alone; add that or leave it out.")
+    console = Console(quiet=quiet, verbose=verbose)
+    if self_supervised:
+        unlabelled = SelfAdaptRecipe(
+            model=model,
+            scale=scale,
+            reconstructor=reconstructor or SelfAdaptRecipe.reconstructor,
+            holdout=holdout,
+            loop=LoopPart(steps=steps, minutes=minutes),
+            device=device,
+            dtype=dtype.value,
+            threads=threads,
+            seed=seed,
+            max_pixels=max_pixels,
+        )
+        return _self_supervised(unlabelled, domain, output, report, json, console)
     recipe = AdaptRecipe(
         model=model,
         scale=scale,
-        shots=shots,
+        shots=AdaptRecipe.shots if shots is None else shots,
         holdout=holdout,
         tune=TunePart(steps=steps, minutes=minutes),
         device=device,
@@ -67,24 +117,50 @@ def adapt(
         seed=seed,
         max_pixels=max_pixels,
     )
-    console = Console(quiet=quiet, verbose=verbose)
+    return _few_shot(recipe, domain, output, report, json, console)
 
+
+def _few_shot(
+    recipe: AdaptRecipe, domain: Path, output: Path, report: Path | None, json: bool, console: Console
+) -> int:
     from srkit.tasks.adapt import AdaptJob, run
 
     result = run(AdaptJob(recipe, domain, output, with_gallery=report is not None), console)
-    if report is not None:
-        from srkit.metrics.reports import html_page
-
-        html_page.write(result.report, report)
+    _write(result.report if report is not None else None, report)
     if json:
         console.json(_document(result))
     else:
         _show(result, console)
+    return _close(result, console)
+
+
+def _self_supervised(
+    recipe: SelfAdaptRecipe, domain: Path, output: Path, report: Path | None, json: bool, console: Console
+) -> int:
+    from srkit.tasks.self_adapt import SelfAdaptJob, run
+
+    result = run(SelfAdaptJob(recipe, domain, output, with_gallery=report is not None), console)
+    _write(result.report if report is not None else None, report)
+    if json:
+        console.json(_self_document(result))
+    else:
+        _show_self(result, console)
+    return _close(result, console)
+
+
+def _write(report: Report | None, path: Path | None) -> None:
+    if report is not None and path is not None:
+        from srkit.metrics.reports import html_page
+
+        html_page.write(report, path)
+
+
+def _close(result: AdaptResult | SelfAdaptResult, console: Console) -> int:
     console.say(f"{result.output}: {result.steps} steps, {result.seconds / 60:.1f} min. {result.verdict}")
     return Exit.PARTIAL if result.failed else Exit.DONE
 
 
-def _pairs(result: AdaptResult) -> list[tuple[ImageResult, ImageResult]]:
+def _pairs(result: AdaptResult | SelfAdaptResult) -> list[tuple[ImageResult, ImageResult]]:
     return list(zip(result.before.images, result.after.images, strict=True))
 
 
@@ -106,7 +182,30 @@ def _show(result: AdaptResult, console: Console) -> None:
     console.table(columns, rows, numbers=columns[1:])
 
 
-def _document(result: AdaptResult) -> dict[str, Any]:
+def _show_self(result: SelfAdaptResult, console: Console) -> None:
+    """A row for each part that judged, and one for their mean."""
+    from srkit.metrics.display import display, format_value, printable
+
+    metrics = result.before.metrics
+
+    def row(name: str, before: dict[str, float], after: dict[str, float]) -> list[str]:
+        return [name, *(format_value(m, when[m]) for m in metrics for when in (before, after))]
+
+    rows = [row(printable(old.name), dict(old.values), dict(new.values)) for old, new in _pairs(result)]
+    rows.append(row(f"mean of {len(rows)}", result.before.mean, result.after.mean))
+    heads = [f"{display(metric).label} {when}" for metric in metrics for when in ("before", "after")]
+    columns = ("strip of" if result.strips else "picture", *heads)
+    console.table(columns, rows, numbers=columns[1:])
+    for name, state in (("the weights at the end", result.raw), ("their moving average", result.average)):
+        if state is not None:
+            console.say(
+                f"{name}: L_rec {state.reconstruction:.4f}, alike {state.neutral:.4f}, FAR {state.far:.4f}, "
+                f"{state.change:.1f} dB from the base's pictures"
+            )
+
+
+def _shared(result: AdaptResult | SelfAdaptResult) -> dict[str, Any]:
+    """What the documents of both ways hold."""
     from srkit.metrics.encoding import values_object
 
     before = result.before
@@ -136,3 +235,30 @@ def _document(result: AdaptResult) -> dict[str, Any]:
         "failed": [{"name": name, "error": error} for name, error in result.failed],
         "versions": dict(before.versions),
     }
+
+
+def _document(result: AdaptResult) -> dict[str, Any]:
+    return {"way": "shots", **_shared(result)}
+
+
+def _self_document(result: SelfAdaptResult) -> dict[str, Any]:
+    traces = result.traces
+    return {
+        "way": "self-supervised",
+        **_shared(result),
+        "best": result.best,
+        "raw": _state(result.raw),
+        "average": _state(result.average),
+        "far_weight": result.far_weight,
+        "spread": result.spread,
+        "traces": {"noise": traces.noise, "blocks": traces.blocks, "sharpness": traces.sharpness},
+    }
+
+
+def _state(state: State | None) -> dict[str, float | None] | None:
+    """Means of a state; its change is null where nothing changed at all."""
+    if state is None:
+        return None
+    change = state.change if math.isfinite(state.change) else None
+    means = {"reconstruction": state.reconstruction, "neutral": state.neutral, "far": state.far}
+    return {**means, "change": change}

@@ -1,0 +1,282 @@
+"""Low-resolution pictures alone, for self-supervised adaptation: found, read, split into those that teach and judge.
+
+Crops of those that teach; of those that judge the middles, or where they are few, the middles of their parts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from srkit.data.benchmarks import by_name, rgb8
+from srkit.data.examples import MARGIN, RGB
+from srkit.data.packed import PackedPictures, crop_positions, draw_crops
+from srkit.data.pairs import NOTHING, Batch, CropPlan, Telling, as_tensor, describe_all
+from srkit.errors import SrkitError, UsageError
+from srkit.io.names import shown
+from srkit.io.read import read_picture
+from srkit.ops.position import position_grid
+
+MOST_JUDGES = 12
+"""Pictures that judge where `holdout` says nothing."""
+MOST_PICTURES = 400
+"""More are thinned out evenly: the steps of an adaptation see no more."""
+_SHARE = 0.25
+"""Of the pictures, or of each one's longer side, that judges where `holdout` says nothing."""
+_LEAST_PICTURES = 4
+"""Fewer are cut, so that every one teaches and judges."""
+
+
+@dataclass(frozen=True, eq=False)
+class Low:
+    """A low-resolution picture (h, w, 3)."""
+
+    name: str
+    lr: RGB
+
+
+@dataclass(frozen=True)
+class LowDomain:
+    """A folder of low-resolution pictures."""
+
+    name: str
+    files: tuple[tuple[str, Path], ...]
+    """By name."""
+    source: str
+    """Where they lie: `.`, `LR` or `LR/X4`."""
+
+
+@dataclass(frozen=True)
+class LowSplit:
+    """What teaches and what judges; no pixel is in both."""
+
+    teach: tuple[Low, ...]
+    judge: tuple[Low, ...]
+    strips: bool
+    """Whether what judges are strips of the pictures that teach."""
+    failed: tuple[tuple[str, str], ...] = ()
+    """Files that could not be read, and why."""
+    left_out: tuple[str, ...] = field(default=())
+    """Sentences on pictures that were not used, or not as they were meant."""
+
+
+def find_low(domain: Path, scale: int) -> LowDomain:
+    """The pictures of a folder, or those of `LR/X4` or `LR/` beneath it.
+
+    Raises:
+        UsageError: no such folder, or one that holds HR/ and no LR/.
+        SrkitError: no pictures.
+    """
+    if not domain.is_dir():
+        raise UsageError(f"The folder of pictures {shown(domain)} is not there; check the path.")
+    name = domain.resolve().name or str(domain)
+    for source in (f"LR/X{scale}", "LR"):
+        if (domain / source).is_dir():
+            return LowDomain(name, tuple(by_name(domain / source).items()), source)
+    if (domain / "HR").is_dir():
+        raise UsageError(
+            f"{shown(domain)} holds HR/ and no LR/; --self-supervised learns from low-resolution pictures: put them "
+            "into LR/ or name their folder, or learn from HR/ with --shots."
+        )
+    return LowDomain(name, tuple(by_name(domain).items()), ".")
+
+
+def split_low(domain: LowDomain, holdout: float | None, least: int, max_pixels: int = 10**9) -> LowSplit:
+    """Pictures evenly taken from all judge, the others teach; where there are few, a strip of each judges.
+
+    Args:
+        holdout: share that judges: of the pictures, or of each one's longer side where they are few. None: a quarter of
+            the pictures, at most `MOST_JUDGES`, or of each one, or half of a single one.
+        least: shortest side of a picture that teaches or judges.
+        max_pixels: limit for decoding.
+
+    Raises:
+        SrkitError: no picture is of use, or the only one is too small to keep a part back.
+    """
+    files = _thinned(domain.files, MOST_PICTURES)
+    left_out = []
+    if len(files) < len(domain.files):
+        left_out.append(f"{len(files)} of the {len(domain.files)} pictures are used, evenly taken.")
+    lows, failed = _read(files, least, max_pixels, left_out)
+    if not lows:
+        reasons = [error.rstrip(".") for _, error in failed] + [text.rstrip(".") for text in left_out]
+        why = f" ({'; '.join(reasons[:3])}{'; ...' if len(reasons) > 3 else ''})" if reasons else ""
+        raise SrkitError(
+            f"None of the {len(domain.files)} pictures in '{domain.name}' can be used{why}; low-resolution pictures "
+            f"with both sides of {least} pixels or more, not all of one colour, are needed."
+        )
+    if len(lows) >= _LEAST_PICTURES:
+        most = MOST_JUDGES if holdout is None else len(lows) - 1
+        count = min(most, max(1, round((holdout or _SHARE) * len(lows))))
+        chosen = {i * len(lows) // count for i in range(count)}
+        teach = tuple(low for i, low in enumerate(lows) if i not in chosen)
+        judge = tuple(low for i, low in enumerate(lows) if i in chosen)
+        return LowSplit(teach, judge, False, tuple(failed), tuple(left_out))
+    return _in_strips(lows, holdout or (0.5 if len(lows) == 1 else _SHARE), least, failed, left_out)
+
+
+def _thinned(files: Sequence[tuple[str, Path]], most: int) -> Sequence[tuple[str, Path]]:
+    if len(files) <= most:
+        return files
+    return [files[i * len(files) // most] for i in range(most)]
+
+
+def _read(
+    files: Sequence[tuple[str, Path]], least: int, max_pixels: int, left_out: list[str]
+) -> tuple[list[Low], list[tuple[str, str]]]:
+    lows, failed = [], []
+    for name, path in files:
+        try:
+            lr = rgb8(read_picture(path, max_pixels=max_pixels))
+        except SrkitError as error:
+            failed.append((name, str(error)))
+            continue
+        if min(lr.shape[:2]) < least:
+            left_out.append(
+                f"'{name}' is left out: it has {lr.shape[1]} x {lr.shape[0]} pixels, and both sides must have {least} "
+                "or more."
+            )
+        elif bool((lr == lr[0, 0]).all()):
+            left_out.append(
+                f"'{name}' is left out: it is all of one colour, from which there is nothing to learn."
+            )
+        else:
+            lows.append(Low(name, lr))
+    return lows, failed
+
+
+def _in_strips(
+    lows: Sequence[Low],
+    share: float,
+    least: int,
+    failed: Sequence[tuple[str, str]],
+    left_out: Sequence[str],
+) -> LowSplit:
+    parts = [_cut(low, share, least) for low in lows]
+    strips = tuple(strip for _, strip in parts if strip is not None)
+    if strips:
+        return LowSplit(tuple(rest for rest, _ in parts), strips, True, tuple(failed), tuple(left_out))
+    if len(lows) == 1:
+        raise SrkitError(
+            f"The only usable picture, '{lows[0].name}', is too small to keep a part back that judges; give one of "
+            f"{2 * least + MARGIN} pixels or more along one side, or more of them."
+        )
+    told = f"No picture is large enough to be cut, so '{lows[-1].name}' judges, and does not teach."
+    return LowSplit(tuple(lows[:-1]), (lows[-1],), False, tuple(failed), (*left_out, told))
+
+
+def _cut(low: Low, share: float, least: int) -> tuple[Low, Low | None]:
+    """What teaches, and a strip at the end of the longer side that judges; None where there is no room for one."""
+    axis = int(low.lr.shape[1] > low.lr.shape[0])
+    length = low.lr.shape[axis]
+    strip = max(least, round(length * share))
+    kept = length - strip - MARGIN
+    if kept < least:
+        return low, None
+    first, last = (
+        low.lr[:kept] if axis == 0 else low.lr[:, :kept],
+        low.lr[-strip:] if axis == 0 else low.lr[:, -strip:],
+    )
+    return Low(low.name, first), Low(low.name, last)
+
+
+class LowCrops:
+    """Endless crops of low-resolution pictures: a `srkit.data.pairs.PairSource` whose HR is the LR itself.
+
+    Args:
+        lows: each with both sides of `plan.patch` or more.
+        plan: crops; `sizes`, `rank` and `world` are not used.
+        device: where pictures live and crops are cut.
+        telling: what the network is told beside a crop.
+    """
+
+    def __init__(
+        self, lows: Sequence[Low], plan: CropPlan, device: torch.device, telling: Telling = NOTHING
+    ) -> None:
+        from srkit.progress import Silent
+
+        self.plan, self._telling = plan, telling
+        self.lr = PackedPictures([low.lr for low in lows], device)
+        self._known: dict[str, Tensor] = {}
+        if telling.describe is not None:
+            self._known = describe_all(
+                telling.describe, (low.lr for low in lows), len(lows), device, Silent()
+            )
+
+    def batches(self, first_step: int) -> Iterator[Batch]:
+        step = first_step
+        while True:
+            yield self.batch(step)
+            step += 1
+
+    def batch(self, step: int) -> Batch:
+        """Crops, a function of the plan's seed and the step alone."""
+        plan, device = self.plan, self.lr.pixels.device
+        crops = draw_crops(
+            (self.lr.heights, self.lr.widths),
+            plan.patch,
+            plan.batch,
+            seed=plan.seed,
+            step=step,
+            augment=plan.augment,
+        )
+        told = {name: value[crops.picture.to(device)] for name, value in self._known.items()}
+        if self._telling.position:
+            told["position"] = crop_positions(crops, plan.patch, self.lr.sizes_of(crops), device)
+        lr = self.lr.cut(crops, plan.patch).contiguous(memory_format=torch.channels_last)
+        return Batch(lr, lr, told)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a picture that judges."""
+
+    low: Low
+    rows: slice
+    columns: slice
+
+    @property
+    def pixels(self) -> RGB:
+        return self.low.lr[self.rows, self.columns]
+
+    def batch(self, device: torch.device, known: dict[str, Tensor], position: bool) -> Batch:
+        """The part alone, with what is known of the whole picture."""
+        told = dict(known)
+        if position:
+            height, width = self.low.lr.shape[:2]
+            told["position"] = position_grid(height, width, device)[:, :, self.rows, self.columns]
+        lr = as_tensor(self.pixels, device)
+        return Batch(lr, lr, told)
+
+
+def parts_of(lows: Sequence[Low], wanted: int, side: int, least: int, multiple: int) -> list[Part]:
+    """The middles of pictures that judge, at most `side` long; where there are fewer than `wanted`, of their parts.
+
+    Args:
+        least: shortest side of a part.
+        multiple: sides are multiples of this.
+    """
+    each = math.ceil(wanted / len(lows))
+    found = []
+    for low in lows:
+        height, width = low.lr.shape[:2]
+        count = max(1, min(each, max(height, width) // max(least, multiple)))
+        for number in range(count):
+            tall = height >= width
+            rows = _middle(height, count if tall else 1, number if tall else 0, side, multiple)
+            columns = _middle(width, 1 if tall else count, 0 if tall else number, side, multiple)
+            found.append(Part(low, rows, columns))
+    return found
+
+
+def _middle(length: int, parts: int, part: int, longest: int, multiple: int) -> slice:
+    """Of one of the parts of a side."""
+    first, last = part * length // parts, (part + 1) * length // parts
+    size = max(multiple, min(last - first, longest) // multiple * multiple)
+    start = first + (last - first - size) // 2
+    return slice(start, start + size)

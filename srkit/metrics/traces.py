@@ -1,0 +1,96 @@
+"""Traces that noise, compression and blur leave in pictures: whether a folder of them looks clean, without references.
+
+Each trace depends on what a picture shows as well, so a folder is judged by all of its pictures together. Those that
+were shrunk bicubically from sharp ones stay within the limits, those through `srkit.degradation.presets` are beyond one
+of them; what is only a little blurred counts as clean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from srkit.ops.resize import bicubic
+
+RGB = NDArray[np.uint8]
+"""(H, W, 3) uint8."""
+LEAST = 20
+"""Shortest side of a picture that has traces, in pixels."""
+NOISE, BLOCKS, SHARPNESS = 1.4, 1.2, 0.75
+"""Of a folder: what is below the first two and above the last counts as clean."""
+_GRID = 8  # pixels between the edges of JPEG's blocks, and of those that noise is looked for in
+_STILL = 0.05  # share of the blocks that counts as flat
+_FLAT = 0.25  # quantile over pictures: many have no flat place, in which noise would show alone
+_MOST = 0.8  # quantile over pictures: of a folder that is clean, most are
+_STRONG = 0.9  # quantile of differences above which they are the picture's own edges
+_EDGES = 0.95  # quantile of gradients that counts as the strongest edges
+
+
+@dataclass(frozen=True)
+class Traces:
+    """Of a folder of pictures."""
+
+    noise: float
+    """Deviation of the finest detail in the flattest places, in levels of 8 bit."""
+    blocks: float
+    """How much larger steps are every eight pixels than elsewhere; 1: no larger."""
+    sharpness: float
+    """Strongest gradients over those of the pictures at half their size; about 0.9 of sharp ones, less if blurred."""
+
+    @property
+    def clean(self) -> bool:
+        return self.noise < NOISE and self.blocks < BLOCKS and self.sharpness > SHARPNESS
+
+
+def traces_of(pictures: Sequence[RGB]) -> Traces:
+    """Of a folder's pictures, each with both sides of `LEAST` or more, at least one."""
+    noise = np.quantile([noise_floor(one) for one in pictures], _FLAT)
+    lights = [_light(one) for one in pictures]
+    blocks = np.quantile([block_edges(light) for light in lights], _MOST)
+    return Traces(float(noise), float(blocks), float(np.median([sharpness(light) for light in lights])))
+
+
+def noise_floor(picture: RGB) -> float:
+    """Deviation of the diagonal second difference in the flattest blocks, mean over the channels (levels of 8 bit)."""
+    x = picture.astype(np.float64)
+    diagonal = (x[:-1, :-1] - x[1:, :-1] - x[:-1, 1:] + x[1:, 1:]) / 2
+    rows, columns = (side // _GRID for side in diagonal.shape[:2])
+    blocks = diagonal[: rows * _GRID, : columns * _GRID].reshape(rows, _GRID, columns, _GRID, 3)
+    deviations = np.sqrt((blocks**2).mean(axis=(1, 3))).reshape(-1, 3)
+    return float(np.quantile(deviations, _STILL, axis=0).mean())
+
+
+def block_edges(light: NDArray[np.float64]) -> float:
+    """Largest mean of third differences over the eight places of a grid, over the mean of the others; of both axes."""
+    found = []
+    for x in (light, light.T):
+        step = np.abs(x[:, :-3] - 3 * x[:, 1:-2] + 3 * x[:, 2:-1] - x[:, 3:])
+        step = np.minimum(step, np.quantile(step, _STRONG))
+        means = np.array([step[:, place::_GRID].mean() for place in range(_GRID)])
+        largest = means.argmax()
+        others = np.delete(means, largest).mean()
+        found.append(means[largest] / others if others > 0 else 1.0)
+    return float(np.mean(found))
+
+
+def sharpness(light: NDArray[np.float64]) -> float:
+    """Strongest gradients over those at half the size."""
+    height, width = light.shape
+    small = bicubic(torch.from_numpy(light)[None, None].float(), (height // 2, width // 2))
+    own, other = (_strongest(x) for x in (light, small[0, 0].double().numpy()))
+    return own / other if other > 0 else 1.0
+
+
+def _strongest(x: NDArray[np.float64]) -> float:
+    gradient = np.hypot(x[1:-1, 2:] - x[1:-1, :-2], x[2:, 1:-1] - x[:-2, 1:-1])
+    return float(np.quantile(gradient, _EDGES))
+
+
+def _light(picture: RGB) -> NDArray[np.float64]:
+    weights = np.array([0.299, 0.587, 0.114])  # BT.601
+    light: NDArray[np.float64] = picture.astype(np.float64) @ weights
+    return light

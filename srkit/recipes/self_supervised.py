@@ -1,0 +1,105 @@
+"""What `srkit adapt --self-supervised` needs to know."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import sys
+from dataclasses import dataclass, field
+from typing import Literal
+
+from srkit.errors import UsageError
+from srkit.recipes.adapt import at_least_one, check_common
+from srkit.recipes.load import to_toml
+
+Control = Literal["adapting", "reversed", "off"]
+DEFAULT_STEPS = 400
+
+
+@dataclass(frozen=True)
+class LoopPart:
+    """The fine-tuning on low-resolution pictures alone (HR-aware, Zhang and Yao 2024, arXiv 2411.16175)."""
+
+    steps: int | None = None
+    """Most steps. None: 400, or what `minutes` allow."""
+    minutes: float | None = None
+    """Most minutes; then runs no longer repeat exactly."""
+    patch: int = 48
+    """Side of a crop in LR pixels; smaller where a picture is. The paper has 64."""
+    batch: int = 4
+    """Crops in a step. The paper has 8."""
+    turns: bool = True
+    """Flips and quarter turns of the crops."""
+    rate: float | None = None
+    """Of Adam. None: 5e-6 (the paper has 2e-6 to 5e-6)."""
+    warmup_steps: int = 20
+    """Over which the rate rises; at most a tenth of the steps."""
+    ema: float = 0.999
+    """Decay of the average of the weights, one of the states that are judged."""
+    judge_every: int = 100
+    """Steps between judgements."""
+    patience: int = 2
+    """Judgements in a row without a new best after which it stops."""
+    perceptual: float = 0.1
+    """Weight of the perceptual distance in L_rec, beside L1."""
+    far_share: float = 0.5
+    """How long FAR's gradient at the pictures is at the start, as a share of that of L_rec; 0: without FAR."""
+    control: Control = "adapting"
+    """What the embedding is multiplied by: `adapting`, s = n + 2 l_ref - l; `reversed`, s = n + l; `off`, l_ref."""
+    noise_std: float | None = None
+    """Deviation of n. None: what the reconstructor was trained with; the paper has 1."""
+    draws: int = 1
+    """Of n for each picture in a step, whose losses are averaged."""
+    most_change: float = 40.0
+    """PSNR in dB between the base's pictures and another state's, below which that state is not taken: how far the
+    truth is, nobody can say here, so the pictures must not go far."""
+    even_clean: bool = False
+    """Learn from pictures that look clean already, too (`srkit.metrics.traces`); else these are left as they are."""
+
+    @property
+    def most_steps(self) -> int:
+        if self.steps is not None:
+            return self.steps
+        return DEFAULT_STEPS if self.minutes is None else sys.maxsize
+
+
+@dataclass(frozen=True)
+class SelfAdaptRecipe:
+    """Everything that decides the weights; paths and reports are the job's."""
+
+    model: str = "auto"
+    scale: int | None = None
+    """None: the model's own."""
+    reconstructor: str = "auto"
+    """A name or a file; auto: the shipped one of the model's scale."""
+    holdout: float | None = None
+    """Share kept back to judge: of the pictures, or where they are few, of each one. None: a quarter of them, at most
+    twelve, or of each one (half of a single one)."""
+    loop: LoopPart = field(default_factory=LoopPart)
+    device: str = "auto"
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    threads: int | None = None
+    seed: int = 0
+    max_pixels: int = 10**9
+
+    def __post_init__(self) -> None:
+        check_common(self)
+        loop = self.loop
+        at_least_one("--steps", loop.most_steps)
+        for name in ("patch", "batch", "judge_every", "patience", "draws"):
+            at_least_one(f"loop.{name}", getattr(loop, name))
+        if loop.minutes is not None and not 0 < loop.minutes < math.inf:
+            raise UsageError(f"--minutes is {loop.minutes}; it must be above 0.")
+        if loop.rate is not None and not 0 < loop.rate < math.inf:
+            raise UsageError(f"'loop.rate' is {loop.rate}; it must be above 0.")
+        if not 0 <= loop.ema < 1:
+            raise UsageError(f"'loop.ema' is {loop.ema}; it must be from 0 to below 1.")
+        for name in ("perceptual", "far_share", "noise_std"):
+            value = getattr(loop, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise UsageError(f"'loop.{name}' is {value}; it must be at least 0.")
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the resolved recipe, recorded in the weights' header."""
+        return hashlib.sha256(to_toml(self).encode()).hexdigest()
