@@ -188,3 +188,35 @@ def nbsr_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "restores-x2.safetensors"
     save_weights(path, network, Header(arch="nbsr", arguments=arguments, scale=2))
     return path
+
+
+@pytest.fixture(scope="session")
+def reconstructor_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weights file of a tiny, randomly initialised reconstructor for x2, with the providers `random`."""
+    import torch
+
+    from srkit.archs.reconstructor import Reconstructor
+    from srkit.encoders.compact import random_compact
+    from srkit.zoo.header import Header
+    from srkit.zoo.weights import save_weights
+
+    arguments = {
+        "scale": 2,
+        "features": 6,
+        "image_blocks": 1,
+        "degradation_blocks": 1,
+        "blocks": 1,
+        "embedding": 8,
+        "described": 24,
+    }
+    version = random_compact(torch.device("cpu")).version
+    providers = {"distance": "random", "distance version": version}
+    providers |= {"far": "random", "far stage": "stage1", "far version": version}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = Reconstructor(**arguments)  # type: ignore[arg-type]
+    path = tmp_path_factory.mktemp("weights") / "degrades-x2.safetensors"
+    controller = {"reference": 0.4, "noise_std": 0.1}
+    header = Header("reconstructor", arguments, 2, "reconstructor", providers=providers, controller=controller)
+    save_weights(path, network, header)
+    return path

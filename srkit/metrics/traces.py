@@ -22,6 +22,8 @@ LEAST = 20
 """Shortest side of a picture that has traces, in pixels."""
 NOISE, BLOCKS, SHARPNESS = 1.4, 1.2, 0.75
 """Of a folder: what is below the first two and above the last counts as clean."""
+MIXED = 0.25
+"""Of a folder of one kind, fewer pictures than this share look compressed, or all but fewer."""
 _GRID = 8  # pixels between the edges of JPEG's blocks, and of those that noise is looked for in
 _STILL = 0.05  # share of the blocks that counts as flat
 _FLAT = 0.25  # quantile over pictures: many have no flat place, in which noise would show alone
@@ -40,18 +42,30 @@ class Traces:
     """How much larger steps are every eight pixels than elsewhere; 1: no larger."""
     sharpness: float
     """Strongest gradients over those of the pictures at half their size; about 0.9 of sharp ones, less if blurred."""
+    compressed: float
+    """Share of the pictures whose own `blocks` are beyond the limit."""
 
     @property
     def clean(self) -> bool:
         return self.noise < NOISE and self.blocks < BLOCKS and self.sharpness > SHARPNESS
+
+    @property
+    def mixed(self) -> bool:
+        """Whether some of the pictures were compressed and others were not; of one kind, nearly all are or none is."""
+        return MIXED < self.compressed < 1 - MIXED
 
 
 def traces_of(pictures: Sequence[RGB]) -> Traces:
     """Of a folder's pictures, each with both sides of `LEAST` or more, at least one."""
     noise = np.quantile([noise_floor(one) for one in pictures], _FLAT)
     lights = [_light(one) for one in pictures]
-    blocks = np.quantile([block_edges(light) for light in lights], _MOST)
-    return Traces(float(noise), float(blocks), float(np.median([sharpness(light) for light in lights])))
+    blocks = np.array([block_edges(light) for light in lights])
+    return Traces(
+        noise=float(noise),
+        blocks=float(np.quantile(blocks, _MOST)),
+        sharpness=float(np.median([sharpness(light) for light in lights])),
+        compressed=float((blocks >= BLOCKS).mean()),
+    )
 
 
 def noise_floor(picture: RGB) -> float:

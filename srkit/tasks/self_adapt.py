@@ -22,7 +22,7 @@ from srkit.recipes.self_supervised import SelfAdaptRecipe
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.tasks.adapt_base import base_model, check_output, origin, write_adapted
 from srkit.tasks.degrader import Degrader, load_degrader
-from srkit.tasks.self_adapt_fit import MIXED, LoopFit, LoopFitted, fit, split_for
+from srkit.tasks.self_adapt_fit import LoopFit, LoopFitted, fit, split_for
 from srkit.tasks.self_adapt_score import DEFINITIONS, Setting, fill_gallery, result_of
 from srkit.training.loop_judge import Measures
 from srkit.zoo.load import load_model
@@ -130,7 +130,10 @@ class SelfAdaptResult:
                     f"{name}: L_rec {state.reconstruction:.4f}, alike {state.neutral:.4f}, FAR {state.far:.3f}, "
                     f"{state.change:.1f} dB from the base's pictures."
                 )
-        remarks.append(f"Spread of the degradations: {self.spread:.2f}. {DEFINITIONS}")
+        remarks.append(
+            f"The embeddings of the pictures' degradations are spread by {self.spread:.2f} of their length; "
+            f"{self.traces.compressed:.0%} of the pictures look compressed. {DEFINITIONS}"
+        )
         if not self.kept:
             return Report((self.before,), gallery=self.gallery, title="Adaptation", remarks=tuple(remarks))
         comparisons = tuple(compare(self.after, self.before))
@@ -194,9 +197,13 @@ def _tell(split: LowSplit, progress: Progress) -> None:
 def _tell_of(fitted: LoopFitted, progress: Progress) -> None:
     if fitted.adapted.stopped == "diverged":
         progress.warn("The loss was no longer a number, so adapting ended; the last good state counts.")
-    words = f"How far apart the degradations of the pictures are, over what they are: {fitted.spread:.2f}"
-    if fitted.spread > MIXED:
-        progress.warn(f"{words}, so they may be of several kinds; folders of one kind each give more.")
+    words = f"The embeddings of the pictures' degradations are spread by {fitted.spread:.2f} of their length"
+    if fitted.traces.mixed:
+        share = fitted.traces.compressed
+        progress.warn(
+            f"{words}, and {share:.0%} of the pictures show the blocks of compression, the others none, so they are of "
+            "several kinds; folders of one kind each give more."
+        )
     else:
         progress.info(f"{words}.")
 

@@ -42,8 +42,6 @@ JUDGED_SIDE = 64
 """Longest side of the parts that judge, in LR pixels."""
 LEAST_PARTS = 6
 """Fewer pictures that judge are cut into parts, so that it shows how much a gain differs from place to place."""
-MIXED = 0.5
-"""Spread of the embeddings from which a folder counts as of mixed degradations."""
 _CALIBRATING = 4  # batches over which the gradients' lengths are averaged
 _SPREAD_SIDE = 96  # of the middles that a picture's degradation is told from, in LR pixels
 

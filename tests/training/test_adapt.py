@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from srkit.data.pairs import Batch
-from srkit.training.adapt import AdaptSettings, adapt, pairs_loss
+from srkit.training.adapt import AdaptSettings, Way, adapt, pairs_loss, unchanged
 from srkit.training.inner import SGD, uniform_rates
 from tests.training.runs import same
 
@@ -227,3 +227,53 @@ def test_half_the_way_is_judged_where_all_of_it_is_too_much() -> None:
     assert float(found.state_dict["factor"]) - 1 == pytest.approx(far * found.best_blend)
     assert found.kept
     assert float(network.factor.detach()) == 1
+
+
+def test_the_weights_as_they_are_and_a_plain_average() -> None:
+    """Without the smaller decay early, much of the base stays in an average over few steps."""
+    network = Brighter()
+    ways = (Way("raw", 1.0), Way("raw", 0.5), Way("average", 1.0))
+    plain = settings(network, ema=0.9, ema_warmup=False, ways=ways, all_ways=True, judge_every=5, patience=9)
+    found = adapt(network, Pairs(), 10, nearness, plain)
+    assert [(one.step, one.way) for one in found.judged] == [(5, way) for way in ways] + [
+        (10, way) for way in ways
+    ]
+    raw, half, average = (10 - one.scores[0] for one in found.judged[3:])  # what is left to 2
+    assert half == pytest.approx((1 + raw) / 2)
+    assert raw < half
+    assert 1 - average < (1 - raw) * (1 - 0.9**10)
+    assert found.best_way == Way("raw", 1.0)
+    assert found.best_blend == 1
+    assert 2 - float(found.state_dict["factor"]) == pytest.approx(raw)
+    assert [step for step, _ in found.curve] == [0, 5, 10]
+
+
+def test_the_best_of_all_ways_and_not_the_first_that_is_better() -> None:
+    network = Brighter()
+
+    def judge(of: nn.Module) -> list[float]:
+        return [-abs(float(of.get_parameter("factor").detach()) - 1.11)] * 2
+
+    ways = (Way("raw", 0.9), Way("raw", 0.5))
+    both = settings(network, ways=ways, all_ways=True, judge_every=8)
+    found = adapt(network, Pairs(), 8, judge, both)
+    first = adapt(network, Pairs(), 8, judge, replace(both, all_ways=False))
+    assert found.best_way == Way("raw", 0.5)
+    assert first.best_way == Way("raw", 0.9)
+    assert found.best[0] > first.best[0]
+    assert float(network.factor.detach()) == 1
+
+
+def test_gains_of_another_kind() -> None:
+    network = Brighter()
+    refuses = settings(network, gain=lambda before, after: math.nan)
+    assert not adapt(network, Pairs(), 10, nearness, refuses).kept
+    takes = settings(network, gain=lambda before, after: 1.0)
+    assert adapt(network, Pairs(), 10, lambda n: [-v for v in nearness(n)], takes).kept
+
+
+def test_unchanged() -> None:
+    network = Brighter()
+    found = unchanged(network, nearness)
+    assert (found.kept, found.steps, found.judged, found.before) == (False, 0, (), found.best)
+    assert same(found.state_dict, dict(network.state_dict()))

@@ -251,7 +251,12 @@ def _self_document(result: SelfAdaptResult) -> dict[str, Any]:
         "average": _state(result.average),
         "far_weight": result.far_weight,
         "spread": result.spread,
-        "traces": {"noise": traces.noise, "blocks": traces.blocks, "sharpness": traces.sharpness},
+        "traces": {
+            "noise": traces.noise,
+            "blocks": traces.blocks,
+            "sharpness": traces.sharpness,
+            "compressed": traces.compressed,
+        },
     }
 
 

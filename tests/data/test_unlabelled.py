@@ -1,0 +1,177 @@
+"""Low-resolution pictures alone: which teach, which judge, and crops of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from srkit.data.pairs import CropPlan, Telling
+from srkit.data.unlabelled import MOST_JUDGES, Low, LowCrops, LowDomain, find_low, parts_of, split_low
+from srkit.errors import Exit, SrkitError, UsageError
+from srkit.io.picture import Picture
+from srkit.io.write import write_picture
+from srkit.ops.position import position_grid
+
+CPU = torch.device("cpu")
+RGB = NDArray[np.uint8]
+Rendered = Callable[..., RGB]
+
+
+def write(path: Path, pixels: RGB) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_picture(Picture(np.ascontiguousarray(pixels)), path, format="png")
+
+
+def folder(root: Path, rendered: Rendered, count: int, height: int = 30, width: int = 40) -> LowDomain:
+    for i in range(count):
+        write(root / f"{i:02}.png", rendered(height, width, i % 3))
+    return find_low(root, 2)
+
+
+# -- finding -----------------------------------------------------------------------------------------------
+
+
+def test_where_pictures_lie(tmp_path: Path, rendered: Rendered) -> None:
+    write(tmp_path / "a/x.png", rendered(24, 24))
+    assert find_low(tmp_path / "a", 2) == LowDomain("a", (("x", tmp_path / "a/x.png"),), ".")
+    write(tmp_path / "b/HR/x.png", rendered(48, 48))
+    with pytest.raises(UsageError, match=r"holds HR/ and no LR/.*--shots"):
+        find_low(tmp_path / "b", 2)
+    write(tmp_path / "b/LR/x.png", rendered(24, 24))
+    assert find_low(tmp_path / "b", 2).source == "LR"
+    write(tmp_path / "b/LR/X4/y.png", rendered(24, 24))
+    assert find_low(tmp_path / "b", 2).source == "LR"
+    assert find_low(tmp_path / "b", 4).files == (("y", tmp_path / "b/LR/X4/y.png"),)
+    with pytest.raises(UsageError, match="is not there"):
+        find_low(tmp_path / "c", 2)
+    (tmp_path / "d").mkdir()
+    with pytest.raises(SrkitError):
+        find_low(tmp_path / "d", 2)
+
+
+# -- splitting ---------------------------------------------------------------------------------------------
+
+
+def test_a_quarter_judges_evenly_taken(tmp_path: Path, rendered: Rendered) -> None:
+    split = split_low(folder(tmp_path / "x", rendered, 8), None, 24)
+    assert [low.name for low in split.judge] == ["00", "04"]
+    assert [low.name for low in split.teach] == ["01", "02", "03", "05", "06", "07"]
+    assert (split.strips, split.failed, split.left_out) == (False, (), ())
+    assert np.array_equal(split.judge[0].lr, rendered(30, 40, 0))
+
+
+def test_how_many_judge(tmp_path: Path, rendered: Rendered) -> None:
+    domain = folder(tmp_path / "x", rendered, 60)
+    assert len(split_low(domain, None, 24).judge) == MOST_JUDGES
+    assert len(split_low(domain, 0.5, 24).judge) == 30
+    assert len(split_low(domain, 0.001, 24).judge) == 1
+    assert len(split_low(domain, 0.999, 24).teach) == 1
+
+
+def test_many_pictures_are_thinned_out(
+    tmp_path: Path, rendered: Rendered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("srkit.data.unlabelled.MOST_PICTURES", 5)
+    split = split_low(folder(tmp_path / "x", rendered, 9), None, 24)
+    assert sorted(low.name for low in (*split.teach, *split.judge)) == ["00", "01", "03", "05", "07"]
+    assert split.left_out == ("5 of the 9 pictures are used, evenly taken.",)
+
+
+def test_strips_of_few(tmp_path: Path, rendered: Rendered) -> None:
+    split = split_low(folder(tmp_path / "x", rendered, 2, 30, 120), None, 24)
+    assert split.strips
+    assert [low.lr.shape for low in split.teach] == [(30, 86, 3)] * 2
+    assert [low.lr.shape for low in split.judge] == [(30, 30, 3)] * 2
+    whole = rendered(30, 120, 1)
+    assert np.array_equal(split.teach[1].lr, whole[:, :86])
+    assert np.array_equal(split.judge[1].lr, whole[:, 90:])
+
+
+def test_half_of_a_single_one(tmp_path: Path, rendered: Rendered) -> None:
+    split = split_low(folder(tmp_path / "x", rendered, 1, 100, 40), None, 24)
+    assert (split.teach[0].lr.shape, split.judge[0].lr.shape) == ((46, 40, 3), (50, 40, 3))
+    with pytest.raises(SrkitError, match=r"The only usable picture, '00'.*give one of 52 pixels") as caught:
+        split_low(folder(tmp_path / "y", rendered, 1, 40, 40), None, 24)
+    assert caught.value.exit_code is Exit.FAILED
+
+
+def test_few_that_cannot_be_cut(tmp_path: Path, rendered: Rendered) -> None:
+    split = split_low(folder(tmp_path / "x", rendered, 3, 30, 30), None, 24)
+    assert ([low.name for low in split.teach], [low.name for low in split.judge]) == (["00", "01"], ["02"])
+    assert split.left_out == ("No picture is large enough to be cut, so '02' judges, and does not teach.",)
+
+
+def test_what_is_of_no_use(tmp_path: Path, rendered: Rendered) -> None:
+    write(tmp_path / "x/black.png", np.zeros((40, 40, 3), np.uint8))
+    write(tmp_path / "x/small.png", rendered(20, 90))
+    (tmp_path / "x/torn.png").write_bytes(b"no picture")
+    with pytest.raises(SrkitError, match="None of the 3 pictures in 'x' can be used") as caught:
+        split_low(find_low(tmp_path / "x", 2), None, 24)
+    assert "all of one colour" in str(caught.value)
+    split = split_low(folder(tmp_path / "x", rendered, 5), None, 24)
+    assert [name for name, _ in split.failed] == ["torn"]
+    assert [text.partition(" is")[0] for text in split.left_out] == ["'black'", "'small'"]
+    assert "90 x 20 pixels, and both sides must have 24" in split.left_out[1]
+
+
+def test_gray_pictures(tmp_path: Path, rendered: Rendered) -> None:
+    for i in range(4):
+        write(tmp_path / f"x/{i}.png", rendered(30, 40, i)[:, :, :1])
+    split = split_low(find_low(tmp_path / "x", 2), None, 24)
+    assert all(bool((low.lr == low.lr[:, :, :1]).all()) for low in (*split.teach, *split.judge))
+
+
+# -- crops and parts ---------------------------------------------------------------------------------------
+
+
+def test_crops_repeat_and_are_their_own_target(rendered: Rendered) -> None:
+    lows = [Low(str(i), rendered(30, 40, i)) for i in range(2)]
+    crops = LowCrops(lows, CropPlan(2, 16, 3, seed=4), CPU)
+    one, two = islice(crops.batches(0), 2)
+    assert one.lr.shape == (3, 3, 16, 16)
+    assert one.hr is one.lr
+    assert not torch.equal(one.lr, two.lr)
+    again = LowCrops(lows, CropPlan(2, 16, 3, seed=4), CPU)
+    assert torch.equal(next(again.batches(1)).lr, two.lr)
+
+
+def test_crops_lie_in_their_pictures(rendered: Rendered) -> None:
+    """Without turns, every crop is found in the picture at the position that it is said to have."""
+    low = Low("x", rendered(20, 30))
+    plan = CropPlan(2, 8, 2, seed=0, augment=False)
+    told = Telling(lambda lr: {"semantic": lr.mean((2, 3))}, position=True)
+    batch = LowCrops([low], plan, CPU, told).batch(3)
+    grid = position_grid(20, 30, CPU)
+    picture = torch.from_numpy(low.lr).permute(2, 0, 1).float() / 255
+    for crop, place in zip(batch.lr, batch.conditions["position"], strict=True):
+        left = int((grid[0, 0, 0] - place[0, 0, 0]).abs().argmin())
+        top = int((grid[0, 1, :, 0] - place[1, 0, 0]).abs().argmin())
+        assert torch.equal(crop, picture[:, top : top + 8, left : left + 8])
+    assert torch.allclose(batch.conditions["semantic"], picture.mean((1, 2)).expand(2, -1), atol=1e-6)
+
+
+def test_parts_are_middles(rendered: Rendered) -> None:
+    low = Low("x", rendered(50, 70))
+    (part,) = parts_of([low], 1, 32, 24, 4)
+    assert (part.rows, part.columns) == (slice(9, 41), slice(19, 51))
+    several = parts_of([low], 2, 32, 24, 4)
+    assert [(one.columns.start, one.columns.stop) for one in several] == [(1, 33), (36, 68)]
+    assert len(parts_of([low], 9, 32, 24, 4)) == 2  # no more have room
+    assert len(parts_of([low, low, low], 6, 32, 24, 4)) == 6
+    small = parts_of([Low("y", rendered(25, 25))], 4, 32, 24, 4)
+    assert [one.pixels.shape for one in small] == [(24, 24, 3)]
+
+
+def test_a_part_knows_its_place(rendered: Rendered) -> None:
+    low = Low("x", rendered(50, 70))
+    (part,) = parts_of([low], 1, 32, 24, 4)
+    batch = part.batch(CPU, {"semantic": torch.ones(1, 2)}, True)
+    assert batch.conditions.keys() == {"semantic", "position"}
+    assert torch.equal(batch.conditions["position"], position_grid(50, 70, CPU)[:, :, 9:41, 19:51])
+    assert torch.equal(batch.lr[0], torch.from_numpy(part.pixels.copy()).permute(2, 0, 1).float() / 255)
