@@ -95,17 +95,19 @@ class Reconstructor(nn.Module):
     def forward(
         self, lr: Tensor, pictures: Tensor, factor: Tensor, rng: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """What training compares: LR made once more, (N, 3, h, w), and what `predict` gives, (M, C) twice.
+        """What training compares: LR made once more, (M, 3, h, w), and what `predict` gives, (M, C) twice.
 
         Args:
             lr: (N, 3, h, w) in [0, 1].
-            pictures: (M, 3, s h, s w), M at least N: first those that LR is of, then others to be described alone.
+            pictures: (M, 3, s h, s w), M from N to 2 N: first those that LR is of, then the first of these once more
+                with flaws, which are degraded as these are.
             factor: what the embedding is multiplied by, (N, D) or (N, 1): the controller's.
             rng: as `reconstruct` takes it.
         """
         features = self.image_features(pictures)
-        again = self.reconstruct(self.embed(lr) * factor, features[: len(lr)], rng)
-        return again, *self.predict(features)
+        embedding = self.embed(lr) * factor
+        embedding = torch.cat([embedding, embedding[: len(pictures) - len(lr)]])
+        return self.reconstruct(embedding, features, rng), *self.predict(features)
 
     def embed(self, lr: Tensor) -> Tensor:
         """What befell each picture (N, 3, h, w) in [0, 1], sides at least `LEAST_SIDE`: e_d (N, D), float32.

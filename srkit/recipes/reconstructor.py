@@ -18,13 +18,10 @@ class FarPart:
     """As `srkit.encoders.stages.encoder_stage` takes it."""
     stage: str = "stage2"
     """Of that encoder, from `stage1`, the finest, to `stage4`."""
-    weight: float = 0.015
+    weight: float = 0.1
     """lambda_pt: of the regulariser in the loss."""
     contrast: float = 1.0
-    """Weight, times lambda_pt, of being amiss of pictures with a flaw (`srkit.losses.far`, `srkit.degradation.flaws`).
-    0 is the paper's, which learns from pictures without flaws alone."""
-    flawed: float = 0.25
-    """Share of a step's pictures that are shown with a flaw too."""
+    """Weight, times lambda_pt, of being amiss of pictures with a flaw (`srkit.losses.far`). 0 is the paper's, which learns from pictures without flaws alone."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ class ControllerPart:
 
     use: bool = True
     """Else by 1, as in LWay: for comparison."""
-    noise_std: float = 0.1
+    noise_std: float = 0.05
     """Deviation of the factor's noise; 1 in the paper."""
 
 
@@ -48,9 +45,13 @@ class ReconstructorRecipe:
     resolved recipe has what auto was."""
     perceptual: float = 0.1
     """Weight of the distance in the loss, beside L1."""
+    flawed: float = 0.5
+    """Share of a step's pictures that are shown once more with a flaw (`srkit.degradation.flaws`)."""
+    margin: float = 1.0
+    """Weight of making LR less well from these (`srkit.training.reconstructor.flaw_margin`). 0 is the paper's."""
     far: FarPart = field(default_factory=FarPart)
     controller: ControllerPart = field(default_factory=ControllerPart)
-    data: DataPart = field(default_factory=lambda: DataPart(batch=8, degradation="real-esrgan"))
+    data: DataPart = field(default_factory=lambda: DataPart(batch=8, degradation="mild"))
     """With a degradation: it is what the reconstructor is to tell and to do."""
     judged: int = 8
     """Batches of the pictures held out that validate."""

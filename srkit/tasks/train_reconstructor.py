@@ -116,7 +116,8 @@ def check(job: TrainJob[ReconstructorRecipe]) -> None:
         ("perceptual", recipe.perceptual, math.inf),
         ("far.weight", recipe.far.weight, math.inf),
         ("far.contrast", recipe.far.contrast, math.inf),
-        ("far.flawed", recipe.far.flawed, 1.0),
+        ("flawed", recipe.flawed, 1.0),
+        ("margin", recipe.margin, math.inf),
         ("controller.noise_std", recipe.controller.noise_std, math.inf),
     ):
         if not 0 <= value <= most or value == math.inf:
@@ -191,7 +192,8 @@ class _Learning:
             controller,
             recipe.far.weight,
             recipe.far.contrast,
-            recipe.far.flawed,
+            recipe.flawed,
+            recipe.margin,
             autocast,
         )
 

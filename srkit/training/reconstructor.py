@@ -25,9 +25,34 @@ RECONSTRUCTION = Measure(
 )
 
 
+MARGIN = 0.25
+"""By how much of its error LR is to be made less well from a picture with a flaw than from the one without."""
+
+
+def flaw_margin(made: Tensor, lr: Tensor) -> Tensor:
+    """What is missing of `MARGIN` between the L1 errors of LR made from pictures and from the same ones with a flaw.
+
+    A reconstructor that was shown pictures without flaws alone makes LR better from a blurred or noisy picture than
+    from a good one, since LR has the same noise, and less to be taken away (the paper's Fig. 7): a network would be led
+    towards its own input.
+
+    Args:
+        made: (M, 3, h, w), M from N to 2 N: from the N pictures, and behind them from the first of them with flaws.
+        lr: (N, 3, h, w).
+
+    Returns:
+        a scalar; 0 where M is N.
+    """
+    flawed = made[len(lr) :]
+    if not len(flawed):
+        return made.new_zeros(())
+    errors = [(x.float() - lr[: len(flawed)]).abs().mean((1, 2, 3)) for x in (made[: len(flawed)], flawed)]
+    return ((1 + MARGIN) * errors[0].detach() - errors[1]).clamp_min(0).mean()
+
+
 @dataclass(frozen=True)
 class Objective:
-    """L_pt = L_rec + lambda_pt (FAR(Y) + c FAR(flawed pictures, to be predicted amiss))."""
+    """L_pt = L_rec + m margin + lambda_pt (FAR(Y) + c FAR(flawed pictures, to be predicted amiss))."""
 
     reconstruction: ReconstructionLoss
     far: Far
@@ -39,6 +64,8 @@ class Objective:
     """c; the paper has none."""
     flawed_share: float
     """Of a batch: pictures that are shown once more with a flaw."""
+    margin: float
+    """m, weight of what is missing of `MARGIN` (`flaw_margin`); the paper has none."""
     autocast: torch.dtype | None
 
     def factor(self, batch: Batch, dim: int, rng: torch.Generator | None) -> tuple[Tensor, Tensor]:
@@ -75,14 +102,15 @@ class ReconstructorStep:
             found = network.relative(*aim.far.descriptors(shown))
         with torch.autocast(batch.lr.device.type, aim.autocast, enabled=aim.autocast is not None):
             made, *predicted = forward(batch.lr, shown, factor, rng)
-        pixel, apart = aim.reconstruction(made, batch.lr)
         count = len(batch.hr)
+        pixel, apart = aim.reconstruction(made[:count], batch.lr)
+        margin = flaw_margin(made, batch.lr)
         amiss = torch.zeros(len(shown), device=shown.device)
         amiss[count:] = AMISS
         unlike = far((predicted[0], predicted[1]), found, amiss)
         regular = unlike[:count].mean()
         bad = unlike[count:].mean() if len(unlike) > count else torch.zeros_like(regular)
-        loss = pixel + aim.reconstruction.perceptual * apart
+        loss = pixel + aim.reconstruction.perceptual * apart + aim.margin * margin
         loss = loss + aim.far_weight * (regular + aim.contrast * bad)
         descend(state, loss, self.clip_norm)
         terms = {
@@ -91,6 +119,7 @@ class ReconstructorStep:
             "perceptual": apart,
             "far": regular,
             "flawed": bad,
+            "margin": margin,
             "l": seen.mean(),
         }
         return Done({name: term.detach() for name, term in terms.items()}, {})
@@ -98,7 +127,8 @@ class ReconstructorStep:
     def _shown(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """The batch's pictures, and behind them the first of them once more, with flaws."""
         aim = self.objective
-        count = math.ceil(aim.flawed_share * len(batch.hr)) if aim.contrast > 0 else 0
+        asked = aim.contrast > 0 or aim.margin > 0
+        count = math.ceil(aim.flawed_share * len(batch.hr)) if asked else 0
         if not count:
             return batch.hr
         both = torch.cat([batch.hr, flawed(batch.hr[:count], batch.lr[:count], rng)])

@@ -231,7 +231,7 @@ def test_another_scale_starts_from_these_weights(folder: Path, finished: Path, t
         ({"far": {"stage": "layer2"}}, "'far.stage' is 'layer2'"),
         ({"far": {"encoder": "vgg19"}}, "no encoder with stages 'vgg19'"),
         ({"far": {"weight": -1.0}}, "'far.weight' is -1.0; it must be at least 0"),
-        ({"far": {"flawed": 1.5}}, "'far.flawed' is 1.5; it must be at least 0 and at most 1"),
+        ({"flawed": 1.5}, "'flawed' is 1.5; it must be at least 0 and at most 1"),
         ({"controller": {"noise_std": -0.1}}, "'controller.noise_std' is -0.1"),
         ({"distance": "lpisp"}, "no perceptual distance 'lpisp'"),
         ({"judged": 0}, "'judged' is 0"),

@@ -22,8 +22,10 @@ from srkit.ops.resize import bicubic
 from srkit.recipes.train import OptimPart
 from srkit.training.controller import Controller
 from srkit.training.reconstructor import (
+    MARGIN,
     Objective,
     ReconstructorStep,
+    flaw_margin,
     mean_distance,
     reconstruction_validator,
     set_usual,
@@ -42,6 +44,7 @@ def objective() -> Objective:
         far_weight=0.02,
         contrast=0.5,
         flawed_share=0.3,
+        margin=0.7,
         autocast=None,
     )
 
@@ -70,7 +73,8 @@ def _take(objective: Objective, batch: Batch, state: TrainState, seed: int = 0) 
 
 def test_the_loss_is_the_sum_of_its_terms(objective: Objective, batch: Batch) -> None:
     terms = _take(objective, batch, _state(objective, batch))
-    total = terms["pixel"] + 0.1 * terms["perceptual"] + 0.02 * (terms["far"] + 0.5 * terms["flawed"])
+    total = terms["pixel"] + 0.1 * terms["perceptual"] + 0.7 * terms["margin"]
+    total += 0.02 * (terms["far"] + 0.5 * terms["flawed"])
     assert terms["loss"] == pytest.approx(total, rel=1e-5)
     assert min(terms.values()) > 0
     assert terms["l"] == pytest.approx(mean_distance(objective, [batch]), rel=1e-5)
@@ -84,10 +88,20 @@ def test_as_in_the_paper_nothing_is_shown_with_a_flaw(objective: Objective, batc
         seen.append(len(pictures))
         return state.network(lr, pictures, *rest)
 
-    for aim in (objective, replace(objective, contrast=0.0)):
+    for aim in (objective, replace(objective, contrast=0.0, margin=0.0)):
         done = ReconstructorStep(aim, 1.0, 0)(state, forward, batch, 0.0, False)
         assert (float(done.terms["flawed"]) > 0) == (aim.contrast > 0)
     assert seen == [6, 4]  # a share of 0.3 of four pictures is two
+
+
+def test_margin() -> None:
+    lr = torch.rand(3, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    clean = lr + 0.1
+    assert float(flaw_margin(clean, lr)) == 0
+    made = torch.cat([clean, lr[:1] + 0.2, lr[1:2] - 0.1])
+    assert float(flaw_margin(made, lr)) == pytest.approx(0.1 * MARGIN / 2, rel=1e-3)
+    better = torch.cat([clean, lr])
+    assert float(flaw_margin(better, lr)) == pytest.approx(0.1 * (1 + MARGIN), rel=1e-3)
 
 
 def test_usual_is_of_the_batches(objective: Objective, batch: Batch) -> None:
