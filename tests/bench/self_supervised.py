@@ -1,0 +1,169 @@
+"""Self-supervised adaptation to hidden degradations, scored with the references that it never saw.
+
+    SRKIT_DATA=... SRKIT_WEIGHTS=... python tests/bench/self_supervised.py [-m real-x4] [--count 50] [--write]
+
+Low-resolution pictures of BSD100 and Urban100 (their middles, evenly from both) through each of the three hidden
+degradations of `srkit.degradation.presets`, and once more only shrunk: `srkit adapt --self-supervised` on each folder,
+then PSNR (classical protocol) and the distance `judge`, which nothing was trained against, of the base and of what was
+adapted, by the very pictures that it was adapted to (LPIPS too where its weights are there); differences with 95 %
+intervals. With --write the table is put into weights/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from ablations import Pair, scored, verdict
+from marks import write_between_marks
+from numpy.typing import NDArray
+
+from srkit.data.benchmarks import find_dataset, rgb8
+from srkit.data.pairs import make_lr
+from srkit.degradation.presets import PRESETS, preset
+from srkit.encoders.perceptual import lpips_is_here
+from srkit.io.picture import Picture
+from srkit.io.read import read_picture
+from srkit.io.write import write_picture
+from srkit.metrics.table import METRICS, Scorer, Setup
+from srkit.recipes.self_supervised import LoopPart, SelfAdaptRecipe
+from srkit.recipes.upscale import UpscaleRecipe
+from srkit.tasks.chain import Models
+from srkit.tasks.self_adapt import SelfAdaptJob, SelfAdaptResult, run
+from srkit.tasks.upscaler import Upscaler
+from srkit.zoo.load import load_model
+from srkit.zoo.loaded import LoadedModel
+
+RGB = NDArray[np.uint8]
+CPU = torch.device("cpu")
+SETS = ("BSD100", "Urban100")
+CLEAN = "only shrunk"
+SIDE = 480  # of the middles, in HR pixels, at most
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of adapting to one folder."""
+
+    result: SelfAdaptResult
+    before: Mapping[str, NDArray[np.float64]]
+    """Scores of every picture, with its reference."""
+    after: Mapping[str, NDArray[np.float64]]
+
+
+def middles(data: Path, count: int, scale: int) -> list[RGB]:
+    """Middles of benchmark pictures, evenly from the sets, sides multiples of the scale."""
+    items = [find_dataset(name, data).pairs(scale) for name in SETS]
+    found = []
+    for number in range(count):
+        of = items[number % len(items)]
+        share = -(-count // len(items))
+        picture = rgb8(read_picture(of[number // len(items) * len(of) // share].hr))
+        sides = [min(SIDE, side) // scale * scale for side in picture.shape[:2]]
+        top, left = ((whole - side) // 2 for whole, side in zip(picture.shape[:2], sides, strict=True))
+        found.append(np.ascontiguousarray(picture[top : top + sides[0], left : left + sides[1]]))
+    return found
+
+
+def degraded(degradation: str, hr: Sequence[RGB], scale: int) -> list[Pair]:
+    lows = [
+        make_lr(one, scale) if degradation == CLEAN else preset(degradation, one, scale, seed)
+        for seed, one in enumerate(hr)
+    ]
+    return [Pair(one, low) for one, low in zip(hr, lows, strict=True)]
+
+
+def scorers() -> dict[str, Scorer]:
+    names = ["psnr", *(["lpips"] if lpips_is_here() else []), "judge"]
+    return {name: METRICS[name].make(Setup(CPU)) for name in names}
+
+
+def adapted(pairs: Sequence[Pair], recipe: SelfAdaptRecipe, base: LoadedModel) -> Outcome:
+    """`srkit adapt --self-supervised` on the low-resolution pictures of pairs, scored by the pairs."""
+    with tempfile.TemporaryDirectory() as root:
+        folder = Path(root) / "pictures"
+        folder.mkdir()
+        for number, pair in enumerate(pairs):
+            write_picture(Picture(pair.lr), folder / f"{number:03}.png", format="png")
+        result = run(SelfAdaptJob(recipe, folder, Path(root) / "out.safetensors"))
+        new = load_model(result.output)
+        measured = scorers()
+        how = UpscaleRecipe(device="cpu")
+        before, after = (scored(Upscaler(how, Models.of(model)), pairs, measured) for model in (base, new))
+    return Outcome(result, before, after)
+
+
+def head(metrics: Sequence[str]) -> list[str]:
+    columns = [
+        cell
+        for name in metrics
+        for cell in (f"{name} before", f"{name} after less before, 95 % interval", "")
+    ]
+    cells = ["degradation", *columns, "L_rec alike", "FAR", "kept", "learning, seconds"]
+    return ["| " + " | ".join(cells) + " |", "|---" * len(cells) + "|"]
+
+
+def row(degradation: str, outcome: Outcome) -> str:
+    cells = [degradation]
+    for name, before in outcome.before.items():
+        decimals = METRICS[name].display.decimals + (1 if name == "psnr" else 0)
+        words = verdict(
+            outcome.after[name] - before,
+            decimals=decimals,
+            lower_is_better=METRICS[name].display.lower_is_better,
+        )
+        cells += [f"{before.mean():.{decimals}f}", *words]
+    result = outcome.result
+    for metric in ("neutral", "far"):
+        cells.append(f"{result.after.mean[metric] / result.before.mean[metric] - 1:+.1%}")
+    kept = "looked clean" if result.clean else result.best
+    return "| " + " | ".join([*cells, kept, f"{result.seconds:.0f}"]) + " |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", "-m", default="real-x4")
+    parser.add_argument("--reconstructor", default="auto", help="a name or a file")
+    parser.add_argument("--count", type=int, default=50, help="pictures")
+    parser.add_argument("--degradations", default=",".join((*PRESETS, CLEAN)))
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--write", action="store_true", help="the table into weights/README.md")
+    chosen = parser.parse_args()
+    base = load_model(chosen.model)
+    scale = base.info.scale
+    recipe = SelfAdaptRecipe(
+        model=chosen.model,
+        reconstructor=chosen.reconstructor,
+        loop=LoopPart(steps=chosen.steps),
+        device="cpu",
+        threads=chosen.threads,
+        seed=chosen.seed,
+    )
+    hr = middles(Path(os.environ["SRKIT_DATA"]), chosen.count, scale)
+    lines: list[str] = []
+    for degradation in chosen.degradations.split(","):
+        outcome = adapted(degraded(degradation, hr, scale), recipe, base)
+        if not lines:
+            lines = head(list(outcome.before))
+            print("\n".join(lines), flush=True)
+        lines.append(row(degradation, outcome))
+        print(lines[-1], flush=True)
+    about = f"{base.name} on {len(hr)} pictures of each; scored by the pictures that it was adapted to."
+    lines += ["", about]
+    print(f"\n{about}")
+    if chosen.write:
+        write_between_marks("self-supervised", "self_supervised.py", "\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

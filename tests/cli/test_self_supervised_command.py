@@ -1,0 +1,154 @@
+"""`srkit adapt --self-supervised`: flags, streams, JSON, report, exit codes; and `srkit upscale` with what it wrote."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+import srkit_cli
+import torch
+
+from srkit.data.pairs import make_lr
+from srkit.degradation.jpeg import jpegs
+from srkit.io.picture import Picture
+from srkit.io.write import write_picture
+from srkit.zoo.header import read_header
+
+SCHEMA = json.loads((Path(srkit_cli.__file__).parent / "schemas" / "adapt.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def phone(tmp_path_factory: pytest.TempPathFactory, rendered: Callable[..., Any]) -> Path:
+    """Five small pictures, all compressed."""
+    folder = tmp_path_factory.mktemp("data") / "phone"
+    folder.mkdir()
+    for i in range(5):
+        lr = torch.from_numpy(make_lr(rendered(96, 96, i), 2)).permute(2, 0, 1)[None].float() / 255
+        pixels = (jpegs([lr], [35])[0][0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+        write_picture(Picture(np.ascontiguousarray(pixels)), folder / f"{'abcde'[i]}.png", format="png")
+    return folder
+
+
+@pytest.fixture
+def adapt(
+    call: Callable[..., Any],
+    phone: Path,
+    edsr_weights: Path,
+    reconstructor_weights: Path,
+    tmp_path: Path,
+) -> Callable[..., Any]:
+    """Runs the command with tiny networks, for a few steps, into tmp_path/out.safetensors."""
+
+    def run(*arguments: str | Path, domain: Path = phone, reconstructor: Path = reconstructor_weights) -> Any:
+        flags = ("--self-supervised", "-m", edsr_weights, "--reconstructor", reconstructor)
+        more = ("-o", tmp_path / "out.safetensors", "--steps", 4, "--device", "cpu")
+        return call("adapt", domain, *flags, *more, *arguments)
+
+    return run
+
+
+def test_json(adapt: Callable[..., Any], tmp_path: Path) -> None:
+    ran = adapt("--json", "-q")
+    assert (ran.code, ran.err) == (0, "")
+    (document,) = ran.records
+    jsonschema.validate(document, SCHEMA)
+    assert document["way"] == "self-supervised"
+    assert document["output"] == str(tmp_path / "out.safetensors")
+    assert (document["support"], document["judge"]) == (["b", "c", "d", "e"], ["a"])
+    assert (document["steps"], document["stopped"], document["protocol"]) == (4, "steps", "none")
+    assert document["raw"]["change"] < document["average"]["change"]
+    means = [np.mean([image["before"]["far"] for image in document["images"]]), document["before"]["far"]]
+    assert means[0] == pytest.approx(means[1])
+    assert document["traces"]["compressed"] > 0.5
+
+
+def test_table_and_report(adapt: Callable[..., Any], tmp_path: Path) -> None:
+    ran = adapt("--report", tmp_path / "report.html", "-v")
+    assert ran.code == 0
+    head, *rows = [line.split("\t") for line in ran.out.splitlines()]
+    assert head[:3] == ["picture", "L_rec alike before", "L_rec alike after"]
+    assert rows[-1][0] == f"mean of {len(rows) - 1}"
+    assert "step 4: " in ran.err
+    assert "the weights at the end: L_rec " in ran.err
+    assert "their moving average: L_rec " in ran.err
+    assert "are spread by" in ran.err
+    assert "Adaptation" in (tmp_path / "report.html").read_text()
+
+
+def test_upscale_with_it(
+    adapt: Callable[..., Any], call: Callable[..., Any], phone: Path, tmp_path: Path
+) -> None:
+    assert adapt("-q").code == 0
+    weights = tmp_path / "out.safetensors"
+    ran = call("upscale", phone / "a.png", tmp_path / "up.png", "-m", weights, "--device", "cpu")
+    assert ran.code == 0, ran.err
+    assert (tmp_path / "up.png").is_file()
+    assert read_header(weights).adapted["support"] == ["b", "c", "d", "e"]
+
+
+def test_a_broken_picture(adapt: Callable[..., Any], phone: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "some"
+    folder.mkdir()
+    for name in "abcde":
+        (folder / f"{name}.png").write_bytes((phone / f"{name}.png").read_bytes())
+    (folder / "b.png").write_bytes(b"broken")
+    ran = adapt("--json", domain=folder)
+    assert ran.code == 3
+    (document,) = ran.records
+    jsonschema.validate(document, SCHEMA)
+    assert [failed["name"] for failed in document["failed"]] == ["b"]
+    assert "1 picture could not be read." in ran.err
+
+
+def test_a_reconstructor_that_is_missing(adapt: Callable[..., Any], tmp_path: Path) -> None:
+    ran = adapt(reconstructor=tmp_path / "gone.safetensors")
+    assert (ran.code, ran.out) == (5, "")
+    assert "gone.safetensors" in ran.sentence
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("--shots", "5"), 2, "--shots 5 and --self-supervised were both given"),
+        (("-s", "4"), 2, "is for scale 2, and --scale is 4"),
+        (("--steps", "0"), 2, "--steps is 0"),
+        (("--minutes", "-1"), 2, "--minutes is -1"),
+        (("--holdout", "1"), 2, "--holdout is 1"),
+        (("-m", "edsr-x99"), 5, "There is no model and no file 'edsr-x99'"),
+        (("-o", "out.pth"), 2, "ends in .safetensors"),
+        (("--report", "/gone/report.html"), 2, "'/gone/report.html' cannot be written"),
+    ],
+)
+def test_errors(adapt: Callable[..., Any], arguments: tuple[str, ...], code: int, words: str) -> None:
+    ran = adapt(*arguments)
+    assert (ran.code, ran.out) == (code, "")
+    assert words in ran.sentence
+
+
+def test_what_serves_it_alone(
+    call: Callable[..., Any], phone: Path, tmp_path: Path, edsr_weights: Path
+) -> None:
+    flags = ("-m", edsr_weights, "-o", tmp_path / "out.safetensors", "--device", "cpu")
+    ran = call("adapt", phone, *flags, "--reconstructor", "reconstructor-x2")
+    assert ran.code == 2
+    assert "--reconstructor serves --self-supervised alone" in ran.sentence
+
+
+def test_folders_without_low_resolution_pictures(
+    adapt: Callable[..., Any], tmp_path: Path, phone: Path
+) -> None:
+    ran = adapt(domain=tmp_path / "gone")
+    assert (ran.code, ran.out) == (2, "")
+    (tmp_path / "pairs/HR").mkdir(parents=True)
+    ran = adapt(domain=tmp_path / "pairs")
+    assert ran.code == 2
+    assert "holds HR/ and no LR/" in ran.sentence
+    (tmp_path / "empty").mkdir()
+    ran = adapt(domain=tmp_path / "empty")
+    assert (ran.code, ran.out) == (1, "")
