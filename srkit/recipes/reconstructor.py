@@ -47,7 +47,7 @@ class ReconstructorRecipe:
     """Weight of the distance in the loss, beside L1."""
     flawed: float = 0.5
     """Share of a step's pictures that are shown once more with a flaw (`srkit.degradation.flaws`)."""
-    margin: float = 1.0
+    margin: float = 0.5
     """Weight of making LR less well from these (`srkit.training.reconstructor.flaw_margin`). 0 is the paper's."""
     far: FarPart = field(default_factory=FarPart)
     controller: ControllerPart = field(default_factory=ControllerPart)
