@@ -6,13 +6,14 @@ import hashlib
 import math
 import sys
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from srkit.errors import UsageError
 from srkit.recipes.adapt import at_least_one, check_common
 from srkit.recipes.load import to_toml
 
 Control = Literal["adapting", "reversed", "off"]
+Keep = Literal["judged", "raw", "average"]
 DEFAULT_STEPS = 400
 
 
@@ -53,6 +54,8 @@ class LoopPart:
     most_change: float = 40.0
     """PSNR in dB between the base's pictures and another state's, below which that state is not taken: how far the
     truth is, nobody can say here, so the pictures must not go far."""
+    keep: Keep = "judged"
+    """What is kept: the best by the judges, or `raw`, the weights at the end, or their `average`, whatever they say."""
     even_clean: bool = False
     """Learn from pictures that look clean already, too (`srkit.metrics.traces`); else these are left as they are."""
 
@@ -86,6 +89,11 @@ class SelfAdaptRecipe:
         check_common(self)
         loop = self.loop
         at_least_one("--steps", loop.most_steps)
+        for name, known in (("control", get_args(Control)), ("keep", get_args(Keep))):
+            if getattr(loop, name) not in known:
+                raise UsageError(
+                    f"'loop.{name}' is '{getattr(loop, name)}'; it must be one of {', '.join(known)}."
+                )
         for name in ("patch", "batch", "judge_every", "patience", "draws"):
             at_least_one(f"loop.{name}", getattr(loop, name))
         if loop.minutes is not None and not 0 < loop.minutes < math.inf:

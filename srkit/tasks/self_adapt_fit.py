@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -24,7 +25,7 @@ from srkit.tasks.adapt_fit import autocast_for, overwrites_itself, up_to_multipl
 from srkit.tasks.conditions import Encoders
 from srkit.tasks.degrader import Degrader
 from srkit.tasks.providers import is_embedded, telling_for
-from srkit.training.adapt import Adapted, AdaptSettings, Way, adapt, unchanged
+from srkit.training.adapt import Adapted, AdaptSettings, Way, adapt, sure_gain, unchanged
 from srkit.training.closed_loop import ClosedLoop, Factor, constant
 from srkit.training.controller import Controller
 from srkit.training.inner import ADAM, uniform_rates
@@ -143,6 +144,8 @@ def fit(
     traces = traces_of([low.lr for low in lows])
     clean = traces.clean and not part.even_clean
     rate = part.rate or RATE
+    judged = part.keep == "judged"
+    ways = WAYS if part.keep == "judged" else (Way(part.keep, 1.0),)
     settings = AdaptSettings(
         rates=uniform_rates(network, rate),
         rule=ADAM,
@@ -151,10 +154,11 @@ def fit(
         warmup_steps=min(part.warmup_steps, part.most_steps // 10),
         ema=part.ema,
         ema_warmup=False,
-        ways=WAYS,
+        ways=ways,
         all_ways=True,
-        judge_every=part.judge_every,
+        judge_every=part.judge_every if judged else part.most_steps,
         patience=part.patience,
+        gain=sure_gain if judged else _any_gain,
         least_gain=LEAST_GAIN,
         unit="times what the base has",
         autocast=autocast,
@@ -167,7 +171,7 @@ def fit(
     )
     fresh = copy.deepcopy(model.network)
     fresh.load_state_dict(found.state_dict)
-    ends = judge.seen[-len(WAYS) :] if found.judged else [judge.base]
+    ends = judge.seen[-len(ways) :] if found.judged else [judge.base]
     return LoopFitted(
         model=replace(model, network=fresh),
         adapted=found,
@@ -217,6 +221,10 @@ def embeddings(lows: Sequence[Low], degrader: Degrader, device: torch.device) ->
         for part in parts_of(lows, len(lows), _SPREAD_SIDE, LEAST_SIDE, 1):
             found.append(degrader.embed(as_tensor(part.pixels, device))[0].float().cpu())
     return torch.stack(found)
+
+
+def _any_gain(before: Sequence[float], after: Sequence[float]) -> float:
+    return math.inf
 
 
 def _niqe(device: torch.device) -> Callable[[Tensor], float] | None:

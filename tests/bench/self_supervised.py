@@ -57,15 +57,15 @@ class Outcome:
     after: Mapping[str, NDArray[np.float64]]
 
 
-def middles(data: Path, count: int, scale: int) -> list[RGB]:
-    """Middles of benchmark pictures, evenly from the sets, sides multiples of the scale."""
+def middles(data: Path, count: int, scale: int, longest: int = SIDE) -> list[RGB]:
+    """Middles of benchmark pictures, evenly from the sets, sides at most `longest` and multiples of the scale."""
     items = [find_dataset(name, data).pairs(scale) for name in SETS]
     found = []
     for number in range(count):
         of = items[number % len(items)]
         share = -(-count // len(items))
         picture = rgb8(read_picture(of[number // len(items) * len(of) // share].hr))
-        sides = [min(SIDE, side) // scale * scale for side in picture.shape[:2]]
+        sides = [min(longest, side) // scale * scale for side in picture.shape[:2]]
         top, left = ((whole - side) // 2 for whole, side in zip(picture.shape[:2], sides, strict=True))
         found.append(np.ascontiguousarray(picture[top : top + sides[0], left : left + sides[1]]))
     return found

@@ -227,6 +227,18 @@ def test_the_controller_and_the_regulariser_can_be_left_out(
     assert len(set(states)) == len(states)
 
 
+def test_what_is_kept_whatever_the_judges_say(adapt: Adapt, phone: Path) -> None:
+    kept = {}
+    for keep in ("raw", "average"):
+        result = adapt(phone, output=f"{keep}.safetensors", loop=replace(LOOP, keep=keep, most_change=90.0))
+        assert (result.kept, result.best, result.best_step) == (True, keep, 12)
+        kept[keep] = read_tensors(result.output)
+    judged = adapt(phone)
+    assert judged.raw is not None
+    name = "trunk.head.weight"
+    assert not torch.equal(kept["raw"][name], kept["average"][name])
+
+
 # -- models ------------------------------------------------------------------------------------------------
 
 
@@ -387,6 +399,8 @@ def test_how_many_steps() -> None:
         ({"loop": {"far_share": -0.5}}, "'loop.far_share' is -0.5"),
         ({"loop": {"noise_std": float("inf")}}, "'loop.noise_std' is inf"),
         ({"loop": {"draws": 0}}, "loop.draws is 0"),
+        ({"loop": {"keep": "best"}}, "'loop.keep' is 'best'; it must be one of judged, raw, average"),
+        ({"loop": {"control": "on"}}, "'loop.control' is 'on'; it must be one of"),
         ({"threads": 0}, "--threads is 0"),
         ({"max_pixels": 0}, "--max-pixels is 0"),
     ],
