@@ -32,7 +32,7 @@ from srkit.training.inner import ADAM, uniform_rates
 from srkit.training.loop_judge import LoopJudge, Measures, spread_of
 from srkit.zoo.loaded import LoadedModel
 
-RATE = 5e-6
+RATE = 2e-6
 """Of Adam, where none is asked for."""
 SHARES = (1.0, 0.7, 0.5, 0.35, 0.25, 0.17, 0.12)
 WAYS = (*(Way("raw", share) for share in SHARES), Way("average", 1.0))

@@ -382,7 +382,7 @@ def test_mixed_degradations(adapt: Adapt, tmp_path: Path, phone: Path, rendered:
 
 
 def test_how_many_steps() -> None:
-    assert LoopPart().most_steps == 400
+    assert LoopPart().most_steps == 300
     assert LoopPart(minutes=1.0).most_steps > 10**9
     assert LoopPart(steps=7, minutes=1.0).most_steps == 7
 
