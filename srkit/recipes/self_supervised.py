@@ -37,7 +37,7 @@ class LoopPart:
     """Over which the rate rises; at most a tenth of the steps."""
     ema: float = 0.999
     """Decay of the average of the weights, one of the states that are judged."""
-    judge_every: int = 100
+    judge_every: int = 150
     """Steps between judgements."""
     patience: int = 2
     """Judgements in a row without a new best after which it stops."""

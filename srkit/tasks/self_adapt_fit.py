@@ -39,7 +39,7 @@ WAYS = (*(Way("raw", share) for share in SHARES), Way("average", 1.0))
 """The states that are judged: the weights as they are and shares of the way to them, and their average."""
 LEAST_GAIN = 0.002
 """Of the judge's score, for sure, below which the base is kept."""
-JUDGED_SIDE = 64
+JUDGED_SIDE = 48
 """Longest side of the parts that judge, in LR pixels."""
 LEAST_PARTS = 6
 """Fewer pictures that judge are cut into parts, so that it shows how much a gain differs from place to place."""
