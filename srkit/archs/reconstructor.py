@@ -101,13 +101,13 @@ class Reconstructor(nn.Module):
             lr: (N, 3, h, w) in [0, 1].
             pictures: (M, 3, s h, s w), M from N to 2 N: first those that LR is of, then the first of these once more
                 with flaws, which are degraded as these are.
-            factor: what the embedding is multiplied by, (N, D) or (N, 1): the controller's.
+            factor: what the embeddings are multiplied by, (M, D) or (M, 1): the controller's.
             rng: as `reconstruct` takes it.
         """
         features = self.image_features(pictures)
-        embedding = self.embed(lr) * factor
+        embedding = self.embed(lr)
         embedding = torch.cat([embedding, embedding[: len(pictures) - len(lr)]])
-        return self.reconstruct(embedding, features, rng), *self.predict(features)
+        return self.reconstruct(embedding * factor, features, rng), *self.predict(features)
 
     def embed(self, lr: Tensor) -> Tensor:
         """What befell each picture (N, 3, h, w) in [0, 1], sides at least `LEAST_SIDE`: e_d (N, D), float32.

@@ -13,14 +13,14 @@ from srkit.degradation.noise import gaussian_noise
 from srkit.ops.resize import upscale
 
 FLAWS = ("blur", "noise", "jpeg", "enlarged")
-_SHARES = (0.2, 0.2, 0.4, 0.2)  # compression is the hardest to learn
+_SHARES = (0.25, 0.25, 0.5)  # of what is not enlarged; compression is the hardest to learn
 _BLUR = (0.8, 3.0)  # sigma in pixels
 _NOISE = (5.0, 40.0)  # deviation in levels of 8 bit
 _JPEG = (60.0, 8.0)  # quality
 _ENLARGED = (0.4, 1.0)  # share of the enlarged LR picture
 
 
-def flawed(hr: Tensor, lr: Tensor, rng: torch.Generator) -> Tensor:
+def flawed(hr: Tensor, lr: Tensor, rng: torch.Generator, enlarged: float = 0.2) -> Tensor:
     """Each picture with one of `FLAWS`, drawn with its strength; the same for the same state of `rng`.
 
     Blur is Gaussian, noise too, half of it gray; `enlarged` is a mixture with the bicubic enlargement of LR, which is
@@ -31,13 +31,15 @@ def flawed(hr: Tensor, lr: Tensor, rng: torch.Generator) -> Tensor:
         hr: (B, 3, s h, s w) float32 in [0, 1].
         lr: (B, 3, h, w), of the same pictures, degraded in whatever way.
         rng: on the CPU.
+        enlarged: share of the pictures with this flaw, from 0 to 1.
 
     Returns:
         (B, 3, s h, s w) in [0, 1], channels_last, on hr's device, without a gradient.
     """
     with torch.no_grad():
         large = upscale(lr, hr.shape[2] // lr.shape[2]).clamp(0, 1)
-        kinds = torch.multinomial(torch.tensor(_SHARES), len(hr), replacement=True, generator=rng).tolist()
+        shares = torch.tensor([*((1 - enlarged) * share for share in _SHARES), enlarged])
+        kinds = torch.multinomial(shares, len(hr), replacement=True, generator=rng).tolist()
         strengths = torch.rand(len(hr), generator=rng, dtype=torch.float64).tolist()
         seeds = torch.randint(2**62, (len(hr),), generator=rng).tolist()
         made = [

@@ -47,6 +47,8 @@ class ReconstructorRecipe:
     """Weight of the distance in the loss, beside L1."""
     flawed: float = 0.5
     """Share of a step's pictures that are shown once more with a flaw (`srkit.degradation.flaws`)."""
+    enlarged: float = 0.2
+    """Share of these whose flaw is LR, enlarged."""
     margin: float = 0.5
     """Weight of making LR less well from these (`srkit.training.reconstructor.flaw_margin`). 0 is the paper's."""
     far: FarPart = field(default_factory=FarPart)

@@ -117,6 +117,7 @@ def check(job: TrainJob[ReconstructorRecipe]) -> None:
         ("far.weight", recipe.far.weight, math.inf),
         ("far.contrast", recipe.far.contrast, math.inf),
         ("flawed", recipe.flawed, 1.0),
+        ("enlarged", recipe.enlarged, 1.0),
         ("margin", recipe.margin, math.inf),
         ("controller.noise_std", recipe.controller.noise_std, math.inf),
     ):
@@ -193,6 +194,7 @@ class _Learning:
             recipe.far.weight,
             recipe.far.contrast,
             recipe.flawed,
+            recipe.enlarged,
             recipe.margin,
             autocast,
         )

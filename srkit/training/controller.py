@@ -61,12 +61,22 @@ class Controller:
         """
         return self._noisy(distance, dim, rng)
 
-    def adapting(self, distance: Tensor, dim: int, rng: torch.Generator | None = None) -> Tensor:
+    def adapting(
+        self,
+        distance: Tensor,
+        dim: int,
+        rng: torch.Generator | None = None,
+        reference: Tensor | None = None,
+    ) -> Tensor:
         """s = n + 2 l_ref - l: a picture that is too blurred is degraded too strongly, so that it must get sharper.
 
-        The paper's n + 1 - l is that of l_ref = 0.5. Arguments as `pretraining`.
+        The paper's n + 1 - l is that of l_ref = 0.5. Arguments as `pretraining`, and:
+
+        Args:
+            reference: l of each picture as it should be (N,), where that is known: in place of l_ref.
         """
-        return self._noisy(2 * self.reference - distance, dim, rng)
+        wanted = self.reference if reference is None else reference
+        return self._noisy(2 * wanted - distance, dim, rng)
 
     def _noisy(self, factor: Tensor, dim: int, rng: torch.Generator | None) -> Tensor:
         factor = factor.detach().float()[:, None]

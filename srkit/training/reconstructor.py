@@ -65,16 +65,34 @@ class Objective:
     """c; the paper has none."""
     flawed_share: float
     """Of a batch: pictures that are shown once more with a flaw."""
+    enlarged: float
+    """Share of these whose flaw is LR, enlarged (`srkit.degradation.flaws.flawed`)."""
     margin: float
     """m, weight of what is missing of `MARGIN` (`flaw_margin`); the paper has none."""
     autocast: torch.dtype | None
 
-    def factor(self, batch: Batch, dim: int, rng: torch.Generator | None) -> tuple[Tensor, Tensor]:
-        """What the embeddings are multiplied by, (N, D); and l (N,)."""
-        seen = quality_distance(self.reconstruction.distance, batch.lr, batch.hr, self.autocast)
+    def factor(
+        self, lr: Tensor, shown: Tensor, dim: int, rng: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        """What the embeddings are multiplied by, (M, D); and l (N,) of the pictures that LR is of.
+
+        A picture with a flaw has the factor that adapting would give it, were l_ref that of the picture without: so a
+        larger factor than the embedding lets one expect means that the picture is not as it should be.
+
+        Args:
+            lr: (N, 3, h, w).
+            shown: (M, 3, s h, s w), the pictures that LR is of, then the first of them with flaws.
+        """
+        distance, count = self.reconstruction.distance, len(shown) - len(lr)
+        found = quality_distance(distance, torch.cat([lr, lr[:count]]), shown, self.autocast)
+        seen, flawed_seen = found[: len(lr)], found[len(lr) :]
         if self.controller is None:
-            return torch.ones_like(seen)[:, None].expand(-1, dim), seen
-        return self.controller.pretraining(seen, dim, rng), seen
+            return torch.ones_like(found)[:, None].expand(-1, dim), seen
+        factors = [
+            self.controller.pretraining(seen, dim, rng),
+            self.controller.adapting(flawed_seen, dim, rng, seen[:count]),
+        ]
+        return torch.cat(factors), seen
 
 
 @dataclass(frozen=True)
@@ -98,7 +116,7 @@ class ReconstructorStep:
         draws = np.random.default_rng((self.seed, self.rank, state.step)).integers(2**62, size=2)
         rng = torch.Generator(batch.lr.device).manual_seed(int(draws[0]))
         shown = self._shown(batch, torch.Generator().manual_seed(int(draws[1])))
-        factor, seen = aim.factor(batch, network.embedding, rng)
+        factor, seen = aim.factor(batch.lr, shown, network.embedding, rng)
         with torch.no_grad():
             found = network.relative(*aim.far.descriptors(shown))
         with torch.autocast(batch.lr.device.type, aim.autocast, enabled=aim.autocast is not None):
@@ -132,7 +150,7 @@ class ReconstructorStep:
         count = math.ceil(aim.flawed_share * len(batch.hr)) if asked else 0
         if not count:
             return batch.hr
-        both = torch.cat([batch.hr, flawed(batch.hr[:count], batch.lr[:count], rng)])
+        both = torch.cat([batch.hr, flawed(batch.hr[:count], batch.lr[:count], rng, aim.enlarged)])
         return both.contiguous(memory_format=torch.channels_last)
 
 
@@ -158,7 +176,7 @@ def reconstruction_validator(objective: Objective, batches: Sequence[Batch]) -> 
     def score(network: nn.Module) -> float:
         learnt = cast(Reconstructor, network)
         if not factors:
-            factors.extend(objective.factor(batch, learnt.embedding, None) for batch in batches)
+            factors.extend(objective.factor(batch.lr, batch.hr, learnt.embedding, None) for batch in batches)
         errors = []
         for batch, (factor, _) in zip(batches, factors, strict=True):
             dtype = objective.autocast

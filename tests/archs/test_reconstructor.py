@@ -89,10 +89,10 @@ def test_forward_is_the_parts_put_together(network: Reconstructor) -> None:
 
 @torch.inference_mode()
 def test_further_pictures_are_degraded_as_the_first(network: Reconstructor) -> None:
-    lr, hr, factor = _pictures(24), _pictures(48, 3), torch.rand(2, 10)
+    lr, hr, factor = _pictures(24), _pictures(48, 3), torch.rand(3, 10)
     again, average, most = network(lr, hr, factor)
-    alone, *_ = network(lr, hr[:2], factor)
-    third, *_ = network(lr[:1], hr[2:], factor[:1])
+    alone, *_ = network(lr, hr[:2], factor[:2])
+    third, *_ = network(lr[:1], hr[2:], factor[2:])
     torch.testing.assert_close(again, torch.cat([alone, third]), atol=1e-5, rtol=1e-4)
     torch.testing.assert_close((average, most), network.predict(network.image_features(hr)))
 

@@ -18,7 +18,7 @@ from srkit.encoders.distance import perceptual_distance
 from srkit.encoders.stages import encoder_stage
 from srkit.losses.far import Far
 from srkit.losses.reconstruction import ReconstructionLoss
-from srkit.ops.resize import bicubic
+from srkit.ops.resize import bicubic, upscale
 from srkit.recipes.train import OptimPart
 from srkit.training.controller import Controller
 from srkit.training.reconstructor import (
@@ -44,6 +44,7 @@ def objective() -> Objective:
         far_weight=0.02,
         contrast=0.5,
         flawed_share=0.3,
+        enlarged=0.2,
         margin=0.7,
         autocast=None,
     )
@@ -122,12 +123,19 @@ def test_a_step_is_of_its_number_and_seed(objective: Objective, batch: Batch) ->
 
 
 def test_without_the_controller_the_embedding_stays_as_it_is(objective: Objective, batch: Batch) -> None:
-    factor, seen = replace(objective, controller=None).factor(batch, 5, torch.Generator())
+    factor, seen = replace(objective, controller=None).factor(batch.lr, batch.hr, 5, torch.Generator())
     assert bool((factor == 1).all())
     assert factor.shape == (4, 5)
-    noiseless, also = objective.factor(batch, 5, None)
+    noiseless, also = objective.factor(batch.lr, batch.hr, 5, None)
     assert torch.equal(noiseless, seen[:, None].expand(-1, 5))
     assert torch.equal(also, seen)
+
+
+def test_a_flawed_picture_has_the_factor_that_adapting_gives_it(objective: Objective, batch: Batch) -> None:
+    blurred = upscale(batch.lr[:2], 2)
+    factor, seen = objective.factor(batch.lr, torch.cat([batch.hr, blurred]), 5, None)
+    torch.testing.assert_close(factor[:4, 0], seen)
+    torch.testing.assert_close(factor[4:, 0], 2 * seen[:2], atol=1e-2, rtol=0)  # l of the enlarged LR is 0
 
 
 def test_it_learns_and_the_validator_sees_it(objective: Objective, batch: Batch) -> None:
