@@ -18,7 +18,7 @@ class FarPart:
     """As `srkit.encoders.stages.encoder_stage` takes it."""
     stage: str = "stage2"
     """Of that encoder, from `stage1`, the finest, to `stage4`."""
-    weight: float = 0.1
+    weight: float = 1.0
     """lambda_pt: of the regulariser in the loss."""
     contrast: float = 1.0
     """Weight, times lambda_pt, of being amiss of pictures with a flaw (`srkit.losses.far`). 0 is the paper's, which learns from pictures without flaws alone."""
@@ -45,11 +45,11 @@ class ReconstructorRecipe:
     resolved recipe has what auto was."""
     perceptual: float = 0.1
     """Weight of the distance in the loss, beside L1."""
-    flawed: float = 0.5
+    flawed: float = 1.0
     """Share of a step's pictures that are shown once more with a flaw (`srkit.degradation.flaws`)."""
     enlarged: float = 0.2
     """Share of these whose flaw is LR, enlarged."""
-    margin: float = 0.5
+    margin: float = 1.0
     """Weight of making LR less well from these (`srkit.training.reconstructor.flaw_margin`). 0 is the paper's."""
     far: FarPart = field(default_factory=FarPart)
     controller: ControllerPart = field(default_factory=ControllerPart)
