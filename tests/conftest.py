@@ -217,6 +217,8 @@ def reconstructor_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         network = Reconstructor(**arguments)  # type: ignore[arg-type]
     path = tmp_path_factory.mktemp("weights") / "degrades-x2.safetensors"
     controller = {"reference": 0.4, "noise_std": 0.1}
-    header = Header("reconstructor", arguments, 2, "reconstructor", providers=providers, controller=controller)
+    header = Header(
+        "reconstructor", arguments, 2, "reconstructor", providers=providers, controller=controller
+    )
     save_weights(path, network, header)
     return path

@@ -21,7 +21,8 @@ class FarPart:
     weight: float = 1.0
     """lambda_pt: of the regulariser in the loss."""
     contrast: float = 1.0
-    """Weight, times lambda_pt, of being amiss of pictures with a flaw (`srkit.losses.far`). 0 is the paper's, which learns from pictures without flaws alone."""
+    """Weight, times lambda_pt, of being amiss of pictures with a flaw (`srkit.losses.far`). 0 is the paper's, which
+    learns from pictures without flaws alone."""
 
 
 @dataclass(frozen=True)

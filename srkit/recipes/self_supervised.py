@@ -44,8 +44,8 @@ class LoopPart:
     perceptual: float = 0.1
     """Weight of the perceptual distance in L_rec, beside L1."""
     far_share: float = 5.0
-    """How long FAR's gradient at the pictures is at the start, over that of L_rec; 0: without FAR. The paper does not say
-    what it has. With more of L_rec, pictures follow noise and blocks as well as detail (measured)."""
+    """How long FAR's gradient at the pictures is at the start, over that of L_rec; 0: without FAR. The paper does not
+    say what it has. With more of L_rec, pictures follow noise and blocks as well as detail (measured)."""
     control: Control = "adapting"
     """What the embedding is multiplied by: `adapting`, s = n + 2 l_ref - l; `reversed`, s = n + l; `off`, l_ref."""
     noise_std: float | None = None
@@ -53,8 +53,8 @@ class LoopPart:
     draws: int = 1
     """Of n for each picture in a step, whose losses are averaged."""
     most_change: float = 46.0
-    """PSNR in dB between the base's pictures and another state's, below which that state is not taken: how far the
-    truth is, nobody can say here, so the pictures must not go far. At this, PSNR fell by less than 0.1 dB (measured)."""
+    """PSNR in dB between the base's pictures and another state's, below which that state is not taken: how far the truth
+    is, nobody can say here, so the pictures must not go far. At this, PSNR fell by less than 0.1 dB (measured)."""
     keep: Keep = "judged"
     """What is kept: the best by the judges, or `raw`, the weights at the end, or their `average`, whatever they say."""
     even_clean: bool = False
