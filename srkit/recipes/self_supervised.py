@@ -53,8 +53,9 @@ class LoopPart:
     draws: int = 1
     """Of n for each picture in a step, whose losses are averaged."""
     most_change: float = 46.0
-    """PSNR in dB between the base's pictures and another state's, below which that state is not taken: how far the truth
-    is, nobody can say here, so the pictures must not go far. At this, PSNR fell by less than 0.1 dB (measured)."""
+    """PSNR in dB between the base's pictures and another state's, below which that state is not taken: how far the
+    truth is, nobody can say here, so the pictures must not go far. At this, PSNR fell by less than 0.1 dB
+    (measured)."""
     keep: Keep = "judged"
     """What is kept: the best by the judges, or `raw`, the weights at the end, or their `average`, whatever they say."""
     even_clean: bool = False

@@ -95,7 +95,7 @@ def load_degrader(
     if model.info.scale != scale:
         raise ResourceError(
             f"The reconstructor '{model.name}' is for x{model.info.scale}, and x{scale} is needed; choose one for that "
-            f"scale, or train it with `srkit train reconstructor --scale {scale}`."
+            f"scale, or train it with `srkit train reconstructor --set model.arguments.scale={scale}`."
         )
     told = model.header.providers
     try:
@@ -122,7 +122,7 @@ def _shipped(scale: int) -> str:
         scales = " and ".join(f"x{one}" for one in sorted(known)) or "no scale"
         raise ResourceError(
             f"There is no shipped reconstructor for x{scale} (there are for {scales}); train one with `srkit train "
-            f"reconstructor --scale {scale}` and name its file."
+            f"reconstructor --set model.arguments.scale={scale}` and name its file."
         )
     return known[scale]
 
