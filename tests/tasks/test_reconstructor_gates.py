@@ -102,7 +102,7 @@ def unseen(data_root: Path) -> Tensor:
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("scale", sorted(SHIPPED))
+@pytest.mark.parametrize("scale", sorted(SHIPPED), scope="class")
 class TestShipped:
     @pytest.fixture(scope="class")
     def degrader(self, scale: int) -> Degrader:

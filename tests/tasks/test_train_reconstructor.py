@@ -92,7 +92,7 @@ def test_what_a_run_leaves(folder: Path, finished: Path) -> None:
         "far stage": "stage1",
         "far version": version,
     }
-    assert header.controller["noise_std"] == 0.1
+    assert header.controller["noise_std"] == recipe.controller.noise_std
     assert 0.01 < header.controller["reference"] < 1
     assert (header.recipe, header.recipe_sha256) == ("tiny", recipe.sha256)
     assert header.training_data == "rendered, CC0"
