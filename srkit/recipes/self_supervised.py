@@ -43,9 +43,9 @@ class LoopPart:
     """Judgements in a row without a new best after which it stops."""
     perceptual: float = 0.1
     """Weight of the perceptual distance in L_rec, beside L1."""
-    far_share: float = 5.0
+    far_share: float = 0.5
     """How long FAR's gradient at the pictures is at the start, over that of L_rec; 0: without FAR. The paper does not
-    say what it has. With more of L_rec, pictures follow noise and blocks as well as detail (measured)."""
+    say what it has. At 5, pictures gained less (measured)."""
     control: Control = "adapting"
     """What the embedding is multiplied by: `adapting`, s = n + 2 l_ref - l; `reversed`, s = n + l; `off`, l_ref."""
     noise_std: float | None = None
