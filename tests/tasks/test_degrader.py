@@ -117,7 +117,7 @@ def test_another_encoder_than_it_was_trained_with(tmp_path: Path) -> None:
 
 
 def test_another_scale_and_none_at_all(tmp_path: Path) -> None:
-    with pytest.raises(ResourceError, match=r"is for x2, and x4 is needed.*--scale 4"):
+    with pytest.raises(ResourceError, match=r"is for x2, and x4 is needed.*arguments.scale=4"):
         load_degrader(_file(tmp_path, _header()), 4, CPU, None)
     with pytest.raises(ResourceError, match="There is no shipped reconstructor for x7"):
         load_degrader("auto", 7, CPU, None)
