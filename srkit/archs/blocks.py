@@ -36,6 +36,13 @@ def conv3x3(cin: int, cout: int) -> nn.Conv2d:
     return nn.Conv2d(cin, cout, 3, padding=1)
 
 
+def begin_at_zero(*parameters: Tensor | None) -> None:
+    """Fill parameters with zeros, so that what they add is nothing at first; None (no bias) is passed over."""
+    for parameter in parameters:
+        if parameter is not None:
+            nn.init.zeros_(parameter)
+
+
 class ResidualBlock(nn.Module):
     """conv - ReLU - conv and a skip, no normalisation (EDSR; Lim et al. 2017, Fig. 2c)."""
 
@@ -140,7 +147,8 @@ class Reconstruction(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (N, features, h, w) to (N, 3, scale h, scale w)."""
-        return self.layers(x)  # type: ignore[no-any-return]
+        out: Tensor = self.layers(x)
+        return out
 
 
 class NearestReconstruction(nn.Module):

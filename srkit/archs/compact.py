@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from srkit.archs.blocks import begin_at_zero
 from srkit.archs.info import ArchInfo
 from srkit.errors import UsageError
 
@@ -97,7 +98,7 @@ class _Level(nn.Module):
         self.down = nn.Conv2d(before, width, 3, stride=2, padding=1)
         self.blocks = nn.Sequential(*(_Block(width) for _ in range(blocks)))
         nn.init.kaiming_normal_(self.down.weight, SLOPE)
-        nn.init.zeros_(self.down.bias)  # type: ignore[arg-type]
+        begin_at_zero(self.down.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         h: Tensor = self.blocks(F.leaky_relu(self.down(x), SLOPE))
@@ -112,8 +113,7 @@ class _Block(nn.Module):
         self.spatial = nn.Conv2d(width, width, 3, padding=1)
         self.mix = nn.Conv2d(width, width, 1)
         nn.init.kaiming_normal_(self.spatial.weight, SLOPE)
-        for parameter in (self.spatial.bias, self.mix.weight, self.mix.bias):
-            nn.init.zeros_(parameter)  # type: ignore[arg-type]
+        begin_at_zero(self.spatial.bias, self.mix.weight, self.mix.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         h: Tensor = self.mix(F.leaky_relu(self.spatial(x), SLOPE))

@@ -13,7 +13,7 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srkit.archs.blocks import conv3x3
+from srkit.archs.blocks import begin_at_zero, conv3x3
 from srkit.archs.info import ArchInfo
 from srkit.errors import UsageError
 
@@ -80,8 +80,7 @@ class _Block(nn.Module):
         self.spatial = conv3x3(width, width)
         self.mix = nn.Conv2d(width, width, 1)
         nn.init.kaiming_normal_(self.spatial.weight, _SLOPE)
-        for parameter in (self.spatial.bias, self.mix.weight, self.mix.bias):
-            nn.init.zeros_(parameter)  # type: ignore[arg-type]
+        begin_at_zero(self.spatial.bias, self.mix.weight, self.mix.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         h: Tensor = self.mix(F.leaky_relu(self.spatial(self.norm(x)), _SLOPE))

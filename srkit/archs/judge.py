@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from srkit.archs.blocks import begin_at_zero
 from srkit.archs.info import ArchInfo
 from srkit.errors import UsageError
 
@@ -61,7 +62,7 @@ class JudgeNetwork(nn.Module):
 def _conv(before: int, width: int) -> nn.Conv2d:
     convolution = nn.Conv2d(before, width, 3, padding=1)
     nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
-    nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
+    begin_at_zero(convolution.bias)
     return convolution
 
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srkit.archs.blocks import conv3x3
+from srkit.archs.blocks import begin_at_zero, conv3x3
 
 RESIDUAL_SCALE = 0.2
 RADIUS = 15
@@ -34,7 +34,7 @@ class ResidualDenseBlock(nn.Module):
             nn.init.kaiming_normal_(layer.weight, _SLOPE)
             with torch.no_grad():
                 layer.weight.mul_(_GAIN)
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+            begin_at_zero(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """x (N, features, h, w) to the same shape."""

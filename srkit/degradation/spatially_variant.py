@@ -41,7 +41,8 @@ def blur(hr: Tensor, kernels: Tensor, scale: int) -> Tensor:
     """
     _check(hr.shape, kernels.shape, TAPS, scale)
     dtype = torch.promote_types(hr.dtype, kernels.dtype)
-    return _Blur.apply(hr.to(dtype), kernels.to(dtype).expand(len(hr), -1, -1, -1), scale)  # type: ignore[no-any-return]
+    blurred: Tensor = _Blur.apply(hr.to(dtype), kernels.to(dtype).expand(len(hr), -1, -1, -1), scale)
+    return blurred
 
 
 def blur_adjoint(lr: Tensor, kernels: Tensor, scale: int) -> Tensor:

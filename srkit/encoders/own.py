@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from srkit.errors import ResourceError
+from srkit.ops.layout import channels_last
 from srkit.zoo.load import load_model
 
 N = TypeVar("N", bound=nn.Module)
@@ -37,6 +38,4 @@ def own_network(
 
 def placed(network: N, device: torch.device) -> N:
     """The network, frozen, on a device, channels_last."""
-    network.eval().requires_grad_(False)
-    found: N = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return found
+    return channels_last(network.eval().requires_grad_(False), device)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from srkit.encoders.weight_files import FoundWeights, WeightFile, find_weights, load_tensors
 from srkit.errors import ResourceError, UsageError, nearest
+from srkit.ops.layout import channels_last
 from srkit.progress import Progress
 
 NAME = "vgg19"
@@ -56,7 +57,7 @@ class Vgg19:
         self.name = NAME if tuple(self._taps) == DEFAULT_TAPS else f"{NAME}:{','.join(self._taps)}"
         self.version = found.label
         network = _filled(found, self._taps[-1]).requires_grad_(False)
-        self._network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network = channels_last(network, device)
         self._device = device
         self._smallest = 2 ** (int(self._taps[-1][4]) - 1)
         self._mean, self._std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (_MEAN, _STD))

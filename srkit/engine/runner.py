@@ -18,6 +18,7 @@ from srkit.engine.conditions import Condition, Conditions, cut, told
 from srkit.engine.memory import SMALLEST_TILE, is_out_of_memory, release_cached
 from srkit.engine.tiling import TilePlan, Window, plan_tiles
 from srkit.errors import SrkitError
+from srkit.ops.layout import channels_last
 from srkit.ops.padding import extend
 from srkit.ops.turns import TURNS, turn, turn_back
 
@@ -261,7 +262,7 @@ class Runner:
 
     def _placed(self, dtype: torch.dtype) -> nn.Module:
         network = copy.deepcopy(self._exact).requires_grad_(False)
-        return network.to(device=self.options.device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+        return channels_last(network, self.options.device, dtype)
 
     def _exact_network(self) -> nn.Module:
         if self._exact_placed is None:

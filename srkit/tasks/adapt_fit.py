@@ -20,6 +20,7 @@ from srkit.errors import ResourceError, UsageError
 from srkit.losses.table import LossContext, build_losses, needs_of
 from srkit.metrics.protocols import DEFAULT_PROTOCOL, find_protocol
 from srkit.metrics.ssim import WINDOW
+from srkit.ops.layout import channels_last
 from srkit.progress import Progress
 from srkit.recipes.adapt import TunePart
 from srkit.tasks.conditions import Encoders
@@ -83,7 +84,7 @@ def fit(model: LoadedModel, split: Split, options: Fit, progress: Progress) -> F
         ResourceError: a feature provider that is not to be had, is not the model's own, or rates that do not fit.
     """
     info, tune, device = model.info, options.tune, options.device
-    network = copy.deepcopy(model.network).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = channels_last(copy.deepcopy(model.network), device)
     weights = loss_weights(model, tune)
     encoder = own_encoder(model, weights, device, progress)
     telling = telling_for(info, encoder if is_embedded(info) else None)

@@ -12,6 +12,7 @@ from srkit.encoders.distance import PerceptualDistance, perceptual_distance
 from srkit.encoders.stages import EncoderStage, encoder_stage
 from srkit.errors import ResourceError, UsageError
 from srkit.losses.far import Far
+from srkit.ops.layout import channels_last
 from srkit.progress import Progress
 from srkit.training.controller import Controller, quality_distance
 from srkit.zoo.load import load_model
@@ -107,7 +108,7 @@ def load_degrader(
         ) from error
     for role, version in (("distance", distance.version), ("far", stage.version)):
         _check_version(model, role, version)
-    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    channels_last(network, device)
     return Degrader(model, network, distance, stage, _controller(model), autocast)
 
 

@@ -15,6 +15,7 @@ from srkit.engine.memory import SMALLEST_TILE, auto_tile, is_out_of_memory, rele
 from srkit.engine.tiling import TilePlan, plan_tiles
 from srkit.errors import ResourceError, SrkitError
 from srkit.io.picture import Pixels
+from srkit.ops.layout import channels_last
 from srkit.recipes.estimate import EstimateRecipe
 from srkit.zoo.loaded import LoadedModel
 
@@ -123,8 +124,7 @@ def _estimating(model: LoadedModel) -> DKENet:
 
 
 def _placed(network: DKENet, device: torch.device, dtype: torch.dtype) -> DKENet:
-    placed = copy.deepcopy(network).requires_grad_(False).eval()
-    return placed.to(device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return channels_last(copy.deepcopy(network).requires_grad_(False).eval(), device, dtype)
 
 
 def _no_depth(picture: Pixels) -> dict[str, Condition]:

@@ -19,6 +19,7 @@ from srkit.engine.device import Dtype
 from srkit.losses.reconstruction import ReconstructionLoss
 from srkit.metrics.iqa import Niqe, niqe_is_here
 from srkit.metrics.traces import Traces, traces_of
+from srkit.ops.layout import channels_last
 from srkit.progress import Progress
 from srkit.recipes.self_supervised import LoopPart
 from srkit.tasks.adapt_fit import autocast_for, overwrites_itself, up_to_multiple
@@ -250,8 +251,7 @@ def _batches(parts: Sequence[Part], device: torch.device, telling: Telling) -> l
 
 
 def _placed(network: nn.Module, device: torch.device) -> nn.Module:
-    placed: nn.Module = copy.deepcopy(network).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return placed
+    return channels_last(copy.deepcopy(network), device)
 
 
 def _patch(lows: Sequence[Low], part: LoopPart, multiple: int) -> int:

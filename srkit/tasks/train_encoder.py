@@ -18,6 +18,7 @@ from srkit.data.rendered import DOMAINS, render
 from srkit.data.views import SMALLEST, ViewPlan, ViewSource
 from srkit.engine.device import pick_device, training_dtype
 from srkit.errors import UsageError, nearest
+from srkit.ops.layout import channels_last
 from srkit.progress import Progress, Silent
 from srkit.recipes.encoder import EncoderRecipe
 from srkit.recipes.load import to_mapping
@@ -48,7 +49,7 @@ def run(job: TrainJob[EncoderRecipe], progress: Progress) -> TrainResult:
     device = local_device(pick_device(job.device))
     pictures = _pictures(job, progress)
     learner = make_learner(network, recipe, pictures.count)
-    learner.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    channels_last(learner, device)
     state = new_state(learner, recipe.optim)
     if job.resume:
         _resume(state, job, device)

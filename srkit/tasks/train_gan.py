@@ -17,6 +17,7 @@ from srkit.encoders.features import PerceptualFeatures, perceptual_features
 from srkit.errors import UsageError, nearest
 from srkit.losses.criteria import check_criteria
 from srkit.losses.generator import HEADS, GeneratorLosses, Lenses, criteria_of
+from srkit.ops.layout import channels_last
 from srkit.progress import Progress
 from srkit.recipes.gan import GanRecipe
 from srkit.tasks.providers import check_providers
@@ -190,7 +191,7 @@ def _step(run: PictureRun, recipe: GanRecipe, bottom: PerceptualFeatures | None)
     part = recipe.discriminator
     torch.manual_seed(recipe.seed)  # whatever the generator started from
     discriminator = build(part.arch, part.arguments)
-    discriminator.to(device=run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    channels_last(discriminator, run.device)
     lenses = Lenses(run.providers.perceptual, bottom, run.autocast)
     losses = GeneratorLosses(recipe.loss, recipe.cria, lenses)
     for criteria in losses.criteria.values():

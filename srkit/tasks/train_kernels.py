@@ -30,6 +30,7 @@ from srkit.engine.device import pick_device, training_dtype
 from srkit.engine.overlap import measure_overlap
 from srkit.errors import UsageError
 from srkit.losses.table import LossContext, build_losses, check_terms, needs_of
+from srkit.ops.layout import channels_last
 from srkit.progress import Progress, Silent
 from srkit.recipes.kernels import KernelsRecipe, Target
 from srkit.tasks.train_job import (
@@ -88,7 +89,7 @@ def run(job: TrainJob[KernelsRecipe], progress: Progress) -> TrainResult:
     with process_group(device) as world:
         setting = _Run(job, info, pictures, estimator, device, world, progress)
         learnt = _learnt(setting, network)
-        network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        channels_last(network, device)
         state = new_state(network, recipe.optim)
         if job.resume:
             _check_resumed(resume(state, job, device), job)
@@ -203,7 +204,7 @@ def _load_estimator(recipe: KernelsRecipe, info: ArchInfo, device: torch.device)
             f"The estimator '{recipe.estimator}' is for x{model.info.scale}, and the network for x{info.scale}; "
             "choose one for the same scale."
         )
-    network = model.network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = channels_last(model.network, device)
     return _Estimator(network, model.name, f"sha256 {model.sha256[:12]}")
 
 

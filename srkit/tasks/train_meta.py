@@ -24,6 +24,7 @@ from srkit.encoders.semantic import SemanticEncoder, semantic_encoder
 from srkit.engine.device import has_fast_bf16, pick_device
 from srkit.errors import ResourceError, SrkitError, UsageError, nearest
 from srkit.losses.table import LossContext, build_losses, check_terms, needs_of
+from srkit.ops.layout import channels_last
 from srkit.progress import Progress, Silent
 from srkit.recipes.meta import MetaRecipe
 from srkit.tasks.conditions import Encoders
@@ -93,7 +94,7 @@ def run(job: TrainJob[MetaRecipe], progress: Progress) -> TrainResult:
             f"'{base.path}' is a foreign checkpoint, which cannot hold learned rates; expected weights of srkit."
         )
     device = local_device(pick_device(job.device))
-    network = base.network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = channels_last(base.network, device)
     saved = read_checkpoint(job.output, device) if job.resume else None
     prepare_output(job)
     with process_group(device) as world:

@@ -31,6 +31,7 @@ from srkit.data.streamed import StreamedPairs
 from srkit.engine.device import pick_device, training_dtype
 from srkit.engine.overlap import measure_overlap
 from srkit.errors import SrkitError, UsageError
+from srkit.ops.layout import channels_last
 from srkit.ops.position import position_grid
 from srkit.progress import Progress, Silent
 from srkit.recipes.kinds import TrainingRecipe
@@ -174,7 +175,7 @@ def begin(job: TrainJob[Any], needed: frozenset[str], progress: Progress) -> tup
     if recipe.model.start and not job.resume:
         copy_start(network, recipe.model.start, progress)
     device = local_device(pick_device(job.device))
-    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    channels_last(network, device)
     providers = load_providers(recipe.providers, needed, device, progress)
     telling = telling_for(info, providers.semantic)
     run = PictureRun(job, info, providers, telling, device, progress)

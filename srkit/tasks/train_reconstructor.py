@@ -21,6 +21,7 @@ from srkit.engine.device import pick_device
 from srkit.errors import UsageError, nearest
 from srkit.losses.far import Far
 from srkit.losses.reconstruction import ReconstructionLoss
+from srkit.ops.layout import channels_last
 from srkit.progress import Progress
 from srkit.recipes.degradation import SecondOrderPart
 from srkit.recipes.load import to_mapping
@@ -71,7 +72,7 @@ def run(job: TrainJob[ReconstructorRecipe], progress: Progress) -> TrainResult:
     network = cast(Reconstructor, build(ARCH, _arguments(job.recipe, stage)))
     if job.recipe.model.start and not job.resume:
         copy_start(network, job.recipe.model.start, progress, TASK)
-    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    channels_last(network, device)
     with process_group(device) as world:
         setting = PictureRun(job, info_of(network), Providers(), NOTHING, device, progress, world)
         pictures = load_pictures(setting)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from srkit.errors import Exit
-from srkit.recipes.kinds import load_training_recipe
 from srkit.recipes.load import shipped_recipes
 from srkit_cli.console import Console
 from srkit_cli.options import Debug, Device, DtypeName, Json, Quiet, Threads, Verbose
@@ -50,6 +49,8 @@ def train(
     srkit train edsr-x4 --data photos/ -o runs/edsr-x4 --minutes 60
     torchrun --nproc-per-node 4 -m srkit_cli train edsr-x4 --data photos/ -o runs/edsr-x4
     """
+    from srkit.recipes.kinds import load_training_recipe  # the recipes of all kinds: a tenth of a second
+
     # The flags are short forms of settings, so that the saved recipe tells the whole truth.
     flags = {"steps": steps, "seed": seed, "dtype": dtype and dtype.value}
     values = {name: value for name, value in flags.items() if value is not None}
