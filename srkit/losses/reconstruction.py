@@ -1,4 +1,4 @@
-"""How well a low-resolution picture was made once more: L_rec of self-supervised adaptation.
+"""How well a low-resolution picture was made once more: L_rec of self-supervised adaptation, and a margin of it.
 
 HR-aware (Zhang and Yao 2024, arXiv 2411.16175) takes it from LWay (Chen et al. 2024, "Low-Res Leads the Way", CVPR,
 Section 3.2): L1 and a perceptual distance, where adapting weighted by how much detail the picture has at each place.
@@ -16,6 +16,8 @@ from srkit.encoders.distance import PerceptualDistance
 from srkit.errors import UsageError
 from srkit.ops.wavelets import haar
 
+MARGIN = 0.25
+"""By how much of its error LR is to be made less well from a picture with a flaw than from the one without."""
 _FLAT = 1e-6  # range of detail in a picture that has none
 
 
@@ -78,3 +80,25 @@ class ReconstructionLoss:
         """L_rec; arguments and errors as the call's."""
         pixel, seen = self(made, lr, weights)
         return pixel + self.perceptual * seen
+
+
+def flaw_margin(made: Tensor, lr: Tensor) -> Tensor:
+    """What is missing of `MARGIN` between the L1 errors of LR made from pictures and from the same ones with a flaw.
+
+    A reconstructor that was shown pictures without flaws alone makes LR better from a blurred or noisy picture than
+    from a good one, since LR has the same noise, and less to be taken away (the paper's Fig. 7): a network would be led
+    towards its own input.
+
+    Args:
+        made: (M, 3, h, w), M from N to 2 N: from the N pictures, and behind them from the first of them with flaws.
+        lr: (N, 3, h, w).
+
+    Returns:
+        a scalar; 0 where M is N.
+    """
+    flawed = made[len(lr) :]
+    if not len(flawed):
+        return made.new_zeros(())
+    errors = [(x.float() - lr[: len(flawed)]).abs().mean((1, 2, 3)) for x in (made[: len(flawed)], flawed)]
+    # Both may move: were the first one fixed, larger errors of both would widen what is asked, without end.
+    return ((1 + MARGIN) * errors[0] - errors[1]).clamp_min(0).mean()

@@ -51,7 +51,7 @@ class ReconstructorRecipe:
     enlarged: float = 0.2
     """Share of these whose flaw is LR, enlarged."""
     margin: float = 1.0
-    """Weight of making LR less well from these (`srkit.training.reconstructor.flaw_margin`). 0 is the paper's."""
+    """Weight of making LR less well from these (`srkit.losses.reconstruction.flaw_margin`). 0 is the paper's."""
     far: FarPart = field(default_factory=FarPart)
     controller: ControllerPart = field(default_factory=ControllerPart)
     data: DataPart = field(default_factory=lambda: DataPart(batch=8, degradation="mild"))

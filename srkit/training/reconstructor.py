@@ -15,7 +15,7 @@ from srkit.archs.reconstructor import Reconstructor
 from srkit.data.pairs import Batch
 from srkit.degradation.flaws import flawed
 from srkit.losses.far import AMISS, Far, far
-from srkit.losses.reconstruction import ReconstructionLoss
+from srkit.losses.reconstruction import ReconstructionLoss, flaw_margin
 from srkit.training.controller import Controller, quality_distance
 from srkit.training.loop import Done, Measure, descend
 from srkit.training.state import TrainState
@@ -23,32 +23,6 @@ from srkit.training.state import TrainState
 RECONSTRUCTION = Measure(
     "val_reconstruction_error", "crops held out are made once more with an error of {:.4f}", -1.0
 )
-
-
-MARGIN = 0.25
-"""By how much of its error LR is to be made less well from a picture with a flaw than from the one without."""
-
-
-def flaw_margin(made: Tensor, lr: Tensor) -> Tensor:
-    """What is missing of `MARGIN` between the L1 errors of LR made from pictures and from the same ones with a flaw.
-
-    A reconstructor that was shown pictures without flaws alone makes LR better from a blurred or noisy picture than
-    from a good one, since LR has the same noise, and less to be taken away (the paper's Fig. 7): a network would be led
-    towards its own input.
-
-    Args:
-        made: (M, 3, h, w), M from N to 2 N: from the N pictures, and behind them from the first of them with flaws.
-        lr: (N, 3, h, w).
-
-    Returns:
-        a scalar; 0 where M is N.
-    """
-    flawed = made[len(lr) :]
-    if not len(flawed):
-        return made.new_zeros(())
-    errors = [(x.float() - lr[: len(flawed)]).abs().mean((1, 2, 3)) for x in (made[: len(flawed)], flawed)]
-    # Both may move: were the first one fixed, larger errors of both would widen what is asked, without end.
-    return ((1 + MARGIN) * errors[0] - errors[1]).clamp_min(0).mean()
 
 
 @dataclass(frozen=True)
@@ -68,7 +42,7 @@ class Objective:
     enlarged: float
     """Share of these whose flaw is LR, enlarged (`srkit.degradation.flaws.flawed`)."""
     margin: float
-    """m, weight of what is missing of `MARGIN` (`flaw_margin`); the paper has none."""
+    """m, weight of `srkit.losses.reconstruction.flaw_margin`; the paper has none."""
     autocast: torch.dtype | None
 
     def factor(

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from srkit.encoders.distance import perceptual_distance
 from srkit.errors import UsageError
-from srkit.losses.reconstruction import ReconstructionLoss, detail_weights
+from srkit.losses.reconstruction import MARGIN, ReconstructionLoss, detail_weights, flaw_margin
 
 CPU = torch.device("cpu")
 
@@ -97,3 +97,13 @@ def test_what_cannot_be_compared(loss: ReconstructionLoss) -> None:
         loss(made, lr[..., 1:])
     with pytest.raises(UsageError, match="weights of one channel"):
         loss(made, lr, lr)
+
+
+def test_flaw_margin() -> None:
+    lr = torch.rand(3, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    clean = lr + 0.1
+    assert float(flaw_margin(clean, lr)) == 0
+    made = torch.cat([clean, lr[:1] + 0.2, lr[1:2] - 0.1])
+    assert float(flaw_margin(made, lr)) == pytest.approx(0.1 * MARGIN / 2, rel=1e-3)
+    better = torch.cat([clean, lr])
+    assert float(flaw_margin(better, lr)) == pytest.approx(0.1 * (1 + MARGIN), rel=1e-3)

@@ -22,10 +22,8 @@ from srkit.ops.resize import bicubic, upscale
 from srkit.recipes.train import OptimPart
 from srkit.training.controller import Controller
 from srkit.training.reconstructor import (
-    MARGIN,
     Objective,
     ReconstructorStep,
-    flaw_margin,
     mean_distance,
     reconstruction_validator,
     set_usual,
@@ -93,16 +91,6 @@ def test_as_in_the_paper_nothing_is_shown_with_a_flaw(objective: Objective, batc
         done = ReconstructorStep(aim, 1.0, 0)(state, forward, batch, 0.0, False)
         assert (float(done.terms["flawed"]) > 0) == (aim.contrast > 0)
     assert seen == [6, 4]  # a share of 0.3 of four pictures is two
-
-
-def test_margin() -> None:
-    lr = torch.rand(3, 3, 4, 4, generator=torch.Generator().manual_seed(0))
-    clean = lr + 0.1
-    assert float(flaw_margin(clean, lr)) == 0
-    made = torch.cat([clean, lr[:1] + 0.2, lr[1:2] - 0.1])
-    assert float(flaw_margin(made, lr)) == pytest.approx(0.1 * MARGIN / 2, rel=1e-3)
-    better = torch.cat([clean, lr])
-    assert float(flaw_margin(better, lr)) == pytest.approx(0.1 * (1 + MARGIN), rel=1e-3)
 
 
 def test_usual_is_of_the_batches(objective: Objective, batch: Batch) -> None:
