@@ -24,14 +24,13 @@ from typing import Any
 import numpy as np
 import torch
 from ablation_shots import shots_table
-from ablations import Pair, pictures, scored, verdict
+from ablations import Pair, cells, made_scorers, markdown_head, markdown_row, pictures, scored
 from marks import write_between_marks
 from numpy.typing import NDArray
 from score_models import SETS
 
 from srkit.data.pairs import make_lr
 from srkit.engine.conditions import Condition, Conditions
-from srkit.metrics.table import METRICS, Setup
 from srkit.recipes.kinds import load_training_recipe
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.tasks.conditions import Conditioner
@@ -150,7 +149,7 @@ def psnrs(weights: Path, pairs: Sequence[Pair], *, shuffled: bool = False) -> ND
     if shuffled:
         name = upscaler.models.name_of(upscaler.models.own_scale)
         upscaler._conditioners[name] = Displaced(upscaler.conditioner(name), pairs[0].lr)  # type: ignore[assignment]
-    return scored(upscaler, pairs, {"psnr": METRICS["psnr"].make(Setup(torch.device("cpu")))})["psnr"]
+    return scored(upscaler, pairs, made_scorers(["psnr"]))["psnr"]
 
 
 class Displaced:
@@ -171,13 +170,10 @@ class Displaced:
 
 def markdown(values: dict[str, NDArray[np.float64]], chosen: argparse.Namespace) -> str:
     first = next(iter(values))
-    lines = ["| row | PSNR | difference to the first row, 95 % interval | |", "|---|---|---|---|"]
+    lines = markdown_head(["row", "PSNR", "difference to the first row, 95 % interval", ""])
     for name, found in values.items():
-        if name == first:
-            lines.append(f"| {name} | {found.mean():.3f} | | |")
-            continue
-        bounds, word = verdict(found - values[first], decimals=4)
-        lines.append(f"| {name} | {found.mean():.3f} | {bounds} | {word} |")
+        differences = found - values[first] if name != first else None
+        lines.append(markdown_row([name, *cells(found, differences, decimals=3, finer=1)]))
     count = len(values[first])
     lines += ["", f"{count} pictures; {chosen.pretrain_steps} shared steps, then {chosen.steps} a row; "]
     lines[-1] += f"mean of {chosen.seeds} seeds."

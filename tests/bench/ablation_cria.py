@@ -17,7 +17,6 @@ in `--work` is not trained again. Prints the table, and writes it between its ma
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,13 +24,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from ablations import Pair, pictures, scored, verdict
+from ablations import Pair, Values, made_scorers, pictures, score_table, scored
 from marks import write_between_marks
-from numpy.typing import NDArray
 
 from srkit.degradation.presets import PRESETS, preset
-from srkit.errors import ResourceError
-from srkit.metrics.table import METRICS, Scorer, Setup
+from srkit.metrics.table import Scorer
 from srkit.recipes.kinds import load_training_recipe
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.tasks.train import WEIGHTS, TrainJob, run
@@ -49,7 +46,6 @@ SHIPPED = "pixel=1.0, perceptual=0, adversarial=2e-3"
 """Those of the recipe that gave the shipped weights."""
 PAPER_CRITERIA = ('cria.align=["ssim","bottom"]', 'cria.unif=["top","adversarial"]')
 SHIPPED_CRITERIA = ('cria.align=["ssim"]', 'cria.unif=["adversarial"]')
-Values = dict[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -120,7 +116,7 @@ def main() -> None:
     torch.set_num_threads(chosen.threads)
     spent = Spent(chosen.work)
     pairs = degraded(chosen.every)
-    scorers = made_scorers()
+    scorers = made_scorers(SHOWN)
     values: dict[str, Values] = {}
     rows = (*ROWS, SINGLE) if chosen.one_head else ROWS
     for number, row in enumerate(rows):
@@ -198,18 +194,6 @@ def degraded(every: int) -> list[Pair]:
     ]
 
 
-def made_scorers() -> dict[str, Scorer]:
-    weights = os.environ.get("SRKIT_WEIGHTS")
-    setup = Setup(torch.device("cpu"), Path(weights) if weights else None)
-    found: dict[str, Scorer] = {}
-    for name in SHOWN:
-        try:
-            found[name] = METRICS[name].make(setup)
-        except ResourceError as error:
-            print(f"without {name}: {error}")
-    return found
-
-
 def measured(weights: Path, pairs: list[Pair], scorers: Mapping[str, Scorer]) -> Values:
     """Scores of the pictures, each the mean over the degradations."""
     upscaler = Upscaler(UpscaleRecipe(model=str(weights), device="cpu", tile="off"))
@@ -220,25 +204,8 @@ def measured(weights: Path, pairs: list[Pair], scorers: Mapping[str, Scorer]) ->
 def markdown(
     rows: Sequence[Row], values: Mapping[str, Values], count: int, chosen: argparse.Namespace
 ) -> str:
-    names = list(values[CONTROL.name])
-    labels = [METRICS[name].display.label for name in names]
-    head = " | ".join(f"{label} | against its control, 95 % interval | " for label in labels)
-    lines = [f"| row | {head} |", "|---|" + "---|---|---|" * len(names)]
-    for row in rows:
-        found, cells = values[row.name], []
-        for name in names:
-            display = METRICS[name].display
-            decimals = max(3, display.decimals)
-            cells.append(f"{found[name].mean():.{decimals}f}")
-            if not row.control:
-                cells += ["", ""]
-                continue
-            cells += verdict(
-                found[name] - values[row.control][name],
-                decimals=decimals,
-                lower_is_better=display.lower_is_better,
-            )
-        lines.append(f"| {row.name} | {' | '.join(cells)} |")
+    controls = {row.name: row.control for row in rows}
+    lines = score_table(values, controls, "against its control")
     lines += [
         "",
         f"{count} pictures through {len(PRESETS)} hidden degradations (mean of these); {chosen.start_steps} shared "

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from ablations import verdict
+from ablations import cells, markdown_head, markdown_row
 from kernel_checks import RGB, Bench, benchmark, errors
 from marks import write_between_marks
 from numpy.typing import NDArray
@@ -141,14 +141,11 @@ def table(found: dict[str, NDArray[np.float64]], first: str, *, taps_first: bool
     """Markdown: every row against the row `first`, in the error of the taps (lower is better) or in PSNR."""
     which = 0 if taps_first else 1
     what = "error of the taps, thousandths" if taps_first else "PSNR of NBSR, dB"
-    lines = [f"| kernels | {what} | against {first}, 95 % interval | |", "|---|---|---|---|"]
+    lines = markdown_head(["kernels", what, f"against {first}, 95 % interval", ""])
     for name, values in found.items():
-        if name == first:
-            lines.append(f"| {name} | {values[which].mean():.3f} | | |")
-            continue
-        between = values[which] - found[first][which]
-        bounds, word = verdict(between, decimals=3, lower_is_better=taps_first)
-        lines.append(f"| {name} | {values[which].mean():.3f} | {bounds} | {word} |")
+        between = values[which] - found[first][which] if name != first else None
+        texts = cells(values[which], between, decimals=3, lower_is_better=taps_first)
+        lines.append(markdown_row([name, *texts]))
     return lines
 
 

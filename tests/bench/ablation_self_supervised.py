@@ -25,17 +25,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from ablations import Pair, scored, verdict
+from ablations import Pair, Values, made_scorers, score_table, scored
 from marks import write_between_marks
-from numpy.typing import NDArray
 from self_supervised import degraded, middles
 
 from srkit.data.unlabelled import Low, LowSplit
 from srkit.degradation.presets import PRESETS
-from srkit.encoders.perceptual import lpips_is_here
 from srkit.engine.device import training_dtype
-from srkit.errors import ResourceError
-from srkit.metrics.table import METRICS, Scorer, Setup
 from srkit.progress import Silent
 from srkit.recipes.kinds import load_training_recipe
 from srkit.recipes.self_supervised import LoopPart
@@ -50,7 +46,7 @@ from srkit.zoo.load import load_model
 from srkit.zoo.loaded import LoadedModel
 
 CPU = torch.device("cpu")
-Values = dict[str, NDArray[np.float64]]
+SHOWN = ("judge", "lpips", "psnr", "niqe")
 SHIPPED, GFM, STYLED = "shipped", "gfm", "stylegan2"
 
 
@@ -107,7 +103,7 @@ def main() -> None:
     scale = model.info.scale
     hr = middles(Path(os.environ["SRKIT_DATA"]), chosen.count, scale, chosen.side)
     sets = {name: degraded(name, hr, scale) for name in PRESETS}
-    measured = made_scorers()
+    measured = made_scorers(SHOWN)
     names = {SHIPPED: chosen.reconstructor, GFM: chosen.gfm, STYLED: chosen.stylegan2}
     degraders: dict[str, Degrader] = {}
     values: dict[str, Values] = {}
@@ -159,38 +155,9 @@ def adapted(model: LoadedModel, degrader: Degrader, pairs: Sequence[Pair], part:
     return fit(model, degrader, split, LoopFit(part, CPU, "auto", 0), Silent()).model
 
 
-def made_scorers() -> dict[str, Scorer]:
-    weights = os.environ.get("SRKIT_WEIGHTS")
-    setup = Setup(CPU, Path(weights) if weights else None)
-    found: dict[str, Scorer] = {}
-    for name in ("judge", *(["lpips"] if lpips_is_here() else []), "psnr", "niqe"):
-        try:
-            found[name] = METRICS[name].make(setup)
-        except ResourceError as error:
-            print(f"without {name}: {error}")
-    return found
-
-
 def markdown(values: Mapping[str, Values], chosen: argparse.Namespace) -> str:
-    names = list(values[BASE])
-    labels = [METRICS[name].display.label for name in names]
-    head = " | ".join(f"{label} | difference, 95 % interval | " for label in labels)
-    lines = [f"| row | against | {head} |", "|---|---|" + "---|---|---|" * len(names)]
-    for row in ROWS:
-        found, cells = values[row.name], [row.control]
-        for name in names:
-            display = METRICS[name].display
-            decimals = max(3, display.decimals)
-            cells.append(f"{found[name].mean():.{decimals}f}")
-            if not row.control:
-                cells += ["", ""]
-                continue
-            cells += verdict(
-                found[name] - values[row.control][name],
-                decimals=decimals,
-                lower_is_better=display.lower_is_better,
-            )
-        lines.append(f"| {row.name} | {' | '.join(cells)} |")
+    controls = {row.name: row.control for row in ROWS}
+    lines = score_table(values, controls, "difference", named=True)
     lines += [
         "",
         f"{chosen.model} on {chosen.count} pictures through {len(PRESETS)} hidden degradations (mean of these), "

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from ablations import word_of
 from few_shot import RGB, examples, pictures, scores, split_of, words
 from numpy.typing import NDArray
 
@@ -51,11 +52,10 @@ def shots_table(weights: Path, data: Path, steps: int) -> str:
         learned = gain(teach, TunePart(steps=steps))
         best = max(uniform, key=lambda found: float(found.mean()))
         between = paired_bootstrap(learned - best)
-        verdict = "undecided" if not between.excludes_zero else "worse" if between.mean < 0 else "better"
         lines.append(
             f"| {domain} | {base.mean():.2f} | {one.mean():+.3f} "
             f"| {', '.join(f'{found.mean():+.3f}' for found in uniform)} "
-            f"| {words(paired_bootstrap(learned))} | {words(between)} | {verdict} |"
+            f"| {words(paired_bootstrap(learned))} | {words(between)} | {word_of(between)} |"
         )
         print(lines[-1], flush=True)
     return "\n".join(

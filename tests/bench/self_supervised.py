@@ -19,19 +19,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from ablations import Pair, scored, verdict
+from ablations import Pair, Values, made_scorers, markdown_head, markdown_row, metric_cells, scored
 from marks import write_between_marks
 from numpy.typing import NDArray
 
 from srkit.data.benchmarks import find_dataset, rgb8
 from srkit.data.pairs import make_lr
 from srkit.degradation.presets import PRESETS, preset
-from srkit.encoders.perceptual import lpips_is_here
 from srkit.io.picture import Picture
 from srkit.io.read import read_picture
 from srkit.io.write import write_picture
-from srkit.metrics.table import METRICS, Scorer, Setup
+from srkit.metrics.table import Scorer
 from srkit.recipes.self_supervised import LoopPart, SelfAdaptRecipe
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.tasks.chain import Models
@@ -41,7 +39,7 @@ from srkit.zoo.load import load_model
 from srkit.zoo.loaded import LoadedModel
 
 RGB = NDArray[np.uint8]
-CPU = torch.device("cpu")
+SHOWN = ("psnr", "lpips", "judge")
 SETS = ("BSD100", "Urban100")
 CLEAN = "only shrunk"
 SIDE = 480  # of the middles, in HR pixels, at most
@@ -52,9 +50,9 @@ class Outcome:
     """Of adapting to one folder."""
 
     result: SelfAdaptResult
-    before: Mapping[str, NDArray[np.float64]]
+    before: Values
     """Scores of every picture, with its reference."""
-    after: Mapping[str, NDArray[np.float64]]
+    after: Values
 
 
 def middles(data: Path, count: int, scale: int, longest: int = SIDE) -> list[RGB]:
@@ -79,12 +77,9 @@ def degraded(degradation: str, hr: Sequence[RGB], scale: int) -> list[Pair]:
     return [Pair(one, low) for one, low in zip(hr, lows, strict=True)]
 
 
-def scorers() -> dict[str, Scorer]:
-    names = ["psnr", *(["lpips"] if lpips_is_here() else []), "judge"]
-    return {name: METRICS[name].make(Setup(CPU)) for name in names}
-
-
-def adapted(pairs: Sequence[Pair], recipe: SelfAdaptRecipe, base: LoadedModel) -> Outcome:
+def adapted(
+    pairs: Sequence[Pair], recipe: SelfAdaptRecipe, base: LoadedModel, measured: Mapping[str, Scorer]
+) -> Outcome:
     """`srkit adapt --self-supervised` on the low-resolution pictures of pairs, scored by the pairs."""
     with tempfile.TemporaryDirectory() as root:
         folder = Path(root) / "pictures"
@@ -93,7 +88,6 @@ def adapted(pairs: Sequence[Pair], recipe: SelfAdaptRecipe, base: LoadedModel) -
             write_picture(Picture(pair.lr), folder / f"{number:03}.png", format="png")
         result = run(SelfAdaptJob(recipe, folder, Path(root) / "out.safetensors"))
         new = load_model(result.output)
-        measured = scorers()
         how = UpscaleRecipe(device="cpu")
         before, after = (scored(Upscaler(how, Models.of(model)), pairs, measured) for model in (base, new))
     return Outcome(result, before, after)
@@ -105,25 +99,18 @@ def head(metrics: Sequence[str]) -> list[str]:
         for name in metrics
         for cell in (f"{name} before", f"{name} after less before, 95 % interval", "")
     ]
-    cells = ["degradation", *columns, "L_rec alike", "FAR", "kept", "learning, seconds"]
-    return ["| " + " | ".join(cells) + " |", "|---" * len(cells) + "|"]
+    return markdown_head(["degradation", *columns, "L_rec alike", "FAR", "kept", "learning, seconds"])
 
 
 def row(degradation: str, outcome: Outcome) -> str:
-    cells = [degradation]
+    texts = [degradation]
     for name, before in outcome.before.items():
-        decimals = METRICS[name].display.decimals + (1 if name == "psnr" else 0)
-        words = verdict(
-            outcome.after[name] - before,
-            decimals=decimals,
-            lower_is_better=METRICS[name].display.lower_is_better,
-        )
-        cells += [f"{before.mean():.{decimals}f}", *words]
+        texts += metric_cells(name, before, outcome.after[name] - before)
     result = outcome.result
     for metric in ("neutral", "far"):
-        cells.append(f"{result.after.mean[metric] / result.before.mean[metric] - 1:+.1%}")
+        texts.append(f"{result.after.mean[metric] / result.before.mean[metric] - 1:+.1%}")
     kept = "looked clean" if result.clean else result.best
-    return "| " + " | ".join([*cells, kept, f"{result.seconds:.0f}"]) + " |"
+    return markdown_row([*texts, kept, f"{result.seconds:.0f}"])
 
 
 def main() -> None:
@@ -150,12 +137,11 @@ def main() -> None:
         seed=chosen.seed,
     )
     hr = middles(Path(os.environ["SRKIT_DATA"]), chosen.count, scale)
-    lines: list[str] = []
+    measured = made_scorers(SHOWN)
+    lines = head(list(measured))
+    print("\n".join(lines), flush=True)
     for degradation in chosen.degradations.split(","):
-        outcome = adapted(degraded(degradation, hr, scale), recipe, base)
-        if not lines:
-            lines = head(list(outcome.before))
-            print("\n".join(lines), flush=True)
+        outcome = adapted(degraded(degradation, hr, scale), recipe, base, measured)
         lines.append(row(degradation, outcome))
         print(lines[-1], flush=True)
     about = f"{base.name} on {len(hr)} pictures of each; scored by the pictures that it was adapted to."
