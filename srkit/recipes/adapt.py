@@ -52,9 +52,7 @@ class TunePart:
 
     @property
     def most_steps(self) -> int:
-        if self.steps is not None:
-            return self.steps
-        return DEFAULT_STEPS if self.minutes is None else sys.maxsize
+        return most_steps(self.steps, self.minutes, DEFAULT_STEPS)
 
 
 @dataclass(frozen=True)
@@ -79,15 +77,7 @@ class AdaptRecipe:
     def __post_init__(self) -> None:
         check_common(self)
         at_least_one("--shots", self.shots)
-        at_least_one("--steps", self.tune.most_steps)
-        for name in ("patch", "batch", "judge_every", "patience"):
-            at_least_one(f"tune.{name}", getattr(self.tune, name))
-        if self.tune.minutes is not None and not 0 < self.tune.minutes < math.inf:
-            raise UsageError(f"--minutes is {self.tune.minutes}; it must be above 0.")
-        if self.tune.rate is not None and not 0 < self.tune.rate < math.inf:
-            raise UsageError(f"'tune.rate' is {self.tune.rate}; it must be above 0.")
-        if not 0 <= self.tune.ema < 1:
-            raise UsageError(f"'tune.ema' is {self.tune.ema}; it must be from 0 to below 1.")
+        check_learning("tune", self.tune)
 
     @property
     def sha256(self) -> str:
@@ -121,6 +111,59 @@ def check_common(recipe: Common) -> None:
         raise UsageError(f"--threads is {recipe.threads}; it must be from 1 to 4096.")
     if recipe.max_pixels < 1:
         raise UsageError(f"--max-pixels is {recipe.max_pixels}; it must be at least 1.")
+
+
+class Learning(Protocol):
+    """What the parts on fine-tuning share."""
+
+    @property
+    def most_steps(self) -> int: ...
+
+    @property
+    def minutes(self) -> float | None: ...
+
+    @property
+    def rate(self) -> float | None: ...
+
+    @property
+    def ema(self) -> float: ...
+
+    @property
+    def patch(self) -> int: ...
+
+    @property
+    def batch(self) -> int: ...
+
+    @property
+    def judge_every(self) -> int: ...
+
+    @property
+    def patience(self) -> int: ...
+
+
+def most_steps(steps: int | None, minutes: float | None, usual: int) -> int:
+    """The steps asked for; else the usual ones, or as many as the minutes allow."""
+    if steps is not None:
+        return steps
+    return usual if minutes is None else sys.maxsize
+
+
+def check_learning(name: str, part: Learning) -> None:
+    """Raises UsageError for values of the part `name` that make no sense."""
+    at_least_one("--steps", part.most_steps)
+    for field_name, value in (
+        ("patch", part.patch),
+        ("batch", part.batch),
+        ("judge_every", part.judge_every),
+        ("patience", part.patience),
+    ):
+        at_least_one(f"{name}.{field_name}", value)
+    if part.minutes is not None and not 0 < part.minutes < math.inf:
+        raise UsageError(f"--minutes is {part.minutes}; it must be above 0.")
+    if part.rate is not None and not 0 < part.rate < math.inf:
+        raise UsageError(f"'{name}.rate' is {part.rate}; it must be above 0.")
+    if not 0 <= part.ema < 1:
+        raise UsageError(f"'{name}.ema' is {part.ema}; it must be from 0 to below 1.")
 
 
 def at_least_one(name: str, value: int) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import math
-import sys
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from srkit.errors import UsageError
-from srkit.recipes.adapt import at_least_one, check_common
+from srkit.recipes.adapt import at_least_one, check_common, check_learning, most_steps
 from srkit.recipes.load import to_toml
 
 Control = Literal["adapting", "reversed", "off"]
@@ -63,9 +62,7 @@ class LoopPart:
 
     @property
     def most_steps(self) -> int:
-        if self.steps is not None:
-            return self.steps
-        return DEFAULT_STEPS if self.minutes is None else sys.maxsize
+        return most_steps(self.steps, self.minutes, DEFAULT_STEPS)
 
 
 @dataclass(frozen=True)
@@ -90,20 +87,13 @@ class SelfAdaptRecipe:
     def __post_init__(self) -> None:
         check_common(self)
         loop = self.loop
-        at_least_one("--steps", loop.most_steps)
+        check_learning("loop", loop)
         for name, known in (("control", get_args(Control)), ("keep", get_args(Keep))):
             if getattr(loop, name) not in known:
                 raise UsageError(
                     f"'loop.{name}' is '{getattr(loop, name)}'; it must be one of {', '.join(known)}."
                 )
-        for name in ("patch", "batch", "judge_every", "patience", "draws"):
-            at_least_one(f"loop.{name}", getattr(loop, name))
-        if loop.minutes is not None and not 0 < loop.minutes < math.inf:
-            raise UsageError(f"--minutes is {loop.minutes}; it must be above 0.")
-        if loop.rate is not None and not 0 < loop.rate < math.inf:
-            raise UsageError(f"'loop.rate' is {loop.rate}; it must be above 0.")
-        if not 0 <= loop.ema < 1:
-            raise UsageError(f"'loop.ema' is {loop.ema}; it must be from 0 to below 1.")
+        at_least_one("loop.draws", loop.draws)
         for name in ("perceptual", "far_share", "noise_std"):
             value = getattr(loop, name)
             if value is not None and not 0 <= value < math.inf:
