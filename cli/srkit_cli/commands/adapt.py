@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -16,11 +17,11 @@ from srkit_cli.console import Console
 from srkit_cli.options import Debug, Device, Dtype, DtypeName, Json, Quiet, Seed, Threads, Verbose
 
 if TYPE_CHECKING:
-    from srkit.metrics.reports import Report
     from srkit.metrics.results import ImageResult
     from srkit.tasks.adapt import AdaptResult
     from srkit.tasks.self_adapt import SelfAdaptResult, State
 
+_Result = TypeVar("_Result", "AdaptResult", "SelfAdaptResult")
 _METRICS = ("psnr", "ssim")
 
 
@@ -126,12 +127,7 @@ def _few_shot(
     from srkit.tasks.adapt import AdaptJob, run
 
     result = run(AdaptJob(recipe, domain, output, with_gallery=report is not None), console)
-    _write(result.report if report is not None else None, report)
-    if json:
-        console.json(_document(result))
-    else:
-        _show(result, console)
-    return _close(result, console)
+    return _tell(result, _document, _show, report, json, console)
 
 
 def _self_supervised(
@@ -140,22 +136,25 @@ def _self_supervised(
     from srkit.tasks.self_adapt import SelfAdaptJob, run
 
     result = run(SelfAdaptJob(recipe, domain, output, with_gallery=report is not None), console)
-    _write(result.report if report is not None else None, report)
-    if json:
-        console.json(_self_document(result))
-    else:
-        _show_self(result, console)
-    return _close(result, console)
+    return _tell(result, _self_document, _show_self, report, json, console)
 
 
-def _write(report: Report | None, path: Path | None) -> None:
-    if report is not None and path is not None:
+def _tell(
+    result: _Result,
+    document: Callable[[_Result], dict[str, Any]],
+    show: Callable[[_Result, Console], None],
+    report: Path | None,
+    json: bool,
+    console: Console,
+) -> int:
+    if report is not None:
         from srkit.metrics.reports import html_page
 
-        html_page.write(report, path)
-
-
-def _close(result: AdaptResult | SelfAdaptResult, console: Console) -> int:
+        html_page.write(result.report, report)
+    if json:
+        console.json(document(result))
+    else:
+        show(result, console)
     console.say(f"{result.output}: {result.steps} steps, {result.seconds / 60:.1f} min. {result.verdict}")
     return Exit.PARTIAL if result.failed else Exit.DONE
 
