@@ -9,53 +9,27 @@ from typing import Any
 import pytest
 import torch
 
-from srkit.archs.reconstructor import Reconstructor
-from srkit.encoders.compact import random_compact
 from srkit.errors import ResourceError
 from srkit.tasks.degrader import Degrader, load_degrader, shipped_reconstructors
 from srkit.training.controller import Controller
-from srkit.zoo.header import Header
-from srkit.zoo.weights import save_weights
+from srkit.zoo.header import read_header
+from srkit.zoo.weights import load_weights, save_weights
 
 CPU = torch.device("cpu")
-ARGUMENTS: dict[str, Any] = {
-    "scale": 2,
-    "features": 6,
-    "image_blocks": 1,
-    "degradation_blocks": 1,
-    "blocks": 1,
-    "embedding": 8,
-    "described": 24,
-}
 
 
-def _header(**changes: Any) -> Header:
-    version = random_compact(CPU).version
-    providers = {"distance": "random", "distance version": version}
-    providers |= {"far": "random", "far stage": "stage1", "far version": version}
-    header = Header(
-        "reconstructor",
-        ARGUMENTS,
-        2,
-        "reconstructor",
-        providers=providers,
-        controller={"reference": 0.4, "noise_std": 0.1},
-    )
-    return replace(header, **changes)
-
-
-def _file(folder: Path, header: Header) -> str:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = Reconstructor(**ARGUMENTS)
-    path = folder / "small.safetensors"
-    save_weights(path, network, header)
+def _changed(weights: Path, folder: Path, **changes: Any) -> str:
+    """The file once more, with another header."""
+    model = load_weights(weights)
+    assert model.header is not None
+    path = folder / "changed.safetensors"
+    save_weights(path, model.network, replace(model.header, **changes))
     return str(path)
 
 
-@pytest.fixture
-def degrader(tmp_path: Path) -> Degrader:
-    return load_degrader(_file(tmp_path, _header()), 2, CPU, None)
+@pytest.fixture(scope="module")
+def degrader(reconstructor_weights: Path) -> Degrader:
+    return load_degrader(str(reconstructor_weights), 2, CPU, None)
 
 
 def test_what_it_is_made_of(degrader: Degrader) -> None:
@@ -67,7 +41,7 @@ def test_what_it_is_made_of(degrader: Degrader) -> None:
     )
     assert not any(parameter.requires_grad for parameter in degrader.network.parameters())
     assert not degrader.network.training
-    assert degrader.header["reconstructor"] == "small"
+    assert degrader.header["reconstructor"] == "degrades-x2"
     assert degrader.header["distance version"] == degrader.distance.version
 
 
@@ -90,8 +64,9 @@ def test_gradient_reaches_the_picture_alone(degrader: Degrader) -> None:
     assert all(parameter.grad is None for parameter in degrader.network.parameters())
 
 
-def test_without_a_controller(tmp_path: Path) -> None:
-    assert load_degrader(_file(tmp_path, _header(controller={})), 2, CPU, None).controller is None
+def test_without_a_controller(reconstructor_weights: Path, tmp_path: Path) -> None:
+    without = _changed(reconstructor_weights, tmp_path, controller={})
+    assert load_degrader(without, 2, CPU, None).controller is None
 
 
 @pytest.mark.parametrize(
@@ -102,23 +77,25 @@ def test_without_a_controller(tmp_path: Path) -> None:
         ({"task": "sr"}, "for the task 'sr'; expected 'reconstructor'"),
     ],
 )
-def test_headers_that_do_not_serve(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+def test_headers_that_do_not_serve(
+    reconstructor_weights: Path, tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
     with pytest.raises(ResourceError, match=words):
-        load_degrader(_file(tmp_path, _header(**changes)), 2, CPU, None)
+        load_degrader(_changed(reconstructor_weights, tmp_path, **changes), 2, CPU, None)
 
 
-def test_another_encoder_than_it_was_trained_with(tmp_path: Path) -> None:
-    header = _header()
-    other = replace(header, providers=header.providers | {"far version": "compact, seed 1"})
+def test_another_encoder_than_it_was_trained_with(reconstructor_weights: Path, tmp_path: Path) -> None:
+    providers = read_header(reconstructor_weights).providers | {"far version": "compact, seed 1"}
+    other = _changed(reconstructor_weights, tmp_path, providers=providers)
     with pytest.raises(
         ResourceError, match=r"trained with 'random' \(compact, seed 1\), and here it is another"
     ):
-        load_degrader(_file(tmp_path, other), 2, CPU, None)
+        load_degrader(other, 2, CPU, None)
 
 
-def test_another_scale_and_none_at_all(tmp_path: Path) -> None:
+def test_another_scale_and_none_at_all(reconstructor_weights: Path) -> None:
     with pytest.raises(ResourceError, match=r"is for x2, and x4 is needed.*arguments.scale=4"):
-        load_degrader(_file(tmp_path, _header()), 4, CPU, None)
+        load_degrader(str(reconstructor_weights), 4, CPU, None)
     with pytest.raises(ResourceError, match="There is no shipped reconstructor for x7"):
         load_degrader("auto", 7, CPU, None)
     with pytest.raises(ResourceError, match=r"There is no model and no file 'reconstructor-x7'"):
