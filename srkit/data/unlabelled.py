@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -21,6 +21,7 @@ from srkit.errors import SrkitError, UsageError
 from srkit.io.names import shown
 from srkit.io.read import read_picture
 from srkit.ops.position import position_grid
+from srkit.progress import Silent
 
 MOST_JUDGES = 12
 """Pictures that judge where `holdout` says nothing."""
@@ -61,7 +62,7 @@ class LowSplit:
     """Whether what judges are strips of the pictures that teach."""
     failed: tuple[tuple[str, str], ...] = ()
     """Files that could not be read, and why."""
-    left_out: tuple[str, ...] = field(default=())
+    left_out: tuple[str, ...] = ()
     """Sentences on pictures that were not used, or not as they were meant."""
 
 
@@ -198,8 +199,6 @@ class LowCrops:
     def __init__(
         self, lows: Sequence[Low], plan: CropPlan, device: torch.device, telling: Telling = NOTHING
     ) -> None:
-        from srkit.progress import Silent
-
         self.plan, self._telling = plan, telling
         self.lr = PackedPictures([low.lr for low in lows], device)
         self._known: dict[str, Tensor] = {}
