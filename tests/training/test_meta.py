@@ -207,7 +207,8 @@ def test_sweep() -> None:
     alone = _episode(1)
     start = inner.parameters()
     end = inner.adapt(start, uniform_rates(network, 0.1), alone.support)
-    drop = float(inner.loss_of(start, alone.query) - inner.loss_of(end, alone.query))
+    before, after = (inner.loss_of(state, alone.query).detach() for state in (start, end))
+    drop = float(before - after)
     assert dict(sweep(inner, [alone], [0.1]))[0.1] == pytest.approx(drop)
 
 
