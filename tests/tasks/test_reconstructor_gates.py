@@ -101,13 +101,14 @@ def unseen(data_root: Path) -> Tensor:
     return gates.middles(data_root, COUNT)
 
 
+@pytest.fixture(scope="class")
+def degrader(scale: int) -> Degrader:
+    return load_degrader(SHIPPED[scale], scale, CPU, None)
+
+
 @pytest.mark.data
 @pytest.mark.parametrize("scale", sorted(SHIPPED), scope="class")
 class TestShipped:
-    @pytest.fixture(scope="class")
-    def degrader(self, scale: int) -> Degrader:
-        return load_degrader(SHIPPED[scale], scale, CPU, None)
-
     @pytest.mark.parametrize("kind", ["blur", "noise", "JPEG"])
     def test_far_tells_flaws_from_none(self, degrader: Degrader, unseen: Tensor, kind: str) -> None:
         found = [value for name, value in gates.far_aucs(degrader, unseen).items() if name.startswith(kind)]
