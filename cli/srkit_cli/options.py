@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+
+from srkit.errors import UsageError
 
 
 class DtypeName(StrEnum):
@@ -21,5 +23,23 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Full traceback on errors.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", metavar="NAME")]
 Dtype = Annotated[DtypeName, typer.Option(help="Precision; auto takes the fastest the device has.")]
+Tile = Annotated[str, typer.Option("--tile", "-t", help="auto, off, or a side in pixels.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads.", metavar="N")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.", metavar="N")]
+
+
+def tile_of(text: str) -> int | Literal["auto", "off"]:
+    """The value of --tile. Raises UsageError where it is none."""
+    if text == "auto":
+        return "auto"
+    if text == "off":
+        return "off"
+    return pixels("--tile", text, "auto, off")
+
+
+def pixels(flag: str, text: str, words: str) -> int:
+    """A whole number. Raises UsageError, which names the words that the flag takes too, where it is none."""
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(f"{flag} is '{text}'; it must be {words} or a whole number of pixels.") from None

@@ -247,7 +247,7 @@ def test_a_disk_that_is_full_midway(
         (("in.png", "out.npz", "--refine", "99"), "--refine is 99"),
         (("in.png", "out.npz", "--grid", "0"), "--grid is 0"),
         (("in.png", "out.npz", "--tile", "1"), "--tile is 1"),
-        (("in.png", "out.npz", "--tile", "x"), "--tile is 'x'"),
+        (("in.png", "out.npz", "--tile", "x"), "--tile is 'x'; it must be auto, off or a whole number"),
         (("in.png", "out.npz", "--threads", "0"), "--threads is 0"),
         (("in.png", "out.npz", "--device", "toaster"), "--device is 'toaster'"),
         (("in.png", "out.npz", "--depth", ""), "--depth is empty"),

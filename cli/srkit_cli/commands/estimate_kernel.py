@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from srkit.errors import UsageError
 from srkit.recipes.estimate import EstimateRecipe
 from srkit_cli.console import Console
-from srkit_cli.options import Debug, Device, Dtype, DtypeName, Json, Quiet, Seed, Threads, Verbose
+from srkit_cli.options import (
+    Debug,
+    Device,
+    Dtype,
+    DtypeName,
+    Json,
+    Quiet,
+    Seed,
+    Threads,
+    Tile,
+    Verbose,
+    tile_of,
+)
 from srkit_cli.records import report
 
 if TYPE_CHECKING:
@@ -44,7 +56,7 @@ def estimate_kernel(
     restorer: Annotated[
         str, typer.Option(help="What restores, for rounds and the re-blur PSNR: a name or a file.")
     ] = EstimateRecipe.restorer,
-    tile: Annotated[str, typer.Option("--tile", "-t", help="auto, off, or a side in pixels.")] = "auto",
+    tile: Tile = "auto",
     recursive: Annotated[
         bool, typer.Option("--recursive", "-r", help="Subfolders too; mirror the tree.")
     ] = False,
@@ -75,7 +87,7 @@ def estimate_kernel(
         depth=depth,
         refine=refine,
         grid=grid,
-        tile=_tile(tile),
+        tile=tile_of(tile),
         device=device,
         dtype=dtype.value,
         threads=threads,
@@ -112,14 +124,3 @@ def _run(job: EstimateJob, json: bool, console: Console) -> int:
             )
 
     return report(run(job, console), done, json, console)
-
-
-def _tile(text: str) -> int | Literal["auto", "off"]:
-    if text == "auto":
-        return "auto"
-    if text == "off":
-        return "off"
-    try:
-        return int(text)
-    except ValueError:
-        raise UsageError(f"--tile is '{text}'; it must be auto, off, or a whole number of pixels.") from None

@@ -14,7 +14,20 @@ import typer
 from srkit.errors import Exit, UsageError
 from srkit.recipes.upscale import Target, UpscaleRecipe
 from srkit_cli.console import Console
-from srkit_cli.options import Debug, Device, Dtype, DtypeName, Json, Quiet, Seed, Threads, Verbose
+from srkit_cli.options import (
+    Debug,
+    Device,
+    Dtype,
+    DtypeName,
+    Json,
+    Quiet,
+    Seed,
+    Threads,
+    Tile,
+    Verbose,
+    pixels,
+    tile_of,
+)
 from srkit_cli.records import STREAM, report
 
 if TYPE_CHECKING:
@@ -49,7 +62,7 @@ def upscale(
             "--model", "-m", "-n", help="A name of `srkit models`, a family of them (real), or a file."
         ),
     ] = "auto",
-    tile: Annotated[str, typer.Option("--tile", "-t", help="auto, off, or a side in pixels.")] = "auto",
+    tile: Tile = "auto",
     overlap: Annotated[str, typer.Option(help="auto, or pixels.")] = "auto",
     tta: Annotated[
         bool, typer.Option("--tta", help="Eight-fold self-ensemble: better, eight times slower.")
@@ -103,8 +116,8 @@ def upscale(
     recipe = UpscaleRecipe(
         model=model,
         target=Target(scale, width, height, max_size),
-        tile=_tile(tile),
-        overlap="auto" if overlap == "auto" else _number("--overlap", overlap),
+        tile=tile_of(tile),
+        overlap="auto" if overlap == "auto" else pixels("--overlap", overlap, "auto"),
         tta=tta,
         format=format.value,
         quality=quality,
@@ -173,20 +186,3 @@ def _plan(job: UpscaleJob, json: bool, console: Console) -> int:
     for label, value in plan.summary():
         console.line(f"{label}: {value}")
     return Exit.DONE
-
-
-def _tile(text: str) -> int | Literal["auto", "off"]:
-    if text == "auto":
-        return "auto"
-    if text == "off":
-        return "off"
-    return _number("--tile", text)
-
-
-def _number(flag: str, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise UsageError(
-            f"{flag} is '{text}'; it must be a whole number or one of its words (see --help)."
-        ) from None
