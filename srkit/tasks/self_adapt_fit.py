@@ -36,7 +36,8 @@ from srkit.zoo.loaded import LoadedModel
 RATE = 2e-6
 """Of Adam, where none is asked for."""
 SHARES = (1.0, 0.7, 0.5, 0.35, 0.25, 0.17, 0.12)
-WAYS = (*(Way("raw", share) for share in SHARES), Way("average", 1.0))
+ENDS = RAW, AVERAGE = Way("raw", 1.0), Way("average", 1.0)
+WAYS = (*(Way("raw", share) for share in SHARES), AVERAGE)
 """The states that are judged: the weights as they are and shares of the way to them, and their average."""
 LEAST_GAIN = 0.002
 """Of the judge's score, for sure, below which the base is kept."""
@@ -146,7 +147,8 @@ def fit(
     clean = traces.clean and not part.even_clean
     rate = part.rate or RATE
     judged = part.keep == "judged"
-    ways = WAYS if part.keep == "judged" else (Way(part.keep, 1.0),)
+    # All gain without end then (`_any_gain`), so the first that is judged is kept.
+    ways = WAYS if judged else tuple(sorted(ENDS, key=lambda way: way.of != part.keep))
     settings = AdaptSettings(
         rates=uniform_rates(network, rate),
         rule=ADAM,
@@ -172,14 +174,14 @@ def fit(
     )
     fresh = copy.deepcopy(model.network)
     fresh.load_state_dict(found.state_dict)
-    ends = judge.seen[-len(ways) :] if found.judged else [judge.base]
+    last = {one.way: measures for one, measures in zip(found.judged, judge.seen[1:], strict=True)}
     return LoopFitted(
         model=replace(model, network=fresh),
         adapted=found,
         base=judge.base,
         best=judge.measure(_placed(fresh, device)) if found.kept else judge.base,
-        raw=ends[0],
-        average=ends[-1],
+        raw=last.get(RAW, judge.base),
+        average=last.get(AVERAGE, judge.base),
         parts=parts,
         rates=f"{rate:g} ({ADAM.kind})",
         far_weight=loop.far_weight,

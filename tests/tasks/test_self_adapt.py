@@ -239,6 +239,18 @@ def test_what_is_kept_whatever_the_judges_say(adapt: Adapt, phone: Path) -> None
     assert not torch.equal(kept["raw"][name], kept["average"][name])
 
 
+def test_both_ends_are_told_whichever_is_kept(adapt: Adapt, phone: Path) -> None:
+    ends = []
+    for keep in ("raw", "average"):
+        result = adapt(phone, output=f"{keep}.safetensors", loop=replace(LOOP, keep=keep))
+        assert result.raw is not None and result.average is not None
+        assert result.raw.change < result.average.change
+        kept = result.raw if keep == "raw" else result.average
+        assert result.after.mean["neutral"] == pytest.approx(kept.neutral, rel=1e-6)
+        ends.append((result.raw, result.average))
+    assert ends[0] == ends[1]
+
+
 # -- models ------------------------------------------------------------------------------------------------
 
 
