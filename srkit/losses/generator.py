@@ -1,5 +1,6 @@
 """What a generator is to make small beside a discriminator: the sum of Cria-CL (Shi et al. 2022, arXiv 2207.12767,
-Eq. 11), of which a network with one head takes the first three terms, and a term that keeps both heads in use."""
+Eq. 11), of which a network with one head takes the first three terms, a term that keeps both heads in use, and one
+against patterns of the grid."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from srkit.archs.cria import CriaParts
 from srkit.encoders.features import PerceptualFeatures
+from srkit.losses.checkerboard import checkerboard
 from srkit.losses.contrast import alignment, uniformity
 from srkit.losses.criteria import Criteria, View, Views, Wanted
 from srkit.losses.gan import generator_loss
@@ -43,11 +45,15 @@ def criteria_of(cria: CriaPart, head: str) -> tuple[str, ...]:
 
 
 class GeneratorLosses:
-    """The terms whose weight is above 0; what their criteria remember is in `criteria`."""
+    """The terms whose weight is above 0; what their criteria remember is in `criteria`.
 
-    def __init__(self, weights: GanWeights, cria: CriaPart, lenses: Lenses) -> None:
+    Args:
+        scale: the generator's, for what is of its grid.
+    """
+
+    def __init__(self, weights: GanWeights, cria: CriaPart, lenses: Lenses, scale: int) -> None:
         self.weights = {name: weight for name, weight in vars(weights).items() if weight > 0}
-        self._cria, self._lenses = cria, lenses
+        self._cria, self._lenses, self._scale = cria, lenses, scale
         self.criteria = {
             head: Criteria(criteria_of(cria, head), raw=cria.raw) for head in HEADS if head in self.weights
         }
@@ -74,6 +80,8 @@ class GeneratorLosses:
                 terms["perceptual"] = feature_l1(perceptual(sr), perceptual(target))
         with _precision(sr, self._lenses.autocast):
             terms["adversarial"] = generator_loss(judged(sr), real)
+        if "checkerboard" in self.weights:
+            terms["checkerboard"] = checkerboard(sr, self._scale)
         if isinstance(made, CriaParts) and "balance" in self.weights:
             terms["balance"] = (made.mask.float().mean() - 0.5).square()
         if isinstance(made, CriaParts) and self.criteria:

@@ -193,7 +193,7 @@ def _step(run: PictureRun, recipe: GanRecipe, bottom: PerceptualFeatures | None)
     discriminator = build(part.arch, part.arguments)
     channels_last(discriminator, run.device)
     lenses = Lenses(run.providers.perceptual, bottom, run.autocast)
-    losses = GeneratorLosses(recipe.loss, recipe.cria, lenses)
+    losses = GeneratorLosses(recipe.loss, recipe.cria, lenses, run.info.scale)
     for criteria in losses.criteria.values():
         criteria.to(run.device)
     return GanStep(

@@ -12,6 +12,7 @@ from torch import Tensor
 from srkit.archs.cria import CriaParts
 from srkit.archs.discriminators import UNetSN
 from srkit.encoders.features import PerceptualFeatures, perceptual_features
+from srkit.losses.checkerboard import checkerboard
 from srkit.losses.contrast import alignment, uniformity
 from srkit.losses.criteria import (
     CRITERIA,
@@ -29,8 +30,9 @@ from srkit.losses.pixel import l1
 from srkit.recipes.gan import CriaPart, GanWeights
 
 CPU = torch.device("cpu")
-WEIGHTS = GanWeights(1.0, 0.5, 0.1, 0.2, 0.3, 0.4)
-TERMS = ["pixel", "perceptual", "adversarial", "balance", "align", "unif"]
+WEIGHTS = GanWeights(1.0, 0.5, 0.1, 0.2, 0.3, 0.4, 0.6)
+TERMS = ["pixel", "perceptual", "adversarial", "checkerboard", "balance", "align", "unif"]
+SCALE = 4
 
 
 class Counting:
@@ -71,7 +73,7 @@ def test_each_term_is_what_it_is_by_itself(provider: PerceptualFeatures, discrim
     made, target = _made()
     real = discriminator(target)
     cria = CriaPart(eta=1.5, t=3.0, raw=True)
-    losses = GeneratorLosses(WEIGHTS, cria, Lenses(provider, provider))
+    losses = GeneratorLosses(WEIGHTS, cria, Lenses(provider, provider), SCALE)
     terms = losses(made, target, discriminator, real)
     wanted = Wanted(target, Views(bottom_of(provider), top_of(provider), discriminator))
     pixel, ssim = pixel_map(made.align, target), ssim_distance_map(made.align, target)
@@ -81,6 +83,7 @@ def test_each_term_is_what_it_is_by_itself(provider: PerceptualFeatures, discrim
         "pixel": l1(made.sr, target),
         "perceptual": PerceptualLoss(provider)(made.sr, target),
         "adversarial": generator_loss(discriminator(made.sr), real),
+        "checkerboard": checkerboard(made.sr, SCALE),
         "balance": (made.mask.mean() - 0.5) ** 2,
         "align": alignment(made.mask, pixel, [ssim, bottom], 1.5),
         "unif": uniformity(made.mask, pixel_map(made.unif, target), apart, 3.0),
@@ -100,7 +103,7 @@ def test_every_picture_is_looked_at_once(provider: PerceptualFeatures, discrimin
         judged[id(pictures)] += 1
         return discriminator(pictures)
 
-    losses = GeneratorLosses(WEIGHTS, CriaPart(), Lenses(counted, counted))
+    losses = GeneratorLosses(WEIGHTS, CriaPart(), Lenses(counted, counted), SCALE)
     losses(made, target, judge, discriminator(target))
     assert counted.looks == {id(x): 1 for x in (made.sr, made.align, made.unif, target)}
     assert judged == {id(x): 1 for x in (made.sr, made.unif)}  # the real ones' logits are known
@@ -109,36 +112,38 @@ def test_every_picture_is_looked_at_once(provider: PerceptualFeatures, discrimin
 def test_a_provider_of_its_own_for_the_bottom(provider: PerceptualFeatures, discriminator: UNetSN) -> None:
     made, target = _made()
     top, bottom = Counting(provider), Counting(provider)
-    losses = GeneratorLosses(WEIGHTS, CriaPart(), Lenses(top, bottom))
+    losses = GeneratorLosses(WEIGHTS, CriaPart(), Lenses(top, bottom), SCALE)
     losses(made, target, discriminator, discriminator(target))
     assert set(bottom.looks) == {id(made.align), id(target)}
     assert set(top.looks) == {id(made.sr), id(made.unif), id(target)}
 
 
-@pytest.mark.parametrize("left_out", ["pixel", "perceptual", "balance", "align", "unif"])
+@pytest.mark.parametrize("left_out", ["pixel", "perceptual", "checkerboard", "balance", "align", "unif"])
 def test_a_term_of_weight_0_is_left_out(
     left_out: str, provider: PerceptualFeatures, discriminator: UNetSN
 ) -> None:
     made, target = _made()
-    losses = GeneratorLosses(replace(WEIGHTS, **{left_out: 0.0}), CriaPart(), Lenses(provider, provider))
+    losses = GeneratorLosses(
+        replace(WEIGHTS, **{left_out: 0.0}), CriaPart(), Lenses(provider, provider), SCALE
+    )
     terms = losses(made, target, discriminator, discriminator(target))
     assert set(terms) == set(TERMS) - {left_out}
     assert left_out not in losses.criteria
     assert bool(losses.total(terms) > 0)
 
 
-def test_one_head_takes_three_terms(provider: PerceptualFeatures, discriminator: UNetSN) -> None:
+def test_one_head_takes_the_terms_of_the_result(provider: PerceptualFeatures, discriminator: UNetSN) -> None:
     made, target = _made()
-    losses = GeneratorLosses(WEIGHTS, CriaPart(), Lenses(provider, provider))
+    losses = GeneratorLosses(WEIGHTS, CriaPart(), Lenses(provider, provider), SCALE)
     terms = losses(made.sr, target, discriminator, discriminator(target))
-    assert list(terms) == ["pixel", "perceptual", "adversarial"]
+    assert list(terms) == ["pixel", "perceptual", "adversarial", "checkerboard"]
 
 
 def test_strengths_are_gradients_at_the_pictures_that_terms_are_of(
     provider: PerceptualFeatures, discriminator: UNetSN
 ) -> None:
     made, target = _made()
-    losses = GeneratorLosses(WEIGHTS, CriaPart(), Lenses(provider, provider))
+    losses = GeneratorLosses(WEIGHTS, CriaPart(), Lenses(provider, provider), SCALE)
     terms = losses(made, target, discriminator, discriminator(target))
     norms = losses.gradient_norms(terms, made)
     assert list(norms) == ["pixel and perceptual", *TERMS]

@@ -60,7 +60,9 @@ def gan_step(base: GanRecipe) -> GanStep:
         discriminator = build(base.discriminator.arch, base.discriminator.arguments)
     provider = perceptual_features(base.providers.perceptual, CPU)
     return GanStep(
-        losses=GeneratorLosses(base.loss, base.cria, Lenses(provider, provider)),
+        losses=GeneratorLosses(
+            base.loss, base.cria, Lenses(provider, provider), base.model.arguments["scale"]
+        ),
         discriminator=discriminator,
         optimizer=discriminator_optimizer(discriminator, base.discriminator, base.optim),
         watch=CollapseWatch(base.discriminator.patience),
