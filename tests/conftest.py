@@ -216,7 +216,7 @@ def reconstructor_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.manual_seed(0)
         network = Reconstructor(**arguments)  # type: ignore[arg-type]
     path = tmp_path_factory.mktemp("weights") / "degrades-x2.safetensors"
-    controller = {"reference": 0.4, "noise_std": 0.1}
+    controller = {"noise_std": 0.1}
     header = Header(
         "reconstructor", arguments, 2, "reconstructor", providers=providers, controller=controller
     )

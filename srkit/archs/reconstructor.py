@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +30,16 @@ _CONTRAST = 4.0  # one over the usual deviation of pictures in [0, 1]
 _DEMODULATION = 1e-8
 _FINE = 30.0  # one over what is near 0 of a descriptor whose usual deviation is 1
 _LEAST_DEVIATION = 1e-3  # of a descriptor that hardly varies; below it fp16 would round it away
+
+
+class Told(NamedTuple):
+    """What E_deg tells of N low-resolution pictures."""
+
+    embedding: Tensor
+    """e_d (N, D), float32: what befell them."""
+    distance: Tensor
+    """l* (N,), float32, from 0 to 1: how far, by the controller's distance, the true picture is to look from the
+    enlarged one. Not what it most likely does, but rather more (`controller.quantile` of the recipe)."""
 
 
 class Reconstructor(nn.Module):
@@ -79,6 +89,9 @@ class Reconstructor(nn.Module):
             )
         self.scale, self.embedding, self.described = scale, embedding, described
         self.degradation = _DegradationEncoder(features, degradation_blocks, embedding)
+        self.expect = _layers(
+            8 * features, embedding, 1
+        )  # l*; not the paper's, which has one for all pictures
         self.image = nn.Sequential(
             _before_leaky(conv3x3(3, features)), *(ResidualBlock(features) for _ in range(image_blocks))
         )
@@ -94,8 +107,8 @@ class Reconstructor(nn.Module):
 
     def forward(
         self, lr: Tensor, pictures: Tensor, factor: Tensor, rng: torch.Generator | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """What training compares: LR made once more, (M, 3, h, w), and what `predict` gives, (M, C) twice.
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What training compares: LR made once more (M, 3, h, w), what `predict` gives, (M, C) twice, and l* (N,).
 
         Args:
             lr: (N, 3, h, w) in [0, 1].
@@ -105,12 +118,12 @@ class Reconstructor(nn.Module):
             rng: as `reconstruct` takes it.
         """
         features = self.image_features(pictures)
-        embedding = self.embed(lr)
-        embedding = torch.cat([embedding, embedding[: len(pictures) - len(lr)]])
-        return self.reconstruct(embedding * factor, features, rng), *self.predict(features)
+        told = self.tell(lr)
+        embedding = torch.cat([told.embedding, told.embedding[: len(pictures) - len(lr)]])
+        return self.reconstruct(embedding * factor, features, rng), *self.predict(features), told.distance
 
-    def embed(self, lr: Tensor) -> Tensor:
-        """What befell each picture (N, 3, h, w) in [0, 1], sides at least `LEAST_SIDE`: e_d (N, D), float32.
+    def tell(self, lr: Tensor) -> Told:
+        """What E_deg tells of pictures (N, 3, h, w) in [0, 1], sides at least `LEAST_SIDE`.
 
         Raises:
             UsageError: smaller pictures.
@@ -120,8 +133,8 @@ class Reconstructor(nn.Module):
                 f"A degradation was to be told from pictures of shape {tuple(lr.shape)}; their sides must be at least "
                 f"{LEAST_SIDE}."
             )
-        found: Tensor = self.degradation(self._shown(lr))
-        return found.float()
+        embedding, seen = self.degradation(self._shown(lr))
+        return Told(embedding.float(), _perceptron(self.expect, seen).float().sigmoid().squeeze(1))
 
     def image_features(self, pictures: Tensor) -> Tensor:
         """e_im (N, F, H, W) of pictures (N, 3, H, W) in [0, 1]."""
@@ -186,19 +199,15 @@ class _DegradationEncoder(nn.Module):
         self.down = nn.ModuleList(
             _before_leaky(nn.Conv2d(features * 2**i, features * 2 ** (i + 1), 4, stride=2)) for i in range(3)
         )
-        wide = (8 * features, dim, dim, dim)
-        self.tell = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(wide))
+        self.tell = _layers(8 * features, dim, dim, dim)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """x (N, 3, h, w) to e_d (N, D), and the mean (N, 8 F) that it was told from."""
         h: Tensor = self.blocks(F.leaky_relu(self.head(x), _SLOPE))
         for layer in self.down:
             h = F.leaky_relu(layer(h), _SLOPE)
         h = h.mean((2, 3))
-        *between, last = self.tell
-        for layer in between:
-            h = F.leaky_relu(layer(h), _SLOPE)
-        told: Tensor = last(h)
-        return told
+        return _perceptron(self.tell, h), h
 
 
 class _Degrade(nn.Module):
@@ -285,6 +294,18 @@ class _Styled(nn.Module):
                 squares = style.square() @ self.weight.float().square().sum((2, 3)).T
                 out = out * torch.rsqrt(squares + _DEMODULATION).to(out.dtype)[:, :, None, None]
         return F.leaky_relu(self.convolution(self.noise(out, rng)), _SLOPE)
+
+
+def _layers(*widths: int) -> nn.ModuleList:
+    return nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
+
+
+def _perceptron(layers: nn.ModuleList, h: Tensor) -> Tensor:
+    *between, last = layers
+    for layer in between:
+        h = F.leaky_relu(layer(h), _SLOPE)
+    out: Tensor = last(h)
+    return out
 
 
 def _compressed(descriptors: Tensor) -> Tensor:

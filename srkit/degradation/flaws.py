@@ -17,7 +17,7 @@ _SHARES = (0.25, 0.25, 0.5)  # of what is not enlarged; compression is the harde
 _BLUR = (0.8, 3.0)  # sigma in pixels
 _NOISE = (5.0, 40.0)  # deviation in levels of 8 bit
 _JPEG = (60.0, 8.0)  # quality
-_ENLARGED = (0.4, 1.0)  # share of the enlarged LR picture
+_ENLARGED = (0.15, 1.0)  # share of the enlarged LR picture
 
 
 def flawed(hr: Tensor, lr: Tensor, rng: torch.Generator, enlarged: float = 0.2) -> Tensor:

@@ -102,3 +102,17 @@ def flaw_margin(made: Tensor, lr: Tensor) -> Tensor:
     errors = [(x.float() - lr[: len(flawed)]).abs().mean((1, 2, 3)) for x in (made[: len(flawed)], flawed)]
     # Both may move: were the first one fixed, larger errors of both would widen what is asked, without end.
     return ((1 + MARGIN) * errors[0] - errors[1]).clamp_min(0).mean()
+
+
+def pinball(told: Tensor, found: Tensor, quantile: float) -> Tensor:
+    """Smallest where `told` is that quantile of what is found (Koenker and Bassett 1978, "Regression quantiles").
+
+    Args:
+        told, found: (N,); no gradient reaches what was found.
+        quantile: between 0 and 1; 0.5 gives half the mean absolute difference.
+
+    Returns:
+        a scalar.
+    """
+    missing = found.detach() - told
+    return torch.maximum(quantile * missing, (quantile - 1) * missing).mean()

@@ -33,6 +33,9 @@ class ControllerPart:
     """Else by 1, as in LWay: for comparison."""
     noise_std: float = 0.05
     """Deviation of the factor's noise; 1 in the paper."""
+    quantile: float = 0.8
+    """Of l, given LR, which the l* that is told is. Above the middle, since errors weigh unlike: where l* is too low, a
+    picture that is blurred or noisy can be made into LR best, and a network is led towards its own input."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,12 @@ class ReconstructorRecipe:
     """Weight of the distance in the loss, beside L1."""
     flawed: float = 1.0
     """Share of a step's pictures that are shown once more with a flaw (`srkit.degradation.flaws`)."""
-    enlarged: float = 0.2
+    enlarged: float = 0.5
     """Share of these whose flaw is LR, enlarged."""
-    margin: float = 1.0
+    margin: float = 2.0
     """Weight of making LR less well from these (`srkit.losses.reconstruction.flaw_margin`). 0 is the paper's."""
+    expected: float = 1.0
+    """Weight of telling how far the true picture looks from enlarged LR (`srkit.archs.reconstructor.Told`)."""
     far: FarPart = field(default_factory=FarPart)
     controller: ControllerPart = field(default_factory=ControllerPart)
     data: DataPart = field(default_factory=lambda: DataPart(batch=8, degradation="mild"))

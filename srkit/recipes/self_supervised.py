@@ -11,7 +11,7 @@ from srkit.errors import UsageError
 from srkit.recipes.adapt import at_least_one, check_common, check_learning, most_steps
 from srkit.recipes.load import to_toml
 
-Control = Literal["adapting", "reversed", "off"]
+Control = Literal["adapting", "paper", "reversed", "off"]
 Keep = Literal["judged", "raw", "average"]
 DEFAULT_STEPS = 300
 
@@ -46,7 +46,8 @@ class LoopPart:
     """How long FAR's gradient at the pictures is at the start, over that of L_rec; 0: without FAR. The paper does not
     say what it has. At 5, pictures gained less (measured)."""
     control: Control = "adapting"
-    """What the embedding is multiplied by: `adapting`, s = n + 2 l_ref - l; `reversed`, s = n + l; `off`, l_ref."""
+    """What the embedding is multiplied by (`srkit.training.controller`): `adapting`, s = n + 2 l* - l; `paper`,
+    n + 1 - l; `reversed`, n + l; `off`, l*."""
     noise_std: float | None = None
     """Deviation of n. None: what the reconstructor was trained with; the paper has 1."""
     draws: int = 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from srkit.archs.reconstructor import Reconstructor
+from srkit.archs.reconstructor import Reconstructor, Told
 from srkit.encoders.distance import PerceptualDistance, perceptual_distance
 from srkit.encoders.stages import EncoderStage, encoder_stage
 from srkit.errors import ResourceError, UsageError
@@ -51,10 +51,10 @@ class Degrader:
             "distance version": self.distance.version,
         }
 
-    def embed(self, lr: Tensor) -> Tensor:
-        """e_d (N, D) of pictures (N, 3, h, w) in [0, 1]."""
+    def tell(self, lr: Tensor) -> Told:
+        """What befell pictures (N, 3, h, w) in [0, 1]."""
         with torch.autocast(lr.device.type, self.autocast, enabled=self.autocast is not None):
-            return self.network.embed(lr)
+            return self.network.tell(lr)
 
     def image_features(self, pictures: Tensor) -> Tensor:
         """e_im (N, F, s h, s w) of pictures (N, 3, s h, s w)."""
@@ -133,11 +133,11 @@ def _controller(model: LoadedModel) -> Controller | None:
     if not told:
         return None
     try:
-        return Controller(float(told["reference"]), float(told["noise_std"]))
+        return Controller(float(told["noise_std"]))
     except (KeyError, TypeError, ValueError) as error:
         raise ResourceError(
-            f"The header of '{model.path}' says of its controller {told!r}; expected 'reference' and 'noise_std': "
-            "fetch or train the weights anew."
+            f"The header of '{model.path}' says of its controller {told!r}; expected 'noise_std': fetch or train the "
+            "weights anew."
         ) from error
 
 

@@ -21,14 +21,14 @@ from srkit.metrics.iqa import Niqe, niqe_is_here
 from srkit.metrics.traces import Traces, traces_of
 from srkit.ops.layout import channels_last
 from srkit.progress import Progress
-from srkit.recipes.self_supervised import LoopPart
+from srkit.recipes.self_supervised import Control, LoopPart
 from srkit.tasks.adapt_fit import autocast_for, overwrites_itself, up_to_multiple
 from srkit.tasks.conditions import Encoders
 from srkit.tasks.degrader import Degrader
 from srkit.tasks.providers import is_embedded, telling_for
 from srkit.training.adapt import Adapted, AdaptSettings, Way, adapt, sure_gain, unchanged
-from srkit.training.closed_loop import ClosedLoop, Factor, constant
-from srkit.training.controller import Controller
+from srkit.training.closed_loop import ClosedLoop
+from srkit.training.controller import Controller, Factor, no_factor
 from srkit.training.inner import ADAM, uniform_rates
 from srkit.training.loop_judge import LoopJudge, Measures, spread_of
 from srkit.zoo.loaded import LoadedModel
@@ -140,7 +140,13 @@ def fit(
     parts = tuple(parts_of(split.judge, LEAST_PARTS, JUDGED_SIDE, least, info.multiple_of))
     batches = _batches(parts, device, telling)
     judge = LoopJudge(
-        loop, neutral_factor(degrader), network, batches, part.most_change, autocast, _niqe(device)
+        loop,
+        factor_of(degrader.controller, "off"),
+        network,
+        batches,
+        part.most_change,
+        autocast,
+        _niqe(device),
     )
     lows = (*split.teach, *split.judge)
     traces = traces_of([low.lr for low in lows])
@@ -197,24 +203,29 @@ def closed_loop(degrader: Degrader, part: LoopPart) -> ClosedLoop:
         network=degrader.network,
         reconstruction=ReconstructionLoss(degrader.distance, part.perceptual, degrader.autocast),
         far=degrader.far,
-        factor=_factor(degrader, part),
+        factor=factor_of(degrader.controller, part.control, part.noise_std),
         draws=part.draws,
         autocast=degrader.autocast,
     )
 
 
-def neutral_factor(degrader: Degrader) -> float:
-    """What a reconstructor's embeddings are usually multiplied by."""
-    return 1.0 if degrader.controller is None else degrader.controller.reference
+def factor_of(controller: Controller | None, control: Control, noise_std: float | None = None) -> Factor:
+    """What embeddings are multiplied by, of a reconstructor's controller.
 
-
-def _factor(degrader: Degrader, part: LoopPart) -> Factor:
-    if degrader.controller is None or part.control == "off":
-        return constant(neutral_factor(degrader))
-    controller = degrader.controller
-    if part.noise_std is not None:
-        controller = Controller(controller.reference, part.noise_std)
-    return controller.adapting if part.control == "adapting" else controller.pretraining
+    Args:
+        noise_std: in place of the controller's.
+    """
+    if controller is None:
+        return no_factor
+    if noise_std is not None:
+        controller = Controller(noise_std)
+    factors: dict[Control, Factor] = {
+        "adapting": controller.adapting,
+        "paper": controller.paper,
+        "reversed": controller.pretraining,
+        "off": controller.neutral,
+    }
+    return factors[control]
 
 
 def embeddings(lows: Sequence[Low], degrader: Degrader, device: torch.device) -> Tensor:
@@ -222,7 +233,7 @@ def embeddings(lows: Sequence[Low], degrader: Degrader, device: torch.device) ->
     found = []
     with torch.no_grad():
         for part in parts_of(lows, len(lows), _SPREAD_SIDE, LEAST_SIDE, 1):
-            found.append(degrader.embed(as_tensor(part.pixels, device))[0].float().cpu())
+            found.append(degrader.tell(as_tensor(part.pixels, device)).embedding[0].cpu())
     return torch.stack(found)
 
 

@@ -38,7 +38,6 @@ from srkit.training.reconstructor import (
     RECONSTRUCTION,
     Objective,
     ReconstructorStep,
-    mean_distance,
     reconstruction_validator,
     set_usual,
 )
@@ -48,7 +47,7 @@ from srkit.zoo.weights import save_weights
 
 ARCH = TASK = "reconstructor"
 _JUDGING_SEED = 1 << 20  # beside the recipe's, so that what validates is no draw of the training
-_USUAL_BATCHES = 24  # that what is usual, and l_ref, are measured on
+_USUAL_BATCHES = 24  # that what is usual is measured on
 
 
 def run(job: TrainJob[ReconstructorRecipe], progress: Progress) -> TrainResult:
@@ -120,11 +119,16 @@ def check(job: TrainJob[ReconstructorRecipe]) -> None:
         ("flawed", recipe.flawed, 1.0),
         ("enlarged", recipe.enlarged, 1.0),
         ("margin", recipe.margin, math.inf),
+        ("expected", recipe.expected, math.inf),
         ("controller.noise_std", recipe.controller.noise_std, math.inf),
     ):
         if not 0 <= value <= most or value == math.inf:
             bound = "" if most == math.inf else f" and at most {most:g}"
             raise UsageError(f"'{name}' is {value}; it must be at least 0{bound}.")
+    if not 0 < recipe.controller.quantile < 1:
+        raise UsageError(
+            f"'controller.quantile' is {recipe.controller.quantile}; it must be between 0 and 1."
+        )
     if recipe.judged < 1:
         raise UsageError(f"'judged' is {recipe.judged}; it must be at least 1.")
 
@@ -186,8 +190,7 @@ class _Learning:
     @property
     def objective(self) -> Objective:
         recipe, autocast = self.recipe, self.run.autocast
-        # l_ref is not known yet, and serves adapting alone.
-        controller = Controller(0.0, recipe.controller.noise_std) if recipe.controller.use else None
+        controller = Controller(recipe.controller.noise_std) if recipe.controller.use else None
         return Objective(
             ReconstructionLoss(self.distance, recipe.perceptual, autocast),
             Far(self.stage, autocast),
@@ -197,6 +200,8 @@ class _Learning:
             recipe.flawed,
             recipe.enlarged,
             recipe.margin,
+            recipe.expected,
+            recipe.controller.quantile,
             autocast,
         )
 
@@ -242,7 +247,6 @@ class _Learning:
         arguments = _arguments(recipe, self.stage)
         network = build(ARCH, arguments)
         network.load_state_dict(state.best or state.ema.state_dict())
-        reference = mean_distance(self.objective, self.first)
         header = Header(
             arch=ARCH,
             arguments=arguments,
@@ -255,9 +259,7 @@ class _Learning:
                 "far stage": self.stage.stage,
                 "far version": self.stage.version,
             },
-            controller={"reference": round(reference, 4), "noise_std": recipe.controller.noise_std}
-            if recipe.controller.use
-            else {},
+            controller={"noise_std": recipe.controller.noise_std} if recipe.controller.use else {},
             recipe=recipe.name,
             recipe_sha256=recipe.sha256,
             licence=job.licence,

@@ -17,20 +17,7 @@ from srkit.archs.reconstructor import Reconstructor
 from srkit.data.pairs import Batch
 from srkit.losses.far import Far
 from srkit.losses.reconstruction import ReconstructionLoss, detail_weights
-from srkit.training.controller import quality_distance
-
-Factor = Callable[[Tensor, int, torch.Generator | None], Tensor]
-"""l (N,), the length D of an embedding and a generator to what embeddings are multiplied by, (N, D): a method of
-`srkit.training.controller.Controller`, or `constant`."""
-
-
-def constant(value: float) -> Factor:
-    """The same factor whatever the picture looks like: no controller."""
-
-    def factor(distance: Tensor, dim: int, rng: torch.Generator | None = None) -> Tensor:
-        return torch.full((len(distance), dim), value, device=distance.device)
-
-    return factor
+from srkit.training.controller import Factor, quality_distance
 
 
 @dataclass(frozen=True)
@@ -63,14 +50,14 @@ class ClosedLoop:
             weights = detail_weights(lr) if weighted else None
             seen = quality_distance(self.reconstruction.distance, lr, sr, self.autocast)
             with self._autocast(lr):
-                embedding = self.network.embed(lr)
+                told = self.network.tell(lr)
         with self._autocast(sr):
             features = self.network.image_features(sr)
         errors = []
         for _ in range(self.draws):
-            told = embedding * self.factor(seen, self.network.embedding, rng)
+            embedding = told.embedding * self.factor(seen, told.distance, self.network.embedding, rng)
             with self._autocast(sr):
-                made = self.network.reconstruct(told, features)
+                made = self.network.reconstruct(embedding, features)
             errors.append(self.reconstruction.total(made, lr, weights))
         return torch.stack(errors).mean(), self.far(self.network, sr, features)
 

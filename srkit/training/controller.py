@@ -3,10 +3,15 @@
 HR-aware (Zhang and Yao 2024, arXiv 2411.16175, Eqs. 4, 7 and 8): a factor s on the embedding of the degradation, from
 how far l = d(up(X), Y') a picture Y' looks from the enlarged low-resolution picture X. HQI, the paper's quality
 indicator, is 1 - l.
+
+The paper's s = 1 - l where adapting is right for a picture of l = 0.5 alone: R was taught s = l, so s = 2 l* - l leaves
+a picture as it is where l is that of the true one, l* (spec 2.6.3). One l* for all pictures would be wrong for most,
+which have little detail or much, so E_deg learns to tell it of each (`srkit.archs.reconstructor.Told`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -15,8 +20,12 @@ from torch import Tensor
 from srkit.encoders.distance import PerceptualDistance
 from srkit.ops.resize import upscale
 
-PAPER_REFERENCE = 0.5
-"""Of the paper's formula: s = 1 - l where adapting."""
+Factor = Callable[[Tensor, Tensor, int, torch.Generator | None], Tensor]
+"""What embeddings are multiplied by, (N, D), float32, without a gradient.
+
+Of l (N,); l* (N,); the length D of an embedding; and the generator of the noise n, on their device, or None: n is 0.
+"""
+_PAPER = 0.5  # l* for all pictures
 
 
 @torch.no_grad()
@@ -42,41 +51,41 @@ def quality_distance(
         return distance.distance(blurred, hr.float().clamp(0, 1)).clamp(0, 1)
 
 
+def no_factor(distance: Tensor, expected: Tensor, dim: int, rng: torch.Generator | None = None) -> Tensor:
+    """A `Factor` of 1: of a reconstructor that was trained without a controller."""
+    return torch.ones(len(distance), dim, device=distance.device)
+
+
 @dataclass(frozen=True)
 class Controller:
-    """Makes the factor s (N, D) of an embedding from l."""
+    """Each method is a `Factor`."""
 
-    reference: float
-    """l_ref: mean l of pictures as they should be. Adapting leaves a network alone where l is this (spec 2.6.3)."""
     noise_std: float = 0.1
     """Deviation of the noise n, another one for each number of an embedding; the paper has 1, which drowns s."""
 
-    def pretraining(self, distance: Tensor, dim: int, rng: torch.Generator | None = None) -> Tensor:
-        """s = n + l: pictures that look further from the enlarged ones were degraded more strongly.
-
-        Args:
-            distance: l (N,).
-            dim: D.
-            rng: of n, on the distance's device; None: n is 0.
-        """
+    def pretraining(
+        self, distance: Tensor, expected: Tensor, dim: int, rng: torch.Generator | None = None
+    ) -> Tensor:
+        """s = n + l: pictures that look further from the enlarged ones were degraded more strongly."""
         return self._noisy(distance, dim, rng)
 
     def adapting(
-        self,
-        distance: Tensor,
-        dim: int,
-        rng: torch.Generator | None = None,
-        reference: Tensor | None = None,
+        self, distance: Tensor, expected: Tensor, dim: int, rng: torch.Generator | None = None
     ) -> Tensor:
-        """s = n + 2 l_ref - l: a picture that is too blurred is degraded too strongly, so that it must get sharper.
+        """s = n + 2 l* - l: a picture that is too blurred is degraded too strongly, so that it must get sharper."""
+        return self._noisy(2 * expected - distance, dim, rng)
 
-        The paper's n + 1 - l is that of l_ref = 0.5. Arguments as `pretraining`, and:
+    def paper(
+        self, distance: Tensor, expected: Tensor, dim: int, rng: torch.Generator | None = None
+    ) -> Tensor:
+        """s = n + 1 - l, as Eq. 8 has it."""
+        return self._noisy(2 * _PAPER - distance, dim, rng)
 
-        Args:
-            reference: l of each picture as it should be (N,), where that is known: in place of l_ref.
-        """
-        wanted = self.reference if reference is None else reference
-        return self._noisy(2 * wanted - distance, dim, rng)
+    def neutral(
+        self, distance: Tensor, expected: Tensor, dim: int, rng: torch.Generator | None = None
+    ) -> Tensor:
+        """s = l*, whatever the picture looks like, without noise."""
+        return self._noisy(expected, dim, None)
 
     def _noisy(self, factor: Tensor, dim: int, rng: torch.Generator | None) -> Tensor:
         factor = factor.detach().float()[:, None]

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from srkit.data.pairs import Batch
 from srkit.metrics.iqa import NIQE_BLOCK
 from srkit.training.adapt import least_of
-from srkit.training.closed_loop import ClosedLoop, constant
+from srkit.training.closed_loop import ClosedLoop
+from srkit.training.controller import Factor
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class LoopJudge:
 
     Args:
         loop: as it adapts.
-        neutral_factor: what embeddings are multiplied by where there is no controller (l_ref).
+        neutral: what embeddings are multiplied by where there is no controller.
         base: the network that is adapted.
         batches: the parts, each a batch of one.
         most_change: PSNR in dB below which a state went too far from the base to be taken: its scores are NaN.
@@ -52,7 +53,7 @@ class LoopJudge:
     def __init__(
         self,
         loop: ClosedLoop,
-        neutral_factor: float,
+        neutral: Factor,
         base: nn.Module,
         batches: Sequence[Batch],
         most_change: float,
@@ -60,7 +61,7 @@ class LoopJudge:
         niqe: Callable[[Tensor], float] | None = None,
     ) -> None:
         self._loop, self._niqe = loop, niqe
-        self._neutral = replace(loop, factor=constant(neutral_factor), draws=1)
+        self._neutral = replace(loop, factor=neutral, draws=1)
         self._batches, self._most_change, self._autocast = batches, most_change, autocast
         self._own = [self._picture(base, batch) for batch in batches]
         self.base = self.measure(base)

@@ -15,8 +15,8 @@ from srkit.archs.reconstructor import Reconstructor
 from srkit.data.pairs import Batch
 from srkit.degradation.flaws import flawed
 from srkit.losses.far import AMISS, Far, far
-from srkit.losses.reconstruction import ReconstructionLoss, flaw_margin
-from srkit.training.controller import Controller, quality_distance
+from srkit.losses.reconstruction import ReconstructionLoss, flaw_margin, pinball
+from srkit.training.controller import Controller, no_factor, quality_distance
 from srkit.training.loop import Done, Measure, descend
 from srkit.training.state import TrainState
 
@@ -27,7 +27,7 @@ RECONSTRUCTION = Measure(
 
 @dataclass(frozen=True)
 class Objective:
-    """L_pt = L_rec + m margin + lambda_pt (FAR(Y) + c FAR(flawed pictures, to be predicted amiss))."""
+    """L_pt = L_rec + m margin + lambda_pt (FAR(Y) + c FAR(flawed pictures, to be predicted amiss)) + r untold l*."""
 
     reconstruction: ReconstructionLoss
     far: Far
@@ -43,6 +43,10 @@ class Objective:
     """Share of these whose flaw is LR, enlarged (`srkit.degradation.flaws.flawed`)."""
     margin: float
     """m, weight of `srkit.losses.reconstruction.flaw_margin`; the paper has none."""
+    expected: float
+    """r, weight of telling l* (`srkit.losses.reconstruction.pinball`); the paper has one l* for all pictures."""
+    quantile: float
+    """Of l of pictures without flaws, which l* is."""
     autocast: torch.dtype | None
 
     def factor(
@@ -50,7 +54,7 @@ class Objective:
     ) -> tuple[Tensor, Tensor]:
         """What the embeddings are multiplied by, (M, D); and l (N,) of the pictures that LR is of.
 
-        A picture with a flaw has the factor that adapting would give it, were l_ref that of the picture without: so a
+        A picture with a flaw has the factor that adapting would give it, were l* that of the picture without: so a
         larger factor than the embedding lets one expect means that the picture is not as it should be.
 
         Args:
@@ -61,10 +65,10 @@ class Objective:
         found = quality_distance(distance, torch.cat([lr, lr[:count]]), shown, self.autocast)
         seen, flawed_seen = found[: len(lr)], found[len(lr) :]
         if self.controller is None:
-            return torch.ones_like(found)[:, None].expand(-1, dim), seen
+            return no_factor(found, found, dim), seen
         factors = [
-            self.controller.pretraining(seen, dim, rng),
-            self.controller.adapting(flawed_seen, dim, rng, seen[:count]),
+            self.controller.pretraining(seen, seen, dim, rng),
+            self.controller.adapting(flawed_seen, seen[:count], dim, rng),
         ]
         return torch.cat(factors), seen
 
@@ -90,11 +94,11 @@ class ReconstructorStep:
         draws = np.random.default_rng((self.seed, self.rank, state.step)).integers(2**62, size=2)
         rng = torch.Generator(batch.lr.device).manual_seed(int(draws[0]))
         shown = self._shown(batch, torch.Generator().manual_seed(int(draws[1])))
-        factor, seen = aim.factor(batch.lr, shown, network.embedding, rng)
         with torch.no_grad():
             found = network.relative(*aim.far.descriptors(shown))
+        factor, seen = aim.factor(batch.lr, shown, network.embedding, rng)
         with torch.autocast(batch.lr.device.type, aim.autocast, enabled=aim.autocast is not None):
-            made, *predicted = forward(batch.lr, shown, factor, rng)
+            made, *predicted, expected = forward(batch.lr, shown, factor, rng)
         count = len(batch.hr)
         pixel, apart = aim.reconstruction(made[:count], batch.lr)
         margin = flaw_margin(made, batch.lr)
@@ -104,7 +108,8 @@ class ReconstructorStep:
         regular = unlike[:count].mean()
         bad = unlike[count:].mean() if len(unlike) > count else torch.zeros_like(regular)
         loss = pixel + aim.reconstruction.perceptual * apart + aim.margin * margin
-        loss = loss + aim.far_weight * (regular + aim.contrast * bad)
+        untold = pinball(expected, seen, aim.quantile)
+        loss = loss + aim.far_weight * (regular + aim.contrast * bad) + aim.expected * untold
         descend(state, loss, self.clip_norm)
         terms = {
             "loss": loss,
@@ -114,6 +119,7 @@ class ReconstructorStep:
             "flawed": bad,
             "margin": margin,
             "l": seen.mean(),
+            "l untold": untold,
         }
         return Done({name: term.detach() for name, term in terms.items()}, {})
 
@@ -135,13 +141,6 @@ def set_usual(network: Reconstructor, regulariser: Far, batches: Sequence[Batch]
     network.set_usual(*(torch.cat(of) for of in zip(*found, strict=True)))
 
 
-def mean_distance(objective: Objective, batches: Sequence[Batch]) -> float:
-    """l_ref: the mean of l over batches."""
-    distance = objective.reconstruction.distance
-    found = [quality_distance(distance, batch.lr, batch.hr, objective.autocast) for batch in batches]
-    return float(torch.cat(found).mean())
-
-
 def reconstruction_validator(objective: Objective, batches: Sequence[Batch]) -> Callable[[nn.Module], float]:
     """A function that gives a network's L_rec over the batches, negative; without the controller's noise."""
     factors: list[tuple[Tensor, ...]] = []
@@ -156,7 +155,7 @@ def reconstruction_validator(objective: Objective, batches: Sequence[Batch]) -> 
             dtype = objective.autocast
             with torch.autocast(batch.lr.device.type, dtype, enabled=dtype is not None):
                 features = learnt.image_features(batch.hr)
-                made = learnt.reconstruct(learnt.embed(batch.lr) * factor, features)
+                made = learnt.reconstruct(learnt.tell(batch.lr).embedding * factor, features)
             errors.append(float(objective.reconstruction.total(made, batch.lr)))
         return -math.fsum(errors) / len(errors)
 

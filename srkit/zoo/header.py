@@ -57,7 +57,7 @@ class Header:
     adapted: dict[str, Any] = field(default_factory=dict)
     """What `srkit adapt` made the weights from: base and its `sha256`, support pictures, recipe; else empty."""
     controller: dict[str, Any] = field(default_factory=dict)
-    """Of a reconstructor that knows one (`srkit.training.controller`): l_ref as `reference`, and the `noise_std`."""
+    """Of a reconstructor that knows one (`srkit.training.controller`): its `noise_std`."""
     srkit_version: str = __version__
     format_version: int = FORMAT_VERSION
 

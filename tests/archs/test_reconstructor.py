@@ -58,7 +58,8 @@ def test_the_sizes_of_the_paper_and_of_what_is_shipped() -> None:
         paper = Reconstructor(modulation="stylegan2")
         small = Reconstructor(4, 32, 2, 6, 2, 128, 48)
     entry = sum(p.numel() for p in paper.degrade.shrink.parameters())  # which the paper leaves open
-    assert round((sum(p.numel() for p in paper.parameters()) - entry) / 1e6, 1) == 6.0
+    expect = sum(p.numel() for p in paper.expect.parameters())  # which is not in the paper
+    assert round((sum(p.numel() for p in paper.parameters()) - entry - expect) / 1e6, 1) == 6.0
     assert sum(p.numel() for p in small.parameters()) < 1.2e6
 
 
@@ -67,8 +68,10 @@ def test_the_sizes_of_the_paper_and_of_what_is_shipped() -> None:
 def test_sizes(scale: int) -> None:
     network = _network(scale=scale)
     lr, hr = _pictures(LEAST_SIDE, width=31), _pictures(LEAST_SIDE * scale, width=31 * scale)
-    embedding, features = network.embed(lr), network.image_features(hr)
+    (embedding, expected), features = network.tell(lr), network.image_features(hr)
     assert (embedding.shape, embedding.dtype) == ((2, 10), torch.float32)
+    assert (expected.shape, expected.dtype) == ((2,), torch.float32)
+    assert bool(((expected > 0) & (expected < 1)).all())
     assert features.shape == (2, 6, *hr.shape[2:])
     again = network.reconstruct(embedding, features)
     assert (again.shape, again.dtype) == (lr.shape, torch.float32)
@@ -78,9 +81,10 @@ def test_sizes(scale: int) -> None:
 
 def test_forward_is_the_parts_put_together(network: Reconstructor) -> None:
     lr, hr, factor = _pictures(24), _pictures(48), torch.rand(2, 10)
-    again, average, most = network(lr, hr, factor)
-    features = network.image_features(hr)
-    torch.testing.assert_close(again, network.reconstruct(network.embed(lr) * factor, features))
+    again, average, most, expected = network(lr, hr, factor)
+    features, told = network.image_features(hr), network.tell(lr)
+    torch.testing.assert_close(again, network.reconstruct(told.embedding * factor, features))
+    torch.testing.assert_close(expected, told.distance)
     torch.testing.assert_close((average, most), network.predict(features))
     found = gram_descriptors(features)
     torch.testing.assert_close(average, network.to_average(_compressed(found[0])))
@@ -90,7 +94,8 @@ def test_forward_is_the_parts_put_together(network: Reconstructor) -> None:
 @torch.inference_mode()
 def test_further_pictures_are_degraded_as_the_first(network: Reconstructor) -> None:
     lr, hr, factor = _pictures(24), _pictures(48, 3), torch.rand(3, 10)
-    again, average, most = network(lr, hr, factor)
+    again, average, most, expected = network(lr, hr, factor)
+    assert expected.shape == (2,)
     alone, *_ = network(lr, hr[:2], factor[:2])
     third, *_ = network(lr[:1], hr[2:], factor[2:])
     torch.testing.assert_close(again, torch.cat([alone, third]), atol=1e-5, rtol=1e-4)
@@ -193,7 +198,7 @@ def test_a_styled_convolution_is_one_with_weights_for_each_picture() -> None:
 
 @torch.inference_mode()
 def test_noise_is_of_the_generator_and_of_training(network: Reconstructor) -> None:
-    embedding, features = network.embed(_pictures(24)), network.image_features(_pictures(48))
+    embedding, features = network.tell(_pictures(24)).embedding, network.image_features(_pictures(48))
 
     def made(seed: int | None) -> Tensor:
         rng = None if seed is None else torch.Generator().manual_seed(seed)
@@ -209,7 +214,7 @@ def test_noise_is_of_the_generator_and_of_training(network: Reconstructor) -> No
 @torch.inference_mode()
 def test_noise_begins_at_nothing() -> None:
     network = Reconstructor(**SMALL)
-    embedding, features = network.embed(_pictures(24)), network.image_features(_pictures(48))
+    embedding, features = network.tell(_pictures(24)).embedding, network.image_features(_pictures(48))
     made = [network.reconstruct(embedding, features) for _ in range(2)]
     assert torch.equal(*made)
 
@@ -229,7 +234,7 @@ def test_weights_file_rebuilds_it(network: Reconstructor, tmp_path: Path) -> Non
 
 def test_pictures_too_small_to_tell_of() -> None:
     with pytest.raises(UsageError, match="sides must be at least 22"):
-        _network().embed(_pictures(21, width=40))
+        _network().tell(_pictures(21, width=40))
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,7 @@ ROWS = (
     Row("with FAR", replace(LOOP, control="off"), ALONE),
     Row(BOTH, LOOP, BASE),
     Row("both, controller reversed", replace(LOOP, control="reversed"), BOTH),
+    Row("both, the paper's controller", replace(LOOP, control="paper"), BOTH),
     Row("both, no noise", replace(LOOP, noise_std=0.0), BOTH),
     Row("both, noise 1", replace(LOOP, noise_std=1.0, draws=4), BOTH),
     Row(OWN, LOOP, BASE, GFM),

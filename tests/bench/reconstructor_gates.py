@@ -32,7 +32,9 @@ from srkit.metrics.psnr import psnr
 from srkit.ops.gram import gram_descriptors
 from srkit.ops.resize import bicubic, upscale
 from srkit.recipes.degradation import second_order_settings
+from srkit.recipes.self_supervised import Control
 from srkit.tasks.degrader import Degrader, load_degrader
+from srkit.tasks.self_adapt_fit import factor_of
 
 CPU = torch.device("cpu")
 SETS = ("BSD100", "Urban100")
@@ -157,34 +159,43 @@ def _encoded(regulariser: Far, pictures: Tensor) -> tuple[Tensor, Tensor]:
 def curves(degrader: Degrader, pictures: Tensor, settings: str = "mild") -> dict[str, list[float]]:
     """Gate (ii): PSNR of LR made once more from Y_i = i up(X) + (1 - i) Y, for each i of `STEPS`.
 
-    By what the embedding is multiplied with: `adapting`, the controller's factor when a network is adapted;
-    `pretraining`, as it was trained; `constant`, l_ref for all.
+    By what the embedding is multiplied with: `adapting`, the controller's factor when a network is adapted; `true`, the
+    same were l* told without error; `pretraining`, as it was trained; `neutral`, l*.
     """
     scale = degrader.model.info.scale
     rng = torch.Generator().manual_seed(0)
     lr, _ = second_order(pictures, scale, second_order_settings(settings), rng)
     large = upscale(lr, scale).clamp(0, 1)
-    embedding = degrader.embed(lr)
-    found: dict[str, list[float]] = {name: [] for name in ("adapting", "pretraining", "constant")}
+    told, true = degrader.tell(lr), degrader.quality_distance(lr, pictures)
+    ways: dict[str, tuple[Control, Tensor]] = {
+        "adapting": ("adapting", told.distance),
+        "true": ("adapting", true),
+        "pretraining": ("reversed", told.distance),
+        "neutral": ("off", told.distance),
+    }
+    found: dict[str, list[float]] = {name: [] for name in ways}
     for share in STEPS:
         y = torch.lerp(pictures, large, share)
         features, seen = degrader.image_features(y), degrader.quality_distance(lr, y)
-        for name, factor in _factors(degrader, seen).items():
-            made = degrader.reconstruct(embedding * factor, features)
+        for name, (control, expected) in ways.items():
+            factor = factor_of(degrader.controller, control)(seen, expected, 1, None)
+            made = degrader.reconstruct(told.embedding * factor, features)
             found[name].append(float(psnr(made.clamp(0, 1), lr).mean()))
     return found
 
 
-def _factors(degrader: Degrader, seen: Tensor) -> dict[str, Tensor]:
-    """(N, 1) each; without a controller all are 1."""
-    control, one = degrader.controller, torch.ones(len(seen), 1)
-    if control is None:
-        return {"adapting": one, "pretraining": one, "constant": one}
-    return {
-        "adapting": control.adapting(seen, 1),
-        "pretraining": control.pretraining(seen, 1),
-        "constant": control.reference * one,
-    }
+@torch.inference_mode()
+def untold(degrader: Degrader, pictures: Tensor, settings: str = "mild") -> tuple[float, float]:
+    """Root mean square error of l*, and the deviation of l, which is that of the best one number for all."""
+    lr, _ = second_order(
+        pictures,
+        degrader.model.info.scale,
+        second_order_settings(settings),
+        torch.Generator().manual_seed(0),
+    )
+    true = degrader.quality_distance(lr, pictures)
+    error = (degrader.tell(lr).distance - true).square().mean().sqrt()
+    return float(error), float(true.std(correction=0))
 
 
 @torch.inference_mode()
@@ -196,10 +207,10 @@ def reaction(degrader: Degrader, pictures: Tensor, settings: str = "mild") -> fl
         second_order_settings(settings),
         torch.Generator().manual_seed(0),
     )
-    features = degrader.image_features(pictures)
-    factor = _factors(degrader, degrader.quality_distance(lr, pictures))["pretraining"]
-    embedding = degrader.embed(lr)
-    once, twice = (degrader.reconstruct(times * factor * embedding, features) for times in (1, 2))
+    features, told = degrader.image_features(pictures), degrader.tell(lr)
+    seen = degrader.quality_distance(lr, pictures)
+    embedding = told.embedding * factor_of(degrader.controller, "reversed")(seen, told.distance, 1, None)
+    once, twice = (degrader.reconstruct(times * embedding, features) for times in (1, 2))
     return float((twice - once).norm() / once.norm())
 
 
@@ -244,12 +255,13 @@ def swap(degrader: Degrader, pictures: Tensor, kind: str) -> Swap:
     scale = degrader.model.info.scale
     better, worse = _shrunk(pictures, scale), degrade(pictures, scale, torch.Generator().manual_seed(0))
     features = degrader.image_features(pictures)
-    usual = torch.ones(len(pictures), 1) * (degrader.controller.reference if degrader.controller else 1.0)
+    usual = factor_of(degrader.controller, "off")
     details = []
     for lr in (better, worse):
-        others = degrader.embed(lr.roll(1, 0))
+        others = degrader.tell(lr.roll(1, 0))
         rng = torch.Generator().manual_seed(0)
-        details.append(_detail(degrader.reconstruct(others * usual, features, rng)))
+        embedding = others.embedding * usual(others.distance, others.distance, 1, None)
+        details.append(_detail(degrader.reconstruct(embedding, features, rng)))
     ratio = details[1] / details[0]
     right = (ratio > 1) if adds else (ratio < 1)
     own = _detail(worse) / _detail(better)
@@ -271,6 +283,10 @@ def table(degrader: Degrader, pictures: Tensor) -> Iterator[str]:
         for name, values in curves(degrader, pictures, settings).items():
             yield f"| {settings}, s {name} | " + " | ".join(f"{value:.2f}" for value in values) + " |"
     yield ""
+    for settings in ("mild", "real-esrgan"):
+        yield "l* of the true pictures, {}: error {:.3f}, of the best number for all {:.3f}.".format(
+            settings, *untold(degrader, pictures, settings)
+        )
     yield f"Doubling the controller's factor changes what is made by {reaction(degrader, pictures):.1%}."
     for kind in SWAPS:
         found = swap(degrader, pictures, kind)

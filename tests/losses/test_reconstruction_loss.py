@@ -8,7 +8,13 @@ from torch import Tensor
 
 from srkit.encoders.distance import perceptual_distance
 from srkit.errors import UsageError
-from srkit.losses.reconstruction import MARGIN, ReconstructionLoss, detail_weights, flaw_margin
+from srkit.losses.reconstruction import (
+    MARGIN,
+    ReconstructionLoss,
+    detail_weights,
+    flaw_margin,
+    pinball,
+)
 
 CPU = torch.device("cpu")
 
@@ -107,3 +113,20 @@ def test_flaw_margin() -> None:
     assert float(flaw_margin(made, lr)) == pytest.approx(0.1 * MARGIN / 2, rel=1e-3)
     better = torch.cat([clean, lr])
     assert float(flaw_margin(better, lr)) == pytest.approx(0.1 * (1 + MARGIN), rel=1e-3)
+
+
+@pytest.mark.parametrize("quantile", [0.2, 0.5, 0.8])
+def test_pinball_is_least_at_the_quantile(quantile: float) -> None:
+    found = torch.rand(101, generator=torch.Generator().manual_seed(0))
+    told = torch.linspace(0, 1, 1001)
+    losses = torch.stack([pinball(one.expand(101), found, quantile) for one in told])
+    best = float(told[losses.argmin()])
+    assert best == pytest.approx(float(found.quantile(quantile)), abs=0.02)
+    assert float(losses.min()) > 0
+
+
+def test_pinball_by_hand() -> None:
+    told, found = torch.tensor([0.5, 0.5], requires_grad=True), torch.tensor([0.6, 0.1], requires_grad=True)
+    loss = pinball(told, found, 0.8)
+    assert float(loss.detach()) == pytest.approx((0.8 * 0.1 + 0.2 * 0.4) / 2)
+    assert not torch.autograd.grad(loss, (told, found), allow_unused=True)[1]

@@ -33,7 +33,7 @@ def degrader(reconstructor_weights: Path) -> Degrader:
 
 
 def test_what_it_is_made_of(degrader: Degrader) -> None:
-    assert degrader.controller == Controller(0.4, 0.1)
+    assert degrader.controller == Controller(0.1)
     assert (degrader.distance.name, degrader.stage.encoder, degrader.stage.stage) == (
         "random",
         "random",
@@ -47,17 +47,17 @@ def test_what_it_is_made_of(degrader: Degrader) -> None:
 
 def test_its_parts_are_the_network_s(degrader: Degrader) -> None:
     lr, hr = torch.rand(2, 3, 24, 24), torch.rand(2, 3, 48, 48)
-    embedding, features = degrader.embed(lr), degrader.image_features(hr)
-    assert torch.equal(embedding, degrader.network.embed(lr))
-    made = degrader.reconstruct(embedding, features)
-    assert torch.equal(made, degrader.network.reconstruct(embedding, features))
+    told, features = degrader.tell(lr), degrader.image_features(hr)
+    assert all(map(torch.equal, told, degrader.network.tell(lr)))
+    made = degrader.reconstruct(told.embedding, features)
+    assert torch.equal(made, degrader.network.reconstruct(told.embedding, features))
     assert degrader.far(degrader.network, hr).shape == (2,)
     assert degrader.quality_distance(lr, hr).shape == (2,)
 
 
 def test_gradient_reaches_the_picture_alone(degrader: Degrader) -> None:
     lr, hr = torch.rand(1, 3, 24, 24), torch.rand(1, 3, 48, 48, requires_grad=True)
-    made = degrader.reconstruct(degrader.embed(lr), degrader.image_features(hr))
+    made = degrader.reconstruct(degrader.tell(lr).embedding, degrader.image_features(hr))
     torch.autograd.backward((made - lr).abs().mean() + degrader.far(degrader.network, hr).mean())
     assert hr.grad is not None
     assert bool((hr.grad != 0).any())
@@ -73,7 +73,7 @@ def test_without_a_controller(reconstructor_weights: Path, tmp_path: Path) -> No
     ("changes", "words"),
     [
         ({"providers": {}}, "name a provider that is not to be had: There is no perceptual distance ''"),
-        ({"controller": {"reference": 0.4}}, "expected 'reference' and 'noise_std'"),
+        ({"controller": {"deviation": 0.4}}, "expected 'noise_std'"),
         ({"task": "sr"}, "for the task 'sr'; expected 'reconstructor'"),
     ],
 )

@@ -3,6 +3,7 @@ shipped ones pass."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +43,7 @@ def untrained() -> Degrader:
         "untrained", network, network.info, 0, "", None, Path("none"), "srkit", "reconstructor"
     )
     distance, stage = perceptual_distance("random", CPU), encoder_stage("random", "stage1", CPU)
-    return Degrader(model, network, distance, stage, Controller(0.4), None)
+    return Degrader(model, network, distance, stage, Controller(), None)
 
 
 def test_auc() -> None:
@@ -109,16 +110,17 @@ def degrader(scale: int) -> Degrader:
 @pytest.mark.data
 @pytest.mark.parametrize("scale", sorted(SHIPPED), scope="class")
 class TestShipped:
-    @pytest.mark.parametrize("kind", ["blur", "noise", "JPEG"])
-    def test_far_tells_flaws_from_none(self, degrader: Degrader, unseen: Tensor, kind: str) -> None:
-        found = [value for name, value in gates.far_aucs(degrader, unseen).items() if name.startswith(kind)]
-        assert np.mean(found) >= 0.8, found
+    def test_far_tells_flaws_from_none(self, degrader: Degrader, unseen: Tensor) -> None:
+        found = gates.far_aucs(degrader, unseen)
+        assert min(found.values()) >= 0.8, found
 
-    def test_enlarged_lr_is_made_once_more_less_well(self, degrader: Degrader, unseen: Tensor) -> None:
-        """Of the whole curve this holds for its end alone; what it is on the way stands in weights/README.md."""
-        for settings in ("mild", "real-esrgan"):
-            found = gates.curves(degrader, unseen, settings)["adapting"]
-            assert found[-1] < found[0], found
+    @pytest.mark.parametrize("settings", ["mild", "real-esrgan"])
+    def test_worse_pictures_are_made_into_lr_less_well(
+        self, degrader: Degrader, unseen: Tensor, settings: str
+    ) -> None:
+        found = gates.curves(degrader, unseen, settings)
+        assert all(a > b for a, b in itertools.pairwise(found["adapting"])), found
+        assert found["pretraining"][2] > found["pretraining"][0], found  # what the controller is for
 
     def test_it_reacts_to_the_controller(self, degrader: Degrader, unseen: Tensor) -> None:
         assert gates.reaction(degrader, unseen) > 0.1

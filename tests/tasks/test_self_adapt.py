@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -19,10 +19,11 @@ from srkit.degradation.jpeg import jpegs
 from srkit.errors import Exit, ResourceError, SrkitError, UsageError
 from srkit.io.picture import Picture
 from srkit.io.write import write_picture
-from srkit.recipes.self_supervised import LoopPart, SelfAdaptRecipe
+from srkit.recipes.self_supervised import Control, LoopPart, SelfAdaptRecipe
 from srkit.tasks.self_adapt import SelfAdaptJob, SelfAdaptResult, run
-from srkit.tasks.self_adapt_fit import LEAST_GAIN, LoopFit, fit
+from srkit.tasks.self_adapt_fit import LEAST_GAIN, LoopFit, factor_of, fit
 from srkit.training import closed_loop
+from srkit.training.controller import Controller
 from srkit.zoo.header import read_header
 from srkit.zoo.load import load_model
 from srkit.zoo.weights import load_weights, read_tensors, save_weights
@@ -420,3 +421,22 @@ def test_how_many_steps() -> None:
 def test_recipes_that_make_no_sense(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         SelfAdaptRecipe(**{k: LoopPart(**v) if k == "loop" else v for k, v in changes.items()})
+
+
+def test_what_embeddings_are_multiplied_by() -> None:
+    seen, expected = torch.tensor([0.3, 0.3]), torch.tensor([0.4, 0.2])
+    wanted: dict[Control, list[float]] = {
+        "adapting": [0.5, 0.1],
+        "paper": [0.7, 0.7],
+        "reversed": [0.3, 0.3],
+        "off": [0.4, 0.2],
+    }
+    assert set(wanted) == set(get_args(Control))
+    for control, factors in wanted.items():
+        found = factor_of(Controller(), control, 0.0)(seen, expected, 1, torch.Generator())
+        assert found[:, 0].tolist() == pytest.approx(factors), control
+        assert factor_of(None, control)(seen, expected, 1, None).tolist() == [[1.0], [1.0]]
+    noisy = [
+        factor_of(Controller(), "adapting", std)(seen, expected, 9, torch.Generator()) for std in (None, 0.5)
+    ]
+    assert float(noisy[0].std()) < float(noisy[1].std())

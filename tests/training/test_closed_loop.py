@@ -16,11 +16,12 @@ from srkit.encoders.stages import encoder_stage
 from srkit.losses.far import Far
 from srkit.losses.reconstruction import ReconstructionLoss, detail_weights
 from srkit.ops.resize import upscale
-from srkit.training.closed_loop import ClosedLoop, constant
+from srkit.training.closed_loop import ClosedLoop
 from srkit.training.controller import Controller
 from srkit.training.loop_judge import LoopJudge, spread_of
 
 CPU = torch.device("cpu")
+NEUTRAL = Controller().neutral
 
 
 class Enlarge(nn.Module):
@@ -40,7 +41,7 @@ def loop() -> ClosedLoop:
         torch.manual_seed(0)
         network = Reconstructor(2, 6, 1, 1, 1, 8, 24).eval().requires_grad_(False)
     distance, stage = perceptual_distance("random", CPU), encoder_stage("random", "stage1", CPU)
-    return ClosedLoop(network, ReconstructionLoss(distance), Far(stage), Controller(0.4, 0.0).adapting)
+    return ClosedLoop(network, ReconstructionLoss(distance), Far(stage), Controller(0.0).adapting)
 
 
 def batches(count: int, each: int = 2) -> list[Batch]:
@@ -52,8 +53,9 @@ def test_the_terms_are_what_they_say(loop: ClosedLoop) -> None:
     (batch,) = batches(1)
     sr = upscale(batch.lr, 2) * 0.9
     seen = loop.reconstruction.distance.distance(upscale(batch.lr, 2).clamp(0, 1), sr.clamp(0, 1)).clamp(0, 1)
-    told = loop.network.embed(batch.lr) * (0.8 - seen)[:, None]
-    made = loop.network.reconstruct(told, loop.network.image_features(sr))
+    told = loop.network.tell(batch.lr)
+    embedding = told.embedding * (2 * told.distance - seen)[:, None]
+    made = loop.network.reconstruct(embedding, loop.network.image_features(sr))
     error, regular = loop.terms(sr, batch.lr)
     weights = detail_weights(batch.lr)
     assert float(error) == pytest.approx(float(loop.reconstruction.total(made, batch.lr, weights)), rel=1e-5)
@@ -71,7 +73,9 @@ def test_a_gradient_reaches_the_picture_alone_and_not_through_the_controller(loo
     with torch.no_grad():
         x = upscale(lr, 2)
         seen = loop.reconstruction.distance.distance(x.clamp(0, 1), sr.clamp(0, 1)).clamp(0, 1)
-    fixed = replace(loop, factor=lambda distance, dim, rng: (0.8 - seen)[:, None].expand(-1, dim))
+    fixed = replace(
+        loop, factor=lambda distance, expected, dim, rng: (2 * expected - seen)[:, None].expand(-1, dim)
+    )
     (same,) = torch.autograd.grad(fixed.terms(sr, lr)[0], sr)
     assert torch.allclose(own, same)
     assert float(own.abs().max()) > 0
@@ -79,15 +83,10 @@ def test_a_gradient_reaches_the_picture_alone_and_not_through_the_controller(loo
     assert all(p.grad is None for p in loop.network.parameters())
 
 
-def test_no_controller() -> None:
-    factor = constant(0.3)(torch.rand(3), 5, None)
-    assert torch.equal(factor, torch.full((3, 5), 0.3))
-
-
 def test_noise_is_drawn_anew_and_repeats(loop: ClosedLoop) -> None:
     (batch,) = batches(1)
     sr = upscale(batch.lr, 2)
-    noisy = replace(loop, factor=Controller(0.4, 0.5).adapting)
+    noisy = replace(loop, factor=Controller(0.5).adapting)
     one, two = (noisy.loss(7) for _ in range(2))
     first, second = float(one(sr, batch)), float(one(sr, batch))
     assert first != second
@@ -99,7 +98,7 @@ def test_noise_is_drawn_anew_and_repeats(loop: ClosedLoop) -> None:
 def test_draws_are_averaged(loop: ClosedLoop) -> None:
     (batch,) = batches(1)
     sr = upscale(batch.lr, 2)
-    noisy = replace(loop, factor=Controller(0.4, 0.5).adapting)
+    noisy = replace(loop, factor=Controller(0.5).adapting)
     rng = torch.Generator().manual_seed(3)
     single = [float(noisy.terms(sr, batch.lr, rng)[0]) for _ in range(4)]
     several, _ = replace(noisy, draws=4).terms(sr, batch.lr, torch.Generator().manual_seed(3))
@@ -135,7 +134,7 @@ def test_without_far(loop: ClosedLoop) -> None:
 
 
 def test_the_base_has_minus_one(loop: ClosedLoop) -> None:
-    judge = LoopJudge(loop, 0.4, Enlarge(), batches(3, 1), 40.0, None)
+    judge = LoopJudge(loop, NEUTRAL, Enlarge(), batches(3, 1), 40.0, None)
     assert sum(judge(Enlarge())) / 3 == pytest.approx(-1)
     assert judge.base.change == math.inf
     assert judge.seen == [judge.base]
@@ -144,7 +143,7 @@ def test_the_base_has_minus_one(loop: ClosedLoop) -> None:
 
 
 def test_scores_are_of_what_it_measures(loop: ClosedLoop) -> None:
-    judge = LoopJudge(loop, 0.4, Enlarge(), batches(3, 1), 30.0, None)
+    judge = LoopJudge(loop, NEUTRAL, Enlarge(), batches(3, 1), 30.0, None)
     scores = judge(Enlarge(0.99))
     found, base = judge.seen[0], judge.base
     usual = sum(base.neutral) / 3, sum(base.far) / 3
@@ -155,10 +154,10 @@ def test_scores_are_of_what_it_measures(loop: ClosedLoop) -> None:
 
 
 def test_what_went_too_far_is_not_taken(loop: ClosedLoop) -> None:
-    judge = LoopJudge(loop, 0.4, Enlarge(), batches(2, 1), 40.0, None)
+    judge = LoopJudge(loop, NEUTRAL, Enlarge(), batches(2, 1), 40.0, None)
     assert all(map(math.isnan, judge(Enlarge(0.9))))
     assert not any(map(math.isnan, judge(Enlarge(0.999))))
-    nothing = LoopJudge(loop, 0.4, Enlarge(), batches(2, 1), 40.0, None)
+    nothing = LoopJudge(loop, NEUTRAL, Enlarge(), batches(2, 1), 40.0, None)
     assert all(map(math.isnan, nothing(Enlarge(math.nan))))
 
 
@@ -169,11 +168,11 @@ def test_niqe_may_refuse(loop: ClosedLoop) -> None:
     def darker(picture: Tensor) -> float:
         return -float(picture.mean())
 
-    judge = LoopJudge(loop, 0.4, Enlarge(), parts, 20.0, None, darker)
+    judge = LoopJudge(loop, NEUTRAL, Enlarge(), parts, 20.0, None, darker)
     assert len(judge.base.niqe) == 3
     assert all(map(math.isnan, judge(Enlarge(0.95))))
     assert not any(map(math.isnan, judge(Enlarge(1.02))))
-    small = LoopJudge(loop, 0.4, Enlarge(), [*parts, *batches(1, 1)], 20.0, None, darker)
+    small = LoopJudge(loop, NEUTRAL, Enlarge(), [*parts, *batches(1, 1)], 20.0, None, darker)
     assert small.base.niqe == ()
 
 

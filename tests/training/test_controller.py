@@ -8,7 +8,7 @@ from torch import Tensor
 
 from srkit.encoders.distance import PerceptualDistance, perceptual_distance
 from srkit.ops.resize import upscale
-from srkit.training.controller import PAPER_REFERENCE, Controller, quality_distance
+from srkit.training.controller import Controller, no_factor, quality_distance
 
 CPU = torch.device("cpu")
 
@@ -43,8 +43,9 @@ def test_no_gradient_goes_through() -> None:
     found = quality_distance(perceptual_distance("random", CPU), torch.rand(2, 3, 16, 16), hr)
     assert not found.requires_grad
     learnt = torch.tensor([0.3], requires_grad=True)
-    for make in (Controller(0.4).pretraining, Controller(0.4).adapting):
-        assert not make(learnt, 3, _rng()).requires_grad
+    controller = Controller(0.1)
+    for make in (controller.pretraining, controller.adapting, controller.paper, controller.neutral):
+        assert not make(learnt, learnt, 3, _rng()).requires_grad
 
 
 def _of(values: Tensor, dim: int = 5) -> Tensor:
@@ -52,27 +53,31 @@ def _of(values: Tensor, dim: int = 5) -> Tensor:
 
 
 def test_which_way_the_factor_goes() -> None:
-    """Spec 2.3 and 2.6.3: the two are the same at l_ref, and there alone."""
-    distance = torch.tensor([0.1, 0.4, 0.8])
-    controller = Controller(reference=0.4, noise_std=0.0)
-    torch.testing.assert_close(controller.pretraining(distance, 5), _of(distance))
-    torch.testing.assert_close(controller.adapting(distance, 5), _of(torch.tensor([0.7, 0.4, 0.0])))
-    paper = Controller(PAPER_REFERENCE, 0.0)
-    torch.testing.assert_close(paper.adapting(distance, 5), _of(1 - distance))
+    """Spec 2.3 and 2.6.3: the two are the same where l is what it is expected to be, and there alone."""
+    distance, expected = torch.tensor([0.1, 0.4, 0.8]), torch.tensor([0.4, 0.4, 0.5])
+    controller = Controller(noise_std=0.0)
+    torch.testing.assert_close(controller.pretraining(distance, expected, 5), _of(distance))
+    torch.testing.assert_close(controller.adapting(distance, expected, 5), _of(torch.tensor([0.7, 0.4, 0.2])))
+    torch.testing.assert_close(controller.paper(distance, expected, 5), _of(1 - distance))
+    torch.testing.assert_close(controller.neutral(distance, expected, 5), _of(expected))
+    torch.testing.assert_close(no_factor(distance, expected, 5), torch.ones(3, 5))
 
 
 @pytest.mark.parametrize("deviation", [0.1, 1.0])
 def test_noise(deviation: float) -> None:
-    controller = Controller(0.4, deviation)
-    distance = torch.full((200,), 0.3)
-    for found, mean in (
-        (controller.pretraining(distance, 50, _rng()), 0.3),
-        (controller.adapting(distance, 50, _rng()), 0.5),
+    controller = Controller(deviation)
+    distance, expected = torch.full((200,), 0.3), torch.full((200,), 0.4)
+    for make, mean in (
+        (controller.pretraining, 0.3),
+        (controller.adapting, 0.5),
+        (controller.paper, 0.7),
     ):
+        found = make(distance, expected, 50, _rng())
         assert found.shape == (200, 50)
         assert float(found.mean()) == pytest.approx(mean, abs=deviation / 20)
         assert float(found.std()) == pytest.approx(deviation, rel=0.05)
         assert len(found[0].unique()) == 50
-    again = [controller.pretraining(distance, 50, _rng(seed)) for seed in (3, 3, 4)]
+    again = [controller.pretraining(distance, expected, 50, _rng(seed)) for seed in (3, 3, 4)]
     assert torch.equal(again[0], again[1])
     assert not torch.equal(again[0], again[2])
+    assert torch.equal(controller.neutral(distance, expected, 50, _rng()), _of(expected, 50))

@@ -20,11 +20,10 @@ from srkit.losses.far import Far
 from srkit.losses.reconstruction import ReconstructionLoss
 from srkit.ops.resize import bicubic, upscale
 from srkit.recipes.train import OptimPart
-from srkit.training.controller import Controller
+from srkit.training.controller import Controller, quality_distance
 from srkit.training.reconstructor import (
     Objective,
     ReconstructorStep,
-    mean_distance,
     reconstruction_validator,
     set_usual,
 )
@@ -38,12 +37,14 @@ def objective() -> Objective:
     return Objective(
         ReconstructionLoss(perceptual_distance("random", CPU), 0.1),
         Far(encoder_stage("random", "stage1", CPU)),
-        Controller(0.0, 0.1),
+        Controller(0.1),
         far_weight=0.02,
         contrast=0.5,
         flawed_share=0.3,
         enlarged=0.2,
         margin=0.7,
+        expected=0.6,
+        quantile=0.7,
         autocast=None,
     )
 
@@ -73,10 +74,11 @@ def _take(objective: Objective, batch: Batch, state: TrainState, seed: int = 0) 
 def test_the_loss_is_the_sum_of_its_terms(objective: Objective, batch: Batch) -> None:
     terms = _take(objective, batch, _state(objective, batch))
     total = terms["pixel"] + 0.1 * terms["perceptual"] + 0.7 * terms["margin"]
-    total += 0.02 * (terms["far"] + 0.5 * terms["flawed"])
+    total += 0.02 * (terms["far"] + 0.5 * terms["flawed"]) + 0.6 * terms["l untold"]
     assert terms["loss"] == pytest.approx(total, rel=1e-5)
     assert min(terms.values()) > 0
-    assert terms["l"] == pytest.approx(mean_distance(objective, [batch]), rel=1e-5)
+    seen = quality_distance(objective.reconstruction.distance, batch.lr, batch.hr)
+    assert terms["l"] == pytest.approx(float(seen.mean()), rel=1e-5)
 
 
 def test_as_in_the_paper_nothing_is_shown_with_a_flaw(objective: Objective, batch: Batch) -> None:
@@ -136,3 +138,20 @@ def test_it_learns_and_the_validator_sees_it(objective: Objective, batch: Batch)
         _take(objective, batch, state)
         state.step += 1
     assert validate(state.network.eval()) > 0.6 * before  # negative errors
+
+
+def test_it_learns_what_to_expect(objective: Objective, batch: Batch) -> None:
+    """Of pictures of much detail and of none: how far each looks from the enlarged one."""
+    flat = batch.hr[:2].mean((2, 3), keepdim=True).expand_as(batch.hr[:2])
+    both = Batch(torch.cat([batch.lr[:2], flat[:, :, ::2, ::2]]), torch.cat([batch.hr[:2], flat]))
+    seen = quality_distance(objective.reconstruction.distance, both.lr, both.hr)
+    assert float(seen[:2].min()) > float(seen[2:].max()) + 0.01
+    state = _state(objective, both, 3e-3)
+    for _ in range(60):
+        _take(replace(objective, expected=5.0), both, state)
+        state.step += 1
+    network = state.network.eval()
+    assert isinstance(network, Reconstructor)
+    with torch.no_grad():
+        told = network.tell(both.lr).distance
+    assert float((told - seen).abs().max()) < 0.3 * float(seen.std())
