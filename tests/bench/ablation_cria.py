@@ -8,10 +8,10 @@ the terms of its loss alone; the control is the two heads with the plain weighte
 make their gradients as strong as those of the normalised ones (measured). Rows are measured on every fifth picture of
 BSD100 and on Set14, each through the three hidden degradations (`srkit.degradation.presets`): the distance `judge`,
 which no row was trained against, PSNR (classical), and NIQE where its parameters and pyiqa are there. What a picture
-scores is its mean over degradations and seeds; differences to its control (the paper's criteria have one, those of the
-shipped recipe another, and a third where patterns of the grid are kept away) come with their paired bootstrap interval over the pictures. One that includes zero is
-undecided. `--one-head` adds a network with the same trunk and one head, from a start of its own. A run that is finished
-in `--work` is not trained again. Prints the table, and writes it between its marks in weights/README.md.
+scores is its mean over degradations and seeds; differences to its control (the paper's criteria have one, those
+without a perceptual loss another, and a third where patterns of the grid are kept away) come with their paired
+bootstrap interval over the pictures. One that includes zero is undecided. `--one-head` adds a network with the same
+trunk and one head, from a start of its own. A run that is finished in `--work` is not trained again. Prints the table, and writes it between its marks in weights/README.md.
 """
 
 from __future__ import annotations
