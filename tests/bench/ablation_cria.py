@@ -11,7 +11,8 @@ which no row was trained against, PSNR (classical), and NIQE where its parameter
 scores is its mean over degradations and seeds; differences to its control (the paper's criteria have one, those
 without a perceptual loss another, and a third where patterns of the grid are kept away) come with their paired
 bootstrap interval over the pictures. One that includes zero is undecided. `--one-head` adds a network with the same
-trunk and one head, from a start of its own. A run that is finished in `--work` is not trained again. Prints the table, and writes it between its marks in weights/README.md.
+trunk and one head, from a start of its own. A run that is finished in `--work` is not trained again. Prints the table,
+and writes it between its marks in weights/README.md.
 """
 
 from __future__ import annotations
