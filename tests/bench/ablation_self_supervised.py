@@ -71,6 +71,7 @@ ROWS = (
     Row("both, controller reversed", replace(LOOP, control="reversed"), BOTH),
     Row("both, the paper's controller", replace(LOOP, control="paper"), BOTH),
     Row("both, no noise", replace(LOOP, noise_std=0.0), BOTH),
+    Row("both, noise 0.1", replace(LOOP, noise_std=0.1), BOTH),
     Row("both, noise 1", replace(LOOP, noise_std=1.0, draws=4), BOTH),
     Row(OWN, LOOP, BASE, GFM),
     Row("both, StyleGAN2 modulation, trained as shortly", LOOP, OWN, STYLED),
