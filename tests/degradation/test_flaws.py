@@ -65,7 +65,9 @@ def test_all_are_enlarged_where_that_is_the_share(pair: tuple[Tensor, Tensor]) -
     for made, one, blurred in zip(
         flawed(hr, lr, torch.Generator().manual_seed(0), enlarged=1.0), hr, large, strict=True
     ):
-        assert float((made - blurred).norm()) < 0.7 * float((one - blurred).norm())
+        share = float((made - one).norm() / (blurred - one).norm())
+        assert 0.14 < share <= 1.001
+        torch.testing.assert_close(made, torch.lerp(one, blurred, share), atol=1e-4, rtol=0)
 
 
 def test_all_kinds_come(pair: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
