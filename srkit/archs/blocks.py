@@ -58,9 +58,7 @@ class ResidualBlock(nn.Module):
 
     def start_as_identity(self) -> None:
         """Zero the second convolution: a block put into a trained network then changes nothing at first."""
-        nn.init.zeros_(self.conv2.weight)
-        if self.conv2.bias is not None:
-            nn.init.zeros_(self.conv2.bias)
+        begin_at_zero(self.conv2.weight, self.conv2.bias)
 
 
 class SFT(nn.Module):
@@ -92,9 +90,7 @@ class SFT(nn.Module):
     def start_as_identity(self) -> None:
         """Zero what comes last: put into a trained network, it then changes nothing at first."""
         for layer in (self.scale, self.shift):
-            nn.init.zeros_(layer.weight)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
+            begin_at_zero(layer.weight, layer.bias)
 
 
 class ResidualTrunk(nn.Module):

@@ -17,6 +17,7 @@ from srkit.archs.blocks import (
     Reconstruction,
     ResidualTrunk,
     Upsampler,
+    begin_at_zero,
     centred,
     conv3x3,
     receptive_field,
@@ -211,8 +212,7 @@ def _mlp(semantic_dim: int, hidden: int, aligned: int) -> nn.Sequential:
 
 
 def _zeroed(layer: M) -> M:
-    for parameter in layer.parameters():
-        nn.init.zeros_(parameter)
+    begin_at_zero(*layer.parameters())
     return layer
 
 

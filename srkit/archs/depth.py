@@ -51,7 +51,7 @@ class CompactDepth(nn.Module):
         self.tail = conv3x3(widths[0], 1)
         for layer in (self.head, *self.down):
             nn.init.kaiming_normal_(layer.weight, _SLOPE)
-            nn.init.zeros_(layer.bias)
+            begin_at_zero(layer.bias)
         # The context makes every place depend on every other, so nothing less than the picture is its field.
         self.info = ArchInfo(scale=1, receptive_field=side, tiling="none")
 

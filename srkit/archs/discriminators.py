@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from srkit.archs.blocks import conv3x3
+from srkit.archs.blocks import begin_at_zero, conv3x3
 from srkit.errors import UsageError
 
 _SLOPE = 0.2  # of the leaky ReLUs
@@ -118,8 +118,7 @@ def _start(module: nn.Module) -> None:
     """As pix2pix's code begins."""
     if isinstance(module, nn.Conv2d):
         nn.init.normal_(module.weight, 0.0, _DEVIATION)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
+        begin_at_zero(module.bias)
     elif isinstance(module, nn.BatchNorm2d):
         nn.init.normal_(module.weight, 1.0, _DEVIATION)
 

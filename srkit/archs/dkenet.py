@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srkit.archs.blocks import SFT, conv3x3
+from srkit.archs.blocks import SFT, begin_at_zero, conv3x3
 from srkit.archs.info import ArchInfo
 from srkit.archs.maconv import MAConv
 from srkit.errors import UsageError
@@ -90,8 +90,7 @@ class DKENet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.kaiming_normal_(module.weight, 0.2)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+                begin_at_zero(module.bias)
         weak: list[nn.Module] = [self.tail]
         for block in (module for module in self.modules() if isinstance(module, _DepthAffineBlock)):
             weak += [block.sft.scale, block.sft.shift, *block.conv2.convs]

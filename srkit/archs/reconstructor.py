@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srkit.archs.blocks import ResidualBlock, centred, conv3x3, mean_colour
+from srkit.archs.blocks import ResidualBlock, begin_at_zero, centred, conv3x3, mean_colour
 from srkit.archs.info import ArchInfo
 from srkit.errors import UsageError, nearest
 from srkit.ops.gram import gram_descriptors
@@ -89,9 +89,8 @@ class Reconstructor(nn.Module):
             )
         self.scale, self.embedding, self.described = scale, embedding, described
         self.degradation = _DegradationEncoder(features, degradation_blocks, embedding)
-        self.expect = _layers(
-            8 * features, embedding, 1
-        )  # l*; not the paper's, which has one for all pictures
+        # l*; the paper has one for all pictures.
+        self.expect = _layers(8 * features, embedding, 1)
         self.image = nn.Sequential(
             _before_leaky(conv3x3(3, features)), *(ResidualBlock(features) for _ in range(image_blocks))
         )
@@ -316,6 +315,5 @@ def _compressed(descriptors: Tensor) -> Tensor:
 def _before_leaky(convolution: nn.Conv2d) -> nn.Conv2d:
     """The convolution, started so that the signal keeps its strength through the leaky ReLU behind it."""
     nn.init.kaiming_normal_(convolution.weight, _SLOPE)
-    if convolution.bias is not None:
-        nn.init.zeros_(convolution.bias)
+    begin_at_zero(convolution.bias)
     return convolution

@@ -117,7 +117,7 @@ def _filled(found: FoundWeights, last: str) -> nn.Module:
     before = 3
     for name, number in _CONVOLUTIONS.items():
         width = _BLOCKS[int(name[4]) - 1][1]
-        layer = nn.utils.skip_init(nn.Conv2d, before, width, 3, padding=1)  # type: ignore[no-untyped-call]
+        layer = nn.Conv2d(before, width, 3, padding=1, device="meta").to_empty(device="cpu")
         try:
             layer.load_state_dict({part: tensors[f"features.{number}.{part}"] for part in ("weight", "bias")})
         except (KeyError, RuntimeError) as error:

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 J = TypeVar("J")
 D = TypeVar("D")
 R = TypeVar("R")
-O = TypeVar("O")  # noqa: E741 - output
+E = TypeVar("E")
 
 _AHEAD = 2
 _ENCODERS = 2
@@ -43,7 +43,7 @@ class Budget:
             self._changed.notify_all()
 
 
-class Pipeline(Generic[J, D, R, O]):
+class Pipeline(Generic[J, D, R, E]):
     """Three stages that overlap: the codecs release the GIL, the network runs in the calling thread.
 
     Args:
@@ -59,7 +59,7 @@ class Pipeline(Generic[J, D, R, O]):
         self,
         decode: Callable[[J], D],
         compute: Callable[[Iterator[D | None]], Iterator[R]],
-        encode: Callable[[R], O],
+        encode: Callable[[R], E],
         cost: Callable[[J], int],
         limit: int,
     ) -> None:
@@ -68,7 +68,7 @@ class Pipeline(Generic[J, D, R, O]):
         self._stopped = threading.Event()
         self._ready: queue.Queue[tuple[D] | BaseException | None] = queue.Queue(_AHEAD)
 
-    def run(self, jobs: Iterable[J]) -> Generator[O, None, None]:
+    def run(self, jobs: Iterable[J]) -> Generator[E, None, None]:
         """Outcomes in the order of the jobs. Closing the iterator, or an interrupt, stops after what is being
         encoded. A pipeline runs once."""
         if self._stopped.is_set():
@@ -79,7 +79,7 @@ class Pipeline(Generic[J, D, R, O]):
             target=self._read, args=(jobs, list(costs)), daemon=True, name="srkit-decode"
         )
         encoders = ThreadPoolExecutor(_ENCODERS, thread_name_prefix="srkit-encode")
-        pending: deque[Future[O]] = deque()
+        pending: deque[Future[E]] = deque()
         reader.start()
         try:
             for result in self._compute(self._decoded()):
@@ -126,7 +126,7 @@ class Pipeline(Generic[J, D, R, O]):
             yield item[0]
             del item
 
-    def _encode_and_release(self, result: R, cost: int) -> O:
+    def _encode_and_release(self, result: R, cost: int) -> E:
         try:
             return self._encode(result)
         finally:

@@ -72,7 +72,7 @@ def find_pictures(source: str | Path, *, recursive: bool) -> list[Found]:
 
 def _matches(pattern: str, recursive: bool) -> list[Found]:
     base = _fixed_part(pattern)
-    matched = sorted(Path(p) for p in glob.glob(pattern, recursive=True))  # noqa: PTH207
+    matched = sorted(Path(p) for p in glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute one
     if not matched:
         raise UsageError(f"The pattern {shown(pattern)} matches nothing; check it, and keep it in quotes.")
     files = {p for p in matched if p.is_file()}
