@@ -298,7 +298,7 @@ class Trainer:
                 state.step += 1
             clock.end()
             if state.step % LOG_EVERY == 0:
-                self._log_step(log, state, what, {"lr": rate, "data share": round(clock.share, 4)})
+                self._log_step(log, state, what, {"lr": rate, "data share": clock.share})
             state.seconds += time.monotonic() - started
             self.progress.advance(self.limits.progress(state.step, state.seconds) - done)
             if state.step % run.validate_every == 0:
