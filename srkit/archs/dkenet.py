@@ -6,13 +6,20 @@ silent, MANet's choices are taken.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srkit.archs.blocks import SFT, begin_at_zero, conv3x3
+from srkit.archs.detail import (
+    DETAIL_RADIUS,
+    detail_energies,
+    energies_count,
+    energies_radius,
+    normalised_detail,
+)
 from srkit.archs.info import ArchInfo
 from srkit.archs.maconv import MAConv
 from srkit.errors import UsageError
@@ -22,8 +29,6 @@ SIZE = 21
 TAPS = SIZE * SIZE
 SCALES = (2, 3, 4)
 MOST_LEVELS = 5
-_SMOOTH, _AROUND = 2, 4  # radii of the squares in `normalised_detail`
-_STILL = 4 / 255
 _WEAK = 0.1  # of the usual strength, where a layer's result is added to, or multiplies, what came before
 _STRIP = 65536  # kernels that `codes` holds at a time: 116 MB
 
@@ -43,6 +48,8 @@ class DKENet(nn.Module):
             (`normalised_detail`): blur is in how detail falls off, whatever the contrast. Not in the paper.
         levels: resolutions, each half of the one before: the paper's 2, or more. A few pixels tell little of their
             blur; what all around tells is less of a guess. Added levels change nothing at first.
+        energies: radii of the squares over which the network is shown, beside the picture, how strong its differences
+            are (`detail_energies`). Not in the paper. They, too, change nothing at first.
 
     Raises:
         UsageError: a scale, or a number of channels, that the network is not defined for.
@@ -55,6 +62,7 @@ class DKENet(nn.Module):
         depth_features: int = 32,
         contrast: bool = False,
         levels: int = 2,
+        energies: Sequence[int] = (),
     ) -> None:
         super().__init__()
         if scale not in SCALES:
@@ -66,8 +74,11 @@ class DKENet(nn.Module):
             )
         if not 2 <= levels <= MOST_LEVELS:
             raise UsageError(f"DKENet was given {levels} levels; it takes from 2 to {MOST_LEVELS}.")
-        self._contrast, self._multiple = contrast, 1 << (levels - 1)
+        if any(radius < 1 for radius in energies):
+            raise UsageError(f"DKENet was given energies {list(energies)}; they are radii of at least 1.")
+        self._contrast, self._energies, self._multiple = contrast, tuple(energies), 1 << (levels - 1)
         self.head = conv3x3(6 if contrast else 3, features)
+        self.energy_head = conv3x3(energies_count(energies), features) if energies else None
         self.depth_head = conv3x3(1, depth_features)
         self.depth_down = nn.Conv2d(depth_features, depth_features, 3, stride=2, padding=1)
         self.down_block = _DepthAffineBlock(features, depth_features)
@@ -80,7 +91,8 @@ class DKENet(nn.Module):
         self._initialise()
         self.info = ArchInfo(
             scale=scale,
-            receptive_field=_receptive_field(levels) + (_SMOOTH + _AROUND if contrast else 0),
+            receptive_field=_receptive_field(levels)
+            + max(DETAIL_RADIUS if contrast else 0, energies_radius(energies) if energies else 0),
             multiple_of=self._multiple,
             conditioning=("depth",),
         )
@@ -101,8 +113,10 @@ class DKENet(nn.Module):
                 layer.get_parameter("weight").mul_(_WEAK)
             for deeper in (module for module in self.modules() if isinstance(module, _Deeper)):
                 deeper.up.weight.zero_()
+            if self.energy_head is not None:
+                self.energy_head.weight.zero_()
 
-    def forward(self, x: Tensor, depth: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, depth: Tensor | None = None, lattice: Tensor | None = None) -> Tensor:
         """Kernels (N, 441, h, w), float32; the softmax is taken in fp32 whatever the other layers run in.
 
         Other sides than multiples of `info.multiple_of` are extended inside, by repeating the last row or column.
@@ -110,8 +124,15 @@ class DKENet(nn.Module):
         Args:
             x: (N, 3, h, w) in [0, 1].
             depth: (N, 1, h, w), inverse depth in [0, 1], 1 nearest; zeros, or None, where none is known.
+            lattice: three whole numbers, r, c and n: only the kernels of rows r, r + n, ... and columns c, c + n, ...
+                are given. Neighbours are so alike that training loses little by it, and half of its time is saved.
         """
-        return _softmax(self.tail(self.features(x, depth)))
+        h = self.features(x, depth)
+        if lattice is None:
+            return _softmax(self.tail(h))
+        row, column, distance = lattice.tolist()
+        around = F.pad(h, (1, 1, 1, 1))[:, :, row:, column:]
+        return _softmax(F.conv2d(around, self.tail.weight, self.tail.bias, stride=distance))
 
     def codes(self, x: Tensor, depth: Tensor | None, basis: Tensor) -> Tensor:
         """Codes (N, K, h, w), float32, of the kernels that `forward` gives; these are never held all at once.
@@ -138,6 +159,9 @@ class DKENet(nn.Module):
         near = F.relu(self.depth_head(depth))
         near_half = F.relu(self.depth_down(near))
         head: Tensor = self.head(picture)
+        if self.energy_head is not None:
+            energies = _extended(detail_energies(x, self._energies), self._multiple)
+            head = head + self.energy_head(energies.to(dtype))
         down: Tensor = self.down(self.down_block(head, near))
         body: Tensor = self.body(down, near_half)
         if self.deeper is not None:
@@ -159,23 +183,6 @@ def _receptive_field(levels: int) -> int:
     strides add. The depth's way is shorter."""
     lower = sum((4 << level) + (1 << (level - 1)) for level in range(1, levels))
     return 1 + 4 + 4 + 1 + lower
-
-
-def normalised_detail(x: Tensor) -> Tensor:
-    """Pictures (N, 3, h, w) in [0, 1] less their means over 5 x 5, divided by the deviation of that around; float32.
-
-    The deviation is over 9 x 9 and the channels, and never below 4 levels of 8 bit, so that noise stays small where a
-    picture is flat.
-    """
-    x = x.float()
-    detail = x - _means(x, _SMOOTH)
-    energy = _means(detail.square().mean(1, keepdim=True), _AROUND)
-    return detail * torch.rsqrt(energy + _STILL**2)
-
-
-def _means(x: Tensor, radius: int) -> Tensor:
-    """Over squares about each pixel; the border is repeated."""
-    return F.avg_pool2d(F.pad(x, (radius,) * 4, mode="replicate"), 2 * radius + 1, 1)
 
 
 class _DepthAffineBlock(nn.Module):

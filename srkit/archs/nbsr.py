@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from srkit.archs.blocks import SFT, Reconstruction, Upsampler, centred, receptive_field
+from srkit.archs.consistency import Consistency, Polish
 from srkit.archs.info import ArchInfo
 from srkit.archs.trunks import Trunk, blocks_radius, make_trunk
 from srkit.errors import UsageError
+from srkit.ops.code_blur import CodeBlur
 from srkit.ops.resize import upscale
 
 SCALES = (2, 3, 4)
@@ -38,6 +40,8 @@ class NBSR(nn.Module):
         hidden: channels between the convolutions of an SFT.
         every: an SFT stands before each of that many blocks; with `edsr` also after the last.
         sft_size: side of the SFTs' convolutions: 3 (the paper's), or 1, some nine times cheaper.
+        consistency: steps of `Consistency` behind the trunk; 0, none, is the paper's.
+        polish: residual blocks of `Polish` behind these.
 
     Raises:
         UsageError: a scale, number or trunk that the network is not defined for.
@@ -55,9 +59,16 @@ class NBSR(nn.Module):
         hidden: int = 32,
         every: int = 1,
         sft_size: int = 3,
+        consistency: int = 0,
+        polish: int = 0,
     ) -> None:
         super().__init__()
         _check(scale, (features, blocks, code, growth, hidden, every), sft_size)
+        if consistency < 0 or polish < 0 or (polish and not consistency):
+            raise UsageError(
+                f"NBSR was given {consistency} steps of consistency and {polish} blocks of polish; both start at 0, "
+                "and there is nothing to polish behind no step."
+            )
         self.scale = scale
         self.trunk = make_trunk(trunk, features, blocks, growth)
         self.reconstruction = Reconstruction(features, scale, upsampler)
@@ -67,6 +78,8 @@ class NBSR(nn.Module):
         for modulation in modulations:
             modulation.start_as_identity()
         self.modulations = nn.ModuleList(modulations)
+        self.consistency = Consistency(features, consistency) if consistency else None
+        self.polish = Polish(features, code, polish, scale, hidden, sft_size) if polish else None
         self.basis: Tensor
         self.code_mean: Tensor
         self.code_deviation: Tensor
@@ -74,9 +87,11 @@ class NBSR(nn.Module):
         self.register_buffer("code_mean", torch.zeros(code))
         self.register_buffer("code_deviation", torch.ones(code))
         deep = blocks_radius(trunk, blocks) + count * (sft_size - 1)
+        # A step blurs and projects back, either of which reaches as far as half a kernel.
+        behind = 2 * consistency * -(-(_SIDE // 2) // scale) + (2 * polish + sft_size if polish else 0)
         self.info = ArchInfo(
             scale=scale,
-            receptive_field=deep + receptive_field(scale, 0, upsampler),
+            receptive_field=deep + receptive_field(scale, 0, upsampler) + behind,
             fp16_ok=True,
             conditioning=("codes",),
         )
@@ -105,8 +120,16 @@ class NBSR(nn.Module):
             h = block(h)
         if self._last:
             h = next(modulations)(h, told)
-        residual: Tensor = self.reconstruction(shallow + self.trunk.tail(h))
-        return upscale(x, self.scale) + residual.to(x.dtype)
+        h = shallow + self.trunk.tail(h)
+        sr: Tensor = upscale(x, self.scale) + self.reconstruction(h).to(x.dtype)
+        if self.consistency is None:
+            return sr
+        blur = CodeBlur(codes.float(), self.basis.float(), self.scale)
+        pulled: Tensor = self.consistency(sr, x, blur, h)
+        if self.polish is None:
+            return pulled
+        polished: Tensor = self.polish(pulled - upscale(x, self.scale), h, told)
+        return pulled + polished.float()
 
     def _normalised(self, codes: Tensor) -> Tensor:
         """Codes of mean 0 and deviation 1 over the kernels of the training."""

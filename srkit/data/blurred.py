@@ -28,6 +28,7 @@ from srkit.degradation.kernels import (
 )
 from srkit.degradation.modes import BLOCK, MODES, mode_covariance
 from srkit.degradation.pca import sample_covariance, sample_motion
+from srkit.degradation.random_maps import patchwork, random_gradients, turned
 from srkit.degradation.spatially_variant import blur_window
 from srkit.errors import UsageError
 from srkit.progress import Progress, Silent
@@ -35,7 +36,17 @@ from srkit.progress import Progress, Silent
 KINDS = ("invariant", "motion", "bicubic", "smooth", "defocus")
 """Those with one kernel for all pixels of a crop first."""
 _INVARIANT, _MOTION, _BICUBIC, _SMOOTH, _DEFOCUS = range(len(KINDS))
-_SHARES = (*KINDS, "noiseless", "elsewhere", "withheld", "wrong", "jittered", "unrelated")
+_SHARES = (
+    *KINDS,
+    "modes",
+    "patchwork",
+    "noiseless",
+    "elsewhere",
+    "withheld",
+    "wrong",
+    "jittered",
+    "unrelated",
+)
 
 
 @dataclass(frozen=True)
@@ -55,7 +66,12 @@ class BlurPlan:
     invariant: float = 0.3
     """Share of crops with one Gaussian of MANet's range for all pixels."""
     smooth: float = 0.25
-    """With Gaussians that vary over the crop: half MANet's modes 1 to 6, half random smooth gradients."""
+    """With Gaussians that vary over the crop: MANet's modes 1 to 6, turned, patchwork, or random smooth gradients."""
+    modes: float = 0.5
+    """Of `smooth`, the share of MANet's modes."""
+    patchwork: float = 0.0
+    """Of `smooth`, the share whose Gaussians are drawn anew for every block of 6 to 24 LR pixels: of all kinds, that
+    with most kernels in a crop, and none that tells of another."""
     defocus: float = 0.3
     """With the blur of a lens, from the depth of a layered scene."""
     motion: float = 0.05
@@ -99,10 +115,10 @@ class BlurPlan:
             raise UsageError(
                 f"The shares of {', '.join(KINDS)} add up to {sum(self.shares):g}; they must add up to 1."
             )
-        if self.withheld + self.wrong > 1:
-            raise UsageError(
-                f"The shares withheld and wrong add up to {self.withheld + self.wrong:g}; at most 1 is possible."
-            )
+        for one, other in (("withheld", "wrong"), ("modes", "patchwork")):
+            both = getattr(self, one) + getattr(self, other)
+            if both > 1:
+                raise UsageError(f"The shares {one} and {other} add up to {both:g}; at most 1 is possible.")
         if not 0 <= self.noise[0] <= self.noise[1]:
             raise UsageError(
                 f"The plan of blurred pairs has noise from {self.noise[0]:g} to {self.noise[1]:g} levels; "
@@ -260,17 +276,22 @@ class BlurredPairs:
         return kernels
 
     def _smooth(self, count: int, rng: torch.Generator) -> Tensor:
-        """(count, 3, p, p): covariances of one of MANet's modes each, or of a random gradient."""
+        """(count, 3, p, p): covariances of one of MANet's modes each, in any position, patchwork, or a random gradient.
+
+        As they are, modes have blur grow downwards and kernels lie along the rows; a network learns that by heart.
+        """
         scale, patch = self.plan.scale, self.plan.patch
         found = random_gradients(count, patch, scale, rng)
-        names = list(MODES)
-        for at in torch.nonzero(torch.rand(count, generator=rng) < 0.5).flatten().tolist():
+        names, dice = list(MODES), torch.rand(count, generator=rng)
+        for at in torch.nonzero(dice >= 1 - self.plan.patchwork).flatten().tolist():
+            found[at] = patchwork(patch, scale, rng)
+        for at in torch.nonzero(dice < self.plan.modes).flatten().tolist():
             mode, seed = (int(torch.randint(high, (1,), generator=rng)) for high in (len(names), 2**31))
             # A part of a picture of one to four times the crop, so that blocks lie anywhere.
             side = round(patch * float(1 + 3 * torch.rand(1, generator=rng))) + BLOCK // scale
             top, left = torch.randint(side - patch + 1, (2,), generator=rng).tolist()
             whole = mode_covariance(names[mode], side, side, scale, seed)
-            found[at] = whole[0, :, top : top + patch, left : left + patch]
+            found[at] = turned(whole[0, :, top : top + patch, left : left + patch], rng)
         return found
 
     def _told(self, depth: Tensor, in_scene: Tensor, rng: torch.Generator) -> Tensor:
@@ -337,19 +358,6 @@ def _lens(depth: Tensor, scale: int, rng: torch.Generator) -> Tensor:
     law = laws[int(torch.randint(2, (1,), generator=rng))]
     theta = math.pi * uniform[5]
     return defocus(depth, focus, scale, widest=widest, aspect=aspect, theta=theta, law=law)
-
-
-def random_gradients(count: int, patch: int, scale: int, rng: torch.Generator) -> Tensor:
-    """(count, 3, patch, patch): covariances of MANet's range that go smoothly from one to the next.
-
-    Covariances at 2 to 4 places a side, bilinear between them: a mean of covariances is one.
-    """
-    found = torch.empty(count, 3, patch, patch)
-    places = torch.randint(2, 5, (count,), generator=rng).tolist()
-    for at, side in enumerate(places):
-        coarse = sample_covariance(scale, side * side, rng).float().T.reshape(1, 3, side, side)
-        found[at] = F.interpolate(coarse, (patch, patch), mode="bilinear", align_corners=True)[0]
-    return found
 
 
 def random_smooth(count: int, patch: int, rng: torch.Generator) -> Tensor:

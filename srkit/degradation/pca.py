@@ -21,6 +21,7 @@ from srkit.degradation.kernels import (
     smallest_width,
 )
 from srkit.errors import UsageError
+from srkit.ops.code_blur import code_sums
 
 COMPONENTS = 15
 LONGEST_MOTION = 3.0
@@ -114,13 +115,7 @@ def decode(codes: Tensor, basis: Tensor) -> Tensor:
     """
     _check(codes, len(basis), basis)
     kernels = basis.flatten(1).to(codes.dtype).T.matmul(codes.flatten(2))
-    return kernels.view(len(codes), TAPS, *codes.shape[2:]) / sums(codes, basis)
-
-
-def sums(codes: Tensor, basis: Tensor) -> Tensor:
-    """(N, 1, h, w): what the taps add up to that codes (N, K, h, w) stand for, before `decode` divides by it."""
-    weight = basis.to(codes.dtype).sum((1, 2))
-    return (codes * weight[:, None, None]).sum(1, keepdim=True)
+    return kernels.view(len(codes), TAPS, *codes.shape[2:]) / code_sums(codes, basis)
 
 
 def _check(values: Tensor, channels: int, basis: Tensor) -> None:

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from srkit.degradation.kernels import RADIUS, SIZE, TAPS, check_scale
-from srkit.degradation.pca import sums
 from srkit.errors import UsageError
+from srkit.ops.code_blur import CodeBlur, folded
 
 _STRIP = 16_384  # LR pixels of a strip: what a tap reads and writes then stays in a core's cache
 
@@ -84,14 +84,11 @@ def blur_codes(hr: Tensor, codes: Tensor, basis: Tensor, scale: int) -> Tensor:
     """
     _check(hr.shape, codes.shape, len(basis), scale)
     height, width = codes.shape[2:]
-    weight = basis.to(hr.dtype)[:, None]
     strips = []
     for top, bottom in _strips(len(hr), height, width):
-        around = _surroundings(hr, top, bottom, width, scale)
-        blurred = F.conv2d(around.flatten(0, 1)[:, None], weight, stride=scale)
-        blurred = blurred.view(*hr.shape[:2], *blurred.shape[1:])[..., : bottom - top, :width]
-        strips.append((blurred * codes[:, None, :, top:bottom]).sum(2))
-    return torch.cat(strips, dim=2) / sums(codes, basis)
+        part = CodeBlur(codes[:, :, top:bottom], basis.to(codes.dtype), scale)
+        strips.append(part.of_surroundings(_surroundings(hr, top, bottom, width, scale)))
+    return torch.cat(strips, dim=2)
 
 
 def blur_window(hr: Tensor, kernels: Tensor, scale: int, margin: int) -> Tensor:
@@ -211,16 +208,7 @@ def _adjoint(lr: Tensor, kernels: Tensor, scale: int) -> Tensor:
         together = phases.permute(0, 3, 4, 1, 5, 2).reshape(count, channels, rows * scale, columns * scale)
         place = around[:, :, top * scale : (bottom - 1) * scale + SIZE, : (width - 1) * scale + SIZE]
         place += together[:, :, : place.shape[2], : place.shape[3]]
-    return _folded(_folded(around, 2), 3)
-
-
-def _folded(around: Tensor, dim: int) -> Tensor:
-    """The margin of `RADIUS` at both ends added to the first and last sample: the adjoint of repeating the edge."""
-    length = around.shape[dim] - 2 * RADIUS
-    inside = around.narrow(dim, RADIUS, length).clone()
-    inside.narrow(dim, 0, 1).add_(around.narrow(dim, 0, RADIUS).sum(dim, keepdim=True))
-    inside.narrow(dim, length - 1, 1).add_(around.narrow(dim, RADIUS + length, RADIUS).sum(dim, keepdim=True))
-    return inside
+    return folded(folded(around, 2, RADIUS, height * scale), 3, RADIUS, width * scale)
 
 
 def _strips(count: int, height: int, width: int) -> Iterator[tuple[int, int]]:

@@ -10,14 +10,19 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from srkit.archs import dkenet
 from srkit.archs.blocks import SFT
+from srkit.archs.consistency import Consistency
 from srkit.archs.depth import CompactDepth
-from srkit.archs.dkenet import DKENet, normalised_detail
+from srkit.archs.dkenet import DKENet
 from srkit.archs.edsr import EDSR
 from srkit.archs.maconv import MAConv
 from srkit.archs.nbsr import NBSR
 from srkit.archs.rrdb import RRDBTrunk
 from srkit.degradation import kernels
+from srkit.degradation.kernels import gaussian_map
+from srkit.degradation.pca import encode, kernel_basis, sample_covariance
+from srkit.degradation.spatially_variant import blur_codes
 from srkit.errors import UsageError
+from srkit.ops.code_blur import CodeBlur
 
 
 def _dkenet(**changes: Any) -> DKENet:
@@ -95,18 +100,32 @@ def test_windows_that_begin_at_multiples_equal_the_whole(levels: int, multiple: 
 
 
 @torch.inference_mode()
-def test_added_levels_change_nothing_at_first() -> None:
-    """So that weights of fewer levels are a start."""
-    before, network = _dkenet(), _dkenet(levels=4)
+def test_added_levels_and_energies_change_nothing_at_first() -> None:
+    """So that weights without them are a start."""
+    before, network = _dkenet(), _dkenet(levels=4, energies=[1, 3])
     missing, unexpected = network.load_state_dict(before.state_dict(), strict=False)
-    assert not unexpected and all(name.startswith("deeper.") for name in missing)
+    assert not unexpected and all(name.startswith(("deeper.", "energy_head.")) for name in missing)
     x, depth = _picture(16, 8), _picture(16, 8, 1)
     assert torch.equal(network(x, depth), before(x, depth))
 
 
-@pytest.mark.parametrize(("contrast", "levels"), [(False, 2), (True, 2), (False, 3), (True, 4)])
-def test_receptive_field_of_dkenet_is_no_larger_than_told(contrast: bool, levels: int) -> None:
-    network = _dkenet(contrast=contrast, levels=levels).double()
+@torch.inference_mode()
+def test_kernels_of_a_lattice_are_those_of_all() -> None:
+    network, x, depth = _dkenet(levels=3, energies=[2]), _picture(14, 11), _picture(14, 11, 1)
+    whole = network(x, depth)
+    for row, column, distance in ((0, 0, 1), (2, 1, 4), (3, 3, 5)):
+        found = network(x, depth, torch.tensor([row, column, distance]))
+        torch.testing.assert_close(found, whole[:, :, row::distance, column::distance])
+
+
+@pytest.mark.parametrize(
+    ("contrast", "levels", "energies"),
+    [(False, 2, []), (True, 2, []), (False, 3, []), (True, 4, []), (True, 2, [1, 9]), (False, 2, [2])],
+)
+def test_receptive_field_of_dkenet_is_no_larger_than_told(
+    contrast: bool, levels: int, energies: list[int]
+) -> None:
+    network = _dkenet(contrast=contrast, levels=levels, energies=energies).double()
     _randomise(network)
     radius = network.info.receptive_field
     side = 2 * radius + 8
@@ -119,15 +138,6 @@ def test_receptive_field_of_dkenet_is_no_larger_than_told(contrast: bool, levels
             seen = gradient.abs().sum((0, 1)).nonzero()
             reach = max(reach, int((seen - middle).abs().max()))
     assert radius - 3 <= reach <= radius
-
-
-def test_detail_does_not_depend_on_brightness_and_contrast() -> None:
-    x = _picture(20, 24)
-    found = normalised_detail(x)
-    torch.testing.assert_close(normalised_detail(0.4 * x + 0.3), found, atol=0.05, rtol=0)
-    assert 0.5 < float(found.std()) < 1.5
-    flat = normalised_detail(torch.full((1, 3, 9, 9), 0.7) + 0.2 / 255 * torch.randn(1, 3, 9, 9))
-    assert float(flat.std()) < 0.1  # what rounding leaves is not blown up
 
 
 @torch.inference_mode()
@@ -156,6 +166,80 @@ def test_nbsr_takes_codes_at_any_size_of_theirs() -> None:
     moved = network(x, codes=codes * size[:, None, None] + middle[:, None, None])
     torch.testing.assert_close(moved, plain, atol=1e-4, rtol=0)
     assert not torch.allclose(network(x, codes=codes), plain, atol=1e-3)
+
+
+def _consistent(**changes: Any) -> NBSR:
+    torch.manual_seed(0)
+    arguments: dict[str, Any] = {"features": 8, "blocks": 1, "code": 4, "trunk": "edsr", "consistency": 3}
+    network = NBSR(**(arguments | changes)).eval()
+    network.basis.copy_(kernel_basis(network.scale, 4))
+    return network
+
+
+def _known_blur(network: NBSR, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """HR, what it looks like blurred, and the codes of its kernels."""
+    scale = network.scale
+    covariance = sample_covariance(scale, height * width, torch.Generator().manual_seed(2)).float()
+    true = gaussian_map(covariance.T.reshape(1, 3, height, width), scale)
+    codes = encode(true, network.basis)
+    hr = _picture(height * scale, width * scale)
+    return hr, blur_codes(hr, codes, network.basis, scale), codes
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@torch.inference_mode()
+def test_consistency_pulls_the_picture_to_one_that_blurs_to_the_input(scale: int) -> None:
+    network, plain = _consistent(scale=scale, consistency=6), _consistent(scale=scale, consistency=0)
+    missing, _ = network.load_state_dict(plain.state_dict(), strict=False)
+    assert all(name.startswith("consistency.") for name in missing)
+    _, x, codes = _known_blur(network, 10, 9)
+
+    def missed(sr: torch.Tensor) -> float:
+        return float((blur_codes(sr, codes, network.basis, scale) - x).square().mean())
+
+    assert missed(network(x, codes=codes)) < 0.5 * missed(plain(x, codes=codes))
+
+
+@torch.inference_mode()
+def test_consistency_leaves_what_is_consistent() -> None:
+    network = _consistent()
+    hr, x, codes = _known_blur(network, 7, 8)
+    steps = Consistency(8, 4)
+    blur = CodeBlur(codes, network.basis, network.scale)
+    torch.testing.assert_close(steps(hr, x, blur, torch.randn(1, 8, 7, 8)), hr, atol=1e-5, rtol=0)
+
+
+@torch.inference_mode()
+def test_polish_changes_nothing_at_first_and_then_does() -> None:
+    network, before = _consistent(polish=2), _consistent()
+    missing, _ = network.load_state_dict(before.state_dict(), strict=False)
+    assert all(name.startswith("polish.") for name in missing)
+    _, x, codes = _known_blur(network, 8, 8)
+    assert torch.equal(network(x, codes=codes), before(x, codes=codes))
+    _randomise(network)
+    assert not torch.allclose(network(x, codes=codes), before(x, codes=codes), atol=1e-3)
+
+
+@pytest.mark.parametrize(("scale", "consistency", "polish"), [(4, 1, 0), (4, 2, 1), (2, 1, 2)])
+def test_receptive_field_of_a_consistent_nbsr_is_no_larger_than_told(
+    scale: int, consistency: int, polish: int
+) -> None:
+    network = _consistent(scale=scale, consistency=consistency, polish=polish).double()
+    _randomise(network)
+    radius = network.info.receptive_field
+    side = 2 * radius + 5
+    x = _picture(side, side).double().requires_grad_()
+    codes = encode(
+        gaussian_map(
+            torch.tensor([2.0, 0.0, 2.0]).view(1, 3, 1, 1).expand(-1, -1, side, side), scale
+        ).double(),
+        network.basis,
+    )
+    middle = side // 2
+    inside = slice(scale * middle, scale * (middle + 1))
+    (gradient,) = torch.autograd.grad(network(x, codes=codes)[:, :, inside, inside].sum(), x)
+    reach = int((gradient.abs().sum((0, 1)).nonzero() - middle).abs().max())
+    assert reach <= radius
 
 
 def test_nbsr_says_what_it_lacks() -> None:
@@ -222,6 +306,9 @@ def test_size_of_the_depth_network() -> None:
         (DKENet, {"scale": 8}, "scale 8; it is defined for 2, 3 and 4"),
         (DKENet, {"features": 6}, "6 features and 32 of the depth"),
         (DKENet, {"depth_features": 0}, "and 0 of the depth; it takes"),
+        (DKENet, {"energies": [3, 0]}, r"energies \[3, 0\]; they are radii"),
+        (NBSR, {"consistency": -1}, "-1 steps of consistency"),
+        (NBSR, {"polish": 2}, "0 steps of consistency and 2 blocks of polish"),
         (NBSR, {"scale": 1}, "scale 1; it is defined for 2, 3 and 4"),
         (NBSR, {"blocks": 0}, "0 as the least of its numbers"),
         (NBSR, {"sft_size": 2}, "2 as sft_size"),

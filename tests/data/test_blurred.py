@@ -17,10 +17,9 @@ from srkit.data.blurred import (
     BlurredBatch,
     BlurredPairs,
     jittered,
-    random_gradients,
     random_smooth,
 )
-from srkit.degradation.kernels import TAPS, axes, from_map, gaussian_map, moments
+from srkit.degradation.kernels import TAPS, axes, from_map, moments
 from srkit.degradation.spatially_variant import blur
 from srkit.errors import UsageError
 
@@ -176,15 +175,12 @@ def test_other_blur_is_found_in_scenes_too(rendered: Callable[..., Picture]) -> 
     assert bool((batch.true_depth.flatten(1).amax(1) > 0).all())
 
 
-def test_random_gradients_are_kernels_that_change_smoothly() -> None:
-    covariance = random_gradients(20, 16, 4, torch.Generator().manual_seed(0))
-    lam1, lam2, _ = axes(covariance.permute(0, 2, 3, 1))
-    assert float(lam2.min()) > 0.69
-    assert float(lam1.max()) < 10.01
-    assert float(covariance.diff(dim=3).abs().max()) < 2.5
-    assert float((lam1.flatten(1).amax(1) - lam1.flatten(1).amin(1)).mean()) > 2
-    kernels = gaussian_map(covariance, 4)
-    torch.testing.assert_close(kernels.sum(1), torch.ones(20, 16, 16))
+def test_modes_and_gradients_come_in_their_share(rendered: Callable[..., Picture]) -> None:
+    """Those of modes are constant in blocks of ten LR pixels."""
+    for modes, expected in ((0.0, 0), (1.0, 8)):
+        kernels = _only("smooth", rendered, modes=modes, batch=8).draw(0).kernels
+        same = kernels.diff(dim=3).abs().sum(1) < 1e-6
+        assert int((same.flatten(1).float().mean(1) > 0.5).sum()) == expected
 
 
 def test_a_bent_depth_is_still_nearly_that_depth() -> None:
@@ -203,6 +199,7 @@ def test_bad_plans_are_refused(rendered: Callable[..., Picture]) -> None:
         ({"motion": -0.1}, "share from 0 to 1"),
         ({"motion": 0.2}, "add up to 1.15"),
         ({"withheld": 0.7, "wrong": 0.6}, "at most 1 is possible"),
+        ({"modes": 0.7, "patchwork": 0.6}, "modes and patchwork add up to 1.3"),
         ({"noise": (5.0, 1.0)}, "the smaller first"),
         ({"scenes": 0}, "need layered scenes"),
         ({"patch": 50}, "None of 3 pictures"),

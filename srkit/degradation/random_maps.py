@@ -1,0 +1,46 @@
+"""Random maps of covariance, for training: Gaussian blur that varies in ways no test knows."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from srkit.degradation.kernels import axes, covariance_of
+from srkit.degradation.pca import sample_covariance
+
+_BLOCKS = (6, 25)  # the smallest side of the blocks of patchwork in LR pixels, and one more than the largest
+
+
+def turned(covariance: Tensor, rng: torch.Generator) -> Tensor:
+    """A square map (3, p, p) in one of its eight positions, and all its kernels turned by the same random angle."""
+    dice = torch.rand(4, generator=rng).tolist()
+    for flipped, dims in zip(dice[:2], ((1,), (2,)), strict=True):
+        covariance = covariance.flip(dims) if flipped < 0.5 else covariance
+    covariance = covariance.transpose(1, 2) if dice[2] < 0.5 else covariance
+    lam1, lam2, theta = axes(covariance.movedim(0, -1))
+    return covariance_of(lam1, lam2, theta + math.pi * dice[3]).movedim(-1, 0)
+
+
+def random_gradients(count: int, patch: int, scale: int, rng: torch.Generator) -> Tensor:
+    """(count, 3, patch, patch): covariances of MANet's range that go smoothly from one to the next.
+
+    Covariances at 2 to 4 places a side, bilinear between them: a mean of covariances is one.
+    """
+    found = torch.empty(count, 3, patch, patch)
+    places = torch.randint(2, 5, (count,), generator=rng).tolist()
+    for at, side in enumerate(places):
+        coarse = sample_covariance(scale, side * side, rng).float().T.reshape(1, 3, side, side)
+        found[at] = F.interpolate(coarse, (patch, patch), mode="bilinear", align_corners=True)[0]
+    return found
+
+
+def patchwork(patch: int, scale: int, rng: torch.Generator) -> Tensor:
+    """(3, patch, patch): covariances of MANet's range, drawn for every block of a grid; so are its size and place."""
+    side = int(torch.randint(*_BLOCKS, (1,), generator=rng))
+    places = (torch.arange(patch) + torch.randint(side, (2, 1), generator=rng)) // side
+    count = int(places.max()) + 1
+    drawn = sample_covariance(scale, count * count, rng).float().T.view(3, count, count)
+    return drawn[:, places[0]][:, :, places[1]]
