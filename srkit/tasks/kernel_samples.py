@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from srkit.io.kernel_map import KernelMap
 from srkit.tasks.kernel_summary import kernel_widths
 
+_APART = 0.12
+"""Distance of samples, as a share of the shorter side, where their classes leave a choice."""
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -45,17 +48,22 @@ def _kernel(kernels: KernelMap, code: NDArray[np.float32]) -> NDArray[np.float32
 
 
 def _places(kernels: KernelMap, most: int) -> list[tuple[int, int]]:
-    """Rows and columns of the best known pixel in each of some cells that span the range of widths."""
-    height, width = kernels.height, kernels.width
-    cells: list[tuple[int, int]] = []
-    for rows in np.array_split(np.arange(height), min(6, height)):
-        for columns in np.array_split(np.arange(width), min(6, width)):
-            part = kernels.confidence[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-            row, column = np.unravel_index(int(part.argmax()), part.shape)
-            cells.append((int(rows[0] + row), int(columns[0] + column)))
-    known = np.array([kernels.confidence[cell] for cell in cells])
-    kept = [cell for cell, value in zip(cells, known, strict=True) if value >= np.median(known)]
-    widths = kernel_widths(kernels)
-    kept.sort(key=lambda cell: float(widths[cell]))
-    chosen = np.linspace(0, len(kept) - 1, min(most, len(kept))).round()
-    return [kept[int(i)] for i in chosen]
+    """Rows and columns of the best known pixel in each of some classes of width that are known equally well."""
+    known = kernels.confidence.ravel() if kernels.confidence.any() else np.ones(kernels.confidence.size)
+    order = kernel_widths(kernels).argsort(axis=None, kind="stable")
+    reached = known[order].cumsum(dtype=np.float64)
+    middle = reached - known[order] / 2
+    classes = np.minimum(middle / reached[-1] * most, most - 1).astype(int)
+    rows, columns = np.divmod(np.arange(known.size), kernels.width)
+    taken = np.zeros(known.size, bool)
+    places: list[tuple[int, int]] = []
+    for number in range(most):
+        own = order[classes == number]
+        if not own.size:
+            continue
+        free = own[~taken[own]]
+        candidates = free if free.size else own
+        row, column = divmod(int(candidates[known[candidates].argmax()]), kernels.width)
+        places.append((row, column))
+        taken |= np.hypot(rows - row, columns - column) < _APART * min(kernels.height, kernels.width)
+    return places
