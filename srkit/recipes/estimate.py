@@ -26,8 +26,9 @@ class EstimateRecipe:
     blurred again to be compared with the input."""
     depth: str = "auto"
     """`none`, a provider's name (`srkit.encoders.depth`), or a folder of depth maps; auto: the shipped provider."""
-    refine: int = 2
-    """Rounds of SVKR; 2 is the paper's T = 3, whose first is the start itself."""
+    refine: int = 0
+    """Rounds of SVKR; 2 is the paper's T = 3, whose first is the start itself. With the shipped networks they change
+    nothing for sure (tests/bench/ablation_kernels.py), and each takes four fifths of all else (kernel_cost.py)."""
     gamma: float = 0.9
     """Weight of a round's new kernels over those before."""
     grid: int = 16

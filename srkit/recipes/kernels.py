@@ -22,6 +22,8 @@ class BlurPart:
     motion: float = 0.05
     bicubic: float = 0.1
     """Shares of the kinds of blur; they add up to 1."""
+    modes: float = 0.5
+    patchwork: float = 0.0
     noise: tuple[float, float] = (0.0, 15.0)
     """Least and most standard deviation of the noise, in levels of 8 bit."""
     noiseless: float = 0.5
@@ -41,6 +43,8 @@ class KernelsDataPart:
     """Side of a training crop in LR pixels; of `depth`: of a square that the network sees."""
     batch: int = 8
     """Crops in a step, for each process."""
+    every: int = 1
+    """Of `kernels`: compared are those of every n-th pixel in both directions, from a place that each step draws."""
     holdout_every: int = 20
     """Every n-th photograph, by sorted name, is kept out of training and validates."""
     judged: int = 8

@@ -20,19 +20,16 @@ from srkit.archs.nbsr import NBSR
 from srkit.archs.table import ARCHS, ESTIMATORS, build, info_of
 from srkit.data.blurred import BlurPlan, BlurredBatch, BlurredPairs
 from srkit.data.depth_pairs import DepthPairs, DepthPlan
-from srkit.data.pairs import Batch, as_tensor, crop_to_multiple, read_training_pictures
+from srkit.data.pairs import Batch, read_training_pictures
 from srkit.data.scenes import SMALLEST
-from srkit.degradation.kernels import covariance_of, gaussian
 from srkit.degradation.pca import encode, kernel_basis
-from srkit.degradation.spatially_variant import blur
-from srkit.engine.conditions import Condition
 from srkit.engine.device import pick_device, training_dtype
-from srkit.engine.overlap import measure_overlap
 from srkit.errors import UsageError
 from srkit.losses.table import LossContext, build_losses, check_terms, needs_of
 from srkit.ops.layout import channels_last
 from srkit.progress import Progress, Silent
 from srkit.recipes.kernels import KernelsRecipe, Target
+from srkit.tasks.kernel_overlap import overlap_of
 from srkit.tasks.train_job import (
     WEIGHTS,
     TrainJob,
@@ -60,10 +57,6 @@ _JUDGING_SEED = 1 << 20  # beside the recipe's, so that what validates is no dra
 _JUDGING_SCENES = 24
 _RANK_SEEDS = 1 << 24  # between the processes of a run
 _CODE_BATCHES = 24  # that the codes' mean and deviation are measured on
-_KERNELS_SEE = 48  # LR pixels: what lies further away changed no shipped kernel by more than 0.4 %
-_OVERLAP_SAMPLES = 4
-_OVERLAP_SIDE = 160  # LR pixels
-_OVERLAP_WIDTH = 1.0  # eigenvalues of the covariance, in LR pixels times HR pixels
 
 
 def run(job: TrainJob[KernelsRecipe], progress: Progress) -> TrainResult:
@@ -147,6 +140,7 @@ def check(job: TrainJob[KernelsRecipe]) -> None:
         ("data.patch", data.patch, SMALLEST if recipe.target == "depth" else 4),
         ("data.batch", data.batch, 1),
         ("data.judged", data.judged, 1),
+        ("data.every", data.every, 1),
         ("data.holdout_every", data.holdout_every, 1 if job.validation else 2),
         ("seed", recipe.seed, 0),
     ):
@@ -177,6 +171,11 @@ def _checked_network(recipe: KernelsRecipe) -> ArchInfo:
         raise UsageError(
             f"The network '{recipe.model.arch}' does not learn the target '{recipe.target}'; set model.arch to "
             f"'{suited}'."
+        )
+    if recipe.data.every > 1 and recipe.target != "kernels":
+        raise UsageError(
+            f"'data.every' is {recipe.data.every}, and the target '{recipe.target}' has no kernels to compare; leave "
+            "it out."
         )
     if recipe.estimator and recipe.target != "picture":
         raise UsageError(
@@ -255,7 +254,9 @@ def _learnt(run: _Run, network: nn.Module) -> _Source:
     pairs = BlurredPairs(pictures, _plan(recipe, run.info.scale, run.world.rank), run.device, run.progress)
     if isinstance(network, NBSR) and not bool(network.basis.any()):
         set_codes(network, pairs)
-    return _blurred(run, network, pairs)
+    whole = _blurred(run, network, pairs)
+    every = recipe.data.every
+    return whole if every == 1 else _Source(lambda step: _thinned(whole.draw(step), every, step))
 
 
 def _judged(run: _Run, network: nn.Module) -> _Source:
@@ -288,6 +289,15 @@ def _told(run: _Run, network: nn.Module, batch: BlurredBatch) -> Batch:
         with torch.no_grad(), torch.autocast(run.device.type, run.autocast, enabled=run.autocast is not None):
             codes = run.estimator.network.codes(batch.lr.to(run.device), batch.depth.to(run.device), basis)
     return Batch(batch.lr, batch.hr, {"codes": codes})
+
+
+def _thinned(batch: Batch, every: int, step: int) -> Batch:
+    """With the kernels of every n-th pixel alone, from a place that the step draws; see `DKENet.forward`."""
+    row, column = np.random.default_rng(step).integers(every, size=2).tolist()
+    lattice = torch.tensor([row, column, every])
+    return Batch(
+        batch.lr, batch.hr[:, :, row::every, column::every], {**batch.conditions, "lattice": lattice}
+    )
 
 
 def _placed(batch: Batch, device: torch.device) -> Batch:
@@ -330,7 +340,7 @@ def _export(run: _Run, state: TrainState) -> None:
         arguments=dict(recipe.model.arguments),
         scale=run.info.scale,
         task=TASKS[recipe.target],
-        overlap=_overlap(run, network),
+        overlap=overlap_of(network, run.info, run.pictures.judges, run.progress),
         providers=told,
         recipe=recipe.name,
         recipe_sha256=recipe.sha256,
@@ -341,33 +351,6 @@ def _export(run: _Run, state: TrainState) -> None:
         srkit_version=srkit.__version__,
     )
     save_weights(job.output / WEIGHTS, network, header)
-
-
-def _overlap(run: _Run, network: nn.Module) -> int | None:
-    """Of tiles: of an NBSR as it is measured on held-out pictures that are blurred the same everywhere, a little more
-    than by bicubic."""
-    if not isinstance(network, NBSR):
-        return min(run.info.receptive_field, _KERNELS_SEE) if isinstance(network, DKENet) else None
-    run.progress.info("measuring how far tiles must overlap")
-    scale, side = run.info.scale, _OVERLAP_SIDE * run.info.scale
-    kernel = gaussian(covariance_of(_OVERLAP_WIDTH * scale, _OVERLAP_WIDTH * scale, 0.0), scale).float()
-    largest = sorted(run.pictures.judges, key=lambda picture: min(picture.shape[:2]), reverse=True)
-    samples = []
-    for picture in largest[:_OVERLAP_SAMPLES]:
-        hr = as_tensor(crop_to_multiple(picture[:side, :side], scale), torch.device("cpu"))
-        lr = blur(hr, _everywhere(kernel, hr.shape[2] // scale, hr.shape[3] // scale), scale)
-        samples.append((lr[0].permute(1, 2, 0).clamp(0, 1) * 255).round().to(torch.uint8).numpy())
-
-    def describe(picture: NDArray[Any]) -> dict[str, Condition]:
-        kernels = _everywhere(kernel, *picture.shape[:2])
-        return {"codes": Condition(encode(kernels, network.basis), spatial=True)}
-
-    return measure_overlap(network, run.info, samples, torch.device("cpu"), describe)
-
-
-def _everywhere(kernel: Tensor, height: int, width: int) -> Tensor:
-    """A kernel (21, 21) as a map (1, 441, height, width)."""
-    return kernel.reshape(1, -1, 1, 1).expand(-1, -1, height, width)
 
 
 def _value(job: TrainJob[KernelsRecipe], state: TrainState) -> float:

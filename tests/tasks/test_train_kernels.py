@@ -144,6 +144,19 @@ def test_it_learns(folder: Path, tmp_path: Path, target: str) -> None:
     assert scores[1] > scores[0] + (0.05 if target == "picture" else 0.02)
 
 
+def test_kernels_of_some_pixels_teach_too(folder: Path, tmp_path: Path) -> None:
+    """One pixel of nine, from another place in each step; all of them judge."""
+    recipe = _recipe("kernels", optim={"steps": 60, "ema": 0.8, "lr": 3e-3}, run={"validate_every": 1000})
+    thin = replace(recipe, data=replace(recipe.data, every=3))
+    first = replace(thin, optim=replace(thin.optim, steps=1))
+    errors = [
+        sum(run(_job(folder, tmp_path / str(number), chosen)).scores.values())
+        for number, chosen in enumerate((first, thin, recipe))
+    ]
+    assert errors[1] < errors[0] - 0.02
+    assert errors[1] == pytest.approx(errors[2], rel=0.2) and errors[1] != errors[2]
+
+
 @pytest.mark.parametrize("target", MODELS)
 def test_the_same_job_gives_the_same_bytes(
     folder: Path, runs: dict[str, Path], tmp_path: Path, target: str
@@ -284,6 +297,8 @@ def test_the_recipes_part_is_the_plan_of_the_pairs() -> None:
         ("kernels", {"estimator": "dkenet-x4"}, "target 'kernels' is told no kernels; leave it empty"),
         ("kernels", {"data": {"batch": 0}}, r"'data.batch' is 0; it must be from 1 to"),
         ("picture", {"data": {"judged": 0}}, "'data.judged' is 0"),
+        ("kernels", {"data": {"every": 0}}, "'data.every' is 0"),
+        ("picture", {"data": {"every": 2}}, "'data.every' is 2, and the target 'picture' has no kernels"),
         ("depth", {"data": {"patch": 16}}, "'data.patch' is 16; it must be from 32"),
         ("picture", {"optim": {"lr": 0.0}}, "'optim.lr' is 0.0; it must be above 0"),
         ("picture", {"data": {"blur": {"motion": 0.5}}}, "add up to 1.45; they must add up to 1"),
