@@ -41,7 +41,7 @@ def estimate_kernel(
         typer.Option(help="auto, none, a provider's name, or a folder of depth maps.", metavar="NAME|DIR"),
     ] = EstimateRecipe.depth,
     refine: Annotated[
-        int, typer.Option(help="Rounds that look at the restored picture.", metavar="N")
+        int, typer.Option(help="Rounds that look at the restored picture; the paper's are 2.", metavar="N")
     ] = EstimateRecipe.refine,
     preview: Annotated[
         Path | None, typer.Option(help="Where the preview goes; else beside the map.", metavar="FILE.png")
