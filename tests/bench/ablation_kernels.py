@@ -4,8 +4,9 @@
 
 On layered scenes of BSD100's pictures blurred by a lens (`defocus`): no depth, the true one, another scene's, and the
 shipped provider's; each without refinement. Then rounds of refinement with the shipped provider, and one kernel for the
-whole picture (the mean of those estimated). Differences come with their paired bootstrap interval over the scenes; a
-row that includes zero is undecided. Writes the table between its marks in weights/README.md.
+whole picture (the mean of those estimated); these against no rounds, in the taps as well as in PSNR. Differences come
+with their paired bootstrap interval over the scenes; a row that includes zero is undecided. Writes the tables between
+their marks in weights/README.md.
 """
 
 from __future__ import annotations
@@ -36,6 +37,10 @@ from srkit.zoo.loaded import LoadedModel
 
 NOISE = 2.0  # standard deviation, of 255
 SIDE = 320
+NO_ROUNDS = "the provider compact, no rounds"
+ROUNDS = {NO_ROUNDS: 0, "the provider compact, 1 round": 1, "the provider compact, 2 rounds": 2}
+MEAN = "its mean for all pixels, 2 rounds"
+TAPS, PSNR = range(2)  # rows of what is measured
 
 
 @dataclass
@@ -76,11 +81,16 @@ def main() -> None:
     found: dict[str, NDArray[np.float64]] = {}
     for name, refine in (("no depth", 0), ("true depth", 0), ("another scene's depth", 0)):
         found[name] = measured(name, cases, chosen.scale, refine, edsr)
-    for refine in (0, 1, 2):
-        name = f"the provider compact, {refine} rounds"
+    for name, refine in (ROUNDS | {MEAN: 2}).items():
         found[name] = measured(name, cases, chosen.scale, refine, edsr)
-    found["its mean for all pixels, 2 rounds"] = measured("mean", cases, chosen.scale, 2, edsr)
-    lines = [*table(found, "no depth"), "", *table(found, "the provider compact, 0 rounds", taps_first=False)]
+    rounds = {name: found[name] for name in (*ROUNDS, MEAN)}
+    lines = [
+        *table(found, "no depth", TAPS),
+        "",
+        *table(rounds, NO_ROUNDS, TAPS),
+        "",
+        *table(found, NO_ROUNDS, PSNR),
+    ]
     minutes = (time.process_time() - started) / 60
     lines += [
         "",
@@ -120,9 +130,9 @@ def measured(name: str, cases: list[Case], scale: int, refine: int, edsr: Loaded
             shared.depth = Given(depths[name])
         elif name == "no depth":
             shared.depth = NoDepth()
-        values.append(one(bench, case, averaged=name == "mean"))
+        values.append(one(bench, case, averaged=name == MEAN))
     result = np.array(values).T
-    print(f"{name}, {refine} rounds: taps {result[0].mean():.4f}, PSNR {result[1].mean():.3f}", flush=True)
+    print(f"{name}: taps {result[0].mean():.4f}, PSNR {result[1].mean():.3f}", flush=True)
     return result
 
 
@@ -137,14 +147,13 @@ def one(bench: Bench, case: Case, *, averaged: bool) -> tuple[float, float]:
     return taps, bench.psnr(bench.estimator.restorer, case.hr, x, codes.contiguous())
 
 
-def table(found: dict[str, NDArray[np.float64]], first: str, *, taps_first: bool = True) -> list[str]:
+def table(found: dict[str, NDArray[np.float64]], first: str, which: int) -> list[str]:
     """Markdown: every row against the row `first`, in the error of the taps (lower is better) or in PSNR."""
-    which = 0 if taps_first else 1
-    what = "error of the taps, thousandths" if taps_first else "PSNR of NBSR, dB"
+    what = ("error of the taps, thousandths", "PSNR of NBSR, dB")[which]
     lines = markdown_head(["kernels", what, f"against {first}, 95 % interval", ""])
     for name, values in found.items():
         between = values[which] - found[first][which] if name != first else None
-        texts = cells(values[which], between, decimals=3, lower_is_better=taps_first)
+        texts = cells(values[which], between, decimals=4, lower_is_better=which == TAPS)
         lines.append(markdown_row([name, *texts]))
     return lines
 
