@@ -249,11 +249,13 @@ def test_plan_counts_the_self_ensemble_once(
     upscale: Callable[..., Any], save: Callable[..., Path], tmp_path: Path
 ) -> None:
     save(tmp_path / "a.png", 400, 300)
-    seconds = [
-        upscale(tmp_path / "a.png", tmp_path / "b.png", "--plan", "--json", *flags).records[0]["seconds"]
-        for flags in ([], ["--tta"])
-    ]
-    assert 2 < seconds[1] / seconds[0] < 32  # 8 in truth; counted twice it would be 64
+
+    def seconds(*flags: str) -> float:
+        """The least of three, since what else the machine does adds to it."""
+        arguments = (tmp_path / "a.png", tmp_path / "b.png", "--plan", "--json", *flags)
+        return float(min(upscale(*arguments).records[0]["seconds"] for _ in range(3)))
+
+    assert 2 < seconds("--tta") / seconds() < 32  # 8 in truth; counted twice it would be 64
 
 
 def test_saved_recipe_repeats_the_picture(
