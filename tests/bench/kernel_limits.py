@@ -88,7 +88,7 @@ def blocks(pictures: Sequence[RGB], noise: float) -> tuple[Tensor, Tensor]:
 
 
 def trained(x: Tensor, second: Tensor, steps: int) -> nn.Module:
-    """A classifier of blocks; blocks are shown transposed half of the time, which swaps no kernel."""
+    """A classifier of blocks, as they lie: turned ones would have the other kernel."""
     width = 48
     layers: list[nn.Module] = [nn.BatchNorm2d(x.shape[1])]
     for features in (x.shape[1], width, width, width):
