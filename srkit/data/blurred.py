@@ -35,6 +35,8 @@ from srkit.progress import Progress, Silent
 
 KINDS = ("invariant", "motion", "bicubic", "smooth", "defocus")
 """Those with one kernel for all pixels of a crop first."""
+# Of mode 6, whose blocks differ the most, a network learns nothing when it is drawn no more often than the others.
+_DRAWN = (*MODES, "mode6", "mode6")
 _INVARIANT, _MOTION, _BICUBIC, _SMOOTH, _DEFOCUS = range(len(KINDS))
 _SHARES = (
     *KINDS,
@@ -70,8 +72,8 @@ class BlurPlan:
     modes: float = 0.5
     """Of `smooth`, the share of MANet's modes."""
     patchwork: float = 0.0
-    """Of `smooth`, the share whose Gaussians are drawn anew for every block of 6 to 24 LR pixels: of all kinds, that
-    with most kernels in a crop, and none that tells of another."""
+    """Of `smooth`, the share whose Gaussians change with every block of 6 to 24 LR pixels: see
+    `srkit.degradation.random_maps.patchwork`."""
     defocus: float = 0.3
     """With the blur of a lens, from the depth of a layered scene."""
     motion: float = 0.05
@@ -282,15 +284,15 @@ class BlurredPairs:
         """
         scale, patch = self.plan.scale, self.plan.patch
         found = random_gradients(count, patch, scale, rng)
-        names, dice = list(MODES), torch.rand(count, generator=rng)
+        dice = torch.rand(count, generator=rng)
         for at in torch.nonzero(dice >= 1 - self.plan.patchwork).flatten().tolist():
             found[at] = patchwork(patch, scale, rng)
         for at in torch.nonzero(dice < self.plan.modes).flatten().tolist():
-            mode, seed = (int(torch.randint(high, (1,), generator=rng)) for high in (len(names), 2**31))
+            mode, seed = (int(torch.randint(high, (1,), generator=rng)) for high in (len(_DRAWN), 2**31))
             # A part of a picture of one to four times the crop, so that blocks lie anywhere.
             side = round(patch * float(1 + 3 * torch.rand(1, generator=rng))) + BLOCK // scale
             top, left = torch.randint(side - patch + 1, (2,), generator=rng).tolist()
-            whole = mode_covariance(names[mode], side, side, scale, seed)
+            whole = mode_covariance(_DRAWN[mode], side, side, scale, seed)
             found[at] = turned(whole[0, :, top : top + patch, left : left + patch], rng)
         return found
 

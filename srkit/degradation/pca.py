@@ -30,15 +30,19 @@ LONGEST_MOTION = 3.0
 _GAUSSIANS, _MOTIONS, _BICUBICS = 4000, 800, 400  # sampled kernels of each kind
 
 
-def sample_covariance(scale: int, count: int, rng: torch.Generator) -> Tensor:
+def sample_covariance(scale: int, count: int, rng: torch.Generator, *, elongated: float = 1.0) -> Tensor:
     """(count, 3) covariances of MANet's range: lam1 ~ U(0.175 s, 2.5 s), lam2 ~ U(0.175 s, lam1), theta ~ U(0, pi).
 
     Liang et al. 2021 (MANet), section 4.1; eigenvalues in squared HR pixels.
+
+    Args:
+        elongated: above 1: lam1 nearer to its most and lam2 to its least, by raising what is drawn for them from [0, 1]
+            to the power of 1 / elongated and of elongated.
     """
     uniform = torch.rand(3, count, generator=rng, dtype=torch.float64)
     least = smallest_width(scale)
-    lam1 = least + (largest_width(scale) - least) * uniform[0]
-    return covariance_of(lam1, least + (lam1 - least) * uniform[1], math.pi * uniform[2])
+    lam1 = least + (largest_width(scale) - least) * uniform[0] ** (1 / elongated)
+    return covariance_of(lam1, least + (lam1 - least) * uniform[1] ** elongated, math.pi * uniform[2])
 
 
 def sample_motion(scale: int, count: int, rng: torch.Generator) -> Tensor:

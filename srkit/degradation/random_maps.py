@@ -12,6 +12,8 @@ from srkit.degradation.kernels import axes, covariance_of
 from srkit.degradation.pca import sample_covariance
 
 _BLOCKS = (6, 25)  # the smallest side of the blocks of patchwork in LR pixels, and one more than the largest
+_FEW = (2, 5)  # likewise the number of kernels of patchwork that has few
+_ELONGATED = 4.0  # see `sample_covariance`
 
 
 def turned(covariance: Tensor, rng: torch.Generator) -> Tensor:
@@ -38,9 +40,18 @@ def random_gradients(count: int, patch: int, scale: int, rng: torch.Generator) -
 
 
 def patchwork(patch: int, scale: int, rng: torch.Generator) -> Tensor:
-    """(3, patch, patch): covariances of MANet's range, drawn for every block of a grid; so are its size and place."""
+    """(3, patch, patch): covariances of MANet's range, drawn for every block of a grid; so are its size and place.
+
+    Half of the maps share two to four among all blocks, so that blocks tell of each other wherever they lie. In half of
+    them kernels are much longer than wide: from round ones a network hardly learns to tell a block's direction.
+    """
     side = int(torch.randint(*_BLOCKS, (1,), generator=rng))
     places = (torch.arange(patch) + torch.randint(side, (2, 1), generator=rng)) // side
     count = int(places.max()) + 1
-    drawn = sample_covariance(scale, count * count, rng).float().T.view(3, count, count)
-    return drawn[:, places[0]][:, :, places[1]]
+    dice = torch.rand(2, generator=rng).tolist()
+    elongated = _ELONGATED if dice[0] < 0.5 else 1.0
+    drawn = sample_covariance(scale, count * count, rng, elongated=elongated).float().T
+    if dice[1] < 0.5:
+        few = min(int(torch.randint(*_FEW, (1,), generator=rng)), count * count)
+        drawn = drawn[:, torch.randint(few, (count * count,), generator=rng)]
+    return drawn.view(3, count, count)[:, places[0]][:, :, places[1]]

@@ -183,6 +183,14 @@ def test_modes_and_gradients_come_in_their_share(rendered: Callable[..., Picture
         assert int((same.flatten(1).float().mean(1) > 0.5).sum()) == expected
 
 
+def test_mode_6_comes_three_times_as_often(rendered: Callable[..., Picture]) -> None:
+    """It alone has two kernels where a crop shows three or four blocks a side."""
+    pairs = _only("smooth", rendered, modes=1.0, batch=8, patch=24)
+    kernels = _of([pairs.draw(step) for step in range(12)], "kernels")
+    counts = [len((k.flatten(1).T * 1e4).round().unique(dim=0)) for k in kernels]
+    assert 0.25 < sum(count == 2 for count in counts) / len(counts) < 0.5  # 3 of 8
+
+
 def test_a_bent_depth_is_still_nearly_that_depth() -> None:
     depth = random_smooth(50, 16, torch.Generator().manual_seed(0))
     bent = jittered(depth, torch.Generator().manual_seed(1))

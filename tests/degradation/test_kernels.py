@@ -107,6 +107,16 @@ def test_covariances_of_manets_range(scale: int) -> None:
 
 
 @pytest.mark.parametrize("scale", SCALES)
+def test_elongated_covariances_of_manets_range(scale: int) -> None:
+    rng = torch.Generator().manual_seed(1)
+    lam1, lam2, _ = axes(sample_covariance(scale, 2000, rng, elongated=4))
+    assert smallest_width(scale) - 1e-9 <= float(lam2.min())
+    assert float(lam1.max()) <= largest_width(scale) + 1e-9
+    round_ones = axes(_covariances(scale, 2000))
+    assert float((lam1 / lam2).median()) > 3 * float((round_ones[0] / round_ones[1]).median())
+
+
+@pytest.mark.parametrize("scale", SCALES)
 def test_the_bicubic_kernel_does_what_resizing_does(
     scale: int, rendered: Callable[..., NDArray[np.uint8]]
 ) -> None:

@@ -34,14 +34,25 @@ def test_a_turned_map_has_the_same_kernels_in_another_place_and_direction() -> N
     assert max(angles) - min(angles) > 1
 
 
-def test_patchwork_has_a_kernel_for_every_block() -> None:
-    sides = set()
-    for seed in range(12):
+def test_patchwork_is_drawn_for_blocks_of_one_size() -> None:
+    sides, counts, elongated = set(), [], 0
+    for seed in range(24):
         found = patchwork(48, 4, torch.Generator().manual_seed(seed))
         lam1, lam2, _ = axes(found.movedim(0, -1))
         assert float(lam2.min()) > 0.69 and float(lam1.max()) < 10.01
-        for dim in (1, 2):
-            edges = torch.nonzero(found.diff(dim=dim).abs().amax((0, 3 - dim)) > 0).flatten()
-            assert len(set(edges.diff().tolist())) <= 1  # all blocks have one side
-            sides |= set(edges.diff().tolist())
+        changes = [found.diff(dim=dim).abs().amax((0, 3 - dim)) > 0 for dim in (1, 2)]
+        distances = torch.cat([torch.nonzero(changed).flatten().diff() for changed in changes]).tolist()
+        side = min(distances, default=24)
+        assert all(distance % side == 0 for distance in distances)  # neighbours may share a kernel
+        sides.add(side)
+        elongated += float((lam1 / lam2).median()) > 4
+        counts.append(len(found.flatten(1).T.unique(dim=0)))
     assert min(sides) >= 6 and max(sides) <= 24 and len(sides) > 3
+    assert 8 <= elongated <= 18  # half of them
+    few = sum(count <= 4 for count in counts)
+    assert 8 <= few <= 18 and max(counts) > 20  # and half share two to four
+
+
+def test_patchwork_of_one_block() -> None:
+    for seed in range(8):
+        assert patchwork(4, 4, torch.Generator().manual_seed(seed)).shape == (3, 4, 4)
