@@ -35,7 +35,7 @@ from srkit.progress import Progress, Silent
 
 KINDS = ("invariant", "motion", "bicubic", "smooth", "defocus")
 """Those with one kernel for all pixels of a crop first."""
-# Of mode 6, whose blocks differ the most, a network learns nothing when it is drawn no more often than the others.
+# Drawn no more often than the others, mode 6 taught dkenet-x4 nothing of its diagonals: see weights/README.md.
 _DRAWN = (*MODES, "mode6", "mode6")
 _INVARIANT, _MOTION, _BICUBIC, _SMOOTH, _DEFOCUS = range(len(KINDS))
 _SHARES = (
@@ -70,7 +70,7 @@ class BlurPlan:
     smooth: float = 0.25
     """With Gaussians that vary over the crop: MANet's modes 1 to 6, turned, patchwork, or random smooth gradients."""
     modes: float = 0.5
-    """Of `smooth`, the share of MANet's modes."""
+    """Of `smooth`, the share of MANet's modes, of which mode 6 comes three times as often as each of the others."""
     patchwork: float = 0.0
     """Of `smooth`, the share whose Gaussians change with every block of 6 to 24 LR pixels: see
     `srkit.degradation.random_maps.patchwork`."""
