@@ -52,6 +52,13 @@ class PackedPictures:
         index = offset + rows * width + columns
         return self.pixels[index].permute(0, 3, 1, 2).to(torch.float32) / 255
 
+    def sampled(self, crops: Crops, patch: int, scale: int, channel: int) -> Tensor:
+        """(B, patch, patch) float32 in [0, 1]: one channel of the crops at every `scale`-th pixel."""
+        device = self.pixels.device
+        offset, width = (t[crops.picture].to(device)[:, None, None] for t in (self.offsets, self.widths))
+        rows, columns = (places * scale for places in _places(crops, patch, 1, device))
+        return self.pixels[offset + rows * width + columns, channel].to(torch.float32) / 255
+
     def sizes_of(self, crops: Crops) -> tuple[Tensor, Tensor]:
         """Heights and widths (B,) of the pictures that the crops are cut from."""
         return self.heights[crops.picture], self.widths[crops.picture]
@@ -82,6 +89,22 @@ def crop_positions(crops: Crops, patch: int, sizes: tuple[Tensor, Tensor], devic
     heights, widths = (side.to(device)[:, None, None] for side in sizes)
     x, y = ((2 * i + 1).float() / side - 1 for i, side in ((columns, widths), (rows, heights)))
     return torch.stack([x, y], dim=1)
+
+
+def choose_crops(packed: PackedPictures, crops: Crops, patch: int, best_of: int, scale: int = 1) -> Crops:
+    """Of each `best_of` crops in a row the one with the most detail: the largest mean gradient of its green.
+
+    Args:
+        crops: `best_of` times as many as are wanted.
+        scale: of the packed images against LR; detail is measured on every `scale`-th pixel.
+    """
+    if best_of == 1:
+        return crops
+    green = packed.sampled(crops, patch, scale, channel=1)
+    detail = green.diff(dim=1).abs().mean((1, 2)) + green.diff(dim=2).abs().mean((1, 2))
+    best = detail.view(-1, best_of).argmax(1).cpu()
+    chosen = best + torch.arange(len(best)) * best_of
+    return Crops(*(t[chosen] for t in vars(crops).values()))
 
 
 def draw_crops(

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srkit.data.packed import Crops, PackedPictures, crop_positions, draw_crops
+from srkit.data.packed import Crops, PackedPictures, choose_crops, crop_positions, draw_crops
 from srkit.errors import PictureError, SrkitError
 from srkit.io.training import read_rgb8
 from srkit.ops.resize import bicubic_uint8, downscale_uint8, output_size
@@ -36,6 +36,25 @@ class CropPlan:
     world: int = 1
     sizes: tuple[float, ...] = (1.0,)
     """Factors at which every picture is used; a copy that is smaller than a crop is left out."""
+    best_of: int = 1
+    """Random crops that each crop is chosen from, by detail (`srkit.data.packed.choose_crops`)."""
+
+    def draw(
+        self, packed: PackedPictures, sizes: tuple[Tensor, Tensor], side: int, step: int, scale: int = 1
+    ) -> Crops:
+        """This process's crops of a step; all processes together have those that one would have.
+
+        Args:
+            packed: what the crops are chosen in; its images are `scale` times as large as LR.
+            sizes: heights and widths of the LR images.
+            side: of a crop, in LR pixels.
+        """
+        count = self.batch * self.world * self.best_of
+        crops = draw_crops(sizes, side, count, seed=self.seed, step=step, augment=self.augment)
+        mine = Crops(
+            *(t.view(-1, self.best_of)[self.rank :: self.world].flatten() for t in vars(crops).values())
+        )
+        return choose_crops(packed, mine, side, self.best_of, scale)
 
 
 @dataclass(frozen=True)
@@ -119,10 +138,7 @@ class MemoryPairs:
         plan, step = self.plan, first_step
         sizes = (self.lr.heights, self.lr.widths)
         while True:
-            crops = draw_crops(
-                sizes, plan.patch, plan.batch * plan.world, seed=plan.seed, step=step, augment=plan.augment
-            )
-            mine = type(crops)(*(t[plan.rank :: plan.world] for t in vars(crops).values()))
+            mine = plan.draw(self.lr, sizes, plan.patch, step)
             yield Batch(
                 self.lr.cut(mine, plan.patch),
                 self.hr.cut(mine, plan.patch, plan.scale),

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srkit.data.packed import Crops, PackedPictures, crop_positions, draw_crops
+from srkit.data.packed import Crops, PackedPictures, crop_positions
 from srkit.data.pairs import (
     NOTHING,
     Batch,
@@ -123,15 +123,7 @@ class RealPairs:
     def draw(self, step: int) -> RealBatch:
         """The batch of one step."""
         plan = self.plan
-        crops = draw_crops(
-            self._sizes,
-            plan.side,
-            plan.batch * plan.world,
-            seed=plan.seed,
-            step=step,
-            augment=plan.augment,
-        )
-        mine = Crops(*(t[plan.rank :: plan.world] for t in vars(crops).values()))
+        mine = plan.draw(self.hr, self._sizes, plan.side, step, plan.scale)
         rng = self._generator(step)
         place = torch.randint(2 * plan.margin + 1, (plan.batch, 2), generator=rng).tolist()
         hr = self.hr.cut(mine, plan.side, plan.scale)

@@ -115,8 +115,15 @@ class _CropOfStep(Dataset[tuple[Tensor, Tensor, Tensor]]):
         rng = np.random.default_rng((plan.seed, number))
         copy, hr = self._usable(rng)
         height, width = hr.shape[0] // s, hr.shape[1] // s
-        top = int(rng.integers(height - plan.patch + 1))
-        left = int(rng.integers(width - plan.patch + 1))
+        top, left = max(
+            (
+                (int(rng.integers(height - plan.patch + 1)), int(rng.integers(width - plan.patch + 1)))
+                for _ in range(plan.best_of)
+            ),
+            key=lambda place: _detail(
+                hr[place[0] * s :: s, place[1] * s :: s, 1][: plan.patch, : plan.patch]
+            ),
+        )
         y0, x0 = max(0, top - self.MARGIN), max(0, left - self.MARGIN)
         around = hr[
             y0 * s : (top + plan.patch + self.MARGIN) * s, x0 * s : (left + plan.patch + self.MARGIN) * s
@@ -158,6 +165,12 @@ class _WholeLows(Dataset[NDArray[np.uint8] | None]):
             if min(hr.shape[:2]) >= self.plan.patch * self.plan.scale:
                 return make_lr(crop_to_multiple(hr, self.plan.scale), self.plan.scale)
         return None
+
+
+def _detail(green: NDArray[np.uint8]) -> float:
+    """Mean gradient of one channel (h, w), as `srkit.data.packed.choose_crops` takes it."""
+    levels = green.astype(np.float32)
+    return float(np.abs(np.diff(levels, axis=0)).mean() + np.abs(np.diff(levels, axis=1)).mean())
 
 
 def _as_it_is(item: Any) -> Any:

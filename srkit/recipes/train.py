@@ -29,6 +29,8 @@ class DataPart:
     """Crops in a step, for each process."""
     augment: bool = True
     """Flips and quarter turns."""
+    best_of: int = 1
+    """Random crops that each crop is chosen from: the one with the most detail (`srkit.data.packed.choose_crops`)."""
     sizes: tuple[float, ...] = (1.0,)
     """Factors (at most 1) at which every picture is used. Smaller copies are sharper, as benchmark pictures are."""
     holdout_every: int = 20
@@ -65,9 +67,18 @@ def degradation_of(data: DataPart) -> SecondOrderPart | None:
 
 @dataclass(frozen=True)
 class OptimPart:
+    optimizer: Literal["adam", "muon"] = "adam"
+    """muon: Muon for the weight matrices of `muon_parts`, Adam for the rest (`srkit.training.optim`)."""
     lr: float = 2e-4
     lr_final: float = 1e-7
     betas: tuple[float, ...] = (0.9, 0.999)
+    """Of Adam."""
+    muon_parts: tuple[str, ...] = ("trunk",)
+    """Parts of the network whose matrices Muon fits, except those that read an image."""
+    momentum: float = 0.95
+    """Of Muon."""
+    adam_factor: float = 0.5
+    """Adam's learning rate beside Muon's, as a factor on `lr`."""
     warmup_steps: int = 100
     steps: int = 100_000
     """Length of the cosine; `--minutes` replaces it by time."""
@@ -86,6 +97,9 @@ class RunPart:
     gradients_every: int = 500
     """Steps between looks at which loss term leads, in hundreds: the norms of their gradients (0: none). A lone term
     costs none."""
+    clock: Literal["wall", "cpu"] = "wall"
+    """What `--minutes` and the logged seconds count; cpu: the time that the process computes, which other programs on
+    the machine change little."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
     """torch.compile; auto: on CUDA only (on a CPU it gains some 10 % and costs a minute at the start)."""

@@ -215,7 +215,7 @@ def _trainer(run: PictureRun, recipe: GanRecipe, pictures: Pictures, step: GanSt
         step=step,
         validate=psnr_on(run, pictures),
         folder=run.job.output,
-        limits=Limits(recipe.optim.steps, run.job.minutes),
+        limits=Limits(recipe.optim.steps, run.job.minutes, recipe.run.clock),
         device=run.device,
         world=run.world,
         progress=run.progress,

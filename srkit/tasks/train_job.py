@@ -79,6 +79,11 @@ def check_optim(optim: OptimPart) -> None:
             raise UsageError(f"'optim.rates.{name}' is {factor}; it must be at least 0.")
     if not 0 < optim.lr < math.inf:
         raise UsageError(f"'optim.lr' is {optim.lr}; it must be above 0.")
+    for name, value, lowest in (("momentum", optim.momentum, 0.0), ("adam_factor", optim.adam_factor, 0.0)):
+        if not lowest <= value < math.inf or (name == "momentum" and value >= 1):
+            raise UsageError(
+                f"'optim.{name}' is {value}; it must be at least 0{' and below 1' if name == 'momentum' else ''}."
+            )
     if len(optim.betas) != 2 or not all(0 <= value < 1 for value in (*optim.betas, optim.ema)):
         raise UsageError(
             f"'optim.betas' are {list(optim.betas)} and 'optim.ema' is {optim.ema}; expected two numbers and one, "

@@ -321,7 +321,7 @@ def _trainer(run: _Run, network: nn.Module, learnt: _Source) -> Trainer:
             [judged.draw(step) for step in range(recipe.data.judged)], recipe.target, run.autocast
         ),
         folder=run.job.output,
-        limits=Limits(recipe.optim.steps, run.job.minutes),
+        limits=Limits(recipe.optim.steps, run.job.minutes, recipe.run.clock),
         device=run.device,
         world=run.world,
         progress=run.progress,

@@ -122,6 +122,7 @@ def check_pictures(job: TrainJob[Any]) -> None:
         ("optim.steps", recipe.optim.steps),
         ("data.batch", data.batch),
         ("data.patch", data.patch),
+        ("data.best_of", data.best_of),
         ("run.validate_every", recipe.run.validate_every),
     ):
         if value < 1:
@@ -244,6 +245,7 @@ def _plan(run: PictureRun) -> CropPlan:
         run.world.rank,
         run.world.size,
         data.sizes,
+        data.best_of,
     )
 
 

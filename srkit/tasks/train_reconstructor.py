@@ -234,7 +234,7 @@ class _Learning:
             step=ReconstructorStep(objective, recipe.optim.clip_norm, recipe.seed, run.world.rank),
             validate=reconstruction_validator(objective, self.judged),
             folder=run.job.output,
-            limits=Limits(recipe.optim.steps, run.job.minutes),
+            limits=Limits(recipe.optim.steps, run.job.minutes, recipe.run.clock),
             device=run.device,
             world=run.world,
             progress=run.progress,

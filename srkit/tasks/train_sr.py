@@ -73,7 +73,7 @@ def _trainer(run: PictureRun, recipe: TrainRecipe, pictures: Pictures) -> Traine
         step=PairStep(losses, recipe.optim.clip_norm, run.autocast),
         validate=psnr_on(run, pictures),
         folder=run.job.output,
-        limits=Limits(recipe.optim.steps, run.job.minutes),
+        limits=Limits(recipe.optim.steps, run.job.minutes, recipe.run.clock),
         device=run.device,
         world=run.world,
         progress=run.progress,

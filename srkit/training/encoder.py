@@ -22,7 +22,8 @@ from srkit.recipes.load import to_mapping
 from srkit.training.distributed import World, agreed, mean_over, parallel
 from srkit.training.interrupt import whole_step
 from srkit.training.loop import LOG_EVERY, Limits, RunLog
-from srkit.training.state import TrainState, learning_rate, save_checkpoint, set_rate, update_ema
+from srkit.training.optim import learning_rate, set_rate
+from srkit.training.state import TrainState, save_checkpoint, update_ema
 
 _VALIDATION_STEPS = 4
 _MIDDLE = 256  # pixels of the pictures that the scales are measured on
@@ -83,7 +84,7 @@ class EncoderTrainer:
 
     def _loop(self, state: TrainState, learner: Callable[[Views], dict[str, Tensor]], log: RunLog) -> None:
         run = self.recipe.run
-        saved_at = started = time.monotonic()
+        saved_at, started = time.monotonic(), self.limits.now()
         for views in self.views.batches(state.step):
             done = agreed(self.limits.progress(state.step, state.seconds), self.world, self.device)
             if done >= 1.0:
@@ -93,14 +94,14 @@ class EncoderTrainer:
                 state.step += 1
             if state.step % LOG_EVERY == 0:
                 self._log_step(log, state, terms, rate)
-            state.seconds += time.monotonic() - started
+            state.seconds += self.limits.now() - started
             self.progress.advance(self.limits.progress(state.step, state.seconds) - done)
             if state.step % run.validate_every == 0:
                 self._validate(state, log)
             if time.monotonic() - saved_at > 60 * run.checkpoint_minutes:
                 self._save(state)
                 saved_at = time.monotonic()
-            started = time.monotonic()
+            started = self.limits.now()
 
     def _step(
         self, state: TrainState, learner: Callable[[Views], dict[str, Tensor]], views: Views, done: float

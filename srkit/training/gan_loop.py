@@ -20,7 +20,8 @@ from srkit.recipes.train import OptimPart
 from srkit.training.collapse import LOOKED_EVERY, CollapseWatch
 from srkit.training.distributed import World, average_gradients, mean_over
 from srkit.training.loop import DivergedError, Done, descend
-from srkit.training.state import Stateful, TrainState, new_state, set_rate
+from srkit.training.optim import set_rate
+from srkit.training.state import Stateful, TrainState, new_state
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -23,13 +23,12 @@ from srkit.recipes.load import to_mapping
 from srkit.recipes.train import OptimPart, RunPart
 from srkit.training.distributed import World, agreed, mean_over, parallel
 from srkit.training.interrupt import whole_step
+from srkit.training.optim import learning_rate, set_rate
 from srkit.training.state import (
     CHECKPOINT,
     Keeper,
     TrainState,
-    learning_rate,
     save_checkpoint,
-    set_rate,
     update_ema,
 )
 
@@ -43,6 +42,12 @@ class Limits:
 
     steps: int
     minutes: float | None = None
+    clock: Literal["wall", "cpu"] = "wall"
+    """What `minutes` counts; cpu: the time that this process's threads compute."""
+
+    def now(self) -> float:
+        """Seconds on the clock."""
+        return time.process_time() if self.clock == "cpu" else time.monotonic()
 
     def progress(self, step: int, seconds: float) -> float:
         if self.minutes is None:
@@ -284,7 +289,7 @@ class Trainer:
         self, state: TrainState, forward: Callable[..., Any], log: RunLog | _NoLog, clock: DataClock
     ) -> None:
         run = self.recipe.run
-        saved_at = started = time.monotonic()
+        saved_at, started = time.monotonic(), self.limits.now()
         clock.begin(state.step)
         for batch in self.pairs.batches(state.step):
             clock.drawn()
@@ -299,14 +304,14 @@ class Trainer:
             clock.end()
             if state.step % LOG_EVERY == 0:
                 self._log_step(log, state, what, {"lr": rate, "data share": clock.share})
-            state.seconds += time.monotonic() - started
+            state.seconds += self.limits.now() - started
             self.progress.advance(self.limits.progress(state.step, state.seconds) - done)
             if state.step % run.validate_every == 0:
                 self._validate(state, log)
             if time.monotonic() - saved_at > 60 * run.checkpoint_minutes and self.step.is_sound:
                 self._save(state)
                 saved_at = time.monotonic()
-            started = time.monotonic()
+            started = self.limits.now()
             clock.begin(state.step)
 
     def _save(self, state: TrainState) -> None:

@@ -12,9 +12,10 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from srkit.errors import ResourceError, UsageError, nearest
+from srkit.errors import ResourceError
 from srkit.io.atomic import atomic_path
 from srkit.recipes.train import OptimPart
+from srkit.training.optim import Optimizer, build_optimizer
 
 CHECKPOINT = "checkpoint.pt"
 _KEYS = {"network", "ema", "optimizer", "step", "seconds", "best_score", "best", "recipe"}
@@ -34,7 +35,7 @@ class TrainState:
 
     network: nn.Module
     ema: nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizer: Optimizer
     step: int = 0
     seconds: float = 0.0
     """Time spent in training steps so far, over all resumed parts."""
@@ -49,41 +50,10 @@ def new_state(network: nn.Module, optim: OptimPart) -> TrainState:
     """The start of a run.
 
     Raises:
-        UsageError: `optim.rates` names no part of the network, or leaves nothing to learn.
+        UsageError: as `srkit.training.optim.build_optimizer`.
     """
     ema = copy.deepcopy(network).eval().requires_grad_(False)
-    groups = _groups(network, optim)
-    adam = torch.optim.Adam(groups, lr=optim.lr, betas=(optim.betas[0], optim.betas[1]), fused=True)
-    return TrainState(network, ema, adam)
-
-
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate: `rate` times each group's own factor."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate * group.get("factor", 1.0)
-
-
-def _groups(network: nn.Module, optim: OptimPart) -> list[dict[str, Any]]:
-    """The parameters that learn, by their factor on the learning rate; those with factor 0 want no gradient."""
-    by_factor: dict[float, list[nn.Parameter]] = {}
-    unused = set(optim.rates)
-    for name, parameter in network.named_parameters():
-        parts = [part for part in optim.rates if f"{name}.".startswith(f"{part}.")]
-        unused -= set(parts)
-        factor = optim.rates[max(parts, key=len)] if parts else 1.0  # the longest name says it most exactly
-        if factor == 0:
-            parameter.requires_grad_(False)
-        if parameter.requires_grad:
-            by_factor.setdefault(factor, []).append(parameter)
-    if unused:
-        known = list(dict(network.named_children()))
-        raise UsageError(
-            f"'optim.rates' names {', '.join(map(repr, sorted(unused)))}; parts of this network are "
-            f"{', '.join(known)}.{nearest(min(unused), known)}"
-        )
-    if not by_factor:
-        raise UsageError("'optim.rates' is 0 for every part of the network; leave something to learn.")
-    return [{"params": parameters, "factor": factor} for factor, parameters in by_factor.items()]
+    return TrainState(network, ema, build_optimizer(network, optim))
 
 
 def update_ema(state: TrainState, decay: float) -> None:
@@ -91,13 +61,6 @@ def update_ema(state: TrainState, decay: float) -> None:
     decay = min(decay, (1 + state.step) / (10 + state.step))
     with torch.no_grad():
         torch._foreach_lerp_(list(state.ema.parameters()), list(state.network.parameters()), 1 - decay)
-
-
-def learning_rate(optim: OptimPart, step: int, progress: float) -> float:
-    """Linear warm-up, then a cosine from lr to lr_final as progress goes from 0 to 1."""
-    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-    rate = optim.lr_final + (optim.lr - optim.lr_final) * cosine
-    return rate * min(1.0, (step + 1) / optim.warmup_steps) if optim.warmup_steps else rate
 
 
 def content_of(state: TrainState) -> dict[str, Any]:

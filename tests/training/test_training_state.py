@@ -14,13 +14,12 @@ from torch import nn
 from srkit.errors import Exit, ResourceError, UsageError
 from srkit.recipes.load import to_mapping
 from srkit.recipes.train import OptimPart
+from srkit.training.optim import learning_rate, set_rate
 from srkit.training.state import (
     CHECKPOINT,
-    learning_rate,
     read_checkpoint,
     restore,
     save_checkpoint,
-    set_rate,
     update_ema,
 )
 from tests.training.runs import CPU, content, recipe, same, state
