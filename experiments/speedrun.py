@@ -31,6 +31,13 @@ MUON = (
     "optim.ema=0.998",
 )
 DETAIL = (*MUON, "data.best_of=4")
+
+
+def _model(arch: str, **arguments: float) -> str:
+    inside = ", ".join(f"{name} = {value}" for name, value in {"scale": 4, **arguments}.items())
+    return f'model={{ arch = "{arch}", arguments = {{ {inside} }} }}'
+
+
 ROWS: Mapping[str, tuple[str, ...]] = {
     "adam": ADAM,
     "muon": MUON,
@@ -39,6 +46,9 @@ ROWS: Mapping[str, tuple[str, ...]] = {
     "batch-4": (*DETAIL, "data.batch=4"),
     "batch-16": (*DETAIL, "data.batch=16"),
     "patch-48": (*DETAIL, "data.patch=48", "data.batch=4"),
+    "compact-16": (*DETAIL, _model("srvgg", features=64, convs=16, linear=0.5)),
+    "compact-16-relu": (*DETAIL, _model("srvgg", features=64, convs=16, linear=0.0)),
+    "compact-96x8": (*DETAIL, _model("srvgg", features=96, convs=8, linear=0.5)),
 }
 """Settings by row; see the module."""
 

@@ -20,6 +20,7 @@ from srkit.archs.info import ArchInfo
 from srkit.archs.judge import JudgeNetwork
 from srkit.archs.nbsr import NBSR
 from srkit.archs.reconstructor import Reconstructor
+from srkit.archs.srvgg import SRVGG
 from srkit.errors import UsageError, nearest
 
 
@@ -38,6 +39,7 @@ ARCHS: Mapping[str, Callable[..., nn.Module]] = {
     "edsr": EDSR,
     "esrgan": RRDBNet,
     "nbsr": NBSR,
+    "srvgg": SRVGG,
 }
 
 ENCODERS: Mapping[str, Callable[..., nn.Module]] = {
