@@ -1,4 +1,4 @@
-"""SRVGGNetCompact (Wang et al. 2021, Real-ESRGAN's small network): 3x3 convolutions and leaky ReLUs, all at LR resolution.
+"""SRVGGNetCompact (Wang et al. 2021, Real-ESRGAN's small network): a stack of 3x3 convolutions at LR resolution.
 
 The tensors map one to one to those of the published network, which spandrel and the tools around it read
 (`published_state`). What differs is where training starts: each convolution of the trunk starts near the identity, so

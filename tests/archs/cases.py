@@ -136,4 +136,6 @@ CASES = {
     "nbsr-x2": _nbsr(scale=2),
     "nbsr-x3-edsr": _nbsr(scale=3, trunk="edsr", blocks=3, every=2, upsampler="edsr"),
     "nbsr-x4-edsr-1x1": _nbsr(trunk="edsr", blocks=2, sft_size=1),
+    "srvgg-x3": Case("srvgg", {"scale": 3, "features": 8, "convs": 3}),
+    "srvgg-x4": Case("srvgg", {"scale": 4, "features": 8, "convs": 2, "slope": 0.0}),
 }

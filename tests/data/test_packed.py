@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from srkit.data.packed import Crops, PackedPictures, draw_crops
+from srkit.data.packed import Crops, PackedPictures, choose_crops, draw_crops
 from srkit.ops.turns import TURNS, turn
 
 CPU = torch.device("cpu")
@@ -83,3 +85,27 @@ def test_turns_can_be_left_out() -> None:
     plain, turned = _draw(100, augment=False), _draw(100)
     assert plain.turn.tolist() == [0] * 100
     assert torch.equal(plain.top, turned.top)
+
+
+@pytest.mark.parametrize("scale", [1, 3])
+def test_crops_chosen_by_detail(scale: int) -> None:
+    """Of each four the one with the largest mean gradient, whatever its turn; all of them where one is asked for."""
+    rng = np.random.default_rng(0)
+    flat = np.full((60 * scale, 60 * scale, 3), 90, np.uint8)
+    busy = flat.copy()
+    busy[::scale, ::scale][20:40, 20:40] = rng.integers(0, 255, (20, 20, 3), dtype=np.uint8)
+    packed = PackedPictures([flat, busy], CPU)
+    crops = draw_crops((packed.heights // scale, packed.widths // scale), 8, 64, seed=0, step=0)
+    assert choose_crops(packed, crops, 8, 1, scale) is crops
+    chosen = choose_crops(packed, crops, 8, 4, scale)
+
+    def detail(one: Crops) -> list[float]:
+        green = packed.sampled(one, 8, scale, channel=1)
+        return [float(c.diff(dim=0).abs().mean() + c.diff(dim=1).abs().mean()) for c in green]
+
+    every = torch.tensor(detail(crops)).view(-1, 4)
+    assert detail(chosen) == pytest.approx(every.max(1).values.tolist())
+    assert len(chosen.picture) == 16
+    unturned = dataclasses.replace(chosen, turn=torch.zeros_like(chosen.turn))
+    whole = packed.cut(unturned, 8, scale)[:, 1, ::scale, ::scale]
+    assert torch.equal(packed.sampled(unturned, 8, scale, channel=1), whole)

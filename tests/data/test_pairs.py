@@ -82,7 +82,7 @@ def _places(small: NDArray[np.uint8], large: NDArray[np.uint8]) -> list[tuple[in
 
 @pytest.mark.parametrize("scale", [2, 3])
 def test_the_lr_of_a_crop_is_the_crop_of_the_lr(scale: int, make: Make, pictures: list[Picture]) -> None:
-    plan = CropPlan(scale, patch=10, batch=12, seed=0)
+    plan = CropPlan(scale, patch=10, batch=12, seed=0, best_of=scale - 1)
     whole = [crop_to_multiple(p, scale) for p in pictures]
     lows = [make_lr(p, scale) for p in whole]
     for lr, hr in _take(make(plan), 3):
@@ -144,11 +144,14 @@ def test_pairs_depend_on_seed_and_step_alone(make: Make) -> None:
     assert not torch.equal(whole[0][0], other[0][0])
 
 
-def test_processes_share_what_one_would_draw(make: Make) -> None:
-    ((alone, _),) = _take(make(CropPlan(2, patch=8, batch=6, seed=0)), 1)
+@pytest.mark.parametrize("best_of", [1, 3])
+def test_processes_share_what_one_would_draw(best_of: int, make: Make) -> None:
+    ((alone, _),) = _take(make(CropPlan(2, patch=8, batch=6, seed=0, best_of=best_of)), 1)
     parts = []
     for rank in range(3):
-        ((lr, _),) = _take(make(CropPlan(2, patch=8, batch=2, seed=0, rank=rank, world=3)), 1)
+        ((lr, _),) = _take(
+            make(CropPlan(2, patch=8, batch=2, seed=0, rank=rank, world=3, best_of=best_of)), 1
+        )
         assert lr.shape[0] == 2
         parts.append(lr)
     assert torch.equal(torch.stack(parts, 1).flatten(0, 1), alone)
