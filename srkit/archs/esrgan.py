@@ -22,6 +22,7 @@ from srkit.ops.resize import upscale
 _UNSHUFFLE = {4: 1, 2: 2, 1: 4}
 """By scale: the side of the squares of pixels that become channels first, so that the trunk always sees x4."""
 SCALES = tuple(_UNSHUFFLE)
+PUBLISHED_GROWTH = 32
 
 
 class RRDBNet(nn.Module):
@@ -53,7 +54,7 @@ class RRDBNet(nn.Module):
             raise UsageError(
                 f"RRDBNet was given {features} features, {blocks} blocks and growth {growth}; all must be at least 1."
             )
-        self.scale, self.skip = scale, skip
+        self.scale, self.skip, self.growth = scale, skip, growth
         self.fold = _UNSHUFFLE[scale]
         self.trunk = RRDBTrunk(features, blocks, growth, 3 * self.fold**2)
         self.reconstruction = NearestReconstruction(features, (2, 2))
@@ -74,6 +75,12 @@ class RRDBNet(nn.Module):
         if not self.skip:
             return out
         return out + (upscale(x, self.scale) if self.scale > 1 else x)
+
+    def published_state(self) -> dict[str, Tensor] | None:
+        """The weights under the names of Real-ESRGAN's files, fp32; None for a variant that was not published."""
+        if self.skip or self.growth != PUBLISHED_GROWTH:
+            return None
+        return {_published_name(name): value.float() for name, value in self.state_dict().items()}
 
 
 def from_published(checkpoint: Mapping[str, Any]) -> RRDBNet:
@@ -167,6 +174,21 @@ def _own_name(name: str) -> str:
         if found := pattern.fullmatch(name):
             return found.expand(ours)
     return name
+
+
+_PUBLISHED = (
+    ("trunk.head.", "conv_first."),
+    ("trunk.blocks.", "body."),
+    ("trunk.tail.", "conv_body."),
+    ("reconstruction.stages.0.", "conv_up1."),
+    ("reconstruction.stages.1.", "conv_up2."),
+    ("reconstruction.full.", "conv_hr."),
+    ("reconstruction.last.", "conv_last."),
+)
+
+
+def _published_name(name: str) -> str:
+    return next(f"{theirs}{name.removeprefix(ours)}" for ours, theirs in _PUBLISHED if name.startswith(ours))
 
 
 def _not_published(reason: str) -> ResourceError:

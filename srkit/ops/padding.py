@@ -8,7 +8,8 @@ from torch import Tensor
 
 def mirrored(position: Tensor, length: int) -> Tensor:
     """Positions of any sign and size folded into [0, length) by mirrors at the edges, the edge pixel repeated."""
-    folded = torch.remainder(position, 2 * length)
+    # A tensor for the divisor: the export to ONNX has no remainder by a size that is known at run time alone.
+    folded = torch.remainder(position, torch.full_like(position, 2 * length))
     return torch.where(folded < length, folded, 2 * length - 1 - folded)
 
 

@@ -166,7 +166,7 @@ def _trainer(
         views=ViewSource(pictures.photographs, pictures.rendered, plan),
         held_out=ViewSource(pictures.judges, pictures.judges_rendered, judging),
         folder=job.output,
-        limits=Limits(recipe.optim.steps, job.minutes, recipe.run.clock),
+        limits=Limits(recipe.optim.steps, job.minutes),
         device=device,
         autocast=training_dtype(recipe.run.precision, device),
         world=world,

@@ -1,0 +1,128 @@
+"""Weights in the forms that other programs read: checkpoints that spandrel loads, and ONNX."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from srkit.archs.table import ARCHS
+from srkit.errors import ResourceError, UsageError
+from srkit.io.atomic import atomic_path
+from srkit.zoo.files import check_checkpoint
+from srkit.zoo.foreign import ForeignNetwork, describe, read_state
+from srkit.zoo.loaded import LoadedModel
+
+Target = Literal["spandrel", "onnx"]
+SUFFIXES: dict[Target, tuple[str, ...]] = {"spandrel": (".safetensors", ".pth"), "onnx": (".onnx",)}
+OPSET = 18
+_EXAMPLE = 32  # side of the image that the graph is traced with; its sizes are free
+
+
+@runtime_checkable
+class Published(Protocol):
+    """A network whose weights have names that others published."""
+
+    def published_state(self) -> dict[str, Tensor] | None:
+        """The weights under the published names, fp32; None where these arguments have no published form."""
+
+
+def export(model: LoadedModel, target: Target, path: Path) -> None:
+    """Write a model's weights for other programs, in fp32. An existing file is replaced.
+
+    Args:
+        model: an upscaling model of this project, or one that was loaded through spandrel.
+        target: `spandrel` writes a state dict with the published names, which is loaded once for a check; chaiNNer
+            and ComfyUI read it. `onnx` writes a graph `lr` (N, 3, h, w) to `sr` (N, 3, scale h, scale w), values in
+            [0, 1], for any N, h and w that the network takes.
+        path: its suffix is one of `SUFFIXES` of the target.
+
+    Raises:
+        UsageError: another suffix, or a network that the target has no form for.
+        ResourceError: ONNX's exporter is not installed.
+        SrkitError: the file cannot be written.
+    """
+    if path.suffix.lower() not in SUFFIXES[target]:
+        raise UsageError(
+            f"'{path}' ends in '{path.suffix}'; an export for {target} ends in {' or '.join(SUFFIXES[target])}."
+        )
+    if target == "onnx":
+        _export_onnx(model, path)
+    else:
+        _export_state(model, path)
+
+
+def exportable() -> list[str]:
+    """Names of this project's networks that have a published form which spandrel reads."""
+    return [name for name, arch in ARCHS.items() if hasattr(arch, "published_state")]
+
+
+def _export_state(model: LoadedModel, path: Path) -> None:
+    network = model.network
+    if isinstance(network, ForeignNetwork):
+        state = {name: value.float() for name, value in network.model.state_dict().items()}
+    else:
+        found = network.published_state() if isinstance(network, Published) else None
+        if found is None:
+            raise UsageError(
+                f"spandrel knows no network like '{model.name}' ({model.architecture}); of those built here it knows "
+                f"{', '.join(exportable())} as published: choose one of these, or export for onnx."
+            )
+        state = found
+    state = {name: value.contiguous().clone() for name, value in state.items()}
+    with atomic_path(path) as temporary:
+        if path.suffix.lower() == ".pth":
+            torch.save({"params": state}, temporary)
+        else:
+            temporary.write_bytes(save(state, metadata={"format": "pt", "srkit_model": model.name}))
+        named = temporary.with_name(f"{temporary.name}{path.suffix}")
+        temporary.rename(named)  # readers go by the suffix
+        try:
+            check_checkpoint(named)
+            describe(named, read_state(named))
+        finally:
+            named.rename(temporary)
+
+
+def _export_onnx(model: LoadedModel, path: Path) -> None:
+    info = model.info
+    if info.conditioning:
+        raise UsageError(
+            f"'{model.name}' is conditioned on {', '.join(info.conditioning)}, which a graph of one image does not "
+            "take; choose a model without conditions (`srkit models show NAME`)."
+        )
+    try:
+        import onnx  # noqa: F401 - the exporter needs both
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise ResourceError(
+            f"The export to ONNX needs the package '{error.name}', which is not installed; run `pip install "
+            "'srkit[onnx]'`."
+        ) from error
+    network = model.network.float().eval()
+    side = max(_EXAMPLE, 2 * info.multiple_of * -(-info.min_size // info.multiple_of))
+    image = torch.rand(1, info.channels, side, side)
+    with torch.no_grad():
+        network(image)  # what networks cache at their first call must not be made while the exporter traces
+    free = dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)
+    with atomic_path(path) as temporary, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter, about itself
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        program = torch.onnx.export(
+            network,
+            (image,),
+            dynamo=True,
+            input_names=["lr"],
+            output_names=["sr"],
+            opset_version=OPSET,
+            dynamic_shapes=(free,),
+            verbose=False,
+        )
+        if program is None:
+            raise ResourceError(f"PyTorch {torch.__version__} made no ONNX graph; install a newer one.")
+        program.save(temporary)
