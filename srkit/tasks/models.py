@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from srkit.errors import ResourceError
+from srkit.errors import ResourceError, UsageError, nearest
+from srkit.io.names import shown
 from srkit.progress import Progress
 from srkit.zoo.cache import cache_dir
 from srkit.zoo.files import check_checkpoint, sha256_of
@@ -15,6 +16,9 @@ from srkit.zoo.header import Header, has_header, read_header
 from srkit.zoo.lock import Lock, find_pulled, lock_path, pulled_files, read_lock
 from srkit.zoo.manifest import Entry, Manifest, weights_dir
 from srkit.zoo.pull import Pulled, pull
+
+if TYPE_CHECKING:
+    from srkit.zoo.loaded import LoadedModel
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,31 @@ def verify_models(names: Sequence[str] = ()) -> list[Verified]:
                 f"The model '{name}' is not on this machine; run `srkit models pull {entry.name}`."
             )
     return [result for result in checked if result.name in names]
+
+
+def export_model(name: str, target: str, output: Path, *, overwrite: bool) -> LoadedModel:
+    """Write a model for other programs; see `srkit.zoo.export.export`. Returns the model.
+
+    Args:
+        name: of a model, or a checkpoint's path.
+        target: `spandrel` or `onnx`.
+
+    Raises:
+        UsageError: also another target, or an output that exists.
+        ResourceError: also a model that is missing or damaged.
+    """
+    from srkit.zoo.export import SUFFIXES, export
+    from srkit.zoo.load import load_model
+
+    if target not in SUFFIXES:
+        raise UsageError(
+            f"The export is for '{target}'; it must be for {' or '.join(SUFFIXES)}.{nearest(target, SUFFIXES)}"
+        )
+    if output.exists() and not overwrite:
+        raise UsageError(f"{shown(output)} is there already; give another -o, or --overwrite to replace it.")
+    model = load_model(name)
+    export(model, target, output)
+    return model
 
 
 def _verify_fetched(name: str, path: Path, entry: Entry | None) -> Verified:

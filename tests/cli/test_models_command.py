@@ -148,3 +148,28 @@ def test_listing_needs_no_torch(tmp_path: Path) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("target", "file"), [("spandrel", "x.pth"), ("onnx", "x.onnx")])
+def test_export(target: str, file: str, srkit: Any, tmp_path: Path) -> None:
+    """A model that no published form exists of goes out as ONNX alone; an existing file is kept."""
+    output = tmp_path / file
+    output.write_bytes(b"mine")
+    call = ("models", "export", "edsr-x2", "--for", target, "-o", str(output), "--json")
+    refused = srkit(*call)
+    assert (refused.returncode, output.read_bytes()) == (2, b"mine")
+    assert file in refused.stderr
+    done = srkit(*call, "--overwrite")
+    if target == "spandrel":
+        assert (done.returncode, output.read_bytes()) == (2, b"mine")
+        assert "srvgg" in done.stderr
+    else:
+        assert done.returncode == 0, done.stderr
+        assert _valid("models-export", done.stdout)["scale"] == 2
+        assert output.stat().st_size > 10_000
+
+
+def test_export_for_what(srkit: Any, tmp_path: Path) -> None:
+    done = srkit("models", "export", "edsr-x2", "--for", "onyx", "-o", str(tmp_path / "x.onnx"))
+    assert done.returncode == 2
+    assert "'onyx'" in done.stderr and "'onnx'" in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -153,6 +154,32 @@ def path(
         console.json({"name": name, "path": file})
     else:
         console.line(file)
+    return Exit.DONE
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="A model's name, or a checkpoint file.", metavar="NAME|FILE")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help=".safetensors or .pth for spandrel, .onnx.", metavar="FILE")
+    ],
+    target: Annotated[str, typer.Option("--for", help="spandrel or onnx.", metavar="PROGRAM")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> int:
+    """Write a model for other programs: chaiNNer and ComfyUI (spandrel), or any that runs ONNX."""
+    from srkit.tasks.models import export_model
+
+    console = Console(quiet=quiet)
+    exported = export_model(model, target, output, overwrite=overwrite)
+    if json:
+        console.json(
+            {"model": exported.name, "target": target, "output": str(output), "scale": exported.info.scale}
+        )
+    else:
+        console.line(str(output))
     return Exit.DONE
 
 
