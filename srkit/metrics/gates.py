@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srkit.errors import UsageError, nearest
+from srkit.io.names import printable
 from srkit.metrics.baseline import Baseline
 from srkit.metrics.bootstrap import paired_differences
-from srkit.metrics.display import printable
 from srkit.metrics.results import SetResult
 from srkit.metrics.table import METRICS
 

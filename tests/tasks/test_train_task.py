@@ -15,9 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from srkit._version import __version__
-from srkit.data.pairs import read_training_pictures
+from srkit.data.photographs import PhotographReader, read_rgb8
 from srkit.errors import Exit, ResourceError, SrkitError, UsageError
-from srkit.io.training import read_rgb8
 from srkit.progress import Silent
 from srkit.recipes.load import from_mapping, load_recipe
 from srkit.recipes.train import TrainRecipe
@@ -139,24 +138,20 @@ def test_pictures_held_out_are_never_trained_on(
     for i in range(7):
         (root / ("inner" if i in (1, 2) else ".") / f"{i}.png").symlink_to(folder / f"{i}.png")
     used: set[str] = set()
-    in_validation = False
 
     def noting(path: Path) -> Picture:
-        if not in_validation:
-            used.add(path.name)
+        used.add(path.name)
         return read_rgb8(path)
 
-    def reading(files: list[Path], least: int, progress: Any, **asked: Any) -> Any:
-        nonlocal in_validation
-        in_validation = {file.name for file in files} == judges
-        try:
-            return read_training_pictures(files, least, progress, **asked)
-        finally:
-            in_validation = False
+    def starting(*arguments: Any, **more: Any) -> Any:
+        """What was read before this is not trained on."""
+        used.clear()
+        return read_all(*arguments, **more)
 
-    for module in ("pairs", "streamed"):
-        monkeypatch.setattr(f"srkit.data.{module}.read_rgb8", noting)
-    monkeypatch.setattr("srkit.tasks.train_pictures.read_training_pictures", reading)
+    read_all = PhotographReader.read_all
+    module = "photographs" if residency == "memory" else "streamed"
+    monkeypatch.setattr(f"srkit.data.{module}.read_rgb8", noting)
+    monkeypatch.setattr(PhotographReader, "read_all", starting)
     recipe = _recipe(data={"residency": residency, "workers": 0}, optim={"steps": 20})
     inside = (root / "inner",) if validation == "a folder inside" else ()
     # The inner folder is named twice: its pictures must not be held out in one place and trained on in another.

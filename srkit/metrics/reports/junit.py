@@ -11,7 +11,8 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree
 
-from srkit.metrics.display import format_value, printable
+from srkit.io.names import printable
+from srkit.metrics.display import format_value
 from srkit.metrics.reports.files import write_text
 from srkit.metrics.reports.report import Report, Section
 
