@@ -64,7 +64,7 @@ class PhotographReader:
 
     def __init__(self, min_side: int, *, gray: bool = True) -> None:
         self.min_side, self.gray = min_side, gray
-        self._count = 0
+        self._count = self._usable = 0
         self._left_out: dict[str, list[str]] = {}
 
     def read(self, file: Path) -> RGB | None:
@@ -80,6 +80,7 @@ class PhotographReader:
             elif not self.gray and is_gray(image):
                 why = "are gray"
             else:
+                self._usable += 1
                 return image
         self._left_out.setdefault(why, []).append(file.name)
         return None
@@ -115,10 +116,12 @@ class PhotographReader:
         self._left_out.clear()
 
     def none_usable(self) -> SrkitError:
-        """The error where all that were read are of no use."""
+        """The error where nothing of use was read, but for what validates."""
+        few = f"Only {self._usable} of" if self._usable else "None of"
+        held = ", and what validates is not trained on" if self._usable else ""
         return SrkitError(
-            f"None of the {self._count} images can be used; at least one readable {'' if self.gray else 'colour '}"
-            f"image with both sides of {self.min_side} pixels or more is needed."
+            f"{few} the {self._count} images can be used{held}; more readable {'' if self.gray else 'colour '}images "
+            f"with both sides of {self.min_side} pixels or more are needed."
         )
 
 

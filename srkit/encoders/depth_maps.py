@@ -45,7 +45,9 @@ class DepthMaps:
                 f"The folder '{folder}' holds no depth map; expected files like NAME.png or NAME.npy."
             )
         # An array before an image of its name: it is finer.
-        self._files = {file.stem: file for file in sorted(files, key=lambda p: p.suffix.lower() == _ARRAY)}
+        self._files = {
+            file.stem: file for file in sorted(reversed(files), key=lambda p: p.suffix.lower() == _ARRAY)
+        }
 
     def estimate(self, picture: Tensor, name: str | None = None) -> Tensor:
         """See `DepthProvider`; `name` may have folders before it and an ending.

@@ -9,13 +9,20 @@ import os
 import sys
 from typing import Any
 
+from srkit.errors import SrkitError
+
 
 @functools.cache
 def vips() -> Any:
     """The pyvips module, set up for our use. Untyped, since pyvips makes its operations at run time."""
     # Read by libvips when it starts. What matters comes back as errors; warnings would reach stderr.
     os.environ.setdefault("VIPS_WARNING", "0")
-    import pyvips
+    try:
+        import pyvips
+    except (ImportError, OSError) as error:
+        raise SrkitError(
+            f"libvips, which reads and writes images, cannot be loaded ({error}); run `pip install 'pyvips[binary]'`."
+        ) from error
 
     # With the operation cache on, a path that was written anew is read as the old file.
     pyvips.cache_set_max(0)

@@ -58,7 +58,7 @@ def find_pictures(source: str | Path, *, recursive: bool, progress: Progress | N
         files = list(find_files(path, PICTURE_EXTENSIONS | OTHER_EXTENSIONS, recursive=recursive))
         found = [Found(p, p.relative_to(path)) for p in _readable(files, progress)]
         if not found:
-            deeper = "" if recursive else " (its subfolders were not searched; --recursive does)"
+            deeper = "" if recursive else " (its subfolders were not searched)"
             others = f"; {_others(files)}" if files else ""
             raise SrkitError(f"No images were found in the folder {shown(path)}{deeper}{others}.")
     elif os.path.exists(path):  # noqa: PTH110

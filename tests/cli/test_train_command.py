@@ -160,7 +160,7 @@ def test_an_empty_folder(train: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     ran = train(data=tmp_path / "empty")
     assert ran.code == 1
-    assert "No pictures were found under" in ran.err
+    assert "No images" in ran.err
 
 
 def test_an_existing_run(train: Callable[..., Any]) -> None:
