@@ -39,15 +39,13 @@ class DepthMaps:
     def __init__(self, folder: Path, device: torch.device, progress: Progress) -> None:
         self.name, self.version = str(folder), "maps"
         self._folder, self._device, self._progress = folder, device, progress
-        files = sorted(find_files(folder, {_ARRAY, *PICTURE_EXTENSIONS}, recursive=False))
+        files = sorted(find_files(folder, {_ARRAY, *PICTURE_EXTENSIONS}, recursive=False), reverse=True)
         if not files:
             raise UsageError(
                 f"The folder '{folder}' holds no depth map; expected files like NAME.png or NAME.npy."
             )
         # An array before an image of its name: it is finer.
-        self._files = {
-            file.stem: file for file in sorted(reversed(files), key=lambda p: p.suffix.lower() == _ARRAY)
-        }
+        self._files = {file.stem: file for file in sorted(files, key=lambda p: p.suffix.lower() == _ARRAY)}
 
     def estimate(self, picture: Tensor, name: str | None = None) -> Tensor:
         """See `DepthProvider`; `name` may have folders before it and an ending.
