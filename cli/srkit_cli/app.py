@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import traceback
 
@@ -23,7 +22,7 @@ from srkit_cli.commands import (
     train,
     upscale,
 )
-from srkit_cli.console import Console
+from srkit_cli.console import Console, fill_streams, say_on_stderr, settle_streams
 
 app = typer.Typer(
     name="srkit",
@@ -51,6 +50,7 @@ _FlagError: type[Exception] = typer.BadParameter.__mro__[2]
 
 def main() -> None:
     """Run the command line and exit with the code that spec and README promise."""
+    fill_streams()
     sys.exit(_run(sys.argv[1:]))
 
 
@@ -83,10 +83,9 @@ def _run(arguments: list[str]) -> int:
             traceback.print_exc()
         sentence, code = _told(error, arguments)
         if sentence:
-            # A file name may hold bytes that stderr cannot show.
-            sys.stderr.write(f"srkit: {sentence}\n".encode("utf-8", "replace").decode("utf-8"))
+            say_on_stderr(f"srkit: {sentence}")
     finally:
-        _settle_stdout()
+        settle_streams()
     return code
 
 
@@ -116,11 +115,3 @@ def _told(error: BaseException, arguments: list[str]) -> tuple[str, Exit]:
 
 def _command_of(arguments: list[str]) -> str:
     return f"{arguments[0]} " if arguments and not arguments[0].startswith("-") else ""
-
-
-def _settle_stdout() -> None:
-    """Where stdout is a closed pipe or a full disk, keep the interpreter from failing on it once more at exit."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

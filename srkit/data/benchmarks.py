@@ -15,6 +15,7 @@ from srkit.errors import ResourceError, SrkitError, UsageError, nearest
 from srkit.io.folders import find_pictures
 from srkit.io.names import shown
 from srkit.io.picture import Picture
+from srkit.progress import Progress
 from srkit.zoo.cache import cache_dir
 
 DATA_VARIABLE = "SRKIT_DATA"
@@ -67,20 +68,23 @@ class Benchmark:
             return f"{folder.parent.name}/{folder.name}"
         return MADE if makes_lr else NONE
 
-    def pairs(self, scale: int) -> list[BenchmarkItem]:
+    def pairs(self, scale: int, progress: Progress | None = None) -> list[BenchmarkItem]:
         """The reference pictures by name, each with its LR picture where there is a folder of them.
 
         An LR picture is called as its reference, with or without `x4` behind.
+
+        Args:
+            progress: warned of images that cannot be read by their extension.
 
         Raises:
             SrkitError: no pictures, or two of one name.
             UsageError: a folder of LR pictures that lacks some; they are listed.
         """
-        references = by_name(self.folder)
+        references = by_name(self.folder, progress)
         folder = self.given_lr(scale)
         if folder is None:
             return [BenchmarkItem(name, path, None) for name, path in references.items()]
-        given = by_name(folder)
+        given = by_name(folder, progress)
         partners = {name: given.get(f"{name}x{scale}", given.get(name)) for name in references}
         if missing := [name for name, path in partners.items() if path is None]:
             raise UsageError(
@@ -146,14 +150,17 @@ def folder_dataset(folder: Path) -> Benchmark:
     return Benchmark(name or str(folder), folder)
 
 
-def by_name(folder: Path) -> dict[str, Path]:
+def by_name(folder: Path, progress: Progress | None = None) -> dict[str, Path]:
     """The pictures right in a folder by file name without extension, sorted.
+
+    Args:
+        progress: warned of images that cannot be read by their extension.
 
     Raises:
         SrkitError: there are none.
         UsageError: two share a name.
     """
-    found = find_pictures(folder, recursive=False)
+    found = find_pictures(folder, recursive=False, progress=progress)
     if twice := [stem for stem, count in Counter(f.path.stem for f in found).items() if count > 1]:
         raise UsageError(
             f"The folder {shown(folder)} holds several pictures named {listed(twice)}; pictures are matched by their "

@@ -17,6 +17,7 @@ from srkit.data.pairs import crop_to_multiple, make_lr
 from srkit.errors import PictureError, SrkitError, UsageError
 from srkit.io.names import shown
 from srkit.io.read import read_picture
+from srkit.progress import Progress
 
 RGB = NDArray[np.uint8]
 """(H, W, 3) uint8."""
@@ -87,8 +88,11 @@ class Split:
     """Sentences on pictures that were not used, or not as they were meant."""
 
 
-def find_examples(domain: Path, scale: int) -> Domain:
+def find_examples(domain: Path, scale: int, progress: Progress | None = None) -> Domain:
     """The pictures of a folder, or of `HR/` beneath it with partners in `LR/`, `LR/X4` or `LR_bicubic/X4`.
+
+    Args:
+        progress: warned of images that cannot be read by their extension.
 
     Raises:
         UsageError: no such folder, LR pictures without HR, or partners that are missing.
@@ -103,15 +107,14 @@ def find_examples(domain: Path, scale: int) -> Domain:
                 f"{shown(domain)} holds LR/ but no HR/; high-resolution examples are needed, in HR/ or in the folder "
                 "itself."
             )
-        items = tuple(BenchmarkItem(stem, path, None) for stem, path in by_name(domain).items())
+        items = tuple(BenchmarkItem(stem, path, None) for stem, path in by_name(domain, progress).items())
         return Domain(name, items, MADE)
     benchmark = Benchmark(name, domain / "HR")
     source = benchmark.lr_source(scale)
     if source == MADE and (domain / "LR").is_dir():
-        return Domain(
-            name, _paired(by_name(domain / "HR"), by_name(domain / "LR"), scale, domain / "LR"), "LR"
-        )
-    return Domain(name, tuple(benchmark.pairs(scale)), source)
+        references, given = (by_name(domain / part, progress) for part in ("HR", "LR"))
+        return Domain(name, _paired(references, given, scale, domain / "LR"), "LR")
+    return Domain(name, tuple(benchmark.pairs(scale, progress)), source)
 
 
 def _paired(

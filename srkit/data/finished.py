@@ -8,6 +8,7 @@ from pathlib import Path
 from srkit.data.benchmarks import BenchmarkItem, by_name, cropped_size, listed
 from srkit.errors import UsageError
 from srkit.io.names import shown
+from srkit.progress import Progress
 
 DEFAULT_PATTERN = "{name}"
 CROP_LIMIT = 16
@@ -15,7 +16,11 @@ CROP_LIMIT = 16
 
 
 def match_finished(
-    folder: Path, references: Iterable[BenchmarkItem], scale: int, pattern: str = DEFAULT_PATTERN
+    folder: Path,
+    references: Iterable[BenchmarkItem],
+    scale: int,
+    pattern: str = DEFAULT_PATTERN,
+    progress: Progress | None = None,
 ) -> dict[str, Path]:
     """The SR picture of every reference, by the reference's name.
 
@@ -24,6 +29,7 @@ def match_finished(
         references: what they are held against.
         scale: fills `{scale}` in the pattern.
         pattern: an SR picture's name without extension: `{name}` stands for its reference's.
+        progress: warned of images that cannot be read by their extension.
 
     Raises:
         UsageError: no such folder, a pattern that cannot be filled, or pictures without partner on either side; all
@@ -32,7 +38,7 @@ def match_finished(
     """
     if not folder.is_dir():
         raise UsageError(f"The folder {shown(folder)} is not there; check --sr.")
-    found = by_name(folder)
+    found = by_name(folder, progress)
     wanted = {item.name: _filled(pattern, item.name, scale) for item in references}
     missing = [name for name, sr in wanted.items() if sr not in found]
     extra = sorted(set(found) - set(wanted.values()))

@@ -21,7 +21,7 @@ from srkit.errors import SrkitError, UsageError
 from srkit.io.names import shown
 from srkit.io.read import read_picture
 from srkit.ops.position import position_grid
-from srkit.progress import Silent
+from srkit.progress import Progress, Silent
 
 MOST_JUDGES = 12
 """Pictures that judge where `holdout` says nothing."""
@@ -66,8 +66,11 @@ class LowSplit:
     """Sentences on pictures that were not used, or not as they were meant."""
 
 
-def find_low(domain: Path, scale: int) -> LowDomain:
+def find_low(domain: Path, scale: int, progress: Progress | None = None) -> LowDomain:
     """The pictures of a folder, or those of `LR/X4` or `LR/` beneath it.
+
+    Args:
+        progress: warned of images that cannot be read by their extension.
 
     Raises:
         UsageError: no such folder, or one that holds HR/ and no LR/.
@@ -78,13 +81,13 @@ def find_low(domain: Path, scale: int) -> LowDomain:
     name = domain.resolve().name or str(domain)
     for source in (f"LR/X{scale}", "LR"):
         if (domain / source).is_dir():
-            return LowDomain(name, tuple(by_name(domain / source).items()), source)
+            return LowDomain(name, tuple(by_name(domain / source, progress).items()), source)
     if (domain / "HR").is_dir():
         raise UsageError(
             f"{shown(domain)} holds HR/ and no LR/; --self-supervised learns from low-resolution pictures: put them "
             "into LR/ or name their folder, or learn from HR/ with --shots."
         )
-    return LowDomain(name, tuple(by_name(domain).items()), ".")
+    return LowDomain(name, tuple(by_name(domain, progress).items()), ".")
 
 
 def split_low(domain: LowDomain, holdout: float | None, least: int, max_pixels: int = 10**9) -> LowSplit:

@@ -11,15 +11,16 @@ from torch import Tensor
 
 from srkit.encoders.depth import normalised, resized
 from srkit.errors import PictureError, UsageError
+from srkit.io.folders import PICTURE_EXTENSIONS, find_files
 from srkit.io.read import read_picture
 from srkit.progress import Progress
 
-SUFFIXES = (".npy", ".png", ".tif", ".tiff")
+_ARRAY = ".npy"
 _NAMED = 5  # files in a message
 
 
 class DepthMaps:
-    """A `DepthProvider`: maps of inverse depth, 8 or 16 bit gray pictures or NumPy arrays (h, w), larger is nearer.
+    """A `DepthProvider`: maps of inverse depth, 8 or 16 bit gray images or NumPy arrays (h, w), larger is nearer.
 
     A picture's map has its name, whatever comes after the last dot: `street.png` for `street.jpg`. Each is moved and
     scaled so that its farthest value becomes 0 and its nearest 1.
@@ -38,12 +39,13 @@ class DepthMaps:
     def __init__(self, folder: Path, device: torch.device, progress: Progress) -> None:
         self.name, self.version = str(folder), "maps"
         self._folder, self._device, self._progress = folder, device, progress
-        files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+        files = sorted(find_files(folder, {_ARRAY, *PICTURE_EXTENSIONS}, recursive=False), reverse=True)
         if not files:
             raise UsageError(
                 f"The folder '{folder}' holds no depth map; expected files like NAME.png or NAME.npy."
             )
-        self._files = {file.stem: file for file in reversed(files)}  # .npy before .png: it is finer
+        # An array before an image of its name: it is finer.
+        self._files = {file.stem: file for file in sorted(files, key=lambda p: p.suffix.lower() == _ARRAY)}
 
     def estimate(self, picture: Tensor, name: str | None = None) -> Tensor:
         """See `DepthProvider`; `name` may have folders before it and an ending.
@@ -75,7 +77,7 @@ class DepthMaps:
 
     def _map(self, file: Path) -> NDArray[np.float32]:
         """(h, w), every value a number."""
-        values = _array(file) if file.suffix.lower() == ".npy" else _pixels(file)
+        values = _array(file) if file.suffix.lower() == _ARRAY else _pixels(file)
         known = np.isfinite(values)
         if not known.any():
             raise PictureError(f"The depth map '{file}' holds no number at all; make it anew.")

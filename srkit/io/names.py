@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from pathlib import Path
 
 from srkit.errors import SrkitError
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_UNSHOWABLE = re.compile(
+    # What XML 1.0 forbids (controls, surrogates, U+FFFE, U+FFFF), what would break a line or command a terminal, and
+    # the marks with which a name can reverse the text around it.
+    r"[\x00-\x1f\x7f-\x9f\u061c\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+
+
+def printable(text: str) -> str:
+    """`text` on one line, in characters that terminals and every report format can hold; others escaped as in
+    Python."""
+    return _UNSHOWABLE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def shown(path: str | os.PathLike[str]) -> str:
-    """The path in quotes, printable on any stream: bytes that are not UTF-8 become the replacement
-    character."""
-    return "'" + os.fsencode(path).decode("utf-8", "replace") + "'"
+    """The path in quotes, printable: bytes that are not UTF-8 become the replacement character."""
+    return "'" + printable(os.fsencode(path).decode("utf-8", "replace")) + "'"
 
 
 def is_file_system_trouble(error: OSError) -> bool:

@@ -22,8 +22,7 @@ from typing import Any
 
 from srkit.errors import SrkitError, UsageError
 from srkit.io.atomic import atomic_path
-from srkit.io.names import shown
-from srkit.metrics.display import printable
+from srkit.io.names import printable, shown
 from srkit.metrics.encoding import result_from, result_object
 from srkit.metrics.results import SetResult
 

@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srkit.errors import UsageError, nearest
+from srkit.io.names import printable
 from srkit.metrics.baseline import Baseline
 from srkit.metrics.bootstrap import paired_differences
-from srkit.metrics.display import printable
 from srkit.metrics.results import SetResult
 from srkit.metrics.table import METRICS
 
@@ -34,9 +34,9 @@ STATISTICS: Mapping[str, Callable[[NDArray[np.float64]], float]] = {
     "max": lambda values: float(values.max()),
 }
 _FORM = "METRIC[.mean|.min|.max], < or >, and a number, for example 'psnr<-0.05'"
-_GATE = re.compile(
-    r"\s*(?P<metric>\w[\w-]*)(?:\.(?P<statistic>\w*))?\s*(?P<direction>[<>=!]+)\s*(?P<limit>\S*)\s*"
-)
+_LONGEST = 200
+"""Characters: no gate is as long, and what is longer is no text to search or to print."""
+_GATE = re.compile(r"(?P<metric>\w[\w-]*)(?:\.(?P<statistic>\w*))?\s*(?P<direction>[<>=!]+)\s*(?P<limit>\S*)")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 
 
@@ -103,6 +103,11 @@ def parse_gate(text: str, metrics: Collection[str]) -> Gate:
         UsageError: it is not of the grammar, its number is not finite, or it names a metric that is not
             measured.
     """
+    text = text.strip()
+    if len(text) > _LONGEST:
+        raise UsageError(
+            f"The gate '{text[:20]}...' has {len(text):,} characters; expected {_FORM}, at most {_LONGEST} characters."
+        )
     match = _GATE.fullmatch(text)
     if match is None:
         raise UsageError(f"The gate '{text}' was not understood; expected {_FORM}.")
@@ -125,7 +130,7 @@ def parse_gate(text: str, metrics: Collection[str]) -> Gate:
     if not _NUMBER.fullmatch(limit) or not math.isfinite(float(limit)):
         raise UsageError(f"The gate '{text}' has the limit '{limit}'; expected a finite number: {_FORM}.")
     return Gate(
-        text.strip(),
+        text,
         metric,
         statistic,
         "<" if direction == "<" else ">",

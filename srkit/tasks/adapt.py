@@ -112,7 +112,7 @@ def run(job: AdaptJob, progress: Progress | None = None) -> AdaptResult:
     device = pick_device(recipe.device)
     base = base_model(recipe.model, recipe.scale, job.output)
     pick_dtype(recipe.dtype, device, base.info)
-    domain = _domain(job.domain, base)
+    domain = _domain(job.domain, base, progress)
     split = split_for(domain, base, recipe.shots, recipe.holdout, recipe.tune.patch, recipe.max_pixels)
     _tell(split, recipe, progress)
     scorer = _Scorer(recipe, domain, split, progress)
@@ -127,8 +127,8 @@ def run(job: AdaptJob, progress: Progress | None = None) -> AdaptResult:
     return _result(job, fitted, split, before, after)
 
 
-def _domain(folder: Path, base: LoadedModel) -> Domain:
-    domain = find_examples(folder, base.info.scale)
+def _domain(folder: Path, base: LoadedModel, progress: Progress) -> Domain:
+    domain = find_examples(folder, base.info.scale, progress)
     if base.info.scale == 1 and domain.lr_source == MADE:
         raise UsageError(
             f"'{base.name}' keeps the size of a picture, so it can only learn from pairs; put them into HR/ and LR/ "

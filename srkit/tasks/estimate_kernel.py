@@ -119,7 +119,7 @@ def run(job: EstimateJob, progress: Progress | None = None) -> Iterator[KernelRe
         SrkitError: no pictures, or an output folder that may not be written to.
     """
     progress = progress or Silent()
-    items = _gather(job)
+    items = _gather(job, progress)
     todo = left_to_do(items, job.existing)
     _check_previews(job, todo)
     estimator = KernelEstimator(job.recipe, progress)
@@ -246,9 +246,9 @@ def _sentence(item: _Item, error: Exception) -> str:
 # -- where things are -------------------------------------------------------------------------------------------
 
 
-def _gather(job: EstimateJob) -> list[_Item]:
+def _gather(job: EstimateJob, progress: Progress) -> list[_Item]:
     """The pictures of a job with their outputs, from their headers alone."""
-    found, single = find_sources(job.input, recursive=job.recursive)
+    found, single = find_sources(job.input, recursive=job.recursive, progress=progress)
     to_file = single and is_file_name(job.output, into_folder=job.into_folder)
     if to_file and job.output.suffix.lower() != EXTENSION:
         raise UsageError(f"The output {shown(job.output)} is a kernel map; end its name in {EXTENSION}.")

@@ -159,6 +159,7 @@ class Evaluation:
             plan = self._finished(job.sr)
             return [self._part(plan, _Runner(job.sr.resolve().name, None, FromFiles()))]
         parts = []
+        told: set[str] = set()
         for name in recipe.models:
             wanted = _upscale_recipe(recipe, name)
             upscaler = None if name == BICUBIC else Upscaler(wanted, progress=self._progress)
@@ -168,7 +169,9 @@ class Evaluation:
                 self._progress.warn(runner.note)
             for dataset in job.datasets:
                 benchmark = self._dataset(dataset)
-                plan = plan_dataset(benchmark, scale, self.protocol, recipe.max_pixels)
+                listening = Silent() if dataset in told else self._progress  # the same for every model
+                told.add(dataset)
+                plan = plan_dataset(benchmark, scale, self.protocol, recipe.max_pixels, listening)
                 if upscaler is None or not recipe.shots:
                     parts.append(self._part(plan, runner))
                     continue
@@ -190,7 +193,7 @@ class Evaluation:
     def _finished(self, sr: Path) -> SetPlan:
         job, recipe = self.job, self.job.recipe
         if job.hr is None or recipe.scale is None:
-            return plan_alone(sr, recipe.max_pixels)
+            return plan_alone(sr, recipe.max_pixels, self._progress)
         return plan_finished(
             sr,
             folder_dataset(job.hr),
@@ -199,6 +202,7 @@ class Evaluation:
             recipe.max_pixels,
             pattern=job.pattern,
             allow_crop=job.allow_crop,
+            progress=self._progress,
         )
 
     def _part(self, plan: SetPlan, runner: _Runner, support: tuple[str, ...] = ()) -> _Part:

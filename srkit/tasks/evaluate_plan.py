@@ -12,6 +12,7 @@ from srkit.errors import PictureError, ResourceError, SrkitError, UsageError
 from srkit.io.names import shown
 from srkit.io.read import probe
 from srkit.metrics.protocols import Protocol
+from srkit.progress import Progress
 
 Size = tuple[int, int]
 """(height, width)."""
@@ -48,8 +49,15 @@ class SetPlan:
         return self.lr_source != NONE
 
 
-def plan_dataset(benchmark: Benchmark, scale: int, protocol: Protocol, max_pixels: int) -> SetPlan:
-    """A set whose SR pictures a model makes.
+def plan_dataset(
+    benchmark: Benchmark,
+    scale: int,
+    protocol: Protocol,
+    max_pixels: int,
+    progress: Progress | None = None,
+) -> SetPlan:
+    """A set whose SR pictures a model makes; below, `progress` is warned of images that cannot be read by their
+    extension.
 
     Raises:
         UsageError: LR pictures that are missing or of a wrong size, all of them listed.
@@ -67,7 +75,7 @@ def plan_dataset(benchmark: Benchmark, scale: int, protocol: Protocol, max_pixel
         )
     size = _prober(max_pixels)
     wrong: dict[str, tuple[Size, Size]] = {}
-    entries = [_with_reference(item, scale, size, wrong) for item in benchmark.pairs(scale)]
+    entries = [_with_reference(item, scale, size, wrong) for item in benchmark.pairs(scale, progress)]
     refuse_sizes(wrong, f"LR pictures of {benchmark.name} x{scale}", "replace them or have them made")
     return SetPlan(benchmark.name, scale, source, tuple(entries))
 
@@ -81,6 +89,7 @@ def plan_finished(
     *,
     pattern: str,
     allow_crop: bool,
+    progress: Progress | None = None,
 ) -> SetPlan:
     """A folder of finished pictures and one of references.
 
@@ -88,8 +97,8 @@ def plan_finished(
         UsageError: pictures that do not pair by name or match in size, all of them listed.
         SrkitError: no pictures.
     """
-    items = benchmark.pairs(scale)
-    partners = match_finished(sr, items, scale, pattern)
+    items = benchmark.pairs(scale, progress)
+    partners = match_finished(sr, items, scale, pattern, progress)
     size = _prober(max_pixels)
     wrong: dict[str, tuple[Size, Size]] = {}
     wrong_lr: dict[str, tuple[Size, Size]] = {}
@@ -107,7 +116,7 @@ def plan_finished(
     )
 
 
-def plan_alone(sr: Path, max_pixels: int) -> SetPlan:
+def plan_alone(sr: Path, max_pixels: int, progress: Progress | None = None) -> SetPlan:
     """A folder of pictures without references.
 
     Raises:
@@ -118,7 +127,7 @@ def plan_alone(sr: Path, max_pixels: int) -> SetPlan:
         raise UsageError(f"The folder {shown(sr)} is not there; check --sr.")
     size = _prober(max_pixels)
     entries = []
-    for name, path in by_name(sr).items():
+    for name, path in by_name(sr, progress).items():
         try:
             entries.append(Entry(name, sr=path, size=size(path)))
         except PictureError as error:

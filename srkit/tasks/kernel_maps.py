@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from srkit.errors import UsageError
-from srkit.io.folders import Found
+from srkit.io.folders import Found, find_files
 from srkit.io.kernel_map import EXTENSION, KernelMapInfo, probe_kernel_map
 from srkit.io.names import shown
 from srkit.io.picture import PictureInfo
@@ -30,7 +30,7 @@ class KernelMaps:
         self.is_folder = os.path.isdir(path)  # noqa: PTH112 - Path's own raises for names that are too long
         first = path
         if self.is_folder:
-            maps = sorted(path.rglob(f"*{EXTENSION}"))
+            maps = sorted(find_files(path, {EXTENSION}, recursive=True))
             if not maps:
                 raise UsageError(
                     f"The folder {shown(path)} holds no kernel maps (*{EXTENSION}); `srkit estimate-kernel` makes "

@@ -12,6 +12,7 @@ from typing import Literal, TypeVar
 from srkit.errors import PictureError, SrkitError, UsageError
 from srkit.io.folders import Found, find_pictures
 from srkit.io.names import is_file_system_trouble, shown
+from srkit.progress import Progress
 
 Existing = Literal["refuse", "overwrite", "skip"]
 """What to do about outputs that are there."""
@@ -37,7 +38,11 @@ P = TypeVar("P", bound=Place)
 
 
 def find_sources(
-    source: str, *, recursive: bool, instead: str = "give a file, a folder or a glob"
+    source: str,
+    *,
+    recursive: bool,
+    instead: str = "give a file, a folder or a glob",
+    progress: Progress | None = None,
 ) -> tuple[list[Found], bool]:
     """The pictures that an input names, and whether it names one picture itself.
 
@@ -45,6 +50,7 @@ def find_sources(
         source: a file, a folder, or a glob.
         recursive: subfolders too.
         instead: what to do about a device or pipe.
+        progress: warned of images that cannot be read by their extension.
 
     Raises:
         UsageError: nothing is there, or what is there is a device or pipe.
@@ -53,7 +59,7 @@ def find_sources(
     single = os.path.isfile(source)  # noqa: PTH113
     if not single and os.path.exists(source) and not os.path.isdir(source):  # noqa: PTH110, PTH112
         raise UsageError(f"The input {shown(source)} is a device or pipe; {instead}.")
-    return find_pictures(source, recursive=recursive), single
+    return find_pictures(source, recursive=recursive, progress=progress), single
 
 
 def is_file_name(output: Path, *, into_folder: bool) -> bool:

@@ -157,7 +157,7 @@ def run(job: SelfAdaptJob, progress: Progress | None = None) -> SelfAdaptResult:
     base = base_model(recipe.model, recipe.scale, job.output)
     _check_task(base)
     pick_dtype(recipe.dtype, device, base.info)
-    domain = find_low(job.domain, base.info.scale)
+    domain = find_low(job.domain, base.info.scale, progress)
     options = LoopFit(recipe.loop, device, recipe.dtype, recipe.seed)
     degrader = load_degrader(recipe.reconstructor, base.info.scale, device, options.autocast(), progress)
     split = split_for(domain, base, degrader, recipe.holdout, recipe.max_pixels)

@@ -13,13 +13,13 @@ from torch import nn
 
 import srkit
 from srkit.archs.table import build
-from srkit.data.pairs import read_training_pictures
+from srkit.data.photographs import PhotographReader
 from srkit.data.rendered import DOMAINS, render
 from srkit.data.views import SMALLEST, ViewPlan, ViewSource
 from srkit.engine.device import pick_device, training_dtype
 from srkit.errors import UsageError, nearest
 from srkit.ops.layout import channels_last
-from srkit.progress import Progress, Silent
+from srkit.progress import Progress
 from srkit.recipes.encoder import EncoderRecipe
 from srkit.recipes.load import to_mapping
 from srkit.tasks.train_job import WEIGHTS, TrainJob, TrainResult, check_job, prepare_output, split_files
@@ -131,9 +131,9 @@ def _resume(state: TrainState, job: TrainJob[EncoderRecipe], device: torch.devic
 
 def _pictures(job: TrainJob[EncoderRecipe], progress: Progress) -> _Pictures:
     data = job.recipe.data
-    files, held_out = split_files(job, data.holdout_every)
-    _, photographs = read_training_pictures(files, SMALLEST, progress)
-    held_out, judges = read_training_pictures(held_out, SMALLEST, Silent())
+    reader = PhotographReader(SMALLEST)
+    split = split_files(job, data.holdout_every, reader, SMALLEST, progress)
+    _, photographs = reader.read_all(split.rest, progress)
     judging = max(1, data.rendered // data.holdout_every)
     progress.start("rendering", len(data.domains) * (data.rendered + judging))
     drawn = [_drawn(domain, data.rendered + judging, data.rendered_side, progress) for domain in data.domains]
@@ -141,9 +141,9 @@ def _pictures(job: TrainJob[EncoderRecipe], progress: Progress) -> _Pictures:
     return _Pictures(
         photographs,
         [pictures[judging:] for pictures in drawn],
-        judges,
+        split.images,
         [pictures[:judging] for pictures in drawn],
-        tuple(file.name for file in held_out),
+        tuple(file.name for file in split.files),
     )
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from srkit.data.photographs import HeldOut, PhotographReader, find_photographs, hold_out
 from srkit.errors import SrkitError, UsageError
 from srkit.io.atomic import atomic_path
-from srkit.io.training import list_training_pictures
+from srkit.io.names import writing_failed
+from srkit.progress import Progress
 from srkit.recipes.kinds import TrainingRecipe
 from srkit.recipes.load import to_toml
 from srkit.recipes.train import OptimPart
@@ -107,24 +110,36 @@ def prepare_output(job: TrainJob[Any]) -> None:
         with atomic_path(job.output / "recipe.toml") as path:
             path.write_text(to_toml(job.recipe), encoding="utf-8")
     except OSError as error:
-        raise SrkitError(f"'{job.output}' cannot be written: {error.strerror}; choose another -o.") from error
+        raise writing_failed(job.output, error) from error
 
 
-def split_files(job: TrainJob[Any], holdout_every: int) -> tuple[list[Path], list[Path]]:
-    """Files of the job's pictures to train on, and to validate on; no file is in both.
+def split_files(
+    job: TrainJob[Any], every: int, reader: PhotographReader, validates: int, progress: Progress
+) -> HeldOut:
+    """Files of the job's images to train on, and images to validate on; no file is in both.
+
+    Args:
+        every: of so many files in a row one validates, where the job names no folder for that.
+        reader: reads images to train on, and so those that are held out of them.
+        validates: shortest side of an image of the job's folder to validate on.
 
     Raises:
         UsageError: a folder that is not there.
-        SrkitError: none is left to train on.
+        SrkitError: none is left to train or to validate on.
     """
-    found = list_training_pictures(list(job.data))
-    files = list({file.resolve(): file for file in found}.values())  # a folder may lie in another one
-    validation = list(job.validation)
-    held_out = list_training_pictures(validation) if validation else files[::holdout_every]
-    judging = {file.resolve() for file in held_out}
-    files = [file for file in files if file.resolve() not in judging]
-    if not files:
+    files = find_photographs(job.data, progress)
+    if job.validation:
+        given = find_photographs(job.validation, progress)
+        judging = {os.path.realpath(file) for file in given}
+        rest = [file for file in files if os.path.realpath(file) not in judging]
+        validation = PhotographReader(validates)
+        usable, images = validation.read_all(given, progress)
+        split = HeldOut(rest, usable, images)
+    else:
+        split = hold_out(files, every, reader)
+    if not split.rest:
+        reader.tell(progress)
         raise SrkitError(
-            "No picture is left to train on beside those held out to validate; give more pictures to --data."
+            "No image is left to train on beside those held out to validate; give more images to --data."
         )
-    return files, held_out
+    return split

@@ -20,7 +20,8 @@ from srkit.archs.nbsr import NBSR
 from srkit.archs.table import ARCHS, ESTIMATORS, build, info_of
 from srkit.data.blurred import BlurPlan, BlurredBatch, BlurredPairs
 from srkit.data.depth_pairs import DepthPairs, DepthPlan
-from srkit.data.pairs import Batch, read_training_pictures
+from srkit.data.pairs import Batch
+from srkit.data.photographs import PhotographReader
 from srkit.data.scenes import SMALLEST
 from srkit.degradation.pca import encode, kernel_basis
 from srkit.engine.device import pick_device, training_dtype
@@ -217,11 +218,11 @@ def _check_resumed(before: Mapping[str, Any], job: TrainJob[KernelsRecipe]) -> N
 
 def _pictures(job: TrainJob[KernelsRecipe], info: ArchInfo, progress: Progress) -> _Pictures:
     recipe = job.recipe
-    files, held_out = split_files(job, recipe.data.holdout_every)
     least = SMALLEST if recipe.target == "depth" else _plan(recipe, info.scale).smallest_side
-    _, learnt = read_training_pictures(files, least, progress)
-    held_out, judges = read_training_pictures(held_out, least, Silent())
-    return _Pictures(learnt, judges, tuple(file.name for file in held_out))
+    reader = PhotographReader(least)
+    split = split_files(job, recipe.data.holdout_every, reader, least, progress)
+    _, learnt = reader.read_all(split.rest, progress)
+    return _Pictures(learnt, split.images, tuple(file.name for file in split.files))
 
 
 def _plan(recipe: KernelsRecipe, scale: int, rank: int = 0) -> BlurPlan:

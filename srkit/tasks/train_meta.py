@@ -17,7 +17,8 @@ from srkit.archs.info import ArchInfo
 from srkit.data.clusters import k_means
 from srkit.data.episodes import EpisodePlan, TaskDomain, draw_episode
 from srkit.data.examples import Example
-from srkit.data.pairs import CropPlan, as_tensor, crop_to_multiple, make_lr, read_training_pictures
+from srkit.data.pairs import CropPlan, as_tensor, crop_to_multiple, make_lr
+from srkit.data.photographs import PhotographReader
 from srkit.data.rendered import DOMAINS, render
 from srkit.data.support import SupportPairs
 from srkit.encoders.semantic import SemanticEncoder, semantic_encoder
@@ -25,7 +26,7 @@ from srkit.engine.device import has_fast_bf16, pick_device
 from srkit.errors import ResourceError, SrkitError, UsageError, nearest
 from srkit.losses.table import LossContext, build_losses, check_terms, needs_of
 from srkit.ops.layout import channels_last
-from srkit.progress import Progress, Silent
+from srkit.progress import Progress
 from srkit.recipes.meta import MetaRecipe
 from srkit.tasks.conditions import Encoders
 from srkit.tasks.providers import is_embedded, telling_for
@@ -63,6 +64,7 @@ def check(job: TrainJob[MetaRecipe]) -> None:
         ("tasks.clusters", tasks.clusters, 0),
         ("tasks.shots", tasks.shots, 1),
         ("tasks.rendered", tasks.rendered, tasks.shots + 1),
+        ("tasks.holdout_every", tasks.holdout_every, 1 if job.validation else 2),
         ("inner.steps", inner.steps, 1),
         ("inner.batch", inner.batch, 1),
         ("inner.patch", inner.patch, 1),
@@ -176,16 +178,16 @@ class _Tasks:
         cls, job: TrainJob[MetaRecipe], base: LoadedModel, device: torch.device, progress: Progress
     ) -> _Tasks:
         recipe, info = job.recipe, base.info
-        files, others = split_files(job, recipe.tasks.holdout_every)
         least = recipe.inner.patch * info.scale
-        kept, photographs = read_training_pictures(files, least, progress)
+        reader = PhotographReader(least)
+        split = split_files(job, recipe.tasks.holdout_every, reader, least, progress)
+        kept, photographs = reader.read_all(split.rest, progress)
         made = _Maker(recipe, base, device, progress)
         groups = made.clustered(photographs)
         rendered = {name: made.rendered(name) for name in recipe.tasks.domains}
         teach = made.domains({**groups, **rendered})
         judging = {name: made.rendered(name) for name in recipe.tasks.held_out}
-        _, held_out = read_training_pictures(others, least, Silent()) if others else ([], [])
-        judge = made.domains({**judging, _PHOTOGRAPHS: held_out})
+        judge = made.domains({**judging, _PHOTOGRAPHS: split.images})
         if not teach or not judge:
             raise SrkitError(
                 f"No domain has more than the {recipe.tasks.shots} pictures of tasks.shots to "

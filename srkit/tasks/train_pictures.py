@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,10 +21,9 @@ from srkit.data.pairs import (
     PairSource,
     Telling,
     crop_to_multiple,
-    fits_in_memory,
     make_lr,
-    read_training_pictures,
 )
+from srkit.data.photographs import PhotographReader, fits_in_memory
 from srkit.data.real_pairs import RealPairs, RealPlan, make_real_lr
 from srkit.data.streamed import StreamedPairs
 from srkit.engine.device import pick_device, training_dtype
@@ -33,7 +31,7 @@ from srkit.engine.overlap import measure_overlap
 from srkit.errors import SrkitError, UsageError
 from srkit.ops.layout import channels_last
 from srkit.ops.position import position_grid
-from srkit.progress import Progress, Silent
+from srkit.progress import Progress
 from srkit.recipes.kinds import TrainingRecipe
 from srkit.recipes.train import DataPart, ModelPart, OptimPart, ProvidersPart, RunPart, degradation_of
 from srkit.tasks.conditions import Conditioner
@@ -212,26 +210,35 @@ def load_pictures(run: PictureRun) -> Pictures:
         SrkitError: none can be used, or they do not fit into memory where they must.
     """
     data, scale, degradation = run.recipe.data, run.info.scale, degradation_of(run.recipe.data)
-    files, held_out = split_files(run.job, data.holdout_every)
-    held_out, judges = read_training_pictures(held_out, 4 * scale, Silent())
-    fits = data.residency == "auto" and fits_in_memory(files, scale, run.device, data.sizes)
     plan = _plan(run)
+    real = None if degradation is None else RealPlan(**vars(plan), degradation=degradation)
+    side = data.patch * scale if real is None else real.smallest_side
+    # Large enough for crops at one size at least; what is degraded as real images are must have colours.
+    reader = PhotographReader(math.ceil(side / max(data.sizes)), gray=real is None)
+    split = split_files(run.job, data.holdout_every, reader, 4 * scale, run.progress)
+    fits = data.residency == "auto" and fits_in_memory(split.rest, scale, run.device, data.sizes)
+    files = split.rest
     pairs: PairSource
-    if degradation is not None:
-        if data.residency == "auto" and not fits:
-            raise SrkitError(
-                "The pictures take more than half of the free memory, and those that are to be degraded must be held "
-                "in it; give fewer to --data, or set data.residency=memory to try all the same."
-            )
-        real = RealPlan(**vars(plan), degradation=degradation)
-        files, pictures = _read(run, files, real.smallest_side, gray=False)
-        pairs = RealPairs(pictures, real, run.device, run.telling, run.progress)
-    elif data.residency == "memory" or fits:
-        files, pictures = _read(run, files, data.patch * scale, gray=True)
-        pairs = MemoryPairs(pictures, plan, run.device, run.telling, run.progress)
-    else:
+    if real is None and not fits and data.residency != "memory":
+        reader.tell(run.progress)
         pairs = StreamedPairs(files, plan, run.device, data.workers, run.telling, run.progress)
-    return Pictures(pairs, len(files), tuple(file.name for file in held_out), judges)
+    elif data.residency == "auto" and not fits:
+        raise SrkitError(
+            "The images take more than half of the free memory, and those that are to be degraded must be held "
+            "in it; give fewer to --data, or set data.residency=memory to try all the same."
+        )
+    else:
+        files, images = reader.read_all(files, run.progress)
+        pairs = _in_memory(run, images, plan, real)
+    return Pictures(pairs, len(files), tuple(file.name for file in split.files), split.images)
+
+
+def _in_memory(
+    run: PictureRun, images: list[NDArray[np.uint8]], plan: CropPlan, real: RealPlan | None
+) -> PairSource:
+    if real is None:
+        return MemoryPairs(images, plan, run.device, run.telling, run.progress)
+    return RealPairs(images, real, run.device, run.telling, run.progress)
 
 
 def _plan(run: PictureRun) -> CropPlan:
@@ -247,14 +254,6 @@ def _plan(run: PictureRun) -> CropPlan:
         data.sizes,
         data.best_of,
     )
-
-
-def _read(
-    run: PictureRun, files: list[Path], side: int, *, gray: bool
-) -> tuple[list[Path], list[NDArray[np.uint8]]]:
-    """What is large enough for crops of `side` HR pixels at one size at least."""
-    least = math.ceil(side / max(run.recipe.data.sizes))
-    return read_training_pictures(files, least, run.progress, gray=gray)
 
 
 def psnr_on(run: PictureRun, pictures: Pictures) -> Callable[[nn.Module], float]:

@@ -83,7 +83,7 @@ def run(job: UpscaleJob, progress: Progress | None = None) -> Iterator[FileRecor
     """
     progress = progress or Silent()
     upscaler = upscaler_for(job, progress)
-    items = with_maps(job, gather(job, upscaler.models), upscaler)
+    items = with_maps(job, gather(job, upscaler.models, progress), upscaler)
     todo = pending(job, items)
     check_existing(todo, job.existing)
     # Now, so that a missing model or an impossible precision stops the job before it begins.

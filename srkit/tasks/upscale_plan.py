@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from srkit.engine.memory import bytes_per_pixel
+from srkit.progress import Progress
 from srkit.tasks.debug_maps import with_maps
 from srkit.tasks.places import nearest_existing
 from srkit.tasks.upscale_items import Item, UpscaleJob, gather, pending, upscaler_for
@@ -69,14 +70,14 @@ class UpscalePlan:
         ]
 
 
-def plan_upscale(job: UpscaleJob) -> UpscalePlan:
+def plan_upscale(job: UpscaleJob, progress: Progress | None = None) -> UpscalePlan:
     """Plan a job; nothing is written. What --skip-existing would leave out is left out.
 
     Raises:
         As `srkit.tasks.upscale.run`, except for outputs that exist or cannot be written to.
     """
     upscaler = upscaler_for(job)
-    items = with_maps(job, gather(job, upscaler.models), upscaler)
+    items = with_maps(job, gather(job, upscaler.models, progress), upscaler)
     if job.existing == "skip":
         items = pending(job, items)
     costs: dict[str, _Cost] = {}

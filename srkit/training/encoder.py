@@ -21,8 +21,9 @@ from srkit.recipes.encoder import EncoderRecipe
 from srkit.recipes.load import to_mapping
 from srkit.training.distributed import World, agreed, mean_over, parallel
 from srkit.training.interrupt import whole_step
-from srkit.training.loop import LOG_EVERY, Limits, RunLog
+from srkit.training.loop import LOG_EVERY, Limits
 from srkit.training.optim import learning_rate, set_rate
+from srkit.training.run_log import RunLog
 from srkit.training.state import TrainState, save_checkpoint, update_ema
 
 _VALIDATION_STEPS = 4

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, Protocol
 
 import torch
@@ -24,6 +22,7 @@ from srkit.recipes.train import OptimPart, RunPart
 from srkit.training.distributed import World, agreed, mean_over, parallel
 from srkit.training.interrupt import whole_step
 from srkit.training.optim import learning_rate, set_rate
+from srkit.training.run_log import RunLog
 from srkit.training.state import (
     CHECKPOINT,
     Keeper,
@@ -78,36 +77,6 @@ class Measure:
 
 
 PSNR = Measure("val_psnr", "{:.3f} dB on the pictures held out")
-
-
-class RunLog:
-    """metrics.jsonl and TensorBoard files of a run; TensorBoard is left out where it is not installed."""
-
-    def __init__(self, folder: Path) -> None:
-        self._file = (folder / "metrics.jsonl").open("a", encoding="utf-8")
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            self._board = None
-        else:
-            self._board = SummaryWriter(str(folder / "tensorboard"))
-
-    def write(self, step: int, values: dict[str, float]) -> None:
-        self._file.write(json.dumps({"step": step, **values}) + "\n")
-        self._file.flush()
-        if self._board is not None:
-            for name, value in values.items():
-                self._board.add_scalar(name, value, step)
-
-    def __enter__(self) -> RunLog:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        self._file.close()
-        if self._board is not None:
-            self._board.close()
 
 
 class DataClock:

@@ -20,8 +20,9 @@ from srkit.recipes.load import to_mapping
 from srkit.recipes.meta import MetaRecipe
 from srkit.training.distributed import World, agreed
 from srkit.training.interrupt import whole_step
-from srkit.training.loop import Limits, RunLog
+from srkit.training.loop import Limits
 from srkit.training.meta import Inner, MetaLearner
+from srkit.training.run_log import RunLog
 from srkit.training.state import CHECKPOINT, TrainState, save_checkpoint
 
 _JUDGING = 1_000_003  # added to the seed, so that episodes that judge are not those that teach

@@ -107,9 +107,17 @@ class Keeper:
 
 
 def save_checkpoint(state: TrainState, folder: Path, recipe: dict[str, Any]) -> None:
-    """Write the whole state to `folder/checkpoint.pt`, atomically."""
-    with atomic_path(folder / CHECKPOINT) as path:
-        torch.save({**content_of(state), "recipe": recipe}, path)
+    """Write the whole state to `folder/checkpoint.pt`; the one before stays until the new one is whole.
+
+    Raises:
+        SrkitError: the file system refused: the disk is full, say.
+    """
+    with atomic_path(folder / CHECKPOINT) as path, path.open("wb") as file:
+        try:
+            torch.save({**content_of(state), "recipe": recipe}, file)
+        except RuntimeError as error:
+            # PyTorch's writer complains of its own state, and has what the file said behind it.
+            raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
 
 
 def read_checkpoint(folder: Path, device: torch.device) -> dict[str, Any]:

@@ -20,11 +20,11 @@ from marks import write_between_marks
 from numpy.typing import NDArray
 from torch import Tensor
 
+from srkit.data.photographs import find_photographs, read_rgb8
 from srkit.data.rendered import DOMAINS, render
 from srkit.encoders.compact import Compact
 from srkit.encoders.judge import Judge
 from srkit.io.jpeg import through_jpeg
-from srkit.io.training import list_training_pictures, read_rgb8
 from srkit.ops.resize import downscale_uint8, upscale
 from srkit.zoo.load import load_model
 from srkit.zoo.manifest import Manifest
@@ -55,7 +55,7 @@ UNITS = {
 
 def benchmark(name: str, count: int | None = None) -> list[Picture]:
     folder = Path(os.environ["SRKIT_DATA"]) / "benchmarks" / name / "HR"
-    return [read_rgb8(path) for path in list_training_pictures([folder])[:count]]
+    return [read_rgb8(path) for path in find_photographs([folder])[:count]]
 
 
 def middle(picture: Picture, side: int = SIDE) -> Picture:

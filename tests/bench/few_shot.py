@@ -28,10 +28,10 @@ from numpy.typing import NDArray
 from srkit.data.benchmarks import MADE, BenchmarkItem
 from srkit.data.examples import Domain, Example, Split
 from srkit.data.pairs import crop_to_multiple, make_lr
+from srkit.data.photographs import find_photographs, read_rgb8
 from srkit.data.rendered import DOMAINS, render, screen
 from srkit.engine.device import pick_device
 from srkit.io.picture import Picture
-from srkit.io.training import list_training_pictures, read_rgb8
 from srkit.io.write import write_picture
 from srkit.metrics.bootstrap import Interval, paired_bootstrap
 from srkit.progress import Silent
@@ -61,7 +61,7 @@ def pictures(domain: str, data: Path, shots: int, limit: int) -> tuple[list[RGB]
         support = [draw(*SUPPORT_SIDES, seed) for seed in range(shots)]
         return support, [draw(TEST_SIDE, TEST_SIDE, 100 + i) for i in range(min(TESTS, limit))]
     if domain == "photographs":
-        files = list_training_pictures([data / "train"])[::HOLDOUT_EVERY]
+        files = find_photographs([data / "train"])[::HOLDOUT_EVERY]
     else:
         files = sorted((data / "benchmarks" / domain / "HR").iterdir())
     found = [read_rgb8(file) for file in files[: shots + limit]]

@@ -26,7 +26,7 @@ from marks import write_between_marks
 from torch import Tensor, nn
 
 from srkit.archs.detail import detail_energies, energies_count, normalised_detail
-from srkit.data.pairs import read_training_pictures
+from srkit.data.photographs import PhotographReader
 from srkit.degradation.degrade import degrade
 from srkit.degradation.kernels import axes
 from srkit.degradation.modes import BLOCK
@@ -63,7 +63,7 @@ def main() -> None:
 def training_crops() -> list[RGB]:
     folder = Path(os.environ["SRKIT_DATA"]) / "train"
     files = sorted(f for f in folder.rglob("*") if f.suffix in (".jpg", ".png", ".webp"))
-    _, pictures = read_training_pictures(files, CROP, Silent())
+    _, pictures = PhotographReader(CROP).read_all(files, Silent())
     rng = np.random.default_rng(0)
     found = []
     for picture in pictures:

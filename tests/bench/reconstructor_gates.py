@@ -22,11 +22,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from srkit.data.photographs import find_photographs, read_rgb8
 from srkit.degradation.filters import filtered
 from srkit.degradation.jpeg import jpegs
 from srkit.degradation.second_order import second_order
 from srkit.encoders.stages import STAGES, encoder_stage
-from srkit.io.training import list_training_pictures, read_rgb8
 from srkit.losses.far import Far, far
 from srkit.metrics.psnr import psnr
 from srkit.ops.gram import gram_descriptors
@@ -65,7 +65,7 @@ def noisy(x: Tensor, sigma: float, rng: torch.Generator) -> Tensor:
 
 def middles(root: Path, count: int) -> Tensor:
     """Middles (count, 3, SIDE, SIDE) of benchmark pictures, evenly from the sets."""
-    files = [list_training_pictures([root / "benchmarks" / name / "HR"]) for name in SETS]
+    files = [find_photographs([root / "benchmarks" / name / "HR"]) for name in SETS]
     found = []
     for number in range(count):
         of = files[number % len(files)]

@@ -129,7 +129,7 @@ def test_a_folder_without_pictures(
         save(tmp_path / "in" / name)
     ran = upscale(tmp_path / "in", tmp_path / "out")
     assert (ran.code, ran.out) == (1, "")
-    assert "No pictures" in ran.sentence
+    assert "No images" in ran.sentence
     assert not (tmp_path / "out").exists()
 
 

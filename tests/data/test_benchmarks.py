@@ -108,7 +108,7 @@ def test_two_pictures_of_one_name(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
-    with pytest.raises(SrkitError, match="No pictures"):
+    with pytest.raises(SrkitError, match="No images"):
         by_name(tmp_path)
 
 

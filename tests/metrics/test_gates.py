@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 
@@ -82,6 +83,19 @@ def test_what_is_not_of_the_grammar(text: str, says: str) -> None:
         gate(text)
     assert says in str(caught.value)
     assert caught.value.exit_code == Exit.USAGE
+
+
+@pytest.mark.parametrize(
+    "of", ["{}", "psnr{}", "psnr.{}", "psnr<{}", "psnr<1{}", "psnr.min {}<1", "psnr<-{}e"]
+)
+@pytest.mark.parametrize("piece", [" ", "a", "-", "<", ".", "9", "\t ", "e+", "\x00", "psnr<1 "])
+def test_hostile_texts_are_refused_at_once(of: str, piece: str) -> None:
+    text = of.format(piece * 20_000) + "!"
+    started = time.process_time()
+    with pytest.raises(UsageError) as caught:
+        gate(text)
+    assert time.process_time() - started < 0.05
+    assert len(str(caught.value)) < 1000
 
 
 @pytest.mark.parametrize(

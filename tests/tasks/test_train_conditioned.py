@@ -190,7 +190,6 @@ def test_an_encoder_that_is_not_to_be_had(folder: Path, tmp_path: Path) -> None:
 
 
 ABSENT = (
-    "pyvips",
     "spandrel",
     "open_clip",
     "timm",

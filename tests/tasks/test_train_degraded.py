@@ -89,10 +89,9 @@ def test_losses_aim_at_the_target_of_what_the_recipe_says(
     recipe = _recipe(ranges=ranges)
     result = run(_job(folder, tmp_path, recipe), progress := Listening())
     assert (result.pictures, result.held_out) == (2, ("0.png", "3.png"))
-    assert progress.messages == [
-        "1 of 4 pictures have a side below 32 pixels and are left out: 5-tiny.png.",
-        "1 of 4 pictures are gray and are left out: 4-gray.png.",
-    ]
+    gray, tiny = progress.messages
+    assert "gray and are left out: 4-gray.png" in gray
+    assert "below 32 pixels and are left out: 5-tiny.png" in tiny
     part = replace(MILD, sharpen=sharpen, first=replace(MILD.first, noise=(2.0, 3.0)))
     pictures = [rendered(48 + 2 * i, 64, seed=i % 2) for i in (1, 2)]
     pairs = RealPairs(pictures, RealPlan(2, 8, 2, 0, degradation=part), CPU)
@@ -202,5 +201,5 @@ def test_folders_of_gray_pictures_alone(
 ) -> None:
     for i in range(3):
         cv2.imwrite(str(tmp_path / f"{i}.png"), rendered(64, 64, seed=i % 2)[:, :, 1])
-    with pytest.raises(SrkitError, match="at least one readable colour picture with both sides of 32 pixels"):
+    with pytest.raises(SrkitError, match="colour images with both sides of 32 pixels"):
         run(_job(tmp_path, tmp_path / "run", _recipe()))

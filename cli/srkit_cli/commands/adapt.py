@@ -165,7 +165,8 @@ def _pairs(result: AdaptResult | SelfAdaptResult) -> list[tuple[ImageResult, Ima
 
 def _show(result: AdaptResult, console: Console) -> None:
     """A row for each picture that judged, and one for their mean."""
-    from srkit.metrics.display import display, format_value, printable
+    from srkit.io.names import printable
+    from srkit.metrics.display import display, format_value
 
     def row(name: str, before: dict[str, float], after: dict[str, float]) -> list[str]:
         cells = [name]
@@ -183,7 +184,8 @@ def _show(result: AdaptResult, console: Console) -> None:
 
 def _show_self(result: SelfAdaptResult, console: Console) -> None:
     """A row for each part that judged, and one for their mean."""
-    from srkit.metrics.display import display, format_value, printable
+    from srkit.io.names import printable
+    from srkit.metrics.display import display, format_value
 
     metrics = result.before.metrics
 

@@ -164,7 +164,8 @@ def _run(job: EvalJob, files: dict[str, Path | None], json: bool, verbose: bool,
 
 def _show(report: Report, verbose: bool, console: Console) -> None:
     """A row for each set and model; with -v a row for each picture before it; then what was compared."""
-    from srkit.metrics.display import display, format_value, printable
+    from srkit.io.names import printable
+    from srkit.metrics.display import display, format_value
 
     heads = [display(metric).label for metric in report.metrics]
     rows: list[list[str | None]] = []
@@ -201,7 +202,7 @@ def _show(report: Report, verbose: bool, console: Console) -> None:
 
 
 def _tell(report: Report, console: Console) -> None:
-    from srkit.metrics.display import printable
+    from srkit.io.names import printable
     from srkit.metrics.protocols import find_protocol
 
     for result in report.results:

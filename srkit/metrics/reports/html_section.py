@@ -7,8 +7,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from srkit.io.names import printable
 from srkit.metrics.bootstrap import paired_differences
-from srkit.metrics.display import display, format_value, printable
+from srkit.metrics.display import display, format_value
 from srkit.metrics.reports.gallery import LABELS, VIEWS, Gallery, PictureKey, Views
 from srkit.metrics.reports.report import Section
 from srkit.metrics.reports.strip import Axis, strip, ticks

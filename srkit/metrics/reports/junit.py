@@ -11,7 +11,8 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree
 
-from srkit.metrics.display import format_value, printable
+from srkit.io.names import printable
+from srkit.metrics.display import format_value
 from srkit.metrics.reports.files import write_text
 from srkit.metrics.reports.report import Report, Section
 
@@ -39,7 +40,9 @@ def _suite(section: Section) -> ElementTree.Element:
     # CI systems split a class name at its dots, so the dots of file names would tear it apart.
     group = name.replace(".", "_")
     for verdict in section.verdicts:
-        case = ElementTree.SubElement(suite, "testcase", classname=f"{group} gates", name=verdict.gate.text)
+        case = ElementTree.SubElement(
+            suite, "testcase", classname=f"{group} gates", name=printable(verdict.gate.text)
+        )
         if not verdict.passed:
             ElementTree.SubElement(case, "failure", type="gate", message=printable(str(verdict)))
     for image in result.images:
@@ -50,7 +53,7 @@ def _suite(section: Section) -> ElementTree.Element:
         broken = [verdict.gate.text for verdict in section.verdicts if image.name in verdict.pictures]
         if broken:
             ElementTree.SubElement(
-                case, "failure", type="gate", message=f"breaks {', '.join(broken)}: {values}"
+                case, "failure", type="gate", message=printable(f"breaks {', '.join(broken)}: {values}")
             )
         ElementTree.SubElement(case, "system-out").text = values
     for failed in result.failed:

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from srkit.metrics.display import display, format_value, printable
+from srkit.io.names import printable
+from srkit.metrics.display import display, format_value
 from srkit.metrics.reports.files import write_text
 from srkit.metrics.reports.report import Report, Section
 

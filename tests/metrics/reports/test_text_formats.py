@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -122,6 +124,23 @@ def test_csv_is_read_back_by_the_csv_module(write: Write) -> None:
     assert math.isinf(float(rows[1]["psnr"])) and math.isnan(float(rows[2]["ssim"]))
     assert rows[1]["name"] == HOSTILE.replace("\udcff", "\\udcff")
     assert rows[3]["psnr"] == "" and rows[3]["error"].startswith("torn.png")
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "\uff1d"])
+def test_csv_holds_no_formula(write: Write, start: str) -> None:
+    text = f'{start}cmd|"/c calc"!A1'
+    result = replace(
+        REPORT.results[0],
+        dataset=text,
+        model=text,
+        lr_source=text,
+        images=(ImageResult(text, {"psnr": -1.5}),),
+        failed=(FailedImage(text, text),),
+    )
+    rows = list(csv.reader(io.StringIO(write("csv", Report((result,))).decode(), newline="")))
+    cells = [cell for row in rows[1:] for cell in row]
+    assert cells.count("'" + text) == 9
+    assert not [cell for cell in cells if cell.startswith(start) and cell != "-1.5"]
 
 
 def test_csv_values_have_all_their_digits(write: Write) -> None:

@@ -1,0 +1,93 @@
+"""What a training run writes as it goes: metrics.jsonl, and a file for TensorBoard."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import platform
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+
+from srkit.io.names import writing_failed
+
+
+class RunLog:
+    """The logs of a run; TensorBoard's is left out where it is not installed.
+
+    TensorBoard's own writer works in a thread, whose failure on a full disk is a traceback there and an error somewhere
+    later; so its records are written here, each when it is made.
+
+    Raises:
+        SrkitError: here and from `write`, where a file cannot be written; what stands in it stays whole.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._metrics = _Appended(folder / "metrics.jsonl")
+        try:
+            from tensorboard.compat.proto.event_pb2 import Event
+            from tensorboard.compat.proto.summary_pb2 import Summary
+            from tensorboard.summary.writer.record_writer import RecordWriter
+        except ImportError:
+            self._board = None
+        else:
+            now = time.time()
+            name = f"events.out.tfevents.{int(now)}.{platform.node()}.{time.monotonic_ns()}"
+            self._board = _Appended(folder / "tensorboard" / name)
+            self._event, self._summary, self._record = Event, Summary, RecordWriter
+            self._add(Event(wall_time=now, file_version="brain.Event:2"))
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Append a line of metrics.jsonl, and TensorBoard's scalars."""
+        self._metrics.append((json.dumps({"step": step, **values}) + "\n").encode())
+        if self._board is not None:
+            scalars = [self._summary.Value(tag=name, simple_value=value) for name, value in values.items()]
+            self._add(self._event(wall_time=time.time(), step=step, summary=self._summary(value=scalars)))
+
+    def __enter__(self) -> RunLog:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._metrics.close()
+        if self._board is not None:
+            self._board.close()
+
+    def _add(self, event: object) -> None:
+        record = io.BytesIO()
+        self._record(record).write(event.SerializeToString())
+        self._board.append(record.getvalue())
+
+
+class _Appended:
+    """A file that grows by whole records."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._told():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("ab", buffering=0)
+
+    def append(self, record: bytes) -> None:
+        with self._told():
+            size = self._file.seek(0, io.SEEK_END)
+            rest = memoryview(record)
+            try:
+                while rest:
+                    rest = rest[self._file.write(rest) :]
+            except OSError:
+                self._file.truncate(size)  # half a line would spoil the next
+                raise
+
+    def close(self) -> None:
+        self._file.close()
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise writing_failed(self._path, error) from error
