@@ -259,10 +259,10 @@ class BlurredPairs:
             kernels[:first] = same.flatten(1)[:, :, None, None]
             lr[:first] = blur_window(around[:first], same, plan.scale, margin)
         if first < plan.batch:
-            lenses = int((kind == _DEFOCUS).sum())
-            covariance = self._smooth(plan.batch - first - lenses, rng).to(device)
-            if lenses:
-                covariance = torch.cat([covariance, _lens(depth[-lenses:], plan.scale, rng)])
+            extractors = int((kind == _DEFOCUS).sum())
+            covariance = self._smooth(plan.batch - first - extractors, rng).to(device)
+            if extractors:
+                covariance = torch.cat([covariance, _lens(depth[-extractors:], plan.scale, rng)])
             kernels[first:] = gaussian_map(covariance, plan.scale)
             lr[first:] = blur_window(around[first:], kernels[first:], plan.scale, margin)
         return kernels, lr
@@ -348,7 +348,7 @@ def _make_scenes(
 
 
 def _lens(depth: Tensor, scale: int, rng: torch.Generator) -> Tensor:
-    """Covariance (n, 3, p, p) of lenses drawn for depth (n, 1, p, p), half of them focused on what a crop shows."""
+    """Covariance (n, 3, p, p) of extractors drawn for depth (n, 1, p, p), half of them focused on what a crop shows."""
     count = len(depth)
     uniform = torch.rand(6, count, generator=rng)
     pixel = torch.randint(depth[0].numel(), (count, 1), generator=rng).to(depth.device)

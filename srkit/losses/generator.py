@@ -29,7 +29,7 @@ _AT = {"align": "align", "unif": "unif", "balance": "mask"}  # what terms are of
 
 
 @dataclass(frozen=True)
-class Lenses:
+class FeatureExtractors:
     """The frozen networks that pictures are looked at through; None where no term needs one."""
 
     perceptual: PerceptualFeatures | None = None
@@ -51,9 +51,11 @@ class GeneratorLosses:
         scale: the generator's, for what is of its grid.
     """
 
-    def __init__(self, weights: GanWeights, cria: CriaPart, lenses: Lenses, scale: int) -> None:
+    def __init__(
+        self, weights: GanWeights, cria: CriaPart, extractors: FeatureExtractors, scale: int
+    ) -> None:
         self.weights = {name: weight for name, weight in vars(weights).items() if weight > 0}
-        self._cria, self._lenses, self._scale = cria, lenses, scale
+        self._cria, self._extractors, self._scale = cria, extractors, scale
         self.criteria = {
             head: Criteria(criteria_of(cria, head), raw=cria.raw) for head in HEADS if head in self.weights
         }
@@ -71,27 +73,27 @@ class GeneratorLosses:
         """
         sr = made if isinstance(made, Tensor) else made.sr
         judged = Once(discriminator, {target: real})
-        perceptual = _seen(self._lenses.perceptual, target, self._lenses.autocast)
+        perceptual = _seen(self._extractors.perceptual, target, self._extractors.autocast)
         terms: dict[str, Tensor] = {}
         if "pixel" in self.weights:
             terms["pixel"] = l1(sr, target)
         if "perceptual" in self.weights and perceptual is not None:
-            with _precision(sr, self._lenses.autocast):
+            with _precision(sr, self._extractors.autocast):
                 terms["perceptual"] = feature_l1(perceptual(sr), perceptual(target))
-        with _precision(sr, self._lenses.autocast):
+        with _precision(sr, self._extractors.autocast):
             terms["adversarial"] = generator_loss(judged(sr), real)
         if "checkerboard" in self.weights:
             terms["checkerboard"] = checkerboard(sr, self._scale)
         if isinstance(made, CriaParts) and "balance" in self.weights:
             terms["balance"] = (made.mask.float().mean() - 0.5).square()
         if isinstance(made, CriaParts) and self.criteria:
-            same = self._lenses.bottom is self._lenses.perceptual
-            bottom = perceptual if same else _seen(self._lenses.bottom, target, self._lenses.autocast)
+            same = self._extractors.bottom is self._extractors.perceptual
+            bottom = perceptual if same else _seen(self._extractors.bottom, target, self._extractors.autocast)
             views = Views(
                 bottom=_map_of(bottom, 0),
                 top=_map_of(perceptual, -1),
                 discriminator=judged,
-                autocast=self._lenses.autocast,
+                autocast=self._extractors.autocast,
             )
             terms |= self._compared(made, Wanted(target, views))
         return terms

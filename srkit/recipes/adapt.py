@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import sys
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from srkit.errors import UsageError
-from srkit.recipes.load import to_toml
+from srkit.recipes.load import Recipe
 from srkit.recipes.upscale import MAX_SCALE
 
 Optimiser = Literal["auto", "adam", "sgd"]
@@ -56,7 +55,7 @@ class TunePart:
 
 
 @dataclass(frozen=True)
-class AdaptRecipe:
+class AdaptRecipe(Recipe):
     """Everything that decides the weights; paths and reports are the job's."""
 
     model: str = "auto"
@@ -78,11 +77,6 @@ class AdaptRecipe:
         check_common(self)
         at_least_one("--shots", self.shots)
         check_learning("tune", self.tune)
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the resolved recipe, recorded in the weights' header."""
-        return hashlib.sha256(to_toml(self).encode()).hexdigest()
 
 
 class Common(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import tomllib
 import types
@@ -12,9 +13,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from srkit.errors import ResourceError, UsageError, nearest
+from srkit.recipes.bounds import check_bounds
 
 R = TypeVar("R")
 SHIPPED = Path(__file__).parent
+
+
+class Recipe:
+    """What recipes share; subclasses are frozen dataclasses."""
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the resolved recipe, recorded in the weights' header."""
+        return hashlib.sha256(to_toml(self).encode()).hexdigest()
 
 
 def shipped_recipes() -> list[str]:
@@ -58,7 +69,7 @@ def read_table(source: str | Path, settings: Sequence[str] = ()) -> dict[str, An
 
 
 def from_mapping(kind: type[R], table: Mapping[str, Any], where: str = "") -> R:
-    """Build the dataclass `kind` from a mapping, checking keys and types all the way down."""
+    """Build the dataclass `kind` from a mapping, checking keys, types and bounds all the way down."""
     hints = typing.get_type_hints(kind)
     values: dict[str, Any] = {}
     for key, value in table.items():
@@ -68,7 +79,10 @@ def from_mapping(kind: type[R], table: Mapping[str, Any], where: str = "") -> R:
     for field in dataclasses.fields(typing.cast(Any, kind)):
         if field.name not in values and not _has_default(field):
             raise UsageError(f"The recipe lacks '{where}{field.name}'; add it.")
-    return kind(**values)
+    made = kind(**values)
+    if not where:
+        check_bounds(made)
+    return made
 
 
 def lay_over(table: dict[str, Any], key: str, value: Any) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from srkit.errors import UsageError
 from srkit.recipes.adapt import at_least_one, check_common, check_learning, most_steps
-from srkit.recipes.load import to_toml
+from srkit.recipes.load import Recipe
 
 Control = Literal["adapting", "paper", "reversed", "off"]
 Keep = Literal["judged", "raw", "average"]
@@ -67,7 +66,7 @@ class LoopPart:
 
 
 @dataclass(frozen=True)
-class SelfAdaptRecipe:
+class SelfAdaptRecipe(Recipe):
     """Everything that decides the weights; paths and reports are the job's."""
 
     model: str = "auto"
@@ -99,8 +98,3 @@ class SelfAdaptRecipe:
             value = getattr(loop, name)
             if value is not None and not 0 <= value < math.inf:
                 raise UsageError(f"'loop.{name}' is {value}; it must be at least 0.")
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the resolved recipe, recorded in the weights' header."""
-        return hashlib.sha256(to_toml(self).encode()).hexdigest()

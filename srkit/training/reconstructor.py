@@ -17,11 +17,11 @@ from srkit.degradation.flaws import flawed
 from srkit.losses.far import AMISS, Far, far
 from srkit.losses.reconstruction import ReconstructionLoss, flaw_margin, pinball
 from srkit.training.controller import Controller, no_factor, quality_distance
-from srkit.training.loop import Done, Measure, descend
 from srkit.training.state import TrainState
+from srkit.training.trainer import Measure, StepResult, descend
 
 RECONSTRUCTION = Measure(
-    "val_reconstruction_error", "crops held out are made once more with an error of {:.4f}", -1.0
+    "val_reconstruction_error", "held-out crops are made once more with an error of {:.4f}", -1.0
 )
 
 
@@ -75,7 +75,7 @@ class Objective:
 
 @dataclass(frozen=True)
 class ReconstructorStep:
-    """A `srkit.training.loop.Step`: make `Objective` smaller, on pictures as they are and how they were degraded."""
+    """A `srkit.training.trainer.Step`: make `Objective` smaller, on pictures as they are and how they were degraded."""
 
     objective: Objective
     clip_norm: float
@@ -89,7 +89,7 @@ class ReconstructorStep:
 
     def __call__(
         self, state: TrainState, forward: Callable[..., Any], batch: Batch, rate: float, look: bool
-    ) -> Done:
+    ) -> StepResult:
         aim, network = self.objective, cast(Reconstructor, state.network)
         draws = np.random.default_rng((self.seed, self.rank, state.step)).integers(2**62, size=2)
         rng = torch.Generator(batch.lr.device).manual_seed(int(draws[0]))
@@ -121,7 +121,7 @@ class ReconstructorStep:
             "l": seen.mean(),
             "l untold": untold,
         }
-        return Done({name: term.detach() for name, term in terms.items()}, {})
+        return StepResult({name: term.detach() for name, term in terms.items()}, {})
 
     def _shown(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """The batch's pictures, and behind them the first of them once more, with flaws."""

@@ -22,7 +22,7 @@ from srkit.recipes.load import from_mapping, load_recipe
 from srkit.recipes.train import TrainRecipe
 from srkit.tasks.train import TrainJob, run
 from srkit.training import loop, validation
-from srkit.training.loop import PairStep
+from srkit.training.trainer import PairStep
 from srkit.zoo.load import load_model
 
 Picture = NDArray[np.uint8]
@@ -188,7 +188,7 @@ def test_degradations_that_make_no_sense(
 def test_pictures_that_do_not_fit_into_memory(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("srkit.tasks.train_pictures.fits_in_memory", lambda *_: False)
+    monkeypatch.setattr("srkit.tasks.train.images.fits_in_memory", lambda *_: False)
     with pytest.raises(
         SrkitError, match="take more than half of the free memory, and those that are to be degraded"
     ):

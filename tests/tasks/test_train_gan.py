@@ -22,7 +22,7 @@ from srkit.recipes.gan import GanRecipe
 from srkit.recipes.kinds import load_training_recipe
 from srkit.recipes.load import load_recipe, shipped_recipes
 from srkit.tasks.train import WEIGHTS, TrainJob, run, task_of
-from srkit.tasks.train_gan import bottom_provider, needed_providers
+from srkit.tasks.train.gan import bottom_provider, needed_providers
 from srkit.training import loop
 from srkit.training.state import read_checkpoint
 from srkit.zoo.header import Header

@@ -22,7 +22,7 @@ from srkit.recipes.load import from_mapping, load_recipe, to_mapping, to_toml
 from srkit.recipes.meta import MetaRecipe
 from srkit.tasks import train_meta
 from srkit.tasks.train import run
-from srkit.tasks.train_job import TrainJob
+from srkit.tasks.train.job import TrainJob
 from srkit.training import meta_loop
 from srkit.training.state import CHECKPOINT, read_checkpoint
 from srkit.zoo.load import load_model

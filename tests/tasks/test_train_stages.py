@@ -20,7 +20,7 @@ from srkit.recipes.kinds import load_training_recipe
 from srkit.recipes.stages import StagesRecipe
 from srkit.recipes.train import TrainRecipe
 from srkit.tasks.train import WEIGHTS, TrainJob, run, task_of
-from srkit.tasks.train_stages import stages_of
+from srkit.tasks.train.stages import stages_of
 from srkit.training.state import CHECKPOINT, read_checkpoint
 from srkit.zoo.load import load_model
 

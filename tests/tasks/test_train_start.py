@@ -15,7 +15,7 @@ from srkit.archs.edsr import EDSR
 from srkit.archs.esrgan import RRDBNet
 from srkit.errors import ResourceError, UsageError
 from srkit.progress import Silent
-from srkit.tasks.train_start import copy_start
+from srkit.tasks.train.start import copy_start
 from srkit.zoo.header import Header
 from srkit.zoo.weights import save_weights
 

@@ -13,16 +13,16 @@ from srkit.archs.table import build
 from srkit.data.pairs import PairSource
 from srkit.data.real_pairs import RealPairs, RealPlan
 from srkit.encoders.features import perceptual_features
-from srkit.losses.generator import GeneratorLosses, Lenses
+from srkit.losses.generator import FeatureExtractors, GeneratorLosses
 from srkit.progress import Silent
 from srkit.recipes.gan import GanRecipe
 from srkit.recipes.load import from_mapping
 from srkit.recipes.train import degradation_of
 from srkit.training.collapse import CollapseWatch
 from srkit.training.distributed import World
-from srkit.training.gan_loop import GanStep, discriminator_optimizer, gan_state
-from srkit.training.loop import Limits, Trainer
-from srkit.training.state import Keeper, TrainState
+from srkit.training.gan_step import GanStep, discriminator_optimizer, gan_state
+from srkit.training.state import Snapshot, TrainState
+from srkit.training.trainer import Limits, Trainer
 
 CPU = torch.device("cpu")
 CRIA: dict[str, Any] = {
@@ -61,7 +61,7 @@ def gan_step(base: GanRecipe) -> GanStep:
     provider = perceptual_features(base.providers.perceptual, CPU)
     return GanStep(
         losses=GeneratorLosses(
-            base.loss, base.cria, Lenses(provider, provider), base.model.arguments["scale"]
+            base.loss, base.cria, FeatureExtractors(provider, provider), base.model.arguments["scale"]
         ),
         discriminator=discriminator,
         optimizer=discriminator_optimizer(discriminator, base.discriminator, base.optim),
@@ -104,5 +104,5 @@ def gan_trainer(
         world=World(),
         progress=progress or Silent(),
         chooses=False,
-        keeper=Keeper(),
+        keeper=Snapshot(),
     )

@@ -19,8 +19,8 @@ from srkit.progress import Silent
 from srkit.recipes.load import from_mapping
 from srkit.recipes.train import TrainRecipe
 from srkit.training.distributed import World
-from srkit.training.loop import Limits, PairStep, Trainer
 from srkit.training.state import TrainState, new_state
+from srkit.training.trainer import Limits, PairStep, Trainer
 
 CPU = torch.device("cpu")
 ARGUMENTS: dict[str, Any] = {"scale": 2, "features": 8, "blocks": 1, "upsampler": "single"}

@@ -23,8 +23,8 @@ from srkit.recipes.load import from_mapping
 from srkit.training.distributed import World
 from srkit.training.encoder import EncoderTrainer, measure_scales
 from srkit.training.learners import ExemplarLearner, info_nce, make_learner, quality_error
-from srkit.training.loop import Limits
 from srkit.training.state import CHECKPOINT, TrainState, new_state, read_checkpoint, restore
+from srkit.training.trainer import Limits
 from tests.training.runs import content, same
 
 Picture = NDArray[np.uint8]

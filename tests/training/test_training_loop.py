@@ -24,7 +24,6 @@ from srkit.losses.pixel import l1
 from srkit.losses.table import Losses
 from srkit.progress import Silent
 from srkit.training import loop
-from srkit.training.loop import Limits, gradient_ratios
 from srkit.training.state import (
     CHECKPOINT,
     TrainState,
@@ -33,6 +32,7 @@ from srkit.training.state import (
     restore,
     update_ema,
 )
+from srkit.training.trainer import Limits, gradient_ratios
 from srkit.training.validation import psnr_validator
 from tests.training.runs import (
     CPU,

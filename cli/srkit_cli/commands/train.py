@@ -14,7 +14,7 @@ from srkit_cli.console import Console
 from srkit_cli.options import Debug, Device, DtypeName, Json, Quiet, Threads, Verbose
 
 if TYPE_CHECKING:
-    from srkit.tasks.train_job import TrainResult
+    from srkit.tasks.train.job import TrainResult
 
 
 def train(

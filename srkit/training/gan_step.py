@@ -1,4 +1,4 @@
-"""A step of a network and its discriminator: what `srkit.training.loop` does with a batch in adversarial training."""
+"""A step of a network and its discriminator: adversarial training."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from srkit.recipes.gan import DiscriminatorPart
 from srkit.recipes.train import OptimPart
 from srkit.training.collapse import LOOKED_EVERY, CollapseWatch
 from srkit.training.distributed import World, average_gradients, mean_over
-from srkit.training.loop import DivergedError, Done, descend
 from srkit.training.optim import set_rate
 from srkit.training.state import Stateful, TrainState, new_state
+from srkit.training.trainer import DivergedError, StepResult, descend
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class GanStep:
         batch: Batch,
         rate: float,
         look: bool,
-    ) -> Done:
+    ) -> StepResult:
         target = batch.target if isinstance(batch, RealBatch) else batch.hr
         with torch.autocast(batch.lr.device.type, self.autocast, enabled=self.autocast is not None):
             made = forward(batch.lr, **batch.conditions)
@@ -87,7 +87,7 @@ class GanStep:
         if isinstance(made, CriaParts):
             facts = mask_facts(made.mask.detach())
             logged |= {f"mask {name}": fact for name, fact in facts._asdict().items()}
-        return Done(logged, norms)
+        return StepResult(logged, norms)
 
     def _discriminate(self, sr: Tensor, real: Tensor, rate: float) -> dict[str, Tensor]:
         """The discriminator's step; `real` are its logits of the real pictures, with their graph."""

@@ -13,14 +13,14 @@ import torch
 from srkit.engine.device import pick_device
 from srkit.errors import ResourceError, UsageError
 from srkit.progress import Progress
-from srkit.recipes.gan import GanRecipe
+from srkit.recipes.bounds import check_bounds
 from srkit.recipes.kinds import TrainingRecipe, kind_of, load_training_recipe, training_recipe
 from srkit.recipes.load import merge, read_table
 from srkit.recipes.stages import StagePart, StagesRecipe
-from srkit.recipes.train import TrainRecipe
-from srkit.tasks import train, train_gan, train_sr
 from srkit.tasks.providers import load_providers
-from srkit.tasks.train_job import WEIGHTS, TrainJob, TrainResult, check_job, prepare_output
+from srkit.tasks.train.experiment import check_experiment, experiment_of, run_experiment
+from srkit.tasks.train.images import ImageExperiment
+from srkit.tasks.train.job import WEIGHTS, TrainJob, TrainResult, check_job, prepare_output
 from srkit.training.distributed import local_device, process_group, wait_for_all
 from srkit.training.state import CHECKPOINT, read_checkpoint
 from srkit.zoo.weights import copy_weights, read_header
@@ -48,8 +48,8 @@ class Stage:
         return (self.folder / WEIGHTS).is_file()
 
 
-def run(job: TrainJob[StagesRecipe], progress: Progress) -> TrainResult:
-    """See `srkit.tasks.train.run`; a resumed run goes on in the stage that it was in."""
+def run_stages(job: TrainJob[Any], progress: Progress) -> TrainResult:
+    """See `srkit.tasks.train.run`; of a `StagesRecipe`. A resumed run goes on in the stage that it was in."""
     check(job)
     stages = stages_of(job.recipe, job.output)
     _check_output(job, stages)
@@ -63,7 +63,7 @@ def run(job: TrainJob[StagesRecipe], progress: Progress) -> TrainResult:
                 done.add(stage, _finished(stage))
                 continue
             progress.info(f"stage {number} of {len(stages)}, {stage.name}")
-            done.add(stage, train.run(_job_of(stage, job), progress))
+            done.add(stage, run_experiment(_job_of(stage, job), progress))
             wait_for_all(world)  # the next stage starts from weights that the first process writes
         result = done.result(job.output / WEIGHTS)
         if world.is_main:
@@ -111,11 +111,16 @@ def _finished(stage: Stage) -> TrainResult:
 
 
 def check(job: TrainJob[StagesRecipe]) -> None:
-    """See `srkit.tasks.train.Task`; what is wrong in the last stage must not be found after hours."""
+    """Refuse what makes no sense; what is wrong in the last stage must not be found after hours.
+
+    Raises:
+        UsageError: what is wrong; its stage is named.
+    """
     check_job(job)
+    check_bounds(job.recipe)
     for stage in stages_of(job.recipe, job.output):
         try:
-            train.task_of(stage.recipe.kind).check(_job_of(stage, job))
+            check_experiment(_job_of(stage, job))
         except UsageError as error:
             raise _in_stage(stage.name, error) from error
 
@@ -123,14 +128,11 @@ def check(job: TrainJob[StagesRecipe]) -> None:
 def _check_providers(stages: list[Stage], progress: Progress) -> None:
     """Load what later stages need once beforehand: weights that are missing must be noticed now."""
     for stage in stages:
-        recipe = stage.recipe
-        if isinstance(recipe, TrainRecipe):
-            needed = train_sr.needed_providers(recipe)
-        elif isinstance(recipe, GanRecipe):
-            needed = train_gan.needed_providers(recipe)
-        else:
-            continue
-        load_providers(recipe.providers, needed, torch.device("cpu"), progress)
+        experiment = experiment_of(stage.recipe.kind)
+        if issubclass(experiment, ImageExperiment):
+            recipe: Any = stage.recipe
+            needed = experiment.needed_providers(recipe)
+            load_providers(recipe.providers, needed, torch.device("cpu"), progress)
 
 
 def _in_stage(name: str, error: UsageError) -> UsageError:
@@ -161,15 +163,11 @@ def stages_of(recipe: StagesRecipe, output: Path) -> list[Stage]:
     """
     if not recipe.stages:
         raise UsageError("The recipe has no stages; give at least one, as [stages.NAME] with its recipe.")
-    for name, part in recipe.stages.items():
+    for name in recipe.stages:
         if not re.fullmatch(r"[\w-]+", name):
             raise UsageError(
                 f"A stage is called '{name}'; a name is of letters, digits, - and _, since it is that of a folder."
             )
-        if not 0 < part.share < float("inf"):
-            raise UsageError(f"'stages.{name}.share' is {part.share}; it must be above 0.")
-    if recipe.steps is not None and recipe.steps < 1:
-        raise UsageError(f"'steps' is {recipe.steps}; it must be at least 1.")
     total = sum(part.share for part in recipe.stages.values())
     tables = {name: _table_of(name, part) for name, part in recipe.stages.items()}
     counted = sum(part.share for name, part in recipe.stages.items() if _is_counted(tables[name]))

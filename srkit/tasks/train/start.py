@@ -1,11 +1,7 @@
-"""Where a network's training begins: at other weights, or at its own checkpoint."""
+"""Weights that a network's training starts from."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
-
-import torch
 from torch import Tensor, nn
 
 from srkit.archs.blocks import ResidualBlock
@@ -13,18 +9,8 @@ from srkit.archs.cria import Cria
 from srkit.archs.esrgan import RRDBNet, centred_trunk, own_names
 from srkit.errors import UsageError
 from srkit.progress import Progress
-from srkit.recipes.kinds import TrainingRecipe
-from srkit.recipes.load import to_mapping
-from srkit.recipes.train import ModelPart
-from srkit.tasks.train_job import TrainJob
-from srkit.training.state import TrainState, read_checkpoint, restore
 from srkit.zoo.load import load_model
 from srkit.zoo.loaded import LoadedModel
-
-
-class _HasModel(TrainingRecipe, Protocol):
-    @property
-    def model(self) -> ModelPart: ...
 
 
 def copy_start(network: nn.Module, start: str, progress: Progress, task: str = "sr") -> LoadedModel:
@@ -68,26 +54,3 @@ def _tensors(model: LoadedModel, network: nn.Module) -> dict[str, Tensor]:
         whole = isinstance(network, RRDBNet) and not network.skip
         return own_names(published) if whole else centred_trunk(published)
     return dict(model.network.state_dict())
-
-
-def resume(state: TrainState, job: TrainJob[_HasModel], device: torch.device) -> dict[str, Any]:
-    """Go on from the checkpoint in the job's folder; the plain values of the recipe that it was made with.
-
-    Raises:
-        UsageError: it is of another network.
-        ResourceError: there is none, or it cannot be read.
-    """
-    saved = read_checkpoint(job.output, device)
-    before, now = saved["recipe"]["model"], to_mapping(job.recipe)["model"]
-    if any(before[key] != now[key] for key in ("arch", "arguments")):
-        raise UsageError(
-            f"'{job.output}' holds a run of another network ({_network_words(before)}) than this recipe's "
-            f"({_network_words(now)}); choose another -o."
-        )
-    restore(state, saved)
-    found: dict[str, Any] = saved["recipe"]
-    return found
-
-
-def _network_words(model: Mapping[str, Any]) -> str:
-    return ", ".join([model["arch"], *(f"{name}={value}" for name, value in model["arguments"].items())])

@@ -22,16 +22,16 @@ from srkit.losses.gan import discriminator_loss
 from srkit.losses.pixel import l1
 from srkit.progress import Silent
 from srkit.training import collapse, loop
-from srkit.training.gan_loop import GanStep, held
-from srkit.training.loop import DivergedError
+from srkit.training.gan_step import GanStep, held
 from srkit.training.state import (
-    Keeper,
+    Snapshot,
     TrainState,
     content_of,
     is_finite,
     read_checkpoint,
     restore,
 )
+from srkit.training.trainer import DivergedError
 from tests.training.gan_runs import CPU, gan_recipe, gan_start, gan_trainer, real_pairs
 from tests.training.runs import InterruptAfter, SpoiltPairs, same
 
@@ -270,7 +270,7 @@ def test_a_discriminator_that_is_not_finite_is_not_saved(
 
 
 def test_a_keeper_keeps_copies_of_what_is_finite(pictures: Pictures) -> None:
-    base, keeper = gan_recipe(), Keeper()
+    base, keeper = gan_recipe(), Snapshot()
     (state, step), pairs = gan_start(base), real_pairs(pictures, base)
     assert not keeper.bring_back(state)
     _stepped(state, step, pairs.draw(0))

@@ -1,8 +1,7 @@
-"""What every kind of training is told and gives, and the checks that all share."""
+"""Jobs and results of training, whatever its kind."""
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +15,6 @@ from srkit.io.names import writing_failed
 from srkit.progress import Progress
 from srkit.recipes.kinds import TrainingRecipe
 from srkit.recipes.load import to_toml
-from srkit.recipes.train import OptimPart
 from srkit.training.state import CHECKPOINT
 
 WEIGHTS = "model.safetensors"
@@ -71,26 +69,15 @@ def check_job(job: TrainJob[Any]) -> None:
         raise UsageError(f"--threads is {job.threads}; it must be at least 1.")
 
 
-def check_optim(optim: OptimPart) -> None:
-    """Refuse rates and factors that make no sense.
+def refuse_existing(job: TrainJob[Any]) -> None:
+    """Refuse to write over a run.
 
     Raises:
-        UsageError: one of them.
+        UsageError: the output holds one, and `resume` is not set.
     """
-    for name, factor in optim.rates.items():
-        if not 0 <= factor < math.inf:
-            raise UsageError(f"'optim.rates.{name}' is {factor}; it must be at least 0.")
-    if not 0 < optim.lr < math.inf:
-        raise UsageError(f"'optim.lr' is {optim.lr}; it must be above 0.")
-    for name, value, lowest in (("momentum", optim.momentum, 0.0), ("adam_factor", optim.adam_factor, 0.0)):
-        if not lowest <= value < math.inf or (name == "momentum" and value >= 1):
-            raise UsageError(
-                f"'optim.{name}' is {value}; it must be at least 0{' and below 1' if name == 'momentum' else ''}."
-            )
-    if len(optim.betas) != 2 or not all(0 <= value < 1 for value in (*optim.betas, optim.ema)):
+    if not job.resume and (job.output / CHECKPOINT).exists():
         raise UsageError(
-            f"'optim.betas' are {list(optim.betas)} and 'optim.ema' is {optim.ema}; expected two numbers and one, "
-            "each from 0 to below 1."
+            f"'{job.output}' holds a run already; continue it with --resume or choose another -o."
         )
 
 
@@ -98,13 +85,10 @@ def prepare_output(job: TrainJob[Any]) -> None:
     """Make the folder and write the resolved recipe into it.
 
     Raises:
-        UsageError: it holds a run already, and `resume` is not set.
+        UsageError: as `refuse_existing`.
         SrkitError: it cannot be written.
     """
-    if not job.resume and (job.output / CHECKPOINT).exists():
-        raise UsageError(
-            f"'{job.output}' holds a run already; continue it with --resume or choose another -o."
-        )
+    refuse_existing(job)
     try:
         job.output.mkdir(parents=True, exist_ok=True)
         with atomic_path(job.output / "recipe.toml") as path:
