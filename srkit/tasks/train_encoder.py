@@ -22,7 +22,15 @@ from srkit.ops.layout import channels_last
 from srkit.progress import Progress, Silent
 from srkit.recipes.encoder import EncoderRecipe
 from srkit.recipes.load import to_mapping
-from srkit.tasks.train_job import WEIGHTS, TrainJob, TrainResult, check_job, prepare_output, split_files
+from srkit.tasks.train_job import (
+    WEIGHTS,
+    TrainJob,
+    TrainResult,
+    check_job,
+    check_optim,
+    prepare_output,
+    split_files,
+)
 from srkit.training.distributed import World, local_device, process_group
 from srkit.training.encoder import EncoderTrainer, measure_scales
 from srkit.training.learners import TASKS, make_learner
@@ -100,8 +108,7 @@ def check(job: TrainJob[EncoderRecipe]) -> None:
     ):
         if not least <= value < 2**31:
             raise UsageError(f"'{name}' is {value}; it must be from {least} to {2**31 - 1}.")
-    if not 0 < recipe.optim.lr < math.inf:
-        raise UsageError(f"'optim.lr' is {recipe.optim.lr}; it must be above 0.")
+    check_optim(recipe.optim)
     if recipe.model.start:
         raise UsageError(
             f"'model.start' is '{recipe.model.start}'; feature networks start from nothing: leave it empty."

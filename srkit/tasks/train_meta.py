@@ -62,6 +62,7 @@ def check(job: TrainJob[MetaRecipe]) -> None:
     for key, value, least in (
         ("tasks.clusters", tasks.clusters, 0),
         ("tasks.shots", tasks.shots, 1),
+        ("tasks.holdout_every", tasks.holdout_every, 1 if job.validation else 2),
         ("tasks.rendered", tasks.rendered, tasks.shots + 1),
         ("inner.steps", inner.steps, 1),
         ("inner.batch", inner.batch, 1),
@@ -96,7 +97,8 @@ def run(job: TrainJob[MetaRecipe], progress: Progress) -> TrainResult:
     device = local_device(pick_device(job.device))
     network = channels_last(base.network, device)
     saved = read_checkpoint(job.output, device) if job.resume else None
-    prepare_output(job)
+    if saved is None:
+        prepare_output(job)
     with process_group(device) as world:
         tasks = _Tasks.of(job, base, device, progress)
         inner = _inner(recipe, base, network, device, progress)
@@ -105,6 +107,7 @@ def run(job: TrainJob[MetaRecipe], progress: Progress) -> TrainResult:
         state = new_meta_state(learner, recipe)
         if saved is not None:
             _resume(state, saved, job)
+            prepare_output(job)  # not before: a run that is not resumed keeps its recipe
         limits = Limits(recipe.outer.steps, job.minutes)
         trainer = MetaTrainer(
             recipe, inner, tasks.teach, tasks.judge, job.output, limits, device, world, progress

@@ -145,7 +145,8 @@ def check_pictures(job: TrainJob[Any]) -> None:
         )
     if data.holdout_every < 2 and not job.validation:
         raise UsageError(
-            "'data.holdout_every' must be at least 2, or give pictures to validate on with --val."
+            f"'data.holdout_every' is {data.holdout_every}; it must be at least 2, or give pictures to validate on "
+            "with --val."
         )
 
 

@@ -88,6 +88,8 @@ class RunLog:
             self._board = SummaryWriter(str(folder / "tensorboard"))
 
     def write(self, step: int, values: dict[str, float]) -> None:
+        """Add a line; numbers that are not finite, which JSON does not have, are left out."""
+        values = {name: value for name, value in values.items() if math.isfinite(value)}
         self._file.write(json.dumps({"step": step, **values}) + "\n")
         self._file.flush()
         if self._board is not None:
@@ -369,15 +371,12 @@ class Trainer:
 
 
 def gradient_ratios(norms: Mapping[str, float]) -> dict[str, float]:
-    """Gradient norms of the weighted loss terms, and their ratios to the first term's, as they are logged.
-
-    Numbers that are not finite, which JSON does not have, are left out.
-    """
+    """Gradient norms of the weighted loss terms, and their ratios to the first term's, as they are logged."""
     first = next(iter(norms.values()))
     found = {f"gradient/{name}": norm for name, norm in norms.items()}
     if first > 0:
         found |= {f"gradient ratio/{name}": norm / first for name, norm in list(norms.items())[1:]}
-    return {name: value for name, value in found.items() if math.isfinite(value)}
+    return found
 
 
 class _NoLog:
