@@ -34,13 +34,12 @@ CRIA: dict[str, Any] = {
     "mask_width": 8,
     "upsampler": "single",
 }
-EDSR: dict[str, Any] = {"scale": 2, "features": 8, "blocks": 1, "upsampler": "single"}
 
 
-def gan_recipe(steps: int = 20, arch: str = "cria", **parts: dict[str, Any]) -> GanRecipe:
-    """A tiny network x2, crops of 12, batches of 3, checkpoints only when asked for."""
+def gan_recipe(steps: int = 20, **parts: dict[str, Any]) -> GanRecipe:
+    """A tiny Cria x2, crops of 12, batches of 3, checkpoints only when asked for."""
     table: dict[str, Any] = {
-        "model": {"arch": arch, "arguments": CRIA if arch == "cria" else EDSR},
+        "model": {"arch": "cria", "arguments": CRIA},
         "data": {"patch": 12, "batch": 3, "holdout_every": 3, "degradation": "mild"},
         "optim": {"lr": 1e-3, "warmup_steps": 4},
         "run": {"validate_every": 1000, "checkpoint_minutes": 1000, "precision": "fp32"},
