@@ -14,9 +14,19 @@ from srkit.progress import Silent
 
 
 def missing(text: str, named: tuple[object, ...]) -> list[str]:
-    """Those of `named` that the text does not contain as whole words: '1' is not in '16', nor 'lr' in 'lr_final'."""
-    words = [str(item) for item in named]
-    return [word for word in words if not re.search(rf"(?<![\w.]){re.escape(word)}(?!\w|\.\d)", text)]
+    """Those of `named` that the text does not contain as whole words: '1' is not in '16', nor 'lr' in 'lr_final'.
+
+    Floats may be written with or without their last zeros.
+    """
+
+    def is_in(word: str) -> bool:
+        return re.search(rf"(?<![\w.]){re.escape(word)}(?!\w|\.\d)", text) is not None
+
+    return [
+        str(item)
+        for item in named
+        if not is_in(str(item)) and not (isinstance(item, float) and is_in(f"{item:g}"))
+    ]
 
 
 def assert_message(text: str, *named: object) -> None:
