@@ -53,11 +53,15 @@ def refused(error: type[Exception], *named: object) -> Iterator[pytest.Exception
 
 
 class Listening(Silent):
-    """Progress that keeps what was said."""
+    """Progress that keeps what was said, and how much was done."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
         self.warned: list[str] = []
+        self.done = 0.0
+
+    def advance(self, amount: float = 1.0) -> None:
+        self.done += amount
 
     def info(self, message: str) -> None:
         self.said.append(message)
