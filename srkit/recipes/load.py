@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import json
@@ -105,7 +106,7 @@ def merge(table: dict[str, Any], over: Mapping[str, Any]) -> None:
         if isinstance(value, Mapping) and isinstance(table.get(key), dict):
             merge(table[key], value)
         else:
-            table[key] = value
+            table[key] = copy.deepcopy(value)  # what is laid over the table later must not change `over`
 
 
 def to_mapping(recipe: Any) -> dict[str, Any]:

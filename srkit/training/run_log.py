@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import math
 import platform
 import time
 from collections.abc import Iterator, Mapping
@@ -40,7 +41,11 @@ class RunLog:
             self._add(Event(wall_time=now, file_version="brain.Event:2"))
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Append a line of metrics.jsonl, and TensorBoard's scalars."""
+        """Append a line of metrics.jsonl, and TensorBoard's scalars.
+
+        Numbers that are not finite, which JSON does not have, are left out.
+        """
+        values = {name: value for name, value in values.items() if math.isfinite(value)}
         self._metrics.append((json.dumps({"step": step, **values}) + "\n").encode())
         if self._board is not None:
             scalars = [self._summary.Value(tag=name, simple_value=value) for name, value in values.items()]

@@ -189,7 +189,10 @@ class Trainer:
     """Whether the state's `best` is what validated best; else it is what was validated last."""
     snapshot: Snapshot | None = None
     """Has the state that a run that diverges ends with; None: it ends with an error."""
-    log_every: int = LOG_EVERY
+    log_every: int | None = None
+    """Steps between lines of the log; None: `LOG_EVERY`."""
+    rate_key: str = "optim.lr"
+    """The recipe's learning rate, which a run that diverges names."""
 
     def fit(self, state: TrainState) -> None:
         """Train until the limits; the state's `best` holds what is to be shipped at the end.
@@ -243,7 +246,7 @@ class Trainer:
                 rate, result = self._step(state, forward, batch, done)
                 state.step += 1
             clock.end()
-            if state.step % self.log_every == 0:
+            if state.step % (self.log_every or LOG_EVERY) == 0:
                 self._log_step(log, state, result, {"lr": rate, "data share": clock.share})
             state.seconds += self.limits.now() - started
             self.progress.advance(self.limits.progress(state.step, state.seconds) - done)
@@ -309,10 +312,10 @@ class Trainer:
     def _diverged(self, step: int) -> DivergedError:
         if (self.folder / CHECKPOINT).is_file():
             remedy = (
-                f"the checkpoint in '{self.folder}' is sound: resume from it with a smaller learning rate"
+                f"the checkpoint in '{self.folder}' is sound: resume from it with a smaller {self.rate_key}"
             )
         else:
-            remedy = "start again with a smaller learning rate"
+            remedy = f"start again with a smaller {self.rate_key}"
         return DivergedError(f"The loss or the weights are no longer finite at step {step}", remedy)
 
 
@@ -354,12 +357,9 @@ class DataClock:
 
 
 def gradient_ratios(norms: Mapping[str, float]) -> dict[str, float]:
-    """Gradient norms of the weighted loss terms, and their ratios to the first term's, as they are logged.
-
-    Numbers that are not finite, which JSON does not have, are left out.
-    """
+    """Gradient norms of the weighted loss terms, and their ratios to the first term's, as they are logged."""
     first = next(iter(norms.values()), 0.0)
     found = {f"gradient/{name}": norm for name, norm in norms.items()}
     if first > 0:
         found |= {f"gradient ratio/{name}": norm / first for name, norm in list(norms.items())[1:]}
-    return {name: value for name, value in found.items() if math.isfinite(value)}
+    return found

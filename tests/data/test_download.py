@@ -24,6 +24,7 @@ from srkit.data.download import unpack
 from srkit.errors import ResourceError
 from srkit.io.picture import Picture
 from srkit.io.write import encode_picture
+from tests.helpers import refused
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FILE = "/datasets/eugenesiow/Set5/resolve/{revision}/data/Set5_HR.tar.gz"
@@ -225,14 +226,14 @@ def test_a_hostile_archive_from_the_server_leaves_nothing(
 def test_no_network_is_said_at_once(tmp_path: Path) -> None:
     done = fetch("http://127.0.0.1:9", tmp_path)  # the discard port: nobody listens
     assert done.returncode == 5
-    assert "cannot be reached" in done.stdout and str(tmp_path / "data/Set5/HR") in done.stdout
+    assert "127.0.0.1:9" in done.stdout and str(tmp_path / "data/Set5/HR") in done.stdout
 
 
 def test_sets_that_cannot_be_downloaded(tmp_path: Path) -> None:
     assert "licence" in fetch("http://127.0.0.1:9", tmp_path, "Manga109").stdout
     done = fetch("http://127.0.0.1:9", tmp_path, "Urban10")
     assert done.returncode == 5
-    assert "Did you mean 'Urban100'?" in done.stdout
+    assert "'Urban100'" in done.stdout
 
 
 def link(kind: bytes, name: str = "Set5_HR/b.png", target: str = "/etc/passwd") -> tarfile.TarInfo:
@@ -248,24 +249,25 @@ def declared(size: int) -> tarfile.TarInfo:
 
 
 @pytest.mark.parametrize(
-    ("member", "why"),
+    "member",
     [
-        ("/absolute.png", "."),
-        ("a/../../out.png", "."),
-        ("..\\out.png", "leads out"),
-        (link(tarfile.SYMTYPE), "no ordinary file"),
-        (link(tarfile.SYMTYPE, target="inside.png"), "no ordinary file"),
-        (link(tarfile.LNKTYPE, target="Set5_HR/a.png"), "no ordinary file"),
-        (link(tarfile.CHRTYPE), "no ordinary file"),
-        (link(tarfile.FIFOTYPE), "no ordinary file"),
-        ("Set5_HR/A.PNG", "two files named"),
-        ("elsewhere/a.png", "two files named"),
+        "/absolute.png",
+        "a/../../out.png",
+        "..\\out.png",
+        link(tarfile.SYMTYPE),
+        link(tarfile.SYMTYPE, target="inside.png"),
+        link(tarfile.LNKTYPE, target="Set5_HR/a.png"),
+        link(tarfile.CHRTYPE),
+        link(tarfile.FIFOTYPE),
+        "Set5_HR/A.PNG",
+        "elsewhere/a.png",
     ],
 )
-def test_hostile_members(tmp_path: Path, member: str | tarfile.TarInfo, why: str) -> None:
+def test_hostile_members(tmp_path: Path, member: str | tarfile.TarInfo) -> None:
     path = tmp_path / "set.tar.gz"
     path.write_bytes(archive(("Set5_HR/a.png", png(0)), (member, png(1))))
-    with pytest.raises(ResourceError, match=why):
+    name = member if isinstance(member, str) else member.name
+    with refused(ResourceError, path, "a.png" if name == "elsewhere/a.png" else Path(name).name):
         unpack(path, tmp_path / "below" / "HR")
     assert {p.name for p in tmp_path.rglob("*") if p.is_file()} <= {"set.tar.gz", "a.png"}
 
@@ -277,11 +279,11 @@ def test_a_file_that_declares_too_much_is_refused_before_it_is_read(
 
     path = tmp_path / "set.tar.gz"
     path.write_bytes(gzip.compress(declared(2**50).tobuf(tarfile.GNU_FORMAT) + b"\0" * 4096))
-    with pytest.raises(ResourceError, match="holds more than"):
+    with refused(ResourceError, path, download.MAX_FILES, download.MAX_BYTES):
         unpack(path, tmp_path / "HR")
     monkeypatch.setattr(download, "MAX_FILES", 2)
     path.write_bytes(small_set())
-    with pytest.raises(ResourceError, match="more than 2 files"):
+    with refused(ResourceError, path, 2):
         unpack(path, tmp_path / "HR2")
 
 
@@ -293,7 +295,7 @@ def test_an_endless_header_is_refused(tmp_path: Path) -> None:
     info.type, info.size = tarfile.XHDTYPE, 2**30
     path = tmp_path / "set.tar.gz"
     path.write_bytes(gzip.compress(info.tobuf(tarfile.USTAR_FORMAT) + b"\0" * 2**20))
-    with pytest.raises(ResourceError, match="header in it is too long"):
+    with refused(ResourceError, path):
         unpack(path, tmp_path / "HR")
 
 
@@ -308,5 +310,5 @@ def test_what_is_no_picture_is_passed_over(tmp_path: Path) -> None:
 def test_damaged_archives(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "set.tar.gz"
     path.write_bytes(content)
-    with pytest.raises(ResourceError, match=r"damaged|no pictures"):
+    with refused(ResourceError, path):
         unpack(path, tmp_path / "HR")

@@ -21,6 +21,7 @@ from srkit.ops.threads import compute_alone
 from srkit.progress import Silent
 from srkit.tasks.evaluate_plan import Entry, SetPlan
 from srkit.tasks.evaluate_set import Bicubic, Finished, FromFiles, Loaded, Model, SetRun
+from tests.helpers import Listening, refused
 
 CPU = torch.device("cpu")
 
@@ -58,22 +59,15 @@ def test_order_and_a_failure(plan: SetPlan) -> None:
 
 
 def test_nan_stays_a_nan_and_is_said(plan: SetPlan) -> None:
-    class Told(Silent):
-        def __init__(self) -> None:
-            self.warnings: list[str] = []
-
-        def warn(self, message: str) -> None:
-            self.warnings.append(message)
-
-    told = Told()
+    told = Listening()
     images, failed = run(plan, Bicubic(), Scorer(lambda sample: math.nan)).run(told)
     assert not failed
     assert all(math.isnan(image.values["psnr"]) for image in images)
-    assert told.warnings[0] == "0: psnr is not a number."
+    assert told.about("0", "psnr")
 
 
 def test_a_full_disk_ends_the_run(plan: SetPlan, tmp_path: Path) -> None:
-    with pytest.raises(SrkitError, match="could not be written"):
+    with refused(SrkitError, tmp_path / "gone"):
         run(plan, Bicubic(), METRICS["psnr"].make(Setup(CPU)), tmp_path / "gone").run(Silent())
 
 

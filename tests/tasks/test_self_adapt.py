@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,9 +15,10 @@ import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
 
+from srkit.archs.edsr import EDSR
 from srkit.data.pairs import make_lr
 from srkit.degradation.jpeg import jpegs
-from srkit.errors import Exit, ResourceError, SrkitError, UsageError
+from srkit.errors import ResourceError, SrkitError, UsageError
 from srkit.io.picture import Picture
 from srkit.io.write import write_picture
 from srkit.recipes.self_supervised import Control, LoopPart, SelfAdaptRecipe
@@ -24,10 +26,10 @@ from srkit.tasks.self_adapt import SelfAdaptJob, SelfAdaptResult, run
 from srkit.tasks.self_adapt_fit import LEAST_GAIN, LoopFit, factor_of, fit
 from srkit.training import closed_loop
 from srkit.training.controller import Controller
-from srkit.zoo.header import read_header
+from srkit.zoo.header import Header, read_header
 from srkit.zoo.load import load_model
 from srkit.zoo.weights import load_weights, read_tensors, save_weights
-from tests.tasks.test_adapt_task import Listening
+from tests.helpers import Listening, refused
 
 LOOP = LoopPart(steps=12, patch=24, batch=2, rate=2e-4, judge_every=6, most_change=25.0)
 RGB = NDArray[np.uint8]
@@ -85,7 +87,6 @@ def test_it_helps_by_what_it_sees_and_says_so(adapt: Adapt, phone: Path, edsr_we
     before, after = result.before.mean, result.after.mean
     score = (after["neutral"] / before["neutral"] + after["far"] / before["far"]) / 2
     assert score < 1 - LEAST_GAIN
-    assert result.verdict.startswith("Adapting helped on the picture that it did not learn from: ")
     assert result.before.metrics == ("neutral", "far", "reconstruction")
     assert [image.name for image in result.after.images] == ["a (1)", "a (2)"]
     assert result.raw is not None and result.average is not None
@@ -133,7 +134,6 @@ def test_what_does_not_help_is_taken_back(
     result = adapt(phone)
     assert not result.kept
     assert result.best == "base"
-    assert result.verdict.startswith("Adapting did not help for sure")
     assert result.after is result.before
     base, written = read_tensors(edsr_weights), read_tensors(result.output)
     assert all(torch.equal(tensor, written[name]) for name, tensor in base.items())
@@ -155,7 +155,6 @@ def test_clean_pictures_are_left_alone(
         write(tmp_path / f"clean/{i}.png", smooth)
     result = adapt(tmp_path / "clean")
     assert (result.clean, result.kept, result.steps, result.stopped) == (True, False, 0, "clean")
-    assert "look clean already" in result.verdict
     assert (result.raw, result.average) == (None, None)
     base, written = read_tensors(edsr_weights), read_tensors(result.output)
     assert all(torch.equal(tensor, written[name]) for name, tensor in base.items())
@@ -169,11 +168,8 @@ def test_report(adapt: Adapt, phone: Path, tmp_path: Path) -> None:
     result = adapt(phone)
     html_page.write(result.report, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
-    assert "Adapting helped" in page
-    assert "Weights at the end: L_rec" in page
-    assert "Their moving average: L_rec" in page
+    assert result.verdict in page
     assert page.count('data-view="before"') == page.count('data-view="lr"') == 2
-    assert "L_rec alike" in page
 
 
 def test_a_loss_that_is_no_number(adapt: Adapt, phone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,7 +190,7 @@ def test_a_loss_that_is_no_number(adapt: Adapt, phone: Path, monkeypatch: pytest
     listening = Listening()
     result = adapt(phone, listening)
     assert (result.stopped, result.steps) == ("diverged", 8)
-    assert any("no longer a number" in warning for warning in listening.warned)
+    assert listening.about(8)
 
 
 # -- the ways of the ablation ------------------------------------------------------------------------------
@@ -296,48 +292,34 @@ def test_a_foreign_checkpoint(adapt: Adapt, phone: Path, tmp_path: Path) -> None
     assert told["self_supervised"] is True
 
 
-def test_networks_that_are_of_no_use(
-    adapt: Adapt, phone: Path, tmp_path: Path, nbsr_weights: Path, dkenet_weights: Path
+def test_models_and_reconstructors_that_do_not_serve(
+    adapt: Adapt, phone: Path, tmp_path: Path, nbsr_weights: Path, dkenet_weights: Path, edsr_weights: Path
 ) -> None:
-    with pytest.raises(UsageError, match="codes"):
-        adapt(phone, model=str(nbsr_weights))
-    with pytest.raises(ResourceError, match="task"):
-        adapt(phone, model=str(dkenet_weights))
-    pytest.importorskip("spandrel")
-    from spandrel.architectures import DnCNN
-
-    torch.manual_seed(0)
-    torch.save(DnCNN.DnCNN(in_nc=1, out_nc=1, nc=16, nb=17, act_mode="R").state_dict(), tmp_path / "x1.pth")
-    with pytest.raises(ResourceError, match="keeps the size"):
-        adapt(phone, model=str(tmp_path / "x1.pth"))
-    assert not (tmp_path / "out.safetensors").exists()
-
-
-def test_reconstructors_that_are_of_no_use(
-    adapt: Adapt, phone: Path, edsr_weights: Path, tmp_path: Path
-) -> None:
-    for name, words in (
-        ("reconstructor-x99", "There is no model and no file"),
-        (str(tmp_path / "gone.safetensors"), "gone.safetensors"),
-        (str(edsr_weights), "for the task 'sr'"),
-    ):
-        with pytest.raises(ResourceError, match=words) as caught:
-            adapt(phone, reconstructor=name)
-        assert caught.value.exit_code is Exit.RESOURCE
-
-
-def test_a_reconstructor_of_another_scale(
-    adapt: Adapt, phone: Path, tmp_path: Path, edsr_weights: Path
-) -> None:
-    from srkit.archs.edsr import EDSR
-    from srkit.zoo.header import Header
-
     arguments: dict[str, Any] = {"scale": 4, "features": 8, "blocks": 1}
     save_weights(tmp_path / "four.safetensors", EDSR(**arguments), Header("edsr", arguments, 4))
-    with pytest.raises(ResourceError, match="is for x2, and x4 is needed"):
-        adapt(phone, model=str(tmp_path / "four.safetensors"))
-    with pytest.raises(UsageError, match="is for scale 2, and --scale is 4"):
-        adapt(phone, scale=4)
+    cases: list[tuple[type[SrkitError], dict[str, Any], tuple[object, ...]]] = [
+        (UsageError, {"model": str(nbsr_weights)}, ("codes",)),
+        (ResourceError, {"model": str(dkenet_weights)}, (dkenet_weights, "kernels", "sr")),
+        (ResourceError, {"model": str(tmp_path / "four.safetensors")}, ("x2", "x4")),
+        (UsageError, {"scale": 4}, ("--scale", 2, 4)),
+        (ResourceError, {"reconstructor": "reconstructor-x99"}, ("reconstructor-x99",)),
+        (
+            ResourceError,
+            {"reconstructor": str(tmp_path / "gone.safetensors")},
+            (tmp_path / "gone.safetensors",),
+        ),
+        (ResourceError, {"reconstructor": str(edsr_weights)}, (edsr_weights, "sr")),
+    ]
+    if importlib.util.find_spec("spandrel"):
+        from spandrel.architectures import DnCNN
+
+        network = DnCNN.DnCNN(in_nc=1, out_nc=1, nc=16, nb=17, act_mode="R")
+        torch.save(network.state_dict(), tmp_path / "x1.pth")  # it keeps the size
+        cases.append((ResourceError, {"model": str(tmp_path / "x1.pth")}, ("x1",)))
+    for error, changes, named in cases:
+        with refused(error, *named):
+            adapt(phone, **changes)
+    assert not (tmp_path / "out.safetensors").exists()
 
 
 # -- few and bad pictures ----------------------------------------------------------------------------------
@@ -348,15 +330,14 @@ def test_one_picture(adapt: Adapt, tmp_path: Path, rendered: Callable[..., RGB])
     listening = Listening()
     result = adapt(tmp_path / "one", listening)
     assert (result.support, result.judge, result.strips) == (("a",), ("a",), True)
-    assert any(warning.startswith("There is one picture only") for warning in listening.warned)
+    assert listening.warned
     assert result.steps == 12
 
 
 def test_a_single_small_picture(adapt: Adapt, tmp_path: Path, rendered: Callable[..., RGB]) -> None:
     write(tmp_path / "one/a.png", compressed(rendered(30, 40)))
-    with pytest.raises(SrkitError, match="too small to keep a part back") as caught:
+    with refused(SrkitError, "'a'"):
         adapt(tmp_path / "one")
-    assert caught.value.exit_code is Exit.FAILED
 
 
 def test_small_gray_and_broken_ones(adapt: Adapt, tmp_path: Path, rendered: Callable[..., RGB]) -> None:
@@ -369,8 +350,8 @@ def test_small_gray_and_broken_ones(adapt: Adapt, tmp_path: Path, rendered: Call
     result = adapt(tmp_path / "some", listening, loop=replace(LOOP, patch=48))
     assert (result.support, result.judge) == (("b", "c", "d"), ("a",))
     assert [name for name, _ in result.failed] == ["f"]
-    assert any("'e' is left out: it has 48 x 12 pixels" in warning for warning in listening.warned)
-    assert "1 picture could not be read." in listening.warned
+    assert listening.about("'e'", "48 x 12")
+    assert len([warning for warning in listening.warned if warning.startswith("1 ")]) == 1
 
 
 def test_mixed_degradations(adapt: Adapt, tmp_path: Path, phone: Path, rendered: Callable[..., RGB]) -> None:
@@ -383,12 +364,11 @@ def test_mixed_degradations(adapt: Adapt, tmp_path: Path, phone: Path, rendered:
     result = adapt(tmp_path / "mixed", listening)
     assert result.traces.mixed
     assert 0 < result.spread < 1
-    told = [w for w in listening.warned if "are spread by" in w]
-    assert told and "of several kinds" in told[0]
+    assert listening.about(f"{result.spread:.2f}")
     assert result.steps == 12
     alone = Listening()
     adapt(phone, alone, output="alone.safetensors")
-    assert not any("of several kinds" in warning for warning in alone.warned)
+    assert len(alone.warned) < len(listening.warned)
 
 
 # -- settings ----------------------------------------------------------------------------------------------
@@ -401,25 +381,25 @@ def test_how_many_steps() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "named"),
     [
-        ({"loop": {"steps": 0}}, "--steps is 0"),
-        ({"loop": {"minutes": 0.0}}, "--minutes is 0"),
-        ({"holdout": 1.0}, "--holdout is 1.0"),
-        ({"scale": 17}, "--scale is 17"),
-        ({"loop": {"rate": -1.0}}, "'loop.rate' is -1"),
-        ({"loop": {"ema": 1.0}}, "'loop.ema' is 1"),
-        ({"loop": {"far_share": -0.5}}, "'loop.far_share' is -0.5"),
-        ({"loop": {"noise_std": float("inf")}}, "'loop.noise_std' is inf"),
-        ({"loop": {"draws": 0}}, "loop.draws is 0"),
-        ({"loop": {"keep": "best"}}, "'loop.keep' is 'best'; it must be one of judged, raw, average"),
-        ({"loop": {"control": "on"}}, "'loop.control' is 'on'; it must be one of"),
-        ({"threads": 0}, "--threads is 0"),
-        ({"max_pixels": 0}, "--max-pixels is 0"),
+        ({"loop": {"steps": 0}}, ("--steps", 0)),
+        ({"loop": {"minutes": 0.0}}, ("--minutes", 0.0)),
+        ({"holdout": 1.0}, ("--holdout", 1.0)),
+        ({"scale": 17}, ("--scale", 17)),
+        ({"loop": {"rate": -1.0}}, ("loop.rate", -1.0)),
+        ({"loop": {"ema": 1.0}}, ("loop.ema", 1.0)),
+        ({"loop": {"far_share": -0.5}}, ("loop.far_share", -0.5)),
+        ({"loop": {"noise_std": float("inf")}}, ("loop.noise_std", "inf")),
+        ({"loop": {"draws": 0}}, ("loop.draws", 0)),
+        ({"loop": {"keep": "best"}}, ("loop.keep", "best", "judged", "raw", "average")),
+        ({"loop": {"control": "on"}}, ("loop.control", "on")),
+        ({"threads": 0}, ("--threads", 0)),
+        ({"max_pixels": 0}, ("--max-pixels", 0)),
     ],
 )
-def test_recipes_that_make_no_sense(changes: dict[str, Any], words: str) -> None:
-    with pytest.raises(UsageError, match=words):
+def test_recipes_that_make_no_sense(changes: dict[str, Any], named: tuple[object, ...]) -> None:
+    with refused(UsageError, *named):
         SelfAdaptRecipe(**{k: LoopPart(**v) if k == "loop" else v for k, v in changes.items()})
 
 

@@ -27,7 +27,7 @@ from srkit.tasks.train.job import (
 )
 from srkit.training.distributed import World, local_device, process_group
 from srkit.training.state import Snapshot, TrainState, read_checkpoint, restore
-from srkit.training.trainer import LOG_EVERY, Limits, Step, Trainer, Validation
+from srkit.training.trainer import Limits, Step, Trainer, Validation
 from srkit.zoo.header import Header
 from srkit.zoo.weights import save_weights
 
@@ -71,7 +71,8 @@ class Plan:
     """Names of what validates."""
     keeps_best: bool = True
     snapshot: Snapshot | None = None
-    log_every: int = LOG_EVERY
+    log_every: int | None = None
+    rate_key: str = "optim.lr"
 
 
 class Experiment(ABC, Generic[R]):
@@ -226,6 +227,7 @@ def trainer_of(setting: Setting[Any], plan: Plan) -> Trainer:
         keeps_best=plan.keeps_best,
         snapshot=plan.snapshot,
         log_every=plan.log_every,
+        rate_key=plan.rate_key,
     )
 
 
@@ -244,9 +246,15 @@ def check_resumed(job: TrainJob[Any], before: Mapping[str, Any], keys: tuple[str
         old, new = _value(before, key), _value(now, key)
         if old != new:
             raise UsageError(
-                f"'{job.output}' holds a run whose '{key}' is {old!r}, and this recipe's is {new!r}; set it to "
-                "that, or choose another -o."
+                f"'{job.output}' holds a run whose '{key}' is {_shown(old)}, and this recipe's is {_shown(new)}; set "
+                "it to that, or choose another -o."
             )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}={one}" for name, one in value.items())
+    return repr(value)
 
 
 def _value(table: Mapping[str, Any], key: str) -> Any:

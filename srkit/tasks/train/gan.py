@@ -144,6 +144,8 @@ def _check_cria(recipe: GanRecipe) -> None:
     cria = recipe.cria
     for head in HEADS:
         if getattr(recipe.loss, head) > 0:
+            if not getattr(cria, head):
+                raise UsageError(f"'cria.{head}' is []; name at least one criterion.")
             check_criteria(getattr(cria, head))
             check_criteria(criteria_of(cria, head))
             if len(criteria_of(cria, head)) < 2:

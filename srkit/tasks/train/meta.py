@@ -107,6 +107,7 @@ class Meta(Experiment[MetaRecipe]):
             images=tasks.images,
             held_out=tasks.held_out,
             log_every=1,
+            rate_key="outer.lr",
         )
 
     def resume(self, state: TrainState) -> None:

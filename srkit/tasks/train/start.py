@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from srkit.archs.blocks import ResidualBlock
 from srkit.archs.cria import Cria
 from srkit.archs.esrgan import RRDBNet, centred_trunk, own_names
-from srkit.errors import UsageError
+from srkit.errors import ResourceError, UsageError
 from srkit.progress import Progress
 from srkit.zoo.load import load_model
 from srkit.zoo.loaded import LoadedModel
@@ -28,7 +28,10 @@ def copy_start(network: nn.Module, start: str, progress: Progress, task: str = "
         ResourceError: weights that cannot be used.
     """
     model = load_model(start, task=task)
-    source = _tensors(model, network)
+    try:
+        source = _tensors(model, network)
+    except ResourceError as error:
+        raise ResourceError(f"In '{start}': {error}") from error
     if isinstance(network, Cria):
         source |= network.begun_by(source)
     target = network.state_dict()
