@@ -61,8 +61,10 @@ def check_bounds(recipe: Any, where: str = "") -> None:
     """
     for field in dataclasses.fields(recipe):
         key, value = f"{where}{field.name}", getattr(recipe, field.name)
-        if dataclasses.is_dataclass(value):
-            check_bounds(value, f"{key}.")
+        parts = value if isinstance(value, Mapping) else {"": value}
+        for name, part in parts.items():
+            if dataclasses.is_dataclass(part):
+                check_bounds(part, f"{key}.{name}." if name else f"{key}.")
         bounds = field.metadata.get(_BOUNDS)
         if bounds is not None:
             _check(key, value, bounds)

@@ -19,7 +19,7 @@ from srkit.data.real_pairs import RealPairs, RealPlan
 from srkit.errors import SrkitError
 from srkit.recipes.degradation import MILD
 from srkit.tasks.train import run
-from srkit.training import loop, validation
+from srkit.training import validation
 from srkit.training.trainer import PairStep
 from tests.helpers import Listening, refused
 from tests.tasks.training_cases import CASES
@@ -62,7 +62,7 @@ def test_losses_aim_at_the_target_of_what_the_recipe_says(
     result = run(JOB(folder, tmp_path, *SHORT, ranges), progress)
     assert (result.pictures, result.held_out) == (2, ("0.png", "3.png"))
     assert len(progress.warned) == 2
-    assert progress.about("5-tiny.png", 1, 4, 32) and progress.about("4-gray.png", 1, 4)
+    assert progress.about("5-tiny.png", 32) and progress.about("4-gray.png")
     part = replace(MILD, sharpen=sharpen, first=replace(MILD.first, noise=(2.0, 3.0)))
     pictures = [rendered(48 + 2 * i, 64, seed=i % 2) for i in (1, 2)]
     pairs = RealPairs(pictures, RealPlan(2, 8, 2, 0, degradation=part), CPU)
@@ -102,7 +102,7 @@ def test_what_validates_is_degraded_by_the_same_chance_each_time(
 def test_the_share_of_the_data_is_logged_and_said(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "LOG_EVERY", 2)
+    monkeypatch.setattr("srkit.training.trainer.LOG_EVERY", 2)
     progress = Listening()
     run(JOB(folder, tmp_path, "optim.steps = 4"), progress)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]

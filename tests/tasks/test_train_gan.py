@@ -22,9 +22,8 @@ from srkit.errors import ResourceError
 from srkit.recipes.gan import GanRecipe
 from srkit.recipes.kinds import load_training_recipe
 from srkit.recipes.load import shipped_recipes, to_toml
-from srkit.tasks.train import WEIGHTS, TrainJob, run, task_of
-from srkit.tasks.train.gan import bottom_provider, needed_providers
-from srkit.training import loop
+from srkit.tasks.train import WEIGHTS, TrainJob, check, run
+from srkit.tasks.train.gan import Adversarial, bottom_provider
 from srkit.training.state import read_checkpoint
 from srkit.zoo.load import load_model
 from tests.helpers import Listening, refused
@@ -52,7 +51,7 @@ def _job(folder: Path, output: Path, *settings: str, **changes: Any) -> TrainJob
 
 def test_what_a_run_leaves(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The weights are the last average, whatever it scores; gradients of the terms are logged."""
-    monkeypatch.setattr(loop, "LOG_EVERY", 2)
+    monkeypatch.setattr("srkit.training.trainer.LOG_EVERY", 2)
     progress = Listening()
     result = run(_job(folder, tmp_path, "run.gradients_every = 4"), progress)
     # Crops of 12 with a margin of 4 on each side, at x2.
@@ -124,7 +123,7 @@ def test_on_cuda(arch: str, folder: Path, tmp_path: Path) -> None:
 )
 def test_which_providers_are_needed(parts: dict[str, Any], needed: set[str], bottom: str) -> None:
     recipe = gan_recipe(**parts)
-    assert needed_providers(recipe) == needed
+    assert Adversarial.needed_providers(recipe) == needed
     assert bottom_provider(recipe) == bottom
 
 
@@ -140,7 +139,7 @@ def test_a_provider_of_its_own_for_the_bottom_is_recorded(folder: Path, tmp_path
 @pytest.mark.parametrize("name", [name for name in shipped_recipes() if name.startswith(("cria", "real"))])
 def test_shipped_recipes_make_sense(name: str, tmp_path: Path) -> None:
     recipe = load_training_recipe(name)
-    task_of(recipe.kind).check(TrainJob(recipe, (tmp_path,), tmp_path / "run"))
+    check(TrainJob(recipe, (tmp_path,), tmp_path / "run"))
 
 
 def test_the_control_differs_from_the_recipe_by_its_weights_alone() -> None:

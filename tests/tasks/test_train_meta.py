@@ -20,8 +20,8 @@ from srkit.errors import ResourceError, SrkitError, UsageError
 from srkit.recipes.kinds import load_training_recipe
 from srkit.recipes.load import to_mapping, to_toml
 from srkit.recipes.meta import MetaRecipe
-from srkit.tasks import train_meta
 from srkit.tasks.train import run
+from srkit.tasks.train.experiment import check_experiment
 from srkit.tasks.train.job import TrainJob
 from srkit.zoo.weights import load_weights
 from tests.helpers import Listening, refused
@@ -126,6 +126,6 @@ def test_the_shipped_recipe(tmp_path: Path) -> None:
         "x.safetensors",
     )
     assert set(shipped.tasks.held_out).isdisjoint(shipped.tasks.domains)
-    train_meta.check(TrainJob(shipped, (tmp_path,), tmp_path))
+    check_experiment(TrainJob(shipped, (tmp_path,), tmp_path))
     (tmp_path / "again.toml").write_text(to_toml(shipped))
     assert to_mapping(load_training_recipe(tmp_path / "again.toml")) == to_mapping(shipped)

@@ -20,7 +20,7 @@ from srkit.errors import ResourceError, UsageError
 from srkit.recipes.kinds import load_training_recipe
 from srkit.recipes.load import to_toml
 from srkit.recipes.train import TrainRecipe
-from srkit.tasks.train import WEIGHTS, TrainJob, run, task_of
+from srkit.tasks.train import WEIGHTS, TrainJob, check, run
 from srkit.tasks.train.stages import stages_of
 from srkit.training.state import read_checkpoint
 from srkit.zoo.load import load_model
@@ -112,7 +112,7 @@ def test_cdasr_at_every_scale(scale: int, upsampler: str, align: str, tmp_path: 
         *(f"stages.{name}.set.model.arguments.upsampler={upsampler}" for name in ("pretrain", "align")),
     ]
     recipe = load_training_recipe("cdasr", settings)
-    task_of("stages").check(TrainJob(recipe, (tmp_path,), tmp_path / "run"))
+    check(TrainJob(recipe, (tmp_path,), tmp_path / "run"))
     stages = dict(zip(("pretrain", "align", "meta"), stages_of(recipe, tmp_path / "run"), strict=True))
     assert {name: stage.recipe.kind for name, stage in stages.items()} == {
         "pretrain": "sr",

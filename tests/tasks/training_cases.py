@@ -383,7 +383,7 @@ CASES = {
         rate="outer.lr",
         held_out=("screen", "photographs"),
         counts=("inner.second_order = true", 'inner.rule = "adam"', "loss = { l1 = 0.0, l2 = 1.0 }"),
-        others=(('inner.granularity = "element"', "granularity"),),
+        others=(('inner.granularity = "element"', "inner.granularity"),),
         refused=(
             ('tasks.domains = ["brick"]', "brick"),
             ('tasks.domains = ["screen"]', "screen"),

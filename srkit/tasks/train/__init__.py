@@ -6,7 +6,23 @@ from srkit.progress import Progress, Silent
 from srkit.recipes.kinds import TrainingRecipe
 from srkit.tasks.train.job import WEIGHTS, TrainJob, TrainResult
 
-__all__ = ["WEIGHTS", "TrainJob", "TrainResult", "run"]
+__all__ = ["WEIGHTS", "TrainJob", "TrainResult", "check", "run"]
+
+
+def check(job: TrainJob[TrainingRecipe]) -> None:
+    """Refuse, before any work is done, a job that makes no sense.
+
+    Raises:
+        UsageError: what is wrong with it.
+    """
+    if job.recipe.kind == "stages":
+        from srkit.tasks.train.stages import check_stages
+
+        check_stages(job)
+    else:
+        from srkit.tasks.train.experiment import check_experiment
+
+        check_experiment(job)
 
 
 def run(job: TrainJob[TrainingRecipe], progress: Progress | None = None) -> TrainResult:

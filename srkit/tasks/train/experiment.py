@@ -242,13 +242,13 @@ def check_resumed(job: TrainJob[Any], before: Mapping[str, Any], keys: tuple[str
         UsageError: one of them is not.
     """
     now = to_mapping(job.recipe)
-    for key in ("kind", *keys):
-        old, new = _value(before, key), _value(now, key)
-        if old != new:
-            raise UsageError(
-                f"'{job.output}' holds a run whose '{key}' is {_shown(old)}, and this recipe's is {_shown(new)}; set "
-                "it to that, or choose another -o."
-            )
+    pairs = ((key, _value(before, key), _value(now, key)) for key in ("kind", *keys))
+    changed = [f"'{key}' {_shown(old)}, now {_shown(new)}" for key, old, new in pairs if old != new]
+    if changed:
+        raise UsageError(
+            f"'{job.output}' holds a run of another recipe ({'; '.join(changed)}); set it as it was, or choose another "
+            "-o."
+        )
 
 
 def _shown(value: Any) -> str:

@@ -50,7 +50,7 @@ class Stage:
 
 def run_stages(job: TrainJob[Any], progress: Progress) -> TrainResult:
     """See `srkit.tasks.train.run`; of a `StagesRecipe`. A resumed run goes on in the stage that it was in."""
-    check(job)
+    check_stages(job)
     stages = stages_of(job.recipe, job.output)
     _check_output(job, stages)
     _check_providers(stages, progress)
@@ -110,7 +110,7 @@ def _finished(stage: Stage) -> TrainResult:
     return TrainResult(stage.folder / WEIGHTS, saved["step"], saved["seconds"], psnr, 0, ())
 
 
-def check(job: TrainJob[StagesRecipe]) -> None:
+def check_stages(job: TrainJob[Any]) -> None:
     """Refuse what makes no sense; what is wrong in the last stage must not be found after hours.
 
     Raises:
