@@ -116,21 +116,17 @@ def check_pictures(job: TrainJob[Any]) -> None:
     recipe: PictureRecipe = job.recipe
     data = recipe.data
     check_job(job)
-    for name, value in (
-        ("optim.steps", recipe.optim.steps),
-        ("data.batch", data.batch),
-        ("data.patch", data.patch),
-        ("run.validate_every", recipe.run.validate_every),
+    for name, value, least in (
+        ("optim.steps", recipe.optim.steps, 1),
+        ("data.batch", data.batch, 1),
+        ("data.patch", data.patch, 1),
+        ("run.validate_every", recipe.run.validate_every, 1),
+        ("seed", recipe.seed, 0),
+        ("data.workers", data.workers, 0),
+        ("run.gradients_every", recipe.run.gradients_every, 0),
     ):
-        if value < 1:
-            raise UsageError(f"'{name}' is {value}; it must be at least 1.")
-    for name, value in (
-        ("seed", recipe.seed),
-        ("data.workers", data.workers),
-        ("run.gradients_every", recipe.run.gradients_every),
-    ):
-        if not 0 <= value < 2**31:
-            raise UsageError(f"'{name}' is {value}; it must be from 0 to {2**31 - 1}.")
+        if not least <= value < 2**31:
+            raise UsageError(f"'{name}' is {value}; it must be from {least} to {2**31 - 1}.")
     check_optim(recipe.optim)
     if not data.sizes or not all(0 < factor <= 1 for factor in data.sizes):
         raise UsageError(
