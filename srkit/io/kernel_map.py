@@ -164,7 +164,9 @@ def _opened(path: Path) -> Iterator[tuple[zipfile.ZipFile, Mapping[str, _Header]
         raise _not_ours(path, "it is no .npz file, or damaged") from error
     except ValueError as error:
         raise _not_ours(path, str(error).rstrip(".")) from error
-    except Exception as error:  # decompressors and NumPy's parser raise what they like: there is no common base
+    except (
+        Exception
+    ) as error:  # decompressors and NumPy's parser raise what they like: there is no common base
         raise _not_ours(path, f"{type(error).__name__}: {error}".rstrip(".")) from error
 
 
