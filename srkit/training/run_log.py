@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import platform
 import time
 from collections.abc import Iterator, Mapping
@@ -69,7 +70,10 @@ class _Appended:
         self._path = path
         with self._told():
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("ab", buffering=0)
+            # A link is not followed: what it leads to may be nobody's log.
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+            flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+            self._file = os.fdopen(os.open(path, flags, 0o666), "ab", buffering=0)
 
     def append(self, record: bytes) -> None:
         with self._told():
