@@ -70,12 +70,14 @@ def damaged(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def write_damaged(folder: Path, pixels: NDArray[np.uint8], of_each: int, seed: int = 0) -> list[Path]:
-    """Write `of_each` damaged files of every kind into a folder; the same for the same seed."""
+    """Write `of_each` damaged files of every kind into a folder, and `EMPTY_FRAME`; the same for the same seed."""
     return list(_written(folder, pixels, of_each, seed))
 
 
 def _written(folder: Path, pixels: NDArray[np.uint8], of_each: int, seed: int) -> Iterator[Path]:
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "empty-frame.png").write_bytes(EMPTY_FRAME)
+    yield folder / "empty-frame.png"
     rng = np.random.default_rng(seed)
     for name, data in whole_images(pixels).items():
         stem, _, extension = name.partition(".")
@@ -120,6 +122,25 @@ def _fields(pixels: NDArray[np.uint8]) -> bytes:
     packed = (red >> 3 << 11) | (green >> 2 << 5) | (blue >> 3)
     rows = np.pad(packed, ((0, 0), (0, width % 2))).astype("<u2").tobytes()
     return _bmp(width, height, 16, 3, struct.pack("<3I", 0xF800, 0x07E0, 0x001F), rows)
+
+
+def _png(*chunks: tuple[bytes, bytes]) -> bytes:
+    made = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(made)
+
+
+EMPTY_FRAME = _png(
+    (b"IHDR", struct.pack(">IIBBBBB", 16, 16, 8, 6, 0, 0, 0)),
+    (b"acTL", struct.pack(">II", 2, 0)),
+    (b"IDAT", zlib.compress(bytes(16 * (16 * 4 + 1)))),
+    (b"fcTL", struct.pack(">IIIIIHHBB", 0, 16, 16, 0, 0, 100, 1000, 0, 0)),
+    (b"fdAT", b""),
+    (b"IEND", b""),
+)
+"""An animated PNG whose second frame has no data: OpenCV 5.0 ends the process that decodes it."""
 
 
 def _place(data: bytearray, rng: np.random.Generator, room: int = 1) -> int:

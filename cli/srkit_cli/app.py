@@ -104,8 +104,10 @@ def _told(error: BaseException, arguments: list[str]) -> tuple[str, Exit]:
         sentence = getattr(error, "format_message", error.__str__)().rstrip(".")
         # Without any argument typer has shown the help, and has nothing to say.
         return (f"{sentence}; see `srkit {_command_of(arguments)}--help`." if sentence else ""), Exit.USAGE
-    if isinstance(error, MemoryError):
-        return "Memory ran out; choose smaller pictures or a smaller --tile.", Exit.FAILED
+    # What PyTorch raises, told without importing it: of the CPU's allocator it is a plain RuntimeError.
+    of_torch = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and of_torch):
+        return "Memory ran out; choose smaller images, a smaller --tile, or a smaller batch.", Exit.FAILED
     text = " ".join(f"{type(error).__name__}: {error}".split())
     return (
         f"Something unforeseen failed ({text}); --debug shows where, and a report of it helps.",

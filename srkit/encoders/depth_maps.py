@@ -102,10 +102,10 @@ def _array(file: Path) -> NDArray[np.float32]:
     """(h, w) of an array, which may have a third side of 1."""
     try:
         values = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # NumPy's parser of headers raises what it likes: there is no common base
+        why = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise PictureError(
-            f"The depth map '{file}' cannot be read ({str(error).splitlines()[0].rstrip('.')}); expected an array "
-            "that numpy.save wrote."
+            f"The depth map '{file}' cannot be read ({why}); expected an array that numpy.save wrote."
         ) from error
     if isinstance(values, np.ndarray) and values.ndim == 3 and 1 in (values.shape[0], values.shape[2]):
         values = values[:, :, 0] if values.shape[2] == 1 else values[0]
@@ -119,4 +119,5 @@ def _array(file: Path) -> NDArray[np.float32]:
         raise PictureError(
             f"The depth map '{file}' holds {kind} of shape {shape}; expected real numbers (h, w)."
         )
-    return values.astype(np.float32)
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite, and counts as no number
+        return values.astype(np.float32)

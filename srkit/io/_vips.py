@@ -41,7 +41,7 @@ def _settle_messages(pyvips: Any) -> None:
 
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] == "pyvips" and hasattr(module, "_to_string"):
-            module._to_string = text
+            setattr(module, "_to_string", text)  # noqa: B010 - no attribute of modules in general
     everything = -1
     for domain in (b"GLib", b"GLib-GObject"):
         handler = pyvips.glib_lib.g_log_set_handler(

@@ -83,8 +83,8 @@ def find_files(folder: Path, extensions: Collection[str], *, recursive: bool) ->
 
 def _readable(files: Iterable[Path], progress: Progress | None) -> list[Path]:
     """Those to take; the others are told of in one line."""
-    others = []
-    taken = []
+    others: list[Path] = []
+    taken: list[Path] = []
     for path in files:
         (taken if _extension(path) in PICTURE_EXTENSIONS else others).append(path)
     if others and progress is not None:

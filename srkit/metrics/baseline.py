@@ -120,7 +120,7 @@ def read_baseline(path: Path) -> Baseline:
             f"The baseline {shown(path)} cannot be read ({error.strerror or error}); make it with "
             "--update-baseline."
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _damaged(path, str(error)) from error
     if not isinstance(content, dict) or not isinstance(content.get("results"), list):
         raise _damaged(path, "expected an object with the list 'results'")

@@ -6,20 +6,19 @@ import contextlib
 import io
 import json
 import math
+import os
 import platform
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from srkit.io.names import writing_failed
 
 
 class RunLog:
     """The logs of a run; TensorBoard's is left out where it is not installed.
-
-    TensorBoard's own writer works in a thread, whose failure on a full disk is a traceback there and an error somewhere
-    later; so its records are written here, each when it is made.
 
     Raises:
         SrkitError: here and from `write`, where a file cannot be written; what stands in it stays whole.
@@ -28,17 +27,9 @@ class RunLog:
     def __init__(self, folder: Path) -> None:
         self._metrics = _Appended(folder / "metrics.jsonl")
         try:
-            from tensorboard.compat.proto.event_pb2 import Event
-            from tensorboard.compat.proto.summary_pb2 import Summary
-            from tensorboard.summary.writer.record_writer import RecordWriter
+            self._board: _Board | None = _Board(folder / "tensorboard")
         except ImportError:
             self._board = None
-        else:
-            now = time.time()
-            name = f"events.out.tfevents.{int(now)}.{platform.node()}.{time.monotonic_ns()}"
-            self._board = _Appended(folder / "tensorboard" / name)
-            self._event, self._summary, self._record = Event, Summary, RecordWriter
-            self._add(Event(wall_time=now, file_version="brain.Event:2"))
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Append a line of metrics.jsonl, and TensorBoard's scalars.
@@ -48,8 +39,7 @@ class RunLog:
         values = {name: value for name, value in values.items() if math.isfinite(value)}
         self._metrics.append((json.dumps({"step": step, **values}) + "\n").encode())
         if self._board is not None:
-            scalars = [self._summary.Value(tag=name, simple_value=value) for name, value in values.items()]
-            self._add(self._event(wall_time=time.time(), step=step, summary=self._summary(value=scalars)))
+            self._board.write(step, values)
 
     def __enter__(self) -> RunLog:
         return self
@@ -61,10 +51,40 @@ class RunLog:
         if self._board is not None:
             self._board.close()
 
-    def _add(self, event: object) -> None:
+
+class _Board:
+    """A file for TensorBoard.
+
+    TensorBoard's own writer works in a thread, whose failure on a full disk is a traceback there and an error somewhere
+    later; so its records are written here, each when it is made.
+
+    Raises:
+        ImportError: TensorBoard is not installed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        self._event, self._summary, self._record_writer = Event, Summary, RecordWriter
+        name = f"events.out.tfevents.{int(time.time())}.{platform.node()}.{time.monotonic_ns()}"
+        self._file = _Appended(folder / name)
+        self._add(file_version="brain.Event:2")
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Scalars of a step, by name."""
+        scalars = [self._summary.Value(tag=name, simple_value=value) for name, value in values.items()]
+        self._add(step=step, summary=self._summary(value=scalars))
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _add(self, **content: Any) -> None:
         record = io.BytesIO()
-        self._record(record).write(event.SerializeToString())
-        self._board.append(record.getvalue())
+        event = self._event(wall_time=time.time(), **content)
+        self._record_writer(record).write(event.SerializeToString())
+        self._file.append(record.getvalue())
 
 
 class _Appended:
@@ -74,7 +94,10 @@ class _Appended:
         self._path = path
         with self._told():
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("ab", buffering=0)
+            # A link is not followed: what it leads to may be nobody's log.
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+            flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+            self._file = os.fdopen(os.open(path, flags, 0o666), "ab", buffering=0)
 
     def append(self, record: bytes) -> None:
         with self._told():

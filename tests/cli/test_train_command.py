@@ -156,6 +156,35 @@ def test_recipes_that_are_not_there(train: Callable[..., Any], tmp_path: Path) -
     assert train(recipe=bad).code == 2
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        *(
+            f"{key}={value}"
+            for key in ("data.patch", "data.batch", "optim.steps", "run.validate_every", "seed")
+            for value in (-1, 10**12, 10**30)
+        ),
+        *(f"optim.lr={value}" for value in ("nan", "inf", "-1", "0", "-inf")),
+        *(f"optim.ema={value}" for value in ("nan", "1", "-0.1", "inf")),
+        *(f"optim.betas={value}" for value in ("[]", "[0.9]", "[0.9, 1.0]", "[nan, 0.9]")),
+        *(f"data.sizes={value}" for value in ("[]", "[0]", "[nan]", "[1e9]", "[-1]")),
+        *(f"data.holdout_every={value}" for value in (-1, 0, 1)),
+        *(f"data.workers={value}" for value in (-1, 10**12)),
+        *(f"optim.rates={value}" for value in ("{ head = nan }", "{ head = -1 }", '{ "../x" = 1 }')),
+        "data.residency='disk'",
+        "model.arch='../../etc/passwd'",
+        "model.arguments.features=0",
+        "model.start='\\u0000'",
+    ],
+)
+def test_absurd_values_are_refused(train: Callable[..., Any], tmp_path: Path, setting: str) -> None:
+    ran = train("--set", setting)
+    assert ran.code in (2, 5), ran.err
+    assert ran.err.count("\n") == 1
+    assert "unforeseen" not in ran.err
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_empty_folder(train: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     ran = train(data=tmp_path / "empty")

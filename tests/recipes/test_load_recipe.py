@@ -133,6 +133,8 @@ def test_recipes_that_are_not_there(tmp_path: Path) -> None:
 def test_toml_comes_back(name: str, tmp_path: Path) -> None:
     odd = [
         'model.arguments.note="a \\"quoted\\" back\\\\slash, ü and\\na line"',
+        'model.arguments.odd="\\u007f\\u0001"',
+        'optim.rates={ "trunk.head" = 0.5, "a b" = 1.0, "\\n" = 0.0 }',
         "optim.lr_final=1e-7",
         "seed=5",
     ]
@@ -142,6 +144,37 @@ def test_toml_comes_back(name: str, tmp_path: Path) -> None:
     again = load_recipe(TrainRecipe, path)
     assert again == recipe
     assert again.sha256 == recipe.sha256
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"name = '\xff\xfe'",
+        b"\x00\x00",
+        b"\xef\xbb\xbfname = 'x'",
+        b"seed = 1" + b"0" * 5000,
+        b"seed = " + b"[" * 5000,
+        b"seed = " + b"{ a = " * 5000,
+        b"name = 'x'\nname = 'y'",
+        b"[a" + b".a" * 5000 + b"]\nb = 1",
+        b"<html>",
+        b"",
+    ],
+)
+def test_hostile_files_are_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_bytes(content)
+    with pytest.raises(UsageError) as caught:
+        load_recipe(TrainRecipe, path)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    "value", ["[" * 5000, "1" + "0" * 5000, "{ a = " * 5000, "\x00", "\udcff", "\n[optim]"]
+)
+def test_hostile_settings_are_refused(value: str, file: Path) -> None:
+    with pytest.raises(UsageError):
+        load_recipe(TrainRecipe, file, [f"seed={value}"])
 
 
 def test_the_hash_is_that_of_the_content(file: Path, tmp_path: Path) -> None:
