@@ -83,6 +83,12 @@ class Console:
         if not self.quiet:
             self._message(message)
 
+    def next_command(self, *words: str) -> None:
+        """What to type next, quoted for a shell."""
+        import shlex
+
+        self.say(f"Next: {shlex.join(words)}")
+
     def _message(self, message: str) -> None:
         # A file name may hold bytes that the terminal's encoding cannot show.
         text = message.encode("utf-8", "replace").decode("utf-8")

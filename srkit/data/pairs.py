@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from srkit.data.copies import fingerprint
 from srkit.data.packed import Crops, PackedPictures, crop_positions, draw_crops
 from srkit.errors import PictureError, SrkitError
 from srkit.io.training import read_rgb8
@@ -168,12 +169,18 @@ def as_tensor(picture: NDArray[np.uint8], device: torch.device) -> Tensor:
 
 
 def read_training_pictures(
-    files: Sequence[Path], min_side: int, progress: Progress, *, gray: bool = True
+    files: Sequence[Path],
+    min_side: int,
+    progress: Progress,
+    *,
+    gray: bool = True,
+    apart_from: Sequence[NDArray[np.uint8]] = (),
 ) -> tuple[list[Path], list[NDArray[np.uint8]]]:
     """Decode; broken files and pictures with a side below `min_side` are left out, counted and named.
 
     Args:
         gray: whether pictures without any colour are kept.
+        apart_from: images to validate on; those with the same pixels are left out too.
 
     Raises:
         SrkitError: none is left.
@@ -183,6 +190,8 @@ def read_training_pictures(
     broken: list[str] = []
     small: list[str] = []
     colourless: list[str] = []
+    copies: list[str] = []
+    shapes, contents = {x.shape for x in apart_from}, {fingerprint(x) for x in apart_from}
     progress.start("reading pictures", len(files))
     for file in files:
         try:
@@ -194,6 +203,8 @@ def read_training_pictures(
                 small.append(file.name)
             elif not gray and is_gray(picture):
                 colourless.append(file.name)
+            elif picture.shape in shapes and fingerprint(picture) in contents:
+                copies.append(file.name)
             else:
                 kept.append(file)
                 pictures.append(picture)
@@ -203,6 +214,7 @@ def read_training_pictures(
         (broken, "cannot be decoded"),
         (small, f"have a side below {min_side} pixels"),
         (colourless, "are gray"),
+        (copies, "have the same content as one to validate on"),
     ):
         if names:
             progress.warn(

@@ -159,6 +159,7 @@ class Evaluation:
             plan = self._finished(job.sr)
             return [self._part(plan, _Runner(job.sr.resolve().name, None, FromFiles()))]
         parts = []
+        taken: dict[SetPlan, Shots] = {}
         for name in recipe.models:
             wanted = _upscale_recipe(recipe, name)
             upscaler = None if name == BICUBIC else Upscaler(wanted, progress=self._progress)
@@ -172,7 +173,9 @@ class Evaluation:
                 if upscaler is None or not recipe.shots:
                     parts.append(self._part(plan, runner))
                     continue
-                shots = take_shots(plan, recipe.shots)
+                if plan not in taken:
+                    taken[plan] = take_shots(plan, recipe.shots, recipe.max_pixels, self._progress)
+                shots = taken[plan]
                 # First, so that it is compared with what it was made from.
                 parts.append(self._part(shots.plan, _few_shot(runner, upscaler, shots, recipe), shots.names))
                 parts.append(self._part(shots.plan, runner, shots.names))

@@ -131,9 +131,9 @@ def _resume(state: TrainState, job: TrainJob[EncoderRecipe], device: torch.devic
 
 def _pictures(job: TrainJob[EncoderRecipe], progress: Progress) -> _Pictures:
     data = job.recipe.data
-    files, held_out = split_files(job, data.holdout_every)
-    _, photographs = read_training_pictures(files, SMALLEST, progress)
+    files, held_out = split_files(job, data.holdout_every, progress)
     held_out, judges = read_training_pictures(held_out, SMALLEST, Silent())
+    _, photographs = read_training_pictures(files, SMALLEST, progress, apart_from=judges)
     judging = max(1, data.rendered // data.holdout_every)
     progress.start("rendering", len(data.domains) * (data.rendered + judging))
     drawn = [_drawn(domain, data.rendered + judging, data.rendered_side, progress) for domain in data.domains]

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from srkit.data.benchmarks import listed
+from srkit.data.copies import same_bytes
 from srkit.errors import SrkitError, UsageError
 from srkit.io.atomic import atomic_path
+from srkit.io.names import shown
 from srkit.io.training import list_training_pictures
+from srkit.progress import Progress
 from srkit.recipes.kinds import TrainingRecipe
 from srkit.recipes.load import to_toml
 from srkit.recipes.train import OptimPart
+from srkit.training.loop import RUN_LOG, TENSORBOARD
 from srkit.training.state import CHECKPOINT
 
 WEIGHTS = "model.safetensors"
@@ -31,6 +38,8 @@ class TrainJob(Generic[R_co]):
     """Folders to validate on; empty: every n-th picture of the data."""
     minutes: float | None = None
     resume: bool = False
+    overwrite: bool = False
+    """Start anew where the output holds a run, whose files are removed."""
     device: str = "auto"
     threads: int | None = None
     training_data: str = ""
@@ -57,11 +66,19 @@ class TrainResult:
 
 
 def check_job(job: TrainJob[Any]) -> None:
-    """Refuse values that make no sense.
+    """Refuse values that make no sense, and an output that holds a run which is neither resumed nor replaced.
 
     Raises:
         UsageError: one of them.
     """
+    if job.resume and job.overwrite:
+        raise UsageError("--resume and --overwrite exclude each other; give one.")
+    holds_run = any(os.path.lexists(job.output / name) for name in (CHECKPOINT, WEIGHTS))
+    if holds_run and not job.resume and not job.overwrite:
+        raise UsageError(
+            f"{shown(job.output)} holds a run already; continue it with --resume or choose another -o, or replace it "
+            "with --overwrite."
+        )
     if job.minutes is not None and not job.minutes > 0:
         raise UsageError(f"--minutes is {job.minutes}; it must be above 0.")
     if job.threads is not None and job.threads < 1:
@@ -87,26 +104,29 @@ def check_optim(optim: OptimPart) -> None:
 
 
 def prepare_output(job: TrainJob[Any]) -> None:
-    """Make the folder and write the resolved recipe into it.
+    """Make the folder and write the resolved recipe into it; `overwrite` removes the files of an earlier run first.
 
     Raises:
-        UsageError: it holds a run already, and `resume` is not set.
         SrkitError: it cannot be written.
     """
-    if not job.resume and (job.output / CHECKPOINT).exists():
-        raise UsageError(
-            f"'{job.output}' holds a run already; continue it with --resume or choose another -o."
-        )
     try:
         job.output.mkdir(parents=True, exist_ok=True)
+        if (
+            job.overwrite and os.environ.get("RANK", "0") == "0"
+        ):  # under torchrun the first process writes all files
+            for name in (CHECKPOINT, WEIGHTS, RUN_LOG):
+                (job.output / name).unlink(missing_ok=True)
+            shutil.rmtree(job.output / TENSORBOARD, ignore_errors=True)
         with atomic_path(job.output / "recipe.toml") as path:
             path.write_text(to_toml(job.recipe), encoding="utf-8")
     except OSError as error:
-        raise SrkitError(f"'{job.output}' cannot be written: {error.strerror}; choose another -o.") from error
+        raise SrkitError(
+            f"{shown(job.output)} cannot be written: {error.strerror}; choose another -o."
+        ) from error
 
 
-def split_files(job: TrainJob[Any], holdout_every: int) -> tuple[list[Path], list[Path]]:
-    """Files of the job's pictures to train on, and to validate on; no file is in both.
+def split_files(job: TrainJob[Any], holdout_every: int, progress: Progress) -> tuple[list[Path], list[Path]]:
+    """Files of the job's images to train on, and to validate on; none is in both, nor a copy of one byte for byte.
 
     Raises:
         UsageError: a folder that is not there.
@@ -118,6 +138,13 @@ def split_files(job: TrainJob[Any], holdout_every: int) -> tuple[list[Path], lis
     held_out = list_training_pictures(validation) if validation else files[::holdout_every]
     judging = {file.resolve() for file in held_out}
     files = [file for file in files if file.resolve() not in judging]
+    copies = same_bytes(files, held_out)
+    if copies:
+        files = [file for file in files if file not in copies]
+        progress.warn(
+            f"{len(copies)} of the images to train on have the same content as one to validate on and are left out: "
+            f"{listed(sorted(file.name for file in copies))}."
+        )
     if not files:
         raise SrkitError(
             "No picture is left to train on beside those held out to validate; give more pictures to --data."

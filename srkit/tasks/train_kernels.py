@@ -217,10 +217,10 @@ def _check_resumed(before: Mapping[str, Any], job: TrainJob[KernelsRecipe]) -> N
 
 def _pictures(job: TrainJob[KernelsRecipe], info: ArchInfo, progress: Progress) -> _Pictures:
     recipe = job.recipe
-    files, held_out = split_files(job, recipe.data.holdout_every)
+    files, held_out = split_files(job, recipe.data.holdout_every, progress)
     least = SMALLEST if recipe.target == "depth" else _plan(recipe, info.scale).smallest_side
-    _, learnt = read_training_pictures(files, least, progress)
     held_out, judges = read_training_pictures(held_out, least, Silent())
+    _, learnt = read_training_pictures(files, least, progress, apart_from=judges)
     return _Pictures(learnt, judges, tuple(file.name for file in held_out))
 
 

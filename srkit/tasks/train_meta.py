@@ -176,15 +176,15 @@ class _Tasks:
         cls, job: TrainJob[MetaRecipe], base: LoadedModel, device: torch.device, progress: Progress
     ) -> _Tasks:
         recipe, info = job.recipe, base.info
-        files, others = split_files(job, recipe.tasks.holdout_every)
+        files, others = split_files(job, recipe.tasks.holdout_every, progress)
         least = recipe.inner.patch * info.scale
-        kept, photographs = read_training_pictures(files, least, progress)
+        _, held_out = read_training_pictures(others, least, Silent()) if others else ([], [])
+        kept, photographs = read_training_pictures(files, least, progress, apart_from=held_out)
         made = _Maker(recipe, base, device, progress)
         groups = made.clustered(photographs)
         rendered = {name: made.rendered(name) for name in recipe.tasks.domains}
         teach = made.domains({**groups, **rendered})
         judging = {name: made.rendered(name) for name in recipe.tasks.held_out}
-        _, held_out = read_training_pictures(others, least, Silent()) if others else ([], [])
         judge = made.domains({**judging, _PHOTOGRAPHS: held_out})
         if not teach or not judge:
             raise SrkitError(

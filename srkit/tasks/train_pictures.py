@@ -211,7 +211,7 @@ def load_pictures(run: PictureRun) -> Pictures:
         SrkitError: none can be used, or they do not fit into memory where they must.
     """
     data, scale, degradation = run.recipe.data, run.info.scale, degradation_of(run.recipe.data)
-    files, held_out = split_files(run.job, data.holdout_every)
+    files, held_out = split_files(run.job, data.holdout_every, run.progress)
     held_out, judges = read_training_pictures(held_out, 4 * scale, Silent())
     fits = data.residency == "auto" and fits_in_memory(files, scale, run.device, data.sizes)
     plan = _plan(run)
@@ -223,10 +223,10 @@ def load_pictures(run: PictureRun) -> Pictures:
                 "in it; give fewer to --data, or set data.residency=memory to try all the same."
             )
         real = RealPlan(**vars(plan), degradation=degradation)
-        files, pictures = _read(run, files, real.smallest_side, gray=False)
+        files, pictures = _read(run, files, judges, real.smallest_side, gray=False)
         pairs = RealPairs(pictures, real, run.device, run.telling, run.progress)
     elif data.residency == "memory" or fits:
-        files, pictures = _read(run, files, data.patch * scale, gray=True)
+        files, pictures = _read(run, files, judges, data.patch * scale, gray=True)
         pairs = MemoryPairs(pictures, plan, run.device, run.telling, run.progress)
     else:
         pairs = StreamedPairs(files, plan, run.device, data.workers, run.telling, run.progress)
@@ -248,11 +248,11 @@ def _plan(run: PictureRun) -> CropPlan:
 
 
 def _read(
-    run: PictureRun, files: list[Path], side: int, *, gray: bool
+    run: PictureRun, files: list[Path], judges: list[NDArray[np.uint8]], side: int, *, gray: bool
 ) -> tuple[list[Path], list[NDArray[np.uint8]]]:
-    """What is large enough for crops of `side` HR pixels at one size at least."""
+    """What is large enough for crops of `side` HR pixels at one size at least, and is none of the held-out images."""
     least = math.ceil(side / max(run.recipe.data.sizes))
-    return read_training_pictures(files, least, run.progress, gray=gray)
+    return read_training_pictures(files, least, run.progress, gray=gray, apart_from=judges)
 
 
 def psnr_on(run: PictureRun, pictures: Pictures) -> Callable[[nn.Module], float]:

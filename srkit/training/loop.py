@@ -33,6 +33,8 @@ from srkit.training.state import (
     update_ema,
 )
 
+RUN_LOG, TENSORBOARD = "metrics.jsonl", "tensorboard"
+"""A file and a folder in the run's folder."""
 LOG_EVERY = 100
 _CLOCKED_EVERY = 20  # steps on CUDA, where the clock must wait for the device
 
@@ -79,13 +81,13 @@ class RunLog:
     """metrics.jsonl and TensorBoard files of a run; TensorBoard is left out where it is not installed."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = (folder / "metrics.jsonl").open("a", encoding="utf-8")
+        self._file = (folder / RUN_LOG).open("a", encoding="utf-8")
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             self._board = None
         else:
-            self._board = SummaryWriter(str(folder / "tensorboard"))
+            self._board = SummaryWriter(str(folder / TENSORBOARD))
 
     def write(self, step: int, values: dict[str, float]) -> None:
         self._file.write(json.dumps({"step": step, **values}) + "\n")
