@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import traceback
 
@@ -11,6 +12,7 @@ import typer.main
 
 from srkit._version import __version__
 from srkit.errors import Exit, SrkitError
+from srkit_cli import completion
 from srkit_cli.commands import (
     adapt,
     demo_image,
@@ -22,7 +24,9 @@ from srkit_cli.commands import (
     train,
     upscale,
 )
+from srkit_cli.commands import completion as completion_command
 from srkit_cli.console import Console, fill_streams, say_on_stderr, settle_streams
+from srkit_cli.groups import GroupedCommand
 
 app = typer.Typer(
     name="srkit",
@@ -34,15 +38,16 @@ app = typer.Typer(
     rich_markup_mode=None,  # its panels take longer to import and draw than all the rest of --help
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("upscale")(upscale.upscale)
-app.command("eval")(eval.eval)
-app.command("adapt")(adapt.adapt)
-app.command("estimate-kernel")(estimate_kernel.estimate_kernel)
-app.command("train")(train.train)
+app.command("upscale", cls=GroupedCommand)(upscale.upscale)
+app.command("eval", cls=GroupedCommand)(eval.eval)
+app.command("adapt", cls=GroupedCommand)(adapt.adapt)
+app.command("estimate-kernel", cls=GroupedCommand)(estimate_kernel.estimate_kernel)
+app.command("train", cls=GroupedCommand)(train.train)
 app.add_typer(models.app, name="models")
 app.command("demo-image")(demo_image.demo_image)
 app.command("doctor")(doctor.doctor)
 app.command("schema")(schema.schema)
+app.add_typer(completion_command.app, name="completion")
 
 # What typer raises for a wrong flag or value; taken from typer's own class, since its base is not exported.
 _FlagError: type[Exception] = typer.BadParameter.__mro__[2]
@@ -55,6 +60,8 @@ def main() -> None:
 
 
 def _dispatch(arguments: list[str]) -> int:
+    if completion.VARIABLE in os.environ:
+        return completion.answer(app)
     # As options of typer's own, these two would bring pydantic into every start.
     if arguments[:1] == ["--version"]:
         Console().line(f"srkit {__version__}")
@@ -102,6 +109,7 @@ def _told(error: BaseException, arguments: list[str]) -> tuple[str, Exit]:
         )
     if isinstance(error, _FlagError):
         sentence = getattr(error, "format_message", error.__str__)().rstrip(".")
+        sentence = sentence.replace("Value error, ", "")  # pydantic's, before what typer says of a choice
         # Without any argument typer has shown the help, and has nothing to say.
         return (f"{sentence}; see `srkit {_command_of(arguments)}--help`." if sentence else ""), Exit.USAGE
     # What PyTorch raises, told without importing it: of the CPU's allocator it is a plain RuntimeError.

@@ -85,6 +85,12 @@ class Console:
         if not self.quiet:
             self._message(message)
 
+    def next_command(self, *words: str) -> None:
+        """What to type next, quoted for a shell."""
+        import shlex
+
+        self.say(f"Next: {shlex.join(words)}")
+
     def _message(self, message: str) -> None:
         with self._lock:
             if self._bar is not None:

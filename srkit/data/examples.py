@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from srkit.data.alignment import match
 from srkit.data.benchmarks import MADE, Benchmark, BenchmarkItem, by_name, cropped_size, listed, rgb8
+from srkit.data.copies import Copies
 from srkit.data.finished import refuse_sizes
 from srkit.data.pairs import crop_to_multiple, make_lr
 from srkit.errors import PictureError, SrkitError, UsageError
@@ -132,6 +133,8 @@ def _paired(
 def split_examples(domain: Domain, shots: int, holdout: float | None, needs: Needs) -> Split:
     """The first `shots` usable pictures by name teach, others judge; where there are none, a strip of each does.
 
+    Of images with the same content (HR, or given LR) only the first is used.
+
     Args:
         holdout: share that judges: of all pictures, or of each one's area where strips judge. None: all the others,
             evenly thinned to `MOST_JUDGES`; a quarter of each picture, or half of a single one. Where none of several
@@ -152,23 +155,21 @@ def split_examples(domain: Domain, shots: int, holdout: float | None, needs: Nee
             f"both sides of {needs.teach * needs.scale} pixels or more, not all of one colour, are needed."
         )
     if judges:
-        return Split(tuple(support), tuple(judges), False, tuple(reader.failed), tuple(reader.left_out))
+        return Split(tuple(support), tuple(judges), False, tuple(reader.failed), reader.left_out)
     share = holdout or (0.5 if len(support) == 1 else 0.25)
     parts = [_cut(example, share, needs) for example in support]
     strips = tuple(strip for _, strip in parts if strip is not None)
     if not strips and len(support) > 1:
         last = support.pop()
-        reader.left_out.append(
-            f"No example is large enough to be cut, so '{last.name}' judges, and does not teach."
-        )
-        return Split(tuple(support), (last,), False, tuple(reader.failed), tuple(reader.left_out))
+        reader.note(f"No example is large enough to be cut, so '{last.name}' judges, and does not teach.")
+        return Split(tuple(support), (last,), False, tuple(reader.failed), reader.left_out)
     if not strips:
         least = (needs.teach + MARGIN + needs.judge) * needs.scale
         raise SrkitError(
             f"The only usable example, '{support[0].name}', is too small to keep a part back that judges; give one of "
             f"{least} pixels or more along one side, or more of them."
         )
-    return Split(tuple(rest for rest, _ in parts), strips, True, tuple(reader.failed), tuple(reader.left_out))
+    return Split(tuple(rest for rest, _ in parts), strips, True, tuple(reader.failed), reader.left_out)
 
 
 def _thinned(items: Sequence[BenchmarkItem], holdout: float | None, total: int) -> list[BenchmarkItem]:
@@ -202,9 +203,19 @@ class _Reader:
         self.domain, self.needs = domain, needs
         self.seen: set[str] = set()
         self.failed: list[tuple[str, str]] = []
-        self.left_out: list[str] = []
+        self._notes: list[str] = []
+        self._copies = Copies()
         self._sizes: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {}
         self._shifted: list[str] = []
+
+    def note(self, sentence: str) -> None:
+        """Add to `left_out`."""
+        self._notes.append(sentence)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Sentences on images that are not used, or not as they were meant."""
+        return (*self._copies.sentences, *self._notes)
 
     @property
     def words(self) -> str:
@@ -247,8 +258,13 @@ class _Reader:
             except SrkitError as error:
                 self.failed.append((item.name, str(error)))
                 continue
-            if example is not None and self._fits(example, least):
+            if example is not None and self._fits(example, least) and self._is_new(example):
                 yield example
+
+    def _is_new(self, example: Example) -> bool:
+        """False for a copy; of pairs, one with the LR image of another is one too."""
+        views = (example.hr,) if example.made else (example.hr, example.lr)
+        return self._copies.add(example.name, *views)
 
     def _read(self, item: BenchmarkItem) -> Example | None:
         """The pair; None where it does not match, which `refuse` tells."""
@@ -289,12 +305,12 @@ class _Reader:
         if side < least:
             size = f"{example.hr.shape[1]} x {example.hr.shape[0]}"
             needed = least * self.needs.scale
-            self.left_out.append(
+            self.note(
                 f"'{example.name}' is left out: it has {size} pixels, and both sides must have {needed} or more."
             )
             return False
         if bool((example.hr == example.hr[0, 0]).all()):
-            self.left_out.append(
+            self.note(
                 f"'{example.name}' is left out: it is all of one colour, from which there is nothing to learn."
             )
             return False

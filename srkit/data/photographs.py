@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from srkit.data.benchmarks import rgb8
+from srkit.data.copies import fingerprint
 from srkit.errors import PictureError, SrkitError, UsageError
 from srkit.io.folders import find_pictures
 from srkit.io.names import shown
@@ -22,6 +23,7 @@ from srkit.progress import Progress
 RGB = NDArray[np.uint8]
 """(H, W, 3) uint8."""
 _NAMED = 5
+_COPY = "have the same content as one to validate on"
 
 
 def find_photographs(folders: Sequence[Path], progress: Progress | None = None) -> list[Path]:
@@ -66,6 +68,20 @@ class PhotographReader:
         self.min_side, self.gray = min_side, gray
         self._count = self._usable = 0
         self._left_out: dict[str, list[str]] = {}
+        self._excluded: set[bytes] = set()
+
+    def leave_out(self, copies: Iterable[Path], images: Sequence[RGB]) -> None:
+        """From now on, images with the content of one that validates are of no use.
+
+        Args:
+            copies: files that are known to be such, which the caller does not read.
+            images: that validate.
+        """
+        names = sorted(file.name for file in copies)
+        if names:
+            self._count += len(names)
+            self._left_out.setdefault(_COPY, []).extend(names)
+        self._excluded |= {fingerprint(image) for image in images}
 
     def read(self, file: Path) -> RGB | None:
         """The image; None where it is of no use."""
@@ -79,6 +95,8 @@ class PhotographReader:
                 why = f"have a side below {self.min_side} pixels"
             elif not self.gray and is_gray(image):
                 why = "are gray"
+            elif self._excluded and fingerprint(image) in self._excluded:
+                why = _COPY
             else:
                 self._usable += 1
                 return image

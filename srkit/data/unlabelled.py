@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from srkit.data.benchmarks import by_name, rgb8
+from srkit.data.copies import Copies
 from srkit.data.examples import MARGIN, RGB
 from srkit.data.packed import PackedPictures, crop_positions, draw_crops
 from srkit.data.pairs import NOTHING, Batch, CropPlan, Telling, as_tensor, describe_all
@@ -93,6 +94,8 @@ def find_low(domain: Path, scale: int, progress: Progress | None = None) -> LowD
 def split_low(domain: LowDomain, holdout: float | None, least: int, max_pixels: int = 10**9) -> LowSplit:
     """Pictures evenly taken from all judge, the others teach; where there are few, a strip of each judges.
 
+    Of images with the same content only the first is used.
+
     Args:
         holdout: share that judges: of the pictures, or of each one's longer side where they are few. None: a quarter of
             the pictures, at most `MOST_JUDGES`, or of each one, or half of a single one.
@@ -133,7 +136,7 @@ def _thinned(files: Sequence[tuple[str, Path]], most: int) -> Sequence[tuple[str
 def _read(
     files: Sequence[tuple[str, Path]], least: int, max_pixels: int, left_out: list[str]
 ) -> tuple[list[Low], list[tuple[str, str]]]:
-    lows, failed = [], []
+    lows, failed, copies = [], [], Copies()
     for name, path in files:
         try:
             lr = rgb8(read_picture(path, max_pixels=max_pixels))
@@ -149,8 +152,9 @@ def _read(
             left_out.append(
                 f"'{name}' is left out: it is all of one colour, from which there is nothing to learn."
             )
-        else:
+        elif copies.add(name, lr):
             lows.append(Low(name, lr))
+    left_out += copies.sentences
     return lows, failed
 
 

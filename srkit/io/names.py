@@ -28,6 +28,11 @@ def shown(path: str | os.PathLike[str]) -> str:
     return "'" + printable(os.fsencode(path).decode("utf-8", "replace")) + "'"
 
 
+def folder_name(folder: Path) -> str:
+    """A folder's own name, also where it is written as `.`, `..` or with these at its end."""
+    return folder.name if folder.name not in ("", "..") else folder.resolve().name or "root"
+
+
 def is_file_system_trouble(error: OSError) -> bool:
     """Whether the error is about the place (full, read-only, forbidden) and would meet the next file as
     well."""

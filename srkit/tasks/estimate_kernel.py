@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import logging
 import math
 import os
@@ -17,7 +18,7 @@ from srkit.errors import PictureError, SrkitError, UsageError
 from srkit.io.atomic import atomic_path, remove_stale
 from srkit.io.folders import Found
 from srkit.io.kernel_map import EXTENSION, write_kernel_map
-from srkit.io.names import shown
+from srkit.io.names import folder_name, shown
 from srkit.io.picture import Picture, PictureInfo
 from srkit.io.read import probe, read_picture
 from srkit.io.write import write_picture
@@ -104,6 +105,23 @@ class _Item(Place):
     @property
     def megapixels(self) -> float:
         return self.info.width * self.info.height / 1e6 if self.info is not None else 0.0
+
+
+def default_output(source: str) -> Path:
+    """Where results go if nothing is said: beside the input, `photo.npz` for `photo.png`, `in-kernels/` for `in/`.
+
+    Raises:
+        UsageError: the input is a glob, which has no such place.
+    """
+    path = Path(source)
+    if os.path.isdir(path):  # noqa: PTH112
+        above = path.parent if path.name not in ("", "..") else path.resolve().parent
+        return above / f"{folder_name(path)}-kernels"
+    if glob.has_magic(source) and not os.path.exists(path):  # noqa: PTH110
+        raise UsageError(
+            f"The input {shown(source)} is a glob, which has no output of its own; add OUTPUT, a folder."
+        )
+    return path.with_suffix(EXTENSION)
 
 
 def run(job: EstimateJob, progress: Progress | None = None) -> Iterator[KernelRecord]:

@@ -160,6 +160,7 @@ class Evaluation:
             return [self._part(plan, _Runner(job.sr.resolve().name, None, FromFiles()))]
         parts = []
         told: set[str] = set()
+        taken: dict[SetPlan, Shots] = {}
         for name in recipe.models:
             wanted = _upscale_recipe(recipe, name)
             upscaler = None if name == BICUBIC else Upscaler(wanted, progress=self._progress)
@@ -175,7 +176,9 @@ class Evaluation:
                 if upscaler is None or not recipe.shots:
                     parts.append(self._part(plan, runner))
                     continue
-                shots = take_shots(plan, recipe.shots)
+                if plan not in taken:
+                    taken[plan] = take_shots(plan, recipe.shots, recipe.max_pixels, self._progress)
+                shots = taken[plan]
                 # First, so that it is compared with what it was made from.
                 parts.append(self._part(shots.plan, _few_shot(runner, upscaler, shots, recipe), shots.names))
                 parts.append(self._part(shots.plan, runner, shots.names))

@@ -16,6 +16,9 @@ from typing import Any
 
 from srkit.io.names import writing_failed
 
+METRICS, TENSORBOARD = "metrics.jsonl", "tensorboard"
+"""A file and a folder in the run's folder."""
+
 
 class RunLog:
     """The logs of a run; TensorBoard's is left out where it is not installed.
@@ -25,9 +28,9 @@ class RunLog:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._metrics = _Appended(folder / "metrics.jsonl")
+        self._metrics = _Appended(folder / METRICS)
         try:
-            self._board: _Board | None = _Board(folder / "tensorboard")
+            self._board: _Board | None = _Board(folder / TENSORBOARD)
         except ImportError:
             self._board = None
 

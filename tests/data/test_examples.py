@@ -23,12 +23,17 @@ NEEDS = Needs(scale=2, teach=8, judge=8)
 
 @pytest.fixture
 def folder(tmp_path: Path, rendered: Callable[..., RGB]) -> Callable[..., Path]:
-    """Writes cuts of one picture as a folder of examples: by name, their (height, width)."""
+    """Writes cuts of one image as a folder of examples: by name, their (height, width).
+
+    One pixel at the upper left differs, so that none is a copy of another.
+    """
 
     def make(sizes: dict[str, tuple[int, int]], where: str = "") -> Path:
         (tmp_path / "domain" / where).mkdir(parents=True, exist_ok=True)
-        for name, (height, width) in sizes.items():
-            write(tmp_path / "domain" / where / f"{name}.png", rendered(height, width))
+        for number, (name, (height, width)) in enumerate(sizes.items()):
+            pixels = rendered(height, width)
+            pixels[0, 0, 0] += number
+            write(tmp_path / "domain" / where / f"{name}.png", pixels)
         return tmp_path / "domain"
 
     return make
@@ -136,7 +141,7 @@ def test_no_pixel_has_a_part_in_both(scale: int, tmp_path: Path, rendered: Calla
         elif kind == "rest":
             changed[: (60 - 15 - MARGIN) * scale] //= 2
         write(tmp_path / kind / "a.png", changed)
-        write(tmp_path / kind / "b.png", picture)
+        write(tmp_path / kind / "b.png", picture[:, ::-1])
         found.append(split(tmp_path / kind, 2, needs=needs))
     plain, strip, rest = found
     assert np.array_equal(plain.support[0].lr, strip.support[0].lr)

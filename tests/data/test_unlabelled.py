@@ -31,7 +31,9 @@ def write(path: Path, pixels: RGB) -> None:
 
 def folder(root: Path, rendered: Rendered, count: int, height: int = 30, width: int = 40) -> LowDomain:
     for i in range(count):
-        write(root / f"{i:02}.png", rendered(height, width, i % 3))
+        pixels = rendered(height, width, i % 3)
+        pixels[0, 0, 0] += i // 3  # none is a copy of another
+        write(root / f"{i:02}.png", pixels)
     return find_low(root, 2)
 
 

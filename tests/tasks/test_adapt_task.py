@@ -303,7 +303,7 @@ def test_examples_smaller_than_a_patch(
 ) -> None:
     """Crops shrink to them, down to sixteen LR pixels; those below are left out by name."""
     for i, side in enumerate((36, 30, 48, 48)):
-        write(tmp_path / "small" / f"{'abcd'[i]}.png", rendered(side, 48))
+        write(tmp_path / "small" / f"{'abcd'[i]}.png", rendered(side, 48, i))
     listening = Listening()
     result = adapt(tmp_path / "small", listening, tune=replace(TUNE, patch=32))
     assert (result.support, result.judge) == (("a", "c"), ("d",))
@@ -334,8 +334,8 @@ def test_gray_and_16_bit(
 def test_broken_files(
     adapt: Callable[..., AdaptResult], tmp_path: Path, rendered: Callable[..., RGB]
 ) -> None:
-    for name in "bc":
-        write(tmp_path / "some" / f"{name}.png", rendered(64, 64))
+    for i, name in enumerate("bc"):
+        write(tmp_path / "some" / f"{name}.png", rendered(64, 64, i))
     whole = (tmp_path / "some/b.png").read_bytes()
     (tmp_path / "some/a.png").write_bytes(whole[: len(whole) // 2])
     listening = Listening()

@@ -9,6 +9,7 @@ import typer
 
 from srkit.data.rendered.table import DOMAINS
 from srkit.errors import Exit
+from srkit_cli import completion
 from srkit_cli.console import Console
 from srkit_cli.options import Debug, Json, Quiet, Seed
 
@@ -18,7 +19,10 @@ def demo_image(
         "demo.png"
     ),
     domain: Annotated[
-        str, typer.Option(help=f"What it shows: {', '.join(DOMAINS)}.", metavar="NAME")
+        str,
+        typer.Option(
+            help=f"What it shows: {', '.join(DOMAINS)}.", metavar="NAME", autocompletion=completion.domains
+        ),
     ] = "street",
     width: Annotated[int, typer.Option(help="In pixels.", metavar="N")] = 480,
     height: Annotated[int, typer.Option(help="In pixels.", metavar="N")] = 320,

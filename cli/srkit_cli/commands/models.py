@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from srkit.errors import Exit, UsageError
+from srkit_cli import completion
 from srkit_cli.console import Console
 from srkit_cli.options import Debug, Json, Quiet
 
@@ -61,7 +62,12 @@ def list_(json: Json = False, debug: Debug = False) -> int:
 @app.command()
 def show(
     model: Annotated[
-        str, typer.Argument(help="A name of `srkit models list`, or a file.", metavar="NAME|FILE")
+        str,
+        typer.Argument(
+            help="A name of `srkit models list`, or a file.",
+            metavar="NAME|FILE",
+            autocompletion=completion.all_models,
+        ),
     ],
     json: Json = False,
     debug: Debug = False,
@@ -82,7 +88,11 @@ def show(
 def pull(
     what: Annotated[
         str,
-        typer.Argument(help="A name, a URL, owner/repo, or hf:owner/repo/file@revision.", metavar="MODEL"),
+        typer.Argument(
+            help="A name, a URL, owner/repo, or hf:owner/repo/file@revision.",
+            metavar="MODEL",
+            autocompletion=completion.all_models,
+        ),
     ],
     sha256: Annotated[str | None, typer.Option(help="What the file must have.", metavar="HEX")] = None,
     json: Json = False,
@@ -109,7 +119,10 @@ def pull(
 
 @app.command()
 def verify(
-    names: Annotated[list[str] | None, typer.Argument(help="Only these.", metavar="[NAME]...")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Only these.", metavar="[NAME]...", autocompletion=completion.all_models),
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -132,7 +145,10 @@ def verify(
 @app.command()
 def path(
     name: Annotated[
-        str | None, typer.Argument(help="A model; without, the folders.", metavar="[NAME]")
+        str | None,
+        typer.Argument(
+            help="A model; without, the folders.", metavar="[NAME]", autocompletion=completion.all_models
+        ),
     ] = None,
     json: Json = False,
     debug: Debug = False,

@@ -23,7 +23,6 @@ from srkit.tasks.train.job import (
     TrainResult,
     check_job,
     prepare_output,
-    refuse_existing,
 )
 from srkit.training.distributed import World, local_device, process_group
 from srkit.training.state import Snapshot, TrainState, read_checkpoint, restore
@@ -187,7 +186,6 @@ def check_experiment(job: TrainJob[Any]) -> None:
 def run_experiment(job: TrainJob[Any], progress: Progress) -> TrainResult:
     """See `srkit.tasks.train.run`; of every kind but `stages`."""
     check_experiment(job)
-    refuse_existing(job)
     if job.threads is not None:
         torch.set_num_threads(job.threads)
     device = local_device(pick_device(job.device))

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from srkit.data.copies import same_bytes
 from srkit.data.photographs import HeldOut, PhotographReader, find_photographs, hold_out
 from srkit.errors import SrkitError, UsageError
 from srkit.io.atomic import atomic_path
-from srkit.io.names import writing_failed
+from srkit.io.names import shown, writing_failed
 from srkit.progress import Progress
 from srkit.recipes.kinds import TrainingRecipe
 from srkit.recipes.load import to_toml
+from srkit.training.run_log import METRICS, TENSORBOARD
 from srkit.training.state import CHECKPOINT
 
 WEIGHTS = "model.safetensors"
@@ -32,6 +35,8 @@ class TrainJob(Generic[R_co]):
     """Folders to validate on; empty: every n-th picture of the data."""
     minutes: float | None = None
     resume: bool = False
+    overwrite: bool = False
+    """Start anew where the output holds a run, whose files are removed."""
     device: str = "auto"
     threads: int | None = None
     training_data: str = ""
@@ -58,39 +63,38 @@ class TrainResult:
 
 
 def check_job(job: TrainJob[Any]) -> None:
-    """Refuse values that make no sense.
+    """Refuse values that make no sense, and an output that holds a run which is neither resumed nor replaced.
 
     Raises:
         UsageError: one of them.
     """
+    if job.resume and job.overwrite:
+        raise UsageError("--resume and --overwrite exclude each other; give one.")
+    holds_run = any(os.path.lexists(job.output / name) for name in (CHECKPOINT, WEIGHTS))
+    if holds_run and not job.resume and not job.overwrite:
+        raise UsageError(
+            f"{shown(job.output)} holds a run already; continue it with --resume or choose another -o, or replace it "
+            "with --overwrite."
+        )
     if job.minutes is not None and not job.minutes > 0:
         raise UsageError(f"--minutes is {job.minutes}; it must be above 0.")
     if job.threads is not None and job.threads < 1:
         raise UsageError(f"--threads is {job.threads}; it must be at least 1.")
 
 
-def refuse_existing(job: TrainJob[Any]) -> None:
-    """Refuse to write over a run.
-
-    Raises:
-        UsageError: the output holds one, and `resume` is not set.
-    """
-    if not job.resume and (job.output / CHECKPOINT).exists():
-        raise UsageError(
-            f"'{job.output}' holds a run already; continue it with --resume or choose another -o."
-        )
-
-
 def prepare_output(job: TrainJob[Any]) -> None:
-    """Make the folder and write the resolved recipe into it.
+    """Make the folder and write the resolved recipe into it; `overwrite` removes the files of an earlier run first.
 
     Raises:
-        UsageError: as `refuse_existing`.
         SrkitError: it cannot be written.
     """
-    refuse_existing(job)
     try:
         job.output.mkdir(parents=True, exist_ok=True)
+        # Under torchrun the first process writes all files.
+        if job.overwrite and os.environ.get("RANK", "0") == "0":
+            for name in (CHECKPOINT, WEIGHTS, METRICS):
+                (job.output / name).unlink(missing_ok=True)
+            shutil.rmtree(job.output / TENSORBOARD, ignore_errors=True)
         with atomic_path(job.output / "recipe.toml") as path:
             path.write_text(to_toml(job.recipe), encoding="utf-8")
     except OSError as error:
@@ -100,7 +104,7 @@ def prepare_output(job: TrainJob[Any]) -> None:
 def split_files(
     job: TrainJob[Any], every: int, reader: PhotographReader, validates: int, progress: Progress
 ) -> HeldOut:
-    """Files of the job's images to train on, and images to validate on; no file is in both.
+    """Files of the job's images to train on, and images to validate on; none is in both, nor a copy of one.
 
     Args:
         every: of so many files in a row one validates, where the job names no folder for that.
@@ -121,6 +125,9 @@ def split_files(
         split = HeldOut(rest, usable, images)
     else:
         split = hold_out(files, every, reader)
+    copies = same_bytes(split.rest, split.files)
+    reader.leave_out(copies, split.images)
+    split = replace(split, rest=[file for file in split.rest if file not in copies])
     if not split.rest:
         reader.tell(progress)
         raise SrkitError(

@@ -147,6 +147,7 @@ def _job_of(stage: Stage, job: TrainJob[StagesRecipe]) -> TrainJob[TrainingRecip
         validation=job.validation,
         minutes=None if job.minutes is None else job.minutes * stage.share,
         resume=job.resume and stage.is_begun,
+        overwrite=job.overwrite,
         device=job.device,
         threads=job.threads,
         training_data=job.data_words,
@@ -211,10 +212,6 @@ def _recipe_of(
 
 def _check_output(job: TrainJob[StagesRecipe], stages: list[Stage]) -> None:
     begun = [stage for stage in stages if stage.is_begun]
-    if begun and not job.resume:
-        raise UsageError(
-            f"'{job.output}' holds a run already; continue it with --resume or choose another -o."
-        )
     if job.resume and not begun:
         raise ResourceError(f"There is no run in '{job.output}' to resume; start without --resume.")
     for stage in begun[:-1]:
