@@ -262,11 +262,11 @@ class Upscaler:
             seen = {name: _part_picture(work, pixels) for name, pixels in parts[0].tag.seen.items()}
         except Exception as failure:  # one picture's failure must not end the others
             return Done(work.tag, None, failure)
-        posterised = [p for p in passes if work.picture.depth > 8 and not p.holds_16_bits]
         warnings = [w for p in parts for w in p.warnings]
         warnings += [
-            f"{p.model} ends in {p.dtype}, which does not hold 16 bits, so that levels are lost; use --dtype fp32 or auto"
-            for p in posterised
+            f"{p.model} ends in {p.dtype}, which does not hold the levels of 16 bits; use --dtype fp32 or auto"
+            for p in passes
+            if work.picture.depth > 8 and not p.holds_16_bits
         ]
         return Done(
             work.tag,

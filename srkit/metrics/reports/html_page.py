@@ -133,12 +133,10 @@ def _mean_cell(metric: str, result: SetResult, rivals: list[SetResult]) -> str:
     if metric not in result.metrics:
         return '<td class="number"></td>'
     mean, left_out = result.mean[metric], result.infinite.get(metric)
-    comparable = [
-        rival for rival in rivals if metric in rival.metrics and rival.infinite.get(metric) == left_out
-    ]
-    values = [value for rival in comparable if not math.isnan(value := rival.mean[metric])]
+    others = [one for one in rivals if metric in one.metrics and not math.isnan(one.mean[metric])]
+    comparable = len(others) > 1 and all(one.infinite.get(metric) == left_out for one in others)
     best = min if display(metric).lower_is_better else max
-    mark = " best" if len(values) > 1 and len(comparable) == len(rivals) and mean == best(values) else ""
+    mark = " best" if comparable and mean == best(one.mean[metric] for one in others) else ""
     return f'<td class="number{mark}">{format_value(metric, mean)}</td>'
 
 
