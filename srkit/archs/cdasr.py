@@ -97,6 +97,7 @@ class CDASR(nn.Module):
             receptive_field=receptive_field(scale, blocks, upsampler, between)
             + 1,  # the fusion's convolution
             fp16_ok=True,
+            fp32_sum=True,
             conditioning=_conditioning(spatial, condition),
         )
 

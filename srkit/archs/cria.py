@@ -94,7 +94,10 @@ class Cria(nn.Module):
         deep = blocks_radius(trunk, blocks) + 2 * UNITS + _reconstruction_radius(scale, upsampler)
         # Beyond the squares, the pixels between which their means are interpolated.
         self.info = ArchInfo(
-            scale=scale, receptive_field=deep + (keep_colour + 1 if keep_colour else 0), fp16_ok=True
+            scale=scale,
+            receptive_field=deep + (keep_colour + 1 if keep_colour else 0),
+            fp16_ok=True,
+            fp32_sum=True,
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -180,6 +183,7 @@ class CriaView(View):
         super().__init__()
         self.network, self.part = network, part
         self.info = network.info
+        self.gray = part == "mask"
 
     def forward(self, x: Tensor) -> Tensor:
         found: Tensor = getattr(self.network.parts(x), self.part)

@@ -58,6 +58,7 @@ class EDSR(nn.Module):
             scale=scale,
             receptive_field=receptive_field(scale, blocks, upsampler, between),
             fp16_ok=True,
+            fp32_sum=True,
         )
 
     def forward(self, x: Tensor) -> Tensor:

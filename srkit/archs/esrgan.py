@@ -64,6 +64,7 @@ class RRDBNet(nn.Module):
             receptive_field=self.fold * radius + self.fold - 1,
             multiple_of=self.fold,
             fp16_ok=True,
+            fp32_sum=skip,
             bf16_ok=skip,  # 8 bits of mantissa do not hold an 8-bit picture and what is computed on it
         )
 

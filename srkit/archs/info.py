@@ -31,5 +31,8 @@ class ArchInfo:
     (attention over windows); none: works on whole pictures only."""
     fp16_ok: bool = False
     bf16_ok: bool = True
+    fp32_sum: bool = False
+    """What is computed in reduced precision is added to the picture in fp32, so that 16-bit pictures keep their levels
+    in any precision. Else these are run in fp32."""
     conditioning: tuple[str, ...] = ()
     """Names of the conditions that the network takes as keyword arguments."""

@@ -93,6 +93,7 @@ class NBSR(nn.Module):
             scale=scale,
             receptive_field=deep + receptive_field(scale, 0, upsampler) + behind,
             fp16_ok=True,
+            fp32_sum=True,
             conditioning=("codes",),
         )
 

@@ -13,6 +13,8 @@ class View(nn.Module):
     """A network that gives one part of another's result in place of it, and runs wherever that one does."""
 
     info: ArchInfo
+    gray: bool = False
+    """Whether its pictures are gray whatever the input is (a mask)."""
 
 
 @runtime_checkable

@@ -176,14 +176,23 @@ def listed(names: Iterable[str], limit: int = 8) -> str:
     return text + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
-def rgb8(picture: Picture) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8: gray repeated, alpha left out, 16 bit rounded to 8."""
+def rgb8(picture: Picture, background: int = 255) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8: gray repeated, what is transparent laid over a background (0 to 255), 16 bit rounded to 8."""
     pixels = picture.colour
-    if pixels.dtype == np.uint16:
+    top = int(np.iinfo(pixels.dtype).max)
+    if is_transparent(picture) and picture.alpha is not None:
+        alpha = picture.alpha[:, :, None].astype(np.float64) / top
+        pixels = (255 / top * pixels * alpha + background * (1 - alpha)).round().astype(np.uint8)
+    elif pixels.dtype == np.uint16:
         pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if pixels.shape[2] == 1:
         pixels = np.repeat(pixels, 3, axis=2)
     return np.ascontiguousarray(pixels, dtype=np.uint8)
+
+
+def is_transparent(picture: Picture) -> bool:
+    """Whether any pixel is not opaque."""
+    return picture.alpha is not None and bool((picture.alpha != np.iinfo(picture.alpha.dtype).max).any())
 
 
 def cropped_size(height: int, width: int, scale: int) -> tuple[int, int]:

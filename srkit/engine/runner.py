@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
@@ -15,9 +16,11 @@ from torch import Tensor, nn
 from srkit.archs.info import ArchInfo
 from srkit.engine.assemble import Blend, Cut
 from srkit.engine.conditions import Condition, Conditions, cut, told
+from srkit.engine.flat import hold_flat
 from srkit.engine.memory import SMALLEST_TILE, is_out_of_memory, release_cached
 from srkit.engine.tiling import TilePlan, Window, plan_tiles
 from srkit.errors import SrkitError
+from srkit.io.picture import is_colourless
 from srkit.ops.layout import channels_last
 from srkit.ops.padding import extend
 from srkit.ops.turns import TURNS, turn, turn_back
@@ -58,10 +61,16 @@ class RunnerOptions:
     """Eight-fold self-ensemble: the mean over all flips and quarter turns."""
     may_halve: bool = True
     """Halve the tile when memory runs out; else that is an error."""
+    hold_flat: bool = False
+    """Keep the colours of flat areas exactly; for networks whose result is an image of the same content."""
+    all_of_fp32: bool = False
+    """Where the precision is fp32, no TF32 on CUDA, whose 10 bits of mantissa hold no 16-bit image."""
 
 
 class Runner:
     """A network, ready on its device in its precision.
+
+    A plane whose three channels are equal (gray content) gives a result whose channels are equal, their mean.
 
     Args:
         network: fp32 network as `ArchInfo` describes; it is copied, not changed.
@@ -181,7 +190,7 @@ class Runner:
         plans = [self.plan(*p.pixels.shape[:2]) for p in group]
         kind = Blend if self.info.tiling == "blend" else Cut
         targets = [
-            kind(plan, self.info.scale, 255 if p.pixels.dtype == np.uint8 else 65535)
+            kind(plan, self.info.scale, int(np.iinfo(p.pixels.dtype).max), gray=is_colourless(p.pixels))
             for p, plan in zip(group, plans, strict=True)
         ]
         inputs = [self._load(p, plan) for p, plan in zip(group, plans, strict=True)]
@@ -207,7 +216,10 @@ class Runner:
                 warnings.append(f"{tiles} not finite or flat in {dtype} and done again in fp32")
             if self.options.tile != self._asked_tile:
                 warnings.append(f"memory ran out: the tile was reduced to {self.options.tile}")
-            done.append(replace(plane, pixels=target.finish(), warnings=tuple(warnings), conditions={}))
+            result = target.finish()
+            if self.options.hold_flat:
+                hold_flat(result, plane.pixels, self.info.scale)
+            done.append(replace(plane, pixels=result, warnings=tuple(warnings), conditions={}))
         return done
 
     # -- one batch of windows -----------------------------------------------------------------------------
@@ -241,10 +253,11 @@ class Runner:
     @torch.inference_mode()
     def _forward(self, network: nn.Module, lr: Tensor, conditions: Mapping[str, Condition]) -> Tensor:
         results = []
-        for kind in range(TURNS if self.options.tta else 1):
-            turned = {k: turn(c.value, kind) if c.spatial else c.value for k, c in conditions.items()}
-            x = turn(lr, kind).contiguous(memory_format=torch.channels_last)
-            results.append(turn_back(network(x, **turned).float(), kind))
+        with _without_tf32() if self.options.all_of_fp32 else nullcontext():
+            for kind in range(TURNS if self.options.tta else 1):
+                turned = {k: turn(c.value, kind) if c.spatial else c.value for k, c in conditions.items()}
+                x = turn(lr, kind).contiguous(memory_format=torch.channels_last)
+                results.append(turn_back(network(x, **turned).float(), kind))
         return results[0] if len(results) == 1 else torch.stack(results).mean(0)
 
     def _sound(self, lr: Tensor, sr: Tensor, conditions: Mapping[str, Condition]) -> tuple[Tensor, bool]:
@@ -268,6 +281,11 @@ class Runner:
         if self._exact_placed is None:
             self._exact_placed = self._placed(torch.float32)
         return self._exact_placed
+
+
+def _without_tf32() -> AbstractContextManager[None]:
+    """Convolutions in fp32 throughout on CUDA; a context manager."""
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=False)
 
 
 def _spoilt(lr: Tensor, sr: Tensor) -> bool:

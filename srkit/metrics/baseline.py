@@ -173,7 +173,7 @@ def _unfit(results: Sequence[SetResult]) -> str:
             return f"it has no picture of {result.title}"
         for image in result.images:
             for metric, value in image.values.items():
-                if math.isnan(value) or value == -math.inf:
+                if math.isnan(value):
                     return f"the {metric} of {printable(image.name)} in {result.title} is not a number"
     return ""
 

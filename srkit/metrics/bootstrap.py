@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from srkit.errors import UsageError
+from srkit.metrics.degenerate import difference, mean_of, some
 from srkit.metrics.results import SetResult
 
 RESAMPLES = 10_000
@@ -26,8 +27,9 @@ class Interval:
     """The mean of `count` differences and the bounds of its interval."""
 
     mean: float
+    """As `degenerate.mean_of` says; infinite differences are not among the `count`."""
     low: float
-    """NaN, as `high`, where there is no interval: fewer than two pictures, or one infinite or NaN."""
+    """NaN, as `high`, where there is no interval: fewer than two differences, or a NaN."""
     high: float
     count: int
     level: float = 0.95
@@ -46,6 +48,8 @@ class Comparison:
     other: SetResult
     metric: str
     interval: Interval
+    left_out: tuple[str, ...] = ()
+    """Pictures whose difference is infinite: one of the two equals its reference there, the other does not."""
 
     def __str__(self) -> str:
         found = self.interval
@@ -55,9 +59,10 @@ class Comparison:
             else "no interval"
         )
         pictures = "1 picture" if found.count == 1 else f"{found.count} pictures"
+        left = f"; infinite and left out: {some(self.left_out)}" if self.left_out else ""
         return (
             f"{self.metric} of {self.result.model} minus {self.other.model} on {self.result.title}: "
-            f"{found.mean:+.4f} ({bounds}, paired bootstrap over {pictures})"
+            f"{found.mean:+.4f} ({bounds}, paired bootstrap over {pictures}{left})"
         )
 
 
@@ -67,7 +72,7 @@ def paired_bootstrap(
     """Percentile interval of the mean of per-picture differences; the same for the same input and seed.
 
     Args:
-        differences: (N,) one difference a picture.
+        differences: (N,) one difference a picture; infinite ones are left out.
         level: probability that the interval claims, in (0, 1).
         resamples: how many times N differences are drawn with replacement.
         seed: of the generator.
@@ -80,10 +85,10 @@ def paired_bootstrap(
         raise UsageError(f"A bootstrap needs a list of differences; found an array of shape {values.shape}.")
     if not 0 < level < 1:
         raise UsageError(f"The level of an interval was {level}; it must lie between 0 and 1.")
+    mean = mean_of(values.tolist())
+    values = values[~np.isinf(values)]
     count = values.size
-    with np.errstate(invalid="ignore"):  # +inf and -inf have no mean: NaN says so
-        mean = float(values.mean())
-    if count < 2 or not np.isfinite(values).all():
+    if count < 2 or np.isnan(values).any():
         return Interval(mean, math.nan, math.nan, count, level)
     generator = np.random.default_rng(seed)
     means = np.empty(resamples)
@@ -99,7 +104,7 @@ def paired_differences(result: SetResult, other: SetResult, metric: str) -> dict
     """Values of `result` minus those of `other` by picture, in the order of `result`.
 
     Pictures that one of the two could not evaluate are left out. Two infinite values differ by 0: both pictures
-    equal their reference.
+    equal their references.
 
     Raises:
         UsageError: the two are not about the same pictures, or one lacks the metric.
@@ -121,7 +126,7 @@ def paired_differences(result: SetResult, other: SetResult, metric: str) -> dict
                 f"'{metric}' was not measured on {result.title} with both {result.model} and {other.model}; ask for it "
                 "with --metrics in both runs."
             ) from error
-        differences[image.name] = 0.0 if ours == old else ours - old
+        differences[image.name] = difference(ours, old)
     return differences
 
 
@@ -136,9 +141,15 @@ def compare(result: SetResult, other: SetResult, metrics: Sequence[str] | None =
     """
     if metrics is None:
         metrics = [metric for metric in result.metrics if metric in other.metrics]
-    found = ((metric, list(paired_differences(result, other, metric).values())) for metric in metrics)
+    found = ((metric, paired_differences(result, other, metric)) for metric in metrics)
     return [
-        Comparison(result, other, metric, paired_bootstrap(differences))
+        Comparison(
+            result,
+            other,
+            metric,
+            paired_bootstrap(list(differences.values())),
+            tuple(name for name, value in differences.items() if math.isinf(value)),
+        )
         for metric, differences in found
         if differences
     ]

@@ -5,7 +5,7 @@
 The condition is what must not hold. An unsigned number is absolute; a signed one (`+` or `-`) is relative to
 a baseline, and then `.mean`, `.min` and `.max` are taken over the pictures' differences from their own
 baseline values: `psnr.min<-0.3` fails when any one picture lost more than 0.3 dB, also where a harder picture
-sets the minimum. A value that is not a number never passes a gate.
+sets the minimum. A value that is not a number never passes a gate; `degenerate` says what infinite ones do.
 """
 
 from __future__ import annotations
@@ -14,19 +14,16 @@ import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from srkit.errors import UsageError, nearest
-from srkit.io.names import printable
 from srkit.metrics.baseline import Baseline
 from srkit.metrics.bootstrap import paired_differences
+from srkit.metrics.degenerate import Direction, passes_infinitely, some
 from srkit.metrics.results import SetResult
 from srkit.metrics.table import METRICS
-
-Direction = Literal["<", ">"]
 
 STATISTICS: Mapping[str, Callable[[NDArray[np.float64]], float]] = {
     "mean": lambda values: float(values.mean()),
@@ -71,7 +68,9 @@ class Verdict:
     baseline: SetResult | None
     """What a relative gate was compared with."""
     pictures: tuple[str, ...]
-    """Of a broken gate: pictures that break `.min` or `.max` by themselves, or make it NaN; worst first."""
+    """Of a broken gate: pictures that break `.min` or `.max` by themselves, or make it NaN or infinite; worst first."""
+    left_out: tuple[str, ...] = ()
+    """Pictures whose value or difference is infinite on the side that passes."""
 
     @property
     def passed(self) -> bool:
@@ -90,7 +89,9 @@ class Verdict:
         against = "" if self.baseline is None else f" from baseline {self.baseline.model}"
         change = "" if self.baseline is None else " change"
         limit = format(gate.limit, f"{sign}g")
-        return f"{head}: {what}{change} {found}{against}, limit {limit}{_some(self.pictures)}."
+        culprits = f" ({some(self.pictures)})" if self.pictures else ""
+        left = f"; infinite and left out: {some(self.left_out)}" if self.left_out else ""
+        return f"{head}: {what}{change} {found}{against}, limit {limit}{culprits}{left}."
 
 
 def parse_gate(text: str, metrics: Collection[str]) -> Gate:
@@ -191,24 +192,18 @@ def _judge(gate: Gate, result: SetResult, old: SetResult | None) -> Verdict:
         )
     else:
         values = np.array(list(paired_differences(result, old, gate.metric).values()), dtype=np.float64)
-    with np.errstate(invalid="ignore"):
-        found = STATISTICS[gate.statistic](values)
+    out = np.array([passes_infinitely(value, gate.direction) for value in values.tolist()])
+    found = STATISTICS[gate.statistic](values if out.all() else values[~out])
+    left_out = tuple(image.name for image, is_out in zip(result.images, out.tolist(), strict=True) if is_out)
     broken = gate.breaks(found)
-    return Verdict(gate, result, found, old, _culprits(gate, result, values) if broken else ())
+    return Verdict(gate, result, found, old, _culprits(gate, result, values) if broken else (), left_out)
 
 
 def _culprits(gate: Gate, result: SetResult, values: NDArray[np.float64]) -> tuple[str, ...]:
-    """Pictures to name: those that break the gate alone; of a gate on the mean only those that are NaN."""
+    """Pictures to name: those that break the gate alone; of a gate on the mean only the NaN and infinite ones."""
     named = [
         (-math.inf if math.isnan(value) else value if gate.direction == "<" else -value, image.name)
         for value, image in zip(values.tolist(), result.images, strict=True)
-        if gate.breaks(value) and (gate.statistic != "mean" or math.isnan(value))
+        if gate.breaks(value) and (gate.statistic != "mean" or not math.isfinite(value))
     ]
     return tuple(name for _, name in sorted(named))
-
-
-def _some(names: Sequence[str], shown: int = 3) -> str:
-    if not names:
-        return ""
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return f" ({', '.join(printable(name) for name in names[:shown])}{more})"

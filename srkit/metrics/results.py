@@ -6,13 +6,19 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from srkit.metrics.degenerate import mean_of, remarks_on, settled
+
 
 @dataclass(frozen=True)
 class ImageResult:
-    """One picture's scores; `values` by metric name, infinity for the PSNR of identical pictures."""
+    """One picture's scores; `values` by metric name, infinite or NaN as `degenerate.settled` says."""
 
     name: str
     values: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        values = {metric: settled(metric, value) for metric, value in self.values.items()}
+        object.__setattr__(self, "values", values)  # once and for all readers; the class is frozen
 
 
 @dataclass(frozen=True)
@@ -55,5 +61,23 @@ class SetResult:
 
     @property
     def mean(self) -> dict[str, float]:
-        """Mean over the pictures, by metric; a NaN stays a NaN."""
-        return {m: math.fsum(i.values[m] for i in self.images) / len(self.images) for m in self.metrics}
+        """By metric, as `degenerate.mean_of` says: infinite values are left out, a NaN stays a NaN."""
+        return {metric: mean_of(values.values()) for metric, values in self._by_metric.items()}
+
+    @property
+    def infinite(self) -> dict[str, tuple[str, ...]]:
+        """Pictures whose value is infinite, and which the mean leaves out; by metric, those without left out."""
+        found = {
+            metric: tuple(name for name, value in values.items() if math.isinf(value))
+            for metric, values in self._by_metric.items()
+        }
+        return {metric: names for metric, names in found.items() if names}
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Sentences on the values that are no ordinary numbers, which every report says."""
+        return remarks_on(self._by_metric)
+
+    @property
+    def _by_metric(self) -> dict[str, dict[str, float]]:
+        return {m: {image.name: image.values[m] for image in self.images} for m in self.metrics}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -148,6 +149,8 @@ def _niqe(setup: Setup) -> Scorer:
                 f"The picture has {width} x {height} pixels; NIQE needs at least {2 * NIQE_BLOCK} x {NIQE_BLOCK}: "
                 "leave the picture or the metric out."
             )
+        if bool((sample.sr == sample.sr[..., :1, :1]).all()):
+            return math.nan  # statistics of contrasts, of which there are none
         return metric.score(sample.sr.float() / 255)
 
     return Scorer(score, metric.version)
@@ -178,7 +181,7 @@ METRICS: Mapping[str, Metric] = {
         Metric(
             "judge", "hr", "distance of the whole picture in RGB, in the features of srkit's judge", _judge
         ),
-        Metric("niqe", None, "NIQE of the whole picture, by pyiqa", _niqe),
+        Metric("niqe", None, "NIQE of the whole picture, by pyiqa; none of a picture of one colour", _niqe),
         Metric("musiq", None, "MUSIQ (KonIQ-10k) of the whole picture, by pyiqa", _musiq),
         Metric(
             LR_CONSISTENCY,

@@ -43,7 +43,7 @@ def _halved(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False)
 
 
-def clamp_to_neighbours(sr: Tensor, lr: Tensor, reach: int = 2) -> Tensor:
+def clamp_to_neighbours(sr: Tensor, lr: Tensor, reach: int = 1) -> Tensor:
     """Hold an upscaled alpha between the least and the greatest value of the LR pixels around each pixel.
 
     So opaque and empty regions stay exactly so, whatever a network does to them.

@@ -15,6 +15,7 @@ from srkit.errors import UsageError
 from srkit.io.names import shown
 from srkit.losses.table import check_terms
 from srkit.metrics.bootstrap import compare
+from srkit.metrics.degenerate import some
 from srkit.metrics.reports import Gallery, PictureKey, Report
 from srkit.metrics.results import SetResult
 from srkit.progress import Progress, Silent
@@ -82,8 +83,9 @@ class AdaptResult:
         )
         if not self.kept:
             return f"Adapting did not help on the {on}; what was written is the base model."
-        gain = self.after.mean["psnr"] - self.before.mean["psnr"]
-        return f"Adapting gained {gain:+.2f} dB of PSNR on the {on}."
+        (found,) = compare(self.after, self.before, ["psnr"])
+        left = f"; infinite and left out: {some(found.left_out)}" if found.left_out else ""
+        return f"Adapting gained {found.interval.mean:+.2f} dB of PSNR on the {on}{left}."
 
     @property
     def report(self) -> Report:

@@ -114,7 +114,7 @@ class SelfAdaptResult:
         changes = []
         for metric, words in (("neutral", "reconstruction error"), ("far", "FAR")):
             old, new = (result.mean[metric] for result in (self.before, self.after))
-            changes.append(f"{words} {new / old - 1:+.1%}")
+            changes.append(f"{words} {new / old - 1:+.1%}" if old else f"{words} {new:.4f}")
         return f"Adapting helped on the {on}: {', '.join(changes)}."
 
     @property

@@ -87,8 +87,8 @@ def run(job: UpscaleJob, progress: Progress | None = None) -> Iterator[FileRecor
     todo = pending(job, items)
     check_existing(todo, job.existing)
     # Now, so that a missing model or an impossible precision stops the job before it begins.
-    for name in sorted({name for item in todo for name in upscaler.models.chain(item.factor)}):
-        upscaler.runner(name)
+    for name, depth in sorted({(n, i.depth) for i in todo for n in upscaler.models.chain(i.factor)}):
+        upscaler.runner(name, depth)
     prepare_output(job, todo)
     prepare_folder(job, todo)
     return _work(job, items, todo, upscaler, progress)

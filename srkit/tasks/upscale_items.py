@@ -85,6 +85,11 @@ class Item(Place):
         return max(self.width / self.info.width, self.height / self.info.height)
 
     @property
+    def depth(self) -> int:
+        """Bits per sample; 8 where nothing is known."""
+        return 8 if self.info is None else self.info.depth
+
+    @property
     def megapixels(self) -> float:
         return self.width * self.height / 1e6
 

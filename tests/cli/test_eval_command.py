@@ -124,6 +124,70 @@ def test_identical_pictures_are_infinite(evaluate: Callable[..., Any], root: Pat
     assert result["mean"]["psnr"] is None
     assert result["mean"]["psnr_is_infinite"] is True
     assert result["mean"]["ssim"] == 1
+    assert result["infinite"]["psnr"] == list(NAMES)
+    assert any("PSNR is infinite" in remark for remark in result["remarks"])
+    assert "PSNR is infinite" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("gate", "code"), [("psnr<30", 4), ("psnr.min<30", 4), ("psnr.max<30", 4), ("psnr<1", 0)]
+)
+def test_an_identical_picture_hides_no_other(
+    evaluate: Callable[..., Any], root: Path, finished: Path, gate: str, code: int
+) -> None:
+    (finished / "beta.png").write_bytes((root / "Small/HR/beta.png").read_bytes())
+    ran = evaluate("--sr", finished, "--hr", root / "Small/HR", "-s", 2, "--json", "--fail-if", gate)
+    assert ran.code == code
+    [result] = documents(ran)
+    assert result["infinite"]["psnr"] == ["beta"] == result["gates"][0]["left_out"]
+    others = [image["psnr"] for image in result["images"] if image["name"] != "beta"]
+    assert result["mean"]["psnr"] == pytest.approx(np.mean(others))
+    assert "beta" in ran.err
+
+
+def _cut_out(path: Path, alpha: Any, hidden: int = 0, shown: int = 120) -> Path:
+    """A picture of noise; what is transparent has the colour `hidden`."""
+    noise = np.random.default_rng(0).integers(-40, 40, (48, 64, 1))
+    colour = np.repeat(np.where(alpha[..., None] > 0, shown + noise, hidden), 3, axis=2)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_picture(Picture(np.dstack([colour, alpha]).astype(np.uint8)), path, format="png")
+    return path
+
+
+def test_alpha_is_scored_and_hidden_colours_are_not(evaluate: Callable[..., Any], tmp_path: Path) -> None:
+    """Whatever the colour over the background: each change of alpha counts, and nothing that is not seen."""
+    alpha = np.zeros((48, 64), np.uint8)
+    alpha[12:36, 16:48] = 255
+    arguments = ("--sr", tmp_path / "sr", "--hr", tmp_path / "hr", "-s", 2, "--json")
+    for shown in (44, 120, 211):
+        _cut_out(tmp_path / "hr/a.png", alpha, shown=shown)
+        _cut_out(tmp_path / "sr/a.png", alpha, hidden=200, shown=shown)
+        ran = evaluate(*arguments)
+        [same] = documents(ran)
+        assert same["infinite"]["psnr"] == ["a"]
+        assert "transparent" in ran.err
+        for wrong in (np.full_like(alpha, 255), np.zeros_like(alpha), np.roll(alpha, 8), alpha // 2):
+            sr = read_picture(_cut_out(tmp_path / "sr/a.png", alpha, shown=shown)).pixels.copy()
+            sr[..., 3] = wrong
+            write_picture(Picture(sr), tmp_path / "sr/a.png", format="png")
+            ran = evaluate(*arguments, "--fail-if", "psnr<30")
+            assert ran.code == 4
+            [result] = documents(ran)
+            assert result["mean"]["psnr"] < 20
+
+
+def test_a_model_is_run_on_transparent_pictures_as_they_are_seen(
+    evaluate: Callable[..., Any], root: Path, edsr_weights: Path
+) -> None:
+    alpha = np.zeros((48, 64), np.uint8)
+    alpha[12:36, 16:48] = 255
+    scores = []
+    for hidden in (0, 200):
+        _cut_out(root / "Cut/HR/a.png", alpha, hidden)
+        ran = evaluate("--dataset", "Cut", "-m", edsr_weights, "--json")
+        scores += [result["images"] for result in documents(ran)]
+        assert "transparent" in ran.err
+    assert scores[0] == scores[1]
 
 
 def test_given_lr_is_used_and_named(

@@ -112,8 +112,11 @@ def test_an_empty_folder(tmp_path: Path) -> None:
 def test_rgb8() -> None:
     gray16 = np.array([[[0], [128], [129], [65535]]], np.uint16)
     assert rgb8(Picture(gray16)).tolist() == [[[0] * 3, [0] * 3, [1] * 3, [255] * 3]]
-    rgba = np.arange(8, dtype=np.uint8).reshape(1, 2, 4)
-    assert rgb8(Picture(rgba)).tolist() == [[[0, 1, 2], [4, 5, 6]]]
+    rgba = np.array([[[10, 20, 30, 255], [10, 20, 30, 0], [10, 20, 30, 102]]], np.uint8)
+    assert rgb8(Picture(rgba)).tolist() == [[[10, 20, 30], [255] * 3, [157, 161, 165]]]
+    assert rgb8(Picture(rgba), background=0).tolist() == [[[10, 20, 30], [0] * 3, [4, 8, 12]]]
+    deep = rgba.astype(np.uint16) * 257
+    assert rgb8(Picture(deep)).tolist() == rgb8(Picture(rgba)).tolist()
     every = np.arange(65536, dtype=np.uint16).reshape(256, 256, 1)
     assert np.array_equal(rgb8(Picture(every))[:, :, 0], np.rint(every[:, :, 0] / 257).astype(np.uint8))
 

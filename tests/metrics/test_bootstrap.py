@@ -62,12 +62,26 @@ def test_many_pictures_are_resampled_in_parts() -> None:
 
 
 @pytest.mark.parametrize(
-    "differences", [[0.4], [0.1, math.nan, 0.3], [0.1, math.inf, 0.2], [math.inf, -math.inf]]
+    "differences",
+    [[0.4], [0.1, math.nan, 0.3], [0.1, math.inf], [math.inf, -math.inf], [math.inf, math.nan, 0.1]],
 )
 def test_no_interval_where_there_is_none(differences: list[float]) -> None:
     found = paired_bootstrap(differences)
     assert math.isnan(found.low) and math.isnan(found.high)
     assert not found.excludes_zero
+
+
+def test_infinite_differences_are_left_out_and_counted() -> None:
+    assert paired_bootstrap([0.1, math.inf, 0.2, -math.inf, 0.4]) == paired_bootstrap([0.1, 0.2, 0.4])
+    new, old = (
+        result("new", {"a": math.inf, "b": 31.0, "c": 30.0}),
+        result("old", {"a": 40.0, "b": 30.5, "c": 29.5}),
+    )
+    (found,) = compare(new, old)
+    assert (found.interval.mean, found.interval.count, found.left_out) == (0.5, 2, ("a",))
+    assert "over 2 pictures; infinite and left out: a" in str(found)
+    (alone,) = compare(result("new", {"a": math.inf}), result("old", {"a": 40.0}))
+    assert (alone.interval.mean, alone.interval.count) == (math.inf, 0)
 
 
 def test_zero_is_excluded_only_where_the_data_say_so() -> None:

@@ -234,18 +234,23 @@ def _pairs(result: AdaptResult | SelfAdaptResult) -> list[tuple[ImageResult, Ima
 def _show(result: AdaptResult, console: Console) -> None:
     """A row for each picture that judged, and one for their mean."""
     from srkit.io.names import printable
+    from srkit.metrics.degenerate import difference, mean_of
     from srkit.metrics.display import display, format_value
 
-    def row(name: str, before: dict[str, float], after: dict[str, float]) -> list[str]:
+    def row(name: str, before: dict[str, float], after: dict[str, float], gain: float) -> list[str]:
         cells = [name]
         for metric in _METRICS:
             cells += [format_value(metric, before[metric]), format_value(metric, after[metric])]
-        return [*cells, f"{after['psnr'] - before['psnr']:+.2f}"]
+        return [*cells, f"{gain:+.2f}"]
 
     labels = [display(metric).label for metric in _METRICS]
     heads = [f"{label} {when}" for label in labels for when in ("before", "after")]
-    rows = [row(printable(old.name), dict(old.values), dict(new.values)) for old, new in _pairs(result)]
-    rows.append(row(f"mean of {len(rows)}", result.before.mean, result.after.mean))
+    gains = [difference(new.values["psnr"], old.values["psnr"]) for old, new in _pairs(result)]
+    rows = [
+        row(printable(old.name), dict(old.values), dict(new.values), gain)
+        for (old, new), gain in zip(_pairs(result), gains, strict=True)
+    ]
+    rows.append(row(f"mean of {len(rows)}", result.before.mean, result.after.mean, mean_of(gains)))
     columns = ("strip of" if result.strips else "picture", *heads, "gain")
     console.table(columns, rows, numbers=columns[1:])
 

@@ -292,6 +292,9 @@ def _tell(report: Report, console: Console) -> None:
         f"{k}: {v}" for result in report.results for k, v in result.versions.items()
     ):
         console.info(version)
+    for result in report.results:
+        for remark in result.remarks:
+            console.warn(f"{result.title}, {result.model}: {remark}")
     for verdict in report.verdicts:
         if not verdict.passed:
             console.error(str(verdict))

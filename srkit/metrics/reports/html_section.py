@@ -46,6 +46,7 @@ def section_parts(number: int, section: Section, axes: Axes, gallery: Gallery | 
     result = section.result
     title = safe(f"{result.title} with {result.model}")
     yield f'<section id="set-{number}"><h2>{title}</h2>\n{_facts(result)}'
+    yield from (f'<p class="note">{safe(remark)}</p>\n' for remark in result.remarks)
     if result.failed:
         yield '<h3>Not evaluated</h3><ul class="messages">\n'
         for failed in result.failed:

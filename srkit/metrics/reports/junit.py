@@ -74,6 +74,7 @@ def _properties(section: Section, parent: ElementTree.Element) -> None:
         "model_sha256": result.model_sha256 or "",
         "lr_source": result.lr_source,
         **{f"mean.{metric}": repr(float(value)) for metric, value in result.mean.items()},
+        **{f"remark.{number}": remark for number, remark in enumerate(result.remarks, start=1)},
         **{f"version.{name}": version for name, version in result.versions.items()},
         **{f"comparison.{one.metric}": str(one) for one in section.comparisons},
     }

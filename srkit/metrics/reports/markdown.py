@@ -59,6 +59,8 @@ def _notes(section: Section) -> Iterator[str]:
     result = section.result
     sha = f", sha256 {result.model_sha256}" if result.model_sha256 else ""
     yield _escaped_item(f"{result.title}, {result.model}{sha}: LR pictures {result.lr_source}")
+    for remark in result.remarks:
+        yield _escaped_item(f"{result.title}, {result.model}: {remark}")
     for comparison in section.comparisons:
         yield _escaped_item(str(comparison))
     for verdict in section.verdicts:

@@ -82,7 +82,9 @@ def test_document_has_what_the_command_line_promises() -> None:
     ]
     assert set(promised) <= new.keys()
     assert (new["count"], old["count"]) == (3, 4)
-    assert new["mean"] == {"psnr": None, "psnr_is_infinite": True, "ssim": None}
+    assert new["mean"] == {"psnr": 26.75, "ssim": None}
+    assert new["infinite"] == {"psnr": [HOSTILE]} and len(new["remarks"]) == 2
+    assert new["gates"][0]["left_out"] == [HOSTILE] == new["comparisons"][0]["left_out"]
     assert new["images"][0] == {"name": "baby.png", "psnr": 33.5, "ssim": 0.9}
     assert new["images"][1] == {"name": HOSTILE, "psnr": None, "psnr_is_infinite": True, "ssim": 1.0}
     assert new["images"][2] == {"name": "nan.png", "psnr": 20.0, "ssim": None}
@@ -192,7 +194,8 @@ def test_junit_errors_skips_and_facts(write: Write) -> None:
     assert all("." not in (case.get("classname") or ".") for case in new.findall("testcase"))
     properties = {one.get("name"): one.get("value") for one in new.iter("property")}
     assert properties["model_sha256"] == "ab" * 32
-    assert properties["mean.psnr"] == "inf"
+    assert properties["mean.psnr"] == "26.75"
+    assert "infinite" in (properties["remark.1"] or "") and "nan.png" in (properties["remark.2"] or "")
     assert "paired bootstrap" in (properties["comparison.psnr"] or "")
 
 
@@ -216,13 +219,15 @@ def cells(line: str) -> list[str]:
 def test_markdown_summary(write: Write) -> None:
     lines = write("markdown", REPORT).decode().splitlines()
     assert cells(lines[0]) == ["Data set", "Scale", "Model", "Protocol", "Pictures", "PSNR", "SSIM"]
-    assert cells(lines[2]) == ["Set5", "4", "edsr-x4", "classical", "3 of 4", "inf", "nan"]
+    assert cells(lines[2]) == ["Set5", "4", "edsr-x4", "classical", "3 of 4", "26.75", "nan"]
     assert cells(lines[3]) == ["Set5", "4", "bicubic", "classical", "4", "20.00", "0.5000"]
     text = "\n".join(lines)
     for said in (
         "LR pictures LR_bicubic/X4",
         "Support pictures, left out of the score: bird.png",
         "torn.png: ",
+        "PSNR is infinite for 1 of 3 pictures",
+        "SSIM is not a number for 1 of 3 pictures (nan.png)",
     ):
         assert said in text
     assert "- Gate psnr.min&lt;25 broken on Set5 x4" in text
@@ -243,7 +248,9 @@ def test_every_format_is_written_whole_or_not_at_all(form: Any, tmp_path: Path) 
         form.write(REPORT, tmp_path / "missing" / "report")
     path = tmp_path / "report"
     path.write_text("old")
-    broken = Report((SetResult("x", 4, "m", None, "rgb", "none", (ImageResult("a", {"psnr": "?"}),)),))  # type: ignore[dict-item]
+    image = ImageResult("a", {"psnr": 1.0})
+    object.__setattr__(image, "values", {"psnr": "?"})
+    broken = Report((SetResult("x", 4, "m", None, "rgb", "none", (image,)),))
     with pytest.raises((TypeError, ValueError)):
         form.write(broken, path)
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
