@@ -45,11 +45,13 @@ def refused(error: type[Exception], *named: object) -> Iterator[pytest.Exception
     """The block raises `error`, with the exit code of that class, and its message names all of `named`."""
     with pytest.raises(error) as caught:
         yield caught
+    text, code = str(caught.value), getattr(caught.value, "exit_code", None)
+    del caught  # its traceback would keep files open
     if issubclass(error, SrkitError):
-        assert caught.value.exit_code is error.exit_code
-        assert_message(str(caught.value), *named)
+        assert code is error.exit_code
+        assert_message(text, *named)
     else:
-        assert not missing(str(caught.value), named), caught.value
+        assert not missing(text, named), text
 
 
 class Listening(Silent):

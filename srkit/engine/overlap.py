@@ -74,6 +74,6 @@ def _run(
     (result,) = (plane for plane in runner.run([picture]) if plane is not None)
     if result.error is not None:
         raise SrkitError(
-            f"The network failed while its overlap was measured: {result.error}"
+            f"The network failed while its overlap was measured ({result.error}); it cannot be run on tiles."
         ) from result.error
     return result.pixels

@@ -10,6 +10,7 @@ import pytest
 from srkit.errors import SrkitError, UsageError
 from srkit.io.folders import OTHER_EXTENSIONS, PICTURE_EXTENSIONS, find_pictures
 from srkit.progress import Silent
+from tests.helpers import refused
 
 
 @pytest.fixture
@@ -42,9 +43,8 @@ def test_globs(tree: Path) -> None:
     assert relative(f"{tree}/*.png") == ["b.png"]
     assert relative(f"{tree}/**/*.[tw]*") == ["notes.txt", "sub/d.webp", "sub/deep/e.tif"]
     assert relative(f"{tree}/s*", True) == ["sub/d.webp", "sub/deep/e.tif"]
-    with pytest.raises(SrkitError, match="folders only") as caught:
+    with refused(SrkitError, f"{tree}/s*"):
         relative(f"{tree}/s*")
-    assert not isinstance(caught.value, UsageError)
 
 
 def test_an_existing_name_is_not_a_glob(tree: Path) -> None:
@@ -54,13 +54,12 @@ def test_an_existing_name_is_not_a_glob(tree: Path) -> None:
 
 def test_nothing_there(tree: Path) -> None:
     for missing in (tree / "no.png", f"{tree}/*.bmp", tree / ("n" * 300), "a\0b"):
-        with pytest.raises(UsageError):
+        with refused(UsageError, missing):
             find_pictures(missing, recursive=False)
     empty = tree / "empty"
     empty.mkdir()
-    with pytest.raises(SrkitError, match="empty") as caught:
+    with refused(SrkitError, empty):
         find_pictures(empty, recursive=True)
-    assert not isinstance(caught.value, UsageError)
 
 
 def test_links(tree: Path) -> None:

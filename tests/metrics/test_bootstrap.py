@@ -9,6 +9,7 @@ from scipy import stats
 from srkit.errors import UsageError
 from srkit.metrics.bootstrap import compare, paired_bootstrap, paired_differences
 from srkit.metrics.results import FailedImage, ImageResult, SetResult
+from tests.helpers import refused
 
 
 def result(model: str, values: dict[str, float], failed: tuple[str, ...] = ()) -> SetResult:
@@ -105,9 +106,9 @@ def test_differences_are_paired_by_name_and_two_infinities_differ_by_nothing() -
 def test_pictures_that_failed_in_one_are_left_out_and_other_pictures_are_refused() -> None:
     new = result("new", {"a": 31.0, "b": 30.0}, failed=("c",))
     assert paired_differences(new, result("old", {"a": 30.0, "c": 30.0}, failed=("b",)), "psnr") == {"a": 1.0}
-    with pytest.raises(UsageError, match="different pictures of Set5 x4"):
+    with refused(UsageError, "Set5 x4"):
         paired_differences(new, result("old", {"a": 30.0, "b": 30.0}), "psnr")
-    with pytest.raises(UsageError, match="'ssim' was not measured"):
+    with refused(UsageError, "ssim"):
         paired_differences(new, result("old", {"a": 30.0, "b": 29.0, "c": 28.0}), "ssim")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from srkit.archs.edsr import EDSR
-from srkit.errors import Exit, ResourceError, UsageError
+from srkit.errors import ResourceError, UsageError
 from srkit.zoo import manifest as manifest_module
 from srkit.zoo.cache import cache_dir
 from srkit.zoo.files import sha256_of
@@ -19,6 +19,7 @@ from srkit.zoo.manifest import Entry, Manifest, format_entries, read_entries, we
 from srkit.zoo.manifest_update import register
 from srkit.zoo.source import Hub, Url, parse_source
 from srkit.zoo.weights import save_weights
+from tests.helpers import refused
 
 ARGUMENTS = {"scale": 2, "features": 8, "blocks": 1, "upsampler": "single"}
 HEADER = Header(
@@ -86,7 +87,7 @@ def test_register_replaces_and_keeps_an_order(folder: Path) -> None:
         ("a-x2", "Comes first."),
         ("small-x2", "Another word."),
     ]
-    with pytest.raises(ResourceError, match="under another name"):
+    with refused(ResourceError, folder / "manifest.json", "a.safetensors"):
         register(first, "b-x2", "The same file twice.")
 
 
@@ -101,25 +102,24 @@ def test_a_wrong_checksum_is_refused(folder: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    with pytest.raises(ResourceError, match="SHA-256") as caught:
+    with refused(ResourceError, path, "SHA-256"):
         load_model("small-x2")
-    assert caught.value.exit_code is Exit.RESOURCE
 
 
 def test_shipped_weights_that_are_missing_or_a_pointer(folder: Path) -> None:
     path = folder / "small-x2.safetensors"
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
-    with pytest.raises(ResourceError, match=r"git-lfs pointer.*git lfs pull"):
+    with refused(ResourceError, path, "git lfs pull"):
         load_model("small-x2")
     path.unlink()
-    with pytest.raises(ResourceError, match="There is no file"):
+    with refused(ResourceError, path):
         load_model("small-x2")
 
 
 def test_unknown_names_name_the_nearest(folder: Path) -> None:
-    with pytest.raises(ResourceError, match="Did you mean 'small-x2'"):
+    with refused(ResourceError, "smal-x2", "small-x2"):
         load_model("smal-x2")
-    with pytest.raises(ResourceError, match="Did you mean 'RealESRGAN_x4plus'"):
+    with refused(ResourceError, "RealESRGANx4plus", "RealESRGAN_x4plus"):
         Manifest.load().entry("RealESRGANx4plus")
 
 
@@ -128,23 +128,23 @@ def test_public_models_are_not_pinned_and_must_be_pulled(folder: Path) -> None:
     assert not entry.pinned
     assert not entry.shipped
     assert entry.path.is_relative_to(folder / "cache")
-    with pytest.raises(ResourceError, match="srkit models pull RealESRGAN_x4plus"):
+    with refused(ResourceError, "srkit models pull RealESRGAN_x4plus"):
         load_model("RealESRGAN_x4plus")
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "named"),
     [
-        ("{", "damaged"),
-        ("[]", "the list 'models'"),
-        ('{"format_version": 2, "models": []}', "its format is 2"),
-        ('{"format_version": 1, "models": [{"name": "x"}]}', "missing"),
-        ('{"format_version": 1, "models": [{"mood": "good"}]}', "unexpected keyword argument 'mood'"),
+        ("{", ()),
+        ("[]", ("'models'",)),
+        ('{"format_version": 2, "models": []}', (2, 1)),
+        ('{"format_version": 1, "models": [{"name": "x"}]}', ()),
+        ('{"format_version": 1, "models": [{"mood": "good"}]}', ("'mood'",)),
     ],
 )
-def test_damaged_manifests(tmp_path: Path, text: str, why: str) -> None:
+def test_damaged_manifests(tmp_path: Path, text: str, named: tuple[object, ...]) -> None:
     (tmp_path / "manifest.json").write_text(text)
-    with pytest.raises(ResourceError, match=why):
+    with refused(ResourceError, tmp_path / "manifest.json", *named):
         Manifest.load(tmp_path)
 
 
@@ -152,12 +152,12 @@ def test_two_models_of_one_name(folder: Path) -> None:
     content = json.loads((folder / "manifest.json").read_text())
     content["models"] *= 2
     (folder / "manifest.json").write_text(json.dumps(content))
-    with pytest.raises(ResourceError, match="two models named 'small-x2'"):
+    with refused(ResourceError, folder / "manifest.json", "small-x2"):
         Manifest.load()
 
 
 def test_no_manifest(tmp_path: Path) -> None:
-    with pytest.raises(ResourceError, match="cannot be read"):
+    with refused(ResourceError, tmp_path / "manifest.json"):
         Manifest.load(tmp_path)
 
 
@@ -191,7 +191,7 @@ def test_sources(text: str, source: Url | Hub) -> None:
     "text", ["", "x", "file:///etc/passwd", "ftp://host/a", "https://host/", "https:///a", "hf:x", "../a/b"]
 )
 def test_no_sources(text: str) -> None:
-    with pytest.raises(UsageError, match="expected"):
+    with refused(UsageError, f"'{text}'"):
         parse_source(text)
 
 

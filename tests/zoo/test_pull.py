@@ -29,6 +29,7 @@ from srkit.zoo.lock import lock_path, pulled_files, read_lock
 from srkit.zoo.manifest import Entry
 from srkit.zoo.pull import pull
 from srkit.zoo.weights import save_weights
+from tests.helpers import assert_message, refused
 
 ARGUMENTS = {"scale": 2, "features": 24, "blocks": 2, "upsampler": "single"}
 
@@ -159,7 +160,7 @@ def test_taken_up_by_the_next_run(site: Site, weights: bytes, tmp_path: Path) ->
     site.cut_after, site.fail = [1000], []
     url = f"{site.url}/w.pth"
     site.cut_after = [1000, *[0] * 20]
-    with pytest.raises(ResourceError, match=r"1000 bytes are kept.*run the same command again"):
+    with refused(ResourceError, url, 1000, len(weights)):
         pull(url, pause_s=0.001)
     assert "w.pth" not in _files(tmp_path)
     site.cut_after = []
@@ -225,20 +226,20 @@ def test_busy_servers_are_asked_again(site: Site, weights: bytes) -> None:
 
 
 def test_missing_files_are_not(site: Site, tmp_path: Path) -> None:
-    with pytest.raises(ResourceError, match="answered 404"):
+    with refused(ResourceError, f"{site.url}/w.pth", 404):
         pull(f"{site.url}/w.pth")
     assert len(site.asked) == 1
     assert _files(tmp_path) == []
 
 
 def test_nobody_there(site: Site) -> None:
-    with pytest.raises(ResourceError, match="cannot be reached"):
+    with refused(ResourceError, "http://127.0.0.1:9/w.pth"):
         pull("http://127.0.0.1:9/w.pth", pause_s=0.001)
 
 
 def test_wrong_checksum_keeps_nothing(site: Site, weights: bytes, tmp_path: Path) -> None:
     site.files["/w.pth"] = weights
-    with pytest.raises(ResourceError, match="nothing of it was kept"):
+    with refused(ResourceError, f"{site.url}/w.pth", _sha(weights), "0" * 64):
         pull(f"{site.url}/w.pth", sha256="0" * 64)
     assert _files(tmp_path) == []
 
@@ -246,7 +247,7 @@ def test_wrong_checksum_keeps_nothing(site: Site, weights: bytes, tmp_path: Path
 def test_a_wrong_checksum_keeps_what_was_there(site: Site, weights: bytes) -> None:
     site.files["/w.pth"] = weights
     path = pull(f"{site.url}/w.pth").path
-    with pytest.raises(ResourceError, match="SHA-256"):
+    with refused(ResourceError, f"{site.url}/w.pth", "0" * 64):
         pull(f"{site.url}/w.pth", sha256="0" * 64)
     assert path.read_bytes() == weights
     assert load_lock(path) == _sha(weights)
@@ -262,7 +263,7 @@ def test_the_first_download_is_held_to(site: Site, weights: bytes) -> None:
     path = pull(f"{site.url}/w.pth").path
     path.unlink()
     site.files["/w.pth"] = weights[::-1]
-    with pytest.raises(ResourceError, match=f"expected {_sha(weights)}"):
+    with refused(ResourceError, f"{site.url}/w.pth", _sha(weights)):
         pull(f"{site.url}/w.pth")
     assert pull(f"{site.url}/w.pth", sha256=_sha(weights[::-1])).path.read_bytes() == weights[::-1]
 
@@ -276,16 +277,16 @@ def test_damage_in_the_cache_is_mended(site: Site, weights: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "sentence"),
+    ("content", "named"),
     [
-        (b"<!DOCTYPE html><title>Sign in</title>", "is a web page"),
-        (b"version https://git-lfs.github.com/spec/v1\n", "git-lfs pointer"),
-        (b"", "is empty"),
+        (b"<!DOCTYPE html><title>Sign in</title>", "w.pth"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        (b"", "w.pth.part"),
     ],
 )
-def test_things_that_are_no_weights(site: Site, tmp_path: Path, content: bytes, sentence: str) -> None:
+def test_things_that_are_no_weights(site: Site, tmp_path: Path, content: bytes, named: str) -> None:
     site.files["/w.pth"] = content
-    with pytest.raises(ResourceError, match=sentence):
+    with refused(ResourceError, named):
         pull(f"{site.url}/w.pth")
     assert _files(tmp_path) == []
 
@@ -302,7 +303,7 @@ def test_a_full_disk_is_no_trouble_of_the_network(
     lock_path(path).unlink()
     path.with_name("w.pth.part").symlink_to(full)
     site.asked.clear()
-    with pytest.raises(ResourceError, match=r"cannot be written: (No space left|Invalid)"):
+    with refused(ResourceError, path.with_name("w.pth.part")):
         pull(f"{site.url}/w.pth", pause_s=0.001)
     assert len(site.asked) == 1
 
@@ -310,16 +311,16 @@ def test_a_full_disk_is_no_trouble_of_the_network(
 def test_a_cache_that_cannot_be_made(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("x")
     monkeypatch.setenv("SRKIT_CACHE", str(tmp_path / "file"))
-    with pytest.raises(ResourceError, match="SRKIT_CACHE"):
+    with refused(ResourceError, "SRKIT_CACHE"):
         pull(f"{site.url}/w.pth")
 
 
 def test_no_checksum_and_no_source() -> None:
-    with pytest.raises(UsageError, match="64 hexadecimal digits"):
+    with refused(UsageError, "abc", "SHA-256", 64):
         pull("owner/repo", sha256="abc")
-    with pytest.raises(ResourceError, match="Did you mean 'RealESRGAN_x4plus'"):
+    with refused(ResourceError, "RealESRGANx4plus", "RealESRGAN_x4plus"):
         pull("RealESRGANx4plus")
-    with pytest.raises(UsageError, match="no source of a model"):
+    with refused(UsageError, "owner/"):
         pull("owner/")
 
 
@@ -344,10 +345,10 @@ def test_a_named_model(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         )
 
     monkeypatch.setattr(manifest_module, "PUBLIC_ENTRIES", (entry("0" * 64),))
-    with pytest.raises(ResourceError, match="SHA-256"):
+    with refused(ResourceError, f"{site.url}/v1/far-x2.safetensors", "0" * 64):
         pull("far-x2")
     monkeypatch.setattr(manifest_module, "PUBLIC_ENTRIES", (entry(None),))
-    with pytest.raises(ResourceError, match="srkit models pull far-x2"):
+    with refused(ResourceError, "srkit models pull far-x2"):
         load_model("far-x2")
     pulled = pull("far-x2")
     assert not pulled.pinned
@@ -355,7 +356,7 @@ def test_a_named_model(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (model.name, model.sha256) == ("far-x2", sha256_of(path))
     with pulled.path.open("ab") as file:
         file.write(b"x")
-    with pytest.raises(ResourceError, match="pull the model again"):
+    with refused(ResourceError, pulled.path, "SHA-256"):
         load_model("far-x2")
 
 
@@ -366,7 +367,7 @@ def test_pulled_files_load_by_their_name(site: Site, tmp_path: Path) -> None:
     pulled = pull(f"{site.url}/a/mine.safetensors")
     assert load_model("mine").path == pulled.path
     pull(f"{site.url}/b/mine.safetensors")
-    with pytest.raises(ResourceError, match="Several fetched models are named 'mine'"):
+    with refused(ResourceError, "mine", pulled.path):
         load_model("mine")
 
 
@@ -374,7 +375,7 @@ def test_a_damaged_record(site: Site, weights: bytes) -> None:
     site.files["/w.pth"] = weights
     path = pull(f"{site.url}/w.pth").path
     lock_path(path).write_text("{")
-    with pytest.raises(ResourceError, match="delete it and pull the model again"):
+    with refused(ResourceError, lock_path(path)):
         load_model(path)
 
 
@@ -509,13 +510,12 @@ def test_hub_checksums(hub: Site, tmp_path: Path, weights: bytes) -> None:
 
 def test_hub_says_what_is_missing(hub: Site, tmp_path: Path, weights: bytes) -> None:
     hub.files.update({"a.pth": weights, "b.pth": weights})
-    for what, sentence in {
-        "owner/repo": "several checkpoints (a.pth, b.pth)",
-        "hf:owner/repo/c.pth": "has no file 'c.pth'",
-        "hf:owner/repo/a.pth@v9": "has no revision 'v9'",
-        "hf:nobody/repo/a.pth": "no such repository",
+    for what, named in {
+        "owner/repo": ("owner/repo", "a.pth", "b.pth"),
+        "hf:owner/repo/c.pth": ("owner/repo", "c.pth"),
+        "hf:owner/repo/a.pth@v9": ("owner/repo", "v9"),
+        "hf:nobody/repo/a.pth": ("nobody/repo",),
     }.items():
         pulled, _ = _pull_from_hub(hub, tmp_path, what)
-        assert sentence in pulled["error"], pulled["error"]
         assert pulled["code"] == 5
-        assert "\n" not in pulled["error"]
+        assert_message(pulled["error"], *named)
