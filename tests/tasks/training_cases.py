@@ -231,7 +231,7 @@ CASES = {
         {"arch": "cdasr"},
         ("scores", "classical", "held out", "psnr"),
         "val_psnr",
-        counts=("loss.semantic = 1.0", "loss_every.semantic = 1", "optim.rates.trunk = 0.0"),
+        counts=("loss.semantic = 1.0",),
         refused=(
             ('providers.semantic = ""', "providers.semantic"),
             ('providers.semantic = "compcat"', "compcat"),
@@ -249,7 +249,7 @@ CASES = {
         ("scores", "classical", "held out, degraded (mild)", "psnr"),
         "val_psnr",
         best=LAST,
-        counts=("loss.unif = 0.0", "discriminator.factor = 3.0"),
+        counts=("loss.unif = 0.0",),
         refused=(
             *_CROPS,
             ("loss.adversarial = 0.0", "loss.adversarial"),
