@@ -24,7 +24,7 @@ from srkit.tasks.train import WEIGHTS, TrainJob, TrainResult, run
 from srkit.training.state import CHECKPOINT, read_checkpoint
 from srkit.zoo.load import load_model
 from tests.helpers import Listening, refused
-from tests.tasks.training_cases import CASES, Case, named_by
+from tests.tasks.training_cases import CASES, LAST, Case, named_by
 from tests.training.runs import CPU, same
 
 Image = NDArray[np.uint8]
@@ -87,6 +87,12 @@ def state_of(case: Case, output: Path) -> list[dict[str, Any]]:
     """All that the checkpoints hold, but the time."""
     saved = [read_checkpoint(output / stage, CPU) for stage in case.stages]
     return [{key: value for key, value in one.items() if key not in ("seconds", "recipe")} for one in saved]
+
+
+def learned(case: Case, output: Path) -> dict[str, Any]:
+    """What a run's weights file holds."""
+    model = load_model(output / WEIGHTS, task=case.header.get("task", "sr"))
+    return {**model.network.state_dict(), **{f"rate of {name}": rate for name, rate in model.rates.items()}}
 
 
 def files_of(output: Path) -> dict[Path, bytes]:
@@ -187,13 +193,7 @@ def test_an_interrupted_run_is_resumed_exactly(
 )
 def test_every_setting_counts(case: Case, setting: str, finished: Any, make: Start, tmp_path: Path) -> None:
     run(make(case, tmp_path, setting))
-    before, after = (
-        load_model(folder / WEIGHTS, task=case.header.get("task", "sr")) for folder in (finished[0], tmp_path)
-    )
-    if case.kind == "meta":
-        assert not same(dict(before.rates), dict(after.rates))
-    else:
-        assert not same(dict(before.network.state_dict()), dict(after.network.state_dict()))
+    assert not same(learned(case, finished[0]), learned(case, tmp_path))
 
 
 @EACH
@@ -205,13 +205,16 @@ def test_a_run_is_not_overwritten(case: Case, finished: Any, make: Start) -> Non
 
 
 @EACH
-def test_a_finished_run_is_continued(case: Case, finished: Any, make: Start, tmp_path: Path) -> None:
-    job = make(case, copy_of(finished, tmp_path / "run"), case.longer)
+def test_a_finished_run_is_continued_and_what_gets_worse_is_not_taken(
+    case: Case, finished: Any, make: Start, tmp_path: Path
+) -> None:
+    """Two more steps, so long that they make it worse: the weights stay, unless they are always the last ones."""
+    job = make(case, copy_of(finished, tmp_path / "run"), case.longer, f"{case.rate} = {case.large}")
     result = run(replace(job, resume=True))
     assert result.steps == case.steps + 2
     assert result.seconds > finished[1].seconds
     assert load_training_recipe(job.output / "recipe.toml") == job.recipe
-    assert (job.output / WEIGHTS).read_bytes() != (finished[0] / WEIGHTS).read_bytes()
+    assert same(*(learned(case, folder) for folder in (finished[0], job.output))) == (case.best is not LAST)
 
 
 @EACH
