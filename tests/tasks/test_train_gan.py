@@ -96,12 +96,12 @@ def test_what_a_run_leaves(
     assert (result.steps, result.held_out) == (4, ("0.png", "3.png", "6.png", "9.png"))
     assert result.pictures == 4
     # Crops of 12 with a margin of 4 on each side, at x2.
-    assert "warning: 1 of 7 pictures cannot be decoded and are left out: 7-broken.jpg." in progress.messages
-    assert (
-        "warning: 1 of 7 pictures have a side below 40 pixels and are left out: a-tiny.png."
-        in progress.messages
-    )
-    assert "warning: 1 of 7 pictures are gray and are left out: 8-gray.png." in progress.messages
+    for why in (
+        "decoded and are left out: 7-broken.jpg",
+        "40 pixels and are left out: a-tiny.png",
+        "gray and are left out: 8-gray.png",
+    ):
+        assert sum(why in message for message in progress.messages) == 1
     assert any(message.startswith("drawing the data took ") for message in progress.messages)
 
     assert load_recipe(GanRecipe, tmp_path / "recipe.toml") == recipe

@@ -286,7 +286,7 @@ def test_weights_that_share_nothing(folder: Path, tmp_path: Path, edsr_weights: 
 @pytest.mark.parametrize(
     ("parts", "words"),
     [
-        ({"optim": {"steps": 0}}, "'optim.steps' is 0; it must be at least 1"),
+        ({"optim": {"steps": 0}}, "'optim.steps' is 0; it must be from 1"),
         ({"data": {"batch": 0}}, "'data.batch' is 0"),
         ({"data": {"patch": -1}}, "'data.patch' is -1"),
         ({"run": {"validate_every": 0}}, "'run.validate_every' is 0"),

@@ -75,7 +75,6 @@ validate_every = 10
 precision = "fp32"
 """
 ABSENT = (
-    "pyvips",
     "spandrel",
     "open_clip",
     "timm",
