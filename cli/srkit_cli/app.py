@@ -12,6 +12,7 @@ import typer.main
 
 from srkit._version import __version__
 from srkit.errors import Exit, SrkitError
+from srkit.io.names import unusable
 from srkit_cli import completion
 from srkit_cli.commands import (
     adapt,
@@ -116,6 +117,9 @@ def _told(error: BaseException, arguments: list[str]) -> tuple[str, Exit]:
     of_torch = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and of_torch):
         return "Memory ran out; choose smaller images, a smaller --tile, or a smaller batch.", Exit.FAILED
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        error = unusable(error)
+        return str(error), error.exit_code
     text = " ".join(f"{type(error).__name__}: {error}".split())
     return (
         f"Something unforeseen failed ({text}); --debug shows where, and a report of it helps.",

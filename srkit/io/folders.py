@@ -56,10 +56,10 @@ def find_pictures(source: str | Path, *, recursive: bool, progress: Progress | N
     # os.path, since Path's own raise for names too long for the file system.
     if os.path.isdir(path):  # noqa: PTH112
         files = list(find_files(path, PICTURE_EXTENSIONS | OTHER_EXTENSIONS, recursive=recursive))
-        found = [Found(p, p.relative_to(path)) for p in _readable(files, progress)]
+        found = [Found(p, p.relative_to(path)) for p in _readable(files, source, progress)]
         if not found:
             deeper = "" if recursive else " (its subfolders were not searched)"
-            others = f"; {_others(files)}" if files else ""
+            others = f"; {_others(files, source)}" if files else ""
             raise SrkitError(f"No images were found in the folder {shown(path)}{deeper}{others}.")
     elif os.path.exists(path):  # noqa: PTH110
         found = [Found(path, Path(path.name))]
@@ -81,23 +81,23 @@ def find_files(folder: Path, extensions: Collection[str], *, recursive: bool) ->
             yield path
 
 
-def _readable(files: Iterable[Path], progress: Progress | None) -> list[Path]:
+def _readable(files: Iterable[Path], source: str | Path, progress: Progress | None) -> list[Path]:
     """Those to take; the others are told of in one line."""
     others: list[Path] = []
     taken: list[Path] = []
     for path in files:
         (taken if _extension(path) in PICTURE_EXTENSIONS else others).append(path)
     if others and progress is not None:
-        progress.warn(f"{_others(others)}; convert them to PNG to have them taken.")
+        progress.warn(f"{_others(others, source)}; convert them to PNG to have them taken.")
     return taken
 
 
-def _others(files: Iterable[Path]) -> str:
+def _others(files: Iterable[Path], source: str | Path) -> str:
     names = sorted(path.name for path in files)
     kinds = ", ".join(sorted({_extension(Path(name)) for name in names}))
     listed = ", ".join(shown(name) for name in names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
-    are, their = ("image is", "its kind is") if len(names) == 1 else ("images are", "their kinds are")
-    return f"{len(names)} {are} passed over, since {their} not read ({kinds}): {listed}"
+    one, their = ("image", "its kind is") if len(names) == 1 else ("images", "their kinds are")
+    return f"{len(names)} {one} in {shown(source)} passed over, since {their} not read ({kinds}): {listed}"
 
 
 def _extension(path: Path) -> str:
@@ -114,7 +114,7 @@ def _matches(pattern: str, recursive: bool, progress: Progress | None) -> list[F
     if recursive:
         wanted = PICTURE_EXTENSIONS | OTHER_EXTENSIONS
         below = (find_files(p, wanted, recursive=True) for p in matched if p.is_dir())
-        files.update(_readable({path for some in below for path in some} - files, progress))
+        files.update(_readable({path for some in below for path in some} - files, pattern, progress))
     if not files:
         raise SrkitError(
             f"The pattern {shown(pattern)} matches folders only, and no images were found there."

@@ -7,8 +7,11 @@ import os
 import re
 from pathlib import Path
 
-from srkit.errors import SrkitError
+from srkit.errors import SrkitError, UsageError
 
+_LONGEST = 4096
+"""Bytes of a path, on Linux."""
+_NO_PATH = {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.ENOENT, errno.EISDIR}
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _UNSHOWABLE = re.compile(
     # What XML 1.0 forbids (controls, surrogates, U+FFFE, U+FFFF), what would break a line or command a terminal, and
@@ -24,8 +27,18 @@ def printable(text: str) -> str:
 
 
 def shown(path: str | os.PathLike[str]) -> str:
-    """The path in quotes, printable: bytes that are not UTF-8 become the replacement character."""
-    return "'" + printable(os.fsencode(path).decode("utf-8", "replace")) + "'"
+    """The path in quotes, printable: bytes that are not UTF-8 become the replacement character. Of one that is too long
+    to be any, the start and the end."""
+    text = printable(os.fsencode(path).decode("utf-8", "replace"))
+    return f"'{text if len(text) <= _LONGEST else f'{text[:50]}...{text[-50:]}'}'"
+
+
+def unusable(error: OSError) -> SrkitError:
+    """The error for what the file system says of a path that nobody has asked it about with more care."""
+    if error.errno in _NO_ROOM:
+        return writing_failed(Path(error.filename or "the output"), error)
+    kind = UsageError if error.errno in _NO_PATH else SrkitError
+    return kind(f"{shown(error.filename)} cannot be used ({error.strerror}); check the path.")
 
 
 def folder_name(folder: Path) -> str:

@@ -16,6 +16,7 @@ from srkit.io.write import write_picture
 from srkit.zoo.header import Header
 from srkit.zoo.weights import save_weights
 from tests.helpers import Listening, missing, refused
+from tests.hostile import damaged
 
 CPU = torch.device("cpu")
 ARGUMENTS = {"widths": [4, 6, 8], "side": 32}
@@ -169,3 +170,34 @@ def test_a_flat_map_tells_nothing(value: float) -> None:
 def test_normalised_takes_large_maps() -> None:
     depth = torch.linspace(0, 1, 4500 * 4000).view(1, 1, 4500, 4000)  # more than torch.quantile takes
     assert float(normalised(depth)[0, 0, 2250, 0]) == pytest.approx(0.5, abs=1e-3)
+
+
+@pytest.mark.parametrize("names", [["._a.npy", "a.npy"], ["a.png", "a.npy", ".a.png"], ["a.jpg"], ["a.TIF"]])
+def test_which_files_of_a_folder_are_maps(tmp_path: Path, names: list[str]) -> None:
+    for name in names:
+        if name.startswith("."):
+            (tmp_path / name).write_bytes(b"not ours")
+        elif name.endswith(".npy"):
+            np.save(tmp_path / name, np.array([[0.0, 1.0], [2.0, 4.0]]))
+        else:
+            gray = Picture(np.array([[[0], [64]], [[128], [255]]], np.uint8))
+            write_picture(gray, tmp_path / name, format={"TIF": "tiff"}.get(name[-3:], name.split(".")[1]))
+    depth = depth_provider(str(tmp_path), CPU).estimate(torch.zeros(1, 3, 2, 2), "a.jpg")
+    assert depth.shape == (1, 1, 2, 2)
+    assert depth[0, 0, 1, 0] == pytest.approx(0.5, abs=0.02)
+
+
+def test_damaged_arrays_are_refused_or_read(tmp_path: Path) -> None:
+    np.save(tmp_path / "whole.npy", np.random.default_rng(0).random((6, 7)))
+    whole = (tmp_path / "whole.npy").read_bytes()
+    maps = depth_provider(str(tmp_path), CPU)
+    refused = 0
+    for seed in range(300):
+        (tmp_path / "whole.npy").write_bytes(damaged(whole, np.random.default_rng(seed)))
+        try:
+            depth = maps.estimate(torch.zeros(1, 3, 6, 7), "whole.png")
+        except PictureError:
+            refused += 1
+        else:
+            assert bool(depth.isfinite().all())
+    assert 150 < refused < 300

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
+import pickle
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +25,7 @@ from srkit.io.kernel_map import (
     write_kernel_map,
 )
 from tests.helpers import refused
+from tests.hostile import damaged
 
 HEIGHT, WIDTH, CODES = 6, 9, 4
 
@@ -199,3 +203,76 @@ def test_a_header_that_declares_more_than_there_is(tmp_path: Path) -> None:
             target.writestr(name, data)
     with refused(UsageError, lying, "codes", "float16", (4, 6, 900000000)):
         probe_kernel_map(lying)
+
+
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+
+
+def packed(members: dict[str, bytes], path: Path, method: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return path
+
+
+@pytest.fixture
+def members(tmp_path: Path) -> dict[str, bytes]:
+    write_kernel_map(made(), tmp_path / "whole.npz")
+    with zipfile.ZipFile(tmp_path / "whole.npz") as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_damaged_archives_are_refused_or_read(method: int, members: dict[str, bytes], tmp_path: Path) -> None:
+    whole = packed(members, tmp_path / "packed.npz", method).read_bytes()
+    refused = 0
+    for seed in range(150):
+        path = tmp_path / "hurt.npz"
+        path.write_bytes(damaged(whole, np.random.default_rng((method, seed))))
+        try:
+            read_kernel_map(path)
+        except UsageError:
+            refused += 1
+    assert refused > 100
+
+
+class Payload:
+    """What pickle would make of it leaves a file behind."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.trace,)
+
+
+def test_nothing_in_an_archive_is_executed(members: dict[str, bytes], tmp_path: Path) -> None:
+    content = io.BytesIO()
+    np.lib.format.write_array(
+        content, np.array([Payload(tmp_path / "trace")], dtype=object), allow_pickle=True
+    )
+    for name in members:
+        for data in (content.getvalue(), pickle.dumps(Payload(tmp_path / "trace"))):
+            with pytest.raises(UsageError):
+                read_kernel_map(packed({**members, name: data}, tmp_path / "bad.npz"))
+    assert not (tmp_path / "trace").exists()
+
+
+def test_bombs_take_no_memory(members: dict[str, bytes], tmp_path: Path) -> None:
+    """A header of 300 MB of spaces; more codes than a kernel has values: each some kilobytes as a file."""
+    magic = b"\x93NUMPY\x02\x00" + (300_000_000).to_bytes(4, "little")
+    long_header = (
+        magic + b"{'descr': '<f2', 'fortran_order': False, 'shape': (4, 6, 9), }" + b" " * 300_000_000
+    )
+    many = io.BytesIO()
+    np.save(many, np.zeros((1_000_000, HEIGHT, WIDTH), np.float16))
+    bombs = {"header": long_header, "codes": many.getvalue()}
+    del long_header, many
+    files = [packed({**members, "codes.npy": bombs.pop(n)}, tmp_path / n) for n in ("header", "codes")]
+    for path in files:
+        assert path.stat().st_size < 1_000_000
+        tracemalloc.start()
+        with pytest.raises(UsageError):
+            read_kernel_map(path)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+        tracemalloc.stop()

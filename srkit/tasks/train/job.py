@@ -13,7 +13,7 @@ from srkit.data.copies import same_bytes
 from srkit.data.photographs import HeldOut, PhotographReader, find_photographs, hold_out
 from srkit.errors import SrkitError, UsageError
 from srkit.io.atomic import atomic_path
-from srkit.io.names import shown, writing_failed
+from srkit.io.names import is_file_system_trouble, shown, writing_failed
 from srkit.progress import Progress
 from srkit.recipes.kinds import TrainingRecipe
 from srkit.recipes.load import to_toml
@@ -98,7 +98,9 @@ def prepare_output(job: TrainJob[Any]) -> None:
         with atomic_path(job.output / "recipe.toml") as path:
             path.write_text(to_toml(job.recipe), encoding="utf-8")
     except OSError as error:
-        raise writing_failed(job.output, error) from error
+        if is_file_system_trouble(error):
+            raise writing_failed(job.output, error) from error
+        raise SrkitError(f"'{job.output}' cannot be written: {error.strerror}; choose another -o.") from error
 
 
 def split_files(
