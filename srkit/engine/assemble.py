@@ -16,10 +16,10 @@ from srkit.engine.tiling import Span, TilePlan, Window
 def to_levels(sr: Tensor, top: int, *, gray: bool = False) -> NDArray[Any]:
     """(3, H, W) in [0, 1] to (H, W, 3), rounded to 0..top: uint8 up to 255, else uint16.
 
-    With `gray` to (H, W, 1), the mean of the channels.
+    With `gray` to (H, W, 1), the mean of the clipped channels.
     """
     if gray:
-        sr = sr.mean(0, keepdim=True)
+        sr = sr.clamp(0, 1).mean(0, keepdim=True)
     levels = (sr * top).round_().clamp_(0, top).permute(1, 2, 0)
     if top <= 255:
         return levels.to(torch.uint8).cpu().numpy()

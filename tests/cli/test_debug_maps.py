@@ -12,7 +12,9 @@ import torch
 
 from srkit.archs.cria import Cria
 from srkit.engine.resample import resample
+from srkit.io.picture import Picture
 from srkit.io.read import read_picture
+from srkit.io.write import write_picture
 from srkit.ops.turns import TURNS, turn, turn_back
 from srkit.zoo.header import Header
 from srkit.zoo.weights import load_weights, save_weights
@@ -153,6 +155,20 @@ def test_kinds_of_pictures(upscale: Callable[..., Any], save: Callable[..., Path
     assert (
         difference(pixels(tmp_path / "maps/deep-align.png"), pixels(tmp_path / "maps/eight2-align.png")) <= 1
     )
+
+
+def test_maps_of_gray_content_in_rgb_are_gray(
+    upscale: Callable[..., Any], save: Callable[..., Path], tmp_path: Path
+) -> None:
+    """With as many channels as of colours, and the levels that the maps of a gray file have."""
+    gray = save(tmp_path / "gray.png", 20, 16, bands=1)
+    write_picture(Picture(pixels(gray).repeat(3, 2)), tmp_path / "rgb.png", format="png")
+    for name in ("gray", "rgb"):
+        upscale(tmp_path / f"{name}.png", tmp_path / f"{name}2.png", "--debug-maps", tmp_path / "maps")
+    for part in PARTS:
+        of_gray, of_rgb = (pixels(tmp_path / "maps" / f"{name}2-{part}.png") for name in ("gray", "rgb"))
+        assert of_rgb.shape[2] == (1 if part == "mask" else 3)
+        assert (of_rgb == of_gray).all()
 
 
 def test_existing_maps_follow_the_rule_for_outputs(
