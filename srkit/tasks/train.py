@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from srkit.errors import UsageError
 from srkit.progress import Progress, Silent
 from srkit.recipes.kinds import TrainingRecipe
-from srkit.tasks.train_job import WEIGHTS, TrainJob, TrainResult
+from srkit.tasks.train_job import WEIGHTS, TrainJob, TrainResult, check_output
 
 __all__ = ["WEIGHTS", "TrainJob", "TrainResult", "run"]
 
@@ -34,7 +34,10 @@ def run(job: TrainJob[TrainingRecipe], progress: Progress | None = None) -> Trai
         ResourceError: weights to start or resume from that cannot be used.
         SrkitError: no usable pictures, or a loss that is no longer a number.
     """
-    return task_of(job.recipe.kind).run(job, progress or Silent())
+    task = task_of(job.recipe.kind)
+    task.check(job)
+    check_output(job)
+    return task.run(job, progress or Silent())
 
 
 def task_of(kind: str) -> Task:

@@ -153,6 +153,18 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
     assert (finished in progress.messages) == (stage == "deep")
 
 
+def test_all_stages_are_replaced(file: Path, data: Path, tmp_path: Path) -> None:
+    first = run(_job(file, data, tmp_path / "run"))
+    lines = [(tmp_path / "run" / stage / "metrics.jsonl").read_text() for stage in ("shallow", "deep")]
+    with pytest.raises(UsageError, match="holds a run already"):
+        run(_job(file, data, tmp_path / "run"))
+    second = run(_job(file, data, tmp_path / "run", "steps=4", overwrite=True))
+    assert (first.steps, second.steps) == (7, 4)
+    for stage, before in zip(("shallow", "deep"), lines, strict=True):
+        now = (tmp_path / "run" / stage / "metrics.jsonl").read_text()
+        assert len(now.splitlines()) <= len(before.splitlines())
+
+
 def test_a_moved_run_is_resumed(file: Path, data: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(_job(file, data, tmp_path / "old"), InterruptIn("deep"))

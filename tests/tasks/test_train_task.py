@@ -23,6 +23,7 @@ from srkit.recipes.load import from_mapping, load_recipe
 from srkit.recipes.train import TrainRecipe
 from srkit.tasks.train import WEIGHTS, TrainJob, run
 from srkit.training.state import CHECKPOINT, read_checkpoint
+from srkit.zoo.header import read_header
 from srkit.zoo.load import load_model
 
 Picture = NDArray[np.uint8]
@@ -166,6 +167,38 @@ def test_pictures_held_out_are_never_trained_on(
     assert result.pictures == len(others)
 
 
+@pytest.mark.parametrize(("residency", "form"), [("memory", "png"), ("memory", "bmp"), ("stream", "png")])
+@pytest.mark.parametrize("validation", ["every third", "a folder"])
+def test_copies_of_what_is_held_out_are_not_trained_on(
+    residency: str, form: str, validation: str, tmp_path: Path, rendered: Callable[..., Picture]
+) -> None:
+    """Copies byte for byte, and what is read into memory by its pixels."""
+    root = tmp_path / "photographs"
+    for name, seed in {"0": 0, "1": 1, "2": 0, "3": 2, "4": 3}.items():  # 0 and 3 are held out
+        copy = name == "2"
+        place = root / "val" if validation == "a folder" and name in "03" else root
+        place.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(place / f"{name}.{form if copy else 'png'}"), rendered(40, 40, seed)[:, :, ::-1])
+    recipe = _recipe(data={"residency": residency, "workers": 0})
+    progress = Listening()
+    folders = (root / "val",) if validation == "a folder" else ()
+    result = run(_job(root, tmp_path / "run", recipe, validation=folders), progress)
+    assert (result.held_out, result.pictures) == (("0.png", "3.png"), 2)
+    said = [message for message in progress.messages if "same content" in message]
+    assert len(said) == 1
+    assert f"2.{form}" in said[0]
+
+
+def test_nothing_but_copies(tmp_path: Path, rendered: Callable[..., Picture]) -> None:
+    root = tmp_path / "photographs"
+    root.mkdir()
+    for i in range(6):
+        cv2.imwrite(str(root / f"{i}.png"), rendered(40, 40)[:, :, ::-1])
+    with pytest.raises(SrkitError, match="No picture is left to train on") as caught:
+        run(_job(root, tmp_path / "run"))
+    assert caught.value.exit_code is Exit.FAILED
+
+
 def test_streaming_trains_too(folder: Path, tmp_path: Path) -> None:
     recipe = _recipe(data={"residency": "stream", "workers": 1})
     result = run(_job(folder, tmp_path, recipe))
@@ -183,6 +216,21 @@ def test_a_run_is_not_overwritten(folder: Path, tmp_path: Path) -> None:
     ):
         run(_job(folder, tmp_path))
     assert (tmp_path / CHECKPOINT).read_bytes() == before
+
+
+def test_a_run_is_replaced_where_that_is_asked_for(folder: Path, tmp_path: Path) -> None:
+    run(_job(folder, tmp_path, _recipe(optim={"steps": 7})))
+    (tmp_path / "notes.txt").write_text("mine")
+    lines = len((tmp_path / "metrics.jsonl").read_text().splitlines())
+    result = run(_job(folder, tmp_path, overwrite=True))
+    assert (result.steps, read_header(result.weights).steps) == (4, 4)
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) < lines
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    with pytest.raises(UsageError, match="exclude each other"):
+        run(_job(folder, tmp_path, overwrite=True, resume=True))
+    (tmp_path / CHECKPOINT).unlink()  # weights alone are not replaced either
+    with pytest.raises(UsageError, match="holds a run already"):
+        run(_job(folder, tmp_path))
 
 
 def test_a_finished_run_is_continued_by_more_steps(folder: Path, tmp_path: Path) -> None:
