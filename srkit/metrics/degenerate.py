@@ -14,7 +14,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
-from srkit.metrics.display import display, printable
+from srkit.io.names import printable
+from srkit.metrics.display import display
 
 Direction = Literal["<", ">"]
 """Of a gate: values on that side of its limit break it."""

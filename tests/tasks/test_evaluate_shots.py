@@ -128,3 +128,28 @@ def test_pictures_are_kept_by_model(
     assert found == [
         f"{model}/Screens/{name}.png" for model in ("tiny-x2 3-shot", "tiny-x2") for name in "def"
     ]
+
+
+@pytest.mark.parametrize("form", ["png", "tiff"])
+def test_copies_of_the_support_are_not_measured(form: Any, edsr_weights: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "Pages" / "HR"
+    folder.mkdir(parents=True)
+    for name, seed in {"a": 0, "b": 1, "c": 0, "d": 2, "e": 1, "f": 3, "g": 2, "h": 3}.items():
+        image, own = Picture(render("screen", 88, 80, seed)), form if name in "ce" else "png"
+        write_picture(image, folder / f"{name}.{own}", format=own)
+    recipe = EvalRecipe(models=(str(edsr_weights),), shots=3, shot_steps=2, device="cpu", dtype="fp32")
+    job, listening = EvalJob(recipe, datasets=("Pages",), data_root=tmp_path), Listening()
+    for result in evaluate(job, listening).results:
+        assert result.support == ("a", "b", "d")
+        # Other copies stay: a set is measured as it is.
+        assert [image.name for image in result.images] == ["f", "h"]
+    said = [warning for warning in listening.warned if "same content" in warning]
+    assert sorted(name for name in "ceg" if any(f"'{name}'" in warning for warning in said)) == [
+        "c",
+        "e",
+        "g",
+    ]
+    for name in "fh":
+        (folder / f"{name}.png").unlink()
+    with pytest.raises(UsageError, match="leaves none to measure on"):
+        evaluate(job, Listening())

@@ -57,6 +57,18 @@ def test_each_stage_starts_from_the_one_before(data: Path, tmp_path: Path) -> No
     assert (first.header.steps, first.header.scale) == (3, 2)  # the scale said in one place
 
 
+def test_all_stages_are_replaced(data: Path, tmp_path: Path) -> None:
+    first = run(JOB(data, tmp_path / "run"))
+    lines = [(tmp_path / "run" / stage / "metrics.jsonl").read_text() for stage in ("shallow", "deep")]
+    with refused(UsageError, tmp_path / "run"):
+        run(JOB(data, tmp_path / "run"))
+    second = run(replace(JOB(data, tmp_path / "run", steps=4), overwrite=True))
+    assert first.steps > second.steps == 4
+    for stage, before in zip(("shallow", "deep"), lines, strict=True):
+        now = (tmp_path / "run" / stage / "metrics.jsonl").read_text()
+        assert len(now.splitlines()) <= len(before.splitlines())
+
+
 def test_steps_and_minutes_are_shared_out(data: Path, tmp_path: Path) -> None:
     share = "stages.shallow.share = 2"
     result = run(JOB(data, tmp_path / "steps", share, steps=9))

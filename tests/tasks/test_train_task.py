@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from srkit.data.photographs import PhotographReader, read_rgb8
-from srkit.errors import UsageError
+from srkit.errors import SrkitError, UsageError
 from srkit.tasks.train import TrainJob, run
 from srkit.zoo.load import load_model
 from tests.helpers import Listening, refused
@@ -103,6 +103,50 @@ def test_pictures_held_out_are_never_trained_on(
     assert set(result.held_out) == judges
     assert used == others
     assert result.pictures == len(others)
+
+
+@pytest.mark.parametrize(("residency", "form"), [("memory", "png"), ("memory", "bmp"), ("stream", "png")])
+@pytest.mark.parametrize("validation", ["every third", "a folder"])
+def test_copies_of_what_is_held_out_are_not_trained_on(
+    residency: str, form: str, validation: str, tmp_path: Path, rendered: Callable[..., Picture]
+) -> None:
+    """Copies byte for byte, and what is read into memory by its pixels."""
+    root = tmp_path / "photographs"
+    for name, seed in {"0": 0, "1": 1, "2": 0, "3": 2, "4": 3}.items():  # 0 and 3 are held out
+        copy = name == "2"
+        place = root / "val" if validation == "a folder" and name in "03" else root
+        place.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(place / f"{name}.{form if copy else 'png'}"), rendered(40, 40, seed)[:, :, ::-1])
+    progress = Listening()
+    folders = (root / "val",) if validation == "a folder" else ()
+    settings = (f'data.residency = "{residency}"', "data.workers = 0")
+    result = run(_job(root, tmp_path / "run", *settings, validation=folders), progress)
+    assert (result.held_out, result.pictures) == (("0.png", "3.png"), 2)
+    assert len(progress.about(f"2.{form}")) == 1
+
+
+def test_nothing_but_copies(tmp_path: Path, rendered: Callable[..., Picture]) -> None:
+    root = tmp_path / "photographs"
+    root.mkdir()
+    for i in range(6):
+        cv2.imwrite(str(root / f"{i}.png"), rendered(40, 40)[:, :, ::-1])
+    with refused(SrkitError, "--data"):
+        run(_job(root, tmp_path / "run"))
+
+
+def test_a_run_is_replaced_where_that_is_asked_for(folder: Path, tmp_path: Path) -> None:
+    run(_job(folder, tmp_path, "optim.steps = 7"))
+    (tmp_path / "notes.txt").write_text("mine")
+    lines = len((tmp_path / "metrics.jsonl").read_text().splitlines())
+    result = run(_job(folder, tmp_path, "optim.steps = 2", overwrite=True))
+    assert result.steps == 2
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) < lines
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    with refused(UsageError, "--overwrite", "--resume"):
+        run(_job(folder, tmp_path, overwrite=True, resume=True))
+    (tmp_path / "checkpoint.pt").unlink()  # weights alone are not replaced either
+    with refused(UsageError, tmp_path):
+        run(_job(folder, tmp_path))
 
 
 def test_the_trunk_starts_from_other_weights(folder: Path, tmp_path: Path, edsr_weights: Path) -> None:

@@ -22,6 +22,7 @@ from srkit.tasks.train.job import (
     TrainJob,
     TrainResult,
     check_job,
+    check_output,
     prepare_output,
 )
 from srkit.training.distributed import World, local_device, process_group
@@ -186,6 +187,7 @@ def check_experiment(job: TrainJob[Any]) -> None:
 def run_experiment(job: TrainJob[Any], progress: Progress) -> TrainResult:
     """See `srkit.tasks.train.run`; of every kind but `stages`."""
     check_experiment(job)
+    check_output(job)
     if job.threads is not None:
         torch.set_num_threads(job.threads)
     device = local_device(pick_device(job.device))

@@ -63,23 +63,35 @@ class TrainResult:
 
 
 def check_job(job: TrainJob[Any]) -> None:
-    """Refuse values that make no sense, and an output that holds a run which is neither resumed nor replaced.
+    """Refuse values that make no sense.
 
     Raises:
         UsageError: one of them.
     """
     if job.resume and job.overwrite:
         raise UsageError("--resume and --overwrite exclude each other; give one.")
-    holds_run = any(os.path.lexists(job.output / name) for name in (CHECKPOINT, WEIGHTS))
-    if holds_run and not job.resume and not job.overwrite:
-        raise UsageError(
-            f"{shown(job.output)} holds a run already; continue it with --resume or choose another -o, or replace it "
-            "with --overwrite."
-        )
     if job.minutes is not None and not job.minutes > 0:
         raise UsageError(f"--minutes is {job.minutes}; it must be above 0.")
     if job.threads is not None and job.threads < 1:
         raise UsageError(f"--threads is {job.threads}; it must be at least 1.")
+
+
+def check_output(job: TrainJob[Any], *folders: Path) -> None:
+    """Refuse an output that holds a run which is neither resumed nor replaced.
+
+    Args:
+        folders: those of the run's stages, which are looked into as well.
+
+    Raises:
+        UsageError: it does.
+    """
+    if job.resume or job.overwrite:
+        return
+    if any(os.path.lexists(f / name) for f in (job.output, *folders) for name in (CHECKPOINT, WEIGHTS)):
+        raise UsageError(
+            f"{shown(job.output)} holds a run already; continue it with --resume or choose another -o, or replace it "
+            "with --overwrite."
+        )
 
 
 def prepare_output(job: TrainJob[Any]) -> None:

@@ -20,7 +20,7 @@ from srkit.recipes.stages import StagePart, StagesRecipe
 from srkit.tasks.providers import load_providers
 from srkit.tasks.train.experiment import check_experiment, experiment_of, run_experiment
 from srkit.tasks.train.images import ImageExperiment
-from srkit.tasks.train.job import WEIGHTS, TrainJob, TrainResult, check_job, prepare_output
+from srkit.tasks.train.job import WEIGHTS, TrainJob, TrainResult, check_job, check_output, prepare_output
 from srkit.training.distributed import local_device, process_group, wait_for_all
 from srkit.training.state import CHECKPOINT, read_checkpoint
 from srkit.zoo.weights import copy_weights, read_header
@@ -211,8 +211,11 @@ def _recipe_of(
 
 
 def _check_output(job: TrainJob[StagesRecipe], stages: list[Stage]) -> None:
+    check_output(job, *(stage.folder for stage in stages))
+    if not job.resume:
+        return
     begun = [stage for stage in stages if stage.is_begun]
-    if job.resume and not begun:
+    if not begun:
         raise ResourceError(f"There is no run in '{job.output}' to resume; start without --resume.")
     for stage in begun[:-1]:
         if _begun_as(stage) != stage.recipe:
