@@ -9,9 +9,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from srkit.data.rendered._canvas import Colour, Point, Sheet, between, mix, pick, shade
-from srkit.data.rendered._drafting import dashed, wander
-from srkit.data.rendered._words import place, street_name
+from srkit.rendered.canvas import Colour, Point, Sheet, between, mix, pick, shade
+from srkit.rendered._drafting import dashed, wander
+from srkit.rendered._words import place, street_name
 
 
 @dataclass(frozen=True)
@@ -81,31 +81,26 @@ _PALETTES = (
 )  # fmt: skip
 
 
-def streets(width: int, height: int, rng: np.random.Generator) -> Sheet:
+def streets(width: int, height: int, rng: Rng) -> Sheet:
     """Blocks with houses, parks, a river, streets by rank with their names along them, signs, a scale."""
-    colours = pick(rng, _PALETTES)
+    colours = rng.pick(_PALETTES)
     sheet = Sheet(width, height, colours.land)
     reach = math.hypot(width, height) / 2 + 80
-    town = _Town(
-        between(rng, -0.6, 0.6),
-        between(rng, 0, 26),
-        between(rng, 0, 6),
-        (width / 2, height / 2),
-    )
-    us, vs = (_spaced(reach, between(rng, 42, 84), rng) for _ in range(2))
+    town = _Town(rng.between(-0.6, 0.6), rng.between(0, 26), rng.between(0, 6), (width / 2, height / 2))
+    us, vs = (_spaced(reach, rng.between(42, 84), rng) for _ in range(2))
     for u0, u1 in pairwise(us):
         for v0, v1 in pairwise(vs):
             _block(sheet, town, (u0 + 4, v0 + 4, u1 - 4, v1 - 4), colours, rng)
-    river = rng.random() < 0.55
+    river = rng.chance(0.55)
     if river:
-        banks, wide = wander(sheet, rng), between(rng, 18, 44)
+        banks, wide = wander(sheet, rng), rng.between(18, 44)
         sheet.line(banks, shade(colours.water, 0.8), wide + 2)
         sheet.line(banks, colours.water, wide)
-    roads = [([(u, -reach), (u, reach)], rng.random() < 0.2) for u in us] + [
-        ([(-reach, v), (reach, v)], rng.random() < 0.2) for v in vs
+    roads = [([(u, -reach), (u, reach)], rng.chance(0.2)) for u in us] + [
+        ([(-reach, v), (reach, v)], rng.chance(0.2)) for v in vs
     ]
     drawn = [
-        (town.path(ends[0], ends[1]), 9.0 if main else between(rng, 4.5, 6.5), main) for ends, main in roads
+        (town.path(ends[0], ends[1]), 9.0 if main else rng.between(4.5, 6.5), main) for ends, main in roads
     ]
     for path, wide, _ in drawn:
         sheet.line(path, colours.casing, wide + 1.4)
@@ -113,27 +108,23 @@ def streets(width: int, height: int, rng: np.random.Generator) -> Sheet:
         sheet.line(path, colours.main if main else colours.street, wide)
     for path, wide, main in drawn:
         _names(sheet, path, wide, main, colours, rng)
-    if rng.random() < 0.5:
+    if rng.chance(0.5):
         line = wander(sheet, rng)
-        ink = pick(rng, ((214, 60, 60), (40, 110, 200), (30, 140, 80)))
+        ink = rng.pick(((214, 60, 60), (40, 110, 200), (30, 140, 80)))
         dashed(sheet, line, ink, 2.0, (8, 3))
     _signs(sheet, colours, rng)
     return sheet
 
 
-def _spaced(reach: float, step: float, rng: np.random.Generator) -> list[float]:
+def _spaced(reach: float, step: float, rng: Rng) -> list[float]:
     out = [-reach]
     while out[-1] < reach:
-        out.append(out[-1] + step * between(rng, 0.6, 1.5))
+        out.append(out[-1] + step * rng.between(0.6, 1.5))
     return out
 
 
 def _block(
-    sheet: Sheet,
-    town: _Town,
-    box: tuple[float, float, float, float],
-    colours: _Colours,
-    rng: np.random.Generator,
+    sheet: Sheet, town: _Town, box: tuple[float, float, float, float], colours: _Colours, rng: Rng
 ) -> None:
     u0, v0, u1, v1 = box
     outline = town.block(*box)
@@ -143,8 +134,8 @@ def _block(
     if kind < 0.14:
         sheet.polygon(outline, colours.park, shade(colours.park, 0.85), 0.7)
         for _ in range(int((u1 - u0) * (v1 - v0) / 160)):
-            at = town.at(between(rng, u0 + 4, u1 - 4), between(rng, v0 + 4, v1 - 4))
-            sheet.ellipse(at, between(rng, 1.4, 2.8), mix(colours.park, (60, 140, 60), 0.35))
+            at = town.at(rng.between(u0 + 4, u1 - 4), rng.between(v0 + 4, v1 - 4))
+            sheet.ellipse(at, rng.between(1.4, 2.8), mix(colours.park, (60, 140, 60), 0.35))
         sheet.line(town.path((u0, v0), (u1, v1)), mix(colours.park, (255, 250, 230), 0.6), 1.4)
         return
     if kind < 0.17:
@@ -155,9 +146,9 @@ def _block(
     for top in (v0 + 1.5, v1 - 1.5 - deep):  # two rows of houses, back to back
         u = u0 + 2
         while u < u1 - 8:
-            wide = min(between(rng, 8, 22), u1 - 2 - u)
-            if rng.random() < 0.88:
-                inset = between(rng, 0, deep * 0.3)
+            wide = min(rng.between(8, 22), u1 - 2 - u)
+            if rng.chance(0.88):
+                inset = rng.between(0, deep * 0.3)
                 house = town.block(
                     u,
                     top + (inset if top > v0 + 2 else 0),
@@ -165,10 +156,10 @@ def _block(
                     top + deep - (0 if top > v0 + 2 else inset),
                 )
                 sheet.polygon(house, colours.house, shade(colours.house, 0.82), 0.6)
-                if rng.random() < 0.25:
+                if rng.chance(0.25):
                     sheet.text(
                         town.at(u + wide / 2, top + deep / 2),
-                        str(int(rng.integers(1, 180))),
+                        str(rng.whole(1, 180)),
                         5.5,
                         mix(colours.house, colours.text, 0.6),
                         anchor="mm",
@@ -176,12 +167,10 @@ def _block(
             u += wide
 
 
-def _names(
-    sheet: Sheet, path: Sequence[Point], wide: float, main: bool, colours: _Colours, rng: np.random.Generator
-) -> None:
-    name, size = street_name(rng), 9.0 if main else between(rng, 6.5, 7.8)
+def _names(sheet: Sheet, path: Sequence[Point], wide: float, main: bool, colours: _Colours, rng: Rng) -> None:
+    name, size = street_name(rng), 9.0 if main else rng.between(6.5, 7.8)
     reach = sheet.length(name, size) / 12
-    k = between(rng, 2, 8)
+    k = rng.between(2, 8)
     while k + reach < len(path) - 1:
         (xa, ya), (xb, yb) = path[int(k)], path[int(k + reach)]
         turn = (-math.degrees(math.atan2(yb - ya, xb - xa)) + 90) % 180 - 90
@@ -189,25 +178,25 @@ def _names(
         if 0 < at[0] < sheet.width and 0 < at[1] < sheet.height:
             halo = colours.main if main else colours.street
             sheet.text(at, name, size, colours.text, anchor="mm", angle=turn or 0.5, bold=0.9, halo=halo)
-        k += reach + between(rng, 9, 22)
+        k += reach + rng.between(9, 22)
 
 
-def _signs(sheet: Sheet, colours: _Colours, rng: np.random.Generator) -> None:
+def _signs(sheet: Sheet, colours: _Colours, rng: Rng) -> None:
     w, h = sheet.width, sheet.height
     for _ in range(max(2, w * h // 14000)):
-        x, y = between(rng, 8, w - 8), between(rng, 8, h - 8)
-        ink = pick(rng, ((200, 60, 60), (40, 100, 190), (150, 80, 160), (30, 130, 90), (220, 130, 40)))
-        if rng.random() < 0.5:
+        x, y = rng.between(8, w - 8), rng.between(8, h - 8)
+        ink = rng.pick(((200, 60, 60), (40, 100, 190), (150, 80, 160), (30, 130, 90), (220, 130, 40)))
+        if rng.chance(0.5):
             sheet.ellipse((x, y), 6.5, ink, (255, 255, 255), 1.0)
-            sheet.text((x, y), pick(rng, "MPTHBS"), 8, (255, 255, 255), anchor="mm", bold=0.2)
+            sheet.text((x, y), rng.pick("MPTHBS"), 8, (255, 255, 255), anchor="mm", bold=0.2)
         else:
             sheet.polygon([(x, y + 7), (x - 4.6, y - 1.5), (x + 4.6, y - 1.5)], ink)
             sheet.ellipse((x, y - 3), 5.2, ink)
             sheet.ellipse((x, y - 3), 2.0, (255, 255, 255))
-        if rng.random() < 0.45:
+        if rng.chance(0.45):
             sheet.text(
                 (x, y + 13),
-                place(rng) + pick(rng, (" Hall", " Museum", " School", " Cafe", " Station")),
+                place(rng) + rng.pick((" Hall", " Museum", " School", " Cafe", " Station")),
                 8,
                 ink,
                 anchor="mm",
@@ -215,11 +204,11 @@ def _signs(sheet: Sheet, colours: _Colours, rng: np.random.Generator) -> None:
                 halo=colours.land,
             )
     for _ in range(max(1, w * h // 90000)):
-        at = (between(rng, 40, max(41, w - 40)), between(rng, 12, h - 12))
+        at = (rng.between(40, max(41, w - 40)), rng.between(12, h - 12))
         sheet.text(
             at,
-            (place(rng) + pick(rng, (" Town", " Quarter", "side", " Hill"))).upper(),
-            between(rng, 11, 14),
+            (place(rng) + rng.pick((" Town", " Quarter", "side", " Hill"))).upper(),
+            rng.between(11, 14),
             mix(colours.text, colours.land, 0.25),
             anchor="mm",
             bold=1.4,
@@ -234,7 +223,7 @@ def _signs(sheet: Sheet, colours: _Colours, rng: np.random.Generator) -> None:
         )
         sheet.text(
             (66, h - 10),
-            f"{int(rng.integers(1, 9)) * 50} m",
+            f"{rng.whole(1, 9) * 50} m",
             8,
             colours.text if sum(colours.land) > 300 else (0, 0, 0),
         )

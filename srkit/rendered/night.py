@@ -11,20 +11,8 @@ import math
 import numpy as np
 from PIL import Image, ImageFilter
 
-from srkit.data.rendered._canvas import (
-    Colour,
-    Noise,
-    Pixels,
-    Sheet,
-    between,
-    clouds,
-    curve,
-    hue,
-    mix,
-    pick,
-    shade,
-)
-from srkit.data.rendered._words import noun, place
+from srkit.rendered.canvas import Colour, Noise, Pixels, Sheet, between, clouds, curve, hue, mix, pick, shade
+from srkit.rendered._words import noun, place
 
 _SOFT = 4  # pixels of the sky between its samples
 _LEAST = 256  # a scene is never smaller than this; a smaller picture is cut from it
@@ -49,14 +37,14 @@ def draw(width: int, height: int, seed: int) -> Pixels:
 class _Scene:
     """A town by night, drawn twice: all of it, and on black only what shines, which is blurred to a glow."""
 
-    def __init__(self, width: int, height: int, rng: np.random.Generator) -> None:
+    def __init__(self, width: int, height: int, rng: Rng) -> None:
         self.width, self.height, self.rng = width, height, rng
-        self.sky_to = int(min(height * 0.34, between(rng, 70, 150)))
-        self.ground = height - int(min(height * 0.34, between(rng, 60, 130)))
-        self.water = rng.random() < 0.5
+        self.sky_to = int(min(height * 0.34, rng.between(70, 150)))
+        self.ground = height - int(min(height * 0.34, rng.between(60, 130)))
+        self.water = rng.chance(0.5)
         turn = float(rng.choice((0.6, 0.62, 0.66, 0.72, 0.05)))
-        self.dark = hue(turn, between(rng, 0.3, 0.7), between(rng, 0.05, 0.12))
-        self.haze = hue(turn + between(rng, -0.1, 0.1), 0.5, between(rng, 0.16, 0.34))
+        self.dark = hue(turn, rng.between(0.3, 0.7), rng.between(0.05, 0.12))
+        self.haze = hue(turn + rng.between(-0.1, 0.1), 0.5, rng.between(0.16, 0.34))
         self.sheet = Sheet(width, height, self.dark)
         self.light = Sheet(width, height, (0, 0, 0), 1)
 
@@ -97,41 +85,32 @@ class _Scene:
         sky = Image.fromarray(np.clip(ramp, 0, 255).round().astype(np.uint8))
         size = (self.width * sheet.finer, low * sheet.finer)
         sheet.image.paste(sky.resize(size, Image.Resampling.BICUBIC), (0, 0))
-        for _ in range(self.width * self.sky_to // int(rng.integers(120, 900))):
-            at = (between(rng, 0, self.width), between(rng, 0, self.sky_to))
+        for _ in range(self.width * self.sky_to // rng.whole(120, 900)):
+            at = (rng.between(0, self.width), rng.between(0, self.sky_to))
             sheet.ellipse(
-                at,
-                0.25 + 0.55 * float(rng.random()) ** 3,
-                mix((150, 160, 190), (255, 255, 250), float(rng.random())),
+                at, 0.25 + 0.55 * rng.random() ** 3, mix((150, 160, 190), (255, 255, 250), rng.random())
             )
-        if rng.random() < 0.4:
-            at = (between(rng, 0.1, 0.9) * self.width, self.sky_to * between(rng, 0.25, 0.6))
-            radius = between(rng, 8, 18)
+        if rng.chance(0.4):
+            at = (rng.between(0.1, 0.9) * self.width, self.sky_to * rng.between(0.25, 0.6))
+            radius = rng.between(8, 18)
             sheet.ellipse(at, radius, (246, 242, 224))
             self.light.ellipse(at, radius, (150, 148, 140))
             for _ in range(7):
-                angle, far = between(rng, 0, 6.3), radius * 0.7 * float(rng.random())
+                angle, far = rng.between(0, 6.3), radius * 0.7 * rng.random()
                 sheet.ellipse(
                     (at[0] + far * math.cos(angle), at[1] + far * math.sin(angle)),
-                    radius * between(rng, 0.08, 0.24),
+                    radius * rng.between(0.08, 0.24),
                     (222, 216, 198),
                 )
-        if rng.random() < 0.3:
+        if rng.chance(0.3):
             for _ in range(1 + self.width // 220):
-                self._firework((between(rng, 0, self.width), self.sky_to * between(rng, 0.2, 0.9)))
+                self._firework((rng.between(0, self.width), self.sky_to * rng.between(0.2, 0.9)))
 
     def _firework(self, at: tuple[float, float]) -> None:
         rng = self.rng
-        colour, reach, rays = (
-            hue(float(rng.random()), 0.6, 1.0),
-            between(rng, 26, 60),
-            int(rng.integers(18, 40)),
-        )
+        colour, reach, rays = (hue(rng.random(), 0.6, 1.0), rng.between(26, 60), rng.whole(18, 40))
         for k in range(rays):
-            angle, far = (
-                2 * math.pi * k / rays + between(rng, -0.05, 0.05),
-                reach * between(rng, 0.7, 1.05),
-            )
+            angle, far = (2 * math.pi * k / rays + rng.between(-0.05, 0.05), reach * rng.between(0.7, 1.05))
             points = [
                 (at[0] + far * t * math.cos(angle), at[1] + far * t * math.sin(angle) + 7 * t * t)
                 for t in (0.25, 0.6, 1.0)
@@ -143,13 +122,13 @@ class _Scene:
     def _houses(self, foot: float, near: float) -> None:
         """A row of houses whose feet stand at `foot`; the nearer, the larger and darker."""
         rng = self.rng
-        x = -between(rng, 0, 60)
+        x = -rng.between(0, 60)
         while x < self.width:
-            wide = between(rng, 30, 90) * (0.6 + 0.5 * near)
-            tall = between(rng, 40, 125) * (0.7 + 0.5 * near)
-            wall = mix(self.haze, mix(self.dark, hue(float(rng.random()), 0.4, 0.12), 0.5), 0.35 + 0.6 * near)
+            wide = rng.between(30, 90) * (0.6 + 0.5 * near)
+            tall = rng.between(40, 125) * (0.7 + 0.5 * near)
+            wall = mix(self.haze, mix(self.dark, hue(rng.random(), 0.4, 0.12), 0.5), 0.35 + 0.6 * near)
             self._house((x, foot - tall, x + wide, foot + 40), wall, near)
-            x += wide + (between(rng, 2, 14) if rng.random() < 0.4 else 0)
+            x += wide + (rng.between(2, 14) if rng.chance(0.4) else 0)
 
     def _house(self, box: tuple[float, float, float, float], wall: Colour, near: float) -> None:
         rng, sheet = self.rng, self.sheet
@@ -163,43 +142,41 @@ class _Scene:
             sheet.polygon(gable, shade(wall, 0.8))
             self.light.polygon(gable, (0, 0, 0))
         elif roof < 0.4:
-            mast = x0 + (x1 - x0) * between(rng, 0.2, 0.8)
+            mast = x0 + (x1 - x0) * rng.between(0.2, 0.8)
             sheet.line([(mast, y0), (mast, y0 - 22)], shade(wall, 1.2), 0.8)
             self._lamp((mast, y0 - 22), 0.9, (255, 60, 50), 1.4)
         elif roof < 0.55:
             sheet.box((x0 + (x1 - x0) * 0.2, y0 - 8, x0 + (x1 - x0) * 0.6, y0), shade(wall, 0.85))
         self._windows(box, wall, near)
-        if x1 - x0 > 40 and rng.random() < 0.16:
+        if x1 - x0 > 40 and rng.chance(0.16):
             self._neon(((x0 + x1) / 2, y0 + 10), min(15.0, (x1 - x0) * 0.2), wall)
 
     def _windows(self, box: tuple[float, float, float, float], wall: Colour, near: float) -> None:
         rng, sheet = self.rng, self.sheet
         x0, y0, x1, y1 = box
         kind = rng.random()
-        cell_w = between(rng, 5.5, 11) * (0.7 + 0.4 * near)
-        cell_h = cell_w * between(rng, 0.9, 1.6)
+        cell_w = rng.between(5.5, 11) * (0.7 + 0.4 * near)
+        cell_h = cell_w * rng.between(0.9, 1.6)
         fill_w, fill_h = (
-            (between(rng, 0.4, 0.66), between(rng, 0.4, 0.66))
-            if kind < 0.7
-            else (0.9, between(rng, 0.4, 0.6))
+            (rng.between(0.4, 0.66), rng.between(0.4, 0.66)) if kind < 0.7 else (0.9, rng.between(0.4, 0.6))
         )
-        lit, tint = between(rng, 0.08, 0.55), pick(rng, _WARM)
+        lit, tint = rng.between(0.08, 0.55), rng.pick(_WARM)
         columns, rows = max(1, int((x1 - x0 - 4) / cell_w)), int((y1 - 42 - y0) / cell_h)
         left = x0 + ((x1 - x0) - columns * cell_w) / 2
         for row in range(rows):
-            whole = kind > 0.7 and rng.random() < 0.2  # an office floor with every lamp on
+            whole = kind > 0.7 and rng.chance(0.2)  # an office floor with every lamp on
             for column in range(columns):
                 x, y = left + column * cell_w + cell_w * (1 - fill_w) / 2, y0 + 5 + row * cell_h
                 pane = (x, y, x + cell_w * fill_w, y + cell_h * fill_h)
                 if not whole and rng.random() > lit:
                     sheet.box(pane, shade(mix(wall, self.haze, 0.35), 0.9))
                     continue
-                colour = shade(mix(tint, pick(rng, _WARM), 0.3), between(rng, 0.45, 1.05))
+                colour = shade(mix(tint, rng.pick(_WARM), 0.3), rng.between(0.45, 1.05))
                 sheet.box(pane, colour)
-                if pane[2] - pane[0] > 3.4 and rng.random() < 0.6:
+                if pane[2] - pane[0] > 3.4 and rng.chance(0.6):
                     middle = (pane[0] + pane[2]) / 2
                     sheet.box((middle - 0.3, pane[1], middle + 0.3, pane[3]), shade(wall, 0.8))
-                if rng.random() < 0.25:  # a half drawn blind
+                if rng.chance(0.25):  # a half drawn blind
                     sheet.box(
                         (pane[0], pane[1], pane[2], pane[1] + (pane[3] - pane[1]) * 0.45), shade(colour, 0.55)
                     )
@@ -207,8 +184,8 @@ class _Scene:
 
     def _neon(self, at: tuple[float, float], size: float, wall: Colour) -> None:
         rng = self.rng
-        words = pick(rng, ("HOTEL", "CINEMA", "BAR", "CAFE", "24H", "OPEN", noun(rng).upper(), place(rng)))
-        colour = hue(float(rng.random()), between(rng, 0.6, 0.95), 1.0)
+        words = rng.pick(("HOTEL", "CINEMA", "BAR", "CAFE", "24H", "OPEN", noun(rng).upper(), place(rng)))
+        colour = hue(rng.random(), rng.between(0.6, 0.95), 1.0)
         wide = self.sheet.length(words, size)
         frame = (at[0] - wide / 2 - 4, at[1] - size * 0.7, at[0] + wide / 2 + 4, at[1] + size * 0.7)
         self.sheet.box(frame, shade(wall, 0.4), shade(colour, 0.8), 0.8, 2)
@@ -217,11 +194,8 @@ class _Scene:
 
     def _street_lamps(self, foot: float, tall: float) -> None:
         rng = self.rng
-        step, colour = (
-            between(rng, 34, 70),
-            pick(rng, ((255, 196, 110), (255, 226, 170), (220, 234, 255))),
-        )
-        x = between(rng, 4, step)
+        step, colour = (rng.between(34, 70), rng.pick(((255, 196, 110), (255, 226, 170), (220, 234, 255))))
+        x = rng.between(4, step)
         while x < self.width:
             self.sheet.line([(x, foot), (x, foot - tall), (x + 6, foot - tall - 2)], (14, 14, 18), 1.3)
             self._lamp((x + 7, foot - tall - 1), 1.9, colour, 2.0)
@@ -230,15 +204,13 @@ class _Scene:
     def _trees(self, foot: float) -> None:
         rng = self.rng
         for _ in range(self.width // 60):
-            x, size, fairy = between(rng, 0, self.width), between(rng, 10, 20), rng.random() < 0.4
+            x, size, fairy = rng.between(0, self.width), rng.between(10, 20), rng.chance(0.4)
             for _ in range(26):
-                at = (x + between(rng, -1, 1) * size, foot - size * between(rng, 0.7, 2.0))
+                at = (x + rng.between(-1, 1) * size, foot - size * rng.between(0.7, 2.0))
                 self.sheet.ellipse(
-                    at,
-                    size * between(rng, 0.15, 0.32),
-                    shade((16, 26, 18), between(rng, 0.6, 1.4)),
+                    at, size * rng.between(0.15, 0.32), shade((16, 26, 18), rng.between(0.6, 1.4))
                 )
-                if fairy and rng.random() < 0.6:
+                if fairy and rng.chance(0.6):
                     self._lamp(at, 0.6, (255, 214, 130))
             self.sheet.line([(x, foot), (x, foot - size)], (10, 10, 10), size * 0.14)
 
@@ -249,15 +221,15 @@ class _Scene:
         self.light.box((0, low - 9, self.width, self.height), (0, 0, 0))
         self.sheet.box((0, low - 9, self.width, low - 8), shade(self.haze, 0.8))
         self._trees(low - 8)
-        self._street_lamps(low - 8, between(rng, 16, 26))
-        if rng.random() < 0.5:
+        self._street_lamps(low - 8, rng.between(16, 26))
+        if rng.chance(0.5):
             self._bridge(low)
 
     def _bridge(self, low: float) -> None:
         """Cables hung with lights between two towers."""
         rng = self.rng
-        deck, span = low - 22, between(rng, 150, 240)
-        x = -between(rng, 0, span)
+        deck, span = low - 22, rng.between(150, 240)
+        x = -rng.between(0, span)
         steel = shade(self.haze, 0.6)
         self.sheet.box((0, deck, self.width, deck + 4), steel)
         while x < self.width + span:
@@ -273,9 +245,7 @@ class _Scene:
             x += span
         for k in range(self.width // 9):
             self._lamp(
-                (k * 9 + between(rng, 0, 8), deck - 1.4),
-                0.8,
-                pick(rng, ((255, 240, 210), (255, 60, 40))),
+                (k * 9 + rng.between(0, 8), deck - 1.4), 0.8, rng.pick(((255, 240, 210), (255, 60, 40)))
             )
 
     def _road(self) -> None:
@@ -285,17 +255,17 @@ class _Scene:
         self.light.box((0, low - 26, self.width, self.height), (0, 0, 0))
         x = 0.0
         while x < self.width:
-            wide = between(rng, 34, 70)
-            if rng.random() < 0.7:
-                colour = shade(pick(rng, (*_WARM, (255, 120, 160), (120, 200, 255))), between(rng, 0.7, 1.0))
+            wide = rng.between(34, 70)
+            if rng.chance(0.7):
+                colour = shade(rng.pick((*_WARM, (255, 120, 160), (120, 200, 255))), rng.between(0.7, 1.0))
                 pane = (x + 3, low - 17, x + wide - 3, low - 2)
                 self.sheet.box(pane, colour)
                 self.light.box(pane, shade(colour, 0.5))
-                for k in range(1, int(rng.integers(2, 6))):
+                for k in range(1, rng.whole(2, 6)):
                     at = x + 3 + (wide - 6) * k / 5
                     self.sheet.box((at, low - 17, at + 0.9, low - 2), shade(self.haze, 0.3))
-                for _ in range(int(rng.integers(1, 5))):  # people before the window
-                    at = x + between(rng, 5, wide - 5)
+                for _ in range(rng.whole(1, 5)):  # people before the window
+                    at = x + rng.between(5, wide - 5)
                     self.sheet.ellipse((at, low - 9.5), 1.5, (20, 16, 18))
                     self.sheet.box((at - 1.8, low - 8, at + 1.8, low), (20, 16, 18), radius=1.2)
                 if wide > 44:
@@ -313,16 +283,16 @@ class _Scene:
                 ),
                 shade(self.haze, 0.8),
             )
-            x = between(rng, -30, 40)
+            x = rng.between(-30, 40)
             while x < self.width:
                 self._car((x, y), 1.0 + 0.35 * lane / lanes, forward=lane % 2 == 0)
-                x += between(rng, 48, 140)
+                x += rng.between(48, 140)
         self._trees(low)
-        self._street_lamps(low + 2, between(rng, 34, 50))
+        self._street_lamps(low + 2, rng.between(34, 50))
 
     def _car(self, at: tuple[float, float], grow: float, *, forward: bool) -> None:
         (x, y), rng = at, self.rng
-        paint = shade(hue(float(rng.random()), between(rng, 0, 0.7), 0.32), between(rng, 0.5, 1.2))
+        paint = shade(hue(rng.random(), rng.between(0, 0.7), 0.32), rng.between(0.5, 1.2))
         body = [(0, -4), (3, -8), (9, -9), (13, -13.5), (23, -13.5), (28, -9), (33, -7.5), (34, -3), (0, -3)]
         shape = [(x + px * grow, y + py * grow) for px, py in body]
         self.sheet.polygon(shape, paint)

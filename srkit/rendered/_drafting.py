@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw
 
-from srkit.data.rendered._canvas import Colour, Ink, Point, Sheet, between, curve
+from srkit.rendered.canvas import Colour, Ink, Point, Sheet, between, curve
 
 Box = tuple[float, float, float, float]
 
@@ -25,8 +25,8 @@ class Style:
     heavy: float  # width of visible edges
 
 
-def some_style(rng: np.random.Generator) -> Style:
-    letters, heavy = between(rng, 6.5, 9.5), between(rng, 1.1, 2.0)
+def some_style(rng: Rng) -> Style:
+    letters, heavy = rng.between(6.5, 9.5), rng.between(1.1, 2.0)
     papers: tuple[tuple[Colour, Colour, Colour, Colour], ...] = (
         ((255, 255, 255), (16, 16, 18), (60, 62, 66), (60, 62, 66)),
         ((254, 254, 250), (14, 14, 20), (40, 60, 130), (180, 50, 40)),
@@ -38,12 +38,12 @@ def some_style(rng: np.random.Generator) -> Style:
     return Style(paper, ink, thin, mark, letters, heavy)
 
 
-def cut_up(box: Box, size: float, rng: np.random.Generator) -> list[Box]:
+def cut_up(box: Box, size: float, rng: Rng) -> list[Box]:
     x0, y0, x1, y1 = box
     wide, tall = x1 - x0, y1 - y0
     if max(wide, tall) < size * 1.25:
         return [box]
-    share = between(rng, 0.4, 0.6)
+    share = rng.between(0.4, 0.6)
     if wide > tall:
         cut = x0 + wide * share
         halves: tuple[Box, Box] = ((x0, y0, cut, y1), (cut, y0, x1, y1))
@@ -153,10 +153,10 @@ def dimension(
     sheet.text(at, label, size, ink, anchor="mm", angle=turn if abs(turn) > 0.5 else 0.0)
 
 
-def _size(rng: np.random.Generator, pixels: float, style: Style) -> str:
+def _size(rng: Rng, pixels: float, style: Style) -> str:
     """A length as a drawing writes it."""
     value = pixels * (0.5 + style.heavy)
-    kind = int(rng.integers(6))
+    kind = rng.whole(6)
     return (
         f"{value:.0f}",
         f"{value:.1f}",
@@ -167,24 +167,22 @@ def _size(rng: np.random.Generator, pixels: float, style: Style) -> str:
     )[kind if kind != 3 else 0]
 
 
-def dim(
-    sheet: Sheet, a: Point, b: Point, offset: float, style: Style, rng: np.random.Generator, label: str = ""
-) -> None:
+def dim(sheet: Sheet, a: Point, b: Point, offset: float, style: Style, rng: Rng, label: str = "") -> None:
     label = label or _size(rng, math.dist(a, b), style)
     dimension(sheet, a, b, offset, label, style.thin, style.paper, style.letters)
 
 
-def wander(sheet: Sheet, rng: np.random.Generator) -> list[Point]:
+def wander(sheet: Sheet, rng: Rng) -> list[Point]:
     """A line across the sheet, from one edge to another."""
     w, h = sheet.width, sheet.height
     count = max(3, max(w, h) // 90)
-    start, end = between(rng, 0, 1), between(rng, 0, 1)
+    start, end = rng.between(0, 1), rng.between(0, 1)
     points = []
     for k in range(count + 1):
         t = k / count
-        swing = between(rng, -24, 24)
+        swing = rng.between(-24, 24)
         across = start + (end - start) * t
         points.append((-10 + (w + 20) * t, h * across + swing))
-    if rng.random() < 0.5:
+    if rng.chance(0.5):
         points = [(y * w / h, x * h / w) for x, y in points]
     return curve(points, 10)

@@ -6,20 +6,20 @@ import math
 
 import numpy as np
 
-from srkit.data.rendered._canvas import Point, Sheet, between, curve, pick
-from srkit.data.rendered._drafting import CENTRE, Box, Style, arrow, cut_up, dashed, dim, hatch, some_style
-from srkit.data.rendered._words import person, title
+from srkit.rendered.canvas import Point, Sheet, between, curve, pick
+from srkit.rendered._drafting import CENTRE, Box, Style, arrow, cut_up, dashed, dim, hatch, some_style
+from srkit.rendered._words import person, title
 
 
-def parts(width: int, height: int, rng: np.random.Generator) -> Sheet:
+def parts(width: int, height: int, rng: Rng) -> Sheet:
     """Views of parts, each with its dimensions, in a frame with a title block."""
     style = some_style(rng)
     sheet = Sheet(width, height, style.paper)
-    if rng.random() < 0.25:
+    if rng.chance(0.25):
         _squares(sheet, style, rng)
     edge = 12.0 if min(width, height) > 150 else 3.0
     _frame(sheet, style, edge)
-    size = between(rng, 130, 230)
+    size = rng.between(130, 230)
     inner = (edge + 4, edge + 4, width - edge - 4, height - edge - 4)
     title_box = (inner[2] - 150, inner[3] - 62, inner[2] + 4, inner[3] + 4)
     for box in cut_up(inner, size, rng):
@@ -27,15 +27,15 @@ def parts(width: int, height: int, rng: np.random.Generator) -> Sheet:
         if covered:
             box = (box[0], box[1], box[2], min(box[3], title_box[1] - 4))
         if box[3] - box[1] > 30 and box[2] - box[0] > 30:
-            pick(rng, _VIEWS)(sheet, box, style, rng)
+            rng.pick(_VIEWS)(sheet, box, style, rng)
     if min(width, height) > 380:
         _title_block(sheet, title_box, style, rng)
     return sheet
 
 
-def _squares(sheet: Sheet, style: Style, rng: np.random.Generator) -> None:
+def _squares(sheet: Sheet, style: Style, rng: Rng) -> None:
     faint = tuple(round(p + (t - p) * 0.16) for p, t in zip(style.paper, style.thin, strict=True))
-    step = between(rng, 7, 13)
+    step = rng.between(7, 13)
     for k in range(int(max(sheet.width, sheet.height) / step) + 1):
         wide = 0.9 if k % 5 == 0 else 0.4
         sheet.line([(k * step, 0), (k * step, sheet.height)], (faint[0], faint[1], faint[2]), wide)
@@ -60,7 +60,7 @@ def _frame(sheet: Sheet, style: Style, edge: float) -> None:
             sheet.text((x, y - 45), "ABCDEFGHJKLMNPQRSTUVWXYZ"[(k - 1) % 24], 7, style.thin, anchor="mm")
 
 
-def _title_block(sheet: Sheet, box: Box, style: Style, rng: np.random.Generator) -> None:
+def _title_block(sheet: Sheet, box: Box, style: Style, rng: Rng) -> None:
     x0, y0, x1, y1 = box
     sheet.box(box, style.paper, style.ink, 1.4)
     for y in (y0 + 18, y0 + 34, y0 + 50):
@@ -74,10 +74,10 @@ def _title_block(sheet: Sheet, box: Box, style: Style, rng: np.random.Generator)
         "CHECKED",
         person(rng),
         "SCALE",
-        pick(rng, ("1:1", "1:2", "1:5", "2:1", "1:10")),
+        rng.pick(("1:1", "1:2", "1:5", "2:1", "1:10")),
         "SHEET",
-        f"{int(rng.integers(1, 5))} / 5",
-        f"No. {int(rng.integers(100, 9999))}-{pick(rng, 'ABCDEFG')}",
+        f"{rng.whole(1, 5)} / 5",
+        f"No. {rng.whole(100, 9999)}-{rng.pick('ABCDEFG')}",
     )
     for k, note in enumerate(notes):
         sheet.text((x0 + 4 + 52 * (k % 3), y0 + 26 + 16 * (k // 3)), note, 6.5, style.ink)
@@ -100,11 +100,11 @@ def _room_for(box: Box) -> tuple[Point, float]:
     return ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), min(box[2] - box[0], box[3] - box[1]) / 2 - 4
 
 
-def _flange(sheet: Sheet, box: Box, style: Style, rng: np.random.Generator) -> None:
+def _flange(sheet: Sheet, box: Box, style: Style, rng: Rng) -> None:
     middle, reach = _room_for(box)
     outer = max(8.0, reach * 0.7)
-    bore, ring = outer * between(rng, 0.2, 0.42), outer * between(rng, 0.66, 0.78)
-    count, hole = int(pick(rng, (3, 4, 5, 6, 8))), outer * between(rng, 0.07, 0.12)
+    bore, ring = outer * rng.between(0.2, 0.42), outer * rng.between(0.66, 0.78)
+    count, hole = int(rng.pick((3, 4, 5, 6, 8))), outer * rng.between(0.07, 0.12)
     sheet.ellipse(middle, outer, None, style.ink, style.heavy)
     sheet.ellipse(middle, bore, None, style.ink, style.heavy)
     sheet.ellipse(middle, bore * 1.22, None, style.ink, style.heavy * 0.6)
@@ -113,7 +113,7 @@ def _flange(sheet: Sheet, box: Box, style: Style, rng: np.random.Generator) -> N
         for k in range(91)
     ]
     dashed(sheet, circle, style.mark, 0.6, CENTRE)
-    turn = between(rng, 0, math.pi)
+    turn = rng.between(0, math.pi)
     for k in range(count):
         angle = turn + 2 * math.pi * k / count
         at = (middle[0] + ring * math.cos(angle), middle[1] + ring * math.sin(angle))
@@ -128,19 +128,19 @@ def _flange(sheet: Sheet, box: Box, style: Style, rng: np.random.Generator) -> N
         sheet,
         at,
         (middle[0] + outer * 0.75, middle[1] - outer - 6),
-        f"{count} x M{int(rng.integers(3, 13))}",
+        f"{count} x M{rng.whole(3, 13)}",
         style,
     )
 
 
-def _shaft(sheet: Sheet, box: Box, style: Style, rng: np.random.Generator) -> None:
+def _shaft(sheet: Sheet, box: Box, style: Style, rng: Rng) -> None:
     """A stepped shaft from the side, or cut along its axis and hatched."""
     x0, x1, y = box[0] + 24, box[2] - 16, (box[1] + box[3]) / 2 - 4
-    count, tallest = int(rng.integers(3, 6)), max(8.0, (box[3] - box[1]) / 2 - 34)
+    count, tallest = rng.whole(3, 6), max(8.0, (box[3] - box[1]) / 2 - 34)
     cuts = sorted(float(v) for v in rng.uniform(0.1, 0.9, count - 1))
     edges = [x0, *(x0 + (x1 - x0) * c for c in cuts), x1]
-    radii = [tallest * between(rng, 0.45, 1.0) for _ in range(count)]
-    cut = rng.random() < 0.6
+    radii = [tallest * rng.between(0.45, 1.0) for _ in range(count)]
+    cut = rng.chance(0.6)
     bore = min(radii) * 0.5
     for k, radius in enumerate(radii):
         a, b = edges[k], edges[k + 1]
@@ -154,7 +154,7 @@ def _shaft(sheet: Sheet, box: Box, style: Style, rng: np.random.Generator) -> No
                 ]
                 hatch(sheet, shape, 4.2, 45, style.thin, 0.6)
         sheet.box((a, y - radius, b, y + radius), None, style.ink, style.heavy)
-        if not cut and rng.random() < 0.3:  # a thread
+        if not cut and rng.chance(0.3):  # a thread
             for line in range(int((b - a) / 4)):
                 sheet.line([(a + 4 * line + 2, y - radius), (a + 4 * line + 4, y + radius)], style.thin, 0.6)
         if b - a > 12:
@@ -167,12 +167,12 @@ def _shaft(sheet: Sheet, box: Box, style: Style, rng: np.random.Generator) -> No
     dim(sheet, (x1, y - tallest), (x0, y - tallest), 14, style, rng)
 
 
-def _bracket(sheet: Sheet, box: Box, style: Style, rng: np.random.Generator) -> None:
+def _bracket(sheet: Sheet, box: Box, style: Style, rng: Rng) -> None:
     """An angle with rounded corner and holes, its cut faces hatched."""
     x0, y0, x1, y1 = box[0] + 26, box[1] + 24, box[2] - 24, box[3] - 30
     if x1 - x0 < 30 or y1 - y0 < 30:
         return
-    thick = min(x1 - x0, y1 - y0) * between(rng, 0.22, 0.36)
+    thick = min(x1 - x0, y1 - y0) * rng.between(0.22, 0.36)
     shape = [(x0, y0), (x0 + thick, y0), (x0 + thick, y1 - thick * 1.4)]
     shape += curve(
         [
@@ -183,8 +183,8 @@ def _bracket(sheet: Sheet, box: Box, style: Style, rng: np.random.Generator) -> 
         4,
     )
     shape += [(x1, y1 - thick), (x1, y1), (x0, y1)]
-    if rng.random() < 0.6:
-        hatch(sheet, shape, between(rng, 3.4, 5), pick(rng, (45, 135)), style.thin, 0.6)
+    if rng.chance(0.6):
+        hatch(sheet, shape, rng.between(3.4, 5), rng.pick((45, 135)), style.thin, 0.6)
     sheet.polygon(shape, None, style.ink, style.heavy)
     for at in ((x0 + thick / 2, y0 + thick * 0.8), (x1 - thick * 0.8, y1 - thick / 2)):
         sheet.ellipse(at, thick * 0.24, style.paper, style.ink, style.heavy)
@@ -202,9 +202,9 @@ def _bracket(sheet: Sheet, box: Box, style: Style, rng: np.random.Generator) -> 
     )
 
 
-def _gear(sheet: Sheet, box: Box, style: Style, rng: np.random.Generator) -> None:
+def _gear(sheet: Sheet, box: Box, style: Style, rng: Rng) -> None:
     middle, reach = _room_for(box)
-    outer, teeth = max(10.0, reach * 0.74), int(rng.integers(12, 30))
+    outer, teeth = max(10.0, reach * 0.74), rng.whole(12, 30)
     root = outer * (1 - 3.2 / teeth)
     points = []
     for k in range(teeth):
@@ -222,7 +222,7 @@ def _gear(sheet: Sheet, box: Box, style: Style, rng: np.random.Generator) -> Non
     dashed(sheet, pitch, style.mark, 0.6, CENTRE)
     for radius in (root * 0.82, root * 0.42, root * 0.24):
         sheet.ellipse(middle, radius, None, style.ink, style.heavy * 0.8)
-    spokes = int(rng.integers(3, 7))
+    spokes = rng.whole(3, 7)
     for k in range(spokes):
         angle = 2 * math.pi * k / spokes + 0.3
         at = (middle[0] + root * 0.62 * math.cos(angle), middle[1] + root * 0.62 * math.sin(angle))
@@ -244,12 +244,12 @@ def _gear(sheet: Sheet, box: Box, style: Style, rng: np.random.Generator) -> Non
     )
 
 
-def _solid(sheet: Sheet, box: Box, style: Style, rng: np.random.Generator) -> None:
+def _solid(sheet: Sheet, box: Box, style: Style, rng: Rng) -> None:
     """A block with a step and a hole, seen at an angle, hidden edges broken."""
     middle, reach = _room_for(box)
     unit = max(6.0, reach * 0.62)
-    a, b, c = (between(rng, 0.8, 1.5) for _ in range(3))
-    step = between(rng, 0.35, 0.65)
+    a, b, c = (rng.between(0.8, 1.5) for _ in range(3))
+    step = rng.between(0.35, 0.65)
 
     def at(x: float, y: float, z: float) -> Point:
         return (middle[0] + (x - y) * unit * 0.866, middle[1] + ((x + y) * 0.5 - z) * unit)
@@ -273,7 +273,7 @@ def _solid(sheet: Sheet, box: Box, style: Style, rng: np.random.Generator) -> No
     )
     for face in faces:
         sheet.polygon(face, style.paper, style.ink, style.heavy)
-    if rng.random() < 0.5:
+    if rng.chance(0.5):
         hatch(sheet, faces[4], 4.0, 60, style.thin, 0.5)
     hole = at((xm + x1) / 2, 0, mid)
     ring = []
@@ -292,14 +292,14 @@ def _solid(sheet: Sheet, box: Box, style: Style, rng: np.random.Generator) -> No
     dim(sheet, at(x1, y1, low), at(x1, y0, low), 12, style, rng)
 
 
-def _notes(sheet: Sheet, box: Box, style: Style, rng: np.random.Generator) -> None:
+def _notes(sheet: Sheet, box: Box, style: Style, rng: Rng) -> None:
     """A list of parts in a ruled table, or remarks."""
     step = style.letters * 1.7
     x0, x1, y = box[0] + 10, box[2] - 10, box[1] + 14
-    if rng.random() < 0.5:
+    if rng.chance(0.5):
         sheet.text((x0, y), "NOTES", style.letters * 1.2, style.ink, bold=0.15)
         for k in range(int((box[3] - y - step) / step)):
-            note = pick(rng, _REMARKS).format(f"{between(rng, 0.1, 4):.1f}")
+            note = rng.pick(_REMARKS).format(f"{rng.between(0.1, 4):.1f}")
             if sheet.length(f"{k + 1}. {note}", style.letters) < x1 - x0:
                 sheet.text((x0, y + step * (k + 1)), f"{k + 1}. {note}", style.letters, style.ink)
         return
@@ -309,9 +309,9 @@ def _notes(sheet: Sheet, box: Box, style: Style, rng: np.random.Generator) -> No
         top = y + row * step
         cells = (
             str(row),
-            pick(rng, _PARTS),
-            str(int(rng.integers(1, 13))),
-            pick(rng, ("S235", "C45", "AlMg3", "PA6", "CuZn")),
+            rng.pick(_PARTS),
+            str(rng.whole(1, 13)),
+            rng.pick(("S235", "C45", "AlMg3", "PA6", "CuZn")),
         )
         for k, cell in enumerate(("No", "Part", "Qty", "Material") if row == 0 else cells):
             if sheet.length(cell, style.letters) < columns[k + 1] - columns[k] - 3:

@@ -7,36 +7,36 @@ from collections.abc import Callable
 
 import numpy as np
 
-from srkit.data.rendered._canvas import Colour, Sheet, between, hue, pick, shade
-from srkit.data.rendered._reading import article, chat, editor, inbox, table, terminal
-from srkit.data.rendered._widgets import Theme, disc, fitted, path, rounded, thumbnail
-from srkit.data.rendered._words import menu, noun, number, person, term, title, word
+from srkit.rendered.canvas import Colour, Sheet, between, hue, pick, shade
+from srkit.rendered._reading import article, chat, editor, inbox, table, terminal
+from srkit.rendered._widgets import Theme, disc, fitted, path, rounded, thumbnail
+from srkit.rendered._words import menu, noun, number, person, term, title, word
 
 _WHITE = (255, 255, 255)
 
 
-def form(pane: Sheet, theme: Theme, rng: np.random.Generator) -> None:
+def form(pane: Sheet, theme: Theme, rng: Rng) -> None:
     """Labels with fields, check boxes, switches, sliders and buttons."""
-    size, y = int(rng.integers(11, 15)), 12
+    size, y = rng.whole(11, 15), 12
     while y < pane.height:
-        y += pick(rng, (_field, _checks, _switch, _slider, _buttons, _heading))(pane, y, size, theme, rng)
+        y += rng.pick((_field, _checks, _switch, _slider, _buttons, _heading))(pane, y, size, theme, rng)
 
 
 _MARGIN = 14  # pixels beside the widgets of a form; each of them draws from `y` on and tells its height
 
 
-def _field(pane: Sheet, y: int, size: int, theme: Theme, rng: np.random.Generator) -> int:
+def _field(pane: Sheet, y: int, size: int, theme: Theme, rng: Rng) -> int:
     pane.text((_MARGIN, y + 6), f"{menu(rng)} {term(rng)}", size - 1, theme.dim)
     pane.box((_MARGIN, y + 15, pane.width - _MARGIN, y + 39), theme.raised, theme.line, 1)
-    filled = pick(rng, (title(rng), number(rng), f"{person(rng).lower()}@mail.net"))
+    filled = rng.pick((title(rng), number(rng), f"{person(rng).lower()}@mail.net"))
     pane.text((_MARGIN + 7, y + 27), filled, size, theme.text)
     return 48
 
 
-def _checks(pane: Sheet, y: int, size: int, theme: Theme, rng: np.random.Generator) -> int:
-    count = int(rng.integers(1, 4))
+def _checks(pane: Sheet, y: int, size: int, theme: Theme, rng: Rng) -> int:
+    count = rng.whole(1, 4)
     for k in range(count):
-        on, top, x = rng.random() < 0.5, y + 23 * k, _MARGIN
+        on, top, x = rng.chance(0.5), y + 23 * k, _MARGIN
         fill, edge = (theme.accent, theme.accent) if on else (theme.paper, theme.dim)
         pane.box((x, top + 6, x + 13, top + 19), fill, edge, 1)
         if on:
@@ -45,17 +45,17 @@ def _checks(pane: Sheet, y: int, size: int, theme: Theme, rng: np.random.Generat
     return 23 * count
 
 
-def _switch(pane: Sheet, y: int, size: int, theme: Theme, rng: np.random.Generator) -> int:
-    on, right = rng.random() < 0.5, pane.width - _MARGIN
+def _switch(pane: Sheet, y: int, size: int, theme: Theme, rng: Rng) -> int:
+    on, right = rng.chance(0.5), pane.width - _MARGIN
     pane.text((_MARGIN, y + 13), f"{menu(rng)} {term(rng)}", size, theme.text)
     rounded(pane, (right - 34, y + 4, right, y + 22), 9, theme.accent if on else theme.line)
     disc(pane, (right - (9 if on else 25), y + 13), 7, _WHITE)
     return 30
 
 
-def _slider(pane: Sheet, y: int, size: int, theme: Theme, rng: np.random.Generator) -> int:
+def _slider(pane: Sheet, y: int, size: int, theme: Theme, rng: Rng) -> int:
     right = pane.width - _MARGIN
-    knob = _MARGIN + (right - _MARGIN) * between(rng, 0.1, 0.9)
+    knob = _MARGIN + (right - _MARGIN) * rng.between(0.1, 0.9)
     pane.text((_MARGIN, y + 6), f"{term(rng).capitalize()}: {number(rng)}", size - 1, theme.text)
     pane.box((_MARGIN, y + 23, right, y + 26), theme.line)
     pane.box((_MARGIN, y + 23, round(knob), y + 26), theme.accent)
@@ -63,10 +63,10 @@ def _slider(pane: Sheet, y: int, size: int, theme: Theme, rng: np.random.Generat
     return 40
 
 
-def _buttons(pane: Sheet, y: int, size: int, theme: Theme, rng: np.random.Generator) -> int:
+def _buttons(pane: Sheet, y: int, size: int, theme: Theme, rng: Rng) -> int:
     x = _MARGIN
     while x < pane.width - _MARGIN - 60:
-        label, filled = menu(rng), rng.random() < 0.5
+        label, filled = menu(rng), rng.chance(0.5)
         wide = round(pane.length(label, size)) + 24
         rounded(pane, (x, y, x + wide, y + 27), 4, theme.accent if filled else theme.line)
         if not filled:
@@ -76,7 +76,7 @@ def _buttons(pane: Sheet, y: int, size: int, theme: Theme, rng: np.random.Genera
     return 38
 
 
-def _heading(pane: Sheet, y: int, size: int, theme: Theme, rng: np.random.Generator) -> int:
+def _heading(pane: Sheet, y: int, size: int, theme: Theme, rng: Rng) -> int:
     right = pane.width - _MARGIN
     words = fitted(pane, title(rng), size + 4, right - _MARGIN)
     pane.text((_MARGIN, y + 12), words, size + 4, theme.text, bold=0.4)
@@ -84,17 +84,15 @@ def _heading(pane: Sheet, y: int, size: int, theme: Theme, rng: np.random.Genera
     return 36
 
 
-def files(pane: Sheet, theme: Theme, rng: np.random.Generator) -> None:
+def files(pane: Sheet, theme: Theme, rng: Rng) -> None:
     """A grid of icons with names."""
-    size, cell = int(rng.integers(9, 13)), int(rng.integers(62, 88))
+    size, cell = rng.whole(9, 13), rng.whole(62, 88)
     icon = cell // 2
     for top in range(8, pane.height, cell + size):
         for left in range(4, pane.width, cell + 6):
             x, y = left + (cell - icon) // 2, top
             _icon(pane, (x, y), icon, theme, rng)
-            name = pick(
-                rng, (noun(rng), f"{noun(rng)}.txt", f"IMG_{int(rng.integers(9999)):04d}", f"{menu(rng)}")
-            )
+            name = rng.pick((noun(rng), f"{noun(rng)}.txt", f"IMG_{rng.whole(9999):04d}", f"{menu(rng)}"))
             pane.text(
                 (left + cell // 2, y + icon + 5 + size // 2),
                 fitted(pane, name, size, cell + 2),
@@ -104,9 +102,9 @@ def files(pane: Sheet, theme: Theme, rng: np.random.Generator) -> None:
             )
 
 
-def _icon(pane: Sheet, at: tuple[int, int], size: int, theme: Theme, rng: np.random.Generator) -> None:
-    colour = hue(float(rng.random()), between(rng, 0.4, 0.8), between(rng, 0.6, 0.95))
-    kind = int(rng.integers(6))
+def _icon(pane: Sheet, at: tuple[int, int], size: int, theme: Theme, rng: Rng) -> None:
+    colour = hue(rng.random(), rng.between(0.4, 0.8), rng.between(0.6, 0.95))
+    kind = rng.whole(6)
     if kind == 0:
         x, y = at
         thumbnail(pane, (x, y + size // 8, x + size, y + size - size // 8), rng)
@@ -155,23 +153,23 @@ def _lens(pane: Sheet, at: tuple[int, int], size: int, colour: Colour, theme: Th
     path(pane, [(x + size * t, y + size * t) for t in (0.66, 0.92)], colour, size * 0.12)
 
 
-def chart(pane: Sheet, theme: Theme, rng: np.random.Generator) -> None:
+def chart(pane: Sheet, theme: Theme, rng: Rng) -> None:
     """Bars, lines or a pie between labelled axes."""
-    size = int(rng.integers(9, 13))
+    size = rng.whole(9, 13)
     pane.text(
         (12, 8 + size), fitted(pane, title(rng), size + 5, pane.width - 20), size + 5, theme.text, bold=0.4
     )
     left, top, right = 44, 30 + size, pane.width - 12
     while top < pane.height - 40:
-        bottom = min(pane.height - 24, top + int(rng.integers(90, 170)))
+        bottom = min(pane.height - 24, top + rng.whole(90, 170))
         rows = max(2, (bottom - top) // 26)
         for k in range(rows + 1):
             y = bottom - (bottom - top) * k // rows
             pane.box((left, y, right, y + 1), theme.line)
             pane.text((left - 6, y), f"{k * 20}", size, theme.dim, anchor="rm")
-        count = max(3, (right - left) // int(rng.integers(18, 42)))
+        count = max(3, (right - left) // rng.whole(18, 42))
         step = (right - left) / count
-        turn, kind = float(rng.random()), rng.random()
+        turn, kind = rng.random(), rng.random()
         values = np.clip(np.cumsum(rng.uniform(-0.25, 0.27, (2, count)), axis=1) + 0.5, 0.05, 0.98)
         for series in range(2):
             colour = hue(turn + 0.37 * series, 0.65, 0.8)
@@ -198,12 +196,12 @@ def chart(pane: Sheet, theme: Theme, rng: np.random.Generator) -> None:
         top = bottom + 34
 
 
-def month(pane: Sheet, theme: Theme, rng: np.random.Generator) -> None:
+def month(pane: Sheet, theme: Theme, rng: Rng) -> None:
     """A calendar with entries."""
-    size = int(rng.integers(9, 13))
+    size = rng.whole(9, 13)
     columns = 7 if pane.width > 230 else 4
-    cell_w, cell_h = pane.width // columns, int(rng.integers(40, 66))
-    day = int(rng.integers(1, 8))
+    cell_w, cell_h = pane.width // columns, rng.whole(40, 66)
+    day = rng.whole(1, 8)
     for k in range(columns):
         pane.text(
             (k * cell_w + cell_w // 2, 9),
@@ -218,9 +216,9 @@ def month(pane: Sheet, theme: Theme, rng: np.random.Generator) -> None:
             pane.box((x, y, x + cell_w + 1, y + cell_h + 1), None, theme.line, 1)
             pane.text((x + 4, y + 8), str(day), size, theme.text)
             day = day % 31 + 1
-            for entry in range(int(rng.integers(0, 3))):
+            for entry in range(rng.whole(0, 3)):
                 top = y + 16 + entry * (size + 3)
-                colour = hue(float(rng.random()), 0.45, 0.8)
+                colour = hue(rng.random(), 0.45, 0.8)
                 if top + size + 2 < y + cell_h:
                     pane.box((x + 2, top, x + cell_w - 1, top + size + 2), colour)
                     pane.text(
@@ -231,6 +229,6 @@ def month(pane: Sheet, theme: Theme, rng: np.random.Generator) -> None:
                     )
 
 
-CONTENTS: tuple[Callable[[Sheet, Theme, np.random.Generator], None], ...] = (
+CONTENTS: tuple[Callable[[Sheet, Theme, Rng], None], ...] = (
     editor, editor, article, article, table, table, form, files, chart, chat, terminal, inbox, month,
 )  # fmt: skip

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from srkit.data.rendered._canvas import FINER, Floats, Pixels, between, cosine, reduce_bands
-from srkit.data.rendered._scenes import soft_scene
+from srkit.rendered.canvas import FINER, Floats, Pixels, between, cosine, reduce_bands
+from srkit.rendered._scenes import soft_scene
 
 _ANGLES = (15.0, 75.0, 0.0, 45.0)  # degrees; cyan, magenta, yellow, black
 _INKS = ((0, 152, 218), (218, 16, 116), (255, 232, 18), (34, 31, 33))
@@ -26,13 +26,13 @@ _ASIDE = 2  # pixels that an ink may print aside, at most
 def draw(width: int, height: int, seed: int) -> Pixels:
     """The picture, (height, width, 3)."""
     rng = np.random.default_rng(seed)
-    pitch = 4.0 + 5.0 * float(rng.random()) ** 1.5
-    turn = between(rng, -2, 2) if rng.random() < 0.4 else 0.0
-    paper = _PAPERS[int(rng.integers(len(_PAPERS)))]
-    gray = rng.random() < 0.12  # a newspaper: black only
-    aside = between(rng, 0.0, 0.9)
+    pitch = 4.0 + 5.0 * rng.random() ** 1.5
+    turn = rng.between(-2, 2) if rng.chance(0.4) else 0.0
+    paper = _PAPERS[rng.whole(len(_PAPERS))]
+    gray = rng.chance(0.12)  # a newspaper: black only
+    aside = rng.between(0.0, 0.9)
     shifts = rng.uniform(-aside, aside, (4, 2))
-    plates = _separated(soft_scene(width, height, rng), between(rng, 0.5, 0.9), gray=gray)
+    plates = _separated(soft_scene(width, height, rng), rng.between(0.5, 0.9), gray=gray)
     padded = [Image.fromarray(np.pad(plate, _ASIDE, mode="edge")) for plate in plates]
     table = _overprints(paper)
 

@@ -1,6 +1,6 @@
-"""Fabric: plain, basket, twill, herringbone and satin weaves, tartan, houndstooth, gingham, denim, linen, and knit.
+"""Fabric: plain, basket, twill, herringbone, satin and damask weaves in several dyes, and knit.
 
-A thread is 3 to 11 pixels wide, a knitted stitch 9 to 26, whatever the picture's size.
+A thread is 3 to 11 pixels wide, a knitted stitch 9 to 26, whatever the image's size.
 """
 
 from __future__ import annotations
@@ -10,31 +10,96 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from srkit.data.rendered._canvas import (
+from srkit.rendered.canvas import (
+    COLOURS,
     Colour,
     Floats,
     Noise,
     Pixels,
-    between,
+    Rendered,
+    Rng,
     cosine,
     hue,
     mix,
-    pick,
+    paint,
     reduce_bands,
     shade,
-)
+)  # fmt: skip
+from srkit.rendered.spec import Caption, Spec, Wording, choice
 
 _FINER = 3  # rounded threads need less than lines do
+_MARGIN = 12  # pixels beyond the image, since threads wander
 Indices = NDArray[np.int32]
 Flags = NDArray[np.bool_]
+_NAMES = {  # what the trade calls a weave in a dye
+    ("twill", "small checks"): "houndstooth", ("twill", "indigo"): "denim", ("plain", "unbleached"): "linen",
+    ("plain", "large checks"): "gingham",
+}  # fmt: skip
 
 
-def draw(width: int, height: int, seed: int) -> Pixels:
-    """The picture, (height, width, 3)."""
-    rng = np.random.default_rng(seed)
-    if rng.random() < 0.36:
-        return _Knit(width, height, rng).picture()
-    return _Weave(width, height, rng).picture()
+@dataclass(frozen=True, kw_only=True)
+class Textile(Spec):
+    """A piece of cloth that fills the image."""
+
+    domain = "textile"
+    fabric: str = choice(
+        {"woven": ("woven cloth", "woven fabric"), "knitted": ("knitted fabric", "knitwear")},
+        weights=(64, 36),
+    )
+    weave: str = choice(
+        {
+            "plain": ("plain weave", "tabby weave"),
+            "twill": ("twill weave", "diagonal twill"),
+            "herringbone": "herringbone weave",
+            "basket": "basket weave",
+            "satin": "satin weave",
+            "damask": ("damask figures", "damask weave"),
+        },
+        weights=(6, 10, 2, 2, 1, 1),
+        fabric="woven",
+    )
+    dye: str = choice(
+        {
+            "solid": ("one colour", "solid colour"),
+            "two-tone": ("two tones", "two-tone threads"),
+            "tartan": ("tartan", "plaid"),
+            "small checks": "small checks",
+            "large checks": "large checks",
+            "unbleached": ("unbleached yarn", "natural yarn"),
+            "indigo": ("indigo warp", "indigo threads"),
+        },
+        weights=(2, 3, 2, 1, 1, 1, 1),
+        fabric="woven",
+    )
+    stitch: str = choice(
+        {"stockinette": ("stockinette stitch", "plain knit"), "rib": ("ribbed knit", "rib stitch")},
+        weights=(5, 1),
+        fabric="knitted",
+    )
+    motif: str = choice(
+        {
+            "plain": ("one yarn", "one colour of yarn"),
+            "stripes": "stripes",
+            "figures": ("fair isle figures", "figures"),
+        },
+        weights=(3, 1, 2),
+        fabric="knitted",
+    )
+    thread: str = choice({"fine": ("fine threads", "fine yarn"), "coarse": ("coarse threads", "coarse yarn")})
+    colour: str = choice(COLOURS)
+
+    def draw(self, width: int, height: int) -> Rendered:
+        cloth = (_Weave if self.fabric == "woven" else _Knit)(width, height, self)
+        return Rendered(reduce_bands(width, height, _FINER, cloth.band))
+
+    def describe(self, say: Wording) -> Caption:
+        names = ("weave", "dye") if self.fabric == "woven" else ("stitch", "motif")
+        start = say.pick("close-up of", "photograph of", "piece of", "")
+        trade = _NAMES.get((self.weave, self.dye), "") if self.fabric == "woven" else "knit"
+        keywords = ("fabric", say("fabric"), trade, "threads")
+        return say.caption(
+            f"{start} {say('colour')} {say('fabric')}", [*map(say, names), say("thread")], keywords
+        )
 
 
 @dataclass(frozen=True)
@@ -47,9 +112,7 @@ class _Threads:
     colours: Floats  # (threads, 3)
 
     @staticmethod
-    def laid(
-        rng: np.random.Generator, length: int, pitch: float, uneven: float, sett: list[Colour]
-    ) -> _Threads:
+    def laid(rng: Rng, length: int, pitch: float, uneven: float, sett: list[Colour]) -> _Threads:
         """Threads of about `pitch` pixels over `length` pixels and a margin, their colours in the order of `sett`."""
         count = int(length / pitch / max(0.2, 1 - uneven)) + 12
         widths = pitch * (1 + uneven * (2 * rng.random(count) - 1))
@@ -62,37 +125,25 @@ class _Threads:
         return _Threads(index, across, tone, colours)
 
 
-_MARGIN = 12  # pixels beyond the picture, since threads wander
-
-
-_KINDS = (
-    "plain", "linen", "denim", "twill", "herringbone", "tartan", "tartan", "houndstooth", "gingham", "basket", "satin",
-)  # fmt: skip
-
-
 class _Weave:
-    def __init__(self, width: int, height: int, rng: np.random.Generator) -> None:
+    def __init__(self, width: int, height: int, spec: Textile) -> None:
         self.width, self.height = width, height
-        kind = pick(rng, _KINDS)
-        self.pitch = 3.0 + 8.0 * float(rng.random()) ** 1.4
-        warp, weft, uneven = _dyed(kind, rng)
-        self.up = _pattern(kind, rng)
-        stretch = between(rng, 0.85, 1.2)
-        self.warp = _Threads.laid(rng, width, self.pitch, uneven, warp)
-        self.weft = _Threads.laid(rng, height, self.pitch * stretch, uneven, weft)
+        size, rng = spec.rng("size").random(), spec.rng("cloth")
+        self.pitch = 3.0 + 2.5 * size if spec.thread == "fine" else 5.5 + 5.5 * size**1.4
+        warp, weft, uneven = _dyed(spec.dye, spec.colour, spec.rng("dye"))
+        self.up = _pattern(spec.weave, spec.dye, spec.rng("weave"))
+        stretch, wander = rng.between(0.85, 1.2), rng.between(0.15, 0.5)
+        self.twist, self.plump = rng.between(0.6, 1.6), rng.between(0.45, 0.75)
+        self.warp = _Threads.laid(rng.child("warp"), width, self.pitch, uneven, warp)
+        self.weft = _Threads.laid(rng.child("weft"), height, self.pitch * stretch, uneven, weft)
         self.tones = np.concatenate((self.warp.tone, self.weft.tone))
         self.colours = np.concatenate((self.warp.colours, self.weft.colours))
-        self.wander = between(rng, 0.15, 0.5) * min(4.0, self.pitch * 0.4)
+        self.wander = wander * min(4.0, self.pitch * 0.4)
         self.drift = [Noise(rng, height, width, (26.0, 26.0)) for _ in range(2)]
         self.folds = Noise(rng, height, width, (150.0, 110.0))
         self.fuzz = Noise(rng, height, width, (0.9, 0.9))
-        self.twist = between(rng, 0.6, 1.6)
-        self.plump = between(rng, 0.45, 0.75)
 
-    def picture(self) -> Pixels:
-        return reduce_bands(self.width, self.height, _FINER, self._band)
-
-    def _band(self, top: int, bottom: int) -> Pixels:
+    def band(self, top: int, bottom: int) -> Pixels:
         dx, dy = (
             (
                 (noise.rows(top, bottom, _FINER) - np.float32(0.5)) * np.float32(2 * self.wander * _FINER)
@@ -133,65 +184,66 @@ def _coloured(light: Floats, colours: Floats) -> Pixels:
     return shown
 
 
-def _dyed(kind: str, rng: np.random.Generator) -> tuple[list[Colour], list[Colour], float]:
+def _dyed(dye: str, colour: str, rng: Rng) -> tuple[list[Colour], list[Colour], float]:
     """The colours of the warp's and the weft's threads in their order, and how uneven the threads are."""
-    turn, uneven = float(rng.random()), between(rng, 0.02, 0.14)
-    one = hue(turn, between(rng, 0.1, 0.75), between(rng, 0.35, 0.95))
-    two = pick(rng, (shade(one, 0.9), mix(one, (245, 240, 230), 0.75), hue(turn + 0.5, 0.5, 0.5)))
-    if kind == "linen":
+    uneven, kind, count = rng.between(0.02, 0.14), rng.whole(3), rng.whole(5, 14)
+    one = paint(colour, rng.child("colour"), (0.2, 0.75), (0.35, 0.95))
+    if dye == "unbleached":
         raw = mix(one, (214, 200, 170), 0.7)
-        return [raw], [shade(raw, 1.08)], between(rng, 0.25, 0.5)
-    if kind == "denim":
-        blue = mix((34, 52, 96), (90, 120, 170), float(rng.random()))
+        return [raw], [shade(raw, 1.08)], rng.between(0.25, 0.5)
+    if dye == "indigo":
+        blue = mix(mix((34, 52, 96), (90, 120, 170), rng.random()), one, 0.12)
         return [blue, shade(blue, 0.92)], [(214, 214, 206)], uneven
-    if kind == "tartan":
-        sett = _sett(rng)
+    if dye == "tartan":
+        sett = _sett(one, rng.child("sett"))
         return sett, sett, uneven
-    if kind in ("houndstooth", "gingham"):
-        count = 4 if kind == "houndstooth" else int(rng.integers(5, 14))
-        check = [mix(one, (20, 20, 26), 0.45)] * count + [mix(one, (250, 246, 238), 0.85)] * count
+    if dye in ("small checks", "large checks"):
+        wide = 4 if dye == "small checks" else count
+        check = [mix(one, (20, 20, 26), 0.45)] * wide + [mix(one, (250, 246, 238), 0.85)] * wide
         return check, check, uneven
-    return [one], [one if kind in ("plain", "basket") and rng.random() < 0.5 else two], uneven
+    two = (shade(one, 0.9), mix(one, (245, 240, 230), 0.75), mix(shade(one, 0.5), (60, 60, 70), 0.3))[kind]
+    return [one], [one if dye == "solid" else two], uneven
 
 
-def _pattern(kind: str, rng: np.random.Generator) -> Flags:
+def _pattern(weave: str, dye: str, rng: Rng) -> Flags:
     """Where the warp lies above: (weft threads, warp threads) of one repeat."""
-    if kind in ("twill", "denim", "tartan", "houndstooth"):
-        floats = {"twill": pick(rng, ((2, 1), (2, 2), (3, 1), (3, 3))), "denim": (3, 1)}.get(kind, (2, 2))
+    if weave == "twill":
+        floats = rng.pick(((2, 1), (2, 2), (3, 1), (3, 3)))
+        floats = {"indigo": (3, 1), "tartan": (2, 2), "small checks": (2, 2)}.get(dye, floats)
         size = sum(floats)
         j, i = np.mgrid[0:size, 0:size]
         return np.asarray((i + j) % size < floats[0])
-    if kind == "herringbone":
-        half = int(rng.integers(4, 12)) * 2
+    if weave == "herringbone":
+        half = rng.whole(4, 12) * 2
         j, i = np.mgrid[0:4, 0 : 2 * half]
         return np.asarray((np.where(i < half, i, 2 * half - 1 - i) + j) % 4 < 2)
-    if kind == "satin":
-        size, move = pick(rng, ((5, 2), (8, 3)))
+    if weave in ("satin", "damask"):
+        size, move = rng.pick(((5, 2), (8, 3)))
         j, i = np.mgrid[0:size, 0:size]
         ground = (i * move + j) % size != 0
-        if rng.random() < 0.5:
+        if weave == "satin":
             return np.asarray(ground)
-        tile, figure = _motif(rng, 6), int(rng.integers(4, 8)) * size  # damask: the figure shows the weft
+        tile, figure = _motif(rng, 6), rng.whole(4, 8) * size  # the figure shows the weft
         big_j, big_i = np.mgrid[0 : figure * 6, 0 : figure * 6]
         inside = tile[big_j // figure, big_i // figure]
         base = np.tile(ground, (figure * 6 // size, figure * 6 // size))
         return np.asarray(np.where(inside, ~base, base))
-    size = pick(rng, (2, 3)) if kind == "basket" else 1
+    size = rng.pick((2, 3)) if weave == "basket" else 1
     j, i = np.mgrid[0 : 2 * size, 0 : 2 * size]
     return np.asarray((i // size + j // size) % 2 == 0)
 
 
-def _sett(rng: np.random.Generator) -> list[Colour]:
-    """The stripes of a tartan, mirrored."""
-    colours = [hue(float(rng.random()), between(rng, 0.5, 0.9), between(rng, 0.2, 0.6)) for _ in range(2)]
-    colours += [(24, 26, 30), (236, 232, 222), hue(between(rng, 0.0, 0.16), 0.85, 0.85)]
-    half: list[Colour] = []
-    for _ in range(int(rng.integers(4, 8))):
-        half += [pick(rng, colours)] * int(rng.choice((2, 2, 4, 8, 12, 16)))
+def _sett(colour: Colour, rng: Rng) -> list[Colour]:
+    """The stripes of a tartan, mirrored, the widest of `colour`."""
+    colours = [colour, hue(rng.random(), rng.between(0.5, 0.9), rng.between(0.2, 0.6))]
+    colours += [(24, 26, 30), (236, 232, 222), hue(rng.between(0.0, 0.16), 0.85, 0.85)]
+    half = [colour] * 16
+    for _ in range(rng.whole(3, 7)):
+        half += [rng.pick(colours)] * int(rng.choice((2, 2, 4, 8, 12)))
     return half + half[::-1]
 
 
-def _motif(rng: np.random.Generator, size: int) -> Flags:
+def _motif(rng: Rng, size: int) -> Flags:
     """A figure that is symmetrical both ways, (size, size) with size even."""
     quarter = rng.random((size // 2, size // 2)) < 0.5
     half = np.concatenate((quarter, quarter[:, ::-1]), axis=1)
@@ -199,21 +251,17 @@ def _motif(rng: np.random.Generator, size: int) -> Flags:
 
 
 class _Knit:
-    def __init__(self, width: int, height: int, rng: np.random.Generator) -> None:
+    def __init__(self, width: int, height: int, spec: Textile) -> None:
         self.width, self.height = width, height
-        self.wide = 9.0 + 17.0 * float(rng.random()) ** 1.3
-        self.tall = self.wide * between(rng, 0.62, 0.85)
-        self.slope = between(rng, 0.7, 1.05)
-        turn = float(rng.random())
-        base = hue(turn, between(rng, 0.1, 0.8), between(rng, 0.35, 0.92))
-        kind = pick(rng, ("even", "even", "stripes", "figures", "figures", "rib"))
-        palette = [
-            base,
-            pick(rng, ((240, 234, 222), hue(turn + 0.45, 0.6, 0.6), (40, 40, 48))),
-            hue(turn + 0.3, 0.6, 0.75),
-        ]
-        self.purl = rng.integers(1, 4) if kind == "rib" else 0  # columns of a rib that show their back
-        self.chart = _chart(kind, rng)
+        size, rng = spec.rng("size").random(), spec.rng("cloth")
+        self.wide = 9.0 + 5.0 * size if spec.thread == "fine" else 14.0 + 12.0 * size**1.3
+        self.tall, self.slope = self.wide * rng.between(0.62, 0.85), rng.between(0.7, 1.05)
+        rib = rng.whole(1, 4)
+        self.purl = rib if spec.stitch == "rib" else 0  # columns of a rib that show their back
+        base = paint(spec.colour, spec.rng("dye").child("colour"), (0.2, 0.8), (0.35, 0.92))
+        figure = rng.pick(((240, 234, 222), (40, 40, 48), mix(base, (250, 246, 238), 0.7)))
+        palette = [base, figure, hue(rng.random(), 0.6, 0.75)]
+        self.chart = _chart(spec.motif, spec.rng("motif"))
         self.palette = np.array(palette, np.float32)
         self.drift = [Noise(rng, height, width, (34.0, 34.0)) for _ in range(2)]
         self.folds = Noise(rng, height, width, (150.0, 110.0))
@@ -221,10 +269,7 @@ class _Knit:
         self.hairs = Noise(rng, height, width, (2.2, 2.2))
         self.tones = rng.random((64, 64), dtype=np.float32) * np.float32(0.16) + np.float32(0.92)
 
-    def picture(self) -> Pixels:
-        return reduce_bands(self.width, self.height, _FINER, self._band)
-
-    def _band(self, top: int, bottom: int) -> Pixels:
+    def band(self, top: int, bottom: int) -> Pixels:
         sway = np.float32(self.wide * 0.2)
         dx, dy = ((noise.rows(top, bottom, _FINER) - np.float32(0.5)) * sway for noise in self.drift)
         x = (np.arange(self.width * _FINER, dtype=np.float32)[None, :] / _FINER + dx) / np.float32(self.wide)
@@ -259,16 +304,16 @@ class _Knit:
         return _coloured(light, self.palette[self.chart[row % rows, column % columns]])
 
 
-def _chart(kind: str, rng: np.random.Generator) -> Indices:
+def _chart(kind: str, rng: Rng) -> Indices:
     """Which colour every stitch has: (rows, columns) of one repeat."""
     if kind == "stripes":
-        rows = [int(rng.integers(3)) for _ in range(6) for _ in range(int(rng.integers(1, 7)))]
+        rows = [rng.whole(3) for _ in range(6) for _ in range(rng.whole(1, 7))]
         return np.array(rows, np.int32)[:, None]
     if kind == "figures":
         bands = []
         for _ in range(3):
-            figure = _motif(rng, pick(rng, (6, 8)))
+            figure = _motif(rng, rng.pick((6, 8)))
             figure = np.tile(figure, (1, 24 // figure.shape[1]))
-            bands += [np.full((2, 24), 0), np.where(figure, int(rng.integers(1, 3)), 0)]
+            bands += [np.full((2, 24), 0), np.where(figure, rng.whole(1, 3), 0)]
         return np.concatenate(bands).astype(np.int32)
     return np.zeros((1, 1), np.int32)

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from srkit.data.rendered._canvas import Sheet, between, pick
-from srkit.data.rendered._drafting import Box, Style, arrow, cut_up, dim, hatch, some_style
+from srkit.rendered.canvas import Sheet, between, pick
+from srkit.rendered._drafting import Box, Style, arrow, cut_up, dim, hatch, some_style
 
 _ROOMS = (
     "KITCHEN", "BEDROOM", "LIVING", "DINING", "BATH", "HALL", "STUDY", "STORE", "OFFICE", "LOBBY", "LAUNDRY", "GUEST",
@@ -16,17 +16,17 @@ _ROOMS = (
 )  # fmt: skip
 
 
-def plan(width: int, height: int, rng: np.random.Generator) -> Sheet:
+def plan(width: int, height: int, rng: Rng) -> Sheet:
     """A floor plan: walls, doors, windows, furniture, names and areas of rooms, dimensions around."""
     style = some_style(rng)
     sheet = Sheet(width, height, style.paper)
     edge = 34.0 if min(width, height) > 200 else 8.0
-    wall = between(rng, 3.5, 6.5)
+    wall = rng.between(3.5, 6.5)
     outer = (edge, edge, width - edge, height - edge)
-    rooms = cut_up(outer, between(rng, 80, 140), rng)
+    rooms = cut_up(outer, rng.between(80, 140), rng)
     for room in rooms:
         _furnish(sheet, room, wall, style, rng)
-    solid = rng.random() < 0.5
+    solid = rng.chance(0.5)
     for x0, y0, x1, y1 in rooms:
         half = wall / 2
         bands = (
@@ -61,9 +61,7 @@ def plan(width: int, height: int, rng: np.random.Generator) -> Sheet:
     return sheet
 
 
-def _openings(
-    sheet: Sheet, room: Box, outer: Box, wall: float, style: Style, rng: np.random.Generator
-) -> None:
+def _openings(sheet: Sheet, room: Box, outer: Box, wall: float, style: Style, rng: Rng) -> None:
     x0, y0, x1, y1 = room
     half = wall / 2 + 0.2
     if y0 == outer[1] or y1 == outer[3]:  # windows in outer walls
@@ -78,24 +76,24 @@ def _openings(
         sheet.line([(x, a), (x, b)], style.ink, 0.6)
     leaf = min(22.0, (x1 - x0) * 0.4, (y1 - y0) * 0.4)
     if x1 != outer[2]:  # a door to the right
-        y = y0 + (y1 - y0) * between(rng, 0.15, 0.5)
+        y = y0 + (y1 - y0) * rng.between(0.15, 0.5)
         sheet.box((x1 - half, y, x1 + half, y + leaf), style.paper)
         sheet.line([(x1, y), (x1 - leaf, y)], style.ink, 1.2)
         sheet.arc((x1, y), (leaf, leaf), (90, 180), style.thin, 0.6)
-    if y1 != outer[3] and rng.random() < 0.7:  # and one below
-        x = x0 + (x1 - x0) * between(rng, 0.3, 0.55)
+    if y1 != outer[3] and rng.chance(0.7):  # and one below
+        x = x0 + (x1 - x0) * rng.between(0.3, 0.55)
         sheet.box((x, y1 - half, x + leaf, y1 + half), style.paper)
         sheet.line([(x, y1), (x, y1 - leaf)], style.ink, 1.2)
         sheet.arc((x, y1), (leaf, leaf), (270, 360), style.thin, 0.6)
 
 
-def _furnish(sheet: Sheet, room: Box, wall: float, style: Style, rng: np.random.Generator) -> None:
+def _furnish(sheet: Sheet, room: Box, wall: float, style: Style, rng: Rng) -> None:
     x0, y0, x1, y1 = room[0] + wall, room[1] + wall, room[2] - wall, room[3] - wall
     wide, tall = x1 - x0, y1 - y0
     if min(wide, tall) < 30:
         return
     thin = 0.7
-    kind = int(rng.integers(6))
+    kind = rng.whole(6)
     if kind == 0:  # tiles
         for k in range(int(wide / 9)):
             sheet.line([(x0 + 9 * k, y0), (x0 + 9 * k, y1)], style.thin, 0.4)
@@ -125,8 +123,8 @@ def _furnish(sheet: Sheet, room: Box, wall: float, style: Style, rng: np.random.
         arrow(sheet, (x1 - 14, y0 + 3), (x1 - 14, y1), style.thin)
     else:  # floor boards
         corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
-        hatch(sheet, corners, between(rng, 5, 9), pick(rng, (0, 90, 45)), style.thin, 0.4)
-    name, area = pick(rng, _ROOMS), f"{wide * tall * 0.0025:.1f} m2"
+        hatch(sheet, corners, rng.between(5, 9), rng.pick((0, 90, 45)), style.thin, 0.4)
+    name, area = rng.pick(_ROOMS), f"{wide * tall * 0.0025:.1f} m2"
     at = ((x0 + x1) / 2, (y0 + y1) / 2 - 6)
     if sheet.length(name, style.letters) < wide:
         reach = max(sheet.length(name, style.letters), sheet.length(area, style.letters * 0.85)) / 2 + 3

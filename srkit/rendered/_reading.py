@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from srkit.data.rendered._canvas import Colour, Point, Sheet, between, hue, mix, pick, shade
-from srkit.data.rendered._widgets import Theme, disc, fitted, rounded, thumbnail, wrapped
-from srkit.data.rendered._words import noun, number, person, sentence, term, title
+from srkit.rendered.canvas import Colour, Point, Sheet, between, hue, mix, pick, shade
+from srkit.rendered._widgets import Theme, disc, fitted, rounded, thumbnail, wrapped
+from srkit.rendered._words import noun, number, person, sentence, term, title
 
 
-def editor(pane: Sheet, theme: Theme, rng: np.random.Generator) -> None:
+def editor(pane: Sheet, theme: Theme, rng: Rng) -> None:
     """Code in a face of even width, with line numbers."""
-    size = int(rng.integers(10, 16))
-    advance, step = size * 0.62, size + int(rng.integers(3, 8))
+    size = rng.whole(10, 16)
+    advance, step = size * 0.62, size + rng.whole(3, 8)
     gutter = round(advance * 4) + 8
     pane.box((0, 0, gutter - 4, pane.height), theme.raised)
-    first, depth, y, row = int(rng.integers(1, 400)), 0, 4, 0
-    marked = int(rng.integers(2, 12))
+    first, depth, y, row = rng.whole(1, 400), 0, 4, 0
+    marked = rng.whole(2, 12)
     while y < pane.height:
         middle = y + step // 2
         if row == marked:
@@ -29,12 +29,12 @@ def editor(pane: Sheet, theme: Theme, rng: np.random.Generator) -> None:
             theme.dim,
             advance,
         )
-        if rng.random() < 0.88:
+        if rng.chance(0.88):
             x = gutter + 4 + advance * 4 * depth
             for piece, kind in _code_line(rng):
                 _even(pane, (x, middle), piece, size, theme.text if kind < 0 else theme.code[kind], advance)
                 x += advance * len(piece)
-        depth = min(4, max(0, depth + int(rng.integers(-1, 2))))
+        depth = min(4, max(0, depth + rng.whole(-1, 2)))
         y, row = y + step, row + 1
 
 
@@ -44,12 +44,11 @@ def _even(pane: Sheet, at: Point, letters: str, size: int, ink: Colour, advance:
             pane.text((round(at[0] + (k + 0.5) * advance), at[1]), letter, size, ink, anchor="mm")
 
 
-def _code_line(rng: np.random.Generator) -> list[tuple[str, int]]:
+def _code_line(rng: Rng) -> list[tuple[str, int]]:
     """Pieces of a line of code with their colour's number, -1 for plain."""
     a, b, c = term(rng), term(rng), term(rng)
-    n = str(int(rng.integers(0, 512)))
-    return pick(
-        rng,
+    n = str(rng.whole(0, 512))
+    return rng.pick(
         [
             [("def ", 0), (f"{a}_{b}", 1), ("(", -1), (c, -1), (", ", -1), (b, -1), ("):", -1)],
             [(f"{a} = ", -1), (f"{b}_{c}", 1), ("(", -1), (n, 3), (", ", -1), (f"'{a}'", 2), (")", -1)],
@@ -62,53 +61,51 @@ def _code_line(rng: np.random.Generator) -> list[tuple[str, int]]:
             [("const ", 0), (f"{a} = ", -1), (f'"{noun(rng)} {noun(rng)}"', 2), (";", -1)],
             [("while ", 0), (f"({a} != {b}) ", -1), ("{", -1)],
             [("}", -1)],
-        ],
+        ]
     )
 
 
-def article(pane: Sheet, theme: Theme, rng: np.random.Generator) -> None:
+def article(pane: Sheet, theme: Theme, rng: Rng) -> None:
     """A heading and paragraphs, perhaps with a picture, a list or a link."""
-    size = int(rng.integers(10, 17))
-    margin = int(rng.integers(8, 28))
-    y, serif = margin, between(rng, 1.35, 1.7)
+    size = rng.whole(10, 17)
+    margin = rng.whole(8, 28)
+    y, serif = margin, rng.between(1.35, 1.7)
     while y < pane.height:
-        if rng.random() < 0.3 or y == margin:
-            head = int(size * between(rng, 1.3, 2.2))
+        if rng.chance(0.3) or y == margin:
+            head = int(size * rng.between(1.3, 2.2))
             for line in wrapped(pane, title(rng), head, pane.width - 2 * margin):
                 pane.text((margin, y + head // 2), line, head, theme.text, bold=head * 0.02)
                 y += round(head * 1.25)
             y += size // 2
-        if rng.random() < 0.18:
-            tall = int(rng.integers(40, 90))
+        if rng.chance(0.18):
+            tall = rng.whole(40, 90)
             thumbnail(pane, (margin, y, pane.width - margin, y + tall), rng)
             y += tall + size
-        bullets = rng.random() < 0.2
-        for _ in range(int(rng.integers(2, 5)) if bullets else 1):
+        bullets = rng.chance(0.2)
+        for _ in range(rng.whole(2, 5) if bullets else 1):
             words = (
-                sentence(rng, 4, 9)
-                if bullets
-                else " ".join(sentence(rng) for _ in range(int(rng.integers(2, 6))))
+                sentence(rng, 4, 9) if bullets else " ".join(sentence(rng) for _ in range(rng.whole(2, 6)))
             )
             indent = size if bullets else 0
             if bullets:
                 disc(pane, (margin + size * 0.3, y + size * serif / 2), size * 0.16, theme.text)
             for line in wrapped(pane, words, size, pane.width - 2 * margin - indent):
-                ink = theme.accent if rng.random() < 0.05 else theme.text
+                ink = theme.accent if rng.chance(0.05) else theme.text
                 pane.text((margin + indent, y + round(size * serif / 2)), line, size, ink)
                 y += round(size * serif)
         y += size
 
 
-def table(pane: Sheet, theme: Theme, rng: np.random.Generator) -> None:
+def table(pane: Sheet, theme: Theme, rng: Rng) -> None:
     """Columns of names and numbers under a header, with rules or stripes."""
-    size = int(rng.integers(9, 15))
-    step = size + int(rng.integers(5, 13))
+    size = rng.whole(9, 15)
+    step = size + rng.whole(5, 13)
     columns, x = [0], 0
     while x < pane.width:
-        x += int(rng.integers(size * 5, size * 9))
+        x += rng.whole(size * 5, size * 9)
         columns.append(min(x, pane.width))
-    striped, ruled = rng.random() < 0.6, rng.random() < 0.6
-    kinds = [int(rng.integers(3)) if k else 2 for k in range(len(columns))]
+    striped, ruled = rng.chance(0.6), rng.chance(0.6)
+    kinds = [rng.whole(3) if k else 2 for k in range(len(columns))]
     pane.box((0, 0, pane.width, step), theme.bar)
     y, row = 0, 0
     while y < pane.height:
@@ -127,7 +124,7 @@ def table(pane: Sheet, theme: Theme, rng: np.random.Generator) -> None:
                 )
             else:
                 value = fitted(pane, number(rng), size, x1 - x0 - 10)
-                ink = (200, 50, 50) if rng.random() < 0.08 else theme.text
+                ink = (200, 50, 50) if rng.chance(0.08) else theme.text
                 pane.text((x1 - 6, y + step // 2), value, size, ink, anchor="rm")
             if ruled:
                 pane.box((x1 - 1, y, x1, y + step), theme.line)
@@ -135,12 +132,12 @@ def table(pane: Sheet, theme: Theme, rng: np.random.Generator) -> None:
         y, row = y + step, row + 1
 
 
-def chat(pane: Sheet, theme: Theme, rng: np.random.Generator) -> None:
+def chat(pane: Sheet, theme: Theme, rng: Rng) -> None:
     """Messages in bubbles, right and left, with faces and times."""
-    size = int(rng.integers(11, 15))
+    size = rng.whole(11, 15)
     y = 10
     while y < pane.height:
-        mine = rng.random() < 0.45
+        mine = rng.chance(0.45)
         lines = wrapped(pane, sentence(rng, 3, 16), size, max(60, pane.width * 0.55))
         wide = round(max(pane.length(line, size) for line in lines)) + 18
         tall = round(len(lines) * size * 1.3) + 12
@@ -155,23 +152,23 @@ def chat(pane: Sheet, theme: Theme, rng: np.random.Generator) -> None:
                 (255, 255, 255) if mine else theme.text,
             )
         if not mine:
-            disc(pane, (24, y + 14), 13, hue(float(rng.random()), 0.55, 0.75))
+            disc(pane, (24, y + 14), 13, hue(rng.random(), 0.55, 0.75))
             pane.text((24, y + 14), person(rng)[0], size, (255, 255, 255), anchor="mm")
-        stamp = f"{int(rng.integers(24)):02d}:{int(rng.integers(60)):02d}"
+        stamp = f"{rng.whole(24):02d}:{rng.whole(60):02d}"
         pane.text((x + wide if mine else x, y + tall + 7), stamp, 9, theme.dim, anchor="rm" if mine else "lm")
         y += tall + 20
 
 
-def terminal(pane: Sheet, theme: Theme, rng: np.random.Generator) -> None:
+def terminal(pane: Sheet, theme: Theme, rng: Rng) -> None:
     """A shell: prompts, commands and what they print."""
-    size = int(rng.integers(10, 15))
-    advance, step = size * 0.62, size + int(rng.integers(2, 6))
-    back, ink = pick(
-        rng, (((12, 14, 16), (208, 212, 208)), ((0, 0, 0), (70, 220, 90)), ((40, 12, 36), (238, 232, 236)))
+    size = rng.whole(10, 15)
+    advance, step = size * 0.62, size + rng.whole(2, 6)
+    back, ink = rng.pick(
+        (((12, 14, 16), (208, 212, 208)), ((0, 0, 0), (70, 220, 90)), ((40, 12, 36), (238, 232, 236)))
     )
     pane.box((0, 0, pane.width, pane.height), back)
     for y in range(step // 2 + 2, pane.height + step, step):
-        if rng.random() < 0.25:
+        if rng.chance(0.25):
             prompt = f"{person(rng).lower()}@{noun(rng)}:~$ "
             _even(pane, (5, y), prompt, size, (120, 220, 120), advance)
             _even(
@@ -182,11 +179,11 @@ def terminal(pane: Sheet, theme: Theme, rng: np.random.Generator) -> None:
                 ink,
                 advance,
             )
-        elif rng.random() < 0.5:
+        elif rng.chance(0.5):
             _even(
                 pane,
                 (5, y),
-                f"-rw-r--r--  {int(rng.integers(99999)):>6} {noun(rng)}_{term(rng)}.{term(rng)[:3]}",
+                f"-rw-r--r--  {rng.whole(99999):>6} {noun(rng)}_{term(rng)}.{term(rng)[:3]}",
                 size,
                 ink,
                 advance,
@@ -195,23 +192,23 @@ def terminal(pane: Sheet, theme: Theme, rng: np.random.Generator) -> None:
             _even(
                 pane,
                 (5, y),
-                f"[{int(rng.integers(100)):>3}%] {term(rng)}: {sentence(rng, 3, 7).lower()}",
+                f"[{rng.whole(100):>3}%] {term(rng)}: {sentence(rng, 3, 7).lower()}",
                 size,
                 shade(ink, 0.85),
                 advance,
             )
 
 
-def inbox(pane: Sheet, theme: Theme, rng: np.random.Generator) -> None:
+def inbox(pane: Sheet, theme: Theme, rng: Rng) -> None:
     """A list of letters: sender, subject, a line of the text, the time."""
-    size = int(rng.integers(10, 15))
-    step = size * 3 + int(rng.integers(10, 18))
-    chosen = int(rng.integers(8))
+    size = rng.whole(10, 15)
+    step = size * 3 + rng.whole(10, 18)
+    chosen = rng.whole(8)
     for row, y in enumerate(range(0, pane.height, step)):
         if row == chosen:
             pane.box((0, y, pane.width, y + step), mix(theme.paper, theme.accent, 0.25))
-        new = rng.random() < 0.4
-        disc(pane, (step / 2, y + step / 2), step * 0.3, hue(float(rng.random()), 0.5, 0.75))
+        new = rng.chance(0.4)
+        disc(pane, (step / 2, y + step / 2), step * 0.3, hue(rng.random(), 0.5, 0.75))
         x = step + 2
         pane.text(
             (x, y + size),
@@ -226,7 +223,7 @@ def inbox(pane: Sheet, theme: Theme, rng: np.random.Generator) -> None:
             size,
             theme.text if new else theme.dim,
         )
-        stamp = f"{int(rng.integers(24))}:{int(rng.integers(60)):02d}"
+        stamp = f"{rng.whole(24)}:{rng.whole(60):02d}"
         wide = round(pane.length(stamp, size)) + 16
         pane.box(
             (pane.width - wide, y, pane.width, y + size + 8),

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from srkit.data.rendered._canvas import Pixels, pick
-from srkit.data.rendered._hills import hills
-from srkit.data.rendered._machine import parts
-from srkit.data.rendered._plan import plan
-from srkit.data.rendered._streets import streets
+from srkit.rendered.canvas import Pixels, pick
+from srkit.rendered._hills import hills
+from srkit.rendered._machine import parts
+from srkit.rendered._plan import plan
+from srkit.rendered._streets import streets
 
 _KINDS = (parts, plan, hills, streets)
 
@@ -20,4 +20,4 @@ _KINDS = (parts, plan, hills, streets)
 def draw(width: int, height: int, seed: int) -> Pixels:
     """The picture, (height, width, 3)."""
     rng = np.random.default_rng(seed)
-    return pick(rng, _KINDS)(width, height, rng).reduced()
+    return rng.pick(_KINDS)(width, height, rng).reduced()

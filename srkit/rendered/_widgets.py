@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from srkit.data.rendered._canvas import Colour, Point, Sheet, between, hue, mix, pick, shade
+from srkit.rendered.canvas import Colour, Point, Sheet, between, hue, mix, pick, shade
 
 _SMOOTH = 4  # curves are drawn this much finer than the display
 
@@ -27,9 +27,9 @@ class Theme:
     code: tuple[Colour, ...]  # keywords, names, strings, numbers, comments
 
 
-def some_theme(rng: np.random.Generator) -> Theme:
+def some_theme(rng: Rng) -> Theme:
     """A light, a dark or a tinted theme, its accent by chance."""
-    turn = float(rng.random())
+    turn = rng.random()
     accent, other = hue(turn, 0.75, 0.8), hue(turn + 0.4, 0.5, 0.55)
     light_code = ((160, 20, 150), (20, 70, 180), (170, 60, 20), (20, 120, 90), (110, 130, 110))
     dark_code = ((198, 120, 221), (97, 175, 239), (152, 195, 121), (209, 154, 102), (110, 118, 132))
@@ -68,7 +68,7 @@ def some_theme(rng: np.random.Generator) -> Theme:
         other,
         light_code,
     )
-    return pick(rng, (light, light, light, dark, dark, tinted))
+    return rng.pick((light, light, light, dark, dark, tinted))
 
 
 def smooth(
@@ -140,20 +140,20 @@ def wrapped(pane: Sheet, words: str, size: float, room: float) -> list[str]:
     return lines
 
 
-def thumbnail(pane: Sheet, box: tuple[int, int, int, int], rng: np.random.Generator) -> None:
+def thumbnail(pane: Sheet, box: tuple[int, int, int, int], rng: Rng) -> None:
     """A little picture: sky, sun and hills in flat colours."""
     x0, y0, x1, y1 = box
     if x1 - x0 < 8:
         return
-    turn = float(rng.random())
+    turn = rng.random()
     pane.box(box, hue(turn, 0.35, 0.92))
     disc(
         pane,
-        (x0 + (x1 - x0) * between(rng, 0.2, 0.8), y0 + (y1 - y0) * 0.35),
+        (x0 + (x1 - x0) * rng.between(0.2, 0.8), y0 + (y1 - y0) * 0.35),
         (y1 - y0) * 0.14,
         (255, 240, 200),
     )
     for k in range(2):
         low = y0 + (y1 - y0) * (0.55 + 0.2 * k)
-        ridge = [(x0 + (x1 - x0) * i / 6, low - (y1 - y0) * 0.2 * float(rng.random())) for i in range(7)]
+        ridge = [(x0 + (x1 - x0) * i / 6, low - (y1 - y0) * 0.2 * rng.random()) for i in range(7)]
         path(pane, [*ridge, (x1, y1), (x0, y1)], hue(turn + 0.3, 0.5, 0.6 - 0.2 * k), 0, closed=True)

@@ -8,41 +8,39 @@ from collections import defaultdict
 import numpy as np
 from PIL import Image
 
-from srkit.data.rendered._canvas import Colour, Floats, Point, Sheet, between, clouds, pick, shade
-from srkit.data.rendered._drafting import dashed, wander
-from srkit.data.rendered._words import place
+from srkit.rendered.canvas import Colour, Floats, Point, Sheet, between, clouds, pick, shade
+from srkit.rendered._drafting import dashed, wander
+from srkit.rendered._words import place
 
 _GRID = 5.0  # pixels between the samples that contour lines are found from
 
 
-def hills(width: int, height: int, rng: np.random.Generator) -> Sheet:
+def hills(width: int, height: int, rng: Rng) -> Sheet:
     """Contour lines with heights, woods, lakes, a stream, roads, houses, names, a grid and a legend."""
-    paper, contour = pick(
-        rng,
+    paper, contour = rng.pick(
         (
             ((252, 250, 242), (176, 112, 60)),
             ((246, 240, 222), (150, 100, 70)),
             ((255, 255, 255), (196, 140, 90)),
             ((240, 246, 236), (120, 116, 96)),
-        ),
+        )
     )
-    wood, water = pick(
-        rng,
+    wood, water = rng.pick(
         (
             ((206, 230, 190), (170, 208, 236)),
             ((190, 222, 176), (146, 196, 226)),
             ((222, 236, 206), (190, 220, 240)),
-        ),
+        )
     )
     sheet = Sheet(width, height, paper)
     rows, columns = math.ceil(height / _GRID) + 2, math.ceil(width / _GRID) + 2
-    cell = between(rng, 70, 150) / _GRID
+    cell = rng.between(70, 150) / _GRID
     field = clouds(rng, rows, columns, (cell, cell), 4)
-    _area(sheet, clouds(rng, rows, columns, (cell * 0.6, cell * 0.6), 3), between(rng, 0.45, 0.62), wood)
-    low = float(np.quantile(field, between(rng, 0.0, 0.14)))
-    step = between(rng, 0.035, 0.06)
-    if rng.random() < 0.4:
-        _grid(sheet, between(rng, 70, 120), (150, 170, 200))
+    _area(sheet, clouds(rng, rows, columns, (cell * 0.6, cell * 0.6), 3), rng.between(0.45, 0.62), wood)
+    low = float(np.quantile(field, rng.between(0.0, 0.14)))
+    step = rng.between(0.035, 0.06)
+    if rng.chance(0.4):
+        _grid(sheet, rng.between(70, 120), (150, 170, 200))
     _contours(sheet, field, low + 0.02, step, contour, paper, rng)
     _area(sheet, 1 - field, 1 - low, water, shade(water, 0.6))
     _routes(sheet, rng)
@@ -63,9 +61,9 @@ def _area(sheet: Sheet, field: Floats, above: float, fill: Colour, edge: Colour 
 
 
 def _contours(
-    sheet: Sheet, field: Floats, low: float, step: float, ink: Colour, paper: Colour, rng: np.random.Generator
+    sheet: Sheet, field: Floats, low: float, step: float, ink: Colour, paper: Colour, rng: Rng
 ) -> None:
-    start = int(rng.integers(2, 60)) * 10
+    start = rng.whole(2, 60) * 10
     for k in range(int((1 - low) / step)):
         main = k % 5 == 0
         for line in _lines_at(field, low + k * step):
@@ -140,19 +138,19 @@ def _grid(sheet: Sheet, step: float, ink: Colour) -> None:
         sheet.text((3, k * step - 5), str(50 + k), 7, ink)
 
 
-def _routes(sheet: Sheet, rng: np.random.Generator) -> None:
-    sheet.line(wander(sheet, rng), (90, 150, 200), between(rng, 1.2, 2.6))
+def _routes(sheet: Sheet, rng: Rng) -> None:
+    sheet.line(wander(sheet, rng), (90, 150, 200), rng.between(1.2, 2.6))
     for _ in range(1 + max(sheet.width, sheet.height) // 400):
         road = wander(sheet, rng)
-        wide = between(rng, 2.6, 4.6)
+        wide = rng.between(2.6, 4.6)
         sheet.line(road, (70, 60, 56), wide)
-        sheet.line(road, pick(rng, ((244, 208, 96), (236, 120, 90), (255, 255, 255))), wide - 1.3)
+        sheet.line(road, rng.pick(((244, 208, 96), (236, 120, 90), (255, 255, 255))), wide - 1.3)
         at = road[len(road) // 3]
-        if rng.random() < 0.6:
+        if rng.chance(0.6):
             sheet.box((at[0] - 10, at[1] - 6, at[0] + 10, at[1] + 6), (252, 238, 130), (60, 50, 40), 0.7, 2)
-            sheet.text(at, f"{pick(rng, 'ABE')}{int(rng.integers(1, 99))}", 7.5, (40, 36, 30), anchor="mm")
+            sheet.text(at, f"{rng.pick('ABE')}{rng.whole(1, 99)}", 7.5, (40, 36, 30), anchor="mm")
     dashed(sheet, wander(sheet, rng), (60, 60, 60), 0.9, (4, 2.4))
-    if rng.random() < 0.6:  # a railway
+    if rng.chance(0.6):  # a railway
         rail = wander(sheet, rng)
         sheet.line(rail, (40, 40, 44), 1.1)
         for (xa, ya), (xb, yb) in zip(rail[::2], rail[1::2], strict=False):
@@ -161,54 +159,45 @@ def _routes(sheet: Sheet, rng: np.random.Generator) -> None:
             sheet.line([(xa - nx, ya - ny), (xa + nx, ya + ny)], (40, 40, 44), 0.9)
 
 
-def _symbols(sheet: Sheet, rng: np.random.Generator) -> None:
+def _symbols(sheet: Sheet, rng: Rng) -> None:
     w, h, ink = sheet.width, sheet.height, (46, 40, 40)
     for _ in range(max(1, w * h // 22000)):  # villages
-        x, y, turn = (
-            between(rng, 10, w - 10),
-            between(rng, 10, h - 10),
-            between(rng, 0, math.pi),
-        )
-        for _ in range(int(rng.integers(4, 14))):
-            cx, cy = x + between(rng, -26, 26), y + between(rng, -18, 18)
-            a, b, c, s = (
-                between(rng, 1.6, 3.2),
-                between(rng, 1.4, 2.2),
-                math.cos(turn),
-                math.sin(turn),
-            )
+        x, y, turn = (rng.between(10, w - 10), rng.between(10, h - 10), rng.between(0, math.pi))
+        for _ in range(rng.whole(4, 14)):
+            cx, cy = x + rng.between(-26, 26), y + rng.between(-18, 18)
+            a, b, c, s = (rng.between(1.6, 3.2), rng.between(1.4, 2.2), math.cos(turn), math.sin(turn))
             sheet.polygon(
                 [(cx + p * c - q * s, cy + p * s + q * c) for p, q in ((-a, -b), (a, -b), (a, b), (-a, b))],
                 ink,
             )
-        if rng.random() < 0.5:
+        if rng.chance(0.5):
             sheet.ellipse((x, y - 14), 2.2, None, ink, 0.9)
             sheet.line([(x, y - 17), (x, y - 24)], ink, 0.9)
             sheet.line([(x - 2.4, y - 21.5), (x + 2.4, y - 21.5)], ink, 0.9)
         sheet.text(
             (x, y + 26),
-            place(rng) + pick(rng, ("", "ton", "ham", " End", "wick")),
-            between(rng, 9, 13),
+            place(rng) + rng.pick(("", "ton", "ham", " End", "wick")),
+            rng.between(9, 13),
             ink,
             anchor="mm",
             bold=1.2,
             halo=(250, 248, 240),
         )
     for _ in range(max(1, w * h // 30000)):  # heights
-        x, y = between(rng, 6, w - 6), between(rng, 6, h - 6)
+        x, y = rng.between(6, w - 6), rng.between(6, h - 6)
         sheet.polygon([(x - 2.6, y + 2), (x + 2.6, y + 2), (x, y - 2.8)], None, ink, 0.7)
-        sheet.text((x + 5, y), str(int(rng.integers(90, 1900))), 7.5, ink)
+        sheet.text((x + 5, y), str(rng.whole(90, 1900)), 7.5, ink)
     for _ in range(max(3, w * h // 9000)):  # trees
-        x, y = between(rng, 0, w), between(rng, 0, h)
+        x, y = rng.between(0, w), rng.between(0, h)
         sheet.ellipse((x, y), 1.8, None, (70, 120, 70), 0.7)
         sheet.line([(x, y + 1.8), (x, y + 4.4)], (70, 120, 70), 0.7)
 
 
-def _legend(sheet: Sheet, contour: Colour, wood: Colour, water: Colour, rng: np.random.Generator) -> None:
+def _legend(sheet: Sheet, contour: Colour, wood: Colour, water: Colour, rng: Rng) -> None:
     if min(sheet.width, sheet.height) < 220:
         return
-    x, y = pick(
-        rng, ((6, 6), (6, sheet.height - 92), (sheet.width - 112, 6), (sheet.width - 112, sheet.height - 92))
+    x, y = rng.pick(
+        ((6, 6), (6, sheet.height - 92), (sheet.width - 112, 6), (sheet.width - 112, sheet.height - 92))
     )
     sheet.box((x, y, x + 106, y + 86), (254, 254, 252), (60, 56, 52), 0.9)
     rows: tuple[tuple[str, Colour], ...] = (

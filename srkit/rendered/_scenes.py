@@ -7,7 +7,7 @@ import math
 import numpy as np
 from PIL import Image, ImageFilter
 
-from srkit.data.rendered._canvas import (
+from srkit.rendered.canvas import (
     Colour,
     Floats,
     Noise,
@@ -21,29 +21,29 @@ from srkit.data.rendered._canvas import (
     pick,
     shade,
 )
-from srkit.data.rendered._words import noun
+from srkit.rendered._words import noun
 
 _PIXELS = np.float32(255)
 
 
-def soft_scene(width: int, height: int, rng: np.random.Generator) -> Pixels:
+def soft_scene(width: int, height: int, rng: Rng) -> Pixels:
     """(height, width, 3) uint8, without fine detail; its objects are 20 to 160 pixels large."""
-    scene = pick(rng, (_fruit, _fruit, _landscape, _landscape, _flowers, _balloons))(width, height, rng)
+    scene = rng.pick((_fruit, _fruit, _landscape, _landscape, _flowers, _balloons))(width, height, rng)
     picture = Image.fromarray(np.clip(scene, 0, 255).round().astype(np.uint8))
     picture = picture.filter(ImageFilter.BoxBlur(1))
-    if rng.random() < 0.35:
+    if rng.chance(0.35):
         picture = _headline(picture, rng)
     return np.asarray(picture)
 
 
-def _headline(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+def _headline(picture: Image.Image, rng: Rng) -> Image.Image:
     """Large words over the picture, in full ink or left out of it."""
     sheet = Sheet(picture.width, picture.height, (0, 0, 0), 1)
     sheet.image.paste(picture)
-    size = max(14, round(min(picture.width * 0.16, between(rng, 30, 70))))
-    y = round(picture.height * between(rng, 0.08, 0.2))
-    ink = pick(rng, ((0, 0, 0), (255, 255, 255), (230, 20, 30), (250, 230, 20)))
-    for _ in range(int(rng.integers(1, 3))):
+    size = max(14, round(min(picture.width * 0.16, rng.between(30, 70))))
+    y = round(picture.height * rng.between(0.08, 0.2))
+    ink = rng.pick(((0, 0, 0), (255, 255, 255), (230, 20, 30), (250, 230, 20)))
+    for _ in range(rng.whole(1, 3)):
         sheet.text((picture.width * 0.05, y + size // 2), noun(rng).upper(), size, ink, bold=size * 0.05)
         y += round(size * 1.1)
     return sheet.image
@@ -114,9 +114,9 @@ def _glow(scene: Floats, centre: tuple[float, float], radius: float, colour: Col
     scene += (np.array(colour, np.float32) - scene) * light[:, :, None]
 
 
-def _fruit(width: int, height: int, rng: np.random.Generator) -> Floats:
+def _fruit(width: int, height: int, rng: Rng) -> Floats:
     """Apples, oranges, plums and grapes on a cloth."""
-    turn = float(rng.random())
+    turn = rng.random()
     scene = _gradient(width, height, hue(turn, 0.35, 0.75), hue(turn + 0.08, 0.4, 0.95))
     scene *= np.float32(0.8) + np.float32(0.35) * clouds(rng, height, width, (60, 90), 3)[:, :, None]
     kinds = (
@@ -129,51 +129,45 @@ def _fruit(width: int, height: int, rng: np.random.Generator) -> Floats:
         (0.33, 0.6, 0.5),
     )
     places = sorted(
-        (between(rng, -0.05, 1.05) * height, between(rng, -0.05, 1.05) * width)
+        (rng.between(-0.05, 1.05) * height, rng.between(-0.05, 1.05) * width)
         for _ in range(max(6, width * height // 7000))
     )
     for y, x in places:
-        h, s, v = pick(rng, kinds)
-        colour = hue(h + between(rng, -0.02, 0.02), s, v)
-        if rng.random() < 0.2:  # a bunch of grapes
+        h, s, v = rng.pick(kinds)
+        colour = hue(h + rng.between(-0.02, 0.02), s, v)
+        if rng.chance(0.2):  # a bunch of grapes
             for row in range(5):
                 for k in range(5 - row):
-                    r = 9 + 4 * float(rng.random())
+                    r = 9 + 4 * rng.random()
                     at = (x + (k - (4 - row) / 2) * 17, y + row * 14)
                     _shadow(scene, (at[0] + 4, at[1] + 6), (r * 1.4, r * 1.3), 0.35)
-                    _ball(scene, at, (r, r * 1.1), shade(colour, between(rng, 0.85, 1.1)), 0.8)
+                    _ball(scene, at, (r, r * 1.1), shade(colour, rng.between(0.85, 1.1)), 0.8)
             continue
-        r = between(rng, 20, 56)
+        r = rng.between(20, 56)
         _shadow(scene, (x + r * 0.3, y + r * 0.75), (r * 1.3, r * 0.6), 0.6)
-        _ball(scene, (x, y), (r, r * between(rng, 0.9, 1.08)), colour, between(rng, 0.4, 0.95))
+        _ball(scene, (x, y), (r, r * rng.between(0.9, 1.08)), colour, rng.between(0.4, 0.95))
         _shadow(scene, (x, y - r * 0.72), (r * 0.24, r * 0.14), 0.8)  # where the stalk is
     return scene
 
 
-def _landscape(width: int, height: int, rng: np.random.Generator) -> Floats:
+def _landscape(width: int, height: int, rng: Rng) -> Floats:
     """Sky with clouds and sun, ridges that fade with distance, a lake or a field in rows."""
-    top, low = pick(
-        rng,
+    top, low = rng.pick(
         (
             ((70, 130, 210), (220, 232, 240)),
             ((60, 60, 140), (250, 170, 110)),
             ((40, 110, 190), (170, 214, 240)),
             ((120, 60, 110), (255, 196, 120)),
-        ),
+        )
     )
-    horizon = int(height * between(rng, 0.35, 0.55))
+    horizon = int(height * rng.between(0.35, 0.55))
     scene = np.concatenate(
         [_gradient(width, horizon, top, low), _gradient(width, height - horizon, low, shade(low, 0.8))]
     )
     cover = np.clip((clouds(rng, horizon, width, (50, 110), 4) - np.float32(0.5)) * 3, 0, 1)[:, :, None]
     scene[:horizon] += (np.array((250, 246, 242), np.float32) - scene[:horizon]) * cover * np.float32(0.85)
-    _glow(
-        scene,
-        (width * between(rng, 0.15, 0.85), horizon * 0.45),
-        between(rng, 16, 30),
-        (255, 250, 220),
-    )
-    near, layers = hue(between(rng, 0.2, 0.42), 0.65, 0.48), max(3, (height - horizon) // 60 + 2)
+    _glow(scene, (width * rng.between(0.15, 0.85), horizon * 0.45), rng.between(16, 30), (255, 250, 220))
+    near, layers = hue(rng.between(0.2, 0.42), 0.65, 0.48), max(3, (height - horizon) // 60 + 2)
     for layer in range(layers):
         share = (layer + 1) / layers
         base = horizon + (height - horizon) * (share - 1 / layers) - 14
@@ -194,21 +188,17 @@ def _landscape(width: int, height: int, rng: np.random.Generator) -> Floats:
     return scene
 
 
-def _flowers(width: int, height: int, rng: np.random.Generator) -> Floats:
+def _flowers(width: int, height: int, rng: Rng) -> Floats:
     """Blossoms of shaded petals before a blurred garden."""
-    back = Sheet(width, height, hue(between(rng, 0.22, 0.42), 0.55, 0.4), 1)
+    back = Sheet(width, height, hue(rng.between(0.22, 0.42), 0.55, 0.4), 1)
     for _ in range(width * height // 1500):
-        at = (between(rng, 0, width), between(rng, 0, height))
-        back.ellipse(
-            at,
-            between(rng, 8, 30),
-            hue(between(rng, 0.15, 0.45), 0.5, between(rng, 0.25, 0.8)),
-        )
+        at = (rng.between(0, width), rng.between(0, height))
+        back.ellipse(at, rng.between(8, 30), hue(rng.between(0.15, 0.45), 0.5, rng.between(0.25, 0.8)))
     scene = np.asarray(back.image.filter(ImageFilter.BoxBlur(9))).astype(np.float32)
     for _ in range(max(3, width * height // 11000)):
-        x, y = between(rng, 0, width), between(rng, 0, height)
-        petals, reach, turn = int(rng.integers(5, 13)), between(rng, 26, 64), between(rng, 0, 1)
-        colour = hue(pick(rng, (0.95, 0.0, 0.13, 0.8, 0.62, 0.05)), between(rng, 0.3, 0.85), 0.97)
+        x, y = rng.between(0, width), rng.between(0, height)
+        petals, reach, turn = rng.whole(5, 13), rng.between(26, 64), rng.between(0, 1)
+        colour = hue(rng.pick((0.95, 0.0, 0.13, 0.8, 0.62, 0.05)), rng.between(0.3, 0.85), 0.97)
         _shadow(scene, (x + 8, y + 12), (reach * 1.1, reach * 1.1), 0.5)
         for ring in (1.0, 0.66):
             for k in range(petals):
@@ -216,21 +206,21 @@ def _flowers(width: int, height: int, rng: np.random.Generator) -> Floats:
                 at = (x + reach * 0.55 * ring * math.cos(angle), y + reach * 0.55 * ring * math.sin(angle))
                 size = reach * (0.25 + 1.1 / petals) * (0.6 + 0.4 * ring)
                 _shadow(scene, (at[0] + 2, at[1] + 3), (size * 1.05, size * 1.05), 0.35)
-                _ball(scene, at, (size, size), shade(colour, 0.85 + 0.3 * float(rng.random())), 0.15)
+                _ball(scene, at, (size, size), shade(colour, 0.85 + 0.3 * rng.random()), 0.15)
         _ball(scene, (x, y), (reach * 0.24, reach * 0.24), (250, 200, 50), 0.4)
     return scene
 
 
-def _balloons(width: int, height: int, rng: np.random.Generator) -> Floats:
+def _balloons(width: int, height: int, rng: Rng) -> Floats:
     """Striped balloons in a cloudy sky."""
     scene = _gradient(
-        width, height, pick(rng, ((50, 110, 200), (90, 150, 220), (240, 150, 110))), (232, 238, 240)
+        width, height, rng.pick(((50, 110, 200), (90, 150, 220), (240, 150, 110))), (232, 238, 240)
     )
     cover = np.clip((clouds(rng, height, width, (50, 110), 4) - np.float32(0.5)) * 3, 0, 1)[:, :, None]
     scene += (np.array((252, 250, 248), np.float32) - scene) * cover
     for _ in range(max(3, width * height // 14000)):
-        x, y, r = between(rng, 0, width), between(rng, 0, height), between(rng, 22, 60)
-        first, second = hue(float(rng.random()), 0.85, 0.9), hue(float(rng.random()), 0.7, 0.95)
+        x, y, r = rng.between(0, width), rng.between(0, height), rng.between(22, 60)
+        first, second = hue(rng.random(), 0.85, 0.9), hue(rng.random(), 0.7, 0.95)
         for k in range(6):  # every ball narrower than the one before: stripes that run together at the poles
             wide = r * math.cos(k / 6 * math.pi / 2)
             _ball(
