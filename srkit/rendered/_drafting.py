@@ -7,12 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
 from PIL import Image, ImageChops, ImageDraw
 
-from srkit.rendered.canvas import Colour, Ink, Point, Sheet, between, curve
-
-Box = tuple[float, float, float, float]
+from srkit.rendered.canvas import Box, Colour, Ink, Point, Rng, Sheet, curve
 
 
 @dataclass(frozen=True)
@@ -25,17 +22,17 @@ class Style:
     heavy: float  # width of visible edges
 
 
-def some_style(rng: Rng) -> Style:
-    letters, heavy = rng.between(6.5, 9.5), rng.between(1.1, 2.0)
-    papers: tuple[tuple[Colour, Colour, Colour, Colour], ...] = (
-        ((255, 255, 255), (16, 16, 18), (60, 62, 66), (60, 62, 66)),
-        ((254, 254, 250), (14, 14, 20), (40, 60, 130), (180, 50, 40)),
-        ((246, 240, 224), (44, 36, 30), (96, 80, 66), (140, 60, 40)),
-        ((28, 66, 132), (236, 242, 250), (176, 200, 236), (220, 226, 190)),
-        ((22, 26, 32), (240, 240, 236), (80, 200, 120), (220, 80, 80)),
-    )
-    paper, ink, thin, mark = papers[int(rng.choice(5, p=(0.4, 0.2, 0.15, 0.15, 0.1)))]
-    return Style(paper, ink, thin, mark, letters, heavy)
+PAPERS: dict[str, tuple[Colour, Colour, Colour, Colour]] = {  # paper, ink, thin lines, marks
+    "white": ((255, 255, 255), (16, 16, 18), (60, 62, 66), (60, 62, 66)),
+    "ivory": ((254, 254, 250), (14, 14, 20), (40, 60, 130), (180, 50, 40)),
+    "cream": ((246, 240, 224), (44, 36, 30), (96, 80, 66), (140, 60, 40)),
+    "blueprint": ((28, 66, 132), (236, 242, 250), (176, 200, 236), (220, 226, 190)),
+    "black": ((22, 26, 32), (240, 240, 236), (80, 200, 120), (220, 80, 80)),
+}
+
+
+def some_style(paper: str, rng: Rng) -> Style:
+    return Style(*PAPERS[paper], letters=rng.between(6.5, 9.5), heavy=rng.between(1.1, 2.0))
 
 
 def cut_up(box: Box, size: float, rng: Rng) -> list[Box]:

@@ -3,33 +3,48 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
-import numpy as np
+from srkit.rendered._drafting import CENTRE, Style, arrow, cut_up, dashed, dim, hatch, some_style
+from srkit.rendered.canvas import Box, Point, Rng, Sheet, curve
+from srkit.rendered.lettering import person, title
 
-from srkit.rendered.canvas import Point, Sheet, between, curve, pick
-from srkit.rendered._drafting import CENTRE, Box, Style, arrow, cut_up, dashed, dim, hatch, some_style
-from srkit.rendered._words import person, title
+PARTS = ("flange", "shaft", "bracket", "gear", "block")
 
 
-def parts(width: int, height: int, rng: Rng) -> Sheet:
-    """Views of parts, each with its dimensions, in a frame with a title block."""
-    style = some_style(rng)
+def parts(width: int, height: int, part: str, name: str, paper: str, rng: Rng) -> Sheet:
+    """Views of parts, each with its dimensions, in a frame with a title block; the largest view is of `part`."""
+    style = some_style(paper, rng.child("style"))
     sheet = Sheet(width, height, style.paper)
     if rng.chance(0.25):
         _squares(sheet, style, rng)
     edge = 12.0 if min(width, height) > 150 else 3.0
     _frame(sheet, style, edge)
-    size = rng.between(130, 230)
     inner = (edge + 4, edge + 4, width - edge - 4, height - edge - 4)
     title_box = (inner[2] - 150, inner[3] - 62, inner[2] + 4, inner[3] + 4)
-    for box in cut_up(inner, size, rng):
-        covered = box[2] > title_box[0] and box[3] > title_box[1] + 20 and min(width, height) > 380
-        if covered:
-            box = (box[0], box[1], box[2], min(box[3], title_box[1] - 4))
-        if box[3] - box[1] > 30 and box[2] - box[0] > 30:
-            rng.pick(_VIEWS)(sheet, box, style, rng)
-    if min(width, height) > 380:
-        _title_block(sheet, title_box, style, rng)
+    titled = min(width, height) > 380
+    cells = [
+        (
+            x0,
+            y0,
+            x1,
+            min(y1, title_box[1] - 4) if titled and x1 > title_box[0] and y1 > title_box[1] + 20 else y1,
+        )
+        for x0, y0, x1, y1 in cut_up(inner, rng.between(130, 230), rng.child("cells"))
+    ]
+    cells = [box for box in cells if box[3] - box[1] > 30 and box[2] - box[0] > 30]
+    cells.sort(key=lambda box: (box[0] - box[2]) * (box[3] - box[1]))
+    for k, box in enumerate(cells):
+        view = rng.child("view", k)
+        _VIEWS[part if k == 0 else view.pick(tuple(_VIEWS))](sheet, box, style, view)
+    if cells and name:
+        x0, _, x1, y1 = cells[0]
+        size = min(10.0, 10.0 * (x1 - x0) * 0.9 / sheet.length(name, 10.0))
+        at = ((x0 + x1) / 2, y1 - size * 0.7)
+        sheet.text(at, name, size, style.ink, anchor="mm", bold=1.0, halo=style.paper)
+        sheet.text(at, name, size, style.ink, anchor="mm", bold=0.2, named=True)
+    if titled:
+        _title_block(sheet, title_box, style, rng.child("title"))
     return sheet
 
 
@@ -125,11 +140,7 @@ def _flange(sheet: Sheet, box: Box, style: Style, rng: Rng) -> None:
     angle = turn + 2 * math.pi / count
     at = (middle[0] + ring * math.cos(angle) + hole, middle[1] + ring * math.sin(angle))
     _leader(
-        sheet,
-        at,
-        (middle[0] + outer * 0.75, middle[1] - outer - 6),
-        f"{count} x M{rng.whole(3, 13)}",
-        style,
+        sheet, at, (middle[0] + outer * 0.75, middle[1] - outer - 6), f"{count} x M{rng.whole(3, 13)}", style
     )
 
 
@@ -244,7 +255,7 @@ def _gear(sheet: Sheet, box: Box, style: Style, rng: Rng) -> None:
     )
 
 
-def _solid(sheet: Sheet, box: Box, style: Style, rng: Rng) -> None:
+def _block(sheet: Sheet, box: Box, style: Style, rng: Rng) -> None:
     """A block with a step and a hole, seen at an angle, hidden edges broken."""
     middle, reach = _room_for(box)
     unit = max(6.0, reach * 0.62)
@@ -309,7 +320,7 @@ def _notes(sheet: Sheet, box: Box, style: Style, rng: Rng) -> None:
         top = y + row * step
         cells = (
             str(row),
-            rng.pick(_PARTS),
+            rng.pick(_LISTED),
             str(rng.whole(1, 13)),
             rng.pick(("S235", "C45", "AlMg3", "PA6", "CuZn")),
         )
@@ -326,19 +337,10 @@ _REMARKS = (
     "All edges {} x 45°", "Break sharp edges", "Surface Ra {}", "Tolerance ±{}", "Heat treated", "Weld a{} all round",
     "Dimensions in mm", "Do not scale", "Galvanized {}", "Torque {} Nm", "Paint RAL 7035", "Seal with O-ring {}",
 )  # fmt: skip
-_PARTS = (
-    "Flange",
-    "Shaft",
-    "Bracket",
-    "Gear",
-    "Housing",
-    "Washer",
-    "Screw",
-    "Key",
-    "Bushing",
-    "Cover",
-    "Spring",
-    "Plate",
+_LISTED = (
+    "Flange", "Shaft", "Bracket", "Gear", "Housing", "Washer", "Screw", "Key", "Bushing", "Cover", "Spring", "Plate",
     "Seal",
-)
-_VIEWS = (_flange, _shaft, _shaft, _bracket, _gear, _solid, _notes)
+)  # fmt: skip
+_VIEWS: dict[str, Callable[[Sheet, Box, Style, Rng], None]] = {
+    "flange": _flange, "shaft": _shaft, "bracket": _bracket, "gear": _gear, "block": _block, "notes": _notes,
+}  # fmt: skip
