@@ -1,4 +1,4 @@
-"""Windows to work in: forms, files, charts, calendars; and the list of all that a window can show."""
+"""What windows show: code, articles, tables, chats, terminals, letters, files, charts, calendars."""
 
 from __future__ import annotations
 
@@ -7,109 +7,253 @@ from collections.abc import Callable
 
 import numpy as np
 
-from srkit.rendered.canvas import Colour, Sheet, between, hue, pick, shade
-from srkit.rendered._reading import article, chat, editor, inbox, table, terminal
-from srkit.rendered._widgets import Theme, disc, fitted, path, rounded, thumbnail
-from srkit.rendered._words import menu, noun, number, person, term, title, word
+from srkit.rendered._widgets import Theme, disc, form, path, rounded, thumbnail
+from srkit.rendered.canvas import Colour, Point, Rng, Sheet, hue, mix, shade
+from srkit.rendered.lettering import broken, fitted, menu, noun, number, person, sentence, term, title, word
 
 _WHITE = (255, 255, 255)
 
 
-def form(pane: Sheet, theme: Theme, rng: Rng) -> None:
-    """Labels with fields, check boxes, switches, sliders and buttons."""
-    size, y = rng.whole(11, 15), 12
+def editor(pane: Sheet, theme: Theme, rng: Rng) -> None:
+    """Code in a face of even width, with line numbers."""
+    size = rng.whole(10, 16)
+    advance, step = size * 0.62, size + rng.whole(3, 8)
+    gutter = round(advance * 4) + 8
+    pane.box((0, 0, gutter - 4, pane.height), theme.raised)
+    first, depth, y, row = rng.whole(1, 400), 0, 4, 0
+    marked = rng.whole(2, 12)
     while y < pane.height:
-        y += rng.pick((_field, _checks, _switch, _slider, _buttons, _heading))(pane, y, size, theme, rng)
+        middle = y + step // 2
+        if row == marked:
+            pane.box((gutter - 4, y, pane.width, y + step), mix(theme.paper, theme.accent, 0.16))
+        _even(
+            pane,
+            (gutter - 10 - advance * len(str(first + row)), middle),
+            str(first + row),
+            size,
+            theme.dim,
+            advance,
+        )
+        if rng.chance(0.88):
+            x = gutter + 4 + advance * 4 * depth
+            for piece, kind in _code_line(rng):
+                _even(pane, (x, middle), piece, size, theme.text if kind < 0 else theme.code[kind], advance)
+                x += advance * len(piece)
+        depth = min(4, max(0, depth + rng.whole(-1, 2)))
+        y, row = y + step, row + 1
 
 
-_MARGIN = 14  # pixels beside the widgets of a form; each of them draws from `y` on and tells its height
+def _even(pane: Sheet, at: Point, letters: str, size: int, ink: Colour, advance: float) -> None:
+    for k, letter in enumerate(letters):
+        if letter != " " and at[0] + k * advance < pane.width:
+            pane.text((round(at[0] + (k + 0.5) * advance), at[1]), letter, size, ink, anchor="mm")
 
 
-def _field(pane: Sheet, y: int, size: int, theme: Theme, rng: Rng) -> int:
-    pane.text((_MARGIN, y + 6), f"{menu(rng)} {term(rng)}", size - 1, theme.dim)
-    pane.box((_MARGIN, y + 15, pane.width - _MARGIN, y + 39), theme.raised, theme.line, 1)
-    filled = rng.pick((title(rng), number(rng), f"{person(rng).lower()}@mail.net"))
-    pane.text((_MARGIN + 7, y + 27), filled, size, theme.text)
-    return 48
+def _code_line(rng: Rng) -> list[tuple[str, int]]:
+    """Pieces of a line of code with their colour's number, -1 for plain."""
+    a, b, c = term(rng), term(rng), term(rng)
+    n = str(rng.whole(0, 512))
+    return rng.pick(
+        [
+            [("def ", 0), (f"{a}_{b}", 1), ("(", -1), (c, -1), (", ", -1), (b, -1), ("):", -1)],
+            [(f"{a} = ", -1), (f"{b}_{c}", 1), ("(", -1), (n, 3), (", ", -1), (f"'{a}'", 2), (")", -1)],
+            [("if ", 0), (f"{a} > ", -1), (n, 3), (" and ", 0), (f"{b}.{c}:", -1)],
+            [("for ", 0), (a, -1), (" in ", 0), ("range", 1), (f"({b}):", -1)],
+            [("return ", 0), (f"{a}[{b}] * {c}", -1)],
+            [(f"# {sentence(rng, 4, 8).lower()}", 4)],
+            [("import ", 0), (f"{a}.{b}", -1), (" as ", 0), (c[0], -1)],
+            [(f"self.{a}", -1), (" += ", -1), (f"{b}", 1), (f"[{n}]", 3)],
+            [("const ", 0), (f"{a} = ", -1), (f'"{noun(rng)} {noun(rng)}"', 2), (";", -1)],
+            [("while ", 0), (f"({a} != {b}) ", -1), ("{", -1)],
+            [("}", -1)],
+        ]
+    )
 
 
-def _checks(pane: Sheet, y: int, size: int, theme: Theme, rng: Rng) -> int:
-    count = rng.whole(1, 4)
-    for k in range(count):
-        on, top, x = rng.chance(0.5), y + 23 * k, _MARGIN
-        fill, edge = (theme.accent, theme.accent) if on else (theme.paper, theme.dim)
-        pane.box((x, top + 6, x + 13, top + 19), fill, edge, 1)
-        if on:
-            path(pane, [(x + 3, top + 12.5), (x + 5.5, top + 15.5), (x + 10.5, top + 9)], _WHITE, 1.6)
-        pane.text((x + 21, top + 13), f"{menu(rng)} {noun(rng)}s", size, theme.text)
-    return 23 * count
+def article(pane: Sheet, theme: Theme, rng: Rng) -> None:
+    """A heading and paragraphs, perhaps with a picture, a list or a link."""
+    size = rng.whole(10, 17)
+    margin = rng.whole(8, 28)
+    y, serif = margin, rng.between(1.35, 1.7)
+    while y < pane.height:
+        if rng.chance(0.3) or y == margin:
+            head = int(size * rng.between(1.3, 2.2))
+            for line in broken(pane, title(rng), head, pane.width - 2 * margin):
+                pane.text((margin, y + head // 2), line, head, theme.text, bold=head * 0.02)
+                y += round(head * 1.25)
+            y += size // 2
+        if rng.chance(0.18):
+            tall = rng.whole(40, 90)
+            thumbnail(pane, (margin, y, pane.width - margin, y + tall), rng)
+            y += tall + size
+        bullets = rng.chance(0.2)
+        for _ in range(rng.whole(2, 5) if bullets else 1):
+            words = (
+                sentence(rng, 4, 9) if bullets else " ".join(sentence(rng) for _ in range(rng.whole(2, 6)))
+            )
+            indent = size if bullets else 0
+            if bullets:
+                disc(pane, (margin + size * 0.3, y + size * serif / 2), size * 0.16, theme.text)
+            for line in broken(pane, words, size, pane.width - 2 * margin - indent):
+                ink = theme.accent if rng.chance(0.05) else theme.text
+                pane.text((margin + indent, y + round(size * serif / 2)), line, size, ink)
+                y += round(size * serif)
+        y += size
 
 
-def _switch(pane: Sheet, y: int, size: int, theme: Theme, rng: Rng) -> int:
-    on, right = rng.chance(0.5), pane.width - _MARGIN
-    pane.text((_MARGIN, y + 13), f"{menu(rng)} {term(rng)}", size, theme.text)
-    rounded(pane, (right - 34, y + 4, right, y + 22), 9, theme.accent if on else theme.line)
-    disc(pane, (right - (9 if on else 25), y + 13), 7, _WHITE)
-    return 30
+def table(pane: Sheet, theme: Theme, rng: Rng) -> None:
+    """Columns of names and numbers under a header, with rules or stripes."""
+    size = rng.whole(9, 15)
+    step = size + rng.whole(5, 13)
+    columns, x = [0], 0
+    while x < pane.width:
+        x += rng.whole(size * 5, size * 9)
+        columns.append(min(x, pane.width))
+    striped, ruled = rng.chance(0.6), rng.chance(0.6)
+    kinds = [rng.whole(3) if k else 2 for k in range(len(columns))]
+    pane.box((0, 0, pane.width, step), theme.bar)
+    y, row = 0, 0
+    while y < pane.height:
+        if row and striped and row % 2 == 0:
+            pane.box((0, y, pane.width, y + step), theme.raised if theme.raised != theme.paper else theme.bar)
+        for k in range(len(columns) - 1):
+            x0, x1 = columns[k], columns[k + 1]
+            if row == 0:
+                pane.text((x0 + 6, y + step // 2), term(rng).capitalize(), size, theme.text, bold=0.35)
+            elif kinds[k] == 2:
+                pane.text(
+                    (x0 + 6, y + step // 2),
+                    fitted(pane, f"{person(rng)} {noun(rng).capitalize()}", size, x1 - x0 - 12),
+                    size,
+                    theme.text,
+                )
+            else:
+                value = fitted(pane, number(rng), size, x1 - x0 - 10)
+                ink = (200, 50, 50) if rng.chance(0.08) else theme.text
+                pane.text((x1 - 6, y + step // 2), value, size, ink, anchor="rm")
+            if ruled:
+                pane.box((x1 - 1, y, x1, y + step), theme.line)
+        pane.box((0, y + step - 1, pane.width, y + step), theme.line)
+        y, row = y + step, row + 1
 
 
-def _slider(pane: Sheet, y: int, size: int, theme: Theme, rng: Rng) -> int:
-    right = pane.width - _MARGIN
-    knob = _MARGIN + (right - _MARGIN) * rng.between(0.1, 0.9)
-    pane.text((_MARGIN, y + 6), f"{term(rng).capitalize()}: {number(rng)}", size - 1, theme.text)
-    pane.box((_MARGIN, y + 23, right, y + 26), theme.line)
-    pane.box((_MARGIN, y + 23, round(knob), y + 26), theme.accent)
-    disc(pane, (knob, y + 24.5), 7, theme.accent)
-    return 40
+def chat(pane: Sheet, theme: Theme, rng: Rng) -> None:
+    """Messages in bubbles, right and left, with faces and times."""
+    size = rng.whole(11, 15)
+    y = 10
+    while y < pane.height:
+        mine = rng.chance(0.45)
+        lines = broken(pane, sentence(rng, 3, 16), size, max(60, pane.width * 0.55))
+        wide = round(max(pane.length(line, size) for line in lines)) + 18
+        tall = round(len(lines) * size * 1.3) + 12
+        x = pane.width - 12 - wide if mine else 46
+        fill = theme.accent if mine else theme.bar
+        rounded(pane, (x, y, x + wide, y + tall), 8, fill)
+        for k, line in enumerate(lines):
+            pane.text(
+                (x + 9, y + 6 + round((k + 0.5) * size * 1.3)),
+                line,
+                size,
+                (255, 255, 255) if mine else theme.text,
+            )
+        if not mine:
+            disc(pane, (24, y + 14), 13, hue(rng.random(), 0.55, 0.75))
+            pane.text((24, y + 14), person(rng)[0], size, (255, 255, 255), anchor="mm")
+        stamp = f"{rng.whole(24):02d}:{rng.whole(60):02d}"
+        pane.text((x + wide if mine else x, y + tall + 7), stamp, 9, theme.dim, anchor="rm" if mine else "lm")
+        y += tall + 20
 
 
-def _buttons(pane: Sheet, y: int, size: int, theme: Theme, rng: Rng) -> int:
-    x = _MARGIN
-    while x < pane.width - _MARGIN - 60:
-        label, filled = menu(rng), rng.chance(0.5)
-        wide = round(pane.length(label, size)) + 24
-        rounded(pane, (x, y, x + wide, y + 27), 4, theme.accent if filled else theme.line)
-        if not filled:
-            rounded(pane, (x + 1, y + 1, x + wide - 1, y + 26), 3, theme.raised)
-        pane.text((x + wide // 2, y + 13), label, size, _WHITE if filled else theme.text, anchor="mm")
-        x += wide + 8
-    return 38
+def terminal(pane: Sheet, theme: Theme, rng: Rng) -> None:
+    """A shell: prompts, commands and what they print."""
+    size = rng.whole(10, 15)
+    advance, step = size * 0.62, size + rng.whole(2, 6)
+    back, ink = rng.pick(
+        (((12, 14, 16), (208, 212, 208)), ((0, 0, 0), (70, 220, 90)), ((40, 12, 36), (238, 232, 236)))
+    )
+    pane.box((0, 0, pane.width, pane.height), back)
+    for y in range(step // 2 + 2, pane.height + step, step):
+        if rng.chance(0.25):
+            prompt = f"{person(rng).lower()}@{noun(rng)}:~$ "
+            _even(pane, (5, y), prompt, size, (120, 220, 120), advance)
+            _even(
+                pane,
+                (5 + advance * len(prompt), y),
+                f"{term(rng)} --{term(rng)} {noun(rng)}.{term(rng)[:3]}",
+                size,
+                ink,
+                advance,
+            )
+        elif rng.chance(0.5):
+            _even(
+                pane,
+                (5, y),
+                f"-rw-r--r--  {rng.whole(99999):>6} {noun(rng)}_{term(rng)}.{term(rng)[:3]}",
+                size,
+                ink,
+                advance,
+            )
+        else:
+            _even(
+                pane,
+                (5, y),
+                f"[{rng.whole(100):>3}%] {term(rng)}: {sentence(rng, 3, 7).lower()}",
+                size,
+                shade(ink, 0.85),
+                advance,
+            )
 
 
-def _heading(pane: Sheet, y: int, size: int, theme: Theme, rng: Rng) -> int:
-    right = pane.width - _MARGIN
-    words = fitted(pane, title(rng), size + 4, right - _MARGIN)
-    pane.text((_MARGIN, y + 12), words, size + 4, theme.text, bold=0.4)
-    pane.box((_MARGIN, y + 26, right, y + 27), theme.line)
-    return 36
+def inbox(pane: Sheet, theme: Theme, rng: Rng) -> None:
+    """A list of letters: sender, subject, a line of the text, the time."""
+    size = rng.whole(10, 15)
+    step = size * 3 + rng.whole(10, 18)
+    chosen = rng.whole(8)
+    for row, y in enumerate(range(0, pane.height, step)):
+        if row == chosen:
+            pane.box((0, y, pane.width, y + step), mix(theme.paper, theme.accent, 0.25))
+        new = rng.chance(0.4)
+        disc(pane, (step / 2, y + step / 2), step * 0.3, hue(rng.random(), 0.5, 0.75))
+        x = step + 2
+        pane.text(
+            (x, y + size),
+            f"{person(rng)} {noun(rng).capitalize()}",
+            size,
+            theme.text,
+            bold=0.45 if new else 0,
+        )
+        pane.text(
+            (x, y + round(size * 2.25)),
+            f"{title(rng)} - {sentence(rng, 6, 14)}",
+            size,
+            theme.text if new else theme.dim,
+        )
+        stamp = f"{rng.whole(24)}:{rng.whole(60):02d}"
+        wide = round(pane.length(stamp, size)) + 16
+        pane.box(
+            (pane.width - wide, y, pane.width, y + size + 8),
+            mix(theme.paper, theme.accent, 0.25) if row == chosen else theme.paper,
+        )
+        pane.text((pane.width - 8, y + size), stamp, size, theme.dim, anchor="rm")
+        pane.box((0, y + step - 1, pane.width, y + step), theme.line)
 
 
-def files(pane: Sheet, theme: Theme, rng: Rng) -> None:
-    """A grid of icons with names."""
+def files(pane: Sheet, theme: Theme, rng: Rng, icons: str = "") -> None:
+    """A grid of icons with names; all of one kind, or each of any."""
     size, cell = rng.whole(9, 13), rng.whole(62, 88)
     icon = cell // 2
     for top in range(8, pane.height, cell + size):
         for left in range(4, pane.width, cell + 6):
-            x, y = left + (cell - icon) // 2, top
-            _icon(pane, (x, y), icon, theme, rng)
-            name = rng.pick((noun(rng), f"{noun(rng)}.txt", f"IMG_{rng.whole(9999):04d}", f"{menu(rng)}"))
-            pane.text(
-                (left + cell // 2, y + icon + 5 + size // 2),
-                fitted(pane, name, size, cell + 2),
-                size,
-                theme.text,
-                anchor="mm",
-            )
-
-
-def _icon(pane: Sheet, at: tuple[int, int], size: int, theme: Theme, rng: Rng) -> None:
-    colour = hue(rng.random(), rng.between(0.4, 0.8), rng.between(0.6, 0.95))
-    kind = rng.whole(6)
-    if kind == 0:
-        x, y = at
-        thumbnail(pane, (x, y + size // 8, x + size, y + size - size // 8), rng)
-    else:
-        (_folder, _page, _music, _gear, _lens)[kind - 1](pane, at, size, colour, theme)
+            x, y, kind = left + (cell - icon) // 2, top, icons or rng.pick(ICONS)
+            colour = hue(rng.random(), rng.between(0.4, 0.8), rng.between(0.6, 0.95))
+            if kind == "pictures":
+                box = (x, y + icon // 8, x + icon, y + icon - icon // 8)
+                thumbnail(pane, box, rng.child("picture", top, left))
+            else:
+                _ICONS[kind](pane, (x, y), icon, colour, theme)
+            name = rng.pick((noun(rng), f"{noun(rng)}.txt", f"IMG_{rng.whole(9999):04d}", menu(rng)))
+            at = (left + cell // 2, y + icon + 5 + size // 2)
+            pane.text(at, fitted(pane, name, size, cell + 2), size, theme.text, anchor="mm")
 
 
 def _folder(pane: Sheet, at: tuple[int, int], size: int, colour: Colour, theme: Theme) -> None:
@@ -151,6 +295,12 @@ def _lens(pane: Sheet, at: tuple[int, int], size: int, colour: Colour, theme: Th
     disc(pane, (x + size * 0.42, y + size * 0.42), size * 0.36, colour)
     disc(pane, (x + size * 0.42, y + size * 0.42), size * 0.25, theme.paper)
     path(pane, [(x + size * t, y + size * t) for t in (0.66, 0.92)], colour, size * 0.12)
+
+
+_ICONS: dict[str, Callable[[Sheet, tuple[int, int], int, Colour, Theme], None]] = {
+    "folders": _folder, "documents": _page, "notes": _music, "gears": _gear, "lenses": _lens,
+}  # fmt: skip
+ICONS = (*_ICONS, "pictures")
 
 
 def chart(pane: Sheet, theme: Theme, rng: Rng) -> None:
@@ -229,6 +379,8 @@ def month(pane: Sheet, theme: Theme, rng: Rng) -> None:
                     )
 
 
-CONTENTS: tuple[Callable[[Sheet, Theme, Rng], None], ...] = (
-    editor, editor, article, article, table, table, form, files, chart, chat, terminal, inbox, month,
-)  # fmt: skip
+Content = Callable[[Sheet, Theme, Rng], None]
+CONTENTS: dict[str, Content] = {
+    "editor": editor, "article": article, "table": table, "form": form, "chart": chart, "chat": chat,
+    "terminal": terminal, "inbox": inbox, "calendar": month,
+}  # fmt: skip
