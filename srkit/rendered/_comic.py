@@ -12,20 +12,15 @@ from srkit.rendered.lettering import broken, sign_word
 from srkit.rendered.spec import Split, in_split
 
 INK, PAPER = 22, 252
-TONES = {
-    "dots": ("dots", "round dots"),
-    "lines": ("lines", "parallel lines"),
-    "grain": ("grain", "sand pattern"),
-    "crosses": ("crossed lines", "crosshatched lines"),
-}
-BACKDROPS = {
-    "speed lines": ("speed lines", "radial lines"),
-    "graded screentone": ("graded screentone", "fading screentone"),
-    "even screentone": ("even screentone", "flat screentone"),
-    "hatching": ("hatching", "hatched strokes"),
-    "stars": ("a starry sky", "stars on black"),
-    "sparkles": ("sparkles on screentone", "glittering screentone"),
-}
+TONES = (
+    "dots: dots|round dots, lines: lines|parallel lines, grain: grain|sand pattern, "
+    "crosses: crossed lines|crosshatched lines"
+)
+BACKDROPS = (
+    "speed lines: speed lines|radial lines, graded screentone: graded screentone|fading screentone, "
+    "even screentone: even screentone|flat screentone, hatching: hatching|hatched strokes, "
+    "stars: a starry sky|stars on black, sparkles: sparkles on screentone|glittering screentone"
+)
 BALLOONS = ("round", "round", "round", "burst", "cloud", "box")
 _LINES = (
     "What?!", "No way!", "Run!", "Wait!", "Look out!", "It can't be...", "You again?", "Ha ha!", "Huh?", "Stop!",

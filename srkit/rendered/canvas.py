@@ -379,7 +379,7 @@ _TURNS = {
     "red": (-0.02, 0.02), "orange": (0.05, 0.09), "yellow": (0.13, 0.17), "green": (0.25, 0.42), "teal": (0.46, 0.53),
     "blue": (0.56, 0.66), "purple": (0.71, 0.79), "pink": (0.86, 0.93),
 }  # fmt: skip
-COLOURS: dict[str, tuple[str, ...]] = {name: (name,) for name in _TURNS} | {"purple": ("purple", "violet")}
+COLOURS = "red, orange, yellow, green, teal, blue, purple: purple|violet, pink"  # as a choice of a Spec
 
 
 def paint(name: str, rng: Rng, saturation: Point, value: Point) -> Colour:

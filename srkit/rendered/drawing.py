@@ -28,18 +28,14 @@ class Drawing(Spec):
 
     domain = "drawing"
     kind: str = choice(
-        {
-            "part": ("technical drawing", "engineering drawing"),
-            "plan": ("floor plan", "architect's floor plan"),
-            "contours": ("contour map", "topographic map"),
-            "streets": ("street map", "city map"),
-        }
+        "part: technical drawing|engineering drawing, plan: floor plan|architect's floor plan, "
+        "contours: contour map|topographic map, streets: street map|city map"
     )
     part: str = choice(PARTS, kind="part")
-    walls: str = choice({"solid": "solid walls", "hatched": "hatched walls"}, kind="plan")
+    walls: str = choice("solid: solid walls, hatched: hatched walls", kind="plan")
     paper: str = choice(
         {**{paper: f"{paper} paper" for paper in PAPERS}, "blueprint": ("blueprint", "blueprint paper")},
-        weights=(8, 4, 3, 3, 2),
+        weights="8 4 3 3 2",
         kind=("part", "plan"),
     )
     land: str = choice({land: f"{land} ground" for land in LANDS}, kind="contours")

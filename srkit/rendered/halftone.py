@@ -60,30 +60,19 @@ class Halftone(Spec):
 
     domain = "halftone"
     scene: str = choice(
-        {
-            "fruit": ("fruit on a cloth", "fruit"),
-            "landscape": ("a landscape with hills", "hills below a sky"),
-            "flowers": ("flowers in a garden", "blossoms"),
-            "balloons": ("balloons in the sky", "striped balloons"),
-        },
-        weights=(2, 2, 1, 1),
+        "fruit: fruit on a cloth|fruit, landscape: a landscape with hills|hills below a sky, "
+        "flowers: flowers in a garden|blossoms, balloons: balloons in the sky|striped balloons",
+        weights="2 2 1 1",
     )
     screen: str = choice(
-        {
-            "dots": ("round dots", "dot screen"),
-            "lines": ("fine lines", "line screen"),
-            "grain": ("irregular grain", "random grain"),
-        },
-        weights=(6, 2, 2),
+        "dots: round dots|dot screen, lines: fine lines|line screen, grain: irregular grain|random grain",
+        weights="6 2 2",
     )
-    pitch: str = choice(
-        {"fine": ("fine screen", "closely spaced"), "coarse": ("coarse screen", "widely spaced")}
-    )
+    pitch: str = choice("fine: fine screen|closely spaced, coarse: coarse screen|widely spaced")
     inks: str = choice(
-        {"colour": ("four-colour print", "colour print"), "black": ("black ink", "newspaper print")},
-        weights=(7, 1),
+        "colour: four-colour print|colour print, black: black ink|newspaper print", weights="7 1"
     )
-    paper: str = choice(tuple(_PAPERS))
+    paper: str = choice(_PAPERS)
     headline: str = words(_headline)
 
     def draw(self, width: int, height: int) -> Rendered:

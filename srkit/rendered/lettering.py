@@ -191,17 +191,10 @@ def fitted(sheet: Sheet, text: str, size: float, room: float) -> str:
 
 # Typefaces, all made of the one font that Pillow embeds.
 
-TYPEFACES = {
-    "plain": "plain",
-    "bold": ("bold", "heavy"),
-    "slanted": ("slanted", "italic"),
-    "narrow": ("narrow", "condensed"),
-    "wide": ("wide", "broad"),
-    "outlined": "outlined",
-    "slab": ("slab serif", "slab"),
-    "stencil": "stencil",
-    "dotted": ("dotted", "dot matrix"),
-}
+TYPEFACES = (
+    "plain, bold: bold|heavy, slanted: slanted|italic, narrow: narrow|condensed, wide: wide|broad, outlined, "
+    "slab: slab serif|slab, stencil, dotted: dotted|dot matrix"
+)
 _BOLD, _SLANT, _STRETCH = 0.045, 0.25, {"narrow": 0.72, "wide": 1.3}
 _FEET, _HEADS = frozenset("AFHIKMNPRTXYfhiklmnrx147"), frozenset("BDEFHIKLMNPRUVWXYZbhkl")
 _STEMS = frozenset("ITYijlft1!|.,:' ")  # a stencil's gap would cut these away

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from srkit.rendered._comic import (
-    BACKDROPS,
     INK,
     PAPER,
     TONES,
@@ -28,7 +27,7 @@ from srkit.rendered._comic import (
     speech,
 )  # fmt: skip
 from srkit.rendered.canvas import Point, Rendered, Rng, Sheet
-from srkit.rendered.portrait import MOODS, bust, some_face
+from srkit.rendered.portrait import MOODS, Portrait, bust, some_face
 from srkit.rendered.spec import Caption, Spec, Split, Wording, choice, words
 
 Quad = tuple[Point, Point, Point, Point]  # from the upper left, clockwise
@@ -43,22 +42,16 @@ class Manga(Spec):
 
     domain = "manga"
     scene: str = choice(
-        {
-            "close-up": ("a face close up", "a close-up of a face"),
-            "conversation": ("two people talking", "a conversation"),
-            "action": ("an action scene", "speed lines and action"),
-            "outdoors": ("a view outdoors", "an outdoor scene"),
-            "room": ("a room", "an indoor scene"),
-        },
-        weights=(2, 1, 2, 1, 1),
+        "close-up: a face close up|a close-up of a face, conversation: two people talking|a conversation, "
+        "action: an action scene|speed lines and action, outdoors: a view outdoors|an outdoor scene, "
+        "room: a room|an indoor scene",
+        weights="2 1 2 1 1",
     )
-    mood: str = choice(MOODS, weights=(2, 1, 1, 1, 1, 1))
+    mood: str = choice(MOODS, weights="2 1 1 1 1 1")
     figures: str = choice(
-        {"shown": (), "absent": ("nobody in sight", "no people")},
-        weights=(2, 1),
-        scene=("action", "outdoors", "room"),
+        "shown:, absent: nobody in sight|no people", weights="2 1", scene=("action", "outdoors", "room")
     )
-    screentone: str = choice(TONES, weights=(3, 1, 1, 1))
+    screentone: str = choice(TONES, weights="3 1 1 1")
     sound: str = choice(_SOUNDS, scene="action")
     speech: str = words(speech)
 
@@ -170,7 +163,7 @@ def _figure(panel: Panel, at: Point, size: float, mood: str, rng: Rng) -> None:
 
 
 def _close_up(panel: Panel, mood: str, rng: Rng) -> None:
-    backdrop(panel, rng.pick(tuple(BACKDROPS)), rng.child("backdrop"))
+    backdrop(panel, rng.pick(Portrait.values("backdrop")), rng.child("backdrop"))
     size = min(panel.width, panel.height) * rng.between(0.24, 0.36)
     _figure(panel, (rng.between(0.35, 0.65), rng.between(0.45, 0.58)), size, mood, rng)
 
@@ -180,7 +173,7 @@ def _conversation(panel: Panel, mood: str, rng: Rng) -> None:
     if where:
         (city, room)[where - 1](panel, rng.child("place"))
     else:
-        backdrop(panel, rng.pick(tuple(BACKDROPS)), rng.child("backdrop"))
+        backdrop(panel, rng.pick(Portrait.values("backdrop")), rng.child("backdrop"))
     size = min(panel.width / 6.5, panel.height / 5)
     for k, x in enumerate((0.27, 0.73)):
         at = (x + rng.between(-0.04, 0.04), rng.between(0.5, 0.62))

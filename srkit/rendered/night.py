@@ -51,19 +51,15 @@ class Night(Spec):
     """A town by night with a neon sign in the middle, above water or a wet road."""
 
     domain = "night"
-    ground: str = choice({"water": ("waterfront", "quay"), "road": ("wet street", "rainy street")})
-    bridge: str = choice({"yes": ("lit bridge", "suspension bridge with lights"), "no": ()}, ground="water")
+    ground: str = choice("water: waterfront|quay, road: wet street|rainy street")
+    bridge: str = choice("yes: lit bridge|suspension bridge with lights, no:", ground="water")
     sky: str = choice(
-        {
-            "stars": ("stars", "starry sky"),
-            "moon": ("moon", "moonlit sky"),
-            "fireworks": ("fireworks", "exploding fireworks"),
-            "clouds": ("clouds", "cloudy sky"),
-        },
-        weights=(3, 3, 2, 2),
+        "stars: stars|starry sky, moon: moon|moonlit sky, fireworks: fireworks|exploding fireworks, "
+        "clouds: clouds|cloudy sky",
+        weights="3 3 2 2",
     )
-    tint: str = choice({"blue": "blue", "violet": "violet", "brown": "brown"}, weights=(3, 1, 1))
-    lamps: str = choice({"yellow": ("yellow", "warm"), "white": "white", "bluish": ("bluish", "cold")})
+    tint: str = choice("blue, violet, brown", weights="3 1 1")
+    lamps: str = choice("yellow: yellow|warm, white, bluish: bluish|cold")
     neon: str = words(_neon)
     tube: str = choice(COLOURS)
 

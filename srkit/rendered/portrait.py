@@ -15,29 +15,18 @@ from srkit.rendered.spec import Caption, Spec, Split, Wording, a, choice, words
 
 Place = Callable[[float, float], Point]
 
-MOODS = {
-    "calm": ("calm", "quiet"),
-    "surprised": ("surprised", "startled"),
-    "angry": ("angry", "furious"),
-    "sad": ("sad", "worried"),
-    "glad": ("glad", "cheerful"),
-    "asleep": ("asleep", "sleeping"),
-}
-MOUTHS = {
-    "line": ("closed mouth", "straight mouth"),
-    "smile": ("smile", "smiling mouth"),
-    "frown": ("frown", "turned-down mouth"),
-    "open": ("open mouth", "mouth wide open"),
-    "teeth": ("clenched teeth", "bared teeth"),
-    "round": ("round mouth", "small round mouth"),
-}
-HAIRS = {"black": ("black", "dark"), "white": ("white", "pale"), "toned": ("shaded", "gray")}
-CLOTHES = {
-    "black": "black jacket",
-    "toned": ("shaded jacket", "gray jacket"),
-    "striped": "striped jacket",
-    "white": "white jacket",
-}
+MOODS = (
+    "calm: calm|quiet, surprised: surprised|startled, angry: angry|furious, sad: sad|worried, "
+    "glad: glad|cheerful, asleep: asleep|sleeping"
+)
+MOUTHS = (
+    "line: closed mouth|straight mouth, smile: smile|smiling mouth, frown: frown|turned-down mouth, "
+    "open: open mouth|mouth wide open, teeth: clenched teeth|bared teeth, round: round mouth|small round mouth"
+)
+HAIRS = "black: black|dark, white: white|pale, toned: shaded|gray"
+CLOTHES = (
+    "black: black jacket, toned: shaded jacket|gray jacket, striped: striped jacket, white: white jacket"
+)
 _LENGTHS = {"short": 0.0, "bobbed": 1.2, "long": 2.0, "very long": 2.6}
 _TALL = {
     "calm": 0.3,
@@ -71,7 +60,7 @@ def some_face(rng: Rng, mood: str) -> Face:
         rng.pick(mouths.get(mood, ("line",))),
         rng.pick(("black", "black", "white", "toned")),
         rng.pick(("short", "short", *_LENGTHS)),
-        rng.pick(tuple(CLOTHES)),
+        rng.pick(Portrait.values("clothes")),
     )
 
 
@@ -84,13 +73,13 @@ class Portrait(Spec):
     """One face before a backdrop, perhaps with a balloon."""
 
     domain = "portrait"
-    mood: str = choice(MOODS, weights=(2, 1, 1, 1, 1, 1))
+    mood: str = choice(MOODS, weights="2 1 1 1 1 1")
     mouth: str = choice(MOUTHS)
-    hair: str = choice(HAIRS, weights=(2, 1, 1))
-    length: str = choice(tuple(_LENGTHS), weights=(2, 1, 1, 1))
+    hair: str = choice(HAIRS, weights="2 1 1")
+    length: str = choice(_LENGTHS, weights="2 1 1 1")
     clothes: str = choice(CLOTHES)
     backdrop: str = choice(BACKDROPS)
-    screentone: str = choice(TONES, weights=(3, 1, 1, 1))
+    screentone: str = choice(TONES, weights="3 1 1 1")
     speech: str = words(_speech)
 
     def draw(self, width: int, height: int) -> Rendered:

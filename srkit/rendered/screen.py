@@ -11,7 +11,6 @@ import math
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
 from PIL import Image
 
 from srkit.rendered._panes import CONTENTS, Content, files
@@ -22,19 +21,6 @@ from srkit.rendered.spec import Caption, Spec, Split, Wording, a, choice, words
 
 _Cell = tuple[int, int, int, int]
 _SMALLEST_DENSE = 256
-_CONTENTS = {
-    "editor": ("code editor", "program code"),
-    "article": ("article", "page of text"),
-    "table": ("table of numbers", "spreadsheet"),
-    "form": ("settings form", "form with buttons"),
-    "files": ("file manager", "desktop folder"),
-    "chart": ("chart", "diagram"),
-    "chat": ("chat window", "messenger"),
-    "terminal": ("terminal", "command line"),
-    "inbox": ("mail inbox", "list of mails"),
-    "calendar": ("calendar", "month view"),
-}
-_WEIGHTS = (2, 2, 2, 1, 1, 1, 1, 1, 1, 1)
 
 
 def _heading(rng: Rng, split: Split) -> str:
@@ -46,23 +32,24 @@ class Screen(Spec):
     """A desktop: the theme of its windows, and what its upper left one shows."""
 
     domain = "screen"
-    content: str = choice(_CONTENTS, weights=_WEIGHTS)
+    content: str = choice(
+        "editor: code editor|program code, article: article|page of text, table: table of numbers|spreadsheet, "
+        "form: settings form|form with buttons, files: file manager|desktop folder, chart: chart|diagram, "
+        "chat: chat window|messenger, terminal: terminal|command line, inbox: mail inbox|list of mails, "
+        "calendar: calendar|month view",
+        weights="2 2 2 1 1 1 1 1 1 1",
+    )
     heading: str = words(_heading)
     icons: str = choice(
-        {"folders": "folder icons", "documents": "document icons", "notes": "music icons", "gears": "gear icons",
-         "lenses": ("magnifier icons", "search icons"), "pictures": "picture icons"},
+        "folders: folder icons, documents: document icons, notes: music icons, gears: gear icons, "
+        "lenses: magnifier icons|search icons, pictures: picture icons",
         content="files",
-    )  # fmt: skip
+    )
     theme: str = choice(
-        {
-            "light": ("light theme", "bright theme"),
-            "dark": ("dark theme", "dark mode"),
-            "tinted": "tinted theme",
-        },
-        weights=(3, 2, 1),
+        "light: light theme|bright theme, dark: dark theme|dark mode, tinted: tinted theme", weights="3 2 1"
     )
     accent: str = choice(COLOURS)
-    density: str = choice({"1": (), "2": ()}, weights=(2, 1))
+    density: str = choice("1:, 2:", weights="2 1")
 
     def draw(self, width: int, height: int) -> Rendered:
         """See `Spec.draw`; below 256 pixels the density is 1, since too little would show at 2."""
@@ -85,17 +72,13 @@ class Screen(Spec):
             whole = (gap, bar + gap, width - gap, height - gap)
         for k, box in enumerate(_tiles(whole, largest, gap, rng.child("tiles"))):
             part = self.rng("window", k)
-            kind = (
-                self.content
-                if k == 0
-                else str(part.choice(list(_CONTENTS), p=np.array(_WEIGHTS) / sum(_WEIGHTS)))
-            )
+            kind = self.content if k == 0 else self.attributes()["content"].draw(part, "all")
             icons = self.icons if k == 0 else ""
             content: Content = partial(files, icons=icons) if kind == "files" else CONTENTS[kind]
             inside = theme
             if part.chance(0.25) and k:
                 inside = theme_of(
-                    part.pick(("light", "dark", "tinted")), part.pick(tuple(COLOURS)), part.child("theme")
+                    part.pick(self.values("theme")), part.pick(self.values("accent")), part.child("theme")
                 )
             _window(desktop, box, inside, content, "" if k else self.heading, part)
         if rng.chance(0.5) and min(width, height) >= 200:

@@ -43,10 +43,9 @@ _SCHEMES: dict[str, tuple[Colour, Colour]] = {  # board and letters
     "red on cream": ((240, 228, 200), (170, 34, 30)),
     "blue on white": ((238, 240, 242), (30, 56, 130)),
 }
-_WALLS = {
-    "brick": "brick wall", "plaster": ("plaster wall", "rendered wall"), "planks": ("wooden wall", "plank wall"),
-    "blocks": "stone wall",
-}  # fmt: skip
+_WALLS = (
+    "brick: brick wall, plaster: plaster wall|rendered wall, planks: wooden wall|plank wall, blocks: stone wall"
+)  # fmt: skip
 _KINDS: dict[str, tuple[Point, Point, float]] = {  # shares of the image's sides, and the radius of corners
     "shop sign": ((0.8, 0.94), (0.4, 0.55), 0.04),
     "street sign": ((0.8, 0.95), (0.28, 0.38), 0.1),
@@ -66,22 +65,17 @@ class Sign(Spec):
 
     domain = "sign"
     kind: str = choice(
-        {
-            "shop sign": ("shop sign", "sign board"),
-            "street sign": ("street sign", "name plate"),
-            "poster": ("poster", "printed poster"),
-            "page": ("page", "printed page"),
-        },
-        weights=(4, 2, 2, 2),
+        "shop sign: shop sign|sign board, street sign: street sign|name plate, poster: poster|printed poster, "
+        "page: page|printed page",
+        weights="4 2 2 2",
     )
     text: str = words(_text)
     small: str = words(small_text)
-    typeface: str = choice(TYPEFACES, weights=(4, 3, 2, 2, 1, 1, 2, 1, 1), hidden=True)
+    typeface: str = choice(TYPEFACES, weights="4 3 2 2 1 1 2 1 1", hidden=True)
     scheme: str = choice({scheme: scheme for scheme in _SCHEMES})
     emblem: str = choice(
-        {"none": (), "cup": "cup", "key": "key", "fish": "fish", "star": "star", "arrow": "arrow", "anchor": "anchor",
-         "heart": "heart", "flower": "flower"},
-        weights=(10, 1, 1, 1, 1, 1, 1, 1, 1), hidden=True, kind=("shop sign", "street sign", "poster"),
+        "none:, cup, key, fish, star, arrow, anchor, heart, flower",
+        weights="10 1 1 1 1 1 1 1 1", hidden=True, kind=("shop sign", "street sign", "poster"),
     )  # fmt: skip
     wall: str = choice(_WALLS)
 

@@ -7,7 +7,7 @@ that attribute decides and in nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal, Self
 from zlib import crc32
@@ -26,27 +26,24 @@ class Attribute:
 
     Attributes:
         phrases: what the attribute may be, and the phrases by which a caption names it (none: it is left unsaid).
-        weights: how often each value is drawn, in proportion; None: equally often.
-        only: the values of another attribute under which this one shows.
+        weights: how often each value is drawn, in proportion.
+        only: the values of other attributes under which this one shows.
         text: draws free words instead, of a split of the vocabulary.
         hidden: LR does not show it: at x8 a classifier is at most 15 points above chance on LR and reaches 90 % on
             HR (`tests/bench/rendered_attributes.py`).
     """
 
-    phrases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    weights: tuple[float, ...] | None = None
-    only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    phrases: Mapping[str, tuple[str, ...]]
+    weights: tuple[float, ...]
+    only: Mapping[str, tuple[str, ...]]
     text: Callable[[Rng, Split], str] | None = None
     hidden: bool = False
 
     def draw(self, rng: Rng, split: Split) -> str:
         if self.text is not None:
             return self.text(rng, split)
-        values = list(self.phrases)
-        if self.weights is None:
-            return rng.pick(values)
-        total = sum(self.weights)
-        return values[int(rng.choice(len(values), p=[w / total for w in self.weights]))]
+        chances = [weight / sum(self.weights) for weight in self.weights]
+        return str(rng.choice(list(self.phrases), p=chances))
 
     def another(self, value: str, rng: Rng, split: Split) -> str:
         """A value other than `value`; of words, those whose length is nearest."""
@@ -57,31 +54,32 @@ class Attribute:
 
 
 def choice(
-    phrases: Mapping[str, str | tuple[str, ...]] | Sequence[str],
-    *,
-    weights: Sequence[float] | None = None,
-    hidden: bool = False,
-    **only: str | tuple[str, ...],
+    values: str | Iterable[str], *, weights: str = "", hidden: bool = False, **only: str | tuple[str, ...]
 ) -> Any:
-    """A field of a Spec that is one of a few values; their phrases are the values themselves where none are given.
+    """A field of a Spec that is one of a few values.
 
     Args:
+        values: the values, or a text such as "dots: round dots|dot screen, lines, none:", in which phrases follow a
+            value where a caption calls it something else, and nothing where a caption leaves it unsaid.
+        weights: how often each is drawn, in proportion, such as "3 1 1"; equally often where none are given.
+        hidden: see `Attribute`.
         only: attributes and the value, or values, under which this one shows.
     """
-    named = phrases if isinstance(phrases, Mapping) else {value: value for value in phrases}
-    attribute = Attribute(
-        {value: (text,) if isinstance(text, str) else text for value, text in named.items()},
-        tuple(weights) if weights is not None else None,
-        {name: (value,) if isinstance(value, str) else value for name, value in only.items()},
-        hidden=hidden,
-    )
-    return field(metadata={_METADATA: attribute})
+    phrases = {}
+    for part in values.split(", ") if isinstance(values, str) else values:
+        value, colon, said = part.partition(":")
+        phrases[value] = tuple(said.strip().split("|") if said else [] if colon else [value])
+    shares = tuple(float(weight) for weight in weights.split()) or (1.0,) * len(phrases)
+    return field(metadata={_METADATA: Attribute(phrases, shares, _conditions(only), hidden=hidden)})
 
 
 def words(text: Callable[[Rng, Split], str], **only: str | tuple[str, ...]) -> Any:
     """A field of a Spec that holds words which the image shows; empty where it shows none."""
-    named = {name: (value,) if isinstance(value, str) else value for name, value in only.items()}
-    return field(metadata={_METADATA: Attribute(only=named, text=text, hidden=True)})
+    return field(metadata={_METADATA: Attribute({}, (), _conditions(only), text, hidden=True)})
+
+
+def _conditions(only: Mapping[str, str | tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    return {name: (value,) if isinstance(value, str) else value for name, value in only.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +118,11 @@ class Spec:
             for name, attribute in cls.attributes().items()
         }
         return cls(seed=seed, split=split, **values)
+
+    @classmethod
+    def values(cls, name: str) -> tuple[str, ...]:
+        """What an attribute may be."""
+        return tuple(cls.attributes()[name].phrases)
 
     def shown(self) -> tuple[str, ...]:
         """The attributes that this image shows and its caption names."""

@@ -54,7 +54,7 @@ class Street(Spec):
     domain = "street"
     shop: str = words(_shop)
     goods: str = words(_goods)
-    board: str = choice(tuple(_BOARDS))
+    board: str = choice(_BOARDS)
 
     def draw(self, width: int, height: int) -> Rendered:
         rng = self.rng()

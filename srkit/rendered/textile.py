@@ -42,50 +42,31 @@ class Textile(Spec):
     """A piece of cloth that fills the image."""
 
     domain = "textile"
-    fabric: str = choice(
-        {"woven": ("woven cloth", "woven fabric"), "knitted": ("knitted fabric", "knitwear")},
-        weights=(64, 36),
-    )
+    fabric: str = choice("woven: woven cloth|woven fabric, knitted: knitted fabric|knitwear", weights="64 36")
     weave: str = choice(
-        {
-            "plain": ("plain weave", "tabby weave"),
-            "twill": ("twill weave", "diagonal twill"),
-            "herringbone": "herringbone weave",
-            "basket": "basket weave",
-            "satin": "satin weave",
-            "damask": ("damask figures", "damask weave"),
-        },
-        weights=(6, 10, 2, 2, 1, 1),
+        "plain: plain weave|tabby weave, twill: twill weave|diagonal twill, herringbone: herringbone weave, "
+        "basket: basket weave, satin: satin weave, damask: damask figures|damask weave",
+        weights="6 10 2 2 1 1",
         fabric="woven",
     )
     dye: str = choice(
-        {
-            "solid": ("one colour", "solid colour"),
-            "two-tone": ("two tones", "two-tone threads"),
-            "tartan": ("tartan", "plaid"),
-            "small checks": "small checks",
-            "large checks": "large checks",
-            "unbleached": ("unbleached yarn", "natural yarn"),
-            "indigo": ("indigo warp", "indigo threads"),
-        },
-        weights=(2, 3, 2, 1, 1, 1, 1),
+        "solid: one colour|solid colour, two-tone: two tones|two-tone threads, tartan: tartan|plaid, "
+        "small checks, large checks, unbleached: unbleached yarn|natural yarn, "
+        "indigo: indigo warp|indigo threads",
+        weights="2 3 2 1 1 1 1",
         fabric="woven",
     )
     stitch: str = choice(
-        {"stockinette": ("stockinette stitch", "plain knit"), "rib": ("ribbed knit", "rib stitch")},
-        weights=(5, 1),
+        "stockinette: stockinette stitch|plain knit, rib: ribbed knit|rib stitch",
+        weights="5 1",
         fabric="knitted",
     )
     motif: str = choice(
-        {
-            "plain": ("one yarn", "one colour of yarn"),
-            "stripes": "stripes",
-            "figures": ("fair isle figures", "figures"),
-        },
-        weights=(3, 1, 2),
+        "plain: one yarn|one colour of yarn, stripes, figures: fair isle figures|figures",
+        weights="3 1 2",
         fabric="knitted",
     )
-    thread: str = choice({"fine": ("fine threads", "fine yarn"), "coarse": ("coarse threads", "coarse yarn")})
+    thread: str = choice("fine: fine threads|fine yarn, coarse: coarse threads|coarse yarn")
     colour: str = choice(COLOURS)
 
     def draw(self, width: int, height: int) -> Rendered:

@@ -50,15 +50,11 @@ from srkit.rendered.canvas import (
 from srkit.rendered.spec import Caption, Spec, Wording, choice
 
 _WHERE = {"brick": "wall", "cobbles": "paving", "blocks": "wall", "shingles": "roof"}
-_NOUNS = {
-    "brick": ("brick wall", "brickwork"),
-    "cobbles": ("cobbles", "stone paving"),
-    "blocks": ("stone wall", "dressed stone"),
-    "shingles": ("tiled roof", "roof tiles"),
-    "tiles": ("glazed tiles", "wall tiles"),
-    "hexagons": ("hexagonal tiles", "hexagon mosaic"),
-    "planks": ("wooden boards", "wood planks"),
-}
+_NOUNS = (
+    "brick: brick wall|brickwork, cobbles: cobbles|stone paving, blocks: stone wall|dressed stone, "
+    "shingles: tiled roof|roof tiles, tiles: glazed tiles|wall tiles, "
+    "hexagons: hexagonal tiles|hexagon mosaic, planks: wooden boards|wood planks"
+)
 WOODS: dict[str, Colour] = {
     "light brown": (186, 140, 92), "brown": (150, 104, 66), "dark brown": (112, 74, 48), "pale": (206, 172, 128),
     "gray": (140, 130, 118), "deep brown": (96, 62, 44), "reddish": (168, 96, 60),
@@ -70,50 +66,33 @@ class Texture(Spec):
     """A wall, a roof or a floor, seen straight on."""
 
     domain = "texture"
-    surface: str = choice(_NOUNS, weights=(2, 1, 1, 1, 1, 1, 2))
-    bricks: str = choice(tuple(BRICKS), surface="brick")
+    surface: str = choice(_NOUNS, weights="2 1 1 1 1 1 2")
+    bricks: str = choice(BRICKS, surface="brick")
     bond: str = choice(
-        {
-            "running": "running bond",
-            "third": ("third bond", "raking bond"),
-            "flemish": "Flemish bond",
-            "stack": "stack bond",
-        },
-        weights=(2, 1, 1, 1),
+        "running: running bond, third: third bond|raking bond, flemish: Flemish bond, stack: stack bond",
+        weights="2 1 1 1",
         surface="brick",
     )
-    size: str = choice(
-        {"large": "large bricks", "small": ("small bricks", "tiny bricks")}, weights=(2, 1), surface="brick"
-    )
-    stone: str = choice(tuple(STONES), surface=("cobbles", "blocks"))
-    roof: str = choice(tuple(ROOFS), surface="shingles")
+    size: str = choice("large: large bricks, small: small bricks|tiny bricks", weights="2 1", surface="brick")
+    stone: str = choice(STONES, surface=("cobbles", "blocks"))
+    roof: str = choice(ROOFS, surface="shingles")
     edge: str = choice(
-        {"round": "rounded edges", "straight": "straight edges", "waved": ("waved tiles", "pantiles")},
-        weights=(2, 1, 1),
+        "round: rounded edges, straight: straight edges, waved: waved tiles|pantiles",
+        weights="2 1 1",
         surface="shingles",
     )
     glaze: str = choice(COLOURS, surface=("tiles", "hexagons"))
     pattern: str = choice(
-        {
-            "plain": "one colour",
-            "checkered": ("checkered", "chequered"),
-            "mixed": ("mixed colours", "random colours"),
-            "figured": ("star figures", "printed stars"),
-        },
-        weights=(1, 2, 2, 2),
+        "plain: one colour, checkered: checkered|chequered, mixed: mixed colours|random colours, "
+        "figured: star figures|printed stars",
+        weights="1 2 2 2",
         surface="tiles",
     )
-    lines: str = choice(
-        {"level": "level rows", "diagonal": "laid diagonally"}, weights=(3, 1), surface="tiles"
-    )
-    wood: str = choice(tuple(WOODS), surface="planks")
+    lines: str = choice("level: level rows, diagonal: laid diagonally", weights="3 1", surface="tiles")
+    wood: str = choice(WOODS, surface="planks")
     laying: str = choice(
-        {
-            "level": "horizontal boards",
-            "upright": ("vertical boards", "upright boards"),
-            "parquet": "parquet blocks",
-        },
-        weights=(9, 6, 5),
+        "level: horizontal boards, upright: vertical boards|upright boards, parquet: parquet blocks",
+        weights="9 6 5",
         surface="planks",
     )
 
