@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from srkit.rendered.canvas import Rendered
-    from srkit.rendered.spec import Caption, Spec, Split
+    from srkit.rendered.specs import Caption, Spec, Split
 
 __all__ = [
     "DOMAINS",
@@ -63,7 +63,7 @@ def draw(spec: Spec, width: int, height: int) -> Rendered:
 
     All but `street`, `sign` and `portrait` keep their elements' size in pixels, so that a larger image shows more,
     not the same larger; those grow with the image. 512 x 512 takes a few tenths of a second on one core; memory
-    grows to some 150 bytes a pixel. From 128 pixels a side on, an image shows all that its caption names.
+    grows to some 150 bytes a pixel. Below `spec.smallest` pixels a side, parts of what a caption names may be missing.
 
     Returns:
         `pixels`, (height, width, 3) uint8 RGB, the same for the same arguments on every machine, and `lettering`.
@@ -90,13 +90,13 @@ def demo_image(width: int = 480, height: int = 320, seed: int = 0) -> NDArray[np
 
 def caption(spec: Spec, seed: int = 0) -> Caption:
     """What the image of a Spec shows, in words; `seed` varies the wording, never the content."""
-    from srkit.rendered.spec import Wording
+    from srkit.rendered.specs import Wording
 
     return spec.describe(Wording(spec, seed))
 
 
 def counterfactual(spec: Spec, attribute: str, seed: int = 0) -> Spec:
-    """The Spec of the same image with one attribute changed, see `srkit.rendered.spec.counterfactual`."""
-    from srkit.rendered.spec import counterfactual
+    """The Spec of the same image with one attribute changed, see `srkit.rendered.specs.counterfactual`."""
+    from srkit.rendered.specs import counterfactual
 
     return counterfactual(spec, attribute, seed)

@@ -9,7 +9,7 @@ import numpy as np
 
 from srkit.rendered.canvas import Pixels, Point, Rng, Sheet, curve, tone
 from srkit.rendered.lettering import broken, sign_word
-from srkit.rendered.spec import Split, in_split
+from srkit.rendered.specs import Split, in_split
 
 INK, PAPER = 22, 252
 TONES = (

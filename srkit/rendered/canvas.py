@@ -209,7 +209,9 @@ class Sheet:
                 place, words, font=letters, fill=ink, anchor=anchor, stroke_width=rim, stroke_fill=edge
             )
             if named:
-                self.note(words, self.draw.textbbox(place, words, letters, anchor, stroke_width=rim))
+                self.note(
+                    words, self.draw.textbbox(place, words, letters, anchor, stroke_width=0 if halo else rim)
+                )
             return
         width = math.ceil(letters.getlength(words)) + 2 * rim + 8
         height = math.ceil(size * f * 1.5) + 2 * rim

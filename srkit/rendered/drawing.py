@@ -15,7 +15,7 @@ from srkit.rendered._machine import PARTS, parts
 from srkit.rendered._maps import LANDS, TOWNS, hills, streets
 from srkit.rendered.canvas import Box, Rendered, Rng, Sheet
 from srkit.rendered.lettering import sign_word
-from srkit.rendered.spec import Caption, Spec, Split, Wording, a, choice, words
+from srkit.rendered.specs import Caption, Spec, Split, Wording, a, choice, words
 
 
 def _name(rng: Rng, split: Split) -> str:
@@ -34,12 +34,10 @@ class Drawing(Spec):
     part: str = choice(PARTS, kind="part")
     walls: str = choice("solid: solid walls, hatched: hatched walls", kind="plan")
     paper: str = choice(
-        {**{paper: f"{paper} paper" for paper in PAPERS}, "blueprint": ("blueprint", "blueprint paper")},
-        weights="8 4 3 3 2",
-        kind=("part", "plan"),
+        [f"{paper}: {paper} paper" for paper in PAPERS], weights="8 4 3 3 2", kind=("part", "plan")
     )
-    land: str = choice({land: f"{land} ground" for land in LANDS}, kind="contours")
-    town: str = choice({town: f"{town} colours" for town in TOWNS}, kind="streets")
+    land: str = choice([f"{land}: {land} ground" for land in LANDS], kind="contours")
+    town: str = choice([f"{town}: {town} colours" for town in TOWNS], kind="streets")
     name: str = words(_name)
 
     def draw(self, width: int, height: int) -> Rendered:

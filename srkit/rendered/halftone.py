@@ -36,7 +36,7 @@ from srkit.rendered.canvas import (
     shade,
 )  # fmt: skip
 from srkit.rendered.lettering import sign_text
-from srkit.rendered.spec import Caption, Spec, Split, Wording, choice, words
+from srkit.rendered.specs import Caption, Spec, Split, Wording, choice, words
 
 _ANGLES = (15.0, 75.0, 0.0, 45.0)  # degrees; cyan, magenta, yellow, black
 _INKS = ((0, 152, 218), (218, 16, 116), (255, 232, 18), (34, 31, 33))
@@ -134,8 +134,8 @@ class Halftone(Spec):
         rim = (255, 255, 255) if sum(ink) < 300 else (0, 0, 0)
         for k, line in enumerate(lines):
             at = (width * 0.06, y + k * size * 1.08)
-            sheet.text(at, line, size, ink, bold=max(1.0, size * 0.08), halo=rim, named=True)
-            sheet.text(at, line, size, ink, bold=size * 0.03)
+            sheet.text(at, line, size, ink, bold=max(1.0, size * 0.08), halo=rim)
+            sheet.text(at, line, size, ink, bold=size * 0.03, named=True)
         return np.asarray(sheet.image), tuple(sheet.lettering)
 
     def describe(self, say: Wording) -> Caption:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from srkit.rendered.canvas import Ink, Point, Rng, Sheet, font
-from srkit.rendered.spec import Split, in_split
+from srkit.rendered.specs import Split, in_split
 
 
 def _each(words: str) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ from srkit.rendered._comic import (
 )  # fmt: skip
 from srkit.rendered.canvas import Point, Rendered, Rng, Sheet
 from srkit.rendered.portrait import MOODS, Portrait, bust, some_face
-from srkit.rendered.spec import Caption, Spec, Split, Wording, choice, words
+from srkit.rendered.specs import Caption, Spec, Split, Wording, choice, words
 
 Quad = tuple[Point, Point, Point, Point]  # from the upper left, clockwise
 _SOUNDS = (

@@ -31,7 +31,7 @@ from srkit.rendered.canvas import (
     shade,
 )  # fmt: skip
 from srkit.rendered.lettering import noun, place, sign_text
-from srkit.rendered.spec import Caption, Spec, Split, Wording, a, choice, words
+from srkit.rendered.specs import Caption, Spec, Split, Wording, a, choice, words
 
 _SOFT = 4  # pixels of the sky between its samples
 _SMALLEST = 256  # a scene is never smaller than this; a smaller image is cut from its middle
@@ -51,6 +51,7 @@ class Night(Spec):
     """A town by night with a neon sign in the middle, above water or a wet road."""
 
     domain = "night"
+    smallest = 256
     ground: str = choice("water: waterfront|quay, road: wet street|rainy street")
     bridge: str = choice("yes: lit bridge|suspension bridge with lights, no:", ground="water")
     sky: str = choice(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from srkit.rendered._comic import BACKDROPS, INK, PAPER, TONES, Panel, backdrop, balloon, printed, speech
 from srkit.rendered.canvas import Point, Rendered, Rng, curve
-from srkit.rendered.spec import Caption, Spec, Split, Wording, a, choice, words
+from srkit.rendered.specs import Caption, Spec, Split, Wording, a, choice, words
 
 Place = Callable[[float, float], Point]
 
@@ -86,9 +86,9 @@ class Portrait(Spec):
         rng, panel = self.rng("place"), Panel(width, height, self.screentone)
         backdrop(panel, self.backdrop, self.rng("backdrop"))
         short = min(width, height)
-        size = short * rng.between(0.2, 0.29)
+        size = short * rng.between(0.19, 0.26)
         left = rng.chance(0.5)
-        at = (width * (0.54 if left else 0.46), height / 2 + short * rng.between(-0.02, 0.08))
+        at = (width * (0.54 if left else 0.46), height * 0.47 + short * rng.between(-0.02, 0.02))
         face = Face(self.mood, self.mouth, self.hair, self.length, self.clothes)
         bust(panel, at, size, face, self.rng("face"))
         panel.box((0, 0, width, height), None, INK, max(1.0, short / 110))

@@ -17,7 +17,7 @@ from srkit.rendered._panes import CONTENTS, Content, files
 from srkit.rendered._widgets import Theme, disc, theme_of
 from srkit.rendered.canvas import COLOURS, Rendered, Rng, Sheet
 from srkit.rendered.lettering import fitted, menu, sign_word, title
-from srkit.rendered.spec import Caption, Spec, Split, Wording, a, choice, words
+from srkit.rendered.specs import Caption, Spec, Split, Wording, a, choice, words
 
 _Cell = tuple[int, int, int, int]
 _SMALLEST_DENSE = 256
@@ -141,7 +141,7 @@ def _title_bar(window: Sheet, head: int, theme: Theme, heading: str, rng: Rng) -
     room = wide - 80 if lights else wide - (105 if wide > 140 else 50)
     if heading:
         lights, room = lights and wide > 200, max(room, wide - 54)
-        size = min(size, math.floor(size * room / window.length(name, size)))
+        size = max(6, min(size, math.floor(size * room / window.length(name, size))))
     else:
         name = fitted(window, name, size, room)
     if lights:

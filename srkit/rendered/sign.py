@@ -28,7 +28,7 @@ from srkit.rendered.canvas import (
     shade,
 )
 from srkit.rendered.lettering import TYPEFACES, sentence, sign_text, small_text, typeset, typeset_width
-from srkit.rendered.spec import Caption, Spec, Split, Wording, a, choice, words
+from srkit.rendered.specs import Caption, Spec, Split, Wording, a, choice, words
 from srkit.rendered.texture import Texture
 
 _SCHEMES: dict[str, tuple[Colour, Colour]] = {  # board and letters

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 
 from srkit.rendered.canvas import FINER, Box, Colour, Rendered, Rng, Sheet, font
 from srkit.rendered.lettering import sign_word
-from srkit.rendered.spec import Caption, Spec, Split, Wording, a, choice, words
+from srkit.rendered.specs import Caption, Spec, Split, Wording, a, choice, words
 
 _SKY_SIDE = 4096  # a sky is soft: beyond this it is enlarged
 _BOARDS: dict[str, Colour] = {
@@ -52,6 +52,7 @@ class Street(Spec):
     """A brick house with a shop, a glass tower, a tree and lamps before an evening sky."""
 
     domain = "street"
+    smallest = 384
     shop: str = words(_shop)
     goods: str = words(_goods)
     board: str = choice(_BOARDS)

@@ -25,7 +25,7 @@ from srkit.rendered.canvas import (
     reduce_bands,
     shade,
 )  # fmt: skip
-from srkit.rendered.spec import Caption, Spec, Wording, choice
+from srkit.rendered.specs import Caption, Spec, Wording, choice
 
 _FINER = 3  # rounded threads need less than lines do
 _MARGIN = 12  # pixels beyond the image, since threads wander

@@ -47,7 +47,7 @@ from srkit.rendered.canvas import (
     reduce_bands,
     shade,
 )  # fmt: skip
-from srkit.rendered.spec import Caption, Spec, Wording, choice
+from srkit.rendered.specs import Caption, Spec, Wording, choice
 
 _WHERE = {"brick": "wall", "cobbles": "paving", "blocks": "wall", "shingles": "roof"}
 _NOUNS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from srkit.data.rendered import render
+from srkit.rendered import render
 from srkit.errors import UsageError
 from srkit.io.picture import Picture
 from srkit.io.write import write_picture

@@ -14,7 +14,7 @@ from torch import nn
 import srkit
 from srkit.archs.table import build
 from srkit.data.pairs import read_training_pictures
-from srkit.data.rendered import DOMAINS, render
+from srkit.rendered import DOMAINS, render
 from srkit.data.views import SMALLEST, ViewPlan, ViewSource
 from srkit.engine.device import pick_device, training_dtype
 from srkit.errors import UsageError, nearest

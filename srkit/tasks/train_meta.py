@@ -18,7 +18,7 @@ from srkit.data.clusters import k_means
 from srkit.data.episodes import EpisodePlan, TaskDomain, draw_episode
 from srkit.data.examples import Example
 from srkit.data.pairs import CropPlan, as_tensor, crop_to_multiple, make_lr, read_training_pictures
-from srkit.data.rendered import DOMAINS, render
+from srkit.rendered import DOMAINS, render
 from srkit.data.support import SupportPairs
 from srkit.encoders.semantic import SemanticEncoder, semantic_encoder
 from srkit.engine.device import has_fast_bf16, pick_device

@@ -20,7 +20,7 @@ from marks import write_between_marks
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srkit.data.rendered import DOMAINS, render
+from srkit.rendered import DOMAINS, render
 from srkit.encoders.compact import Compact
 from srkit.encoders.judge import Judge
 from srkit.io.jpeg import through_jpeg

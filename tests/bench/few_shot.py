@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from srkit.data.benchmarks import MADE, BenchmarkItem
 from srkit.data.examples import Domain, Example, Split
 from srkit.data.pairs import crop_to_multiple, make_lr
-from srkit.data.rendered import DOMAINS, render, screen
+from srkit.rendered import DOMAINS, render, screen
 from srkit.engine.device import pick_device
 from srkit.io.picture import Picture
 from srkit.io.training import list_training_pictures, read_rgb8

@@ -13,7 +13,7 @@ import pytest
 import srkit_cli
 import torch
 
-from srkit.data.rendered import render
+from srkit.rendered import render
 from srkit.io.picture import Picture
 from srkit.io.write import write_picture
 from srkit.zoo.header import Header, read_header

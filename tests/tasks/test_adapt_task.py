@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from srkit.data.pairs import make_lr
-from srkit.data.rendered import render
+from srkit.rendered import render
 from srkit.errors import Exit, ResourceError, SrkitError, UsageError
 from srkit.io.picture import Picture
 from srkit.io.read import read_picture

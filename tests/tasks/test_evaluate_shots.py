@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from srkit.data.rendered import render
+from srkit.rendered import render
 from srkit.errors import UsageError
 from srkit.io.picture import Picture
 from srkit.io.write import write_picture

@@ -15,7 +15,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from srkit.data.rendered import render
+from srkit.rendered import render
 from srkit.errors import ResourceError, SrkitError, UsageError
 from srkit.recipes.kinds import load_training_recipe
 from srkit.recipes.load import from_mapping, load_recipe, to_mapping, to_toml

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from srkit.data.rendered.table import DOMAINS
+from srkit.rendered.table import DOMAINS
 from srkit.errors import Exit
 from srkit_cli.console import Console
 from srkit_cli.options import Debug, Json, Quiet, Seed

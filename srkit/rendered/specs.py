@@ -92,6 +92,7 @@ class Spec:
     """
 
     domain: ClassVar[str]
+    smallest: ClassVar[int] = 128  # from so many pixels a side on, an image shows all that its caption names
     seed: int
     split: Split = "all"
 
