@@ -237,7 +237,7 @@ def _line(text: str, size: float, typeface: str) -> Image.Image:
             line.size, Image.Transform.AFFINE, (1, _SLANT, -shift, 0, 1, 0), Image.Resampling.BICUBIC
         )
     if typeface == "dotted":
-        line = _dots(line, size / 9)
+        line = _dots(line, size / 11)
     found = line.getbbox()
     return line.crop((found[0], 0, found[2], line.height)) if found else line
 

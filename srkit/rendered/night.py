@@ -124,9 +124,10 @@ class _Scene:
     def _named_sign(self, ground: Rng) -> None:
         """The house and the sign that the Spec names, in the middle, and between them what is in front of houses."""
         rng, lines = self.spec.rng("neon"), self.spec.neon.split()
-        size = min(rng.between(12, 16), 100 / max(self.sheet.length(line, 1) for line in lines))
+        largest = rng.between(18, 22) if len(lines) == 1 else rng.between(13, 16)
+        size = min(largest, 100 / max(self.sheet.length(line, 1) for line in lines))
         at = (self.width / 2 + rng.between(-8, 8), self.ground - rng.between(64, 76))
-        half, top = rng.between(56, 62), at[1] - 18 - rng.between(3, 8)
+        half, top = rng.between(58, 64), at[1] - 20 - rng.between(3, 8)
         wall = mix(self.haze, self.dark, rng.between(0.6, 0.9))
         self._house(
             (at[0] - half, top, at[0] + half, self.ground + 40.0), wall, 0.9, rng.child("house"), flat=True
@@ -267,14 +268,16 @@ class _Scene:
     def _neon(
         self, at: Point, lines: list[str], size: float, wall: Colour, colour: Colour, *, named: bool = False
     ) -> None:
-        """Glowing words in a glowing frame."""
+        """Glowing words in a glowing frame, which for those of the Spec is of one size."""
         wide, tall = (
             max(self.sheet.length(line, size) for line in lines) / 2 + 4,
             size * (0.55 * len(lines) + 0.15),
         )
+        if named:
+            wide, tall = 54.0, 20.0
         frame = (at[0] - wide, at[1] - tall, at[0] + wide, at[1] + tall)
         self.sheet.box(frame, shade(wall, 0.4), shade(colour, 0.8), 0.8, 2)
-        self.light.box(frame, (0, 0, 0))
+        self.light.box(frame, (0, 0, 0), colour if named else None)
         for k, line in enumerate(lines):
             place = (at[0], at[1] + (k - (len(lines) - 1) / 2) * size * 1.1)
             pale = mix(colour, (255, 255, 255), 0.45)
