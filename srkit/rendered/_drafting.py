@@ -96,6 +96,25 @@ def dashed(
                 left = pattern[kind % len(pattern)]
 
 
+def label(
+    sheet: Sheet,
+    at: Point,
+    words: str,
+    size: float,
+    ink: Ink,
+    halo: Ink,
+    rim: float = 1.2,
+    angle: float = 0.0,
+) -> None:
+    """Words centred at a place, with a rim of `rim` pixels in another colour."""
+    sheet.text(at, words, size, ink, anchor="mm", angle=angle, bold=rim, halo=halo)
+
+
+def slope(a: Point, b: Point) -> float:
+    """The degrees by which words along a line are turned, never upside down and never 0."""
+    return (-math.degrees(math.atan2(b[1] - a[1], b[0] - a[0])) + 90) % 180 - 90 or 0.5
+
+
 CENTRE = (9.0, 2.5, 2.0, 2.5)  # dashes and dots of a centre line
 
 

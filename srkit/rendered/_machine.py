@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from srkit.rendered._drafting import CENTRE, Style, arrow, cut_up, dashed, dim, hatch, some_style
-from srkit.rendered.canvas import Box, Point, Rng, Sheet, curve
+from srkit.rendered.canvas import Box, Point, Rng, Sheet, circle, curve, polar
 from srkit.rendered.lettering import person, title
 
 PARTS = ("flange", "shaft", "bracket", "gear", "block")
@@ -23,16 +23,12 @@ def parts(width: int, height: int, part: str, name: str, paper: str, rng: Rng) -
     inner = (edge + 4, edge + 4, width - edge - 4, height - edge - 4)
     title_box = (inner[2] - 150, inner[3] - 62, inner[2] + 4, inner[3] + 4)
     titled = min(width, height) > 380
-    cells = [
-        (
-            x0,
-            y0,
-            x1,
-            min(y1, title_box[1] - 4) if titled and x1 > title_box[0] and y1 > title_box[1] + 20 else y1,
-        )
-        for x0, y0, x1, y1 in cut_up(inner, rng.between(130, 230), rng.child("cells"))
-    ]
-    cells = [box for box in cells if box[3] - box[1] > 30 and box[2] - box[0] > 30]
+    cells = []
+    for x0, y0, x1, y1 in cut_up(inner, rng.between(130, 230), rng.child("cells")):
+        if titled and x1 > title_box[0] and y1 > title_box[1] + 20:
+            y1 = min(y1, title_box[1] - 4)
+        if y1 - y0 > 30 and x1 - x0 > 30:
+            cells.append((x0, y0, x1, y1))
     cells.sort(key=lambda box: (box[0] - box[2]) * (box[3] - box[1]))
     for k, box in enumerate(cells):
         view = rng.child("view", k)
@@ -83,16 +79,20 @@ def _title_block(sheet: Sheet, box: Box, style: Style, rng: Rng) -> None:
     for x in (x0 + 52, x0 + 104):
         sheet.line([(x, y0 + 18), (x, y1)], style.ink, 0.7)
     sheet.text((x0 + 5, y0 + 9), title(rng).upper(), 9, style.ink, bold=0.15)
+    scale, number = (
+        rng.pick(("1:1", "1:2", "1:5", "2:1", "1:10")),
+        f"No. {rng.whole(100, 9999)}-{rng.pick('ABCDEFG')}",
+    )
     notes = (
         "DRAWN",
         person(rng),
         "CHECKED",
         person(rng),
         "SCALE",
-        rng.pick(("1:1", "1:2", "1:5", "2:1", "1:10")),
+        scale,
         "SHEET",
         f"{rng.whole(1, 5)} / 5",
-        f"No. {rng.whole(100, 9999)}-{rng.pick('ABCDEFG')}",
+        number,
     )
     for k, note in enumerate(notes):
         sheet.text((x0 + 4 + 52 * (k % 3), y0 + 26 + 16 * (k // 3)), note, 6.5, style.ink)
@@ -103,6 +103,11 @@ def _leader(sheet: Sheet, at: Point, to: Point, note: str, style: Style) -> None
     sheet.line([at, to, (to[0] + out, to[1])], style.thin, 0.6)
     arrow(sheet, at, to, style.thin, 5)
     sheet.text((to[0] + out * 1.15, to[1]), note, style.letters, style.thin, anchor="lm" if out > 0 else "rm")
+
+
+def _round(sheet: Sheet, middle: Point, radius: float, style: Style) -> None:
+    around = circle(middle, radius, 90)
+    dashed(sheet, [*around, around[0]], style.mark, 0.6, CENTRE)
 
 
 def _cross(sheet: Sheet, at: Point, reach: float, style: Style) -> None:
@@ -123,25 +128,17 @@ def _flange(sheet: Sheet, box: Box, style: Style, rng: Rng) -> None:
     sheet.ellipse(middle, outer, None, style.ink, style.heavy)
     sheet.ellipse(middle, bore, None, style.ink, style.heavy)
     sheet.ellipse(middle, bore * 1.22, None, style.ink, style.heavy * 0.6)
-    circle = [
-        (middle[0] + ring * math.cos(2 * math.pi * k / 90), middle[1] + ring * math.sin(2 * math.pi * k / 90))
-        for k in range(91)
-    ]
-    dashed(sheet, circle, style.mark, 0.6, CENTRE)
+    _round(sheet, middle, ring, style)
     turn = rng.between(0, math.pi)
-    for k in range(count):
-        angle = turn + 2 * math.pi * k / count
-        at = (middle[0] + ring * math.cos(angle), middle[1] + ring * math.sin(angle))
+    for at in circle(middle, ring, count, turn):
         sheet.ellipse(at, hole, None, style.ink, style.heavy)
         _cross(sheet, at, hole * 1.7, style)
     _cross(sheet, middle, outer * 1.1, style)
     dim(sheet, (middle[0] - outer, middle[1]), (middle[0] + outer, middle[1]), outer + 14, style, rng)
     dim(sheet, (middle[0], middle[1] + bore), (middle[0], middle[1] - bore), outer + 12, style, rng)
-    angle = turn + 2 * math.pi / count
-    at = (middle[0] + ring * math.cos(angle) + hole, middle[1] + ring * math.sin(angle))
-    _leader(
-        sheet, at, (middle[0] + outer * 0.75, middle[1] - outer - 6), f"{count} x M{rng.whole(3, 13)}", style
-    )
+    x, y = polar(middle, ring, turn + 2 * math.pi / count)
+    to = (middle[0] + outer * 0.75, middle[1] - outer - 6)
+    _leader(sheet, (x + hole, y), to, f"{count} x M{rng.whole(3, 13)}", style)
 
 
 def _shaft(sheet: Sheet, box: Box, style: Style, rng: Rng) -> None:
@@ -157,13 +154,8 @@ def _shaft(sheet: Sheet, box: Box, style: Style, rng: Rng) -> None:
         a, b = edges[k], edges[k + 1]
         if cut:
             for side in (-1, 1):
-                shape = [
-                    (a, y + side * bore),
-                    (b, y + side * bore),
-                    (b, y + side * radius),
-                    (a, y + side * radius),
-                ]
-                hatch(sheet, shape, 4.2, 45, style.thin, 0.6)
+                low, high = y + side * bore, y + side * radius
+                hatch(sheet, [(a, low), (b, low), (b, high), (a, high)], 4.2, 45, style.thin, 0.6)
         sheet.box((a, y - radius, b, y + radius), None, style.ink, style.heavy)
         if not cut and rng.chance(0.3):  # a thread
             for line in range(int((b - a) / 4)):
@@ -184,16 +176,8 @@ def _bracket(sheet: Sheet, box: Box, style: Style, rng: Rng) -> None:
     if x1 - x0 < 30 or y1 - y0 < 30:
         return
     thick = min(x1 - x0, y1 - y0) * rng.between(0.22, 0.36)
-    shape = [(x0, y0), (x0 + thick, y0), (x0 + thick, y1 - thick * 1.4)]
-    shape += curve(
-        [
-            (x0 + thick, y1 - thick * 1.4),
-            (x0 + thick * 1.12, y1 - thick * 1.12),
-            (x0 + thick * 1.4, y1 - thick),
-        ],
-        4,
-    )
-    shape += [(x1, y1 - thick), (x1, y1), (x0, y1)]
+    corner = [(x0 + thick * u, y1 - thick * v) for u, v in ((1.0, 1.4), (1.12, 1.12), (1.4, 1.0))]
+    shape = [(x0, y0), (x0 + thick, y0), *curve(corner, 4), (x1, y1 - thick), (x1, y1), (x0, y1)]
     if rng.chance(0.6):
         hatch(sheet, shape, rng.between(3.4, 5), rng.pick((45, 135)), style.thin, 0.6)
     sheet.polygon(shape, None, style.ink, style.heavy)
@@ -204,13 +188,8 @@ def _bracket(sheet: Sheet, box: Box, style: Style, rng: Rng) -> None:
     dim(sheet, (x0, y0), (x0, y1), 14, style, rng)
     dim(sheet, (x0 + thick, y0), (x0, y0), 12, style, rng)
     dim(sheet, (x1, y1), (x1, y1 - thick), 12, style, rng)
-    _leader(
-        sheet,
-        (x0 + thick * 1.16, y1 - thick * 1.16),
-        (x0 + thick * 1.9, y1 - thick * 2.1),
-        f"R{thick / 3:.0f}",
-        style,
-    )
+    at, to = (x0 + thick * 1.16, y1 - thick * 1.16), (x0 + thick * 1.9, y1 - thick * 2.1)
+    _leader(sheet, at, to, f"R{thick / 3:.0f}", style)
 
 
 def _gear(sheet: Sheet, box: Box, style: Style, rng: Rng) -> None:
@@ -220,39 +199,20 @@ def _gear(sheet: Sheet, box: Box, style: Style, rng: Rng) -> None:
     points = []
     for k in range(teeth):
         for share, radius in ((0.0, root), (0.28, root), (0.42, outer), (0.7, outer), (0.86, root)):
-            angle = 2 * math.pi * (k + share) / teeth
-            points.append((middle[0] + radius * math.cos(angle), middle[1] + radius * math.sin(angle)))
+            points.append(polar(middle, radius, 2 * math.pi * (k + share) / teeth))
     sheet.polygon(points, None, style.ink, style.heavy)
-    pitch = [
-        (
-            middle[0] + (root + outer) / 2 * math.cos(math.pi * k / 45),
-            middle[1] + (root + outer) / 2 * math.sin(math.pi * k / 45),
-        )
-        for k in range(91)
-    ]
-    dashed(sheet, pitch, style.mark, 0.6, CENTRE)
+    _round(sheet, middle, (root + outer) / 2, style)
     for radius in (root * 0.82, root * 0.42, root * 0.24):
         sheet.ellipse(middle, radius, None, style.ink, style.heavy * 0.8)
-    spokes = rng.whole(3, 7)
-    for k in range(spokes):
-        angle = 2 * math.pi * k / spokes + 0.3
-        at = (middle[0] + root * 0.62 * math.cos(angle), middle[1] + root * 0.62 * math.sin(angle))
+    for at in circle(middle, root * 0.62, rng.whole(3, 7), 0.3):
         sheet.ellipse(at, root * 0.12, None, style.ink, style.heavy * 0.8)
-    sheet.box(
-        (middle[0] - root * 0.06, middle[1] - root * 0.31, middle[0] + root * 0.06, middle[1] - root * 0.2),
-        style.paper,
-        style.ink,
-        style.heavy * 0.8,
-    )
+    x, y = middle
+    keyway = (x - root * 0.06, y - root * 0.31, x + root * 0.06, y - root * 0.2)
+    sheet.box(keyway, style.paper, style.ink, style.heavy * 0.8)
     _cross(sheet, middle, outer * 1.08, style)
     dim(sheet, (middle[0] - outer, middle[1]), (middle[0] + outer, middle[1]), outer + 13, style, rng)
-    _leader(
-        sheet,
-        (middle[0] + outer * 0.7, middle[1] - outer * 0.7),
-        (middle[0] + outer * 0.8, middle[1] - outer - 5),
-        f"z = {teeth}",
-        style,
-    )
+    to = (x + outer * 0.8, y - outer - 5)
+    _leader(sheet, (x + outer * 0.7, y - outer * 0.7), to, f"z = {teeth}", style)
 
 
 def _block(sheet: Sheet, box: Box, style: Style, rng: Rng) -> None:
@@ -273,32 +233,18 @@ def _block(sheet: Sheet, box: Box, style: Style, rng: Rng) -> None:
         [at(xm, y0, high), at(xm, y0, mid), at(xm, y1, mid), at(xm, y1, high)],
         [at(xm, y0, mid), at(x1, y0, mid), at(x1, y1, mid), at(xm, y1, mid)],
         [at(x1, y0, mid), at(x1, y0, low), at(x1, y1, low), at(x1, y1, mid)],
-        [
-            at(x0, y1, high),
-            at(xm, y1, high),
-            at(xm, y1, mid),
-            at(x1, y1, mid),
-            at(x1, y1, low),
-            at(x0, y1, low),
-        ],
+        [at(x, y1, z) for x, z in ((x0, high), (xm, high), (xm, mid), (x1, mid), (x1, low), (x0, low))],
     )
     for face in faces:
         sheet.polygon(face, style.paper, style.ink, style.heavy)
     if rng.chance(0.5):
         hatch(sheet, faces[4], 4.0, 60, style.thin, 0.5)
     hole = at((xm + x1) / 2, 0, mid)
-    ring = []
-    for k in range(40):
-        t = 2 * math.pi * k / 40
-        ring.append(at((xm + x1) / 2 + a * 0.16 * math.cos(t), a * 0.16 * math.sin(t), mid))
-    sheet.polygon(ring, style.paper, style.ink, style.heavy * 0.8)
+    ring = circle(((xm + x1) / 2, 0), a * 0.16, 40)
+    sheet.polygon([at(x, y, mid) for x, y in ring], style.paper, style.ink, style.heavy * 0.8)
     dashed(sheet, [hole, (hole[0], hole[1] + unit * (mid - low))], style.mark, 0.6, CENTRE)
-    for p, q in (
-        (at(x0, y0, low), at(x0, y1, low)),
-        (at(x0, y0, low), at(x1, y0, low)),
-        (at(x0, y0, low), at(x0, y0, high)),
-    ):
-        dashed(sheet, [p, q], style.thin, 0.7)
+    for end in (at(x0, y1, low), at(x1, y0, low), at(x0, y0, high)):
+        dashed(sheet, [at(x0, y0, low), end], style.thin, 0.7)
     dim(sheet, at(x0, y1, low), at(x1, y1, low), 12, style, rng)
     dim(sheet, at(x1, y1, low), at(x1, y0, low), 12, style, rng)
 
@@ -318,12 +264,8 @@ def _notes(sheet: Sheet, box: Box, style: Style, rng: Rng) -> None:
     rows = int((box[3] - 10 - y) / step)
     for row in range(rows):
         top = y + row * step
-        cells = (
-            str(row),
-            rng.pick(_LISTED),
-            str(rng.whole(1, 13)),
-            rng.pick(("S235", "C45", "AlMg3", "PA6", "CuZn")),
-        )
+        metal = rng.pick(("S235", "C45", "AlMg3", "PA6", "CuZn"))
+        cells = (str(row), rng.pick(_LISTED), str(rng.whole(1, 13)), metal)
         for k, cell in enumerate(("No", "Part", "Qty", "Material") if row == 0 else cells):
             if sheet.length(cell, style.letters) < columns[k + 1] - columns[k] - 3:
                 sheet.text((columns[k] + 3, top + step / 2), cell, style.letters, style.ink)

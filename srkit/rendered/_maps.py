@@ -11,8 +11,8 @@ from itertools import pairwise
 import numpy as np
 from PIL import Image
 
-from srkit.rendered._drafting import dashed, wander
-from srkit.rendered.canvas import Colour, Floats, Point, Rng, Sheet, clouds, mix, shade
+from srkit.rendered._drafting import dashed, label, slope, wander
+from srkit.rendered.canvas import Box, Colour, Floats, Point, Rng, Sheet, clouds, mix, shade
 from srkit.rendered.lettering import place, street_name
 
 _GRID = 5.0  # pixels between the samples that contour lines are found from
@@ -77,18 +77,8 @@ def _contours(
             sheet.line(path, ink, 1.3 if main else 0.65)
             if main and len(path) > 26:
                 at = len(path) // 2
-                (xa, ya), (xb, yb) = path[at - 2], path[at + 2]
-                turn = (-math.degrees(math.atan2(yb - ya, xb - xa)) + 90) % 180 - 90
-                sheet.text(
-                    path[at],
-                    str(start + 10 * k),
-                    7.5,
-                    ink,
-                    anchor="mm",
-                    angle=turn or 0.5,
-                    bold=1.6,
-                    halo=paper,
-                )
+                turn = slope(path[at - 2], path[at + 2])
+                label(sheet, path[at], str(start + 10 * k), 7.5, ink, paper, 1.6, turn)
 
 
 def _lines_at(field: Floats, level: float) -> list[list[Point]]:
@@ -168,33 +158,25 @@ def _routes(sheet: Sheet, rng: Rng) -> None:
 def _symbols(sheet: Sheet, rng: Rng) -> None:
     w, h, ink = sheet.width, sheet.height, (46, 40, 40)
     for _ in range(max(1, w * h // 22000)):  # villages
-        x, y, turn = (rng.between(10, w - 10), rng.between(10, h - 10), rng.between(0, math.pi))
+        (x, y), turn = rng.at(w, h, 10), rng.between(0, math.pi)
+        c, s = math.cos(turn), math.sin(turn)
         for _ in range(rng.whole(4, 14)):
             cx, cy = x + rng.between(-26, 26), y + rng.between(-18, 18)
-            a, b, c, s = (rng.between(1.6, 3.2), rng.between(1.4, 2.2), math.cos(turn), math.sin(turn))
-            sheet.polygon(
-                [(cx + p * c - q * s, cy + p * s + q * c) for p, q in ((-a, -b), (a, -b), (a, b), (-a, b))],
-                ink,
-            )
+            a, b = rng.between(1.6, 3.2), rng.between(1.4, 2.2)
+            corners = ((-a, -b), (a, -b), (a, b), (-a, b))
+            sheet.polygon([(cx + p * c - q * s, cy + p * s + q * c) for p, q in corners], ink)
         if rng.chance(0.5):
             sheet.ellipse((x, y - 14), 2.2, None, ink, 0.9)
             sheet.line([(x, y - 17), (x, y - 24)], ink, 0.9)
             sheet.line([(x - 2.4, y - 21.5), (x + 2.4, y - 21.5)], ink, 0.9)
-        sheet.text(
-            (x, y + 26),
-            place(rng) + rng.pick(("", "ton", "ham", " End", "wick")),
-            rng.between(9, 13),
-            ink,
-            anchor="mm",
-            bold=1.2,
-            halo=(250, 248, 240),
-        )
+        village = place(rng) + rng.pick(("", "ton", "ham", " End", "wick"))
+        label(sheet, (x, y + 26), village, rng.between(9, 13), ink, (250, 248, 240))
     for _ in range(max(1, w * h // 30000)):  # heights
-        x, y = rng.between(6, w - 6), rng.between(6, h - 6)
+        x, y = rng.at(w, h, 6)
         sheet.polygon([(x - 2.6, y + 2), (x + 2.6, y + 2), (x, y - 2.8)], None, ink, 0.7)
         sheet.text((x + 5, y), str(rng.whole(90, 1900)), 7.5, ink)
     for _ in range(max(3, w * h // 9000)):  # trees
-        x, y = rng.between(0, w), rng.between(0, h)
+        x, y = rng.at(w, h)
         sheet.ellipse((x, y), 1.8, None, (70, 120, 70), 0.7)
         sheet.line([(x, y + 1.8), (x, y + 4.4)], (70, 120, 70), 0.7)
 
@@ -202,38 +184,23 @@ def _symbols(sheet: Sheet, rng: Rng) -> None:
 def _legend(sheet: Sheet, contour: Colour, wood: Colour, water: Colour, rng: Rng) -> None:
     if min(sheet.width, sheet.height) < 220:
         return
-    x, y = rng.pick(
-        ((6, 6), (6, sheet.height - 92), (sheet.width - 112, 6), (sheet.width - 112, sheet.height - 92))
-    )
-    sheet.box((x, y, x + 106, y + 86), (254, 254, 252), (60, 56, 52), 0.9)
-    rows: tuple[tuple[str, Colour], ...] = (
-        ("Contour 10 m", contour),
-        ("Woodland", wood),
-        ("Lake, stream", water),
-        ("Road", (244, 208, 96)),
-    )
-    for k, (name, colour) in enumerate(rows):
+    x, y, road = rng.pick((6, sheet.width - 112)), rng.pick((6, sheet.height - 92)), (244, 208, 96)
+    paper, ink = (254, 254, 252), (40, 38, 36)
+    sheet.box((x, y, x + 106, y + 86), paper, (60, 56, 52), 0.9)
+    for k, (name, lines) in enumerate({"Contour 10 m": [(contour, 1.0)], "Woodland": [], "Lake, stream": [],
+                                       "Road": [(shade(road, 0.5), 3.0), (road, 1.8)]}.items()):  # fmt: skip
         middle = y + 11 + 13 * k
-        if k in (1, 2):
-            sheet.box((x + 6, middle - 4, x + 26, middle + 4), colour, shade(colour, 0.6), 0.6)
-        else:
-            sheet.line(
-                [(x + 6, middle), (x + 26, middle)],
-                shade(colour, 0.5) if k == 3 else colour,
-                3.0 if k == 3 else 1.0,
-            )
-            if k == 3:
-                sheet.line([(x + 6, middle), (x + 26, middle)], colour, 1.8)
-        sheet.text((x + 32, middle), name, 8, (40, 38, 36))
+        if not lines:
+            fill = wood if k == 1 else water
+            sheet.box((x + 6, middle - 4, x + 26, middle + 4), fill, shade(fill, 0.6), 0.6)
+        for colour, width in lines:
+            sheet.line([(x + 6, middle), (x + 26, middle)], colour, width)
+        sheet.text((x + 32, middle), name, 8, ink)
     for k in range(4):  # a scale
-        sheet.box(
-            (x + 8 + 20 * k, y + 66, x + 28 + 20 * k, y + 70),
-            (40, 38, 36) if k % 2 == 0 else (254, 254, 252),
-            (40, 38, 36),
-            0.6,
-        )
+        bar = (x + 8 + 20 * k, y + 66, x + 28 + 20 * k, y + 70)
+        sheet.box(bar, ink if k % 2 == 0 else paper, ink, 0.6)
     for k in (0, 2, 4):
-        sheet.text((x + 8 + 20 * k, y + 78), f"{k * 250}", 7, (40, 38, 36), anchor="mm")
+        sheet.text((x + 8 + 20 * k, y + 78), f"{k * 250}", 7, ink, anchor="mm")
 
 
 # Towns.
@@ -262,12 +229,8 @@ class _Town:
         ]
 
     def block(self, u0: float, v0: float, u1: float, v1: float) -> list[Point]:
-        return [
-            *self.path((u0, v0), (u1, v0)),
-            *self.path((u1, v0), (u1, v1)),
-            *self.path((u1, v1), (u0, v1)),
-            *self.path((u0, v1), (u0, v0)),
-        ]
+        corners = ((u0, v0), (u1, v0), (u1, v1), (u0, v1), (u0, v0))
+        return [point for a, b in pairwise(corners) for point in self.path(a, b)]
 
 
 @dataclass(frozen=True)
@@ -321,12 +284,10 @@ def streets(width: int, height: int, palette: str, name: str, rng: Rng) -> Sheet
         banks, wide = wander(sheet, rng), rng.between(18, 44)
         sheet.line(banks, shade(colours.water, 0.8), wide + 2)
         sheet.line(banks, colours.water, wide)
-    roads = [([(u, -reach), (u, reach)], rng.chance(0.2)) for u in us] + [
-        ([(-reach, v), (reach, v)], rng.chance(0.2)) for v in vs
-    ]
-    drawn = [
-        (town.path(ends[0], ends[1]), 9.0 if main else rng.between(4.5, 6.5), main) for ends, main in roads
-    ]
+    drawn = []
+    for a, b in [*(((u, -reach), (u, reach)) for u in us), *(((-reach, v), (reach, v)) for v in vs)]:
+        main = rng.chance(0.2)
+        drawn.append((town.path(a, b), 9.0 if main else rng.between(4.5, 6.5), main))
     for path, wide, _ in drawn:
         sheet.line(path, colours.casing, wide + 1.4)
     for path, wide, main in sorted(drawn, key=lambda road: road[2]):
@@ -349,9 +310,7 @@ def _spaced(reach: float, step: float, rng: Rng) -> list[float]:
     return out
 
 
-def _block(
-    sheet: Sheet, town: _Town, box: tuple[float, float, float, float], colours: _Colours, rng: Rng
-) -> None:
+def _block(sheet: Sheet, town: _Town, box: Box, colours: _Colours, rng: Rng) -> None:
     u0, v0, u1, v1 = box
     outline = town.block(*box)
     if all(not (-20 < x < sheet.width + 20 and -20 < y < sheet.height + 20) for x, y in outline):
@@ -374,22 +333,12 @@ def _block(
         while u < u1 - 8:
             wide = min(rng.between(8, 22), u1 - 2 - u)
             if rng.chance(0.88):
-                inset = rng.between(0, deep * 0.3)
-                house = town.block(
-                    u,
-                    top + (inset if top > v0 + 2 else 0),
-                    u + wide - 1.2,
-                    top + deep - (0 if top > v0 + 2 else inset),
-                )
+                inset, far = rng.between(0, deep * 0.3), top > v0 + 2
+                house = town.block(u, top + inset * far, u + wide - 1.2, top + deep - inset * (not far))
                 sheet.polygon(house, colours.house, shade(colours.house, 0.82), 0.6)
                 if rng.chance(0.25):
-                    sheet.text(
-                        town.at(u + wide / 2, top + deep / 2),
-                        str(rng.whole(1, 180)),
-                        5.5,
-                        mix(colours.house, colours.text, 0.6),
-                        anchor="mm",
-                    )
+                    at, ink = town.at(u + wide / 2, top + deep / 2), mix(colours.house, colours.text, 0.6)
+                    sheet.text(at, str(rng.whole(1, 180)), 5.5, ink, anchor="mm")
             u += wide
 
 
@@ -398,19 +347,18 @@ def _names(sheet: Sheet, path: Sequence[Point], wide: float, main: bool, colours
     reach = sheet.length(name, size) / 12
     k = rng.between(2, 8)
     while k + reach < len(path) - 1:
-        (xa, ya), (xb, yb) = path[int(k)], path[int(k + reach)]
-        turn = (-math.degrees(math.atan2(yb - ya, xb - xa)) + 90) % 180 - 90
+        (xa, ya), (xb, yb) = ends = path[int(k)], path[int(k + reach)]
         at = ((xa + xb) / 2, (ya + yb) / 2)
         if 0 < at[0] < sheet.width and 0 < at[1] < sheet.height:
             halo = colours.main if main else colours.street
-            sheet.text(at, name, size, colours.text, anchor="mm", angle=turn or 0.5, bold=0.9, halo=halo)
+            label(sheet, at, name, size, colours.text, halo, 0.9, slope(*ends))
         k += reach + rng.between(9, 22)
 
 
 def _signs(sheet: Sheet, colours: _Colours, rng: Rng) -> None:
     w, h = sheet.width, sheet.height
     for _ in range(max(2, w * h // 14000)):
-        x, y = rng.between(8, w - 8), rng.between(8, h - 8)
+        x, y = rng.at(w, h, 8)
         ink = rng.pick(((200, 60, 60), (40, 100, 190), (150, 80, 160), (30, 130, 90), (220, 130, 40)))
         if rng.chance(0.5):
             sheet.ellipse((x, y), 6.5, ink, (255, 255, 255), 1.0)
@@ -420,25 +368,10 @@ def _signs(sheet: Sheet, colours: _Colours, rng: Rng) -> None:
             sheet.ellipse((x, y - 3), 5.2, ink)
             sheet.ellipse((x, y - 3), 2.0, (255, 255, 255))
         if rng.chance(0.45):
-            sheet.text(
-                (x, y + 13),
-                place(rng) + rng.pick((" Hall", " Museum", " School", " Cafe", " Station")),
-                8,
-                ink,
-                anchor="mm",
-                bold=1.0,
-                halo=colours.land,
-            )
+            name = place(rng) + rng.pick((" Hall", " Museum", " School", " Cafe", " Station"))
+            label(sheet, (x, y + 13), name, 8, ink, colours.land, 1.0)
     if min(w, h) > 150:
+        ink = colours.text if sum(colours.land) > 300 else (0, 0, 0)
         sheet.box((8, h - 18, 92, h - 4), mix(colours.land, (255, 255, 255), 0.5))
-        sheet.line(
-            [(12, h - 11), (12, h - 7), (62, h - 7), (62, h - 11)],
-            colours.text if sum(colours.land) > 300 else (0, 0, 0),
-            1.0,
-        )
-        sheet.text(
-            (66, h - 10),
-            f"{rng.whole(1, 9) * 50} m",
-            8,
-            colours.text if sum(colours.land) > 300 else (0, 0, 0),
-        )
+        sheet.line([(12, h - 11), (12, h - 7), (62, h - 7), (62, h - 11)], ink, 1.0)
+        sheet.text((66, h - 10), f"{rng.whole(1, 9) * 50} m", 8, ink)

@@ -8,17 +8,12 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from srkit.rendered.canvas import Colour, Floats, Noise, Pixels, Rng, cosine, mix, shade
+from srkit.rendered.canvas import Colour, Floats, Noise, Pixels, Rng, cosine, f32, mix, shade
 
 FINER = 2  # every edge here is soft already: its distance is known, and it is drawn over a pixel
 _CHANCES = 256  # after so many cells their chances repeat
 Indices = NDArray[np.int32]
 Band = Callable[[int, int], Pixels]  # rows [top, bottom) of the finer sampling
-
-
-def f32(value: float) -> np.float32:
-    """A number that leaves an array of float32 what it is, under every version of NumPy."""
-    return np.float32(value)
 
 
 class Surface:

@@ -26,14 +26,8 @@ def editor(pane: Sheet, theme: Theme, rng: Rng) -> None:
         middle = y + step // 2
         if row == marked:
             pane.box((gutter - 4, y, pane.width, y + step), mix(theme.paper, theme.accent, 0.16))
-        _even(
-            pane,
-            (gutter - 10 - advance * len(str(first + row)), middle),
-            str(first + row),
-            size,
-            theme.dim,
-            advance,
-        )
+        number = str(first + row)
+        _even(pane, (gutter - 10 - advance * len(number), middle), number, size, theme.dim, advance)
         if rng.chance(0.88):
             x = gutter + 4 + advance * 4 * depth
             for piece, kind in _code_line(rng):
@@ -121,12 +115,8 @@ def table(pane: Sheet, theme: Theme, rng: Rng) -> None:
             if row == 0:
                 pane.text((x0 + 6, y + step // 2), term(rng).capitalize(), size, theme.text, bold=0.35)
             elif kinds[k] == 2:
-                pane.text(
-                    (x0 + 6, y + step // 2),
-                    fitted(pane, f"{person(rng)} {noun(rng).capitalize()}", size, x1 - x0 - 12),
-                    size,
-                    theme.text,
-                )
+                name = fitted(pane, f"{person(rng)} {noun(rng).capitalize()}", size, x1 - x0 - 12)
+                pane.text((x0 + 6, y + step // 2), name, size, theme.text)
             else:
                 value = fitted(pane, number(rng), size, x1 - x0 - 10)
                 ink = (200, 50, 50) if rng.chance(0.08) else theme.text
@@ -150,15 +140,11 @@ def chat(pane: Sheet, theme: Theme, rng: Rng) -> None:
         fill = theme.accent if mine else theme.bar
         rounded(pane, (x, y, x + wide, y + tall), 8, fill)
         for k, line in enumerate(lines):
-            pane.text(
-                (x + 9, y + 6 + round((k + 0.5) * size * 1.3)),
-                line,
-                size,
-                (255, 255, 255) if mine else theme.text,
-            )
+            at = (x + 9, y + 6 + round((k + 0.5) * size * 1.3))
+            pane.text(at, line, size, _WHITE if mine else theme.text)
         if not mine:
             disc(pane, (24, y + 14), 13, hue(rng.random(), 0.55, 0.75))
-            pane.text((24, y + 14), person(rng)[0], size, (255, 255, 255), anchor="mm")
+            pane.text((24, y + 14), person(rng)[0], size, _WHITE, anchor="mm")
         stamp = f"{rng.whole(24):02d}:{rng.whole(60):02d}"
         pane.text((x + wide if mine else x, y + tall + 7), stamp, 9, theme.dim, anchor="rm" if mine else "lm")
         y += tall + 20
@@ -175,33 +161,15 @@ def terminal(pane: Sheet, theme: Theme, rng: Rng) -> None:
     for y in range(step // 2 + 2, pane.height + step, step):
         if rng.chance(0.25):
             prompt = f"{person(rng).lower()}@{noun(rng)}:~$ "
+            command = f"{term(rng)} --{term(rng)} {noun(rng)}.{term(rng)[:3]}"
             _even(pane, (5, y), prompt, size, (120, 220, 120), advance)
-            _even(
-                pane,
-                (5 + advance * len(prompt), y),
-                f"{term(rng)} --{term(rng)} {noun(rng)}.{term(rng)[:3]}",
-                size,
-                ink,
-                advance,
-            )
+            _even(pane, (5 + advance * len(prompt), y), command, size, ink, advance)
         elif rng.chance(0.5):
-            _even(
-                pane,
-                (5, y),
-                f"-rw-r--r--  {rng.whole(99999):>6} {noun(rng)}_{term(rng)}.{term(rng)[:3]}",
-                size,
-                ink,
-                advance,
-            )
+            row = f"-rw-r--r--  {rng.whole(99999):>6} {noun(rng)}_{term(rng)}.{term(rng)[:3]}"
+            _even(pane, (5, y), row, size, ink, advance)
         else:
-            _even(
-                pane,
-                (5, y),
-                f"[{rng.whole(100):>3}%] {term(rng)}: {sentence(rng, 3, 7).lower()}",
-                size,
-                shade(ink, 0.85),
-                advance,
-            )
+            row = f"[{rng.whole(100):>3}%] {term(rng)}: {sentence(rng, 3, 7).lower()}"
+            _even(pane, (5, y), row, size, shade(ink, 0.85), advance)
 
 
 def inbox(pane: Sheet, theme: Theme, rng: Rng) -> None:
@@ -210,30 +178,16 @@ def inbox(pane: Sheet, theme: Theme, rng: Rng) -> None:
     step = size * 3 + rng.whole(10, 18)
     chosen = rng.whole(8)
     for row, y in enumerate(range(0, pane.height, step)):
-        if row == chosen:
-            pane.box((0, y, pane.width, y + step), mix(theme.paper, theme.accent, 0.25))
-        new = rng.chance(0.4)
+        back, new = mix(theme.paper, theme.accent, 0.25) if row == chosen else theme.paper, rng.chance(0.4)
+        pane.box((0, y, pane.width, y + step), back)
         disc(pane, (step / 2, y + step / 2), step * 0.3, hue(rng.random(), 0.5, 0.75))
         x = step + 2
-        pane.text(
-            (x, y + size),
-            f"{person(rng)} {noun(rng).capitalize()}",
-            size,
-            theme.text,
-            bold=0.45 if new else 0,
-        )
-        pane.text(
-            (x, y + round(size * 2.25)),
-            f"{title(rng)} - {sentence(rng, 6, 14)}",
-            size,
-            theme.text if new else theme.dim,
-        )
+        name, first = f"{person(rng)} {noun(rng).capitalize()}", f"{title(rng)} - {sentence(rng, 6, 14)}"
+        pane.text((x, y + size), name, size, theme.text, bold=0.45 if new else 0)
+        pane.text((x, y + round(size * 2.25)), first, size, theme.text if new else theme.dim)
         stamp = f"{rng.whole(24)}:{rng.whole(60):02d}"
         wide = round(pane.length(stamp, size)) + 16
-        pane.box(
-            (pane.width - wide, y, pane.width, y + size + 8),
-            mix(theme.paper, theme.accent, 0.25) if row == chosen else theme.paper,
-        )
+        pane.box((pane.width - wide, y, pane.width, y + size + 8), back)
         pane.text((pane.width - 8, y + size), stamp, size, theme.dim, anchor="rm")
         pane.box((0, y + step - 1, pane.width, y + step), theme.line)
 
@@ -306,9 +260,8 @@ ICONS = (*_ICONS, "pictures")
 def chart(pane: Sheet, theme: Theme, rng: Rng) -> None:
     """Bars, lines or a pie between labelled axes."""
     size = rng.whole(9, 13)
-    pane.text(
-        (12, 8 + size), fitted(pane, title(rng), size + 5, pane.width - 20), size + 5, theme.text, bold=0.4
-    )
+    heading = fitted(pane, title(rng), size + 5, pane.width - 20)
+    pane.text((12, 8 + size), heading, size + 5, theme.text, bold=0.4)
     left, top, right = 44, 30 + size, pane.width - 12
     while top < pane.height - 40:
         bottom = min(pane.height - 24, top + rng.whole(90, 170))
@@ -323,10 +276,8 @@ def chart(pane: Sheet, theme: Theme, rng: Rng) -> None:
         values = np.clip(np.cumsum(rng.uniform(-0.25, 0.27, (2, count)), axis=1) + 0.5, 0.05, 0.98)
         for series in range(2):
             colour = hue(turn + 0.37 * series, 0.65, 0.8)
-            points = [
-                (left + step * (k + 0.5), bottom - (bottom - top) * float(values[series, k]))
-                for k in range(count)
-            ]
+            heights = (bottom - (bottom - top) * float(value) for value in values[series])
+            points = [(left + step * (k + 0.5), height) for k, height in enumerate(heights)]
             if kind < 0.5:
                 for x, height in points:
                     x0 = round(x - step * 0.36 + series * step * 0.36)
@@ -336,13 +287,8 @@ def chart(pane: Sheet, theme: Theme, rng: Rng) -> None:
                 for at in points[:: max(1, count // 12)]:
                     disc(pane, at, 3, colour)
         for k in range(0, count, max(1, int(40 / step))):
-            pane.text(
-                (left + round(step * (k + 0.5)), bottom + 4 + size // 2),
-                f"{word(rng)[:3].capitalize()}",
-                size,
-                theme.dim,
-                anchor="mm",
-            )
+            at = (left + round(step * (k + 0.5)), bottom + 4 + size // 2)
+            pane.text(at, word(rng)[:3].capitalize(), size, theme.dim, anchor="mm")
         top = bottom + 34
 
 
@@ -352,14 +298,8 @@ def month(pane: Sheet, theme: Theme, rng: Rng) -> None:
     columns = 7 if pane.width > 230 else 4
     cell_w, cell_h = pane.width // columns, rng.whole(40, 66)
     day = rng.whole(1, 8)
-    for k in range(columns):
-        pane.text(
-            (k * cell_w + cell_w // 2, 9),
-            ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[k],
-            size,
-            theme.dim,
-            anchor="mm",
-        )
+    for k, name in enumerate(("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[:columns]):
+        pane.text((k * cell_w + cell_w // 2, 9), name, size, theme.dim, anchor="mm")
     for y in range(18, pane.height, cell_h):
         for k in range(columns):
             x = k * cell_w
@@ -371,12 +311,8 @@ def month(pane: Sheet, theme: Theme, rng: Rng) -> None:
                 colour = hue(rng.random(), 0.45, 0.8)
                 if top + size + 2 < y + cell_h:
                     pane.box((x + 2, top, x + cell_w - 1, top + size + 2), colour)
-                    pane.text(
-                        (x + 4, top + size // 2 + 1),
-                        fitted(pane, noun(rng), size - 1, cell_w - 5),
-                        size - 1,
-                        (255, 255, 255),
-                    )
+                    name = fitted(pane, noun(rng), size - 1, cell_w - 5)
+                    pane.text((x + 4, top + size // 2 + 1), name, size - 1, _WHITE)
 
 
 Content = Callable[[Sheet, Theme, Rng], None]

@@ -305,6 +305,21 @@ def curve(points: Sequence[Point], steps: int = 8, *, closed: bool = False) -> l
     return out if closed else [*out, points[-1]]
 
 
+def f32(value: float) -> np.float32:
+    """A number that leaves an array of float32 what it is, under every version of NumPy."""
+    return np.float32(value)
+
+
+def polar(centre: Point, radius: float, angle: float) -> Point:
+    """The point `radius` from `centre` in the direction of `angle`."""
+    return (centre[0] + radius * math.cos(angle), centre[1] + radius * math.sin(angle))
+
+
+def circle(centre: Point, radius: float, count: int, turn: float = 0.0) -> list[Point]:
+    """`count` points around `centre`, the first at the angle `turn`."""
+    return [polar(centre, radius, turn + 2 * math.pi * k / count) for k in range(count)]
+
+
 class Noise:
     """Value noise in [0, 1): random values every `cell` (down, across) pixels, smoothly joined."""
 
@@ -335,11 +350,11 @@ def clouds(rng: Rng, height: int, width: int, cell: tuple[float, float], octaves
     """Noise of several octaves in [0, 1], each half as wide and half as strong as the one before."""
     total: Floats = np.zeros((height, width), np.float32)
     for octave in range(octaves):
-        finer = np.float32(0.5**octave)
+        finer = f32(0.5**octave)
         layer = Noise(rng, height, width, (cell[0] * 0.5**octave, cell[1] * 0.5**octave))
         total += layer.rows(0, height) * finer
     total -= total.min()
-    total /= max(np.float32(1e-6), total.max())
+    total /= max(f32(1e-6), total.max())
     return total
 
 

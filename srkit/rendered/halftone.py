@@ -30,8 +30,10 @@ from srkit.rendered.canvas import (
     clouds,
     cosine,
     curve,
+    f32,
     hue,
     mix,
+    polar,
     reduce_bands,
     shade,
 )  # fmt: skip
@@ -47,7 +49,7 @@ _PAPERS = {
     "gray": (226, 222, 214),
 }
 _ASIDE = 2  # pixels that an ink may print aside, at most
-_FULL = np.float32(255)
+_FULL = f32(255)
 
 
 def _headline(rng: Rng, split: Split) -> str:
@@ -98,12 +100,8 @@ class Halftone(Spec):
                 if gray and ink < 3:
                     continue
                 dx, dy = (float(v) for v in shifts[ink])
-                box = (
-                    _ASIDE - dx,
-                    _ASIDE - dy + top / FINER,
-                    _ASIDE - dx + width,
-                    _ASIDE - dy + bottom / FINER,
-                )
+                x, y = _ASIDE - dx, _ASIDE - dy
+                box = (x, y + top / FINER, x + width, y + bottom / FINER)
                 size = (width * FINER, bottom - top)
                 tone = np.asarray(plate.resize(size, Image.Resampling.BICUBIC, box=box))
                 angle, moved = _ANGLES[ink] + turn, (dx * FINER, dy * FINER)
@@ -120,9 +118,8 @@ class Halftone(Spec):
     def _scene(self, width: int, height: int) -> tuple[Pixels, tuple[Lettering, ...]]:
         """What is printed: no fine detail, objects of 20 to 160 pixels, and large words on it."""
         soft = _SCENES[self.scene](width, height, self.rng(self.scene))
-        picture = Image.fromarray(np.clip(soft, 0, 255).round().astype(np.uint8)).filter(
-            ImageFilter.BoxBlur(1)
-        )
+        whole = Image.fromarray(np.clip(soft, 0, 255).round().astype(np.uint8))
+        picture = whole.filter(ImageFilter.BoxBlur(1))
         if not self.headline:
             return np.asarray(picture), ()
         sheet, rng, lines = Sheet(width, height, (0, 0, 0), 1), self.rng("headline"), self.headline.split()
@@ -191,7 +188,7 @@ def _limits(screen: str) -> Floats:
     }[screen]()
     heights = np.sort(heights.ravel())[::-1]
     at = np.arange(1, 255) * heights.size // 255
-    limits: Floats = np.concatenate(([np.float32(3)], heights[at], [np.float32(-3)])).astype(np.float32)
+    limits: Floats = np.concatenate(([f32(3)], heights[at], [f32(-3)])).astype(np.float32)
     return limits
 
 
@@ -216,6 +213,13 @@ def _gradient(width: int, height: int, top: Colour, bottom: Colour) -> Floats:
     return np.repeat(ramp, width, axis=1).astype(np.float32)
 
 
+def _sky(width: int, height: int, top: Colour, low: Colour, thick: float, rng: Rng) -> Floats:
+    scene = _gradient(width, height, top, low)
+    cover = np.clip((clouds(rng, height, width, (50, 110), 4) - f32(0.5)) * 3, 0, 1)[:, :, None]
+    scene += (np.array((251, 248, 245), np.float32) - scene) * cover * f32(thick)
+    return scene
+
+
 def _ball(scene: Floats, centre: Point, radii: Point, colour: Colour, gloss: float) -> None:
     """A shaded ball, lit from the upper left, with its gloss."""
     (x, y), (rx, ry) = centre, radii
@@ -228,18 +232,16 @@ def _ball(scene: Floats, centre: Point, radii: Point, colour: Colour, gloss: flo
     )
     if x1 <= x0 or y1 <= y0:
         return
-    u = ((np.arange(x0, x1, dtype=np.float32) - np.float32(x)) / np.float32(rx))[None, :]
-    v = ((np.arange(y0, y1, dtype=np.float32) - np.float32(y)) / np.float32(ry))[:, None]
+    u = ((np.arange(x0, x1, dtype=np.float32) - f32(x)) / f32(rx))[None, :]
+    v = ((np.arange(y0, y1, dtype=np.float32) - f32(y)) / f32(ry))[:, None]
     far = u * u + v * v
     depth = np.sqrt(np.clip(1 - far, 0, 1))
-    light = np.clip(np.float32(0.62) * depth - np.float32(0.5) * u - np.float32(0.6) * v, 0, 1)
-    cover = np.clip((1 - far) * np.float32(min(rx, ry) / 2.5), 0, 1)[:, :, None]
-    bounce = np.clip(u * np.float32(0.5) + v * np.float32(0.6), 0, 1) * (1 - depth) * np.float32(0.35)
-    tone = np.array(colour, np.float32) * (np.float32(0.22) + np.float32(0.95) * light + bounce)[:, :, None]
-    spot = (u + np.float32(0.36)) ** 2 + (v + np.float32(0.42)) ** 2
-    tone = (
-        tone + (_FULL - tone) * (np.clip(1 - spot * np.float32(9), 0, 1) ** 2 * np.float32(gloss))[:, :, None]
-    )
+    light = np.clip(f32(0.62) * depth - f32(0.5) * u - f32(0.6) * v, 0, 1)
+    cover = np.clip((1 - far) * f32(min(rx, ry) / 2.5), 0, 1)[:, :, None]
+    bounce = np.clip(u * f32(0.5) + v * f32(0.6), 0, 1) * (1 - depth) * f32(0.35)
+    tone = np.array(colour, np.float32) * (f32(0.22) + f32(0.95) * light + bounce)[:, :, None]
+    spot = (u + f32(0.36)) ** 2 + (v + f32(0.42)) ** 2
+    tone = tone + (_FULL - tone) * (np.clip(1 - spot * f32(9), 0, 1) ** 2 * f32(gloss))[:, :, None]
     part = scene[y0:y1, x0:x1]
     part += (tone - part) * cover
 
@@ -255,43 +257,42 @@ def _shadow(scene: Floats, centre: Point, radii: Point, dark: float) -> None:
     )
     if x1 <= x0 or y1 <= y0:
         return
-    u = ((np.arange(x0, x1, dtype=np.float32) - np.float32(x)) / np.float32(rx))[None, :]
-    v = ((np.arange(y0, y1, dtype=np.float32) - np.float32(y)) / np.float32(ry))[:, None]
-    scene[y0:y1, x0:x1] *= (1 - np.float32(dark) * np.clip(1 - u * u - v * v, 0, 1))[:, :, None]
+    u = ((np.arange(x0, x1, dtype=np.float32) - f32(x)) / f32(rx))[None, :]
+    v = ((np.arange(y0, y1, dtype=np.float32) - f32(y)) / f32(ry))[:, None]
+    scene[y0:y1, x0:x1] *= (1 - f32(dark) * np.clip(1 - u * u - v * v, 0, 1))[:, :, None]
 
 
 def _glow(scene: Floats, centre: Point, radius: float, colour: Colour) -> None:
     """A sun: a flat disc in a halo."""
     height, width = scene.shape[:2]
-    u = (np.arange(width, dtype=np.float32) - np.float32(centre[0]))[None, :] / np.float32(radius)
-    v = (np.arange(height, dtype=np.float32) - np.float32(centre[1]))[:, None] / np.float32(radius)
+    u = (np.arange(width, dtype=np.float32) - f32(centre[0]))[None, :] / f32(radius)
+    v = (np.arange(height, dtype=np.float32) - f32(centre[1]))[:, None] / f32(radius)
     far = u * u + v * v
-    light = np.maximum(
-        np.clip((1 - far) * np.float32(radius / 2), 0, 1), np.float32(0.6) / (1 + far * np.float32(0.35))
-    )
+    disc, halo = (np.clip((1 - far) * f32(radius / 2), 0, 1), f32(0.6) / (1 + far * f32(0.35)))
+    light = np.maximum(disc, halo)
     scene += (np.array(colour, np.float32) - scene) * light[:, :, None]
+
+
+_FRUIT = (  # hue, saturation and value
+    (0.0, 0.85, 0.85), (0.07, 0.9, 0.98), (0.14, 0.8, 0.98), (0.25, 0.7, 0.75), (0.85, 0.6, 0.5), (0.97, 0.75, 0.75),
+    (0.33, 0.6, 0.5),
+)  # fmt: skip
+_SKIES = (  # at the top and at the horizon
+    ((70, 130, 210), (220, 232, 240)), ((60, 60, 140), (250, 170, 110)), ((40, 110, 190), (170, 214, 240)),
+    ((120, 60, 110), (255, 196, 120)),
+)  # fmt: skip
 
 
 def _fruit(width: int, height: int, rng: Rng) -> Floats:
     """Apples, oranges, plums and grapes on a cloth."""
     turn = rng.random()
     scene = _gradient(width, height, hue(turn, 0.35, 0.75), hue(turn + 0.08, 0.4, 0.95))
-    scene *= np.float32(0.8) + np.float32(0.35) * clouds(rng, height, width, (60, 90), 3)[:, :, None]
-    kinds = (
-        (0.0, 0.85, 0.85),
-        (0.07, 0.9, 0.98),
-        (0.14, 0.8, 0.98),
-        (0.25, 0.7, 0.75),
-        (0.85, 0.6, 0.5),
-        (0.97, 0.75, 0.75),
-        (0.33, 0.6, 0.5),
-    )
-    places = sorted(
-        (rng.between(-0.05, 1.05) * height, rng.between(-0.05, 1.05) * width)
-        for _ in range(max(6, width * height // 7000))
-    )
-    for y, x in places:
-        h, s, v = rng.pick(kinds)
+    scene *= f32(0.8) + f32(0.35) * clouds(rng, height, width, (60, 90), 3)[:, :, None]
+    places = [
+        rng.at(height * 1.05, width * 1.05, -0.05 * height) for _ in range(max(6, width * height // 7000))
+    ]
+    for y, x in sorted(places):
+        h, s, v = rng.pick(_FRUIT)
         colour = hue(h + rng.between(-0.02, 0.02), s, v)
         if rng.chance(0.2):  # a bunch of grapes
             for row in range(5):
@@ -310,37 +311,23 @@ def _fruit(width: int, height: int, rng: Rng) -> Floats:
 
 def _landscape(width: int, height: int, rng: Rng) -> Floats:
     """Sky with clouds and sun, ridges that fade with distance, a lake or a field in rows."""
-    top, low = rng.pick(
-        (
-            ((70, 130, 210), (220, 232, 240)),
-            ((60, 60, 140), (250, 170, 110)),
-            ((40, 110, 190), (170, 214, 240)),
-            ((120, 60, 110), (255, 196, 120)),
-        )
-    )
+    top, low = rng.pick(_SKIES)
     horizon = int(height * rng.between(0.35, 0.55))
-    scene = np.concatenate(
-        [_gradient(width, horizon, top, low), _gradient(width, height - horizon, low, shade(low, 0.8))]
-    )
-    cover = np.clip((clouds(rng, horizon, width, (50, 110), 4) - np.float32(0.5)) * 3, 0, 1)[:, :, None]
-    scene[:horizon] += (np.array((250, 246, 242), np.float32) - scene[:horizon]) * cover * np.float32(0.85)
+    ground = _gradient(width, height - horizon, low, shade(low, 0.8))
+    scene = np.concatenate([_sky(width, horizon, top, low, 0.85, rng), ground])
     _glow(scene, (width * rng.between(0.15, 0.85), horizon * 0.45), rng.between(16, 30), (255, 250, 220))
     near, layers = hue(rng.between(0.2, 0.42), 0.65, 0.48), max(3, (height - horizon) // 60 + 2)
     for layer in range(layers):
         share = (layer + 1) / layers
         base = horizon + (height - horizon) * (share - 1 / layers) - 14
-        rise = Noise(rng, 2, width, (1.0, 60.0 + 60 * share)).rows(0, 1)[0] * np.float32(50)
-        rise = rise + Noise(rng, 2, width, (1.0, 14.0)).rows(0, 1)[0] * np.float32(9)
-        below = (
-            np.arange(height, dtype=np.float32)[:, None] - (np.float32(base) - rise + np.float32(25))[None, :]
-        )
+        rise = Noise(rng, 2, width, (1.0, 60.0 + 60 * share)).rows(0, 1)[0] * f32(50)
+        rise = rise + Noise(rng, 2, width, (1.0, 14.0)).rows(0, 1)[0] * f32(9)
+        down = np.arange(height, dtype=np.float32)[:, None]
+        below = down - (f32(base + 25) - rise)[None, :]
         tone = np.array(mix(low, near, 0.25 + 0.75 * share), np.float32)
-        patch = (
-            Noise(rng, height, width, (7.0, 16.0)).rows(0, height) if layer >= layers - 2 else np.float32(0.5)
-        )
-        light = (
-            np.float32(0.8) + np.float32(0.5) * patch - np.clip(below / np.float32(260), 0, np.float32(0.35))
-        )
+        light = f32(1.05) - np.clip(below / f32(260), 0, f32(0.35))
+        if layer >= layers - 2:
+            light += f32(0.5) * (Noise(rng, height, width, (7.0, 16.0)).rows(0, height) - f32(0.5))
         inside = np.clip(below, 0, 1)[:, :, None]
         scene += (tone * (light[:, :, None]) - scene) * inside
     return scene
@@ -350,18 +337,21 @@ def _flowers(width: int, height: int, rng: Rng) -> Floats:
     """Blossoms of shaded petals before a blurred garden."""
     back = Sheet(width, height, hue(rng.between(0.22, 0.42), 0.55, 0.4), 1)
     for _ in range(width * height // 1500):
-        at = (rng.between(0, width), rng.between(0, height))
-        back.ellipse(at, rng.between(8, 30), hue(rng.between(0.15, 0.45), 0.5, rng.between(0.25, 0.8)))
+        back.ellipse(
+            rng.at(width, height),
+            rng.between(8, 30),
+            hue(rng.between(0.15, 0.45), 0.5, rng.between(0.25, 0.8)),
+        )
     scene = np.asarray(back.image.filter(ImageFilter.BoxBlur(9))).astype(np.float32)
     for _ in range(max(3, width * height // 11000)):
-        x, y = rng.between(0, width), rng.between(0, height)
+        x, y = rng.at(width, height)
         petals, reach, turn = rng.whole(5, 13), rng.between(26, 64), rng.between(0, 1)
         colour = hue(rng.pick((0.95, 0.0, 0.13, 0.8, 0.62, 0.05)), rng.between(0.3, 0.85), 0.97)
         _shadow(scene, (x + 8, y + 12), (reach * 1.1, reach * 1.1), 0.5)
         for ring in (1.0, 0.66):
             for k in range(petals):
                 angle = 2 * math.pi * (k / petals + turn + ring)
-                at = (x + reach * 0.55 * ring * math.cos(angle), y + reach * 0.55 * ring * math.sin(angle))
+                at = polar((x, y), reach * 0.55 * ring, angle)
                 size = reach * (0.25 + 1.1 / petals) * (0.6 + 0.4 * ring)
                 _shadow(scene, (at[0] + 2, at[1] + 3), (size * 1.05, size * 1.05), 0.35)
                 _ball(scene, at, (size, size), shade(colour, 0.85 + 0.3 * rng.random()), 0.15)
@@ -371,23 +361,14 @@ def _flowers(width: int, height: int, rng: Rng) -> Floats:
 
 def _balloons(width: int, height: int, rng: Rng) -> Floats:
     """Striped balloons in a cloudy sky."""
-    scene = _gradient(
-        width, height, rng.pick(((50, 110, 200), (90, 150, 220), (240, 150, 110))), (232, 238, 240)
-    )
-    cover = np.clip((clouds(rng, height, width, (50, 110), 4) - np.float32(0.5)) * 3, 0, 1)[:, :, None]
-    scene += (np.array((252, 250, 248), np.float32) - scene) * cover
+    top = rng.pick(((50, 110, 200), (90, 150, 220), (240, 150, 110)))
+    scene = _sky(width, height, top, (232, 238, 240), 1.0, rng)
     for _ in range(max(3, width * height // 14000)):
-        x, y, r = rng.between(0, width), rng.between(0, height), rng.between(22, 60)
+        (x, y), r = rng.at(width, height), rng.between(22, 60)
         first, second = hue(rng.random(), 0.85, 0.9), hue(rng.random(), 0.7, 0.95)
         for k in range(6):  # every ball narrower than the one before: stripes that run together at the poles
-            wide = r * math.cos(k / 6 * math.pi / 2)
-            _ball(
-                scene,
-                (x, y),
-                (max(2.0, wide), r * 1.12),
-                first if k % 2 == 0 else second,
-                0.35 if k == 5 else 0.0,
-            )
+            radii = (max(2.0, r * math.cos(k / 6 * math.pi / 2)), r * 1.12)
+            _ball(scene, (x, y), radii, (first, second)[k % 2], 0.35 if k == 5 else 0.0)
         basket = Sheet(24, 20, (120, 80, 50), 1)
         basket.polygon(curve([(0, 0), (24, 0), (20, 19), (4, 19)], 2, closed=True), (150, 100, 60))
         left, top = int(x - r * 0.16), int(y + r * 1.35)

@@ -25,9 +25,11 @@ from srkit.rendered.canvas import (
     Sheet,
     clouds,
     curve,
+    f32,
     hue,
     mix,
     paint,
+    polar,
     shade,
 )  # fmt: skip
 from srkit.rendered.lettering import noun, place, sign_text
@@ -153,9 +155,9 @@ class _Scene:
         down = np.linspace(0, 1, rows, dtype=np.float32)[:, None, None] ** 2
         ramp = np.array(self.dark, np.float32) * (1 - down) + np.array(self.haze, np.float32) * down
         field = clouds(rng.child("clouds"), rows, columns, (40 / _SOFT, 100 / _SOFT), 4)
-        cover = np.clip((field - np.float32(0.5)) * 2, 0, 1)[:, :, None]
+        cover = np.clip((field - f32(0.5)) * 2, 0, 1)[:, :, None]
         thick = rng.between(0.6, 1.1) if kind == "clouds" else rng.between(0.0, 0.5)
-        ramp = ramp + np.array(self.haze, np.float32) * cover * np.float32(thick)
+        ramp = ramp + np.array(self.haze, np.float32) * cover * f32(thick)
         sky = Image.fromarray(np.clip(ramp, 0, 255).round().astype(np.uint8))
         size = (self.width * sheet.finer, low * sheet.finer)
         sheet.image.paste(sky.resize(size, Image.Resampling.BICUBIC), (0, 0))
@@ -168,11 +170,11 @@ class _Scene:
         if kind == "fireworks":
             fire = rng.child("fireworks")
             for k in range(1 + self.width // 220):
-                at = (fire.between(0.3, 0.7) * self.width if k == 0 else fire.between(0, self.width), 0.0)
-                at = (at[0], self.sky_to * fire.between(0.4, 0.9))
+                x, y = fire.between(0, self.width), self.sky_to * fire.between(0.4, 0.9)
                 if k == 0:
-                    self.open = (at[0] - 26, 0.0, at[0] + 26, at[1] + 18)
-                self._firework(at, fire)
+                    x = 0.3 * self.width + 0.4 * x
+                    self.open = (x - 26, 0.0, x + 26, y + 18)
+                self._firework((x, y), fire)
 
     def _moon(self, rng: Rng) -> None:
         at = (self.width * rng.between(0.1, 0.9), self.sky_to * rng.between(0.3, 0.6))
@@ -181,18 +183,14 @@ class _Scene:
         self.sheet.ellipse(at, radius, (246, 242, 224))
         self.light.ellipse(at, radius, (150, 148, 140))
         for _ in range(7):
-            angle, far = rng.between(0, 6.3), radius * 0.7 * rng.random()
-            spot = (at[0] + far * math.cos(angle), at[1] + far * math.sin(angle))
+            spot = polar(at, radius * 0.7 * rng.random(), rng.between(0, 6.3))
             self.sheet.ellipse(spot, radius * rng.between(0.08, 0.24), (222, 216, 198))
 
     def _firework(self, at: Point, rng: Rng) -> None:
         colour, reach, rays = (hue(rng.random(), 0.6, 1.0), rng.between(26, 60), rng.whole(18, 40))
         for k in range(rays):
-            angle, far = (2 * math.pi * k / rays + rng.between(-0.05, 0.05), reach * rng.between(0.7, 1.05))
-            points = [
-                (at[0] + far * t * math.cos(angle), at[1] + far * t * math.sin(angle) + 7 * t * t)
-                for t in (0.25, 0.6, 1.0)
-            ]
+            angle, far = 2 * math.pi * k / rays + rng.between(-0.05, 0.05), reach * rng.between(0.7, 1.05)
+            points = [polar((at[0], at[1] + 7 * t * t), far * t, angle) for t in (0.25, 0.6, 1.0)]
             self.sheet.stroke(curve(points, 5), colour, 1.1, (0.2, 1.0))
             self.light.line(points, shade(colour, 0.7), 1)
             self._lamp(points[-1], 0.9, colour)
@@ -236,9 +234,7 @@ class _Scene:
         kind = rng.random()
         cell_w = rng.between(5.5, 11) * (0.7 + 0.4 * near)
         cell_h = cell_w * rng.between(0.9, 1.6)
-        fill_w, fill_h = (
-            (rng.between(0.4, 0.66), rng.between(0.4, 0.66)) if kind < 0.7 else (0.9, rng.between(0.4, 0.6))
-        )
+        fill_w, fill_h = rng.between(0.4, 0.66) if kind < 0.7 else 0.9, rng.between(0.4, 0.63)
         lit, tint = rng.between(0.08, 0.55), rng.pick(_WARM)
         columns, rows = max(1, int((x1 - x0 - 4) / cell_w)), int((y1 - 42 - y0) / cell_h)
         left = x0 + ((x1 - x0) - columns * cell_w) / 2
@@ -256,9 +252,7 @@ class _Scene:
                     middle = (pane[0] + pane[2]) / 2
                     sheet.box((middle - 0.3, pane[1], middle + 0.3, pane[3]), shade(wall, 0.8))
                 if rng.chance(0.25):  # a half drawn blind
-                    sheet.box(
-                        (pane[0], pane[1], pane[2], pane[1] + (pane[3] - pane[1]) * 0.45), shade(colour, 0.55)
-                    )
+                    sheet.box((*pane[:3], y + cell_h * fill_h * 0.45), shade(colour, 0.55))
                 self.light.box(pane, shade(colour, 0.42))
 
     def _some_neon(self, at: Point, size: float, wall: Colour, rng: Rng) -> None:
@@ -269,10 +263,7 @@ class _Scene:
         self, at: Point, lines: list[str], size: float, wall: Colour, colour: Colour, *, named: bool = False
     ) -> None:
         """Glowing words in a glowing frame, which for those of the Spec is of one size."""
-        wide, tall = (
-            max(self.sheet.length(line, size) for line in lines) / 2 + 4,
-            size * (0.55 * len(lines) + 0.15),
-        )
+        wide, tall = max(self.sheet.length(line, size) for line in lines) / 2 + 4, size * 0.7
         if named:
             wide, tall = 54.0, 20.0
         frame = (at[0] - wide, at[1] - tall, at[0] + wide, at[1] + tall)
@@ -297,9 +288,8 @@ class _Scene:
             x, size, fairy = rng.between(0, self.width), rng.between(10, 20), rng.chance(0.4)
             for _ in range(26):
                 at = (x + rng.between(-1, 1) * size, foot - size * rng.between(0.7, 2.0))
-                self.sheet.ellipse(
-                    at, size * rng.between(0.15, 0.32), shade((16, 26, 18), rng.between(0.6, 1.4))
-                )
+                leaf = shade((16, 26, 18), rng.between(0.6, 1.4))
+                self.sheet.ellipse(at, size * rng.between(0.15, 0.32), leaf)
                 if fairy and rng.chance(0.6):
                     self._lamp(at, 0.6, (255, 214, 130))
             self.sheet.line([(x, foot), (x, foot - size)], (10, 10, 10), size * 0.14)
@@ -323,9 +313,7 @@ class _Scene:
         self.sheet.box((0, deck, self.width, deck + 4), steel)
         while x < self.width + span:
             self.sheet.box((x - 3, deck - 66, x + 3, low), shade(steel, 0.8))
-            points = [
-                (x + span * t, deck - 62 + 54 * (1 - (2 * t - 1) ** 2)) for t in (k / 24 for k in range(25))
-            ]
+            points = [(x + span * k / 24, deck - 62 + 54 * (1 - (k / 12 - 1) ** 2)) for k in range(25)]
             self.sheet.line(points, steel, 1.0)
             for at in points[1::2]:
                 self.sheet.line([at, (at[0], deck)], steel, 0.5)
@@ -333,9 +321,8 @@ class _Scene:
             self._lamp((x, deck - 68), 1.2, (255, 60, 50), 1.5)
             x += span
         for k in range(self.width // 9):
-            self._lamp(
-                (k * 9 + rng.between(0, 8), deck - 1.4), 0.8, rng.pick(((255, 240, 210), (255, 60, 40)))
-            )
+            car = (k * 9 + rng.between(0, 8), deck - 1.4)
+            self._lamp(car, 0.8, rng.pick(((255, 240, 210), (255, 60, 40))))
 
     def _road(self, rng: Rng) -> None:
         """Shops along a pavement, cars with their lights, lamps."""
@@ -362,16 +349,9 @@ class _Scene:
             x += wide
         lanes = max(1, int((self.height - low) / 26))
         for lane in range(lanes):
-            y = low + (self.height - low) * (lane + 0.75) / lanes
-            self.sheet.box(
-                (
-                    0,
-                    low + (self.height - low) * lane / lanes,
-                    self.width,
-                    low + (self.height - low) * lane / lanes + 0.9,
-                ),
-                shade(self.haze, 0.8),
-            )
+            wide = (self.height - low) / lanes
+            y, edge = low + wide * (lane + 0.75), low + wide * lane
+            self.sheet.box((0, edge, self.width, edge + 0.9), shade(self.haze, 0.8))
             x = rng.between(-30, 40)
             while x < self.width:
                 self._car((x, y), 1.0 + 0.35 * lane / lanes, rng, forward=lane % 2 == 0)
@@ -381,14 +361,11 @@ class _Scene:
 
     def _car(self, at: Point, grow: float, rng: Rng, *, forward: bool) -> None:
         x, y = at
-        paint = shade(hue(rng.random(), rng.between(0, 0.7), 0.32), rng.between(0.5, 1.2))
-        body = [(0, -4), (3, -8), (9, -9), (13, -13.5), (23, -13.5), (28, -9), (33, -7.5), (34, -3), (0, -3)]
-        shape = [(x + px * grow, y + py * grow) for px, py in body]
-        self.sheet.polygon(shape, paint)
-        self.sheet.polygon(
-            [(x + px * grow, y + py * grow) for px, py in ((11, -9.3), (14, -12.6), (22, -12.6), (26, -9.3))],
-            mix(self.haze, (200, 210, 230), 0.3),
-        )
+        body = ((0, -4), (3, -8), (9, -9), (13, -13.5), (23, -13.5), (28, -9), (33, -7.5), (34, -3), (0, -3))
+        glass = ((11, -9.3), (14, -12.6), (22, -12.6), (26, -9.3))
+        coat = shade(hue(rng.random(), rng.between(0, 0.7), 0.32), rng.between(0.5, 1.2))
+        for shape, colour in ((body, coat), (glass, mix(self.haze, (200, 210, 230), 0.3))):
+            self.sheet.polygon([(x + px * grow, y + py * grow) for px, py in shape], colour)
         for px in (7, 27):
             self.sheet.ellipse((x + px * grow, y - 3 * grow), 3.1 * grow, (8, 8, 10))
         front, back = (34, 0.5) if forward else (0.5, 34)
@@ -399,11 +376,8 @@ class _Scene:
 
     def _glowing(self, image: Pixels, light: Image.Image) -> Pixels:
         """The image with halos: the light blurred thrice, near, farther and far, and added."""
-        halos = []
-        for radius in (2, 6, 20):
-            halos.append(
-                np.asarray(light.filter(ImageFilter.BoxBlur(radius)).filter(ImageFilter.BoxBlur(radius)))
-            )
+        blurs = (ImageFilter.BoxBlur(radius) for radius in (2, 6, 20))
+        halos = [np.asarray(light.filter(blur).filter(blur)) for blur in blurs]
         for row in range(self.height):  # a row at a time, for the sake of memory
             total = image[row].astype(np.int32)
             for halo, gain in zip(halos, (5, 7, 9), strict=True):
@@ -415,26 +389,22 @@ class _Scene:
         """The shore in the water, drawn out downwards and broken by ripples that grow towards the viewer."""
         low = self.ground
         depth = self.height - low
-        source = image[max(0, low - 2 * depth) : low][::-1]
-        soft = np.asarray(
-            Image.fromarray(np.ascontiguousarray(source)).filter(ImageFilter.BoxBlur(1))
-        ).astype(np.float32)
+        source = Image.fromarray(np.ascontiguousarray(image[max(0, low - 2 * depth) : low][::-1]))
+        soft = np.asarray(source.filter(ImageFilter.BoxBlur(1))).astype(np.float32)
         y = np.arange(depth, dtype=np.float32)[:, None]
-        ripple = Noise(rng, depth, self.width, (2.2, 14.0)).rows(0, depth) - np.float32(0.5)
-        ripple += (Noise(rng, depth, self.width, (5.0, 34.0)).rows(0, depth) - np.float32(0.5)) * np.float32(
-            1.4
+        small, large = (
+            Noise(rng, depth, self.width, cell).rows(0, depth) for cell in ((2.2, 14.0), (5.0, 34.0))
         )
-        down = np.clip(
-            y * np.float32(1.3) + ripple * (np.float32(3) + y * np.float32(0.28)), 0, len(soft) - 2
-        )
+        ripple = small - f32(0.5) + (large - f32(0.5)) * f32(1.4)
+        moved = y * f32(1.3) + ripple * (f32(3) + y * f32(0.28))
+        down = np.clip(moved, 0, len(soft) - 2)
         row = down.astype(np.int32)
         share = (down - row)[:, :, None]
-        columns = np.clip(
-            np.arange(self.width)[None, :] + (ripple * 3).round().astype(np.int32), 0, self.width - 1
-        )
+        aside = (ripple * 3).round().astype(np.int32)
+        columns = np.clip(np.arange(self.width)[None, :] + aside, 0, self.width - 1)
         mirrored = soft[row, columns] * (1 - share) + soft[row + 1, columns] * share
-        shine = (np.float32(0.42) + np.float32(0.5) * ripple)[:, :, None] + np.float32(0.2)
-        shown = np.array(self.dark, np.float32) * np.float32(0.8) + mirrored * shine
+        shine = (f32(0.42) + f32(0.5) * ripple)[:, :, None] + f32(0.2)
+        shown = np.array(self.dark, np.float32) * f32(0.8) + mirrored * shine
         image[low:] = np.clip(shown, 0, 255).round().astype(np.uint8)
 
     def _wet(self, image: Pixels, rng: Rng) -> None:
@@ -443,11 +413,8 @@ class _Scene:
         depth = self.height - low
         source = image[max(0, low - depth) : low][::-1]
         streaks = Image.fromarray(np.ascontiguousarray(source)).filter(ImageFilter.BoxBlur(2))
-        tall = streaks.resize((self.width, max(1, streaks.height // 14)), Image.Resampling.BOX).resize(
-            (self.width, depth), Image.Resampling.BICUBIC
-        )
+        short = streaks.resize((self.width, max(1, streaks.height // 14)), Image.Resampling.BOX)
+        tall = np.asarray(short.resize((self.width, depth), Image.Resampling.BICUBIC)).astype(np.float32)
         wet = Noise(rng, depth, self.width, (5.0, 22.0)).rows(0, depth)[:, :, None]
-        shown = image[low:].astype(np.float32) + np.asarray(tall).astype(np.float32) * (
-            np.float32(0.12) + np.float32(0.4) * wet
-        )
+        shown = image[low:] + tall * (f32(0.12) + f32(0.4) * wet)
         image[low:] = np.clip(shown, 0, 255).round().astype(np.uint8)

@@ -23,6 +23,7 @@ from srkit.rendered.canvas import (
     Rendered,
     Rng,
     Sheet,
+    f32,
     mix,
     reduce_bands,
     shade,
@@ -90,10 +91,10 @@ class Sign(Spec):
         cover = Image.fromarray(mask.reduced()[:, :, 0])
         shadow = cover.filter(ImageFilter.BoxBlur(2 * unit))
         dark = np.roll(np.asarray(shadow), (round(3 * unit), round(2 * unit)), (0, 1)).astype(np.float32)
-        wall *= 1 - dark[:, :, None] * np.float32(0.55 / 255)
+        wall *= 1 - dark[:, :, None] * f32(0.55 / 255)
         worn = Noise(self.rng("worn"), height, width, (1.3, 1.3)).rows(0, height)
         worn += Noise(self.rng("stains"), height, width, (30 * unit, 30 * unit)).rows(0, height)
-        face = board.reduced().astype(np.float32) * (np.float32(0.93) + np.float32(0.07) * worn[:, :, None])
+        face = board.reduced().astype(np.float32) * (f32(0.93) + f32(0.07) * worn[:, :, None])
         share = np.asarray(cover).astype(np.float32)[:, :, None] / 255
         return Rendered(painted(wall + (face - wall) * share), tuple(board.lettering))
 

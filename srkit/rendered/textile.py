@@ -19,6 +19,7 @@ from srkit.rendered.canvas import (
     Rendered,
     Rng,
     cosine,
+    f32,
     hue,
     mix,
     paint,
@@ -126,9 +127,7 @@ class _Weave:
 
     def band(self, top: int, bottom: int) -> Pixels:
         dx, dy = (
-            (
-                (noise.rows(top, bottom, _FINER) - np.float32(0.5)) * np.float32(2 * self.wander * _FINER)
-            ).astype(np.int32)
+            ((noise.rows(top, bottom, _FINER) - f32(0.5)) * f32(2 * self.wander * _FINER)).astype(np.int32)
             for noise in self.drift
         )
         x = np.arange(self.width * _FINER, dtype=np.int32)[None, :] + dx + _MARGIN * _FINER
@@ -141,26 +140,26 @@ class _Weave:
         on_warp = self.up[beside_j % rows, i % columns] == state
         on_weft = self.up[j % rows, beside_i % columns] == state
         across, along = np.where(state, u, v) * 2 - 1, np.where(state, v, u) * 2 - 1
-        bend = np.where(np.where(state, on_warp, on_weft), np.float32(0), along * along)
-        light = np.float32(1.06) - np.float32(self.plump) * across * across - np.float32(0.42) * bend * bend
+        bend = np.where(np.where(state, on_warp, on_weft), f32(0), along * along)
+        light = f32(1.06) - f32(self.plump) * across * across - f32(0.42) * bend * bend
         ply = cosine(
             np.where(
                 state,
-                u * np.float32(0.9) + (y / (_FINER * self.pitch)) * self.twist,
-                v * np.float32(0.9) + (x / (_FINER * self.pitch)) * self.twist,
+                u * f32(0.9) + (y / (_FINER * self.pitch)) * self.twist,
+                v * f32(0.9) + (x / (_FINER * self.pitch)) * self.twist,
             )
         )
-        light *= np.float32(1) + np.float32(0.07) * ply
-        light -= np.float32(0.08) * across  # the light comes from the left and from above
+        light *= f32(1) + f32(0.07) * ply
+        light -= f32(0.08) * across  # the light comes from the left and from above
         thread = np.where(state, i, j + self.warp.tone.size)
         light *= self.tones[thread]
-        light *= np.float32(0.9) + np.float32(0.2) * self.folds.rows(top, bottom, _FINER)
-        light += np.float32(0.09) * (self.fuzz.rows(top, bottom, _FINER) - np.float32(0.5))
+        light *= f32(0.9) + f32(0.2) * self.folds.rows(top, bottom, _FINER)
+        light += f32(0.09) * (self.fuzz.rows(top, bottom, _FINER) - f32(0.5))
         return _coloured(light, self.colours[thread])
 
 
 def _coloured(light: Floats, colours: Floats) -> Pixels:
-    tone = np.clip(light, np.float32(0.04), np.float32(1.25))[:, :, None] * colours
+    tone = np.clip(light, f32(0.04), f32(1.25))[:, :, None] * colours
     shown: Pixels = np.clip(tone, 0, 255).round().astype(np.uint8)
     return shown
 
@@ -248,39 +247,39 @@ class _Knit:
         self.folds = Noise(rng, height, width, (150.0, 110.0))
         self.fuzz = Noise(rng, height, width, (0.9, 0.9))
         self.hairs = Noise(rng, height, width, (2.2, 2.2))
-        self.tones = rng.random((64, 64), dtype=np.float32) * np.float32(0.16) + np.float32(0.92)
+        self.tones = rng.random((64, 64), dtype=np.float32) * f32(0.16) + f32(0.92)
 
     def band(self, top: int, bottom: int) -> Pixels:
-        sway = np.float32(self.wide * 0.2)
-        dx, dy = ((noise.rows(top, bottom, _FINER) - np.float32(0.5)) * sway for noise in self.drift)
-        x = (np.arange(self.width * _FINER, dtype=np.float32)[None, :] / _FINER + dx) / np.float32(self.wide)
-        y = (np.arange(top, bottom, dtype=np.float32)[:, None] / _FINER + dy) / np.float32(self.tall)
+        sway = f32(self.wide * 0.2)
+        dx, dy = ((noise.rows(top, bottom, _FINER) - f32(0.5)) * sway for noise in self.drift)
+        x = (np.arange(self.width * _FINER, dtype=np.float32)[None, :] / _FINER + dx) / f32(self.wide)
+        y = (np.arange(top, bottom, dtype=np.float32)[:, None] / _FINER + dy) / f32(self.tall)
         at = np.floor(x)
         column = at.astype(np.int32)
-        u = x - at - np.float32(0.5)
+        u = x - at - f32(0.5)
         side = np.abs(u) * 2  # 0 in the middle of a stitch, 1 where it meets the next
         # A row of legs leans up and outwards on both sides; each is a plump piece of yarn, rounded at its ends.
-        row_at = y + np.float32(self.slope) * side
+        row_at = y + f32(self.slope) * side
         if self.purl:
             back = column % (2 * self.purl) >= self.purl
-            row_at = np.where(back, y + np.float32(0.28) * cosine(u) + np.float32(0.5) * (column % 2), row_at)
+            row_at = np.where(back, y + f32(0.28) * cosine(u) + f32(0.5) * (column % 2), row_at)
         at = np.floor(row_at)
         row = at.astype(np.int32)
         f = (row_at - at) * 2 - 1
         end = side * 2 - 1
-        girth = np.float32(1.02) - np.float32(0.3) * end * end * end * end
+        girth = f32(1.02) - f32(0.3) * end * end * end * end
         over = f / girth
-        light = np.float32(1.08) - np.float32(0.62) * over * over - np.float32(0.34) * end * end * end * end
-        ply = cosine((f * np.float32(0.32) + side * np.float32(0.9)) * np.float32(1.3))
-        light += np.float32(0.09) * ply * np.clip(1 - over * over, 0, 1)
-        light -= np.float32(0.07) * f + np.float32(0.05) * np.where(u > 0, np.float32(1), np.float32(-1))
+        light = f32(1.08) - f32(0.62) * over * over - f32(0.34) * end * end * end * end
+        ply = cosine((f * f32(0.32) + side * f32(0.9)) * f32(1.3))
+        light += f32(0.09) * ply * np.clip(1 - over * over, 0, 1)
+        light -= f32(0.07) * f + f32(0.05) * np.where(u > 0, f32(1), f32(-1))
         if self.purl:
-            hollow = np.where(back, np.float32(0.7) + np.float32(0.1) * (1 - f * f), np.float32(1))
-            light = np.where(back, np.float32(1.0) - np.float32(0.6) * f * f, light) * hollow
+            hollow = np.where(back, f32(0.7) + f32(0.1) * (1 - f * f), f32(1))
+            light = np.where(back, f32(1.0) - f32(0.6) * f * f, light) * hollow
         light *= self.tones[row & 63, column & 63]
-        light *= np.float32(0.9) + np.float32(0.2) * self.folds.rows(top, bottom, _FINER)
-        light += np.float32(0.1) * (self.fuzz.rows(top, bottom, _FINER) - np.float32(0.5))
-        light += np.float32(0.07) * (self.hairs.rows(top, bottom, _FINER) - np.float32(0.5))
+        light *= f32(0.9) + f32(0.2) * self.folds.rows(top, bottom, _FINER)
+        light += f32(0.1) * (self.fuzz.rows(top, bottom, _FINER) - f32(0.5))
+        light += f32(0.07) * (self.hairs.rows(top, bottom, _FINER) - f32(0.5))
         rows, columns = self.chart.shape
         return _coloured(light, self.palette[self.chart[row % rows, column % columns]])
 
