@@ -14,7 +14,6 @@ from torch import nn
 import srkit
 from srkit.archs.table import build
 from srkit.data.pairs import read_training_pictures
-from srkit.rendered import DOMAINS, render
 from srkit.data.views import SMALLEST, ViewPlan, ViewSource
 from srkit.engine.device import pick_device, training_dtype
 from srkit.errors import UsageError, nearest
@@ -22,6 +21,7 @@ from srkit.ops.layout import channels_last
 from srkit.progress import Progress, Silent
 from srkit.recipes.encoder import EncoderRecipe
 from srkit.recipes.load import to_mapping
+from srkit.rendered import DOMAINS, render
 from srkit.tasks.train_job import WEIGHTS, TrainJob, TrainResult, check_job, prepare_output, split_files
 from srkit.training.distributed import World, local_device, process_group
 from srkit.training.encoder import EncoderTrainer, measure_scales

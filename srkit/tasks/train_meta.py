@@ -18,7 +18,6 @@ from srkit.data.clusters import k_means
 from srkit.data.episodes import EpisodePlan, TaskDomain, draw_episode
 from srkit.data.examples import Example
 from srkit.data.pairs import CropPlan, as_tensor, crop_to_multiple, make_lr, read_training_pictures
-from srkit.rendered import DOMAINS, render
 from srkit.data.support import SupportPairs
 from srkit.encoders.semantic import SemanticEncoder, semantic_encoder
 from srkit.engine.device import has_fast_bf16, pick_device
@@ -27,6 +26,7 @@ from srkit.losses.table import LossContext, build_losses, check_terms, needs_of
 from srkit.ops.layout import channels_last
 from srkit.progress import Progress, Silent
 from srkit.recipes.meta import MetaRecipe
+from srkit.rendered import DOMAINS, render
 from srkit.tasks.conditions import Encoders
 from srkit.tasks.providers import is_embedded, telling_for
 from srkit.tasks.train_job import WEIGHTS, TrainJob, TrainResult, check_job, prepare_output, split_files

@@ -21,9 +21,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from srkit.rendered import demo_image
 from srkit.io.picture import Picture
 from srkit.io.write import write_picture
+from srkit.rendered import demo_image
 
 print = functools.partial(print, flush=True)  # it is watched while it runs
 

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from srkit.rendered import demo_image
 from srkit.io.picture import Picture
 from srkit.io.write import write_picture
+from srkit.rendered import demo_image
 
 
 def main() -> None:

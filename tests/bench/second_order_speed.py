@@ -15,9 +15,9 @@ import time
 
 import torch
 
-from srkit.rendered import demo_image
 from srkit.degradation.second_order import second_order
 from srkit.recipes.degradation import SETTINGS, SecondOrderPart
+from srkit.rendered import demo_image
 
 SCALE = 4
 LEAST = 50  # pairs a second

@@ -15,11 +15,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from srkit.rendered import render
 from srkit.errors import ResourceError, SrkitError, UsageError
 from srkit.recipes.kinds import load_training_recipe
 from srkit.recipes.load import from_mapping, load_recipe, to_mapping, to_toml
 from srkit.recipes.meta import MetaRecipe
+from srkit.rendered import render
 from srkit.tasks import train_meta
 from srkit.tasks.train import run
 from srkit.tasks.train_job import TrainJob
