@@ -39,15 +39,16 @@ def theme_of(kind: str, accent: str, rng: Rng) -> Theme:
     turn, bright = rng.random(), paint(accent, rng.child("accent"), (0.75, 0.75), (0.8, 0.8))
     other = hue(turn, 0.5, 0.55)
     if kind == "light":
-        grays: list[Colour] = [(v, v, v + min(4, 255 - v)) for v in (255, 250, 236, 205, 28, 120)]
-        return Theme(other, *grays, bright, _CODE["light"])
-    if kind == "dark":
-        night = mix((20, 22, 26), hue(turn, 0.6, 0.3), 0.4)
-        shades = (shade(night, factor) for factor in (0.6, 1.0, 1.5, 1.3, 2.0))
-        return Theme(*shades, (220, 223, 228), (128, 134, 146), bright, _CODE["dark"])
-    tint = mix((248, 246, 240), hue(turn, 0.25, 1.0), 0.3)
-    shades = (shade(tint, factor) for factor in (0.8, 1.0, 1.03, 0.93, 0.83))
-    return Theme(*shades, (44, 40, 36), (130, 122, 112), bright, _CODE["light"])
+        paper, raised, bar, line = (255, 255, 255), (250, 250, 250), (236, 237, 240), (205, 207, 212)
+        return Theme(other, paper, raised, bar, line, (28, 30, 34), (120, 124, 132), bright, _CODE["light"])
+    dark = kind == "dark"
+    if dark:
+        base, factors = mix((20, 22, 26), hue(turn, 0.6, 0.3), 0.4), (0.6, 1.0, 1.5, 1.3, 2.0)
+    else:
+        base, factors = mix((248, 246, 240), hue(turn, 0.25, 1.0), 0.3), (0.8, 1.0, 1.03, 0.93, 0.83)
+    desk, paper, raised, bar, line = (shade(base, factor) for factor in factors)
+    text, dim = ((220, 223, 228), (128, 134, 146)) if dark else ((44, 40, 36), (130, 122, 112))
+    return Theme(desk, paper, raised, bar, line, text, dim, bright, _CODE["dark" if dark else "light"])
 
 
 def smooth(sheet: Sheet, box: Box, ink: Colour, shape: Callable[[ImageDraw.ImageDraw, float], None]) -> None:

@@ -180,12 +180,11 @@ def _spot(
 @lru_cache(maxsize=3)
 def _limits(screen: str) -> Floats:
     """For every tone 0..255 the height of a screen above which just that share of it lies."""
-    wave = cosine(np.arange(512) / 512)
-    heights: Floats = {
-        "dots": lambda: wave[:, None] + wave[None, :],
-        "lines": lambda: wave,
-        "grain": lambda: Noise(Rng(0), 512, 512, (5.0, 5.0)).rows(0, 512),
-    }[screen]()
+    heights = cosine(np.arange(512) / 512)
+    if screen == "dots":
+        heights = heights[:, None] + heights[None, :]
+    elif screen == "grain":
+        heights = Noise(Rng(0), 512, 512, (5.0, 5.0)).rows(0, 512)
     heights = np.sort(heights.ravel())[::-1]
     at = np.arange(1, 255) * heights.size // 255
     limits: Floats = np.concatenate(([f32(3)], heights[at], [f32(-3)])).astype(np.float32)
@@ -371,12 +370,12 @@ def _balloons(width: int, height: int, rng: Rng) -> Floats:
             _ball(scene, (x, y), radii, (first, second)[k % 2], 0.35 if k == 5 else 0.0)
         basket = Sheet(24, 20, (120, 80, 50), 1)
         basket.polygon(curve([(0, 0), (24, 0), (20, 19), (4, 19)], 2, closed=True), (150, 100, 60))
-        left, top = int(x - r * 0.16), int(y + r * 1.35)
+        left, upper = int(x - r * 0.16), int(y + r * 1.35)
         size = (max(3, int(r * 0.32)), max(3, int(r * 0.26)))
         patch = np.asarray(basket.image.resize(size)).astype(np.float32)
-        y0, x0, y1, x1 = max(0, top), max(0, left), min(height, top + size[1]), min(width, left + size[0])
+        x0, y0, x1, y1 = max(0, left), max(0, upper), min(width, left + size[0]), min(height, upper + size[1])
         if y1 > y0 and x1 > x0:
-            scene[y0:y1, x0:x1] = patch[y0 - top : y1 - top, x0 - left : x1 - left]
+            scene[y0:y1, x0:x1] = patch[y0 - upper : y1 - upper, x0 - left : x1 - left]
     return scene
 
 

@@ -70,7 +70,7 @@ _SIGNS = _each(
     "compass anchor rudder captain pirate voyage treasure lantern candle furnace engine piston magnet rocket signal"
 )
 _SYLLABLES = _each(
-    "ba be bo ca co da de di do fa fe fi ga go ha he ho ka ke ki la le li lo lu ma me mi mo na ne ni no pa pe po ra "
+    "ba be bo ca co da de di do fi go ha he ho ki la le li lo lu ma me mi mo na ne no pa po ra "
     "re ri ro sa se si so ta te ti to va ve vi vo za ze zo bra cro dri fle gra plo sta tri"
 )
 _SMALL = (

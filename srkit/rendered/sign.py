@@ -89,13 +89,15 @@ class Sign(Spec):
         wall = self._wall(width, height).astype(np.float32)
         unit = min(width, height) / 128
         cover = Image.fromarray(mask.reduced()[:, :, 0])
-        shadow = cover.filter(ImageFilter.BoxBlur(2 * unit))
-        dark = np.roll(np.asarray(shadow), (round(3 * unit), round(2 * unit)), (0, 1)).astype(np.float32)
-        wall *= 1 - dark[:, :, None] * f32(0.55 / 255)
+        moved = (1, 0, -round(2 * unit), 0, 1, -round(3 * unit))
+        shadow = cover.filter(ImageFilter.BoxBlur(2 * unit)).transform(
+            cover.size, Image.Transform.AFFINE, moved
+        )
+        wall *= 1 - np.asarray(shadow).astype(np.float32)[:, :, None] * f32(0.55 / 255)
         worn = Noise(self.rng("worn"), height, width, (1.3, 1.3)).rows(0, height)
         worn += Noise(self.rng("stains"), height, width, (30 * unit, 30 * unit)).rows(0, height)
         face = board.reduced().astype(np.float32) * (f32(0.93) + f32(0.07) * worn[:, :, None])
-        share = np.asarray(cover).astype(np.float32)[:, :, None] / 255
+        share = np.asarray(cover).astype(np.float32)[:, :, None] / f32(255)
         return Rendered(painted(wall + (face - wall) * share), tuple(board.lettering))
 
     def _wall(self, width: int, height: int) -> Pixels:

@@ -164,7 +164,8 @@ def counterfactual(spec: Spec, attribute: str, seed: int = 0) -> Spec:
         )
     rng = Rng(spec.seed, spec.domain, "counterfactual", attribute, seed)
     other = spec.attributes()[attribute].another(getattr(spec, attribute), rng, spec.split)
-    return replace(spec, **{attribute: other})
+    changes: dict[str, Any] = {attribute: other}
+    return replace(spec, **changes)
 
 
 def in_split(word: str, split: Split) -> bool:
