@@ -106,7 +106,7 @@ def schemas(incomplete: str) -> list[str]:
 
 def domains(incomplete: str) -> list[str]:
     """What `demo-image` can show."""
-    from srkit.data.rendered.table import DOMAINS
+    from srkit.rendered.table import DOMAINS
 
     return list(DOMAINS)
 

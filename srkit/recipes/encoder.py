@@ -24,7 +24,7 @@ class EncoderDataPart:
         "texture",
         "night",
     )
-    """Rendered domains (`srkit.data.rendered`) that are learned from beside the photographs."""
+    """Rendered domains (`srkit.rendered`) that are learned from beside the photographs."""
     rendered: int = bounded(24, min=1)
     """Pictures of each domain, seeds from 0."""
     rendered_side: int = 512

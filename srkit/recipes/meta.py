@@ -18,7 +18,7 @@ class TasksPart:
     encoder: str = ""
     """Of the grouping (`srkit.encoders.semantic`); empty: the model's own."""
     domains: tuple[str, ...] = ("street", "drawing", "halftone", "textile", "texture", "night")
-    """Rendered domains (`srkit.data.rendered`) that are learned from."""
+    """Rendered domains (`srkit.rendered`) that are learned from."""
     held_out: tuple[str, ...] = ("screen", "manga")
     """Rendered domains that only judge: the rates are kept that help most on what they were not learned from."""
     rendered: int = bounded(12, min=2)

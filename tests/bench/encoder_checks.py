@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srkit.data.photographs import find_photographs, read_rgb8
-from srkit.data.rendered import DOMAINS, render
 from srkit.encoders.compact import Compact
 from srkit.encoders.judge import Judge
 from srkit.io.jpeg import through_jpeg
 from srkit.ops.resize import downscale_uint8, upscale
+from srkit.recipes.encoder import EncoderDataPart
+from srkit.rendered import render
 from srkit.zoo.load import load_model
 from srkit.zoo.manifest import Manifest
 
@@ -91,9 +92,9 @@ def auc(low: Tensor, high: Tensor) -> float:
 
 
 def domain_accuracy(encoder: Compact) -> tuple[float, dict[str, float]]:
-    """Leave one out, nearest neighbour by cosine, over the photographs and all rendered domains but one."""
+    """Leave one out, nearest neighbour by cosine, over photographs and the rendered domains of the recipe but one."""
     domains = {"photographs": [middle(p) for p in benchmark("BSD100", EACH)]}
-    for name in DOMAINS:
+    for name in EncoderDataPart().domains:
         if name != LEFT_OUT:
             domains[name] = [render(name, SIDE, SIDE, FIRST_SEED + i) for i in range(EACH)]
     embedded = vectors(encoder, [picture for pictures in domains.values() for picture in pictures])

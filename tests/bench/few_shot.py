@@ -29,7 +29,6 @@ from srkit.data.benchmarks import MADE, BenchmarkItem
 from srkit.data.examples import Domain, Example, Split
 from srkit.data.pairs import crop_to_multiple, make_lr
 from srkit.data.photographs import find_photographs, read_rgb8
-from srkit.data.rendered import DOMAINS, render, screen
 from srkit.engine.device import pick_device
 from srkit.io.picture import Picture
 from srkit.io.write import write_picture
@@ -37,6 +36,7 @@ from srkit.metrics.bootstrap import Interval, paired_bootstrap
 from srkit.progress import Silent
 from srkit.recipes.adapt import TunePart
 from srkit.recipes.upscale import UpscaleRecipe
+from srkit.rendered import DOMAINS, draw, render, spec
 from srkit.tasks.adapt_fit import Fit, fit, split_for
 from srkit.tasks.adapt_score import score
 from srkit.zoo.load import load_model
@@ -51,7 +51,13 @@ HEAD = (
 )
 RGB = NDArray[np.uint8]
 RENDERED: dict[str, Callable[[int, int, int], RGB]] = {name: partial(render, name) for name in DOMAINS}
-RENDERED |= {f"screen-{density}": partial(screen.draw, density=density) for density in (1, 2)}
+
+
+def screens(density: str, width: int, height: int, seed: int) -> RGB:
+    return draw(replace(spec("screen", seed), density=density), width, height).pixels
+
+
+RENDERED |= {f"screen-{density}": partial(screens, density) for density in ("1", "2")}
 
 
 def pictures(domain: str, data: Path, shots: int, limit: int) -> tuple[list[RGB], list[RGB]]:

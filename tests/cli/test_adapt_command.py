@@ -13,9 +13,9 @@ import pytest
 import srkit_cli
 import torch
 
-from srkit.data.rendered import render
 from srkit.io.picture import Picture
 from srkit.io.write import write_picture
+from srkit.rendered import render
 from srkit.zoo.header import Header, read_header
 from srkit.zoo.weights import load_weights, save_weights
 

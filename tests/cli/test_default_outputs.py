@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from srkit.data.rendered import render
 from srkit.io.kernel_map import read_kernel_map
 from srkit.io.picture import Picture
 from srkit.io.write import write_picture
+from srkit.rendered import render
 from srkit.zoo.header import read_header
 
 SPELLINGS = {  # from the folder that the command is run in, how the folder `work/screens` may be named

@@ -109,7 +109,7 @@ def test_demo_image_of_a_domain(call: Callable[..., Any], tmp_path: Path) -> Non
     assert street is not None
     assert page is not None
     assert np.abs(street.astype(int) - page.astype(int)).mean() > 30
-    assert "manga, screen, drawing" in " ".join(call("demo-image", "--help").out.split())
+    assert "street, sign, portrait, manga" in " ".join(call("demo-image", "--help").out.split())
 
 
 def test_demo_image_has_a_default_name(

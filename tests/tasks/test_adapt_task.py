@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from srkit.data.pairs import make_lr
-from srkit.data.rendered import render
 from srkit.errors import ResourceError, SrkitError, UsageError
 from srkit.io.picture import Picture
 from srkit.io.read import read_picture
@@ -24,6 +23,7 @@ from srkit.losses import table
 from srkit.losses.pixel import l2
 from srkit.recipes.adapt import AdaptRecipe, TunePart
 from srkit.recipes.upscale import UpscaleRecipe
+from srkit.rendered import render
 from srkit.tasks.adapt import AdaptJob, AdaptResult, run
 from srkit.tasks.adapt_fit import overwrites_itself
 from srkit.tasks.upscaler import Models, Upscaler, Work

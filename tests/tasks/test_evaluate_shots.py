@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from srkit.data.rendered import render
 from srkit.errors import UsageError
 from srkit.io.picture import Picture
 from srkit.io.write import write_picture
@@ -18,6 +17,7 @@ from srkit.metrics.reports import Report
 from srkit.progress import Silent
 from srkit.recipes.adapt import TunePart
 from srkit.recipes.evaluate import EvalRecipe
+from srkit.rendered import render
 from srkit.tasks import evaluate_shots
 from srkit.tasks.evaluate import EvalJob, evaluate
 from tests.helpers import Listening, refused

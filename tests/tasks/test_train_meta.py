@@ -15,11 +15,11 @@ import cv2
 import pytest
 import torch
 
-from srkit.data.rendered import render
 from srkit.errors import ResourceError, SrkitError, UsageError
 from srkit.recipes.kinds import load_training_recipe
 from srkit.recipes.load import to_mapping, to_toml
 from srkit.recipes.meta import MetaRecipe
+from srkit.rendered import render
 from srkit.tasks.train import run
 from srkit.tasks.train.experiment import check_experiment
 from srkit.tasks.train.job import TrainJob

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from srkit.data.rendered.table import DOMAINS
 from srkit.errors import Exit
+from srkit.rendered.table import DOMAINS
 from srkit_cli import completion
 from srkit_cli.console import Console
 from srkit_cli.options import Debug, Json, Quiet, Seed

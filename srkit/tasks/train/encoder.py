@@ -13,7 +13,6 @@ from torch import nn
 
 from srkit.archs.table import build
 from srkit.data.photographs import PhotographReader
-from srkit.data.rendered import DOMAINS, render
 from srkit.data.views import SMALLEST, ViewPlan, Views, ViewSource
 from srkit.errors import UsageError, nearest
 from srkit.ops.layout import channels_last
@@ -21,6 +20,7 @@ from srkit.progress import Progress
 from srkit.recipes.encoder import EncoderRecipe
 from srkit.recipes.load import to_mapping
 from srkit.recipes.train import RunPart
+from srkit.rendered import DOMAINS, render
 from srkit.tasks.train.experiment import Experiment, Plan
 from srkit.tasks.train.job import TrainJob, split_files
 from srkit.training.encoder import LOSS, EncoderStep, loss_validator, measure_scales

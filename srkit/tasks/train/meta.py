@@ -18,7 +18,6 @@ from srkit.data.episodes import EpisodePlan, TaskDomain, draw_episode
 from srkit.data.examples import Example
 from srkit.data.pairs import CropPlan, as_tensor, crop_to_multiple, make_lr
 from srkit.data.photographs import PhotographReader
-from srkit.data.rendered import DOMAINS, render
 from srkit.data.support import SupportPairs
 from srkit.encoders.semantic import SemanticEncoder, semantic_encoder
 from srkit.errors import ResourceError, SrkitError, UsageError, nearest
@@ -27,6 +26,7 @@ from srkit.ops.layout import channels_last
 from srkit.progress import Progress
 from srkit.recipes.meta import MetaRecipe
 from srkit.recipes.train import OptimPart, RunPart
+from srkit.rendered import DOMAINS, render
 from srkit.tasks.conditions import Encoders
 from srkit.tasks.providers import is_embedded, telling_for
 from srkit.tasks.train.experiment import Experiment, Plan, check_holdout

@@ -1,14 +1,72 @@
-"""Floor plans."""
+"""Technical drawings and maps: parts with dimensions and sections, floor plans, contour maps, street maps.
+
+Lines are 0.5 to 2.5 pixels wide, lettering 6 to 13 pixels, whatever the image's size; a larger sheet holds more
+parts, rooms, hills or streets.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
+from srkit.rendered._drafting import PAPERS, Style, arrow, cut_up, dim, hatch, some_style
+from srkit.rendered._machine import PARTS, parts
+from srkit.rendered._maps import LANDS, TOWNS, hills, streets
+from srkit.rendered.canvas import Box, Rendered, Rng, Sheet
+from srkit.rendered.lettering import sign_word
+from srkit.rendered.specs import Caption, Spec, Split, Wording, a, choice, words
 
-from srkit.data.rendered._canvas import Sheet, between, pick
-from srkit.data.rendered._drafting import Box, Style, arrow, cut_up, dim, hatch, some_style
+
+def _name(rng: Rng, split: Split) -> str:
+    return sign_word(rng, split).upper()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing(Spec):
+    """A sheet of one kind, with a name in its middle."""
+
+    domain = "drawing"
+    kind: str = choice(
+        "part: technical drawing|engineering drawing, plan: floor plan|architect's floor plan, "
+        "contours: contour map|topographic map, streets: street map|city map"
+    )
+    part: str = choice(PARTS, kind="part")
+    walls: str = choice("solid: solid walls, hatched: hatched walls", kind="plan")
+    paper: str = choice(
+        [f"{paper}: {paper} paper" for paper in PAPERS], weights="8 4 3 3 2", kind=("part", "plan")
+    )
+    land: str = choice([f"{land}: {land} ground" for land in LANDS], kind="contours")
+    town: str = choice([f"{town}: {town} colours" for town in TOWNS], kind="streets")
+    name: str = words(_name)
+
+    def draw(self, width: int, height: int) -> Rendered:
+        rng = self.rng(self.kind)
+        match self.kind:
+            case "part":
+                sheet = parts(width, height, self.part, self.name, self.paper, rng)
+            case "plan":
+                sheet = _plan(width, height, self.walls, self.name, self.paper, rng)
+            case "contours":
+                sheet = hills(width, height, self.land, self.name, rng)
+            case _:
+                sheet = streets(width, height, self.town, self.name, rng)
+        return sheet.rendered()
+
+    def describe(self, say: Wording) -> Caption:
+        shown = self.shown()
+        subject = f" of {a(say('part'))}" if "part" in shown else ""
+        lines = {
+            "part": ("dimension lines with arrows", "thin dimension lines"),
+            "plan": ("doors and windows", "rooms with dimensions"),
+            "contours": ("thin contour lines", "roads and lakes"),
+            "streets": ("streets with names", "blocks of houses"),
+        }[self.kind]
+        detail = [f"label {say.reads('name')}", say.pick(*lines)]
+        detail += [say(key) for key in ("walls", "paper", "land", "town") if key in shown]
+        keywords = ("drawing" if self.kind in ("part", "plan") else "map", say("kind"), "thin lines", "text")
+        return say.caption(f"{say('kind')}{subject}", detail, keywords)
+
 
 _ROOMS = (
     "KITCHEN", "BEDROOM", "LIVING", "DINING", "BATH", "HALL", "STUDY", "STORE", "OFFICE", "LOBBY", "LAUNDRY", "GUEST",
@@ -16,17 +74,22 @@ _ROOMS = (
 )  # fmt: skip
 
 
-def plan(width: int, height: int, rng: np.random.Generator) -> Sheet:
+def _plan(width: int, height: int, walls: str, name: str, paper: str, rng: Rng) -> Sheet:
     """A floor plan: walls, doors, windows, furniture, names and areas of rooms, dimensions around."""
-    style = some_style(rng)
+    style = some_style(paper, rng.child("style"))
     sheet = Sheet(width, height, style.paper)
     edge = 34.0 if min(width, height) > 200 else 8.0
-    wall = between(rng, 3.5, 6.5)
+    wall = rng.between(3.5, 6.5)
     outer = (edge, edge, width - edge, height - edge)
-    rooms = cut_up(outer, between(rng, 80, 140), rng)
-    for room in rooms:
-        _furnish(sheet, room, wall, style, rng)
-    solid = rng.random() < 0.5
+    rooms = cut_up(outer, rng.between(80, 140), rng)
+    largest = max(rooms, key=lambda room: (room[2] - room[0]) * (room[3] - room[1]))
+    for k, room in enumerate(rooms):
+        part = rng.child("room", k)
+        _furnish(sheet, room, wall, style, part)
+        _room_name(
+            sheet, room, wall, style, part.pick(_ROOMS) if room != largest else name, named=room == largest
+        )
+    solid = walls == "solid"
     for x0, y0, x1, y1 in rooms:
         half = wall / 2
         bands = (
@@ -61,9 +124,7 @@ def plan(width: int, height: int, rng: np.random.Generator) -> Sheet:
     return sheet
 
 
-def _openings(
-    sheet: Sheet, room: Box, outer: Box, wall: float, style: Style, rng: np.random.Generator
-) -> None:
+def _openings(sheet: Sheet, room: Box, outer: Box, wall: float, style: Style, rng: Rng) -> None:
     x0, y0, x1, y1 = room
     half = wall / 2 + 0.2
     if y0 == outer[1] or y1 == outer[3]:  # windows in outer walls
@@ -78,24 +139,24 @@ def _openings(
         sheet.line([(x, a), (x, b)], style.ink, 0.6)
     leaf = min(22.0, (x1 - x0) * 0.4, (y1 - y0) * 0.4)
     if x1 != outer[2]:  # a door to the right
-        y = y0 + (y1 - y0) * between(rng, 0.15, 0.5)
+        y = y0 + (y1 - y0) * rng.between(0.15, 0.5)
         sheet.box((x1 - half, y, x1 + half, y + leaf), style.paper)
         sheet.line([(x1, y), (x1 - leaf, y)], style.ink, 1.2)
         sheet.arc((x1, y), (leaf, leaf), (90, 180), style.thin, 0.6)
-    if y1 != outer[3] and rng.random() < 0.7:  # and one below
-        x = x0 + (x1 - x0) * between(rng, 0.3, 0.55)
+    if y1 != outer[3] and rng.chance(0.7):  # and one below
+        x = x0 + (x1 - x0) * rng.between(0.3, 0.55)
         sheet.box((x, y1 - half, x + leaf, y1 + half), style.paper)
         sheet.line([(x, y1), (x, y1 - leaf)], style.ink, 1.2)
         sheet.arc((x, y1), (leaf, leaf), (270, 360), style.thin, 0.6)
 
 
-def _furnish(sheet: Sheet, room: Box, wall: float, style: Style, rng: np.random.Generator) -> None:
+def _furnish(sheet: Sheet, room: Box, wall: float, style: Style, rng: Rng) -> None:
     x0, y0, x1, y1 = room[0] + wall, room[1] + wall, room[2] - wall, room[3] - wall
     wide, tall = x1 - x0, y1 - y0
     if min(wide, tall) < 30:
         return
     thin = 0.7
-    kind = int(rng.integers(6))
+    kind = rng.whole(6)
     if kind == 0:  # tiles
         for k in range(int(wide / 9)):
             sheet.line([(x0 + 9 * k, y0), (x0 + 9 * k, y1)], style.thin, 0.4)
@@ -125,14 +186,17 @@ def _furnish(sheet: Sheet, room: Box, wall: float, style: Style, rng: np.random.
         arrow(sheet, (x1 - 14, y0 + 3), (x1 - 14, y1), style.thin)
     else:  # floor boards
         corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
-        hatch(sheet, corners, between(rng, 5, 9), pick(rng, (0, 90, 45)), style.thin, 0.4)
-    name, area = pick(rng, _ROOMS), f"{wide * tall * 0.0025:.1f} m2"
-    at = ((x0 + x1) / 2, (y0 + y1) / 2 - 6)
-    if sheet.length(name, style.letters) < wide:
-        reach = max(sheet.length(name, style.letters), sheet.length(area, style.letters * 0.85)) / 2 + 3
-        sheet.box(
-            (at[0] - reach, at[1] - style.letters * 0.8, at[0] + reach, at[1] + style.letters * 2),
-            style.paper,
-        )
-        sheet.text(at, name, style.letters, style.ink, anchor="mm")
-        sheet.text((at[0], at[1] + style.letters * 1.25), area, style.letters * 0.85, style.thin, anchor="mm")
+        hatch(sheet, corners, rng.between(5, 9), rng.pick((0, 90, 45)), style.thin, 0.4)
+
+
+def _room_name(sheet: Sheet, room: Box, wall: float, style: Style, name: str, *, named: bool) -> None:
+    wide, tall = room[2] - room[0] - 2 * wall, room[3] - room[1] - 2 * wall
+    area, length = f"{wide * tall * 0.0025:.1f} m2", sheet.length(name, style.letters)
+    if min(wide, tall) < 30 or (length >= wide and not named):
+        return
+    size = min(style.letters, style.letters * wide / length)
+    x, y = (room[0] + room[2]) / 2, (room[1] + room[3]) / 2 - 6
+    reach = max(sheet.length(name, size), sheet.length(area, size * 0.85)) / 2 + 3
+    sheet.box((x - reach, y - size * 0.8, x + reach, y + size * 2), style.paper)
+    sheet.text((x, y), name, size, style.ink, anchor="mm", named=named)
+    sheet.text((x, y + size * 1.25), area, size * 0.85, style.thin, anchor="mm")

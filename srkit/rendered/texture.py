@@ -1,56 +1,156 @@
-"""Floors and clad walls: tiles, mosaic, boards and parquet."""
+"""Built surfaces: brickwork in four bonds, cobbles, dressed stone, shingles, tiles, mosaic, planks and parquet.
+
+A brick is 26 to 64 pixels long (8 to 19 where bricks are small), a tile 14 to 54, a plank 18 to 48 wide, a stone 22
+to 70, whatever the image's size.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
-from srkit.data.rendered._canvas import Floats, Noise, Pixels, between, cosine, hue, mix, pick, shade
-from srkit.data.rendered._surface import (
+from srkit.rendered._masonry import (
+    BRICKS,
     FINER,
+    ROOFS,
+    STONES,
     Band,
     Indices,
     Surface,
+    ashlar,
     bevel,
+    brick,
     cells,
-    f32,
+    cobbles,
     laid,
     over,
     painted,
     ramp,
+    shingles,
     to_edge,
-)
-
-_GROUTS = ((214, 210, 204), (120, 118, 116), (70, 70, 74), (240, 238, 232), (170, 166, 160))
-_WOODS = (
-    (186, 140, 92), (150, 104, 66), (112, 74, 48), (206, 172, 128), (140, 130, 118), (96, 62, 44), (168, 96, 60),
 )  # fmt: skip
+from srkit.rendered.canvas import (
+    COLOURS,
+    Colour,
+    Floats,
+    Noise,
+    Pixels,
+    Rendered,
+    Rng,
+    cosine,
+    f32,
+    hue,
+    mix,
+    paint,
+    reduce_bands,
+    shade,
+)  # fmt: skip
+from srkit.rendered.specs import Caption, Spec, Wording, choice
+
+_WHERE = {"brick": "wall", "cobbles": "paving", "blocks": "wall", "shingles": "roof"}
+_NOUNS = (
+    "brick: brick wall|brickwork, cobbles: cobbles|stone paving, blocks: stone wall|dressed stone, "
+    "shingles: tiled roof|roof tiles, tiles: glazed tiles|wall tiles, "
+    "hexagons: hexagonal tiles|hexagon mosaic, planks: wooden boards|wood planks"
+)
+WOODS: dict[str, Colour] = {
+    "light brown": (186, 140, 92), "brown": (150, 104, 66), "dark brown": (112, 74, 48), "pale": (206, 172, 128),
+    "gray": (140, 130, 118), "deep brown": (96, 62, 44), "reddish": (168, 96, 60),
+}  # fmt: skip
 
 
-def tiles(surface: Surface, rng: np.random.Generator) -> Band:
-    """Square or oblong glazed tiles: of one colour, checkered, mixed, or with a printed figure."""
-    wide = between(rng, 14, 54)
-    tall = wide * pick(rng, (1.0, 1.0, 1.0, 0.5))
-    joint, stagger = between(rng, 1.0, 2.6), 0.5 if tall < wide and rng.random() < 0.7 else 0.0
-    turn, grout = float(rng.random()), pick(rng, _GROUTS)
-    first = hue(turn, between(rng, 0.1, 0.7), between(rng, 0.4, 0.95))
-    second = hue(turn + between(rng, 0.1, 0.5), 0.5, 0.85)
-    colours = np.array([first, second, (238, 236, 230), shade(first, 0.7)], np.float32)
-    kinds = ("plain", "checker", "many", "figure", "figure") if wide > 22 else ("checker", "many", "many")
-    kind, diagonal, eight, ring = (
-        pick(rng, kinds),
-        rng.random() < 0.25,
-        rng.random() < 0.5,
-        between(rng, 0.25, 0.42),
+@dataclass(frozen=True, kw_only=True)
+class Texture(Spec):
+    """A wall, a roof or a floor, seen straight on."""
+
+    domain = "texture"
+    surface: str = choice(_NOUNS, weights="2 1 1 1 1 1 2")
+    bricks: str = choice(BRICKS, surface="brick")
+    bond: str = choice(
+        "running: running bond, third: third bond|raking bond, flemish: Flemish bond, stack: stack bond",
+        weights="2 1 1 1",
+        surface="brick",
+    )
+    size: str = choice("large: large bricks, small: small bricks|tiny bricks", weights="2 1", surface="brick")
+    stone: str = choice(STONES, surface=("cobbles", "blocks"))
+    roof: str = choice(ROOFS, surface="shingles")
+    edge: str = choice(
+        "round: rounded edges, straight: straight edges, waved: waved tiles|pantiles",
+        weights="2 1 1",
+        surface="shingles",
+    )
+    glaze: str = choice(COLOURS, surface=("tiles", "hexagons"))
+    pattern: str = choice(
+        "plain: one colour, checkered: checkered|chequered, mixed: mixed colours|random colours, "
+        "figured: star figures|printed stars",
+        weights="1 2 2 2",
+        surface="tiles",
+    )
+    lines: str = choice("level: level rows, diagonal: laid diagonally", weights="3 1", surface="tiles")
+    wood: str = choice(WOODS, surface="planks")
+    laying: str = choice(
+        "level: horizontal boards, upright: vertical boards|upright boards, parquet: parquet blocks",
+        weights="9 6 5",
+        surface="planks",
     )
 
+    def draw(self, width: int, height: int) -> Rendered:
+        surface = Surface(width, height, self.rng("grain"))
+        return Rendered(reduce_bands(width, height, FINER, self._band(surface, self.rng(self.surface))))
+
+    def _band(self, surface: Surface, rng: Rng) -> Band:
+        match self.surface:
+            case "brick":
+                return brick(surface, rng, self.bricks, self.bond, self.size)
+            case "cobbles":
+                return cobbles(surface, rng, self.stone)
+            case "blocks":
+                return ashlar(surface, rng, self.stone)
+            case "shingles":
+                return shingles(surface, rng, self.roof, self.edge)
+            case "tiles":
+                return _tiles(surface, rng, self.glaze, self.pattern, diagonal=self.lines == "diagonal")
+            case "hexagons":
+                return _hexagons(surface, rng, self.glaze)
+        return _planks(surface, rng, self.wood, self.laying)
+
+    def describe(self, say: Wording) -> Caption:
+        shown = self.shown()
+        colour = next(say(name) for name in ("bricks", "stone", "roof", "glaze", "wood") if name in shown)
+        detail = [
+            say(name) for name in ("bond", "size", "edge", "pattern", "lines", "laying") if name in shown
+        ]
+        rough = {"brick": "rough faces", "shingles": "overlapping rows", "planks": "wood grain and knots"}
+        detail.append(rough.get(self.surface, "thin joints"))
+        start = say.pick("photograph of", "close-up of", "texture of", "")
+        return say.caption(
+            f"{start} {colour} {say('surface')}",
+            detail,
+            (self.surface, say("surface"), _WHERE.get(self.surface, "floor")),
+        )
+
+
+_GROUTS = ((214, 210, 204), (120, 118, 116), (70, 70, 74), (240, 238, 232), (170, 166, 160))
+
+
+def _tiles(surface: Surface, rng: Rng, glaze: str, pattern: str, *, diagonal: bool) -> Band:
+    """Square or oblong glazed tiles: of one colour, checkered, mixed, or with a printed figure."""
+    wide = max(rng.between(14, 54), 22 if pattern in ("plain", "figured") else 14)
+    tall = wide * rng.pick((1.0, 1.0, 1.0, 0.5))
+    joint, stagger = rng.between(1.0, 2.6), 0.5 if rng.chance(0.7) and tall < wide else 0.0
+    grout, eight, ring = rng.pick(_GROUTS), rng.chance(0.5), rng.between(0.25, 0.42)
+    second = hue(rng.random(), 0.5, 0.85)
+    first = paint(glaze, rng.child("glaze"), (0.25, 0.75), (0.4, 0.95))
+    colours = np.array([first, second, (238, 236, 230), shade(first, 0.7)], np.float32)
+
     def face(row: Indices, column: Indices, u: Floats, v: Floats) -> Floats:
-        if kind == "figure":
+        if pattern == "figured":
             return _figure(colours, u, v, f32(min(wide, tall) / 2), eight=eight, ring=ring)
-        if kind == "checker":
+        if pattern == "checkered":
             return colours[np.where((row + column) % 2 == 0, 0, 2)]
-        if kind == "many":
+        if pattern == "mixed":
             return colours[np.minimum(3, surface.chance(0, row, column) * 4).astype(np.int32)]
         return colours[np.zeros_like(column)]
 
@@ -90,13 +190,14 @@ def _figure(colours: Floats, u: Floats, v: Floats, sharp: np.float32, *, eight: 
     return shown
 
 
-def hexagons(surface: Surface, rng: np.random.Generator) -> Band:
+_TINTS = {"light": ((0.35, 0.35), (0.85, 0.85)), "dark": ((0.5, 0.5), (0.6, 0.6))}  # saturation and value
+
+
+def _hexagons(surface: Surface, rng: Rng, glaze: str) -> Band:
     """A mosaic of hexagons in four colours."""
-    pitch, joint, turn = between(rng, 14, 44), between(rng, 1.0, 2.4), float(rng.random())
-    colours = np.array(
-        [(236, 234, 228), hue(turn, 0.5, 0.6), hue(turn + 0.08, 0.35, 0.85), (44, 46, 52)], np.float32
-    )
-    grout = pick(rng, _GROUTS)
+    pitch, joint, grout = rng.between(14, 44), rng.between(1.0, 2.4), rng.pick(_GROUTS)
+    light, dark = (paint(glaze, rng.child(name), *sv) for name, sv in _TINTS.items())
+    colours = np.array([(236, 234, 228), dark, light, (44, 46, 52)], np.float32)
     shares = np.cumsum(rng.random(4) + 0.1)
     limits = (shares / shares[-1]).astype(np.float32)
     tall = pitch * math.sqrt(3)
@@ -126,18 +227,17 @@ def hexagons(surface: Surface, rng: np.random.Generator) -> Band:
     return band
 
 
-def planks(surface: Surface, rng: np.random.Generator) -> Band:
+def _planks(surface: Surface, rng: Rng, wood: str, laying: str) -> Band:
     """Boards with rings, fibres, pores and knots; sometimes laid as parquet."""
-    wide = between(rng, 18, 48)
-    base, gap, rings, knots = (
-        pick(rng, _WOODS),
-        between(rng, 0.6, 2.0),
-        between(rng, 0.5, 1.4),
-        between(rng, 0.0, 0.5),
+    wide, gap, rings, knots = (
+        rng.between(18, 48),
+        rng.between(0.6, 2.0),
+        rng.between(0.5, 1.4),
+        rng.between(0, 0.5),
     )
+    base, upright, parquet = WOODS[wood], laying == "upright", laying == "parquet"
     palette = (shade(base, 0.66), shade(base, 0.92), base, mix(base, (240, 214, 170), 0.3))
-    upright, parquet = rng.random() < 0.4, rng.random() < 0.25
-    long = 4 * wide if parquet else wide * between(rng, 4, 9)
+    long = wide * (rng.between(4, 9), 4)[parquet]
     size = (surface.height, surface.width)
     fibres = ((3.0, 70.0), (0.8, 16.0), (9.0, 44.0))  # streaks, pores, and how the rings swell
     level = [Noise(rng, *size, cell) for cell in fibres]

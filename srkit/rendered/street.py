@@ -1,41 +1,107 @@
-"""A street at dusk: what super-resolution is good and bad at, in one small picture.
+"""A street at dusk: what super-resolution is good and bad at, in one small image.
 
 Facades with regular windows, lettering, thin wires, a brick wall, foliage, soft clouds and round lamps. The scene
-grows with the picture; its default of 480 x 320 is the demo picture.
+grows with the image; its default of 480 x 320 is the demo image.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from srkit.data.rendered._canvas import FINER, Pixels, reduce_bands
+from srkit.rendered.canvas import FINER, Box, Colour, Rendered, Rng, Sheet, font
+from srkit.rendered.lettering import sign_word
+from srkit.rendered.specs import Caption, Spec, Split, Wording, a, choice, words
 
 _SKY_SIDE = 4096  # a sky is soft: beyond this it is enlarged
+_BOARDS: dict[str, Colour] = {
+    "teal": (24, 58, 66), "navy blue": (28, 40, 78), "dark green": (22, 60, 40), "maroon": (84, 26, 34),
+    "black": (26, 26, 30), "brown": (70, 46, 34),
+}  # fmt: skip
+_GOODS = (
+    "coffee",
+    "tea",
+    "bread",
+    "soup",
+    "prints",
+    "maps",
+    "stamps",
+    "cakes",
+    "wine",
+    "shoes",
+    "toys",
+    "seeds",
+)
 
 
-def draw(width: int, height: int, seed: int) -> Pixels:
-    """The picture, (height, width, 3)."""
-    rng = np.random.default_rng(seed)
-    w, h = width * FINER, height * FINER
-    image = _sky(w, h, rng)
-    pen = ImageDraw.Draw(image)
-    ground = int(h * 0.86)
-    _skyline(pen, w, ground, rng)
-    _brick_house(pen, (int(w * 0.04), int(h * 0.30), int(w * 0.40), ground), rng)
-    _glass_tower(pen, (int(w * 0.62), int(h * 0.08), int(w * 0.88), ground), rng)
-    _street(pen, w, h, ground, rng)
-    _tree(pen, int(w * 0.52), ground, h, rng)
-    _sign(pen, (int(w * 0.07), int(h * 0.62), int(w * 0.37), int(h * 0.72)))
-    _wires(pen, w, h)
-    _lamps(image, w, ground, h)
-    return reduce_bands(width, height, FINER, lambda top, bottom: np.array(image.crop((0, top, w, bottom))))
+def _shop(rng: Rng, split: Split) -> str:
+    return f"{sign_word(rng, split)} {sign_word(rng, split)}".title()
 
 
-def _sky(w: int, h: int, rng: np.random.Generator) -> Image.Image:
+def _goods(rng: Rng, split: Split) -> str:
+    one, two, three = rng.choice(_GOODS, 3, replace=False)
+    return f"open {rng.whole(6, 11)} - {rng.whole(17, 24)}   {one} {rng.between(1, 9):.2f}   {two} & {three}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Street(Spec):
+    """A brick house with a shop, a glass tower, a tree and lamps before an evening sky."""
+
+    domain = "street"
+    smallest = 384
+    shop: str = words(_shop)
+    goods: str = words(_goods)
+    board: str = choice(_BOARDS)
+
+    def draw(self, width: int, height: int) -> Rendered:
+        rng = self.rng()
+        sheet = Sheet(width, height, (0, 0, 0))
+        w, h = width * FINER, height * FINER
+        sheet.image.paste(_sky(w, h, rng))
+        pen, ground = sheet.draw, int(h * 0.86)
+        _skyline(pen, w, ground, rng)
+        _brick_house(pen, (int(w * 0.04), int(h * 0.30), int(w * 0.40), ground), rng)
+        _glass_tower(pen, (int(w * 0.62), int(h * 0.08), int(w * 0.88), ground), rng)
+        _street(pen, w, h, ground)
+        _tree(pen, int(w * 0.52), ground, h, rng)
+        self._sign(sheet, (int(w * 0.07), int(h * 0.62), int(w * 0.37), int(h * 0.72)))
+        _wires(pen, w, h)
+        _lamps(sheet.image, w, ground, h)
+        return sheet.rendered()
+
+    def _sign(self, sheet: Sheet, box: Box) -> None:
+        left, top, right, bottom = box
+        sheet.draw.rectangle(box, fill=_BOARDS[self.board])
+        sheet.draw.rectangle((left + 6, top + 6, right - 6, bottom - 6), outline=(240, 226, 180), width=3)
+        for text, down, size, ink in (
+            (self.shop, 0.38, 0.46, (250, 238, 200)),
+            (self.goods, 0.78, 0.2, (214, 224, 214)),
+        ):
+            em = (bottom - top) * size
+            em = min(em, em * (right - left) * 0.94 / font(em).getlength(text))
+            at = ((left + right) / 2, top + (bottom - top) * down)
+            sheet.draw.text(at, text, anchor="mm", fill=ink, font=font(em))
+            sheet.note(text, sheet.draw.textbbox(at, text, font(em), "mm"))
+
+    def describe(self, say: Wording) -> Caption:
+        return say.caption(
+            f"{say.pick('illustration of', 'drawing of', '')} a street at dusk with a brick shop {say.reads('shop')}",
+            [
+                f"a small line {say.reads('goods')}",
+                f"{a(say('board'))} sign board",
+                say.pick("glass tower with small windows", "regular windows of a glass tower"),
+                say.pick("thin wires against the sky", "wires and clouds"),
+                say.pick("dense leaves of a tree", "round tree with many leaves"),
+            ],
+            ("street", "shop", "text", "brick", "windows", "tree", "lamps"),
+        )
+
+
+def _sky(w: int, h: int, rng: Rng) -> Image.Image:
     drawn_w, drawn_h = min(w, _SKY_SIDE), min(h, _SKY_SIDE)
     clouds = _soft_noise(drawn_w, drawn_h, rng, 5)
     down = np.linspace(0, 1, drawn_h)
@@ -48,7 +114,7 @@ def _sky(w: int, h: int, rng: np.random.Generator) -> Image.Image:
     return Image.fromarray(sky).resize((w, h), Image.Resampling.BICUBIC)
 
 
-def _soft_noise(w: int, h: int, rng: np.random.Generator, octaves: int) -> NDArray[np.float64]:
+def _soft_noise(w: int, h: int, rng: Rng, octaves: int) -> NDArray[np.float64]:
     """Value noise in [0, 1], wider than high."""
     total: NDArray[np.float64] = np.zeros((h, w))
     for octave in range(octaves):
@@ -59,7 +125,7 @@ def _soft_noise(w: int, h: int, rng: np.random.Generator, octaves: int) -> NDArr
     return (total - low) / (high - low)
 
 
-def _skyline(draw: ImageDraw.ImageDraw, w: int, ground: int, rng: np.random.Generator) -> None:
+def _skyline(draw: ImageDraw.ImageDraw, w: int, ground: int, rng: Rng) -> None:
     x = 0
     while x < w:
         width = int(w * rng.uniform(0.03, 0.07))
@@ -69,7 +135,7 @@ def _skyline(draw: ImageDraw.ImageDraw, w: int, ground: int, rng: np.random.Gene
         x += width
 
 
-def _brick_house(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], rng: np.random.Generator) -> None:
+def _brick_house(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], rng: Rng) -> None:
     left, top, right, bottom = box
     draw.rectangle(box, fill=(176, 168, 158))
     brick_h, brick_w = max(6, (bottom - top) // 60), max(14, (right - left) // 36)
@@ -89,7 +155,7 @@ def _brick_house(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], rng:
         for j in range(rows):
             x = left + int((i + 0.5) * (right - left) / columns)
             y = top + int((j + 0.55) * (bottom - top) * 0.5 / rows)
-            _sash_window(draw, x, y, (right - left) // 14, (bottom - top) // 11, lit=rng.random() < 0.5)
+            _sash_window(draw, x, y, (right - left) // 14, (bottom - top) // 11, lit=rng.chance(0.5))
     for x in (left + (right - left) // 4, right - (right - left) // 4):
         _sash_window(
             draw, x, bottom - (bottom - top) // 10, (right - left) // 7, (bottom - top) // 16, lit=True
@@ -119,7 +185,7 @@ def _sash_window(draw: ImageDraw.ImageDraw, x: int, y: int, half_w: int, half_h:
     draw.line((x - half_w, y, x + half_w, y), fill=(232, 226, 214), width=line)
 
 
-def _glass_tower(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], rng: np.random.Generator) -> None:
+def _glass_tower(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], rng: Rng) -> None:
     left, top, right, bottom = box
     draw.rectangle(box, fill=(40, 52, 70))
     columns, rows = 14, 34
@@ -134,7 +200,7 @@ def _glass_tower(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], rng:
             )
 
 
-def _street(draw: ImageDraw.ImageDraw, w: int, h: int, ground: int, rng: np.random.Generator) -> None:
+def _street(draw: ImageDraw.ImageDraw, w: int, h: int, ground: int) -> None:
     draw.rectangle((0, ground, w, h), fill=(74, 72, 78))
     draw.rectangle((0, ground, w, ground + (h - ground) // 6), fill=(150, 144, 138))
     for x in range(0, w, max(8, w // 48)):
@@ -147,7 +213,7 @@ def _street(draw: ImageDraw.ImageDraw, w: int, h: int, ground: int, rng: np.rand
         )
 
 
-def _tree(draw: ImageDraw.ImageDraw, x: int, ground: int, h: int, rng: np.random.Generator) -> None:
+def _tree(draw: ImageDraw.ImageDraw, x: int, ground: int, h: int, rng: Rng) -> None:
     draw.polygon(
         [
             (x - h // 80, ground),
@@ -164,26 +230,6 @@ def _tree(draw: ImageDraw.ImageDraw, x: int, ground: int, h: int, rng: np.random
         size = h * rng.uniform(0.002, 0.006)
         colour = tuple(min(255, int(c * light)) for c in (66, 104, 54))
         draw.ellipse((cx - size, cy - size * 0.6, cx + size, cy + size * 0.6), fill=colour)
-
-
-def _sign(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int]) -> None:
-    left, top, right, bottom = box
-    draw.rectangle(box, fill=(24, 58, 66))
-    draw.rectangle((left + 6, top + 6, right - 6, bottom - 6), outline=(240, 226, 180), width=3)
-    draw.text(
-        ((left + right) / 2, top + (bottom - top) * 0.38),
-        "Harbour Books",
-        anchor="mm",
-        fill=(250, 238, 200),
-        font=ImageFont.load_default(size=(bottom - top) * 0.46),
-    )
-    draw.text(
-        ((left + right) / 2, top + (bottom - top) * 0.78),
-        "open 7 - 23   coffee 2.40   prints & maps",
-        anchor="mm",
-        fill=(214, 224, 214),
-        font=ImageFont.load_default(size=(bottom - top) * 0.2),
-    )
 
 
 def _wires(draw: ImageDraw.ImageDraw, w: int, h: int) -> None:

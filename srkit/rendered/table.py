@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 DOMAINS: Mapping[str, str] = {
     "street": "a street at dusk",
+    "sign": "signs, plates, posters and pages with words",
+    "portrait": "a manga-like face",
     "manga": "manga-like pages",
     "screen": "screen text and interfaces",
     "drawing": "technical drawings and maps",

@@ -7,12 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
 from PIL import Image, ImageChops, ImageDraw
 
-from srkit.data.rendered._canvas import Colour, Ink, Point, Sheet, between, curve
-
-Box = tuple[float, float, float, float]
+from srkit.rendered.canvas import Box, Colour, Ink, Point, Rng, Sheet, curve
 
 
 @dataclass(frozen=True)
@@ -25,25 +22,25 @@ class Style:
     heavy: float  # width of visible edges
 
 
-def some_style(rng: np.random.Generator) -> Style:
-    letters, heavy = between(rng, 6.5, 9.5), between(rng, 1.1, 2.0)
-    papers: tuple[tuple[Colour, Colour, Colour, Colour], ...] = (
-        ((255, 255, 255), (16, 16, 18), (60, 62, 66), (60, 62, 66)),
-        ((254, 254, 250), (14, 14, 20), (40, 60, 130), (180, 50, 40)),
-        ((246, 240, 224), (44, 36, 30), (96, 80, 66), (140, 60, 40)),
-        ((28, 66, 132), (236, 242, 250), (176, 200, 236), (220, 226, 190)),
-        ((22, 26, 32), (240, 240, 236), (80, 200, 120), (220, 80, 80)),
-    )
-    paper, ink, thin, mark = papers[int(rng.choice(5, p=(0.4, 0.2, 0.15, 0.15, 0.1)))]
-    return Style(paper, ink, thin, mark, letters, heavy)
+PAPERS: dict[str, tuple[Colour, Colour, Colour, Colour]] = {  # paper, ink, thin lines, marks
+    "white": ((255, 255, 255), (16, 16, 18), (60, 62, 66), (60, 62, 66)),
+    "ivory": ((254, 254, 250), (14, 14, 20), (40, 60, 130), (180, 50, 40)),
+    "cream": ((246, 240, 224), (44, 36, 30), (96, 80, 66), (140, 60, 40)),
+    "blueprint": ((28, 66, 132), (236, 242, 250), (176, 200, 236), (220, 226, 190)),
+    "black": ((22, 26, 32), (240, 240, 236), (80, 200, 120), (220, 80, 80)),
+}
 
 
-def cut_up(box: Box, size: float, rng: np.random.Generator) -> list[Box]:
+def some_style(paper: str, rng: Rng) -> Style:
+    return Style(*PAPERS[paper], letters=rng.between(6.5, 9.5), heavy=rng.between(1.1, 2.0))
+
+
+def cut_up(box: Box, size: float, rng: Rng) -> list[Box]:
     x0, y0, x1, y1 = box
     wide, tall = x1 - x0, y1 - y0
     if max(wide, tall) < size * 1.25:
         return [box]
-    share = between(rng, 0.4, 0.6)
+    share = rng.between(0.4, 0.6)
     if wide > tall:
         cut = x0 + wide * share
         halves: tuple[Box, Box] = ((x0, y0, cut, y1), (cut, y0, x1, y1))
@@ -97,6 +94,25 @@ def dashed(
             if left <= 1e-9:
                 kind += 1
                 left = pattern[kind % len(pattern)]
+
+
+def label(
+    sheet: Sheet,
+    at: Point,
+    words: str,
+    size: float,
+    ink: Ink,
+    halo: Ink,
+    rim: float = 1.2,
+    angle: float = 0.0,
+) -> None:
+    """Words centred at a place, with a rim of `rim` pixels in another colour."""
+    sheet.text(at, words, size, ink, anchor="mm", angle=angle, bold=rim, halo=halo)
+
+
+def slope(a: Point, b: Point) -> float:
+    """The degrees by which words along a line are turned, never upside down and never 0."""
+    return (-math.degrees(math.atan2(b[1] - a[1], b[0] - a[0])) + 90) % 180 - 90 or 0.5
 
 
 CENTRE = (9.0, 2.5, 2.0, 2.5)  # dashes and dots of a centre line
@@ -153,10 +169,10 @@ def dimension(
     sheet.text(at, label, size, ink, anchor="mm", angle=turn if abs(turn) > 0.5 else 0.0)
 
 
-def _size(rng: np.random.Generator, pixels: float, style: Style) -> str:
+def _size(rng: Rng, pixels: float, style: Style) -> str:
     """A length as a drawing writes it."""
     value = pixels * (0.5 + style.heavy)
-    kind = int(rng.integers(6))
+    kind = rng.whole(6)
     return (
         f"{value:.0f}",
         f"{value:.1f}",
@@ -167,24 +183,22 @@ def _size(rng: np.random.Generator, pixels: float, style: Style) -> str:
     )[kind if kind != 3 else 0]
 
 
-def dim(
-    sheet: Sheet, a: Point, b: Point, offset: float, style: Style, rng: np.random.Generator, label: str = ""
-) -> None:
+def dim(sheet: Sheet, a: Point, b: Point, offset: float, style: Style, rng: Rng, label: str = "") -> None:
     label = label or _size(rng, math.dist(a, b), style)
     dimension(sheet, a, b, offset, label, style.thin, style.paper, style.letters)
 
 
-def wander(sheet: Sheet, rng: np.random.Generator) -> list[Point]:
+def wander(sheet: Sheet, rng: Rng) -> list[Point]:
     """A line across the sheet, from one edge to another."""
     w, h = sheet.width, sheet.height
     count = max(3, max(w, h) // 90)
-    start, end = between(rng, 0, 1), between(rng, 0, 1)
+    start, end = rng.between(0, 1), rng.between(0, 1)
     points = []
     for k in range(count + 1):
         t = k / count
-        swing = between(rng, -24, 24)
+        swing = rng.between(-24, 24)
         across = start + (end - start) * t
         points.append((-10 + (w + 20) * t, h * across + swing))
-    if rng.random() < 0.5:
+    if rng.chance(0.5):
         points = [(y * w / h, x * h / w) for x, y in points]
     return curve(points, 10)
