@@ -1,4 +1,4 @@
-"""Networks that can show, as pictures, what their result is made of."""
+"""Networks that can show, as images, what their result is made of."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class View(nn.Module):
 
     info: ArchInfo
     gray: bool = False
-    """Whether its pictures are gray whatever the input is (a mask)."""
+    """Whether its images are gray whatever the input is (a mask)."""
 
 
 @runtime_checkable

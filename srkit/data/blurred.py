@@ -35,7 +35,7 @@ from srkit.progress import Progress, Silent
 
 KINDS = ("invariant", "motion", "bicubic", "smooth", "defocus")
 """Those with one kernel for all pixels of a crop first."""
-# Drawn no more often than the others, mode 6 taught dkenet-x4 nothing of its diagonals: see weights/README.md.
+# Drawn no more often than the others, mode 6 trained dkenet-x4 nothing of its diagonals: see weights/README.md.
 _DRAWN = (*MODES, "mode6", "mode6")
 _INVARIANT, _MOTION, _BICUBIC, _SMOOTH, _DEFOCUS = range(len(KINDS))
 _SHARES = (
@@ -141,7 +141,7 @@ class BlurPlan:
 
     @property
     def smallest_side(self) -> int:
-        """Shortest side of a picture that crops can be cut from, in HR pixels."""
+        """Shortest side of an image that crops can be cut from, in HR pixels."""
         return (self.patch + 2 * self.border) * self.scale
 
 
@@ -164,15 +164,15 @@ class BlurredBatch:
 
 
 class BlurredPairs:
-    """Pictures and layered scenes in memory as uint8; crops are cut and blurred on the device.
+    """Images and layered scenes in memory as uint8; crops are cut and blurred on the device.
 
-    Crops are cut with the surroundings that their kernels see, so the blur of a crop is that of its picture.
+    Crops are cut with the surroundings that their kernels see, so the blur of a crop is that of its image.
 
     Args:
-        pictures: (H, W, 3) uint8; those with a side below `plan.smallest_side` are left out. Scenes are cut from all.
+        images: (H, W, 3) uint8; those with a side below `plan.smallest_side` are left out. Scenes are cut from all.
 
     Raises:
-        UsageError: no picture is large enough.
+        UsageError: no image is large enough.
     """
 
     def __init__(
@@ -186,7 +186,7 @@ class BlurredPairs:
         large = [p for p in pictures if min(p.shape[:2]) >= plan.smallest_side]
         if not large:
             raise UsageError(
-                f"None of {len(pictures)} pictures has both sides of {plan.smallest_side} pixels or more, which crops "
+                f"None of {len(pictures)} images has both sides of {plan.smallest_side} pixels or more, which crops "
                 f"of {plan.patch} LR pixels at x{plan.scale} with their surroundings need."
             )
         self._photographs = _Source([crop_to_multiple(p, plan.scale) for p in large], plan.scale, device)
@@ -289,7 +289,7 @@ class BlurredPairs:
             found[at] = patchwork(patch, scale, rng)
         for at in torch.nonzero(dice < self.plan.modes).flatten().tolist():
             mode, seed = (int(torch.randint(high, (1,), generator=rng)) for high in (len(_DRAWN), 2**31))
-            # A part of a picture of one to four times the crop, so that blocks lie anywhere.
+            # A part of an image of one to four times the crop, so that blocks lie anywhere.
             side = round(patch * float(1 + 3 * torch.rand(1, generator=rng))) + BLOCK // scale
             top, left = torch.randint(side - patch + 1, (2,), generator=rng).tolist()
             whole = mode_covariance(_DRAWN[mode], side, side, scale, seed)
@@ -322,7 +322,7 @@ class BlurredPairs:
 
 
 class _Source:
-    """Pictures that crops are cut from, with their sizes on the LR grid."""
+    """Images that crops are cut from, with their sizes on the LR grid."""
 
     def __init__(self, pictures: Sequence[NDArray[np.uint8]], scale: int, device: torch.device) -> None:
         self.hr = PackedPictures(pictures, device)

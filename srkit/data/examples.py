@@ -27,7 +27,7 @@ MARGIN = 4
 """LR pixels between what teaches and the strip that judges: an LR pixel is made of HR pixels up to two LR pixels
 away, so that with four no HR pixel has a part in both."""
 MOST_JUDGES = 20
-"""Pictures that judge where `holdout` says nothing: more would take longer than the adapting."""
+"""Images that judge where `holdout` says nothing: more would take longer than the adapting."""
 _SHIFT_PX, _SHIFT_LR = 0.75, 0.15
 """HR and LR pixels from which, both reached, a pair counts as shifted: below is what the estimate can be off by."""
 _SURE = 0.7
@@ -55,7 +55,7 @@ class Domain:
     items: tuple[BenchmarkItem, ...]
     """By name."""
     lr_source: str
-    """How the LR pictures come about: `LR`, `LR/X4`, or `made: bicubic uint8`."""
+    """How the LR images come about: `LR`, `LR/X4`, or `made: bicubic uint8`."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class Needs:
 
     Attributes:
         scale: factor between LR and HR.
-        teach: least side of a picture that teaches, in LR pixels.
-        judge: least side of a picture that judges, in LR pixels.
+        teach: least side of an image that teaches, in LR pixels.
+        judge: least side of an image that judges, in LR pixels.
         max_pixels: limit for decoding.
     """
 
@@ -82,22 +82,22 @@ class Split:
     support: tuple[Example, ...]
     judge: tuple[Example, ...]
     strips: bool
-    """Whether the pictures that judge are strips of those that teach."""
+    """Whether the images that judge are strips of those that teach."""
     failed: tuple[tuple[str, str], ...] = ()
     """Files that could not be read, and why."""
     left_out: tuple[str, ...] = field(default=())
-    """Sentences on pictures that were not used, or not as they were meant."""
+    """Sentences on images that were not used, or not as they were meant."""
 
 
 def find_examples(domain: Path, scale: int, progress: Progress | None = None) -> Domain:
-    """The pictures of a folder, or of `HR/` beneath it with partners in `LR/`, `LR/X4` or `LR_bicubic/X4`.
+    """The images of a folder, or of `HR/` beneath it with partners in `LR/`, `LR/X4` or `LR_bicubic/X4`.
 
     Args:
         progress: warned of images that cannot be read by their extension.
 
     Raises:
-        UsageError: no such folder, LR pictures without HR, or partners that are missing.
-        SrkitError: no pictures.
+        UsageError: no such folder, LR images without HR, or partners that are missing.
+        SrkitError: no images.
     """
     if not domain.is_dir():
         raise UsageError(f"The folder of examples {shown(domain)} is not there; check the path.")
@@ -124,25 +124,25 @@ def _paired(
     partners = {name: given.get(f"{name}x{scale}", given.get(name)) for name in references}
     if missing := [name for name, path in partners.items() if path is None]:
         raise UsageError(
-            f"The folder {shown(folder)} lacks the LR pictures of {listed(missing)}; add them, or take the folder "
+            f"The folder {shown(folder)} lacks the LR images of {listed(missing)}; add them, or take the folder "
             "away and have them made."
         )
     return tuple(BenchmarkItem(name, path, partners[name]) for name, path in references.items())
 
 
 def split_examples(domain: Domain, shots: int, holdout: float | None, needs: Needs) -> Split:
-    """The first `shots` usable pictures by name teach, others judge; where there are none, a strip of each does.
+    """The first `shots` usable images by name teach, others judge; where there are none, a strip of each does.
 
     Of images with the same content (HR, or given LR) only the first is used.
 
     Args:
-        holdout: share that judges: of all pictures, or of each one's area where strips judge. None: all the others,
-            evenly thinned to `MOST_JUDGES`; a quarter of each picture, or half of a single one. Where none of several
+        holdout: share that judges: of all images, or of each one's area where strips judge. None: all the others,
+            evenly thinned to `MOST_JUDGES`; a quarter of each image, or half of a single one. Where none of several
             can be cut, the last one judges as a whole.
 
     Raises:
-        UsageError: pairs whose sizes do not match, or whose pictures are shifted against each other.
-        SrkitError: no picture is of use, or none is large enough to keep a part back.
+        UsageError: pairs whose sizes do not match, or whose images are shifted against each other.
+        SrkitError: no image is of use, or none is large enough to keep a part back.
     """
     reader = _Reader(domain, needs)
     support = reader.take(domain.items, shots, needs.teach)
@@ -151,7 +151,7 @@ def split_examples(domain: Domain, shots: int, holdout: float | None, needs: Nee
     reader.refuse()
     if not support:
         raise SrkitError(
-            f"None of the {len(domain.items)} examples in '{domain.name}' can be used{reader.words}; pictures with "
+            f"None of the {len(domain.items)} examples in '{domain.name}' can be used{reader.words}; images with "
             f"both sides of {needs.teach * needs.scale} pixels or more, not all of one colour, are needed."
         )
     if judges:
@@ -240,14 +240,14 @@ class _Reader:
         """Raise for pairs that do not match, all of them listed."""
         refuse_sizes(
             self._sizes,
-            f"LR pictures of '{self.domain.name}' x{self.needs.scale}",
+            f"LR images of '{self.domain.name}' x{self.needs.scale}",
             "replace them or have them made",
         )
         if self._shifted:
             more = f", and {len(self._shifted) - 8} more" if len(self._shifted) > 8 else ""
             raise UsageError(
                 f"HR and LR of '{self.domain.name}' are shifted against each other, and a model would learn to shift: "
-                f"{', '.join(self._shifted[:8])}{more}; align them or have the LR pictures made."
+                f"{', '.join(self._shifted[:8])}{more}; align them or have the LR images made."
             )
 
     def _usable(self, items: Sequence[BenchmarkItem], least: int) -> Iterator[Example]:
@@ -287,7 +287,7 @@ class _Reader:
             return True
         if found.correlation < _UNLIKE:
             raise PictureError(
-                f"The LR picture of '{name}' does not show what its HR picture shows (correlation "
+                f"The LR image of '{name}' does not show what its HR image shows (correlation "
                 f"{found.correlation:.2f}); replace one of them."
             )
         shift = max(abs(found.down), abs(found.right))
@@ -318,5 +318,5 @@ class _Reader:
 
 
 def least_judged(scale: int, border: int, window: int) -> int:
-    """Least side, in LR pixels, of a picture that can be judged with `border` HR pixels left out at every side."""
+    """Least side, in LR pixels, of an image that can be judged with `border` HR pixels left out at every side."""
     return math.ceil((2 * border + window) / scale)

@@ -30,7 +30,7 @@ class CropPlan:
     rank: int = 0
     world: int = 1
     sizes: tuple[float, ...] = (1.0,)
-    """Factors at which every picture is used; a copy that is smaller than a crop is left out."""
+    """Factors at which every image is used; a copy that is smaller than a crop is left out."""
     best_of: int = 1
     """Random crops that each crop is chosen from, by detail (`srkit.data.packed.choose_crops`)."""
 
@@ -61,11 +61,11 @@ class Batch:
     hr: Tensor
     """(B, 3, s p, s p), likewise."""
     conditions: dict[str, Tensor] = field(default_factory=dict)
-    """What a network is told of the pictures that the crops are cut from, by name: (B, ...) each."""
+    """What a network is told of the images that the crops are cut from, by name: (B, ...) each."""
 
 
 Describe = Callable[[Tensor], Mapping[str, Tensor]]
-"""A low-resolution picture (1, 3, h, w) in [0, 1] to what is known of the whole of it, by name: (1, ...) each."""
+"""A low-resolution image (1, 3, h, w) in [0, 1] to what is known of the whole of it, by name: (1, ...) each."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,9 @@ class Telling:
     """What a network is told beside a crop."""
 
     describe: Describe | None = None
-    """Called once for each picture, with the whole of it; its crops inherit the result. None: nothing."""
+    """Called once for each image, with the whole of it; its crops inherit the result. None: nothing."""
     position: bool = False
-    """Also `position` (B, 2, p, p): where each LR pixel lies in its picture (`srkit.ops.position`)."""
+    """Also `position` (B, 2, p, p): where each LR pixel lies in its image (`srkit.ops.position`)."""
 
 
 class PairSource(Protocol):
@@ -91,13 +91,13 @@ def crop_to_multiple(hr: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
 
 
 def make_lr(hr: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
-    """LR (h, w, 3) of an HR picture (scale h, scale w, 3), as the benchmarks make it."""
+    """LR (h, w, 3) of an HR image (scale h, scale w, 3), as the benchmarks make it."""
     tensor = torch.from_numpy(np.ascontiguousarray(hr)).permute(2, 0, 1)[None]
     return downscale_uint8(tensor, scale)[0].permute(1, 2, 0).contiguous().numpy()
 
 
 def shrunk(picture: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
-    """The picture (H, W, 3) at `factor` times its size, by antialiased bicubic."""
+    """The image (H, W, 3) at `factor` times its size, by antialiased bicubic."""
     if factor == 1.0:
         return picture
     size = (output_size(picture.shape[0], factor), output_size(picture.shape[1], factor))
@@ -109,7 +109,7 @@ NOTHING = Telling()
 
 
 class MemoryPairs:
-    """All pictures decoded once and kept as uint8 on the device; LR made once, crops cut on the device."""
+    """All images decoded once and kept as uint8 on the device; LR made once, crops cut on the device."""
 
     def __init__(
         self,
@@ -156,11 +156,11 @@ def describe_all(
     device: torch.device,
     progress: Progress,
 ) -> dict[str, Tensor]:
-    """What is known of each of `count` whole LR pictures (h, w, 3), by name: (count, ...) each, on the device.
+    """What is known of each of `count` whole LR images (h, w, 3), by name: (count, ...) each, on the device.
 
-    Zeros stand for a picture that is None.
+    Zeros stand for an image that is None.
     """
-    progress.start("describing pictures", count)
+    progress.start("describing images", count)
     found: list[dict[str, Tensor] | None] = []
     with torch.no_grad():
         for low in lows:

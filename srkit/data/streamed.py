@@ -75,7 +75,7 @@ class StreamedPairs:
         """See `PairSource`.
 
         Raises:
-            SrkitError: hardly any picture can be used.
+            SrkitError: hardly any image can be used.
         """
         plan = self.plan
         loader = DataLoader(
@@ -94,7 +94,7 @@ class StreamedPairs:
                 yield Batch(lr, hr, self._conditions(places))
         except _NoneUsableError as error:  # from a worker it comes with a traceback for its text
             raise SrkitError(
-                f"Of the {len(self.files)} training pictures hardly any can be used; "
+                f"Of the {len(self.files)} training images hardly any can be used; "
                 f"readable ones with both sides of {plan.patch * plan.scale} pixels or more are needed."
             ) from error
 
@@ -119,7 +119,7 @@ class StreamedPairs:
 
 
 class _NoneUsableError(SrkitError):
-    """Many pictures in a row were broken or too small."""
+    """Many images in a row were broken or too small."""
 
 
 class _CropOfStep(Dataset[tuple[Tensor, Tensor, Tensor, int]]):
@@ -131,7 +131,7 @@ class _CropOfStep(Dataset[tuple[Tensor, Tensor, Tensor, int]]):
     """
 
     MARGIN = 4  # LR pixels around the crop, so that its border is made from true neighbours
-    DRAWS = 50  # pictures to try before giving up
+    DRAWS = 50  # images to try before giving up
 
     def __init__(self, files: list[Path], plan: CropPlan) -> None:
         self.files, self.plan = files, plan
@@ -180,7 +180,7 @@ class _CropOfStep(Dataset[tuple[Tensor, Tensor, Tensor, int]]):
                 return file * len(sizes) + size, crop_to_multiple(hr, self.plan.scale), useless
             if min(whole.shape[:2]) * max(sizes) < least:
                 useless = file
-        raise _NoneUsableError(f"{self.DRAWS} pictures in a row cannot be used.")
+        raise _NoneUsableError(f"{self.DRAWS} images in a row cannot be used.")
 
 
 class _WholeLows(Dataset[NDArray[np.uint8] | None]):

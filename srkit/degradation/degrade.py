@@ -1,4 +1,4 @@
-"""Whole pictures made small with known kernels: what kernel estimation is tested on."""
+"""Whole images made small with known kernels: what kernel estimation is tested on."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _STRIP = 8192  # LR pixels that are worked on at a time
 
 @dataclass(frozen=True)
 class Degraded:
-    """A low-resolution picture and what is known of its making."""
+    """A low-resolution image and what is known of its making."""
 
     lr: NDArray[np.uint8]
     """(h, w, 3)."""
     field: KernelField
-    """The kernels of its pixels; what all of them would take for a large picture does not fit into memory."""
+    """The kernels of its pixels; what all of them would take for a large image does not fit into memory."""
     depth: Tensor
     """(1, 1, h, w), inverse depth, min-max normalised; zeros where none was given."""
 
@@ -97,11 +97,11 @@ def degrade(
 ) -> Degraded:
     """Blur, subsample, add noise, round to 8 bit: the same for the same arguments.
 
-    Kinds: `invariant`, one Gaussian of MANet's range for the whole picture, drawn from the seed; `mode1` to `mode6`,
+    Kinds: `invariant`, one Gaussian of MANet's range for the whole image, drawn from the seed; `mode1` to `mode6`,
     see `srkit.degradation.modes`; `defocus`, a thin lens focused on the depth of a pixel that is drawn; `motion`, one
-    segment for the whole picture; `bicubic`, the LR of benchmarks to the bit, whose border is mirrored and whose kernel
+    segment for the whole image; `bicubic`, the LR of benchmarks to the bit, whose border is mirrored and whose kernel
     is the field's only 10 HR pixels from it. Works in strips: 4096 x 4096
-    pixels take less than 100 MB beside the picture and the result.
+    pixels take less than 100 MB beside the image and the result.
 
     Args:
         hr: (s h, s w, 3) RGB.
@@ -120,7 +120,7 @@ def degrade(
         raise UsageError(f"There is no blur '{kind}'; known are {', '.join(KINDS)}.{nearest(kind, KINDS)}")
     if hr.ndim != 3 or hr.shape[2] != 3 or hr.shape[0] % scale or hr.shape[1] % scale or not hr.size:
         raise UsageError(
-            f"A picture of shape {hr.shape} was to be made smaller by {scale}; "
+            f"An image of shape {hr.shape} was to be made smaller by {scale}; "
             "it takes (H, W, 3) with sides that are multiples of the scale: crop it first."
         )
     if not 0 <= noise < math.inf:
@@ -151,8 +151,8 @@ def _known_depth(hr: NDArray[np.uint8], depth: NDArray[np.float32] | None, kind:
         return torch.zeros(1, 1, hr.shape[0] // scale, hr.shape[1] // scale)
     if depth.shape != hr.shape[:2]:
         raise UsageError(
-            f"A depth map of shape {depth.shape} was given for a picture of {hr.shape[0]} x {hr.shape[1]}; "
-            "it must have the picture's size."
+            f"A depth map of shape {depth.shape} was given for an image of {hr.shape[0]} x {hr.shape[1]}; "
+            "it must have the image's size."
         )
     return on_lr_grid(torch.from_numpy(np.ascontiguousarray(depth, dtype=np.float32))[None, None], scale)
 

@@ -1,6 +1,6 @@
-"""Three fixed degradations of whole pictures that no training draws: what models for real pictures are judged by.
+"""Three fixed degradations of whole images that no training draws: what models for real images are judged by.
 
-Each is a path that pictures take, and has something that the second-order degradation does not: the shape of the blur,
+Each is a path that images take, and has something that the second-order degradation does not: the shape of the blur,
 noise that grows with the light on top of noise that does not, a second JPEG whose grid lies elsewhere, grain.
 """
 
@@ -62,7 +62,7 @@ PRESETS: Mapping[str, Callable[[Tensor, int, torch.Generator], Tensor]] = {
 
 
 def preset(name: str, hr: NDArray[np.uint8], scale: int, seed: int = 0) -> NDArray[np.uint8]:
-    """LR of a picture by one of `PRESETS`: the same for the same arguments.
+    """LR of an image by one of `PRESETS`: the same for the same arguments.
 
     Args:
         hr: (s h, s w, 3) RGB.
@@ -82,7 +82,7 @@ def preset(name: str, hr: NDArray[np.uint8], scale: int, seed: int = 0) -> NDArr
         )
     if hr.ndim != 3 or hr.shape[2] != 3 or hr.shape[0] % scale or hr.shape[1] % scale or not hr.size:
         raise UsageError(
-            f"A picture of shape {hr.shape} was to be degraded at scale {scale}; "
+            f"An image of shape {hr.shape} was to be degraded at scale {scale}; "
             "it takes (H, W, 3) with sides that are multiples of the scale: crop it first."
         )
     pixels = torch.from_numpy(np.ascontiguousarray(hr)).permute(2, 0, 1)[None].float() / 255

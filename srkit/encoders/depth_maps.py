@@ -1,4 +1,4 @@
-"""Depth maps that somebody has: a folder of files, one for each picture, by its name."""
+"""Depth maps that somebody has: a folder of files, one for each image, by its name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NAMED = 5  # files in a message
 class DepthMaps:
     """A `DepthProvider`: maps of inverse depth, 8 or 16 bit gray images or NumPy arrays (h, w), larger is nearer.
 
-    A picture's map has its name, whatever comes after the last dot: `street.png` for `street.jpg`. Each is moved and
+    An image's map has its name, whatever comes after the last dot: `street.png` for `street.jpg`. Each is moved and
     scaled so that its farthest value becomes 0 and its nearest 1.
 
     Args:
@@ -60,7 +60,7 @@ class DepthMaps:
         if tuple(found.shape) != size:
             self._progress.warn(
                 f"the depth map '{file.name}' of {found.shape[1]} x {found.shape[0]} pixels was resized to the "
-                f"picture's {size[1]} x {size[0]}"
+                f"image's {size[1]} x {size[0]}"
             )
         depth = torch.from_numpy(found)[None, None].to(self._device)
         return normalised(resized(depth, size), (0.0, 1.0))
@@ -72,7 +72,7 @@ class DepthMaps:
                 return self._files[stem]
         have = sorted(self._files)
         listed = ", ".join(have[:_NAMED]) + (", ..." if len(have) > _NAMED else "")
-        wanted = f"'{stems[0]}'" if stems else "a picture without a name"
+        wanted = f"'{stems[0]}'" if stems else "an image without a name"
         raise UsageError(f"The folder '{self._folder}' has no depth map for {wanted}; it has {listed}.")
 
     def _map(self, file: Path) -> NDArray[np.float32]:
@@ -91,10 +91,10 @@ class DepthMaps:
 
 
 def _pixels(file: Path) -> NDArray[np.float32]:
-    """(h, w) of a gray picture; of one in colours that are all gray, too."""
+    """(h, w) of a gray image; of one in colours that are all gray, too."""
     colour = read_picture(file).colour
     if not (colour == colour[:, :, :1]).all():
-        raise PictureError(f"The depth map '{file}' is in colour; expected a gray picture, 8 or 16 bit.")
+        raise PictureError(f"The depth map '{file}' is in colour; expected a gray image, 8 or 16 bit.")
     return colour[:, :, 0].astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Putting the windows of a picture back together."""
+"""Putting the windows of an image back together."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def auto_tile(
 
 
 def auto_batch(tile: int, overlap: int, device: torch.device) -> int:
-    """Windows for one forward pass: one on a CPU, where it gains nothing and would make a picture's bytes depend
+    """Windows for one forward pass: one on a CPU, where it gains nothing and would make an image's bytes depend
     on its neighbours; on CUDA enough to keep the device busy."""
     if device.type != "cuda":
         return 1

@@ -1,4 +1,4 @@
-"""Runs one network over a stream of pictures, window by window."""
+"""Runs one network over a stream of images, window by window."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _FLAT = 2 / 255
 
 @dataclass(frozen=True)
 class Plane(Generic[T]):
-    """Three channels of a picture on their way through a network."""
+    """Three channels of an image on their way through a network."""
 
     pixels: NDArray[Any]
     """(H, W, 3), uint8 or uint16."""
     tag: T
     """Whatever the caller wants back with the result."""
     conditions: Conditions = field(default_factory=dict)
-    """What the network is told beside the pixels; not handed on with the result, which is another picture."""
+    """What the network is told beside the pixels; not handed on with the result, which is another image."""
     warnings: tuple[str, ...] = ()
     error: Exception | None = None
     """Why there is no result; `pixels` is then the input still."""
@@ -54,7 +54,7 @@ class RunnerOptions:
     device: torch.device
     dtype: torch.dtype
     tile: int | None
-    """Side of a tile in input pixels; None: whole pictures."""
+    """Side of a tile in input pixels; None: whole images."""
     overlap: int
     batch: int = 1
     tta: bool = False
@@ -94,7 +94,7 @@ class Runner:
         return self.options.tile
 
     def run(self, planes: Iterable[Plane[T] | None]) -> Iterator[Plane[T] | None]:
-        """Results in the order of the planes. Windows of one shape are batched over neighbouring pictures.
+        """Results in the order of the planes. Windows of one shape are batched over neighbouring images.
 
         A plane that fails comes back with its error, and the stream goes on. A None says that no further plane is
         ready yet: those gathered so far are worked off, and the None is handed on.
@@ -114,7 +114,7 @@ class Runner:
         yield from self._run_group(group)
 
     def plan(self, height: int, width: int) -> TilePlan:
-        """The windows for a picture of this size."""
+        """The windows for an image of this size."""
         return plan_tiles(
             height,
             width,
@@ -126,11 +126,11 @@ class Runner:
         )
 
     def forward(self, lr: Tensor, conditions: Conditions | None = None) -> Tensor:
-        """One picture (1, channels, h, w) through the network as it is run, for measurements."""
+        """One image (1, channels, h, w) through the network as it is run, for measurements."""
         known = told(conditions or {}, lr.shape[2], lr.shape[3], self.options.device)
         return self._forward(self._network, lr, {name: known[name] for name in self.info.conditioning})
 
-    # -- groups of pictures -------------------------------------------------------------------------------
+    # -- groups of images -------------------------------------------------------------------------------
 
     def _batches_across(self, a: Plane[T], b: Plane[T]) -> bool:
         return (
@@ -156,7 +156,7 @@ class Runner:
             failure: Exception
             try:
                 results = self._compute(group)
-            except Exception as error:  # one picture's failure must not end the others
+            except Exception as error:  # one image's failure must not end the others
                 failure = error
             else:
                 yield from results
@@ -225,7 +225,7 @@ class Runner:
     # -- one batch of windows -----------------------------------------------------------------------------
 
     def _load(self, plane: Plane[T], plan: TilePlan) -> Tensor:
-        """The whole picture on the device, (1, 3, H, W) in [0, 1], extended to what the network needs."""
+        """The whole image on the device, (1, 3, H, W) in [0, 1], extended to what the network needs."""
         pixels = plane.pixels
         device = self.options.device
         if pixels.dtype == np.uint8:
@@ -261,7 +261,7 @@ class Runner:
         return results[0] if len(results) == 1 else torch.stack(results).mean(0)
 
     def _sound(self, lr: Tensor, sr: Tensor, conditions: Mapping[str, Condition]) -> tuple[Tensor, bool]:
-        """The result of one window (1, ...), done again in fp32 if reduced precision spoilt it; whether it was."""
+        """The result of one window (1, ...), done again in fp32 if reduced precision invalid it; whether it was."""
         exact = self.options.dtype == torch.float32
         again = not exact and _spoilt(lr, sr)
         if again:
@@ -298,4 +298,4 @@ def _spoilt(lr: Tensor, sr: Tensor) -> bool:
 
 
 def _tile_words(tile: int | None) -> str:
-    return "the whole picture at once" if tile is None else f"a tile of {tile} pixels"
+    return "the whole image at once" if tile is None else f"a tile of {tile} pixels"

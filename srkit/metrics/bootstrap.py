@@ -1,7 +1,7 @@
-"""How sure a difference between two models is: the paired bootstrap over pictures.
+"""How sure a difference between two models is: the paired bootstrap over images.
 
-Pictures of one set differ in difficulty far more than two models do on one picture, so the differences
-picture by picture are resampled, not the two means apart (B. Efron, R. Tibshirani, An Introduction to the
+Images of one set differ in difficulty far more than two models do on one image, so the differences
+image by image are resampled, not the two means apart (B. Efron, R. Tibshirani, An Introduction to the
 Bootstrap, 1993, section 13.3: the percentile interval).
 """
 
@@ -19,7 +19,7 @@ from srkit.metrics.degenerate import difference, mean_of, some
 from srkit.metrics.results import SetResult
 
 RESAMPLES = 10_000
-_INDICES_AT_ONCE = 4_000_000  # 32 MB of indices, however many pictures there are
+_INDICES_AT_ONCE = 4_000_000  # 32 MB of indices, however many images there are
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ class Interval:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One metric of `result` minus that of `other`, over the same pictures."""
+    """One metric of `result` minus that of `other`, over the same images."""
 
     result: SetResult
     other: SetResult
     metric: str
     interval: Interval
     left_out: tuple[str, ...] = ()
-    """Pictures whose difference is infinite: one of the two equals its reference there, the other does not."""
+    """Images whose difference is infinite: one of the two equals its reference there, the other does not."""
 
     def __str__(self) -> str:
         found = self.interval
@@ -58,7 +58,7 @@ class Comparison:
             if math.isfinite(found.low)
             else "no interval"
         )
-        pictures = "1 picture" if found.count == 1 else f"{found.count} pictures"
+        pictures = "1 image" if found.count == 1 else f"{found.count} images"
         left = f"; infinite and left out: {some(self.left_out)}" if self.left_out else ""
         return (
             f"{self.metric} of {self.result.model} minus {self.other.model} on {self.result.title}: "
@@ -69,10 +69,10 @@ class Comparison:
 def paired_bootstrap(
     differences: ArrayLike, *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval:
-    """Percentile interval of the mean of per-picture differences; the same for the same input and seed.
+    """Percentile interval of the mean of per-image differences; the same for the same input and seed.
 
     Args:
-        differences: (N,) one difference a picture; infinite ones are left out.
+        differences: (N,) one difference an image; infinite ones are left out.
         level: probability that the interval claims, in (0, 1).
         resamples: how many times N differences are drawn with replacement.
         seed: of the generator.
@@ -101,17 +101,17 @@ def paired_bootstrap(
 
 
 def paired_differences(result: SetResult, other: SetResult, metric: str) -> dict[str, float]:
-    """Values of `result` minus those of `other` by picture, in the order of `result`.
+    """Values of `result` minus those of `other` by image, in the order of `result`.
 
-    Pictures that one of the two could not evaluate are left out. Two infinite values differ by 0: both pictures
+    Images that one of the two could not evaluate are left out. Two infinite values differ by 0: both images
     equal their references.
 
     Raises:
-        UsageError: the two are not about the same pictures, or one lacks the metric.
+        UsageError: the two are not about the same images, or one lacks the metric.
     """
     if _names(result) != _names(other):
         raise UsageError(
-            f"{result.model} and {other.model} were measured on different pictures of {result.title} "
+            f"{result.model} and {other.model} were measured on different images of {result.title} "
             f"({len(_names(result))} and {len(_names(other))}); a paired comparison needs the same ones."
         )
     theirs = {image.name: image.values for image in other.images}
@@ -131,7 +131,7 @@ def paired_differences(result: SetResult, other: SetResult, metric: str) -> dict
 
 
 def compare(result: SetResult, other: SetResult, metrics: Sequence[str] | None = None) -> list[Comparison]:
-    """The differences of two models on one data set, a comparison a metric; none where they share no picture.
+    """The differences of two models on one data set, a comparison a metric; none where they share no image.
 
     Args:
         metrics: which; by default all that both have, in the order of `result`.

@@ -1,11 +1,11 @@
 """Values of metrics that are no ordinary number: what they count for, wherever values are averaged, gated or compared.
 
-- Infinite where that is perfect, as the PSNR of a picture that equals its reference: left out of means and named, since
-  one such picture would make a mean infinite, and no gate on it could fail.
+- Infinite where that is perfect, as the PSNR of an image that equals its reference: left out of means and named, since
+  one such image would make a mean infinite, and no gate on it could fail.
 - NaN, or infinite where that is bad: a NaN in all results. So is every mean over it, and a NaN passes no gate.
 - A difference of two models where one of them is infinite: left out and named. Two infinite values differ by 0.
 - A gate leaves out what is infinite on the side that passes, and is broken by what is infinite on the side that fails:
-  a picture that equalled its reference in the baseline and no longer does has lost infinitely much.
+  an image that equalled its reference in the baseline and no longer does has lost infinitely much.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def remarks_on(values: Mapping[str, Mapping[str, float]]) -> tuple[str, ...]:
     """A sentence for each metric with values that are no ordinary numbers.
 
     Args:
-        values: by metric, those of all pictures by their names.
+        values: by metric, those of all images by their names.
     """
     found: list[str] = []
     for metric, by_name in values.items():
@@ -90,4 +90,4 @@ def _which(by_name: Mapping[str, float], condition: Callable[[float], bool]) -> 
 
 def _of(names: Sequence[str], total: int) -> str:
     """`2 of 5 pictures (a, b)`."""
-    return f"{len(names)} of {total} picture{'' if total == 1 else 's'} ({some(names)})"
+    return f"{len(names)} of {total} image{'' if total == 1 else 's'} ({some(names)})"

@@ -14,7 +14,7 @@ from srkit.metrics.results import FailedImage, ImageResult, SetResult
 
 _FLAG = "_is_infinite"
 _NEGATIVE_FLAG = "_is_negative_infinite"
-"""Of differences and what gates found; no metric of a picture is."""
+"""Of differences and what gates found; no metric of an image is."""
 
 
 def values_object(values: Mapping[str, float]) -> dict[str, Any]:
@@ -57,9 +57,9 @@ def result_from(item: Any) -> SetResult:
         raise ValueError(f"a result is an object, found {type(item).__name__}")
     images = tuple(_image(entry) for entry in _field(item, "images", list))
     if any(image.values.keys() != images[0].values.keys() for image in images):
-        raise ValueError("its pictures have not all the same metrics")
+        raise ValueError("its images have not all the same metrics")
     if len({image.name for image in images}) < len(images):
-        raise ValueError("it names a picture twice")
+        raise ValueError("it names an image twice")
     failed = _field(item, "failed", list)
     return SetResult(
         dataset=_field(item, "dataset", str),

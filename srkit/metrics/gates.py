@@ -3,8 +3,8 @@
     METRIC[.mean|.min|.max] then < or > then a number
 
 The condition is what must not hold. An unsigned number is absolute; a signed one (`+` or `-`) is relative to
-a baseline, and then `.mean`, `.min` and `.max` are taken over the pictures' differences from their own
-baseline values: `psnr.min<-0.3` fails when any one picture lost more than 0.3 dB, also where a harder picture
+a baseline, and then `.mean`, `.min` and `.max` are taken over the images' differences from their own
+baseline values: `psnr.min<-0.3` fails when any one image lost more than 0.3 dB, also where a harder image
 sets the minimum. A value that is not a number never passes a gate; `degenerate` says what infinite ones do.
 """
 
@@ -64,13 +64,13 @@ class Verdict:
     gate: Gate
     result: SetResult
     found: float
-    """What was held against the limit: a value, or a difference from the baseline; NaN without pictures."""
+    """What was held against the limit: a value, or a difference from the baseline; NaN without images."""
     baseline: SetResult | None
     """What a relative gate was compared with."""
     pictures: tuple[str, ...]
-    """Of a broken gate: pictures that break `.min` or `.max` by themselves, or make it NaN or infinite; worst first."""
+    """Of a broken gate: images that break `.min` or `.max` by themselves, or make it NaN or infinite; worst first."""
     left_out: tuple[str, ...] = ()
-    """Pictures whose value or difference is infinite on the side that passes."""
+    """Images whose value or difference is infinite on the side that passes."""
 
     @property
     def passed(self) -> bool:
@@ -80,7 +80,7 @@ class Verdict:
         gate, result = self.gate, self.result
         head = f"{gate.text} {'passed' if self.passed else 'broken'} on {result.title} ({result.model})"
         if not result.images:
-            return f"{head}: no picture could be evaluated."
+            return f"{head}: no image could be evaluated."
         what = f"{'mean' if gate.statistic == 'mean' else f'{gate.statistic}imum'} {gate.metric}"
         sign = "" if self.baseline is None else "+"
         found = format(self.found, f"{sign}.6g")
@@ -156,7 +156,7 @@ def needs_baseline(gates: Sequence[Gate], baseline: Baseline | None) -> None:
 def judge(gates: Sequence[Gate], results: Sequence[SetResult], baseline: Baseline | None) -> list[Verdict]:
     """What every gate says of every data set, passed or broken.
 
-    Pictures that could not be evaluated take no part; where none could, every gate is broken.
+    Images that could not be evaluated take no part; where none could, every gate is broken.
 
     Raises:
         UsageError: a relative gate without baseline, a baseline that does not fit a result
@@ -200,7 +200,7 @@ def _judge(gate: Gate, result: SetResult, old: SetResult | None) -> Verdict:
 
 
 def _culprits(gate: Gate, result: SetResult, values: NDArray[np.float64]) -> tuple[str, ...]:
-    """Pictures to name: those that break the gate alone; of a gate on the mean only the NaN and infinite ones."""
+    """Images to name: those that break the gate alone; of a gate on the mean only the NaN and infinite ones."""
     named = [
         (-math.inf if math.isnan(value) else value if gate.direction == "<" else -value, image.name)
         for value, image in zip(values.tolist(), result.images, strict=True)

@@ -11,7 +11,7 @@ from srkit.metrics.degenerate import mean_of, remarks_on, settled
 
 @dataclass(frozen=True)
 class ImageResult:
-    """One picture's scores; `values` by metric name, infinite or NaN as `degenerate.settled` says."""
+    """One image's scores; `values` by metric name, infinite or NaN as `degenerate.settled` says."""
 
     name: str
     values: Mapping[str, float]
@@ -23,7 +23,7 @@ class ImageResult:
 
 @dataclass(frozen=True)
 class FailedImage:
-    """A picture that could not be evaluated, and the sentence that says why."""
+    """An image that could not be evaluated, and the sentence that says why."""
 
     name: str
     error: str
@@ -35,17 +35,17 @@ class SetResult:
 
     dataset: str
     scale: int | None
-    """None for finished pictures without reference."""
+    """None for finished images without reference."""
     model: str
-    """A model's name, `bicubic`, or the folder of finished pictures."""
+    """A model's name, `bicubic`, or the folder of finished images."""
     model_sha256: str | None
     protocol: str
     lr_source: str
-    """How the LR pictures came about: `LR_bicubic/X4`, `made: bicubic uint8`, `none`."""
+    """How the LR images came about: `LR_bicubic/X4`, `made: bicubic uint8`, `none`."""
     images: tuple[ImageResult, ...]
     failed: tuple[FailedImage, ...] = ()
     support: tuple[str, ...] = ()
-    """Pictures used for few-shot adaptation: named here, left out of `images` and of the means."""
+    """Images used for few-shot adaptation: named here, left out of `images` and of the means."""
     versions: Mapping[str, str] = field(default_factory=dict)
     """Of srkit, torch and every metric with a network: what a reader needs to repeat the numbers."""
 
@@ -66,7 +66,7 @@ class SetResult:
 
     @property
     def infinite(self) -> dict[str, tuple[str, ...]]:
-        """Pictures whose value is infinite, and which the mean leaves out; by metric, those without left out."""
+        """Images whose value is infinite, and which the mean leaves out; by metric, those without left out."""
         found = {
             metric: tuple(name for name, value in values.items() if math.isinf(value))
             for metric, values in self._by_metric.items()

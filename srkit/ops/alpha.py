@@ -11,7 +11,7 @@ def bleed(colour: Tensor, alpha: Tensor) -> Tensor:
     """Give transparent pixels the colours around them, in proportion to their transparency.
 
     What lies under alpha 0 is arbitrary (often black), and what lies under a small alpha is often the backdrop
-    that the picture was cut from; a sharpened edge would show both as a fringe. A pixel keeps its own colour as
+    that the image was cut from; a sharpened edge would show both as a fringe. A pixel keeps its own colour as
     far as it is visible; the rest is the alpha-weighted mean of its 3 x 3 neighbours, and where none of them is
     visible, of the smallest 2^k x 2^k block with any visible pixel (a pull-push pyramid).
 

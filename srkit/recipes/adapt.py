@@ -20,7 +20,7 @@ class TunePart:
     """The fine-tuning itself; what `srkit eval --shots` takes over unchanged."""
 
     steps: int | None = None
-    """Most steps; fewer are taken where the pictures that judge get worse. None: 800, or what `minutes` allow."""
+    """Most steps; fewer are taken where the images that judge get worse. None: 800, or what `minutes` allow."""
     minutes: float | None = None
     """Most minutes; then runs no longer repeat exactly."""
     patch: int = 32
@@ -30,7 +30,7 @@ class TunePart:
     turns: bool = True
     """Flips and quarter turns of the crops."""
     phases: bool = True
-    """LR pictures made anew with their grid elsewhere on the HR pixels, where they are made."""
+    """LR images made anew with their grid elsewhere on the HR pixels, where they are made."""
     colours: bool = False
     """Channels exchanged, and negatives."""
     optimiser: Optimiser = "auto"
@@ -64,7 +64,7 @@ class AdaptRecipe(Recipe):
     shots: int = 5
     """Examples to learn from."""
     holdout: float | None = None
-    """Share kept back to judge: of the examples where there are more than `shots`, else of every one's area.
+    """Share held out to judge: of the examples where there are more than `shots`, else of every one's area.
     None: all the others up to twenty, or a quarter of each (half of a single one)."""
     tune: TunePart = field(default_factory=TunePart)
     device: str = "auto"

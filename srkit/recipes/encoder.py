@@ -26,13 +26,13 @@ class EncoderDataPart:
     )
     """Rendered domains (`srkit.rendered`) that are learned from beside the photographs."""
     rendered: int = bounded(24, min=1)
-    """Pictures of each domain, seeds from 0."""
+    """Images of each domain, seeds from 0."""
     rendered_side: int = 512
-    """Pixels of a side of a rendered picture."""
+    """Pixels of a side of a rendered image."""
     pictures: int = bounded(32, min=2)
-    """Different pictures in a step, for each process: one of each domain, the others photographs.
+    """Different images in a step, for each process: one of each domain, the others photographs.
 
-    Pictures of one domain never meet, so nothing drives them apart."""
+    Images of one domain never meet, so nothing drives them apart."""
     degraded: int = bounded(16, min=0)
     """How many of these appear a second time, degraded: another instance, not another view."""
     sides: tuple[int, ...] = bounded((96, 128, 160), min=32)
@@ -56,7 +56,7 @@ class EncoderRecipe(Recipe):
     kind: Literal["encoder"] = "encoder"
     objective: Objective = "contrast"
     """contrast: two views of an instance find each other among all others (InfoNCE); exemplar: tell which
-    picture a view is of, and what it was degraded with and how strongly."""
+    image a view is of, and what it was degraded with and how strongly."""
     temperature: float = 0.1
     """Of the softmax over similarities (contrast only)."""
     quality: float = 1.0

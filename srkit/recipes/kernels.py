@@ -57,8 +57,8 @@ class KernelsDataPart:
 class KernelsRecipe(Recipe):
     name: str
     target: Target
-    """What is learnt: `kernels` from a picture and its depth; the `picture` from the blurred one and its kernels; or
-    `depth` from a picture."""
+    """What is learned: `kernels` from an image and its depth; the `picture` from the blurred one and its kernels; or
+    `depth` from an image."""
     model: ModelPart
     kind: Literal["kernels"] = "kernels"
     estimator: str = ""

@@ -22,11 +22,11 @@ class TasksPart:
     held_out: tuple[str, ...] = ("screen", "manga")
     """Rendered domains that only judge: the rates are kept that help most on what they were not learned from."""
     rendered: int = bounded(12, min=2)
-    """Pictures of each rendered domain, seeds from 0."""
+    """Images of each rendered domain, seeds from 0."""
     rendered_side: int = 320
-    """Pixels of a side of a rendered picture."""
+    """Pixels of a side of a rendered image."""
     shots: int = bounded(5, min=1)
-    """Pictures that an episode adapts on; as many others, or what the domain has, are its query."""
+    """Images that an episode adapts on; as many others, or what the domain has, are its query."""
     holdout_every: int = bounded(20, min=1)
     """Every n-th photograph, by sorted name, is kept out; together they are one more domain that judges."""
 

@@ -21,8 +21,8 @@ class FarPart:
     weight: float = bounded(1.0, min=0)
     """lambda_pt: of the regulariser in the loss."""
     contrast: float = bounded(1.0, min=0)
-    """Weight, times lambda_pt, of being amiss of pictures with a flaw (`srkit.losses.far`). 0 is the paper's, which
-    learns from pictures without flaws alone."""
+    """Weight, times lambda_pt, of being amiss of images with a flaw (`srkit.losses.far`). 0 is the paper's, which
+    learns from images without flaws alone."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ControllerPart:
     """Deviation of the factor's noise; 1 in the paper."""
     quantile: float = bounded(0.8, above=0, below=1)
     """Of l, given LR, which the l* that is told is. Above the middle, since errors weigh unlike: where l* is too low, a
-    picture that is blurred or noisy can be made into LR best, and a network is led towards its own input."""
+    image that is blurred or noisy can be made into LR best, and a network is led towards its own input."""
 
 
 @dataclass(frozen=True)
@@ -50,19 +50,19 @@ class ReconstructorRecipe(Recipe):
     perceptual: float = bounded(0.1, min=0)
     """Weight of the distance in the loss, beside L1."""
     flawed: float = bounded(1.0, min=0, max=1)
-    """Share of a step's pictures that are shown once more with a flaw (`srkit.degradation.flaws`)."""
+    """Share of a step's images that are shown once more with a flaw (`srkit.degradation.flaws`)."""
     enlarged: float = bounded(0.5, min=0, max=1)
     """Share of these whose flaw is LR, enlarged."""
     margin: float = bounded(2.0, min=0)
     """Weight of making LR less well from these (`srkit.losses.reconstruction.flaw_margin`). 0 is the paper's."""
     expected: float = bounded(1.0, min=0)
-    """Weight of telling how far the true picture looks from enlarged LR (`srkit.archs.reconstructor.Told`)."""
+    """Weight of telling how far the true image looks from enlarged LR (`srkit.archs.reconstructor.Told`)."""
     far: FarPart = field(default_factory=FarPart)
     controller: ControllerPart = field(default_factory=ControllerPart)
     data: DataPart = field(default_factory=lambda: DataPart(batch=8, degradation="mild"))
     """With a degradation: it is what the reconstructor is to tell and to do."""
     judged: int = bounded(8, min=1)
-    """Batches of the pictures held out that validate."""
+    """Batches of the held-out images that validate."""
     optim: OptimPart = field(default_factory=OptimPart)
     run: RunPart = field(default_factory=RunPart)
     seed: int = bounded(0, min=0)

@@ -32,14 +32,14 @@ class DataPart:
     best_of: int = bounded(1, min=1)
     """Random crops that each crop is chosen from: the one with the most detail (`srkit.data.packed.choose_crops`)."""
     sizes: tuple[float, ...] = bounded((1.0,), above=0, max=1)
-    """Factors (at most 1) at which every picture is used. Smaller copies are sharper, as benchmark pictures are."""
+    """Factors (at most 1) at which every image is used. Smaller copies are sharper, as benchmark images are."""
     holdout_every: int = bounded(20, min=1)
-    """Every n-th picture, by sorted name, is kept out of training and validates."""
+    """Every n-th image, by sorted name, is kept out of training and validates."""
     residency: Literal["auto", "memory", "stream"] = "auto"
     """memory: decoded once and kept; stream: decoded by worker processes; auto: memory where it fits."""
     workers: int = bounded(4, min=0)
     degradation: str = ""
-    """What low-resolution pictures are made with: settings by name (`srkit.recipes.degradation.SETTINGS`), drawn anew
+    """What low-resolution images are made with: settings by name (`srkit.recipes.degradation.SETTINGS`), drawn anew
     for every crop; empty: antialiased bicubic. See `degradation_of`."""
     ranges: dict[str, Any] = field(default_factory=dict)
     """Shares and ranges laid over those settings, in the tables of `srkit.recipes.degradation.SecondOrderPart`:
@@ -47,7 +47,7 @@ class DataPart:
 
 
 def degradation_of(data: DataPart) -> SecondOrderPart | None:
-    """What the low-resolution pictures are made with; None: antialiased bicubic.
+    """What the low-resolution images are made with; None: antialiased bicubic.
 
     Raises:
         UsageError: unknown settings, an unknown key among the ranges, a value that makes no sense, or ranges of no
@@ -110,7 +110,7 @@ class ProvidersPart:
     """Frozen networks by what they serve; one that serves nothing in a run is not loaded."""
 
     semantic: str = ""
-    """What the network is told of whole pictures, and the loss `semantic` (`srkit.encoders.semantic`)."""
+    """What the network is told of whole images, and the loss `semantic` (`srkit.encoders.semantic`)."""
     perceptual: str = ""
     """The loss `perceptual` (`srkit.encoders.features`)."""
 

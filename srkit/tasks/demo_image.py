@@ -1,4 +1,4 @@
-"""Render a test picture to start with."""
+"""Render a test image to start with."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class DemoRecipe:
 
 
 def run(recipe: DemoRecipe) -> Path:
-    """Render the picture and write it; returns where.
+    """Render the image and write it; returns where.
 
     Raises:
         UsageError: the file exists and `overwrite` is not given, or a domain, size, seed or extension makes no

@@ -1,4 +1,4 @@
-"""Few-shot evaluation: a model adapted to the first pictures of a set, and measured on the others."""
+"""Few-shot evaluation: a model adapted to the first images of a set, and measured on the others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from srkit.zoo.loaded import LoadedModel
 
 @dataclass(frozen=True)
 class Shots:
-    """A set without its first pictures by name, and these."""
+    """A set without its first images by name, and these."""
 
     plan: SetPlan
     support: tuple[Entry, ...]
@@ -64,7 +64,7 @@ def take_shots(plan: SetPlan, shots: int, max_pixels: int, progress: Progress) -
     if not rest:
         besides = f" ({len(left_out)} of them copies)" if left_out else ""
         raise UsageError(
-            f"'{plan.dataset}' has {len(plan.entries)} pictures{besides}, and --shots {shots} leaves none to measure "
+            f"'{plan.dataset}' has {len(plan.entries)} images{besides}, and --shots {shots} leaves none to measure "
             "on; choose fewer shots or a larger set."
         )
     return Shots(replace(plan, entries=rest), tuple(support))
@@ -111,10 +111,10 @@ class FewShot:
         self._network: Network | None = None
 
     def prepare(self, progress: Progress) -> None:
-        """Adapt; strips of the support pictures judge, so that no picture that is measured has a say.
+        """Adapt; strips of the support images judge, so that no image that is measured has a say.
 
         Raises:
-            SrkitError: no usable support pictures.
+            SrkitError: no usable support images.
         """
         plan, recipe = self._shots.plan, self._recipe
         items = [BenchmarkItem(e.name, e.hr, e.lr) for e in self._shots.support if e.hr is not None]

@@ -17,7 +17,7 @@ from srkit.training.trainer import Measure, StepResult, descend
 
 LOSS = Measure("val_loss", "loss {:.4f} on the held-out images", -1.0)
 _VALIDATION_STEPS = 4
-_MIDDLE = 256  # pixels of the pictures that the scales are measured on
+_MIDDLE = 256  # pixels of the images that the scales are measured on
 
 
 class _Staged(Protocol):
@@ -28,7 +28,7 @@ class _Staged(Protocol):
 
 @torch.no_grad()
 def measure_scales(network: nn.Module, pictures: Sequence[NDArray[np.uint8]]) -> None:
-    """Set `network.scales` to the root mean square of each stage over the middles of the pictures (H, W, 3)."""
+    """Set `network.scales` to the root mean square of each stage over the middles of the images (H, W, 3)."""
     staged = cast(_Staged, network)
     squares = torch.zeros(len(staged.scales), dtype=torch.float64)
     for picture in pictures:

@@ -28,7 +28,7 @@ from srkit.training.trainer import DivergedError, StepResult, descend
 class GanStep:
     """Update the generator against the discriminator, then the discriminator by what the generator made before that.
 
-    Losses that compare pictures aim at the batch's target; what the discriminator takes for real is its HR as it is.
+    Losses that compare images aim at the batch's target; what the discriminator takes for real is its HR as it is.
     """
 
     losses: GeneratorLosses
@@ -71,7 +71,7 @@ class GanStep:
         target = batch.target if isinstance(batch, RealBatch) else batch.hr
         with torch.autocast(batch.lr.device.type, self.autocast, enabled=self.autocast is not None):
             made = forward(batch.lr, **batch.conditions)
-            # Until its own step the discriminator is the same: its logits of the real pictures serve both steps.
+            # Until its own step the discriminator is the same: its logits of the real images serve both steps.
             real = self.discriminator(batch.hr)
         with held(self.discriminator):
             terms = self.losses(made, target, self.discriminator, real.detach())
@@ -90,7 +90,7 @@ class GanStep:
         return StepResult(logged, norms)
 
     def _discriminate(self, sr: Tensor, real: Tensor, rate: float) -> dict[str, Tensor]:
-        """The discriminator's step; `real` are its logits of the real pictures, with their graph."""
+        """The discriminator's step; `real` are its logits of the real images, with their graph."""
         set_rate(self.optimizer, rate * self.factor)
         with torch.autocast(sr.device.type, self.autocast, enabled=self.autocast is not None):
             fake = self.discriminator(sr.detach())

@@ -32,7 +32,7 @@ def demo_image(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
-    """Render a test picture to start with: a street at dusk, or another domain."""
+    """Render a test image to start with: a street at dusk, or another domain."""
     from srkit.tasks.demo_image import DemoRecipe, run
 
     path = run(DemoRecipe(file, width, height, seed, overwrite, domain))

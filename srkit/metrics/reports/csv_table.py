@@ -1,4 +1,4 @@
-"""CSV: one row a picture, all metrics of the run as columns."""
+"""CSV: one row an image, all metrics of the run as columns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLUMNS = ("dataset", "scale", "model", "model_sha256", "protocol", "lr_source",
 
 
 def write(report: Report, path: Path) -> None:
-    """Write a header and a row a picture; infinity is `inf`, NaN `nan`, and what was not measured is empty.
+    """Write a header and a row an image; infinity is `inf`, NaN `nan`, and what was not measured is empty.
 
     Values have all their digits. There are no rows of means, which a reader would have to take out again. A text that a
     spreadsheet would take for a formula has an apostrophe before it.

@@ -27,7 +27,7 @@ _CONTENT = "\0"  # `safe` leaves none, so the template can be cut where it stand
 
 
 def write(report: Report, path: Path) -> None:
-    """Write the page, row by row, with the gallery's pictures where there is one.
+    """Write the page, row by row, with the gallery's images where there is one.
 
     Raises:
         SrkitError: the file cannot be written.
@@ -108,7 +108,7 @@ def _summary(sections: list[Section], axes: Axes, metrics: tuple[str, ...]) -> I
     yield (
         '<section><h2>Summary</h2><div class="scroll"><table class="summary"><thead><tr>'
         '<th scope="col">Data set</th><th scope="col">Model</th><th scope="col">Protocol</th>'
-        f'<th scope="col" class="number">Pictures</th>{heads}{spread}</tr></thead><tbody>\n'
+        f'<th scope="col" class="number">Images</th>{heads}{spread}</tr></thead><tbody>\n'
     )
     for number, section in enumerate(sections):
         result, mean = section.result, section.result.mean
@@ -129,7 +129,7 @@ def _summary(sections: list[Section], axes: Axes, metrics: tuple[str, ...]) -> I
 
 
 def _mean_cell(metric: str, result: SetResult, rivals: list[SetResult]) -> str:
-    """A mean, marked where it is the best of several models on that set; means over other pictures do not compare."""
+    """A mean, marked where it is the best of several models on that set; means over other images do not compare."""
     if metric not in result.metrics:
         return '<td class="number"></td>'
     mean, left_out = result.mean[metric], result.infinite.get(metric)
@@ -155,7 +155,7 @@ def _differences(comparisons: tuple[Comparison, ...]) -> Iterator[str]:
     )
     yield (
         f'<section><h2>Differences</h2><p class="note">With the {level:.0%} interval of a paired bootstrap over the '
-        'pictures; coloured where it excludes zero.</p><div class="scroll"><table class="summary"><thead><tr>'
+        'images; coloured where it excludes zero.</p><div class="scroll"><table class="summary"><thead><tr>'
         f'<th scope="col">Data set</th><th scope="col">Model</th><th scope="col">Minus</th>{heads}'
         "</tr></thead><tbody>\n"
     )

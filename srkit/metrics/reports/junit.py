@@ -1,7 +1,7 @@
-"""JUnit XML: a suite a data set, a test case a picture and a gate, so that a CI system names what failed.
+"""JUnit XML: a suite a data set, a test case an image and a gate, so that a CI system names what failed.
 
-A picture fails by itself where it breaks a `.min` or `.max` gate or its value is not a number; one that could
-not be evaluated is an error; a support picture of few-shot adaptation is skipped. A gate on the mean fails in
+An image fails by itself where it breaks a `.min` or `.max` gate or its value is not a number; one that could
+not be evaluated is an error; a support image of few-shot adaptation is skipped. A gate on the mean fails in
 its own test case. The elements are those that Jenkins, GitLab and GitHub actions read (the schema of the
 Jenkins xUnit plugin, junit-10.xsd).
 """
@@ -61,7 +61,7 @@ def _suite(section: Section) -> ElementTree.Element:
         ElementTree.SubElement(case, "error", type="picture", message=printable(failed.error))
     for support in result.support:
         case = ElementTree.SubElement(suite, "testcase", classname=group, name=printable(support))
-        ElementTree.SubElement(case, "skipped", message="support picture: the model was adapted to it")
+        ElementTree.SubElement(case, "skipped", message="support image: the model was adapted to it")
     for attribute, path in (("tests", "testcase"), ("failures", "*/failure"), ("errors", "*/error")):
         suite.set(attribute, str(len(suite.findall(path))))
     suite.set("skipped", str(len(result.support)))

@@ -1,4 +1,4 @@
-"""Markdown: the summary as a table for papers and pull requests, pictures folded away beneath it."""
+"""Markdown: the summary as a table for papers and pull requests, images folded away beneath it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _summary_row(section: Section, metrics: Sequence[str]) -> list[str]:
 def _notes(section: Section) -> Iterator[str]:
     result = section.result
     sha = f", sha256 {result.model_sha256}" if result.model_sha256 else ""
-    yield _escaped_item(f"{result.title}, {result.model}{sha}: LR pictures {result.lr_source}")
+    yield _escaped_item(f"{result.title}, {result.model}{sha}: LR images {result.lr_source}")
     for remark in result.remarks:
         yield _escaped_item(f"{result.title}, {result.model}: {remark}")
     for comparison in section.comparisons:
@@ -66,7 +66,7 @@ def _notes(section: Section) -> Iterator[str]:
     for verdict in section.verdicts:
         yield _escaped_item(f"Gate {verdict}")
     if result.support:
-        yield _escaped_item(f"Support pictures, left out of the score: {', '.join(result.support)}")
+        yield _escaped_item(f"Support images, left out of the score: {', '.join(result.support)}")
     for failed in result.failed:
         yield _escaped_item(f"Not evaluated: {failed.name}: {failed.error}")
 
@@ -77,7 +77,7 @@ def _pictures(section: Section) -> Iterator[str]:
         return
     yield ""
     # Within an HTML block Markdown is not read, so only HTML's own characters are escaped.
-    summary = html.escape(printable(f"{result.title}, {result.model}: each picture"))
+    summary = html.escape(printable(f"{result.title}, {result.model}: each image"))
     yield f"<details><summary>{summary}</summary>"
     yield ""
     yield from _table(

@@ -32,7 +32,7 @@ class TrainJob(Generic[R_co]):
     data: tuple[Path, ...]
     output: Path
     validation: tuple[Path, ...] = ()
-    """Folders to validate on; empty: every n-th picture of the data."""
+    """Folders to validate on; empty: every n-th image of the data."""
     minutes: float | None = None
     resume: bool = False
     overwrite: bool = False
@@ -55,7 +55,7 @@ class TrainResult:
     steps: int
     seconds: float
     validation_psnr: float | None
-    """Decibels on the pictures held out; None for what makes no pictures."""
+    """Decibels on the held-out images; None for what makes no images."""
     pictures: int
     held_out: tuple[str, ...]
     scores: Mapping[str, float] = field(default_factory=dict)

@@ -18,7 +18,7 @@ def copy_start(network: nn.Module, start: str, progress: Progress, task: str = "
 
     Args:
         start: a model's name or file, of weights for `task`. Of published files (ESRGAN, Real-ESRGAN, Cria-CL) the
-            trunk is taken, and all of ESRGAN's where the network predicts whole pictures as theirs does.
+            trunk is taken, and all of ESRGAN's where the network predicts whole images as theirs does.
 
     Returns:
         the model that they are from.
