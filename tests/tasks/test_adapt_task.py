@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,51 +17,19 @@ from srkit.errors import ResourceError, SrkitError, UsageError
 from srkit.io.picture import Picture
 from srkit.io.read import read_picture
 from srkit.io.write import write_picture
-from srkit.losses import table
-from srkit.losses.pixel import l2
-from srkit.recipes.adapt import AdaptRecipe, TunePart
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.rendered import render
-from srkit.tasks.adapt import AdaptJob, AdaptResult, run
+from srkit.tasks.adapt import AdaptResult
 from srkit.tasks.adapt_fit import overwrites_itself
 from srkit.tasks.upscaler import Models, Upscaler, Work
 from srkit.training.inner import uniform_rates
 from srkit.zoo.header import Header, read_header
 from srkit.zoo.load import load_model
-from srkit.zoo.weights import load_weights, read_tensors, save_weights
+from srkit.zoo.weights import load_weights, save_weights
 from tests.helpers import Listening, refused
+from tests.tasks.adapting import TUNE, write
 
-TUNE = TunePart(steps=30, patch=12, batch=4, rate=2e-3, judge_every=10, warmup_steps=2)
 RGB = NDArray[np.uint8]
-
-
-def write(path: Path, pixels: RGB) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_picture(Picture(np.ascontiguousarray(pixels)), path, format="png")
-    return path
-
-
-@pytest.fixture(scope="module")
-def screens(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five small screens."""
-    folder = tmp_path_factory.mktemp("data") / "screens"
-    for i in range(5):
-        write(folder / f"{'abcde'[i]}.png", render("screen", 72, 64, i))
-    return folder
-
-
-@pytest.fixture
-def adapt(edsr_weights: Path, tmp_path: Path) -> Callable[..., AdaptResult]:
-    """Adapts the tiny EDSR x2 and writes to tmp_path/out.safetensors."""
-
-    def go(
-        domain: Path, progress: Any = None, output: str = "out.safetensors", **changes: Any
-    ) -> AdaptResult:
-        usual = {"model": str(edsr_weights), "shots": 3, "tune": TUNE, "device": "cpu", "dtype": "fp32"}
-        recipe = AdaptRecipe(**(usual | changes))
-        return run(AdaptJob(recipe, domain, tmp_path / output, with_gallery=True), progress)
-
-    return go
 
 
 # -- what comes of it --------------------------------------------------------------------------------------
@@ -72,25 +38,16 @@ def adapt(edsr_weights: Path, tmp_path: Path) -> Callable[..., AdaptResult]:
 def test_it_helps_and_says_what_it_did(
     adapt: Callable[..., AdaptResult], screens: Path, edsr_weights: Path
 ) -> None:
-    base_bytes = edsr_weights.read_bytes()
     result = adapt(screens)
-    assert edsr_weights.read_bytes() == base_bytes
-    assert result.kept
     assert (result.support, result.judge, result.strips) == (("a", "b", "c"), ("d", "e"), False)
-    assert (result.steps, result.stopped) == (30, "steps")
     assert result.after.mean["psnr"] > result.before.mean["psnr"] + 0.3
     assert [image.name for image in result.after.images] == ["d", "e"]
     assert result.before.support == result.support
     assert result.rates == "0.002 (adam)"
     gained = result.after.mean["psnr"] - result.before.mean["psnr"]
     assert f"+{gained:.2f} dB" in result.verdict
-    header, base = read_header(result.output), read_header(edsr_weights)
-    assert replace(header, adapted={}, scores={}, steps=None) == replace(base, scores={}, steps=None)
-    about = header.adapted
-    assert about["sha256"] == load_model(edsr_weights).sha256 == result.before.model_sha256
-    assert (about["model"], about["domain"], about["support"]) == ("tiny-x2", "screens", ["a", "b", "c"])
-    assert (about["kept"], about["recipe"]["tune"]["rate"]) == (True, 2e-3)
-    assert str(edsr_weights.parent) not in json.dumps(about)
+    assert result.before.model_sha256 == load_model(edsr_weights).sha256
+    assert read_header(result.output).adapted["recipe"]["tune"]["rate"] == 2e-3
 
 
 def test_the_scores_are_those_of_the_file(adapt: Callable[..., AdaptResult], screens: Path) -> None:
@@ -106,69 +63,7 @@ def test_the_scores_are_those_of_the_file(adapt: Callable[..., AdaptResult], scr
     assert result.after.images[0].values["psnr"] == pytest.approx(expected, abs=1e-6)
 
 
-def test_it_repeats_to_the_byte(adapt: Callable[..., AdaptResult], screens: Path) -> None:
-    one, two = (adapt(screens, output=name) for name in ("one.safetensors", "two.safetensors"))
-    assert one.output.read_bytes() == two.output.read_bytes()
-    assert one.after.images == two.after.images
-    other = adapt(screens, output="three.safetensors", seed=1)
-    assert other.output.read_bytes() != one.output.read_bytes()
-
-
-def test_what_does_not_help_is_taken_back(
-    adapt: Callable[..., AdaptResult], screens: Path, edsr_weights: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Learning the opposite: the base's tensors are written, bit for bit."""
-    opposite = table.Term(lambda context: lambda sr, hr: l2(sr, 1 - hr))
-    monkeypatch.setattr(table, "LOSSES", {**table.LOSSES, "l2": opposite})
-    result = adapt(screens)
-    assert not result.kept
-    assert result.after is result.before
-    base, written = read_tensors(edsr_weights), read_tensors(result.output)
-    assert base.keys() == written.keys()
-    assert all(torch.equal(tensor, written[name]) for name, tensor in base.items())
-    assert all(written[name].dtype == tensor.dtype for name, tensor in base.items())
-    assert read_header(result.output).adapted["kept"] is False
-    assert result.verdict in result.report.remarks[0]
-
-
-def test_a_loss_that_is_no_number(
-    adapt: Callable[..., AdaptResult], screens: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls = []
-
-    def spoilt(sr: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
-        calls.append(1)
-        return l2(sr, hr) * (float("nan") if len(calls) > 20 else 1.0)
-
-    monkeypatch.setattr(table, "LOSSES", {**table.LOSSES, "l2": table.Term(lambda context: spoilt)})
-    listening = Listening()
-    result = adapt(screens, listening)
-    assert (result.stopped, result.steps, result.kept) == ("diverged", 20, True)
-    assert result.after.mean["psnr"] > result.before.mean["psnr"]
-    assert listening.about(20)
-
-
-def test_report(adapt: Callable[..., AdaptResult], screens: Path, tmp_path: Path) -> None:
-    from srkit.metrics.reports import html_page
-
-    result = adapt(screens)
-    html_page.write(result.report, tmp_path / "report.html")
-    page = (tmp_path / "report.html").read_text()
-    assert "<title>Adaptation</title>" in page
-    assert result.verdict in page
-    assert page.count('data-view="before"') == page.count('data-view="hr"') >= 2
-    assert "out" in page
-    assert "tiny-x2" in page
-
-
 # -- models ------------------------------------------------------------------------------------------------
-
-
-def test_a_conditioned_network(adapt: Callable[..., AdaptResult], screens: Path, cdasr_weights: Path) -> None:
-    result = adapt(screens, model=str(cdasr_weights))
-    assert result.kept
-    assert result.after.mean["psnr"] > result.before.mean["psnr"]
-    assert read_header(result.output).providers == read_header(cdasr_weights).providers
 
 
 def test_another_encoder(
@@ -246,36 +141,24 @@ def test_models_and_settings_that_do_not_fit(
         adapt(screens, model=str(path))
 
 
-@pytest.mark.parametrize("name", ["Compact", "SPAN"])
-def test_a_foreign_checkpoint(
-    name: str, adapt: Callable[..., AdaptResult], screens: Path, tmp_path: Path
+def test_a_network_that_computes_weights_as_it_runs(
+    adapt: Callable[..., AdaptResult], screens: Path, tmp_path: Path
 ) -> None:
-    """Saved under its own names, loaded by whatever loads it; a network that computes weights as it runs too."""
     pytest.importorskip("spandrel")
-    from spandrel.architectures import SPAN, Compact
+    from spandrel.architectures import SPAN
 
     torch.manual_seed(0)
-    make: dict[str, Callable[[], torch.nn.Module]] = {
-        "Compact": lambda: Compact.Compact(num_feat=8, num_conv=1, upscale=2),
-        "SPAN": lambda: SPAN.SPAN(num_in_ch=3, num_out_ch=3, feature_channels=48, upscale=2),
-    }
-    network = make[name]().eval()
-    if name == "SPAN":  # its random outputs are a hundred times too large to learn anything by
-        with torch.no_grad():
-            network.get_parameter("upsampler.0.weight").mul_(0.01)
+    network = SPAN.SPAN(num_in_ch=3, num_out_ch=3, feature_channels=48, upscale=2).eval()
+    with torch.no_grad():  # its random outputs are a hundred times too large to learn anything by
+        network.get_parameter("upsampler.0.weight").mul_(0.01)
     torch.save({"params": network.state_dict()}, tmp_path / "base.pth")
-    content = (tmp_path / "base.pth").read_bytes()
     base = load_model(tmp_path / "base.pth")
-    assert overwrites_itself(base.network, base.info) is (name == "SPAN")
+    assert overwrites_itself(base.network, base.info)
     result = adapt(screens, model=str(tmp_path / "base.pth"), shots=2, tune=replace(TUNE, rate=1e-4))
-    assert (tmp_path / "base.pth").read_bytes() == content
     assert result.kept
     assert result.after.mean["psnr"] > result.before.mean["psnr"]
-    again = load_model(result.output)
-    assert again.source == "spandrel"
     with safe_open(result.output, framework="pt") as file:
         assert set(file.keys()) == set(network.state_dict())
-        assert json.loads(file.metadata()["srkit_adapted"])["sha256"] == base.sha256
 
 
 # -- few and bad examples ----------------------------------------------------------------------------------
@@ -331,62 +214,7 @@ def test_gray_and_16_bit(
     assert adapt(tmp_path / "mixed", shots=1).support == ("a",)
 
 
-def test_broken_files(
-    adapt: Callable[..., AdaptResult], tmp_path: Path, rendered: Callable[..., RGB]
-) -> None:
-    for i, name in enumerate("bc"):
-        write(tmp_path / "some" / f"{name}.png", rendered(64, 64, i))
-    whole = (tmp_path / "some/b.png").read_bytes()
-    (tmp_path / "some/a.png").write_bytes(whole[: len(whole) // 2])
-    listening = Listening()
-    result = adapt(tmp_path / "some", listening, shots=1)
-    assert (result.support, result.judge) == (("b",), ("c",))
-    assert [name for name, _ in result.failed] == ["a"]
-    assert listening.about("'a'")
-
-
 # -- what is refused before any work -----------------------------------------------------------------------
-
-
-def test_paths(adapt: Callable[..., AdaptResult], screens: Path, tmp_path: Path, edsr_weights: Path) -> None:
-    (tmp_path / "there.safetensors").write_text("mine")
-    for output, named in (
-        ("there.safetensors", tmp_path / "there.safetensors"),
-        ("out.pth", ".safetensors"),
-        ("gone/out.safetensors", tmp_path / "gone"),
-    ):
-        with refused(UsageError, named):
-            adapt(screens, output=output)
-    assert (tmp_path / "there.safetensors").read_text() == "mine"
-    with refused(UsageError, edsr_weights):
-        run(AdaptJob(AdaptRecipe(model=str(edsr_weights), device="cpu"), screens, edsr_weights))
-
-
-def test_how_many_steps() -> None:
-    assert TunePart().most_steps == 800
-    assert TunePart(minutes=1.0).most_steps > 10**9
-    assert TunePart(steps=7, minutes=1.0).most_steps == 7
-
-
-@pytest.mark.parametrize(
-    ("changes", "key", "value"),
-    [
-        ({"shots": 0}, "--shots", 0),
-        ({"tune": {"steps": 0}}, "--steps", 0),
-        ({"tune": {"minutes": 0.0}}, "--minutes", 0.0),
-        ({"tune": {"minutes": float("nan")}}, "--minutes", "nan"),
-        ({"holdout": 1.0}, "--holdout", 1.0),
-        ({"holdout": -0.1}, "--holdout", -0.1),
-        ({"scale": 17}, "--scale", 17),
-        ({"tune": {"rate": 0.0}}, "tune.rate", 0.0),
-        ({"tune": {"ema": 1.0}}, "tune.ema", 1.0),
-        ({"threads": 0}, "--threads", 0),
-        ({"max_pixels": 0}, "--max-pixels", 0),
-    ],
-)
-def test_recipes_that_make_no_sense(changes: dict[str, Any], key: str, value: object) -> None:
-    with refused(UsageError, key, value):
-        AdaptRecipe(**{k: TunePart(**v) if k == "tune" else v for k, v in changes.items()})
 
 
 def test_a_loaded_model_alone() -> None:

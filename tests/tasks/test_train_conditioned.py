@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -35,20 +34,12 @@ STILL = ("optim.lr = 1e-12", "optim.steps = 1")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, rendered: Callable[..., Picture]) -> Path:
-    root = tmp_path_factory.mktemp("photographs")
-    for i in range(3):
-        cv2.imwrite(str(root / f"{i}.png"), rendered(40 + 2 * i, 48 - i, seed=i % 2)[:, :, ::-1])
-    return root
-
-
-@pytest.fixture(scope="module")
-def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a run with both feature losses; every step is logged."""
     output = tmp_path_factory.mktemp("run") / "aligned"
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("srkit.training.trainer.LOG_EVERY", 1)
-        run(JOB(folder, output, "optim.lr = 1e-2", "optim.steps = 3"))
+        run(JOB(photographs, output, "optim.lr = 1e-2", "optim.steps = 3"))
     return output
 
 
@@ -76,14 +67,14 @@ def test_each_term_is_logged_and_which_leads(trained: Path) -> None:
         assert ("gradient ratio/semantic" in line) == ("gradient ratio/perceptual" in line) == (step == 2)
 
 
-def test_upscale_loads_what_was_trained(trained: Path, tmp_path: Path, folder: Path) -> None:
+def test_upscale_loads_what_was_trained(trained: Path, tmp_path: Path, photographs: Path) -> None:
     """And gives the picture that the network gives where it is told of the whole of it."""
     output = tmp_path / "sr.png"
     recipe = UpscaleRecipe(model=str(trained / WEIGHTS), device="cpu", dtype="fp32", tile=16)
-    (record,) = upscale(UpscaleJob(recipe, str(folder / "0.png"), output))
+    (record,) = upscale(UpscaleJob(recipe, str(photographs / "0.png"), output))
     assert record.error is None
     network = load_model(trained / WEIGHTS).network
-    pixels = cv2.imread(str(folder / "0.png"))[:, :, ::-1].copy()
+    pixels = cv2.imread(str(photographs / "0.png"))[:, :, ::-1].copy()
     lr = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
     known = semantic_encoder("random", CPU).embed(lr)
     with torch.no_grad():
@@ -95,16 +86,18 @@ def test_upscale_loads_what_was_trained(trained: Path, tmp_path: Path, folder: P
 
 
 @pytest.mark.parametrize("residency", ["memory", "stream"])
-def test_it_starts_as_the_network_that_it_starts_from(residency: str, folder: Path, tmp_path: Path) -> None:
+def test_it_starts_as_the_network_that_it_starts_from(
+    residency: str, photographs: Path, tmp_path: Path
+) -> None:
     """A step so small that it changes nothing: what the alignment adds is nothing at first."""
     still = (*STILL, f'data.residency = "{residency}"', "data.workers = 0")
-    first = run(CASES["sr"].job(folder, tmp_path / "edsr", *still))
-    second = run(JOB(folder, tmp_path / "cdasr", *still, f'model.start = "{first.weights}"'))
+    first = run(CASES["sr"].job(photographs, tmp_path / "edsr", *still))
+    second = run(JOB(photographs, tmp_path / "cdasr", *still, f'model.start = "{first.weights}"'))
     assert second.validation_psnr == pytest.approx(first.validation_psnr, abs=0.01)
 
 
-def test_the_alignment_learns_and_frozen_parts_do_not(folder: Path, tmp_path: Path) -> None:
-    job = JOB(folder, tmp_path / "run", "optim.rates.trunk = 0.0")
+def test_the_alignment_learns_and_frozen_parts_do_not(photographs: Path, tmp_path: Path) -> None:
+    job = JOB(photographs, tmp_path / "run", "optim.rates.trunk = 0.0")
     run(job)
     saved = read_checkpoint(tmp_path / "run", CPU)["network"]
     torch.manual_seed(job.recipe.seed)
@@ -116,17 +109,21 @@ def test_the_alignment_learns_and_frozen_parts_do_not(folder: Path, tmp_path: Pa
     assert not torch.equal(saved["alignment.film.weight"], fresh["alignment.film.weight"])
 
 
-def test_providers_that_nothing_needs_are_not_loaded(folder: Path, tmp_path: Path) -> None:
+def test_providers_that_nothing_needs_are_not_loaded(photographs: Path, tmp_path: Path) -> None:
     nowhere = 'providers = { semantic = "open_clip:ViT-B-32:/nonexistent.pt", perceptual = "compcat" }'
-    header = load_model(run(CASES["sr"].job(folder, tmp_path / "run", nowhere)).weights).header
+    header = load_model(run(CASES["sr"].job(photographs, tmp_path / "run", nowhere)).weights).header
     assert header is not None
     assert header.providers == {}
 
 
-def test_an_encoder_that_is_not_there(folder: Path, tmp_path: Path) -> None:
+def test_an_encoder_that_is_not_there(photographs: Path, tmp_path: Path) -> None:
     with refused(ResourceError, tmp_path / "gone.pt"):
         run(
-            JOB(folder, tmp_path / "run", f'providers.semantic = "open_clip:ViT-B-32:{tmp_path / "gone.pt"}"')
+            JOB(
+                photographs,
+                tmp_path / "run",
+                f'providers.semantic = "open_clip:ViT-B-32:{tmp_path / "gone.pt"}"',
+            )
         )
     assert not (tmp_path / "run").exists()
 
@@ -143,15 +140,15 @@ ABSENT = (
 )
 
 
-def test_nothing_is_needed_that_training_can_do_without(folder: Path, tmp_path: Path) -> None:
+def test_nothing_is_needed_that_training_can_do_without(photographs: Path, tmp_path: Path) -> None:
     """In a process where the heavy packages are not installed."""
     recipe = tmp_path / "tiny.toml"
-    recipe.write_text(to_toml(JOB(folder, tmp_path, "optim.steps = 1").recipe))
+    recipe.write_text(to_toml(JOB(photographs, tmp_path, "optim.steps = 1").recipe))
     program = (
         f"import sys; sys.modules.update(dict.fromkeys({ABSENT})); from pathlib import Path\n"
         "from srkit.recipes.kinds import load_training_recipe\n"
         "from srkit.tasks.train import TrainJob, run\n"
-        f"run(TrainJob(load_training_recipe({str(recipe)!r}), (Path({str(folder)!r}),), "
+        f"run(TrainJob(load_training_recipe({str(recipe)!r}), (Path({str(photographs)!r}),), "
         f"Path({str(tmp_path / 'run')!r}), device='cpu', threads=1))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=500)

@@ -5,15 +5,10 @@ What it shares with the other kinds is tested in test_training_kinds.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
-import numpy as np
-import pytest
 import torch
-from numpy.typing import NDArray
 
 from srkit.encoders.compact import Compact
 from srkit.encoders.judge import Judge
@@ -28,16 +23,8 @@ CPU = torch.device("cpu")
 CONTRAST, EXEMPLAR = CASES["encoder, contrast"].job, CASES["encoder, exemplar"].job
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, rendered: Callable[..., NDArray[np.uint8]]) -> Path:
-    root = tmp_path_factory.mktemp("photographs")
-    for i in range(6):
-        cv2.imwrite(str(root / f"{i}.png"), rendered(80 + i, 80 + i, seed=i % 2)[:, :, ::-1])
-    return root
-
-
-def test_the_encoder_and_the_scales_of_its_stages(folder: Path, tmp_path: Path) -> None:
-    result = run(CONTRAST(folder, tmp_path))
+def test_the_encoder_and_the_scales_of_its_stages(photographs: Path, tmp_path: Path) -> None:
+    result = run(CONTRAST(photographs, tmp_path))
     assert result.validation_psnr is None
     assert set(result.scores) == {"loss"}
     encoder = Compact(CPU, result.weights)
@@ -47,18 +34,18 @@ def test_the_encoder_and_the_scales_of_its_stages(folder: Path, tmp_path: Path) 
     assert not torch.equal(scales, torch.ones(2))
 
 
-def test_the_judge_is_a_task_of_its_own(folder: Path, tmp_path: Path) -> None:
-    result = run(EXEMPLAR(folder, tmp_path))
+def test_the_judge_is_a_task_of_its_own(photographs: Path, tmp_path: Path) -> None:
+    result = run(EXEMPLAR(photographs, tmp_path))
     a = torch.rand(1, 3, 32, 40)
     assert float(Judge(CPU, result.weights).distance(a, a)) == 0
     with refused(ResourceError, result.weights, "judge"):
         Compact(CPU, result.weights)
 
 
-def test_the_best_of_another_sum_is_no_measure(folder: Path, tmp_path: Path) -> None:
-    run(CONTRAST(folder, tmp_path))
+def test_the_best_of_another_sum_is_no_measure(photographs: Path, tmp_path: Path) -> None:
+    run(CONTRAST(photographs, tmp_path))
     before = read_checkpoint(tmp_path, CPU)["best_score"]
-    heavier = CONTRAST(folder, tmp_path, "quality = 100.0", "optim.steps = 7")
+    heavier = CONTRAST(photographs, tmp_path, "quality = 100.0", "optim.steps = 7")
     assert run(replace(heavier, resume=True)).scores["loss"] > -before
     with refused(UsageError, tmp_path):
-        run(replace(EXEMPLAR(folder, tmp_path), resume=True))
+        run(replace(EXEMPLAR(photographs, tmp_path), resume=True))

@@ -30,17 +30,8 @@ from tests.tasks.training_cases import CASES
 SCORE = "reconstruction error"
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, rendered: Callable[..., NDArray[np.uint8]]) -> Path:
-    """Four pictures; 0.png and 3.png are held out: every third."""
-    root = tmp_path_factory.mktemp("photographs")
-    for i in range(4):
-        cv2.imwrite(str(root / f"{i}.png"), rendered(132, 132 + i, seed=i % 2)[:, :, ::-1])
-    return root
-
-
-def _job(folder: Path, output: Path, *settings: str) -> TrainJob[Any]:
-    return CASES["reconstructor"].job(folder, output, *settings)
+def _job(photographs: Path, output: Path, *settings: str) -> TrainJob[Any]:
+    return CASES["reconstructor"].job(photographs, output, *settings)
 
 
 def _load(path: Path) -> LoadedModel:
@@ -48,16 +39,16 @@ def _load(path: Path) -> LoadedModel:
 
 
 @pytest.fixture(scope="module")
-def finished(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
-    return run(_job(folder, tmp_path_factory.mktemp("runs") / "tiny"))
+def finished(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+    return run(_job(photographs, tmp_path_factory.mktemp("runs") / "tiny"))
 
 
-def test_what_a_run_leaves(folder: Path, finished: TrainResult) -> None:
+def test_what_a_run_leaves(photographs: Path, finished: TrainResult) -> None:
     assert finished.validation_psnr is None
     assert set(finished.scores) == {SCORE}
     model = _load(finished.weights)
     header, network = model.header, model.network
-    recipe = _job(folder, finished.weights.parent).recipe
+    recipe = _job(photographs, finished.weights.parent).recipe
     assert header is not None
     assert isinstance(network, Reconstructor)
     assert header.arguments == {**recipe.model.arguments, "described": 24}
@@ -74,21 +65,21 @@ def test_what_a_run_leaves(folder: Path, finished: TrainResult) -> None:
     assert bool(network.usual[:, 1].any())
 
 
-def test_it_learns(folder: Path, tmp_path: Path) -> None:
+def test_it_learns(photographs: Path, tmp_path: Path) -> None:
     """Sixty steps are better than one."""
     settings = ("optim.ema = 0.8", "optim.lr = 3e-3", "run.validate_every = 1000")
     scores = [
-        run(_job(folder, tmp_path / str(steps), *settings, f"optim.steps = {steps}")).scores[SCORE]
+        run(_job(photographs, tmp_path / str(steps), *settings, f"optim.steps = {steps}")).scores[SCORE]
         for steps in (1, 60)
     ]
     assert scores[1] < 0.7 * scores[0]
 
 
-def test_auto_is_said_and_kept(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_is_said_and_kept(photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("SRKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("SRKIT_WEIGHTS", raising=False)
-    job = _job(folder, tmp_path / "run", 'distance = "auto"', "optim.steps = 1")
+    job = _job(photographs, tmp_path / "run", 'distance = "auto"', "optim.steps = 1")
     header = _load(run(job).weights).header
     assert header is not None
     assert header.providers["distance"] == "compact"
@@ -103,16 +94,20 @@ def test_auto_is_said_and_kept(folder: Path, tmp_path: Path, monkeypatch: pytest
         run(replace(job, recipe=replace(more, distance="random"), resume=True))
 
 
-def test_without_the_controller(folder: Path, tmp_path: Path) -> None:
-    header = _load(run(_job(folder, tmp_path, "controller.use = false")).weights).header
+def test_without_the_controller(photographs: Path, tmp_path: Path) -> None:
+    header = _load(run(_job(photographs, tmp_path, "controller.use = false")).weights).header
     assert header is not None
     assert header.controller == {}
 
 
-def test_another_scale_starts_from_these_weights(folder: Path, finished: TrainResult, tmp_path: Path) -> None:
+def test_another_scale_starts_from_these_weights(
+    finished: TrainResult, tmp_path: Path, rendered: Callable[..., NDArray[np.uint8]]
+) -> None:
+    for i in range(2):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), rendered(132, 132, seed=i)[:, :, ::-1])
     progress = Listening()
     start = (f'model.start = "{finished.weights}"', "model.arguments.scale = 4")
-    job = _job(folder, tmp_path, *start, "optim.steps = 1", "optim.lr = 1e-12")
+    job = _job(tmp_path, tmp_path / "run", *start, "optim.steps = 1", "optim.lr = 1e-12")
     network = _load(run(job, progress).weights).network
     before = _load(finished.weights).network.state_dict()
     assert progress.about(len(before) - 1, len(before), finished.weights)

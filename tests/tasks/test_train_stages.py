@@ -5,15 +5,11 @@ What it shares with the other kinds, resuming included, is tested in test_traini
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from srkit.archs.table import build, info_of
 from srkit.errors import ResourceError, UsageError
@@ -31,19 +27,11 @@ JOB = CASES["stages"].job
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory, rendered: Callable[..., NDArray[np.uint8]]) -> Path:
-    root = tmp_path_factory.mktemp("photographs")
-    for i in range(4):
-        cv2.imwrite(str(root / f"{i}.png"), rendered(40, 44 + i, seed=i % 2)[:, :, ::-1])
-    return root
-
-
-def test_each_stage_starts_from_the_one_before(data: Path, tmp_path: Path) -> None:
+def test_each_stage_starts_from_the_one_before(photographs: Path, tmp_path: Path) -> None:
     """The second has a rate so small that it changes nothing."""
     output = tmp_path / "run"
     settings = ("stages.deep.set.optim.lr = 1e-12", "seed = 3")
-    run(JOB(data, output, *settings))
+    run(JOB(photographs, output, *settings))
     assert {p.name for p in output.iterdir()} == {"recipe.toml", "shallow", "deep", WEIGHTS}
     shallow, deep = (load_training_recipe(output / name / "recipe.toml") for name in ("shallow", "deep"))
     assert isinstance(shallow, TrainRecipe)
@@ -57,24 +45,24 @@ def test_each_stage_starts_from_the_one_before(data: Path, tmp_path: Path) -> No
     assert (first.header.steps, first.header.scale) == (3, 2)  # the scale said in one place
 
 
-def test_all_stages_are_replaced(data: Path, tmp_path: Path) -> None:
-    first = run(JOB(data, tmp_path / "run"))
+def test_all_stages_are_replaced(photographs: Path, tmp_path: Path) -> None:
+    first = run(JOB(photographs, tmp_path / "run"))
     lines = [(tmp_path / "run" / stage / "metrics.jsonl").read_text() for stage in ("shallow", "deep")]
     with refused(UsageError, tmp_path / "run"):
-        run(JOB(data, tmp_path / "run"))
-    second = run(replace(JOB(data, tmp_path / "run", steps=4), overwrite=True))
+        run(JOB(photographs, tmp_path / "run"))
+    second = run(replace(JOB(photographs, tmp_path / "run", steps=4), overwrite=True))
     assert first.steps > second.steps == 4
     for stage, before in zip(("shallow", "deep"), lines, strict=True):
         now = (tmp_path / "run" / stage / "metrics.jsonl").read_text()
         assert len(now.splitlines()) <= len(before.splitlines())
 
 
-def test_steps_and_minutes_are_shared_out(data: Path, tmp_path: Path) -> None:
+def test_steps_and_minutes_are_shared_out(photographs: Path, tmp_path: Path) -> None:
     share = "stages.shallow.share = 2"
-    result = run(JOB(data, tmp_path / "steps", share, steps=9))
+    result = run(JOB(photographs, tmp_path / "steps", share, steps=9))
     steps = [read_checkpoint(tmp_path / "steps" / name, CPU)["step"] for name in ("shallow", "deep")]
     assert (steps, result.steps) == ([6, 3], 9)
-    run(replace(JOB(data, tmp_path / "minutes", share), minutes=0.9 / 60))
+    run(replace(JOB(photographs, tmp_path / "minutes", share), minutes=0.9 / 60))
     spent = {
         name: read_checkpoint(tmp_path / "minutes" / name, CPU)["seconds"] for name in ("shallow", "deep")
     }
@@ -82,14 +70,14 @@ def test_steps_and_minutes_are_shared_out(data: Path, tmp_path: Path) -> None:
     assert spent["deep"] >= 0.3
 
 
-def test_no_stages_and_stages_of_stages(data: Path, tmp_path: Path) -> None:
-    job = JOB(data, tmp_path / "run")
+def test_no_stages_and_stages_of_stages(photographs: Path, tmp_path: Path) -> None:
+    job = JOB(photographs, tmp_path / "run")
     with refused(UsageError, "stages"):
         run(replace(job, recipe=replace(job.recipe, stages={})))
     path = tmp_path / "both.toml"
     path.write_text(to_toml(job.recipe))
     with refused(UsageError, "deep", path):
-        run(JOB(data, tmp_path / "run", f'stages.deep.recipe = "{path}"'))
+        run(JOB(photographs, tmp_path / "run", f'stages.deep.recipe = "{path}"'))
 
 
 @pytest.mark.parametrize(
@@ -106,10 +94,10 @@ def test_no_stages_and_stages_of_stages(data: Path, tmp_path: Path) -> None:
     ],
 )
 def test_what_a_later_stage_lacks_is_noticed_at_once(
-    settings: tuple[str, ...], named: str, data: Path, tmp_path: Path
+    settings: tuple[str, ...], named: str, photographs: Path, tmp_path: Path
 ) -> None:
     with refused(ResourceError, named):
-        run(JOB(data, tmp_path / "run", *settings))
+        run(JOB(photographs, tmp_path / "run", *settings))
     assert not (tmp_path / "run").exists()
 
 

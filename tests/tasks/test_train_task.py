@@ -26,17 +26,8 @@ from tests.tasks.training_cases import CASES
 Picture = NDArray[np.uint8]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, rendered: Callable[..., Picture]) -> Path:
-    """Seven pictures. 0.png, 3.png and 6.png are held out: every third."""
-    root = tmp_path_factory.mktemp("photographs")
-    for i in range(7):
-        cv2.imwrite(str(root / f"{i}.png"), rendered(40 + 2 * i, 64 - i, seed=i % 2)[:, :, ::-1])
-    return root
-
-
-def _job(folder: Path, output: Path, *settings: str, **changes: Any) -> TrainJob[Any]:
-    return replace(CASES["sr"].job(folder, output, *settings), **changes)
+def _job(photographs: Path, output: Path, *settings: str, **changes: Any) -> TrainJob[Any]:
+    return replace(CASES["sr"].job(photographs, output, *settings), **changes)
 
 
 STILL = ("optim.lr = 1e-12", "optim.steps = 1")
@@ -44,9 +35,9 @@ STILL = ("optim.lr = 1e-12", "optim.steps = 1")
 
 
 def test_the_overlap_is_measured_where_pictures_are_large_enough(
-    folder: Path, tmp_path: Path, rendered: Callable[..., Picture]
+    photographs: Path, tmp_path: Path, rendered: Callable[..., Picture]
 ) -> None:
-    small = load_model(run(_job(folder, tmp_path / "small")).weights)
+    small = load_model(run(_job(photographs, tmp_path / "small")).weights)
     assert small.header is not None
     assert small.header.overlap == small.info.receptive_field  # each is one window, and the bound must do
     for i in range(2):
@@ -72,7 +63,7 @@ def test_pictures_held_out_are_never_trained_on(
     validation: str,
     judges: set[str],
     others: set[str],
-    folder: Path,
+    photographs: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -80,7 +71,7 @@ def test_pictures_held_out_are_never_trained_on(
     root = tmp_path / "data"
     (root / "inner").mkdir(parents=True)
     for i in range(7):
-        (root / ("inner" if i in (1, 2) else ".") / f"{i}.png").symlink_to(folder / f"{i}.png")
+        (root / ("inner" if i in (1, 2) else ".") / f"{i}.png").symlink_to(photographs / f"{i}.png")
     used: set[str] = set()
 
     def noting(path: Path) -> Picture:
@@ -134,25 +125,25 @@ def test_nothing_but_copies(tmp_path: Path, rendered: Callable[..., Picture]) ->
         run(_job(root, tmp_path / "run"))
 
 
-def test_a_run_is_replaced_where_that_is_asked_for(folder: Path, tmp_path: Path) -> None:
-    run(_job(folder, tmp_path, "optim.steps = 7"))
+def test_a_run_is_replaced_where_that_is_asked_for(photographs: Path, tmp_path: Path) -> None:
+    run(_job(photographs, tmp_path, "optim.steps = 7"))
     (tmp_path / "notes.txt").write_text("mine")
     lines = len((tmp_path / "metrics.jsonl").read_text().splitlines())
-    result = run(_job(folder, tmp_path, "optim.steps = 2", overwrite=True))
+    result = run(_job(photographs, tmp_path, "optim.steps = 2", overwrite=True))
     assert result.steps == 2
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) < lines
     assert (tmp_path / "notes.txt").read_text() == "mine"
     with refused(UsageError, "--overwrite", "--resume"):
-        run(_job(folder, tmp_path, overwrite=True, resume=True))
+        run(_job(photographs, tmp_path, overwrite=True, resume=True))
     (tmp_path / "checkpoint.pt").unlink()  # weights alone are not replaced either
     with refused(UsageError, tmp_path):
-        run(_job(folder, tmp_path))
+        run(_job(photographs, tmp_path))
 
 
-def test_the_trunk_starts_from_other_weights(folder: Path, tmp_path: Path, edsr_weights: Path) -> None:
+def test_the_trunk_starts_from_other_weights(photographs: Path, tmp_path: Path, edsr_weights: Path) -> None:
     settings = (*STILL, "model.arguments.scale = 4", "seed = 5")
     progress = Listening()
-    result = run(_job(folder, tmp_path / "run", *settings, f'model.start = "{edsr_weights}"'), progress)
+    result = run(_job(photographs, tmp_path / "run", *settings, f'model.start = "{edsr_weights}"'), progress)
     source = load_model(edsr_weights).network.state_dict()
     target = load_model(result.weights).network.state_dict()
     trunk = [name for name in target if name.startswith("trunk.")]
@@ -160,15 +151,15 @@ def test_the_trunk_starts_from_other_weights(folder: Path, tmp_path: Path, edsr_
     for name in trunk:
         torch.testing.assert_close(target[name], source[name], atol=1e-4, rtol=1e-3)
     assert progress.about(8, 10, edsr_weights)
-    fresh = load_model(run(_job(folder, tmp_path / "fresh", *settings)).weights).network.state_dict()
+    fresh = load_model(run(_job(photographs, tmp_path / "fresh", *settings)).weights).network.state_dict()
     assert not torch.allclose(fresh[trunk[0]], source[trunk[0]], atol=1e-2)
 
 
 def test_a_deeper_network_starts_as_the_shallower_one(
-    folder: Path, tmp_path: Path, edsr_weights: Path
+    photographs: Path, tmp_path: Path, edsr_weights: Path
 ) -> None:
     settings = (*STILL, "model.arguments.blocks = 3", f'model.start = "{edsr_weights}"')
-    deeper = load_model(run(_job(folder, tmp_path, *settings)).weights).network
+    deeper = load_model(run(_job(photographs, tmp_path, *settings)).weights).network
     shallower = load_model(edsr_weights).network
     x = torch.rand(1, 3, 12, 12)
     torch.testing.assert_close(deeper(x), shallower(x), atol=1e-4, rtol=0)
@@ -177,17 +168,17 @@ def test_a_deeper_network_starts_as_the_shallower_one(
 
 
 def test_a_resumed_run_needs_no_weights_to_start_from(
-    folder: Path, tmp_path: Path, edsr_weights: Path
+    photographs: Path, tmp_path: Path, edsr_weights: Path
 ) -> None:
     start = tmp_path / "start.safetensors"
     start.write_bytes(edsr_weights.read_bytes())
-    job = _job(folder, tmp_path / "run", f'model.start = "{start}"')
+    job = _job(photographs, tmp_path / "run", f'model.start = "{start}"')
     run(job)
     start.unlink()
     assert run(replace(job, resume=True)).steps == 5
 
 
-def test_weights_that_share_nothing(folder: Path, tmp_path: Path, edsr_weights: Path) -> None:
+def test_weights_that_share_nothing(photographs: Path, tmp_path: Path, edsr_weights: Path) -> None:
     model = "model.arguments = { scale = 4, features = 6, blocks = 0 }"
     with refused(UsageError, edsr_weights, "model.start"):
-        run(_job(folder, tmp_path / "run", model, f'model.start = "{edsr_weights}"'))
+        run(_job(photographs, tmp_path / "run", model, f'model.start = "{edsr_weights}"'))
