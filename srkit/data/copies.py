@@ -21,7 +21,7 @@ def fingerprint(pixels: NDArray[np.uint8]) -> bytes:
         pixels: (H, W, C) uint8.
     """
     digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=_DIGEST_BYTES)
-    digest.update(np.ascontiguousarray(pixels))
+    digest.update(np.ascontiguousarray(pixels).data)
     return digest.digest()
 
 
