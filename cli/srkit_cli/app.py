@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def _dispatch(arguments: list[str]) -> int:
-    if completion.VARIABLE in os.environ:
+    if os.environ.get(completion.VARIABLE):
         return completion.answer(app)
     # As options of typer's own, these two would bring pydantic into every start.
     if arguments[:1] == ["--version"]:

@@ -127,7 +127,7 @@ def test_two_processes_are_one_with_the_doubled_batch(
     data = tmp_path / "data"
     data.mkdir()
     for i in range(4):
-        cv2.imwrite(str(data / f"{i}.png"), rendered(60, 48, seed=i % 2)[:, :, ::-1])
+        cv2.imwrite(str(data / f"{i}.png"), rendered(60, 48, seed=i)[:, :, ::-1])
     one, two = tmp_path / "one", tmp_path / "two"
     recipe = tmp_path / "tiny.toml"
     recipe.write_text(RECIPE)
@@ -153,7 +153,7 @@ def test_two_processes_and_a_discriminator(
     data, output, recipe = tmp_path / "data", tmp_path / "run", tmp_path / "tiny.toml"
     data.mkdir()
     for i in range(4):
-        cv2.imwrite(str(data / f"{i}.png"), rendered(60, 48, seed=i % 2)[:, :, ::-1])
+        cv2.imwrite(str(data / f"{i}.png"), rendered(60, 48, seed=i)[:, :, ::-1])
     recipe.write_text(GAN_RECIPE)
     _train_in_two(recipe, 2, data, output, tmp_path / "site")
     saved = read_checkpoint(output, torch.device("cpu"))

@@ -18,6 +18,9 @@ from srkit_cli.options import Debug, Device, DtypeName, Json, Quiet, Threads, Ve
 if TYPE_CHECKING:
     from srkit.tasks.train.job import TrainResult
 
+_UPSCALING = frozenset({"sr", "gan", "meta", "stages"})
+"""Kinds of training whose weights `upscale` takes by themselves."""
+
 
 def train(
     recipe: Annotated[
@@ -95,7 +98,6 @@ def train(
     console = Console(quiet=quiet, verbose=verbose)
 
     from srkit.tasks.train import TrainJob, run
-    from srkit.zoo.header import read_header
 
     job = TrainJob(
         recipe=resolved,
@@ -117,10 +119,7 @@ def train(
         f"{result.weights}: {result.steps} steps, {result.seconds / 60:.1f} min, "
         f"{_judged(result)} on {len(result.held_out)} pictures held out"
     )
-    header = read_header(result.weights)
-    if (
-        output is None and header.task == "sr" and header.arch != "nbsr"
-    ):  # which needs an image's kernel map too
+    if output is None and resolved.kind in _UPSCALING:
         console.next_command("srkit", "upscale", "INPUT", "OUTPUT", "-m", str(result.weights))
     return Exit.DONE
 
