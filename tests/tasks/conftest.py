@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from srkit.data.rendered import render
 
 from srkit.data.pairs import make_lr
 from srkit.recipes.adapt import AdaptRecipe
 from srkit.recipes.self_supervised import SelfAdaptRecipe
+from srkit.rendered import render
 from srkit.tasks import adapt as adapt_task
 from srkit.tasks import self_adapt as self_task
 from tests.tasks.adapting import LOOP, TUNE, Kind, change_l2, change_loop, compressed, write
