@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _FULL = 8
-"""Weight of an LR pixel that keeps its colour exactly; smaller ones are parts of it."""
+"""Weight of an LR pixel that keeps its colour exactly, a power of 2; smaller ones are parts of it."""
 _EXTREME = {1: 4, 2: 8}
 """Weights of black and of white by the radius of the constant square around a pixel. At radius 2, as far as bicubic
 upscaling reaches, bicubic upscaling is constant all over the pixel."""
@@ -25,7 +25,7 @@ _MOST_SHIFT = 12 / 255
 ones stay within 9 in images of a single pixel, which are nothing but border, and within 3 in larger ones."""
 _SAMPLES = 4096
 """Flat pixels, at most about twice as many, that this is measured at."""
-_STRIP = 256
+_STRIP = 64
 """Rows of the input that are worked on at a time, so that memory stays bounded."""
 
 
@@ -50,19 +50,23 @@ def hold_flat(sr: NDArray[Any], lr: NDArray[Any], scale: int) -> None:
 
 
 def _hold(sr: NDArray[Any], lr: NDArray[Any], weight: NDArray[np.uint8], scale: int) -> None:
-    # The stretch of a row that an LR pixel becomes, as one item, which numpy copies as a whole.
+    # Pixels, and the stretch of a row that one becomes, as single items, which numpy copies as a whole.
+    pixel, stretch = (np.dtype((np.void, count * lr.shape[2] * lr.itemsize)) for count in (1, scale))
     length = scale * lr.shape[2]
-    stretch = np.dtype((np.void, length * lr.itemsize))
     rows = sr.reshape(lr.shape[0], scale, lr.shape[1], length).view(stretch)[..., 0]
-    kept = np.tile(lr, (1, 1, scale)).view(stretch)[..., 0]
-    full, part = weight == _FULL, (weight > 0) & (weight < _FULL)
+    pixels = np.ascontiguousarray(lr).view(pixel)[..., 0]
+    full = weight == _FULL
+    part = (weight > 0) & ~full
+    kept, given = (np.repeat(pixels[where], scale).view(stretch) for where in (full, part))
     wide = np.uint16 if lr.dtype == np.uint8 else np.uint32
     share = weight[part].astype(wide)[:, None]
-    given = kept[part].view(lr.dtype).reshape(-1, length) * share + wide(_FULL // 2)
+    added = given.view(lr.dtype).reshape(-1, length) * share + wide(_FULL // 2)
     for row in range(scale):
-        np.copyto(rows[:, row], kept, where=full)
-        mixed = rows[:, row][part].view(lr.dtype).reshape(-1, length) * (wide(_FULL) - share) + given
-        rows[:, row][part] = (mixed // wide(_FULL)).astype(lr.dtype).view(stretch)[:, 0]
+        rows[:, row][full] = kept
+        levels = rows[:, row][part].view(lr.dtype).reshape(added.shape) * (wide(_FULL) - share)
+        levels += added
+        levels >>= wide(_FULL.bit_length() - 1)
+        rows[:, row][part] = levels.astype(lr.dtype).view(stretch)[:, 0]
 
 
 def _weights(lr: NDArray[Any]) -> NDArray[np.uint8]:
@@ -71,13 +75,14 @@ def _weights(lr: NDArray[Any]) -> NDArray[np.uint8]:
     white = 2 ** (8 * lr.itemsize * lr.shape[2]) - 1
     weight = np.zeros(pixel.shape, np.uint8)
     flat = _constant_squares(pixel)
+    extreme = (pixel == 0) | (pixel == white)
     for radius in range(1, max(_OTHER) + 1):
         if radius > 1:
             flat = _eroded(_eroded(flat, 0), 1)
         if not flat.any():
             break
         if radius in _EXTREME:
-            weight[flat & ((pixel == 0) | (pixel == white))] = _EXTREME[radius]
+            weight[flat & extreme] = _EXTREME[radius]
         if radius in _OTHER:
             np.maximum(weight, _OTHER[radius], out=weight, where=flat)
     return weight
@@ -115,8 +120,7 @@ def _eroded(mask: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
 
 def _shift(sr: NDArray[Any], lr: NDArray[Any], full: NDArray[np.bool_], scale: int) -> float:
     """How far the middle of flat pixels is from their colour: the median of the largest differences of a channel."""
-    y, x = np.nonzero(full)
-    step = max(1, len(y) // _SAMPLES)
-    y, x = y[::step], x[::step]
+    index = np.flatnonzero(full)
+    y, x = np.divmod(index[:: max(1, len(index) // _SAMPLES)], full.shape[1])
     difference = np.abs(sr[y * scale + scale // 2, x * scale + scale // 2].astype(np.int32) - lr[y, x])
     return float(np.median(difference.max(1)))
