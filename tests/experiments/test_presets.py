@@ -1,4 +1,4 @@
-"""The fixed degradations that models for real pictures are judged by."""
+"""The hidden degradations on which models for real images are tested."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from experiments.presets import PRESETS, preset
 from srkit.data.pairs import make_lr
-from srkit.degradation.presets import PRESETS, preset
-from srkit.errors import UsageError
 
 Picture = NDArray[np.uint8]
 NAMES = tuple(PRESETS)
@@ -58,15 +57,3 @@ def test_nothing_moves_and_colours_stay(name: str) -> None:
 def test_small_pictures_are_degraded_too(name: str) -> None:
     hr = np.full((4, 8, 3), 90, dtype=np.uint8)
     assert preset(name, hr, 4).shape == (1, 2, 3)
-
-
-def test_what_cannot_be_degraded_is_refused() -> None:
-    hr = np.zeros((16, 16, 3), dtype=np.uint8)
-    for name, picture, scale, message in (
-        ("camra", hr, 4, "no degradation 'camra'.*Did you mean 'camera'"),
-        ("scan", hr[:15], 4, "multiples of the scale"),
-        ("scan", hr[..., 0], 4, r"takes \(H, W, 3\)"),
-        ("scan", hr, 8, "scale 8"),
-    ):
-        with pytest.raises(UsageError, match=message):
-            preset(name, picture, scale)

@@ -1,4 +1,4 @@
-"""Whole pictures with known kernels: LR is what its field says, the same every time, in strips or not."""
+"""Degradation by known kernels: LR follows from its field, is deterministic, and does not depend on the strips."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from srkit.degradation import degrade as module
-from srkit.degradation.degrade import KINDS, Degraded, degrade
+from experiments import degrade as module
+from experiments.degrade import KINDS, Degraded, degrade
 from srkit.degradation.kernels import TAPS, from_map, moments
 from srkit.degradation.pca import encode, kernel_basis
 from srkit.degradation.spatially_variant import blur
-from srkit.errors import UsageError
 from srkit.ops.resize import downscale_uint8
 
 Picture = NDArray[np.uint8]
@@ -100,18 +99,3 @@ def test_defocus_is_sharp_where_it_is_focused_and_tells_the_depth(rendered: Call
     order = farther.flatten().argsort()
     assert bool((width.flatten()[order].diff() >= -1e-4).all())
     assert float(degrade(rendered(80, 80), "motion", 4).depth.abs().max()) == 0
-
-
-def test_bad_arguments_are_refused(rendered: Callable[..., Picture]) -> None:
-    hr = rendered(40, 40)
-    for call, message in (
-        (lambda: degrade(hr, "defocused", 4), "Did you mean 'defocus'"),
-        (lambda: degrade(hr, "defocus", 4), "without a depth map"),
-        (lambda: degrade(hr, "defocus", 4, depth=_depth(10, 10)), "must have the picture's size"),
-        (lambda: degrade(hr[:39], "motion", 4), "crop it first"),
-        (lambda: degrade(hr[:, :, 0], "motion", 4), "crop it first"),
-        (lambda: degrade(hr, "motion", 4, noise=-1.0), "0 or more"),
-        (lambda: degrade(hr, "motion", 5), "scale 5"),
-    ):
-        with pytest.raises(UsageError, match=message):
-            call()
