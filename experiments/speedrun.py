@@ -1,6 +1,6 @@
 """Speedrun of the default networks: held-out PSNR after a fixed budget of CPU seconds, one change a row.
 
-    python experiments/speedrun.py ROW [ROW ...] --data photos/ --work runs/speedrun [--seconds 220 1500]
+    python experiments/speedrun.py ROW [ROW ...] --data photos/ [--work runs/speedrun] [--seconds 220 1500]
 
 A row is the recipe `edsr-x4` with the settings of `ROWS` laid over it, trained from nothing on one thread. The budget
 is process CPU time of the training steps (drawing their data included, validation and start-up not), so that other
@@ -11,15 +11,12 @@ one goes on. Without rows, the table of all that are finished is printed.
 
 from __future__ import annotations
 
-import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from srkit.progress import Progress, Silent
-from srkit.recipes.kinds import load_training_recipe
-from srkit.tasks.train import WEIGHTS, TrainJob, run
-from srkit.training.state import CHECKPOINT
+from experiments.study import publish, read_options, study_parser, table_head, table_row, trained
+from srkit.tasks.train import WEIGHTS
 
 COMMON = ("run.clock=cpu", "run.validate_every=500", "data.holdout_every=20")
 ADAM = ("optim.optimizer=adam", "optim.lr=5e-4", "optim.betas=[0.9, 0.999]", "data.best_of=1")
@@ -54,27 +51,18 @@ ROWS: Mapping[str, tuple[str, ...]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("rows", nargs="*", help="what to train")
-    parser.add_argument("--data", type=Path, action="append", default=[], help="folder of photographs")
-    parser.add_argument("--work", type=Path, default=Path("runs/speedrun"), help="where runs are kept")
+    parser = study_parser(__doc__, work="runs/speedrun", threads=1, writes=False)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(ROWS))
     parser.add_argument("--seconds", type=int, nargs="+", default=[220, 1500], help="budgets of CPU time")
-    arguments = parser.parse_args()
-    for seconds in arguments.seconds:
-        for row in arguments.rows:
-            folder = arguments.work / f"{row}-{seconds}"
-            if not (folder / WEIGHTS).is_file():
-                train(row, seconds, folder, tuple(arguments.data), Silent())
+    options = read_options(parser)
+    if unknown := set(options.rows) - set(ROWS):
+        parser.error(f"there are no rows {', '.join(sorted(unknown))}; known are {', '.join(ROWS)}")
+    for seconds in options.seconds:
+        for row in options.rows:
+            folder = options.work / f"{row}-{seconds}"
+            trained(options, folder, "edsr-x4", [*COMMON, *ROWS[row]], minutes=seconds / 60)
             print(f"{row}, {seconds} CPU s: {curve(folder)}", flush=True)
-    print(table(arguments.work))
-
-
-def train(row: str, seconds: int, folder: Path, data: tuple[Path, ...], progress: Progress) -> None:
-    """Train a row within its budget."""
-    recipe = load_training_recipe("edsr-x4", [*COMMON, *ROWS[row]])
-    resume = (folder / CHECKPOINT).is_file()
-    job = TrainJob(recipe, data, folder, minutes=seconds / 60, resume=resume, device="cpu", threads=1)
-    run(job, progress)
+    publish("speedrun", table(options.work), write=False)
 
 
 def curve(folder: Path) -> str:
@@ -88,14 +76,13 @@ def validations(folder: Path) -> list[tuple[int, float, float]]:
     return [(line["step"], line["seconds"], line["val_psnr"]) for line in lines if "val_psnr" in line]
 
 
-def table(work: Path) -> str:
-    """Finished rows in Markdown: the last validation of each budget."""
-    lines = ["| row | CPU s | steps | held-out PSNR |", "|---|---|---|---|"]
+def table(work: Path) -> Iterator[str]:
+    """Markdown: the last validation of each finished row and budget."""
+    yield from table_head(["row", "CPU s", "steps", "held-out PSNR"])
     for folder in sorted(work.glob("*-*/"), key=lambda one: (int(one.name.rpartition("-")[2]), one.name)):
         if (folder / WEIGHTS).is_file():
             step, seconds, value = validations(folder)[-1]
-            lines.append(f"| {folder.name.rpartition('-')[0]} | {seconds:.0f} | {step:,} | {value:.2f} |")
-    return "\n".join(lines)
+            yield table_row([folder.name.rpartition("-")[0], f"{seconds:.0f}", f"{step:,}", f"{value:.2f}"])
 
 
 if __name__ == "__main__":

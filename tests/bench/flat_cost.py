@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from srkit.io.training import read_rgb8
 
 from srkit.engine import runner as engine
-from srkit.io.training import read_rgb8
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.tasks.upscaler import Upscaler
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from experiments.degrade import degrade
+from experiments.presets import preset
 from srkit.degradation.defocus import defocus
-from srkit.degradation.degrade import degrade
 from srkit.degradation.kernels import SIZE, bicubic_kernel, centre, gaussian, motion
 from srkit.degradation.modes import mode_covariance
 from srkit.degradation.pca import decode, encode, kernel_basis
-from srkit.degradation.presets import preset
 from srkit.degradation.second_order import second_order
 from srkit.degradation.spatially_variant import blur, blur_adjoint, blur_codes, blur_same, blur_window
 from srkit.errors import UsageError

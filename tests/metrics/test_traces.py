@@ -9,10 +9,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from experiments.presets import PRESETS, preset
 from srkit.data.benchmarks import find_dataset, rgb8
 from srkit.data.pairs import crop_to_multiple, make_lr
 from srkit.degradation.jpeg import jpegs
-from srkit.degradation.presets import PRESETS, preset
 from srkit.io.read import read_picture
 from srkit.metrics.traces import block_edges, noise_floor, sharpness, traces_of
 from srkit.ops.resize import bicubic

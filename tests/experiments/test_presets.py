@@ -1,4 +1,4 @@
-"""The fixed degradations that models for real pictures are judged by."""
+"""The hidden degradations on which models for real images are tested."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from experiments.presets import PRESETS, preset
 from srkit.data.pairs import make_lr
-from srkit.degradation.presets import PRESETS, preset
 
 Picture = NDArray[np.uint8]
 NAMES = tuple(PRESETS)

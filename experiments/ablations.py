@@ -1,57 +1,43 @@
-"""What the ablations share: pictures, scores of them, what a difference is worth, and the table that says so."""
+"""Scores of images, and what differences between them are worth: the tables of ablations."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from srkit.data.benchmarks import cropped_size, find_dataset, rgb8
+from experiments.images import RGB, levels
+from experiments.study import table_head, table_row
 from srkit.encoders.perceptual import lpips_is_here
 from srkit.errors import ResourceError
 from srkit.io.picture import Picture
-from srkit.io.read import read_picture
 from srkit.metrics.bootstrap import Interval, paired_bootstrap
 from srkit.metrics.protocols import PROTOCOLS
 from srkit.metrics.table import METRICS, Sample, Scorer, Setup
 from srkit.tasks.upscaler import Upscaler, Work
 
-RGB = NDArray[np.uint8]
 Values = dict[str, NDArray[np.float64]]
-"""Scores of pictures, (pictures,) each, by the metric's name."""
+"""Scores of images, (images,) each, by the name of the metric."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A picture (H, W, 3) and its LR."""
+    """An image (s h, s w, 3) and its LR (h, w, 3)."""
 
     hr: RGB
     lr: RGB
 
 
-def pictures(sets: Mapping[str, int], scale: int) -> list[RGB]:
-    """Every n-th picture of benchmark sets in $SRKIT_DATA, by the n of each, cropped to a multiple of the scale."""
-    found = []
-    for name, every in sets.items():
-        for item in find_dataset(name, Path(os.environ["SRKIT_DATA"])).pairs(scale)[::every]:
-            pixels = rgb8(read_picture(item.hr))
-            height, width = cropped_size(pixels.shape[0], pixels.shape[1], scale)
-            found.append(np.ascontiguousarray(pixels[:height, :width]))
-    return found
-
-
 def made_scorers(names: Sequence[str]) -> dict[str, Scorer]:
-    """Those metrics whose weights are to be had; for LPIPS nothing is fetched."""
+    """Those of the metrics whose weights are available; for LPIPS nothing is downloaded."""
     found: dict[str, Scorer] = {}
     for name in names:
         if name == "lpips" and not lpips_is_here():
-            print("without lpips: it is not here")
+            print("without lpips: its weights are not on this machine")
             continue
         try:
             found[name] = METRICS[name].make(Setup(torch.device("cpu")))
@@ -63,32 +49,34 @@ def made_scorers(names: Sequence[str]) -> dict[str, Scorer]:
 def scored(
     upscaler: Upscaler, pairs: Sequence[Pair], scorers: Mapping[str, Scorer], protocol: str = "classical"
 ) -> Values:
-    """Every score of every picture."""
+    """Every score of every image."""
     scale = upscaler.models.own_scale
     values: dict[str, list[float]] = {name: [] for name in scorers}
     works = (Work(pair, Picture(pair.lr), pair.hr.shape[1], pair.hr.shape[0]) for pair in pairs)
     for done in upscaler.run(works):
         if done.picture is None:
             raise SystemExit(str(done.error))
-        sr, hr, lr = (_tensor(x) for x in (done.picture.pixels, done.tag.hr, done.tag.lr))
+        sr, hr, lr = (levels(x) for x in (done.picture.pixels, done.tag.hr, done.tag.lr))
         sample = Sample(sr, hr, lr, PROTOCOLS[protocol], scale)
         for name, scorer in scorers.items():
             values[name].append(scorer.score(sample))
     return {name: np.array(found) for name, found in values.items()}
 
 
-def verdict(
-    differences: NDArray[np.float64], *, decimals: int, lower_is_better: bool = False
-) -> tuple[str, str]:
-    """The mean difference with its paired bootstrap interval, and whether it is better, worse or undecided."""
-    interval = paired_bootstrap(differences)
-    numbers = (f"{x:+.{decimals}f}" for x in (interval.mean, interval.low, interval.high))
-    mean, low, high = numbers
-    return f"{mean} ({low} to {high})", word_of(interval, lower_is_better=lower_is_better)
+def auc(low: Tensor, high: Tensor) -> float:
+    """Area under the ROC curve: the probability that a value of `high` is above one of `low`."""
+    difference = high[:, None] - low[None, :]
+    return float((difference > 0).double().mean() + 0.5 * (difference == 0).double().mean())
 
 
-def word_of(interval: Interval, *, lower_is_better: bool = False) -> str:
-    """Whether a difference is better, worse or undecided."""
+def interval_text(interval: Interval, decimals: int = 3, unit: str = "") -> str:
+    """`+0.123 dB (+0.100 to +0.146)`."""
+    mean, low, high = (f"{x:+.{decimals}f}" for x in (interval.mean, interval.low, interval.high))
+    return f"{mean}{unit} ({low} to {high})"
+
+
+def verdict(interval: Interval, *, lower_is_better: bool = False) -> str:
+    """Whether a difference is better, worse or undecided: its 95 % interval includes zero."""
     if not interval.excludes_zero:
         return "undecided"
     return "better" if (interval.mean < 0) == lower_is_better else "worse"
@@ -102,15 +90,21 @@ def cells(
     finer: int = 0,
     lower_is_better: bool = False,
 ) -> list[str]:
-    """Of a row of a table: the mean, and the two of `verdict`, which are empty where there is nothing to compare with.
+    """Cells of a row: the mean, the difference with its interval and the verdict; the last two may be empty.
 
     Args:
-        finer: decimals that differences have more.
+        differences: to the row that it is compared with; None: there is none.
+        finer: decimals that the difference has more than the mean.
     """
     mean = f"{values.mean():.{decimals}f}"
     if differences is None:
         return [mean, "", ""]
-    return [mean, *verdict(differences, decimals=decimals + finer, lower_is_better=lower_is_better)]
+    interval = paired_bootstrap(differences)
+    return [
+        mean,
+        interval_text(interval, decimals + finer),
+        verdict(interval, lower_is_better=lower_is_better),
+    ]
 
 
 def metric_cells(
@@ -122,22 +116,14 @@ def metric_cells(
     return cells(values, differences, decimals=decimals, lower_is_better=shown.lower_is_better)
 
 
-def markdown_row(texts: Sequence[str]) -> str:
-    return f"| {' | '.join(texts)} |"
-
-
-def markdown_head(texts: Sequence[str]) -> list[str]:
-    return [markdown_row(texts), "|" + "---|" * len(texts)]
-
-
 def score_table(
     values: Mapping[str, Values], controls: Mapping[str, str], difference: str, *, named: bool = False
 ) -> list[str]:
-    """Markdown: every row's scores, and their differences to those of the row that it is compared with.
+    """Markdown: the scores of every row, and their differences to those of its control.
 
     Args:
         values: scores of every row, by its name; the same metrics in each.
-        controls: by the name of a row that of its control; an empty one has none.
+        controls: name of each row's control, by the name of the row; empty where it has none.
         difference: heading of the differences.
         named: with a column that names the controls.
     """
@@ -145,16 +131,12 @@ def score_table(
     head = ["row", *(["against"] if named else [])]
     for metric in metrics:
         head += [METRICS[metric].display.label, f"{difference}, 95 % interval", ""]
-    lines = markdown_head(head)
+    lines = table_head(head)
     for name, found in values.items():
         control = controls[name]
         texts = [name, *([control] if named else [])]
         for metric in metrics:
             between = found[metric] - values[control][metric] if control else None
             texts += metric_cells(metric, found[metric], between)
-        lines.append(markdown_row(texts))
+        lines.append(table_row(texts))
     return lines
-
-
-def _tensor(pixels: NDArray[Any]) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None]

@@ -1,4 +1,4 @@
-"""Whole pictures with known kernels: LR is what its field says, the same every time, in strips or not."""
+"""Degradation by known kernels: LR follows from its field, is deterministic, and does not depend on the strips."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from srkit.degradation import degrade as module
-from srkit.degradation.degrade import KINDS, Degraded, degrade
+from experiments import degrade as module
+from experiments.degrade import KINDS, Degraded, degrade
 from srkit.degradation.kernels import TAPS, from_map, moments
 from srkit.degradation.pca import encode, kernel_basis
 from srkit.degradation.spatially_variant import blur

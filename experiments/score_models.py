@@ -1,38 +1,34 @@
-"""Score every shipped model on the four sets at its scale, and write the scores where users read them.
+"""Score every shipped model on the four sets at its scale, with bicubic upscaling beside them.
 
-    SRKIT_DATA=../shared/data python tests/bench/score_models.py [MODEL ...]
+    SRKIT_DATA=... python experiments/score_models.py [MODEL ...]
 
-Writes `scores` of each model in weights/manifest.json, and the table between the two marks in weights/README.md.
-Bicubic upscaling is scored beside them.
+Writes `scores` of each model into weights/manifest.json, and the table into weights/README.md.
 """
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from marks import write_between_marks
-
+from experiments.images import SETS
+from experiments.study import publish, read_options, study_parser, table_head, table_row
 from srkit.io.atomic import atomic_path
 from srkit.metrics.results import SetResult
 from srkit.recipes.evaluate import EvalRecipe
 from srkit.tasks.evaluate import BICUBIC, EvalJob, evaluate
 from srkit.zoo.manifest import MANIFEST_NAME, Entry, format_entries, read_entries, weights_dir
 
-SETS = ("Set5", "Set14", "BSD100", "Urban100")
 PROTOCOL = "classical"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = study_parser(__doc__, writes=False)
     parser.add_argument("models", nargs="*", help="names; by default all that are shipped")
-    chosen = parser.parse_args().models
+    chosen = read_options(parser).models
     folder = weights_dir()
     entries = read_entries(folder / MANIFEST_NAME)
-    able = [
-        entry for entry in entries if entry.task == "sr" and entry.arch != "nbsr"
-    ]  # it needs a kernel map
+    # NBSR is left out: it needs a kernel map.
+    able = [entry for entry in entries if entry.task == "sr" and entry.arch != "nbsr"]
     scored = [entry for entry in able if not chosen or entry.name in chosen]
     if missing := set(chosen) - {entry.name for entry in scored}:
         raise SystemExit(f"no shipped model for super-resolution is named {', '.join(sorted(missing))}")
@@ -43,9 +39,7 @@ def main() -> None:
     updated = [with_scores(entry, results.get(entry.name, ())) for entry in entries]
     with atomic_path(folder / MANIFEST_NAME) as temporary:
         temporary.write_text(format_entries(updated), encoding="utf-8")
-    table = markdown(updated, bicubic)
-    print(table)
-    write_between_marks("scores", "score_models.py", table)
+    publish("scores", table(updated, bicubic), write=True, file=folder / "README.md")
 
 
 def measure(model: str, scale: int) -> tuple[SetResult, ...]:
@@ -68,15 +62,14 @@ def rounded(results: Sequence[SetResult]) -> dict[str, dict[str, float]]:
     return {r.dataset: {"psnr": round(r.mean["psnr"], 3), "ssim": round(r.mean["ssim"], 4)} for r in results}
 
 
-def markdown(entries: Sequence[Entry], bicubic: dict[int, tuple[SetResult, ...]]) -> str:
-    """A row a model, by scale, bicubic first; `PSNR / SSIM` of each set."""
+def table(entries: Sequence[Entry], bicubic: dict[int, tuple[SetResult, ...]]) -> Iterator[str]:
+    """Markdown: a row for each model, by scale, bicubic first; `PSNR / SSIM` of each set."""
     rows = [(scale, 0, BICUBIC, rounded(results)) for scale, results in bicubic.items()]
     rows += [(e.scale, 1, e.name, e.scores[PROTOCOL]) for e in entries if PROTOCOL in e.scores]
-    lines = [f"| model | scale | {' | '.join(SETS)} |", "|---|---|" + "---|" * len(SETS)]
+    yield from table_head(["model", "scale", *SETS])
     for scale, _, name, scores in sorted(rows, key=lambda row: row[:3]):
         cells = (f"{scores[s]['psnr']:.2f} / {scores[s]['ssim']:.4f}" if s in scores else "" for s in SETS)
-        lines.append(f"| {name} | x{scale} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        yield table_row([name, f"x{scale}", *cells])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Three fixed degradations of whole images that no training draws: what models for real images are judged by.
+"""Three fixed hidden degradations of whole images: test degradations of models for real images, never trained on.
 
-Each is a path that images take, and has something that the second-order degradation does not: the shape of the blur,
-noise that grows with the light on top of noise that does not, a second JPEG whose grid lies elsewhere, grain.
+Each simulates the history of a kind of image and has a component that the second-order degradation lacks: another shape
+of blur, signal-dependent beside constant noise, a second JPEG with an offset grid, grain.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from srkit.errors import UsageError, nearest
 
 
 def _camera(hr: Tensor, scale: int, rng: torch.Generator) -> Tensor:
-    """A hand-held camera in bad light: blur along 30 degrees, shot and read noise, JPEG at 70."""
+    """A hand-held camera in low light: blur along 30 degrees, shot and read noise, JPEG at 70."""
     covariance = covariance_of((0.55 * scale) ** 2, (0.28 * scale) ** 2, math.pi / 6)
     lr = blur_same(hr, gaussian(covariance, scale)[None], scale)
     deviation = torch.sqrt(lr * 9.0**2 + 2.5**2) / 255
@@ -31,7 +31,7 @@ def _camera(hr: Tensor, scale: int, rng: torch.Generator) -> Tensor:
 
 
 def _shared(hr: Tensor, scale: int, rng: torch.Generator) -> Tensor:
-    """Passed on by two web sites: shrunk and compressed, shrunk again, sharpened, compressed on another grid."""
+    """Shared by two web sites: downscaled and compressed, downscaled again, sharpened, compressed on an offset grid."""
     height, width = (side // scale for side in hr.shape[2:])
     between = (max(1, round(1.45 * height)), max(1, round(1.45 * width)))
     first = _compressed(resized(hr, between, "area"), 60)
@@ -43,7 +43,7 @@ def _shared(hr: Tensor, scale: int, rng: torch.Generator) -> Tensor:
 
 
 def _scan(hr: Tensor, scale: int, rng: torch.Generator) -> Tensor:
-    """A scanned print: out of focus by an even disk, gray grain of more than a pixel, strongest in the mid-tones."""
+    """A scanned print: defocus by a uniform disk, gray grain of more than a pixel, strongest in the mid-tones."""
     lr = blur_same(hr, _disk(0.5 * scale, scale)[None], scale)
     offset = torch.arange(-3.0, 4.0)
     taps = (-0.5 * (offset / 0.7).square()).softmax(0)
@@ -58,11 +58,11 @@ PRESETS: Mapping[str, Callable[[Tensor, int, torch.Generator], Tensor]] = {
     "shared": _shared,
     "scan": _scan,
 }
-"""The degradations by name: HR (1, 3, s h, s w) in [0, 1], the scale and a generator to LR (1, 3, h, w)."""
+"""Degradations by name: HR (1, 3, s h, s w) in [0, 1], the scale and a generator to LR (1, 3, h, w)."""
 
 
 def preset(name: str, hr: NDArray[np.uint8], scale: int, seed: int = 0) -> NDArray[np.uint8]:
-    """LR of an image by one of `PRESETS`: the same for the same arguments.
+    """LR of an image by one of `PRESETS`; deterministic in its arguments.
 
     Args:
         hr: (s h, s w, 3) RGB.
@@ -78,12 +78,12 @@ def preset(name: str, hr: NDArray[np.uint8], scale: int, seed: int = 0) -> NDArr
     check_scale(scale)
     if name not in PRESETS:
         raise UsageError(
-            f"There is no degradation '{name}'; known are {', '.join(PRESETS)}.{nearest(name, PRESETS)}"
+            f"The degradation '{name}' is unknown; known are {', '.join(PRESETS)}.{nearest(name, PRESETS)}"
         )
     if hr.ndim != 3 or hr.shape[2] != 3 or hr.shape[0] % scale or hr.shape[1] % scale or not hr.size:
         raise UsageError(
-            f"An image of shape {hr.shape} was to be degraded at scale {scale}; "
-            "it takes (H, W, 3) with sides that are multiples of the scale: crop it first."
+            f"An image of shape {hr.shape} cannot be degraded at scale {scale}; "
+            "it must be (H, W, 3) with sides that are multiples of the scale: crop it first."
         )
     pixels = torch.from_numpy(np.ascontiguousarray(hr)).permute(2, 0, 1)[None].float() / 255
     with torch.no_grad():
@@ -96,7 +96,7 @@ def _compressed(x: Tensor, quality: int) -> Tensor:
 
 
 def _disk(radius: float, scale: int) -> Tensor:
-    """(21, 21): an even disk about the aligned centre, its edge one pixel wide; sums to 1."""
+    """(21, 21): a uniform disk about the aligned centre, its edge one pixel wide; sums to 1."""
     offset = torch.arange(SIZE, dtype=torch.float32) - centre(scale)
     kernel = (radius + 0.5 - torch.hypot(offset[:, None], offset[None, :])).clamp(0, 1)
     return kernel / kernel.sum()

@@ -1,5 +1,4 @@
-"""The gates of the reconstructor (tests/bench/reconstructor_gates.py): that they measure what they say, and that the
-shipped ones pass."""
+"""The gates of experiments/reconstructor_gates.py: they measure what they say, and the shipped reconstructors pass."""
 
 from __future__ import annotations
 
@@ -15,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from experiments import reconstructor_gates as gates
 from srkit.archs.reconstructor import Reconstructor
 from srkit.encoders.distance import perceptual_distance
 from srkit.encoders.stages import encoder_stage
 from srkit.tasks.degrader import Degrader, load_degrader, shipped_reconstructors
 from srkit.training.controller import Controller
 from srkit.zoo.loaded import LoadedModel
-from tests.bench import reconstructor_gates as gates
 
 CPU = torch.device("cpu")
 SHIPPED = shipped_reconstructors()
@@ -97,9 +96,9 @@ def test_a_network_that_ignores_the_embedding_reacts_to_nothing(
 
 
 @pytest.fixture(scope="module")
-def unseen(data_root: Path) -> Tensor:
-    """Of benchmarks, which nothing was trained on."""
-    return gates.middles(data_root, COUNT)
+def unseen() -> Tensor:
+    """Centre crops of benchmarks, on which nothing was trained."""
+    return gates.held_out_images(COUNT)
 
 
 @pytest.fixture(scope="class")
