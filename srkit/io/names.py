@@ -17,6 +17,13 @@ def shown(path: str | os.PathLike[str]) -> str:
     return "'" + os.fsencode(path).decode("utf-8", "replace") + "'"
 
 
+def shown_bytes(count: int) -> str:
+    """`135 MB`, `12.3 MB` or `4.5 kB`."""
+    if count < 100_000:
+        return f"{count / 1e3:.1f} kB"
+    return f"{count / 1e6:.1f} MB" if count < 100_000_000 else f"{count / 1e6:.0f} MB"
+
+
 def is_file_system_trouble(error: OSError) -> bool:
     """Whether the error is about the place (full, read-only, forbidden) and would meet the next file as
     well."""

@@ -110,7 +110,7 @@ def run(job: AdaptJob, progress: Progress | None = None) -> AdaptResult:
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
     device = pick_device(recipe.device)
-    base = base_model(recipe.model, recipe.scale, job.output)
+    base = base_model(recipe.model, recipe.scale, job.output, progress)
     pick_dtype(recipe.dtype, device, base.info)
     domain = _domain(job.domain, base)
     split = split_for(domain, base, recipe.shots, recipe.holdout, recipe.tune.patch, recipe.max_pixels)

@@ -13,6 +13,7 @@ from torch import nn
 
 from srkit.errors import UsageError
 from srkit.io.names import shown
+from srkit.progress import Progress
 from srkit.tasks.chain import Models
 from srkit.training.adapt import Adapted
 from srkit.zoo.loaded import LoadedModel
@@ -31,19 +32,20 @@ def check_output(output: Path) -> None:
         raise UsageError(f"The folder of {shown(output)} is not there; make it or choose another -o.")
 
 
-def base_model(name: str, scale: int | None, output: Path) -> LoadedModel:
+def base_model(name: str, scale: int | None, output: Path, progress: Progress) -> LoadedModel:
     """The one network to be adapted.
 
     Args:
         name: as `Models` takes it.
         scale: None: the model's own.
         output: what is written must not be the base's own file.
+        progress: told of what is fetched.
 
     Raises:
         UsageError: it is for another scale, or its file is the output.
         ResourceError: it is not to be had, or is for another task.
     """
-    models = Models(name)
+    models = Models(name, progress)
     scale = scale or models.own_scale
     if scale not in models.scales:
         known = " or ".join(map(str, models.scales))

@@ -154,7 +154,7 @@ def run(job: SelfAdaptJob, progress: Progress | None = None) -> SelfAdaptResult:
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
     device = pick_device(recipe.device)
-    base = base_model(recipe.model, recipe.scale, job.output)
+    base = base_model(recipe.model, recipe.scale, job.output, progress)
     _check_task(base)
     pick_dtype(recipe.dtype, device, base.info)
     domain = find_low(job.domain, base.info.scale)

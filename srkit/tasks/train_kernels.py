@@ -77,7 +77,7 @@ def run(job: TrainJob[KernelsRecipe], progress: Progress) -> TrainResult:
         started = copy_start(network, recipe.model.start, progress, TASKS[recipe.target])
         if isinstance(network, NBSR) and started.info.scale != info.scale:
             network.basis.zero_()  # that of another scale; `_learnt` makes this one's
-    estimator = _load_estimator(recipe, info, device)
+    estimator = _load_estimator(recipe, info, device, progress)
     pictures = _pictures(job, info, progress)
     with process_group(device) as world:
         setting = _Run(job, info, pictures, estimator, device, world, progress)
@@ -194,10 +194,12 @@ def set_codes(network: NBSR, pairs: BlurredPairs) -> None:
     network.code_deviation.copy_(codes.std(1))
 
 
-def _load_estimator(recipe: KernelsRecipe, info: ArchInfo, device: torch.device) -> _Estimator | None:
+def _load_estimator(
+    recipe: KernelsRecipe, info: ArchInfo, device: torch.device, progress: Progress
+) -> _Estimator | None:
     if not recipe.estimator:
         return None
-    model = load_model(recipe.estimator, task=TASKS["kernels"])
+    model = load_model(recipe.estimator, task=TASKS["kernels"], progress=progress)
     if not isinstance(model.network, DKENet) or model.info.scale != info.scale:
         raise UsageError(
             f"The estimator '{recipe.estimator}' is for x{model.info.scale}, and the network for x{info.scale}; "

@@ -88,7 +88,7 @@ def run(job: TrainJob[MetaRecipe], progress: Progress) -> TrainResult:
     if job.threads is not None:
         torch.set_num_threads(job.threads)
     torch.manual_seed(recipe.seed)
-    base = load_model(recipe.start)
+    base = load_model(recipe.start, progress=progress)
     if base.header is None:
         raise ResourceError(
             f"'{base.path}' is a foreign checkpoint, which cannot hold learned rates; expected weights of srkit."

@@ -22,6 +22,9 @@ from srkit.zoo.load import load_model
 from srkit.zoo.loaded import LoadedModel
 
 
+_HEAD = "trunk.head.weight"  # of ESRGAN, by our names
+
+
 class _HasModel(TrainingRecipe, Protocol):
     @property
     def model(self) -> ModelPart: ...
@@ -41,7 +44,7 @@ def copy_start(network: nn.Module, start: str, progress: Progress, task: str = "
         UsageError: none fits.
         ResourceError: weights that cannot be used.
     """
-    model = load_model(start, task=task)
+    model = load_model(start, task=task, progress=progress)
     source = _tensors(model, network)
     if isinstance(network, Cria):
         source |= network.begun_by(source)
@@ -62,9 +65,11 @@ def _tensors(model: LoadedModel, network: nn.Module) -> dict[str, Tensor]:
     if model.source == "published":  # Cria-CL's, whose trunk is ESRGAN's
         return centred_trunk(model.network.state_dict())
     if model.source == "spandrel" and model.architecture == "ESRGAN":
-        from srkit.zoo.foreign import read_state
+        from srkit.zoo.foreign import read_state, without_prefixes
 
-        published = read_state(model.path)
+        state = read_state(model.path)
+        named = (own_names(candidate) for candidate in (state, *without_prefixes(state)))
+        published = next((names for names in named if _HEAD in names), state)
         whole = isinstance(network, RRDBNet) and not network.skip
         return own_names(published) if whole else centred_trunk(published)
     return dict(model.network.state_dict())

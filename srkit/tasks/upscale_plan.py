@@ -69,13 +69,13 @@ class UpscalePlan:
         ]
 
 
-def plan_upscale(job: UpscaleJob) -> UpscalePlan:
-    """Plan a job; nothing is written. What --skip-existing would leave out is left out.
+def plan_upscale(job: UpscaleJob, progress: Progress | None = None) -> UpscalePlan:
+    """Plan a job; nothing is written but a public model that is not here yet, which a plan needs to know. What --skip-existing would leave out is left out.
 
     Raises:
         As `srkit.tasks.upscale.run`, except for outputs that exist or cannot be written to.
     """
-    upscaler = upscaler_for(job)
+    upscaler = upscaler_for(job, progress)
     items = with_maps(job, gather(job, upscaler.models), upscaler)
     if job.existing == "skip":
         items = pending(job, items)

@@ -168,7 +168,7 @@ def _run(job: UpscaleJob, json: bool, console: Console) -> int:
 def _plan(job: UpscaleJob, json: bool, console: Console) -> int:
     from srkit.tasks.upscale_plan import plan_upscale
 
-    plan = plan_upscale(job)
+    plan = plan_upscale(job, console)
     if json:
         console.json(asdict(plan))
         return Exit.DONE
