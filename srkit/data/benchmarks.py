@@ -25,10 +25,10 @@ NONE = "none"
 """LR source where there are no LR pictures."""
 
 HOW_TO_GET: Mapping[str, str] = {
-    "Set5": "`srkit eval --dataset Set5 --download` fetches it",
-    "Set14": "`srkit eval --dataset Set14 --download` fetches it",
-    "BSD100": "`srkit eval --dataset BSD100 --download` fetches it",
-    "Urban100": "`srkit eval --dataset Urban100 --download` fetches it",
+    "Set5": "`srkit eval --dataset Set5` fetches it",
+    "Set14": "`srkit eval --dataset Set14` fetches it",
+    "BSD100": "`srkit eval --dataset BSD100` fetches it",
+    "Urban100": "`srkit eval --dataset Urban100` fetches it",
     "Manga109": "its licence must be agreed to at http://www.manga109.org, then put its pages there",
     "DIV2K-val": "put DIV2K_valid_HR of https://data.vision.ee.ethz.ch/cvl/DIV2K there",
 }
@@ -99,7 +99,7 @@ def find_dataset(name: str, root: Path | None = None) -> Benchmark:
 
     Args:
         name: `Set5`, or any folder's name.
-        root: DIR; by default `$SRKIT_DATA`, then the cache that `--download` fills.
+        root: DIR; by default `$SRKIT_DATA`, then the cache that fetched sets go to.
 
     Raises:
         UsageError: `root` is no folder, or `name` is no name.
@@ -133,7 +133,7 @@ def data_roots(root: Path | None = None) -> list[Path]:
 
 
 def downloads_dir() -> Path:
-    """Where `--download` puts sets."""
+    """Where fetched sets go."""
     return cache_dir() / "data"
 
 

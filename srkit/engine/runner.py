@@ -216,10 +216,10 @@ class Runner:
                 warnings.append(f"{tiles} not finite or flat in {dtype} and done again in fp32")
             if self.options.tile != self._asked_tile:
                 warnings.append(f"memory ran out: the tile was reduced to {self.options.tile}")
-            result = target.finish()
+            pixels = target.finish()
             if self.options.hold_flat:
-                hold_flat(result, plane.pixels, self.info.scale)
-            done.append(replace(plane, pixels=result, warnings=tuple(warnings), conditions={}))
+                hold_flat(pixels, plane.pixels, self.info.scale)
+            done.append(replace(plane, pixels=pixels, warnings=tuple(warnings), conditions={}))
         return done
 
     # -- one batch of windows -----------------------------------------------------------------------------
@@ -261,7 +261,7 @@ class Runner:
         return results[0] if len(results) == 1 else torch.stack(results).mean(0)
 
     def _sound(self, lr: Tensor, sr: Tensor, conditions: Mapping[str, Condition]) -> tuple[Tensor, bool]:
-        """The result of one window (1, ...), done again in fp32 if reduced precision invalid it; whether it was."""
+        """The result of one window (1, ...), done again in fp32 if reduced precision spoils it; whether it was."""
         exact = self.options.dtype == torch.float32
         again = not exact and _spoilt(lr, sr)
         if again:

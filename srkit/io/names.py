@@ -1,4 +1,4 @@
-"""File names in sentences, and what a failing file system says, in words."""
+"""Names in sentences and on terminals, and what a failing file system says, in words."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ _UNSHOWABLE = re.compile(
 )
 
 
-def printable(text: str) -> str:
-    """`text` on one line, in characters that terminals and every report format can hold; others escaped as in
-    Python."""
-    return _UNSHOWABLE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+def printable(text: str, keep: str = "") -> str:
+    """`text` on one line, in characters that every terminal and report can hold; others, but those of `keep`, are
+    escaped as in Python."""
+    return _UNSHOWABLE.sub(
+        lambda match: match[0] if match[0] in keep else match[0].encode("unicode_escape").decode("ascii"),
+        text,
+    )
 
 
 def shown(path: str | os.PathLike[str]) -> str:
@@ -44,6 +47,13 @@ def unusable(error: OSError) -> SrkitError:
 def folder_name(folder: Path) -> str:
     """A folder's own name, also where it is written as `.`, `..` or with these at its end."""
     return folder.name if folder.name not in ("", "..") else folder.resolve().name or "root"
+
+
+def shown_bytes(count: int) -> str:
+    """`135 MB`, `12.3 MB` or `4.5 kB`."""
+    if count < 100_000:
+        return f"{count / 1e3:.1f} kB"
+    return f"{count / 1e6:.1f} MB" if count < 100_000_000 else f"{count / 1e6:.0f} MB"
 
 
 def is_file_system_trouble(error: OSError) -> bool:

@@ -115,7 +115,7 @@ def run(job: AdaptJob, progress: Progress | None = None) -> AdaptResult:
         torch.set_num_threads(recipe.threads)
     device = pick_device(recipe.device)
     base, output = base_and_output(
-        recipe.model, recipe.scale, job.domain, job.output, overwrite=job.overwrite
+        recipe.model, recipe.scale, job.domain, job.output, progress, overwrite=job.overwrite
     )
     pick_dtype(recipe.dtype, device, base.info)
     domain = _domain(job.domain, base, progress)

@@ -13,6 +13,7 @@ from torch import nn
 
 from srkit.errors import SrkitError, UsageError
 from srkit.io.names import folder_name, shown
+from srkit.progress import Progress
 from srkit.tasks.chain import Models
 from srkit.tasks.places import name_error
 from srkit.training.adapt import Adapted
@@ -23,7 +24,7 @@ SUFFIX = ".safetensors"
 
 
 def base_and_output(
-    model: str, scale: int | None, domain: Path, output: Path | None, *, overwrite: bool
+    model: str, scale: int | None, domain: Path, output: Path | None, progress: Progress, *, overwrite: bool
 ) -> tuple[LoadedModel, Path]:
     """The network to be adapted, and the file for the result; both checked before any work.
 
@@ -32,6 +33,7 @@ def base_and_output(
         scale: None: the model's own.
         domain: the folder of images.
         output: None: `FOLDER-MODEL.safetensors` in the working folder, after the domain's folder and the base.
+        progress: told of what is fetched.
         overwrite: an existing file may be replaced.
 
     Raises:
@@ -41,7 +43,7 @@ def base_and_output(
     """
     if output is not None:
         _check_output(output, overwrite)
-    base = _base_model(model, scale)
+    base = _base_model(model, scale, progress)
     if output is None:
         output = Path(f"{folder_name(domain)}-{base.name}{SUFFIX}")
         _check_output(output, overwrite)
@@ -67,9 +69,9 @@ def _check_output(output: Path, overwrite: bool) -> None:
         raise SrkitError(f"The folder of {shown(output)} cannot be written to; choose another -o.")
 
 
-def _base_model(name: str, scale: int | None) -> LoadedModel:
+def _base_model(name: str, scale: int | None, progress: Progress) -> LoadedModel:
     """The one network to be adapted. Errors as `base_and_output`."""
-    models = Models(name)
+    models = Models(name, progress)
     scale = scale or models.own_scale
     if scale not in models.scales:
         known = " or ".join(map(str, models.scales))

@@ -11,7 +11,7 @@ import torch
 
 import srkit
 from srkit.data.benchmarks import Benchmark, find_dataset, folder_dataset, listed
-from srkit.data.download import download_dataset
+from srkit.data.download import HUB_SETS, download_dataset
 from srkit.data.finished import DEFAULT_PATTERN
 from srkit.engine.device import pick_device, pick_dtype
 from srkit.errors import ResourceError, SrkitError, UsageError
@@ -53,7 +53,6 @@ class EvalJob:
     allow_crop: bool = False
     """Compare pictures whose sizes differ by a few pixels, from their top left."""
     data_root: Path | None = None
-    download: bool = False
     weights_dir: Path | None = None
     save_images: Path | None = None
     """SR pictures go to DIR/DATASET/NAME.png; with several models to DIR/MODEL/DATASET/NAME.png."""
@@ -189,8 +188,10 @@ class Evaluation:
         try:
             return find_dataset(name, self.job.data_root)
         except ResourceError:
-            if not self.job.download:
+            if name not in HUB_SETS:
                 raise
+            if self.job.data_root is not None:
+                self._progress.say(f"{name} is not in {shown(self.job.data_root)}; taking it from the cache")
             return download_dataset(name, self._progress)
 
     def _finished(self, sr: Path) -> SetPlan:

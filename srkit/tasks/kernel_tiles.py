@@ -82,7 +82,7 @@ class KernelTiles:
         return result
 
     def _window(self, lr: Tensor, depth: Tensor, warnings: list[str]) -> Tensor:
-        """(1, K + 5, h, w) of one window; in fp32 where reduced precision invalid it."""
+        """(1, K + 5, h, w) of one window; in fp32 where reduced precision spoils it."""
         lr, depth = lr.to(self._device, memory_format=torch.channels_last), depth.to(self._device)
         found = self._network.codes(lr, depth, self._measured).cpu()
         if not bool(found.sum().isfinite()) and self.dtype != torch.float32:

@@ -157,7 +157,7 @@ def run(job: SelfAdaptJob, progress: Progress | None = None) -> SelfAdaptResult:
         torch.set_num_threads(recipe.threads)
     device = pick_device(recipe.device)
     base, output = base_and_output(
-        recipe.model, recipe.scale, job.domain, job.output, overwrite=job.overwrite
+        recipe.model, recipe.scale, job.domain, job.output, progress, overwrite=job.overwrite
     )
     _check_task(base)
     pick_dtype(recipe.dtype, device, base.info)

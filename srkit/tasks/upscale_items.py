@@ -113,7 +113,7 @@ def upscaler_for(job: UpscaleJob, progress: Progress | None = None) -> Upscaler:
     with_parts = job.debug_maps is not None
     if job.kernel_map is None:
         return Upscaler(job.recipe, progress=progress, with_parts=with_parts)
-    models = KernelMaps(job.kernel_map).models(job.recipe)
+    models = KernelMaps(job.kernel_map).models(job.recipe, progress)
     return Upscaler(job.recipe, models, progress, with_kernels=True, with_parts=with_parts)
 
 

@@ -72,12 +72,13 @@ class UpscalePlan:
 
 
 def plan_upscale(job: UpscaleJob, progress: Progress | None = None) -> UpscalePlan:
-    """Plan a job; nothing is written. What --skip-existing would leave out is left out.
+    """Plan a job. What --skip-existing would leave out is left out; nothing is written but a public model that is not
+    here yet, which a plan needs to know.
 
     Raises:
         As `srkit.tasks.upscale.run`, except for outputs that exist or cannot be written to.
     """
-    upscaler = upscaler_for(job)
+    upscaler = upscaler_for(job, progress)
     items = with_maps(job, gather(job, upscaler.models, progress), upscaler)
     if job.existing == "skip":
         items = pending(job, items)

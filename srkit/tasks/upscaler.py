@@ -124,7 +124,7 @@ class Upscaler:
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
         self.device = pick_device(recipe.device)
-        self.models = models or Models(recipe.model)
+        self.models = models or Models(recipe.model, progress)
         self._with_kernels, self._with_parts = with_kernels, with_parts
         self._runners: dict[tuple[str, bool], Runner] = {}
         self._viewers: dict[str, dict[str, _Viewer]] = {}

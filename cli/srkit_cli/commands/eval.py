@@ -19,6 +19,7 @@ from srkit_cli.options import (
     DtypeName,
     Json,
     MaxPixels,
+    Offline,
     Quiet,
     ReportPage,
     Seed,
@@ -85,10 +86,19 @@ def eval(
     ] = "classical",
     data_root: Annotated[
         Path | None,
-        typer.Option(help="Where sets lie; else $SRKIT_DATA.", metavar="DIR", rich_help_panel=INPUT),
+        typer.Option(
+            help="Where sets lie; else $SRKIT_DATA. Public ones are fetched.",
+            metavar="DIR",
+            rich_help_panel=INPUT,
+        ),
     ] = None,
     download: Annotated[
-        bool, typer.Option("--download", help="Fetch sets that are missing.", rich_help_panel=INPUT)
+        bool,
+        typer.Option(
+            "--download",
+            help="Accepted as before; missing sets are fetched anyway.",
+            rich_help_panel=INPUT,
+        ),
     ] = False,
     weights_dir: Annotated[
         Path | None,
@@ -143,6 +153,7 @@ def eval(
     dtype: Dtype = DtypeName.auto,
     threads: Threads = None,
     seed: Seed = 0,
+    offline: Offline = False,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -184,7 +195,6 @@ def eval(
         pattern=pattern,
         allow_crop=allow_crop,
         data_root=data_root,
-        download=download,
         weights_dir=weights_dir,
         save_images=save_images,
         with_gallery=report is not None,

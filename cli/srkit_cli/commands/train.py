@@ -13,7 +13,7 @@ from srkit.recipes.load import shipped_recipes
 from srkit_cli import completion
 from srkit_cli.console import Console
 from srkit_cli.groups import ENGINE, INPUT, OUTPUT, TRAINING
-from srkit_cli.options import Debug, Device, DtypeName, Json, Quiet, Threads, Verbose
+from srkit_cli.options import Debug, Device, DtypeName, Json, Offline, Quiet, Threads, Verbose
 
 if TYPE_CHECKING:
     from srkit.tasks.train.job import TrainResult
@@ -78,6 +78,7 @@ def train(
     seed: Annotated[
         int | None, typer.Option(help="Seed of everything random.", metavar="N", rich_help_panel=ENGINE)
     ] = None,
+    offline: Offline = False,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,

@@ -159,7 +159,7 @@ class Kernels(Experiment[KernelsRecipe]):
         name = self.recipe.estimator
         if not name:
             return None
-        model = load_model(name, task=TASKS["kernels"])
+        model = load_model(name, task=TASKS["kernels"], progress=self.setting.progress)
         if not isinstance(model.network, DKENet) or model.info.scale != self.info.scale:
             raise UsageError(
                 f"The estimator '{name}' is for x{model.info.scale}, and the network for x{self.info.scale}; "

@@ -83,7 +83,7 @@ class Meta(Experiment[MetaRecipe]):
 
     def plan(self) -> Plan:
         recipe, setting = self.recipe, self.setting
-        self.base = load_model(recipe.start)
+        self.base = load_model(recipe.start, progress=setting.progress)
         if self.base.header is None:
             raise ResourceError(
                 f"'{self.base.path}' is a foreign checkpoint, which cannot hold learned rates; expected weights of "

@@ -12,6 +12,8 @@ from srkit.progress import Progress
 from srkit.zoo.load import load_model
 from srkit.zoo.loaded import LoadedModel
 
+_HEAD = "trunk.head.weight"  # of ESRGAN, by our names
+
 
 def copy_start(network: nn.Module, start: str, progress: Progress, task: str = "sr") -> LoadedModel:
     """Copy every tensor that fits; a trained trunk serves another scale, whose reconstruction starts afresh.
@@ -27,7 +29,7 @@ def copy_start(network: nn.Module, start: str, progress: Progress, task: str = "
         UsageError: none fits.
         ResourceError: weights that cannot be used.
     """
-    model = load_model(start, task=task)
+    model = load_model(start, task=task, progress=progress)
     try:
         source = _tensors(model, network)
     except ResourceError as error:
@@ -51,9 +53,11 @@ def _tensors(model: LoadedModel, network: nn.Module) -> dict[str, Tensor]:
     if model.source == "published":  # Cria-CL's, whose trunk is ESRGAN's
         return centred_trunk(model.network.state_dict())
     if model.source == "spandrel" and model.architecture == "ESRGAN":
-        from srkit.zoo.foreign import read_state
+        from srkit.zoo.foreign import read_state, without_prefixes
 
-        published = read_state(model.path)
+        state = read_state(model.path)
+        named = (own_names(candidate) for candidate in (state, *without_prefixes(state)))
+        published = next((names for names in named if _HEAD in names), state)
         whole = isinstance(network, RRDBNet) and not network.skip
         return own_names(published) if whole else centred_trunk(published)
     return dict(model.network.state_dict())
