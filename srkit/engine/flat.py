@@ -90,10 +90,10 @@ def _weights(lr: NDArray[Any]) -> NDArray[np.uint8]:
 
 def _as_numbers(lr: NDArray[Any]) -> NDArray[Any]:
     """(h, w, C) to (h, w): a number for each colour, 0 for black."""
-    found = lr[:, :, 0].astype(np.uint32 if lr.dtype == np.uint8 else np.uint64)
+    found: NDArray[Any] = lr[:, :, 0].astype(np.uint32 if lr.dtype == np.uint8 else np.uint64)
     for channel in range(1, lr.shape[2]):
-        found <<= 8 * lr.itemsize
-        found |= lr[:, :, channel]
+        np.left_shift(found, 8 * lr.itemsize, out=found)
+        np.bitwise_or(found, lr[:, :, channel], out=found)
     return found
 
 

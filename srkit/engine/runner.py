@@ -216,10 +216,10 @@ class Runner:
                 warnings.append(f"{tiles} not finite or flat in {dtype} and done again in fp32")
             if self.options.tile != self._asked_tile:
                 warnings.append(f"memory ran out: the tile was reduced to {self.options.tile}")
-            result = target.finish()
+            pixels = target.finish()
             if self.options.hold_flat:
-                hold_flat(result, plane.pixels, self.info.scale)
-            done.append(replace(plane, pixels=result, warnings=tuple(warnings), conditions={}))
+                hold_flat(pixels, plane.pixels, self.info.scale)
+            done.append(replace(plane, pixels=pixels, warnings=tuple(warnings), conditions={}))
         return done
 
     # -- one batch of windows -----------------------------------------------------------------------------
