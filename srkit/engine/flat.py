@@ -92,7 +92,8 @@ def _as_numbers(lr: NDArray[Any]) -> NDArray[Any]:
     """(h, w, C) to (h, w): a number for each colour, 0 for black."""
     found: NDArray[Any] = lr[:, :, 0].astype(np.uint32 if lr.dtype == np.uint8 else np.uint64)
     for channel in range(1, lr.shape[2]):
-        found = (found << (8 * lr.itemsize)) | lr[:, :, channel]
+        np.left_shift(found, 8 * lr.itemsize, out=found)
+        np.bitwise_or(found, lr[:, :, channel], out=found)
     return found
 
 

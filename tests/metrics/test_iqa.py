@@ -57,6 +57,15 @@ def test_niqe_equals_pyiqa_called_directly() -> None:
 
 
 @needs_pyiqa
+@pytest.mark.metric_weights
+def test_niqe_of_one_colour_is_not_a_number() -> None:
+    one = sample()
+    flat = torch.full_like(one.sr, 200)
+    scorer = METRICS["niqe"].make(Setup(CPU, PARAMETERS, Silent()))
+    assert np.isnan(scorer.score(Sample(flat, None, None, one.protocol, None)))
+
+
+@needs_pyiqa
 @pytest.mark.data
 @pytest.mark.metric_weights
 def test_niqe_of_old_photographs(data_root: Path) -> None:
