@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,10 +89,8 @@ def main() -> None:
             first = runs[0]
             values[SHUFFLED] = np.mean([psnrs(weights, pairs, shuffled=True) for weights in runs], axis=0)
         print(f"{row.name}: {values[row.name].mean():.3f} dB", flush=True)
-    lines = table(values, options)
-    lines += ["", *shots_table(learned_rates(options, first), options.adapt_steps)]
-    lines += ["", f"{(time.process_time() - started) / 60:.0f} CPU minutes in total."]
-    publish("ablation of CDASR", lines, write=options.write)
+    rates = learned_rates(options, first)
+    publish("ablation of CDASR", tables(values, rates, options, started), write=options.write)
 
 
 def train_row(
@@ -138,18 +136,24 @@ class Displaced:
         return self._true.blank(image)
 
 
-def table(values: dict[str, NDArray[np.float64]], options: argparse.Namespace) -> list[str]:
+def tables(
+    values: dict[str, NDArray[np.float64]], rates: Path, options: argparse.Namespace, started: float
+) -> Iterator[str]:
+    """Markdown: PSNR of the rows, then gains of few-shot adaptation."""
     first = next(iter(values))
-    lines = table_head(["row", "PSNR", "difference to the first row, 95 % interval", ""])
+    yield from table_head(["row", "PSNR", "difference to the first row, 95 % interval", ""])
     for name, found in values.items():
         differences = found - values[first] if name != first else None
-        lines.append(table_row([name, *cells(found, differences, decimals=3, finer=1)]))
-    lines += [
-        "",
+        yield table_row([name, *cells(found, differences, decimals=3, finer=1)])
+    yield ""
+    yield (
         f"{len(values[first])} images; {options.pretrain_steps} shared steps, then {options.steps} per row; "
-        f"mean of {options.seeds} seeds.",
-    ]
-    return lines
+        f"mean of {options.seeds} seeds."
+    )
+    yield ""
+    yield from shots_table(rates, options.adapt_steps)
+    yield ""
+    yield f"{(time.process_time() - started) / 60:.0f} CPU minutes in total."
 
 
 if __name__ == "__main__":

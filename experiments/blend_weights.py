@@ -68,10 +68,10 @@ def level_phases(weight: Tensor, bias: Tensor) -> None:
         weight: (3 s^2, C, 3, 3), the pixels of a colour in a row.
         bias: (3 s^2,).
     """
-    taps = weight.unflatten(0, (3, -1))
+    taps = weight.view(3, -1, *weight.shape[1:])
     responses = taps.sum((3, 4), keepdim=True)
     taps.sub_((responses - responses.mean(1, keepdim=True)) / 9)
-    shared = bias.unflatten(0, (3, -1))
+    shared = bias.view(3, -1)
     shared.copy_(shared.mean(1, keepdim=True).expand_as(shared))
 
 

@@ -29,7 +29,7 @@ from srkit.data.benchmarks import MADE, BenchmarkItem
 from srkit.data.examples import Domain, Example, Split
 from srkit.data.pairs import make_lr
 from srkit.data.rendered import DOMAINS, render, screen
-from srkit.engine.device import pick_device
+from srkit.engine.device import Dtype, pick_device
 from srkit.io.picture import Picture
 from srkit.io.write import write_picture
 from srkit.metrics.bootstrap import paired_bootstrap
@@ -53,7 +53,7 @@ class Setup:
     """Where networks run."""
 
     device: str = "cpu"
-    dtype: str = "auto"
+    dtype: Dtype = "auto"
     seed: int = 0
 
 
@@ -143,7 +143,7 @@ def tune_of(optimizer: str, seconds: float, steps: int | None) -> TunePart:
 
 def psnrs(model: LoadedModel, tests: list[Example], setup: Setup = CPU) -> NDArray[np.float64]:
     """PSNR of each image."""
-    recipe = UpscaleRecipe(device=setup.device, dtype=setup.dtype)  # type: ignore[arg-type]
+    recipe = UpscaleRecipe(device=setup.device, dtype=setup.dtype)
     found = score(model, tests, recipe, dataset="", lr_source=MADE, support=(), progress=Silent())
     return np.array([image.values["psnr"] for image in found.result.images])
 

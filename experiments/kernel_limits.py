@@ -66,7 +66,8 @@ def training_crops() -> list[RGB]:
 
 def blocks(images: Sequence[RGB], noise: float) -> tuple[Tensor, Tensor]:
     """Features of whole blocks of mode 6 (n, C, 10, 10), and whether each has the second kernel (n,)."""
-    found, labels = [], []
+    found: list[Tensor] = []
+    labels: list[Tensor] = []
     for seed, hr in enumerate(images):
         made = degrade(hr, "mode6", SCALE, noise=noise, seed=seed)
         lr = batch(made.lr)
@@ -91,7 +92,7 @@ def classifier(x: Tensor, second: Tensor, steps: int) -> nn.Module:
         rows = torch.randint(len(x), (BATCH,))
         loss = F.binary_cross_entropy_with_logits(network(x[rows])[:, 0], second[rows])
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
     return network.eval()
@@ -100,7 +101,7 @@ def classifier(x: Tensor, second: Tensor, steps: int) -> nn.Module:
 @torch.inference_mode()
 def table(network: nn.Module, x: Tensor, second: Tensor) -> Iterator[str]:
     """Markdown: a row for each quartile of the detail of the blocks, the mean over channels of their energies."""
-    probability = torch.cat([network(part)[:, 0].sigmoid() for part in x.split(4096)])
+    probability = torch.cat([network(part)[:, 0].sigmoid() for part in torch.split(x, 4096)])
     detail = x[:, 3 + energies_count(RADII[:1]) - 1].mean((1, 2))
     quartile = torch.bucketize(detail, detail.quantile(torch.tensor([0.25, 0.5, 0.75])))
     # Weighted by a probability p, |p K1 + (1 - p) K2 - K1| is (1 - p) |K1 - K2|: against 1/2 for the mean. Choosing

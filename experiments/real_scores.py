@@ -22,6 +22,7 @@ from experiments.ablations import interval_text
 from experiments.images import RGB, data_root, named_benchmark, photographs, read_rgb8
 from experiments.presets import PRESETS, preset
 from experiments.study import publish, read_options, study_parser, table_head, table_row
+from srkit.data.benchmarks import rgb8
 from srkit.engine.resample import resample
 from srkit.errors import ResourceError
 from srkit.io.picture import Picture
@@ -133,7 +134,7 @@ def upscaled(model: str, images: dict[str, RGB]) -> Iterator[tuple[str, RGB]]:
     for done in upscaler.run(works):
         if done.picture is None:
             raise SystemExit(str(done.error))
-        yield done.tag, done.picture.pixels
+        yield done.tag, rgb8(done.picture)
 
 
 if __name__ == "__main__":

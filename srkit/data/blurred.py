@@ -35,7 +35,7 @@ from srkit.progress import Progress, Silent
 
 KINDS = ("invariant", "motion", "bicubic", "smooth", "defocus")
 """Those with one kernel for all pixels of a crop first."""
-# Drawn no more often than the others, mode 6 taught dkenet-x4 nothing of its diagonals: see weights/README.md.
+# Drawn no more often than the others, mode 6 taught dkenet-x4 nothing of its diagonals: see experiments/RESULTS.md.
 _DRAWN = (*MODES, "mode6", "mode6")
 _INVARIANT, _MOTION, _BICUBIC, _SMOOTH, _DEFOCUS = range(len(KINDS))
 _SHARES = (

@@ -28,7 +28,7 @@ class EstimateRecipe:
     """`none`, a provider's name (`srkit.encoders.depth`), or a folder of depth maps; auto: the shipped provider."""
     refine: int = 0
     """Rounds of SVKR; 2 is the paper's T = 3, whose first is the start itself. With the shipped networks they change
-    nothing for sure (tests/bench/ablation_kernels.py), and each takes four fifths of all else (kernel_cost.py)."""
+    nothing for sure (experiments/ablation_kernels.py), and each takes four fifths of all else (kernel_cost.py)."""
     gamma: float = 0.9
     """Weight of a round's new kernels over those before."""
     grid: int = 16

@@ -45,12 +45,6 @@ def untrained() -> Degrader:
     return Degrader(model, network, distance, stage, Controller(), None)
 
 
-def test_auc() -> None:
-    low, high = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2.0, 4.0])
-    assert gates.auc(low, high) == pytest.approx((3 + 0.5 + 1) / 6)
-    assert gates.auc(low, low + 10) == 1
-
-
 def test_flaws_are_each_picture_s_own(pictures: Tensor) -> None:
     for flaw in gates.FLAWS:
         found = gates.flawed(pictures, flaw)
