@@ -20,11 +20,12 @@ from torch import Tensor
 from experiments.ablations import auc
 from experiments.images import RGB, batch, benchmark, levels, middle
 from experiments.study import publish, read_options, study_parser, table_head, table_row
-from srkit.data.rendered import DOMAINS, render
 from srkit.encoders.compact import Compact
 from srkit.encoders.judge import Judge
 from srkit.io.jpeg import through_jpeg
 from srkit.ops.resize import downscale_uint8, upscale
+from srkit.recipes.encoder import EncoderDataPart
+from srkit.rendered import render
 from srkit.zoo.load import load_model
 from srkit.zoo.manifest import Manifest
 
@@ -71,7 +72,7 @@ def degraded(image: RGB, kind: str, strength: float, seed: int = 0) -> RGB:
 def domain_accuracy(encoder: Compact) -> tuple[float, dict[str, float]]:
     """Leave-one-out accuracy of the nearest neighbour by cosine, over photographs and all rendered domains but one."""
     domains = {"photographs": [middle(image, SIDE) for image in benchmark(["BSD100"])[:EACH]]}
-    for name in DOMAINS:
+    for name in EncoderDataPart().domains:
         if name != LEFT_OUT:
             domains[name] = [render(name, SIDE, SIDE, FIRST_SEED + i) for i in range(EACH)]
     embedded = vectors(encoder, [image for images in domains.values() for image in images])

@@ -28,7 +28,6 @@ from experiments.study import publish, read_options, study_parser, table_head, t
 from srkit.data.benchmarks import MADE, BenchmarkItem
 from srkit.data.examples import Domain, Example, Split
 from srkit.data.pairs import make_lr
-from srkit.data.rendered import DOMAINS, render, screen
 from srkit.engine.device import Dtype, pick_device
 from srkit.io.picture import Picture
 from srkit.io.write import write_picture
@@ -36,6 +35,7 @@ from srkit.metrics.bootstrap import paired_bootstrap
 from srkit.progress import Silent
 from srkit.recipes.adapt import TunePart
 from srkit.recipes.upscale import UpscaleRecipe
+from srkit.rendered import DOMAINS, draw, render, spec
 from srkit.tasks.adapt_fit import Fit, Fitted, fit, split_for
 from srkit.tasks.adapt_score import score
 from srkit.zoo.load import load_model
@@ -45,7 +45,14 @@ SUPPORT_SIDES = (800, 640)
 TEST_SIDE, TESTS = 384, 12
 HOLDOUT_EVERY = 20  # of the recipes that trained the shipped weights
 RENDERED: dict[str, Callable[[int, int, int], RGB]] = {name: partial(render, name) for name in DOMAINS}
-RENDERED |= {f"screen-{density}": partial(screen.draw, density=density) for density in (1, 2)}
+
+
+def screens(density: str, width: int, height: int, seed: int) -> RGB:
+    """Rendered screens of one pixel density, (height, width, 3)."""
+    return draw(replace(spec("screen", seed), density=density), width, height).pixels
+
+
+RENDERED |= {f"screen-{density}": partial(screens, density) for density in ("1", "2")}
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ class UsageError(SrkitError):
 
 
 class PictureError(SrkitError):
-    """One picture could not be read or written; the others go on."""
+    """One image could not be read or written; the others go on."""
 
 
 class ResourceError(SrkitError):

@@ -20,6 +20,9 @@ class Progress(Protocol):
     def info(self, message: str) -> None:
         """Something a user may like to know."""
 
+    def say(self, message: str) -> None:
+        """Something a user is told without asking for it, such as what is being fetched and under which licence."""
+
     def warn(self, message: str) -> None:
         """Something a user should know: a result differs from what was asked for."""
 
@@ -34,5 +37,7 @@ class Silent:
     def finish(self) -> None: ...
 
     def info(self, message: str) -> None: ...
+
+    def say(self, message: str) -> None: ...
 
     def warn(self, message: str) -> None: ...

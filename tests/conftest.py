@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+os.environ["SRKIT_OFFLINE"] = "1"  # no test fetches from anywhere but loopback, and those say so
+
 Picture = NDArray[np.uint8]
 _Left = pytest.StashKey[Counter[str]]()
 
@@ -74,13 +76,13 @@ def data_root() -> Path:
 @pytest.fixture(scope="session")
 def rendered() -> Callable[..., Picture]:
     """Cuts of a rendered street scene: `rendered(height, width, seed=0)`, (height, width, 3) uint8, to 256 a side."""
-    from srkit.data.rendered import demo_picture
+    from srkit.rendered import demo_image
 
     scenes: dict[int, Picture] = {}
 
     def cut(height: int, width: int, seed: int = 0) -> Picture:
         if seed not in scenes:
-            scenes[seed] = demo_picture(256, 256, seed)
+            scenes[seed] = demo_image(256, 256, seed)
         if not (1 <= height <= 256 and 1 <= width <= 256):
             raise ValueError(f"{height} x {width} does not fit into 256 x 256")
         top, left = (256 - height) // 2, (256 - width) // 2

@@ -12,6 +12,8 @@ import typer.main
 
 from srkit._version import __version__
 from srkit.errors import Exit, SrkitError
+from srkit.io.names import unusable
+from srkit_cli import completion
 from srkit_cli.commands import (
     adapt,
     demo_image,
@@ -23,7 +25,9 @@ from srkit_cli.commands import (
     train,
     upscale,
 )
-from srkit_cli.console import Console
+from srkit_cli.commands import completion as completion_command
+from srkit_cli.console import Console, fill_streams, say_on_stderr, settle_streams
+from srkit_cli.groups import GroupedCommand
 
 app = typer.Typer(
     name="srkit",
@@ -35,15 +39,16 @@ app = typer.Typer(
     rich_markup_mode=None,  # its panels take longer to import and draw than all the rest of --help
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("upscale")(upscale.upscale)
-app.command("eval")(eval.eval)
-app.command("adapt")(adapt.adapt)
-app.command("estimate-kernel")(estimate_kernel.estimate_kernel)
-app.command("train")(train.train)
+app.command("upscale", cls=GroupedCommand)(upscale.upscale)
+app.command("eval", cls=GroupedCommand)(eval.eval)
+app.command("adapt", cls=GroupedCommand)(adapt.adapt)
+app.command("estimate-kernel", cls=GroupedCommand)(estimate_kernel.estimate_kernel)
+app.command("train", cls=GroupedCommand)(train.train)
 app.add_typer(models.app, name="models")
 app.command("demo-image")(demo_image.demo_image)
 app.command("doctor")(doctor.doctor)
 app.command("schema")(schema.schema)
+app.add_typer(completion_command.app, name="completion")
 
 # What typer raises for a wrong flag or value; taken from typer's own class, since its base is not exported.
 _FlagError: type[Exception] = typer.BadParameter.__mro__[2]
@@ -51,10 +56,13 @@ _FlagError: type[Exception] = typer.BadParameter.__mro__[2]
 
 def main() -> None:
     """Run the command line and exit with the code that spec and README promise."""
+    fill_streams()
     sys.exit(_run(sys.argv[1:]))
 
 
 def _dispatch(arguments: list[str]) -> int:
+    if os.environ.get(completion.VARIABLE):
+        return completion.answer(app)
     # As options of typer's own, these two would bring pydantic into every start.
     if arguments[:1] == ["--version"]:
         Console().line(f"srkit {__version__}")
@@ -68,6 +76,10 @@ def _dispatch(arguments: list[str]) -> int:
 
 def _run(arguments: list[str]) -> int:
     debug = "--debug" in arguments
+    if os.environ.get("SRKIT_OFFLINE"):
+        from srkit.zoo.network import offline_variable
+
+        offline_variable()  # before anything imports the Hub's client, which reads its own variable then
     if debug:
         logging.basicConfig(format="%(message)s")
         logging.getLogger("srkit").setLevel(logging.DEBUG)
@@ -83,10 +95,9 @@ def _run(arguments: list[str]) -> int:
             traceback.print_exc()
         sentence, code = _told(error, arguments)
         if sentence:
-            # A file name may hold bytes that stderr cannot show.
-            sys.stderr.write(f"srkit: {sentence}\n".encode("utf-8", "replace").decode("utf-8"))
+            say_on_stderr(f"srkit: {sentence}")
     finally:
-        _settle_stdout()
+        settle_streams()
     return code
 
 
@@ -103,10 +114,16 @@ def _told(error: BaseException, arguments: list[str]) -> tuple[str, Exit]:
         )
     if isinstance(error, _FlagError):
         sentence = getattr(error, "format_message", error.__str__)().rstrip(".")
+        sentence = sentence.replace("Value error, ", "")  # pydantic's, before what typer says of a choice
         # Without any argument typer has shown the help, and has nothing to say.
         return (f"{sentence}; see `srkit {_command_of(arguments)}--help`." if sentence else ""), Exit.USAGE
-    if isinstance(error, MemoryError):
-        return "Memory ran out; choose smaller pictures or a smaller --tile.", Exit.FAILED
+    # What PyTorch raises, told without importing it: of the CPU's allocator it is a plain RuntimeError.
+    of_torch = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and of_torch):
+        return "Memory ran out; choose smaller images, a smaller --tile, or a smaller batch.", Exit.FAILED
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        error = unusable(error)
+        return str(error), error.exit_code
     text = " ".join(f"{type(error).__name__}: {error}".split())
     return (
         f"Something unforeseen failed ({text}); --debug shows where, and a report of it helps.",
@@ -116,11 +133,3 @@ def _told(error: BaseException, arguments: list[str]) -> tuple[str, Exit]:
 
 def _command_of(arguments: list[str]) -> str:
     return f"{arguments[0]} " if arguments and not arguments[0].startswith("-") else ""
-
-
-def _settle_stdout() -> None:
-    """Where stdout is a closed pipe or a full disk, keep the interpreter from failing on it once more at exit."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

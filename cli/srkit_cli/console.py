@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from srkit.errors import SrkitError
+from srkit.io.names import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -40,7 +42,7 @@ class Console:
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),  # names of models and data sets may hold brackets
             BarColumn(),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeElapsedColumn(),
@@ -54,7 +56,7 @@ class Console:
             transient=True,
             redirect_stdout=sys.stdout.isatty(),
         )
-        self._task = self._bar.add_task(label, total=total)
+        self._task = self._bar.add_task(printable(label), total=total)
         self._bar.start()
 
     def advance(self, amount: float = 1.0) -> None:
@@ -78,19 +80,27 @@ class Console:
         """A failure that does not end the command; shown even when quiet."""
         self._message(f"error: {message}")
 
+    def error_line(self, text: str) -> None:
+        """What ended the command, as it is."""
+        self._message(text)
+
     def say(self, message: str) -> None:
-        """A closing line for people, on stderr."""
+        """A line for people, on stderr: how a command ended, or what is being fetched."""
         if not self.quiet:
             self._message(message)
 
+    def next_command(self, *words: str) -> None:
+        """What to type next, quoted for a shell."""
+        import shlex
+
+        self.say(f"Next: {shlex.join(words)}")
+
     def _message(self, message: str) -> None:
-        # A file name may hold bytes that the terminal's encoding cannot show.
-        text = message.encode("utf-8", "replace").decode("utf-8")
         with self._lock:
             if self._bar is not None:
-                self._bar.console.print(text, markup=False, highlight=False)
+                self._bar.console.print(printable(message), markup=False, highlight=False, emoji=False)
             else:
-                sys.stderr.write(text + "\n")
+                say_on_stderr(message)
 
     # -- data -------------------------------------------------------------------------------------------
 
@@ -100,13 +110,22 @@ class Console:
         self.flush()
 
     def line(self, text: str) -> None:
-        """One line of plain output on stdout; characters that it cannot show become question marks."""
+        """Plain output on stdout; characters that it cannot show become question marks, and a terminal gets none that
+        command it."""
         encoding = sys.stdout.encoding or "utf-8"
+        if sys.stdout.isatty():
+            text = "\n".join(printable(line) for line in text.split("\n"))
         with _telling_of_stdout():
             sys.stdout.write(text.encode(encoding, "replace").decode(encoding) + "\n")
 
     def bytes(self, data: bytes) -> None:
-        """A whole file on stdout."""
+        """A whole file on stdout.
+
+        Raises:
+            SrkitError: it cannot be written, or the program was started without.
+        """
+        if "stdout" in _missing:
+            raise SrkitError("The program was started without standard output; give a file as OUTPUT.")
         with _telling_of_stdout():
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
@@ -120,7 +139,7 @@ class Console:
         self, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, numbers: Sequence[str] = ()
     ) -> None:
         """A table on stdout; `numbers` are the columns to set flush right. Tabs between cells in a pipe."""
-        cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+        cells = [["" if cell is None else printable(str(cell)) for cell in row] for row in rows]
         if not sys.stdout.isatty():
             for row in (list(columns), *cells):
                 self.line("\t".join(row))
@@ -136,6 +155,41 @@ class Console:
         for row in cells:
             table.add_row(*(Text(cell) for cell in row))
         RichConsole().print(table)
+
+
+_missing: set[str] = set()
+"""Names of the streams that the program was started without."""
+
+
+def fill_streams() -> None:
+    """Have the streams that the program was started without (by a service, cron, pythonw) lead nowhere.
+
+    Their numbers are taken as well: else the next files that are opened would get them, and what a library writes to
+    stderr would go into an output.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w" if number else "r"))  # noqa: SIM115, PTH123 - to the end
+            _missing.add(name)
+
+
+def settle_streams() -> None:
+    """Where stdout or stderr is a closed pipe or a full disk, keep the interpreter from failing on it at its exit."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def say_on_stderr(message: str) -> None:
+    """A line on stderr, in characters that it can show; that it cannot be written ends no work."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(printable(message) + "\n")
 
 
 @contextlib.contextmanager

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from srkit.errors import UsageError
+from srkit_cli.groups import ENGINE, INPUT, OUTPUT, REPORT
 
 
 class DtypeName(StrEnum):
@@ -21,11 +23,51 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no messages but errors.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Full traceback on errors.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", metavar="NAME")]
-Dtype = Annotated[DtypeName, typer.Option(help="Precision; auto takes the fastest the device has.")]
-Tile = Annotated[str, typer.Option("--tile", "-t", help="auto, off, or a side in pixels.")]
-Threads = Annotated[int | None, typer.Option(help="CPU threads.", metavar="N")]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.", metavar="N")]
+Device = Annotated[
+    str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", metavar="NAME", rich_help_panel=ENGINE)
+]
+Dtype = Annotated[
+    DtypeName, typer.Option(help="Precision; auto takes the fastest the device has.", rich_help_panel=ENGINE)
+]
+Tile = Annotated[
+    str, typer.Option("--tile", "-t", help="auto, off, or a side in pixels.", rich_help_panel=ENGINE)
+]
+Threads = Annotated[int | None, typer.Option(help="CPU threads.", metavar="N", rich_help_panel=ENGINE)]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.", metavar="N", rich_help_panel=ENGINE)]
+
+MaxPixels = Annotated[
+    int, typer.Option(help="Refuse pictures that declare more.", metavar="N", rich_help_panel=INPUT)
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace existing outputs.", rich_help_panel=OUTPUT)
+]
+SkipExisting = Annotated[
+    bool, typer.Option("--skip-existing", help="Keep existing outputs.", rich_help_panel=OUTPUT)
+]
+Recursive = Annotated[
+    bool, typer.Option("--recursive", "-r", help="Subfolders too; mirror the tree.", rich_help_panel=INPUT)
+]
+ReportPage = Annotated[
+    Path | None, typer.Option(help="HTML page with pictures.", metavar="FILE.html", rich_help_panel=REPORT)
+]
+
+
+def _offline(value: bool) -> bool:
+    if value:
+        from srkit.zoo.network import go_offline
+
+        go_offline()
+    return value
+
+
+Offline = Annotated[
+    bool,
+    typer.Option(
+        "--offline",
+        callback=_offline,
+        help="Fetch nothing; what is not here is an error (exit 5) that says how to get it. As SRKIT_OFFLINE=1.",
+    ),
+]
 
 
 def tile_of(text: str) -> int | Literal["auto", "off"]:

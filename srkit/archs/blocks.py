@@ -20,7 +20,7 @@ DEEP_SCALE = 8
 
 
 def centred(x: Tensor) -> Tensor:
-    """Pictures (N, 3, h, w) in [0, 1] less the mean colour of DIV2K (as EDSR's authors do)."""
+    """Images (N, 3, h, w) in [0, 1] less the mean colour of DIV2K (as EDSR's authors do)."""
     return x - mean_colour(x.dtype, x.device)
 
 
@@ -28,7 +28,7 @@ def centred(x: Tensor) -> Tensor:
 @torch.inference_mode(False)
 def mean_colour(dtype: torch.dtype, device: torch.device) -> Tensor:
     """(1, 3, 1, 1), not to be written to: what `centred` takes away."""
-    # No buffer: casting the network to bf16 would round it, and shift every picture.
+    # No buffer: casting the network to bf16 would round it, and shift every image.
     return torch.tensor(DIV2K_MEAN, dtype=dtype, device=device).view(1, 3, 1, 1)
 
 
@@ -151,7 +151,7 @@ class NearestReconstruction(nn.Module):
     """Features to RGB at a multiple of the size, without PixelShuffle (ESRGAN's; after Odena et al. 2016, Distill).
 
     Nearest neighbour, convolution and leaky ReLU for each factor; then convolution, leaky ReLU, and a convolution to
-    RGB. No pixel of the result is made by weights of its own, so there is no checkerboard to be learnt; in return most
+    RGB. No pixel of the result is made by weights of its own, so there is no checkerboard to be learned; in return most
     of the arithmetic is done at the result's resolution.
 
     Args:

@@ -1,8 +1,8 @@
 """CDASR: CLIP-aware domain-adaptive super-resolution (Lu et al. 2025, Multimedia Systems; arXiv 2505.12391).
 
 An EDSR whose features, between trunk and reconstruction, are aligned with what a frozen encoder says of the whole
-picture. Everything that the alignment adds is zero at first, so that a CDASR that starts from an EDSR's weights gives
-the EDSR's pictures.
+image. Everything that the alignment adds is zero at first, so that a CDASR that starts from an EDSR's weights gives
+the EDSR's images.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Source = Literal["encoder", "constant"]
 
 
 class CDASR(nn.Module):
-    """Pictures (N, 3, h, w) in [0, 1] to (N, 3, scale h, scale w); not clipped.
+    """Images (N, 3, h, w) in [0, 1] to (N, 3, scale h, scale w); not clipped.
 
     Args:
         scale: 2, 3, 4, 8 or 16.
@@ -48,7 +48,7 @@ class CDASR(nn.Module):
         hidden, aligned: widths of the MLP on the vector (Eq. 3: 1024 and 512).
         token_features: channels that tokens are sampled in, at each LR pixel.
         spatial: `tokens` tells the features what lies where; `global` is Eq. 4 as printed, which is constant over the
-            picture.
+            image.
         condition: `constant` has a learned vector and learned tokens in place of the encoder's (for ablation: the
             same capacity, told nothing).
         token_grid: side of the grid of learned tokens.
@@ -97,6 +97,7 @@ class CDASR(nn.Module):
             receptive_field=receptive_field(scale, blocks, upsampler, between)
             + 1,  # the fusion's convolution
             fp16_ok=True,
+            fp32_sum=True,
             conditioning=_conditioning(spatial, condition),
         )
 
@@ -107,12 +108,12 @@ class CDASR(nn.Module):
         tokens: Tensor | None = None,
         position: Tensor | None = None,
     ) -> Tensor:
-        """The picture, or a piece of one, and what is known of the whole picture.
+        """The image, or a piece of one, and what is known of the whole image.
 
         Args:
             x: (N, 3, h, w) in [0, 1].
             semantic: unit vectors (N, semantic_dim).
-            tokens: (N, token_channels, gh, gw), spread over the whole picture.
+            tokens: (N, token_channels, gh, gw), spread over the whole image.
             position: (N, 2, h, w), where each pixel lies in it (see `srkit.ops.position`).
 
         Raises:
@@ -175,11 +176,11 @@ class TokenAlignment(nn.Module):
 
 
 class GlobalAlignment(nn.Module):
-    """Eqs. 3 to 5 as printed: the vector spread over the picture, two convolutions, fused in.
+    """Eqs. 3 to 5 as printed: the vector spread over the image, two convolutions, fused in.
 
     With replicate padding the spread features are one vector everywhere, so they are computed for one pixel, and
     their share of the fusion is a shift. (With zero padding, which the paper does not speak of, the border of the
-    picture would be told of in place of its content.)
+    image would be told of in place of its content.)
     """
 
     def __init__(self, features: int, semantic_dim: int, hidden: int, aligned: int) -> None:

@@ -1,7 +1,7 @@
-"""A small convolutional encoder of pictures: a unit vector, a map of tokens, and perceptual stages.
+"""A small convolutional encoder of images: a unit vector, a map of tokens, and perceptual stages.
 
 Plain convolutions without normalisation layers: what a place gives depends on its surroundings alone, so that the
-stages mean the same on a tile, a picture and a batch, and degraded pictures keep what tells them apart.
+stages mean the same on a tile, an image and a batch, and degraded images keep what tells them apart.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _STILL = 0.02  # deviation that counts as none: below the rounding of 8 bits
 
 
 class CompactEncoder(nn.Module):
-    """Pictures (N, 3, H, W) in [0, 1] to `(vector, tokens)`; fully convolutional, frozen weights serve any size.
+    """Images (N, 3, H, W) in [0, 1] to `(vector, tokens)`; fully convolutional, frozen weights serve any size.
 
     Args:
         widths: channels of the stages, each at half the resolution of the one before; the last are the tokens'.
         blocks: residual blocks of each stage.
         dim: length D of the vector.
-        side: side of the square that whole pictures are resized to before (by whoever calls; a fact of training).
+        side: side of the square that whole images are resized to before (by whoever calls; a fact of training).
 
     Raises:
         UsageError: widths and blocks of different number, or a width, `dim` or `side` below 1.
@@ -59,7 +59,7 @@ class CompactEncoder(nn.Module):
         self.info = ArchInfo(scale=1, receptive_field=_receptive_field(blocks), tiling="none")
 
     def stages(self, x: Tensor) -> list[Tensor]:
-        """Features after each stage: (N, widths[i], ~H / 2^(i+1), ~W / 2^(i+1)), at the picture's own size.
+        """Features after each stage: (N, widths[i], ~H / 2^(i+1), ~W / 2^(i+1)), at the image's own size.
 
         x (N, 3, H, W) is taken in the parameters' dtype (or autocast's); no resizing.
         """

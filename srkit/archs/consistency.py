@@ -19,7 +19,7 @@ class Consistency(nn.Module):
 
     A blurs and subsamples, A* is its adjoint (Irani and Peleg 1991, CVGIP, for one kernel; as a network's data step:
     USRNet, Zhang et al. 2020, CVPR, Section 4.2). The gain g is told from features, for each LR pixel: what noise or a
-    wrong kernel makes of the residual is not to be projected back. Each step is local, so that pieces of a picture
+    wrong kernel makes of the residual is not to be projected back. Each step is local, so that pieces of an image
     give what the whole gives.
 
     Args:
@@ -36,7 +36,7 @@ class Consistency(nn.Module):
         begin_at_zero(self.gain.weight)
 
     def forward(self, sr: Tensor, lr: Tensor, blur: CodeBlur, features: Tensor) -> Tensor:
-        """sr (N, 3, s h, s w), what it is a picture of (N, 3, h, w) and features (N, C, h, w) to sr's shape, fp32."""
+        """sr (N, 3, s h, s w), what it is an image of (N, 3, h, w) and features (N, C, h, w) to sr's shape, fp32."""
         gain = _MOST_GAIN * torch.sigmoid(self.gain(features).float() + self.level.float())
         with torch.autocast(sr.device.type, enabled=False):
             sr, lr = sr.float(), lr.float()
@@ -48,13 +48,13 @@ class Consistency(nn.Module):
 
 
 class Polish(nn.Module):
-    """What is left to do behind `Consistency`, which knows of no picture: an RGB residual from what it changed.
+    """What is left to do behind `Consistency`, which knows of no image: an RGB residual from what it changed.
 
     Args:
         features: channels of the trunk.
         code: channels of the codes.
         blocks: residual blocks.
-        scale: of the picture.
+        scale: of the image.
         hidden, sft_size: see `SFT`.
     """
 

@@ -2,7 +2,7 @@
 mask that says where which of them is shown (Shi et al. 2022, arXiv 2207.12767, Section III and Eq. 10).
 
 The graph `cria_paper`: the heads branch off the trunk at low resolution, and the mask comes from the low-resolution
-picture.
+image.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ class CriaParts(NamedTuple):
 
 
 class Cria(nn.Module):
-    """Pictures (N, 3, h, w) in [0, 1] to (N, 3, scale h, scale w); not clipped.
+    """Images (N, 3, h, w) in [0, 1] to (N, 3, scale h, scale w); not clipped.
 
-    Both heads predict what bicubic upscaling misses; sums are taken in fp32. The paper adds no bicubic picture; since
+    Both heads predict what bicubic upscaling misses; sums are taken in fp32. The paper adds no bicubic image; since
     the two shares add to 1, it is added once all the same.
 
     Args:
@@ -94,14 +94,17 @@ class Cria(nn.Module):
         deep = blocks_radius(trunk, blocks) + 2 * UNITS + _reconstruction_radius(scale, upsampler)
         # Beyond the squares, the pixels between which their means are interpolated.
         self.info = ArchInfo(
-            scale=scale, receptive_field=deep + (keep_colour + 1 if keep_colour else 0), fp16_ok=True
+            scale=scale,
+            receptive_field=deep + (keep_colour + 1 if keep_colour else 0),
+            fp16_ok=True,
+            fp32_sum=True,
         )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.parts(x).sr
 
     def parts(self, x: Tensor) -> CriaParts:
-        """x (N, 3, h, w) in [0, 1] to the result, both heads' pictures and the mask, all of x's dtype."""
+        """x (N, 3, h, w) in [0, 1] to the result, both heads' images and the mask, all of x's dtype."""
         h = centred(x).to(self.trunk.head.weight.dtype)
         features = self.trunk(h)
         base = upscale(x, self.scale)
@@ -155,9 +158,9 @@ class Cria(nn.Module):
 
 
 def colour_lost(sr: Tensor, x: Tensor, radius: int) -> Tensor:
-    """What the mean colours of a picture, over squares, have more than those of what was made of it, at each pixel.
+    """What the mean colours of an image, over squares, have more than those of what was made of it, at each pixel.
 
-    A network that repairs pictures is not sure what colour they had, and drifts; over many pixels the mean of what is
+    A network that repairs images is not sure what colour they had, and drifts; over many pixels the mean of what is
     damaged is nearly that of what it was.
 
     Args:
@@ -174,12 +177,13 @@ def colour_lost(sr: Tensor, x: Tensor, radius: int) -> Tensor:
 
 
 class CriaView(View):
-    """Pictures to one part of what a `Cria` makes of them, (N, 3, scale h, scale w); the mask as a gray picture."""
+    """Images to one part of what a `Cria` makes of them, (N, 3, scale h, scale w); the mask as a gray image."""
 
     def __init__(self, network: Cria, part: Part) -> None:
         super().__init__()
         self.network, self.part = network, part
         self.info = network.info
+        self.gray = part == "mask"
 
     def forward(self, x: Tensor) -> Tensor:
         found: Tensor = getattr(self.network.parts(x), self.part)

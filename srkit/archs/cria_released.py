@@ -1,7 +1,7 @@
 """Cria-CL as its authors released it (Shi et al. 2022, github.com/House-Leo/RealSR-CCL): for their weights.
 
-The graph `cria_released`: both branches and the mask see the picture that an ESRGAN has made already, at the result's
-resolution, and the mask is a softmax over its 64 channels. So it is no partition of the picture (each channel's mean is
+The graph `cria_released`: both branches and the mask see the image that an ESRGAN has made already, at the result's
+resolution, and the mask is a softmax over its 64 channels. So it is no partition of the image (each channel's mean is
 1/64 by construction), and there is nothing in it to look at; `srkit.archs.cria` is the graph that the paper describes.
 RWSR-EDL, by the same authors, has the same network and names.
 """
@@ -27,7 +27,7 @@ SCALES = tuple(_FACTORS)
 
 
 class CriaReleased(nn.Module):
-    """Pictures (N, 3, h, w) in [0, 1] to (N, 3, scale h, scale w); not clipped.
+    """Images (N, 3, h, w) in [0, 1] to (N, 3, scale h, scale w); not clipped.
 
     Args:
         scale: 4; or 1, for the weights trained on CameraSR, which interpolate nowhere.
@@ -60,7 +60,7 @@ class CriaReleased(nn.Module):
             scale=scale,
             receptive_field=2 + RADIUS * blocks + nearest_radius(_FACTORS[scale], after),
             fp16_ok=True,
-            bf16_ok=False,  # 8 bits of mantissa do not hold an 8-bit picture and what is computed on it
+            bf16_ok=False,  # 8 bits of mantissa do not hold an 8-bit image and what is computed on it
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A small network that sees which parts of a picture are near: relative inverse depth from one picture.
+"""A small network that sees which parts of an image are near: relative inverse depth from one image.
 
 A U-Net of plain convolutions with group normalisation (Wu and He 2018, ECCV), without which it hardly learns. It is no
 MiDaS: it serves where no public weights may be fetched.
@@ -22,11 +22,11 @@ _IN_A_GROUP = 8  # channels that are normalised together
 
 
 class CompactDepth(nn.Module):
-    """Pictures (N, 3, H, W) in [0, 1] to inverse depth (N, 1, H, W), float32, up to a scale above 0 and a shift.
+    """Images (N, 3, H, W) in [0, 1] to inverse depth (N, 1, H, W), float32, up to a scale above 0 and a shift.
 
     Args:
-        widths: channels at the picture's resolution, at half of it, and so on.
-        side: longer side that whole pictures are resized to before (by whoever calls; a fact of training).
+        widths: channels at the image's resolution, at half of it, and so on.
+        side: longer side that whole images are resized to before (by whoever calls; a fact of training).
 
     Raises:
         UsageError: fewer than two widths, or one of these or the side below 1.
@@ -45,18 +45,18 @@ class CompactDepth(nn.Module):
             nn.Conv2d(before, width, 3, stride=2, padding=1) for before, width in pairwise(widths)
         )
         self.encode = nn.ModuleList(_Block(width) for width in widths)
-        self.context = nn.Linear(widths[-1], widths[-1])  # what the whole picture shows, told to every place
+        self.context = nn.Linear(widths[-1], widths[-1])  # what the whole image shows, told to every place
         self.up = nn.ModuleList(nn.Conv2d(width, before, 1) for before, width in pairwise(widths))
         self.decode = nn.ModuleList(_Block(width) for width in widths[:-1])
         self.tail = conv3x3(widths[0], 1)
         for layer in (self.head, *self.down):
             nn.init.kaiming_normal_(layer.weight, _SLOPE)
             begin_at_zero(layer.bias)
-        # The context makes every place depend on every other, so nothing less than the picture is its field.
+        # The context makes every place depend on every other, so nothing less than the image is its field.
         self.info = ArchInfo(scale=1, receptive_field=side, tiling="none")
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (N, 3, H, W) at whatever size; best at the one that pictures had in training."""
+        """x (N, 3, H, W) at whatever size; best at the one that images had in training."""
         h = F.leaky_relu(self.head((x * 4 - 2).to(self.head.weight.dtype)), _SLOPE)
         h = self.encode[0](h)
         skips = []

@@ -1,4 +1,4 @@
-"""What a picture's detail says of its blur, whatever the contrast: fixed features for networks that estimate blur."""
+"""What an image's detail says of its blur, whatever the contrast: fixed features for networks that estimate blur."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _FLOOR = 1.0  # squared levels of 8 bit: what rounding leaves of no detail at al
 
 
 def normalised_detail(x: Tensor) -> Tensor:
-    """Pictures (N, 3, h, w) in [0, 1] less their means over 5 x 5, divided by the deviation of that around; float32.
+    """Images (N, 3, h, w) in [0, 1] less their means over 5 x 5, divided by the deviation of that around; float32.
 
     The deviation is over 9 x 9 and the channels, and never below 4 levels of 8 bit, so that noise stays small where a
-    picture is flat.
+    image is flat.
     """
     x = x.float()
     detail = x - _means(x, _SMOOTH)
@@ -32,7 +32,7 @@ def normalised_detail(x: Tensor) -> Tensor:
 
 
 def detail_energies(x: Tensor, radii: Sequence[int]) -> Tensor:
-    """How strong differences of a picture (N, 3, h, w) in [0, 1] are around each pixel; (N, C, h, w), float32.
+    """How strong differences of an image (N, 3, h, w) in [0, 1] are around each pixel; (N, C, h, w), float32.
 
     Logarithms of the mean squares of differences, over the colours and over squares: those of order 1 to 3 between
     neighbours to the right, below, and along both diagonals. Blur along a direction is in how they fall with the order

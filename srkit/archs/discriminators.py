@@ -1,4 +1,4 @@
-"""Networks that tell real pictures from made ones, place by place: what they give is a map of logits."""
+"""Networks that tell real images from made ones, place by place: what they give is a map of logits."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _DEVIATION = 0.02  # of PatchGAN's first weights
 
 
 class PatchGAN(nn.Module):
-    """Pictures (N, 3, H, W) in [0, 1] to logits (N, 1, ~H/8 - 2, ~W/8 - 2), one for each patch of 70 x 70 pixels.
+    """Images (N, 3, H, W) in [0, 1] to logits (N, 1, ~H/8 - 2, ~W/8 - 2), one for each patch of 70 x 70 pixels.
 
     Convolutions of 4 x 4 with batch normalisation (Isola et al. 2017, CVPR, Section 6.1.2; its code's
-    `NLayerDiscriminator`): in training the pictures of a batch influence each other.
+    `NLayerDiscriminator`): in training the images of a batch influence each other.
 
     Args:
         features: channels of the first layer; they double to eight times as many.
@@ -33,7 +33,7 @@ class PatchGAN(nn.Module):
         _check("PatchGAN", features, layers)
         widths = [features * min(2**i, _WIDEST) for i in range(layers + 1)]
         self.least = 3 * 2**layers
-        """Smallest side of a picture."""
+        """Smallest side of an image."""
         parts: list[nn.Module] = [nn.Conv2d(3, features, 4, 2, 1), nn.LeakyReLU(_SLOPE)]
         for i in range(layers):
             stride = 2 if i + 1 < layers else 1
@@ -57,20 +57,20 @@ class PatchGAN(nn.Module):
 
 
 class UNetSN(nn.Module):
-    """Pictures (N, 3, H, W) in [0, 1] to logits (N, 1, H, W), one for each pixel.
+    """Images (N, 3, H, W) in [0, 1] to logits (N, 1, H, W), one for each pixel.
 
-    A U-Net with spectral normalisation (Real-ESRGAN, Wang et al. 2021, ICCVW, Section 3.3 and Fig. 6). No picture of a
+    A U-Net with spectral normalisation (Real-ESRGAN, Wang et al. 2021, ICCVW, Section 3.3 and Fig. 6). No image of a
     batch influences another.
 
     Args:
-        features: channels at the picture's resolution; they double with each of three halvings.
+        features: channels at the image's resolution; they double with each of three halvings.
 
     Raises:
         UsageError: features below 1.
     """
 
     least = 8
-    """Smallest side of a picture."""
+    """Smallest side of an image."""
 
     def __init__(self, features: int = 64) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""DKENet: a blur kernel for every pixel of a picture, informed by depth (SSR, Lin et al. 2024, ECCV; arXiv 2403.05808).
+"""DKENet: a blur kernel for every pixel of an image, informed by depth (SSR, Lin et al. 2024, ECCV; arXiv 2403.05808).
 
 The paper draws the network and names MANet (Liang et al. 2021, ICCV) as what it is made from; where the paper is
 silent, MANet's choices are taken.
@@ -34,21 +34,21 @@ _STRIP = 65536  # kernels that `codes` holds at a time: 116 MB
 
 
 class DKENet(nn.Module):
-    """Pictures (N, 3, h, w) in [0, 1] and their depth to kernels (N, 441, h, w), each of which sums to 1.
+    """Images (N, 3, h, w) in [0, 1] and their depth to kernels (N, 441, h, w), each of which sums to 1.
 
     Kernels lie on the HR grid, tap u * 21 + v for row u and column v, one for each LR pixel. The network works at
-    `levels` resolutions, so windows of one picture give the same kernels as the whole where they begin at multiples of
+    `levels` resolutions, so windows of one image give the same kernels as the whole where they begin at multiples of
     2 to the power of one less.
 
     Args:
         scale: of the HR grid that the kernels are for; 2, 3 or 4. It changes no layer: weights are for one scale.
-        features: channels of the picture's branch (the paper's 128; 32 suits CPUs); a multiple of 4.
+        features: channels of the image's branch (the paper's 128; 32 suits CPUs); a multiple of 4.
         depth_features: channels of the depth's branch.
-        contrast: show the network, beside the picture, its detail divided by how strong detail is around each pixel
+        contrast: show the network, beside the image, its detail divided by how strong detail is around each pixel
             (`normalised_detail`): blur is in how detail falls off, whatever the contrast. Not in the paper.
         levels: resolutions, each half of the one before: the paper's 2, or more. A few pixels tell little of their
             blur; what all around tells is less of a guess. Added levels change nothing at first.
-        energies: radii of the squares over which the network is shown, beside the picture, how strong its differences
+        energies: radii of the squares over which the network is shown, beside the image, how strong its differences
             are (`detail_energies`). Not in the paper. They, too, change nothing at first.
 
     Raises:

@@ -1,7 +1,7 @@
 """EDSR-baseline: enhanced deep residual network (Lim et al. 2017, CVPRW), with a bicubic skip.
 
-The published network predicts the picture itself; here it predicts what bicubic upscaling misses, and the
-sum is taken in fp32, so that the network may run in bf16 without the picture losing bits.
+The published network predicts the image itself; here it predicts what bicubic upscaling misses, and the
+sum is taken in fp32, so that the network may run in bf16 without the image losing bits.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SCALES = (2, 3, 4, 8, 16)
 
 
 class EDSR(nn.Module):
-    """Pictures (N, 3, h, w) in [0, 1] to (N, 3, scale h, scale w); not clipped.
+    """Images (N, 3, h, w) in [0, 1] to (N, 3, scale h, scale w); not clipped.
 
     Args:
         scale: 2, 3, 4, 8 or 16.
@@ -58,6 +58,7 @@ class EDSR(nn.Module):
             scale=scale,
             receptive_field=receptive_field(scale, blocks, upsampler, between),
             fp16_ok=True,
+            fp32_sum=True,
         )
 
     def forward(self, x: Tensor) -> Tensor:

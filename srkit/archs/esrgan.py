@@ -26,9 +26,9 @@ PUBLISHED_GROWTH = 32
 
 
 class RRDBNet(nn.Module):
-    """Pictures (N, 3, h, w) in [0, 1] to (N, 3, scale h, scale w); not clipped.
+    """Images (N, 3, h, w) in [0, 1] to (N, 3, scale h, scale w); not clipped.
 
-    Below x4 the picture is folded into channels first and the trunk works at a smaller size, so both sides must be
+    Below x4 the image is folded into channels first and the trunk works at a smaller size, so both sides must be
     multiples of 2 (x2) or 4 (x1).
 
     Args:
@@ -36,8 +36,8 @@ class RRDBNet(nn.Module):
         features: channels of the trunk.
         blocks: RRDBs of the trunk (23 as published, 6 in the small variants).
         growth: channels that a convolution adds in the dense blocks.
-        skip: False, as published: the picture itself is predicted, from the picture as it is. True: what bicubic
-            upscaling misses is predicted, from the picture less a mean colour, and the sum is taken in fp32, so that
+        skip: False, as published: the image itself is predicted, from the image as it is. True: what bicubic
+            upscaling misses is predicted, from the image less a mean colour, and the sum is taken in fp32, so that
             the network may run in bf16.
 
     Raises:
@@ -64,7 +64,8 @@ class RRDBNet(nn.Module):
             receptive_field=self.fold * radius + self.fold - 1,
             multiple_of=self.fold,
             fp16_ok=True,
-            bf16_ok=skip,  # 8 bits of mantissa do not hold an 8-bit picture and what is computed on it
+            fp32_sum=skip,
+            bf16_ok=skip,  # 8 bits of mantissa do not hold an 8-bit image and what is computed on it
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -113,9 +114,9 @@ def from_published(checkpoint: Mapping[str, Any]) -> RRDBNet:
 
 
 def centred_trunk(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """A published x4 trunk, under the names it has here, for a network that shows its trunk `centred` pictures.
+    """A published x4 trunk, under the names it has here, for a network that shows its trunk `centred` images.
 
-    The mean colour that such a network takes away moves into the first bias; only at the border, where a picture is
+    The mean colour that such a network takes away moves into the first bias; only at the border, where an image is
     padded by zeros, do the features differ.
 
     Raises:

@@ -10,9 +10,9 @@ Tiling = Literal["exact", "blend", "none"]
 
 @dataclass(frozen=True)
 class ArchInfo:
-    """What the engine must know to run a network on pictures of any size.
+    """What the engine must know to run a network on images of any size.
 
-    A network maps pictures (N, channels, h, w), float32 in [0, 1], to (N, channels, scale h, scale w), float32.
+    A network maps images (N, channels, h, w), float32 in [0, 1], to (N, channels, scale h, scale w), float32.
     It casts to its parameters' dtype inside; whatever must stay in fp32 (a bicubic skip, the final sum), it
     keeps there itself.
     """
@@ -28,8 +28,11 @@ class ArchInfo:
     """Smallest input side."""
     tiling: Tiling = "exact"
     """exact: convolutional, tiles overlap by the receptive field at most; blend: tiles must be cross-faded
-    (attention over windows); none: works on whole pictures only."""
+    (attention over windows); none: works on whole images only."""
     fp16_ok: bool = False
     bf16_ok: bool = True
+    fp32_sum: bool = False
+    """What is computed in reduced precision is added to the image in fp32, so that 16-bit images keep their levels
+    in any precision. Else these are run in fp32."""
     conditioning: tuple[str, ...] = ()
     """Names of the conditions that the network takes as keyword arguments."""

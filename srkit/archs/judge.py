@@ -1,4 +1,4 @@
-"""A plain network in the manner of VGG whose stages judge how alike two pictures look; it serves no training loss."""
+"""A plain network in the manner of VGG whose stages judge how alike two images look; it serves no training loss."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from srkit.errors import UsageError
 
 
 class JudgeNetwork(nn.Module):
-    """Pictures (N, 3, H, W) in [0, 1] to a vector (N, widths[-1]); what is compared are its `stages`.
+    """Images (N, 3, H, W) in [0, 1] to a vector (N, widths[-1]); what is compared are its `stages`.
 
     Two 3x3 convolutions with ReLU a stage, maximum pooling between (VGG; Simonyan and Zisserman 2015, Section 2.1).
 
@@ -55,7 +55,7 @@ class JudgeNetwork(nn.Module):
         return found
 
     def forward(self, x: Tensor) -> Tensor:
-        """Mean of the last stage over the picture, (N, widths[-1]), float32."""
+        """Mean of the last stage over the image, (N, widths[-1]), float32."""
         return self.stages(x)[-1].float().mean((2, 3))
 
 

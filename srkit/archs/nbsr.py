@@ -1,4 +1,4 @@
-"""NBSR: super-resolution of a picture whose blur is known at every pixel (SSR, Lin et al. 2024, ECCV, Section 3.1).
+"""NBSR: super-resolution of an image whose blur is known at every pixel (SSR, Lin et al. 2024, ECCV, Section 3.1).
 
 MANet's non-blind network (Liang et al. 2021, ICCV): a trunk whose features are scaled and shifted, pixel by pixel, by
 codes of the kernels (SFT). With the trunk of an EDSR every SFT is the identity at first, so that the network starts as
@@ -24,7 +24,7 @@ _LEAST_DEVIATION = 1e-5  # of a code that says nothing
 
 
 class NBSR(nn.Module):
-    """Pictures (N, 3, h, w) in [0, 1] and codes of their kernels to (N, 3, scale h, scale w); not clipped.
+    """Images (N, 3, h, w) in [0, 1] and codes of their kernels to (N, 3, scale h, scale w); not clipped.
 
     The codes are products of the kernels with `basis`; `code_mean` and `code_deviation` make them comparable inside.
     These three are set before training, and travel in the weights.
@@ -93,11 +93,12 @@ class NBSR(nn.Module):
             scale=scale,
             receptive_field=deep + receptive_field(scale, 0, upsampler) + behind,
             fp16_ok=True,
+            fp32_sum=True,
             conditioning=("codes",),
         )
 
     def forward(self, x: Tensor, codes: Tensor | None = None) -> Tensor:
-        """The picture, or a piece of one, and the codes of its kernels.
+        """The image, or a piece of one, and the codes of its kernels.
 
         Args:
             x: (N, 3, h, w) in [0, 1].
@@ -107,9 +108,7 @@ class NBSR(nn.Module):
             UsageError: no codes.
         """
         if codes is None:
-            raise UsageError(
-                "NBSR was not given the codes of the picture's kernels; give codes (N, K, h, w)."
-            )
+            raise UsageError("NBSR was not given the codes of the image's kernels; give codes (N, K, h, w).")
         dtype = self.trunk.head.weight.dtype
         told = self._normalised(codes).to(dtype)
         shallow: Tensor = self.trunk.head(centred(x).to(dtype))

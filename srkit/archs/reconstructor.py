@@ -1,7 +1,7 @@
-"""What befell a low-resolution picture, and doing it again: the frozen networks of self-supervised adaptation.
+"""What befell a low-resolution image, and doing it again: the frozen networks of self-supervised adaptation.
 
 HR-aware super-resolution (Zhang and Yao 2024, arXiv 2411.16175, Section 3): a degradation encoder E_deg, an image
-encoder E_img, and a reconstruction network R that makes the low-resolution picture from a high-resolution one and the
+encoder E_img, and a reconstruction network R that makes the low-resolution image from a high-resolution one and the
 embedding of the degradation. Where the paper is silent, the networks that it is made from are followed (DegAE, Liu et
 al. 2023, CVPR).
 """
@@ -24,21 +24,21 @@ from srkit.ops.gram import gram_descriptors
 Modulation = Literal["gfm", "stylegan2", "stylegan2_nodemod"]
 SCALES = (2, 4)
 LEAST_SIDE = 22
-"""Shortest side of a picture that E_deg tells of, in LR pixels."""
+"""Shortest side of an image that E_deg tells of, in LR pixels."""
 _SLOPE = 0.1  # of the leaky ReLUs
-_CONTRAST = 4.0  # one over the usual deviation of pictures in [0, 1]
+_CONTRAST = 4.0  # one over the usual deviation of images in [0, 1]
 _DEMODULATION = 1e-8
 _FINE = 30.0  # one over what is near 0 of a descriptor whose usual deviation is 1
 _LEAST_DEVIATION = 1e-3  # of a descriptor that hardly varies; below it fp16 would round it away
 
 
 class Told(NamedTuple):
-    """What E_deg tells of N low-resolution pictures."""
+    """What E_deg tells of N low-resolution images."""
 
     embedding: Tensor
     """e_d (N, D), float32: what befell them."""
     distance: Tensor
-    """l* (N,), float32, from 0 to 1: how far, by the controller's distance, the true picture is to look from the
+    """l* (N,), float32, from 0 to 1: how far, by the controller's distance, the true image is to look from the
     enlarged one. Not what it most likely does, but rather more (`controller.quantile` of the recipe)."""
 
 
@@ -46,7 +46,7 @@ class Reconstructor(nn.Module):
     """E_deg, E_img, R, and what aligns E_img's features with those of another encoder (T_a, T_m).
 
     Args:
-        scale: s, between the picture that R gives and the one that it is given; 2 or 4.
+        scale: s, between the image that R gives and the one that it is given; 2 or 4.
         features: channels F of all convolutions (64 in the paper).
         image_blocks: residual blocks of E_img.
         degradation_blocks: of E_deg.
@@ -89,7 +89,7 @@ class Reconstructor(nn.Module):
             )
         self.scale, self.embedding, self.described = scale, embedding, described
         self.degradation = _DegradationEncoder(features, degradation_blocks, embedding)
-        # l*; the paper has one for all pictures.
+        # l*; the paper has one for all images.
         self.expect = _layers(8 * features, embedding, 1)
         self.image = nn.Sequential(
             _before_leaky(conv3x3(3, features)), *(ResidualBlock(features) for _ in range(image_blocks))
@@ -111,7 +111,7 @@ class Reconstructor(nn.Module):
 
         Args:
             lr: (N, 3, h, w) in [0, 1].
-            pictures: (M, 3, s h, s w), M from N to 2 N: first those that LR is of, then the first of these once more
+            images: (M, 3, s h, s w), M from N to 2 N: first those that LR is of, then the first of these once more
                 with flaws, which are degraded as these are.
             factor: what the embeddings are multiplied by, (M, D) or (M, 1): the controller's.
             rng: as `reconstruct` takes it.
@@ -122,26 +122,26 @@ class Reconstructor(nn.Module):
         return self.reconstruct(embedding * factor, features, rng), *self.predict(features), told.distance
 
     def tell(self, lr: Tensor) -> Told:
-        """What E_deg tells of pictures (N, 3, h, w) in [0, 1], sides at least `LEAST_SIDE`.
+        """What E_deg tells of images (N, 3, h, w) in [0, 1], sides at least `LEAST_SIDE`.
 
         Raises:
-            UsageError: smaller pictures.
+            UsageError: smaller images.
         """
         if min(lr.shape[2:]) < LEAST_SIDE:
             raise UsageError(
-                f"A degradation was to be told from pictures of shape {tuple(lr.shape)}; their sides must be at least "
+                f"A degradation was to be told from images of shape {tuple(lr.shape)}; their sides must be at least "
                 f"{LEAST_SIDE}."
             )
         embedding, seen = self.degradation(self._shown(lr))
         return Told(embedding.float(), _perceptron(self.expect, seen).float().sigmoid().squeeze(1))
 
     def image_features(self, pictures: Tensor) -> Tensor:
-        """e_im (N, F, H, W) of pictures (N, 3, H, W) in [0, 1]."""
+        """e_im (N, F, H, W) of images (N, 3, H, W) in [0, 1]."""
         found: Tensor = self.image(self._shown(pictures))
         return found
 
     def reconstruct(self, embedding: Tensor, features: Tensor, rng: torch.Generator | None = None) -> Tensor:
-        """A picture (N, 3, H / s, W / s), float32, may leave [0, 1] a little: e_im's, degraded as e_d says.
+        """An image (N, 3, H / s, W / s), float32, may leave [0, 1] a little: e_im's, degraded as e_d says.
 
         Args:
             embedding: e_d (N, D), times the controller's factor.
@@ -168,7 +168,7 @@ class Reconstructor(nn.Module):
 
         How Gram matrices are to be scaled, the paper leaves open. As they are, the strongest channels are all that
         counts, and whatever is blurred, whose maps are weak, is near everything. Flaws change them by factors, which
-        on a logarithmic scale are the same for pictures of much and of little contrast.
+        on a logarithmic scale are the same for images of much and of little contrast.
         """
         told = [
             (_compressed(x / size) - mean) / deviation
@@ -177,7 +177,7 @@ class Reconstructor(nn.Module):
         return told[0], told[1]
 
     def set_usual(self, average: Tensor, most: Tensor) -> None:
-        """What is usual: by the descriptors (M, C) of M pictures without flaws, M at least 2."""
+        """What is usual: by the descriptors (M, C) of M images without flaws, M at least 2."""
         for usual, x in zip(self.usual, (average, most), strict=True):
             size = x.std(0).clamp_min(_LEAST_DEVIATION)
             small = _compressed(x / size)
@@ -189,7 +189,7 @@ class Reconstructor(nn.Module):
 
 
 class _DegradationEncoder(nn.Module):
-    """E_deg: residual blocks at the picture's size, three halvings, the mean, and a perceptron (DegAE's)."""
+    """E_deg: residual blocks at the image's size, three halvings, the mean, and a perceptron (DegAE's)."""
 
     def __init__(self, features: int, blocks: int, dim: int) -> None:
         super().__init__()
@@ -210,7 +210,7 @@ class _DegradationEncoder(nn.Module):
 
 
 class _Degrade(nn.Module):
-    """R: features of a picture and an embedding to the degraded picture, less the mean colour."""
+    """R: features of an image and an embedding to the degraded image, less the mean colour."""
 
     def __init__(self, scale: int, features: int, blocks: int, dim: int, modulation: Modulation) -> None:
         super().__init__()
@@ -235,7 +235,7 @@ class _Degrade(nn.Module):
 
 
 class _Noise(nn.Module):
-    """Adds one channel of normal noise to all, as strongly as is learnt; none at first (StyleGAN2's)."""
+    """Adds one channel of normal noise to all, as strongly as is learned; none at first (StyleGAN2's)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -273,7 +273,7 @@ class _Styled(nn.Module):
     """StyleGAN2's modulated convolution (Karras et al. 2020, CVPR, Eqs. 1 to 3) and noise, convolution, leaky ReLU.
 
     Weights w_oi scaled to w_oi style_i / sqrt(9 F), divided by their length for each output channel o. The input is
-    scaled and the output divided instead, which is the same and needs no weights for each picture.
+    scaled and the output divided instead, which is the same and needs no weights for each image.
     """
 
     def __init__(self, features: int, dim: int, demodulate: bool) -> None:

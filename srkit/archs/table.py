@@ -46,24 +46,24 @@ ENCODERS: Mapping[str, Callable[..., nn.Module]] = {
     "compact": CompactEncoder,
     "judge": JudgeNetwork,
 }
-"""Networks that give features, not pictures; their weights are for other tasks than `sr`."""
+"""Networks that give features, not images; their weights are for other tasks than `sr`."""
 
 ESTIMATORS: Mapping[str, Callable[..., nn.Module]] = {
     "depth": CompactDepth,
     "dkenet": DKENet,
 }
-"""Networks that give what is known of each pixel, not pictures; their weights are for other tasks than `sr`."""
+"""Networks that give what is known of each pixel, not images; their weights are for other tasks than `sr`."""
 
 DISCRIMINATORS: Mapping[str, Callable[..., nn.Module]] = {
     "patchgan": PatchGAN,
     "unet_sn": UNetSN,
 }
-"""Networks that tell real pictures from made ones, place by place; only training knows them."""
+"""Networks that tell real images from made ones, place by place; only training knows them."""
 
 DEGRADERS: Mapping[str, Callable[..., nn.Module]] = {
     "reconstructor": Reconstructor,
 }
-"""Networks that make low-resolution pictures from high-resolution ones; their weights are for other tasks than `sr`."""
+"""Networks that make low-resolution images from high-resolution ones; their weights are for other tasks than `sr`."""
 
 
 def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:

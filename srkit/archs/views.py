@@ -1,4 +1,4 @@
-"""Networks that can show, as pictures, what their result is made of."""
+"""Networks that can show, as images, what their result is made of."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ class View(nn.Module):
     """A network that gives one part of another's result in place of it, and runs wherever that one does."""
 
     info: ArchInfo
+    gray: bool = False
+    """Whether its images are gray whatever the input is (a mask)."""
 
 
 @runtime_checkable

@@ -1,1 +1,1 @@
-"""Pictures for training and evaluation: folders, pairs, crops."""
+"""Images for training and evaluation: folders, pairs, crops."""

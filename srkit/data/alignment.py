@@ -1,4 +1,4 @@
-"""Whether an LR picture shows what its HR picture shows, at the same place."""
+"""Whether an LR image shows what its HR image shows, at the same place."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ Gray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Match:
-    """How an LR picture lies on the downscaled HR picture."""
+    """How an LR image lies on the downscaled HR image."""
 
     down: float
-    """LR pixels by which its content lies below that of the HR picture; negative: above."""
+    """LR pixels by which its content lies below that of the HR image; negative: above."""
     right: float
     correlation: float
     """Of the two where they cover each other once shifted, in [-1, 1]."""
 
 
 def match(lr: NDArray[np.uint8], expected: NDArray[np.uint8]) -> Match | None:
-    """The shift of an LR picture against the one that its HR picture would give.
+    """The shift of an LR image against the one that its HR image would give.
 
     The peak of the phase correlation among whole pixels (Kuglin and Hines 1975), then least squares on the gradient
     for the fraction (Lucas and Kanade 1981), which finds a tenth of an LR pixel through blur, noise and JPEG.
 
     Args:
         lr: (h, w, 3) uint8.
-        expected: (h, w, 3) uint8: the HR picture, downscaled.
+        expected: (h, w, 3) uint8: the HR image, downscaled.
 
     Returns:
-        None where a picture is too small or too flat to say.
+        None where an image is too small or too flat to say.
     """
     one, other = _luma(lr), _luma(expected)
     if min(one.shape) < _LEAST_SIDE or one.std() < _FLAT or other.std() < _FLAT:

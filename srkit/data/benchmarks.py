@@ -15,6 +15,7 @@ from srkit.errors import ResourceError, SrkitError, UsageError, nearest
 from srkit.io.folders import find_pictures
 from srkit.io.names import shown
 from srkit.io.picture import Picture
+from srkit.progress import Progress
 from srkit.zoo.cache import cache_dir
 
 DATA_VARIABLE = "SRKIT_DATA"
@@ -24,10 +25,10 @@ NONE = "none"
 """LR source where there are no LR pictures."""
 
 HOW_TO_GET: Mapping[str, str] = {
-    "Set5": "`srkit eval --dataset Set5 --download` fetches it",
-    "Set14": "`srkit eval --dataset Set14 --download` fetches it",
-    "BSD100": "`srkit eval --dataset BSD100 --download` fetches it",
-    "Urban100": "`srkit eval --dataset Urban100 --download` fetches it",
+    "Set5": "`srkit eval --dataset Set5` fetches it",
+    "Set14": "`srkit eval --dataset Set14` fetches it",
+    "BSD100": "`srkit eval --dataset BSD100` fetches it",
+    "Urban100": "`srkit eval --dataset Urban100` fetches it",
     "Manga109": "its licence must be agreed to at http://www.manga109.org, then put its pages there",
     "DIV2K-val": "put DIV2K_valid_HR of https://data.vision.ee.ethz.ch/cvl/DIV2K there",
 }
@@ -67,20 +68,23 @@ class Benchmark:
             return f"{folder.parent.name}/{folder.name}"
         return MADE if makes_lr else NONE
 
-    def pairs(self, scale: int) -> list[BenchmarkItem]:
+    def pairs(self, scale: int, progress: Progress | None = None) -> list[BenchmarkItem]:
         """The reference pictures by name, each with its LR picture where there is a folder of them.
 
         An LR picture is called as its reference, with or without `x4` behind.
+
+        Args:
+            progress: warned of images that cannot be read by their extension.
 
         Raises:
             SrkitError: no pictures, or two of one name.
             UsageError: a folder of LR pictures that lacks some; they are listed.
         """
-        references = by_name(self.folder)
+        references = by_name(self.folder, progress)
         folder = self.given_lr(scale)
         if folder is None:
             return [BenchmarkItem(name, path, None) for name, path in references.items()]
-        given = by_name(folder)
+        given = by_name(folder, progress)
         partners = {name: given.get(f"{name}x{scale}", given.get(name)) for name in references}
         if missing := [name for name, path in partners.items() if path is None]:
             raise UsageError(
@@ -95,7 +99,7 @@ def find_dataset(name: str, root: Path | None = None) -> Benchmark:
 
     Args:
         name: `Set5`, or any folder's name.
-        root: DIR; by default `$SRKIT_DATA`, then the cache that `--download` fills.
+        root: DIR; by default `$SRKIT_DATA`, then the cache that fetched sets go to.
 
     Raises:
         UsageError: `root` is no folder, or `name` is no name.
@@ -129,7 +133,7 @@ def data_roots(root: Path | None = None) -> list[Path]:
 
 
 def downloads_dir() -> Path:
-    """Where `--download` puts sets."""
+    """Where fetched sets go."""
     return cache_dir() / "data"
 
 
@@ -146,14 +150,17 @@ def folder_dataset(folder: Path) -> Benchmark:
     return Benchmark(name or str(folder), folder)
 
 
-def by_name(folder: Path) -> dict[str, Path]:
+def by_name(folder: Path, progress: Progress | None = None) -> dict[str, Path]:
     """The pictures right in a folder by file name without extension, sorted.
+
+    Args:
+        progress: warned of images that cannot be read by their extension.
 
     Raises:
         SrkitError: there are none.
         UsageError: two share a name.
     """
-    found = find_pictures(folder, recursive=False)
+    found = find_pictures(folder, recursive=False, progress=progress)
     if twice := [stem for stem, count in Counter(f.path.stem for f in found).items() if count > 1]:
         raise UsageError(
             f"The folder {shown(folder)} holds several pictures named {listed(twice)}; pictures are matched by their "
@@ -169,14 +176,23 @@ def listed(names: Iterable[str], limit: int = 8) -> str:
     return text + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
-def rgb8(picture: Picture) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8: gray repeated, alpha left out, 16 bit rounded to 8."""
+def rgb8(picture: Picture, background: int = 255) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8: gray repeated, what is transparent laid over a background (0 to 255), 16 bit rounded to 8."""
     pixels = picture.colour
-    if pixels.dtype == np.uint16:
+    top = int(np.iinfo(pixels.dtype).max)
+    if is_transparent(picture) and picture.alpha is not None:
+        alpha = picture.alpha[:, :, None].astype(np.float64) / top
+        pixels = (255 / top * pixels * alpha + background * (1 - alpha)).round().astype(np.uint8)
+    elif pixels.dtype == np.uint16:
         pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if pixels.shape[2] == 1:
         pixels = np.repeat(pixels, 3, axis=2)
     return np.ascontiguousarray(pixels, dtype=np.uint8)
+
+
+def is_transparent(picture: Picture) -> bool:
+    """Whether any pixel is not opaque."""
+    return picture.alpha is not None and bool((picture.alpha != np.iinfo(picture.alpha.dtype).max).any())
 
 
 def cropped_size(height: int, width: int, scale: int) -> tuple[int, int]:

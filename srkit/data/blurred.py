@@ -141,7 +141,7 @@ class BlurPlan:
 
     @property
     def smallest_side(self) -> int:
-        """Shortest side of a picture that crops can be cut from, in HR pixels."""
+        """Shortest side of an image that crops can be cut from, in HR pixels."""
         return (self.patch + 2 * self.border) * self.scale
 
 
@@ -164,15 +164,15 @@ class BlurredBatch:
 
 
 class BlurredPairs:
-    """Pictures and layered scenes in memory as uint8; crops are cut and blurred on the device.
+    """Images and layered scenes in memory as uint8; crops are cut and blurred on the device.
 
-    Crops are cut with the surroundings that their kernels see, so the blur of a crop is that of its picture.
+    Crops are cut with the surroundings that their kernels see, so the blur of a crop is that of its image.
 
     Args:
-        pictures: (H, W, 3) uint8; those with a side below `plan.smallest_side` are left out. Scenes are cut from all.
+        images: (H, W, 3) uint8; those with a side below `plan.smallest_side` are left out. Scenes are cut from all.
 
     Raises:
-        UsageError: no picture is large enough.
+        UsageError: no image is large enough.
     """
 
     def __init__(
@@ -186,7 +186,7 @@ class BlurredPairs:
         large = [p for p in pictures if min(p.shape[:2]) >= plan.smallest_side]
         if not large:
             raise UsageError(
-                f"None of {len(pictures)} pictures has both sides of {plan.smallest_side} pixels or more, which crops "
+                f"None of {len(pictures)} images has both sides of {plan.smallest_side} pixels or more, which crops "
                 f"of {plan.patch} LR pixels at x{plan.scale} with their surroundings need."
             )
         self._photographs = _Source([crop_to_multiple(p, plan.scale) for p in large], plan.scale, device)
@@ -259,10 +259,10 @@ class BlurredPairs:
             kernels[:first] = same.flatten(1)[:, :, None, None]
             lr[:first] = blur_window(around[:first], same, plan.scale, margin)
         if first < plan.batch:
-            lenses = int((kind == _DEFOCUS).sum())
-            covariance = self._smooth(plan.batch - first - lenses, rng).to(device)
-            if lenses:
-                covariance = torch.cat([covariance, _lens(depth[-lenses:], plan.scale, rng)])
+            extractors = int((kind == _DEFOCUS).sum())
+            covariance = self._smooth(plan.batch - first - extractors, rng).to(device)
+            if extractors:
+                covariance = torch.cat([covariance, _lens(depth[-extractors:], plan.scale, rng)])
             kernels[first:] = gaussian_map(covariance, plan.scale)
             lr[first:] = blur_window(around[first:], kernels[first:], plan.scale, margin)
         return kernels, lr
@@ -289,7 +289,7 @@ class BlurredPairs:
             found[at] = patchwork(patch, scale, rng)
         for at in torch.nonzero(dice < self.plan.modes).flatten().tolist():
             mode, seed = (int(torch.randint(high, (1,), generator=rng)) for high in (len(_DRAWN), 2**31))
-            # A part of a picture of one to four times the crop, so that blocks lie anywhere.
+            # A part of an image of one to four times the crop, so that blocks lie anywhere.
             side = round(patch * float(1 + 3 * torch.rand(1, generator=rng))) + BLOCK // scale
             top, left = torch.randint(side - patch + 1, (2,), generator=rng).tolist()
             whole = mode_covariance(_DRAWN[mode], side, side, scale, seed)
@@ -322,7 +322,7 @@ class BlurredPairs:
 
 
 class _Source:
-    """Pictures that crops are cut from, with their sizes on the LR grid."""
+    """Images that crops are cut from, with their sizes on the LR grid."""
 
     def __init__(self, pictures: Sequence[NDArray[np.uint8]], scale: int, device: torch.device) -> None:
         self.hr = PackedPictures(pictures, device)
@@ -348,7 +348,7 @@ def _make_scenes(
 
 
 def _lens(depth: Tensor, scale: int, rng: torch.Generator) -> Tensor:
-    """Covariance (n, 3, p, p) of lenses drawn for depth (n, 1, p, p), half of them focused on what a crop shows."""
+    """Covariance (n, 3, p, p) of extractors drawn for depth (n, 1, p, p), half of them focused on what a crop shows."""
     count = len(depth)
     uniform = torch.rand(6, count, generator=rng)
     pixel = torch.randint(depth[0].numel(), (count, 1), generator=rng).to(depth.device)

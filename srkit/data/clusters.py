@@ -1,4 +1,4 @@
-"""Groups of pictures by what an encoder says of them."""
+"""Groups of images by what an encoder says of them."""
 
 from __future__ import annotations
 

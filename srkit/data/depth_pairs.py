@@ -1,4 +1,4 @@
-"""Pictures with exact depth, sharp and out of focus: what the depth network learns from."""
+"""Images with exact depth, sharp and out of focus: what the depth network learns from."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from torch import Tensor
 from srkit.data.pairs import Batch
 from srkit.data.scenes import layered_scene
 
-_FOCUSED = 0.35  # share of pictures that are sharp everywhere
+_FOCUSED = 0.35  # share of images that are sharp everywhere
 _WIDEST = (0.6, 3.0)  # pixels: deviation of the blur furthest from the focus
-_LEVELS = 5  # of blur, between which pictures are blended
+_LEVELS = 5  # of blur, between which images are blended
 _NOISE = 8 / 255  # largest deviation
 _RADIUS = 8  # pixels
 
@@ -31,13 +31,13 @@ class DepthPlan:
 
 
 class DepthPairs:
-    """Layered scenes from pictures (H, W, 3) uint8; a function of the seed and the step alone."""
+    """Layered scenes from images (H, W, 3) uint8; a function of the seed and the step alone."""
 
     def __init__(self, pictures: Sequence[NDArray[np.uint8]], plan: DepthPlan) -> None:
         self._pictures, self.plan = pictures, plan
 
     def draw(self, step: int) -> Batch:
-        """Pictures (B, 3, side, side) as `lr`, and inverse depth (B, 1, side, side) in [0, 1] as `hr`."""
+        """Images (B, 3, side, side) as `lr`, and inverse depth (B, 1, side, side) in [0, 1] as `hr`."""
         plan = self.plan
         rng = np.random.default_rng((plan.seed, step))
         seeds = rng.integers(0, 2**31, plan.batch)
@@ -47,7 +47,7 @@ class DepthPairs:
 
 
 def _draw(pictures: Sequence[NDArray[np.uint8]], side: int, seed: int) -> tuple[Tensor, Tensor]:
-    """A picture (3, side, side), rounded to 8 bit, and its depth (1, side, side)."""
+    """An image (3, side, side), rounded to 8 bit, and its depth (1, side, side)."""
     rng = np.random.default_rng(seed)
     scene = layered_scene(pictures, side, side, seed)
     picture = torch.from_numpy(np.ascontiguousarray(scene.picture)).permute(2, 0, 1).float() / 255
@@ -62,7 +62,7 @@ def _draw(pictures: Sequence[NDArray[np.uint8]], side: int, seed: int) -> tuple[
 
 
 def out_of_focus(picture: Tensor, depth: Tensor, focus: float, widest: float) -> Tensor:
-    """The picture (3, H, W) with what is away from the focus blurred, as a thin lens does; blended, not exact.
+    """The image (3, H, W) with what is away from the focus blurred, as a thin lens does; blended, not exact.
 
     A network that only guesses depth needs no exact optics; `srkit.degradation.spatially_variant.blur` is exact.
 

@@ -1,4 +1,4 @@
-"""Fetching benchmark sets from the Hugging Face Hub: checked, resumable, unpacked with mistrust."""
+"""Fetching benchmark sets from the Hugging Face Hub: pinned, checked, resumable, unpacked with mistrust."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from pathlib import Path, PurePosixPath
 from srkit.data.benchmarks import HOW_TO_GET, Benchmark, downloads_dir
 from srkit.errors import ResourceError, nearest
 from srkit.io.folders import PICTURE_EXTENSIONS
-from srkit.io.names import shown
+from srkit.io.names import shown, shown_bytes
 from srkit.progress import Progress
+from srkit.zoo.cache import cache_dir
+from srkit.zoo.exclusive import exclusive
 from srkit.zoo.files import sha256_of
 from srkit.zoo.hub import no_bars
-from srkit.zoo.network import is_reachable
+from srkit.zoo.network import check_may_fetch
+from srkit.zoo.source import hub_endpoint
 
 SOURCE_FILE = "source.json"
 """Beside `HR/`: repository, revision, file and sha256 that a set came from."""
@@ -37,24 +40,42 @@ class HubSet:
 
     repo: str
     file: str
-    revision: str = "main"
-    """Branch or commit; what it resolves to at the first download is recorded and kept."""
+    revision: str
+    """Commit."""
+    licence: str
+    """As the repository's card or the set's authors state it."""
+    sha256: str | None = None
+    """Of the archive; None: what the Hub says of it at `revision`."""
 
 
 HUB_SETS: Mapping[str, HubSet] = {
-    name: HubSet(f"eugenesiow/{name}", f"data/{name}_HR.tar.gz")
-    for name in ("Set5", "Set14", "BSD100", "Urban100")
+    name: HubSet(f"eugenesiow/{name}", f"data/{name}_HR.tar.gz", *facts)
+    for name, facts in {
+        "Set5": (
+            "325646fe7cc8811e312562437885c5c018c74966",
+            "academic use",
+            "260fc447296333f6c2716bcb65513968c33b666f21a905537ee3330c51a1945b",
+        ),
+        "Set14": ("5c964717e61b4931236a6dd5561750d11e5a7abb", "academic use"),
+        "BSD100": (
+            "600666edcba3b8386c367fcb03e72424a1ff9f86",
+            "non-commercial research and education",
+            "333495ccded04a0db52b33361140821ea7e0d8af8dfb54b58df79a00010858d6",
+        ),
+        "Urban100": ("57309de03db02ac12ee09ad6127e7b815c211328", "CC BY 4.0"),
+    }.items()
 }
 
 
 def download_dataset(name: str, progress: Progress) -> Benchmark:
     """Fetch a set into `downloads_dir()`, unless it is there; it appears whole or not at all.
 
-    A download that broke off goes on where it ended, at the same revision.
+    A download that broke off goes on where it ended. Of several processes that want the set, one fetches it and the
+    others wait.
 
     Raises:
-        ResourceError: the set cannot be fetched from anywhere, the server cannot be reached or breaks off, the
-            checksum differs from the server's, or the archive holds anything but pictures in folders.
+        ResourceError: the set cannot be fetched from anywhere, nothing may be fetched, the server cannot be reached or
+            breaks off, the checksum is another, or the archive holds anything but pictures in folders.
     """
     target = downloads_dir() / name
     if (target / "HR").is_dir():
@@ -66,10 +87,25 @@ def download_dataset(name: str, progress: Progress) -> Benchmark:
             f"The data set '{name}' cannot be downloaded; "
             + (f"{how}." if how else f"those that can are {', '.join(HUB_SETS)}.{nearest(name, HUB_SETS)}")
         )
+    check_may_fetch(
+        f"The data set '{name}'",
+        hub_endpoint(),
+        f"srkit eval --dataset {name} -m bicubic",
+        cache_dir(),
+        f"put its pictures into {shown(target / 'HR')}, or name the folder above with --data-root",
+    )
+    with exclusive(target, progress):
+        if not (target / "HR").is_dir():
+            _install(name, source, target, progress)
+    return Benchmark(name, target / "HR")
+
+
+def _install(name: str, source: HubSet, target: Path, progress: Progress) -> None:
+    """The caller holds the lock of `target`."""
     staging = target.with_name(f".incoming-{name}")
     with _disk(staging):
         staging.mkdir(parents=True, exist_ok=True)
-    archive, revision, sha256 = _fetch(name, source, staging, progress)
+    archive, sha256 = _fetch(name, source, staging, target, progress)
     unpacked = staging / "unpacked"
     shutil.rmtree(unpacked, ignore_errors=True)
     try:
@@ -77,13 +113,13 @@ def download_dataset(name: str, progress: Progress) -> Benchmark:
     except ResourceError:
         shutil.rmtree(staging, ignore_errors=True)
         raise
-    record = {"repository": source.repo, "revision": revision, "file": source.file, "sha256": sha256}
+    record = {"repository": source.repo, "revision": source.revision, "file": source.file}
+    record |= {"sha256": sha256, "licence": source.licence}
     with _disk(unpacked):
         (unpacked / SOURCE_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         unpacked.replace(target)
     shutil.rmtree(staging, ignore_errors=True)
-    progress.info(f"{name}: {count} pictures of {source.repo} at revision {revision[:12]} in {target}")
-    return Benchmark(name, target / "HR")
+    progress.info(f"{name}: {count} pictures of {source.repo} at revision {source.revision[:12]} in {target}")
 
 
 def unpack(archive: Path, folder: Path) -> int:
@@ -105,12 +141,14 @@ def unpack(archive: Path, folder: Path) -> int:
                 name = PurePosixPath(member.name).name
                 if name.startswith(".") or PurePosixPath(name).suffix.lower() not in PICTURE_EXTENSIONS:
                     continue
+                if not name.isprintable():
+                    raise _hostile(archive, f"the name of {name!a} steers terminals")
                 if name.casefold() in written:
-                    raise _hostile(archive, f"it holds two files named '{name}'")
+                    raise _hostile(archive, f"it holds two files named {shown(name)}")
                 written.add(name.casefold())
                 content = tar.extractfile(member)
                 if content is None:
-                    raise _hostile(archive, f"'{member.name}' has no content")
+                    raise _hostile(archive, f"{shown(member.name)} has no content")
                 with content, _disk(folder), (folder / name).open("xb") as file:
                     shutil.copyfileobj(content, file, 2**20)
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -152,43 +190,46 @@ def _checked(tar: tarfile.TarFile, archive: Path, folder: Path) -> Iterator[tarf
         if member.isdir():
             continue
         if not member.isreg() or member.issparse():
-            raise _hostile(archive, f"'{member.name}' is no ordinary file")
+            raise _hostile(archive, f"{shown(member.name)} is no ordinary file")
         try:
             tarfile.data_filter(member, str(folder))
         except tarfile.FilterError as error:
             raise _hostile(archive, str(error)) from error
         if "\\" in member.name or ".." in PurePosixPath(member.name).parts or member.name.startswith("/"):
-            raise _hostile(archive, f"'{member.name}' leads out of it")
+            raise _hostile(archive, f"{shown(member.name)} leads out of it")
         yield member
 
 
-def _fetch(name: str, source: HubSet, staging: Path, progress: Progress) -> tuple[Path, str, str]:
-    """The archive, the commit it is of, and its sha256, which is the server's."""
+def _fetch(name: str, source: HubSet, staging: Path, target: Path, progress: Progress) -> tuple[Path, str]:
+    """The archive and its sha256, which is the pinned one, or the server's at the pinned revision."""
     import huggingface_hub
-    from huggingface_hub.constants import ENDPOINT
 
-    if not is_reachable(ENDPOINT):
-        raise ResourceError(
-            f"The data set '{name}' cannot be fetched: {ENDPOINT} cannot be reached; connect to the network, or put "
-            f"its pictures into {shown(downloads_dir() / name / 'HR')}."
-        )
     try:
         url = huggingface_hub.hf_hub_url(
-            source.repo, source.file, repo_type="dataset", revision=_revision(staging, source)
+            source.repo, source.file, repo_type="dataset", revision=source.revision
         )
         metadata = huggingface_hub.get_hf_file_metadata(url)
-        commit, expected = metadata.commit_hash or "", metadata.etag or ""
-        if not commit or not _SHA256.fullmatch(expected):
+        expected = source.sha256 or metadata.etag or ""
+        if not _SHA256.fullmatch(expected):
+            raise ResourceError(f"'{url}' names no SHA-256 of its content, so it could not be checked.")
+        if (metadata.size or 0) > MAX_BYTES:
             raise ResourceError(
-                f"'{url}' names no revision or no SHA-256 of its content, so it could not be checked."
+                f"'{url}' has {shown_bytes(metadata.size or 0)}; at most {shown_bytes(MAX_BYTES)} are fetched of a set."
             )
-        with _disk(staging):
-            (staging / "revision").write_text(commit, encoding="ascii")
+        size = f"{shown_bytes(metadata.size)}, " if metadata.size else ""
+        progress.say(
+            f"fetching the data set {name} ({size}licence {source.licence}) from {url.rpartition('/resolve/')[0]} to "
+            f"{target}"
+        )
         progress.start(f"Fetching {name}", metadata.size)
         try:
             with no_bars():
                 path = huggingface_hub.hf_hub_download(
-                    source.repo, source.file, repo_type="dataset", revision=commit, local_dir=staging
+                    source.repo,
+                    source.file,
+                    repo_type="dataset",
+                    revision=source.revision,
+                    local_dir=staging,
                 )
             progress.advance(metadata.size or 0)
         finally:
@@ -208,18 +249,10 @@ def _fetch(name: str, source: HubSet, staging: Path, progress: Progress) -> tupl
     if found != expected:
         shutil.rmtree(staging, ignore_errors=True)
         raise ResourceError(
-            f"'{source.file}' of {source.repo} has the SHA-256 {found[:12]}… where the server says {expected[:12]}…; "
-            "nothing of it was kept: run the same command again."
+            f"'{source.file}' of {source.repo} has the SHA-256 {found[:12]}…, expected {expected[:12]}…; nothing of it "
+            "was kept: run the same command again."
         )
-    return archive, commit, found
-
-
-def _revision(staging: Path, source: HubSet) -> str:
-    """The commit that an earlier attempt began with, so that its beginning fits the rest."""
-    try:
-        return (staging / "revision").read_text(encoding="ascii").strip() or source.revision
-    except (OSError, ValueError):
-        return source.revision
+    return archive, found
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Episodes: a few pictures of a domain to adapt on, and others of it to be judged by."""
+"""Episodes: a few images of a domain to adapt on, and others of it to be judged by."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from srkit.data.support import SupportPairs
 
 @dataclass(frozen=True)
 class TaskDomain:
-    """Pictures of one kind."""
+    """Images of one kind."""
 
     name: str
     pairs: SupportPairs
@@ -25,7 +25,7 @@ class TaskDomain:
 
 @dataclass(frozen=True)
 class Episode:
-    """One task: a domain's support batches, one an inner step, and a batch of its other pictures."""
+    """One task: a domain's support batches, one an inner step, and a batch of its other images."""
 
     domain: str
     support: Sequence[Batch]
@@ -37,7 +37,7 @@ class EpisodePlan:
     """How episodes are drawn.
 
     Attributes:
-        shots: pictures that an episode adapts on; the domain has more.
+        shots: images that an episode adapts on; the domain has more.
         steps: support batches in an episode.
         seed: of everything drawn.
     """
@@ -50,7 +50,7 @@ class EpisodePlan:
 def draw_episode(domains: Sequence[TaskDomain], plan: EpisodePlan, number: int) -> Episode:
     """Episode `number`: a function of the plan and the number alone. Domains are drawn evenly.
 
-    Support and query are different pictures: what an episode adapts on never judges it.
+    Support and query are different images: what an episode adapts on never judges it.
     """
     rng = np.random.default_rng((plan.seed, number))
     domain = domains[int(rng.integers(len(domains)))]

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from srkit.data.alignment import match
 from srkit.data.benchmarks import MADE, Benchmark, BenchmarkItem, by_name, cropped_size, listed, rgb8
+from srkit.data.copies import Copies
 from srkit.data.finished import refuse_sizes
 from srkit.data.pairs import crop_to_multiple, make_lr
 from srkit.errors import PictureError, SrkitError, UsageError
 from srkit.io.names import shown
 from srkit.io.read import read_picture
+from srkit.progress import Progress
 
 RGB = NDArray[np.uint8]
 """(H, W, 3) uint8."""
@@ -25,7 +27,7 @@ MARGIN = 4
 """LR pixels between what teaches and the strip that judges: an LR pixel is made of HR pixels up to two LR pixels
 away, so that with four no HR pixel has a part in both."""
 MOST_JUDGES = 20
-"""Pictures that judge where `holdout` says nothing: more would take longer than the adapting."""
+"""Images that judge where `holdout` says nothing: more would take longer than the adapting."""
 _SHIFT_PX, _SHIFT_LR = 0.75, 0.15
 """HR and LR pixels from which, both reached, a pair counts as shifted: below is what the estimate can be off by."""
 _SURE = 0.7
@@ -53,7 +55,7 @@ class Domain:
     items: tuple[BenchmarkItem, ...]
     """By name."""
     lr_source: str
-    """How the LR pictures come about: `LR`, `LR/X4`, or `made: bicubic uint8`."""
+    """How the LR images come about: `LR`, `LR/X4`, or `made: bicubic uint8`."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,8 @@ class Needs:
 
     Attributes:
         scale: factor between LR and HR.
-        teach: least side of a picture that teaches, in LR pixels.
-        judge: least side of a picture that judges, in LR pixels.
+        teach: least side of an image that teaches, in LR pixels.
+        judge: least side of an image that judges, in LR pixels.
         max_pixels: limit for decoding.
     """
 
@@ -80,19 +82,22 @@ class Split:
     support: tuple[Example, ...]
     judge: tuple[Example, ...]
     strips: bool
-    """Whether the pictures that judge are strips of those that teach."""
+    """Whether the images that judge are strips of those that teach."""
     failed: tuple[tuple[str, str], ...] = ()
     """Files that could not be read, and why."""
     left_out: tuple[str, ...] = field(default=())
-    """Sentences on pictures that were not used, or not as they were meant."""
+    """Sentences on images that were not used, or not as they were meant."""
 
 
-def find_examples(domain: Path, scale: int) -> Domain:
-    """The pictures of a folder, or of `HR/` beneath it with partners in `LR/`, `LR/X4` or `LR_bicubic/X4`.
+def find_examples(domain: Path, scale: int, progress: Progress | None = None) -> Domain:
+    """The images of a folder, or of `HR/` beneath it with partners in `LR/`, `LR/X4` or `LR_bicubic/X4`.
+
+    Args:
+        progress: warned of images that cannot be read by their extension.
 
     Raises:
-        UsageError: no such folder, LR pictures without HR, or partners that are missing.
-        SrkitError: no pictures.
+        UsageError: no such folder, LR images without HR, or partners that are missing.
+        SrkitError: no images.
     """
     if not domain.is_dir():
         raise UsageError(f"The folder of examples {shown(domain)} is not there; check the path.")
@@ -103,15 +108,14 @@ def find_examples(domain: Path, scale: int) -> Domain:
                 f"{shown(domain)} holds LR/ but no HR/; high-resolution examples are needed, in HR/ or in the folder "
                 "itself."
             )
-        items = tuple(BenchmarkItem(stem, path, None) for stem, path in by_name(domain).items())
+        items = tuple(BenchmarkItem(stem, path, None) for stem, path in by_name(domain, progress).items())
         return Domain(name, items, MADE)
     benchmark = Benchmark(name, domain / "HR")
     source = benchmark.lr_source(scale)
     if source == MADE and (domain / "LR").is_dir():
-        return Domain(
-            name, _paired(by_name(domain / "HR"), by_name(domain / "LR"), scale, domain / "LR"), "LR"
-        )
-    return Domain(name, tuple(benchmark.pairs(scale)), source)
+        references, given = (by_name(domain / part, progress) for part in ("HR", "LR"))
+        return Domain(name, _paired(references, given, scale, domain / "LR"), "LR")
+    return Domain(name, tuple(benchmark.pairs(scale, progress)), source)
 
 
 def _paired(
@@ -120,23 +124,25 @@ def _paired(
     partners = {name: given.get(f"{name}x{scale}", given.get(name)) for name in references}
     if missing := [name for name, path in partners.items() if path is None]:
         raise UsageError(
-            f"The folder {shown(folder)} lacks the LR pictures of {listed(missing)}; add them, or take the folder "
+            f"The folder {shown(folder)} lacks the LR images of {listed(missing)}; add them, or take the folder "
             "away and have them made."
         )
     return tuple(BenchmarkItem(name, path, partners[name]) for name, path in references.items())
 
 
 def split_examples(domain: Domain, shots: int, holdout: float | None, needs: Needs) -> Split:
-    """The first `shots` usable pictures by name teach, others judge; where there are none, a strip of each does.
+    """The first `shots` usable images by name teach, others judge; where there are none, a strip of each does.
+
+    Of images with the same content (HR, or given LR) only the first is used.
 
     Args:
-        holdout: share that judges: of all pictures, or of each one's area where strips judge. None: all the others,
-            evenly thinned to `MOST_JUDGES`; a quarter of each picture, or half of a single one. Where none of several
+        holdout: share that judges: of all images, or of each one's area where strips judge. None: all the others,
+            evenly thinned to `MOST_JUDGES`; a quarter of each image, or half of a single one. Where none of several
             can be cut, the last one judges as a whole.
 
     Raises:
-        UsageError: pairs whose sizes do not match, or whose pictures are shifted against each other.
-        SrkitError: no picture is of use, or none is large enough to keep a part back.
+        UsageError: pairs whose sizes do not match, or whose images are shifted against each other.
+        SrkitError: no image is of use, or none is large enough to keep a part back.
     """
     reader = _Reader(domain, needs)
     support = reader.take(domain.items, shots, needs.teach)
@@ -145,27 +151,25 @@ def split_examples(domain: Domain, shots: int, holdout: float | None, needs: Nee
     reader.refuse()
     if not support:
         raise SrkitError(
-            f"None of the {len(domain.items)} examples in '{domain.name}' can be used{reader.words}; pictures with "
+            f"None of the {len(domain.items)} examples in '{domain.name}' can be used{reader.words}; images with "
             f"both sides of {needs.teach * needs.scale} pixels or more, not all of one colour, are needed."
         )
     if judges:
-        return Split(tuple(support), tuple(judges), False, tuple(reader.failed), tuple(reader.left_out))
+        return Split(tuple(support), tuple(judges), False, tuple(reader.failed), reader.left_out)
     share = holdout or (0.5 if len(support) == 1 else 0.25)
     parts = [_cut(example, share, needs) for example in support]
     strips = tuple(strip for _, strip in parts if strip is not None)
     if not strips and len(support) > 1:
         last = support.pop()
-        reader.left_out.append(
-            f"No example is large enough to be cut, so '{last.name}' judges, and does not teach."
-        )
-        return Split(tuple(support), (last,), False, tuple(reader.failed), tuple(reader.left_out))
+        reader.note(f"No example is large enough to be cut, so '{last.name}' judges, and does not teach.")
+        return Split(tuple(support), (last,), False, tuple(reader.failed), reader.left_out)
     if not strips:
         least = (needs.teach + MARGIN + needs.judge) * needs.scale
         raise SrkitError(
             f"The only usable example, '{support[0].name}', is too small to keep a part back that judges; give one of "
             f"{least} pixels or more along one side, or more of them."
         )
-    return Split(tuple(rest for rest, _ in parts), strips, True, tuple(reader.failed), tuple(reader.left_out))
+    return Split(tuple(rest for rest, _ in parts), strips, True, tuple(reader.failed), reader.left_out)
 
 
 def _thinned(items: Sequence[BenchmarkItem], holdout: float | None, total: int) -> list[BenchmarkItem]:
@@ -199,9 +203,19 @@ class _Reader:
         self.domain, self.needs = domain, needs
         self.seen: set[str] = set()
         self.failed: list[tuple[str, str]] = []
-        self.left_out: list[str] = []
+        self._notes: list[str] = []
+        self._copies = Copies()
         self._sizes: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {}
         self._shifted: list[str] = []
+
+    def note(self, sentence: str) -> None:
+        """Add to `left_out`."""
+        self._notes.append(sentence)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Sentences on images that are not used, or not as they were meant."""
+        return (*self._copies.sentences, *self._notes)
 
     @property
     def words(self) -> str:
@@ -226,14 +240,14 @@ class _Reader:
         """Raise for pairs that do not match, all of them listed."""
         refuse_sizes(
             self._sizes,
-            f"LR pictures of '{self.domain.name}' x{self.needs.scale}",
+            f"LR images of '{self.domain.name}' x{self.needs.scale}",
             "replace them or have them made",
         )
         if self._shifted:
             more = f", and {len(self._shifted) - 8} more" if len(self._shifted) > 8 else ""
             raise UsageError(
                 f"HR and LR of '{self.domain.name}' are shifted against each other, and a model would learn to shift: "
-                f"{', '.join(self._shifted[:8])}{more}; align them or have the LR pictures made."
+                f"{', '.join(self._shifted[:8])}{more}; align them or have the LR images made."
             )
 
     def _usable(self, items: Sequence[BenchmarkItem], least: int) -> Iterator[Example]:
@@ -244,8 +258,13 @@ class _Reader:
             except SrkitError as error:
                 self.failed.append((item.name, str(error)))
                 continue
-            if example is not None and self._fits(example, least):
+            if example is not None and self._fits(example, least) and self._is_new(example):
                 yield example
+
+    def _is_new(self, example: Example) -> bool:
+        """False for a copy; of pairs, one with the LR image of another is one too."""
+        views = (example.hr,) if example.made else (example.hr, example.lr)
+        return self._copies.add(example.name, *views)
 
     def _read(self, item: BenchmarkItem) -> Example | None:
         """The pair; None where it does not match, which `refuse` tells."""
@@ -268,7 +287,7 @@ class _Reader:
             return True
         if found.correlation < _UNLIKE:
             raise PictureError(
-                f"The LR picture of '{name}' does not show what its HR picture shows (correlation "
+                f"The LR image of '{name}' does not show what its HR image shows (correlation "
                 f"{found.correlation:.2f}); replace one of them."
             )
         shift = max(abs(found.down), abs(found.right))
@@ -286,12 +305,12 @@ class _Reader:
         if side < least:
             size = f"{example.hr.shape[1]} x {example.hr.shape[0]}"
             needed = least * self.needs.scale
-            self.left_out.append(
+            self.note(
                 f"'{example.name}' is left out: it has {size} pixels, and both sides must have {needed} or more."
             )
             return False
         if bool((example.hr == example.hr[0, 0]).all()):
-            self.left_out.append(
+            self.note(
                 f"'{example.name}' is left out: it is all of one colour, from which there is nothing to learn."
             )
             return False
@@ -299,5 +318,5 @@ class _Reader:
 
 
 def least_judged(scale: int, border: int, window: int) -> int:
-    """Least side, in LR pixels, of a picture that can be judged with `border` HR pixels left out at every side."""
+    """Least side, in LR pixels, of an image that can be judged with `border` HR pixels left out at every side."""
     return math.ceil((2 * border + window) / scale)

@@ -1,4 +1,4 @@
-"""Finished SR pictures and their references, matched by name and by size."""
+"""Finished SR images and their references, matched by name and by size."""
 
 from __future__ import annotations
 
@@ -8,43 +8,49 @@ from pathlib import Path
 from srkit.data.benchmarks import BenchmarkItem, by_name, cropped_size, listed
 from srkit.errors import UsageError
 from srkit.io.names import shown
+from srkit.progress import Progress
 
 DEFAULT_PATTERN = "{name}"
 CROP_LIMIT = 16
-"""Pixels by which `--allow-crop` lets a side differ: more is another picture, or another scale."""
+"""Pixels by which `--allow-crop` lets a side differ: more is another image, or another scale."""
 
 
 def match_finished(
-    folder: Path, references: Iterable[BenchmarkItem], scale: int, pattern: str = DEFAULT_PATTERN
+    folder: Path,
+    references: Iterable[BenchmarkItem],
+    scale: int,
+    pattern: str = DEFAULT_PATTERN,
+    progress: Progress | None = None,
 ) -> dict[str, Path]:
-    """The SR picture of every reference, by the reference's name.
+    """The SR image of every reference, by the reference's name.
 
     Args:
-        folder: of SR pictures.
+        folder: of SR images.
         references: what they are held against.
         scale: fills `{scale}` in the pattern.
-        pattern: an SR picture's name without extension: `{name}` stands for its reference's.
+        pattern: an SR image's name without extension: `{name}` stands for its reference's.
+        progress: warned of images that cannot be read by their extension.
 
     Raises:
-        UsageError: no such folder, a pattern that cannot be filled, or pictures without partner on either side; all
+        UsageError: no such folder, a pattern that cannot be filled, or images without partner on either side; all
             of them are listed.
-        SrkitError: a folder without pictures.
+        SrkitError: a folder without images.
     """
     if not folder.is_dir():
         raise UsageError(f"The folder {shown(folder)} is not there; check --sr.")
-    found = by_name(folder)
+    found = by_name(folder, progress)
     wanted = {item.name: _filled(pattern, item.name, scale) for item in references}
     missing = [name for name, sr in wanted.items() if sr not in found]
     extra = sorted(set(found) - set(wanted.values()))
     if missing or extra:
         parts = []
         if missing:
-            parts.append(f"no SR picture for {listed(missing)}")
+            parts.append(f"no SR image for {listed(missing)}")
         if extra:
             parts.append(f"no reference for {listed(extra)}")
         raise UsageError(
-            f"The pictures in {shown(folder)} do not pair with the references: {'; '.join(parts)}; remove or add "
-            "pictures, or give --pattern, as '{name}_x4'."
+            f"The images in {shown(folder)} do not pair with the references: {'; '.join(parts)}; remove or add "
+            "images, or give --pattern, as '{name}_x4'."
         )
     return {name: found[sr] for name, sr in wanted.items()}
 
@@ -54,7 +60,7 @@ def common_size(
 ) -> tuple[int, int] | None:
     """(height, width) that the two are compared at, both from their top left; None where they do not match.
 
-    An SR picture matches that has the reference's size, or the reference's cropped to a multiple of the scale; with
+    An SR image matches that has the reference's size, or the reference's cropped to a multiple of the scale; with
     `allow_crop`, also one that is up to 16 pixels larger or smaller.
 
     Raises:
@@ -70,7 +76,7 @@ def common_size(
 def refuse_sizes(
     wrong: Mapping[str, tuple[tuple[int, int], tuple[int, int]]], what: str, advice: str
 ) -> None:
-    """List pictures of a wrong size.
+    """List images of a wrong size.
 
     Args:
         wrong: found and expected (height, width) by name.

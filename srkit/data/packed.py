@@ -1,4 +1,4 @@
-"""Many pictures of different sizes in one uint8 tensor, so that a batch of crops is one gather on the device."""
+"""Many images of different sizes in one uint8 tensor, so that a batch of crops is one gather on the device."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Crops:
-    """Where the crops of a batch lie: (B,) int64 tensors on the CPU, in pixels of the low-resolution pictures.
+    """Where the crops of a batch lie: (B,) int64 tensors on the CPU, in pixels of the low-resolution images.
 
     `turn` in 0..7 names one of the eight flips and quarter turns, as in `srkit.ops.turns`.
     """
@@ -25,10 +25,10 @@ class Crops:
 
 
 class PackedPictures:
-    """Pictures end to end in one (pixels, C) uint8 tensor.
+    """Images end to end in one (pixels, C) uint8 tensor.
 
     Args:
-        pictures: (H, W, C) uint8 arrays; C is 3 for RGB, and the same for all.
+        images: (H, W, C) uint8 arrays; C is 3 for RGB, and the same for all.
         device: where the tensor lives.
     """
 
@@ -60,12 +60,12 @@ class PackedPictures:
         return self.pixels[offset + rows * width + columns, channel].to(torch.float32) / 255
 
     def sizes_of(self, crops: Crops) -> tuple[Tensor, Tensor]:
-        """Heights and widths (B,) of the pictures that the crops are cut from."""
+        """Heights and widths (B,) of the images that the crops are cut from."""
         return self.heights[crops.picture], self.widths[crops.picture]
 
 
 def _places(crops: Crops, patch: int, scale: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Row and column of every pixel of the turned crops in their pictures: (B, scale patch, scale patch) each."""
+    """Row and column of every pixel of the turned crops in their images: (B, scale patch, scale patch) each."""
     side = torch.arange(patch * scale, device=device)
     top, left, turn = (t.to(device) for t in (crops.top * scale, crops.left * scale, crops.turn))
     # Turning the grid of places instead of the pixels costs nothing: the gather does it.
@@ -78,12 +78,12 @@ def _places(crops: Crops, patch: int, scale: int, device: torch.device) -> tuple
 
 
 def crop_positions(crops: Crops, patch: int, sizes: tuple[Tensor, Tensor], device: torch.device) -> Tensor:
-    """Where the pixels of the turned crops lie in their whole pictures: (B, 2, patch, patch), float32, x before y.
+    """Where the pixels of the turned crops lie in their whole images: (B, 2, patch, patch), float32, x before y.
 
-    The same numbers as cutting and turning `srkit.ops.position.position_grid` of each picture gives.
+    The same numbers as cutting and turning `srkit.ops.position.position_grid` of each image gives.
 
     Args:
-        sizes: heights and widths (B,) of the crops' low-resolution pictures.
+        sizes: heights and widths (B,) of the crops' low-resolution images.
     """
     rows, columns = _places(crops, patch, 1, device)
     heights, widths = (side.to(device)[:, None, None] for side in sizes)
@@ -113,9 +113,9 @@ def draw_crops(
     """Random crops, a function of (seed, step) alone: runs repeat, resume exactly, and split over processes.
 
     Args:
-        sizes: heights and widths of the low-resolution pictures, (P,) int64; each at least `patch`.
+        sizes: heights and widths of the low-resolution images, (P,) int64; each at least `patch`.
         patch: side of a crop in LR pixels.
-        count: crops to draw; pictures are drawn in proportion to their area.
+        count: crops to draw; images are drawn in proportion to their area.
     """
     heights, widths = sizes
     rng = torch.Generator().manual_seed((seed * 1_000_003 + step) % 2**63)

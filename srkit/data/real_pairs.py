@@ -1,4 +1,4 @@
-"""Training pairs whose LR is degraded as real pictures are, anew for every crop."""
+"""Training pairs whose LR is degraded as real images are, anew for every crop."""
 
 from __future__ import annotations
 
@@ -52,16 +52,16 @@ class RealPlan(CropPlan):
 
     @property
     def smallest_side(self) -> int:
-        """Shortest side of a picture that crops can be cut from, in HR pixels."""
+        """Shortest side of an image that crops can be cut from, in HR pixels."""
         return self.side * self.scale
 
 
 @dataclass(frozen=True)
 class RealBatch(Batch):
-    """Training pairs; `lr` is in whole levels of 8 bit, `hr` as in the pictures."""
+    """Training pairs; `lr` is in whole levels of 8 bit, `hr` as in the images."""
 
     target: Tensor = field(kw_only=True)
-    """(B, 3, s p, s p): what losses that compare pictures are to aim at, HR sharpened if the plan says so; `hr` is
+    """(B, 3, s p, s p): what losses that compare images are to aim at, HR sharpened if the plan says so; `hr` is
     what a discriminator takes for real."""
 
 
@@ -78,16 +78,16 @@ class TargetPairs:
 
 
 class RealPairs:
-    """All pictures decoded once and kept as uint8 on the device; crops are cut and degraded there.
+    """All images decoded once and kept as uint8 on the device; crops are cut and degraded there.
 
     Every crop has a degradation of its own, so no pool is needed to mix them (`srkit.degradation.second_order`). What
-    is told of whole pictures is found from each of them degraded once.
+    is told of whole images is found from each of them degraded once.
 
     Args:
-        pictures: (H, W, 3) uint8; copies (`plan.sizes`) with a side below `plan.smallest_side` are left out.
+        images: (H, W, 3) uint8; copies (`plan.sizes`) with a side below `plan.smallest_side` are left out.
 
     Raises:
-        UsageError: no picture is large enough.
+        UsageError: no image is large enough.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class RealPairs:
         hr = [crop_to_multiple(c, plan.scale) for c in copies if min(c.shape[:2]) >= plan.smallest_side]
         if not hr:
             raise UsageError(
-                f"None of {len(pictures)} pictures has both sides of {plan.smallest_side} pixels or more, which "
+                f"None of {len(pictures)} images has both sides of {plan.smallest_side} pixels or more, which "
                 f"crops of {plan.patch} LR pixels at x{plan.scale} with a margin of {plan.margin} need."
             )
         self.hr = PackedPictures(hr, device)
@@ -180,6 +180,6 @@ def make_real_lr(
     rng: torch.Generator,
     device: torch.device,
 ) -> NDArray[np.uint8]:
-    """LR (h, w, 3) of an HR picture (scale h, scale w, 3), degraded once as a whole."""
+    """LR (h, w, 3) of an HR image (scale h, scale w, 3), degraded once as a whole."""
     lr, _ = second_order(as_tensor(hr, device), scale, degradation, rng)
     return (lr[0].permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().contiguous().numpy()

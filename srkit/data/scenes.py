@@ -1,4 +1,4 @@
-"""Layered scenes: cut-outs of pictures at known depths before a plane, with the exact depth of every pixel.
+"""Layered scenes: cut-outs of images at known depths before a plane, with the exact depth of every pixel.
 
 Not photographs, but right about what blur by defocus needs: depth is constant or plane on a thing, jumps at its edge,
 what is nearer hides what is farther, and what stands on the ground stands where the ground is as near.
@@ -31,7 +31,7 @@ _LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZabdeghkmnpqrsty23456789&?"
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture and how near every pixel of it is."""
+    """An image and how near every pixel of it is."""
 
     picture: Pixels
     """(H, W, 3) RGB, sharp everywhere."""
@@ -42,21 +42,21 @@ class Scene:
 def layered_scene(pictures: Sequence[Pixels], height: int, width: int, seed: int) -> Scene:
     """Cut-outs before a background plane, the same for the same arguments.
 
-    5 to 13 layers (ellipses, polygons, blobs, rings, bars, fences, letters) are filled with parts of the pictures, at
+    5 to 13 layers (ellipses, polygons, blobs, rings, bars, fences, letters) are filled with parts of the images, at
     their size or reduced, the farther the more, never enlarged: a scene is as sharp as what it is cut from. Their edges
     are hard, so that every pixel has one depth.
 
     Args:
-        pictures: (H, W, 3) uint8, of any size from 16 pixels a side; smaller ones are continued by mirrors.
+        images: (H, W, 3) uint8, of any size from 16 pixels a side; smaller ones are continued by mirrors.
         height, width: of the scene, at least 32 pixels each.
         seed: 0 or more.
 
     Raises:
-        UsageError: no pictures, one that is too small or no RGB, a scene that is too small, or a negative seed.
+        UsageError: no images, one that is too small or no RGB, a scene that is too small, or a negative seed.
     """
     if not pictures or any(p.ndim != 3 or p.shape[2] != 3 or min(p.shape[:2]) < 16 for p in pictures):
         raise UsageError(
-            f"A layered scene was asked for from {len(pictures)} pictures; "
+            f"A layered scene was asked for from {len(pictures)} images; "
             "it takes at least one, all of them RGB with sides of 16 pixels or more."
         )
     if min(height, width) < SMALLEST or seed < 0:
@@ -140,7 +140,7 @@ def _tilt(rows: int, columns: int, level: float, rng: np.random.Generator) -> De
 def _texture(
     pictures: Sequence[Pixels], height: int, width: int, most: float, rng: np.random.Generator
 ) -> Pixels:
-    """A part of one of the pictures (height, width, 3), at between half of `most` and `most` of its size."""
+    """A part of one of the images (height, width, 3), at between half of `most` and `most` of its size."""
     source = pictures[int(rng.integers(len(pictures)))]
     factor = most * float(rng.uniform(0.5, 1.0)) if rng.random() < 0.5 else 1.0
     tall, wide = (math.ceil(side / factor) for side in (height, width))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 from collections.abc import Iterator, Sequence
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +26,23 @@ from srkit.data.pairs import (
     make_lr,
     shrunk,
 )
+from srkit.data.photographs import read_rgb8
 from srkit.errors import PictureError, SrkitError
-from srkit.io.training import read_rgb8
+from srkit.io import set_codec_threads
 from srkit.ops.turns import TURNS, turn
 from srkit.progress import Progress, Silent
 
+_NAMED = 5
+
 
 class StreamedPairs:
-    """For folders that do not fit into memory: worker processes decode a picture for each crop.
+    """For folders that do not fit into memory: worker processes decode an image for each crop.
 
-    Broken files, and pictures that are smaller than a crop, are passed over. What is told of the whole pictures is
-    found beforehand, and kept on the CPU.
+    Broken files, and images that are smaller than a crop, are passed over, and named when they are met first. What is
+    told of the whole images is found beforehand, and kept on the CPU.
+
+    With workers, a program that calls this needs the usual guard (`if __name__ == "__main__":`): they are not forked
+    from it, since libvips, once used, hangs in a forked process.
     """
 
     def __init__(
@@ -48,21 +56,26 @@ class StreamedPairs:
     ) -> None:
         self.files, self.plan, self.device, self.workers = list(files), plan, device, workers
         self._telling = telling
+        self._progress = progress or Silent()
+        self._passed_over: set[int] = set()
         self._known: dict[str, Tensor] = {}
         if telling.describe is not None:
             lows = DataLoader(
-                _WholeLows(self.files, plan), batch_size=None, num_workers=workers, collate_fn=_as_it_is
+                _WholeLows(self.files, plan),
+                batch_size=None,
+                num_workers=workers,
+                collate_fn=_as_it_is,
+                multiprocessing_context=_context(workers),
+                worker_init_fn=_begin,
             )
-            known = describe_all(
-                telling.describe, lows, len(files) * len(plan.sizes), device, progress or Silent()
-            )
+            known = describe_all(telling.describe, lows, len(files) * len(plan.sizes), device, self._progress)
             self._known = {name: value.cpu() for name, value in known.items()}
 
     def batches(self, first_step: int) -> Iterator[Batch]:
         """See `PairSource`.
 
         Raises:
-            SrkitError: hardly any picture can be used.
+            SrkitError: hardly any image can be used.
         """
         plan = self.plan
         loader = DataLoader(
@@ -71,16 +84,30 @@ class StreamedPairs:
             num_workers=self.workers,
             pin_memory=self.device.type == "cuda",
             prefetch_factor=4 if self.workers else None,
+            multiprocessing_context=_context(self.workers),
+            worker_init_fn=_begin,
         )
         try:
-            for lr, hr, places in loader:
+            for lr, hr, places, useless in loader:
+                self._tell(useless)
                 lr, hr = (_to_device(pixels, self.device) for pixels in (lr, hr))
                 yield Batch(lr, hr, self._conditions(places))
         except _NoneUsableError as error:  # from a worker it comes with a traceback for its text
             raise SrkitError(
-                f"Of the {len(self.files)} training pictures hardly any can be used; "
+                f"Of the {len(self.files)} training images hardly any can be used; "
                 f"readable ones with both sides of {plan.patch * plan.scale} pixels or more are needed."
             ) from error
+
+    def _tell(self, useless: Tensor) -> None:
+        """Warn of files (their numbers; below 0: none) that are of no use, once each, and by name of the first few."""
+        for number in sorted(set(useless[useless >= 0].tolist()) - self._passed_over):
+            self._passed_over.add(number)
+            if len(self._passed_over) <= _NAMED:
+                self._progress.warn(
+                    f"{self.files[number].name} cannot be decoded or is smaller than a crop, and is left out."
+                )
+            elif len(self._passed_over) == _NAMED + 1:
+                self._progress.warn("More images are of no use and are left out, without being named.")
 
     def _conditions(self, places: Tensor) -> dict[str, Tensor]:
         copy, top, left, kind, height, width = places.unbind(1)
@@ -92,28 +119,29 @@ class StreamedPairs:
 
 
 class _NoneUsableError(SrkitError):
-    """Many pictures in a row were broken or too small."""
+    """Many images in a row were broken or too small."""
 
 
-class _CropOfStep(Dataset[tuple[Tensor, Tensor, Tensor]]):
-    """One crop for each number; pictures are drawn evenly, since their areas are not known beforehand.
+class _CropOfStep(Dataset[tuple[Tensor, Tensor, Tensor, int]]):
+    """One crop for each number; images are drawn evenly, since their areas are not known beforehand.
 
-    An item is LR, HR, and where they are from: number of the copy (of each file one for each of the plan's sizes),
-    top, left, turn, and height and width of the whole LR.
+    An item is LR, HR, where they are from (number of the copy, of which each file has one for each of the plan's
+    sizes, top, left, turn, and height and width of the whole LR), and the number of a file that was drawn before and
+    is of no use, or -1.
     """
 
     MARGIN = 4  # LR pixels around the crop, so that its border is made from true neighbours
-    DRAWS = 50  # pictures to try before giving up
+    DRAWS = 50  # images to try before giving up
 
     def __init__(self, files: list[Path], plan: CropPlan) -> None:
         self.files, self.plan = files, plan
         areas = np.square(plan.sizes)  # a copy is drawn in proportion to its area, as from memory
         self._shares = areas / areas.sum()
 
-    def __getitem__(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor, Tensor, int]:
         plan, s = self.plan, self.plan.scale
         rng = np.random.default_rng((plan.seed, number))
-        copy, hr = self._usable(rng)
+        copy, hr, useless = self._usable(rng)
         height, width = hr.shape[0] // s, hr.shape[1] // s
         top, left = max(
             (
@@ -133,20 +161,26 @@ class _CropOfStep(Dataset[tuple[Tensor, Tensor, Tensor]]):
         hr = hr[top * s :, left * s :][: plan.patch * s, : plan.patch * s]
         kind = int(rng.integers(TURNS)) if plan.augment else 0
         place = torch.tensor([copy, top, left, kind, height, width])
-        return _turned(lr, kind), _turned(hr, kind), place
+        return _turned(lr, kind), _turned(hr, kind), place, useless
 
-    def _usable(self, rng: np.random.Generator) -> tuple[int, NDArray[np.uint8]]:
-        """A picture that can be read and is as large as a crop, cut to whole LR pixels; before it its number."""
-        sizes = self.plan.sizes
+    def _usable(self, rng: np.random.Generator) -> tuple[int, NDArray[np.uint8], int]:
+        """The number of a copy, an image that can be read and is as large as a crop, cut to whole LR pixels, and the
+        number of a file that is of no use."""
+        sizes, least, useless = self.plan.sizes, self.plan.patch * self.plan.scale, -1
         for _ in range(self.DRAWS):
-            with contextlib.suppress(PictureError):
-                file = int(rng.integers(len(self.files)))
-                hr = read_rgb8(self.files[file])
-                size = int(rng.choice(len(sizes), p=self._shares))
-                hr = shrunk(hr, sizes[size])
-                if min(hr.shape[:2]) >= self.plan.patch * self.plan.scale:
-                    return file * len(sizes) + size, crop_to_multiple(hr, self.plan.scale)
-        raise _NoneUsableError(f"{self.DRAWS} pictures in a row cannot be used.")
+            file = int(rng.integers(len(self.files)))
+            try:
+                whole = read_rgb8(self.files[file])
+            except PictureError:
+                useless = file
+                continue
+            size = int(rng.choice(len(sizes), p=self._shares))
+            hr = shrunk(whole, sizes[size])
+            if min(hr.shape[:2]) >= least:
+                return file * len(sizes) + size, crop_to_multiple(hr, self.plan.scale), useless
+            if min(whole.shape[:2]) * max(sizes) < least:
+                useless = file
+        raise _NoneUsableError(f"{self.DRAWS} images in a row cannot be used.")
 
 
 class _WholeLows(Dataset[NDArray[np.uint8] | None]):
@@ -171,6 +205,21 @@ def _detail(green: NDArray[np.uint8]) -> float:
     """Mean gradient of one channel (h, w), as `srkit.data.packed.choose_crops` takes it."""
     levels = green.astype(np.float32)
     return float(np.abs(np.diff(levels, axis=0)).mean() + np.abs(np.diff(levels, axis=1)).mean())
+
+
+def _context(workers: int) -> BaseContext | None:
+    """How workers are started: each from a process that has imported this module, and has not read any image."""
+    if not workers:
+        return None
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
+
+
+def _begin(_worker: int) -> None:
+    set_codec_threads(1)  # a process for each core
 
 
 def _as_it_is(item: Any) -> Any:

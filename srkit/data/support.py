@@ -28,13 +28,13 @@ from srkit.progress import Progress, Silent
 
 @dataclass(frozen=True)
 class Variety:
-    """What few pictures are made more of by, each something that pictures of a domain may differ in.
+    """What few images are made more of by, each something that images of a domain may differ in.
 
     Attributes:
         turns: flips and quarter turns.
-        phases: where the LR grid lies on the HR pixels: LR pictures are made anew for other offsets (at most
-            `MOST_PHASES` of scale squared). Only where LR pictures are made; given ones stay as they are.
-        colours: channels exchanged, and light and dark: making LR pictures commutes with both.
+        phases: where the LR grid lies on the HR pixels: LR images are made anew for other offsets (at most
+            `MOST_PHASES` of scale squared). Only where LR images are made; given ones stay as they are.
+        colours: channels exchanged, and light and dark: making LR images commutes with both.
     """
 
     turns: bool = True
@@ -49,15 +49,15 @@ PLAIN = Variety()
 class SupportPairs:
     """Endless crops of examples that lie in memory: see `srkit.data.pairs.PairSource`.
 
-    Other than `MemoryPairs` it takes LR pictures as they are, and may draw from some of the examples only.
+    Other than `MemoryPairs` it takes LR images as they are, and may draw from some of the examples only.
 
     Args:
         examples: each with both LR sides of `plan.patch` or more.
         plan: crops; `augment`, `sizes`, `rank` and `world` are not used.
-        device: where pictures live and crops are cut.
+        device: where images live and crops are cut.
         telling: what the network is told beside a crop.
         variety: what is done to crops beside cutting them.
-        progress: told of pictures being described.
+        progress: told of images being described.
 
     Raises:
         UsageError: no examples, or one that is smaller than a crop.
@@ -121,7 +121,7 @@ _NEGATIVE = 0.25  # of the crops
 
 
 def _recoloured(x: Tensor, order: Tensor, negative: Tensor) -> Tensor:
-    """Pictures (N, 3, h, w) in [0, 1] with exchanged channels, some of them as negatives."""
+    """Images (N, 3, h, w) in [0, 1] with exchanged channels, some of them as negatives."""
     x = x.gather(1, order[:, :, None, None].expand_as(x))
     x = torch.where(negative[:, None, None, None], 1 - x, x)
     return x.contiguous(memory_format=torch.channels_last)
@@ -130,7 +130,7 @@ def _recoloured(x: Tensor, order: Tensor, negative: Tensor) -> Tensor:
 def _lows(
     examples: Sequence[Example], plan: CropPlan, variety: Variety
 ) -> tuple[list[RGB], list[int], list[tuple[int, int]]]:
-    """LR pictures, the example that each is of, and where in its HR picture it begins (down, right)."""
+    """LR images, the example that each is of, and where in its HR image it begins (down, right)."""
     lows: list[RGB] = []
     owners: list[int] = []
     offsets: list[tuple[int, int]] = []

@@ -1,4 +1,4 @@
-"""Low-resolution pictures alone, for self-supervised adaptation: found, read, split into those that teach and judge.
+"""Low-resolution images alone, for self-supervised adaptation: found, read, split into those that teach and judge.
 
 Crops of those that teach; of those that judge the middles, or where they are few, the middles of their parts.
 """
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from srkit.data.benchmarks import by_name, rgb8
+from srkit.data.copies import Copies
 from srkit.data.examples import MARGIN, RGB
 from srkit.data.packed import PackedPictures, crop_positions, draw_crops
 from srkit.data.pairs import NOTHING, Batch, CropPlan, Telling, as_tensor, describe_all
@@ -21,21 +22,21 @@ from srkit.errors import SrkitError, UsageError
 from srkit.io.names import shown
 from srkit.io.read import read_picture
 from srkit.ops.position import position_grid
-from srkit.progress import Silent
+from srkit.progress import Progress, Silent
 
 MOST_JUDGES = 12
-"""Pictures that judge where `holdout` says nothing."""
+"""Images that judge where `holdout` says nothing."""
 MOST_PICTURES = 400
 """More are thinned out evenly: the steps of an adaptation see no more."""
 _SHARE = 0.25
-"""Of the pictures, or of each one's longer side, that judges where `holdout` says nothing."""
+"""Of the images, or of each one's longer side, that judges where `holdout` says nothing."""
 _LEAST_PICTURES = 4
 """Fewer are cut, so that every one teaches and judges."""
 
 
 @dataclass(frozen=True, eq=False)
 class Low:
-    """A low-resolution picture (h, w, 3)."""
+    """A low-resolution image (h, w, 3)."""
 
     name: str
     lr: RGB
@@ -43,7 +44,7 @@ class Low:
 
 @dataclass(frozen=True)
 class LowDomain:
-    """A folder of low-resolution pictures."""
+    """A folder of low-resolution images."""
 
     name: str
     files: tuple[tuple[str, Path], ...]
@@ -59,56 +60,61 @@ class LowSplit:
     teach: tuple[Low, ...]
     judge: tuple[Low, ...]
     strips: bool
-    """Whether what judges are strips of the pictures that teach."""
+    """Whether what judges are strips of the images that teach."""
     failed: tuple[tuple[str, str], ...] = ()
     """Files that could not be read, and why."""
     left_out: tuple[str, ...] = ()
-    """Sentences on pictures that were not used, or not as they were meant."""
+    """Sentences on images that were not used, or not as they were meant."""
 
 
-def find_low(domain: Path, scale: int) -> LowDomain:
-    """The pictures of a folder, or those of `LR/X4` or `LR/` beneath it.
+def find_low(domain: Path, scale: int, progress: Progress | None = None) -> LowDomain:
+    """The images of a folder, or those of `LR/X4` or `LR/` beneath it.
+
+    Args:
+        progress: warned of images that cannot be read by their extension.
 
     Raises:
         UsageError: no such folder, or one that holds HR/ and no LR/.
-        SrkitError: no pictures.
+        SrkitError: no images.
     """
     if not domain.is_dir():
-        raise UsageError(f"The folder of pictures {shown(domain)} is not there; check the path.")
+        raise UsageError(f"The folder of images {shown(domain)} is not there; check the path.")
     name = domain.resolve().name or str(domain)
     for source in (f"LR/X{scale}", "LR"):
         if (domain / source).is_dir():
-            return LowDomain(name, tuple(by_name(domain / source).items()), source)
+            return LowDomain(name, tuple(by_name(domain / source, progress).items()), source)
     if (domain / "HR").is_dir():
         raise UsageError(
-            f"{shown(domain)} holds HR/ and no LR/; --self-supervised learns from low-resolution pictures: put them "
+            f"{shown(domain)} holds HR/ and no LR/; --self-supervised learns from low-resolution images: put them "
             "into LR/ or name their folder, or learn from HR/ with --shots."
         )
-    return LowDomain(name, tuple(by_name(domain).items()), ".")
+    return LowDomain(name, tuple(by_name(domain, progress).items()), ".")
 
 
 def split_low(domain: LowDomain, holdout: float | None, least: int, max_pixels: int = 10**9) -> LowSplit:
-    """Pictures evenly taken from all judge, the others teach; where there are few, a strip of each judges.
+    """Images evenly taken from all judge, the others teach; where there are few, a strip of each judges.
+
+    Of images with the same content only the first is used.
 
     Args:
-        holdout: share that judges: of the pictures, or of each one's longer side where they are few. None: a quarter of
-            the pictures, at most `MOST_JUDGES`, or of each one, or half of a single one.
-        least: shortest side of a picture that teaches or judges.
+        holdout: share that judges: of the images, or of each one's longer side where they are few. None: a quarter of
+            the images, at most `MOST_JUDGES`, or of each one, or half of a single one.
+        least: shortest side of an image that teaches or judges.
         max_pixels: limit for decoding.
 
     Raises:
-        SrkitError: no picture is of use, or the only one is too small to keep a part back.
+        SrkitError: no image is of use, or the only one is too small to keep a part back.
     """
     files = _thinned(domain.files, MOST_PICTURES)
     left_out = []
     if len(files) < len(domain.files):
-        left_out.append(f"{len(files)} of the {len(domain.files)} pictures are used, evenly taken.")
+        left_out.append(f"{len(files)} of the {len(domain.files)} images are used, evenly taken.")
     lows, failed = _read(files, least, max_pixels, left_out)
     if not lows:
         reasons = [error.rstrip(".") for _, error in failed] + [text.rstrip(".") for text in left_out]
         why = f" ({'; '.join(reasons[:3])}{'; ...' if len(reasons) > 3 else ''})" if reasons else ""
         raise SrkitError(
-            f"None of the {len(domain.files)} pictures in '{domain.name}' can be used{why}; low-resolution pictures "
+            f"None of the {len(domain.files)} images in '{domain.name}' can be used{why}; low-resolution images "
             f"with both sides of {least} pixels or more, not all of one colour, are needed."
         )
     if len(lows) >= _LEAST_PICTURES:
@@ -130,7 +136,7 @@ def _thinned(files: Sequence[tuple[str, Path]], most: int) -> Sequence[tuple[str
 def _read(
     files: Sequence[tuple[str, Path]], least: int, max_pixels: int, left_out: list[str]
 ) -> tuple[list[Low], list[tuple[str, str]]]:
-    lows, failed = [], []
+    lows, failed, copies = [], [], Copies()
     for name, path in files:
         try:
             lr = rgb8(read_picture(path, max_pixels=max_pixels))
@@ -146,8 +152,9 @@ def _read(
             left_out.append(
                 f"'{name}' is left out: it is all of one colour, from which there is nothing to learn."
             )
-        else:
+        elif copies.add(name, lr):
             lows.append(Low(name, lr))
+    left_out += copies.sentences
     return lows, failed
 
 
@@ -164,10 +171,10 @@ def _in_strips(
         return LowSplit(tuple(rest for rest, _ in parts), strips, True, tuple(failed), tuple(left_out))
     if len(lows) == 1:
         raise SrkitError(
-            f"The only usable picture, '{lows[0].name}', is too small to keep a part back that judges; give one of "
+            f"The only usable image, '{lows[0].name}', is too small to keep a part back that judges; give one of "
             f"{2 * least + MARGIN} pixels or more along one side, or more of them."
         )
-    told = f"No picture is large enough to be cut, so '{lows[-1].name}' judges, and does not teach."
+    told = f"No image is large enough to be cut, so '{lows[-1].name}' judges, and does not teach."
     return LowSplit(tuple(lows[:-1]), (lows[-1],), False, tuple(failed), (*left_out, told))
 
 
@@ -187,12 +194,12 @@ def _cut(low: Low, share: float, least: int) -> tuple[Low, Low | None]:
 
 
 class LowCrops:
-    """Endless crops of low-resolution pictures: a `srkit.data.pairs.PairSource` whose HR is the LR itself.
+    """Endless crops of low-resolution images: a `srkit.data.pairs.PairSource` whose HR is the LR itself.
 
     Args:
         lows: each with both sides of `plan.patch` or more.
         plan: crops; `sizes`, `rank` and `world` are not used.
-        device: where pictures live and crops are cut.
+        device: where images live and crops are cut.
         telling: what the network is told beside a crop.
     """
 
@@ -233,7 +240,7 @@ class LowCrops:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a picture that judges."""
+    """A part of an image that judges."""
 
     low: Low
     rows: slice
@@ -244,7 +251,7 @@ class Part:
         return self.low.lr[self.rows, self.columns]
 
     def batch(self, device: torch.device, known: dict[str, Tensor], position: bool) -> Batch:
-        """The part alone, with what is known of the whole picture."""
+        """The part alone, with what is known of the whole image."""
         told = dict(known)
         if position:
             height, width = self.low.lr.shape[:2]
@@ -254,7 +261,7 @@ class Part:
 
 
 def parts_of(lows: Sequence[Low], wanted: int, side: int, least: int, multiple: int) -> list[Part]:
-    """The middles of pictures that judge, at most `side` long; where there are fewer than `wanted`, of their parts.
+    """The middles of images that judge, at most `side` long; where there are fewer than `wanted`, of their parts.
 
     Args:
         least: shortest side of a part.

@@ -1,4 +1,4 @@
-"""Views of pictures, clean and degraded: what feature networks learn from without labels."""
+"""Views of images, clean and degraded: what feature networks learn from without labels."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ DEGRADATIONS = ("blur", "noise", "jpeg")
 CLEAN = len(DEGRADATIONS)
 """`Views.kind` of a view that was not degraded."""
 SMALLEST = 64
-"""Shortest side of a picture that views are cut from, in pixels."""
+"""Shortest side of an image that views are cut from, in pixels."""
 
-_LEVELS = (1.0, 0.5, 0.25)  # sizes at which every picture is met: as HR, and as LR of x2 and x4
-_REACH = (0.5, 2.5)  # side of a view in its picture, in multiples of what the network sees
+_LEVELS = (1.0, 0.5, 0.25)  # sizes at which every image is met: as HR, and as LR of x2 and x4
+_REACH = (0.5, 2.5)  # side of a view in its image, in multiples of what the network sees
 _JITTER = 1.33  # of the side between the two views of an instance, up and down
 _ASPECT = 1.25
-_WHOLE = 0.15  # share of views that show the whole picture
+_WHOLE = 0.15  # share of views that show the whole image
 _OFFSET = 0.4  # of a view's centre from its instance's, in sides
 _SHARES = (0.25, 0.25, 0.5)  # of the degradations: compression is the hardest to learn
 _COLOURS = 6  # random numbers that a change of colour takes
@@ -41,7 +41,7 @@ class Views:
     pixels: Tensor
     """(V, 3, side, side) float32 in [0, 1], channels_last."""
     picture: Tensor
-    """(V,) int64: which picture a view was cut from."""
+    """(V,) int64: which image a view was cut from."""
     kind: Tensor
     """(V,) int64: the degradation, an index of `DEGRADATIONS`, or `CLEAN`."""
     strength: Tensor
@@ -77,7 +77,7 @@ class _Instance:
 
 
 class ViewSource:
-    """Pictures in memory, each at several sizes, and views of them at random.
+    """Images in memory, each at several sizes, and views of them at random.
 
     Two views of an instance differ in place, scale, aspect, direction and colour, never in blur, noise or
     compression. A degraded twin is an instance of its own: the very views of its clean one, both equally degraded.
@@ -160,7 +160,7 @@ class ViewSource:
 
 @dataclass(frozen=True)
 class _Cut:
-    """Part of a picture before it is resized."""
+    """Part of an image before it is resized."""
 
     pixels: Tensor
     """(1, 3, h, w) uint8."""
@@ -178,7 +178,7 @@ def _seen(cut: _Cut, side: int) -> Tensor:
 
 
 def _levels(picture: NDArray[np.uint8]) -> list[Tensor]:
-    """The picture as (1, 3, H, W) uint8 at every size that leaves it large enough."""
+    """The image as (1, 3, H, W) uint8 at every size that leaves it large enough."""
     whole = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None]
     found = []
     for factor in _LEVELS:

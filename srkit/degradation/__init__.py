@@ -1,1 +1,1 @@
-"""What blurs, shrinks and soils pictures: blur kernels and their application, its adjoint, defocus from depth."""
+"""What blurs, shrinks and soils images: blur kernels and their application, its adjoint, defocus from depth."""

@@ -33,7 +33,7 @@ def defocus(
 
     With t = |d - d_f| / max(d_f, 1 - d_f), which is 1 at the depth farthest from the focus, lam1 is
     least + (widest - least) t^2 by the law of the thin lens (widths grow linearly, so their squares add), or
-    least + (widest - least) t by the law "linear", under which more of a picture is clearly blurred. lam2 grows
+    least + (widest - least) t by the law "linear", under which more of an image is clearly blurred. lam2 grows
     likewise, `aspect` times as much, and least = 0.175 s.
 
     Args:

@@ -1,4 +1,4 @@
-"""Filters and resizes of pictures of any size: OpenCV's on the CPU, several times as fast as PyTorch's; else PyTorch.
+"""Filters and resizes of images of any size: OpenCV's on the CPU, several times as fast as PyTorch's; else PyTorch.
 
 Both do the same, to rounding: borders are mirrored with the edge repeated, pixels are areas whose outer edges stay
 where they are, so nothing moves whatever the sizes. Only PyTorch's are differentiable.
@@ -18,7 +18,7 @@ from torch import Tensor
 from srkit.ops.padding import mirrored
 
 Library = Literal["auto", "opencv", "torch"]
-"""auto: OpenCV for pictures on the CPU, PyTorch for others."""
+"""auto: OpenCV for images on the CPU, PyTorch for others."""
 Mode = Literal["area", "bilinear", "bicubic"]
 MODES: tuple[Mode, ...] = ("area", "bilinear", "bicubic")
 
@@ -47,7 +47,7 @@ def from_array(array: NDArray[np.float32]) -> Tensor:
 
 
 def filtered(x: Tensor, kernel: Tensor, library: Library = "auto") -> Tensor:
-    """Correlation of a picture with a kernel.
+    """Correlation of an image with a kernel.
 
     Args:
         x: (1, 3, h, w) float32.
@@ -73,7 +73,7 @@ def filtered(x: Tensor, kernel: Tensor, library: Library = "auto") -> Tensor:
 
 
 def resized(x: Tensor, size: tuple[int, int], mode: Mode, library: Library = "auto") -> Tensor:
-    """Resize without antialiasing, as pictures are resized carelessly; `area` is the mean over a pixel's area.
+    """Resize without antialiasing, as images are resized carelessly; `area` is the mean over a pixel's area.
 
     Args:
         x: (1, 3, h, w) float32.
@@ -98,7 +98,7 @@ def resized(x: Tensor, size: tuple[int, int], mode: Mode, library: Library = "au
 def sharpened(x: Tensor, library: Library = "auto") -> Tensor:
     """Unsharp masking where there is something to sharpen: Real-ESRGAN's `USMSharp` with its weight and threshold.
 
-    A picture gains half of what it differs from its own blur (51 taps, sigma 8), weighed by the blurred map of
+    An image gains half of what it differs from its own blur (51 taps, sigma 8), weighed by the blurred map of
     where that difference exceeds 10 levels of 8 bit. The blur is worked out on a grid four times as coarse, which
     changes the result by less than a level.
 

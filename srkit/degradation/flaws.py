@@ -1,4 +1,4 @@
-"""Single flaws of high-resolution pictures: what a regulariser is to tell from pictures without any."""
+"""Single flaws of high-resolution images: what a regulariser is to tell from images without any."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ _SHARES = (0.25, 0.25, 0.5)  # of what is not enlarged; compression is the harde
 _BLUR = (0.8, 3.0)  # sigma in pixels
 _NOISE = (5.0, 40.0)  # deviation in levels of 8 bit
 _JPEG = (60.0, 8.0)  # quality
-_ENLARGED = (0.15, 1.0)  # share of the enlarged LR picture
+_ENLARGED = (0.15, 1.0)  # share of the enlarged LR image
 
 
 def flawed(hr: Tensor, lr: Tensor, rng: torch.Generator, enlarged: float = 0.2) -> Tensor:
-    """Each picture with one of `FLAWS`, drawn with its strength; the same for the same state of `rng`.
+    """Each image with one of `FLAWS`, drawn with its strength; the same for the same state of `rng`.
 
     Blur is Gaussian, noise too, half of it gray; `enlarged` is a mixture with the bicubic enlargement of LR, which is
-    on the way from a sharp picture to what super-resolution begins with. Strengths are even on a logarithmic scale,
+    on the way from a sharp image to what super-resolution begins with. Strengths are even on a logarithmic scale,
     from what one sees when looking for it to what nobody overlooks.
 
     Args:
         hr: (B, 3, s h, s w) float32 in [0, 1].
-        lr: (B, 3, h, w), of the same pictures, degraded in whatever way.
+        lr: (B, 3, h, w), of the same images, degraded in whatever way.
         rng: on the CPU.
-        enlarged: share of the pictures with this flaw, from 0 to 1.
+        enlarged: share of the images with this flaw, from 0 to 1.
 
     Returns:
         (B, 3, s h, s w) in [0, 1], channels_last, on hr's device, without a gradient.

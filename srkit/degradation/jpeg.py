@@ -1,4 +1,4 @@
-"""What JPEG makes of pictures: OpenCV's codec on the CPU; elsewhere the same computation in PyTorch, differentiable.
+"""What JPEG makes of images: OpenCV's codec on the CPU; elsewhere the same computation in PyTorch, differentiable.
 
 The latter follows libjpeg step by step: its tables, colour at half resolution, rounding after every step, and the
 triangle filter that brings colour back. Roundings pass gradients on as if they were not there.
@@ -30,7 +30,7 @@ _UNIT = 16  # pixels of a side that are coded together, where colour has half th
 
 
 def jpegs(samples: Sequence[Tensor], quality: Sequence[int], library: Library = "auto") -> list[Tensor]:
-    """Pictures encoded and decoded again, each at its own quality.
+    """Images encoded and decoded again, each at its own quality.
 
     Args:
         samples: (1, 3, h, w) float32 each, of any sizes; clipped to [0, 1] and rounded to 8 bit first.

@@ -157,7 +157,7 @@ def motion(length_px: Tensor | float, angle: Tensor | float, scale: int) -> Tens
 
 
 def bicubic_kernel(scale: int) -> Tensor:
-    """What antialiased bicubic (`srkit.ops.resize`) does inside a picture, as one kernel.
+    """What antialiased bicubic (`srkit.ops.resize`) does inside an image, as one kernel.
 
     Returns:
         (21, 21) float32; it sums to 1, has negative taps, and a second moment of nearly 0: Keys' cubic keeps squares.

@@ -21,7 +21,7 @@ _NARROW_CUTOFF = 1 / 3
 
 
 def sample_kernels(part: FirstOrderPart, count: int, rng: torch.Generator) -> Tensor:
-    """Kernels drawn from a part's ranges, whether it blurs all pictures or not.
+    """Kernels drawn from a part's ranges, whether it blurs all images or not.
 
     Returns:
         (count, side, side) float32 with the part's largest side, zeros around smaller ones; each sums to 1.

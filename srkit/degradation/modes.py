@@ -1,4 +1,4 @@
-"""MANet's six ways in which Gaussian blur varies over a picture, as maps of covariance.
+"""MANet's six ways in which Gaussian blur varies over an image, as maps of covariance.
 
 They are those of its code, `stable_batch_kernel_SV_mode` in `codes/utils/util.py` of JingyunLiang/MANet at commit
 eaf8265: kernels are constant in blocks of 40 x 40 HR pixels, and the eigenvalues go from least = 0.175 s to
@@ -31,7 +31,7 @@ BLOCK = 40
 
 @dataclass(frozen=True)
 class _Grid:
-    """The blocks of a picture: y (rows, 1) and x (1, columns) in [0, 1), and the range of the eigenvalues."""
+    """The blocks of an image: y (rows, 1) and x (1, columns) in [0, 1), and the range of the eigenvalues."""
 
     y: Tensor
     x: Tensor
@@ -72,7 +72,7 @@ def mode_covariance(mode: str, height: int, width: int, scale: int, seed: int = 
     An LR pixel belongs to the block in which its top left HR pixel lies, as in MANet's code.
 
     Args:
-        height, width: of the LR picture.
+        height, width: of the LR image.
         seed: what mode 5 draws from; the others draw nothing.
 
     Returns:

@@ -1,9 +1,9 @@
-"""The second-order degradation (Wang et al. 2021, "Real-ESRGAN", sections 3.2 to 3.4): what befalls pictures that are
+"""The second-order degradation (Wang et al. 2021, "Real-ESRGAN", sections 3.2 to 3.4): what befalls images that are
 blurred, resized, noisy and compressed, twice.
 
     blur - resize - noise - JPEG - blur - resize - noise - (resize to LR and sinc filter, JPEG: in either order)
 
-Every picture of a batch draws everything by itself. Real-ESRGAN shares sizes and kinds of noise within a batch, and so
+Every image of a batch draws everything by itself. Real-ESRGAN shares sizes and kinds of noise within a batch, and so
 needs a pool of 180 pairs to mix batches; here there is nothing to mix. Sizes go to where pixel areas say, with no
 shift, where the original's `scale_factor` cuts off up to a pixel on two sides.
 """
@@ -30,7 +30,7 @@ from srkit.recipes.degradation import FirstOrderPart, SecondOrderPart
 
 @dataclass(frozen=True)
 class OrderDraw:
-    """What one order does to each of B pictures; tensors on the CPU."""
+    """What one order does to each of B images; tensors on the CPU."""
 
     kernel: Tensor
     """(B, k, k) float32; a lone 1 in the middle where nothing is blurred."""
@@ -55,7 +55,7 @@ class OrderDraw:
 
 @dataclass(frozen=True)
 class Draw:
-    """All that a batch of B pictures is degraded with."""
+    """All that a batch of B images is degraded with."""
 
     first: OrderDraw
     second: OrderDraw
@@ -81,7 +81,7 @@ _ORDERS = ("first", "second")
 
 
 def draw(part: SecondOrderPart, count: int, rng: torch.Generator) -> Draw:
-    """Draw what is done to `count` pictures."""
+    """Draw what is done to `count` images."""
     sinc = sample_sincs(part.sinc_sides, part.sinc_cutoff, count, rng)
     return Draw(
         _draw_order(part.first, count, rng),
@@ -97,19 +97,19 @@ def draw(part: SecondOrderPart, count: int, rng: torch.Generator) -> Draw:
 def second_order(
     hr: Tensor, scale: int, part: SecondOrderPart, rng: torch.Generator, library: Library = "auto"
 ) -> tuple[Tensor, Tensor]:
-    """Degrade a batch; the same for the same pictures, settings and state of `rng` on the same kind of device.
+    """Degrade a batch; the same for the same images, settings and state of `rng` on the same kind of device.
 
     Args:
         hr: (B, 3, s h, s w) float32 in [0, 1], on any device; best channels_last.
         scale: s, at least 1.
         part: shares and ranges.
         rng: on the CPU, whatever the device of hr.
-        library: `auto` uses OpenCV for pictures on the CPU. With PyTorch it is differentiable in hr: rounding, also
+        library: `auto` uses OpenCV for images on the CPU. With PyTorch it is differentiable in hr: rounding, also
             that of JPEG, passes gradients on.
 
     Returns:
         LR (B, 3, h, w), whole levels of 8 bit in [0, 1], and the target (B, 3, s h, s w) of losses that compare
-        pictures: HR, sharpened if `part.sharpen`. Both channels_last, on hr's device.
+        images: HR, sharpened if `part.sharpen`. Both channels_last, on hr's device.
 
     Raises:
         UsageError: hr of another shape, or with sides that are no multiples of the scale.
@@ -215,9 +215,9 @@ def _where(used: Tensor, kernels: Tensor) -> Tensor:
 
 def _check(hr: Tensor, scale: int) -> None:
     if scale < 1:
-        raise UsageError(f"Pictures were to be degraded at scale {scale}; it is a whole number from 1.")
+        raise UsageError(f"Images were to be degraded at scale {scale}; it is a whole number from 1.")
     if hr.ndim != 4 or hr.shape[1] != 3 or 0 in hr.shape or hr.shape[2] % scale or hr.shape[3] % scale:
         raise UsageError(
-            f"Pictures of shape {tuple(hr.shape)} were to be degraded at scale {scale}; "
+            f"Images of shape {tuple(hr.shape)} were to be degraded at scale {scale}; "
             "it takes (B, 3, H, W) with sides that are multiples of the scale: crop them first."
         )

@@ -29,8 +29,8 @@ def blur(hr: Tensor, kernels: Tensor, scale: int) -> Tensor:
     the work is done in strips of rows.
 
     Args:
-        hr: pictures (N, C, s h, s w), float.
-        kernels: (N, 441, h, w); N may be 1 for all pictures.
+        hr: images (N, C, s h, s w), float.
+        kernels: (N, 441, h, w); N may be 1 for all images.
         scale: 2, 3 or 4.
 
     Returns:
@@ -46,7 +46,7 @@ def blur(hr: Tensor, kernels: Tensor, scale: int) -> Tensor:
 
 
 def blur_adjoint(lr: Tensor, kernels: Tensor, scale: int) -> Tensor:
-    """The adjoint of `blur` in the picture: <blur(x, K), y> = <x, blur_adjoint(y, K)> for every x and y.
+    """The adjoint of `blur` in the image: <blur(x, K), y> = <x, blur_adjoint(y, K)> for every x and y.
 
     Args:
         lr: (N, C, h, w).
@@ -67,12 +67,12 @@ def blur_adjoint(lr: Tensor, kernels: Tensor, scale: int) -> Tensor:
 def blur_codes(hr: Tensor, codes: Tensor, basis: Tensor, scale: int) -> Tensor:
     """`blur` with the kernels that codes stand for, none of which is made: HR is blurred with every one of the basis.
 
-    Blur is linear in the kernel, so the codes may weigh the K blurred pictures instead of the K kernels. As in
+    Blur is linear in the kernel, so the codes may weigh the K blurred images instead of the K kernels. As in
     `decode`, the result is divided by the sum of the taps that the codes stand for.
 
     Args:
-        hr: pictures (N, C, s h, s w), float.
-        codes: (N, K, h, w); N may be 1 for all pictures.
+        hr: images (N, C, s h, s w), float.
+        codes: (N, K, h, w); N may be 1 for all images.
         basis: (K, 21, 21): see `srkit.degradation.pca`.
         scale: 2, 3 or 4.
 
@@ -92,16 +92,16 @@ def blur_codes(hr: Tensor, codes: Tensor, basis: Tensor, scale: int) -> Tensor:
 
 
 def blur_window(hr: Tensor, kernels: Tensor, scale: int, margin: int) -> Tensor:
-    """`blur` of a part of a picture that is cut with its surroundings; not differentiable.
+    """`blur` of a part of an image that is cut with its surroundings; not differentiable.
 
     Args:
         hr: (N, C, s h + 2 margin, s w + 2 margin): `margin` pixels more than LR covers, at every side.
-        kernels: (N, 441, h, w), or (N, 21, 21): one for all pixels of a picture, which is ten times as fast.
+        kernels: (N, 441, h, w), or (N, 21, 21): one for all pixels of an image, which is ten times as fast.
         scale: 2, 3 or 4.
         margin: at least 10, so that nothing outside is asked for.
 
     Returns:
-        (N, C, h, w): what `blur` of the whole picture has there.
+        (N, C, h, w): what `blur` of the whole image has there.
 
     Raises:
         UsageError: shapes that do not belong together, too small a margin, or another scale.
@@ -121,10 +121,10 @@ def blur_window(hr: Tensor, kernels: Tensor, scale: int, margin: int) -> Tensor:
 
 
 def blur_same(hr: Tensor, kernels: Tensor, scale: int) -> Tensor:
-    """`blur` with one kernel for all pixels of a picture: a strided convolution, ten times as fast.
+    """`blur` with one kernel for all pixels of an image: a strided convolution, ten times as fast.
 
     Args:
-        hr: pictures (N, C, s h, s w), float.
+        hr: images (N, C, s h, s w), float.
         kernels: (N, 21, 21), of the same dtype.
 
     Returns:
@@ -144,7 +144,7 @@ def _check_same(hr: Tensor, kernels: Tensor, scale: int) -> None:
     check_scale(scale)
     if hr.ndim != 4 or kernels.shape != (len(hr), SIZE, SIZE):
         raise UsageError(
-            f"Pictures of shape {tuple(hr.shape)} were to be blurred with kernels of shape {tuple(kernels.shape)}; "
+            f"Images of shape {tuple(hr.shape)} were to be blurred with kernels of shape {tuple(kernels.shape)}; "
             f"one of 21 x 21 for each is needed."
         )
 
@@ -155,7 +155,7 @@ def _check(hr: tuple[int, ...], kernels: tuple[int, ...], channels: int, scale: 
     fits = len(hr) == 4 and kernels[1] == channels and kernels[0] in (1, hr[0])
     if not fits or tuple(hr[2:]) != (height * scale, width * scale):
         raise UsageError(
-            f"Pictures of shape {tuple(hr)} were to be blurred with a map of shape {tuple(kernels)} at x{scale}; "
+            f"Images of shape {tuple(hr)} were to be blurred with a map of shape {tuple(kernels)} at x{scale}; "
             f"the map must be (N or 1, {channels}, H / {scale}, W / {scale})."
         )
 

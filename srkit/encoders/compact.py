@@ -1,4 +1,4 @@
-"""The small encoder that this project trains and ships: what a picture shows, and perceptual features."""
+"""The small encoder that this project trains and ships: what an image shows, and perceptual features."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _RANDOM_SEED = 0
 class Compact:
     """A `SemanticEncoder`, and through `features` a provider of perceptual features.
 
-    Trained by instance discrimination without labels (recipe `compact`): views of one picture have close vectors,
-    pictures of one kind closer ones than pictures of different kinds, and a blurred, noisy or compressed picture
+    Trained by instance discrimination without labels (recipe `compact`): views of one image have close vectors,
+    images of one kind closer ones than images of different kinds, and a blurred, noisy or compressed image
     is apart from the clean one.
 
     Args:
@@ -47,9 +47,9 @@ class Compact:
         return Embedding(vector, tokens)
 
     def features(self, pictures: Tensor) -> list[Tensor]:
-        """Maps of the four stages (N, C_i, ~H / 2^i, ~W / 2^i) of pictures (N, 3, H, W) at their own size.
+        """Maps of the four stages (N, C_i, ~H / 2^i, ~W / 2^i) of images (N, 3, H, W) at their own size.
 
-        Each is divided by its root mean square over training pictures, so that they are of comparable scale.
+        Each is divided by its root mean square over training images, so that they are of comparable scale.
         """
         stages = self._network.stages(self._laid_out(pictures))
         return [stage / scale for stage, scale in zip(stages, self._network.scales, strict=True)]

@@ -1,4 +1,4 @@
-"""How near each part of a picture is: the protocol, and every provider by its name."""
+"""How near each part of an image is: the protocol, and every provider by its name."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ _FLAT = 1e-6  # of the largest value: spread of a map that tells nothing
 
 
 class DepthProvider(Protocol):
-    """Relative inverse depth of whole pictures."""
+    """Relative inverse depth of whole images."""
 
     name: str
     """As `depth_provider` takes it."""
     version: str
     """Network and weights, so that equal versions mean equal numbers."""
     sees_pictures: bool
-    """Whether another picture of the same name gives another depth."""
+    """Whether another image of the same name gives another depth."""
 
     def estimate(self, picture: Tensor, name: str | None = None) -> Tensor:
         """Inverse depth (1, 1, h, w), float32 in [0, 1], 1 nearest; zeros where nothing is known.
 
         Args:
-            picture: the whole picture, (1, 3, h, w) in [0, 1].
-            name: the picture's, where the provider has depths by name.
+            image: the whole image, (1, 3, h, w) in [0, 1].
+            name: the image's, where the provider has depths by name.
 
         Raises:
-            SrkitError: there is no depth for this picture.
+            SrkitError: there is no depth for this image.
         """
 
 
@@ -68,7 +68,7 @@ def depth_provider(
 
     Raises:
         UsageError: no such provider or folder.
-        ResourceError: its weights are missing, damaged or not to be had, or a package that it needs is.
+        ResourceError: its weights are missing, damaged or unavailable, or a package that it needs is.
     """
     kind, colon, rest = name.partition(":")
     if name == NONE:

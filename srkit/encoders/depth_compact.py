@@ -1,4 +1,4 @@
-"""The depth provider `compact`: small, taught by layered scenes, shipped; it needs no network."""
+"""The depth provider `compact`: small, trained by layered scenes, shipped; it needs no network."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Compact:
     """A `DepthProvider` of 0.7 million parameters.
 
     It has seen layered scenes alone: flat things that stand before one another, sharp or out of focus. It knows what
-    hides what, and what blur says of depth; it has not learnt what a street or a face is, as MiDaS has.
+    hides what, and what blur says of depth; it has not learned what a street or a face is, as MiDaS has.
 
     Args:
         device: where it runs; in fp32, or in the dtype of an autocast around the call.
@@ -41,7 +41,7 @@ class Compact:
 
     @torch.no_grad()
     def estimate(self, picture: Tensor, name: str | None = None) -> Tensor:
-        """See `DepthProvider`; the picture is seen with its longer side at 256 pixels, whatever its size."""
+        """See `DepthProvider`; the image is seen with its longer side at 256 pixels, whatever its size."""
         height, width = picture.shape[2:]
         factor = self._side / max(height, width)
         size = (max(_LEAST_SIDE, round(height * factor)), max(_LEAST_SIDE, round(width * factor)))

@@ -1,4 +1,4 @@
-"""Depth maps that somebody has: a folder of files, one for each picture, by its name."""
+"""Depth maps that somebody has: a folder of files, one for each image, by its name."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from torch import Tensor
 
 from srkit.encoders.depth import normalised, resized
 from srkit.errors import PictureError, UsageError
+from srkit.io.folders import PICTURE_EXTENSIONS, find_files
 from srkit.io.read import read_picture
 from srkit.progress import Progress
 
-SUFFIXES = (".npy", ".png", ".tif", ".tiff")
+_ARRAY = ".npy"
 _NAMED = 5  # files in a message
 
 
 class DepthMaps:
-    """A `DepthProvider`: maps of inverse depth, 8 or 16 bit gray pictures or NumPy arrays (h, w), larger is nearer.
+    """A `DepthProvider`: maps of inverse depth, 8 or 16 bit gray images or NumPy arrays (h, w), larger is nearer.
 
-    A picture's map has its name, whatever comes after the last dot: `street.png` for `street.jpg`. Each is moved and
+    An image's map has its name, whatever comes after the last dot: `street.png` for `street.jpg`. Each is moved and
     scaled so that its farthest value becomes 0 and its nearest 1.
 
     Args:
@@ -38,12 +39,13 @@ class DepthMaps:
     def __init__(self, folder: Path, device: torch.device, progress: Progress) -> None:
         self.name, self.version = str(folder), "maps"
         self._folder, self._device, self._progress = folder, device, progress
-        files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+        files = sorted(find_files(folder, {_ARRAY, *PICTURE_EXTENSIONS}, recursive=False), reverse=True)
         if not files:
             raise UsageError(
                 f"The folder '{folder}' holds no depth map; expected files like NAME.png or NAME.npy."
             )
-        self._files = {file.stem: file for file in reversed(files)}  # .npy before .png: it is finer
+        # An array before an image of its name: it is finer.
+        self._files = {file.stem: file for file in sorted(files, key=lambda p: p.suffix.lower() == _ARRAY)}
 
     def estimate(self, picture: Tensor, name: str | None = None) -> Tensor:
         """See `DepthProvider`; `name` may have folders before it and an ending.
@@ -58,7 +60,7 @@ class DepthMaps:
         if tuple(found.shape) != size:
             self._progress.warn(
                 f"the depth map '{file.name}' of {found.shape[1]} x {found.shape[0]} pixels was resized to the "
-                f"picture's {size[1]} x {size[0]}"
+                f"image's {size[1]} x {size[0]}"
             )
         depth = torch.from_numpy(found)[None, None].to(self._device)
         return normalised(resized(depth, size), (0.0, 1.0))
@@ -70,12 +72,12 @@ class DepthMaps:
                 return self._files[stem]
         have = sorted(self._files)
         listed = ", ".join(have[:_NAMED]) + (", ..." if len(have) > _NAMED else "")
-        wanted = f"'{stems[0]}'" if stems else "a picture without a name"
+        wanted = f"'{stems[0]}'" if stems else "an image without a name"
         raise UsageError(f"The folder '{self._folder}' has no depth map for {wanted}; it has {listed}.")
 
     def _map(self, file: Path) -> NDArray[np.float32]:
         """(h, w), every value a number."""
-        values = _array(file) if file.suffix.lower() == ".npy" else _pixels(file)
+        values = _array(file) if file.suffix.lower() == _ARRAY else _pixels(file)
         known = np.isfinite(values)
         if not known.any():
             raise PictureError(f"The depth map '{file}' holds no number at all; make it anew.")
@@ -89,10 +91,10 @@ class DepthMaps:
 
 
 def _pixels(file: Path) -> NDArray[np.float32]:
-    """(h, w) of a gray picture; of one in colours that are all gray, too."""
+    """(h, w) of a gray image; of one in colours that are all gray, too."""
     colour = read_picture(file).colour
     if not (colour == colour[:, :, :1]).all():
-        raise PictureError(f"The depth map '{file}' is in colour; expected a gray picture, 8 or 16 bit.")
+        raise PictureError(f"The depth map '{file}' is in colour; expected a gray image, 8 or 16 bit.")
     return colour[:, :, 0].astype(np.float32)
 
 
@@ -100,10 +102,10 @@ def _array(file: Path) -> NDArray[np.float32]:
     """(h, w) of an array, which may have a third side of 1."""
     try:
         values = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # NumPy's parser of headers raises what it likes: there is no common base
+        why = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise PictureError(
-            f"The depth map '{file}' cannot be read ({str(error).splitlines()[0].rstrip('.')}); expected an array "
-            "that numpy.save wrote."
+            f"The depth map '{file}' cannot be read ({why}); expected an array that numpy.save wrote."
         ) from error
     if isinstance(values, np.ndarray) and values.ndim == 3 and 1 in (values.shape[0], values.shape[2]):
         values = values[:, :, 0] if values.shape[2] == 1 else values[0]
@@ -117,4 +119,5 @@ def _array(file: Path) -> NDArray[np.float32]:
         raise PictureError(
             f"The depth map '{file}' holds {kind} of shape {shape}; expected real numbers (h, w)."
         )
-    return values.astype(np.float32)
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite, and counts as no number
+        return values.astype(np.float32)

@@ -14,11 +14,15 @@ from srkit.encoders.depth import COMPACT, normalised, resized
 from srkit.errors import ResourceError
 from srkit.ops.resize import bicubic
 from srkit.progress import Progress, Silent
-from srkit.zoo.network import is_reachable
+from srkit.zoo.network import check_may_fetch, offline_variable
+from srkit.zoo.source import hub_endpoint
 
 _TYPES = {"depth-anything": "depth_anything", "dpt": "dpt"}
 """What transformers calls the architectures, by the provider's kind."""
-_HUB = "https://huggingface.co"
+_LICENCES = {
+    "depth-anything/Depth-Anything-V2-Small-hf": "licence Apache-2.0",
+    "Intel/dpt-swinv2-tiny-256": "licence MIT",
+}
 _MOST_NARROW = 4  # times as long as wide
 _LEAST_DISTANCE = 1e-3  # metres: what is no farther is as near as can be
 
@@ -53,13 +57,7 @@ class PublicDepth:
         if is_folder or _is_cached(where):
             config, network, processor = _load(transformers, where, kind, here=True)
         else:
-            if not is_reachable(_HUB):
-                raise ResourceError(
-                    f"The depth provider '{self.name}' is no folder and not in the Hugging Face cache, and {_HUB} "
-                    f"cannot be reached; download the repository elsewhere and name its folder, or use {COMPACT}."
-                )
-            (progress or Silent()).info(f"fetching '{where}' from {_HUB}")
-            config, network, processor = _load(transformers, where, kind, here=False)
+            config, network, processor = _fetched(transformers, where, kind, progress or Silent())
         self.version = _version(folder if is_folder else None, config)
         self._metric = getattr(config, "depth_estimation_type", "relative") == "metric"
         self._network: Any = network.float().eval().requires_grad_(False).to(device)
@@ -97,6 +95,7 @@ def import_transformers() -> Any:
     Raises:
         ResourceError: it is not installed.
     """
+    offline_variable()  # before its client of the Hub is imported
     try:
         import transformers
     except ModuleNotFoundError as error:
@@ -128,6 +127,23 @@ def _load(transformers: Any, where: str, kind: str, *, here: bool) -> tuple[Any,
             f"config.json, preprocessor_config.json and model.safetensors, or use the provider {COMPACT}."
         ) from error
     return config, network, processor
+
+
+def _fetched(transformers: Any, repository: str, kind: str, progress: Progress) -> tuple[Any, Any, Any]:
+    """As `_load`, of a repository that is fetched by the Hub's client, which has locks and checksums of its own."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    endpoint = hub_endpoint()
+    check_may_fetch(
+        f"The depth network '{repository}' (no folder, and not in the Hugging Face cache)",
+        endpoint,
+        f"srkit estimate-kernel PICTURE kernels.npz --depth {kind}:{repository}",
+        Path(HF_HUB_CACHE),
+        f"name a folder that it was downloaded to, or use {COMPACT}",
+    )
+    licence = _LICENCES.get(repository, f"licence: see {endpoint}/{repository}")
+    progress.say(f"fetching {repository} ({licence}) from {endpoint} to {HF_HUB_CACHE}")
+    return _load(transformers, repository, kind, here=False)
 
 
 def _is_cached(repository: str) -> bool:

@@ -1,4 +1,4 @@
-"""How far apart two pictures look, as a number and as a map that can be learnt from: every provider by its name."""
+"""How far apart two images look, as a number and as a map that can be learned from: every provider by its name."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ _FLOOR = 0.1  # activity below this share of the stage's usual counts as little,
 
 @dataclass(frozen=True)
 class PerceptualDistance:
-    """A distance of pictures that is differentiable with respect to both; see `perceptual_distance`."""
+    """A distance of images that is differentiable with respect to both; see `perceptual_distance`."""
 
     name: str
     """As recipes spell it, and the headers of weights that were trained with it say."""
     version: str
     """Names the weights, so that equal versions mean equal numbers."""
     smallest: int
-    """Shortest side of a picture."""
+    """Shortest side of an image."""
     layers: Callable[[Tensor, Tensor], Sequence[Tensor]]
-    """Two batches of pictures (N, 3, H, W) in [0, 1] to the layers' maps (N, 1, h_i, w_i), float32, at least 0, the
+    """Two batches of images (N, 3, H, W) in [0, 1] to the layers' maps (N, 1, h_i, w_i), float32, at least 0, the
     means of which sum to the distance."""
 
     def distance(self, a: Tensor, b: Tensor) -> Tensor:
-        """Of pictures (N, 3, H, W) in [0, 1], of the same shape; (N,), 0 for identical pictures.
+        """Of images (N, 3, H, W) in [0, 1], of the same shape; (N,), 0 for identical images.
 
         Raises:
             UsageError: other shapes, or sides below `smallest`.
@@ -58,7 +58,7 @@ class PerceptualDistance:
     def _layers(self, a: Tensor, b: Tensor) -> Sequence[Tensor]:
         if a.shape != b.shape or a.ndim != 4 or a.shape[1] != 3 or min(a.shape[2:]) < self.smallest:
             raise UsageError(
-                f"Pictures of the shapes {tuple(a.shape)} and {tuple(b.shape)} were to be compared by '{self.name}'; "
+                f"Images of the shapes {tuple(a.shape)} and {tuple(b.shape)} were to be compared by '{self.name}'; "
                 f"they must be the same, (N, 3, H, W), with sides of at least {self.smallest}."
             )
         return self.layers(a, b)
@@ -78,7 +78,7 @@ def perceptual_distance(
 
     Raises:
         UsageError: no such distance.
-        ResourceError: its weights are missing, damaged or not to be had.
+        ResourceError: its weights are missing, damaged or unavailable.
     """
     if name not in _NAMES:
         raise UsageError(
@@ -102,10 +102,10 @@ def perceptual_distance(
 
 
 def unit_layers(provider: PerceptualFeatures, a: Tensor, b: Tensor) -> list[Tensor]:
-    """1 - cos of the angle between two pictures' features, at every place of every stage, divided by the stages.
+    """1 - cos of the angle between two images' features, at every place of every stage, divided by the stages.
 
-    LPIPS without learnt weights (Zhang et al. 2018, CVPR, Eq. 1): half the squared difference of channels that were
-    divided by their length. So the sum of the means is 0 for identical pictures and 1 for features that have nothing
+    LPIPS without learned weights (Zhang et al. 2018, CVPR, Eq. 1): half the squared difference of channels that were
+    divided by their length. So the sum of the means is 0 for identical images and 1 for features that have nothing
     in common; 2 would be their opposite. Where a stage is less active than a tenth of its usual, its length counts as
     that: noise in a flat place is no other direction.
     """

@@ -15,7 +15,7 @@ _NAMES = _VGG, _COMPACT, _RANDOM = "vgg19", "compact", "random"
 
 
 class PerceptualFeatures(Protocol):
-    """A frozen network whose feature maps are compared; differentiable with respect to the pictures."""
+    """A frozen network whose feature maps are compared; differentiable with respect to the images."""
 
     name: str
     """As recipes spell it."""
@@ -41,7 +41,7 @@ def perceptual_features(
 
     Raises:
         UsageError: no such provider or convolution.
-        ResourceError: its weights are missing, damaged or not to be had.
+        ResourceError: its weights are missing, damaged or unavailable.
     """
     kind, colon, taps = name.partition(":")
     if kind == _VGG:

@@ -1,4 +1,4 @@
-"""A second small network of this project, for judging only: how far apart two pictures look.
+"""A second small network of this project, for judging only: how far apart two images look.
 
 Another architecture, seed and objective than the encoder `compact`, and no loss is made of it, so a network that was
 trained against `compact`'s features gains nothing by that here.
@@ -19,15 +19,15 @@ from srkit.errors import UsageError
 
 NAME = "judge"
 JUDGE_SMALLEST = 16
-"""Shortest side of a picture that is judged, in pixels."""
+"""Shortest side of an image that is judged, in pixels."""
 _STRIP_PIXELS = 2**18  # of a strip, beside what is seen around it
 _FLOOR = 0.1  # activity below this share of the stage's usual counts as little, not as another direction
 
 
 class Judge:
-    """Perceptual distance of pictures; lower is closer.
+    """Perceptual distance of images; lower is closer.
 
-    As LPIPS without learnt weights (Zhang et al. 2018, CVPR, Eq. 1): at every place of every stage the channels are
+    As LPIPS without learned weights (Zhang et al. 2018, CVPR, Eq. 1): at every place of every stage the channels are
     divided by their length, the squared differences are summed over the channels and averaged over the places, and
     the stages are summed. Places where hardly anything is active are damped, not blown up to unit length.
 
@@ -47,7 +47,7 @@ class Judge:
 
     @torch.inference_mode()
     def distance(self, sr: Tensor, hr: Tensor) -> Tensor:
-        """(N, 3, H, W) twice, in [0, 1], sides at least `JUDGE_SMALLEST`; gives (N,), 0 for identical pictures.
+        """(N, 3, H, W) twice, in [0, 1], sides at least `JUDGE_SMALLEST`; gives (N,), 0 for identical images.
 
         Worked through in strips, so that memory does not grow with the height; the result is that of the whole.
 
@@ -56,7 +56,7 @@ class Judge:
         """
         if sr.shape != hr.shape or min(sr.shape[2:]) < JUDGE_SMALLEST:
             raise UsageError(
-                f"Pictures of the shapes {tuple(sr.shape)} and {tuple(hr.shape)} were to be compared; they must be "
+                f"Images of the shapes {tuple(sr.shape)} and {tuple(hr.shape)} were to be compared; they must be "
                 f"the same, with sides of at least {JUDGE_SMALLEST}."
             )
         height, width = sr.shape[2:]

@@ -1,4 +1,4 @@
-"""CLIP and its kin, through open_clip: what a picture or a text means, and the maps of CLIP's ResNets."""
+"""CLIP and its kin, through open_clip: what an image or a text means, and the maps of CLIP's ResNets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from srkit.progress import Progress
 class OpenClip:
     """A `SemanticEncoder` and `TextEncoder` (Radford et al. 2021, ICML): an open_clip model, frozen, fp32.
 
-    Pictures are prepared as open_clip prepares them with resize_mode `squash`, but differentiably and without
+    Images are prepared as open_clip prepares them with resize_mode `squash`, but differentiably and without
     rounding to 8 bit; on squares that is its default as well. Tokens are the last layer's, after its LayerNorm, for
     transformers, and the last stage's map for ResNets.
 
@@ -69,14 +69,14 @@ class OpenClip:
         """See `TextEncoder`; a text longer than the model's context (77 tokens) is cut off there.
 
         Raises:
-            ResourceError: a tokenizer that open_clip would have to fetch is not to be had.
+            ResourceError: a tokenizer that open_clip would have to fetch is unavailable.
         """
         with torch.no_grad():
             vectors = self._network.encode_text(self._tokenizer(list(texts)).to(self._device))
         return F.normalize(vectors.float(), dim=1)
 
     def stages(self, pictures: Tensor) -> list[Tensor]:
-        """Maps of a ResNet's four stages for pictures (N, 3, H, W) in [0, 1] at their own size, normalised.
+        """Maps of a ResNet's four stages for images (N, 3, H, W) in [0, 1] at their own size, normalised.
 
         For RN50: (N, 256, ~H/4, ~W/4), (N, 512, ~H/8, ~W/8), (N, 1024, ~H/16, ~W/16), (N, 2048, ~H/32, ~W/32).
 
@@ -90,7 +90,7 @@ class OpenClip:
         return self._residual_stages((self._taken(pictures) - self._mean) / self._std)
 
     def _tower(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised pictures of the tower's size to vectors (N, D) and a map (N, C, gh, gw)."""
+        """Normalised images of the tower's size to vectors (N, D) and a map (N, C, gh, gw)."""
         visual = self._visual
         if hasattr(visual, "layer4"):
             tokens = self._residual_stages(x)[-1]
@@ -129,20 +129,20 @@ class OpenClip:
         except Exception as error:  # whatever the client of the Hub, or a package that is missing, raises
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
             raise ResourceError(
-                f"The tokenizer of '{self._config}' is not to be had ({reason}); choose a model with CLIP's own, for "
+                f"The tokenizer of '{self._config}' is unavailable ({reason}); choose a model with CLIP's own, for "
                 "example ViT-B-32."
             ) from error
 
 
 def squash(x: Tensor, size: tuple[int, int], interpolation: str = "bicubic") -> Tensor:
-    """Resize whole pictures as Pillow does, but differentiably and without rounding: along the rows, then the columns.
+    """Resize whole images as Pillow does, but differentiably and without rounding: along the rows, then the columns.
 
     Unlike in `srkit.ops.resize.bicubic`, which is MATLAB's, the kernel is cut off at the border and rescaled in place
-    of mirroring the picture, and both passes clip overshoot; that moves single pixels of photographs by up to 8/255.
-    (Pillow 13 begins with the columns of some oblong pictures, which shows only where a pass clips.)
+    of mirroring the image, and both passes clip overshoot; that moves single pixels of photographs by up to 8/255.
+    (Pillow 13 begins with the columns of some oblong images, which shows only where a pass clips.)
 
     Args:
-        x: pictures (N, C, H, W), floating, in [0, 1].
+        x: images (N, C, H, W), floating, in [0, 1].
         size: (height, width) of the result.
         interpolation: `bicubic` (a = -0.5) or `bilinear`, antialiased.
 

@@ -16,6 +16,7 @@ from srkit.encoders.weight_files import FoundWeights, WeightFile, find_weights, 
 from srkit.errors import ResourceError, UsageError, nearest
 from srkit.progress import Progress
 from srkit.zoo.files import check_checkpoint, sha256_of
+from srkit.zoo.network import offline_variable
 from srkit.zoo.weights import read_tensors
 
 _HUB_FILE = "open_clip_model.safetensors"
@@ -87,6 +88,7 @@ def import_open_clip() -> Any:
     Raises:
         ResourceError: it is not installed.
     """
+    offline_variable()  # before its client of the Hub is imported
     try:
         import open_clip
     except ModuleNotFoundError as error:
@@ -118,17 +120,15 @@ def _config(model: str) -> tuple[str, bool | None]:
 
 def _published(config: str, tag: str, table: Mapping[str, Any], progress: Progress | None) -> FoundWeights:
     """The file of a tag: from the Hub's own cache, where open_clip keeps it, else as all weights of public networks."""
-    source = address = table.get("url", "")
+    source = table.get("url", "")
     if hub := table.get("hf_hub"):
         repo, _, file = hub.rpartition("/")
         file = file or _HUB_FILE
         if cached := _in_hub_cache(repo, file):
             return cached
-        source, address = f"hf:{repo}/{file}", f"https://huggingface.co/{repo}/resolve/main/{file}"
+        source = f"hf:{repo}/{file}"
     name = f"open_clip-{config}-{tag}{Path(source).suffix}"
-    return find_weights(
-        WeightFile(name, f"{config} of open_clip", source, address, "checkpoints"), None, progress
-    )
+    return find_weights(WeightFile(name, f"{config} of open_clip", source, "checkpoints"), None, progress)
 
 
 def _in_hub_cache(repo: str, file: str) -> FoundWeights | None:

@@ -23,8 +23,8 @@ _TRUNK = WeightFile(
     name="alexnet-owt-7be5be79.pth",
     purpose="AlexNet, the trunk of LPIPS",
     source="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
-    address="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
     hub_folder="checkpoints",
+    licence="BSD-3-Clause (torchvision)",
 )
 
 

@@ -1,4 +1,4 @@
-"""What a picture shows, as one vector and a map of tokens: the protocol, and every provider by its name."""
+"""What an image shows, as one vector and a map of tokens: the protocol, and every provider by its name."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _FORMS = (_COMPACT, _RANDOM, f"{OPEN_CLIP}:MODEL:PRETRAINED_OR_FILE")
 
 @dataclass(frozen=True)
 class Embedding:
-    """What an encoder gives for N pictures, float32."""
+    """What an encoder gives for N images, float32."""
 
     vector: Tensor
     """(N, D), of unit length."""
     tokens: Tensor
-    """(N, C, gh, gw): what lies where, over the whole picture from edge to edge."""
+    """(N, C, gh, gw): what lies where, over the whole image from edge to edge."""
 
 
 class SemanticEncoder(Protocol):
-    """A frozen encoder of whole pictures; differentiable with respect to them."""
+    """A frozen encoder of whole images; differentiable with respect to them."""
 
     name: str
     """As `semantic_encoder` takes it, and as the headers of weights that were trained with it say."""
@@ -41,14 +41,14 @@ class SemanticEncoder(Protocol):
     """C of the tokens."""
 
     def embed(self, pictures: Tensor) -> Embedding:
-        """Of pictures (N, 3, H, W) in [0, 1], of any size.
+        """Of images (N, 3, H, W) in [0, 1], of any size.
 
-        Each whole picture is resized to the encoder's square by antialiased bicubic, and normalised.
+        Each whole image is resized to the encoder's square by antialiased bicubic, and normalised.
         """
 
 
 class TextEncoder(Protocol):
-    """An encoder with a text tower, whose vectors lie in the space of its pictures' vectors."""
+    """An encoder with a text tower, whose vectors lie in the space of its images' vectors."""
 
     def embed_text(self, texts: Sequence[str]) -> Tensor:
         """(N, D), of unit length, for N texts."""
@@ -67,7 +67,7 @@ def semantic_encoder(
 
     Raises:
         UsageError: no such encoder.
-        ResourceError: its weights are missing, damaged or not to be had, or a package that it needs is.
+        ResourceError: its weights are missing, damaged or unavailable, or a package that it needs is.
     """
     kind, _, rest = name.partition(":")
     if kind == OPEN_CLIP:

@@ -1,4 +1,4 @@
-"""One stage of a frozen encoder: the maps whose make-up tells clean pictures from degraded ones."""
+"""One stage of a frozen encoder: the maps whose make-up tells clean images from degraded ones."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class EncoderStage:
     channels: int
     """C."""
     maps: Callable[[Tensor], Tensor]
-    """Pictures (N, 3, H, W) in [0, 1], at their own size, to maps (N, C, h, w); differentiable."""
+    """Images (N, 3, H, W) in [0, 1], at their own size, to maps (N, C, h, w); differentiable."""
 
 
 def encoder_stage(
@@ -44,12 +44,12 @@ def encoder_stage(
             CLIP's: `stage1` is its layer1), or `random` (`compact`'s network with random weights of a fixed seed, for
             tests).
         stage: of `STAGES`, from bottom to top; each has half the resolution of the one before. The first has half the
-            picture's in `compact`, a quarter in a ResNet.
+            image's in `compact`, a quarter in a ResNet.
         progress: told of a download.
 
     Raises:
         UsageError: no such encoder or stage, or an encoder that has no stages.
-        ResourceError: its weights are missing, damaged or not to be had, or a package that it needs is.
+        ResourceError: its weights are missing, damaged or unavailable, or a package that it needs is.
     """
     if stage not in STAGES:
         raise UsageError(
@@ -69,7 +69,7 @@ def encoder_stage(
 def _stages_of(
     encoder: str, device: torch.device, progress: Progress | None
 ) -> tuple[Callable[[Tensor], list[Tensor]], str]:
-    """Pictures to the maps of all four stages, and the version."""
+    """Images to the maps of all four stages, and the version."""
     kind, _, rest = encoder.partition(":")
     if kind == OPEN_CLIP:
         model, _, pretrained = rest.partition(":")

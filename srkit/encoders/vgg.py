@@ -25,8 +25,8 @@ _FILE = WeightFile(
     name="vgg19-dcbb9e9d.pth",
     purpose="VGG19 for perceptual losses",
     source="https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
-    address="https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
     hub_folder="checkpoints",
+    licence="BSD-3-Clause (torchvision)",
 )
 
 

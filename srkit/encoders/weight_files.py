@@ -14,11 +14,11 @@ from srkit.errors import ResourceError, UsageError
 from srkit.progress import Progress, Silent
 from srkit.zoo.cache import cache_dir
 from srkit.zoo.files import check_checkpoint, sha256_of
-from srkit.zoo.network import is_reachable
-from srkit.zoo.pull import pull
+from srkit.zoo.pull import Wanted, fetch
 from srkit.zoo.source import parse_source
 
 WEIGHTS_VARIABLE = "SRKIT_WEIGHTS"
+_HASH_IN_PATH = re.compile(r"/([0-9a-f]{64})/")  # OpenAI's convention: all of it
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,})\.\w+")  # torch.hub's convention: the beginning of the SHA-256
 
 
@@ -31,10 +31,10 @@ class WeightFile:
     """What it is, for messages: `LPIPS's trunk`."""
     source: str
     """URL, or `hf:owner/repo/file`; as `srkit models pull` takes it."""
-    address: str
-    """Where a person can download it."""
     hub_folder: str
     """Folder below torch.hub's own where other programs keep it."""
+    licence: str = ""
+    """Empty: not known."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def find_weights(
         ResourceError: the file is nowhere and cannot be fetched, is no file of weights, or is not what its name says.
     """
     progress = progress or Silent()
-    given, cached, fetched = weights_folder(folder), _hub_copy(file), _own_copy(file)
+    given, cached = weights_folder(folder), _hub_copy(file)
     if given is not None and (path := given / file.name).exists():
         check_checkpoint(path)
         found = FoundWeights(path, sha256_of(path))
@@ -85,14 +85,15 @@ def find_weights(
         return found
     if cached.is_file() and _is_published(found := FoundWeights(cached, sha256_of(cached))):
         return found
-    if not fetched.is_file() and not is_reachable(file.address):
-        looked = [str(place) for place in (given, cached.parent, fetched.parent) if place is not None]
-        raise ResourceError(
-            f"The weights '{file.name}' ({file.purpose}) are not here, and {file.address} cannot be reached; looked "
-            f"in {', '.join(looked)}: download the file elsewhere and put it, under this name, into a folder "
-            f"named by --weights-dir or ${WEIGHTS_VARIABLE}."
-        )
-    pulled = pull(file.source, progress=progress)
+    wanted = Wanted(
+        file.name,
+        parse_source(file.source),
+        sha256=match[1] if (match := _HASH_IN_PATH.search(file.source)) else None,
+        licence=file.licence,
+        what=f"The file '{file.name}' ({file.purpose})",
+        otherwise=f"put the file, under this name, into a folder named by --weights-dir or ${WEIGHTS_VARIABLE}",
+    )
+    pulled = fetch(wanted, progress)
     found = FoundWeights(pulled.path, pulled.sha256)
     if not _is_published(found):
         raise ResourceError(

@@ -1,1 +1,1 @@
-"""Runs any network on pictures of any size; blind to what the network is."""
+"""Runs any network on images of any size; blind to what the network is."""

@@ -1,4 +1,4 @@
-"""Putting the windows of a picture back together."""
+"""Putting the windows of an image back together."""
 
 from __future__ import annotations
 
@@ -13,8 +13,13 @@ from srkit.engine.memory import allocate
 from srkit.engine.tiling import Span, TilePlan, Window
 
 
-def to_levels(sr: Tensor, top: int) -> NDArray[Any]:
-    """(3, H, W) in [0, 1] to (H, W, 3), rounded to 0..top: uint8 up to 255, else uint16."""
+def to_levels(sr: Tensor, top: int, *, gray: bool = False) -> NDArray[Any]:
+    """(3, H, W) in [0, 1] to (H, W, 3), rounded to 0..top: uint8 up to 255, else uint16.
+
+    With `gray` to (H, W, 1), the mean of the clipped channels.
+    """
+    if gray:
+        sr = sr.clamp(0, 1).mean(0, keepdim=True)
     levels = (sr * top).round_().clamp_(0, top).permute(1, 2, 0)
     if top <= 255:
         return levels.to(torch.uint8).cpu().numpy()
@@ -22,10 +27,10 @@ def to_levels(sr: Tensor, top: int) -> NDArray[Any]:
 
 
 class Cut:
-    """Exact tiling: every window writes what it owns."""
+    """Exact tiling: every window writes what it owns; with `gray`, three equal channels."""
 
-    def __init__(self, plan: TilePlan, scale: int, top: int) -> None:
-        self.plan, self.scale, self.top = plan, scale, top
+    def __init__(self, plan: TilePlan, scale: int, top: int, *, gray: bool = False) -> None:
+        self.plan, self.scale, self.top, self.gray = plan, scale, top, gray
         self.result = allocate(
             (plan.height * scale, plan.width * scale, 3), np.uint8 if top <= 255 else np.uint16
         )
@@ -42,7 +47,7 @@ class Cut:
             (columns.own_start - columns.start) * s : (stop_x - columns.start) * s,
         ]
         target = self.result[rows.own_start * s : stop_y * s, columns.own_start * s : stop_x * s]
-        target[:] = to_levels(own, self.top)
+        target[:] = to_levels(own, self.top, gray=self.gray)
 
     def finish(self) -> NDArray[Any]:
         return self.result
@@ -55,8 +60,8 @@ class Blend:
     rows, so that the weights are a product of two ramps without a seam, and no more than two bands are held.
     """
 
-    def __init__(self, plan: TilePlan, scale: int, top: int) -> None:
-        self.plan, self.scale, self.top = plan, scale, top
+    def __init__(self, plan: TilePlan, scale: int, top: int, *, gray: bool = False) -> None:
+        self.plan, self.scale, self.top, self.gray = plan, scale, top, gray
         self.result = allocate(
             (plan.height * scale, plan.width * scale, 3), np.uint8 if top <= 255 else np.uint16
         )
@@ -91,7 +96,7 @@ class Blend:
         stop = min((rows.start + rows.size) * s, self.result.shape[0])
         if stop > rows.start * s:
             kept = band[:, : stop - rows.start * s, : self.result.shape[1]]
-            self.result[rows.start * s : stop] = to_levels(kept.clone(), self.top)
+            self.result[rows.start * s : stop] = to_levels(kept.clone(), self.top, gray=self.gray)
         self.above, self.above_rows = band, rows
 
     def finish(self) -> NDArray[Any]:

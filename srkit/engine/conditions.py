@@ -1,6 +1,6 @@
-"""What a network is told beside the picture, and what of it each window is told.
+"""What a network is told beside the image, and what of it each window is told.
 
-Everything is known from the whole picture, so that tiling never changes what the network knows.
+Everything is known from the whole image, so that tiling never changes what the network knows.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from srkit.ops.position import position_grid, positions
 
 @dataclass(frozen=True)
 class Condition:
-    """A tensor, computed once from the whole picture."""
+    """A tensor, computed once from the whole image."""
 
     value: Tensor
-    """(1, ...); spatial ones (1, C, k h, k w) for a picture of h x w and a whole number k."""
+    """(1, ...); spatial ones (1, C, k h, k w) for an image of h x w and a whole number k."""
     spatial: bool = False
-    """Cut and turned like the picture; else shared by all windows."""
+    """Cut and turned like the image; else shared by all windows."""
 
     def of_picture(self, height: int, width: int, device: torch.device) -> Condition:
-        """For a picture of that size as one window."""
+        """For an image of that size as one window."""
         return Condition(self.value.to(device), self.spatial)
 
     def of_window(self, plan: TilePlan, window: Window, device: torch.device) -> Condition:
-        """For one window of a picture that is laid out as `plan` says."""
+        """For one window of an image that is laid out as `plan` says."""
         value = self.value.to(device)
         if self.spatial:
             finer = value.shape[2] // plan.height
@@ -42,17 +42,17 @@ class Condition:
 
 @dataclass(frozen=True)
 class Coordinates:
-    """Where each pixel lies in the whole picture: (1, 2, h, w), as `srkit.ops.position` tells it.
+    """Where each pixel lies in the whole image: (1, 2, h, w), as `srkit.ops.position` tells it.
 
-    A spatial condition that is made for each window, since a map of a large picture would be larger than the picture.
+    A spatial condition that is made for each window, since a map of a large image would be larger than the image.
     """
 
     def of_picture(self, height: int, width: int, device: torch.device) -> Condition:
-        """For a picture of that size as one window."""
+        """For an image of that size as one window."""
         return Condition(position_grid(height, width, device), spatial=True)
 
     def of_window(self, plan: TilePlan, window: Window, device: torch.device) -> Condition:
-        """For one window of a picture that is laid out as `plan` says; mirrored where the picture is extended."""
+        """For one window of an image that is laid out as `plan` says; mirrored where the image is extended."""
         rows, columns = (
             mirrored(torch.arange(span.start, span.start + span.size, device=device), side)
             for span, side in ((window.rows, plan.height), (window.columns, plan.width))
@@ -64,7 +64,7 @@ Conditions = Mapping[str, Condition | Coordinates]
 """By the name that the network takes them under."""
 
 Describe = Callable[[NDArray[Any]], Conditions]
-"""What a network is to be told of a whole picture (H, W, 3), uint8 or uint16."""
+"""What a network is to be told of a whole image (H, W, 3), uint8 or uint16."""
 
 
 def nothing(_picture: NDArray[Any]) -> Conditions:
@@ -73,12 +73,12 @@ def nothing(_picture: NDArray[Any]) -> Conditions:
 
 
 def told(conditions: Conditions, height: int, width: int, device: torch.device) -> dict[str, Condition]:
-    """What a network is told of a whole picture of that size as one window."""
+    """What a network is told of a whole image of that size as one window."""
     return {name: one.of_picture(height, width, device) for name, one in conditions.items()}
 
 
 def cut(x: Tensor, window: Window, finer: int = 1) -> Tensor:
-    """The part of (N, C, finer H, finer W) that a window of a picture of H x W reads."""
+    """The part of (N, C, finer H, finer W) that a window of an image of H x W reads."""
     rows, columns = window.rows, window.columns
     return x[
         :,

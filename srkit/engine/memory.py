@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from srkit.archs.info import ArchInfo
 from srkit.engine.conditions import Describe, nothing, told
+from srkit.errors import SrkitError
+from srkit.io.names import shown
 
 TILES = (1024, 768, 512, 384, 256, 192, 128, 96, 64, 48, 32)
 """Sides that `auto` and out-of-memory halving choose from."""
@@ -81,7 +83,7 @@ def auto_tile(
 
 
 def auto_batch(tile: int, overlap: int, device: torch.device) -> int:
-    """Windows for one forward pass: one on a CPU, where it gains nothing and would make a picture's bytes depend
+    """Windows for one forward pass: one on a CPU, where it gains nothing and would make an image's bytes depend
     on its neighbours; on CUDA enough to keep the device busy."""
     if device.type != "cuda":
         return 1
@@ -102,11 +104,21 @@ def release_cached(device: torch.device) -> None:
 
 
 def allocate(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-    """A result array: in memory, or in a temporary file that the system pages out if it is very large."""
+    """A result array: in memory, or in a temporary file that the system pages out if it is very large.
+
+    Raises:
+        SrkitError: there is no room for that file.
+    """
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if size <= total_memory() // 4:
         return np.empty(shape, dtype)
-    with tempfile.TemporaryFile(prefix="srkit-") as file:
-        # Not a sparse file: a disk that fills up under a map ends the process without a word.
-        os.posix_fallocate(file.fileno(), 0, size)
-        return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
+    try:
+        with tempfile.TemporaryFile(prefix="srkit-") as file:
+            # Not a sparse file: a disk that fills up under a map ends the process without a word.
+            os.posix_fallocate(file.fileno(), 0, size)
+            return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
+    except OSError as error:
+        raise SrkitError(
+            f"The result takes {size / 1e9:.1f} GB, which {shown(tempfile.gettempdir())} has no room for "
+            f"({error.strerror}); free some space there, or set TMPDIR to another folder."
+        ) from error

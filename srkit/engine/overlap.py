@@ -16,7 +16,7 @@ from srkit.engine.runner import Plane, Runner, RunnerOptions
 from srkit.errors import SrkitError
 
 TILE = 64
-# Measured in 16 bit, to see below one 8-bit level: pictures not measured must stay within 1/255 as well.
+# Measured in 16 bit, to see below one 8-bit level: images not measured must stay within 1/255 as well.
 _TOLERANCE = int(0.6 * 65535 / 255)
 
 
@@ -27,20 +27,20 @@ def measure_overlap(
     device: torch.device,
     describe: Describe = nothing,
 ) -> int:
-    """The least overlap in LR pixels at which tiles of 64 equal the whole picture within 0.6/255 everywhere.
+    """The least overlap in LR pixels at which tiles of 64 equal the whole image within 0.6/255 everywhere.
 
-    Where no picture is large enough to be cut into tiles, or none of the overlaps at which one is cut is enough, it
+    Where no image is large enough to be cut into tiles, or none of the overlaps at which one is cut is enough, it
     is the receptive field.
 
     Args:
         network, info: what is to be tiled; in fp32.
-        pictures: natural LR pictures (h, w, 3).
+        images: natural LR images (h, w, 3).
         describe: the conditions that the network takes.
 
     Raises:
-        SrkitError: the network fails on a picture.
+        SrkitError: the network fails on an image.
     """
-    # Beyond this overlap a single window covers the largest picture, and equality says nothing.
+    # Beyond this overlap a single window covers the largest image, and equality says nothing.
     largest = max((max(p.shape[:2]) for p in pictures), default=0)
     measurable = (largest - TILE - 1) // 2
     if measurable < 0:
@@ -74,6 +74,6 @@ def _run(
     (result,) = (plane for plane in runner.run([picture]) if plane is not None)
     if result.error is not None:
         raise SrkitError(
-            f"The network failed while its overlap was measured: {result.error}"
+            f"The network failed while its overlap was measured ({result.error}); it cannot be run on tiles."
         ) from result.error
     return result.pixels

@@ -20,7 +20,7 @@ _POLL = 0.1  # seconds between looks at whether the run was stopped
 
 
 class Budget:
-    """Bytes that pictures in flight may take together; one that is larger than all goes alone."""
+    """Bytes that images in flight may take together; one that is larger than all goes alone."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -47,8 +47,8 @@ class Pipeline(Generic[J, D, R, E]):
     """Three stages that overlap: the codecs release the GIL, the network runs in the calling thread.
 
     Args:
-        decode: job to decoded picture, in a thread. Must not raise: failures travel as values.
-        compute: a stream of decoded pictures to a stream of results in the same order, in the calling thread.
+        decode: job to decoded image, in a thread. Must not raise: failures travel as values.
+        compute: a stream of decoded images to a stream of results in the same order, in the calling thread.
             A None in the stream says that nothing is ready yet: what is gathered should be worked off.
         encode: result to outcome, in threads. Must not raise.
         cost: bytes that a job takes from decoding until its result is encoded.

@@ -1,4 +1,4 @@
-"""Bicubic resampling of whole pictures of any size, strip by strip, so that memory stays bounded."""
+"""Bicubic resampling of whole images of any size, strip by strip, so that memory stays bounded."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""Runs one network over a stream of pictures, window by window."""
+"""Runs one network over a stream of images, window by window."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
@@ -15,9 +16,11 @@ from torch import Tensor, nn
 from srkit.archs.info import ArchInfo
 from srkit.engine.assemble import Blend, Cut
 from srkit.engine.conditions import Condition, Conditions, cut, told
+from srkit.engine.flat import hold_flat
 from srkit.engine.memory import SMALLEST_TILE, is_out_of_memory, release_cached
 from srkit.engine.tiling import TilePlan, Window, plan_tiles
 from srkit.errors import SrkitError
+from srkit.io.picture import is_colourless
 from srkit.ops.layout import channels_last
 from srkit.ops.padding import extend
 from srkit.ops.turns import TURNS, turn, turn_back
@@ -31,14 +34,14 @@ _FLAT = 2 / 255
 
 @dataclass(frozen=True)
 class Plane(Generic[T]):
-    """Three channels of a picture on their way through a network."""
+    """Three channels of an image on their way through a network."""
 
     pixels: NDArray[Any]
     """(H, W, 3), uint8 or uint16."""
     tag: T
     """Whatever the caller wants back with the result."""
     conditions: Conditions = field(default_factory=dict)
-    """What the network is told beside the pixels; not handed on with the result, which is another picture."""
+    """What the network is told beside the pixels; not handed on with the result, which is another image."""
     warnings: tuple[str, ...] = ()
     error: Exception | None = None
     """Why there is no result; `pixels` is then the input still."""
@@ -51,17 +54,23 @@ class RunnerOptions:
     device: torch.device
     dtype: torch.dtype
     tile: int | None
-    """Side of a tile in input pixels; None: whole pictures."""
+    """Side of a tile in input pixels; None: whole images."""
     overlap: int
     batch: int = 1
     tta: bool = False
     """Eight-fold self-ensemble: the mean over all flips and quarter turns."""
     may_halve: bool = True
     """Halve the tile when memory runs out; else that is an error."""
+    hold_flat: bool = False
+    """Keep the colours of flat areas exactly; for networks whose result is an image of the same content."""
+    all_of_fp32: bool = False
+    """Where the precision is fp32, no TF32 on CUDA, whose 10 bits of mantissa hold no 16-bit image."""
 
 
 class Runner:
     """A network, ready on its device in its precision.
+
+    A plane whose three channels are equal (gray content) gives a result whose channels are equal, their mean.
 
     Args:
         network: fp32 network as `ArchInfo` describes; it is copied, not changed.
@@ -85,7 +94,7 @@ class Runner:
         return self.options.tile
 
     def run(self, planes: Iterable[Plane[T] | None]) -> Iterator[Plane[T] | None]:
-        """Results in the order of the planes. Windows of one shape are batched over neighbouring pictures.
+        """Results in the order of the planes. Windows of one shape are batched over neighbouring images.
 
         A plane that fails comes back with its error, and the stream goes on. A None says that no further plane is
         ready yet: those gathered so far are worked off, and the None is handed on.
@@ -105,7 +114,7 @@ class Runner:
         yield from self._run_group(group)
 
     def plan(self, height: int, width: int) -> TilePlan:
-        """The windows for a picture of this size."""
+        """The windows for an image of this size."""
         return plan_tiles(
             height,
             width,
@@ -117,11 +126,11 @@ class Runner:
         )
 
     def forward(self, lr: Tensor, conditions: Conditions | None = None) -> Tensor:
-        """One picture (1, channels, h, w) through the network as it is run, for measurements."""
+        """One image (1, channels, h, w) through the network as it is run, for measurements."""
         known = told(conditions or {}, lr.shape[2], lr.shape[3], self.options.device)
         return self._forward(self._network, lr, {name: known[name] for name in self.info.conditioning})
 
-    # -- groups of pictures -------------------------------------------------------------------------------
+    # -- groups of images -------------------------------------------------------------------------------
 
     def _batches_across(self, a: Plane[T], b: Plane[T]) -> bool:
         return (
@@ -147,7 +156,7 @@ class Runner:
             failure: Exception
             try:
                 results = self._compute(group)
-            except Exception as error:  # one picture's failure must not end the others
+            except Exception as error:  # one image's failure must not end the others
                 failure = error
             else:
                 yield from results
@@ -181,7 +190,7 @@ class Runner:
         plans = [self.plan(*p.pixels.shape[:2]) for p in group]
         kind = Blend if self.info.tiling == "blend" else Cut
         targets = [
-            kind(plan, self.info.scale, 255 if p.pixels.dtype == np.uint8 else 65535)
+            kind(plan, self.info.scale, int(np.iinfo(p.pixels.dtype).max), gray=is_colourless(p.pixels))
             for p, plan in zip(group, plans, strict=True)
         ]
         inputs = [self._load(p, plan) for p, plan in zip(group, plans, strict=True)]
@@ -207,13 +216,16 @@ class Runner:
                 warnings.append(f"{tiles} not finite or flat in {dtype} and done again in fp32")
             if self.options.tile != self._asked_tile:
                 warnings.append(f"memory ran out: the tile was reduced to {self.options.tile}")
-            done.append(replace(plane, pixels=target.finish(), warnings=tuple(warnings), conditions={}))
+            pixels = target.finish()
+            if self.options.hold_flat:
+                hold_flat(pixels, plane.pixels, self.info.scale)
+            done.append(replace(plane, pixels=pixels, warnings=tuple(warnings), conditions={}))
         return done
 
     # -- one batch of windows -----------------------------------------------------------------------------
 
     def _load(self, plane: Plane[T], plan: TilePlan) -> Tensor:
-        """The whole picture on the device, (1, 3, H, W) in [0, 1], extended to what the network needs."""
+        """The whole image on the device, (1, 3, H, W) in [0, 1], extended to what the network needs."""
         pixels = plane.pixels
         device = self.options.device
         if pixels.dtype == np.uint8:
@@ -241,14 +253,15 @@ class Runner:
     @torch.inference_mode()
     def _forward(self, network: nn.Module, lr: Tensor, conditions: Mapping[str, Condition]) -> Tensor:
         results = []
-        for kind in range(TURNS if self.options.tta else 1):
-            turned = {k: turn(c.value, kind) if c.spatial else c.value for k, c in conditions.items()}
-            x = turn(lr, kind).contiguous(memory_format=torch.channels_last)
-            results.append(turn_back(network(x, **turned).float(), kind))
+        with _without_tf32() if self.options.all_of_fp32 else nullcontext():
+            for kind in range(TURNS if self.options.tta else 1):
+                turned = {k: turn(c.value, kind) if c.spatial else c.value for k, c in conditions.items()}
+                x = turn(lr, kind).contiguous(memory_format=torch.channels_last)
+                results.append(turn_back(network(x, **turned).float(), kind))
         return results[0] if len(results) == 1 else torch.stack(results).mean(0)
 
     def _sound(self, lr: Tensor, sr: Tensor, conditions: Mapping[str, Condition]) -> tuple[Tensor, bool]:
-        """The result of one window (1, ...), done again in fp32 if reduced precision spoilt it; whether it was."""
+        """The result of one window (1, ...), done again in fp32 if reduced precision spoils it; whether it was."""
         exact = self.options.dtype == torch.float32
         again = not exact and _spoilt(lr, sr)
         if again:
@@ -270,6 +283,11 @@ class Runner:
         return self._exact_placed
 
 
+def _without_tf32() -> AbstractContextManager[None]:
+    """Convolutions in fp32 throughout on CUDA; a context manager."""
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=False)
+
+
 def _spoilt(lr: Tensor, sr: Tensor) -> bool:
     """Whether a result in reduced precision is not finite, or flat where the input is not."""
     deviation = sr.std()
@@ -280,4 +298,4 @@ def _spoilt(lr: Tensor, sr: Tensor) -> bool:
 
 
 def _tile_words(tile: int | None) -> str:
-    return "the whole picture at once" if tile is None else f"a tile of {tile} pixels"
+    return "the whole image at once" if tile is None else f"a tile of {tile} pixels"

@@ -1,7 +1,7 @@
-"""Where the windows of a picture lie: arithmetic alone, no pixels.
+"""Where the windows of an image lie: arithmetic alone, no pixels.
 
-A window is a tile and its overlap. Windows lie inside the picture: at a border they are shifted inward, so all
-of a picture's windows have one shape, and a network's own padding acts at the picture's true border only.
+A window is a tile and its overlap. Windows lie inside the image: at a border they are shifted inward, so all
+of an image's windows have one shape, and a network's own padding acts at the image's true border only.
 All numbers are input (LR) pixels.
 """
 
@@ -32,7 +32,7 @@ class Window:
 
 @dataclass(frozen=True)
 class TilePlan:
-    """The windows of a picture of `height` x `width`, which is extended to `extended` before they are cut."""
+    """The windows of an image of `height` x `width`, which is extended to `extended` before they are cut."""
 
     height: int
     width: int
@@ -52,7 +52,7 @@ class TilePlan:
 
     @property
     def work(self) -> float:
-        """Pixels computed for each pixel of the picture (1: nothing twice)."""
+        """Pixels computed for each pixel of the image (1: nothing twice)."""
         return len(self.rows) * len(self.columns) * math.prod(self.shape) / (self.height * self.width)
 
 
@@ -66,16 +66,16 @@ def plan_tiles(
     min_size: int = 1,
     fit: bool,
 ) -> TilePlan:
-    """Lay windows of `tile` + 2 `overlap` over a picture.
+    """Lay windows of `tile` + 2 `overlap` over an image.
 
     Args:
-        height, width: the picture's size.
-        tile: side of a tile; None: the whole picture is one window.
-        overlap: pixels that a window reads beyond its tile, on each side where the picture goes on.
-        multiple: window sides and positions are multiples of this; the picture is extended to one.
-        min_size: the picture is extended to at least this, and windows are no smaller.
-        fit: shrink the windows so that they cover the picture with the least work done twice; else every
-            picture larger than a window has windows of exactly one shape, which batches across pictures.
+        height, width: the image's size.
+        tile: side of a tile; None: the whole image is one window.
+        overlap: pixels that a window reads beyond its tile, on each side where the image goes on.
+        multiple: window sides and positions are multiples of this; the image is extended to one.
+        min_size: the image is extended to at least this, and windows are no smaller.
+        fit: shrink the windows so that they cover the image with the least work done twice; else every
+            image larger than a window has windows of exactly one shape, which batches across images.
     """
     sides = [_extend(side, multiple, min_size) for side in (height, width)]
     least = _extend(1, multiple, min_size)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import logging
 import os
+import sys
 from typing import Any
+
+from srkit.errors import SrkitError
 
 
 @functools.cache
@@ -13,12 +17,37 @@ def vips() -> Any:
     """The pyvips module, set up for our use. Untyped, since pyvips makes its operations at run time."""
     # Read by libvips when it starts. What matters comes back as errors; warnings would reach stderr.
     os.environ.setdefault("VIPS_WARNING", "0")
-    import pyvips
+    try:
+        import pyvips
+    except (ImportError, OSError) as error:
+        raise SrkitError(
+            f"libvips, which reads and writes images, cannot be loaded ({error}); run `pip install 'pyvips[binary]'`."
+        ) from error
 
     # With the operation cache on, a path that was written anew is read as the old file.
     pyvips.cache_set_max(0)
     logging.getLogger("pyvips").setLevel(logging.ERROR)
+    _settle_messages(pyvips)
     return pyvips
+
+
+def _settle_messages(pyvips: Any) -> None:
+    """Of damaged files, libvips quotes bytes that are no UTF-8, on which pyvips fails, and GLib writes to stderr."""
+
+    def text(value: Any) -> str:
+        ffi = pyvips.ffi
+        found = b"NULL" if value == ffi.NULL else ffi.string(value)
+        return found.decode("utf-8", "replace") if isinstance(found, bytes) else str(found)
+
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == "pyvips" and hasattr(module, "_to_string"):
+            setattr(module, "_to_string", text)  # noqa: B010 - no attribute of modules in general
+    everything = -1
+    for domain in (b"GLib", b"GLib-GObject"):
+        handler = pyvips.glib_lib.g_log_set_handler(
+            domain, everything, pyvips._log_handler_cb, pyvips.ffi.NULL
+        )
+        atexit.register(pyvips.glib_lib.g_log_remove_handler, domain, handler)
 
 
 def set_codec_threads(n: int) -> None:

@@ -1,38 +1,33 @@
-"""Which pictures an input names: a file, a folder, or a glob."""
+"""Which images an input names: a file, a folder, or a glob."""
 
 from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from srkit.errors import SrkitError, UsageError
 from srkit.io.names import shown
+from srkit.progress import Progress
 
-PICTURE_EXTENSIONS = frozenset(
-    {
-        *(
-            ".png",
-            ".apng",
-            ".jpg",
-            ".jpeg",
-            ".jpe",
-            ".jfif",
-            ".webp",
-            ".tif",
-            ".tiff",
-            ".avif",
-            ".bmp",
-            ".dib",
-            ".gif",
-        ),
-        # Kinds that some builds of the decoder cannot read: listed, so that they are reported rather than
-        # passed over.
-        *(".heic", ".heif", ".hif", ".jxl", ".jp2", ".j2k", ".jpx"),
-    }
+_READ = (
+    ".png .apng .jpg .jpeg .jpe .jfif .mpo .webp .tif .tiff .avif .bmp .dib .gif"
+    # Kinds that some builds of the decoder cannot read: tried, so that each is reported by its name.
+    " .heic .heif .hif .jxl .jp2 .j2k .jpx"
 )
+_NOT_READ = (
+    ".tga .icb .vda .vst .pbm .pgm .ppm .pnm .pam .pfm .psd .psb .xcf .kra .exr .hdr .rgbe .dds .ico .cur .icns"
+    " .pcx .qoi .sgi .ras .xbm .xpm .svg .svgz .wmf .emf .eps .jng .mng .jpf .jpm .j2c .jpc .jxr .wdp .hdp .bpg .flif"
+    " .heics .avifs .fits .fit .fts .dcm .dng .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .orf .rw2 .raf .pef .srw .x3f"
+)
+PICTURE_EXTENSIONS = frozenset(_READ.split())
+"""Of the files that are taken from a folder."""
+OTHER_EXTENSIONS = frozenset(_NOT_READ.split())
+"""Of images that cannot be read: passed over in a folder, and named."""
+_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -43,47 +38,95 @@ class Found:
     relative: Path
 
 
-def find_pictures(source: str | Path, *, recursive: bool) -> list[Found]:
-    """The picture files of a file, a folder or a glob, sorted by relative path (as bytes).
+def find_pictures(source: str | Path, *, recursive: bool, progress: Progress | None = None) -> list[Found]:
+    """The image files of a file, a folder or a glob, sorted by relative path (as bytes).
 
-    A file, or what a glob matches, is taken whatever its extension. In folders, files without a picture
-    extension and hidden files (temporaries among them) are passed over. Links to folders are followed, except
-    back to a folder that they lie in. A path that exists is never read as a glob.
+    A file, or what a glob matches, is taken whatever its extension. In folders, files without an extension of
+    `PICTURE_EXTENSIONS` and hidden files (temporaries among them) are passed over. Links to folders are followed,
+    except back to a folder that they lie in. A path that exists is never read as a glob.
+
+    Args:
+        progress: warned, in one line, of images in folders that cannot be read by their extension.
 
     Raises:
         UsageError: the path is missing, or the glob matches nothing.
-        SrkitError: a folder (or the folders that a glob matches) holds no pictures, or cannot be listed.
+        SrkitError: a folder (or the folders that a glob matches) holds no images, or cannot be listed.
     """
     path = Path(source)
     # os.path, since Path's own raise for names too long for the file system.
     if os.path.isdir(path):  # noqa: PTH112
-        found = [Found(p, p.relative_to(path)) for p in _pictures_in(path, recursive)]
+        files = list(find_files(path, PICTURE_EXTENSIONS | OTHER_EXTENSIONS, recursive=recursive))
+        found = [Found(p, p.relative_to(path)) for p in _readable(files, source, progress)]
         if not found:
-            deeper = "" if recursive else " (its subfolders were not searched; --recursive does)"
-            raise SrkitError(f"No pictures were found in the folder {shown(path)}{deeper}.")
+            deeper = "" if recursive else " (its subfolders were not searched)"
+            others = f"; {_others(files, source)}" if files else ""
+            raise SrkitError(f"No images were found in the folder {shown(path)}{deeper}{others}.")
     elif os.path.exists(path):  # noqa: PTH110
         found = [Found(path, Path(path.name))]
     elif glob.has_magic(os.fspath(source)):
-        found = _matches(os.fspath(source), recursive)
+        found = _matches(os.fspath(source), recursive, progress)
     else:
         raise UsageError(f"The input {shown(path)} is not there; give an existing file, folder or glob.")
     return sorted(found, key=lambda f: [os.fsencode(part) for part in f.relative.parts])
 
 
-def _matches(pattern: str, recursive: bool) -> list[Found]:
+def find_files(folder: Path, extensions: Collection[str], *, recursive: bool) -> Iterator[Path]:
+    """The files of a folder with one of some extensions (in lower case), in no order, by the rules of `find_pictures`.
+
+    Raises:
+        SrkitError: a folder cannot be listed.
+    """
+    for path in _walk(folder, recursive, frozenset()):
+        if _extension(path) in extensions:
+            yield path
+
+
+def _readable(files: Iterable[Path], source: str | Path, progress: Progress | None) -> list[Path]:
+    """Those to take; the others are told of in one line."""
+    others: list[Path] = []
+    taken: list[Path] = []
+    for path in files:
+        (taken if _extension(path) in PICTURE_EXTENSIONS else others).append(path)
+    if others and progress is not None:
+        progress.warn(f"{_others(others, source)}; convert them to PNG to have them taken.")
+    return taken
+
+
+def _others(files: Iterable[Path], source: str | Path) -> str:
+    names = sorted(path.name for path in files)
+    kinds = ", ".join(sorted({_extension(Path(name)) for name in names}))
+    listed = ", ".join(shown(name) for name in names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+    one, their = ("image", "its kind is") if len(names) == 1 else ("images", "their kinds are")
+    return f"{len(names)} {one} in {shown(source)} passed over, since {their} not read ({kinds}): {listed}"
+
+
+def _extension(path: Path) -> str:
+    return os.path.splitext(path.name)[1].lower()  # noqa: PTH122 - Path's own takes 'a.' for a suffix
+
+
+def _matches(pattern: str, recursive: bool, progress: Progress | None) -> list[Found]:
     base = _fixed_part(pattern)
     matched = sorted(Path(p) for p in glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute one
     if not matched:
         raise UsageError(f"The pattern {shown(pattern)} matches nothing; check it, and keep it in quotes.")
+    matched = [p for p in matched if not _comes_back(p, base)]
     files = {p for p in matched if p.is_file()}
-    for folder in matched:
-        if recursive and folder.is_dir():
-            files.update(_pictures_in(folder, recursive))
+    if recursive:
+        wanted = PICTURE_EXTENSIONS | OTHER_EXTENSIONS
+        below = (find_files(p, wanted, recursive=True) for p in matched if p.is_dir())
+        files.update(_readable({path for some in below for path in some} - files, pattern, progress))
     if not files:
         raise SrkitError(
-            f"The pattern {shown(pattern)} matches folders only, and no pictures were found there."
+            f"The pattern {shown(pattern)} matches folders only, and no images were found there."
         )
     return [Found(p, p.relative_to(base)) for p in files]
+
+
+def _comes_back(path: Path, base: Path) -> bool:
+    """Whether a folder between the base and the file holds itself, through a link: `**` follows it dozens of times."""
+    above = [folder for folder in path.parents if folder != base and folder.is_relative_to(base)]
+    folders = [(status.st_dev, status.st_ino) for status in (folder.stat() for folder in (base, *above))]
+    return len(set(folders)) < len(folders)
 
 
 def _fixed_part(pattern: str) -> Path:
@@ -94,10 +137,6 @@ def _fixed_part(pattern: str) -> Path:
             break
         fixed.append(part)
     return Path(*fixed)
-
-
-def _pictures_in(folder: Path, recursive: bool) -> Iterator[Path]:
-    yield from _walk(folder, recursive, frozenset())
 
 
 def _walk(folder: Path, recursive: bool, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
@@ -115,12 +154,20 @@ def _walk(folder: Path, recursive: bool, above: frozenset[tuple[int, int]]) -> I
         if _is_folder(entry):
             if recursive:
                 yield from _walk(folder / entry.name, recursive, above | {here})
-        elif os.path.splitext(entry.name)[1].lower() in PICTURE_EXTENSIONS:  # noqa: PTH122 - a bare name
+        elif _is_file(entry):
             yield folder / entry.name
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link that leads to itself: reported as an unreadable picture, if it is named like one
+    except OSError:  # a link that leads to itself: as one that leads nowhere
         return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether it is no pipe or device; a link that leads nowhere counts, so that it is reported as unreadable."""
+    try:
+        return stat.S_ISREG(entry.stat().st_mode)
+    except OSError:
+        return True

@@ -11,6 +11,17 @@ Pixels = NDArray[np.uint8 | np.uint16]
 """(H, W, C) uint8 or uint16; C = 1 gray, 2 gray and alpha, 3 RGB, 4 RGBA."""
 
 
+def is_colourless(pixels: Pixels) -> bool:
+    """Whether the channels of (H, W, C) are equal everywhere, as those of gray content in RGB; alpha is not one."""
+    first = pixels[:, :, 0]
+    for channel in range(1, pixels.shape[2]):
+        other = pixels[:, :, channel]
+        # By its first rows a coloured image is known at no cost.
+        if not np.array_equal(first[:8], other[:8]) or not np.array_equal(first, other):
+            return False
+    return True
+
+
 @dataclass(frozen=True)
 class Picture:
     """A decoded picture, orientation applied.

@@ -35,7 +35,7 @@ def checkerboard(sr: Tensor, scale: int) -> Tensor:
     """
     if scale < 2 or sr.ndim != 4 or any(side % scale or side < 3 * scale for side in sr.shape[2:]):
         raise UsageError(
-            f"A pattern of {scale} pixels was to be found in pictures of shape {tuple(sr.shape)}; it takes at least 2, "
+            f"A pattern of {scale} pixels was to be found in images of shape {tuple(sr.shape)}; it takes at least 2, "
             "and sides of at least three whole periods."
         )
     x = sr.float()

@@ -1,6 +1,6 @@
-"""How far a picture is from what it should be, as maps: the criteria of Cria-CL (arXiv 2207.12767, Eq. 5).
+"""How far an image is from what it should be, as maps: the criteria of Cria-CL (arXiv 2207.12767, Eq. 5).
 
-Each gives (N, 1, H, W), float32, at least 0, at the pictures' own size, so that criteria can be compared at each place
+Each gives (N, 1, H, W), float32, at least 0, at the images' own size, so that criteria can be compared at each place
 (`srkit.losses.contrast`).
 """
 
@@ -27,24 +27,24 @@ _C1, _C2 = 0.01**2, 0.03**2
 _LEAST_MEAN = 1e-6  # of a criterion that is met everywhere
 
 View = Callable[[Tensor], Tensor]
-"""Pictures (N, 3, H, W) in [0, 1] to maps (N, C, h, w) that are compared place by place."""
+"""Images (N, 3, H, W) in [0, 1] to maps (N, C, h, w) that are compared place by place."""
 
 
 @dataclass(frozen=True)
 class Views:
-    """What criteria look at pictures through; what no criterion in use needs may be None."""
+    """What criteria look at images through; what no criterion in use needs may be None."""
 
     bottom: View | None = None
     """Features near the pixels."""
     top: View | None = None
     """Features far from them."""
     discriminator: View | None = None
-    """Pictures to logits (N, 1, h, w)."""
+    """Images to logits (N, 1, h, w)."""
     autocast: torch.dtype | None = None
     """Precision of their arithmetic; None: fp32. Distances are always taken in fp32."""
 
     def look(self, name: str, pictures: Tensor) -> Tensor:
-        """The view `name` of pictures (N, 3, H, W).
+        """The view `name` of images (N, 3, H, W).
 
         Raises:
             UsageError: there is none of that name.
@@ -52,7 +52,7 @@ class Views:
         view: View | None = getattr(self, name)
         if view is None:
             raise UsageError(
-                f"A criterion looks at pictures through '{name}', and nothing was given for it; give one, or leave "
+                f"A criterion looks at images through '{name}', and nothing was given for it; give one, or leave "
                 "the criterion out."
             )
         with torch.autocast(pictures.device.type, self.autocast, enabled=self.autocast is not None):
@@ -61,7 +61,7 @@ class Views:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Pictures as they should be, (N, 3, H, W) in [0, 1], and their views: looked at once, without a gradient."""
+    """Images as they should be, (N, 3, H, W) in [0, 1], and their views: looked at once, without a gradient."""
 
     hr: Tensor
     views: Views
@@ -95,7 +95,7 @@ def top_of(provider: PerceptualFeatures) -> View:
 
 
 def pixel_map(sr: Tensor, hr: Tensor) -> Tensor:
-    """Mean over the channels of the absolute difference of pictures (N, 3, H, W); (N, 1, H, W).
+    """Mean over the channels of the absolute difference of images (N, 3, H, W); (N, 1, H, W).
 
     Raises:
         UsageError: other shapes.
@@ -120,7 +120,7 @@ def ssim_distance_map(sr: Tensor, hr: Tensor) -> Tensor:
     _check(sr, hr)
     x, y = sr.float(), hr.float()
     s, d = x + y, x - y
-    # The sum and the difference take four blurs, not five, and equal pictures give exactly 1:
+    # The sum and the difference take four blurs, not five, and equal images give exactly 1:
     # 4 xy = s^2 - d^2 and 2 (x^2 + y^2) = s^2 + d^2, for the means and for the variances.
     mean_s, mean_d, square_s, square_d = _blurred(torch.stack([s, d, s * s, d * d])).unbind(0)
     product, squares = mean_s.square(), mean_d.square()
@@ -151,11 +151,11 @@ CRITERIA: Mapping[str, Callable[[Tensor, Wanted], Tensor]] = {
     "top": lambda sr, wanted: feature_map(wanted.views.look("top", sr), wanted.top, _size(sr)),
     "adversarial": _adversarial,
 }
-"""Criteria by the name that recipes use: a picture sr (N, 3, H, W) and what it should be to a map (N, 1, H, W)."""
+"""Criteria by the name that recipes use: an image sr (N, 3, H, W) and what it should be to a map (N, 1, H, W)."""
 
 
 class Criteria(nn.Module):
-    """The criteria of one head's picture, as maps that can be compared with each other.
+    """The criteria of one head's image, as maps that can be compared with each other.
 
     Criteria are of very different sizes (features are 10 to 100 times pixels). So each map is divided by its running
     mean over the steps, unless `raw`: what is compared then is where the errors are. The running means are buffers:

@@ -13,7 +13,7 @@ _LEAST_SPREAD = 1e-3  # of a map that is flat: its scale cannot be told
 
 
 def aligned_distance(estimated: Tensor, true: Tensor) -> Tensor:
-    """Mean absolute difference of the aligned maps, over pixels and pictures, in fp32; a scalar.
+    """Mean absolute difference of the aligned maps, over pixels and images, in fp32; a scalar.
 
     Args:
         estimated, true: (N, 1, h, w); any scale above 0 and any shift of each map give the same.

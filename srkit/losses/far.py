@@ -1,7 +1,7 @@
-"""The feature-alignment regulariser: whether two encoders agree on what a picture is made of.
+"""The feature-alignment regulariser: whether two encoders agree on what an image is made of.
 
 HR-aware (Zhang and Yao 2024, arXiv 2411.16175, Eqs. 9 to 11). T_a and T_m learn to predict the descriptors of a frozen
-encoder's maps from those of the image encoder's, on pictures without flaws; where a picture has flaws, or is none, the
+encoder's maps from those of the image encoder's, on images without flaws; where an image has flaws, or is none, the
 prediction fails.
 """
 
@@ -18,22 +18,22 @@ from srkit.encoders.stages import EncoderStage
 from srkit.ops.gram import gram_descriptors
 
 AMISS = 1.0
-"""By how much descriptors of flawed pictures are to be predicted too high, in their usual deviations."""
+"""By how much descriptors of flawed images are to be predicted too high, in their usual deviations."""
 
 
 def far(
     predicted: tuple[Tensor, Tensor], found: tuple[Tensor, Tensor], amiss: Tensor | None = None
 ) -> Tensor:
-    """(|T_a S_avg(e_im) - S_avg(e_cl)| + |T_m S_max(e_im) - S_max(e_cl)|) / sqrt(C), of each picture.
+    """(|T_a S_avg(e_im) - S_avg(e_cl)| + |T_m S_max(e_im) - S_max(e_cl)|) / sqrt(C), of each image.
 
-    Taught on pictures without flaws alone, as the paper has it, predictions of pictures with flaws are off only by
-    what chance makes of them. They can be taught to be: with `amiss` this is 0 where they are off by that. (To ask for
-    a larger FAR of flawed pictures, whatever way, teaches next to nothing: each is off in another direction.)
+    Taught on images without flaws alone, as the paper has it, predictions of images with flaws are off only by
+    what chance makes of them. They can be trained to be: with `amiss` this is 0 where they are off by that. (To ask for
+    a larger FAR of flawed images, whatever way, teaches next to nothing: each is off in another direction.)
 
     Args:
         predicted: what `Reconstructor.predict` gives, (N, C) twice.
         found: what `Reconstructor.relative` gives, the same.
-        amiss: (N,), how much too high predictions should be: 0 of pictures without flaws, `AMISS` of others. None: 0.
+        amiss: (N,), how much too high predictions should be: 0 of images without flaws, `AMISS` of others. None: 0.
 
     Returns:
         (N,), float32; some 2 where nothing is predicted but the mean.
@@ -45,23 +45,23 @@ def far(
 
 @dataclass(frozen=True)
 class Far:
-    """FAR of pictures by a reconstructor and the stage of an encoder that it was trained with."""
+    """FAR of images by a reconstructor and the stage of an encoder that it was trained with."""
 
     stage: EncoderStage
     autocast: torch.dtype | None = None
     """Precision of the encoder's arithmetic, and of E_img's; None: fp32. Descriptors are always taken in fp32."""
 
     def descriptors(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """S_avg and S_max of the encoder's maps of pictures (N, 3, H, W) in [0, 1]: (N, C) each, float32."""
+        """S_avg and S_max of the encoder's maps of images (N, 3, H, W) in [0, 1]: (N, C) each, float32."""
         with torch.autocast(pictures.device.type, self.autocast, enabled=self.autocast is not None):
             maps = self.stage.maps(pictures)
         return gram_descriptors(maps)
 
     def __call__(self, network: Reconstructor, pictures: Tensor, features: Tensor | None = None) -> Tensor:
-        """FAR (N,) of pictures (N, 3, H, W) in [0, 1], with its gradient through both encoders.
+        """FAR (N,) of images (N, 3, H, W) in [0, 1], with its gradient through both encoders.
 
         Args:
-            features: e_im of the pictures, where it is known.
+            features: e_im of the images, where it is known.
         """
         if features is None:
             with torch.autocast(pictures.device.type, self.autocast, enabled=self.autocast is not None):

@@ -18,7 +18,7 @@ def generator_map(fake: Tensor, real: Tensor) -> Tensor:
 
     Args:
         fake: logits D(I) of what the generator made.
-        real: logits D(y) of the real pictures, of the same shape; no gradient reaches them.
+        real: logits D(y) of the real images, of the same shape; no gradient reaches them.
 
     Raises:
         UsageError: other shapes.
@@ -38,7 +38,7 @@ def discriminator_loss(fake: Tensor, real: Tensor) -> Tensor:
 
     Args:
         fake: logits of what the generator made, detached from the generator by whoever calls.
-        real: logits of the real pictures, of the same shape.
+        real: logits of the real images, of the same shape.
 
     Raises:
         UsageError: other shapes.

@@ -29,8 +29,8 @@ _AT = {"align": "align", "unif": "unif", "balance": "mask"}  # what terms are of
 
 
 @dataclass(frozen=True)
-class Lenses:
-    """The frozen networks that pictures are looked at through; None where no term needs one."""
+class FeatureExtractors:
+    """The frozen networks that images are looked at through; None where no term needs one."""
 
     perceptual: PerceptualFeatures | None = None
     bottom: PerceptualFeatures | None = None
@@ -51,9 +51,11 @@ class GeneratorLosses:
         scale: the generator's, for what is of its grid.
     """
 
-    def __init__(self, weights: GanWeights, cria: CriaPart, lenses: Lenses, scale: int) -> None:
+    def __init__(
+        self, weights: GanWeights, cria: CriaPart, extractors: FeatureExtractors, scale: int
+    ) -> None:
         self.weights = {name: weight for name, weight in vars(weights).items() if weight > 0}
-        self._cria, self._lenses, self._scale = cria, lenses, scale
+        self._cria, self._extractors, self._scale = cria, extractors, scale
         self.criteria = {
             head: Criteria(criteria_of(cria, head), raw=cria.raw) for head in HEADS if head in self.weights
         }
@@ -61,37 +63,37 @@ class GeneratorLosses:
     def __call__(
         self, made: CriaParts | Tensor, target: Tensor, discriminator: View, real: Tensor
     ) -> dict[str, Tensor]:
-        """The terms by name, unweighted, with their graphs, in fp32. Every network looks at every picture once.
+        """The terms by name, unweighted, with their graphs, in fp32. Every network looks at every image once.
 
         Args:
             made: what the generator gives: (N, 3, H, W), or the parts of a network with two heads.
             target: what it should give, (N, 3, H, W) in [0, 1].
-            discriminator: pictures to logits.
-            real: its logits of the real pictures, without a graph.
+            discriminator: images to logits.
+            real: its logits of the real images, without a graph.
         """
         sr = made if isinstance(made, Tensor) else made.sr
         judged = Once(discriminator, {target: real})
-        perceptual = _seen(self._lenses.perceptual, target, self._lenses.autocast)
+        perceptual = _seen(self._extractors.perceptual, target, self._extractors.autocast)
         terms: dict[str, Tensor] = {}
         if "pixel" in self.weights:
             terms["pixel"] = l1(sr, target)
         if "perceptual" in self.weights and perceptual is not None:
-            with _precision(sr, self._lenses.autocast):
+            with _precision(sr, self._extractors.autocast):
                 terms["perceptual"] = feature_l1(perceptual(sr), perceptual(target))
-        with _precision(sr, self._lenses.autocast):
+        with _precision(sr, self._extractors.autocast):
             terms["adversarial"] = generator_loss(judged(sr), real)
         if "checkerboard" in self.weights:
             terms["checkerboard"] = checkerboard(sr, self._scale)
         if isinstance(made, CriaParts) and "balance" in self.weights:
             terms["balance"] = (made.mask.float().mean() - 0.5).square()
         if isinstance(made, CriaParts) and self.criteria:
-            same = self._lenses.bottom is self._lenses.perceptual
-            bottom = perceptual if same else _seen(self._lenses.bottom, target, self._lenses.autocast)
+            same = self._extractors.bottom is self._extractors.perceptual
+            bottom = perceptual if same else _seen(self._extractors.bottom, target, self._extractors.autocast)
             views = Views(
                 bottom=_map_of(bottom, 0),
                 top=_map_of(perceptual, -1),
                 discriminator=judged,
-                autocast=self._lenses.autocast,
+                autocast=self._extractors.autocast,
             )
             terms |= self._compared(made, Wanted(target, views))
         return terms
@@ -101,9 +103,9 @@ class GeneratorLosses:
         return torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
 
     def gradient_norms(self, terms: Mapping[str, Tensor], made: CriaParts | Tensor) -> dict[str, float]:
-        """L2 norm, over the whole batch, of each weighted term's gradient at the picture that it is of.
+        """L2 norm, over the whole batch, of each weighted term's gradient at the image that it is of.
 
-        That is the result; for `align` and `unif` their own head's picture, for `balance` the mask. First that of the
+        That is the result; for `align` and `unif` their own head's image, for `balance` the mask. First that of the
         pixel and the perceptual term together, which the others can be held against. The terms' graphs are kept.
         """
 
@@ -132,11 +134,11 @@ class GeneratorLosses:
 
 
 class Once(Generic[T]):
-    """A function of pictures that is asked of each of them once.
+    """A function of images that is asked of each of them once.
 
     Args:
         of: the function.
-        known: what it gives, or is to give, for some pictures. Pictures are told apart by being another tensor.
+        known: what it gives, or is to give, for some images. Images are told apart by being another tensor.
     """
 
     def __init__(self, of: Callable[[Tensor], T], known: Mapping[Tensor, T] | None = None) -> None:
@@ -151,7 +153,7 @@ class Once(Generic[T]):
 def _seen(
     provider: PerceptualFeatures | None, target: Tensor, autocast: torch.dtype | None
 ) -> Once[list[Tensor]] | None:
-    """A provider's features of each picture of a step; those of the target without a graph."""
+    """A provider's features of each image of a step; those of the target without a graph."""
     if provider is None:
         return None
     features = Once(provider.features)

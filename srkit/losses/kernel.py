@@ -10,7 +10,7 @@ _TINY = 1e-8  # lest the logarithm of a tap be minus infinity
 
 
 def kernel_distance(estimated: Tensor, true: Tensor) -> Tensor:
-    """Sum over the taps of the absolute difference, mean over pixels and pictures, in fp32; a scalar.
+    """Sum over the taps of the absolute difference, mean over pixels and images, in fp32; a scalar.
 
     0 where they are the same, 2 where kernels without negative taps have nothing in common.
 
@@ -26,7 +26,7 @@ def kernel_l1(estimated: Tensor, true: Tensor) -> Tensor:
 
 
 def kernel_entropy(estimated: Tensor, true: Tensor) -> Tensor:
-    """Cross entropy of the taps as probabilities, mean over pixels and pictures, in fp32; a scalar.
+    """Cross entropy of the taps as probabilities, mean over pixels and images, in fp32; a scalar.
 
     Its gradient before a softmax is the difference of the kernels, so it moves a network from the start, where that of
     `kernel_l1` nearly vanishes: all taps are small, and the mean of all kernels is a place to stay.

@@ -1,4 +1,4 @@
-"""Distance of pictures in the features of a frozen network."""
+"""Distance of images in the features of a frozen network."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class PerceptualLoss:
     """Precision of the provider's arithmetic; None: fp32. The distance is always taken in fp32."""
 
     def __call__(self, sr: Tensor, hr: Tensor) -> Tensor:
-        """Pictures (N, 3, H, W) in [0, 1], of the same shape; a scalar."""
+        """Images (N, 3, H, W) in [0, 1], of the same shape; a scalar."""
         with torch.autocast(sr.device.type, self.autocast, enabled=self.autocast is not None):
             with torch.no_grad():
                 wanted = self.provider.features(hr)

@@ -1,7 +1,7 @@
-"""How well a low-resolution picture was made once more: L_rec of self-supervised adaptation, and a margin of it.
+"""How well a low-resolution image was made once more: L_rec of self-supervised adaptation, and a margin of it.
 
 HR-aware (Zhang and Yao 2024, arXiv 2411.16175) takes it from LWay (Chen et al. 2024, "Low-Res Leads the Way", CVPR,
-Section 3.2): L1 and a perceptual distance, where adapting weighted by how much detail the picture has at each place.
+Section 3.2): L1 and a perceptual distance, where adapting weighted by how much detail the image has at each place.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from srkit.errors import UsageError
 from srkit.ops.wavelets import haar
 
 MARGIN = 0.25
-"""By how much of its error LR is to be made less well from a picture with a flaw than from the one without."""
-_FLAT = 1e-6  # range of detail in a picture that has none
+"""By how much of its error LR is to be made less well from an image with a flaw than from the one without."""
+_FLAT = 1e-6  # range of detail in an image that has none
 
 
 def detail_weights(lr: Tensor) -> Tensor:
-    """w = norm_[0,1]( sqrt(LH^2 + HL^2 + HH^2) ) of each picture's one-level Haar transform, at the picture's size.
+    """w = norm_[0,1]( sqrt(LH^2 + HL^2 + HH^2) ) of each image's one-level Haar transform, at the image's size.
 
-    Of the mean of the channels; from 0 where a picture has the least detail to 1 where it has the most. A picture that
+    Of the mean of the channels; from 0 where an image has the least detail to 1 where it has the most. An image that
     is flat everywhere has none to prefer: all 1.
 
     Args:
@@ -65,7 +65,7 @@ class ReconstructionLoss:
         """
         if made.shape != lr.shape or (weights is not None and weights.shape != made[:, :1].shape):
             raise UsageError(
-                f"A reconstruction of shape {tuple(made.shape)} was to be compared with a picture of shape "
+                f"A reconstruction of shape {tuple(made.shape)} was to be compared with an image of shape "
                 f"{tuple(lr.shape)}; they must be the same, and weights of one channel."
             )
         lr = lr.detach()
@@ -83,14 +83,14 @@ class ReconstructionLoss:
 
 
 def flaw_margin(made: Tensor, lr: Tensor) -> Tensor:
-    """What is missing of `MARGIN` between the L1 errors of LR made from pictures and from the same ones with a flaw.
+    """What is missing of `MARGIN` between the L1 errors of LR made from images and from the same ones with a flaw.
 
-    A reconstructor that was shown pictures without flaws alone makes LR better from a blurred or noisy picture than
+    A reconstructor that was shown images without flaws alone makes LR better from a blurred or noisy image than
     from a good one, since LR has the same noise, and less to be taken away (the paper's Fig. 7): a network would be led
     towards its own input.
 
     Args:
-        made: (M, 3, h, w), M from N to 2 N: from the N pictures, and behind them from the first of them with flaws.
+        made: (M, 3, h, w), M from N to 2 N: from the N images, and behind them from the first of them with flaws.
         lr: (N, 3, h, w).
 
     Returns:

@@ -24,7 +24,7 @@ _T = TypeVar("_T")
 PairLoss = Callable[[Tensor, Tensor], Tensor]
 """What a network gives, and what it should, to a scalar in fp32; see `Compared`."""
 Compared = Literal["picture", "kernels", "depth"]
-"""What a term compares: pictures sr and hr (N, 3, H, W), float32 in [0, 1] (sr may leave it a little), blur kernels
+"""What a term compares: images sr and hr (N, 3, H, W), float32 in [0, 1] (sr may leave it a little), blur kernels
 (N, 441, h, w), or inverse depth (N, 1, h, w)."""
 
 
@@ -91,7 +91,7 @@ class Losses:
         """Sum of weight times term, with its graph, and each term by itself, unweighted and detached.
 
         Args:
-            sr: pictures (N, 3, H, W), float32, from outside autocast.
+            sr: images (N, 3, H, W), float32, from outside autocast.
             hr: of the same shape; no gradient reaches it through a provider.
             step: a term of every n-th step alone is left out of steps that are no multiple of n, and counts n times
                 in these.
@@ -145,7 +145,7 @@ def check_terms(weights: Mapping[str, float], of: Compared | None = None) -> Non
     """Refuse, before any work is done, unknown terms, weights that are none, and a sum of nothing.
 
     Args:
-        of: what is learnt; terms that compare something else are refused too. None: not asked.
+        of: what is learned; terms that compare something else are refused too. None: not asked.
 
     Raises:
         UsageError: one of these.

@@ -3,12 +3,12 @@
 A baseline exists to compare a new model with an old one, so another model is what it is for. What it refuses
 is a comparison that would say something else than its numbers seem to:
 
-- another data set, scale, protocol, source of the LR pictures, or set of pictures: always;
+- another data set, scale, protocol, source of the LR images, or set of images: always;
 - the same model name with another sha256: then "the model against its baseline" is no longer true of either;
 - several models in the baseline, none of them of the name that is measured: it cannot be known which is
   meant.
 
-Pictures that could not be evaluated in the new run are left out of the comparison; the run says so by itself.
+Images that could not be evaluated in the new run are left out of the comparison; the run says so by itself.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from typing import Any
 
 from srkit.errors import SrkitError, UsageError
 from srkit.io.atomic import atomic_path
-from srkit.io.names import shown
-from srkit.metrics.display import printable
+from srkit.io.names import printable, shown
 from srkit.metrics.encoding import result_from, result_object
 from srkit.metrics.results import SetResult
 
@@ -38,9 +37,9 @@ class Baseline:
     source: str = "of this run"
 
     def entry(self, result: SetResult) -> SetResult:
-        """What the baseline has to hold against `result`; its pictures are not looked at.
+        """What the baseline has to hold against `result`; its images are not looked at.
 
-        So this can be asked before any picture is evaluated, with a result that has none yet.
+        So this can be asked before any image is evaluated, with a result that has none yet.
 
         Raises:
             UsageError: the baseline was made with another data set, scale, protocol, LR source or model hash,
@@ -67,18 +66,18 @@ class Baseline:
         return self._model(made, result)
 
     def match(self, result: SetResult) -> SetResult:
-        """`entry`, and that it is about the pictures of `result`, evaluated or failed.
+        """`entry`, and that it is about the images of `result`, evaluated or failed.
 
         Raises:
-            UsageError: as `entry`, or the pictures are not the same.
+            UsageError: as `entry`, or the images are not the same.
         """
         old = self.entry(result)
         asked = {image.name for image in result.images} | {image.name for image in result.failed}
         known = {image.name for image in old.images}
         if asked != known:
             raise UsageError(
-                f"The baseline {self.source} was made on {len(known)} pictures of {result.title}, this run has "
-                f"{len(asked)}{_difference(asked, known)}; evaluate the same pictures or use --update-baseline."
+                f"The baseline {self.source} was made on {len(known)} images of {result.title}, this run has "
+                f"{len(asked)}{_difference(asked, known)}; evaluate the same images or use --update-baseline."
             )
         return old
 
@@ -121,7 +120,7 @@ def read_baseline(path: Path) -> Baseline:
             f"The baseline {shown(path)} cannot be read ({error.strerror or error}); make it with "
             "--update-baseline."
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _damaged(path, str(error)) from error
     if not isinstance(content, dict) or not isinstance(content.get("results"), list):
         raise _damaged(path, "expected an object with the list 'results'")
@@ -140,13 +139,12 @@ def write_baseline(path: Path, results: Sequence[SetResult]) -> Baseline:
     """Create or replace the baseline file, and give what it holds.
 
     Raises:
-        SrkitError: a picture could not be evaluated or a value is not a number, so that later runs could not
+        SrkitError: an image could not be evaluated or a value is not a number, so that later runs could not
             be held against it (the file stays as it was); or the file cannot be written.
     """
     if trouble := _unfit(results):
         raise SrkitError(
-            f"No baseline was written, because {trouble}; mend or remove the picture, or leave out the "
-            "metric."
+            f"No baseline was written, because {trouble}; mend or remove the image, or leave out the metric."
         )
     content: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
@@ -171,10 +169,10 @@ def _unfit(results: Sequence[SetResult]) -> str:
         if result.failed:
             return f"{printable(result.failed[0].name)} of {result.title} could not be evaluated"
         if not result.images:
-            return f"it has no picture of {result.title}"
+            return f"it has no image of {result.title}"
         for image in result.images:
             for metric, value in image.values.items():
-                if math.isnan(value) or value == -math.inf:
+                if math.isnan(value):
                     return f"the {metric} of {printable(image.name)} in {result.title} is not a number"
     return ""
 

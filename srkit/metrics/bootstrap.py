@@ -1,7 +1,7 @@
-"""How sure a difference between two models is: the paired bootstrap over pictures.
+"""How sure a difference between two models is: the paired bootstrap over images.
 
-Pictures of one set differ in difficulty far more than two models do on one picture, so the differences
-picture by picture are resampled, not the two means apart (B. Efron, R. Tibshirani, An Introduction to the
+Images of one set differ in difficulty far more than two models do on one image, so the differences
+image by image are resampled, not the two means apart (B. Efron, R. Tibshirani, An Introduction to the
 Bootstrap, 1993, section 13.3: the percentile interval).
 """
 
@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from srkit.errors import UsageError
+from srkit.metrics.degenerate import difference, mean_of, some
 from srkit.metrics.results import SetResult
 
 RESAMPLES = 10_000
-_INDICES_AT_ONCE = 4_000_000  # 32 MB of indices, however many pictures there are
+_INDICES_AT_ONCE = 4_000_000  # 32 MB of indices, however many images there are
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,9 @@ class Interval:
     """The mean of `count` differences and the bounds of its interval."""
 
     mean: float
+    """As `degenerate.mean_of` says; infinite differences are not among the `count`."""
     low: float
-    """NaN, as `high`, where there is no interval: fewer than two pictures, or one infinite or NaN."""
+    """NaN, as `high`, where there is no interval: fewer than two differences, or a NaN."""
     high: float
     count: int
     level: float = 0.95
@@ -40,12 +42,14 @@ class Interval:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One metric of `result` minus that of `other`, over the same pictures."""
+    """One metric of `result` minus that of `other`, over the same images."""
 
     result: SetResult
     other: SetResult
     metric: str
     interval: Interval
+    left_out: tuple[str, ...] = ()
+    """Images whose difference is infinite: one of the two equals its reference there, the other does not."""
 
     def __str__(self) -> str:
         found = self.interval
@@ -54,20 +58,21 @@ class Comparison:
             if math.isfinite(found.low)
             else "no interval"
         )
-        pictures = "1 picture" if found.count == 1 else f"{found.count} pictures"
+        pictures = "1 image" if found.count == 1 else f"{found.count} images"
+        left = f"; infinite and left out: {some(self.left_out)}" if self.left_out else ""
         return (
             f"{self.metric} of {self.result.model} minus {self.other.model} on {self.result.title}: "
-            f"{found.mean:+.4f} ({bounds}, paired bootstrap over {pictures})"
+            f"{found.mean:+.4f} ({bounds}, paired bootstrap over {pictures}{left})"
         )
 
 
 def paired_bootstrap(
     differences: ArrayLike, *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval:
-    """Percentile interval of the mean of per-picture differences; the same for the same input and seed.
+    """Percentile interval of the mean of per-image differences; the same for the same input and seed.
 
     Args:
-        differences: (N,) one difference a picture.
+        differences: (N,) one difference an image; infinite ones are left out.
         level: probability that the interval claims, in (0, 1).
         resamples: how many times N differences are drawn with replacement.
         seed: of the generator.
@@ -80,10 +85,10 @@ def paired_bootstrap(
         raise UsageError(f"A bootstrap needs a list of differences; found an array of shape {values.shape}.")
     if not 0 < level < 1:
         raise UsageError(f"The level of an interval was {level}; it must lie between 0 and 1.")
+    mean = mean_of(values.tolist())
+    values = values[~np.isinf(values)]
     count = values.size
-    with np.errstate(invalid="ignore"):  # +inf and -inf have no mean: NaN says so
-        mean = float(values.mean())
-    if count < 2 or not np.isfinite(values).all():
+    if count < 2 or np.isnan(values).any():
         return Interval(mean, math.nan, math.nan, count, level)
     generator = np.random.default_rng(seed)
     means = np.empty(resamples)
@@ -96,17 +101,17 @@ def paired_bootstrap(
 
 
 def paired_differences(result: SetResult, other: SetResult, metric: str) -> dict[str, float]:
-    """Values of `result` minus those of `other` by picture, in the order of `result`.
+    """Values of `result` minus those of `other` by image, in the order of `result`.
 
-    Pictures that one of the two could not evaluate are left out. Two infinite values differ by 0: both pictures
-    equal their reference.
+    Images that one of the two could not evaluate are left out. Two infinite values differ by 0: both images
+    equal their references.
 
     Raises:
-        UsageError: the two are not about the same pictures, or one lacks the metric.
+        UsageError: the two are not about the same images, or one lacks the metric.
     """
     if _names(result) != _names(other):
         raise UsageError(
-            f"{result.model} and {other.model} were measured on different pictures of {result.title} "
+            f"{result.model} and {other.model} were measured on different images of {result.title} "
             f"({len(_names(result))} and {len(_names(other))}); a paired comparison needs the same ones."
         )
     theirs = {image.name: image.values for image in other.images}
@@ -121,12 +126,12 @@ def paired_differences(result: SetResult, other: SetResult, metric: str) -> dict
                 f"'{metric}' was not measured on {result.title} with both {result.model} and {other.model}; ask for it "
                 "with --metrics in both runs."
             ) from error
-        differences[image.name] = 0.0 if ours == old else ours - old
+        differences[image.name] = difference(ours, old)
     return differences
 
 
 def compare(result: SetResult, other: SetResult, metrics: Sequence[str] | None = None) -> list[Comparison]:
-    """The differences of two models on one data set, a comparison a metric; none where they share no picture.
+    """The differences of two models on one data set, a comparison a metric; none where they share no image.
 
     Args:
         metrics: which; by default all that both have, in the order of `result`.
@@ -136,9 +141,15 @@ def compare(result: SetResult, other: SetResult, metrics: Sequence[str] | None =
     """
     if metrics is None:
         metrics = [metric for metric in result.metrics if metric in other.metrics]
-    found = ((metric, list(paired_differences(result, other, metric).values())) for metric in metrics)
+    found = ((metric, paired_differences(result, other, metric)) for metric in metrics)
     return [
-        Comparison(result, other, metric, paired_bootstrap(differences))
+        Comparison(
+            result,
+            other,
+            metric,
+            paired_bootstrap(list(differences.values())),
+            tuple(name for name, value in differences.items() if math.isinf(value)),
+        )
         for metric, differences in found
         if differences
     ]

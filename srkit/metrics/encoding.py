@@ -1,7 +1,7 @@
 """Results as JSON values and back, for `--json`, JSON Lines and baselines.
 
 JSON has no infinity and no NaN. An infinite value is null with a flag beside it (`"psnr": null,
-"psnr_is_infinite": true`); a null without that flag is not a number.
+"psnr_is_infinite": true`, or `_is_negative_infinite`); a null without a flag is not a number.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 from srkit.metrics.results import FailedImage, ImageResult, SetResult
 
 _FLAG = "_is_infinite"
+_NEGATIVE_FLAG = "_is_negative_infinite"
+"""Of differences and what gates found; no metric of an image is."""
 
 
 def values_object(values: Mapping[str, float]) -> dict[str, Any]:
@@ -20,8 +22,8 @@ def values_object(values: Mapping[str, float]) -> dict[str, Any]:
     item: dict[str, Any] = {}
     for metric, value in values.items():
         item[metric] = value if math.isfinite(value) else None
-        if value == math.inf:
-            item[metric + _FLAG] = True
+        if math.isinf(value):
+            item[metric + (_FLAG if value > 0 else _NEGATIVE_FLAG)] = True
     return item
 
 
@@ -36,6 +38,8 @@ def result_object(result: SetResult) -> dict[str, Any]:
         "lr_source": result.lr_source,
         "count": len(result.images),
         "mean": values_object(result.mean),
+        "infinite": {metric: list(names) for metric, names in result.infinite.items()},
+        "remarks": list(result.remarks),
         "images": [{"name": image.name, **values_object(image.values)} for image in result.images],
         "failed": [{"name": image.name, "error": image.error} for image in result.failed],
         "support": list(result.support),
@@ -53,9 +57,9 @@ def result_from(item: Any) -> SetResult:
         raise ValueError(f"a result is an object, found {type(item).__name__}")
     images = tuple(_image(entry) for entry in _field(item, "images", list))
     if any(image.values.keys() != images[0].values.keys() for image in images):
-        raise ValueError("its pictures have not all the same metrics")
+        raise ValueError("its images have not all the same metrics")
     if len({image.name for image in images}) < len(images):
-        raise ValueError("it names a picture twice")
+        raise ValueError("it names an image twice")
     failed = _field(item, "failed", list)
     return SetResult(
         dataset=_field(item, "dataset", str),

@@ -3,9 +3,9 @@
     METRIC[.mean|.min|.max] then < or > then a number
 
 The condition is what must not hold. An unsigned number is absolute; a signed one (`+` or `-`) is relative to
-a baseline, and then `.mean`, `.min` and `.max` are taken over the pictures' differences from their own
-baseline values: `psnr.min<-0.3` fails when any one picture lost more than 0.3 dB, also where a harder picture
-sets the minimum. A value that is not a number never passes a gate.
+a baseline, and then `.mean`, `.min` and `.max` are taken over the images' differences from their own
+baseline values: `psnr.min<-0.3` fails when any one image lost more than 0.3 dB, also where a harder image
+sets the minimum. A value that is not a number never passes a gate; `degenerate` says what infinite ones do.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +21,9 @@ from numpy.typing import NDArray
 from srkit.errors import UsageError, nearest
 from srkit.metrics.baseline import Baseline
 from srkit.metrics.bootstrap import paired_differences
-from srkit.metrics.display import printable
+from srkit.metrics.degenerate import Direction, passes_infinitely, some
 from srkit.metrics.results import SetResult
 from srkit.metrics.table import METRICS
-
-Direction = Literal["<", ">"]
 
 STATISTICS: Mapping[str, Callable[[NDArray[np.float64]], float]] = {
     "mean": lambda values: float(values.mean()),
@@ -34,9 +31,9 @@ STATISTICS: Mapping[str, Callable[[NDArray[np.float64]], float]] = {
     "max": lambda values: float(values.max()),
 }
 _FORM = "METRIC[.mean|.min|.max], < or >, and a number, for example 'psnr<-0.05'"
-_GATE = re.compile(
-    r"\s*(?P<metric>\w[\w-]*)(?:\.(?P<statistic>\w*))?\s*(?P<direction>[<>=!]+)\s*(?P<limit>\S*)\s*"
-)
+_LONGEST = 200
+"""Characters: no gate is as long, and what is longer is no text to search or to print."""
+_GATE = re.compile(r"(?P<metric>\w[\w-]*)(?:\.(?P<statistic>\w*))?\s*(?P<direction>[<>=!]+)\s*(?P<limit>\S*)")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 
 
@@ -67,11 +64,13 @@ class Verdict:
     gate: Gate
     result: SetResult
     found: float
-    """What was held against the limit: a value, or a difference from the baseline; NaN without pictures."""
+    """What was held against the limit: a value, or a difference from the baseline; NaN without images."""
     baseline: SetResult | None
     """What a relative gate was compared with."""
     pictures: tuple[str, ...]
-    """Of a broken gate: pictures that break `.min` or `.max` by themselves, or make it NaN; worst first."""
+    """Of a broken gate: images that break `.min` or `.max` by themselves, or make it NaN or infinite; worst first."""
+    left_out: tuple[str, ...] = ()
+    """Images whose value or difference is infinite on the side that passes."""
 
     @property
     def passed(self) -> bool:
@@ -81,7 +80,7 @@ class Verdict:
         gate, result = self.gate, self.result
         head = f"{gate.text} {'passed' if self.passed else 'broken'} on {result.title} ({result.model})"
         if not result.images:
-            return f"{head}: no picture could be evaluated."
+            return f"{head}: no image could be evaluated."
         what = f"{'mean' if gate.statistic == 'mean' else f'{gate.statistic}imum'} {gate.metric}"
         sign = "" if self.baseline is None else "+"
         found = format(self.found, f"{sign}.6g")
@@ -90,7 +89,9 @@ class Verdict:
         against = "" if self.baseline is None else f" from baseline {self.baseline.model}"
         change = "" if self.baseline is None else " change"
         limit = format(gate.limit, f"{sign}g")
-        return f"{head}: {what}{change} {found}{against}, limit {limit}{_some(self.pictures)}."
+        culprits = f" ({some(self.pictures)})" if self.pictures else ""
+        left = f"; infinite and left out: {some(self.left_out)}" if self.left_out else ""
+        return f"{head}: {what}{change} {found}{against}, limit {limit}{culprits}{left}."
 
 
 def parse_gate(text: str, metrics: Collection[str]) -> Gate:
@@ -103,6 +104,11 @@ def parse_gate(text: str, metrics: Collection[str]) -> Gate:
         UsageError: it is not of the grammar, its number is not finite, or it names a metric that is not
             measured.
     """
+    text = text.strip()
+    if len(text) > _LONGEST:
+        raise UsageError(
+            f"The gate '{text[:20]}...' has {len(text):,} characters; expected {_FORM}, at most {_LONGEST} characters."
+        )
     match = _GATE.fullmatch(text)
     if match is None:
         raise UsageError(f"The gate '{text}' was not understood; expected {_FORM}.")
@@ -125,7 +131,7 @@ def parse_gate(text: str, metrics: Collection[str]) -> Gate:
     if not _NUMBER.fullmatch(limit) or not math.isfinite(float(limit)):
         raise UsageError(f"The gate '{text}' has the limit '{limit}'; expected a finite number: {_FORM}.")
     return Gate(
-        text.strip(),
+        text,
         metric,
         statistic,
         "<" if direction == "<" else ">",
@@ -150,7 +156,7 @@ def needs_baseline(gates: Sequence[Gate], baseline: Baseline | None) -> None:
 def judge(gates: Sequence[Gate], results: Sequence[SetResult], baseline: Baseline | None) -> list[Verdict]:
     """What every gate says of every data set, passed or broken.
 
-    Pictures that could not be evaluated take no part; where none could, every gate is broken.
+    Images that could not be evaluated take no part; where none could, every gate is broken.
 
     Raises:
         UsageError: a relative gate without baseline, a baseline that does not fit a result
@@ -186,24 +192,18 @@ def _judge(gate: Gate, result: SetResult, old: SetResult | None) -> Verdict:
         )
     else:
         values = np.array(list(paired_differences(result, old, gate.metric).values()), dtype=np.float64)
-    with np.errstate(invalid="ignore"):
-        found = STATISTICS[gate.statistic](values)
+    out = np.array([passes_infinitely(value, gate.direction) for value in values.tolist()])
+    found = STATISTICS[gate.statistic](values if out.all() else values[~out])
+    left_out = tuple(image.name for image, is_out in zip(result.images, out.tolist(), strict=True) if is_out)
     broken = gate.breaks(found)
-    return Verdict(gate, result, found, old, _culprits(gate, result, values) if broken else ())
+    return Verdict(gate, result, found, old, _culprits(gate, result, values) if broken else (), left_out)
 
 
 def _culprits(gate: Gate, result: SetResult, values: NDArray[np.float64]) -> tuple[str, ...]:
-    """Pictures to name: those that break the gate alone; of a gate on the mean only those that are NaN."""
+    """Images to name: those that break the gate alone; of a gate on the mean only the NaN and infinite ones."""
     named = [
         (-math.inf if math.isnan(value) else value if gate.direction == "<" else -value, image.name)
         for value, image in zip(values.tolist(), result.images, strict=True)
-        if gate.breaks(value) and (gate.statistic != "mean" or math.isnan(value))
+        if gate.breaks(value) and (gate.statistic != "mean" or not math.isfinite(value))
     ]
     return tuple(name for _, name in sorted(named))
-
-
-def _some(names: Sequence[str], shown: int = 3) -> str:
-    if not names:
-        return ""
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return f" ({', '.join(printable(name) for name in names[:shown])}{more})"

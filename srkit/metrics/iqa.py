@@ -24,8 +24,7 @@ _HUB = "chaofengc/IQA-PyTorch-Weights"
 
 
 def _published(name: str, purpose: str) -> WeightFile:
-    address = f"https://huggingface.co/{_HUB}/resolve/main/{name}"
-    return WeightFile(name, purpose, f"hf:{_HUB}/{name}", address, "pyiqa")
+    return WeightFile(name, purpose, f"hf:{_HUB}/{name}", "pyiqa", "CC BY-NC-SA 4.0")
 
 
 _NIQE = _published("niqe_modelparameters.mat", "the pristine parameters of NIQE")

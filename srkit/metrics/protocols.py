@@ -1,7 +1,7 @@
 """The protocols that a PSNR or SSIM of super-resolution can be meant under.
 
-The same picture scores differently with the colour it is compared in and the border that is left out, so every
-number names its protocol. All of them compare 8-bit pictures: the SR picture is rounded to 8 bit, and the
+The same image scores differently with the colour it is compared in and the border that is left out, so every
+number names its protocol. All of them compare 8-bit images: the SR image is rounded to 8 bit, and the
 reference is cropped, at its right and bottom, to a multiple of the scale.
 """
 
@@ -24,7 +24,7 @@ DEFAULT_PROTOCOL = "classical"
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a picture is compared with its reference."""
+    """How an image is compared with its reference."""
 
     name: str
     colour: Colour
@@ -34,7 +34,7 @@ class Protocol:
     border_pixels: int
     """Part of the border left out, in HR pixels."""
     makes_lr: bool
-    """Whether missing LR pictures are made from the reference; otherwise they must be given."""
+    """Whether missing LR images are made from the reference; otherwise they must be given."""
     used_for: str
     """Where the field uses it."""
 
@@ -56,7 +56,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
     for protocol in (
         Protocol("classical", "y", 1, 0, True, "Set5, Set14, BSD100, Urban100 and Manga109 in papers"),
         Protocol("rgb", "rgb", 1, 0, True, "the same sets, in colour"),
-        Protocol("div2k", "rgb", 1, 6, True, "DIV2K's validation pictures"),
+        Protocol("div2k", "rgb", 1, 6, True, "DIV2K's validation images"),
         Protocol("ntire", "rgb", 1, 0, False, "the NTIRE challenges"),
         Protocol("real", "y", 0, 4, False, "pairs photographed at two focal lengths, as RealSR"),
     )
@@ -78,7 +78,7 @@ def find_protocol(name: str) -> Protocol:
 
 
 def to_8bit(picture: Tensor) -> Tensor:
-    """A picture in [0, 1] as uint8: clipped, times 255, rounded. uint8 passes through.
+    """An image in [0, 1] as uint8: clipped, times 255, rounded. uint8 passes through.
 
     Raises:
         PictureError: it holds values that are not numbers.
@@ -86,12 +86,12 @@ def to_8bit(picture: Tensor) -> Tensor:
     if picture.dtype == torch.uint8:
         return picture
     if not bool(torch.isfinite(picture).all()):
-        raise PictureError("The SR picture holds values that are not numbers; no metric can be taken of it.")
+        raise PictureError("The SR image holds values that are not numbers; no metric can be taken of it.")
     return (picture.clamp(0, 1) * 255).round_().to(torch.uint8)
 
 
 def compared(sr: Tensor, hr: Tensor, protocol: Protocol, scale: int) -> tuple[Tensor, Tensor]:
-    """What PSNR and SSIM are taken of: both pictures at 8 bit, in the protocol's colour, without its border.
+    """What PSNR and SSIM are taken of: both images at 8 bit, in the protocol's colour, without its border.
 
     Args:
         sr: (N, 3, H, W), uint8, or floating in [0, 1] and then rounded to 8 bit.
@@ -102,11 +102,11 @@ def compared(sr: Tensor, hr: Tensor, protocol: Protocol, scale: int) -> tuple[Te
         Two tensors (N, 1 or 3, H - 2 border, W - 2 border), float64 in [0, 1].
 
     Raises:
-        PictureError: shapes that differ, a picture too small for the border and SSIM's window, or NaN.
+        PictureError: shapes that differ, an image too small for the border and SSIM's window, or NaN.
     """
     if sr.shape != hr.shape:
         raise PictureError(
-            f"The SR picture has {sr.shape[3]} x {sr.shape[2]} pixels, its reference {hr.shape[3]} x {hr.shape[2]}; "
+            f"The SR image has {sr.shape[3]} x {sr.shape[2]} pixels, its reference {hr.shape[3]} x {hr.shape[2]}; "
             "they must be of one size."
         )
     border = protocol.border(scale)
@@ -114,8 +114,8 @@ def compared(sr: Tensor, hr: Tensor, protocol: Protocol, scale: int) -> tuple[Te
     height, width = sr.shape[2:]
     if min(height, width) < least:
         raise PictureError(
-            f"The picture has {width} x {height} pixels; protocol '{protocol.name}' leaves out {border} at every side "
-            f"and SSIM's window takes {WINDOW}, so both sides must be at least {least}: leave the picture out."
+            f"The image has {width} x {height} pixels; protocol '{protocol.name}' leaves out {border} at every side "
+            f"and SSIM's window takes {WINDOW}, so both sides must be at least {least}: leave the image out."
         )
     inner = (..., slice(border, height - border), slice(border, width - border))
     return _in_colour(to_8bit(sr)[inner], protocol.colour), _in_colour(to_8bit(hr)[inner], protocol.colour)

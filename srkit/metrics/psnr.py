@@ -9,7 +9,7 @@ from srkit.errors import UsageError
 
 
 def psnr(sr: Tensor, hr: Tensor) -> Tensor:
-    """10 log10(1 / MSE) in float64 for pictures in [0, 1].
+    """10 log10(1 / MSE) in float64 for images in [0, 1].
 
     Args:
         sr, hr: (N, C, H, W), same shape; colour, border and rounding are the protocol's matter, not this one's.

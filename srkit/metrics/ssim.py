@@ -14,7 +14,7 @@ from srkit.errors import UsageError
 WINDOW = 11
 """Side of the Gaussian window in pixels."""
 _SIGMA_PX = 1.5
-_C1 = 0.01**2  # (K1 L)^2 with data range L = 1, which equals L = 255 on pictures in [0, 255]
+_C1 = 0.01**2  # (K1 L)^2 with data range L = 1, which equals L = 255 on images in [0, 255]
 _C2 = 0.03**2
 # Rows of the result that are worked on at a time. On a CPU the temporaries of a strip stay in a core's cache; a GPU
 # wants fewer and larger pieces.
@@ -24,7 +24,7 @@ _BLOCK = 12  # columns of the result to a product: more would be mostly zeros, f
 
 
 def ssim(sr: Tensor, hr: Tensor) -> Tensor:
-    """Mean SSIM over the valid region and the channels, in float64, for pictures in [0, 1].
+    """Mean SSIM over the valid region and the channels, in float64, for images in [0, 1].
 
     11 x 11 Gaussian window with sigma 1.5, K1 = 0.01, K2 = 0.03, population covariance: Eq. 13 of the paper and
     its `ssim_index.m`, without that file's downsampling.
@@ -33,7 +33,7 @@ def ssim(sr: Tensor, hr: Tensor) -> Tensor:
         sr, hr: (N, C, H, W), same shape, H and W at least 11; colour, border and rounding are the protocol's matter.
 
     Returns:
-        (N,); 1 where the two are identical. A picture's value does not depend on the others in the batch.
+        (N,); 1 where the two are identical. An image's value does not depend on the others in the batch.
 
     Raises:
         UsageError: shapes that differ, or a side below 11.
@@ -45,7 +45,7 @@ def ssim(sr: Tensor, hr: Tensor) -> Tensor:
 
 
 def ssim_map(sr: Tensor, hr: Tensor) -> Tensor:
-    """SSIM at every position where the window lies inside the picture: see `ssim`.
+    """SSIM at every position where the window lies inside the image: see `ssim`.
 
     Args:
         sr, hr: (N, C, H, W) in [0, 1].
@@ -72,12 +72,12 @@ def _check(sr: Tensor, hr: Tensor) -> None:
         )
     if min(sr.shape[2:]) < WINDOW:
         raise UsageError(
-            f"SSIM was given pictures of {sr.shape[3]} x {sr.shape[2]} pixels; both sides must be at least {WINDOW}."
+            f"SSIM was given images of {sr.shape[3]} x {sr.shape[2]} pixels; both sides must be at least {WINDOW}."
         )
 
 
 def _planes(sr: Tensor, hr: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """The channels of all pictures, (H, W) each."""
+    """The channels of all images, (H, W) each."""
     return zip(sr.flatten(0, 1), hr.flatten(0, 1), strict=True)
 
 
@@ -96,9 +96,9 @@ def _strips(x: Tensor, y: Tensor) -> Iterator[Tensor]:
 class _Strip:
     """SSIM at `rows` x `columns` positions; the arrays that it takes are made once and serve strip after strip.
 
-    It comes from the sum s and the difference d of the pictures, which takes four blurs where the definition takes
+    It comes from the sum s and the difference d of the images, which takes four blurs where the definition takes
     five: 4 xy = s^2 - d^2 and 2 (x^2 + y^2) = s^2 + d^2, for the means and for the means of products. The constants
-    take up the common factors. So changing x and y over changes nothing, and the same picture twice gives exactly 1.
+    take up the common factors. So changing x and y over changes nothing, and the same image twice gives exactly 1.
 
     The window is symmetric and separable. Both its directions are products with banded matrices: one for all columns,
     then one for each block of columns, of which the last is filled up with zeros.
@@ -120,7 +120,7 @@ class _Strip:
         self.filled_from = columns - (blocks - 1) * _BLOCK
 
     def map(self, x: Tensor, y: Tensor) -> Tensor:
-        """(rows + 10, columns + 10) of both pictures to (blocks, rows, columns of a block); 0 where filled up."""
+        """(rows + 10, columns + 10) of both images to (blocks, rows, columns of a block); 0 where filled up."""
         s, d, p, q = self.fields[self.inside]
         torch.add(x, y, out=s)
         torch.sub(x, y, out=d)

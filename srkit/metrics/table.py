@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,12 +22,12 @@ from srkit.progress import Progress
 
 DEFAULT_METRICS = ("psnr", "ssim")
 LR_CONSISTENCY = "lr_psnr"
-"""Reported beside the others wherever there are LR pictures, without being asked for."""
+"""Reported beside the others wherever there are LR images, without being asked for."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One finished picture and what it may be held against; all uint8 on one device."""
+    """One finished image and what it may be held against; all uint8 on one device."""
 
     sr: Tensor
     """(1, 3, H, W)."""
@@ -41,7 +42,7 @@ class Sample:
     def pair(self) -> tuple[Tensor, Tensor]:
         """What PSNR and SSIM compare: see `protocols.compared`."""
         if self.hr is None or self.scale is None:
-            raise UsageError("A metric with reference was asked of a picture without; give --hr and --scale.")
+            raise UsageError("A metric with reference was asked of an image without; give --hr and --scale.")
         return compared(self.sr, self.hr, self.protocol, self.scale)
 
 
@@ -68,11 +69,11 @@ class Metric:
 
     name: str
     reference: Literal["hr", "lr"] | None
-    """What the picture is compared with; None: nothing."""
+    """What the image is compared with; None: nothing."""
     definition: str
     """What is compared and how, for reports."""
     make: Callable[[Setup], Scorer]
-    """Imports what the metric needs and loads its weights. Raises ResourceError where they are not to be had."""
+    """Imports what the metric needs and loads its weights. Raises ResourceError where they are unavailable."""
 
     @property
     def display(self) -> Display:
@@ -81,7 +82,7 @@ class Metric:
 
 
 def lr_psnr(sr: Tensor, lr: Tensor) -> float:
-    """LR consistency: PSNR in RGB between the antialiased-bicubic uint8 downscale of SR and the LR picture.
+    """LR consistency: PSNR in RGB between the antialiased-bicubic uint8 downscale of SR and the LR image.
 
     Args:
         sr: (1, 3, scale h, scale w) uint8.
@@ -102,7 +103,7 @@ def _ssim(setup: Setup) -> Scorer:
 def _lr_psnr(setup: Setup) -> Scorer:
     def score(sample: Sample) -> float:
         if sample.lr is None:
-            raise UsageError("LR consistency was asked of a picture without LR.")
+            raise UsageError("LR consistency was asked of an image without LR.")
         return lr_psnr(sample.sr, sample.lr)
 
     return Scorer(score)
@@ -115,7 +116,7 @@ def _lpips(setup: Setup) -> Scorer:
 
     def score(sample: Sample) -> float:
         if sample.hr is None:
-            raise UsageError("LPIPS was asked of a picture without reference; give --hr.")
+            raise UsageError("LPIPS was asked of an image without reference; give --hr.")
         _check_side(sample.sr, LPIPS_SMALLEST, "LPIPS")
         return float(network.distance(sample.sr.float() / 255, sample.hr.float() / 255))
 
@@ -129,7 +130,7 @@ def _judge(setup: Setup) -> Scorer:
 
     def score(sample: Sample) -> float:
         if sample.hr is None:
-            raise UsageError("The metric judge was asked of a picture without reference; give --hr.")
+            raise UsageError("The metric judge was asked of an image without reference; give --hr.")
         _check_side(sample.sr, JUDGE_SMALLEST, "judge")
         return float(network.distance(sample.sr.float() / 255, sample.hr.float() / 255))
 
@@ -145,9 +146,11 @@ def _niqe(setup: Setup) -> Scorer:
         height, width = sample.sr.shape[2:]
         if (height // NIQE_BLOCK) * (width // NIQE_BLOCK) < 2:
             raise PictureError(
-                f"The picture has {width} x {height} pixels; NIQE needs at least {2 * NIQE_BLOCK} x {NIQE_BLOCK}: "
-                "leave the picture or the metric out."
+                f"The image has {width} x {height} pixels; NIQE needs at least {2 * NIQE_BLOCK} x {NIQE_BLOCK}: "
+                "leave the image or the metric out."
             )
+        if bool((sample.sr == sample.sr[..., :1, :1]).all()):
+            return math.nan  # statistics of contrasts, of which there are none
         return metric.score(sample.sr.float() / 255)
 
     return Scorer(score, metric.version)
@@ -164,8 +167,8 @@ def _check_side(picture: Tensor, least: int, metric: str) -> None:
     height, width = picture.shape[2:]
     if min(height, width) < least:
         raise PictureError(
-            f"The picture has {width} x {height} pixels; {metric} needs at least {least} along both sides: leave the "
-            "picture or the metric out."
+            f"The image has {width} x {height} pixels; {metric} needs at least {least} along both sides: leave the "
+            "image or the metric out."
         )
 
 
@@ -174,12 +177,10 @@ METRICS: Mapping[str, Metric] = {
     for metric in (
         Metric("psnr", "hr", "PSNR in dB, in the protocol's colour and without its border, float64", _psnr),
         Metric("ssim", "hr", "SSIM, 11 x 11 Gaussian window, valid region, as PSNR", _ssim),
-        Metric("lpips", "hr", "LPIPS (alex, v0.1) of the whole picture in RGB", _lpips),
-        Metric(
-            "judge", "hr", "distance of the whole picture in RGB, in the features of srkit's judge", _judge
-        ),
-        Metric("niqe", None, "NIQE of the whole picture, by pyiqa", _niqe),
-        Metric("musiq", None, "MUSIQ (KonIQ-10k) of the whole picture, by pyiqa", _musiq),
+        Metric("lpips", "hr", "LPIPS (alex, v0.1) of the whole image in RGB", _lpips),
+        Metric("judge", "hr", "distance of the whole image in RGB, in the features of srkit's judge", _judge),
+        Metric("niqe", None, "NIQE of the whole image, by pyiqa; none of an image of one colour", _niqe),
+        Metric("musiq", None, "MUSIQ (KonIQ-10k) of the whole image, by pyiqa", _musiq),
         Metric(
             LR_CONSISTENCY,
             "lr",

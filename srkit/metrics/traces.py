@@ -1,6 +1,6 @@
-"""Traces that noise, compression and blur leave in pictures: whether a folder of them looks clean, without references.
+"""Traces that noise, compression and blur leave in images: whether a folder of them looks clean, without references.
 
-Each trace depends on what a picture shows as well, so a folder is judged by all of its pictures together. Those that
+Each trace depends on what an image shows as well, so a folder is judged by all of its images together. Those that
 were shrunk bicubically from sharp ones stay within the limits, those through `experiments/presets.py` are beyond one
 of them; what is only a little blurred counts as clean.
 """
@@ -19,31 +19,31 @@ from srkit.ops.resize import bicubic
 RGB = NDArray[np.uint8]
 """(H, W, 3) uint8."""
 LEAST = 20
-"""Shortest side of a picture that has traces, in pixels."""
+"""Shortest side of an image that has traces, in pixels."""
 NOISE, BLOCKS, SHARPNESS = 1.4, 1.2, 0.75
 """Of a folder: what is below the first two and above the last counts as clean."""
 MIXED = 0.25
-"""Of a folder of one kind, fewer pictures than this share look compressed, or all but fewer."""
+"""Of a folder of one kind, fewer images than this share look compressed, or all but fewer."""
 _GRID = 8  # pixels between the edges of JPEG's blocks, and of those that noise is looked for in
 _STILL = 0.05  # share of the blocks that counts as flat
-_FLAT = 0.25  # quantile over pictures: many have no flat place, in which noise would show alone
-_MOST = 0.8  # quantile over pictures: of a folder that is clean, most are
-_STRONG = 0.9  # quantile of differences above which they are the picture's own edges
+_FLAT = 0.25  # quantile over images: many have no flat place, in which noise would show alone
+_MOST = 0.8  # quantile over images: of a folder that is clean, most are
+_STRONG = 0.9  # quantile of differences above which they are the image's own edges
 _EDGES = 0.95  # quantile of gradients that counts as the strongest edges
 
 
 @dataclass(frozen=True)
 class Traces:
-    """Of a folder of pictures."""
+    """Of a folder of images."""
 
     noise: float
     """Deviation of the finest detail in the flattest places, in levels of 8 bit."""
     blocks: float
     """How much larger steps are every eight pixels than elsewhere; 1: no larger."""
     sharpness: float
-    """Strongest gradients over those of the pictures at half their size; about 0.9 of sharp ones, less if blurred."""
+    """Strongest gradients over those of the images at half their size; about 0.9 of sharp ones, less if blurred."""
     compressed: float
-    """Share of the pictures whose own `blocks` are beyond the limit."""
+    """Share of the images whose own `blocks` are beyond the limit."""
 
     @property
     def clean(self) -> bool:
@@ -51,12 +51,12 @@ class Traces:
 
     @property
     def mixed(self) -> bool:
-        """Whether some of the pictures were compressed and others were not; of one kind, nearly all are or none is."""
+        """Whether some of the images were compressed and others were not; of one kind, nearly all are or none is."""
         return MIXED < self.compressed < 1 - MIXED
 
 
 def traces_of(pictures: Sequence[RGB]) -> Traces:
-    """Of a folder's pictures, each with both sides of `LEAST` or more, at least one."""
+    """Of a folder's images, each with both sides of `LEAST` or more, at least one."""
     noise = np.quantile([noise_floor(one) for one in pictures], _FLAT)
     lights = [_light(one) for one in pictures]
     blocks = np.array([block_edges(light) for light in lights])

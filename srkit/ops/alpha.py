@@ -11,7 +11,7 @@ def bleed(colour: Tensor, alpha: Tensor) -> Tensor:
     """Give transparent pixels the colours around them, in proportion to their transparency.
 
     What lies under alpha 0 is arbitrary (often black), and what lies under a small alpha is often the backdrop
-    that the picture was cut from; a sharpened edge would show both as a fringe. A pixel keeps its own colour as
+    that the image was cut from; a sharpened edge would show both as a fringe. A pixel keeps its own colour as
     far as it is visible; the rest is the alpha-weighted mean of its 3 x 3 neighbours, and where none of them is
     visible, of the smallest 2^k x 2^k block with any visible pixel (a pull-push pyramid).
 
@@ -43,7 +43,7 @@ def _halved(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False)
 
 
-def clamp_to_neighbours(sr: Tensor, lr: Tensor, reach: int = 2) -> Tensor:
+def clamp_to_neighbours(sr: Tensor, lr: Tensor, reach: int = 1) -> Tensor:
     """Hold an upscaled alpha between the least and the greatest value of the LR pixels around each pixel.
 
     So opaque and empty regions stay exactly so, whatever a network does to them.

@@ -1,6 +1,6 @@
 """Blur and its adjoint with kernels that are given as codes, none of which is made.
 
-Blur is linear in the kernel, so what codes weigh may as well be the picture blurred with every kernel of the basis: K
+Blur is linear in the kernel, so what codes weigh may as well be the image blurred with every kernel of the basis: K
 convolutions in place of a kernel for each pixel. Both directions work on HR split into its s x s phases, each on the
 LR grid, where these are dense convolutions. The convention of kernels is in `srkit.degradation.kernels`.
 """
@@ -19,7 +19,7 @@ class CodeBlur:
     dtype that these are of, for which autocast is to be off.
 
     Args:
-        codes: (N, K, h, w); N may be 1 for all pictures.
+        codes: (N, K, h, w); N may be 1 for all images.
         basis: (K, 2 r + 1, 2 r + 1), of the same dtype.
         scale: s.
     """

@@ -34,7 +34,7 @@ def luma_full(rgb: Tensor) -> Tensor:
 
 
 def _weighted(rgb: Tensor, weights: tuple[float, float, float]) -> Tensor:
-    # Channel by channel, so that no second (N, 3, H, W) array is made of a large picture.
+    # Channel by channel, so that no second (N, 3, H, W) array is made of a large image.
     red, green, blue = (rgb[:, c : c + 1] for c in range(3))
     return (red * weights[0]).add_(green, alpha=weights[1]).add_(blue, alpha=weights[2])
 

@@ -16,7 +16,7 @@ def gram_descriptors(maps: Tensor) -> tuple[Tensor, Tensor]:
 
     Returns:
         S_avg and S_max, (N, C) each, float32 whatever the maps or an autocast around it are: the products of a
-        picture's worth of places would not fit bf16.
+        image's worth of places would not fit bf16.
     """
     places = maps.permute(0, 2, 3, 1).flatten(1, 2)
     with torch.autocast(maps.device.type, enabled=False):

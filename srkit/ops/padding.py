@@ -1,4 +1,4 @@
-"""Extending pictures beyond their edges."""
+"""Extending images beyond their edges."""
 
 from __future__ import annotations
 

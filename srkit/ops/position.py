@@ -1,7 +1,7 @@
-"""Where pixels lie in their picture, and maps sampled there.
+"""Where pixels lie in their image, and maps sampled there.
 
-Positions are (x, y) of pixel centres, -1 and 1 being the picture's edges: what `torch.nn.functional.grid_sample` calls
-`align_corners=False`. A window, a turned picture and a crop keep the positions of the picture that they are cut from.
+Positions are (x, y) of pixel centres, -1 and 1 being the image's edges: what `torch.nn.functional.grid_sample` calls
+`align_corners=False`. A window, a turned image and a crop keep the positions of the image that they are cut from.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from torch import Tensor
 
 
 def position_grid(height: int, width: int, device: torch.device | None = None) -> Tensor:
-    """Positions of all pixels of a picture: (1, 2, height, width), float32, x before y, each in (-1, 1)."""
+    """Positions of all pixels of an image: (1, 2, height, width), float32, x before y, each in (-1, 1)."""
     rows, columns = (torch.arange(side, device=device) for side in (height, width))
     return positions(rows, columns, height, width)
 
 
 def positions(rows: Tensor, columns: Tensor, height: int, width: int) -> Tensor:
-    """Positions of the pixels at `rows` (h,) and `columns` (w,) of a picture of `height` x `width`: (1, 2, h, w)."""
+    """Positions of the pixels at `rows` (h,) and `columns` (w,) of an image of `height` x `width`: (1, 2, h, w)."""
     y, x = ((2 * i + 1).float() / side - 1 for i, side in ((rows, height), (columns, width)))
     shape = (len(rows), len(columns))
     return torch.stack([x[None, :].expand(shape), y[:, None].expand(shape)])[None]
 
 
 def sample(maps: Tensor, position: Tensor) -> Tensor:
-    """Maps over whole pictures, bilinear, at positions; beyond the outermost cells' centres their values go on.
+    """Maps over whole images, bilinear, at positions; beyond the outermost cells' centres their values go on.
 
     Where a gradient is wanted it is a product of matrices in place of `grid_sample`, whose derivative has none itself,
     and on CUDA changes from run to run.

@@ -1,8 +1,8 @@
 """Antialiased bicubic resizing that equals MATLAB's `imresize` (Keys' kernel, a = -0.5).
 
 Two modes. `bicubic` keeps floating point from end to end and is differentiable. `bicubic_uint8` does what
-MATLAB does to uint8 pictures: rows first, then columns, each pass clipped and rounded half up to 8 bit.
-The low-resolution benchmark pictures of the literature come from the latter.
+MATLAB does to uint8 images: rows first, then columns, each pass clipped and rounded half up to 8 bit.
+The low-resolution benchmark images of the literature come from the latter.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def bicubic(x: Tensor, size: tuple[int, int], *, scale: float | None = None) -> 
     """Resize with Keys' kernel, widened by 1/scale when shrinking (antialiasing); differentiable.
 
     Args:
-        x: pictures (N, C, H, W), any floating dtype and range; the arithmetic is done in that dtype.
+        x: images (N, C, H, W), any floating dtype and range; the arithmetic is done in that dtype.
         size: (height, width) of the result.
         scale: factor that the caller meant, where `size` was rounded from it; else taken from the sizes.
 
@@ -44,7 +44,7 @@ def bicubic(x: Tensor, size: tuple[int, int], *, scale: float | None = None) -> 
 
 
 def bicubic_uint8(x: Tensor, size: tuple[int, int], *, scale: float | None = None) -> Tensor:
-    """Resize uint8 pictures sample for sample as MATLAB's `imresize` does.
+    """Resize uint8 images sample for sample as MATLAB's `imresize` does.
 
     MATLAB works through the dimension with the smaller factor first, rows where they are equal, in double
     precision, and rounds to uint8 after each pass. Args and shapes as in `bicubic`; dtype uint8 in and out. The
@@ -64,7 +64,7 @@ def bicubic_uint8(x: Tensor, size: tuple[int, int], *, scale: float | None = Non
 
 
 def downscale_uint8(x: Tensor, scale: int) -> Tensor:
-    """Low-resolution version of uint8 pictures whose sides are multiples of `scale` (the LR of benchmarks)."""
+    """Low-resolution version of uint8 images whose sides are multiples of `scale` (the LR of benchmarks)."""
     return bicubic_uint8(x, (x.shape[2] // scale, x.shape[3] // scale), scale=1 / scale)
 
 
@@ -122,7 +122,7 @@ def _resize_dim(x: Tensor, dim: int, length: int, scale: float | None) -> Tensor
     return out
 
 
-# Result rows, and samples of result columns, to a product; where pictures grow, times the factor. With more, the
+# Result rows, and samples of result columns, to a product; where images grow, times the factor. With more, the
 # matrices would be mostly zeros; fewer would be slow to multiply.
 _ROWS = 12
 _COLUMNS = 24

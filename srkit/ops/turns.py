@@ -1,4 +1,4 @@
-"""The eight flips and quarter turns of a picture (the symmetries of a square)."""
+"""The eight flips and quarter turns of an image (the symmetries of a square)."""
 
 from __future__ import annotations
 

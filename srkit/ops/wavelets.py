@@ -1,4 +1,4 @@
-"""The Haar wavelet transform of pictures, one level."""
+"""The Haar wavelet transform of images, one level."""
 
 from __future__ import annotations
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import sys
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from srkit.errors import UsageError
-from srkit.recipes.load import to_toml
+from srkit.recipes.load import Recipe
 from srkit.recipes.upscale import MAX_SCALE
 
 Optimiser = Literal["auto", "adam", "sgd"]
@@ -21,7 +20,7 @@ class TunePart:
     """The fine-tuning itself; what `srkit eval --shots` takes over unchanged."""
 
     steps: int | None = None
-    """Most steps; fewer are taken where the pictures that judge get worse. None: 800, or what `minutes` allow."""
+    """Most steps; fewer are taken where the images that judge get worse. None: 800, or what `minutes` allow."""
     minutes: float | None = None
     """Most minutes; then runs no longer repeat exactly."""
     patch: int = 32
@@ -31,7 +30,7 @@ class TunePart:
     turns: bool = True
     """Flips and quarter turns of the crops."""
     phases: bool = True
-    """LR pictures made anew with their grid elsewhere on the HR pixels, where they are made."""
+    """LR images made anew with their grid elsewhere on the HR pixels, where they are made."""
     colours: bool = False
     """Channels exchanged, and negatives."""
     optimiser: Optimiser = "auto"
@@ -56,7 +55,7 @@ class TunePart:
 
 
 @dataclass(frozen=True)
-class AdaptRecipe:
+class AdaptRecipe(Recipe):
     """Everything that decides the weights; paths and reports are the job's."""
 
     model: str = "auto"
@@ -65,7 +64,7 @@ class AdaptRecipe:
     shots: int = 5
     """Examples to learn from."""
     holdout: float | None = None
-    """Share kept back to judge: of the examples where there are more than `shots`, else of every one's area.
+    """Share held out to judge: of the examples where there are more than `shots`, else of every one's area.
     None: all the others up to twenty, or a quarter of each (half of a single one)."""
     tune: TunePart = field(default_factory=TunePart)
     device: str = "auto"
@@ -78,11 +77,6 @@ class AdaptRecipe:
         check_common(self)
         at_least_one("--shots", self.shots)
         check_learning("tune", self.tune)
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the resolved recipe, recorded in the weights' header."""
-        return hashlib.sha256(to_toml(self).encode()).hexdigest()
 
 
 class Common(Protocol):

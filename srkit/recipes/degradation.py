@@ -39,7 +39,7 @@ class FirstOrderPart:
     """
 
     blur: float = 1.0
-    """Share of pictures that are blurred."""
+    """Share of images that are blurred."""
     sides: tuple[int, int] = (7, 21)
     """Taps of a side of the blur kernel, odd."""
     kernels: dict[str, float] = field(default_factory=_usual_kernels)
@@ -55,9 +55,9 @@ class FirstOrderPart:
     plateau: Range = (1.0, 2.0)
     """Shape beta of plateaus: half of them at the least value, if that is 1 or more."""
     up: float = 0.2
-    """Share of pictures that are made larger."""
+    """Share of images that are made larger."""
     down: float = 0.7
-    """Share of pictures that are made smaller; the others keep their size."""
+    """Share of images that are made smaller; the others keep their size."""
     factor: Range = (0.15, 1.5)
     """Of the size: down to the one, below 1, and up to the other, above 1. Of the second order: of LR's size."""
     gaussian: float = 0.5
@@ -90,7 +90,7 @@ class FirstOrderPart:
         _check_range("factor", self.factor, 0.05, 4)
         if not self.factor[0] <= 1 <= self.factor[1]:
             raise UsageError(
-                f"The range factor is {_told(self.factor)} in a degradation; pictures are made smaller down to the "
+                f"The range factor is {_told(self.factor)} in a degradation; images are made smaller down to the "
                 "one and larger up to the other, so 1 must lie between."
             )
 
@@ -110,7 +110,7 @@ class SecondOrderStage(FirstOrderPart):
 
 @dataclass(frozen=True)
 class SecondOrderPart:
-    """What low-resolution pictures are made with; the defaults are the whole of Real-ESRGAN's settings.
+    """What low-resolution images are made with; the defaults are the whole of Real-ESRGAN's settings.
 
     Raises:
         UsageError: a value that makes no sense; the key is named.
@@ -119,17 +119,17 @@ class SecondOrderPart:
     first: FirstOrderPart = field(default_factory=FirstOrderPart)
     second: SecondOrderStage = field(default_factory=SecondOrderStage)
     sinc: float = 0.8
-    """Share of pictures that a sinc filter passes over at the end, with the resize to LR's size, before or after the
+    """Share of images that a sinc filter passes over at the end, with the resize to LR's size, before or after the
     second JPEG."""
     sinc_sides: tuple[int, int] = (7, 21)
     """Taps of a side of that filter, odd."""
     sinc_cutoff: Range = (1 / 3, 1.0)
     """Of that filter, in pi radians a pixel."""
     clean: float = 0.0
-    """Share of pictures that are spared all of it: antialiased bicubic alone."""
+    """Share of images that are spared all of it: antialiased bicubic alone."""
     sharpen: bool = True
     """Whether HR is sharpened by unsharp masking before it is degraded. The sharpened copy is then the target of
-    losses that compare pictures; HR as it is stays what a discriminator takes for real."""
+    losses that compare images; HR as it is stays what a discriminator takes for real."""
 
     def __post_init__(self) -> None:
         _check_share("sinc", self.sinc)
@@ -193,7 +193,7 @@ MILD = SecondOrderPart(
     ),
     clean=0.01,
 )
-"""What StableSR was trained with (Wang et al. 2024): pictures that are worth looking at before they are restored."""
+"""What StableSR was trained with (Wang et al. 2024): images that are worth looking at before they are restored."""
 
 SETTINGS: Mapping[str, SecondOrderPart] = {"real-esrgan": REAL_ESRGAN, "mild": MILD}
 """Ready settings by name."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import Literal
 
-from srkit.recipes.load import to_toml
+from srkit.recipes.bounds import bounded
+from srkit.recipes.load import Recipe
 from srkit.recipes.train import ModelPart, OptimPart
 
 Objective = Literal["contrast", "exemplar"]
@@ -24,39 +24,39 @@ class EncoderDataPart:
         "texture",
         "night",
     )
-    """Rendered domains (`srkit.data.rendered`) that are learned from beside the photographs."""
-    rendered: int = 24
-    """Pictures of each domain, seeds from 0."""
+    """Rendered domains (`srkit.rendered`) that are learned from beside the photographs."""
+    rendered: int = bounded(24, min=1)
+    """Images of each domain, seeds from 0."""
     rendered_side: int = 512
-    """Pixels of a side of a rendered picture."""
-    pictures: int = 32
-    """Different pictures in a step, for each process: one of each domain, the others photographs.
+    """Pixels of a side of a rendered image."""
+    pictures: int = bounded(32, min=2)
+    """Different images in a step, for each process: one of each domain, the others photographs.
 
-    Pictures of one domain never meet, so nothing drives them apart."""
-    degraded: int = 16
+    Images of one domain never meet, so nothing drives them apart."""
+    degraded: int = bounded(16, min=0)
     """How many of these appear a second time, degraded: another instance, not another view."""
-    sides: tuple[int, ...] = (96, 128, 160)
+    sides: tuple[int, ...] = bounded((96, 128, 160), min=32)
     """Sides of the squares that the network sees; one is drawn for each step."""
-    holdout_every: int = 20
+    holdout_every: int = bounded(20, min=2)
     """Every n-th photograph, by sorted name, is kept out of training and validates."""
 
 
 @dataclass(frozen=True)
 class EncoderRunPart:
-    validate_every: int = 100
+    validate_every: int = bounded(100, min=1)
     """Steps between validations."""
-    checkpoint_minutes: float = 3.0
+    checkpoint_minutes: float = bounded(3.0, min=0)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
 
 
 @dataclass(frozen=True)
-class EncoderRecipe:
+class EncoderRecipe(Recipe):
     name: str
     model: ModelPart
     kind: Literal["encoder"] = "encoder"
     objective: Objective = "contrast"
     """contrast: two views of an instance find each other among all others (InfoNCE); exemplar: tell which
-    picture a view is of, and what it was degraded with and how strongly."""
+    image a view is of, and what it was degraded with and how strongly."""
     temperature: float = 0.1
     """Of the softmax over similarities (contrast only)."""
     quality: float = 1.0
@@ -64,9 +64,4 @@ class EncoderRecipe:
     data: EncoderDataPart = field(default_factory=EncoderDataPart)
     optim: OptimPart = field(default_factory=OptimPart)
     run: EncoderRunPart = field(default_factory=EncoderRunPart)
-    seed: int = 0
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the resolved recipe, recorded in the weights' header."""
-        return hashlib.sha256(to_toml(self).encode()).hexdigest()
+    seed: int = bounded(0, min=0)

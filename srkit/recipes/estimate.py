@@ -22,7 +22,7 @@ class EstimateRecipe:
     model: str = "auto"
     """A DKENet's name or file; auto: dkenet-x{scale}."""
     restorer: str = "auto"
-    """An NBSR's name or file; auto: nbsr-x{scale}. It makes the picture that a round looks at, and the one that is
+    """An NBSR's name or file; auto: nbsr-x{scale}. It makes the image that a round looks at, and the one that is
     blurred again to be compared with the input."""
     depth: str = "auto"
     """`none`, a provider's name (`srkit.encoders.depth`), or a folder of depth maps; auto: the shipped provider."""
@@ -32,7 +32,7 @@ class EstimateRecipe:
     gamma: float = 0.9
     """Weight of a round's new kernels over those before."""
     grid: int = 16
-    """Ellipses along the longer side of the preview's picture."""
+    """Ellipses along the longer side of the preview's image."""
     tile: int | Literal["auto", "off"] = "auto"
     device: str = "auto"
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"

@@ -14,15 +14,15 @@ class EvalRecipe:
     """Everything that decides the numbers; paths, reports and gates are the job's."""
 
     metrics: tuple[str, ...] = ("psnr", "ssim")
-    """Names of `srkit.metrics.table`; LR consistency is added wherever there are LR pictures."""
+    """Names of `srkit.metrics.table`; LR consistency is added wherever there are LR images."""
     protocol: str = "classical"
     """A name of `srkit.metrics.protocols`."""
     scale: int | None = None
-    """None: the model's own, or none for pictures without reference."""
+    """None: the model's own, or none for images without reference."""
     models: tuple[str, ...] = ("auto",)
     """Names of models, files, or `bicubic`; the first is compared with each of the others."""
     shots: int = 0
-    """Above 0: each model is measured twice, as it is and adapted to the first pictures of the set, on the others."""
+    """Above 0: each model is measured twice, as it is and adapted to the first images of the set, on the others."""
     shot_steps: int | None = None
     """Most steps of adapting; None: as `srkit adapt` takes."""
     device: str = "auto"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from srkit.recipes.load import to_toml
+from srkit.recipes.bounds import bounded
+from srkit.recipes.load import Recipe
 from srkit.recipes.train import DataPart, ModelPart, OptimPart, ProvidersPart, RunPart
 
 
@@ -14,20 +14,20 @@ from srkit.recipes.train import DataPart, ModelPart, OptimPart, ProvidersPart, R
 class GanWeights:
     """Weights of the terms (Shi et al. 2022, Eq. 11); the defaults are the paper's, which are for VGG19's features."""
 
-    pixel: float = 0.01
+    pixel: float = bounded(0.01, min=0)
     """L1 of the result."""
-    perceptual: float = 1.0
+    perceptual: float = bounded(1.0, min=0)
     """L1 of the result in the features of `providers.perceptual`."""
-    adversarial: float = 0.005
+    adversarial: float = bounded(0.005, min=0)
     """Relativistic average GAN of the result."""
-    align: float = 0.01
+    align: float = bounded(0.01, min=0)
     """Alignment of the criteria of the first head (Eq. 8), where the network has two."""
-    unif: float = 0.01
+    unif: float = bounded(0.01, min=0)
     """Uniformity of the criteria of the second (Eq. 9)."""
-    balance: float = 0.0
+    balance: float = bounded(0.0, min=0)
     """(Mean of the mask - 1/2)^2, where there is one: keeps both heads in use, for the cheapest way to make the terms
     of a head small is not to show it. Not in the paper."""
-    checkerboard: float = 0.0
+    checkerboard: float = bounded(0.0, min=0)
     """Patterns of the grid in the result (`srkit.losses.checkerboard`). Not in the paper."""
 
 
@@ -41,9 +41,9 @@ class CriaPart:
     """Criteria that agree with the pixels."""
     unif: tuple[str, ...] = ("top", "adversarial")
     """Criteria that do not."""
-    eta: float = 2.0
+    eta: float = bounded(2.0, min=1)
     """Exponent of the alignment."""
-    t: float = 2.0
+    t: float = bounded(2.0, above=0)
     """Temperature of the uniformity."""
     raw: bool = False
     """Criteria as they are, as the paper has them; else each divided by its running mean."""
@@ -59,15 +59,15 @@ class DiscriminatorPart:
     """A name of `srkit.archs.table.DISCRIMINATORS`."""
     arguments: dict[str, Any] = field(default_factory=dict)
     """Its constructor arguments."""
-    factor: float = 1.0
+    factor: float = bounded(1.0, above=0)
     """Its learning rate, times the network's."""
-    betas: tuple[float, ...] = (0.9, 0.999)
-    patience: int = 1000
+    betas: tuple[float, ...] = bounded((0.9, 0.999), min=0, below=1, length=2)
+    patience: int = bounded(1000, min=1)
     """Steps for which its logits may say that it teaches nothing before the run goes back to its last good state."""
 
 
 @dataclass(frozen=True)
-class GanRecipe:
+class GanRecipe(Recipe):
     name: str
     model: ModelPart
     """A network of `srkit.archs.table.ARCHS`, and trained weights to start from: trained by its pixels alone."""
@@ -80,9 +80,4 @@ class GanRecipe:
     cria: CriaPart = field(default_factory=CriaPart)
     discriminator: DiscriminatorPart = field(default_factory=DiscriminatorPart)
     providers: ProvidersPart = field(default_factory=ProvidersPart)
-    seed: int = 0
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the resolved recipe, recorded in the weights' header."""
-        return hashlib.sha256(to_toml(self).encode()).hexdigest()
+    seed: int = bounded(0, min=0)

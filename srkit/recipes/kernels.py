@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import Literal
 
-from srkit.recipes.load import to_toml
+from srkit.recipes.bounds import bounded
+from srkit.recipes.load import Recipe
 from srkit.recipes.train import ModelPart, OptimPart, RunPart
 
 Target = Literal["kernels", "picture", "depth"]
@@ -24,7 +24,7 @@ class BlurPart:
     """Shares of the kinds of blur; they add up to 1."""
     modes: float = 0.5
     patchwork: float = 0.0
-    noise: tuple[float, float] = (0.0, 15.0)
+    noise: tuple[float, float] = bounded((0.0, 15.0), min=0, length=2)
     """Least and most standard deviation of the noise, in levels of 8 bit."""
     noiseless: float = 0.5
     scenes: int = 96
@@ -39,26 +39,26 @@ class BlurPart:
 
 @dataclass(frozen=True)
 class KernelsDataPart:
-    patch: int = 32
+    patch: int = bounded(32, min=4)
     """Side of a training crop in LR pixels; of `depth`: of a square that the network sees."""
-    batch: int = 8
+    batch: int = bounded(8, min=1)
     """Crops in a step, for each process."""
-    every: int = 1
+    every: int = bounded(1, min=1)
     """Of `kernels`: compared are those of every n-th pixel in both directions, from a place that each step draws."""
-    holdout_every: int = 20
+    holdout_every: int = bounded(20, min=1)
     """Every n-th photograph, by sorted name, is kept out of training and validates."""
-    judged: int = 8
+    judged: int = bounded(8, min=1)
     """Batches of the photographs held out that validate."""
     blur: BlurPart = field(default_factory=BlurPart)
     """Of `kernels` and `picture`."""
 
 
 @dataclass(frozen=True)
-class KernelsRecipe:
+class KernelsRecipe(Recipe):
     name: str
     target: Target
-    """What is learnt: `kernels` from a picture and its depth; the `picture` from the blurred one and its kernels; or
-    `depth` from a picture."""
+    """What is learned: `kernels` from an image and its depth; the `picture` from the blurred one and its kernels; or
+    `depth` from an image."""
     model: ModelPart
     kind: Literal["kernels"] = "kernels"
     estimator: str = ""
@@ -69,9 +69,4 @@ class KernelsRecipe:
     run: RunPart = field(default_factory=RunPart)
     loss: dict[str, float] = field(default_factory=dict)
     """Weights of the loss terms, by name (`srkit.losses.table`)."""
-    seed: int = 0
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the resolved recipe, recorded in the weights' header."""
-        return hashlib.sha256(to_toml(self).encode()).hexdigest()
+    seed: int = bounded(0, min=0)

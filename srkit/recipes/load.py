@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import hashlib
 import json
+import re
 import tomllib
 import types
 import typing
@@ -12,9 +15,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from srkit.errors import ResourceError, UsageError, nearest
+from srkit.recipes.bounds import check_bounds
 
 R = TypeVar("R")
 SHIPPED = Path(__file__).parent
+
+
+class Recipe:
+    """What recipes share; subclasses are frozen dataclasses."""
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the resolved recipe, recorded in the weights' header."""
+        return hashlib.sha256(to_toml(self).encode()).hexdigest()
 
 
 def shipped_recipes() -> list[str]:
@@ -49,7 +62,7 @@ def read_table(source: str | Path, settings: Sequence[str] = ()) -> dict[str, An
         raise ResourceError(
             f"The recipe '{path}' cannot be read: {error.strerror}; check the path."
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # bad TOML, bad UTF-8, numbers too long, tables too deep
         raise UsageError(f"The recipe '{path}' is not valid TOML: {error}.") from error
     for setting in settings:
         key, value = _key_and_value(setting)
@@ -58,7 +71,7 @@ def read_table(source: str | Path, settings: Sequence[str] = ()) -> dict[str, An
 
 
 def from_mapping(kind: type[R], table: Mapping[str, Any], where: str = "") -> R:
-    """Build the dataclass `kind` from a mapping, checking keys and types all the way down."""
+    """Build the dataclass `kind` from a mapping, checking keys, types and bounds all the way down."""
     hints = typing.get_type_hints(kind)
     values: dict[str, Any] = {}
     for key, value in table.items():
@@ -68,7 +81,10 @@ def from_mapping(kind: type[R], table: Mapping[str, Any], where: str = "") -> R:
     for field in dataclasses.fields(typing.cast(Any, kind)):
         if field.name not in values and not _has_default(field):
             raise UsageError(f"The recipe lacks '{where}{field.name}'; add it.")
-    return kind(**values)
+    made = kind(**values)
+    if not where:
+        check_bounds(made)
+    return made
 
 
 def lay_over(table: dict[str, Any], key: str, value: Any) -> None:
@@ -91,7 +107,7 @@ def merge(table: dict[str, Any], over: Mapping[str, Any]) -> None:
         if isinstance(value, Mapping) and isinstance(table.get(key), dict):
             merge(table[key], value)
         else:
-            table[key] = value
+            table[key] = copy.deepcopy(value)  # what is laid over the table later must not change `over`
 
 
 def to_mapping(recipe: Any) -> dict[str, Any]:
@@ -114,7 +130,7 @@ def _key_and_value(setting: str) -> tuple[str, Any]:
         raise UsageError(f"'{setting}' is no setting; write key=value, for example optim.lr=2e-4.")
     try:
         return key.strip(), tomllib.loads(f"v = {text}")["v"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return key.strip(), text  # a bare word is a string
 
 
@@ -163,13 +179,21 @@ def _convert_union(options: tuple[Any, ...], value: Any, where: str) -> Any:
 
 def _toml_table(table: Mapping[str, Any], prefix: str) -> str:
     plain = [
-        f"{k} = {_toml_value(v)}" for k, v in table.items() if not isinstance(v, Mapping) and v is not None
+        f"{_toml_key(k)} = {_toml_value(v)}"
+        for k, v in table.items()
+        if not isinstance(v, Mapping) and v is not None
     ]
     text = "\n".join(plain) + ("\n" if plain else "")
     for key, value in table.items():
         if isinstance(value, Mapping):
-            text += f"\n[{prefix}{key}]\n" + _toml_table(value, f"{prefix}{key}.")
+            name = prefix + _toml_key(key)
+            text += f"\n[{name}]\n" + _toml_table(value, f"{name}.")
     return text
+
+
+def _toml_key(key: str) -> str:
+    """Quoted where it holds more than a bare key may: names of a network's parts have dots."""
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml_value(key)
 
 
 def _toml_value(value: Any) -> str:
@@ -178,5 +202,7 @@ def _toml_value(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_toml_value(v) for v in value) + "]"
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
+        # JSON's escapes are TOML's, but for this character; what is no UTF-8 becomes a question mark.
+        text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        return text.encode("utf-8", "replace").decode("utf-8")
     return repr(value)

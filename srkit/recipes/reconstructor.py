@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import Literal
 
-from srkit.recipes.load import to_toml
+from srkit.recipes.bounds import bounded
+from srkit.recipes.load import Recipe
 from srkit.recipes.train import DataPart, ModelPart, OptimPart, RunPart
 
 
@@ -18,11 +18,11 @@ class FarPart:
     """As `srkit.encoders.stages.encoder_stage` takes it."""
     stage: str = "stage2"
     """Of that encoder, from `stage1`, the finest, to `stage4`."""
-    weight: float = 1.0
+    weight: float = bounded(1.0, min=0)
     """lambda_pt: of the regulariser in the loss."""
-    contrast: float = 1.0
-    """Weight, times lambda_pt, of being amiss of pictures with a flaw (`srkit.losses.far`). 0 is the paper's, which
-    learns from pictures without flaws alone."""
+    contrast: float = bounded(1.0, min=0)
+    """Weight, times lambda_pt, of being amiss of images with a flaw (`srkit.losses.far`). 0 is the paper's, which
+    learns from images without flaws alone."""
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,15 @@ class ControllerPart:
 
     use: bool = True
     """Else by 1, as in LWay: for comparison."""
-    noise_std: float = 0.05
+    noise_std: float = bounded(0.05, min=0)
     """Deviation of the factor's noise; 1 in the paper."""
-    quantile: float = 0.8
+    quantile: float = bounded(0.8, above=0, below=1)
     """Of l, given LR, which the l* that is told is. Above the middle, since errors weigh unlike: where l* is too low, a
-    picture that is blurred or noisy can be made into LR best, and a network is led towards its own input."""
+    image that is blurred or noisy can be made into LR best, and a network is led towards its own input."""
 
 
 @dataclass(frozen=True)
-class ReconstructorRecipe:
+class ReconstructorRecipe(Recipe):
     name: str
     model: ModelPart
     """The network `reconstructor`; what it must know of the encoder is added to its arguments."""
@@ -47,27 +47,22 @@ class ReconstructorRecipe:
     distance: str = "auto"
     """Perceptual distance of the loss and of the controller (`srkit.encoders.distance`): auto, lpips or compact. The
     resolved recipe has what auto was."""
-    perceptual: float = 0.1
+    perceptual: float = bounded(0.1, min=0)
     """Weight of the distance in the loss, beside L1."""
-    flawed: float = 1.0
-    """Share of a step's pictures that are shown once more with a flaw (`srkit.degradation.flaws`)."""
-    enlarged: float = 0.5
+    flawed: float = bounded(1.0, min=0, max=1)
+    """Share of a step's images that are shown once more with a flaw (`srkit.degradation.flaws`)."""
+    enlarged: float = bounded(0.5, min=0, max=1)
     """Share of these whose flaw is LR, enlarged."""
-    margin: float = 2.0
+    margin: float = bounded(2.0, min=0)
     """Weight of making LR less well from these (`srkit.losses.reconstruction.flaw_margin`). 0 is the paper's."""
-    expected: float = 1.0
-    """Weight of telling how far the true picture looks from enlarged LR (`srkit.archs.reconstructor.Told`)."""
+    expected: float = bounded(1.0, min=0)
+    """Weight of telling how far the true image looks from enlarged LR (`srkit.archs.reconstructor.Told`)."""
     far: FarPart = field(default_factory=FarPart)
     controller: ControllerPart = field(default_factory=ControllerPart)
     data: DataPart = field(default_factory=lambda: DataPart(batch=8, degradation="mild"))
     """With a degradation: it is what the reconstructor is to tell and to do."""
-    judged: int = 8
-    """Batches of the pictures held out that validate."""
+    judged: int = bounded(8, min=1)
+    """Batches of the held-out images that validate."""
     optim: OptimPart = field(default_factory=OptimPart)
     run: RunPart = field(default_factory=RunPart)
-    seed: int = 0
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the resolved recipe, recorded in the weights' header."""
-        return hashlib.sha256(to_toml(self).encode()).hexdigest()
+    seed: int = bounded(0, min=0)

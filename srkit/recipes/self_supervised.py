@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from srkit.errors import UsageError
 from srkit.recipes.adapt import at_least_one, check_common, check_learning, most_steps
-from srkit.recipes.load import to_toml
+from srkit.recipes.load import Recipe
 
 Control = Literal["adapting", "paper", "reversed", "off"]
 Keep = Literal["judged", "raw", "average"]
@@ -18,14 +17,14 @@ DEFAULT_STEPS = 300
 
 @dataclass(frozen=True)
 class LoopPart:
-    """The fine-tuning on low-resolution pictures alone (HR-aware, Zhang and Yao 2024, arXiv 2411.16175)."""
+    """The fine-tuning on low-resolution images alone (HR-aware, Zhang and Yao 2024, arXiv 2411.16175)."""
 
     steps: int | None = None
     """Most steps. None: 300, or what `minutes` allow."""
     minutes: float | None = None
     """Most minutes; then runs no longer repeat exactly."""
     patch: int = 48
-    """Side of a crop in LR pixels; smaller where a picture is. The paper has 64."""
+    """Side of a crop in LR pixels; smaller where an image is. The paper has 64."""
     batch: int = 4
     """Crops in a step. The paper has 8."""
     turns: bool = True
@@ -43,23 +42,23 @@ class LoopPart:
     perceptual: float = 0.1
     """Weight of the perceptual distance in L_rec, beside L1."""
     far_share: float = 0.5
-    """How long FAR's gradient at the pictures is at the start, over that of L_rec; 0: without FAR. The paper does not
-    say what it has. At 5, pictures gained less (measured)."""
+    """How long FAR's gradient at the images is at the start, over that of L_rec; 0: without FAR. The paper does not
+    say what it has. At 5, images gained less (measured)."""
     control: Control = "adapting"
     """What the embedding is multiplied by (`srkit.training.controller`): `adapting`, s = n + 2 l* - l; `paper`,
     n + 1 - l; `reversed`, n + l; `off`, l*."""
     noise_std: float | None = None
     """Deviation of n. None: what the reconstructor was trained with; the paper has 1."""
     draws: int = 1
-    """Of n for each picture in a step, whose losses are averaged."""
+    """Of n for each image in a step, whose losses are averaged."""
     most_change: float = 46.0
-    """PSNR in dB between the base's pictures and another state's, below which that state is not taken: how far the
-    truth is, nobody can say here, so the pictures must not go far. At this, PSNR fell by less than 0.1 dB
+    """PSNR in dB between the base's images and another state's, below which that state is not taken: how far the
+    truth is, nobody can say here, so the images must not go far. At this, PSNR fell by less than 0.1 dB
     (measured)."""
     keep: Keep = "judged"
     """What is kept: the best by the judges, or `raw`, the weights at the end, or their `average`, whatever they say."""
     even_clean: bool = False
-    """Learn from pictures that look clean already, too (`srkit.metrics.traces`); else these are left as they are."""
+    """Learn from images that look clean already, too (`srkit.metrics.traces`); else these are left as they are."""
 
     @property
     def most_steps(self) -> int:
@@ -67,7 +66,7 @@ class LoopPart:
 
 
 @dataclass(frozen=True)
-class SelfAdaptRecipe:
+class SelfAdaptRecipe(Recipe):
     """Everything that decides the weights; paths and reports are the job's."""
 
     model: str = "auto"
@@ -76,7 +75,7 @@ class SelfAdaptRecipe:
     reconstructor: str = "auto"
     """A name or a file; auto: the shipped one of the model's scale."""
     holdout: float | None = None
-    """Share kept back to judge: of the pictures, or where they are few, of each one. None: a quarter of them, at most
+    """Share held out to judge: of the images, or where they are few, of each one. None: a quarter of them, at most
     twelve, or of each one (half of a single one)."""
     loop: LoopPart = field(default_factory=LoopPart)
     device: str = "auto"
@@ -99,8 +98,3 @@ class SelfAdaptRecipe:
             value = getattr(loop, name)
             if value is not None and not 0 <= value < math.inf:
                 raise UsageError(f"'loop.{name}' is {value}; it must be at least 0.")
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the resolved recipe, recorded in the weights' header."""
-        return hashlib.sha256(to_toml(self).encode()).hexdigest()

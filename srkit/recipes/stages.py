@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from srkit.recipes.load import to_toml
+from srkit.recipes.bounds import bounded
+from srkit.recipes.load import Recipe
 
 
 @dataclass(frozen=True)
 class StagePart:
     recipe: str
     """A shipped recipe's name or a TOML file."""
-    share: float = 1.0
+    share: float = bounded(1.0, above=0)
     """Of `--minutes`, and of `steps`, relative to the other stages'."""
     set: dict[str, Any] = field(default_factory=dict)
     """Settings laid over the recipe, in its own tables: `set.optim.lr = 1e-4`."""
 
 
 @dataclass(frozen=True)
-class StagesRecipe:
+class StagesRecipe(Recipe):
     name: str
     stages: dict[str, StagePart]
     """In their order; a stage's name is that of its folder."""
     kind: Literal["stages"] = "stages"
     scale: int = 4
     """Of every stage that has a scale to be set."""
-    steps: int | None = None
+    steps: int | None = bounded(None, min=1)
     """Steps of all stages of the kinds `sr` and `gan` together, shared out; None: as many as each recipe says."""
-    seed: int = 0
+    seed: int = bounded(0, min=0)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the resolved recipe, recorded in the weights' header."""
-        return hashlib.sha256(to_toml(self).encode()).hexdigest()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from srkit.errors import UsageError
+from srkit.recipes.bounds import bounded
 from srkit.recipes.degradation import SecondOrderPart, second_order_settings
-from srkit.recipes.load import from_mapping, merge, to_mapping, to_toml
+from srkit.recipes.load import Recipe, from_mapping, merge, to_mapping
 
 
 @dataclass(frozen=True)
@@ -23,23 +23,23 @@ class ModelPart:
 
 @dataclass(frozen=True)
 class DataPart:
-    patch: int = 32
+    patch: int = bounded(32, min=1)
     """Side of a training crop in LR pixels."""
-    batch: int = 16
+    batch: int = bounded(16, min=1)
     """Crops in a step, for each process."""
     augment: bool = True
     """Flips and quarter turns."""
-    best_of: int = 1
+    best_of: int = bounded(1, min=1)
     """Random crops that each crop is chosen from: the one with the most detail (`srkit.data.packed.choose_crops`)."""
-    sizes: tuple[float, ...] = (1.0,)
-    """Factors (at most 1) at which every picture is used. Smaller copies are sharper, as benchmark pictures are."""
-    holdout_every: int = 20
-    """Every n-th picture, by sorted name, is kept out of training and validates."""
+    sizes: tuple[float, ...] = bounded((1.0,), above=0, max=1)
+    """Factors (at most 1) at which every image is used. Smaller copies are sharper, as benchmark images are."""
+    holdout_every: int = bounded(20, min=1)
+    """Every n-th image, by sorted name, is kept out of training and validates."""
     residency: Literal["auto", "memory", "stream"] = "auto"
     """memory: decoded once and kept; stream: decoded by worker processes; auto: memory where it fits."""
-    workers: int = 4
+    workers: int = bounded(4, min=0)
     degradation: str = ""
-    """What low-resolution pictures are made with: settings by name (`srkit.recipes.degradation.SETTINGS`), drawn anew
+    """What low-resolution images are made with: settings by name (`srkit.recipes.degradation.SETTINGS`), drawn anew
     for every crop; empty: antialiased bicubic. See `degradation_of`."""
     ranges: dict[str, Any] = field(default_factory=dict)
     """Shares and ranges laid over those settings, in the tables of `srkit.recipes.degradation.SecondOrderPart`:
@@ -47,7 +47,7 @@ class DataPart:
 
 
 def degradation_of(data: DataPart) -> SecondOrderPart | None:
-    """What the low-resolution pictures are made with; None: antialiased bicubic.
+    """What the low-resolution images are made with; None: antialiased bicubic.
 
     Raises:
         UsageError: unknown settings, an unknown key among the ranges, a value that makes no sense, or ranges of no
@@ -69,32 +69,32 @@ def degradation_of(data: DataPart) -> SecondOrderPart | None:
 class OptimPart:
     optimizer: Literal["adam", "muon"] = "adam"
     """muon: Muon for the weight matrices of `muon_parts`, Adam for the rest (`srkit.training.optim`)."""
-    lr: float = 2e-4
-    lr_final: float = 1e-7
-    betas: tuple[float, ...] = (0.9, 0.999)
+    lr: float = bounded(2e-4, above=0)
+    lr_final: float = bounded(1e-7, min=0)
+    betas: tuple[float, ...] = bounded((0.9, 0.999), min=0, below=1, length=2)
     """Of Adam."""
     muon_parts: tuple[str, ...] = ("trunk",)
     """Parts of the network whose matrices Muon fits, except those that read an image."""
-    momentum: float = 0.95
+    momentum: float = bounded(0.95, min=0, below=1)
     """Of Muon."""
-    adam_factor: float = 0.5
+    adam_factor: float = bounded(0.5, min=0)
     """Adam's learning rate beside Muon's, as a factor on `lr`."""
-    warmup_steps: int = 100
-    steps: int = 100_000
+    warmup_steps: int = bounded(100, min=0)
+    steps: int = bounded(100_000, min=1)
     """Length of the cosine; `--minutes` replaces it by time."""
-    ema: float = 0.999
-    clip_norm: float = 1.0
+    ema: float = bounded(0.999, min=0, below=1)
+    clip_norm: float = bounded(1.0, min=0)
     """Largest gradient norm (0: no clipping)."""
-    rates: dict[str, float] = field(default_factory=dict)
+    rates: dict[str, float] = bounded(factory=dict, min=0)
     """Factors on `lr` by part of the network, as `{ trunk = 0.1 }`; 0 leaves a part as it is."""
 
 
 @dataclass(frozen=True)
 class RunPart:
-    validate_every: int = 2000
+    validate_every: int = bounded(2000, min=1)
     """Steps between validations."""
-    checkpoint_minutes: float = 3.0
-    gradients_every: int = 500
+    checkpoint_minutes: float = bounded(3.0, min=0)
+    gradients_every: int = bounded(500, min=0)
     """Steps between looks at which loss term leads, in hundreds: the norms of their gradients (0: none). A lone term
     costs none."""
     clock: Literal["wall", "cpu"] = "wall"
@@ -110,13 +110,13 @@ class ProvidersPart:
     """Frozen networks by what they serve; one that serves nothing in a run is not loaded."""
 
     semantic: str = ""
-    """What the network is told of whole pictures, and the loss `semantic` (`srkit.encoders.semantic`)."""
+    """What the network is told of whole images, and the loss `semantic` (`srkit.encoders.semantic`)."""
     perceptual: str = ""
     """The loss `perceptual` (`srkit.encoders.features`)."""
 
 
 @dataclass(frozen=True)
-class TrainRecipe:
+class TrainRecipe(Recipe):
     name: str
     model: ModelPart
     kind: Literal["sr"] = "sr"
@@ -128,9 +128,4 @@ class TrainRecipe:
     loss_every: dict[str, int] = field(default_factory=dict)
     """Terms that are taken every n-th step alone, with n times their weight: their n. For costly ones."""
     providers: ProvidersPart = field(default_factory=ProvidersPart)
-    seed: int = 0
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the resolved recipe, recorded in the weights' header."""
-        return hashlib.sha256(to_toml(self).encode()).hexdigest()
+    seed: int = bounded(0, min=0)

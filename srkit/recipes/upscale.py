@@ -37,10 +37,10 @@ class Target:
             raise UsageError("Give one of --scale, --max-size, or --width and --height, not several.")
 
     def size(self, width: int, height: int, own_scale: int) -> tuple[int, int]:
-        """(width, height) of the result for a picture; one side alone keeps the proportions.
+        """(width, height) of the result for an image; one side alone keeps the proportions.
 
         Raises:
-            UsageError: more than 16 times the picture along a side.
+            UsageError: more than 16 times the image along a side.
         """
         if self.width and self.height:
             result = (self.width, self.height)

@@ -15,13 +15,14 @@ from srkit.errors import UsageError
 from srkit.io.names import shown
 from srkit.losses.table import check_terms
 from srkit.metrics.bootstrap import compare
+from srkit.metrics.degenerate import some
 from srkit.metrics.reports import Gallery, PictureKey, Report
 from srkit.metrics.results import SetResult
 from srkit.progress import Progress, Silent
 from srkit.recipes.adapt import AdaptRecipe
 from srkit.recipes.load import to_mapping
 from srkit.recipes.upscale import UpscaleRecipe
-from srkit.tasks.adapt_base import base_model, check_output, origin, write_adapted
+from srkit.tasks.adapt_base import base_and_output, origin, write_adapted
 from srkit.tasks.adapt_fit import Fit, Fitted, fit, split_for
 from srkit.tasks.adapt_score import Scored, score
 from srkit.training.adapt import Adapted, Stop
@@ -35,9 +36,12 @@ class AdaptJob:
 
     recipe: AdaptRecipe
     domain: Path
-    output: Path
+    output: Path | None = None
+    """None: `FOLDER-MODEL.safetensors` in the working folder."""
     with_gallery: bool = False
     """Collect pictures for the HTML report."""
+    overwrite: bool = False
+    """Replace an existing output."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +83,9 @@ class AdaptResult:
         )
         if not self.kept:
             return f"Adapting did not help on the {on}; what was written is the base model."
-        gain = self.after.mean["psnr"] - self.before.mean["psnr"]
-        return f"Adapting gained {gain:+.2f} dB of PSNR on the {on}."
+        (found,) = compare(self.after, self.before, ["psnr"])
+        left = f"; infinite and left out: {some(found.left_out)}" if found.left_out else ""
+        return f"Adapting gained {found.interval.mean:+.2f} dB of PSNR on the {on}{left}."
 
     @property
     def report(self) -> Report:
@@ -106,13 +111,14 @@ def run(job: AdaptJob, progress: Progress | None = None) -> AdaptResult:
     progress = progress or Silent()
     recipe = job.recipe
     check_terms(recipe.tune.loss, "picture")
-    check_output(job.output)
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
     device = pick_device(recipe.device)
-    base = base_model(recipe.model, recipe.scale, job.output)
+    base, output = base_and_output(
+        recipe.model, recipe.scale, job.domain, job.output, progress, overwrite=job.overwrite
+    )
     pick_dtype(recipe.dtype, device, base.info)
-    domain = _domain(job.domain, base)
+    domain = _domain(job.domain, base, progress)
     split = split_for(domain, base, recipe.shots, recipe.holdout, recipe.tune.patch, recipe.max_pixels)
     _tell(split, recipe, progress)
     scorer = _Scorer(recipe, domain, split, progress)
@@ -122,13 +128,13 @@ def run(job: AdaptJob, progress: Progress | None = None) -> AdaptResult:
     if fitted.adapted.stopped == "diverged":
         progress.warn("The loss was no longer a number, so adapting ended; the last good state counts.")
     about = _about(job, base, fitted.adapted, split)
-    write_adapted(job.output, base, fitted.model.network, fitted.adapted, about)
-    after = scorer(load_model(job.output)) if fitted.adapted.kept else before
-    return _result(job, fitted, split, before, after)
+    write_adapted(output, base, fitted.model.network, fitted.adapted, about)
+    after = scorer(load_model(output)) if fitted.adapted.kept else before
+    return _result(job, output, fitted, split, before, after)
 
 
-def _domain(folder: Path, base: LoadedModel) -> Domain:
-    domain = find_examples(folder, base.info.scale)
+def _domain(folder: Path, base: LoadedModel, progress: Progress) -> Domain:
+    domain = find_examples(folder, base.info.scale, progress)
     if base.info.scale == 1 and domain.lr_source == MADE:
         raise UsageError(
             f"'{base.name}' keeps the size of a picture, so it can only learn from pairs; put them into HR/ and LR/ "
@@ -185,11 +191,13 @@ def _about(job: AdaptJob, base: LoadedModel, adapted: Adapted, split: Split) -> 
     }
 
 
-def _result(job: AdaptJob, fitted: Fitted, split: Split, before: Scored, after: Scored) -> AdaptResult:
+def _result(
+    job: AdaptJob, output: Path, fitted: Fitted, split: Split, before: Scored, after: Scored
+) -> AdaptResult:
     adapted = fitted.adapted
     means = [sum(scores) / len(scores) for scores in (adapted.best, adapted.before)]
     return AdaptResult(
-        output=job.output,
+        output=output,
         before=before.result,
         after=after.result,
         kept=adapted.kept,

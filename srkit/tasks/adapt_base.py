@@ -11,9 +11,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from srkit.errors import UsageError
-from srkit.io.names import shown
+from srkit.errors import SrkitError, UsageError
+from srkit.io.names import folder_name, shown
+from srkit.progress import Progress
 from srkit.tasks.chain import Models
+from srkit.tasks.places import name_error
 from srkit.training.adapt import Adapted
 from srkit.zoo.loaded import LoadedModel
 from srkit.zoo.weights import read_tensors, save_weights
@@ -21,29 +23,55 @@ from srkit.zoo.weights import read_tensors, save_weights
 SUFFIX = ".safetensors"
 
 
-def check_output(output: Path) -> None:
-    """Raises UsageError for a file that cannot be written there, or must not be."""
-    if output.suffix.lower() != SUFFIX:
-        raise UsageError(f"-o is '{output}'; expected a file that ends in {SUFFIX}.")
-    if os.path.lexists(output):
-        raise UsageError(f"{shown(output)} exists already; remove it or choose another -o.")
-    if not output.parent.is_dir():
-        raise UsageError(f"The folder of {shown(output)} is not there; make it or choose another -o.")
-
-
-def base_model(name: str, scale: int | None, output: Path) -> LoadedModel:
-    """The one network to be adapted.
+def base_and_output(
+    model: str, scale: int | None, domain: Path, output: Path | None, progress: Progress, *, overwrite: bool
+) -> tuple[LoadedModel, Path]:
+    """The network to be adapted, and the file for the result; both checked before any work.
 
     Args:
-        name: as `Models` takes it.
+        model: as `Models` takes it.
         scale: None: the model's own.
-        output: what is written must not be the base's own file.
+        domain: the folder of images.
+        output: None: `FOLDER-MODEL.safetensors` in the working folder, after the domain's folder and the base.
+        progress: told of what is fetched.
+        overwrite: an existing file may be replaced.
 
     Raises:
-        UsageError: it is for another scale, or its file is the output.
-        ResourceError: it is not to be had, or is for another task.
+        UsageError: the model is for another scale, or the output exists or is the base's own file.
+        ResourceError: the model is missing, damaged, or for another task.
+        SrkitError: the output's folder is not writable.
     """
-    models = Models(name)
+    if output is not None:
+        _check_output(output, overwrite)
+    base = _base_model(model, scale, progress)
+    if output is None:
+        output = Path(f"{folder_name(domain)}-{base.name}{SUFFIX}")
+        _check_output(output, overwrite)
+    if output.resolve() == base.path.resolve():
+        raise UsageError(f"-o is the base model's own file {shown(base.path)}; choose another -o.")
+    return base, output
+
+
+def _check_output(output: Path, overwrite: bool) -> None:
+    if output.suffix.lower() != SUFFIX:
+        raise UsageError(f"-o is '{output}'; expected a file that ends in {SUFFIX}.")
+    if error := name_error(output, output.name, "choose a shorter -o"):
+        raise UsageError(error)
+    if os.path.isdir(output):  # noqa: PTH112 - Path's own raises for a path that is too long
+        raise UsageError(f"{shown(output)} is a folder; expected a file: choose another -o.")
+    if os.path.lexists(output) and not overwrite:
+        raise UsageError(
+            f"{shown(output)} exists already; use --overwrite to replace it, or choose another -o."
+        )
+    if not output.parent.is_dir():
+        raise UsageError(f"The folder of {shown(output)} is not there; make it or choose another -o.")
+    if not os.access(output.parent, os.W_OK | os.X_OK):
+        raise SrkitError(f"The folder of {shown(output)} cannot be written to; choose another -o.")
+
+
+def _base_model(name: str, scale: int | None, progress: Progress) -> LoadedModel:
+    """The one network to be adapted. Errors as `base_and_output`."""
+    models = Models(name, progress)
     scale = scale or models.own_scale
     if scale not in models.scales:
         known = " or ".join(map(str, models.scales))
@@ -51,10 +79,7 @@ def base_model(name: str, scale: int | None, output: Path) -> LoadedModel:
             f"The model '{name}' is for scale {known}, and --scale is {scale}; adapting takes one network, so "
             "choose a model of that scale or leave --scale out."
         )
-    base = models.get(scale)
-    if output.resolve() == base.path.resolve():
-        raise UsageError(f"-o is the base model's own file {shown(base.path)}; choose another -o.")
-    return base
+    return models.get(scale)
 
 
 def origin(

@@ -35,9 +35,9 @@ LEAST_PATCH = 16
 OWN_RATE, FOREIGN_RATE = 5e-4, 1e-4
 """Of Adam, where none is asked for; foreign networks may bear no more than a tenth of what they were trained with."""
 LEAST_JUDGES = 4
-"""Fewer pictures that judge are cut into parts, so that it shows how much a gain differs from place to place."""
+"""Fewer images that judge are cut into parts, so that it shows how much a gain differs from place to place."""
 JUDGED_PIXELS = 1_500_000
-"""HR pixels that judge while adapting goes on, over all pictures: their middles, so that judging takes little time."""
+"""HR pixels that judge while adapting goes on, over all images: their middles, so that judging takes little time."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def fit(model: LoadedModel, split: Split, options: Fit, progress: Progress) -> F
 
     Raises:
         UsageError: a loss that this model has no provider for, or learned rates that were asked for and are missing.
-        ResourceError: a feature provider that is not to be had, is not the model's own, or rates that do not fit.
+        ResourceError: a feature provider that is unavailable, is not the model's own, or rates that do not fit.
     """
     info, tune, device = model.info, options.tune, options.device
     network = channels_last(copy.deepcopy(model.network), device)
@@ -121,7 +121,7 @@ def own_encoder(
 
     Raises:
         UsageError: the loss needs one, and the model was trained with none.
-        ResourceError: it is not to be had, or is not the one that the model was trained with.
+        ResourceError: it is unavailable, or is not the one that the model was trained with.
     """
     if is_embedded(model.info):
         return Encoders(device, progress).of(model)

@@ -25,7 +25,7 @@ from srkit.zoo.loaded import LoadedModel
 
 @dataclass(frozen=True)
 class Scored:
-    """Scores by picture, and the SR pictures that have them."""
+    """Scores by image, and the SR images that have them."""
 
     result: SetResult
     pictures: tuple[RGB, ...]
@@ -45,10 +45,10 @@ def score(
 
     Args:
         recipe: device, precision and threads.
-        dataset, lr_source, support: what the result says of the pictures.
+        dataset, lr_source, support: what the result says of the images.
 
     Raises:
-        SrkitError: a picture that cannot be upscaled or scored.
+        SrkitError: an image that cannot be upscaled or scored.
     """
     upscaler = Upscaler(recipe, Models.of(model))
     protocol, scale = find_protocol(DEFAULT_PROTOCOL), model.info.scale

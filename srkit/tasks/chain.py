@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from srkit.errors import ResourceError
+from srkit.progress import Progress
 from srkit.zoo.load import find_family, load_model
 from srkit.zoo.loaded import LoadedModel
 from srkit.zoo.manifest import Manifest
@@ -27,12 +28,14 @@ class Models:
     Args:
         name: `auto`, a model's name, a family (`real`: the shipped models `real-x2`, `real-x4`, ...), or a
             checkpoint file.
+        progress: told of what is fetched.
 
     Raises:
         ResourceError: the model is missing, damaged, or for another task.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, progress: Progress | None = None) -> None:
+        self._progress = progress
         self._loaded: dict[str, LoadedModel] = {}
         self._names: Mapping[int, str] = _default_names() if name == "auto" else find_family(name)
         restores = bool(self._names) and name in RESTORING_FAMILIES
@@ -44,13 +47,13 @@ class Models:
                 "No weights are shipped with this installation; install srkit again or give -m FILE."
             )
         else:
-            self._take(load_model(name))
+            self._take(load_model(name, progress=progress))
 
     @classmethod
     def of(cls, model: LoadedModel) -> Models:
         """One network that is loaded already."""
         models = cls.__new__(cls)
-        models._loaded, models._later = {}, {}
+        models._loaded, models._later, models._progress = {}, {}, None
         models._take(model)
         return models
 
@@ -74,7 +77,7 @@ class Models:
     def named(self, name: str) -> LoadedModel:
         """A network of a chain."""
         if name not in self._loaded:
-            self._loaded[name] = load_model(name)
+            self._loaded[name] = load_model(name, progress=self._progress)
         return self._loaded[name]
 
     def chain(self, factor: float) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What networks are told of pictures, by the encoders that their weights name or by what comes with the pictures."""
+"""What networks are told of images, by the encoders that their weights name or by what comes with the images."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from srkit.zoo.loaded import LoadedModel
 EMBEDDED = frozenset({"semantic", "tokens"})
 """The conditions that a semantic encoder gives: its vector, and its map of tokens."""
 POSITION = "position"
-"""Where each pixel lies in the whole picture."""
+"""Where each pixel lies in the whole image."""
 CODES = "codes"
-"""The blur kernel of each pixel, which comes with the picture as a kernel map."""
+"""The blur kernel of each pixel, which comes with the image as a kernel map."""
 
 
 class Conditioner:
-    """What a network is told of a picture; the `Describe` of `srkit.engine.conditions`.
+    """What a network is told of an image; the `Describe` of `srkit.engine.conditions`.
 
     Args:
         names: the network's `ArchInfo.conditioning`.
         encoder: gives those of `EMBEDDED`; not needed where there are none.
-        device: where pictures are given to the encoder.
-        basis: (K, 21, 21), what the network's `CODES` are codes by; None: no kernels come with the pictures.
+        device: where images are given to the encoder.
+        basis: (K, 21, 21), what the network's `CODES` are codes by; None: no kernels come with the images.
 
     Raises:
         UsageError: a condition that nothing here gives, or no encoder for one that needs it.
@@ -62,10 +62,10 @@ class Conditioner:
                 )
 
     def __call__(self, picture: NDArray[Any], kernels: KernelMap | None = None) -> Conditions:
-        """Of a whole picture (H, W, 3), uint8 or uint16; the encoder sees all of it.
+        """Of a whole image (H, W, 3), uint8 or uint16; the encoder sees all of it.
 
         Raises:
-            UsageError: no kernels for a network that is told of them, or those of another picture size.
+            UsageError: no kernels for a network that is told of them, or those of another image size.
         """
         codes: Tensor | None = None
         if CODES in self._names and self._basis is not None:
@@ -73,7 +73,7 @@ class Conditioner:
         return self._conditions(picture, codes)
 
     def blank(self, picture: NDArray[Any]) -> Conditions:
-        """The same with zeros for what comes with a picture: to measure what a network costs."""
+        """The same with zeros for what comes with an image: to measure what a network costs."""
         codes: Tensor | None = None
         if self._basis is not None:
             codes = torch.zeros(1, len(self._basis), *picture.shape[:2])
@@ -101,11 +101,11 @@ def _codes(kernels: KernelMap | None, picture: NDArray[Any], basis: Tensor) -> T
     height, width = picture.shape[:2]
     if kernels is None:
         raise UsageError(
-            "The network is told the blur of each pixel, and no kernel map came with the picture; give one."
+            "The network is told the blur of each pixel, and no kernel map came with the image; give one."
         )
     if (kernels.height, kernels.width) != (height, width):
         raise UsageError(
-            f"The kernel map is for a picture of {kernels.width} x {kernels.height} pixels, and this one has "
+            f"The kernel map is for an image of {kernels.width} x {kernels.height} pixels, and this one has "
             f"{width} x {height}; estimate its own."
         )
     codes, own = torch.from_numpy(kernels.codes), torch.from_numpy(kernels.basis)
@@ -143,14 +143,14 @@ class Encoders:
         self._loaded: dict[str, SemanticEncoder] = {}
 
     def conditioner(self, model: LoadedModel, *, with_kernels: bool = False) -> Conditioner:
-        """What tells the model's network of pictures.
+        """What tells the model's network of images.
 
         Args:
-            with_kernels: a kernel map comes with each picture.
+            with_kernels: a kernel map comes with each image.
 
         Raises:
             UsageError: the network is told what nothing here gives; of kernels, say, without `with_kernels`.
-            ResourceError: the weights do not name their encoder, or it is not to be had, or not the one that they
+            ResourceError: the weights do not name their encoder, or it is unavailable, or not the one that they
                 were trained with.
         """
         names = model.info.conditioning
@@ -168,7 +168,7 @@ class Encoders:
         name, version = providers.get("semantic", ""), providers.get("semantic version", "")
         if not name or not version:
             raise ResourceError(
-                f"The weights '{model.path}' need an encoder of pictures and do not say which; train them anew."
+                f"The weights '{model.path}' need an encoder of images and do not say which; train them anew."
             )
         if name not in self._loaded:
             self._loaded[name] = self._load(name, model)
@@ -186,5 +186,5 @@ class Encoders:
             return semantic_encoder(name, self._device, progress=self._progress)
         except UsageError as error:
             raise ResourceError(
-                f"The weights '{model.path}' name an encoder that is not to be had: {error}"
+                f"The weights '{model.path}' name an encoder that is unavailable: {error}"
             ) from error

@@ -1,4 +1,4 @@
-"""What a network makes its picture of, written beside the picture: `srkit upscale --debug-maps`."""
+"""What a network makes its image of, written beside the image: `srkit upscale --debug-maps`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def with_maps(job: UpscaleJob, items: Sequence[Item], upscaler: Upscaler) -> lis
     """The items with the files of their maps: NAME-PART.png, in the folders that the outputs have below theirs.
 
     NAME is the output's without its extension (with it, where two differ in nothing else), or the input's where the
-    result goes to a stream. A picture that no network runs on has none.
+    result goes to a stream. An image that no network runs on has none.
 
     Raises:
         UsageError: the folder lies in the input, or a map is an input or an output itself.
@@ -77,7 +77,7 @@ def prepare_folder(job: UpscaleJob, items: Sequence[Item]) -> None:
 
 
 def write_maps(item: Item, maps: Mapping[str, Picture], existing: Existing) -> tuple[str, ...]:
-    """Write the maps of a picture, but for those that are to be kept; the files of all.
+    """Write the maps of an image, but for those that are to be kept; the files of all.
 
     Raises:
         SrkitError: one cannot be written.

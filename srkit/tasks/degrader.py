@@ -89,7 +89,7 @@ def load_degrader(
         ResourceError: there is none, it is for another scale or task, is damaged, or a provider is not to be had or not
             the one that it was trained with.
     """
-    model = load_model(_shipped(scale) if source == AUTO else source, task=TASK)
+    model = load_model(_shipped(scale) if source == AUTO else source, task=TASK, progress=progress)
     network = model.network
     if not isinstance(network, Reconstructor) or model.header is None:
         raise ResourceError(f"'{model.path}' holds a network '{model.architecture}'; expected '{TASK}'.")

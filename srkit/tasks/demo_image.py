@@ -1,14 +1,14 @@
-"""Render a test picture to start with."""
+"""Render a test image to start with."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from srkit.data.rendered import render
 from srkit.errors import UsageError
 from srkit.io.picture import Picture
 from srkit.io.write import write_picture
+from srkit.rendered import render
 from srkit.tasks.upscale import asked_format
 
 
@@ -23,7 +23,7 @@ class DemoRecipe:
 
 
 def run(recipe: DemoRecipe) -> Path:
-    """Render the picture and write it; returns where.
+    """Render the image and write it; returns where.
 
     Raises:
         UsageError: the file exists and `overwrite` is not given, or a domain, size, seed or extension makes no

@@ -1,7 +1,8 @@
-"""Estimate the blur of pictures: a file, a folder, a glob; a kernel map and a preview for each."""
+"""Estimate the blur of images: a file, a folder, a glob; a kernel map and a preview for each."""
 
 from __future__ import annotations
 
+import glob
 import logging
 import math
 import os
@@ -17,7 +18,7 @@ from srkit.errors import PictureError, SrkitError, UsageError
 from srkit.io.atomic import atomic_path, remove_stale
 from srkit.io.folders import Found
 from srkit.io.kernel_map import EXTENSION, write_kernel_map
-from srkit.io.names import shown
+from srkit.io.names import folder_name, shown
 from srkit.io.picture import Picture, PictureInfo
 from srkit.io.read import probe, read_picture
 from srkit.io.write import write_picture
@@ -63,12 +64,12 @@ class EstimateJob:
     """`output` is a folder, even if its name looks like a file's and it is not there yet."""
     with_preview: bool = True
     preview: Path | None = None
-    """Where a single picture's preview goes; None: beside the map."""
+    """Where a single image's preview goes; None: beside the map."""
 
 
 @dataclass(frozen=True)
 class KernelRecord:
-    """What became of one picture."""
+    """What became of one image."""
 
     input: str
     output: str
@@ -80,7 +81,7 @@ class KernelRecord:
     scale: int | None = None
     mean_kernel: Blur | None = None
     confidence: float | None = None
-    """Mean over the picture."""
+    """Mean over the image."""
     reblur_psnr: float | None = None
     """In dB; None also where the two are equal (`reblur_is_exact`)."""
     reblur_is_exact: bool | None = None
@@ -96,7 +97,7 @@ class KernelRecord:
 
 @dataclass(frozen=True)
 class _Item(Place):
-    """One picture on its way."""
+    """One image on its way."""
 
     preview: Path | None
     info: PictureInfo | None
@@ -106,20 +107,37 @@ class _Item(Place):
         return self.info.width * self.info.height / 1e6 if self.info is not None else 0.0
 
 
-def run(job: EstimateJob, progress: Progress | None = None) -> Iterator[KernelRecord]:
-    """Estimate; a record for each picture as it is finished, in order.
+def default_output(source: str) -> Path:
+    """Where results go if nothing is said: beside the input, `photo.npz` for `photo.png`, `in-kernels/` for `in/`.
 
-    Everything that can be refused before any work is refused when this is called, not when it is iterated. A picture
+    Raises:
+        UsageError: the input is a glob, which has no such place.
+    """
+    path = Path(source)
+    if os.path.isdir(path):  # noqa: PTH112
+        above = path.parent if path.name not in ("", "..") else path.resolve().parent
+        return above / f"{folder_name(path)}-kernels"
+    if glob.has_magic(source) and not os.path.exists(path):  # noqa: PTH110
+        raise UsageError(
+            f"The input {shown(source)} is a glob, which has no output of its own; add OUTPUT, a folder."
+        )
+    return path.with_suffix(EXTENSION)
+
+
+def run(job: EstimateJob, progress: Progress | None = None) -> Iterator[KernelRecord]:
+    """Estimate; a record for each image as it is finished, in order.
+
+    Everything that can be refused before any work is refused when this is called, not when it is iterated. An image
     that fails is a record, and the others go on; where the output's disk is full or may not be written to, the rest
     are failures that were not tried.
 
     Raises:
         UsageError: paths, a scale, a device or a depth provider that make no sense; an output that exists.
         ResourceError: weights that are missing or damaged.
-        SrkitError: no pictures, or an output folder that may not be written to.
+        SrkitError: no images, or an output folder that may not be written to.
     """
     progress = progress or Silent()
-    items = _gather(job)
+    items = _gather(job, progress)
     todo = left_to_do(items, job.existing)
     _check_previews(job, todo)
     estimator = KernelEstimator(job.recipe, progress)
@@ -135,7 +153,7 @@ def _work(
     for folder in {path.parent for path in outputs}:
         remove_stale(folder)
     chosen = {id(item) for item in todo}
-    unwritable = False  # a full disk, say: the next picture would meet the same
+    unwritable = False  # a full disk, say: the next image would meet the same
     progress.start("estimating kernels", estimator.work * sum(item.megapixels for item in runnable))
     try:
         for item in items:
@@ -150,7 +168,7 @@ def _work(
                 if item.error is not None:
                     raise PictureError(item.error)
                 estimate = _estimated(job, item, estimator)
-            except Exception as error:  # one picture's failure must not end the others
+            except Exception as error:  # one image's failure must not end the others
                 unwritable = is_about_the_place(error)
                 yield _failed(item, error)
             else:
@@ -160,7 +178,7 @@ def _work(
 
 
 def _estimated(job: EstimateJob, item: _Item, estimator: KernelEstimator) -> Estimate:
-    """Estimate one picture's kernels and write them."""
+    """Estimate one image's kernels and write them."""
     picture = read_picture(item.source, max_pixels=job.recipe.max_pixels)
     estimate = estimator.estimate(picture, item.source.name)
     make_parent(item.target)
@@ -238,7 +256,7 @@ def _sentence(item: _Item, error: Exception) -> str:
         return str(error)
     if isinstance(error, MemoryError) and item.info is not None:
         size = f"{item.info.width} x {item.info.height}"
-        return f"The kernels of {size} pixels do not fit into memory; cut the picture or free some."
+        return f"The kernels of {size} pixels do not fit into memory; cut the image or free some."
     what = " ".join(f"{type(error).__name__}: {error}".split())
     return f"The kernels could not be estimated ({what}); --debug shows where, and a report of it helps."
 
@@ -246,9 +264,9 @@ def _sentence(item: _Item, error: Exception) -> str:
 # -- where things are -------------------------------------------------------------------------------------------
 
 
-def _gather(job: EstimateJob) -> list[_Item]:
-    """The pictures of a job with their outputs, from their headers alone."""
-    found, single = find_sources(job.input, recursive=job.recursive)
+def _gather(job: EstimateJob, progress: Progress) -> list[_Item]:
+    """The images of a job with their outputs, from their headers alone."""
+    found, single = find_sources(job.input, recursive=job.recursive, progress=progress)
     to_file = single and is_file_name(job.output, into_folder=job.into_folder)
     if to_file and job.output.suffix.lower() != EXTENSION:
         raise UsageError(f"The output {shown(job.output)} is a kernel map; end its name in {EXTENSION}.")
@@ -256,7 +274,7 @@ def _gather(job: EstimateJob) -> list[_Item]:
         check_folders(job.input, job.output)
         if job.preview is not None:
             raise UsageError(
-                f"--preview names one file, and the input {shown(job.input)} is no single picture; leave it out, and "
+                f"--preview names one file, and the input {shown(job.input)} is no single image; leave it out, and "
                 "each preview lies beside its map."
             )
     items = [_item(job, one, to_file=to_file) for one in found]
@@ -292,7 +310,7 @@ def _check_previews(job: EstimateJob, todo: list[_Item]) -> None:
         if not job.with_preview:
             raise UsageError("--preview and --no-preview exclude each other; give one.")
         if preview.suffix.lower() != ".png":
-            raise UsageError(f"The preview {shown(preview)} is a PNG picture; end its name in .png.")
+            raise UsageError(f"The preview {shown(preview)} is a PNG image; end its name in .png.")
         if not preview.parent.is_dir():
             raise UsageError(
                 f"The preview {shown(preview)} has no folder to lie in; create its folder first."

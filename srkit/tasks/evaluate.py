@@ -11,7 +11,7 @@ import torch
 
 import srkit
 from srkit.data.benchmarks import Benchmark, find_dataset, folder_dataset, listed
-from srkit.data.download import download_dataset
+from srkit.data.download import HUB_SETS, download_dataset
 from srkit.data.finished import DEFAULT_PATTERN
 from srkit.engine.device import pick_device, pick_dtype
 from srkit.errors import ResourceError, SrkitError, UsageError
@@ -53,7 +53,6 @@ class EvalJob:
     allow_crop: bool = False
     """Compare pictures whose sizes differ by a few pixels, from their top left."""
     data_root: Path | None = None
-    download: bool = False
     weights_dir: Path | None = None
     save_images: Path | None = None
     """SR pictures go to DIR/DATASET/NAME.png; with several models to DIR/MODEL/DATASET/NAME.png."""
@@ -159,6 +158,8 @@ class Evaluation:
             plan = self._finished(job.sr)
             return [self._part(plan, _Runner(job.sr.resolve().name, None, FromFiles()))]
         parts = []
+        told: set[str] = set()
+        taken: dict[SetPlan, Shots] = {}
         for name in recipe.models:
             wanted = _upscale_recipe(recipe, name)
             upscaler = None if name == BICUBIC else Upscaler(wanted, progress=self._progress)
@@ -168,11 +169,15 @@ class Evaluation:
                 self._progress.warn(runner.note)
             for dataset in job.datasets:
                 benchmark = self._dataset(dataset)
-                plan = plan_dataset(benchmark, scale, self.protocol, recipe.max_pixels)
+                listening = Silent() if dataset in told else self._progress  # the same for every model
+                told.add(dataset)
+                plan = plan_dataset(benchmark, scale, self.protocol, recipe.max_pixels, listening)
                 if upscaler is None or not recipe.shots:
                     parts.append(self._part(plan, runner))
                     continue
-                shots = take_shots(plan, recipe.shots)
+                if plan not in taken:
+                    taken[plan] = take_shots(plan, recipe.shots, recipe.max_pixels, self._progress)
+                shots = taken[plan]
                 # First, so that it is compared with what it was made from.
                 parts.append(self._part(shots.plan, _few_shot(runner, upscaler, shots, recipe), shots.names))
                 parts.append(self._part(shots.plan, runner, shots.names))
@@ -183,14 +188,16 @@ class Evaluation:
         try:
             return find_dataset(name, self.job.data_root)
         except ResourceError:
-            if not self.job.download:
+            if name not in HUB_SETS:
                 raise
+            if self.job.data_root is not None:
+                self._progress.say(f"{name} is not in {shown(self.job.data_root)}; taking it from the cache")
             return download_dataset(name, self._progress)
 
     def _finished(self, sr: Path) -> SetPlan:
         job, recipe = self.job, self.job.recipe
         if job.hr is None or recipe.scale is None:
-            return plan_alone(sr, recipe.max_pixels)
+            return plan_alone(sr, recipe.max_pixels, self._progress)
         return plan_finished(
             sr,
             folder_dataset(job.hr),
@@ -199,6 +206,7 @@ class Evaluation:
             recipe.max_pixels,
             pattern=job.pattern,
             allow_crop=job.allow_crop,
+            progress=self._progress,
         )
 
     def _part(self, plan: SetPlan, runner: _Runner, support: tuple[str, ...] = ()) -> _Part:

@@ -1,4 +1,4 @@
-"""What an evaluation will do, settled and checked before any picture is decoded."""
+"""What an evaluation will do, settled and checked before any image is decoded."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from srkit.errors import PictureError, ResourceError, SrkitError, UsageError
 from srkit.io.names import shown
 from srkit.io.read import probe
 from srkit.metrics.protocols import Protocol
+from srkit.progress import Progress
 
 Size = tuple[int, int]
 """(height, width)."""
@@ -20,14 +21,14 @@ Probe = Callable[[Path], Size]
 
 @dataclass(frozen=True)
 class Entry:
-    """One picture to be evaluated."""
+    """One image to be evaluated."""
 
     name: str
     hr: Path | None = None
     lr: Path | None = None
-    """A given LR picture; None: made from the reference, or none at all."""
+    """A given LR image; None: made from the reference, or none at all."""
     sr: Path | None = None
-    """A finished picture; None: a model makes it."""
+    """A finished image; None: a model makes it."""
     size: Size = (0, 0)
     """That SR and reference are compared at."""
     error: str | None = None
@@ -48,13 +49,20 @@ class SetPlan:
         return self.lr_source != NONE
 
 
-def plan_dataset(benchmark: Benchmark, scale: int, protocol: Protocol, max_pixels: int) -> SetPlan:
-    """A set whose SR pictures a model makes.
+def plan_dataset(
+    benchmark: Benchmark,
+    scale: int,
+    protocol: Protocol,
+    max_pixels: int,
+    progress: Progress | None = None,
+) -> SetPlan:
+    """A set whose SR images a model makes; below, `progress` is warned of images that cannot be read by their
+    extension.
 
     Raises:
-        UsageError: LR pictures that are missing or of a wrong size, all of them listed.
-        ResourceError: the protocol wants LR pictures that are given, and none are.
-        SrkitError: no pictures.
+        UsageError: LR images that are missing or of a wrong size, all of them listed.
+        ResourceError: the protocol wants LR images that are given, and none are.
+        SrkitError: no images.
     """
     source = benchmark.lr_source(scale, makes_lr=protocol.makes_lr)
     if source == NONE:
@@ -62,13 +70,13 @@ def plan_dataset(benchmark: Benchmark, scale: int, protocol: Protocol, max_pixel
             shown(benchmark.folder.parent / above / f"X{scale}") for above in ("LR_bicubic", "LR")
         )
         raise ResourceError(
-            f"Protocol '{protocol.name}' takes LR pictures as they are given, and '{benchmark.name}' has none for "
+            f"Protocol '{protocol.name}' takes LR images as they are given, and '{benchmark.name}' has none for "
             f"scale {scale}; put them into {places}, or use protocol 'rgb', which makes them."
         )
     size = _prober(max_pixels)
     wrong: dict[str, tuple[Size, Size]] = {}
-    entries = [_with_reference(item, scale, size, wrong) for item in benchmark.pairs(scale)]
-    refuse_sizes(wrong, f"LR pictures of {benchmark.name} x{scale}", "replace them or have them made")
+    entries = [_with_reference(item, scale, size, wrong) for item in benchmark.pairs(scale, progress)]
+    refuse_sizes(wrong, f"LR images of {benchmark.name} x{scale}", "replace them or have them made")
     return SetPlan(benchmark.name, scale, source, tuple(entries))
 
 
@@ -81,15 +89,16 @@ def plan_finished(
     *,
     pattern: str,
     allow_crop: bool,
+    progress: Progress | None = None,
 ) -> SetPlan:
-    """A folder of finished pictures and one of references.
+    """A folder of finished images and one of references.
 
     Raises:
-        UsageError: pictures that do not pair by name or match in size, all of them listed.
-        SrkitError: no pictures.
+        UsageError: images that do not pair by name or match in size, all of them listed.
+        SrkitError: no images.
     """
-    items = benchmark.pairs(scale)
-    partners = match_finished(sr, items, scale, pattern)
+    items = benchmark.pairs(scale, progress)
+    partners = match_finished(sr, items, scale, pattern, progress)
     size = _prober(max_pixels)
     wrong: dict[str, tuple[Size, Size]] = {}
     wrong_lr: dict[str, tuple[Size, Size]] = {}
@@ -100,25 +109,25 @@ def plan_finished(
             entry = _with_finished(entry, scale, size, wrong, allow_crop)
         entries.append(entry)
     advice = f"--allow-crop accepts up to {CROP_LIMIT} pixels of difference"
-    refuse_sizes(wrong, "SR pictures", advice if not allow_crop else f"even with --allow-crop, {advice[13:]}")
-    refuse_sizes(wrong_lr, f"LR pictures of {benchmark.name} x{scale}", "replace them or have them made")
+    refuse_sizes(wrong, "SR images", advice if not allow_crop else f"even with --allow-crop, {advice[13:]}")
+    refuse_sizes(wrong_lr, f"LR images of {benchmark.name} x{scale}", "replace them or have them made")
     return SetPlan(
         benchmark.name, scale, benchmark.lr_source(scale, makes_lr=protocol.makes_lr), tuple(entries)
     )
 
 
-def plan_alone(sr: Path, max_pixels: int) -> SetPlan:
-    """A folder of pictures without references.
+def plan_alone(sr: Path, max_pixels: int, progress: Progress | None = None) -> SetPlan:
+    """A folder of images without references.
 
     Raises:
-        UsageError: the folder is not there, or two pictures share a name.
-        SrkitError: no pictures.
+        UsageError: the folder is not there, or two images share a name.
+        SrkitError: no images.
     """
     if not sr.is_dir():
         raise UsageError(f"The folder {shown(sr)} is not there; check --sr.")
     size = _prober(max_pixels)
     entries = []
-    for name, path in by_name(sr).items():
+    for name, path in by_name(sr, progress).items():
         try:
             entries.append(Entry(name, sr=path, size=size(path)))
         except PictureError as error:
@@ -129,7 +138,7 @@ def plan_alone(sr: Path, max_pixels: int) -> SetPlan:
 def _with_reference(
     item: BenchmarkItem, scale: int, size: Probe, wrong: dict[str, tuple[Size, Size]]
 ) -> Entry:
-    """The entry at its reference's size; an LR picture that does not fit goes into `wrong`."""
+    """The entry at its reference's size; an LR image that does not fit goes into `wrong`."""
     try:
         height, width = cropped_size(*size(item.hr), scale)
         if item.lr is not None:

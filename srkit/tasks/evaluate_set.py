@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 from typing import Protocol as Interface
 
 import numpy as np
@@ -14,13 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srkit.data.benchmarks import rgb8
+from srkit.data.benchmarks import is_transparent, rgb8
 from srkit.engine.memory import total_memory
 from srkit.engine.pipeline import Pipeline
 from srkit.errors import PictureError, SrkitError
 from srkit.io.picture import Picture
 from srkit.io.read import read_picture
 from srkit.io.write import write_picture
+from srkit.metrics.degenerate import worst_of
 from srkit.metrics.protocols import Protocol
 from srkit.metrics.reports.gallery import Gallery, PictureKey
 from srkit.metrics.results import FailedImage, ImageResult
@@ -34,12 +35,23 @@ from srkit.tasks.upscaler import Upscaler, Work
 RGB = NDArray[np.uint8]
 """(H, W, 3) uint8."""
 _BYTES_PER_PIXEL = 120
-"""Of HR, for one picture in flight: SR, HR and the float64 that metrics make of them."""
+"""Of HR, for one image in flight: SR, HR and the float64 that metrics make of them."""
+
+
+_WHITE, _BLACK = 255, 0
+
+
+class _Files(NamedTuple):
+    """An image's files, decoded."""
+
+    hr: Picture | None
+    lr: Picture | None
+    sr: Picture | None
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A picture's files, decoded and cut to their common size."""
+    """An image's files, decoded and cut to their common size."""
 
     entry: Entry
     hr: RGB | None = None
@@ -47,11 +59,13 @@ class Loaded:
     sr: RGB | None = None
     notes: tuple[str, ...] = ()
     error: SrkitError | None = None
+    over_black: Loaded | None = None
+    """The same, where images are transparent and SR is finished; this one is over white then."""
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A picture with its SR, or with what went wrong."""
+    """An image with its SR, or with what went wrong."""
 
     loaded: Loaded
     sr: RGB | None
@@ -61,23 +75,23 @@ class Finished:
 
 @dataclass(frozen=True)
 class Scored:
-    """What came of one picture."""
+    """What came of one image."""
 
     result: ImageResult | FailedImage
     notes: tuple[str, ...] = ()
     fatal: SrkitError | None = None
-    """The place for pictures cannot be written to: the next would meet the same."""
+    """The place for images cannot be written to: the next would meet the same."""
 
 
 class Model(Interface):
-    """Makes SR pictures of a stream."""
+    """Makes SR images of a stream."""
 
     def run(self, stream: Iterator[Loaded | None]) -> Iterator[Finished]:
         """One for each `Loaded`, in order. A None says that nothing more is ready yet."""
 
 
 class FromFiles:
-    """Pictures that were finished elsewhere."""
+    """Images that were finished elsewhere."""
 
     def run(self, stream: Iterator[Loaded | None]) -> Iterator[Finished]:
         for loaded in stream:
@@ -86,7 +100,7 @@ class FromFiles:
 
 
 class Bicubic:
-    """What every paper compares with: MATLAB's imresize on 8-bit pictures."""
+    """What every paper compares with: MATLAB's imresize on 8-bit images."""
 
     def run(self, stream: Iterator[Loaded | None]) -> Iterator[Finished]:
         usual = torch.get_num_threads()
@@ -132,15 +146,15 @@ class SetRun:
     """Everything that one set through one model needs.
 
     Attributes:
-        plan: the pictures.
-        model: makes SR pictures.
+        plan: the images.
+        model: makes SR images.
         label: the model's name in results.
         protocol: of PSNR and SSIM.
         scorers: by metric, in the order of the results.
         device: where metrics are computed.
         max_pixels: limit for decoding.
-        save_to: a folder for the SR pictures, or None.
-        gallery: takes pictures for the HTML report, or None.
+        save_to: a folder for the SR images, or None.
+        gallery: takes images for the HTML report, or None.
     """
 
     plan: SetPlan
@@ -157,7 +171,7 @@ class SetRun:
         """Evaluate; results in the order of the plan.
 
         Raises:
-            SrkitError: the folder for pictures cannot be written to.
+            SrkitError: the folder for images cannot be written to.
         """
         images: list[ImageResult] = []
         failed: list[FailedImage] = []
@@ -191,7 +205,7 @@ class SetRun:
             return Loaded(entry, error=error)
         except MemoryError:
             return Loaded(
-                entry, error=PictureError("The picture does not fit into memory; use a machine with more.")
+                entry, error=PictureError("The image does not fit into memory; use a machine with more.")
             )
 
     def _read(self, entry: Entry) -> Loaded:
@@ -199,38 +213,61 @@ class SetRun:
             raise PictureError(entry.error)
         notes: list[str] = []
 
-        def read(path: Path | None, size: tuple[int, int]) -> RGB | None:
+        def read(path: Path | None) -> Picture | None:
             if path is None:
                 return None
             picture = read_picture(path, max_pixels=self.max_pixels)
             if picture.depth == 16:
                 notes.append(f"'{path.name}' has 16 bit; it was rounded to 8.")
-            return np.ascontiguousarray(rgb8(picture)[: size[0], : size[1]])
+            return picture
 
-        height, width = entry.size
-        hr, sr = read(entry.hr, entry.size), read(entry.sr, entry.size)
-        scale = self.plan.scale
-        lr = None
+        files = _Files(read(entry.hr), read(entry.lr) if self.plan.has_lr else None, read(entry.sr))
+        if not any(one is not None and is_transparent(one) for one in files):
+            return self._over(_WHITE, files, entry, tuple(notes))
+        if files.sr is None:
+            notes.append(
+                "it is transparent and was laid over white; what the model makes of alpha is not scored."
+            )
+            return self._over(_WHITE, files, entry, tuple(notes))
+        notes.append(
+            "it is transparent: laid over white and over black, and the worse value of each metric counts."
+        )
+        over_black = self._over(_BLACK, files, entry, ())
+        return replace(self._over(_WHITE, files, entry, tuple(notes)), over_black=over_black)
+
+    def _over(self, background: int, files: _Files, entry: Entry, notes: tuple[str, ...]) -> Loaded:
+        """The images as they are compared, with what is transparent laid over a background."""
+
+        def cut(picture: Picture | None, height: int, width: int) -> RGB | None:
+            return (
+                None if picture is None else np.ascontiguousarray(rgb8(picture, background)[:height, :width])
+            )
+
+        (height, width), scale = entry.size, self.plan.scale
+        hr, sr, lr = cut(files.hr, height, width), cut(files.sr, height, width), None
         if scale is not None and self.plan.has_lr:
-            lr = read(entry.lr, (height // scale, width // scale))
+            lr = cut(files.lr, height // scale, width // scale)
             if lr is None and hr is not None:
                 lr = _array(downscale_uint8(_tensor(hr), scale))
-        return Loaded(entry, hr, lr, sr, tuple(notes))
+        return Loaded(entry, hr, lr, sr, notes)
 
     def _score(self, finished: Finished) -> Scored:
         compute_alone()
         name, notes = finished.loaded.entry.name, (*finished.loaded.notes, *finished.warnings)
         try:
             if finished.sr is None:
-                raise finished.error or PictureError("No SR picture was made.")
+                raise finished.error or PictureError("No SR image was made.")
             values = self._values(finished.loaded, finished.sr)
+            if (dark := finished.loaded.over_black) is not None and dark.sr is not None:
+                others = self._values(dark, dark.sr)
+                values = {
+                    metric: worst_of(metric, (value, others[metric])) for metric, value in values.items()
+                }
             self._show(name, finished.loaded, finished.sr)
         except SrkitError as error:
             return Scored(FailedImage(name, str(error)), notes)
-        except Exception as error:  # a network that fails on one picture must not end the others
+        except Exception as error:  # a network that fails on one image must not end the others
             return Scored(FailedImage(name, _sentence(error)), notes)
-        if odd := [metric for metric, value in values.items() if math.isnan(value)]:
-            notes = (*notes, f"{', '.join(odd)} is not a number.")
         return Scored(ImageResult(name, values), notes, self._save(name, finished.sr))
 
     def _values(self, loaded: Loaded, sr: RGB) -> dict[str, float]:
@@ -239,7 +276,7 @@ class SetRun:
         return {metric: scorer.score(sample) for metric, scorer in self.scorers.items()}
 
     def _save(self, name: str, sr: RGB) -> SrkitError | None:
-        """Write the SR picture, if asked to; what the disk says where it refuses."""
+        """Write the SR image, if asked to; what the disk says where it refuses."""
         if self.save_to is not None:
             try:
                 write_picture(Picture(sr), self.save_to / f"{name}.png", format="png")
@@ -264,8 +301,8 @@ def _cost(entry: Entry) -> int:
 
 def _sentence(error: Exception) -> str:
     if isinstance(error, MemoryError):
-        return "The picture does not fit into memory; use a machine with more."
-    return f"The picture could not be evaluated: {type(error).__name__}: {error}"
+        return "The image does not fit into memory; use a machine with more."
+    return f"The image could not be evaluated: {type(error).__name__}: {error}"
 
 
 def _tensor(pixels: RGB) -> Tensor:

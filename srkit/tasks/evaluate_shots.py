@@ -1,13 +1,15 @@
-"""Few-shot evaluation: a model adapted to the first pictures of a set, and measured on the others."""
+"""Few-shot evaluation: a model adapted to the first images of a set, and measured on the others."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from srkit.data.benchmarks import BenchmarkItem
-from srkit.data.examples import Domain
-from srkit.errors import SrkitError, UsageError
+from srkit.data.benchmarks import BenchmarkItem, rgb8
+from srkit.data.copies import Copies
+from srkit.data.examples import RGB, Domain
+from srkit.errors import PictureError, SrkitError, UsageError
+from srkit.io.read import read_picture
 from srkit.progress import Progress
 from srkit.recipes.adapt import TunePart
 from srkit.recipes.evaluate import EvalRecipe
@@ -21,7 +23,7 @@ from srkit.zoo.loaded import LoadedModel
 
 @dataclass(frozen=True)
 class Shots:
-    """A set without its first pictures by name, and these."""
+    """A set without its first images by name, and these."""
 
     plan: SetPlan
     support: tuple[Entry, ...]
@@ -31,20 +33,52 @@ class Shots:
         return tuple(entry.name for entry in self.support)
 
 
-def take_shots(plan: SetPlan, shots: int) -> Shots:
-    """The first `shots` pictures of a set, by name, apart from the others.
+def take_shots(plan: SetPlan, shots: int, max_pixels: int, progress: Progress) -> Shots:
+    """The first `shots` images of a set, by name, apart from the others.
+
+    Of images with the same content one is taken, and those that are copies of a support image are not measured; both
+    are said.
+
+    Args:
+        max_pixels: limit for decoding.
 
     Raises:
         UsageError: none would be left to measure on.
     """
-    if len(plan.entries) <= shots:
+    copies = Copies()
+    support: list[Entry] = []
+    left_out: set[str] = set()
+    for entry in sorted(plan.entries, key=lambda entry: entry.name):
+        full = len(support) == shots
+        if full and all(entry.size != other.size for other in support):
+            continue  # no copy, and it need not be decoded to know
+        hr = _decoded(entry, max_pixels)
+        if hr is not None and (copies.has(entry.name, hr) if full else not copies.add(entry.name, hr)):
+            left_out.add(entry.name)
+        elif not full:
+            support.append(entry)
+    for sentence in copies.sentences:
+        progress.warn(f"{plan.dataset}: {sentence}")
+    taken = left_out | {entry.name for entry in support}
+    rest = tuple(entry for entry in plan.entries if entry.name not in taken)
+    if not rest:
+        besides = f" ({len(left_out)} of them copies)" if left_out else ""
         raise UsageError(
-            f"'{plan.dataset}' has {len(plan.entries)} pictures, and --shots {shots} leaves none to measure on; choose "
-            "fewer shots or a larger set."
+            f"'{plan.dataset}' has {len(plan.entries)} images{besides}, and --shots {shots} leaves none to measure "
+            "on; choose fewer shots or a larger set."
         )
-    entries = sorted(plan.entries, key=lambda entry: entry.name)
-    rest = tuple(entry for entry in plan.entries if entry not in entries[:shots])
-    return Shots(replace(plan, entries=rest), tuple(entries[:shots]))
+    return Shots(replace(plan, entries=rest), tuple(support))
+
+
+def _decoded(entry: Entry, max_pixels: int) -> RGB | None:
+    """The reference at the size that it is measured at; None where it cannot be read."""
+    if entry.hr is None or entry.error is not None:
+        return None
+    try:
+        picture = read_picture(entry.hr, max_pixels=max_pixels)
+    except PictureError:
+        return None  # whoever uses it says why
+    return rgb8(picture)[: entry.size[0], : entry.size[1]]
 
 
 def single_model(models: Models, scale: int) -> LoadedModel:
@@ -77,10 +111,10 @@ class FewShot:
         self._network: Network | None = None
 
     def prepare(self, progress: Progress) -> None:
-        """Adapt; strips of the support pictures judge, so that no picture that is measured has a say.
+        """Adapt; strips of the support images judge, so that no image that is measured has a say.
 
         Raises:
-            SrkitError: no usable support pictures.
+            SrkitError: no usable support images.
         """
         plan, recipe = self._shots.plan, self._recipe
         items = [BenchmarkItem(e.name, e.hr, e.lr) for e in self._shots.support if e.hr is not None]

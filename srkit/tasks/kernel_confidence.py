@@ -1,4 +1,4 @@
-"""How far the kernels of a map can be believed: what the picture says of its blur, pixel by pixel."""
+"""How far the kernels of a map can be believed: what the image says of its blur, pixel by pixel."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NOISE_MARGIN = 1.5  # gradients of pure noise vary about what is expected of th
 def confidence(lr: Tensor, change: Tensor | None = None) -> Tensor:
     """What can be known of the blur at each pixel, as a share.
 
-    The blur along a direction shows where the picture varies along it. So the energy of the gradients about a pixel,
+    The blur along a direction shows where the image varies along it. So the energy of the gradients about a pixel,
     less what noise puts there, is taken along its strongest direction and across that one (the eigenvalues of the
     structure tensor), and each is worth up to a half: a straight edge tells the blur across itself, no more. This is
     multiplied by how little the last round of refinement changed the kernel.
@@ -48,7 +48,7 @@ def confidence(lr: Tensor, change: Tensor | None = None) -> Tensor:
 
 
 def noise_deviation(luma: Tensor) -> float:
-    """Standard deviation of the noise in a picture, from the quarter of its places that are smoothest.
+    """Standard deviation of the noise in an image, from the quarter of its places that are smoothest.
 
     The second difference of a second difference sees no slopes (Immerkaer 1996, "Fast noise variance estimation");
     its lower quartile in place of the mean sees little of texture.
@@ -57,7 +57,7 @@ def noise_deviation(luma: Tensor) -> float:
         luma: (1, 1, h, w).
 
     Returns:
-        In the unit of the picture; 0 for pictures below 3 x 3.
+        In the unit of the image; 0 for images below 3 x 3.
     """
     if min(luma.shape[2:]) < 3:
         return 0.0

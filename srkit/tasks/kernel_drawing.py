@@ -18,9 +18,9 @@ INK: Colour = (28, 33, 43)
 MUTED: Colour = (110, 117, 130)
 LINE: Colour = (222, 223, 220)
 UNKNOWN: Colour = (140, 144, 152)
-"""Where the picture says nothing."""
+"""Where the image says nothing."""
 
-# Bright all over, to be seen on dark pictures: from sharp (cool) to blurred (warm).
+# Bright all over, to be seen on dark images: from sharp (cool) to blurred (warm).
 WIDTHS = ("#3fb8f0", "#63d6c4", "#b9e36b", "#ffe05c", "#ffab42", "#ff6b4a", "#e8336d")
 DEPTHS = ("#0b0924", "#35125f", "#721f81", "#b5367a", "#e95562", "#fd9567", "#fcfdbf")
 TAPS = ("#0b0d14", "#2a1b4f", "#6b1f66", "#b53359", "#ee6b3e", "#fcb045", "#fff6c9")
@@ -61,7 +61,7 @@ def plain(text: str, longest: int = 60) -> str:
 
 
 class Sheet:
-    """A page that grows no more: text and pictures put on paper."""
+    """A page that grows no more: text and images put on paper."""
 
     def __init__(self, width: int, height: int) -> None:
         self.image = Image.new("RGB", (width, height), PAPER)
@@ -83,7 +83,7 @@ class Sheet:
         self.image.paste(picture, place)
 
     def frame(self, place: tuple[int, int], size: tuple[int, int]) -> None:
-        """A thin line around a picture."""
+        """A thin line around an image."""
         x, y = place
         self._draw.rectangle((x - 1, y - 1, x + size[0], y + size[1]), outline=LINE)
 

@@ -73,7 +73,7 @@ class KernelEstimator:
     ) -> None:
         self.recipe, self._progress = recipe, progress or Silent()
         self.device = pick_device(recipe.device)
-        self.model, self.restorer = _models(recipe)
+        self.model, self.restorer = _models(recipe, self._progress)
         self.scale = self.model.info.scale
         self._remarks = _Remarks(self._progress)
         self.depth = depth or depth_provider(recipe.depth, self.device, progress=self._remarks)
@@ -178,12 +178,8 @@ class _Remarks:
 
     def __init__(self, inner: Progress) -> None:
         self._inner = inner
-        self.start, self.advance, self.finish, self.info = (
-            inner.start,
-            inner.advance,
-            inner.finish,
-            inner.info,
-        )
+        self.start, self.advance, self.finish = inner.start, inner.advance, inner.finish
+        self.info, self.say = inner.info, inner.say
         self.messages: list[str] | None = None
 
     def warn(self, message: str) -> None:
@@ -193,13 +189,13 @@ class _Remarks:
             self.messages.append(message)
 
 
-def _models(recipe: EstimateRecipe) -> tuple[LoadedModel, LoadedModel]:
+def _models(recipe: EstimateRecipe, progress: Progress) -> tuple[LoadedModel, LoadedModel]:
     """DKENet and NBSR, of one scale."""
     known: dict[str, LoadedModel] = {}
     if recipe.model != "auto":
-        known["model"] = load_model(recipe.model, task=TASK)
+        known["model"] = load_model(recipe.model, task=TASK, progress=progress)
     if recipe.restorer != "auto":
-        known["restorer"] = load_model(recipe.restorer)
+        known["restorer"] = load_model(recipe.restorer, progress=progress)
     scale = recipe.scale or next((m.info.scale for m in known.values()), DEFAULT_SCALE)
     for name, model in known.items():
         if model.info.scale != scale:

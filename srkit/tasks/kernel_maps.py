@@ -6,10 +6,11 @@ import os
 from pathlib import Path
 
 from srkit.errors import UsageError
-from srkit.io.folders import Found
+from srkit.io.folders import Found, find_files
 from srkit.io.kernel_map import EXTENSION, KernelMapInfo, probe_kernel_map
 from srkit.io.names import shown
 from srkit.io.picture import PictureInfo
+from srkit.progress import Progress
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.tasks.chain import Models
 from srkit.tasks.conditions import CODES
@@ -30,7 +31,7 @@ class KernelMaps:
         self.is_folder = os.path.isdir(path)  # noqa: PTH112 - Path's own raises for names that are too long
         first = path
         if self.is_folder:
-            maps = sorted(path.rglob(f"*{EXTENSION}"))
+            maps = sorted(find_files(path, {EXTENSION}, recursive=True))
             if not maps:
                 raise UsageError(
                     f"The folder {shown(path)} holds no kernel maps (*{EXTENSION}); `srkit estimate-kernel` makes "
@@ -90,7 +91,7 @@ class KernelMaps:
                 f"{shown(found.path)} has {picture.width} x {picture.height}; estimate the kernels of this one."
             )
 
-    def models(self, recipe: UpscaleRecipe) -> Models:
+    def models(self, recipe: UpscaleRecipe, progress: Progress | None = None) -> Models:
         """The network that the kernels are told to: what the recipe names, else the shipped one of their scale.
 
         Raises:
@@ -108,7 +109,7 @@ class KernelMaps:
             raise UsageError(
                 "--tta turns the picture, and the kernels of --kernel-map do not turn with it; give one."
             )
-        models = Models(f"nbsr-x{self.scale}" if recipe.model == "auto" else recipe.model)
+        models = Models(f"nbsr-x{self.scale}" if recipe.model == "auto" else recipe.model, progress)
         model = models.get(self.scale if self.scale in models.scales else models.own_scale)
         if CODES not in model.info.conditioning:
             raise UsageError(

@@ -1,4 +1,4 @@
-"""One picture that shows a kernel map: what went in, what was found, and how far it can be believed."""
+"""One image that shows a kernel map: what went in, what was found, and how far it can be believed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CLEAR = 0.25
 """Confidence from which on colours are shown in full."""
 _LEAST_KNOWN = 0.02
 """Confidence below which no ellipse is drawn."""
-_DIMMED = 0.45  # of the picture under the ellipses
+_DIMMED = 0.45  # of the image under the ellipses
 _LEAST_RANGE = 0.4  # HR pixels that the colours of widths span at least: noise must not look like structure
 
 
@@ -83,14 +83,14 @@ def draw_preview(
     facts: Sequence[Fact] = (),
     grid: int = EstimateRecipe.grid,
 ) -> NDArray[np.uint8]:
-    """The page: picture, depth, ellipses over the picture, width of the blur, sample kernels.
+    """The page: image, depth, ellipses over the image, width of the blur, sample kernels.
 
     Args:
-        pixels: the LR picture (h, w, 1 or 3), uint8 or uint16.
+        pixels: the LR image (h, w, 1 or 3), uint8 or uint16.
         kernels: its map.
         title, subtitle: the head's lines.
         facts: numbers at the head.
-        grid: ellipses along the picture's longer side.
+        grid: ellipses along the image's longer side.
 
     Returns:
         (H, W, 3) uint8; 1120 to 1424 pixels wide.
@@ -120,7 +120,7 @@ def draw_preview(
 
 
 def _laid_out(width: int, height: int) -> _Layout:
-    """Panels in the picture's own proportions: two by two; wide ones below, tall ones beside one another."""
+    """Panels in the image's own proportions: two by two; wide ones below, tall ones beside one another."""
     aspect = width / height
     columns = 1 if aspect > 3 else 4 if aspect < 0.4 else 2
     if columns == 1:
@@ -181,7 +181,7 @@ def _draw_legends(
     labels = f"{limits[0]:.1f}", f"{limits[1]:.1f} px" if narrow else f"{limits[1]:.1f} HR pixels"
     used = _draw_bar(sheet, (x, top), width, drawing.WIDTHS, *labels)
     sheet.swatch((x + used + 20, top + 2), 11, UNKNOWN)
-    sheet.text((x + used + 38, top), "unknown" if narrow else "grey: the picture does not tell", 13, MUTED)
+    sheet.text((x + used + 38, top), "unknown" if narrow else "grey: the image does not tell", 13, MUTED)
 
 
 def _draw_bar(
@@ -198,7 +198,7 @@ def _draw_bar(
 def _draw_strip(sheet: Sheet, layout: _Layout, samples: Sequence[Sample]) -> None:
     top = layout.strip
     sheet.rule(_MARGIN, top, layout.width - 2 * _MARGIN)
-    caption = f"Sample kernels, {SIDE} x {SIDE} HR pixels, from sharp to blurred; the numbers are those in the picture"
+    caption = f"Sample kernels, {SIDE} x {SIDE} HR pixels, from sharp to blurred; the numbers are those in the image"
     sheet.text((_MARGIN, top + 14), caption, 15, INK)
     count = _SAMPLES + 1
     step = (layout.width - 2 * _MARGIN - layout.tile) / (count - 1)
@@ -263,7 +263,7 @@ def _ellipses(
     grid: int,
     samples: Sequence[Sample],
 ) -> tuple[Image.Image, float]:
-    """The kernels over the dimmed picture, and how much larger than they are they were drawn."""
+    """The kernels over the dimmed image, and how much larger than they are they were drawn."""
     width, height = picture.size
     longer = max(kernels.width, kernels.height)
     pitch = longer / min(grid, longer)

@@ -12,7 +12,7 @@ from srkit.io.kernel_map import Floats, KernelMap
 
 @dataclass(frozen=True)
 class Blur:
-    """A picture's blur in a few numbers; pixels count by their confidence, or alike where there is none."""
+    """An image's blur in a few numbers; pixels count by their confidence, or alike where there is none."""
 
     width: float
     """Of the mean kernel: standard deviation in HR pixels, the root mean square over both axes."""
@@ -21,7 +21,7 @@ class Blur:
     angle: float
     """Of the longer axis in degrees, from x (right) towards y (down), in [0, 180)."""
     spread: float
-    """Standard deviation of the kernels' widths over the picture, in HR pixels."""
+    """Standard deviation of the kernels' widths over the image, in HR pixels."""
 
 
 def summary(kernels: KernelMap) -> Blur:

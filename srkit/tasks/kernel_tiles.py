@@ -1,4 +1,4 @@
-"""DKENet over pictures of any size, window by window."""
+"""DKENet over images of any size, window by window."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MOMENTS = 5
 
 
 class KernelTiles:
-    """DKENet over pictures of any size; of its kernels only codes and moments are kept.
+    """DKENet over images of any size; of its kernels only codes and moments are kept.
 
     Args:
         model: its weights.
@@ -48,7 +48,7 @@ class KernelTiles:
         self._tile, self._may_halve = self._chosen_tile(recipe), recipe.tile == "auto"
 
     def __call__(self, lr: Tensor, depth: Tensor, warnings: list[str]) -> Tensor:
-        """Codes and moments (K + 5, h, w), float32 on the CPU, of a whole picture (1, 3, h, w) and its depth."""
+        """Codes and moments (K + 5, h, w), float32 on the CPU, of a whole image (1, 3, h, w) and its depth."""
         while True:
             plan = self._plan(lr.shape[2], lr.shape[3])
             try:
@@ -82,7 +82,7 @@ class KernelTiles:
         return result
 
     def _window(self, lr: Tensor, depth: Tensor, warnings: list[str]) -> Tensor:
-        """(1, K + 5, h, w) of one window; in fp32 where reduced precision spoilt it."""
+        """(1, K + 5, h, w) of one window; in fp32 where reduced precision spoils it."""
         lr, depth = lr.to(self._device, memory_format=torch.channels_last), depth.to(self._device)
         found = self._network.codes(lr, depth, self._measured).cpu()
         if not bool(found.sum().isfinite()) and self.dtype != torch.float32:

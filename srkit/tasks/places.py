@@ -1,4 +1,4 @@
-"""Where a job's pictures are and where its results go: what the commands that work through files share."""
+"""Where a job's images are and where its results go: what the commands that work through files share."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Literal, TypeVar
 from srkit.errors import PictureError, SrkitError, UsageError
 from srkit.io.folders import Found, find_pictures
 from srkit.io.names import is_file_system_trouble, shown
+from srkit.progress import Progress
 
 Existing = Literal["refuse", "overwrite", "skip"]
 """What to do about outputs that are there."""
@@ -23,7 +24,7 @@ _LONGEST_NAME = 255  # bytes; so it is on every common file system
 
 @dataclass(frozen=True)
 class Place:
-    """One picture: where from and where to."""
+    """One image: where from and where to."""
 
     source: Path
     target: Path
@@ -37,33 +38,38 @@ P = TypeVar("P", bound=Place)
 
 
 def find_sources(
-    source: str, *, recursive: bool, instead: str = "give a file, a folder or a glob"
+    source: str,
+    *,
+    recursive: bool,
+    instead: str = "give a file, a folder or a glob",
+    progress: Progress | None = None,
 ) -> tuple[list[Found], bool]:
-    """The pictures that an input names, and whether it names one picture itself.
+    """The images that an input names, and whether it names one image itself.
 
     Args:
         source: a file, a folder, or a glob.
         recursive: subfolders too.
         instead: what to do about a device or pipe.
+        progress: warned of images that cannot be read by their extension.
 
     Raises:
         UsageError: nothing is there, or what is there is a device or pipe.
-        SrkitError: no pictures.
+        SrkitError: no images.
     """
     single = os.path.isfile(source)  # noqa: PTH113
     if not single and os.path.exists(source) and not os.path.isdir(source):  # noqa: PTH110, PTH112
         raise UsageError(f"The input {shown(source)} is a device or pipe; {instead}.")
-    return find_pictures(source, recursive=recursive), single
+    return find_pictures(source, recursive=recursive, progress=progress), single
 
 
 def is_file_name(output: Path, *, into_folder: bool) -> bool:
-    """Whether the output of a single picture is meant as a file."""
+    """Whether the output of a single image is meant as a file."""
     is_folder = into_folder or os.path.isdir(output)  # noqa: PTH112
     return not is_folder and output.suffix != ""
 
 
 def check_folders(source: str, output: Path) -> None:
-    """Refuse an output that the pictures of a folder or glob cannot go to.
+    """Refuse an output that the images of a folder or glob cannot go to.
 
     Raises:
         UsageError: it is a file, or lies in the input.
@@ -129,7 +135,7 @@ def left_to_do(items: list[P], existing: Existing) -> list[P]:
     Raises:
         UsageError: outputs that exist, where they are neither replaced nor skipped.
     """
-    # A picture that cannot be read has no output, and stays a failure however often the job is repeated.
+    # An image that cannot be read has no output, and stays a failure however often the job is repeated.
     there = [item for item in items if item.error is None and os.path.lexists(item.target)]
     if there and existing == "refuse":
         raise exists_already(there[0].target, len(there) - 1)
@@ -152,7 +158,7 @@ def make_folder(output: Path, items: Sequence[Place]) -> None:
     """Make the output folder, so that one that cannot be had is refused before any work.
 
     Args:
-        output: the folder, or the file of a single picture.
+        output: the folder, or the file of a single image.
         items: with their targets.
 
     Raises:
@@ -171,7 +177,7 @@ def make_folder(output: Path, items: Sequence[Place]) -> None:
         ) from error
     except OSError as error:
         raise no_folder(folder, error) from error
-    # Where some can be written to, the others are failures of their pictures.
+    # Where some can be written to, the others are failures of their images.
     places = {nearest_existing(parent) for parent in {target.parent for target in targets}}
     if not any(os.access(place, os.W_OK | os.X_OK) for place in places):
         raise SrkitError(
@@ -205,7 +211,7 @@ def nearest_existing(path: Path) -> Path:
 
 
 def is_about_the_place(error: Exception) -> bool:
-    """Whether writing failed for a reason that the next picture would meet too: a full disk, say."""
+    """Whether writing failed for a reason that the next image would meet too: a full disk, say."""
     if not isinstance(error, SrkitError) or isinstance(error, PictureError):
         return False
     cause = error.__cause__

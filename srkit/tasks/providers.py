@@ -59,7 +59,7 @@ def load_providers(
 
     Raises:
         UsageError: as `check_providers`, or an unknown provider.
-        ResourceError: weights that are missing, damaged or not to be had.
+        ResourceError: weights that are missing, damaged or unavailable.
     """
     check_providers(names, needed)
     semantic, perceptual = None, None
@@ -71,7 +71,7 @@ def load_providers(
 
 
 def is_embedded(info: ArchInfo) -> bool:
-    """Whether a network is told what a semantic encoder says of the picture."""
+    """Whether a network is told what a semantic encoder says of the image."""
     return not EMBEDDED.isdisjoint(info.conditioning)
 
 

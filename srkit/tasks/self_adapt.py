@@ -20,7 +20,7 @@ from srkit.progress import Progress, Silent
 from srkit.recipes.load import to_mapping
 from srkit.recipes.self_supervised import SelfAdaptRecipe
 from srkit.recipes.upscale import UpscaleRecipe
-from srkit.tasks.adapt_base import base_model, check_output, origin, write_adapted
+from srkit.tasks.adapt_base import base_and_output, origin, write_adapted
 from srkit.tasks.degrader import Degrader, load_degrader
 from srkit.tasks.self_adapt_fit import LoopFit, LoopFitted, fit, split_for
 from srkit.tasks.self_adapt_score import DEFINITIONS, Setting, fill_gallery, result_of
@@ -35,9 +35,12 @@ class SelfAdaptJob:
 
     recipe: SelfAdaptRecipe
     domain: Path
-    output: Path
+    output: Path | None = None
+    """None: `FOLDER-MODEL.safetensors` in the working folder."""
     with_gallery: bool = False
     """Collect pictures for the HTML report."""
+    overwrite: bool = False
+    """Replace an existing output."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ class SelfAdaptResult:
         changes = []
         for metric, words in (("neutral", "reconstruction error"), ("far", "FAR")):
             old, new = (result.mean[metric] for result in (self.before, self.after))
-            changes.append(f"{words} {new / old - 1:+.1%}")
+            changes.append(f"{words} {new / old - 1:+.1%}" if old else f"{words} {new:.4f}")
         return f"Adapting helped on the {on}: {', '.join(changes)}."
 
     @property
@@ -150,14 +153,15 @@ def run(job: SelfAdaptJob, progress: Progress | None = None) -> SelfAdaptResult:
     """
     progress = progress or Silent()
     recipe = job.recipe
-    check_output(job.output)
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
     device = pick_device(recipe.device)
-    base = base_model(recipe.model, recipe.scale, job.output)
+    base, output = base_and_output(
+        recipe.model, recipe.scale, job.domain, job.output, progress, overwrite=job.overwrite
+    )
     _check_task(base)
     pick_dtype(recipe.dtype, device, base.info)
-    domain = find_low(job.domain, base.info.scale)
+    domain = find_low(job.domain, base.info.scale, progress)
     options = LoopFit(recipe.loop, device, recipe.dtype, recipe.seed)
     degrader = load_degrader(recipe.reconstructor, base.info.scale, device, options.autocast(), progress)
     split = split_for(domain, base, degrader, recipe.holdout, recipe.max_pixels)
@@ -166,8 +170,8 @@ def run(job: SelfAdaptJob, progress: Progress | None = None) -> SelfAdaptResult:
     fitted = fit(base, degrader, split, options, progress)
     _tell_of(fitted, progress)
     about = _about(job, base, degrader, fitted, split)
-    write_adapted(job.output, base, fitted.model.network, fitted.adapted, about)
-    return _result(job, domain, base, degrader, fitted, split)
+    write_adapted(output, base, fitted.model.network, fitted.adapted, about)
+    return _result(job, output, domain, base, degrader, fitted, split)
 
 
 def _check_task(base: LoadedModel) -> None:
@@ -226,6 +230,7 @@ def _about(
 
 def _result(
     job: SelfAdaptJob,
+    output: Path,
     domain: LowDomain,
     base: LoadedModel,
     degrader: Degrader,
@@ -240,7 +245,7 @@ def _result(
     before = result_of(base, fitted.parts, fitted.base, setting)
     after, written = before, base
     if adapted.kept:
-        written = load_model(job.output)
+        written = load_model(output)
         after = result_of(written, fitted.parts, fitted.best, setting)
     gallery = None
     if job.with_gallery:
@@ -248,7 +253,7 @@ def _result(
         fill_gallery(gallery, after, fitted.parts, base, written, how)
     learned = adapted.judged and not fitted.clean
     return SelfAdaptResult(
-        output=job.output,
+        output=output,
         before=before,
         after=after,
         kept=adapted.kept,

@@ -1,4 +1,4 @@
-"""A loaded model, fine-tuned on low-resolution pictures alone through a frozen reconstructor."""
+"""A loaded model, fine-tuned on low-resolution images alone through a frozen reconstructor."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ LEAST_GAIN = 0.002
 JUDGED_SIDE = 48
 """Longest side of the parts that judge, in LR pixels."""
 LEAST_PARTS = 6
-"""Fewer pictures that judge are cut into parts, so that it shows how much a gain differs from place to place."""
+"""Fewer images that judge are cut into parts, so that it shows how much a gain differs from place to place."""
 _CALIBRATING = 4  # batches over which the gradients' lengths are averaged
-_SPREAD_SIDE = 96  # of the middles that a picture's degradation is told from, in LR pixels
+_SPREAD_SIDE = 96  # of the middles that an image's degradation is told from, in LR pixels
 
 
 @dataclass(frozen=True)
@@ -83,10 +83,10 @@ class LoopFitted:
     far_weight: float
     """lambda_ft."""
     spread: float
-    """Of the degradations of all pictures (`srkit.training.loop_judge.spread_of`)."""
+    """Of the degradations of all images (`srkit.training.loop_judge.spread_of`)."""
     traces: Traces
     clean: bool
-    """Whether the pictures looked clean, so that nothing was learned."""
+    """Whether the images looked clean, so that nothing was learned."""
 
     @property
     def best_words(self) -> str:
@@ -98,7 +98,7 @@ class LoopFitted:
 
 
 def least_side(model: LoadedModel, degrader: Degrader) -> int:
-    """Shortest side, in LR pixels, of a picture that teaches or judges."""
+    """Shortest side, in LR pixels, of an image that teaches or judges."""
     least = max(LEAST_SIDE, degrader.distance.smallest, model.info.min_size)
     return up_to_multiple(least, model.info.multiple_of)
 
@@ -106,20 +106,20 @@ def least_side(model: LoadedModel, degrader: Degrader) -> int:
 def split_for(
     domain: LowDomain, model: LoadedModel, degrader: Degrader, holdout: float | None, max_pixels: int
 ) -> LowSplit:
-    """The pictures that teach a model and those that judge: see `srkit.data.unlabelled.split_low`."""
+    """The images that teach a model and those that judge: see `srkit.data.unlabelled.split_low`."""
     return split_low(domain, holdout, least_side(model, degrader), max_pixels)
 
 
 def fit(
     model: LoadedModel, degrader: Degrader, split: LowSplit, options: LoopFit, progress: Progress
 ) -> LoopFitted:
-    """Fine-tune a copy of a model's network on the pictures that teach, judged by the others.
+    """Fine-tune a copy of a model's network on the images that teach, judged by the others.
 
     The model is not changed.
 
     Raises:
         UsageError: the network is told what adapting cannot give.
-        ResourceError: the encoder that it was trained with is not to be had.
+        ResourceError: the encoder that it was trained with is unavailable.
     """
     info, part, device = model.info, options.loop, options.device
     network = _placed(model.network, device)
@@ -229,7 +229,7 @@ def factor_of(controller: Controller | None, control: Control, noise_std: float 
 
 
 def embeddings(lows: Sequence[Low], degrader: Degrader, device: torch.device) -> Tensor:
-    """e_d (N, D) of the middles of pictures."""
+    """e_d (N, D) of the middles of images."""
     found = []
     with torch.no_grad():
         for part in parts_of(lows, len(lows), _SPREAD_SIDE, LEAST_SIDE, 1):
@@ -242,7 +242,7 @@ def _any_gain(before: Sequence[float], after: Sequence[float]) -> float:
 
 
 def _niqe(device: torch.device) -> Callable[[Tensor], float] | None:
-    """NIQE of a picture (1, 3, H, W) in [0, 1], where its parameters are there."""
+    """NIQE of an image (1, 3, H, W) in [0, 1], where its parameters are there."""
     if not niqe_is_here():
         return None
     metric = Niqe(device)
@@ -268,6 +268,6 @@ def _placed(network: nn.Module, device: torch.device) -> nn.Module:
 
 
 def _patch(lows: Sequence[Low], part: LoopPart, multiple: int) -> int:
-    """The recipe's, or as large as the smallest picture allows, in whole multiples that the network takes."""
+    """The recipe's, or as large as the smallest image allows, in whole multiples that the network takes."""
     side = min(part.patch, *(min(low.lr.shape[:2]) for low in lows))
     return int(side // multiple * multiple)

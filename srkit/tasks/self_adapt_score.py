@@ -1,4 +1,4 @@
-"""What self-supervised adaptation says of pictures without references, as results and pictures of a report."""
+"""What self-supervised adaptation says of images without references, as results and images of a report."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from srkit.zoo.loaded import LoadedModel
 
 PROTOCOL = "none"
 DEFINITIONS = (
-    "L_rec: how unlike the low-resolution picture is what the reconstructor makes of the SR picture and of the "
-    "picture's degradation, with the controller, weighted by detail; L_rec alike: without the controller, every place "
-    "alike. FAR: how far the SR picture is from what pictures without flaws are made of. Lower is better."
+    "L_rec: how unlike the low-resolution image is what the reconstructor makes of the SR image and of the "
+    "image's degradation, with the controller, weighted by detail; L_rec alike: without the controller, every place "
+    "alike. FAR: how far the SR image is from what images without flaws are made of. Lower is better."
 )
 
 
@@ -69,7 +69,7 @@ def result_of(model: LoadedModel, parts: Sequence[Part], found: Measures, settin
 
 
 def part_names(parts: Sequence[Part]) -> tuple[str, ...]:
-    """The pictures' names; of several parts of one, numbered."""
+    """The images' names; of several parts of one, numbered."""
     names = [part.low.name for part in parts]
     return tuple(
         name if names.count(name) == 1 else f"{name} ({names[:i].count(name) + 1})"

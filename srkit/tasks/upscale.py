@@ -1,4 +1,4 @@
-"""Upscale pictures: a file, a folder, a glob, a stream."""
+"""Upscale images: a file, a folder, a glob, a stream."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FileRecord:
-    """What became of one picture."""
+    """What became of one image."""
 
     input: str
     output: str
@@ -66,29 +66,29 @@ class FileRecord:
     seconds: float | None = None
     warnings: tuple[str, ...] = ()
     maps: tuple[str, ...] = ()
-    """Files of what the network made the picture of, where they were asked for."""
+    """Files of what the network made the image of, where they were asked for."""
 
 
 def run(job: UpscaleJob, progress: Progress | None = None) -> Iterator[FileRecord]:
-    """Upscale; a record for each picture as it is finished, in order.
+    """Upscale; a record for each image as it is finished, in order.
 
     Everything that can be refused before any work is refused when this is called, not when it is iterated. A
-    picture that fails is a record, and the others go on; where the output's disk is full or may not be written
+    image that fails is a record, and the others go on; where the output's disk is full or may not be written
     to, the rest are failures that were not tried.
 
     Raises:
         UsageError: paths, sizes or a device that make no sense; an output that exists; maps of a model without.
         ResourceError: a model that is missing or damaged.
-        SrkitError: no pictures, or an output folder that may not be written to.
+        SrkitError: no images, or an output folder that may not be written to.
     """
     progress = progress or Silent()
     upscaler = upscaler_for(job, progress)
-    items = with_maps(job, gather(job, upscaler.models), upscaler)
+    items = with_maps(job, gather(job, upscaler.models, progress), upscaler)
     todo = pending(job, items)
     check_existing(todo, job.existing)
     # Now, so that a missing model or an impossible precision stops the job before it begins.
-    for name in sorted({name for item in todo for name in upscaler.models.chain(item.factor)}):
-        upscaler.runner(name)
+    for name, depth in sorted({(n, i.depth) for i in todo for n in upscaler.models.chain(i.factor)}):
+        upscaler.runner(name, depth)
     prepare_output(job, todo)
     prepare_folder(job, todo)
     return _work(job, items, todo, upscaler, progress)
@@ -136,7 +136,7 @@ class _Outcome:
 
 
 def _pipeline(job: UpscaleJob, upscaler: Upscaler) -> Pipeline[Item, Work[Item], Done[Item], _Outcome]:
-    unwritable = threading.Event()  # a full disk, say: the next picture would meet the same
+    unwritable = threading.Event()  # a full disk, say: the next image would meet the same
 
     def decode(item: Item) -> Work[Item]:
         try:
@@ -146,7 +146,7 @@ def _pipeline(job: UpscaleJob, upscaler: Upscaler) -> Pipeline[Item, Work[Item],
             picture = read_picture(source, max_pixels=job.recipe.max_pixels)
             kernels = None if item.kernel_map is None else read_kernel_map(item.kernel_map)
             return Work(item, picture, item.width, item.height, kernels=kernels)
-        except Exception as error:  # one picture's failure must not end the others; so below
+        except Exception as error:  # one image's failure must not end the others; so below
             return Work(item, None, error=error)
 
     def encode(done: Done[Item]) -> _Outcome:
@@ -181,7 +181,7 @@ def _sentence(item: Item, error: Exception | None) -> str:
         size = f"{item.width} x {item.height}"
         return f"The result of {size} pixels does not fit into memory; choose a smaller one or free some."
     what = " ".join(f"{type(error).__name__}: {error}".split())
-    return f"The picture could not be upscaled ({what}); --debug shows where, and a report of it helps."
+    return f"The image could not be upscaled ({what}); --debug shows where, and a report of it helps."
 
 
 def _write(
@@ -196,7 +196,7 @@ def _write(
     make_parent(item.target)
     if not job.save_recipe:
         return None, _write_picture(job, item, picture)
-    # Around the picture, so that neither is left without the other when one fails.
+    # Around the image, so that neither is left without the other when one fails.
     with atomic_path(item.target.with_name(item.target.name + RECIPE_EXTENSION)) as path:
         path.write_text(json.dumps(_provenance(job, upscaler, done), indent=2) + "\n", encoding="utf-8")
         return None, _write_picture(job, item, picture)
@@ -210,7 +210,7 @@ def _write_picture(job: UpscaleJob, item: Item, picture: Picture) -> tuple[str, 
 
 
 def _provenance(job: UpscaleJob, upscaler: Upscaler, done: Done[Item]) -> dict[str, Any]:
-    """All that is needed to make the same picture again."""
+    """All that is needed to make the same image again."""
     kernel_map = done.tag.kernel_map
     of_kernels = {} if kernel_map is None else {"path": str(kernel_map), "sha256": sha256_of(kernel_map)}
     return {
@@ -228,7 +228,7 @@ def _provenance(job: UpscaleJob, upscaler: Upscaler, done: Done[Item]) -> dict[s
 
 
 def _pass_record(run: Pass, model: LoadedModel) -> dict[str, Any]:
-    """One network of the chain; with the encoders that tell it of the picture, where there are any."""
+    """One network of the chain; with the encoders that tell it of the image, where there are any."""
     record = {"name": run.model, "sha256": model.sha256, "tile": run.tile, "overlap": run.overlap}
     providers = model.header.providers if model.header is not None and model.info.conditioning else {}
     return record | {"providers": providers} if providers else record

@@ -85,6 +85,11 @@ class Item(Place):
         return max(self.width / self.info.width, self.height / self.info.height)
 
     @property
+    def depth(self) -> int:
+        """Bits per sample; 8 where nothing is known."""
+        return 8 if self.info is None else self.info.depth
+
+    @property
     def megapixels(self) -> float:
         return self.width * self.height / 1e6
 
@@ -108,12 +113,15 @@ def upscaler_for(job: UpscaleJob, progress: Progress | None = None) -> Upscaler:
     with_parts = job.debug_maps is not None
     if job.kernel_map is None:
         return Upscaler(job.recipe, progress=progress, with_parts=with_parts)
-    models = KernelMaps(job.kernel_map).models(job.recipe)
+    models = KernelMaps(job.kernel_map).models(job.recipe, progress)
     return Upscaler(job.recipe, models, progress, with_kernels=True, with_parts=with_parts)
 
 
-def gather(job: UpscaleJob, models: Models) -> list[Item]:
+def gather(job: UpscaleJob, models: Models, progress: Progress | None = None) -> list[Item]:
     """The pictures of a job with their outputs, formats and sizes, from their headers alone.
+
+    Args:
+        progress: warned of images that cannot be read by their extension.
 
     Raises:
         UsageError: paths that make no sense: nothing there, an output that is or lies in the input, one file
@@ -121,7 +129,7 @@ def gather(job: UpscaleJob, models: Models) -> list[Item]:
             its own.
         SrkitError: no pictures.
     """
-    found, single = _find(job)
+    found, single = _find(job, progress)
     to_file = single and _is_file(job)
     _check_places(job, single=single)
     maps = None if job.kernel_map is None else KernelMaps(job.kernel_map)
@@ -171,12 +179,12 @@ def asked_format(output: Path) -> str:
     return format
 
 
-def _find(job: UpscaleJob) -> tuple[list[Found], bool]:
+def _find(job: UpscaleJob, progress: Progress | None) -> tuple[list[Found], bool]:
     """The pictures, and whether the input names one picture itself."""
     if job.data is not None:
         return [Found(STREAM, STREAM)], True
     instead = "read it through standard input, with - as INPUT"
-    found, single = find_sources(job.input, recursive=job.recursive, instead=instead)
+    found, single = find_sources(job.input, recursive=job.recursive, instead=instead, progress=progress)
     if job.sink is not None and not single:
         raise UsageError(f"The input {shown(job.input)} is not a file; only one picture can go to stdout.")
     return found, single

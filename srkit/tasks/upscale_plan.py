@@ -12,6 +12,8 @@ import numpy as np
 import torch
 
 from srkit.engine.memory import bytes_per_pixel
+from srkit.engine.runner import Runner
+from srkit.progress import Progress
 from srkit.tasks.debug_maps import with_maps
 from srkit.tasks.places import nearest_existing
 from srkit.tasks.upscale_items import Item, UpscaleJob, gather, pending, upscaler_for
@@ -69,19 +71,20 @@ class UpscalePlan:
         ]
 
 
-def plan_upscale(job: UpscaleJob) -> UpscalePlan:
-    """Plan a job; nothing is written. What --skip-existing would leave out is left out.
+def plan_upscale(job: UpscaleJob, progress: Progress | None = None) -> UpscalePlan:
+    """Plan a job. What --skip-existing would leave out is left out; nothing is written but a public model that is not
+    here yet, which a plan needs to know.
 
     Raises:
         As `srkit.tasks.upscale.run`, except for outputs that exist or cannot be written to.
     """
-    upscaler = upscaler_for(job)
-    items = with_maps(job, gather(job, upscaler.models), upscaler)
+    upscaler = upscaler_for(job, progress)
+    items = with_maps(job, gather(job, upscaler.models, progress), upscaler)
     if job.existing == "skip":
         items = pending(job, items)
-    costs: dict[str, _Cost] = {}
+    costs: dict[Runner, _Cost] = {}
     works = [_work_of(item, upscaler, costs) for item in items]
-    first = next((upscaler.runner(work.chain[0]).options for work in works if work.chain), None)
+    first = next((runner.options for work in works for runner in work.chain), None)
     return UpscalePlan(
         pictures=tuple(_planned(i, w, upscaler) for i, w in zip(items, works, strict=True)),
         device=str(upscaler.device),
@@ -116,33 +119,35 @@ class _Cost:
 class _Work:
     """What one picture takes."""
 
-    chain: tuple[str, ...] = ()
+    chain: tuple[Runner, ...] = ()
+    models: tuple[str, ...] = ()
+    """Of the chain, by name."""
     windows: int = 0
     seconds: float = 0.0
     activation_bytes: float = 0.0
     resampled: bool = False
 
 
-def _work_of(item: Item, upscaler: Upscaler, costs: dict[str, _Cost]) -> _Work:
+def _work_of(item: Item, upscaler: Upscaler, costs: dict[Runner, _Cost]) -> _Work:
     if item.info is None or item.error is not None:
         return _Work()
-    chain = upscaler.models.chain(item.factor)
+    names = upscaler.models.chain(item.factor)
+    chain = tuple(upscaler.runner(name, item.depth) for name in names)
     height, width = item.info.height, item.info.width
     windows, seconds, activations = 0, 0.0, 0.0
-    for i, name in enumerate(chain):
-        runner = upscaler.runner(name)
-        if name not in costs:
-            costs[name] = _cost_of(name, upscaler)
-        plan, cost = runner.plan(height, width), costs[name]
+    for i, (name, runner) in enumerate(zip(names, chain, strict=True)):
+        if runner not in costs:
+            costs[runner] = _cost_of(name, runner, upscaler)
+        plan, cost = runner.plan(height, width), costs[runner]
         # The views of a network are run as it is, each by itself.
-        runs = 1 + (len(item.maps) if name == upscaler.viewed(chain) and name not in chain[:i] else 0)
+        runs = 1 + (len(item.maps) if name == upscaler.viewed(names) and name not in names[:i] else 0)
         windows += runs * len(plan.windows)
         seconds += cost.seconds_per_picture
         seconds += runs * height * width * plan.work / cost.pixels_per_second
         batch = min(runner.options.batch, len(plan.windows))
         activations = max(activations, cost.bytes_per_pixel * math.prod(plan.shape) * batch)
         height, width = height * runner.info.scale, width * runner.info.scale
-    return _Work(chain, windows, seconds, activations, (width, height) != (item.width, item.height))
+    return _Work(chain, names, windows, seconds, activations, (width, height) != (item.width, item.height))
 
 
 def _planned(item: Item, work: _Work, upscaler: Upscaler) -> PlannedPicture:
@@ -152,7 +157,7 @@ def _planned(item: Item, work: _Work, upscaler: Upscaler) -> PlannedPicture:
         error=item.error,
         width=item.width,
         height=item.height,
-        models=work.chain,
+        models=work.models,
         resampled=work.resampled,
         windows=work.windows,
         maps=tuple(map(str, item.maps.values())),
@@ -164,9 +169,9 @@ def _disk_bytes(item: Item) -> float:
     return (_BYTES_PER_PIXEL[item.format] + maps) * item.width * item.height
 
 
-def _cost_of(name: str, upscaler: Upscaler) -> _Cost:
+def _cost_of(name: str, runner: Runner, upscaler: Upscaler) -> _Cost:
     """From the better of two forward passes of a window that the network takes."""
-    runner, conditioner = upscaler.runner(name), upscaler.conditioner(name)
+    conditioner = upscaler.conditioner(name)
     shape = runner.plan(_PROBE_SIDE, _PROBE_SIDE).shape
     picture = np.zeros((*shape, 3), np.uint8)
     lr = torch.zeros(1, runner.info.channels, *shape, device=runner.options.device)

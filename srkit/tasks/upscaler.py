@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from srkit.archs.views import views_of
+from srkit.archs.views import View, views_of
 from srkit.engine.conditions import Conditions
 from srkit.engine.device import pick_device, pick_dtype
 from srkit.engine.memory import auto_batch, auto_tile
@@ -52,6 +52,8 @@ class Pass:
     """Side in input pixels; None: whole pictures."""
     overlap: int
     dtype: str
+    holds_16_bits: bool = True
+    """Whether the levels of 16-bit images survive in that precision."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,21 @@ class _Part(Generic[T]):
     role: Literal["colour", "alpha", "done"]
     seen: dict[str, NDArray[Any]] = field(default_factory=dict)
     """What the views of a network gave for the picture, by their names; filled on the way."""
+
+
+class _Viewer:
+    """A view of a network, ready to run."""
+
+    def __init__(self, view: View, options: RunnerOptions) -> None:
+        self._gray = view.gray
+        self._runner = Runner(view, view.info, options)
+
+    def __call__(self, plane: Plane[_Part[T]]) -> tuple[NDArray[Any], Exception | None]:
+        """What the view gives for a plane, (H, W, 3), or (H, W, 1) where it is gray by itself; and what went wrong."""
+        (result,) = self._runner.run([plane])
+        if result is None:
+            raise RuntimeError("a runner gives a result for a plane")
+        return result.pixels[:, :, :1] if self._gray else result.pixels, result.error
 
 
 class Upscaler:
@@ -107,10 +124,10 @@ class Upscaler:
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
         self.device = pick_device(recipe.device)
-        self.models = models or Models(recipe.model)
+        self.models = models or Models(recipe.model, progress)
         self._with_kernels, self._with_parts = with_kernels, with_parts
-        self._runners: dict[str, Runner] = {}
-        self._viewers: dict[str, dict[str, Runner]] = {}
+        self._runners: dict[tuple[str, bool], Runner] = {}
+        self._viewers: dict[str, dict[str, _Viewer]] = {}
         self._encoders = Encoders(self.device, progress)
         self._conditioners: dict[str, Conditioner] = {}
         # The precision is checked here, where a wrong one is the caller's mistake and not a picture's.
@@ -135,18 +152,23 @@ class Upscaler:
             return None
         return next((name for name in names if views_of(self.models.named(name).network)), None)
 
-    def runner(self, name: str) -> Runner:
+    def runner(self, name: str, depth: int = 8) -> Runner:
         """The engine's runner for a network of a chain.
+
+        Args:
+            depth: bits per sample of the images. A network that ends in reduced precision would posterise 16 bits, so
+                that `auto` is fp32 for those.
 
         Raises:
             UsageError: a precision that the network does not bear, or it is told what nothing here gives.
             ResourceError: the network's weights, or those of the encoder that it was trained with, are not to be had.
         """
-        if name not in self._runners:
-            model = self.models.named(name)
-            options = self._options(model, self.conditioner(name))
-            self._runners[name] = Runner(model.network, model.info, options)
-        return self._runners[name]
+        model = self.models.named(name)
+        exact = depth > 8 and not model.info.fp32_sum
+        if (name, exact) not in self._runners:
+            options = self._options(model, self.conditioner(name), exact=exact)
+            self._runners[name, exact] = Runner(model.network, model.info, options)
+        return self._runners[name, exact]
 
     def conditioner(self, name: str) -> Conditioner:
         """What tells a network of a chain of a picture.
@@ -160,15 +182,23 @@ class Upscaler:
             )
         return self._conditioners[name]
 
-    def _options(self, model: LoadedModel, conditioner: Conditioner) -> RunnerOptions:
-        """Device, precision and tiles for a network."""
+    def _options(self, model: LoadedModel, conditioner: Conditioner, *, exact: bool) -> RunnerOptions:
+        """Device, precision and tiles for a network; `exact`: all of fp32, unless another precision is asked for."""
         recipe, info = self.recipe, model.info
-        dtype = pick_dtype(recipe.dtype, self.device, info)
+        dtype = pick_dtype("fp32" if exact and recipe.dtype == "auto" else recipe.dtype, self.device, info)
         overlap = recipe.overlap if isinstance(recipe.overlap, int) else model.overlap
         tile = self._tile(model, overlap, conditioner)
         batch = auto_batch(tile, overlap, self.device) if tile else 1
         return RunnerOptions(
-            self.device, dtype, tile, overlap, batch, recipe.tta, may_halve=recipe.tile == "auto"
+            self.device,
+            dtype,
+            tile,
+            overlap,
+            batch,
+            recipe.tta,
+            may_halve=recipe.tile == "auto",
+            hold_flat=True,
+            all_of_fp32=exact,
         )
 
     def _tile(self, model: LoadedModel, overlap: int, conditioner: Conditioner) -> int | None:
@@ -180,33 +210,36 @@ class Upscaler:
 
     def run(self, stream: Iterable[Work[T] | None]) -> Iterator[Done[T]]:
         """Upscale a stream; results in order. A None says that nothing more is ready yet."""
-        chain: tuple[str, ...] = ()
+        kind: tuple[tuple[str, ...], int] = (), 8
 
-        def chain_of(work: Work[T] | None) -> tuple[str, ...]:
-            nonlocal chain
+        def kind_of(work: Work[T] | None) -> tuple[tuple[str, ...], int]:
+            nonlocal kind
             if work is not None and work.picture is not None:
                 p = work.picture
-                chain = self.models.chain(max(work.width / p.width, work.height / p.height))
-            return chain
+                kind = self.models.chain(max(work.width / p.width, work.height / p.height)), p.depth
+            return kind
 
-        for names, works in itertools.groupby(stream, chain_of):
+        for (names, depth), works in itertools.groupby(stream, kind_of):
             planes: Iterator[Plane[_Part[T]] | None] = _planes(works)
             viewed = self.viewed(names)
             for i, name in enumerate(names):
                 told = _described(planes, self.conditioner(name))
                 if i == names.index(name) and name == viewed:
-                    told = _seen(told, self.viewers(name))
-                planes = self.runner(name).run(told)
-            yield from self._collect(planes, names)
+                    told = _seen(told, self._views_of(name))
+                planes = self.runner(name, depth).run(told)
+            yield from self._collect(planes, names, depth)
 
-    def viewers(self, name: str) -> dict[str, Runner]:
-        """Runners of a network's views by their names; each runs as the network itself."""
+    def _views_of(self, name: str) -> dict[str, _Viewer]:
+        """A network's views by their names; each runs as the network itself, but shows what it gives for flat areas."""
         if name not in self._viewers:
-            views, options = views_of(self.models.named(name).network), self.runner(name).options
-            self._viewers[name] = {part: Runner(view, view.info, options) for part, view in views.items()}
+            options = replace(self.runner(name).options, hold_flat=False)
+            views = views_of(self.models.named(name).network)
+            self._viewers[name] = {part: _Viewer(view, options) for part, view in views.items()}
         return self._viewers[name]
 
-    def _collect(self, planes: Iterable[Plane[_Part[T]] | None], names: tuple[str, ...]) -> Iterator[Done[T]]:
+    def _collect(
+        self, planes: Iterable[Plane[_Part[T]] | None], names: tuple[str, ...], depth: int
+    ) -> Iterator[Done[T]]:
         colour: Plane[_Part[T]] | None = None
         for plane in planes:
             if plane is None:
@@ -216,9 +249,9 @@ class Upscaler:
                 continue
             parts = [plane] if colour is None else [colour, plane]
             colour = None
-            yield self._finish(parts, names)
+            yield self._finish(parts, [self._pass(name, depth) for name in names])
 
-    def _finish(self, parts: list[Plane[_Part[T]]], names: tuple[str, ...]) -> Done[T]:
+    def _finish(self, parts: list[Plane[_Part[T]]], passes: list[Pass]) -> Done[T]:
         work = parts[0].tag.work
         error = next((p.error for p in parts if p.error is not None), None)
         if error is not None or work.picture is None:
@@ -229,14 +262,27 @@ class Upscaler:
             seen = {name: _part_picture(work, pixels) for name, pixels in parts[0].tag.seen.items()}
         except Exception as failure:  # one picture's failure must not end the others
             return Done(work.tag, None, failure)
-        warnings = tuple(dict.fromkeys(w for p in parts for w in p.warnings))
-        passes = tuple(self._pass(name) for name in names)
-        return Done(work.tag, picture, None, (*work.picture.warnings, *warnings), passes, seen)
+        warnings = [w for p in parts for w in p.warnings]
+        warnings += [
+            f"{p.model} ends in {p.dtype}, which does not hold the levels of 16 bits; use --dtype fp32 or auto"
+            for p in passes
+            if work.picture.depth > 8 and not p.holds_16_bits
+        ]
+        return Done(
+            work.tag,
+            picture,
+            None,
+            (*work.picture.warnings, *dict.fromkeys(warnings)),
+            tuple(passes),
+            seen,
+        )
 
-    def _pass(self, name: str) -> Pass:
-        options = self.runner(name).options
+    def _pass(self, name: str, depth: int) -> Pass:
+        runner = self.runner(name, depth)
+        options = runner.options
         dtype = str(options.dtype).removeprefix("torch.")
-        return Pass(name, options.tile, options.overlap, dtype)
+        holds = runner.info.fp32_sum or options.dtype == torch.float32
+        return Pass(name, options.tile, options.overlap, dtype, holds)
 
 
 def _needs_alpha(picture: Picture | None) -> bool:
@@ -261,16 +307,14 @@ def _planes(works: Iterable[Work[T] | None]) -> Iterator[Plane[_Part[T]] | None]
 
 
 def _seen(
-    planes: Iterable[Plane[_Part[T]] | None], viewers: Mapping[str, Runner]
+    planes: Iterable[Plane[_Part[T]] | None], viewers: Mapping[str, _Viewer]
 ) -> Iterator[Plane[_Part[T]] | None]:
     """The planes, each once what the views give for its colours is in its tag; one that fails has the error."""
     for plane in planes:
         if plane is not None and plane.error is None and plane.tag.role == "colour":
             for part, viewer in viewers.items():
-                (result,) = viewer.run([plane])
-                if result is not None:
-                    plane.tag.seen[part] = result.pixels
-                    plane = replace(plane, error=plane.error or result.error)
+                plane.tag.seen[part], error = viewer(plane)
+                plane = replace(plane, error=plane.error or error)
         yield plane
 
 
@@ -318,9 +362,8 @@ def _assemble(work: Work[T], colour: NDArray[Any], alpha: NDArray[Any] | None) -
     source = work.picture
     if source is None:
         raise ValueError("there is no picture to assemble")
-    pixels = resample(colour, work.height, work.width)
-    if source.is_gray:
-        pixels = _mean_of_channels(pixels)
+    # The three channels are equal where the source is gray: the engine sees to it.
+    pixels = resample(colour[:, :, :1] if source.is_gray else colour, work.height, work.width)
     if source.alpha is not None:
         plane = _alpha_plane(source.alpha, alpha, work)
         pixels = np.concatenate([pixels, plane], axis=2)
@@ -328,31 +371,20 @@ def _assemble(work: Work[T], colour: NDArray[Any], alpha: NDArray[Any] | None) -
 
 
 def _part_picture(work: Work[T], pixels: NDArray[Any]) -> Picture:
-    """What a view gave as a picture: gray where the input is, and where the channels are alike (a mask)."""
+    """What a view gave as a picture: gray where the input or the view is."""
     source = work.picture
     if source is None:
         raise ValueError("there is no picture that this could be a part of")
-    pixels = resample(pixels, work.height, work.width)
+    pixels = resample(pixels[:, :, :1] if source.is_gray else pixels, work.height, work.width)
     if pixels.dtype != np.uint8:
         pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    alike = bool((pixels == pixels[:, :, :1]).all())
-    return Picture(
-        _mean_of_channels(pixels) if alike or source.is_gray else pixels,
-        source.icc if source.is_gray or not alike else None,
-    )
-
-
-def _mean_of_channels(pixels: NDArray[Any]) -> NDArray[Any]:
-    total = pixels[:, :, 0].astype(np.uint32)
-    total += pixels[:, :, 1]
-    total += pixels[:, :, 2]
-    return ((total + 1) // 3).astype(pixels.dtype)[:, :, None]
+    return Picture(pixels, source.icc if source.is_gray or pixels.shape[2] == 3 else None)
 
 
 def _alpha_plane(source: NDArray[Any], upscaled: NDArray[Any] | None, work: Work[T]) -> NDArray[Any]:
     """(H, W, 1) of the asked size; a constant alpha exactly."""
     if upscaled is None:
         return np.full((work.height, work.width, 1), source[0, 0], source.dtype)
-    plane = _mean_of_channels(resample(upscaled, work.height, work.width))
+    plane = resample(upscaled[:, :, :1], work.height, work.width)
     held = clamp_to_neighbours(_tensor(plane), _tensor(source[:, :, None]))
     return held[0].permute(1, 2, 0).numpy().astype(source.dtype)

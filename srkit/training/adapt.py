@@ -1,9 +1,9 @@
-"""Fine-tuning on a few pictures, others of which judge, so that it never makes a model worse by what they say.
+"""Fine-tuning on a few images, others of which judge, so that it never makes a model worse by what they say.
 
 The weights' moving average is judged now and then, and where it is no better than before, so is the way to it from
-the base: weights between the two often keep what was gained on the new pictures and not what was lost on others
+the base: weights between the two often keep what was gained on the new images and not what was lost on others
 (Wortsman et al. 2022, Robust fine-tuning of zero-shot models). States are compared by what they gain for sure: the
-mean over the pictures that judge less two standard errors, since few pictures judge, and with a strip of a picture the
+mean over the images that judge less two standard errors, since few images judge, and with a strip of an image the
 rest of which was learned from a gain is easy. The best is kept, and the base itself where none gains for sure.
 """
 
@@ -27,7 +27,7 @@ from srkit.progress import Progress, Silent
 from srkit.training.inner import ADAM, InnerRule, InnerSteps, Rates
 
 Judge = Callable[[nn.Module], Sequence[float]]
-"""A network's score on every picture that judges, higher is better."""
+"""A network's score on every image that judges, higher is better."""
 Loss = Callable[[Tensor, Batch], Tensor]
 """SR and the batch that it was made from to a scalar."""
 Gain = Callable[[Sequence[float], Sequence[float]], float]
@@ -50,7 +50,7 @@ AVERAGED = (Way("average", 1.0), Way("average", 0.5), Way("average", 0.25))
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the pictures that judge said of a state."""
+    """What the images that judge said of a state."""
 
     step: int
     way: Way
@@ -120,7 +120,7 @@ class Adapted:
     best_way: Way | None
     """Where the best state lies; None: the base."""
     before: tuple[float, ...]
-    """Scores of the base by the pictures that judge."""
+    """Scores of the base by the images that judge."""
     best: tuple[float, ...]
     """Scores of that state."""
     judged: tuple[Judgement, ...]
@@ -160,7 +160,7 @@ def adapt(
             and dropout are those of its deployment.
         pairs: endless batches.
         steps: at most so many.
-        judge: scores a network on pictures that are not among the pairs.
+        judge: scores a network on images that are not among the pairs.
     """
     return _Run(network, steps, judge, settings, progress or Silent()).run(pairs)
 
@@ -291,11 +291,11 @@ class _Run:
 
     def _tell(self, scores: Sequence[float]) -> None:
         unit = self._settings.unit
-        self._progress.info(f"step {self._step}: {_mean(scores):.3f} {unit} on the pictures that judge")
+        self._progress.info(f"step {self._step}: {_mean(scores):.3f} {unit} on the images that judge")
 
 
 def sure_gain(before: Sequence[float], after: Sequence[float]) -> float:
-    """Mean gain less two standard errors; of a single picture the gain."""
+    """Mean gain less two standard errors; of a single image the gain."""
     return least_of([new - old for new, old in zip(after, before, strict=True)])
 
 

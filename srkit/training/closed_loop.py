@@ -1,4 +1,4 @@
-"""The loss of self-supervised adaptation: a picture, made from another and degraded as that was, must be it again.
+"""The loss of self-supervised adaptation: an image, made from another and degraded as that was, must be it again.
 
 HR-aware (Zhang and Yao 2024, arXiv 2411.16175, Section 3): L_ft = L_rec(R(s E_deg(X), E_img(Y^)), X) + lambda FAR(Y^),
 Y^ = M(X). Only M learns; gradients go through R, E_img and the encoder of FAR to Y^.
@@ -31,14 +31,14 @@ class ClosedLoop:
     far_weight: float = 0.0
     """lambda_ft; see `calibrated`."""
     draws: int = 1
-    """Factors drawn for each picture of a step, whose losses are averaged: for a controller with much noise."""
+    """Factors drawn for each image of a step, whose losses are averaged: for a controller with much noise."""
     autocast: torch.dtype | None = None
     """Precision of the frozen networks' arithmetic; None: fp32."""
 
     def terms(
         self, sr: Tensor, lr: Tensor, rng: torch.Generator | None = None, *, weighted: bool = True
     ) -> tuple[Tensor, Tensor]:
-        """L_rec, a scalar, and FAR of each picture (N,).
+        """L_rec, a scalar, and FAR of each image (N,).
 
         Args:
             sr: Y^ (N, 3, s h, s w), float32; what leaves [0, 1] counts as it is.

@@ -13,7 +13,7 @@ _BLIND = 1e-4  # difference of the mean logits of one that sees none
 
 
 class CollapseWatch:
-    """Counts the looks at which a discriminator taught nothing, in a row.
+    """Counts the looks at which a discriminator trained nothing, in a row.
 
     Args:
         patience: steps in a row after which it is given up.
@@ -33,12 +33,12 @@ class CollapseWatch:
 
         Args:
             loss: the discriminator's, relativistic (`srkit.losses.gan.discriminator_loss`).
-            real, fake: mean logits of real pictures and of made ones.
+            real, fake: mean logits of real images and of made ones.
 
         Returns:
             what is wrong, as the rest of a sentence about the discriminator; None: one can go on.
         """
-        told = f"mean logits {real:.3g} of real pictures and {fake:.3g} of made ones"
+        told = f"mean logits {real:.3g} of real images and {fake:.3g} of made ones"
         if not all(map(math.isfinite, (loss, real, fake))):
             return f"gives numbers that are not finite ({told})"
         now = {
@@ -49,7 +49,7 @@ class CollapseWatch:
         self._rows = {name: count + 1 if now[name] else 0 for name, count in self._rows.items()}
         steps = self._looks * LOOKED_EVERY
         if self._rows["apart"] >= self._looks:
-            return f"has told all pictures apart for {steps} steps ({told}, loss {loss:.2g})"
+            return f"has told all images apart for {steps} steps ({told}, loss {loss:.2g})"
         if self._rows["large"] >= self._looks:
             return f"has been saturated for {steps} steps ({told})"
         if self._rows["blind"] >= self._looks:

@@ -1,11 +1,11 @@
-"""The controller of self-supervised adaptation: how strongly the reconstructor is to degrade a picture.
+"""The controller of self-supervised adaptation: how strongly the reconstructor is to degrade an image.
 
 HR-aware (Zhang and Yao 2024, arXiv 2411.16175, Eqs. 4, 7 and 8): a factor s on the embedding of the degradation, from
-how far l = d(up(X), Y') a picture Y' looks from the enlarged low-resolution picture X. HQI, the paper's quality
+how far l = d(up(X), Y') an image Y' looks from the enlarged low-resolution image X. HQI, the paper's quality
 indicator, is 1 - l.
 
-The paper's s = 1 - l where adapting is right for a picture of l = 0.5 alone: R was taught s = l, so s = 2 l* - l leaves
-a picture as it is where l is that of the true one, l* (spec 2.6.3). One l* for all pictures would be wrong for most,
+The paper's s = 1 - l where adapting is right for an image of l = 0.5 alone: R was trained s = l, so s = 2 l* - l leaves
+an image as it is where l is that of the true one, l* (spec 2.6.3). One l* for all images would be wrong for most,
 which have little detail or much, so E_deg learns to tell it of each (`srkit.archs.reconstructor.Told`).
 """
 
@@ -25,7 +25,7 @@ Factor = Callable[[Tensor, Tensor, int, torch.Generator | None], Tensor]
 
 Of l (N,); l* (N,); the length D of an embedding; and the generator of the noise n, on their device, or None: n is 0.
 """
-_PAPER = 0.5  # l* for all pictures
+_PAPER = 0.5  # l* for all images
 
 
 @torch.no_grad()
@@ -34,7 +34,7 @@ def quality_distance(
 ) -> Tensor:
     """l = d(up(X), Y'), from 0, blurred as bicubic is, to 1; no gradient goes through it.
 
-    With one, a network could lower its loss by moving s instead of its picture. LPIPS is not bounded by 1, as the
+    With one, a network could lower its loss by moving s instead of its image. LPIPS is not bounded by 1, as the
     paper says it is: it is cut off there.
 
     Args:
@@ -66,13 +66,13 @@ class Controller:
     def pretraining(
         self, distance: Tensor, expected: Tensor, dim: int, rng: torch.Generator | None = None
     ) -> Tensor:
-        """s = n + l: pictures that look further from the enlarged ones were degraded more strongly."""
+        """s = n + l: images that look further from the enlarged ones were degraded more strongly."""
         return self._noisy(distance, dim, rng)
 
     def adapting(
         self, distance: Tensor, expected: Tensor, dim: int, rng: torch.Generator | None = None
     ) -> Tensor:
-        """s = n + 2 l* - l: a picture that is too blurred is degraded too strongly, so that it must get sharper."""
+        """s = n + 2 l* - l: an image that is too blurred is degraded too strongly, so that it must get sharper."""
         return self._noisy(2 * expected - distance, dim, rng)
 
     def paper(
@@ -84,7 +84,7 @@ class Controller:
     def neutral(
         self, distance: Tensor, expected: Tensor, dim: int, rng: torch.Generator | None = None
     ) -> Tensor:
-        """s = l*, whatever the picture looks like, without noise."""
+        """s = l*, whatever the image looks like, without noise."""
         return self._noisy(expected, dim, None)
 
     def _noisy(self, factor: Tensor, dim: int, rng: torch.Generator | None) -> Tensor:

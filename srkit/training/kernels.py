@@ -1,4 +1,4 @@
-"""What networks that tell, or are told, the blur of every pixel are judged by while they train."""
+"""Validation metrics for kernel estimators, kernel-conditioned SR and depth estimators."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from srkit.losses.depth import aligned_distance
 from srkit.losses.kernel import kernel_distance
 from srkit.metrics.psnr import psnr
 from srkit.recipes.kernels import Target
-from srkit.training.loop import Measure
+from srkit.training.trainer import Measure
 
 MEASURES: dict[Target, Measure] = {
     "kernels": Measure(
-        "val_kernel_error", "kernels held out are missed by {:.4f} (absolute, summed over the taps)", -1.0
+        "val_kernel_error", "held-out kernels are missed by {:.4f} (absolute, summed over the taps)", -1.0
     ),
-    "picture": Measure("val_psnr", "{:.3f} dB on the crops held out"),
-    "depth": Measure("val_depth_error", "aligned depth maps held out are missed by {:.4f}", -1.0),
+    "picture": Measure("val_psnr", "{:.3f} dB on the held-out crops"),
+    "depth": Measure("val_depth_error", "held-out aligned depth maps are missed by {:.4f}", -1.0),
 }
 """By the target of the recipe."""
-_MOST_DB = 60.0  # of a flat crop, lest it outweigh all others
+_MAX_DB = 60.0  # of a flat crop, lest it outweigh all others
 
 
 def batch_validator(
@@ -34,7 +34,7 @@ def batch_validator(
     Args:
         dtype: autocast's; None: fp32.
     """
-    judge = _JUDGES[target]
+    scored = _SCORES[target]
 
     @torch.no_grad()
     def score(network: nn.Module) -> float:
@@ -42,7 +42,7 @@ def batch_validator(
         for batch in batches:
             with torch.autocast(batch.lr.device.type, dtype, enabled=dtype is not None):
                 found = network(batch.lr, **batch.conditions)
-            scores.append(float(judge(found.float(), batch.hr)))
+            scores.append(float(scored(found.float(), batch.hr)))
         return math.fsum(scores) / len(scores)
 
     return score
@@ -50,7 +50,7 @@ def batch_validator(
 
 def _crops_psnr(sr: Tensor, hr: Tensor) -> Tensor:
     """Mean PSNR of RGB crops, rounded to 8 bit."""
-    return psnr((sr.clamp(0, 1) * 255).round() / 255, hr).clamp_max(_MOST_DB).mean()
+    return psnr((sr.clamp(0, 1) * 255).round() / 255, hr).clamp_max(_MAX_DB).mean()
 
 
 def _kernel_score(found: Tensor, true: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ def _depth_score(found: Tensor, true: Tensor) -> Tensor:
     return -aligned_distance(found, true)
 
 
-_JUDGES: dict[Target, Callable[[Tensor, Tensor], Tensor]] = {
+_SCORES: dict[Target, Callable[[Tensor, Tensor], Tensor]] = {
     "kernels": _kernel_score,
     "picture": _crops_psnr,
     "depth": _depth_score,

@@ -22,7 +22,7 @@ TASKS: Mapping[Objective, str] = {"contrast": "encoder", "exemplar": "judge"}
 """What the weights of each objective are for, as their headers say."""
 
 _WEAKEST = 0.25
-_SMOOTHING = 0.1  # of the pictures' probabilities: a crop of sky may be of many a picture
+_SMOOTHING = 0.1  # of the images' probabilities: a crop of sky may be of many an image
 
 
 def info_nce(first: Tensor, second: Tensor, temperature: float) -> Tensor:
@@ -62,8 +62,8 @@ def quality_error(told: Tensor, views: Views) -> Tensor:
 class ContrastLearner(nn.Module):
     """Both views of an instance are to have the same vector, and no other instance's: `info_nce`.
 
-    A degraded picture being an instance of its own, the vector must tell it from the clean one. A linear read-out of
-    the degradation (`quality_error`) hastens that: left to the comparison alone, compression is learnt late.
+    A degraded image being an instance of its own, the vector must tell it from the clean one. A linear read-out of
+    the degradation (`quality_error`) hastens that: left to the comparison alone, compression is learned late.
     """
 
     def __init__(self, network: CompactEncoder, temperature: float, quality: float) -> None:
@@ -82,9 +82,9 @@ class ContrastLearner(nn.Module):
 
 
 class ExemplarLearner(nn.Module):
-    """Tell which picture a view is of (Dosovitskiy et al. 2014, exemplar CNN), and how it was degraded.
+    """Tell which image a view is of (Dosovitskiy et al. 2014, exemplar CNN), and how it was degraded.
 
-    While it is judged, the pictures are others than those it can tell: the loss is that of the degradation alone.
+    While it is judged, the images are others than those it can tell: the loss is that of the degradation alone.
     """
 
     def __init__(self, network: JudgeNetwork, pictures: int, quality: float) -> None:
@@ -105,7 +105,7 @@ class ExemplarLearner(nn.Module):
 
 
 def make_learner(network: nn.Module, recipe: EncoderRecipe, pictures: int) -> nn.Module:
-    """The learner of a recipe's objective, for `pictures` training pictures.
+    """The learner of a recipe's objective, for `pictures` training images.
 
     Raises:
         UsageError: the objective does not suit the network, or a temperature or weight that is none.

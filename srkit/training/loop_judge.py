@@ -1,4 +1,4 @@
-"""What pictures without references say of a network that adapts to them: the judge of self-supervised adaptation."""
+"""What images without references say of a network that adapts to them: the judge of self-supervised adaptation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from srkit.training.controller import Factor
 
 @dataclass(frozen=True)
 class Measures:
-    """Of a network's pictures of the parts that judge; of errors lower is better."""
+    """Of a network's images of the parts that judge; of errors lower is better."""
 
     reconstruction: tuple[float, ...]
     """L_rec of each, as adapting makes it smaller."""
@@ -27,16 +27,16 @@ class Measures:
     far: tuple[float, ...]
     """FAR of each."""
     change: float
-    """PSNR in dB between the base's pictures and these; infinite for the base."""
+    """PSNR in dB between the base's images and these; infinite for the base."""
     niqe: tuple[float, ...] = ()
     """NIQE of each, where it is at hand."""
 
 
 class LoopJudge:
-    """A `srkit.training.adapt.Judge`: how much better than the base's the pictures are, by what the loop can see.
+    """A `srkit.training.adapt.Judge`: how much better than the base's the images are, by what the loop can see.
 
     A part's score is minus the mean of L_rec without the controller and of FAR, each over the base's mean: the base
-    has -1. Neither is what adapting makes smaller: the controller is left out, by which a picture that is too sharp and
+    has -1. Neither is what adapting makes smaller: the controller is left out, by which an image that is too sharp and
     one that is too blurred can reconstruct alike.
 
     Args:
@@ -46,7 +46,7 @@ class LoopJudge:
         batches: the parts, each a batch of one.
         most_change: PSNR in dB below which a state went too far from the base to be taken: its scores are NaN.
         autocast: precision of the network's arithmetic; None: fp32.
-        niqe: of a picture (1, 3, H, W) in [0, 1], lower is better. A state by which it rises for sure is not taken
+        niqe: of an image (1, 3, H, W) in [0, 1], lower is better. A state by which it rises for sure is not taken
             either; that it falls says nothing, for noise lowers it.
     """
 
@@ -118,10 +118,10 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def spread_of(embeddings: Tensor) -> float:
-    """How far apart the degradations of pictures are: |e_i - mean| over |e_i|, root mean squares, 0 to 1.
+    """How far apart the degradations of images are: |e_i - mean| over |e_i|, root mean squares, 0 to 1.
 
     Args:
-        embeddings: (N, D), N at least 1; of one picture it is 0.
+        embeddings: (N, D), N at least 1; of one image it is 0.
     """
     e = embeddings.double()
     size = e.square().sum(1).mean()

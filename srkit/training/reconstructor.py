@@ -17,17 +17,17 @@ from srkit.degradation.flaws import flawed
 from srkit.losses.far import AMISS, Far, far
 from srkit.losses.reconstruction import ReconstructionLoss, flaw_margin, pinball
 from srkit.training.controller import Controller, no_factor, quality_distance
-from srkit.training.loop import Done, Measure, descend
 from srkit.training.state import TrainState
+from srkit.training.trainer import Measure, StepResult, descend
 
 RECONSTRUCTION = Measure(
-    "val_reconstruction_error", "crops held out are made once more with an error of {:.4f}", -1.0
+    "val_reconstruction_error", "held-out crops are made once more with an error of {:.4f}", -1.0
 )
 
 
 @dataclass(frozen=True)
 class Objective:
-    """L_pt = L_rec + m margin + lambda_pt (FAR(Y) + c FAR(flawed pictures, to be predicted amiss)) + r untold l*."""
+    """L_pt = L_rec + m margin + lambda_pt (FAR(Y) + c FAR(flawed images, to be predicted amiss)) + r untold l*."""
 
     reconstruction: ReconstructionLoss
     far: Far
@@ -38,28 +38,28 @@ class Objective:
     contrast: float
     """c; the paper has none."""
     flawed_share: float
-    """Of a batch: pictures that are shown once more with a flaw."""
+    """Of a batch: images that are shown once more with a flaw."""
     enlarged: float
     """Share of these whose flaw is LR, enlarged (`srkit.degradation.flaws.flawed`)."""
     margin: float
     """m, weight of `srkit.losses.reconstruction.flaw_margin`; the paper has none."""
     expected: float
-    """r, weight of telling l* (`srkit.losses.reconstruction.pinball`); the paper has one l* for all pictures."""
+    """r, weight of telling l* (`srkit.losses.reconstruction.pinball`); the paper has one l* for all images."""
     quantile: float
-    """Of l of pictures without flaws, which l* is."""
+    """Of l of images without flaws, which l* is."""
     autocast: torch.dtype | None
 
     def factor(
         self, lr: Tensor, shown: Tensor, dim: int, rng: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
-        """What the embeddings are multiplied by, (M, D); and l (N,) of the pictures that LR is of.
+        """What the embeddings are multiplied by, (M, D); and l (N,) of the images that LR is of.
 
-        A picture with a flaw has the factor that adapting would give it, were l* that of the picture without: so a
-        larger factor than the embedding lets one expect means that the picture is not as it should be.
+        An image with a flaw has the factor that adapting would give it, were l* that of the image without: so a
+        larger factor than the embedding lets one expect means that the image is not as it should be.
 
         Args:
             lr: (N, 3, h, w).
-            shown: (M, 3, s h, s w), the pictures that LR is of, then the first of them with flaws.
+            shown: (M, 3, s h, s w), the images that LR is of, then the first of them with flaws.
         """
         distance, count = self.reconstruction.distance, len(shown) - len(lr)
         found = quality_distance(distance, torch.cat([lr, lr[:count]]), shown, self.autocast)
@@ -75,7 +75,7 @@ class Objective:
 
 @dataclass(frozen=True)
 class ReconstructorStep:
-    """A `srkit.training.loop.Step`: make `Objective` smaller, on pictures as they are and how they were degraded."""
+    """A `srkit.training.trainer.Step`: make `Objective` smaller, on images as they are and how they were degraded."""
 
     objective: Objective
     clip_norm: float
@@ -89,7 +89,7 @@ class ReconstructorStep:
 
     def __call__(
         self, state: TrainState, forward: Callable[..., Any], batch: Batch, rate: float, look: bool
-    ) -> Done:
+    ) -> StepResult:
         aim, network = self.objective, cast(Reconstructor, state.network)
         draws = np.random.default_rng((self.seed, self.rank, state.step)).integers(2**62, size=2)
         rng = torch.Generator(batch.lr.device).manual_seed(int(draws[0]))
@@ -121,10 +121,10 @@ class ReconstructorStep:
             "l": seen.mean(),
             "l untold": untold,
         }
-        return Done({name: term.detach() for name, term in terms.items()}, {})
+        return StepResult({name: term.detach() for name, term in terms.items()}, {})
 
     def _shown(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        """The batch's pictures, and behind them the first of them once more, with flaws."""
+        """The batch's images, and behind them the first of them once more, with flaws."""
         aim = self.objective
         asked = aim.contrast > 0 or aim.margin > 0
         count = math.ceil(aim.flawed_share * len(batch.hr)) if asked else 0

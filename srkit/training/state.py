@@ -86,20 +86,20 @@ def is_finite(content: Any) -> bool:
     return not isinstance(content, (list, tuple)) or all(map(is_finite, content))
 
 
-class Keeper:
-    """Keeps a copy of a run's last good state in memory."""
+class Snapshot:
+    """A copy of a run's last good state, in memory."""
 
     def __init__(self) -> None:
         self._kept: dict[str, Any] | None = None
 
-    def keep(self, state: TrainState) -> None:
+    def take(self, state: TrainState) -> None:
         """Take a copy in place of the one before, if all numbers in it are finite."""
         content = content_of(state)
         if is_finite(content):
             self._kept = copy.deepcopy(content)
 
-    def bring_back(self, state: TrainState) -> bool:
-        """Make the state what it was when it was kept; False: none was. The seconds stay as they are."""
+    def restore(self, state: TrainState) -> bool:
+        """Make the state what it was when it was taken; False: none was. The seconds stay as they are."""
         if self._kept is None:
             return False
         restore(state, {**copy.deepcopy(self._kept), "seconds": state.seconds})
@@ -107,9 +107,17 @@ class Keeper:
 
 
 def save_checkpoint(state: TrainState, folder: Path, recipe: dict[str, Any]) -> None:
-    """Write the whole state to `folder/checkpoint.pt`, atomically."""
-    with atomic_path(folder / CHECKPOINT) as path:
-        torch.save({**content_of(state), "recipe": recipe}, path)
+    """Write the whole state to `folder/checkpoint.pt`; the one before stays until the new one is whole.
+
+    Raises:
+        SrkitError: the file system refused: the disk is full, say.
+    """
+    with atomic_path(folder / CHECKPOINT) as path, path.open("wb") as file:
+        try:
+            torch.save({**content_of(state), "recipe": recipe}, file)
+        except RuntimeError as error:
+            # PyTorch's writer complains of its own state, and has what the file said behind it.
+            raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
 
 
 def read_checkpoint(folder: Path, device: torch.device) -> dict[str, Any]:

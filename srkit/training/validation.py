@@ -1,4 +1,4 @@
-"""Scoring a network while it trains, on pictures that it never sees."""
+"""Scoring a network while it trains, on images that it never sees."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from srkit.metrics.psnr import psnr
 from srkit.ops.colour import luma_limited
 from srkit.ops.position import positions
 
-LARGEST_SIDE = 512  # HR pixels: the middle of a picture is enough to choose by
+LARGEST_SIDE = 512  # HR pixels: the middle of an image is enough to choose by
 Lower = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
-"""LR (h, w, 3) of an HR picture (scale h, scale w, 3), and of its number, so that chance can be another for each."""
-_MOST_DB = 100.0  # for a picture that comes out without any error (a black one), lest it outweigh all others
+"""LR (h, w, 3) of an HR image (scale h, scale w, 3), and of its number, so that chance can be another for each."""
+_MOST_DB = 100.0  # for an image that comes out without any error (a black one), lest it outweigh all others
 
 
 def psnr_validator(
@@ -29,12 +29,12 @@ def psnr_validator(
     telling: Telling = NOTHING,
     lower: Lower | None = None,
 ) -> Callable[[nn.Module], float]:
-    """A function that gives a network's mean PSNR (classical protocol) on the middles of the pictures.
+    """A function that gives a network's mean PSNR (classical protocol) on the middles of the images.
 
-    A network that is told of whole pictures is told of the whole pictures here too.
+    A network that is told of whole images is told of the whole images here too.
 
     Args:
-        lower: makes LR; None: as the benchmarks do. Called here, once for each picture.
+        lower: makes LR; None: as the benchmarks do. Called here, once for each image.
     """
     made = lower or (lambda picture, number: make_lr(picture, scale))
     judges = [
@@ -49,7 +49,7 @@ def psnr_validator(
 
 @torch.no_grad()
 def psnr_of(network: nn.Module, judge: Batch, scale: int, dtype: torch.dtype | None) -> float:
-    """A network's PSNR (classical protocol) on a batch of one picture, at most 100 dB; `dtype` is autocast's."""
+    """A network's PSNR (classical protocol) on a batch of one image, at most 100 dB; `dtype` is autocast's."""
     with torch.autocast(judge.lr.device.type, dtype, enabled=dtype is not None):
         sr = network(judge.lr, **judge.conditions)
     sr = (sr.float().clamp(0, 1) * 255).round() / 255
@@ -65,7 +65,7 @@ def _judge(
     telling: Telling,
     lower: Lower,
 ) -> Batch:
-    """The middle of a picture, beginning at a whole LR pixel."""
+    """The middle of an image, beginning at a whole LR pixel."""
     whole = crop_to_multiple(picture, scale)
     limit = LARGEST_SIDE // scale * scale
     top, left = (max(0, (side - limit) // 2 // scale * scale) for side in whole.shape[:2])

@@ -8,18 +8,27 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import ipaddress
+import json
+import os
 import re
+import shutil
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from email.message import Message
 from pathlib import Path
+from typing import IO, Any
+from urllib.parse import unquote, urlsplit
 
 from srkit._version import __version__
 from srkit.errors import ResourceError
+from srkit.io.names import shown_bytes
 from srkit.progress import Progress
 
+MAX_BYTES = 16 * 2**30
+"""Of one file; the largest checkpoints in use have a few gigabytes."""
 _CHUNK = 1 << 20
 _TIMEOUT_S = 30.0
 _PATIENCE = 3
@@ -30,28 +39,42 @@ class _BrokenOffError(Exception):
     """The connection ended before the file did."""
 
 
-def download(url: str, part: Path, progress: Progress, *, checked: bool, pause_s: float = 0.5) -> None:
-    """Fetch `url` into `part`, beginning where an earlier attempt ended; `part` stays if this one fails too.
+def download(
+    url: str,
+    part: Path,
+    progress: Progress,
+    *,
+    checked: bool,
+    pause_s: float = 0.5,
+    limit: int = MAX_BYTES,
+    announce: Callable[[int | None], None] | None = None,
+) -> None:
+    """Fetch `url` into `part`, beginning where an earlier attempt ended; `part` stays if this one fails too. What is
+    kept beside it, `state_path(part)`, is the caller's to remove once the whole is in its place.
 
-    A rest is only asked for where it surely belongs to the beginning: the server named a version of the file
-    (ETag or Last-Modified, kept beside `part`) and still has that one, or the caller checks the whole.
+    A rest is only asked for where it surely belongs to the beginning: `part` is of this URL, and the server named a
+    version of the file (ETag or Last-Modified, kept beside `part`) and still has that one, or the caller checks the
+    whole. The caller holds the lock of what `part` is going to be: see `srkit.zoo.exclusive`.
 
     Args:
-        url: http or https.
+        url: http or https. Redirects never lead from https to http, to another scheme, or from a public server into
+            this machine or its network.
         part: the unfinished file; its folder exists.
         progress: told of bytes.
         checked: the caller knows the checksum that the whole file must have.
         pause_s: wait before the first retry, doubled for each that follows.
+        limit: bytes beyond which a file is refused.
+        announce: called once, with the length that the server names (None: none), before any of it is fetched.
 
     Raises:
-        ResourceError: the server does not have the file, cannot be reached, or breaks off again and again.
+        ResourceError: the server does not have the file, cannot be reached, breaks off again and again, or sends more
+            than `limit` or than the disk holds.
     """
     failures = 0
     while True:
         before = _size(part)
         try:
-            _attempt(url, part, progress, checked)
-            version_path(part).unlink(missing_ok=True)
+            _attempt(url, part, progress, checked, limit, announce)
             return
         except urllib.error.HTTPError as error:
             if error.code < 500 and error.code not in (408, 429):
@@ -62,6 +85,10 @@ def download(url: str, part: Path, progress: Progress, *, checked: bool, pause_s
             reason: Exception = error
         except (OSError, http.client.HTTPException, _BrokenOffError) as error:
             reason = error
+        except ValueError as error:  # of urllib, for a redirect to what is no URL
+            raise ResourceError(
+                f"'{url}' cannot be fetched: the server's answer makes no sense ({error}); check the address."
+            ) from error
         failures = 0 if _size(part) > before else failures + 1
         if failures > _PATIENCE:
             raise ResourceError(
@@ -69,16 +96,30 @@ def download(url: str, part: Path, progress: Progress, *, checked: bool, pause_s
                 "command again to go on from there."
             ) from reason
         time.sleep(pause_s * 2**failures)
+        announce = None
 
 
-def version_path(part: Path) -> Path:
-    """Where the server's name for the version of an unfinished file is kept."""
-    return part.with_name(part.name + ".version")
+def state_path(part: Path) -> Path:
+    """Where the URL of an unfinished file, and the server's name for its version, are kept."""
+    return part.with_name(part.name + ".json")
 
 
-def _attempt(url: str, part: Path, progress: Progress, checked: bool) -> None:
-    version = _read_version(part)
-    offset = _size(part) if version or checked else 0
+def discard(part: Path) -> None:
+    """Remove an unfinished file and what is kept beside it."""
+    for path in (state_path(part), part):
+        path.unlink(missing_ok=True)
+
+
+def _attempt(
+    url: str,
+    part: Path,
+    progress: Progress,
+    checked: bool,
+    limit: int,
+    announce: Callable[[int | None], None] | None,
+) -> None:
+    version = _read_version(part, url)
+    offset = _size(part) if version or (version is not None and checked) else 0
     request = urllib.request.Request(
         url, headers={"User-Agent": f"srkit/{__version__}", "Accept-Encoding": "identity"}
     )
@@ -87,21 +128,24 @@ def _attempt(url: str, part: Path, progress: Progress, checked: bool) -> None:
         if version:
             request.add_header("If-Range", version)
     try:
-        response = urllib.request.urlopen(request, timeout=_TIMEOUT_S)
+        response = _opener().open(request, timeout=_TIMEOUT_S)
     except urllib.error.HTTPError as error:
         if error.code != 416:
             raise
         if error.headers.get("Content-Range") == f"bytes */{offset}":
             return  # nothing is left to send: the part is the whole
-        part.unlink()
+        discard(part)
         raise _BrokenOffError("the file on the server has changed") from error
     with response:
         start, total = _extent(response.status, response.headers, offset)
-        _write_version(part, response.headers)
-        progress.start(f"Fetching {url.rpartition('/')[2]}", total)
+        _check_room(url, part, total, start, limit)
+        if announce:
+            announce(total)
+        progress.start(f"Fetching {unquote(urlsplit(url).path).rpartition('/')[2]}", total)
         try:
             progress.advance(start)
-            _copy(response, part, start, progress)
+            with _opened(part, start, url, response.headers) as file:
+                _copy(response, file, part, progress, limit - start)
         finally:
             progress.finish()
     if total is not None and _size(part) != total:
@@ -111,26 +155,65 @@ def _attempt(url: str, part: Path, progress: Progress, checked: bool) -> None:
 def _extent(status: int, headers: Message, offset: int) -> tuple[int, int | None]:
     """Where in the file the answer begins, and how long the whole file is (None: not told)."""
     if status == 206:
-        match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range", ""))
+        match = re.fullmatch(r"bytes (\d{1,19})-\d{1,19}/(\d{1,19}|\*)", headers.get("Content-Range", ""))
         if match is None or int(match[1]) != offset:
             raise _BrokenOffError("the server sent another part than the one asked for")
         return offset, None if match[2] == "*" else int(match[2])
-    length = headers.get("Content-Length")
-    return 0, int(length) if length else None
+    length = headers.get("Content-Length", "")
+    return 0, int(length) if re.fullmatch(r"\d{1,19}", length, flags=re.ASCII) else None
 
 
-def _copy(response: http.client.HTTPResponse, part: Path, start: int, progress: Progress) -> None:
+def _check_room(url: str, part: Path, total: int | None, start: int, limit: int) -> None:
+    """Refuse before the first byte what will not fit."""
+    if total is None:
+        return
+    if total > limit:
+        raise _too_long(url, f"the server names {shown_bytes(total)}", limit)
+    free = shutil.disk_usage(part.parent).free
+    if total - start > free:
+        raise ResourceError(
+            f"'{url}' has {shown_bytes(total)}, and {shown_bytes(free)} are free in '{part.parent}'; free some space, "
+            "or point SRKIT_CACHE to another folder."
+        )
+
+
+def _too_long(url: str, found: str, limit: int) -> ResourceError:
+    return ResourceError(
+        f"'{url}' is longer than expected: {found}, and at most {shown_bytes(limit)} are fetched; check the address."
+    )
+
+
+@contextlib.contextmanager
+def _opened(part: Path, start: int, url: str, headers: Message) -> Iterator[IO[bytes]]:
+    """The part at its end, cut to `start` bytes. Killed at any point, it is never taken for another version's."""
     with _writing(part):
-        file = part.open("r+b" if start else "wb")
+        if not start:
+            discard(part)  # a link that lies there is removed, not followed
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        file = os.fdopen(os.open(part, flags, 0o666), "r+b")
     with file:
         with _writing(part):
             file.truncate(start)
             file.seek(start)
-        while chunk := response.read(_CHUNK):
-            with _writing(part):
-                file.write(chunk)
-                file.flush()  # here, not when the file is closed, is a full disk told apart
-            progress.advance(len(chunk))
+            if not start:
+                _write_version(part, url, headers)
+        yield file
+        with _writing(part):
+            os.fsync(file.fileno())
+
+
+def _copy(
+    response: http.client.HTTPResponse, file: IO[bytes], part: Path, progress: Progress, room: int
+) -> None:
+    while chunk := response.read1(_CHUNK):  # what has come, not what is still to come
+        room -= len(chunk)
+        if room < 0:
+            discard(part)
+            raise _too_long(response.url, "it does not end", file.tell() + len(chunk) + room)
+        with _writing(part):
+            file.write(chunk)
+            file.flush()  # here, not when the file is closed, is a full disk told apart
+        progress.advance(len(chunk))
 
 
 @contextlib.contextmanager
@@ -142,19 +225,24 @@ def _writing(part: Path) -> Iterator[None]:
         raise ResourceError(f"'{part}' cannot be written: {error.strerror or error}.") from error
 
 
-def _read_version(part: Path) -> str | None:
-    with contextlib.suppress(OSError):
-        return version_path(part).read_text(encoding="ascii") or None
+def _read_version(part: Path, url: str) -> str | None:
+    """The version that `part` is of; empty where the server named none, None where `part` is not of this URL."""
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        state: Any = json.loads(state_path(part).read_text(encoding="utf-8"))
+        if isinstance(state, dict) and state.get("url") == url and not part.is_symlink():
+            version = state.get("version")
+            return (
+                version if isinstance(version, str) and "\n" not in version and "\r" not in version else None
+            )
     return None
 
 
-def _write_version(part: Path, headers: Message) -> None:
+def _write_version(part: Path, url: str, headers: Message) -> None:
     etag = headers.get("ETag", "")
     # A weak ETag names equal meaning, not equal bytes.
     version = etag if etag.startswith('"') else headers.get("Last-Modified", "")
-    if version.isascii():
-        with _writing(part):
-            version_path(part).write_text(version, encoding="ascii")
+    state = {"url": url, "version": version if version.isascii() else ""}
+    state_path(part).write_text(json.dumps(state), encoding="utf-8")
 
 
 def _size(path: Path) -> int:
@@ -170,3 +258,49 @@ def _said(error: Exception) -> str:
     if isinstance(error, urllib.error.URLError):
         return f"the server cannot be reached ({error.reason})"
     return str(error) or type(error).__name__
+
+
+def is_local(url: str) -> bool:
+    """Whether a URL names this machine or a private network by its address or as `localhost`."""
+    host = (urlsplit(url).hostname or "").rstrip(".").lower()
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return not ipaddress.ip_address(host.partition("%")[0]).is_global
+    except ValueError:
+        return False
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows what leads to no less safe a place."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        old, new = urlsplit(req.full_url), urlsplit(newurl)
+        why = None
+        if new.scheme not in ("http", "https") or (old.scheme == "https" and new.scheme != "https"):
+            why = f"from {old.scheme} to {new.scheme}"
+        elif is_local(newurl) and not is_local(req.full_url):
+            why = "from a public server into a private network"
+        if why:
+            raise ResourceError(
+                f"'{req.full_url}' redirects {why} ('{newurl}'), which is not followed; check the address."
+            )
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """Of http and https alone, with the proxies of the environment: urllib's own also opens files, FTP and data."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler,
+        urllib.request.HTTPHandler,
+        urllib.request.HTTPSHandler,
+        urllib.request.HTTPDefaultErrorHandler,
+        urllib.request.HTTPErrorProcessor,
+        urllib.request.UnknownHandler,
+        _Redirects,
+    ):
+        opener.add_handler(handler())
+    return opener

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from safetensors.torch import save
@@ -18,8 +19,8 @@ from srkit.zoo.files import check_checkpoint
 from srkit.zoo.foreign import ForeignNetwork, describe, read_state
 from srkit.zoo.loaded import LoadedModel
 
-Target = Literal["spandrel", "onnx"]
-SUFFIXES: dict[Target, tuple[str, ...]] = {"spandrel": (".safetensors", ".pth"), "onnx": (".onnx",)}
+SUFFIXES: Mapping[str, tuple[str, ...]] = {"spandrel": (".safetensors", ".pth"), "onnx": (".onnx",)}
+"""Of the files, by target."""
 OPSET = 18
 _EXAMPLE = 32  # side of the image that the graph is traced with; its sizes are free
 
@@ -32,7 +33,7 @@ class Published(Protocol):
         """The weights under the published names, fp32; None where these arguments have no published form."""
 
 
-def export(model: LoadedModel, target: Target, path: Path) -> None:
+def export(model: LoadedModel, target: str, path: Path) -> None:
     """Write a model's weights for other programs, in fp32. An existing file is replaced.
 
     Args:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import stat
+import zipfile
 from pathlib import Path
 
 from srkit.errors import ResourceError
 
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+_ZIP = b"PK\x03\x04"
+_MOST_UNPACKED = 4
+"""How many times a zip's own size its content may have: PyTorch writes it uncompressed."""
 
 
 def sha256_of(path: Path) -> str:
@@ -27,11 +32,15 @@ def check_checkpoint(path: Path) -> None:
     """That `path` is a file which may hold weights.
 
     Raises:
-        ResourceError: it is missing, a folder, empty, unreadable or a git-lfs pointer.
+        ResourceError: it is missing, a folder, a device or pipe, empty, unreadable, a git-lfs pointer, or a zip that
+            unpacks to much more than itself.
     """
-    if path.is_dir():
-        raise ResourceError(f"'{path}' is a folder; expected a file of weights.")
     try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise ResourceError(f"'{path}' is a folder; expected a file of weights.")
+        if not stat.S_ISREG(mode):
+            raise ResourceError(f"'{path}' is a device or pipe; expected a file of weights.")
         with path.open("rb") as file:
             start = file.read(len(_LFS_POINTER))
     except FileNotFoundError as error:
@@ -43,6 +52,23 @@ def check_checkpoint(path: Path) -> None:
     if start == _LFS_POINTER:
         raise ResourceError(
             f"'{path}' is a git-lfs pointer, not the weights; run `git lfs pull` where it came from."
+        )
+    if start.startswith(_ZIP):
+        _check_zip(path)
+
+
+def _check_zip(path: Path) -> None:
+    """Refuse a zip that would fill the memory; one that is damaged is for its reader to tell."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            content = sum(info.file_size for info in archive.infolist())
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+        return
+    size = path.stat().st_size
+    if content > _MOST_UNPACKED * size + 2**20:
+        raise ResourceError(
+            f"'{path}' has {size} bytes and unpacks to {content}; it is no file that PyTorch wrote, and may be made to "
+            "harm: fetch it from where it was published."
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from srkit.archs.info import ArchInfo, Tiling
 from srkit.errors import ResourceError
+from srkit.zoo.bounded import BoundedBuild
 from srkit.zoo.files import check_checkpoint, sha256_of
 from srkit.zoo.loaded import LoadedModel
 from srkit.zoo.probe import agrees_in, probe_structure, smallest_overlap
@@ -28,6 +29,9 @@ from srkit.zoo.released import load_released
 from srkit.zoo.weights import read_tensors
 
 SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors")
+_WRAPPERS = ("model_state_dict", "state_dict", "params_ema", "params-ema", "params", "model", "net")
+_MOST_REPEATED, _MOST_MAPPINGS = 4, 1000
+"""How many times a file's size its tensors may have, which can share values; dictionaries that are looked into."""
 
 BLEND_OVERLAP = 32
 """LR pixels over which tiles of an attention network are cross-faded: two windows of the usual 16."""
@@ -99,8 +103,9 @@ def load_foreign(path: Path, name: str | None = None, sha256: str | None = None)
 
 def _load(path: Path, name: str | None, sha256: str | None) -> LoadedModel:
     state = read_state(path)
-    if known := load_released(path, state, name, sha256):
-        return known
+    for candidate in (state, *without_prefixes(state)):
+        if known := load_released(path, candidate, name, sha256):
+            return known
     descriptor = describe(path, state)
     _check_task(path, descriptor)
     requirements = descriptor.size_requirements
@@ -159,7 +164,27 @@ def read_state(path: Path) -> dict[str, Any]:
             f"'{path}' holds a {type(state).__name__} without named tensors; expected a state dict, as "
             "`torch.save(model.state_dict(), path)` writes it."
         )
+    size = path.stat().st_size
+    if (
+        sum(tensor.numel() * tensor.element_size() for tensor in tensors_in(state))
+        > _MOST_REPEATED * size + 2**20
+    ):
+        raise ResourceError(
+            f"'{path}' has {size} bytes and holds tensors of many times that, which repeat a few values; it may be "
+            "made to harm: fetch it from where it was published."
+        )
     return state
+
+
+def tensors_in(state: Mapping[str, Any]) -> Iterator[Tensor]:
+    """The tensors of a checkpoint, also those in dictionaries within it."""
+    waiting = [state]
+    for mapping in waiting:
+        for value in mapping.values():
+            if isinstance(value, Tensor):
+                yield value
+            elif isinstance(value, dict) and len(waiting) < _MOST_MAPPINGS:
+                waiting.append(value)
 
 
 def _unpickle(path: Path) -> Any:
@@ -199,16 +224,60 @@ def describe(path: Path, state: dict[str, Any]) -> Any:
     Raises:
         ResourceError: an architecture that is not known, or that the weights do not fit.
     """
+    first: ResourceError | None = None
+    for candidate in (state, *without_prefixes(state)):
+        try:
+            return _described(path, candidate)
+        except ResourceError as error:
+            first = first or error  # what keeps the file as it is from being read says more than the rest
+    raise first or _unknown(path)
+
+
+def without_prefixes(state: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """A checkpoint without what wrappers put before all of its tensors' names, one step after another.
+
+    `torch.compile` puts `_orig_mod.`, data-parallel training `module.`, Lightning `model.` or whatever the attribute is
+    called. A network's own names may begin alike too (`body.`), so only one that is then recognised is meant.
+    """
+    tensors = unwrapped(state)
+    while tensors:
+        prefix, dot, _ = next(iter(tensors)).partition(".")
+        if not dot or not all(name.startswith(prefix + dot) for name in tensors):
+            return
+        tensors = {name.removeprefix(prefix + dot): tensor for name, tensor in tensors.items()}
+        yield tensors
+
+
+def unwrapped(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors themselves: checkpoints often hold them under a name, beside what training left there."""
+    for name in _WRAPPERS:
+        if isinstance(state.get(name), dict):
+            state = state[name]
+            break
+    if len(state) == 1 and isinstance(only := next(iter(state.values())), dict):
+        state = only
+    return {str(name): tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
+
+
+def _unknown(path: Path) -> ResourceError:
+    return ResourceError(
+        f"'{path}' holds weights of no architecture that is known here; expected one that spandrel supports, or "
+        "weights of `srkit train`."
+    )
+
+
+def _described(path: Path, state: dict[str, Any]) -> Any:
     from spandrel import MAIN_REGISTRY, UnsupportedModelError
 
+    tensors = list(tensors_in(state))
+    elements = sum(tensor.numel() for tensor in tensors)
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), BoundedBuild(str(path), elements, len(tensors), foreign=True):
             return MAIN_REGISTRY.load(state)
+    except ResourceError:
+        raise
     except UnsupportedModelError as error:
-        raise ResourceError(
-            f"'{path}' holds weights of no architecture that is known here; expected one that spandrel "
-            "supports, or weights of `srkit train`."
-        ) from error
+        raise _unknown(path) from error
     except Exception as error:  # spandrel guesses shapes from keys; a near miss fails anywhere in its code
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         raise ResourceError(

@@ -14,14 +14,13 @@ from torch import Tensor
 
 from srkit.errors import SrkitError
 from srkit.io.atomic import atomic_path
-from srkit.zoo.foreign import describe, read_state
+from srkit.zoo.foreign import describe, read_state, unwrapped
 from srkit.zoo.loaded import LoadedModel
 
 ADAPTED_KEY = "srkit_adapted"
 """Metadata of a safetensors file: what its weights were adapted from, as JSON."""
 
 _PREFIX = "model."  # of the network within `ForeignNetwork`
-_WRAPPERS = ("model_state_dict", "state_dict", "params_ema", "params-ema", "params", "model", "net")
 
 State = dict[str, Tensor]
 
@@ -58,7 +57,7 @@ def save_foreign(
 
 
 def _in_original_names(path: Path, learned: State) -> State:
-    original = _unwrapped(read_state(path))
+    original = unwrapped(read_state(path))
     arrived = _arrivals(path, original)
     tensors = {}
     for name, tensor in original.items():
@@ -67,17 +66,6 @@ def _in_original_names(path: Path, learned: State) -> State:
         kept = source if source is not None and fits else tensor
         tensors[name] = kept.detach().to("cpu", tensor.dtype).contiguous().clone()
     return tensors
-
-
-def _unwrapped(state: Mapping[str, Any]) -> State:
-    """The tensors themselves: checkpoints often hold them under a name, beside what training left there."""
-    for name in _WRAPPERS:
-        if isinstance(state.get(name), dict):
-            state = state[name]
-            break
-    if len(state) == 1 and isinstance(only := next(iter(state.values())), dict):
-        state = only
-    return {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
 
 
 def _arrivals(path: Path, original: State) -> dict[str, str]:

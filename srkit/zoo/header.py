@@ -88,8 +88,8 @@ class Header:
             )
         try:
             content = json.loads(metadata[METADATA_KEY])
-        except ValueError as error:
-            raise _damaged(where, f"it is no JSON ({error})") from error
+        except (ValueError, RecursionError) as error:
+            raise _damaged(where, f"it is no JSON ({str(error)[:80]})") from error
         if not isinstance(content, dict):
             raise _damaged(where, f"it is a JSON {type(content).__name__}, not an object")
         version = content.get("format_version")
@@ -137,7 +137,7 @@ def _checked(content: dict[str, Any], where: str) -> dict[str, Any]:
             raise _damaged(where, f"the field '{item.name}' is missing")
         value = content[item.name]
         if not _fits(value, hints[item.name]):
-            raise _damaged(where, f"the field '{item.name}' holds {value!r}")
+            raise _damaged(where, f"the field '{item.name}' holds {repr(value)[:80]}")
         values[item.name] = value
     return values
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def with_file(hub: Hub) -> Hub:
         files = huggingface_hub.HfApi().list_repo_files(hub.repo, revision=hub.revision)
     except Exception as error:  # see `_failed`
         raise _failed(hub, error) from error
-    found = [file for file in files if file.lower().endswith(_WEIGHTS)]
+    found = [file for file in files if file.lower().endswith(_WEIGHTS) and ".." not in file.split("/")]
     if len(found) != 1:
         what = f"several checkpoints ({', '.join(found[:8])})" if found else "no checkpoint"
         raise ResourceError(
@@ -39,8 +39,13 @@ def with_file(hub: Hub) -> Hub:
     return replace(hub, file=found[0])
 
 
-def fetch_from_hub(hub: Hub, staging: Path, progress: Progress) -> tuple[Path, str | None]:
+def fetch_from_hub(
+    hub: Hub, staging: Path, progress: Progress, announce: Callable[[int | None], None]
+) -> tuple[Path, str | None]:
     """Fetch a file into the folder `staging`, going on where an earlier attempt ended.
+
+    Args:
+        announce: called with the size that the Hub names, before any of it is fetched.
 
     Returns:
         The file, and the SHA-256 that the Hub says it has (None: the Hub has it for large files only).
@@ -56,6 +61,7 @@ def fetch_from_hub(hub: Hub, staging: Path, progress: Progress) -> tuple[Path, s
     try:
         url = huggingface_hub.hf_hub_url(hub.repo, file, revision=hub.revision)
         metadata = huggingface_hub.get_hf_file_metadata(url)
+        announce(metadata.size)
         progress.start(f"Fetching {file}", metadata.size)
         try:
             # By commit, so that the file is the one whose checksum was told.
@@ -66,6 +72,8 @@ def fetch_from_hub(hub: Hub, staging: Path, progress: Progress) -> tuple[Path, s
             progress.advance(metadata.size or 0)
         finally:
             progress.finish()
+    except ResourceError:
+        raise
     except Exception as error:  # see `_failed`
         raise _failed(hub, error) from error
     etag = metadata.etag or ""

@@ -2,45 +2,53 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from srkit.errors import ResourceError, nearest
+from srkit.errors import ResourceError
+from srkit.progress import Progress
 from srkit.zoo.files import check_checkpoint, sha256_of
 from srkit.zoo.header import has_header
 from srkit.zoo.loaded import LoadedModel
 from srkit.zoo.lock import find_pulled, read_lock
-from srkit.zoo.manifest import Entry, Manifest
+from srkit.zoo.manifest import Manifest
+from srkit.zoo.openmodeldb import may_be_indexed
+from srkit.zoo.pull import pull
 from srkit.zoo.weights import load_weights
 
 
-def load_model(name_or_path: str | Path, *, task: str = "sr") -> LoadedModel:
+def load_model(
+    name_or_path: str | Path, *, task: str = "sr", progress: Progress | None = None
+) -> LoadedModel:
     """Load a model by its name, or from a file.
 
-    A string is looked up among the models of `srkit models`, then among what was pulled (by file name
-    without extension), then as a path; a `Path` is always a file. Our own files are rebuilt from their
+    A string is looked up among the models of `srkit models`, then as a path, then among what was pulled (by the name
+    that it was pulled by, or its file's without extension), then, if it has the form `4x-Name`, in OpenModelDB. Public
+    models that are not on this machine are fetched. A `Path` is always a file. Our own files are rebuilt from their
     header; any other checkpoint goes through `load_foreign`.
 
     Args:
-        name_or_path: `edsr-x4`, or a .safetensors, .pth, .pt or .ckpt file.
+        name_or_path: `edsr-x4`, `4x-UltraSharp`, or a .safetensors, .pth, .pt or .ckpt file.
         task: what the weights must be for. Foreign networks that keep a picture's size (restoration) also
             pass as `sr`.
+        progress: told of what is fetched, and under which licence.
 
     Raises:
-        ResourceError: there is no such model, its checksum is wrong, the file is damaged or unsafe, or it is
-            for another task.
+        ResourceError: there is no such model, it may not or cannot be fetched, its checksum is wrong, the file is
+            damaged or unsafe, or it is for another task.
     """
-    entry, path, expected = _resolve(name_or_path)
-    check_checkpoint(path)
-    found = sha256_of(path)
-    if expected is not None and found != expected:
+    found = _resolve(name_or_path, progress)
+    check_checkpoint(found.path)
+    sha256 = sha256_of(found.path)
+    if found.expected is not None and sha256 != found.expected:
         raise ResourceError(
-            f"The weights '{path}' have the SHA-256 {found[:12]}…, expected {expected[:12]}…; "
-            + ("install srkit again." if entry and entry.shipped else "pull the model again.")
+            f"The weights '{found.path}' have the SHA-256 {sha256[:12]}…, expected {found.expected[:12]}…; "
+            + ("install srkit again." if found.shipped else "pull the model again.")
         )
-    model = _read(path, entry.name if entry else path.stem, found)
+    model = _read(found.path, found.name, sha256)
     if model.task != task and not (model.source != "srkit" and task == "sr"):
         raise ResourceError(
-            f"'{path}' holds weights for the task '{model.task}'; expected '{task}': choose another model."
+            f"'{found.path}' holds weights for the task '{model.task}'; expected '{task}': choose another model."
         )
     return model
 
@@ -68,28 +76,43 @@ def _read(path: Path, name: str, sha256: str) -> LoadedModel:
     return load_foreign(path, name, sha256)
 
 
-def _resolve(name_or_path: str | Path) -> tuple[Entry | None, Path, str | None]:
-    """Entry if named, file, and the SHA-256 it must have where one is known."""
+@dataclass(frozen=True)
+class _Found:
+    """The file of a model."""
+
+    path: Path
+    name: str
+    expected: str | None
+    """SHA-256 that it must have, where one is known."""
+    shipped: bool = False
+
+
+def _resolve(name_or_path: str | Path, progress: Progress | None) -> _Found:
     if isinstance(name_or_path, Path):
-        return None, name_or_path, _locked(name_or_path)
+        return _file(name_or_path)
     manifest = Manifest.load()
     if name_or_path in manifest:
         entry = manifest.entry(name_or_path)
         if not entry.shipped and not entry.present:
-            raise ResourceError(
-                f"The model '{entry.name}' is not on this machine yet; run `srkit models pull {entry.name}`."
-            )
-        return entry, entry.path, entry.sha256 or _locked(entry.path)
+            pull(entry.name, progress=progress)
+        expected = entry.sha256 or _locked(entry.path)
+        return _Found(entry.path, entry.name, expected, entry.shipped)
     path = Path(name_or_path).expanduser()
-    if not path.exists() and (pulled := find_pulled(name_or_path)):
-        return None, pulled, _locked(pulled)
-    if not path.exists() and path.suffix == "" and path.name == name_or_path:
-        names = [*(entry.name for entry in manifest), *(set(manifest.families()) - {name_or_path})]
-        raise ResourceError(
-            f"There is no model and no file '{name_or_path}'; `srkit models list` names the models."
-            f"{nearest(name_or_path, names)}"
-        )
-    return None, path, _locked(path)
+    if path.exists():
+        return _file(path)
+    if pulled := find_pulled(name_or_path):
+        lock = read_lock(pulled)
+        return _Found(pulled, (lock and lock.name) or pulled.stem, lock.sha256 if lock else None)
+    if may_be_indexed(name_or_path):
+        fetched = pull(name_or_path, progress=progress)
+        return _Found(fetched.path, fetched.name, fetched.sha256)
+    if path.suffix == "" and path.name == name_or_path:
+        raise manifest.unknown(name_or_path)
+    return _file(path)
+
+
+def _file(path: Path) -> _Found:
+    return _Found(path, path.stem, _locked(path))
 
 
 def _locked(path: Path) -> str | None:

@@ -23,6 +23,10 @@ class Lock:
     size: int
     pinned: bool
     """Whether the checksum was known beforehand; False: it is the first download's."""
+    name: str = ""
+    """What it was asked for by, where that is not the file's own name."""
+    licence: str = ""
+    """As it was said when it was fetched; empty: not known."""
 
 
 def lock_path(path: Path) -> Path:
@@ -42,10 +46,13 @@ def read_lock(path: Path) -> Lock | None:
         ResourceError: the record is damaged.
     """
     try:
-        return Lock(**json.loads(lock_path(path).read_text(encoding="utf-8")))
+        lock = Lock(**json.loads(lock_path(path).read_text(encoding="utf-8")))
+        if not all(isinstance(value, str) for value in (lock.source, lock.sha256, lock.name, lock.licence)):
+            raise ValueError("a field is no text")
+        return lock
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ResourceError(
             f"The record '{lock_path(path)}' of a download is damaged ({error}); delete it "
             "and pull the model again."
@@ -59,15 +66,26 @@ def pulled_files() -> Iterator[Path]:
 
 
 def find_pulled(name: str) -> Path | None:
-    """The fetched file of that name, with or without its extension.
+    """The fetched file of that name: what it was asked for by, in any case, else the file's with or without extension.
 
     Raises:
         ResourceError: there are several.
     """
-    found = [path for path in pulled_files() if name in (path.stem, path.name)]
+    files = list(pulled_files())
+    asked = [path for path in files if _asked_for(path).casefold() == name.casefold()]
+    found = asked or [path for path in files if name in (path.stem, path.name)]
     if len(found) > 1:
         raise ResourceError(
             f"Several fetched models are named '{name}': {', '.join(str(path) for path in found)}; "
             "give the path of one."
         )
     return found[0] if found else None
+
+
+def _asked_for(path: Path) -> str:
+    """The name that a fetched file was asked for by; empty where its record does not say."""
+    try:
+        lock = read_lock(path)
+    except ResourceError:  # said when the file itself is used
+        return ""
+    return lock.name if lock else ""

@@ -101,13 +101,17 @@ class Manifest:
         Raises:
             ResourceError: there is none; the message names the nearest.
         """
-        try:
-            return self._by_name[name]
-        except KeyError:
-            raise ResourceError(
-                f"There is no model '{name}'; `srkit models list` names those there are."
-                f"{nearest(name, self._by_name)}"
-            ) from None
+        if name not in self._by_name:
+            raise self.unknown(name)
+        return self._by_name[name]
+
+    def unknown(self, name: str) -> ResourceError:
+        """The error for a name that is no model's; it names the nearest, a family among them."""
+        known = [*self._by_name, *(set(self.families()) - {name})]
+        return ResourceError(
+            f"There is no model '{name}'; `srkit models list` names those there are, `srkit models search` those of "
+            f"OpenModelDB.{nearest(name, known)}"
+        )
 
     def shipped(self) -> tuple[Entry, ...]:
         """The models that came with the program."""
@@ -177,8 +181,8 @@ PUBLIC_ENTRIES: tuple[Entry, ...] = tuple(
     Entry(
         name=model.name,
         file=model.url.rpartition("/")[2],
-        sha256=None,
-        size=None,
+        sha256=model.sha256,
+        size=model.size,
         task="sr",
         scale=model.scale,
         arch=model.arch,

@@ -1,23 +1,77 @@
-"""Whether there is a network at all, found out before anything waits for one."""
+"""Whether anything may be fetched, decided in one place, and found out before anything waits for it."""
 
 from __future__ import annotations
 
 import os
 import socket
+import sys
 import threading
 import urllib.request
+from pathlib import Path
 from urllib.parse import urlsplit
 
+from srkit.errors import ResourceError
+from srkit.io.names import shown
+
 TIMEOUT_S = 5.0
+OFFLINE_VARIABLE = "SRKIT_OFFLINE"
+HUB_VARIABLE = "HF_HUB_OFFLINE"
+_YES = ("1", "ON", "YES", "TRUE")
+
+
+def offline_variable() -> str | None:
+    """The environment variable that forbids connections, `SRKIT_OFFLINE` or `HF_HUB_OFFLINE`; None where none does.
+
+    Other packages fetch through the client of the Hugging Face Hub, which knows only the second and reads it when it is
+    imported; so the first sets both.
+    """
+    if not _is_set(OFFLINE_VARIABLE):
+        return HUB_VARIABLE if _is_set(HUB_VARIABLE) else None
+    os.environ[HUB_VARIABLE] = "1"
+    if constants := sys.modules.get("huggingface_hub.constants"):
+        constants.HF_HUB_OFFLINE = True  # type: ignore[attr-defined]
+    return OFFLINE_VARIABLE
+
+
+def go_offline() -> None:
+    """Forbid connections in this process and those that it starts, as `SRKIT_OFFLINE=1` does."""
+    os.environ[OFFLINE_VARIABLE] = "1"
+    offline_variable()
+
+
+def check_may_fetch(what: str, url: str, command: str, folder: Path, otherwise: str = "") -> None:
+    """That `url` may be fetched and its server takes connections.
+
+    Args:
+        what: as the subject of a sentence: `The model 'BSRGAN'`.
+        url: http or https.
+        command: fetches the same on a machine with the network.
+        folder: the cache that `command` fills, to be carried over or kept by a CI system.
+        otherwise: what helps as well, to end the sentence with.
+
+    Raises:
+        ResourceError: connections are forbidden, or there is none.
+    """
+    if variable := offline_variable():
+        flag = "--offline or " if variable == OFFLINE_VARIABLE else ""
+        why = f"{flag}{variable} forbids fetching it"
+    elif not is_reachable(url):
+        why = f"{urlsplit(url).netloc} cannot be reached"
+    else:
+        return
+    raise ResourceError(
+        f"{what} is not on this machine, and {why}; run `{command}` on a machine with the network and copy the folder "
+        f"{shown(folder)} (in CI: keep it as a cache)" + (f", or {otherwise}." if otherwise else ".")
+    )
 
 
 def is_reachable(url: str, timeout_s: float = TIMEOUT_S) -> bool:
     """Whether the server of `url`, or the proxy that leads there, takes a connection within `timeout_s` seconds.
 
     Never takes longer than that: a name that a resolver keeps silent about counts as not reachable. False without a
-    look where `HF_HUB_OFFLINE` asks for no connections.
+    look where connections are forbidden.
     """
-    if os.environ.get("HF_HUB_OFFLINE", "").strip().upper() in ("1", "ON", "YES", "TRUE"):
+    if offline_variable():
         return False
     parts = urlsplit(url)
     if not urllib.request.proxy_bypass(parts.hostname or ""):
@@ -38,3 +92,7 @@ def is_reachable(url: str, timeout_s: float = TIMEOUT_S) -> bool:
     thread.start()
     thread.join(timeout_s)
     return bool(found)
+
+
+def _is_set(variable: str) -> bool:
+    return os.environ.get(variable, "").strip().upper() in _YES

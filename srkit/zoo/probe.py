@@ -1,4 +1,4 @@
-"""How a network may be cut into tiles, found out by running it on a small picture.
+"""How a network may be cut into tiles, found out by running it on a small image.
 
 For networks that come without these facts. Facts of our own are in their `ArchInfo` and header.
 """
@@ -19,7 +19,7 @@ from srkit.archs.info import ArchInfo
 from srkit.archs.table import info_of
 
 TOLERANCE = 0.25 / 255
-"""Largest difference between tiled and untiled on the rendered picture: a quarter of what is promised on
+"""Largest difference between tiled and untiled on the rendered image: a quarter of what is promised on
 natural ones."""
 
 PRECISION_TOLERANCE = 1 / 255
@@ -43,7 +43,7 @@ class Structure:
     """Upper bound of the receptive field's radius in input pixels: all convolutions, pools and interpolations
     added up, as if one followed the other."""
     mixing: bool
-    """Whether pixels are weighed against each other in windows (softmax), or by averages over the picture."""
+    """Whether pixels are weighed against each other in windows (softmax), or by averages over the image."""
 
 
 class _Recorder(TorchFunctionMode):
@@ -95,7 +95,7 @@ def _single(value: Any) -> int:
 
 @torch.no_grad()
 def probe_structure(network: nn.Module) -> Structure:
-    """Run `network` once on the smallest picture that it takes, at least 16 pixels wide."""
+    """Run `network` once on the smallest image that it takes, at least 16 pixels wide."""
     info = info_of(network)
     side = _round_up(max(16, info.min_size), info)
     with _Recorder(side) as recorder:
@@ -105,7 +105,7 @@ def probe_structure(network: nn.Module) -> Structure:
 
 @torch.no_grad()
 def smallest_overlap(network: nn.Module, limit: int) -> int | None:
-    """The smallest overlap with which tiles, wherever they begin, agree with the whole picture.
+    """The smallest overlap with which tiles, wherever they begin, agree with the whole image.
 
     Args:
         network: fp32, in evaluation mode; its `info` gives scale and size requirements.
@@ -113,7 +113,7 @@ def smallest_overlap(network: nn.Module, limit: int) -> int | None:
 
     Returns:
         LR pixels per side; None where tiles disagree at every overlap that was tried (attention, strides,
-        averages over the whole picture).
+        averages over the whole image).
     """
     info = info_of(network)
     picture = _picture(_round_up(_CENTRE + 2 * _MARGIN, info))
@@ -157,7 +157,7 @@ def _round_up(side: int, info: ArchInfo) -> int:
 
 
 def _picture(side: int) -> Tensor:
-    """A picture with the spectrum of natural ones (1/f in amplitude) and an edge; (1, 3, side, side)."""
+    """An image with the spectrum of natural ones (1/f in amplitude) and an edge; (1, 3, side, side)."""
     generator = torch.Generator().manual_seed(0)
     noise = torch.fft.rfft2(torch.randn(1, 3, side, side, generator=generator))
     fy, fx = torch.fft.fftfreq(side)[:, None], torch.fft.rfftfreq(side)[None, :]

@@ -1,7 +1,7 @@
 """Public models that people expect to find: where their authors publish them, and under what licence.
 
-None is pinned to a checksum: their authors publish none. The first download's is recorded beside the file,
-and every later use is held to it (see `srkit.zoo.pull`).
+Their authors publish no checksums; sizes and SHA-256 are those that OpenModelDB lists for the same URLs (github
+OpenModelDB/open-model-database, commit 782aac0).
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ class PublicModel:
     arch: str
     licence: str
     summary: str
+    size: int
+    """Bytes."""
+    sha256: str
 
 
 PUBLIC_MODELS: tuple[PublicModel, ...] = (
@@ -31,6 +34,8 @@ PUBLIC_MODELS: tuple[PublicModel, ...] = (
         "ESRGAN",
         "BSD-3-Clause",
         "Real-ESRGAN (Wang et al. 2021): damaged photographs, adversarial, large and slow.",
+        67040989,
+        "4fa0d38905f75ac06eb49a7951b426670021be3018265fd191d2125df9d682f1",
     ),
     PublicModel(
         "RealESRGAN_x2plus",
@@ -39,6 +44,8 @@ PUBLIC_MODELS: tuple[PublicModel, ...] = (
         "ESRGAN",
         "BSD-3-Clause",
         "Real-ESRGAN (Wang et al. 2021) for a factor of 2.",
+        67061725,
+        "49fafd45f8fd7aa8d31ab2a22d14d91b536c34494a5cfe31eb5d89c2fa266abb",
     ),
     PublicModel(
         "RealESRGAN_x4plus_anime_6B",
@@ -47,6 +54,8 @@ PUBLIC_MODELS: tuple[PublicModel, ...] = (
         "ESRGAN",
         "BSD-3-Clause",
         "Real-ESRGAN (Wang et al. 2021), smaller, for drawings.",
+        17938799,
+        "f872d837d3c90ed2e05227bed711af5671a6fd1c9f7d7e91c911a61f155e99da",
     ),
     PublicModel(
         "realesr-general-x4v3",
@@ -55,6 +64,8 @@ PUBLIC_MODELS: tuple[PublicModel, ...] = (
         "Compact",
         "BSD-3-Clause",
         "Real-ESRGAN's small network for damaged photographs: fast.",
+        4885111,
+        "8dc7edb9ac80ccdc30c3a5dca6616509367f05fbc184ad95b731f05bece96292",
     ),
     PublicModel(
         "SwinIR-M_x2",
@@ -63,6 +74,8 @@ PUBLIC_MODELS: tuple[PublicModel, ...] = (
         "SwinIR",
         "Apache-2.0",
         "SwinIR (Liang et al. 2021): clean pictures, faithful, slow.",
+        67277475,
+        "2032ebf8f401dd3ce2fae5f3852117cb72101ec6ed8358faa64c2a3fa09ed4ac",
     ),
     PublicModel(
         "SwinIR-M_x4",
@@ -71,6 +84,8 @@ PUBLIC_MODELS: tuple[PublicModel, ...] = (
         "SwinIR",
         "Apache-2.0",
         "SwinIR (Liang et al. 2021): clean pictures, faithful, slow.",
+        67869037,
+        "4e78e33f22c1aa8a773db0cf4a7381bae97c2362c717f155439ebc690cbd9215",
     ),
     PublicModel(
         "BSRGAN",
@@ -79,5 +94,7 @@ PUBLIC_MODELS: tuple[PublicModel, ...] = (
         "ESRGAN",
         "MIT",
         "BSRGAN (Zhang et al. 2021): damaged photographs, adversarial, large and slow.",
+        67046751,
+        "5d505a0766160921e0388d76e1ddf08cb114303990f9080432bf2b1c988b1c54",
     ),
 )

@@ -2,20 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import shlex
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from srkit.errors import ResourceError, UsageError
+from srkit.errors import ResourceError, SrkitError, UsageError
+from srkit.io.names import shown_bytes
 from srkit.progress import Progress, Silent
 from srkit.zoo.cache import cache_dir
-from srkit.zoo.download import download, version_path
+from srkit.zoo.download import MAX_BYTES, discard, download
+from srkit.zoo.exclusive import cache_trouble, exclusive
 from srkit.zoo.files import check_checkpoint, sha256_of
 from srkit.zoo.hub import fetch_from_hub, with_file
 from srkit.zoo.lock import Lock, read_lock, write_lock
 from srkit.zoo.manifest import Manifest
+from srkit.zoo.network import check_may_fetch
+from srkit.zoo.openmodeldb import find_indexed, may_be_indexed
 from srkit.zoo.source import Hub, Url, parse_source
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A file to be fetched, and what is known of it."""
+
+    name: str
+    source: Url | Hub
+    sha256: str | None = None
+    """What it must have; None: not known before the first download."""
+    size: int | None = None
+    """Bytes; None: not known."""
+    licence: str = ""
+    """Empty: not known."""
+    what: str = ""
+    """As the subject of a sentence; by default a model of this name."""
+    command: str = ""
+    """Fetches it; by default `srkit models pull SOURCE`."""
+    otherwise: str = ""
+    """What helps as well where it cannot be fetched."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +58,8 @@ class Pulled:
     """Whether the checksum was known before the first download."""
     fetched: bool
     """False: it was there already."""
+    licence: str = ""
+    """Empty: not known."""
 
 
 def pull(
@@ -38,80 +67,166 @@ def pull(
 ) -> Pulled:
     """Fetch a model, unless it is there already.
 
-    The checksum must be `sha256`, else the manifest's, else the one recorded at an earlier download of the
-    same source, else (on the Hub, for large files) the server's. Where none is known, the file's own is
-    recorded beside it and holds from then on.
+    The checksum must be `sha256`, else the manifest's or the index's, else the one recorded at an earlier download of
+    the same source, else (on the Hub, for large files) the server's. Where none is known, the file's own is recorded
+    beside it and holds from then on.
 
     Args:
-        what: a name of `srkit models`, a URL, `owner/repo` or `hf:owner/repo/file@revision`.
+        what: a name of `srkit models`, a name of OpenModelDB (`4x-Name`), a URL, `owner/repo` or
+            `hf:owner/repo/file@revision`.
         sha256: what the file must have, in hexadecimal.
-        progress: told of bytes.
+        progress: told of what is fetched, and of bytes.
         pause_s: wait before the first retry of a URL that breaks off.
 
     Raises:
         UsageError: `what` or `sha256` is none of these.
-        ResourceError: the file cannot be fetched, is no file of weights, or has another checksum.
+        ResourceError: the file may not or cannot be fetched, is no file of weights, or has another checksum.
     """
+    progress = progress or Silent()
     expected = _hexadecimal(sha256)
     manifest = Manifest.load()
+    command = f"srkit models pull {shlex.quote(what)}"
     if what in manifest:
         entry = manifest.entry(what)
         if entry.shipped:
             return _shipped(what, entry.path, expected or entry.sha256)
-        name, source, expected = entry.name, parse_source(entry.source), expected or entry.sha256
-    else:
-        if "/" not in what:
-            manifest.entry(what)  # no source has this form, so it is a misspelt name
+        source = parse_source(entry.source)
+        wanted = [Wanted(what, source, entry.sha256, entry.size, entry.licence, command=command)]
+    elif "/" in what:
         source = parse_source(what)
-        source = with_file(source) if isinstance(source, Hub) else source
-        name = Path(source.file or "").stem
-    path = source.location(cache_dir())
+        if isinstance(source, Hub) and source.file is None:
+            check_may_fetch(f"The model '{what}'", source.server, command, cache_dir())
+            source = with_file(source)
+        wanted = [Wanted(Path(source.file or "").stem, source, command=command)]
+    elif may_be_indexed(what):
+        model = find_indexed(what, progress)
+        file = model.file
+        wanted = [
+            Wanted(model.name, Url(url), file.sha256, file.size, model.licence, command=command)
+            for url in file.direct_urls
+        ]
+    else:
+        raise manifest.unknown(what)  # no source has this form, so it is a misspelt name
+    if expected:
+        wanted = [replace(item, sha256=expected, size=None) for item in wanted]
+    for item in wanted[:-1]:  # mirrors of one file
+        with contextlib.suppress(ResourceError):
+            return fetch(item, progress, pause_s=pause_s)
+    return fetch(wanted[-1], progress, pause_s=pause_s)
+
+
+def fetch(wanted: Wanted, progress: Progress, *, pause_s: float = 0.5) -> Pulled:
+    """Fetch one file, unless it is there already with the checksum that it must have.
+
+    Of several processes that want it, one fetches and the others wait; killed at any time, it leaves the file whole or
+    absent.
+
+    Raises:
+        ResourceError: it may not or cannot be fetched, is no file of weights, or has another checksum.
+    """
+    path = wanted.source.location(cache_dir())
+    if here := _there(wanted, path):
+        return here
+    what = wanted.what or f"The model '{wanted.name}'"
+    command = wanted.command or f"srkit models pull {shlex.quote(wanted.source.text)}"
+    check_may_fetch(what, wanted.source.server, command, cache_dir(), wanted.otherwise)
+    with exclusive(path, progress):
+        return _there(wanted, path) or _fetch(wanted, path, progress, pause_s)
+
+
+def _there(wanted: Wanted, path: Path) -> Pulled | None:
+    """The file, if it has the checksum that is known of it."""
+    if not path.is_file():
+        return None
     lock = read_lock(path)
-    pinned = expected is not None or (lock is not None and lock.pinned)
-    if expected is None and lock is not None and lock.source == source.text:
-        expected = lock.sha256
-    if expected is not None and path.is_file() and sha256_of(path) == expected:
-        write_lock(path, Lock(source.text, expected, path.stat().st_size, pinned))
-        return Pulled(name, path, source.text, expected, path.stat().st_size, pinned, fetched=False)
-    arrived, found = _fetch(source, path, expected, progress or Silent(), pause_s)
-    size = arrived.stat().st_size
-    # The record first: were the run killed between the two, the file would be found wrong, not trusted.
-    write_lock(path, Lock(source.text, found, size, pinned))
-    arrived.replace(path)
-    shutil.rmtree(_staging(path), ignore_errors=True)
-    return Pulled(name, path, source.text, found, size, pinned, fetched=True)
+    recorded = lock.sha256 if lock is not None and lock.source == wanted.source.text else None
+    expected = wanted.sha256 or recorded
+    if expected is None or sha256_of(path) != expected:
+        return None
+    size = path.stat().st_size
+    pinned = wanted.sha256 is not None or (lock is not None and lock.pinned)
+    licence = wanted.licence or (lock.licence if lock else "")
+    new = Lock(wanted.source.text, expected, size, pinned, wanted.name, licence)
+    if new != lock:
+        with contextlib.suppress(SrkitError):  # a cache that can be read only serves as well
+            write_lock(path, new)
+    return Pulled(wanted.name, path, new.source, expected, size, pinned, fetched=False, licence=licence)
 
 
-def _fetch(
-    source: Url | Hub, path: Path, expected: str | None, progress: Progress, pause_s: float
-) -> tuple[Path, str]:
-    """The fetched file under a temporary name, and its checksum, which is right."""
+def _fetch(wanted: Wanted, path: Path, progress: Progress, pause_s: float) -> Pulled:
+    """The caller holds the lock of `path`."""
+    lock = read_lock(path)
+    recorded = lock.sha256 if lock is not None and lock.source == wanted.source.text else None
+    expected = wanted.sha256 or recorded
+    pinned = wanted.sha256 is not None or (lock is not None and lock.pinned)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ResourceError(
-            f"The cache '{path.parent}' cannot be written ({error.strerror}); point SRKIT_CACHE "
-            "to a folder that can."
-        ) from error
-    if isinstance(source, Url):
-        arrived = path.with_name(path.name + ".part")
-        download(source.url, arrived, progress, checked=expected is not None, pause_s=pause_s)
+        raise cache_trouble(path.parent, error) from error
+
+    def announce(size: int | None) -> None:
+        if size and size > (wanted.size or MAX_BYTES):
+            raise ResourceError(
+                f"'{wanted.source.text}' has {shown_bytes(size)}, expected at most "
+                f"{shown_bytes(wanted.size or MAX_BYTES)}; check the source."
+            )
+        length = wanted.size or size
+        facts = [shown_bytes(length)] if length else []
+        facts.append(f"licence {wanted.licence}" if wanted.licence else "licence not stated")
+        progress.say(f"fetching {wanted.name} ({', '.join(facts)}) from {wanted.source.text} to {path}")
+
+    if isinstance(wanted.source, Hub):
+        arrived, told = fetch_from_hub(wanted.source, _staging(path), progress, announce)
+        found = _checked(arrived, wanted.source.text, expected or told)
     else:
-        arrived, told = fetch_from_hub(source, _staging(path), progress)
-        expected = expected or told
+        arrived = path.with_name(path.name + ".part")
+        resumed = arrived.exists()
+        get = partial(
+            download,
+            wanted.source.url,
+            arrived,
+            progress,
+            checked=expected is not None,
+            pause_s=pause_s,
+            limit=wanted.size or MAX_BYTES,
+        )
+        get(announce=announce)
+        try:
+            found = _checked(arrived, wanted.source.text, expected)
+        except ResourceError:
+            if not resumed:
+                raise
+            get()  # its beginning may have been another file's
+            found = _checked(arrived, wanted.source.text, expected)
+    size = arrived.stat().st_size
+    # The record first: were the run killed between the two, the file would be found wrong, not trusted.
+    write_lock(path, Lock(wanted.source.text, found, size, pinned, wanted.name, wanted.licence))
+    arrived.replace(path)
+    discard(path.with_name(path.name + ".part"))
+    shutil.rmtree(_staging(path), ignore_errors=True)
+    if not pinned:
+        progress.say(
+            f"no checksum of {wanted.name} was known beforehand; recorded and held to from now on: {found}"
+        )
+    return Pulled(
+        wanted.name, path, wanted.source.text, found, size, pinned, fetched=True, licence=wanted.licence
+    )
+
+
+def _checked(arrived: Path, source: str, expected: str | None) -> str:
+    """The checksum of what arrived, which is removed where it is not what it should be."""
     try:
-        _check_weights(arrived, source.text)
+        _check_weights(arrived, source)
         found = sha256_of(arrived)
         if expected is not None and found != expected:
             raise ResourceError(
-                f"'{source.text}' has the SHA-256 {found}, expected {expected}; nothing of it was kept: the "
+                f"'{source}' has the SHA-256 {found}, expected {expected}; nothing of it was kept: the "
                 "file was changed or damaged, so give --sha256 only if you trust the new one."
             )
     except ResourceError:
-        arrived.unlink(missing_ok=True)
-        version_path(arrived).unlink(missing_ok=True)
+        discard(arrived)
         raise
-    return arrived, found
+    return found
 
 
 def _staging(path: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,9 @@ from urllib.parse import SplitResult, urlsplit
 from srkit.errors import UsageError
 
 _NO_STEP = ("", ".", "..")
+_OWN_SUFFIXES = (".lock.json", ".part", ".part.json")
+"""Of the files that are kept beside fetched ones."""
+_LONGEST = 120  # characters of a step; file systems take 255 bytes
 _HUB_FORM = "owner/repo, or hf:owner/repo/file@revision"
 _HUB = re.compile(
     r"(?:hf:)?(?P<repo>\w[\w.-]*/\w[\w.-]*)(?:/(?P<file>[^@]+))?(?:@(?P<revision>[^@]+))?", flags=re.ASCII
@@ -30,6 +34,11 @@ class Url:
     @property
     def file(self) -> str:
         return self.location(Path()).name
+
+    @property
+    def server(self) -> str:
+        """A URL of what must be reached."""
+        return self.url
 
     def location(self, cache: Path) -> Path:
         """Host, then path; a query is told apart by a hash, so that two never share a file."""
@@ -53,6 +62,11 @@ class Hub:
         tail = f"/{self.file}" if self.file else ""
         return f"hf:{self.repo}{tail}" + (f"@{self.revision}" if self.revision else "")
 
+    @property
+    def server(self) -> str:
+        """A URL of what must be reached."""
+        return hub_endpoint()
+
     def location(self, cache: Path) -> Path:
         """Repository, revision (`main` by default), file.
 
@@ -66,6 +80,11 @@ class Hub:
         return cache.joinpath("models", "huggingface", *safe)
 
 
+def hub_endpoint() -> str:
+    """Address of the Hugging Face Hub, or of the mirror that `HF_ENDPOINT` names."""
+    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
+
+
 def parse_source(text: str) -> Url | Hub:
     """A URL, `hf:owner/repo[/file][@revision]`, or `owner/repo` on the Hub.
 
@@ -73,14 +92,29 @@ def parse_source(text: str) -> Url | Hub:
         UsageError: none of these.
     """
     if "://" in text:
-        parts = urlsplit(text)
-        if parts.scheme not in ("http", "https") or not parts.netloc or not parts.path.rpartition("/")[2]:
-            raise UsageError(f"'{text}' is no address of a file; expected https://host/path/file.")
-        return Url(text)
+        return Url(_checked_url(text))
     match = _HUB.fullmatch(text)
-    if match is None:
+    if match is None or ".." in (match["file"] or "").split("/"):
         raise UsageError(f"'{text}' is no source of a model; expected a URL, {_HUB_FORM}.")
     return Hub(match["repo"], match["file"], match["revision"])
+
+
+def _checked_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        usable = bool(parts.scheme in ("http", "https") and parts.hostname and parts.path.rpartition("/")[2])
+        usable = usable and parts.port != 0 and text.isascii() and text.isprintable() and " " not in text
+    except ValueError:  # a port or an IPv6 address that is none
+        usable = False
+    else:
+        if "@" in parts.netloc:
+            raise UsageError(
+                f"The address of a file on '{_host(parts)}' holds a user name or password, which would be written into "
+                "records and messages; expected https://host/path/file: download the file yourself."
+            )
+    if not usable:
+        raise UsageError(f"'{text}' is no address of a file; expected https://host/path/file.")
+    return text
 
 
 def _host(parts: SplitResult) -> str:
@@ -89,4 +123,12 @@ def _host(parts: SplitResult) -> str:
 
 
 def _safe(step: str) -> str:
-    return re.sub(r"[^\w.-]", "_", step, flags=re.ASCII)
+    """The step of a path as a file name that is neither hidden nor that of a record, nor too long."""
+    name = re.sub(r"[^\w.-]", "_", step, flags=re.ASCII)
+    if name.startswith("."):
+        name = "_" + name
+    if name.endswith(_OWN_SUFFIXES):
+        name += "_"
+    if len(name) > _LONGEST:
+        name = hashlib.sha256(step.encode()).hexdigest()[:16] + name[16 - _LONGEST :]
+    return name

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from srkit.archs import table
 from srkit.errors import ResourceError, UsageError
 from srkit.io.atomic import atomic_path
+from srkit.zoo.bounded import BoundedBuild, check_arguments
 from srkit.zoo.files import check_checkpoint, sha256_of, unreadable
 from srkit.zoo.header import Header, broken_file, has_header, read_header
 from srkit.zoo.loaded import LoadedModel
@@ -20,6 +21,7 @@ from srkit.zoo.loaded import LoadedModel
 __all__ = ["copy_weights", "has_header", "load_weights", "read_header", "read_tensors", "save_weights"]
 
 
+MAX_SCALE, MAX_OVERLAP = 32, 4096
 _RATES = "rates."
 """Before the names of parameters: their learned rates, beside the network's own tensors."""
 
@@ -129,13 +131,8 @@ def load_weights(path: Path, name: str | None = None, sha256: str | None = None)
 
 def _rebuild(header: Header, path: Path) -> tuple[nn.Module, dict[str, Tensor]]:
     """The network with its weights, and the rates that lie beside them."""
-    try:
-        # Construction draws random weights; a caller's random numbers must not depend on what was loaded.
-        with torch.random.fork_rng(devices=[]):
-            network = table.build(header.arch, header.arguments)
-    except UsageError as error:
-        raise ResourceError(f"'{path}' cannot be rebuilt from its header: {error}") from error
     tensors = read_tensors(path)
+    network = _built(header, path, tensors)
     rates = {n.removeprefix(_RATES): tensors.pop(n).float() for n in list(tensors) if n.startswith(_RATES)}
     _check_rates(rates, network, f"The rates in '{path}'")
     try:
@@ -146,6 +143,26 @@ def _rebuild(header: Header, path: Path) -> tuple[nn.Module, dict[str, Tensor]]:
             f"({_first_line(error)}); fetch or train the weights anew."
         ) from error
     return network, rates
+
+
+def _built(header: Header, path: Path, tensors: Mapping[str, Tensor]) -> nn.Module:
+    """The network before its weights, which are known to be of about its size."""
+    check_arguments(header.arguments, str(path))
+    if not 1 <= header.scale <= MAX_SCALE or not 0 <= (header.overlap or 0) <= MAX_OVERLAP:
+        raise ResourceError(
+            f"The header of '{path}' says scale {header.scale} and overlap {header.overlap}; expected 1 to {MAX_SCALE} "
+            f"and 0 to {MAX_OVERLAP}: fetch or train the weights anew."
+        )
+    elements = sum(tensor.numel() for tensor in tensors.values())
+    try:
+        # Construction draws random weights; a caller's random numbers must not depend on what was loaded.
+        with torch.random.fork_rng(devices=[]), BoundedBuild(str(path), elements, len(tensors)):
+            return table.build(header.arch, header.arguments)
+    except ResourceError:
+        raise
+    except Exception as error:  # whatever a constructor trips over in arguments that are none
+        reason = str(error) if isinstance(error, UsageError) else f"{_first_line(error)}."
+        raise ResourceError(f"'{path}' cannot be rebuilt from its header: {reason}") from error
 
 
 def _check_rates(rates: Mapping[str, Tensor], network: nn.Module, where: str) -> None:
@@ -164,5 +181,5 @@ def _check_rates(rates: Mapping[str, Tensor], network: nn.Module, where: str) ->
 
 
 def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return (lines[1] if len(lines) > 1 else lines[0]).rstrip(". ")[:200]

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from srkit.archs.cdasr import CDASR, GlobalAlignment, TokenAlignment
 from srkit.archs.edsr import EDSR
-from srkit.archs.table import build
 from srkit.errors import UsageError
 from srkit.ops.position import position_grid
 from srkit.ops.turns import TURNS, turn, turn_back
+from tests.helpers import refused
 
 SMALL: dict[str, Any] = {
     "features": 8,
@@ -257,26 +257,8 @@ def test_steps_can_be_differentiated_through() -> None:
     assert any(bool((a != b).any()) for a, b in zip(outer, gradients, strict=True))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ({"scale": 5}, "given scale 5; it is defined for 2, 3, 4, 8 and 16"),
-        ({"token_features": 0}, "a width of 0"),
-        ({"blocks": -1}, "number of blocks of -1"),
-        ({"spatial": "token"}, "no spatial 'token'; known are tokens, global. Did you mean 'tokens'?"),
-        ({"condition": "none"}, "no condition 'none'; known are encoder, constant"),
-        ({"colour": 3}, "does not take these arguments: .*'colour'"),
-    ],
-)
-def test_arguments_that_make_no_sense(arguments: dict[str, Any], words: str) -> None:
-    with pytest.raises(UsageError, match=words):
-        build("cdasr", arguments)
-
-
 @pytest.mark.parametrize("variant", VARIANTS[:3], ids=str)
 def test_conditions_that_are_missing(variant: dict[str, Any]) -> None:
     network = CDASR(**SMALL | variant)
-    with pytest.raises(
-        UsageError, match=f"not given all of its conditions: {', '.join(network.info.conditioning)}"
-    ):
+    with refused(UsageError, "CDASR", *network.info.conditioning):
         network(torch.rand(1, 3, 4, 4))

@@ -12,9 +12,7 @@ from srkit.archs.blocks import NearestReconstruction
 from srkit.archs.cria import Cria, colour_lost
 from srkit.archs.edsr import EDSR
 from srkit.archs.esrgan import RRDBNet
-from srkit.archs.table import build
 from srkit.archs.views import views_of
-from srkit.errors import UsageError
 from srkit.ops.resize import upscale
 
 SMALL: dict[str, Any] = {
@@ -141,20 +139,6 @@ def test_heads_that_cannot_start_as_a_reconstruction_keep_their_own_values() -> 
         assert network.begun_by(source) == {}
     again = _network(trunk="edsr", upsampler="single", width=8)
     assert again.begun_by(again.state_dict()) == {}
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"scale": 5}, "scale 5; it is defined for 2, 3, 4 and 8"),
-        ({"mask_width": 0}, "0 as the least of its numbers"),
-        ({"trunk": "esdr"}, "no trunk 'esdr'; known are rrdb, edsr. Did you mean 'edsr'"),
-        ({"upsampler": "neares"}, "no upsampler 'neares'; known are nearest.*Did you mean 'nearest'"),
-    ],
-)
-def test_arguments_that_make_no_network(changes: dict[str, Any], words: str) -> None:
-    with pytest.raises(UsageError, match=words):
-        build("cria", SMALL | changes)
 
 
 def test_radius_of_nearest_upsampling() -> None:

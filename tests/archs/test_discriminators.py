@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from srkit.archs.discriminators import PatchGAN, UNetSN
 from srkit.archs.table import DISCRIMINATORS, build
-from srkit.errors import UsageError
 from srkit.losses.gan import discriminator_loss
 
 CASES: dict[str, dict[str, Any]] = {"patchgan": {"features": 4}, "unet_sn": {"features": 4}}
@@ -117,15 +116,3 @@ def test_state_is_taken_up_again(network: Any) -> None:
     other = build(name, CASES[name])
     other.load_state_dict(network.state_dict())
     assert torch.equal(other.eval()(x), network.eval()(x))
-
-
-@pytest.mark.parametrize("shape", [(2, 3, 7, 40), (2, 1, 40, 40), (3, 40, 40)])
-def test_pictures_that_are_none(network: Any, shape: tuple[int, ...]) -> None:
-    with pytest.raises(UsageError, match=r"it takes \(N, 3, H, W\), H and W at least"):
-        network(torch.zeros(shape))
-
-
-@pytest.mark.parametrize("make", [lambda: PatchGAN(0), lambda: PatchGAN(4, 0), lambda: UNetSN(0)])
-def test_arguments_that_make_no_network(make: Any) -> None:
-    with pytest.raises(UsageError, match="must be at least 1"):
-        make()

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 
 from srkit.archs.blocks import Reconstruction, upsampling_stages
 from srkit.archs.edsr import EDSR
-from srkit.archs.table import build
-from srkit.errors import UsageError
 from srkit.ops.resize import upscale
 
 
@@ -53,24 +49,3 @@ def test_blocks_between_the_stages() -> None:
     plain, deep = (Reconstruction(4, 8, "edsr", n) for n in (0, 2))
     assert len(deep.layers) == len(plain.layers) + 2 * 2
     assert deep(torch.rand(1, 4, 3, 5)).shape == (1, 3, 24, 40)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ({"scale": 5}, "given scale 5; it is defined for 2, 3, 4, 8 and 16"),
-        ({"features": 0}, "given 0 features"),
-        ({"blocks": -1}, "-1 blocks"),
-        ({"upsampler": "singel"}, "no upsampler 'singel'; known are edsr, single. Did you mean 'single'?"),
-        ({"colour": 3}, "does not take these arguments: .*'colour'"),
-        ({"features": "many"}, "does not take these arguments"),
-    ],
-)
-def test_arguments_that_make_no_sense(arguments: dict[str, Any], words: str) -> None:
-    with pytest.raises(UsageError, match=words):
-        build("edsr", arguments)
-
-
-def test_unknown_network() -> None:
-    with pytest.raises(UsageError, match=r"no network 'esdr'; known are .*Did you mean 'edsr'"):
-        build("esdr", {})

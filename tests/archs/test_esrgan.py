@@ -12,7 +12,8 @@ from torch import Tensor
 from srkit.archs.blocks import centred
 from srkit.archs.esrgan import SCALES, RRDBNet, centred_trunk, from_published, own_names
 from srkit.archs.rrdb import RRDBTrunk
-from srkit.errors import ResourceError, UsageError
+from srkit.errors import ResourceError
+from tests.helpers import refused
 
 State = dict[str, Tensor]
 
@@ -134,31 +135,25 @@ def _without(state: State, *names: str) -> State:
 
 
 @pytest.mark.parametrize(
-    ("state", "words"),
+    ("state", "named"),
     [
-        ({"conv.weight": torch.zeros(3, 3, 3, 3)}, "the first or last convolution"),
-        (_without(_basicsr(), "conv_body.bias"), "trunk.tail.bias"),
-        (_basicsr() | {"conv_up3.weight": torch.zeros(8, 8, 3, 3)}, "conv_up3.weight"),
-        (_basicsr() | {"conv_first.weight": torch.zeros(8, 1, 3, 3)}, "takes 1 channels to 3"),
+        ({"conv.weight": torch.zeros(3, 3, 3, 3)}, ()),
+        (_without(_basicsr(), "conv_body.bias"), ("trunk.tail.bias",)),
+        (_basicsr() | {"conv_up3.weight": torch.zeros(8, 8, 3, 3)}, ("conv_up3.weight",)),
+        (_basicsr() | {"conv_first.weight": torch.zeros(8, 1, 3, 3)}, (1, 3)),
         (
             _basicsr() | {"body.0.rdb1.conv1x1.weight": torch.zeros(8, 8, 1, 1)},
-            "body.0.rdb1.conv1x1.weight",
+            ("body.0.rdb1.conv1x1.weight",),
         ),
     ],
     ids=["another network", "incomplete", "x8", "gray", "ESRGAN+"],
 )
-def test_weights_of_other_networks(state: State, words: str) -> None:
-    with pytest.raises(ResourceError, match=f"no weights of ESRGAN.*{re.escape(words)}"):
+def test_weights_of_other_networks(state: State, named: tuple[object, ...]) -> None:
+    with refused(ResourceError, "ESRGAN", *named):
         from_published(state)
 
 
 def test_a_folded_trunk_serves_no_other_network() -> None:
     for state in (_basicsr(2), {}):
-        with pytest.raises(ResourceError, match="no trunk that takes three channels"):
+        with refused(ResourceError, "ESRGAN"):
             centred_trunk(state)
-
-
-@pytest.mark.parametrize("arguments", [{"scale": 3}, {"features": 0}, {"blocks": 0}, {"growth": 0}])
-def test_arguments_that_make_no_network(arguments: dict[str, int]) -> None:
-    with pytest.raises(UsageError, match="RRDBNet was given"):
-        RRDBNet(**arguments)  # type: ignore[arg-type]

@@ -9,9 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from srkit.archs.compact import CompactEncoder
-from srkit.archs.judge import JudgeNetwork
 from srkit.archs.table import ENCODERS, build, info_of
-from srkit.errors import UsageError
 
 CASES: dict[str, dict[str, Any]] = {
     "compact": {"widths": [6, 8, 10], "blocks": [1, 0, 2], "dim": 12, "side": 32},
@@ -126,19 +124,3 @@ def test_size_and_cost_of_the_shipped_compact() -> None:
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         network(torch.zeros(1, 3, network.side, network.side))
     assert counter.get_total_flops() / 2 < 0.25e9
-
-
-@pytest.mark.parametrize(
-    ("make", "arguments"),
-    [
-        (CompactEncoder, {"widths": [8, 8], "blocks": [1]}),
-        (CompactEncoder, {"widths": [], "blocks": []}),
-        (CompactEncoder, {"widths": [8], "blocks": [-1]}),
-        (CompactEncoder, {"widths": [8], "blocks": [1], "dim": 0}),
-        (JudgeNetwork, {"widths": []}),
-        (JudgeNetwork, {"widths": [8, 0]}),
-    ],
-)
-def test_arguments_that_make_no_network(make: Any, arguments: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="it takes"):
-        make(**arguments)

@@ -21,7 +21,6 @@ from srkit.degradation import kernels
 from srkit.degradation.kernels import gaussian_map
 from srkit.degradation.pca import encode, kernel_basis, sample_covariance
 from srkit.degradation.spatially_variant import blur_codes
-from srkit.errors import UsageError
 from srkit.ops.code_blur import CodeBlur
 
 
@@ -242,11 +241,6 @@ def test_receptive_field_of_a_consistent_nbsr_is_no_larger_than_told(
     assert reach <= radius
 
 
-def test_nbsr_says_what_it_lacks() -> None:
-    with pytest.raises(UsageError, match="codes of the picture's kernels; give codes"):
-        NBSR(features=8, blocks=1)(_picture(4, 4))
-
-
 def test_what_is_told_costs_less_than_two_fifths_of_the_trunk() -> None:
     arguments: dict[str, Any] = {"features": 64, "blocks": 12, "upsampler": "single"}
 
@@ -298,25 +292,3 @@ def test_rrdb_trunk_is_its_parts() -> None:
 def test_size_of_the_depth_network() -> None:
     with torch.device("meta"):
         assert 3e5 <= sum(p.numel() for p in CompactDepth().parameters()) <= 1e6
-
-
-@pytest.mark.parametrize(
-    ("make", "arguments", "words"),
-    [
-        (DKENet, {"scale": 8}, "scale 8; it is defined for 2, 3 and 4"),
-        (DKENet, {"features": 6}, "6 features and 32 of the depth"),
-        (DKENet, {"depth_features": 0}, "and 0 of the depth; it takes"),
-        (DKENet, {"energies": [3, 0]}, r"energies \[3, 0\]; they are radii"),
-        (NBSR, {"consistency": -1}, "-1 steps of consistency"),
-        (NBSR, {"polish": 2}, "0 steps of consistency and 2 blocks of polish"),
-        (NBSR, {"scale": 1}, "scale 1; it is defined for 2, 3 and 4"),
-        (NBSR, {"blocks": 0}, "0 as the least of its numbers"),
-        (NBSR, {"sft_size": 2}, "2 as sft_size"),
-        (NBSR, {"trunk": "esdr"}, "no trunk 'esdr'.*Did you mean 'edsr'"),
-        (CompactDepth, {"widths": [8]}, "at least two widths"),
-        (CompactDepth, {"side": 0}, "nothing below 1"),
-    ],
-)
-def test_arguments_that_make_no_network(make: Any, arguments: dict[str, Any], words: str) -> None:
-    with pytest.raises(UsageError, match=words):
-        make(**arguments)

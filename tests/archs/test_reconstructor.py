@@ -11,7 +11,6 @@ from torch import Tensor
 
 from srkit.archs.reconstructor import LEAST_SIDE, Reconstructor, _compressed, _Styled
 from srkit.archs.table import DEGRADERS, build, info_of
-from srkit.errors import UsageError
 from srkit.ops.gram import gram_descriptors
 from srkit.zoo.header import Header
 from srkit.zoo.weights import load_weights, save_weights
@@ -230,22 +229,3 @@ def test_weights_file_rebuilds_it(network: Reconstructor, tmp_path: Path) -> Non
     with torch.inference_mode():
         for a, b in zip(loaded.network(*inputs), network(*inputs), strict=True):
             assert torch.equal(a, b)
-
-
-def test_pictures_too_small_to_tell_of() -> None:
-    with pytest.raises(UsageError, match="sides must be at least 22"):
-        _network().tell(_pictures(21, width=40))
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"scale": 3}, "defined for 2 and 4"),
-        ({"features": 0}, "at least 1"),
-        ({"blocks": -1}, "no negative number"),
-        ({"modulation": "stylgan2"}, "Did you mean 'stylegan2'"),
-    ],
-)
-def test_arguments_that_make_no_network(changes: dict[str, Any], words: str) -> None:
-    with pytest.raises(UsageError, match=words):
-        Reconstructor(**(SMALL | changes))

@@ -16,9 +16,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from srkit.data.rendered import demo_picture
 from srkit.io.picture import Picture
 from srkit.io.write import write_picture
+from srkit.rendered import demo_image
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         source, found, out = (str(Path(scratch) / name) for name in ("in.png", "in.npz", "out.png"))
-        write_picture(Picture(demo_picture(chosen.width, chosen.height)), Path(source), format="png")
+        write_picture(Picture(demo_image(chosen.width, chosen.height)), Path(source), format="png")
         for rounds in chosen.rounds.split(","):
             measure(
                 f"estimate-kernel --refine {rounds}", "estimate-kernel", source, found, "--refine", rounds

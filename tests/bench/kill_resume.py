@@ -21,9 +21,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from srkit.data.rendered import demo_picture
 from srkit.io.picture import Picture
 from srkit.io.write import write_picture
+from srkit.rendered import demo_image
 
 print = functools.partial(print, flush=True)  # it is watched while it runs
 
@@ -48,7 +48,7 @@ def run(scratch: Path, arguments: argparse.Namespace) -> bool:
         side = chance.randrange(64, 160)
         path = source / str(i % 3) / f"{i:03}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_picture(Picture(demo_picture(side, side, seed=i)), path, format="png")
+        write_picture(Picture(demo_image(side, side, seed=i)), path, format="png")
     command = [
         sys.executable,
         "-m",

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from srkit.data.rendered import demo_picture
 from srkit.io.picture import Picture
 from srkit.io.write import write_picture
+from srkit.rendered import demo_image
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def large(scratch: Path, arguments: argparse.Namespace) -> None:
-    small = demo_picture(960, 720)
+    small = demo_image(960, 720)
     repeats = (-(-arguments.height // 720), -(-arguments.width // 960), 1)
     picture = np.tile(small, repeats)[: arguments.height, : arguments.width].copy()
     write_picture(Picture(picture), scratch / "large.png", format="png")
@@ -64,7 +64,7 @@ def many(scratch: Path, arguments: argparse.Namespace) -> None:
     folder = scratch / "many"
     folder.mkdir()
     for i in range(arguments.count):
-        picture = demo_picture(96 + i % 7, 64 + i % 5, seed=i)
+        picture = demo_image(96 + i % 7, 64 + i % 5, seed=i)
         write_picture(Picture(picture), folder / f"{i:03}.png", format="png")
     code = """
 import sys

@@ -15,9 +15,9 @@ import time
 
 import torch
 
-from srkit.data.rendered import demo_picture
 from srkit.degradation.second_order import second_order
 from srkit.recipes.degradation import SETTINGS, SecondOrderPart
+from srkit.rendered import demo_image
 
 SCALE = 4
 LEAST = 50  # pairs a second
@@ -35,7 +35,7 @@ def main() -> None:
 
     torch.set_num_threads(arguments.threads)
     cv2.setNumThreads(arguments.threads)
-    picture = torch.from_numpy(demo_picture(arguments.side, arguments.side, 0)).permute(2, 0, 1)[None]
+    picture = torch.from_numpy(demo_image(arguments.side, arguments.side, 0)).permute(2, 0, 1)[None]
     hr = (picture.float() / 255).repeat(arguments.batch, 1, 1, 1)
     hr = hr.contiguous(memory_format=torch.channels_last)
     print(f"HR {arguments.side}, LR {arguments.side // SCALE}, {arguments.threads} threads")

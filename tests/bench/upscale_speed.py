@@ -25,9 +25,9 @@ import cv2
 import numpy as np
 import torch
 
+from srkit.data.photographs import read_rgb8
 from srkit.engine.conditions import cut, told
 from srkit.engine.device import pick_device, pick_dtype
-from srkit.io.training import read_rgb8
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.tasks.upscale import UpscaleJob, run
 from srkit.tasks.upscaler import Upscaler

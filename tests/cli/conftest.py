@@ -21,6 +21,7 @@ from srkit_cli.app import _run
 from srkit.io.formats import format_of_name
 from srkit.io.picture import Picture
 from srkit.io.write import write_picture
+from tests.helpers import assert_message
 
 ROOT = Path(srkit_cli.__file__).parents[1]
 
@@ -40,6 +41,11 @@ class Ran:
         """What ended the program: one line on stderr, and nothing but it."""
         assert re.fullmatch(r"srkit: \S[^\n]*[.?]\n", self.err), self.err
         return self.err.removeprefix("srkit: ").rstrip("\n")
+
+    def refused(self, code: int, *named: object) -> None:
+        """The program ended with this exit code and one sentence, which names all of `named`."""
+        assert self.code == code, self
+        assert_message(self.sentence, *named)
 
     @property
     def status(self) -> dict[str, str]:

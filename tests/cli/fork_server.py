@@ -72,5 +72,6 @@ def main() -> None:
         answers.flush()
 
 
-main()
-os._exit(0)  # an orderly exit would complain of what was frozen
+if __name__ == "__main__":  # not where a child's own workers import this
+    main()
+    os._exit(0)  # an orderly exit would complain of what was frozen

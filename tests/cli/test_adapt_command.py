@@ -13,9 +13,9 @@ import pytest
 import srkit_cli
 import torch
 
-from srkit.data.rendered import render
 from srkit.io.picture import Picture
 from srkit.io.write import write_picture
+from srkit.rendered import render
 from srkit.zoo.header import Header, read_header
 from srkit.zoo.weights import load_weights, save_weights
 
@@ -69,15 +69,14 @@ def test_table(adapt: Callable[..., Any], tmp_path: Path) -> None:
     assert "step 16: " in ran.err
     last = ran.err.splitlines()[-1]
     assert last.startswith(f"{tmp_path / 'out.safetensors'}: 16 steps, ")
-    assert " min. Adapting gained +" in last
-    assert last.endswith("dB of PSNR on the 2 pictures that it did not learn from.")
+    assert f"+{rows[-1][5].removeprefix('+')} dB" in last
 
 
 def test_strips_are_said(adapt: Callable[..., Any]) -> None:
     ran = adapt("--holdout", 0.3, shots=4)
     assert ran.code == 0
     assert ran.out.startswith("strip of\t")
-    assert "a strip of 30% of each is kept out of training and judges" in ran.err
+    assert "30%" in ran.err
 
 
 def test_upscale_with_it(
@@ -95,15 +94,14 @@ def test_upscale_with_it(
     )
     assert ran.code == 0, ran.err
     assert (tmp_path / "up.png").is_file()
-    assert "Adapting gained" in (tmp_path / "report.html").read_text()
+    assert "<title>Adaptation</title>" in (tmp_path / "report.html").read_text()
     assert read_header(tmp_path / "out.safetensors").adapted["support"] == ["a", "b"]
 
 
 def test_the_base_stays(adapt: Callable[..., Any], edsr_weights: Path) -> None:
     before = edsr_weights.read_bytes()
     ran = adapt("-o", edsr_weights)
-    assert ran.code == 2
-    assert "exists already" in ran.sentence
+    ran.refused(2, edsr_weights)
     assert edsr_weights.read_bytes() == before
 
 
@@ -131,47 +129,48 @@ def test_encoders_that_are_missing_or_wrong(
         header = Header(**{**vars(model.header), "providers": providers})
         save_weights(tmp_path / "told.safetensors", model.network, header)
         ran = adapt(model=tmp_path / "told.safetensors")
-        assert (ran.code, ran.out) == (5, "")
-        assert len(ran.sentence) > 20
+        assert ran.out == ""
+        ran.refused(5)
     assert not (tmp_path / "out.safetensors").exists()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "words"),
+    ("arguments", "code", "named"),
     [
-        (("-s", "4"), 2, "is for scale 2, and --scale is 4"),
-        (("-s", "99"), 2, "--scale is 99"),
-        (("--shots", "0"), 2, "--shots is 0"),
-        (("--steps", "0"), 2, "--steps is 0"),
-        (("--minutes", "-1"), 2, "--minutes is -1"),
-        (("--holdout", "1"), 2, "--holdout is 1"),
-        (("--device", "tpu"), 2, "--device is 'tpu'"),
-        (("--dtype", "fp16"), 2, "--dtype fp16 is not possible"),
-        (("-m", "edsr-x99"), 5, "There is no model and no file 'edsr-x99'"),
-        (("-m", "/gone.safetensors"), 5, "/gone.safetensors"),
-        (("-o", "/gone/out.safetensors"), 2, "is not there"),
-        (("-o", "out.pth"), 2, "ends in .safetensors"),
-        (("--report", "/gone/report.html"), 2, "'/gone/report.html' cannot be written"),
+        (("-s", "4"), 2, ("--scale", 2, 4)),
+        (("-s", "99"), 2, ("--scale", 99)),
+        (("--shots", "0"), 2, ("--shots", 0)),
+        (("--steps", "0"), 2, ("--steps", 0)),
+        (("--minutes", "-1"), 2, ("--minutes", -1.0)),
+        (("--holdout", "1"), 2, ("--holdout", 1.0)),
+        (("--device", "tpu"), 2, ("--device", "tpu")),
+        (("--dtype", "fp16"), 2, ("--dtype", "fp16")),
+        (("-m", "edsr-x99"), 5, ("edsr-x99",)),
+        (("-m", "/gone.safetensors"), 5, ("/gone.safetensors",)),
+        (("-o", "/gone/out.safetensors"), 2, ("/gone",)),
+        (("-o", "out.pth"), 2, (".safetensors",)),
+        (("--report", "/gone/report.html"), 2, ("/gone/report.html",)),
     ],
 )
-def test_errors(adapt: Callable[..., Any], arguments: tuple[str, ...], code: int, words: str) -> None:
+def test_errors(
+    adapt: Callable[..., Any], arguments: tuple[str, ...], code: int, named: tuple[object, ...]
+) -> None:
     ran = adapt(*arguments)
-    assert (ran.code, ran.out) == (code, "")
-    assert words in ran.sentence
+    assert ran.out == ""
+    ran.refused(code, *named)
 
 
 def test_domains_that_are_none(adapt: Callable[..., Any], tmp_path: Path) -> None:
     ran = adapt(domain=tmp_path / "gone")
-    assert (ran.code, ran.out) == (2, "")
-    assert "is not there" in ran.sentence
+    assert ran.out == ""
+    ran.refused(2, tmp_path / "gone")
     (tmp_path / "empty").mkdir()
     ran = adapt(domain=tmp_path / "empty")
     assert (ran.code, ran.out) == (1, "")
     (tmp_path / "HR").mkdir()
     write_picture(Picture(np.zeros((64, 64, 3), np.uint8)), tmp_path / "empty" / "black.png", format="png")
     ran = adapt(domain=tmp_path / "empty")
-    assert ran.code == 1
-    assert "all of one colour" in ran.sentence
+    ran.refused(1, "'black'")
 
 
 def test_the_command_line_asks_for_what_the_recipe_says(adapt: Callable[..., Any], tmp_path: Path) -> None:

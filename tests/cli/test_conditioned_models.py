@@ -65,8 +65,7 @@ def test_another_encoder_ends_before_any_work(
     source, target = save(tmp_path / "in.png"), tmp_path / "new/out.png"
     weights = with_encoder("random", "compact, seed 7")
     ran = call("upscale", source, target, "-m", weights, *flags)
-    assert ran.code == 5
-    assert "trained with the encoder 'random' (compact, seed 7), and here it is another" in ran.sentence
+    ran.refused(5, "random", "compact, seed 7")
     assert not target.parent.exists()
 
 
@@ -84,9 +83,7 @@ def test_an_encoder_whose_weights_are_not_here(
     source, target = save(tmp_path / "in.png"), tmp_path / "new/out.png"
     weights = with_encoder("open_clip:ViT-B-32:openai", "open_clip 3, sha256 0")
     ran = call("upscale", source, target, "-m", weights)
-    assert ran.code == 5
-    assert "cannot be reached" in ran.sentence
-    assert "$SRKIT_WEIGHTS" in ran.sentence
+    ran.refused(5, "open_clip-ViT-B-32-openai.safetensors", "$SRKIT_WEIGHTS")
     assert not target.parent.exists()
 
 
@@ -96,5 +93,4 @@ def test_eval_ends_before_any_work(
     save(tmp_path / "own/HR/a.png", 48, 32)
     weights = with_encoder("random", "compact, seed 7")
     ran = call("eval", "--dataset", "own", "--data-root", tmp_path, "-m", weights)
-    assert ran.code == 5
-    assert "here it is another" in ran.sentence
+    ran.refused(5, "random", "compact, seed 7")

@@ -12,7 +12,9 @@ import torch
 
 from srkit.archs.cria import Cria
 from srkit.engine.resample import resample
+from srkit.io.picture import Picture
 from srkit.io.read import read_picture
+from srkit.io.write import write_picture
 from srkit.ops.turns import TURNS, turn, turn_back
 from srkit.zoo.header import Header
 from srkit.zoo.weights import load_weights, save_weights
@@ -155,6 +157,20 @@ def test_kinds_of_pictures(upscale: Callable[..., Any], save: Callable[..., Path
     )
 
 
+def test_maps_of_gray_content_in_rgb_are_gray(
+    upscale: Callable[..., Any], save: Callable[..., Path], tmp_path: Path
+) -> None:
+    """With as many channels as of colours, and the levels that the maps of a gray file have."""
+    gray = save(tmp_path / "gray.png", 20, 16, bands=1)
+    write_picture(Picture(pixels(gray).repeat(3, 2)), tmp_path / "rgb.png", format="png")
+    for name in ("gray", "rgb"):
+        upscale(tmp_path / f"{name}.png", tmp_path / f"{name}2.png", "--debug-maps", tmp_path / "maps")
+    for part in PARTS:
+        of_gray, of_rgb = (pixels(tmp_path / "maps" / f"{name}2-{part}.png") for name in ("gray", "rgb"))
+        assert of_rgb.shape[2] == (1 if part == "mask" else 3)
+        assert (of_rgb == of_gray).all()
+
+
 def test_existing_maps_follow_the_rule_for_outputs(
     upscale: Callable[..., Any], save: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -163,8 +179,7 @@ def test_existing_maps_follow_the_rule_for_outputs(
     before = (maps / "b-mask.png").read_bytes()
     arguments = (source, tmp_path / "b.png", "--debug-maps", maps)
     ran = upscale(*arguments)
-    assert ran.code == 2
-    assert "b-mask.png' exists already" in ran.sentence
+    ran.refused(2, maps / "b-mask.png")
     assert not (tmp_path / "b.png").exists()
     assert upscale(*arguments, "--skip-existing").code == 0
     assert (maps / "b-mask.png").read_bytes() == before
@@ -181,8 +196,7 @@ def test_a_model_without_maps_is_refused(
         ran = call(
             "upscale", "-m", edsr_weights, source, tmp_path / "b.png", "--debug-maps", tmp_path / "m", *more
         )
-        assert ran.code == 2
-        assert ran.sentence.startswith("The model 'tiny-x2' has no maps for --debug-maps to write; choose ")
+        ran.refused(2, "tiny-x2", "--debug-maps")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png"]
 
 
@@ -192,14 +206,14 @@ def test_places_that_make_no_sense(
     save(tmp_path / "in/a.png")
     save(tmp_path / "in/a-mask.png")
     file = save(tmp_path / "file.png")
-    for source, output, maps, words in (
-        ("in", "out", "in/maps", "lies inside the input"),
-        ("in", "out", "out", "place of an output"),
-        ("in/a.png", "out", "file.png", "a file is in its way"),
-        ("in/*.png", "out", "in", "is an input itself"),
+    for source, output, maps, named in (
+        ("in", "out", "in/maps", "in/maps"),
+        ("in", "out", "out", "out"),
+        ("in/a.png", "out", "file.png", "file.png"),
+        ("in/*.png", "out", "in", "in/a-mask.png"),
     ):
         ran = upscale(tmp_path / source, tmp_path / output, "--debug-maps", tmp_path / maps)
-        assert (ran.code, words in ran.sentence) == (2, True), ran.err
+        ran.refused(2, named)
     assert sorted(p.name for p in (tmp_path / "in").iterdir()) == ["a-mask.png", "a.png"]
     assert file.is_file()
 

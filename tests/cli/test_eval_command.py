@@ -16,6 +16,7 @@ import srkit_cli
 from srkit.io.picture import Picture
 from srkit.io.read import read_picture
 from srkit.io.write import write_picture
+from tests.helpers import missing
 
 SCHEMA = json.loads((Path(srkit_cli.__file__).parent / "schemas" / "eval.json").read_text())
 NAMES = ("alpha", "beta", "gamma")
@@ -124,6 +125,70 @@ def test_identical_pictures_are_infinite(evaluate: Callable[..., Any], root: Pat
     assert result["mean"]["psnr"] is None
     assert result["mean"]["psnr_is_infinite"] is True
     assert result["mean"]["ssim"] == 1
+    assert result["infinite"]["psnr"] == list(NAMES)
+    assert any("PSNR is infinite" in remark for remark in result["remarks"])
+    assert "PSNR is infinite" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("gate", "code"), [("psnr<30", 4), ("psnr.min<30", 4), ("psnr.max<30", 4), ("psnr<1", 0)]
+)
+def test_an_identical_picture_hides_no_other(
+    evaluate: Callable[..., Any], root: Path, finished: Path, gate: str, code: int
+) -> None:
+    (finished / "beta.png").write_bytes((root / "Small/HR/beta.png").read_bytes())
+    ran = evaluate("--sr", finished, "--hr", root / "Small/HR", "-s", 2, "--json", "--fail-if", gate)
+    assert ran.code == code
+    [result] = documents(ran)
+    assert result["infinite"]["psnr"] == ["beta"] == result["gates"][0]["left_out"]
+    others = [image["psnr"] for image in result["images"] if image["name"] != "beta"]
+    assert result["mean"]["psnr"] == pytest.approx(np.mean(others))
+    assert "beta" in ran.err
+
+
+def _cut_out(path: Path, alpha: Any, hidden: int = 0, shown: int = 120) -> Path:
+    """A picture of noise; what is transparent has the colour `hidden`."""
+    noise = np.random.default_rng(0).integers(-40, 40, (48, 64, 1))
+    colour = np.repeat(np.where(alpha[..., None] > 0, shown + noise, hidden), 3, axis=2)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_picture(Picture(np.dstack([colour, alpha]).astype(np.uint8)), path, format="png")
+    return path
+
+
+def test_alpha_is_scored_and_hidden_colours_are_not(evaluate: Callable[..., Any], tmp_path: Path) -> None:
+    """Whatever the colour over the background: each change of alpha counts, and nothing that is not seen."""
+    alpha = np.zeros((48, 64), np.uint8)
+    alpha[12:36, 16:48] = 255
+    arguments = ("--sr", tmp_path / "sr", "--hr", tmp_path / "hr", "-s", 2, "--json")
+    for shown in (44, 120, 211):
+        _cut_out(tmp_path / "hr/a.png", alpha, shown=shown)
+        _cut_out(tmp_path / "sr/a.png", alpha, hidden=200, shown=shown)
+        ran = evaluate(*arguments)
+        [same] = documents(ran)
+        assert same["infinite"]["psnr"] == ["a"]
+        assert "transparent" in ran.err
+        for wrong in (np.full_like(alpha, 255), np.zeros_like(alpha), np.roll(alpha, 8), alpha // 2):
+            sr = read_picture(_cut_out(tmp_path / "sr/a.png", alpha, shown=shown)).pixels.copy()
+            sr[..., 3] = wrong
+            write_picture(Picture(sr), tmp_path / "sr/a.png", format="png")
+            ran = evaluate(*arguments, "--fail-if", "psnr<30")
+            assert ran.code == 4
+            [result] = documents(ran)
+            assert result["mean"]["psnr"] < 20
+
+
+def test_a_model_is_run_on_transparent_pictures_as_they_are_seen(
+    evaluate: Callable[..., Any], root: Path, edsr_weights: Path
+) -> None:
+    alpha = np.zeros((48, 64), np.uint8)
+    alpha[12:36, 16:48] = 255
+    scores = []
+    for hidden in (0, 200):
+        _cut_out(root / "Cut/HR/a.png", alpha, hidden)
+        ran = evaluate("--dataset", "Cut", "-m", edsr_weights, "--json")
+        scores += [result["images"] for result in documents(ran)]
+        assert "transparent" in ran.err
+    assert scores[0] == scores[1]
 
 
 def test_given_lr_is_used_and_named(
@@ -138,8 +203,7 @@ def test_given_lr_is_used_and_named(
     assert result["lr_source"] == "LR_bicubic/X2"
     save(root / "Small/LR_bicubic/X2/alpha.png", 33, 24)
     ran = evaluate("--dataset", "Small", "-m", "bicubic", "-s", 2)
-    assert ran.code == 2
-    assert "'alpha' has 33 x 24 where 32 x 24 was expected" in ran.err
+    ran.refused(2, "'alpha'", "33 x 24", "32 x 24")
 
 
 def test_protocols_that_take_given_lr_do_not_make_it(
@@ -184,8 +248,7 @@ def test_every_report_is_written(evaluate: Callable[..., Any], tmp_path: Path) -
         assert "gamma" in path.read_text(encoding="utf-8"), path
     assert files["report"].read_text().count("data:image/png") >= 9, "LR, SR and HR of three pictures"
     ran = evaluate("--dataset", "Small", "-m", "bicubic", "-s", 2, "--csv", tmp_path / "none" / "r.csv")
-    assert ran.code == 2
-    assert "cannot be written" in ran.err
+    ran.refused(2, tmp_path / "none" / "r.csv")
 
 
 # -- gates ----------------------------------------------------------------------------------------------------
@@ -265,21 +328,19 @@ def test_a_picture_that_is_too_small(
     save(root / "Small/HR/dot.png", 1, 1)
     ran = evaluate("--dataset", "Small", "-m", "bicubic", "-s", 2)
     assert ran.code == 3
-    assert "tiny: The picture has 12 x 12 pixels; protocol 'classical' leaves out 2" in ran.err
-    assert "dot: The picture has 1 x 1 pixels, too few for scale 2" in ran.err
+    assert [line for line in ran.err.splitlines() if not missing(line, ("tiny", "12 x 12", "'classical'"))]
+    assert [line for line in ran.err.splitlines() if not missing(line, ("dot", "1 x 1"))]
 
 
 def test_pairs_that_do_not_match(evaluate: Callable[..., Any], finished: Path, root: Path) -> None:
     form = ("--sr", finished, "--hr", root / "Small/HR", "-s", 2)
     (finished / "beta.png").rename(finished / "betta.png")
     ran = evaluate(*form)
-    assert ran.code == 2
-    assert "no SR picture for 'beta'" in ran.err and "no reference for 'betta'" in ran.err
+    ran.refused(2, "'beta'", "'betta'")
     (finished / "betta.png").rename(finished / "beta.png")
     (finished / "alpha.jpg").write_bytes((finished / "alpha.png").read_bytes())
     ran = evaluate(*form)
-    assert ran.code == 2
-    assert "several pictures named 'alpha'" in ran.err
+    ran.refused(2, finished, "'alpha'")
 
 
 def test_sizes_that_do_not_match(
@@ -288,15 +349,13 @@ def test_sizes_that_do_not_match(
     form = ("--sr", finished, "--hr", root / "Small/HR", "-s", 2)
     save(finished / "alpha.png", 66, 45, seed=1)
     ran = evaluate(*form)
-    assert ran.code == 2
-    assert "'alpha' has 66 x 45 where 64 x 48 was expected" in ran.err and "--allow-crop" in ran.err
+    ran.refused(2, "'alpha'", "66 x 45", "64 x 48", "--allow-crop")
     [result] = documents(evaluate(*form, "--allow-crop", "--json"))
     assert result["count"] == 3
     assert result["images"][0]["psnr"] > 20, "the same picture, from its top left"
     save(finished / "alpha.png", 128, 96, seed=1)
     ran = evaluate(*form, "--allow-crop")
-    assert ran.code == 2
-    assert "128 x 96" in ran.err and "up to 16 pixels" in ran.err
+    ran.refused(2, "128 x 96", 16)
 
 
 def test_a_finished_picture_of_the_whole_reference_size_is_cut_with_it(
@@ -308,27 +367,27 @@ def test_a_finished_picture_of_the_whole_reference_size_is_cut_with_it(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "words"),
+    ("arguments", "code", "named"),
     [
-        (["--dataset", "Nowhere", "-m", "bicubic"], 5, "looked for"),
-        (["--dataset", "Smal", "-m", "bicubic"], 5, "Did you mean 'Small'?"),
+        (["--dataset", "Nowhere", "-m", "bicubic"], 5, "Nowhere"),
+        (["--dataset", "Smal", "-m", "bicubic"], 5, "Small"),
         (["--dataset", "Manga109", "-m", "bicubic", "--download"], 5, "licence"),
-        (["--dataset", "Set5", "-m", "bicubic", "--download"], 5, "cannot be reached"),
-        (["--dataset", "Small", "-m", "bicubic", "--metrics", "psnr,simm"], 2, "Did you mean 'ssim'?"),
-        (["--dataset", "Small", "-m", "bicubic", "--metrics", ","], 2, "No metric"),
-        (["--dataset", "Small", "-m", "bicubic", "--protocol", "clasical"], 2, "Did you mean 'classical'?"),
-        (["--dataset", "Small", "-m", "bicubic", "-s", "0"], 2, "--scale is 0"),
-        (["--dataset", "Small", "-m", "bicubic", "-s", "17"], 2, "--scale is 17"),
-        (["--dataset", "Small", "-m", "bicubic", "-s", "nan"], 2, "valid integer"),
-        (["--dataset", "Small", "-m", "nothing-x4"], 5, "no model and no file 'nothing-x4'"),
-        (["--dataset", "Small,Small", "-m", "bicubic"], 2, "twice"),
-        (["--dataset", "Small", "-m", "bicubic", "-m", "bicubic"], 2, "twice"),
-        (["--dataset", "Small", "--sr", "x"], 2, "exclude"),
-        (["--sr", "x", "-m", "bicubic"], 2, "exclude"),
+        (["--dataset", "Set5", "-m", "bicubic", "--download"], 5, "Set5"),
+        (["--dataset", "Small", "-m", "bicubic", "--metrics", "psnr,simm"], 2, "ssim"),
+        (["--dataset", "Small", "-m", "bicubic", "--metrics", ","], 2, "psnr"),
+        (["--dataset", "Small", "-m", "bicubic", "--protocol", "clasical"], 2, "classical"),
+        (["--dataset", "Small", "-m", "bicubic", "-s", "0"], 2, "--scale"),
+        (["--dataset", "Small", "-m", "bicubic", "-s", "17"], 2, "17"),
+        (["--dataset", "Small", "-m", "bicubic", "-s", "nan"], 2, "--scale"),
+        (["--dataset", "Small", "-m", "nothing-x4"], 5, "nothing-x4"),
+        (["--dataset", "Small,Small", "-m", "bicubic"], 2, "--dataset"),
+        (["--dataset", "Small", "-m", "bicubic", "-m", "bicubic"], 2, "--model"),
+        (["--dataset", "Small", "--sr", "x"], 2, "--dataset"),
+        (["--sr", "x", "-m", "bicubic"], 2, "--model"),
         (["--sr", "x", "--hr", "y"], 2, "--scale"),
-        (["--sr", "x"], 2, "need references"),
-        (["--sr", "x", "--hr", "y", "-s", "2"], 2, "not there"),
-        ([], 2, "Nothing to evaluate"),
+        (["--sr", "x"], 2, "--hr"),
+        (["--sr", "x", "--hr", "y", "-s", "2"], 2, "--hr"),
+        ([], 2, "--dataset"),
         (["--dataset", "Small", "-m", "bicubic", "--device", "cuda:99"], 2, "cuda:99"),
         (["--dataset", "Small", "-m", "bicubic", "--metrics", "lpips"], 5, "alexnet-owt-7be5be79.pth"),
         (
@@ -339,27 +398,24 @@ def test_a_finished_picture_of_the_whole_reference_size_is_cut_with_it(
     ],
 )
 def test_what_cannot_be_done(
-    evaluate: Callable[..., Any], arguments: list[str], code: int, words: str
+    evaluate: Callable[..., Any], arguments: list[str], code: int, named: str
 ) -> None:
     ran = evaluate(*arguments)
-    assert (ran.code, ran.out) == (code, "")
-    assert words in ran.err
-    assert ran.err.startswith("srkit: ") and "Traceback" not in ran.err
+    assert ran.out == ""
+    ran.refused(code, named)
 
 
 def test_images_are_not_written_over(
     evaluate: Callable[..., Any], finished: Path, edsr_weights: Path
 ) -> None:
     ran = evaluate("--dataset", "Small", "-m", edsr_weights, "--save-images", finished.parent)
-    assert ran.code == 2
-    assert "exist already" in ran.err
+    ran.refused(2, finished.parent)
 
 
 def test_a_folder_that_cannot_be_written(evaluate: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     ran = evaluate("--dataset", "Small", "-m", "bicubic", "-s", 2, "--save-images", tmp_path / "file" / "x")
-    assert ran.code == 1
-    assert "cannot be made" in ran.err
+    ran.refused(1, tmp_path / "file")
 
 
 def test_schema_is_printed(call: Callable[..., Any]) -> None:

@@ -74,9 +74,6 @@ def test_table_and_report(adapt: Callable[..., Any], tmp_path: Path) -> None:
     assert head[:3] == ["picture", "L_rec alike before", "L_rec alike after"]
     assert rows[-1][0] == f"mean of {len(rows) - 1}"
     assert "step 4: " in ran.err
-    assert "the weights at the end: L_rec " in ran.err
-    assert "their moving average: L_rec " in ran.err
-    assert "are spread by" in ran.err
     assert "Adaptation" in (tmp_path / "report.html").read_text()
 
 
@@ -102,33 +99,34 @@ def test_a_broken_picture(adapt: Callable[..., Any], phone: Path, tmp_path: Path
     (document,) = ran.records
     jsonschema.validate(document, SCHEMA)
     assert [failed["name"] for failed in document["failed"]] == ["b"]
-    assert "1 picture could not be read." in ran.err
 
 
 def test_a_reconstructor_that_is_missing(adapt: Callable[..., Any], tmp_path: Path) -> None:
     ran = adapt(reconstructor=tmp_path / "gone.safetensors")
-    assert (ran.code, ran.out) == (5, "")
-    assert "gone.safetensors" in ran.sentence
+    assert ran.out == ""
+    ran.refused(5, tmp_path / "gone.safetensors")
     assert not (tmp_path / "out.safetensors").exists()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "words"),
+    ("arguments", "code", "named"),
     [
-        (("--shots", "5"), 2, "--shots 5 and --self-supervised were both given"),
-        (("-s", "4"), 2, "is for scale 2, and --scale is 4"),
-        (("--steps", "0"), 2, "--steps is 0"),
-        (("--minutes", "-1"), 2, "--minutes is -1"),
-        (("--holdout", "1"), 2, "--holdout is 1"),
-        (("-m", "edsr-x99"), 5, "There is no model and no file 'edsr-x99'"),
-        (("-o", "out.pth"), 2, "ends in .safetensors"),
-        (("--report", "/gone/report.html"), 2, "'/gone/report.html' cannot be written"),
+        (("--shots", "5"), 2, ("--shots", 5, "--self-supervised")),
+        (("-s", "4"), 2, ("--scale", 2, 4)),
+        (("--steps", "0"), 2, ("--steps", 0)),
+        (("--minutes", "-1"), 2, ("--minutes", -1.0)),
+        (("--holdout", "1"), 2, ("--holdout", 1.0)),
+        (("-m", "edsr-x99"), 5, ("edsr-x99",)),
+        (("-o", "out.pth"), 2, (".safetensors",)),
+        (("--report", "/gone/report.html"), 2, ("/gone/report.html",)),
     ],
 )
-def test_errors(adapt: Callable[..., Any], arguments: tuple[str, ...], code: int, words: str) -> None:
+def test_errors(
+    adapt: Callable[..., Any], arguments: tuple[str, ...], code: int, named: tuple[object, ...]
+) -> None:
     ran = adapt(*arguments)
-    assert (ran.code, ran.out) == (code, "")
-    assert words in ran.sentence
+    assert ran.out == ""
+    ran.refused(code, *named)
 
 
 def test_what_serves_it_alone(
@@ -136,8 +134,7 @@ def test_what_serves_it_alone(
 ) -> None:
     flags = ("-m", edsr_weights, "-o", tmp_path / "out.safetensors", "--device", "cpu")
     ran = call("adapt", phone, *flags, "--reconstructor", "reconstructor-x2")
-    assert ran.code == 2
-    assert "--reconstructor serves --self-supervised alone" in ran.sentence
+    ran.refused(2, "--reconstructor", "--self-supervised")
 
 
 def test_folders_without_low_resolution_pictures(
@@ -147,8 +144,7 @@ def test_folders_without_low_resolution_pictures(
     assert (ran.code, ran.out) == (2, "")
     (tmp_path / "pairs/HR").mkdir(parents=True)
     ran = adapt(domain=tmp_path / "pairs")
-    assert ran.code == 2
-    assert "holds HR/ and no LR/" in ran.sentence
+    ran.refused(2, tmp_path / "pairs", "HR/", "LR/")
     (tmp_path / "empty").mkdir()
     ran = adapt(domain=tmp_path / "empty")
     assert (ran.code, ran.out) == (1, "")

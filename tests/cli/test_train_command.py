@@ -72,10 +72,9 @@ def test_json(train: Callable[..., Any], tmp_path: Path) -> None:
 def test_plain(train: Callable[..., Any], tmp_path: Path) -> None:
     ran = train("-v")
     assert (ran.code, ran.out) == (0, "")
-    assert "dB on the pictures held out" in ran.err
     last = ran.err.splitlines()[-1]
     assert last.startswith(f"{tmp_path / 'run' / 'model.safetensors'}: 3 steps, 0.0 min, ")
-    assert last.endswith("on 2 pictures held out")
+    assert " dB" in last
     assert train("--resume", "-q").err == ""
 
 
@@ -104,70 +103,94 @@ def test_stages(train: Callable[..., Any], tmp_path: Path) -> None:
     for recipe in (one, two):
         assert (recipe.optim.steps, recipe.seed, recipe.run.precision) == (2, 7, "bf16")
     assert (one.data.patch, two.data.patch) == (8, 9)
-    ran = train("--steps", "0", recipe=stages)
-    assert (ran.code, ran.err) == (2, "srkit: 'steps' is 0; it must be at least 1.\n")
+    train("--steps", "0", recipe=stages).refused(2, "steps", 0)
 
 
 def test_val_and_minutes(train: Callable[..., Any], data: Path) -> None:
     ran = train("--val", data, "--data", data, "--json")
-    assert (ran.code, ran.out) == (1, "")
-    assert "No picture is left to train on" in ran.err
+    assert ran.out == ""
+    ran.refused(1, "--data")
     ran = train("--minutes", "0.0001", "--json")
     assert ran.code == 0, ran.err
     assert ran.records[0]["steps"] >= 1
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "words"),
+    ("arguments", "code", "named"),
     [
-        (("--set", "optim.learning_rate=1"), 2, "'optim.learning_rate' is no setting"),
-        (("--set", "data.batches=1"), 2, "Did you mean 'batch'"),
-        (("--set", "nonsense"), 2, "write key=value"),
-        (("--steps", "0"), 2, "'optim.steps' is 0"),
-        (("--steps", "many"), 2, "--steps"),
-        (("--minutes", "-1"), 2, "--minutes is -1.0"),
-        (("--threads", "0"), 2, "--threads is 0"),
-        (("--seed", "-1"), 2, "'seed' is -1"),
-        (("--dtype", "fp16"), 2, "'run.precision' is 'fp16'; it must be one of 'auto', 'bf16', 'fp32'"),
-        (("--device", "tpu"), 2, "--device is 'tpu'"),
-        (("--data", "/nonexistent/photographs"), 2, "'/nonexistent/photographs' is not there"),
-        (("--val", "/nonexistent/val"), 2, "'/nonexistent/val' is not there"),
-        (("--resume",), 5, "There is no checkpoint"),
-        (("--set", "model.start=/nonexistent/x.safetensors"), 5, "/nonexistent/x.safetensors"),
-        (("--set", "model.arguments.scale=5"), 2, "EDSR was given scale 5"),
+        (("--set", "optim.learning_rate=1"), 2, ("optim.learning_rate",)),
+        (("--set", "data.batches=1"), 2, ("data.batches", "batch")),
+        (("--set", "nonsense"), 2, ("nonsense", "key=value")),
+        (("--steps", "0"), 2, ("optim.steps", 0)),
+        (("--steps", "many"), 2, ("--steps",)),
+        (("--minutes", "-1"), 2, ("--minutes", -1.0)),
+        (("--threads", "0"), 2, ("--threads", 0)),
+        (("--seed", "-1"), 2, ("seed", -1)),
+        (("--dtype", "fp16"), 2, ("run.precision", "fp16", "auto", "bf16", "fp32")),
+        (("--device", "tpu"), 2, ("--device", "tpu")),
+        (("--data", "/nonexistent/photographs"), 2, ("/nonexistent/photographs",)),
+        (("--val", "/nonexistent/val"), 2, ("/nonexistent/val",)),
+        (("--resume",), 5, ("--resume",)),
+        (("--set", "model.start=/nonexistent/x.safetensors"), 5, ("/nonexistent/x.safetensors",)),
+        (("--set", "model.arguments.scale=5"), 2, ("EDSR", 5)),
     ],
 )
-def test_errors(train: Callable[..., Any], arguments: tuple[str, ...], code: int, words: str) -> None:
+def test_errors(
+    train: Callable[..., Any], arguments: tuple[str, ...], code: int, named: tuple[object, ...]
+) -> None:
     ran = train(*arguments)
-    assert (ran.code, ran.out) == (code, "")
-    assert words in ran.err
-    assert len(ran.err.splitlines()) == 1
-    assert ran.err.startswith("srkit: ")
+    assert ran.out == ""
+    ran.refused(code, *named)
 
 
 def test_recipes_that_are_not_there(train: Callable[..., Any], tmp_path: Path) -> None:
     ran = train(recipe="edsr-x5")
-    assert (ran.code, ran.out) == (5, "")
-    assert "There is no recipe 'edsr-x5'; shipped are " in ran.err
-    assert "edsr-x2, edsr-x3, edsr-x4, edsr-x8" in ran.err
+    assert ran.out == ""
+    ran.refused(5, "edsr-x5", "edsr-x2", "edsr-x3", "edsr-x4", "edsr-x8")
     assert train(recipe=tmp_path / "gone.toml").code == 5
     bad = tmp_path / "bad.toml"
     bad.write_text("name = ")
     assert train(recipe=bad).code == 2
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        *(
+            f"{key}={value}"
+            for key in ("data.patch", "data.batch", "optim.steps", "run.validate_every", "seed")
+            for value in (-1, 10**12, 10**30)
+        ),
+        *(f"optim.lr={value}" for value in ("nan", "inf", "-1", "0", "-inf")),
+        *(f"optim.ema={value}" for value in ("nan", "1", "-0.1", "inf")),
+        *(f"optim.betas={value}" for value in ("[]", "[0.9]", "[0.9, 1.0]", "[nan, 0.9]")),
+        *(f"data.sizes={value}" for value in ("[]", "[0]", "[nan]", "[1e9]", "[-1]")),
+        *(f"data.holdout_every={value}" for value in (-1, 0, 1)),
+        *(f"data.workers={value}" for value in (-1, 10**12)),
+        *(f"optim.rates={value}" for value in ("{ head = nan }", "{ head = -1 }", '{ "../x" = 1 }')),
+        "data.residency='disk'",
+        "model.arch='../../etc/passwd'",
+        "model.arguments.features=0",
+        "model.start='\\u0000'",
+    ],
+)
+def test_absurd_values_are_refused(train: Callable[..., Any], tmp_path: Path, setting: str) -> None:
+    ran = train("--set", setting)
+    assert ran.code in (2, 5), ran.err
+    assert ran.err.count("\n") == 1
+    assert "unforeseen" not in ran.err
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_empty_folder(train: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     ran = train(data=tmp_path / "empty")
-    assert ran.code == 1
-    assert "No pictures were found under" in ran.err
+    ran.refused(1, tmp_path / "empty")
 
 
-def test_an_existing_run(train: Callable[..., Any]) -> None:
+def test_an_existing_run(train: Callable[..., Any], tmp_path: Path) -> None:
     assert train().code == 0
-    ran = train()
-    assert ran.code == 2
-    assert "holds a run already; continue it with --resume" in ran.err
+    train().refused(2, tmp_path / "run", "--resume")
 
 
 def test_interrupted_and_resumed(train: Callable[..., Any], server: Any, data: Path, tmp_path: Path) -> None:

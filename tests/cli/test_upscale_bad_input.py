@@ -116,7 +116,7 @@ def test_a_bomb_within_the_limit_is_a_broken_picture(upscale: Callable[..., Any]
     (tmp_path / "bomb.png").write_bytes(png_bomb(40_000))  # declares ten times the rows that it holds
     ran = upscale(tmp_path / "bomb.png", tmp_path / "out.png", "--max-size", "50000", "--max-pixels", 10**10)
     assert ran.code == 1
-    assert "damaged" in ran.err
+    assert str(tmp_path / "bomb.png") in ran.err
     assert not (tmp_path / "out.png").exists()
 
 
@@ -128,8 +128,8 @@ def test_a_folder_without_pictures(
     for name in names:
         save(tmp_path / "in" / name)
     ran = upscale(tmp_path / "in", tmp_path / "out")
-    assert (ran.code, ran.out) == (1, "")
-    assert "No pictures" in ran.sentence
+    assert ran.out == ""
+    ran.refused(1, tmp_path / "in")
     assert not (tmp_path / "out").exists()
 
 
@@ -153,7 +153,6 @@ def test_a_size_that_one_of_several_cannot_have(
     save(tmp_path / "in" / "b.png", 4, 4)
     ran = upscale(tmp_path / "in", tmp_path / "out", "--max-size", 65, "--json")
     assert (ran.code, ran.status) == (3, {"a.png": "done", "b.png": "failed"})
-    assert "at most 16" in ran.err
     assert "b.png" in ran.err
 
 
@@ -203,27 +202,26 @@ def test_memory_that_runs_out(
     monkeypatch.setattr(task, "read_picture", exhausted)
     ran = upscale(save(tmp_path / "a.png"), tmp_path / "b.png")
     assert ran.code == 1
-    assert "does not fit into memory" in ran.err
+    assert str(tmp_path / "a.png") in ran.err
     monkeypatch.setattr(task, "gather", exhausted)
     ran = upscale(tmp_path / "a.png", tmp_path / "b.png")
-    assert ran.code == 1
-    assert "Memory ran out" in ran.sentence
+    ran.refused(1)
 
 
 @pytest.mark.parametrize(
-    ("kind", "words"),
+    ("kind", "named"),
     [
-        ("text.safetensors", "not a whole safetensors file"),
-        ("text.pth", "text.pth"),
-        ("truncated.safetensors", "not a whole safetensors file"),
-        ("truncated.pth", "truncated.pth"),
-        ("other.safetensors", "task 'kernel'"),
-        ("tensors.pth", "tensors.pth"),
-        ("pointer.safetensors", "git-lfs pointer"),
-        ("empty.pth", "is empty"),
-        ("folder", "is a folder"),
-        ("missing.pth", "There is no file"),
-        ("edsr-x44", "Did you mean 'edsr-x4'?"),
+        ("text.safetensors", ()),
+        ("text.pth", ()),
+        ("truncated.safetensors", ()),
+        ("truncated.pth", ()),
+        ("other.safetensors", ("'kernel'",)),
+        ("tensors.pth", ()),
+        ("pointer.safetensors", ("git lfs pull",)),
+        ("empty.pth", ()),
+        ("folder", ()),
+        ("missing.pth", ()),
+        ("edsr-x44", ("edsr-x4",)),
     ],
 )
 def test_a_checkpoint_that_is_none(
@@ -233,7 +231,7 @@ def test_a_checkpoint_that_is_none(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     kind: str,
-    words: str,
+    named: tuple[str, ...],
 ) -> None:
     models = tmp_path / "models"
     models.mkdir()
@@ -256,8 +254,8 @@ def test_a_checkpoint_that_is_none(
     (models / "folder").mkdir()
     given = kind if kind.startswith("edsr") else models / kind
     ran = call("upscale", save(tmp_path / "a.png"), tmp_path / "b.png", "-m", given)
-    assert (ran.code, ran.out) == (5, ""), ran
-    assert words in ran.sentence
+    assert ran.out == ""
+    ran.refused(5, given, *named)
     assert not (tmp_path / "b.png").exists()
 
 
@@ -282,13 +280,12 @@ def test_shipped_weights_that_are_wrong(
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     ran = call("upscale", tmp_path / "in", out, *flags)  # x2 would do for the first, x4 for the second
-    assert (ran.code, ran.out) == (5, "")
-    assert "SHA-256" in ran.sentence
-    assert "edsr-x4" in ran.sentence
+    assert ran.out == ""
+    ran.refused(5, "SHA-256", path)
     path.unlink()
     ran = call("upscale", tmp_path / "in", out, *flags)
-    assert (ran.code, ran.out) == (5, "")
-    assert "There is no file" in ran.sentence
+    assert ran.out == ""
+    ran.refused(5, path)
     assert not out.exists()
     assert call("upscale", tmp_path / "in" / "a.png", out, *flags).code == 0
 
@@ -301,8 +298,7 @@ def test_no_weights_shipped(
     assert ran.code == 5
     (tmp_path / "manifest.json").write_text('{"format_version": 1, "models": []}')
     ran = call("upscale", tmp_path / "a.png", tmp_path / "b.png")
-    assert ran.code == 5
-    assert "No weights are shipped" in ran.sentence
+    ran.refused(5)
 
 
 @pytest.mark.data

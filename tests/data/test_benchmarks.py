@@ -10,6 +10,7 @@ import pytest
 from srkit.data.benchmarks import by_name, cropped_size, find_dataset, folder_dataset, rgb8
 from srkit.errors import ResourceError, SrkitError, UsageError
 from srkit.io.picture import Picture
+from tests.helpers import refused
 
 
 @pytest.fixture(autouse=True)
@@ -44,32 +45,28 @@ def test_order_of_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_missing_set_says_where_and_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SRKIT_DATA", str(tmp_path / "named"))
-    with pytest.raises(ResourceError) as caught:
+    places = ("named/Urban100/HR", "named/benchmarks/Urban100/HR", "cache/data/Urban100/HR")
+    with refused(ResourceError, *(tmp_path / place for place in places), "--download"):
         find_dataset("Urban100")
-    sentence = str(caught.value)
-    for place in ("named/Urban100/HR", "named/benchmarks/Urban100/HR", "cache/data/Urban100/HR"):
-        assert str(tmp_path / place) in sentence
-    assert "--download" in sentence
+    touch(tmp_path / "named/Kittens/HR/a.png")
     for name, part in (
         ("Manga109", "licence"),
         ("DIV2K-val", "DIV2K_valid_HR"),
-        ("urban100", "Did you mean 'Urban100'?"),
-        ("Kitten", "Did you mean 'Kittens'?"),
+        ("urban100", "Urban100"),
+        ("Kitten", "Kittens"),
     ):
-        touch(tmp_path / "named/Kittens/HR/a.png")
-        with pytest.raises(ResourceError) as caught:
+        with refused(ResourceError, name, part):
             find_dataset(name)
-        assert part in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "/etc"])
 def test_what_is_no_name(name: str) -> None:
-    with pytest.raises(UsageError, match="no name of a data set"):
+    with refused(UsageError, f"'{name}'"):
         find_dataset(name)
 
 
 def test_a_root_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--data-root"):
+    with refused(UsageError, tmp_path / "none", "--data-root"):
         find_dataset("Set5", tmp_path / "none")
 
 
@@ -83,7 +80,7 @@ def test_lr_beside_the_reference(tmp_path: Path) -> None:
     assert [(i.name, i.lr) for i in found.pairs(3)] == [("a", None), ("b", None)]
     assert found.lr_source(3) == "made: bicubic uint8"
     assert found.lr_source(3, makes_lr=False) == "none"
-    with pytest.raises(UsageError, match="lacks the LR pictures of 'b'"):
+    with refused(UsageError, tmp_path / "S/LR_bicubic/X2", "'b'"):
         found.pairs(2)
 
 
@@ -97,31 +94,34 @@ def test_a_folder_is_a_set(tmp_path: Path) -> None:
     assert folder_dataset(tmp_path / "Own/HR").name == "Own"
     assert folder_dataset(tmp_path / "plain").name == "plain"
     assert list(by_name(tmp_path / "plain")) == ["a", "b"]
-    with pytest.raises(UsageError, match="not there"):
+    with refused(UsageError, tmp_path / "none"):
         folder_dataset(tmp_path / "none")
 
 
 def test_two_pictures_of_one_name(tmp_path: Path) -> None:
     touch(tmp_path / "a.png", tmp_path / "a.jpg", tmp_path / "b.png")
-    with pytest.raises(UsageError, match="several pictures named 'a'"):
+    with refused(UsageError, tmp_path, "'a'"):
         by_name(tmp_path)
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
-    with pytest.raises(SrkitError, match="No pictures"):
+    with refused(SrkitError, tmp_path):
         by_name(tmp_path)
 
 
 def test_rgb8() -> None:
     gray16 = np.array([[[0], [128], [129], [65535]]], np.uint16)
     assert rgb8(Picture(gray16)).tolist() == [[[0] * 3, [0] * 3, [1] * 3, [255] * 3]]
-    rgba = np.arange(8, dtype=np.uint8).reshape(1, 2, 4)
-    assert rgb8(Picture(rgba)).tolist() == [[[0, 1, 2], [4, 5, 6]]]
+    rgba = np.array([[[10, 20, 30, 255], [10, 20, 30, 0], [10, 20, 30, 102]]], np.uint8)
+    assert rgb8(Picture(rgba)).tolist() == [[[10, 20, 30], [255] * 3, [157, 161, 165]]]
+    assert rgb8(Picture(rgba), background=0).tolist() == [[[10, 20, 30], [0] * 3, [4, 8, 12]]]
+    deep = rgba.astype(np.uint16) * 257
+    assert rgb8(Picture(deep)).tolist() == rgb8(Picture(rgba)).tolist()
     every = np.arange(65536, dtype=np.uint16).reshape(256, 256, 1)
     assert np.array_equal(rgb8(Picture(every))[:, :, 0], np.rint(every[:, :, 0] / 257).astype(np.uint8))
 
 
 def test_crop_to_a_multiple() -> None:
     assert cropped_size(481, 321, 4) == (480, 320)
-    with pytest.raises(SrkitError, match="3 x 9 pixels"):
+    with refused(SrkitError, "3 x 9", 4):
         cropped_size(9, 3, 4)

@@ -15,6 +15,7 @@ from srkit.data.pairs import make_lr
 from srkit.errors import SrkitError, UsageError
 from srkit.io.picture import Picture
 from srkit.io.write import write_picture
+from tests.helpers import missing, refused
 
 RGB = NDArray[np.uint8]
 NEEDS = Needs(scale=2, teach=8, judge=8)
@@ -22,12 +23,17 @@ NEEDS = Needs(scale=2, teach=8, judge=8)
 
 @pytest.fixture
 def folder(tmp_path: Path, rendered: Callable[..., RGB]) -> Callable[..., Path]:
-    """Writes cuts of one picture as a folder of examples: by name, their (height, width)."""
+    """Writes cuts of one image as a folder of examples: by name, their (height, width).
+
+    One pixel at the upper left differs, so that none is a copy of another.
+    """
 
     def make(sizes: dict[str, tuple[int, int]], where: str = "") -> Path:
         (tmp_path / "domain" / where).mkdir(parents=True, exist_ok=True)
-        for name, (height, width) in sizes.items():
-            write(tmp_path / "domain" / where / f"{name}.png", rendered(height, width))
+        for number, (name, (height, width)) in enumerate(sizes.items()):
+            pixels = rendered(height, width)
+            pixels[0, 0, 0] += number
+            write(tmp_path / "domain" / where / f"{name}.png", pixels)
         return tmp_path / "domain"
 
     return make
@@ -75,15 +81,15 @@ def test_hr_without_lr_is_made(folder: Callable[..., Path], rendered: Callable[.
 
 
 def test_layouts_that_are_none(tmp_path: Path, folder: Callable[..., Path]) -> None:
-    with pytest.raises(UsageError, match="is not there; check the path"):
+    with refused(UsageError, tmp_path / "gone"):
         find_examples(tmp_path / "gone", 2)
-    with pytest.raises(UsageError, match="holds LR/ but no HR/"):
+    with refused(UsageError, "LR/", "HR/"):
         find_examples(folder({"a": (20, 20)}, "LR"), 2)
     domain = folder({"a": (40, 40), "b": (40, 40)}, "HR")
-    with pytest.raises(UsageError, match="lacks the LR pictures of 'b'"):
+    with refused(UsageError, domain / "LR", "'b'"):
         find_examples(domain, 2)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SrkitError, match="empty"):
+    with refused(SrkitError, tmp_path / "empty"):
         find_examples(tmp_path / "empty", 2)
 
 
@@ -135,7 +141,7 @@ def test_no_pixel_has_a_part_in_both(scale: int, tmp_path: Path, rendered: Calla
         elif kind == "rest":
             changed[: (60 - 15 - MARGIN) * scale] //= 2
         write(tmp_path / kind / "a.png", changed)
-        write(tmp_path / kind / "b.png", picture)
+        write(tmp_path / kind / "b.png", picture[:, ::-1])
         found.append(split(tmp_path / kind, 2, needs=needs))
     plain, strip, rest = found
     assert np.array_equal(plain.support[0].lr, strip.support[0].lr)
@@ -159,8 +165,8 @@ def test_one_too_small_to_be_cut_teaches_whole(folder: Callable[..., Path]) -> N
     assert parts.support[1].hr.shape == (32, 32, 3)
     parts = split(folder({"all/a": (32, 32), "all/b": (32, 30), "all/c": (32, 32)}) / "all", 5)
     assert (names(parts.support), names(parts.judge), parts.strips) == (["a", "b"], ["c"], False)
-    assert parts.left_out == ("No example is large enough to be cut, so 'c' judges, and does not teach.",)
-    with pytest.raises(SrkitError, match="The only usable example, 'a', is too small to keep a part back"):
+    assert ["'c'" in text for text in parts.left_out] == [True]
+    with refused(SrkitError, "'a'", 40):
         split(folder({"a": (32, 32)}, "small") / "small", 5)
 
 
@@ -175,21 +181,15 @@ def test_broken_small_and_flat_pictures_are_left_out(folder: Callable[..., Path]
     assert names(parts.support) == ["b", "e"]
     assert names(parts.judge) == ["f"]
     assert [name for name, _ in parts.failed] == ["a"]
-    assert "'c' is left out: it has 40 x 14 pixels, and both sides must have 16 or more" in parts.left_out[0]
-    assert "'d' is left out: it is all of one colour" in parts.left_out[1]
+    assert not missing(parts.left_out[0], ("'c'", "40 x 14", 16))
+    assert not missing(parts.left_out[1], ("'d'",))
 
 
 def test_nothing_usable(folder: Callable[..., Path]) -> None:
     domain = folder({"a": (14, 40)})
     write(domain / "b.png", np.zeros((40, 40, 3), np.uint8))
-    with pytest.raises(SrkitError) as caught:
+    with refused(SrkitError, 2, "'domain'", "'a'", "40 x 14", "'b'", 16):
         split(domain, 2)
-    sentence = str(caught.value)
-    assert sentence.startswith(
-        "None of the 2 examples in 'domain' can be used ('a' is left out: it has 40 x 14 pixels"
-    )
-    assert "'b' is left out: it is all of one colour" in sentence
-    assert "both sides of 16 pixels or more" in sentence
 
 
 # -- pairs that do not match -------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ def test_sizes_that_do_not_match(folder: Callable[..., Path], rendered: Callable
     domain = folder({"a": (40, 40), "b": (48, 40)}, "HR")
     write(domain / "LR/a.png", make_lr(rendered(40, 40), 2))
     write(domain / "LR/b.png", make_lr(rendered(40, 40), 2))
-    with pytest.raises(UsageError, match="'b' has 20 x 20 where 20 x 24 was expected"):
+    with refused(UsageError, "'b'", "20 x 20", "20 x 24"):
         split(domain, 1)
 
 
@@ -212,19 +212,12 @@ def test_a_shift_is_named_in_pixels(
     moved = whole[48 - down : 208 - down, 48 - right : 208 - right]
     write(domain / "LR/a.png", make_lr(np.ascontiguousarray(moved), 2))
     write(domain / "LR/b.png", make_lr(rendered(160, 160), 2))
-    with pytest.raises(UsageError) as caught:
+    sides = [*(["right" if right > 0 else "left"] if right else []), "below" if down > 0 else "above"]
+    with refused(UsageError, "'a'", *sides) as caught:
         split(domain, 2)
-    sentence = str(caught.value)
-    side, height = "right" if right >= 0 else "left", "below" if down >= 0 else "above"
-    found = re.search(r"in 'a' LR lies ([\d.]+) pixels to the (\w+) of HR and ([\d.]+) (\w+) it", sentence)
-    assert found is not None, sentence
-    assert (float(found[1]), float(found[3])) == (
-        pytest.approx(abs(right), abs=0.2),
-        pytest.approx(abs(down), abs=0.2),
-    )
-    assert found[4] == height
-    assert found[2] == side or right == 0
-    assert "'b'" not in sentence
+    lengths = [float(number) for number in re.findall(r"\d+\.\d+", str(caught.value))]
+    assert lengths == pytest.approx([abs(right), abs(down)], abs=0.2)
+    assert "'b'" not in str(caught.value)
 
 
 def test_a_pair_of_two_pictures(folder: Callable[..., Path], rendered: Callable[..., RGB]) -> None:
@@ -233,4 +226,4 @@ def test_a_pair_of_two_pictures(folder: Callable[..., Path], rendered: Callable[
     write(domain / "LR/b.png", make_lr(rendered(96, 96), 2))
     parts = split(domain, 2)
     assert names(parts.support) == ["b"]
-    assert "does not show what its HR picture shows" in dict(parts.failed)["a"]
+    assert list(dict(parts.failed)) == ["a"]

@@ -18,6 +18,7 @@ from srkit.degradation.filters import sharpened
 from srkit.errors import UsageError
 from srkit.ops.position import position_grid
 from srkit.recipes.degradation import MILD, REAL_ESRGAN, SecondOrderPart
+from tests.helpers import refused
 
 Picture = NDArray[np.uint8]
 CPU = torch.device("cpu")
@@ -164,9 +165,9 @@ def test_small_pictures_are_left_out_and_none_is_an_error(rendered: Callable[...
     assert (plan.side, plan.smallest_side) == (22, 44)
     pairs = RealPairs([rendered(43, 90), rendered(44, 44)], plan, CPU)
     assert pairs.hr.heights.tolist() == [44]
-    with pytest.raises(UsageError, match=r"None of 1 pictures.*44 pixels.*margin of 3"):
+    with refused(UsageError, 1, 44, 3):
         RealPairs([rendered(43, 90)], plan, CPU)
-    with pytest.raises(UsageError, match="margin -1; it starts at 0"):
+    with refused(UsageError, "margin", -1):
         _plan(margin=-1)
 
 

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from srkit.data.pairs import CropPlan, Telling
 from srkit.data.unlabelled import MOST_JUDGES, Low, LowCrops, LowDomain, find_low, parts_of, split_low
-from srkit.errors import Exit, SrkitError, UsageError
+from srkit.errors import SrkitError, UsageError
 from srkit.io.picture import Picture
 from srkit.io.write import write_picture
 from srkit.ops.position import position_grid
+from tests.helpers import missing, refused
 
 CPU = torch.device("cpu")
 RGB = NDArray[np.uint8]
@@ -30,7 +31,9 @@ def write(path: Path, pixels: RGB) -> None:
 
 def folder(root: Path, rendered: Rendered, count: int, height: int = 30, width: int = 40) -> LowDomain:
     for i in range(count):
-        write(root / f"{i:02}.png", rendered(height, width, i % 3))
+        pixels = rendered(height, width, i % 3)
+        pixels[0, 0, 0] += i // 3  # none is a copy of another
+        write(root / f"{i:02}.png", pixels)
     return find_low(root, 2)
 
 
@@ -41,17 +44,17 @@ def test_where_pictures_lie(tmp_path: Path, rendered: Rendered) -> None:
     write(tmp_path / "a/x.png", rendered(24, 24))
     assert find_low(tmp_path / "a", 2) == LowDomain("a", (("x", tmp_path / "a/x.png"),), ".")
     write(tmp_path / "b/HR/x.png", rendered(48, 48))
-    with pytest.raises(UsageError, match=r"holds HR/ and no LR/.*--shots"):
+    with refused(UsageError, tmp_path / "b", "HR/", "LR/", "--shots"):
         find_low(tmp_path / "b", 2)
     write(tmp_path / "b/LR/x.png", rendered(24, 24))
     assert find_low(tmp_path / "b", 2).source == "LR"
     write(tmp_path / "b/LR/X4/y.png", rendered(24, 24))
     assert find_low(tmp_path / "b", 2).source == "LR"
     assert find_low(tmp_path / "b", 4).files == (("y", tmp_path / "b/LR/X4/y.png"),)
-    with pytest.raises(UsageError, match="is not there"):
+    with refused(UsageError, tmp_path / "c"):
         find_low(tmp_path / "c", 2)
     (tmp_path / "d").mkdir()
-    with pytest.raises(SrkitError):
+    with refused(SrkitError, tmp_path / "d"):
         find_low(tmp_path / "d", 2)
 
 
@@ -96,28 +99,27 @@ def test_strips_of_few(tmp_path: Path, rendered: Rendered) -> None:
 def test_half_of_a_single_one(tmp_path: Path, rendered: Rendered) -> None:
     split = split_low(folder(tmp_path / "x", rendered, 1, 100, 40), None, 24)
     assert (split.teach[0].lr.shape, split.judge[0].lr.shape) == ((46, 40, 3), (50, 40, 3))
-    with pytest.raises(SrkitError, match=r"The only usable picture, '00'.*give one of 52 pixels") as caught:
+    with refused(SrkitError, "'00'", 52):
         split_low(folder(tmp_path / "y", rendered, 1, 40, 40), None, 24)
-    assert caught.value.exit_code is Exit.FAILED
 
 
 def test_few_that_cannot_be_cut(tmp_path: Path, rendered: Rendered) -> None:
     split = split_low(folder(tmp_path / "x", rendered, 3, 30, 30), None, 24)
     assert ([low.name for low in split.teach], [low.name for low in split.judge]) == (["00", "01"], ["02"])
-    assert split.left_out == ("No picture is large enough to be cut, so '02' judges, and does not teach.",)
+    assert ["'02'" in text for text in split.left_out] == [True]
 
 
 def test_what_is_of_no_use(tmp_path: Path, rendered: Rendered) -> None:
     write(tmp_path / "x/black.png", np.zeros((40, 40, 3), np.uint8))
     write(tmp_path / "x/small.png", rendered(20, 90))
     (tmp_path / "x/torn.png").write_bytes(b"no picture")
-    with pytest.raises(SrkitError, match="None of the 3 pictures in 'x' can be used") as caught:
+    with refused(SrkitError, 3, "'x'", "'black'", "'small'", tmp_path / "x/torn.png"):
         split_low(find_low(tmp_path / "x", 2), None, 24)
-    assert "all of one colour" in str(caught.value)
     split = split_low(folder(tmp_path / "x", rendered, 5), None, 24)
     assert [name for name, _ in split.failed] == ["torn"]
-    assert [text.partition(" is")[0] for text in split.left_out] == ["'black'", "'small'"]
-    assert "90 x 20 pixels, and both sides must have 24" in split.left_out[1]
+    assert not missing(split.left_out[0], ("'black'",))
+    assert not missing(split.left_out[1], ("'small'", "90 x 20", 24))
+    assert len(split.left_out) == 2
 
 
 def test_gray_pictures(tmp_path: Path, rendered: Rendered) -> None:

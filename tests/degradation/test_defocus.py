@@ -7,7 +7,6 @@ import torch
 
 from srkit.degradation.defocus import defocus, on_lr_grid
 from srkit.degradation.kernels import axes
-from srkit.errors import UsageError
 
 RAMP = torch.linspace(0, 1, 11).view(1, 1, 1, 11)
 
@@ -47,12 +46,3 @@ def test_depth_on_the_lr_grid_is_the_mean_normalised() -> None:
     means = torch.tensor([[7.0, 10.0], [25.0, 28.0]])
     torch.testing.assert_close(small[0, 0], (means - 7) / 21)
     assert torch.equal(on_lr_grid(torch.full((2, 1, 4, 4), 3.0), 2), torch.zeros(2, 1, 2, 2))
-
-
-def test_bad_arguments_are_refused() -> None:
-    with pytest.raises(UsageError, match="inverse depth in"):
-        defocus(RAMP + 0.1, 0.5, 4)
-    with pytest.raises(UsageError, match="inverse depth in"):
-        defocus(RAMP * torch.nan, 0.5, 4)
-    with pytest.raises(UsageError, match="known are thin-lens and linear"):
-        defocus(RAMP, 0.5, 4, law="square")  # type: ignore[arg-type]

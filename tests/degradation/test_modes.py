@@ -10,7 +10,6 @@ from torch import Tensor
 
 from srkit.degradation.kernels import SCALES, axes
 from srkit.degradation.modes import MODES, mode_covariance
-from srkit.errors import UsageError
 
 
 def _components(
@@ -70,8 +69,3 @@ def test_mode_6_is_a_chessboard() -> None:
     sign = xy.view(4, 10, 6, 10)[:, 0, :, 0].sign()
     rows, columns = torch.meshgrid(torch.arange(4), torch.arange(6), indexing="ij")
     assert torch.equal(sign, 1.0 - 2 * ((rows + columns) % 2))
-
-
-def test_an_unknown_mode_is_refused() -> None:
-    with pytest.raises(UsageError, match="Did you mean 'mode1'"):
-        mode_covariance("mode11", 8, 8, 4)

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from srkit.degradation.kernels import SCALES, SIZE, TAPS, bicubic_kernel, gaussian
 from srkit.degradation.pca import decode, encode, kernel_basis, sample_covariance, sample_motion
-from srkit.errors import UsageError
 
 
 def _error(kernels: Tensor, scale: int, components: int = 15) -> float:
@@ -51,13 +50,3 @@ def test_all_components_lose_nothing() -> None:
     kernels = kernels / kernels.sum((1, 2), keepdim=True)
     assert _error(kernels, 4, TAPS) < 1e-3
     assert _error(kernels, 4, 15) > 0.1
-
-
-def test_what_does_not_fit_is_refused() -> None:
-    basis = kernel_basis(4)
-    with pytest.raises(UsageError, match="do not belong together"):
-        encode(torch.zeros(1, 440, 2, 2), basis)
-    with pytest.raises(UsageError, match="do not belong together"):
-        decode(torch.zeros(1, 14, 2, 2), basis)
-    with pytest.raises(UsageError, match="1 to 441"):
-        kernel_basis(4, 0)

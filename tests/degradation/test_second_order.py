@@ -15,7 +15,6 @@ from torch import Tensor
 
 from srkit.degradation.filters import MODES, Library, sharpened
 from srkit.degradation.second_order import Draw, OrderDraw, draw, second_order
-from srkit.errors import UsageError
 from srkit.ops.resize import bicubic
 from srkit.recipes.degradation import MILD, REAL_ESRGAN, FirstOrderPart, SecondOrderPart, SecondOrderStage
 
@@ -279,21 +278,6 @@ def test_pytorch_s_is_differentiable(rendered: Callable[..., Picture]) -> None:
     assert bool(hr.grad.isfinite().all())
     assert float(hr.grad.flatten(1).abs().amax(1).min()) > 1e-3
     assert not second_order(hr, 4, REAL_ESRGAN, _rng())[0].requires_grad
-
-
-@pytest.mark.parametrize(
-    ("shape", "scale", "message"),
-    [
-        ((2, 3, 30, 32), 4, "multiples of the scale"),
-        ((2, 1, 32, 32), 4, r"takes \(B, 3, H, W\)"),
-        ((3, 32, 32), 4, r"takes \(B, 3, H, W\)"),
-        ((0, 3, 32, 32), 4, r"takes \(B, 3, H, W\)"),
-        ((2, 3, 32, 32), 0, "scale 0; it is a whole number from 1"),
-    ],
-)
-def test_what_cannot_be_degraded_is_refused(shape: tuple[int, ...], scale: int, message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        second_order(torch.zeros(shape), scale, MILD, _rng())
 
 
 @pytest.mark.cuda

@@ -11,7 +11,6 @@ from srkit.degradation import spatially_variant
 from srkit.degradation.kernels import RADIUS, SCALES, SIZE, TAPS, gaussian, gaussian_map
 from srkit.degradation.pca import decode, encode, kernel_basis, sample_covariance
 from srkit.degradation.spatially_variant import blur, blur_adjoint, blur_codes, blur_same, blur_window
-from srkit.errors import UsageError
 
 
 def _pair(scale: int, height: int = 4, width: int = 5, count: int = 2) -> tuple[Tensor, Tensor]:
@@ -149,20 +148,3 @@ def test_dtypes_are_widened() -> None:
     hr, kernels = _pair(4)
     assert blur(hr.float(), kernels.float(), 4).dtype == torch.float32
     assert blur(hr.bfloat16(), kernels.float(), 4).dtype == torch.float32
-
-
-def test_what_does_not_fit_is_refused() -> None:
-    hr, kernels = _pair(4)
-    for call in (
-        lambda: blur(hr[..., :-1], kernels, 4),
-        lambda: blur(hr, kernels[:, :-1], 4),
-        lambda: blur(hr, kernels, 2),
-        lambda: blur_codes(hr, kernels, kernel_basis(4), 4),
-        lambda: blur_adjoint(hr, kernels, 4),
-    ):
-        with pytest.raises(UsageError, match="must be"):
-            call()
-    with pytest.raises(UsageError, match="at least 10"):
-        blur_window(hr, kernels, 4, 9)
-    with pytest.raises(UsageError, match="one of 21 x 21 for each"):
-        blur_same(hr, torch.zeros(3, SIZE, SIZE), 4)

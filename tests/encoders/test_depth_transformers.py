@@ -12,6 +12,7 @@ import torch
 
 from srkit.encoders.depth import DepthProvider, depth_provider
 from srkit.errors import ResourceError
+from tests.helpers import refused
 
 transformers = pytest.importorskip(
     "transformers", reason="transformers is not installed; pip install 'srkit[depth]'"
@@ -153,43 +154,23 @@ def test_names_and_versions(folders: dict[str, Path]) -> None:
     assert all(version.startswith("sha256 ") for version in versions)
 
 
-def test_a_folder_of_the_other_kind(folders: dict[str, Path]) -> None:
-    with pytest.raises(ResourceError, match="of the kind 'depth_anything'; expected 'dpt'"):
-        depth_provider(f"dpt:{folders['depth-anything']}", CPU)
-
-
-def test_folders_that_are_not_whole(folders: dict[str, Path], tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(
-        ResourceError, match=r"cannot be loaded .*expected a folder or a repository with config\.json"
-    ):
-        depth_provider(f"dpt:{tmp_path / 'empty'}", CPU)
-    cut = tmp_path / "cut"
-    cut.mkdir()
+def test_folders_that_do_not_serve(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the other kind; empty; weights cut short; pickled weights, which are not read; none of that name."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    empty, cut, pickled = (tmp_path / name for name in ("empty", "cut", "pickled"))
+    for folder in (empty, cut, pickled):
+        folder.mkdir()
     for file in folders["dpt"].iterdir():
         content = file.read_bytes()
-        (cut / file.name).write_bytes(
-            content[: len(content) // 2] if file.suffix == ".safetensors" else content
-        )
-    with pytest.raises(ResourceError, match="cannot be loaded"):
-        depth_provider(f"dpt:{cut}", CPU)
-
-
-def test_pickled_weights_are_not_read(folders: dict[str, Path], tmp_path: Path) -> None:
-    for file in folders["dpt"].iterdir():
+        half = len(content) // 2 if file.suffix == ".safetensors" else len(content)
+        (cut / file.name).write_bytes(content[:half])
         if file.suffix == ".json":
-            (tmp_path / file.name).write_bytes(file.read_bytes())
-    torch.save({"head": torch.zeros(1)}, tmp_path / "pytorch_model.bin")
-    assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "dpt"
-    with pytest.raises(ResourceError, match="cannot be loaded"):
-        depth_provider(f"dpt:{tmp_path}", CPU)
-
-
-def test_no_folder_and_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(
-        ResourceError, match=r"is no folder and not in the Hugging Face cache, and .* cannot be reached"
-    ):
-        depth_provider("dpt:nobody/no-such-network", CPU)
-    with pytest.raises(ResourceError, match="no name of a repository"):
-        depth_provider("dpt:not/a/name/at/all", CPU)
+            (pickled / file.name).write_bytes(content)
+    torch.save({"head": torch.zeros(1)}, pickled / "pytorch_model.bin")
+    assert json.loads((pickled / "config.json").read_text())["model_type"] == "dpt"
+    other = folders["depth-anything"]
+    for source in (other, empty, cut, pickled, "nobody/no-such-network", "not/a/name/at/all"):
+        with refused(ResourceError, source, *(("depth_anything", "dpt") if source == other else ())):
+            depth_provider(f"dpt:{source}", CPU)

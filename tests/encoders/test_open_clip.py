@@ -19,6 +19,7 @@ from srkit.encoders.semantic import semantic_encoder
 from srkit.errors import UsageError
 from srkit.losses.table import LossContext, build_losses
 from tests.encoders import clip_files
+from tests.helpers import refused
 
 BICUBIC = Image.Resampling.BICUBIC
 CPU = torch.device("cpu")
@@ -163,7 +164,7 @@ def test_stages_of_a_resnet(files: Path) -> None:
     ):
         x = layer(x)
         assert torch.allclose(stage, x, atol=1e-5)
-    with pytest.raises(UsageError, match=r"has no stages.*RN50"):
+    with refused(UsageError, "tiny-vit-gelu", "open_clip:RN50:openai"):
         load(files, "tiny-vit").stages(picture)
 
 
@@ -218,7 +219,7 @@ def test_text_lies_in_the_same_space(files: Path) -> None:
 def test_pictures_of_other_shapes_are_refused(files: Path) -> None:
     encoder = load(files, "tiny-vit")
     for shape in ((3, 8, 8), (1, 1, 8, 8), (1, 3, 0, 8)):
-        with pytest.raises(UsageError, match=r"takes \(N, 3, H, W\)"):
+        with refused(UsageError, encoder.name, shape):
             encoder.embed(torch.zeros(shape))
 
 

@@ -14,8 +14,9 @@ from torch import Tensor
 from srkit.encoders.open_clip import OpenClip
 from srkit.encoders.open_clip_weights import _in_hub_cache
 from srkit.encoders.semantic import semantic_encoder
-from srkit.errors import Exit, ResourceError, UsageError
+from srkit.errors import ResourceError, UsageError
 from tests.encoders import clip_files
+from tests.helpers import refused
 
 CPU = torch.device("cpu")
 
@@ -86,9 +87,7 @@ def test_openai_s_archive_is_quickgelu_s(folder: Path, picture: Tensor) -> None:
     wanted = vectors(picture, quick_gelu=True)
     assert near(encoder.embed(picture).vector, wanted)
     assert near(embedded("tiny-vit-quickgelu", path, picture), wanted)
-    with pytest.raises(
-        UsageError, match=r"'tiny-vit-gelu' asks for GELU.*trained with QuickGELU; write tiny-vit "
-    ):
+    with refused(UsageError, "tiny-vit-gelu", "GELU", path, "QuickGELU", "tiny-vit"):
         OpenClip("tiny-vit-gelu", str(path), CPU)
 
 
@@ -109,9 +108,7 @@ def test_a_state_dict_saved_from_openai_s_package(folder: Path, picture: Tensor)
 @pytest.mark.parametrize("name", ["bare.pt", "bare.safetensors", "open_clip_pytorch_model.bin", "wrapped.pt"])
 def test_a_file_that_does_not_tell_is_asked_about(folder: Path, picture: Tensor, name: str) -> None:
     path = save(folder / name, wrapped=name.startswith("wrapped"))
-    with pytest.raises(
-        UsageError, match=r"does not tell.*tiny-vit-quickgelu:FILE or open_clip:tiny-vit-gelu:FILE"
-    ):
+    with refused(UsageError, path, "open_clip:tiny-vit-quickgelu:FILE", "open_clip:tiny-vit-gelu:FILE"):
         OpenClip("tiny-vit", str(path), CPU)
     for model, quick in (("tiny-vit-gelu", False), ("tiny-vit-quickgelu", True)):
         wanted = vectors(picture, quick_gelu=quick)
@@ -127,73 +124,53 @@ def test_version_and_name(folder: Path) -> None:
 
 
 def test_an_activation_that_is_not_the_tag_s() -> None:
-    with pytest.raises(
-        UsageError, match=r"'ViT-B-32-gelu' asks for GELU, and the weights 'openai'.*write ViT-B-32 "
-    ):
-        OpenClip("ViT-B-32-gelu", "openai", CPU)
-    with pytest.raises(UsageError, match=r"asks for QuickGELU.*'laion2b_s34b_b79k' were trained with GELU"):
-        OpenClip("ViT-B-32-quickgelu", "laion2b_s34b_b79k", CPU)
-    with pytest.raises(ResourceError, match="are not here"):  # right so far, and not on this machine
-        OpenClip("ViT-B-32-quickgelu", "openai", CPU)
-    with pytest.raises(
-        ResourceError, match="are not here"
-    ):  # its architecture says QuickGELU, its tag nothing
-        OpenClip("roberta-ViT-B-32", "laion2b_s12b_b32k", CPU)
+    for model, tag in (("ViT-B-32-gelu", "openai"), ("ViT-B-32-quickgelu", "laion2b_s34b_b79k")):
+        with refused(UsageError, model, tag, "GELU", "QuickGELU", "ViT-B-32"):
+            OpenClip(model, tag, CPU)
+    # Right so far, and not on this machine; the second's architecture says QuickGELU, its tag nothing.
+    for model, tag in (("ViT-B-32-quickgelu", "openai"), ("roberta-ViT-B-32", "laion2b_s12b_b32k")):
+        with refused(ResourceError, f"open_clip-{model.removesuffix('-quickgelu')}-{tag}.safetensors"):
+            OpenClip(model, tag, CPU)
 
 
 def test_missing_weights_say_how_to_get_them(tmp_path: Path) -> None:
-    with pytest.raises(ResourceError) as caught:
-        semantic_encoder("open_clip:ViT-B-32:openai", CPU)
-    assert caught.value.exit_code == Exit.RESOURCE
-    for part in (
+    with refused(
+        ResourceError,
         "open_clip-ViT-B-32-openai.safetensors",
         "https://huggingface.co/timm/vit_base_patch32_clip_224.openai/resolve/main/open_clip_model.safetensors",
         "$SRKIT_WEIGHTS",
-        str(tmp_path / "cache"),
+        tmp_path / "cache",
     ):
-        assert part in str(caught.value)
+        semantic_encoder("open_clip:ViT-B-32:openai", CPU)
 
 
 @pytest.mark.parametrize(
-    ("model", "pretrained", "error", "words"),
+    ("model", "pretrained", "error", "named"),
     [
-        ("ViT-B-23", "openai", UsageError, r"no model 'ViT-B-23'.*Did you mean 'ViT-B-"),
-        (
-            "ViT-B/32",
-            "opena",
-            ResourceError,
-            r"no weights 'opena' of ViT-B-32, and there is no file.*'openai'\?",
-        ),
-        ("ViT-B-32", "/none/there.pt", ResourceError, "there is no file of that name; it has openai, "),
-        ("tiny-timm", "/none/there.pt", ResourceError, "it has none"),
-        ("coca_ViT-B-32", "laion2b_s13b_b90k", UsageError, "gives no map"),
+        ("ViT-B-23", "openai", UsageError, ("ViT-B-23", "ViT-B-32")),
+        ("ViT-B/32", "opena", ResourceError, ("opena", "ViT-B-32", "openai")),
+        ("ViT-B-32", "/none/there.pt", ResourceError, ("/none/there.pt", "ViT-B-32", "openai")),
+        ("tiny-timm", "/none/there.pt", ResourceError, ("/none/there.pt", "tiny-timm")),
+        ("coca_ViT-B-32", "laion2b_s13b_b90k", UsageError, ("coca_ViT-B-32", "ViT-B-32")),
     ],
 )
 def test_names_that_are_none(
-    model: str, pretrained: str, error: type[Exception], words: str, folder: Path
+    model: str, pretrained: str, error: type[Exception], named: tuple[str, ...], folder: Path
 ) -> None:
-    with pytest.raises(error, match=words):
+    with refused(error, *named):
         OpenClip(model, pretrained, CPU)
-
-
-@pytest.mark.parametrize("rest", ["", "ViT-B-32", "ViT-B-32:", ":openai"])
-def test_names_that_are_not_whole(rest: str) -> None:
-    with pytest.raises(UsageError, match=r"is not whole.*open_clip:MODEL:PRETRAINED_OR_FILE"):
-        semantic_encoder(f"open_clip:{rest}", CPU)
 
 
 def test_weights_of_another_model(folder: Path) -> None:
     path = save(folder / "other.pt")
-    with pytest.raises(
-        ResourceError, match=r"not hold the weights of open_clip's tiny-resnet \(it lacks .* more\)"
-    ):
+    with refused(ResourceError, path, "tiny-resnet"):
         OpenClip("tiny-resnet", str(path), CPU)
     state = torch.load(path)
     torch.save({**state, "visual.proj": torch.zeros(3, 4)}, path)
-    with pytest.raises(ResourceError, match=r"its visual.proj is of the shape \(3, 4\), expected \(64, 24\)"):
+    with refused(ResourceError, path, "visual.proj", (3, 4), (64, 24)):
         OpenClip("tiny-vit-gelu", str(path), CPU)
     torch.save({**state, "more": torch.zeros(1)}, path)
-    with pytest.raises(ResourceError, match=r"\(it also holds more\)"):
+    with refused(ResourceError, path, "more"):
         OpenClip("tiny-vit-gelu", str(path), CPU)
 
 
@@ -201,7 +178,7 @@ def test_weights_of_another_model(folder: Path) -> None:
 def test_damaged_files(folder: Path, name: str) -> None:
     for content in (b"", b"no weights", save(folder / name).read_bytes()[:2000]):
         (folder / name).write_bytes(content)
-        with pytest.raises(ResourceError, match="fetch it again"):
+        with refused(ResourceError, folder / name):
             OpenClip("tiny-vit-gelu", str(folder / name), CPU)
 
 
@@ -212,7 +189,7 @@ class _Runs:
 
 def test_nothing_in_a_file_is_executed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.save({"state_dict": {"visual.proj": _Runs()}}, folder / "runs.pt")
-    with pytest.raises(ResourceError, match="cannot be read as weights"):
+    with refused(ResourceError, folder / "runs.pt"):
         OpenClip("tiny-vit-gelu", str(folder / "runs.pt"), CPU)
     assert "executed" not in capsys.readouterr().out
 
@@ -221,7 +198,7 @@ def test_a_tower_without_a_map_is_refused(folder: Path) -> None:
     """Five queries pooled from nine patches say nothing of where."""
     path = folder / "pooled.pt"
     torch.save(clip_files.network("tiny-pooled").state_dict(), path)
-    with pytest.raises(UsageError, match="gives no map of its patches"):
+    with refused(UsageError, "tiny-pooled"):
         OpenClip("tiny-pooled", str(path), CPU)
 
 

@@ -15,7 +15,6 @@ from torch import Tensor
 from srkit.archs.compact import CompactEncoder
 from srkit.encoders.compact import Compact
 from srkit.encoders.semantic import Embedding, SemanticEncoder, semantic_encoder
-from srkit.errors import ResourceError, UsageError
 from srkit.zoo.header import Header
 from srkit.zoo.weights import save_weights
 
@@ -106,28 +105,6 @@ def test_random_is_the_same_each_time(rendered: Callable[..., Any]) -> None:
     assert torch.equal(first.embed(pictures).vector, second.embed(pictures).vector)
     assert (first.name, first.dim, first.token_channels) == ("random", 128, 256)
     assert first.version == second.version
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("compcat", "Did you mean 'compact'"),
-        ("", "There is no encoder ''"),
-        ("open_clip", "not whole"),
-        ("open_clip:ViT-B-32", "not whole"),
-        ("compact:x", "There is no encoder"),
-    ],
-)
-def test_names_that_are_none(name: str, message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        semantic_encoder(name, CPU)
-
-
-def test_weights_that_are_not_its_own(tmp_path: Path, edsr_weights: Path) -> None:
-    with pytest.raises(ResourceError, match="There is no file"):
-        semantic_encoder("compact", CPU, weights=tmp_path / "none.safetensors")
-    with pytest.raises(ResourceError, match="task 'sr'"):
-        semantic_encoder("compact", CPU, weights=edsr_weights)
 
 
 def test_the_shipped_one_is_what_the_readme_says(rendered: Callable[..., Any]) -> None:

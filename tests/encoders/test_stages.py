@@ -9,7 +9,6 @@ import torch
 
 from srkit.encoders.compact import Compact
 from srkit.encoders.stages import STAGES, encoder_stage
-from srkit.errors import UsageError
 from tests.encoders import clip_files
 
 CPU = torch.device("cpu")
@@ -48,17 +47,3 @@ def test_random_ones_are_others() -> None:
     x = torch.rand(1, 3, 32, 32)
     assert ours.version != random.version
     assert not torch.equal(ours.maps(x), random.maps(x))
-
-
-@pytest.mark.parametrize(
-    ("encoder", "stage", "words"),
-    [
-        ("compact", "stage5", "Did you mean 'stage"),
-        ("compakt", "stage1", "Did you mean 'compact'"),
-        ("vgg19", "stage1", "open_clip:RN50"),
-        ("open_clip:RN50", "stage1", "is not whole"),
-    ],
-)
-def test_what_there_is_none_of(encoder: str, stage: str, words: str) -> None:
-    with pytest.raises(UsageError, match=words):
-        encoder_stage(encoder, stage, CPU)

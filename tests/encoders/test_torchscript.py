@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from srkit.encoders.torchscript import is_torchscript, read_script_tensors
 from srkit.errors import ResourceError
+from tests.helpers import refused
 
 
 class Mixed(nn.Module):
@@ -97,18 +98,18 @@ def write(path: Path, content: object) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "named"),
     [
-        (_Runs(), "asks for .*print"),
-        (_Reaches(), "reaches beyond its storage"),
-        ({"a": 1}, "holds a dict, not a module"),
-        ((_Storage(), _Storage()), "holds a tuple, not a module"),
+        (_Runs(), "__builtin__.print"),
+        (_Reaches(), "storage"),
+        ({"a": 1}, "dict"),
+        ((_Storage(), _Storage()), "tuple"),
     ],
 )
 def test_what_no_module_holds(
-    content: object, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    content: object, named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(ResourceError, match=words):
+    with refused(ResourceError, tmp_path / "bad.pt", named):
         read_script_tensors(write(tmp_path / "bad.pt", content))
     assert "executed" not in capsys.readouterr().out
 
@@ -118,5 +119,5 @@ def test_cut_short(archive: Path, tmp_path: Path) -> None:
         for name in whole.namelist():
             content = whole.read(name)
             cut.writestr(name, content[: len(content) // 2] if "/data/" in name else content)
-    with pytest.raises(ResourceError, match="cannot be read"):
+    with refused(ResourceError, tmp_path / "cut.pt"):
         read_script_tensors(tmp_path / "cut.pt")

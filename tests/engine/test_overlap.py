@@ -11,6 +11,7 @@ from torch import Tensor
 from srkit.engine.overlap import TILE, measure_overlap
 from srkit.errors import SrkitError
 from tests.engine.networks import CPU, Pointwise, Toy, random_pixels, run_one
+from tests.helpers import refused
 
 
 class Shift(Toy):
@@ -83,5 +84,5 @@ class Broken(Toy):
 
 
 def test_a_network_that_fails() -> None:
-    with pytest.raises(SrkitError, match="while its overlap was measured: broken pipe in layer 3"):
+    with refused(SrkitError, "broken pipe in layer 3"):
         measure_overlap(Broken(receptive_field=5), Broken(receptive_field=5).info, PICTURES, CPU)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from srkit.engine.pipeline import Budget, Pipeline
+from tests.helpers import refused
 
 Stream = Iterator[int | None]
 
@@ -181,7 +182,7 @@ def _fail_at(job: int) -> Callable[[int], int]:
 def test_errors_in_threads_surface(stage: str) -> None:
     fail = _fail_at(3)
     pipeline = _pipeline(decode=fail) if stage == "decode" else _pipeline(encode=fail)
-    with pytest.raises(DefectError, match="at 3"):
+    with refused(DefectError, 3):
         list(pipeline.run(range(1000)))
 
 
@@ -197,7 +198,7 @@ def test_an_error_of_the_network_surfaces() -> None:
     def compute(stream: Stream) -> Iterator[int]:
         return map(_fail_at(2), _one_by_one(stream))
 
-    with pytest.raises(DefectError, match="at 2"):
+    with refused(DefectError, 2):
         list(_pipeline(compute=compute).run(range(1000)))
 
 
@@ -263,5 +264,5 @@ def test_interrupt_leaves_no_thread_behind(where: str) -> None:
 def test_runs_once() -> None:
     pipeline = _pipeline()
     assert list(pipeline.run(range(3))) == [0, 1, 2]
-    with pytest.raises(RuntimeError, match="has run already"):
+    with refused(RuntimeError):
         next(pipeline.run(range(3)))

@@ -13,6 +13,7 @@ import pytest
 
 from srkit.errors import SrkitError
 from srkit.io.atomic import atomic_path, is_temporary, remove_stale
+from tests.helpers import refused
 
 
 def names_in(folder: Path) -> list[str]:
@@ -42,7 +43,7 @@ def test_a_failure_leaves_the_earlier_file(tmp_path: Path, failure: type[BaseExc
 
 
 def test_a_full_disk_is_told_and_other_errors_pass(tmp_path: Path) -> None:
-    with pytest.raises(SrkitError, match="free some space"), atomic_path(tmp_path / "a"):
+    with refused(SrkitError, tmp_path / "a", os.strerror(errno.ENOSPC)), atomic_path(tmp_path / "a"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "a"):
         (tmp_path / "elsewhere").read_bytes()
@@ -65,7 +66,7 @@ def test_a_folder_without_permission(tmp_path: Path) -> None:
     if user == 0:  # who may write anywhere
         os.seteuid(65534)
     try:
-        with pytest.raises(SrkitError, match="may write to"), atomic_path(tmp_path / "a"):
+        with refused(SrkitError, tmp_path / "a"), atomic_path(tmp_path / "a"):
             pass
     finally:
         os.seteuid(user)

@@ -18,6 +18,7 @@ from PIL import Image, ImageCms
 from srkit.errors import PictureError
 from srkit.io.icc import profile_space
 from srkit.io.read import probe, read_picture
+from tests.helpers import refused
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def test_pngsuite_splits_into_readable_and_broken(data_root: Path) -> None:
     readable = 0
     for path in sorted((data_root / "pngsuite").glob("*.png")):
         if path.name.startswith("x"):
-            with pytest.raises(PictureError, match=path.name):
+            with refused(PictureError, path):
                 read_picture(path)
             continue
         picture, info = read_picture(path), probe(path)
@@ -196,7 +197,7 @@ def test_samples_of_unknown_range_are_refused(array: np.ndarray) -> None:
 
 def test_more_channels_than_colour_and_alpha_are_refused(rng: np.random.Generator) -> None:
     data = tiff(noise(rng, 6), photometric="rgb", extrasamples=["unassalpha", "unspecified", "unspecified"])
-    with pytest.raises(PictureError, match="6 channels"):
+    with refused(PictureError, 6):
         read_picture(data)
 
 
@@ -347,17 +348,17 @@ def test_png_bomb_is_refused_before_decoding(tmp_path: Path) -> None:
     path = tmp_path / "bomb.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
     for read in (probe, read_picture):
-        with pytest.raises(PictureError, match=r"bomb\.png.*100000 x 100000.*--max-pixels"):
+        with refused(PictureError, path, "100000 x 100000", "--max-pixels"):
             read(path)
     assert probe(path, max_pixels=10**10).width == 100_000
 
 
 def test_bmp_and_the_pixel_limit() -> None:
-    with pytest.raises(PictureError, match="100000 x 100000"):
+    with refused(PictureError, "100000 x 100000"):
         read_picture(bmp(24, (), b"", 100_000, 100_000))
     small = encoded(Image.fromarray(smooth(3)), "PNG")
     assert read_picture(small, max_pixels=32 * 48).width == 48
-    with pytest.raises(PictureError, match="limit of 1,535"):
+    with refused(PictureError, "48 x 32", "1,535"):
         read_picture(small, max_pixels=32 * 48 - 1)
 
 
@@ -369,38 +370,34 @@ def test_truncated_files_are_refused_by_name(
     data = encoded(Image.fromarray(noise(rng, 3, (64, 64))), kind)
     path = tmp_path / "half.bin"
     path.write_bytes(data[: int(len(data) * share)])
-    with pytest.raises(PictureError, match=r"half\.bin") as caught:
+    with refused(PictureError, path):
         read_picture(path)
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("data", "words"),
+    ("data", "named"),
     [
-        (b"", "empty"),
-        (b"some words", "not a picture"),
+        (b"", 0),
+        (b"some words", "PNG"),
         (b"version https://git-lfs.github.com/spec/v1\n", "LFS"),
         (b"\xff\x0a0000", "JPEG XL"),
         (b"P6 1 1 255 abc", "PNM"),
-        (b"BM", "BMP header"),
-        (b"\x89PNG\r\n\x1a\n", "damaged"),
+        (b"BM", "BMP"),
+        (b"\x89PNG\r\n\x1a\n", ""),
     ],
 )
-def test_no_pictures(tmp_path: Path, data: bytes, words: str) -> None:
+def test_no_pictures(tmp_path: Path, data: bytes, named: object) -> None:
     path = tmp_path / "thing.png"
     path.write_bytes(data)
     for source in (path, data):
-        with pytest.raises(PictureError, match=words):
+        with refused(PictureError, named, *([path] if source is path else [])):
             probe(source)
 
 
 def test_missing_files_and_folders(tmp_path: Path) -> None:
-    with pytest.raises(PictureError, match="folder"):
-        read_picture(tmp_path)
-    with pytest.raises(PictureError, match="No such file"):
-        read_picture(tmp_path / "no.png")
-    with pytest.raises(PictureError, match="too long"):
-        read_picture(tmp_path / ("n" * 300))
+    for path in (tmp_path, tmp_path / "no.png", tmp_path / ("n" * 300)):
+        with refused(PictureError, path):
+            read_picture(path)
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9.png", b"p[1].png", b"a%d,b=c.png", "Ω 写真.png".encode()])

@@ -21,6 +21,7 @@ from srkit.io.formats import FORMATS, auto_format, format_of_name
 from srkit.io.picture import Picture
 from srkit.io.read import read_picture
 from srkit.io.write import encode_picture, write_picture
+from tests.helpers import refused
 
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"/></x:xmpmeta>'
 
@@ -186,7 +187,7 @@ def test_quality_changes_size_and_error(name: str) -> None:
 def test_sides_over_the_limit_are_refused_and_the_limit_itself_works(tmp_path: Path, name: str) -> None:
     limit = FORMATS[name].max_side
     assert limit is not None
-    with pytest.raises(PictureError, match=r"PNG or TIFF"):
+    with refused(PictureError, name.upper(), limit, "--format"):
         write_picture(Picture(np.zeros((1, limit + 1, 1), np.uint8)), tmp_path / "a", format=name)
     assert names_in(tmp_path) == []
     write_picture(Picture(np.zeros((1, limit, 1), np.uint8)), tmp_path / "a", format=name)
@@ -194,16 +195,16 @@ def test_sides_over_the_limit_are_refused_and_the_limit_itself_works(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "named"),
     [
-        ({"format": "pgn"}, "Did you mean 'png'"),
-        ({"format": "jpg", "quality": 0}, "quality"),
-        ({"format": "jpg", "quality": 101}, "quality"),
-        ({"format": "png", "compression": 10}, "compression"),
+        ({"format": "pgn"}, ("pgn", "png")),
+        ({"format": "jpg", "quality": 0}, ("quality", 0)),
+        ({"format": "jpg", "quality": 101}, ("quality", 101)),
+        ({"format": "png", "compression": 10}, ("compression", 10)),
     ],
 )
-def test_bad_options(tmp_path: Path, options: dict[str, Any], words: str) -> None:
-    with pytest.raises(UsageError, match=words):
+def test_bad_options(tmp_path: Path, options: dict[str, Any], named: tuple[object, ...]) -> None:
+    with refused(UsageError, *named):
         write_picture(Picture(smooth(3)), tmp_path / "a.png", **options)
     assert names_in(tmp_path) == []
 
@@ -292,7 +293,7 @@ def test_no_space_left(tmp_path: Path) -> None:
     try:
         pixels = np.random.default_rng(0).integers(0, 256, (400, 400, 3), dtype=np.uint8)
         for name in FORMATS:
-            with pytest.raises(SrkitError, match="no space left"):
+            with refused(SrkitError, mount / "a"):
                 write_picture(Picture(pixels), mount / "a", format=name)
             assert names_in(mount) == []
     finally:
@@ -301,14 +302,9 @@ def test_no_space_left(tmp_path: Path) -> None:
 
 def test_missing_and_special_targets(tmp_path: Path) -> None:
     picture = Picture(smooth(3))
-    with pytest.raises(SrkitError, match="create its folder"):
-        write_picture(picture, tmp_path / "no" / "a.png", format="png")
-    with pytest.raises(SrkitError, match="is a folder"):
-        write_picture(picture, tmp_path, format="png")
-    with pytest.raises(SrkitError, match="device"):
-        write_picture(picture, Path(os.devnull), format="png")
-    with pytest.raises(SrkitError, match="shorter name"):
-        write_picture(picture, tmp_path / ("n" * 300), format="png")
+    for target in (tmp_path / "no" / "a.png", tmp_path, Path(os.devnull), tmp_path / ("n" * 300)):
+        with refused(SrkitError, target):
+            write_picture(picture, target, format="png")
     assert names_in(tmp_path) == []
 
 
@@ -372,7 +368,7 @@ def test_pictures_are_checked() -> None:
         np.zeros((4, 4, 5), np.uint8),
         np.zeros((4, 4, 3), ">u2"),
     ):
-        with pytest.raises(ValueError, match=r"\(H, W, 1 to 4\)"):
+        with refused(ValueError, bad.shape, bad.dtype):
             Picture(bad)  # type: ignore[arg-type]
 
 

@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srkit.errors import UsageError
 from srkit.losses.checkerboard import checkerboard
 
 
@@ -65,11 +64,3 @@ def test_the_gradient_takes_it_away(pictures: Tensor) -> None:
         torch.autograd.backward(checkerboard(x, 4))
         optimizer.step()
     assert float(checkerboard(x, 4).detach()) < 0.3 * before
-
-
-@pytest.mark.parametrize(
-    ("shape", "scale"), [((1, 3, 8, 8), 4), ((1, 3, 18, 16), 4), ((3, 16, 16), 4), ((1, 3, 9, 9), 1)]
-)
-def test_what_has_no_grid(shape: tuple[int, ...], scale: int) -> None:
-    with pytest.raises(UsageError, match="whole periods"):
-        checkerboard(torch.zeros(shape), scale)

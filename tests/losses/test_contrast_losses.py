@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from srkit.errors import UsageError
 from srkit.losses.contrast import (
     alignment,
     alignment_map,
@@ -122,27 +121,3 @@ def test_mask_facts() -> None:
     torch.autograd.backward(decided.entropy)
     assert mask.grad is not None
     assert bool(mask.grad.isfinite().all())
-
-
-@pytest.mark.parametrize("loss", [alignment_map, uniformity_map])
-@pytest.mark.parametrize("others", [[], [(1, 1, 2, 3)], [(1, 1, 2, 2), (2, 1, 2, 2)]])
-def test_maps_that_do_not_match(loss: object, others: list[tuple[int, ...]]) -> None:
-    with pytest.raises(UsageError, match="must be the same, and at least one"):
-        loss(torch.zeros(1, 1, 2, 2), [torch.zeros(shape) for shape in others])  # type: ignore[operator]
-
-
-def test_a_mask_of_another_size() -> None:
-    anchor, other = _constant(0.1, 0.2)
-    for loss in (alignment, uniformity):
-        with pytest.raises(UsageError, match="must be the same"):
-            loss(torch.zeros(1, 1, 4, 4), anchor, [other])
-
-
-@pytest.mark.parametrize("value", [0.5, -1.0, math.nan])
-def test_exponents_that_make_no_sense(value: float) -> None:
-    anchor, other = _constant(0.1, 0.2)
-    with pytest.raises(UsageError, match="must be at least 1"):
-        alignment_map(anchor, [other], value)
-    if not value > 0:
-        with pytest.raises(UsageError, match="must be above 0"):
-            uniformity_map(anchor, [other], value)

@@ -11,7 +11,6 @@ from torch import Tensor
 from srkit.archs.cria import Cria
 from srkit.archs.discriminators import PatchGAN, UNetSN
 from srkit.encoders.features import perceptual_features
-from srkit.errors import UsageError
 from srkit.losses.contrast import alignment, uniformity
 from srkit.losses.criteria import (
     CRITERIA,
@@ -19,7 +18,6 @@ from srkit.losses.criteria import (
     Views,
     Wanted,
     bottom_of,
-    check_criteria,
     feature_map,
     pixel_map,
     ssim_distance_map,
@@ -239,38 +237,3 @@ def test_the_losses_reach_the_heads_that_they_are_for(views: Views) -> None:
                 assert parameter.grad is not None, name
                 assert bool(parameter.grad.isfinite().all()), name
                 assert bool((parameter.grad != 0).any()), name
-
-
-@pytest.mark.parametrize(
-    ("names", "words"),
-    [
-        ([], "name at least one"),
-        (["pixel", "pixel"], "none twice"),
-        (["pixle"], "no criterion 'pixle'; known are pixel, ssim.*Did you mean 'pixel'"),
-    ],
-)
-def test_names_that_are_none(names: list[str], words: str) -> None:
-    for refuses in (check_criteria, Criteria):
-        with pytest.raises(UsageError, match=words):
-            refuses(names)
-
-
-@pytest.mark.parametrize("decay", [1.0, -0.1, float("nan")])
-def test_decays_that_make_no_sense(decay: float) -> None:
-    with pytest.raises(UsageError, match=r"must be in \[0, 1\)"):
-        Criteria(["pixel"], decay=decay)
-
-
-@pytest.mark.parametrize("name", ["bottom", "top", "adversarial"])
-def test_a_view_that_is_not_there(name: str) -> None:
-    sr, hr = _pair()
-    with pytest.raises(UsageError, match="and nothing was given for it"):
-        CRITERIA[name](sr, Wanted(hr, Views()))
-
-
-def test_pictures_that_do_not_match() -> None:
-    sr, hr = _pair()
-    for measure in (pixel_map, ssim_distance_map, lambda a, b: feature_map(a, b, (8, 8))):
-        for other in (hr[:, :, 1:], hr[0], hr[:0]):
-            with pytest.raises(UsageError, match="must be the same"):
-                measure(sr, other)

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from srkit.encoders.features import perceptual_features
 from srkit.encoders.semantic import semantic_encoder
-from srkit.errors import UsageError
 from srkit.losses.perceptual import PerceptualLoss, feature_l1
 from srkit.losses.semantic import SemanticLoss, unit_distance
 
@@ -42,14 +41,6 @@ def test_feature_l1_of_bf16_is_taken_in_fp32() -> None:
     other = [torch.full((1, 8, 64, 64), 1.0078125, dtype=torch.bfloat16)]
     assert feature_l1(maps, other).dtype == torch.float32
     assert float(feature_l1(maps, other)) == 0.0078125
-
-
-@pytest.mark.parametrize(
-    ("sr", "hr"), [((), ()), ((3,), (3, 4)), ((3,), (4,))], ids=["none", "not as many", "other shapes"]
-)
-def test_maps_that_do_not_match(sr: tuple[int, ...], hr: tuple[int, ...]) -> None:
-    with pytest.raises(UsageError, match="must be the same, and at least one"):
-        feature_l1([torch.zeros(1, 1, n, n) for n in sr], [torch.zeros(1, 1, n, n) for n in hr])
 
 
 def test_unit_distance_is_2_minus_2_cos() -> None:

@@ -24,7 +24,7 @@ from srkit.losses.criteria import (
     top_of,
 )
 from srkit.losses.gan import generator_loss
-from srkit.losses.generator import GeneratorLosses, Lenses, Once, criteria_of
+from srkit.losses.generator import FeatureExtractors, GeneratorLosses, Once, criteria_of
 from srkit.losses.perceptual import PerceptualLoss
 from srkit.losses.pixel import l1
 from srkit.recipes.gan import CriaPart, GanWeights
@@ -73,7 +73,7 @@ def test_each_term_is_what_it_is_by_itself(provider: PerceptualFeatures, discrim
     made, target = _made()
     real = discriminator(target)
     cria = CriaPart(eta=1.5, t=3.0, raw=True)
-    losses = GeneratorLosses(WEIGHTS, cria, Lenses(provider, provider), SCALE)
+    losses = GeneratorLosses(WEIGHTS, cria, FeatureExtractors(provider, provider), SCALE)
     terms = losses(made, target, discriminator, real)
     wanted = Wanted(target, Views(bottom_of(provider), top_of(provider), discriminator))
     pixel, ssim = pixel_map(made.align, target), ssim_distance_map(made.align, target)
@@ -103,7 +103,7 @@ def test_every_picture_is_looked_at_once(provider: PerceptualFeatures, discrimin
         judged[id(pictures)] += 1
         return discriminator(pictures)
 
-    losses = GeneratorLosses(WEIGHTS, CriaPart(), Lenses(counted, counted), SCALE)
+    losses = GeneratorLosses(WEIGHTS, CriaPart(), FeatureExtractors(counted, counted), SCALE)
     losses(made, target, judge, discriminator(target))
     assert counted.looks == {id(x): 1 for x in (made.sr, made.align, made.unif, target)}
     assert judged == {id(x): 1 for x in (made.sr, made.unif)}  # the real ones' logits are known
@@ -112,7 +112,7 @@ def test_every_picture_is_looked_at_once(provider: PerceptualFeatures, discrimin
 def test_a_provider_of_its_own_for_the_bottom(provider: PerceptualFeatures, discriminator: UNetSN) -> None:
     made, target = _made()
     top, bottom = Counting(provider), Counting(provider)
-    losses = GeneratorLosses(WEIGHTS, CriaPart(), Lenses(top, bottom), SCALE)
+    losses = GeneratorLosses(WEIGHTS, CriaPart(), FeatureExtractors(top, bottom), SCALE)
     losses(made, target, discriminator, discriminator(target))
     assert set(bottom.looks) == {id(made.align), id(target)}
     assert set(top.looks) == {id(made.sr), id(made.unif), id(target)}
@@ -124,7 +124,7 @@ def test_a_term_of_weight_0_is_left_out(
 ) -> None:
     made, target = _made()
     losses = GeneratorLosses(
-        replace(WEIGHTS, **{left_out: 0.0}), CriaPart(), Lenses(provider, provider), SCALE
+        replace(WEIGHTS, **{left_out: 0.0}), CriaPart(), FeatureExtractors(provider, provider), SCALE
     )
     terms = losses(made, target, discriminator, discriminator(target))
     assert set(terms) == set(TERMS) - {left_out}
@@ -134,7 +134,7 @@ def test_a_term_of_weight_0_is_left_out(
 
 def test_one_head_takes_the_terms_of_the_result(provider: PerceptualFeatures, discriminator: UNetSN) -> None:
     made, target = _made()
-    losses = GeneratorLosses(WEIGHTS, CriaPart(), Lenses(provider, provider), SCALE)
+    losses = GeneratorLosses(WEIGHTS, CriaPart(), FeatureExtractors(provider, provider), SCALE)
     terms = losses(made.sr, target, discriminator, discriminator(target))
     assert list(terms) == ["pixel", "perceptual", "adversarial", "checkerboard"]
 
@@ -143,7 +143,7 @@ def test_strengths_are_gradients_at_the_pictures_that_terms_are_of(
     provider: PerceptualFeatures, discriminator: UNetSN
 ) -> None:
     made, target = _made()
-    losses = GeneratorLosses(WEIGHTS, CriaPart(), Lenses(provider, provider), SCALE)
+    losses = GeneratorLosses(WEIGHTS, CriaPart(), FeatureExtractors(provider, provider), SCALE)
     terms = losses(made, target, discriminator, discriminator(target))
     norms = losses.gradient_norms(terms, made)
     assert list(norms) == ["pixel and perceptual", *TERMS]

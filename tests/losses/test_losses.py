@@ -9,9 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from srkit.errors import UsageError
 from srkit.losses.pixel import l1, l2
-from srkit.losses.table import LOSSES, LossContext, build_losses, check_every, check_terms, needs_of
+from srkit.losses.table import LOSSES, LossContext, build_losses, needs_of
 
 CPU = torch.device("cpu")
 
@@ -85,12 +84,6 @@ def test_what_terms_need() -> None:
     assert build_losses(dict.fromkeys(LOSSES, 1.0), context()).needs == {"semantic", "perceptual"}
 
 
-@pytest.mark.parametrize("name", ["perceptual", "semantic"])
-def test_a_provider_that_is_not_there(name: str) -> None:
-    with pytest.raises(UsageError, match=f"'{name}' compares features, and no provider.*loss.{name}"):
-        build_losses({"l1": 1.0, name: 0.1}, LossContext(CPU))
-
-
 def test_gradient_norms_are_those_of_the_weighted_terms() -> None:
     sr, hr = pair()
     weights = {"l1": 2.0, "perceptual": 0.5, "semantic": 0.1}
@@ -114,23 +107,6 @@ def test_gradient_norms_without_gradients_around() -> None:
         assert losses.gradient_norms(sr, hr) == losses.gradient_norms(sr, hr)
 
 
-@pytest.mark.parametrize(
-    ("weights", "words"),
-    [
-        ({}, "names no loss"),
-        ({"l1": 0.0}, "names no loss"),
-        ({"l1": 1.0, "l11": 1.0}, "no loss 'l11'; known are l1.*Did you mean 'l1'"),
-        ({"l1": -1.0}, "'loss.l1' is -1.0; a weight"),
-        ({"l1": math.nan}, "'loss.l1' is nan; a weight"),
-        ({"l1": math.inf}, "'loss.l1' is inf; a weight"),
-    ],
-)
-def test_weights_that_are_none(weights: dict[str, float], words: str) -> None:
-    for refuses in (check_terms, needs_of, lambda w: build_losses(w, LossContext(CPU))):
-        with pytest.raises(UsageError, match=words):
-            refuses(weights)
-
-
 def test_a_term_of_every_third_step_counts_three_times_there() -> None:
     sr, hr = pair()
     weights = {"l1": 1.0, "semantic": 0.1}
@@ -143,22 +119,3 @@ def test_a_term_of_every_third_step_counts_three_times_there() -> None:
         assert float(total.detach()) == pytest.approx(expected)
     assert float(plain.detach()) == pytest.approx(float(terms["l1"]) + 0.1 * float(terms["semantic"]))
     assert third.gradient_norms(sr, hr) == always.gradient_norms(sr, hr)
-
-
-@pytest.mark.parametrize(
-    ("every", "words"),
-    [
-        (
-            {"semantc": 2},
-            "'loss_every.semantc' is of no loss .*; these are l1, semantic. Did you mean 'semantic'",
-        ),
-        ({"semantic": 0}, "'loss_every.semantic' is 0; it must be at least 1"),
-        ({"semantic": 2, "l1": 2}, "leaves steps without any loss"),
-    ],
-)
-def test_intervals_that_make_no_sense(every: dict[str, int], words: str) -> None:
-    weights = {"l1": 1.0, "semantic": 0.1}
-    for refuses in (check_every, lambda w, e: build_losses(w, context(), e)):
-        with pytest.raises(UsageError, match=words):
-            refuses(weights, every)
-    check_every({"l1": 1.0, "semantic": 0.0}, {"semantic": 4})

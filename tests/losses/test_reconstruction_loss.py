@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from srkit.encoders.distance import perceptual_distance
-from srkit.errors import UsageError
 from srkit.losses.reconstruction import (
     MARGIN,
     ReconstructionLoss,
@@ -95,14 +94,6 @@ def test_it_can_be_followed(loss: ReconstructionLoss) -> None:
         torch.autograd.backward(loss.total(made, lr))
         optimiser.step()
     assert float(loss.total(made, lr).detach()) < 0.5 * first
-
-
-def test_what_cannot_be_compared(loss: ReconstructionLoss) -> None:
-    made, lr = _pair()
-    with pytest.raises(UsageError, match="must be the same"):
-        loss(made, lr[..., 1:])
-    with pytest.raises(UsageError, match="weights of one channel"):
-        loss(made, lr, lr)
 
 
 def test_flaw_margin() -> None:

@@ -11,6 +11,7 @@ import pytest
 from srkit.errors import Exit, SrkitError, UsageError
 from srkit.metrics.baseline import Baseline, read_baseline, write_baseline
 from srkit.metrics.results import FailedImage, ImageResult, SetResult
+from tests.helpers import refused
 
 RESULT = SetResult(
     "Set5",
@@ -52,22 +53,19 @@ def test_an_existing_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("results", "says"),
+    ("results", "named"),
     [
-        ([], "no result"),
-        ([replace(RESULT, images=())], "no picture of Set5 x4"),
-        (
-            [replace(RESULT, failed=(FailedImage("x.png", "broken"),))],
-            "x.png of Set5 x4 could not be evaluated",
-        ),
-        ([replace(RESULT, images=(ImageResult("x.png", {"psnr": math.nan}),))], "psnr of x.png"),
-        ([RESULT, RESULT], "two results of Set5 x4 with edsr-x4"),
+        ([], ()),
+        ([replace(RESULT, images=())], ("Set5 x4",)),
+        ([replace(RESULT, failed=(FailedImage("x.png", "broken"),))], ("x.png", "Set5 x4")),
+        ([replace(RESULT, images=(ImageResult("x.png", {"psnr": math.nan}),))], ("psnr", "x.png")),
+        ([RESULT, RESULT], ("Set5 x4", "edsr-x4")),
     ],
 )
 def test_no_baseline_is_made_of_a_run_that_cannot_serve_as_one(
-    tmp_path: Path, results: list[SetResult], says: str
+    tmp_path: Path, results: list[SetResult], named: tuple[str, ...]
 ) -> None:
-    with pytest.raises(SrkitError, match=says):
+    with refused(SrkitError, *named):
         write_baseline(tmp_path / "base.json", results)
     assert not list(tmp_path.iterdir())
 
@@ -109,16 +107,16 @@ def test_with_several_models_the_name_decides() -> None:
     other = replace(RESULT, model="bicubic", model_sha256=None)
     baseline = Baseline((RESULT, other))
     assert baseline.match(other).model == "bicubic"
-    with pytest.raises(UsageError, match="not clear which one"):
+    with refused(UsageError, "third"):
         baseline.match(replace(RESULT, model="third"))
 
 
 def test_the_pictures_must_be_the_same() -> None:
     fewer = replace(RESULT, images=RESULT.images[:1])
     other = replace(RESULT, images=(RESULT.images[0], ImageResult("new.png", {"psnr": 1.0, "ssim": 1.0})))
-    with pytest.raises(UsageError, match=r"2 pictures of Set5 x4, this run has 1 .*is only there"):
+    with refused(UsageError, 2, "Set5 x4", 1):
         Baseline((RESULT,)).match(fewer)
-    with pytest.raises(UsageError, match=r"new.png is not in the baseline; .* is only there"):
+    with refused(UsageError, "new.png"):
         Baseline((RESULT,)).match(other)
     assert Baseline((RESULT,)).entry(replace(RESULT, images=())) == RESULT
 
@@ -180,7 +178,7 @@ def test_the_undamaged_form_of_these_is_read(tmp_path: Path) -> None:
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="make it with --update-baseline"):
+    with refused(UsageError, tmp_path / "none.json", "--update-baseline"):
         read_baseline(tmp_path / "none.json")
-    with pytest.raises(UsageError, match="cannot be read"):
+    with refused(UsageError, tmp_path):
         read_baseline(tmp_path)

@@ -5,7 +5,8 @@ import unicodedata
 
 import pytest
 
-from srkit.metrics.display import display, format_value, printable
+from srkit.io.names import printable
+from srkit.metrics.display import display, format_value
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 
-from srkit.errors import Exit, UsageError
+from srkit.errors import UsageError
 from srkit.metrics.baseline import Baseline
 from srkit.metrics.gates import Gate, check, judge, needs_baseline, parse_gate
 from srkit.metrics.results import FailedImage, ImageResult, SetResult
+from tests.helpers import refused
 
 METRICS = ("psnr", "ssim", "lpips")
 
@@ -53,35 +55,46 @@ def test_grammar(
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "named"),
     [
-        ("pnsr<26", "Did you mean 'psnr'"),
-        ("lpisp>+0.01", "Did you mean 'lpips'"),
-        ("niqe>5", "add it to --metrics"),
-        ("psnr.mni<26", "Did you mean 'min'"),
-        ("psnr.<26", "'.' of psnr"),
-        ("psnr<=26", "compares with '<='"),
-        ("psnr=26", "expected < or >"),
-        ("psnr<>26", "expected < or >"),
-        ("psnr<", "the limit ''"),
-        ("psnr<nan", "a finite number"),
-        ("psnr<inf", "a finite number"),
-        ("psnr<1e999", "a finite number"),
-        ("psnr<--1", "a finite number"),
-        ("psnr<26dB", "a finite number"),
-        ("psnr<\uff12\uff16", "a finite number"),
-        ("psnr<26 dB", "was not understood"),
-        ("psnr", "was not understood"),
-        ("<26", "was not understood"),
-        ("", "was not understood"),
-        ("psnr.min.max<3", "was not understood"),
+        ("pnsr<26", "psnr"),
+        ("lpisp>+0.01", "lpips"),
+        ("niqe>5", "--metrics"),
+        ("psnr.mni<26", "min"),
+        ("psnr.<26", "psnr"),
+        ("psnr<=26", "<="),
+        ("psnr=26", "="),
+        ("psnr<>26", "<>"),
+        ("psnr<", "''"),
+        ("psnr<nan", "nan"),
+        ("psnr<inf", "inf"),
+        ("psnr<1e999", "1e999"),
+        ("psnr<--1", "--1"),
+        ("psnr<26dB", "26dB"),
+        ("psnr<\uff12\uff16", "\uff12\uff16"),
+        ("psnr<26 dB", "psnr<26 dB"),
+        ("psnr", "'psnr'"),
+        ("<26", "'<26'"),
+        ("", "''"),
+        ("psnr.min.max<3", "psnr.min.max<3"),
     ],
 )
-def test_what_is_not_of_the_grammar(text: str, says: str) -> None:
+def test_what_is_not_of_the_grammar(text: str, named: str) -> None:
+    with refused(UsageError, f"'{text}'", named):
+        gate(text)
+
+
+@pytest.mark.parametrize(
+    "of", ["{}", "psnr{}", "psnr.{}", "psnr<{}", "psnr<1{}", "psnr.min {}<1", "psnr<-{}e"]
+)
+@pytest.mark.parametrize("piece", [" ", "a", "-", "<", ".", "9", "\t ", "e+", "\x00", "psnr<1 "])
+def test_hostile_texts_are_refused_at_once(of: str, piece: str) -> None:
+    text = of.format(piece * 20_000) + "!"
+    started = time.process_time()
     with pytest.raises(UsageError) as caught:
         gate(text)
-    assert says in str(caught.value)
-    assert caught.value.exit_code == Exit.USAGE
+    assert time.process_time() - started < 0.05
+    assert len(str(caught.value)) < 1000
 
 
 @pytest.mark.parametrize(
@@ -195,23 +208,23 @@ def test_each_data_set_is_judged_by_itself() -> None:
 
 
 def test_relative_without_baseline_is_refused() -> None:
-    with pytest.raises(UsageError, match="--baseline FILE"):
+    with refused(UsageError, "psnr<-0.05", "--baseline"):
         needs_baseline([gate("psnr<30"), gate("psnr<-0.05")], None)
-    with pytest.raises(UsageError, match=r"psnr<-0\.05"):
+    with refused(UsageError, "psnr<-0.05"):
         check([gate("psnr<-0.05")], [result(a=28.0)], None)
     needs_baseline([gate("psnr<30")], None)
 
 
 def test_metric_that_a_side_lacks() -> None:
-    with pytest.raises(UsageError, match="not measured on Set5 x4"):
+    with refused(UsageError, "ssim", "Set5 x4"):
         check([gate("ssim<0.5")], [result(a=28.0)], None)
     new = SetResult(
         "Set5", 4, "new", None, "classical", "none", (ImageResult("a", {"psnr": 1.0, "ssim": 1.0}),)
     )
-    with pytest.raises(UsageError, match="in the baseline, which has psnr, lpips"):
+    with refused(UsageError, "ssim", "psnr", "lpips"):
         check([gate("ssim<-0.5")], [new], Baseline((result("old", a=28.0),)))
 
 
 def test_a_baseline_that_does_not_fit_is_refused_for_absolute_gates_too() -> None:
-    with pytest.raises(UsageError, match="pictures of Set5 x4"):
+    with refused(UsageError, "Set5 x4"):
         check([gate("psnr<1")], [result(a=28.0)], Baseline((result("old", b=28.0),)))

@@ -14,6 +14,7 @@ from srkit.metrics.display import DISPLAY
 from srkit.metrics.protocols import PROTOCOLS
 from srkit.metrics.table import METRICS, Sample, Setup, find_metrics, lr_psnr
 from srkit.ops.resize import downscale_uint8
+from tests.helpers import refused
 
 CPU = torch.device("cpu")
 
@@ -26,9 +27,9 @@ def test_every_metric_has_its_look() -> None:
 
 def test_names() -> None:
     assert [m.name for m in find_metrics(["ssim", "psnr", "ssim"])] == ["ssim", "psnr"]
-    with pytest.raises(UsageError, match=r"no metric 'pnsr'.*Did you mean 'psnr'"):
+    with refused(UsageError, "pnsr", "psnr"):
         find_metrics(["pnsr"])
-    with pytest.raises(UsageError, match="No metric"):
+    with refused(UsageError, "psnr"):
         find_metrics([])
 
 
@@ -45,7 +46,7 @@ def test_lr_consistency() -> None:
 def test_metrics_with_reference_refuse_to_do_without() -> None:
     alone = Sample(torch.zeros(1, 3, 32, 32, dtype=torch.uint8), None, None, PROTOCOLS["rgb"], None)
     for name in ("psnr", "ssim", "lr_psnr", "judge"):
-        with pytest.raises(UsageError):
+        with refused(UsageError):
             METRICS[name].make(Setup(CPU)).score(alone)
 
 
@@ -59,7 +60,7 @@ def test_judge_is_always_at_hand() -> None:
     assert scorer.score(sample) == 0
     assert scorer.score(Sample(255 - hr, hr, None, PROTOCOLS["rgb"], 4)) > 0
     small = hr[..., :12]
-    with pytest.raises(PictureError, match="12 x 32 pixels; judge needs at least 16"):
+    with refused(PictureError, "12 x 32", "judge", 16):
         scorer.score(Sample(small, small, None, PROTOCOLS["rgb"], 4))
 
 

@@ -12,6 +12,7 @@ from srkit.errors import PictureError, UsageError
 from srkit.metrics.protocols import PROTOCOLS, compared, find_protocol, to_8bit
 from srkit.metrics.psnr import psnr
 from srkit.ops.colour import luma_full, luma_limited
+from tests.helpers import refused
 
 CLASSICAL = PROTOCOLS["classical"]
 
@@ -100,12 +101,12 @@ def test_luma_of_uint8_is_luma_of_its_fraction() -> None:
 
 def test_refuses_with_a_sentence() -> None:
     sr, hr = pictures()
-    with pytest.raises(UsageError, match=r"no protocol 'clasical'.*Did you mean 'classical'"):
+    with refused(UsageError, "clasical", "classical"):
         find_protocol("clasical")
-    with pytest.raises(PictureError, match="47 x 60 pixels, its reference 48 x 60"):
+    with refused(PictureError, "47 x 60", "48 x 60"):
         compared(sr[..., :47], hr, CLASSICAL, 4)
-    with pytest.raises(PictureError, match=r"18 x 60 pixels.*at least 19"):
+    with refused(PictureError, "18 x 60", 19):
         compared(sr[..., :18], hr[..., :18], CLASSICAL, 4)
-    with pytest.raises(PictureError, match="not numbers"):
+    with refused(PictureError):
         compared(sr * torch.nan, hr, CLASSICAL, 4)
     assert compared(sr[..., :19], hr[..., :19], CLASSICAL, 4)[0].shape == (1, 1, 52, 11)

@@ -11,6 +11,7 @@ from skimage.metrics import structural_similarity
 
 from srkit.errors import UsageError
 from srkit.metrics.ssim import ssim, ssim_map
+from tests.helpers import refused
 
 
 def pair(shape: tuple[int, ...], seed: int = 0, noise: float = 0.1) -> tuple[torch.Tensor, torch.Tensor]:
@@ -92,7 +93,7 @@ def test_cuda_gives_the_same_number() -> None:
 
 def test_refuses_what_it_cannot_compare() -> None:
     x, y = pair((1, 3, 20, 20))
-    with pytest.raises(UsageError, match="must be the same"):
+    with refused(UsageError, (1, 3, 20, 20), (1, 1, 20, 20)):
         ssim(x, y[:, :1])
-    with pytest.raises(UsageError, match=r"10 x 20 pixels.*at least 11"):
+    with refused(UsageError, "10 x 20", 11):
         ssim(x[..., :10], y[..., :10])

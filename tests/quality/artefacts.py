@@ -1,4 +1,5 @@
-"""Measures of what people reject in an upscaled picture: patterns of the stride, shifted colours, flat that is not."""
+"""Measures of what people reject in an upscaled picture: patterns of the stride, shifted colours, flat that is not,
+tinted gray, paper that is not blank, and rings around cut-outs."""
 
 from __future__ import annotations
 
@@ -144,6 +145,33 @@ def flat_complaints(
         if colour_shift(sr, lr) > SHIFT:
             found.append(f"{colour} is shifted by {colour_shift(sr, lr):.2f} levels")
     return found
+
+
+def tint(pixels: Pixels) -> int:
+    """The largest difference between the colours of a pixel; 0 in gray pictures.
+
+    Args:
+        pixels: (H, W, 3), of any depth.
+    """
+    return int(np.ptp(pixels.astype(np.int64), axis=2).max())
+
+
+def spilled(sr: Pixels, lr: Pixels, level: int, radius: int) -> int:
+    """How far a plane is from a level, where that of the input has this level all around.
+
+    Args:
+        sr: (scale h, scale w).
+        lr: (h, w).
+        level: 0 for empty alpha or black, the greatest for opaque or white.
+        radius: of the squares around LR pixels that count as around.
+    """
+    side = 2 * radius + 1
+    squares = np.lib.stride_tricks.sliding_window_view(np.pad(lr, radius, mode="edge"), (side, side))
+    scale = len(sr) // len(lr)
+    inside = (squares == level).all((2, 3)).repeat(scale, 0).repeat(scale, 1)
+    if not inside.any():
+        raise ValueError(f"no pixel has {level} all around, {radius} pixels far")
+    return int(np.abs(sr.astype(np.int64) - level)[inside].max())
 
 
 def noise_complaints(upscale: Callable[[Pixels], Pixels], sigmas: Iterable[float]) -> list[str]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from srkit.engine.resample import resample
+from tests.helpers import refused
 from tests.quality.artefacts import (
     Pixels,
     colour_shift,
@@ -17,6 +18,8 @@ from tests.quality.artefacts import (
     flat_complaints,
     noise_complaints,
     pattern,
+    spilled,
+    tint,
 )
 
 LEVELS = 1.5
@@ -102,7 +105,7 @@ def test_the_other_scales(lr: Pixels) -> None:
 
 
 def test_too_small_a_picture_is_no_picture_without_patterns() -> None:
-    with pytest.raises(ValueError, match="smaller than 64 a side"):
+    with refused(ValueError, 64):
         pattern(np.zeros((63, 80, 3), np.uint8), 4)
 
 
@@ -120,3 +123,24 @@ def test_flat_pictures(lr: Pixels) -> None:
     assert words.startswith("noise of 4 levels deviates by ")
     assert deviation(lr) > 5
     assert colour_shift(np.full((8, 8, 3), 9, np.uint8), np.full((2, 2, 3), 7, np.uint8)) == 2
+
+
+def test_tint() -> None:
+    gray = np.arange(48, dtype=np.uint8).reshape(4, 12, 1).repeat(3, 2)
+    assert tint(gray) == 0
+    gray[2, 3, 1] += 7
+    assert tint(gray) == 7
+
+
+def test_spilled() -> None:
+    """A ring of 9 levels, one to two LR pixels outside a square."""
+    lr = np.zeros((16, 16), np.uint8)
+    lr[6:10, 6:10] = 255
+    sr = lr.repeat(4, 0).repeat(4, 1)
+    assert spilled(sr, lr, 0, radius=1) == 0 == spilled(sr, lr, 255, radius=1)
+    sr[24 - 6, 24:40] = 9
+    assert (spilled(sr, lr, 0, radius=1), spilled(sr, lr, 0, radius=2)) == (9, 0)
+    sr[30, 30] = 250
+    assert spilled(sr, lr, 255, radius=1) == 5
+    with pytest.raises(ValueError, match="no pixel has 7"):
+        spilled(sr, lr, 7, radius=1)

@@ -20,6 +20,7 @@ from srkit.recipes.degradation import (
     second_order_settings,
 )
 from srkit.recipes.load import from_mapping, to_toml
+from tests.helpers import refused
 
 
 def test_the_defaults_are_those_of_real_esrgan() -> None:
@@ -54,7 +55,7 @@ def test_the_mild_settings_are_those_of_stablesr() -> None:
 def test_ready_settings_are_found_by_name() -> None:
     for name, part in SETTINGS.items():
         assert second_order_settings(name) is part
-    with pytest.raises(UsageError, match=r"no degradation 'mld'.*Did you mean 'mild'"):
+    with refused(UsageError, "mld", "mild"):
         second_order_settings("mld")
 
 
@@ -70,52 +71,55 @@ def test_a_key_left_out_of_the_second_order_is_that_of_the_second_order() -> Non
 
 
 @pytest.mark.parametrize(
-    ("order", "message"),
+    ("order", "named"),
     [
-        ({"blur": 1.2}, "key blur is 1.2.*share from 0 to 1"),
-        ({"sinc": -0.1}, "key sinc"),
-        ({"gaussian": 2.0}, "key gaussian"),
-        ({"gray": -1.0}, "key gray"),
-        ({"up": 0.6, "down": 0.5}, "up and down add up to 1.1"),
-        ({"sides": [6, 21]}, r"range sides is \(6, 21\).*odd"),
-        ({"sides": [7, 53]}, "range sides.*from 3 to 51"),
-        ({"sides": [21, 7]}, "range sides.*smaller first"),
-        ({"kernels": {"iso": 0.5}}, "kernels add up to 0.5"),
-        ({"kernels": {"isso": 1.0}}, "names 'isso'.*Did you mean 'iso'"),
-        ({"kernels": {"iso": 1.5, "aniso": -0.5}}, "key kernels.iso is 1.5"),
-        ({"cutoff": [0.0, 1.0]}, "range cutoff"),
-        ({"sigma": [0.0, 3.0]}, "range sigma.*from 0.1 to 20"),
-        ({"sigma": [3.0, 0.2]}, "range sigma"),
-        ({"sigma": [1.0]}, "range sigma.*two numbers"),
-        ({"sigma": [0.2, float("nan")]}, "range sigma"),
-        ({"generalized": [0.0, 4.0]}, "range generalized"),
-        ({"plateau": [1.0, 30.0]}, "range plateau"),
-        ({"factor": [1.1, 1.5]}, r"range factor is \(1.1, 1.5\).*1 must lie between"),
-        ({"factor": [0.0, 1.5]}, "range factor"),
-        ({"noise": [-1.0, 3.0]}, "range noise"),
-        ({"noise": [30.0, 1.0]}, "range noise"),
-        ({"poisson": [-1.0, 3.0]}, "range poisson"),
-        ({"jpeg": [0, 95]}, "range jpeg.*from 1 to 100"),
-        ({"jpeg": [30, 101]}, "range jpeg"),
+        ({"blur": 1.2}, ("blur", 1.2)),
+        ({"sinc": -0.1}, ("sinc", -0.1)),
+        ({"gaussian": 2.0}, ("gaussian", 2.0)),
+        ({"gray": -1.0}, ("gray", -1.0)),
+        ({"up": 0.6, "down": 0.5}, ("up", "down", 1.1)),
+        ({"sides": [6, 21]}, ("sides", "(6, 21)")),
+        ({"sides": [7, 53]}, ("sides", "(7, 53)", 3, 51)),
+        ({"sides": [21, 7]}, ("sides", "(21, 7)")),
+        ({"kernels": {"iso": 0.5}}, ("kernels", 0.5)),
+        ({"kernels": {"isso": 1.0}}, ("kernels", "isso", "iso")),
+        ({"kernels": {"iso": 1.5, "aniso": -0.5}}, ("kernels.iso", 1.5)),
+        ({"cutoff": [0.0, 1.0]}, ("cutoff",)),
+        ({"sigma": [0.0, 3.0]}, ("sigma", "(0, 3)", 0.1, 20)),
+        ({"sigma": [3.0, 0.2]}, ("sigma", "(3, 0.2)")),
+        ({"sigma": [1.0]}, ("sigma",)),
+        ({"sigma": [0.2, float("nan")]}, ("sigma", "(0.2, nan)")),
+        ({"generalized": [0.0, 4.0]}, ("generalized", "(0, 4)")),
+        ({"plateau": [1.0, 30.0]}, ("plateau", "(1, 30)")),
+        ({"factor": [1.1, 1.5]}, ("factor", "(1.1, 1.5)")),
+        ({"factor": [0.0, 1.5]}, ("factor", "(0, 1.5)")),
+        ({"noise": [-1.0, 3.0]}, ("noise", "(-1, 3)")),
+        ({"noise": [30.0, 1.0]}, ("noise", "(30, 1)")),
+        ({"poisson": [-1.0, 3.0]}, ("poisson", "(-1, 3)")),
+        ({"jpeg": [0, 95]}, ("jpeg", "(0, 95)", 1, 100)),
+        ({"jpeg": [30, 101]}, ("jpeg", "(30, 101)")),
     ],
 )
 @pytest.mark.parametrize("name", ["first", "second"])
-def test_what_makes_no_sense_is_refused_by_name(name: str, order: Mapping[str, Any], message: str) -> None:
-    with pytest.raises(UsageError, match=message) as caught:
+def test_what_makes_no_sense_is_refused_by_name(
+    name: str, order: Mapping[str, Any], named: tuple[object, ...]
+) -> None:
+    with refused(UsageError, *named):
         from_mapping(SecondOrderPart, {name: order})
-    assert str(caught.value).count("\n") == 0
 
 
 @pytest.mark.parametrize(
-    ("table", "message"),
+    ("table", "named"),
     [
-        ({"sinc": 1.5}, "key sinc"),
-        ({"clean": -0.5}, "key clean"),
-        ({"sinc_sides": [7, 20]}, "range sinc_sides"),
-        ({"sinc_cutoff": [0.9, 0.5]}, "range sinc_cutoff"),
-        ({"sharp": True}, "'sharp' is no setting.*Did you mean 'sharpen'"),
+        ({"sinc": 1.5}, ("sinc", 1.5)),
+        ({"clean": -0.5}, ("clean", -0.5)),
+        ({"sinc_sides": [7, 20]}, ("sinc_sides", "(7, 20)")),
+        ({"sinc_cutoff": [0.9, 0.5]}, ("sinc_cutoff", "(0.9, 0.5)")),
+        ({"sharp": True}, ("sharp", "sharpen")),
     ],
 )
-def test_what_makes_no_sense_of_the_whole_is_refused(table: Mapping[str, Any], message: str) -> None:
-    with pytest.raises(UsageError, match=message):
+def test_what_makes_no_sense_of_the_whole_is_refused(
+    table: Mapping[str, Any], named: tuple[object, ...]
+) -> None:
+    with refused(UsageError, *named):
         from_mapping(SecondOrderPart, table)

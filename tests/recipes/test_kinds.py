@@ -12,6 +12,7 @@ from srkit.errors import UsageError
 from srkit.recipes.kinds import KINDS, load_training_recipe
 from srkit.recipes.load import from_mapping, shipped_recipes, to_mapping, to_toml
 from srkit.recipes.train import TrainRecipe
+from tests.helpers import refused
 
 SR = 'name = "mine"\n[model]\narch = "edsr"\narguments = { scale = 2 }\n'
 
@@ -63,18 +64,10 @@ def test_values_are_settings_by_another_name(file: Path) -> None:
     assert recipe == load_training_recipe(file, [*settings, "model.arguments.scale=4"])
 
 
-@pytest.mark.parametrize(
-    ("setting", "words"),
-    [
-        ("kind=srr", r"is of the kind 'srr'; known are sr.* Did you mean 'sr'\?"),
-        ("kind=3", "is of the kind 3; known are sr"),
-    ],
-)
-def test_kinds_that_are_none(setting: str, words: str, file: Path) -> None:
-    with pytest.raises(UsageError, match=words):
-        load_training_recipe(file, [setting])
-
-
-def test_values_that_the_kind_has_no_setting_for(file: Path) -> None:
-    with pytest.raises(UsageError, match="is of the kind 'sr', which has no shots to be set"):
+def test_kinds_that_are_none_and_values_without_a_setting(file: Path) -> None:
+    with refused(UsageError, file, "srr", "sr"):
+        load_training_recipe(file, ["kind=srr"])
+    with refused(UsageError, file, 3):
+        load_training_recipe(file, ["kind=3"])
+    with refused(UsageError, file, "sr", "shots"):
         load_training_recipe(file, [], {"shots": 5})

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from srkit.archs.table import build, info_of
-from srkit.errors import Exit, ResourceError, UsageError
+from srkit.errors import ResourceError, UsageError
 from srkit.losses.table import check_terms
 from srkit.recipes.load import from_mapping, load_recipe, read_table, shipped_recipes, to_mapping, to_toml
 from srkit.recipes.train import TrainRecipe
+from tests.helpers import refused
 
 MINIMAL = 'name = "mine"\n[model]\narch = "edsr"\narguments = { scale = 2 }\n'
 
@@ -75,72 +76,65 @@ def test_the_last_setting_counts(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "words"),
+    ("setting", "named"),
     [
-        ("optim.learning_rate=1", "'optim.learning_rate' is no setting of this recipe."),
-        ("optim.lr_finale=1", "'optim.lr_finale' is no setting of this recipe. Did you mean 'lr_final'"),
-        ("data.patsh=1", "Did you mean 'patch'"),
-        ("sead=1", "'sead' is no setting of this recipe. Did you mean 'seed'"),
-        ("optim.lr=fast", "'optim.lr' is 'fast'; it must be of type float"),
-        ("optim.steps=1.5", "'optim.steps' is 1.5; it must be of type int"),
-        ("optim.steps=true", "'optim.steps' is True; it must be of type int"),
-        ("optim.lr=true", "'optim.lr' is True; it must be of type float"),
-        ("data.augment=1", "'data.augment' is 1; it must be of type bool"),
-        ("name=1", "'name' is 1; it must be of type str"),
-        ("data.residency=disk", "'data.residency' is 'disk'; it must be one of 'auto', 'memory', 'stream'"),
-        ("data=3", "'data' is 3; it must be a table"),
-        ("loss=3", "'loss' is 3; it must be a table"),
-        ("loss.l1=much", "'loss.l1' is 'much'; it must be of type float"),
-        ("model.arguments=4", "'model.arguments' is 4; it must be a table"),
-        ("optim.betas=0.9", "'optim.betas' is 0.9; it must be a list"),
-        ("optim.betas=abc", "'optim.betas' is 'abc'; it must be a list"),
-        ("optim.betas=['a','b']", "'optim.betas' is 'a'; it must be of type float"),
-        ("seed", "'seed' is no setting; write key=value, for example optim.lr=2e-4"),
-        ("=3", "'=3' is no setting; write key=value"),
-        ("name.first=x", "'name.first' cannot be set: 'name' is a value, not a table"),
+        ("optim.learning_rate=1", ("optim.learning_rate",)),
+        ("optim.lr_finale=1", ("optim.lr_finale", "lr_final")),
+        ("data.patsh=1", ("data.patsh", "patch")),
+        ("sead=1", ("sead", "seed")),
+        ("optim.lr=fast", ("optim.lr", "fast", "float")),
+        ("optim.steps=1.5", ("optim.steps", 1.5, "int")),
+        ("optim.steps=true", ("optim.steps", True, "int")),
+        ("optim.lr=true", ("optim.lr", True, "float")),
+        ("data.augment=1", ("data.augment", 1, "bool")),
+        ("name=1", ("name", 1, "str")),
+        ("data.residency=disk", ("data.residency", "disk", "auto", "memory", "stream")),
+        ("data=3", ("data", 3)),
+        ("loss=3", ("loss", 3)),
+        ("loss.l1=much", ("loss.l1", "much", "float")),
+        ("model.arguments=4", ("model.arguments", 4)),
+        ("optim.betas=0.9", ("optim.betas", 0.9)),
+        ("optim.betas=abc", ("optim.betas", "abc")),
+        ("optim.betas=['a','b']", ("optim.betas", "a", "float")),
+        ("seed", ("seed", "key=value")),
+        ("=3", ("=3", "key=value")),
+        ("name.first=x", ("name.first", "name")),
     ],
 )
-def test_settings_that_make_no_sense(setting: str, words: str, file: Path) -> None:
-    with pytest.raises(UsageError) as caught:
+def test_settings_that_make_no_sense(setting: str, named: tuple[object, ...], file: Path) -> None:
+    with refused(UsageError, *named):
         load_recipe(TrainRecipe, file, [setting])
-    assert words in str(caught.value)
-    assert caught.value.exit_code is Exit.USAGE
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("content", "named"),
     [
-        ("name = ", "is not valid TOML"),
-        ('name = "a"', "The recipe lacks 'model'; add it."),
-        ('name = "a"\n[model]\narch = "edsr"', "The recipe lacks 'model.arguments'; add it."),
-        (MINIMAL + "\n[extra]\na = 1", "'extra' is no setting of this recipe."),
+        (b"name = ", "bad.toml"),
+        (b"\xff\xfe\x00", "bad.toml"),
+        (b'name = "a"', "model"),
+        (b'name = "a"\n[model]\narch = "edsr"', "model.arguments"),
+        (MINIMAL.encode() + b"\n[extra]\na = 1", "extra"),
     ],
 )
-def test_files_that_are_no_recipes(text: str, words: str, tmp_path: Path) -> None:
+def test_files_that_are_no_recipes(content: bytes, named: str, tmp_path: Path) -> None:
     path = tmp_path / "bad.toml"
-    path.write_text(text)
-    with pytest.raises(UsageError, match=words):
-        load_recipe(TrainRecipe, path)
-
-
-def test_bytes_that_are_no_text(tmp_path: Path) -> None:
-    path = tmp_path / "bad.toml"
-    path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UsageError, match="is not valid TOML"):
+    path.write_bytes(content)
+    with refused(UsageError, named):
         load_recipe(TrainRecipe, path)
 
 
 def test_recipes_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ResourceError, match=r"no recipe 'esdr-x4'; shipped are .*Did you mean 'edsr-x4'"):
-        load_recipe(TrainRecipe, "esdr-x4")
-    with pytest.raises(ResourceError, match="cannot be read: No such file or directory; check the path"):
-        load_recipe(TrainRecipe, tmp_path / "gone.toml")
+    for source, named in (("esdr-x4", "edsr-x4"), (tmp_path / "gone.toml", "No such file or directory")):
+        with refused(ResourceError, source, named):
+            load_recipe(TrainRecipe, source)
 
 
 @pytest.mark.parametrize("name", SR)
 def test_toml_comes_back(name: str, tmp_path: Path) -> None:
     odd = [
         'model.arguments.note="a \\"quoted\\" back\\\\slash, ü and\\na line"',
+        'model.arguments.odd="\\u007f\\u0001"',
+        'optim.rates={ "trunk.head" = 0.5, "a b" = 1.0, "\\n" = 0.0 }',
         "optim.lr_final=1e-7",
         "seed=5",
     ]
@@ -150,6 +144,37 @@ def test_toml_comes_back(name: str, tmp_path: Path) -> None:
     again = load_recipe(TrainRecipe, path)
     assert again == recipe
     assert again.sha256 == recipe.sha256
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"name = '\xff\xfe'",
+        b"\x00\x00",
+        b"\xef\xbb\xbfname = 'x'",
+        b"seed = 1" + b"0" * 5000,
+        b"seed = " + b"[" * 5000,
+        b"seed = " + b"{ a = " * 5000,
+        b"name = 'x'\nname = 'y'",
+        b"[a" + b".a" * 5000 + b"]\nb = 1",
+        b"<html>",
+        b"",
+    ],
+)
+def test_hostile_files_are_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_bytes(content)
+    with pytest.raises(UsageError) as caught:
+        load_recipe(TrainRecipe, path)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    "value", ["[" * 5000, "1" + "0" * 5000, "{ a = " * 5000, "\x00", "\udcff", "\n[optim]"]
+)
+def test_hostile_settings_are_refused(value: str, file: Path) -> None:
+    with pytest.raises(UsageError):
+        load_recipe(TrainRecipe, file, [f"seed={value}"])
 
 
 def test_the_hash_is_that_of_the_content(file: Path, tmp_path: Path) -> None:
@@ -180,5 +205,5 @@ def test_optional_values_tuples_and_free_tables() -> None:
     assert isinstance(outer.ratio, float)
     assert to_mapping(outer)["inner"] == {"size": 3, "names": ("a", "b")}
     assert "size" not in to_toml(_Outer(1.0))  # None has no TOML; its absence says the same
-    with pytest.raises(UsageError, match=r"'inner\.size' is 'x'; it must be of type int"):
+    with refused(UsageError, "inner.size", "x", "int"):
         from_mapping(_Outer, {"ratio": 1, "inner": {"size": "x"}})

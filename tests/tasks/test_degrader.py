@@ -14,6 +14,7 @@ from srkit.tasks.degrader import Degrader, load_degrader, shipped_reconstructors
 from srkit.training.controller import Controller
 from srkit.zoo.header import read_header
 from srkit.zoo.weights import load_weights, save_weights
+from tests.helpers import refused
 
 CPU = torch.device("cpu")
 
@@ -70,36 +71,31 @@ def test_without_a_controller(reconstructor_weights: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "named"),
     [
-        ({"providers": {}}, "name a provider that is not to be had: There is no perceptual distance ''"),
-        ({"controller": {"deviation": 0.4}}, "expected 'noise_std'"),
-        ({"task": "sr"}, "for the task 'sr'; expected 'reconstructor'"),
+        ({"providers": {}}, ("''",)),
+        ({"providers": {"far version": "compact, seed 1"}}, ("random", "compact, seed 1")),
+        ({"controller": {"deviation": 0.4}}, ("noise_std",)),
+        ({"task": "sr"}, ("sr", "reconstructor")),
     ],
 )
 def test_headers_that_do_not_serve(
-    reconstructor_weights: Path, tmp_path: Path, changes: dict[str, Any], words: str
+    reconstructor_weights: Path, tmp_path: Path, changes: dict[str, Any], named: tuple[str, ...]
 ) -> None:
-    with pytest.raises(ResourceError, match=words):
+    if changes.get("providers"):
+        changes = {"providers": read_header(reconstructor_weights).providers | changes["providers"]}
+    with refused(ResourceError, *named):
         load_degrader(_changed(reconstructor_weights, tmp_path, **changes), 2, CPU, None)
 
 
-def test_another_encoder_than_it_was_trained_with(reconstructor_weights: Path, tmp_path: Path) -> None:
-    providers = read_header(reconstructor_weights).providers | {"far version": "compact, seed 1"}
-    other = _changed(reconstructor_weights, tmp_path, providers=providers)
-    with pytest.raises(
-        ResourceError, match=r"trained with 'random' \(compact, seed 1\), and here it is another"
-    ):
-        load_degrader(other, 2, CPU, None)
-
-
 def test_another_scale_and_none_at_all(reconstructor_weights: Path) -> None:
-    with pytest.raises(ResourceError, match=r"is for x2, and x4 is needed.*arguments.scale=4"):
-        load_degrader(str(reconstructor_weights), 4, CPU, None)
-    with pytest.raises(ResourceError, match="There is no shipped reconstructor for x7"):
-        load_degrader("auto", 7, CPU, None)
-    with pytest.raises(ResourceError, match=r"There is no model and no file 'reconstructor-x7'"):
-        load_degrader("reconstructor-x7", 4, CPU, None)
+    for model, scale, named in (
+        (str(reconstructor_weights), 4, ("x2", "x4")),
+        ("auto", 7, ("x7",)),
+        ("reconstructor-x7", 4, ("reconstructor-x7",)),
+    ):
+        with refused(ResourceError, *named):
+            load_degrader(model, scale, CPU, None)
 
 
 def test_auto_is_what_is_shipped() -> None:

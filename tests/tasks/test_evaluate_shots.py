@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from srkit.data.rendered import render
 from srkit.errors import UsageError
 from srkit.io.picture import Picture
 from srkit.io.write import write_picture
@@ -18,8 +17,10 @@ from srkit.metrics.reports import Report
 from srkit.progress import Silent
 from srkit.recipes.adapt import TunePart
 from srkit.recipes.evaluate import EvalRecipe
+from srkit.rendered import render
 from srkit.tasks import evaluate_shots
 from srkit.tasks.evaluate import EvalJob, evaluate
+from tests.helpers import Listening, refused
 
 
 @pytest.fixture(scope="module")
@@ -93,33 +94,28 @@ def test_nothing_measured_has_a_say(
 
 
 def test_what_does_not_help_is_said(measure: Callable[..., Report], monkeypatch: pytest.MonkeyPatch) -> None:
-    class Listening(Silent):
-        def __init__(self) -> None:
-            self.warned: list[str] = []
-
-        def warn(self, message: str) -> None:
-            self.warned.append(message)
-
     monkeypatch.setattr(evaluate_shots, "TunePart", lambda steps: TunePart(steps=steps, rate=1e-12))
     listening = Listening()
     adapted, base = measure(listening).results
     assert adapted.images == base.images
-    assert "Adapting to Screens did not help by its support; the base model is measured." in listening.warned
-    assert any(warning.startswith("b: left out of the support:") for warning in listening.warned)
+    assert listening.about("Screens")
+    assert listening.about("b")
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "named"),
     [
-        ({"shots": 6}, "has 6 pictures, and --shots 6 leaves none to measure on"),
-        ({"shots": -1}, "--shots is -1"),
-        ({"shot_steps": 0}, "--shot-steps 0"),
-        ({"models": ("bicubic",), "scale": 2}, "--shots adapts networks"),
-        ({"scale": 4}, "--shots adapts one network, and there is none for scale 4"),
+        ({"shots": 6}, ("--shots", 6)),
+        ({"shots": -1}, ("--shots", -1)),
+        ({"shot_steps": 0}, ("--shot-steps", 0)),
+        ({"models": ("bicubic",), "scale": 2}, ("--shots",)),
+        ({"scale": 4}, ("--shots", 4)),
     ],
 )
-def test_what_makes_no_sense(measure: Callable[..., Report], changes: dict[str, Any], words: str) -> None:
-    with pytest.raises(UsageError, match=words):
+def test_what_makes_no_sense(
+    measure: Callable[..., Report], changes: dict[str, Any], named: tuple[object, ...]
+) -> None:
+    with refused(UsageError, *named):
         measure(**changes)
 
 
@@ -132,3 +128,28 @@ def test_pictures_are_kept_by_model(
     assert found == [
         f"{model}/Screens/{name}.png" for model in ("tiny-x2 3-shot", "tiny-x2") for name in "def"
     ]
+
+
+@pytest.mark.parametrize("form", ["png", "tiff"])
+def test_copies_of_the_support_are_not_measured(form: Any, edsr_weights: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "Pages" / "HR"
+    folder.mkdir(parents=True)
+    for name, seed in {"a": 0, "b": 1, "c": 0, "d": 2, "e": 1, "f": 3, "g": 2, "h": 3}.items():
+        image, own = Picture(render("screen", 88, 80, seed)), form if name in "ce" else "png"
+        write_picture(image, folder / f"{name}.{own}", format=own)
+    recipe = EvalRecipe(models=(str(edsr_weights),), shots=3, shot_steps=2, device="cpu", dtype="fp32")
+    job, listening = EvalJob(recipe, datasets=("Pages",), data_root=tmp_path), Listening()
+    for result in evaluate(job, listening).results:
+        assert result.support == ("a", "b", "d")
+        # Other copies stay: a set is measured as it is.
+        assert [image.name for image in result.images] == ["f", "h"]
+    said = [warning for warning in listening.warned if "same content" in warning]
+    assert sorted(name for name in "ceg" if any(f"'{name}'" in warning for warning in said)) == [
+        "c",
+        "e",
+        "g",
+    ]
+    for name in "fh":
+        (folder / f"{name}.png").unlink()
+    with pytest.raises(UsageError, match="leaves none to measure on"):
+        evaluate(job, Listening())

@@ -27,6 +27,7 @@ from srkit.tasks.kernel_confidence import confidence
 from srkit.tasks.kernel_estimator import Estimate, KernelEstimator
 from srkit.zoo.header import Header
 from srkit.zoo.weights import load_weights, save_weights
+from tests.helpers import missing, refused
 
 Pixels = NDArray[Any]
 
@@ -190,19 +191,16 @@ def test_small_pictures(
     found = estimator(Brightness()).estimate(Picture(rendered(*size)))
     assert (found.kernels.height, found.kernels.width) == size
     assert np.isfinite(found.reblur_psnr) or found.reblur_psnr == math.inf
-    told = [w for w in found.warnings if "smaller than a kernel of 21 x 21 at x2" in w]
-    assert len(told) == 1
-    assert f"{size[1]} x {size[0]} pixels" in told[0]
+    assert (
+        len([w for w in found.warnings if not missing(w, (f"{size[1]} x {size[0]}", "21 x 21", "x2"))]) == 1
+    )
 
 
 @pytest.mark.parametrize("value", [0, 93, 255])
 def test_a_constant_picture_tells_nothing(estimator: Callable[..., Any], value: int) -> None:
     found = estimator(Brightness()).estimate(Picture(np.full((26, 30, 3), value, np.uint8)))
     assert not found.kernels.confidence.any()
-    assert (
-        "the picture is so flat that nothing can be known of its blur; the kernels are guesses"
-        in found.warnings
-    )
+    assert any("flat" in warning for warning in found.warnings)
     assert found.blur.width > 0
 
 
@@ -219,7 +217,7 @@ def test_gray_16_bit_and_alpha(estimator: Callable[..., Any], rendered: Callable
     for name, kind in kinds.items():
         found = estimator().estimate(Picture(kind))
         equal(found.kernels.codes, plain.kernels.codes)
-        assert found.warnings == (("alpha was ignored",) if "alpha" in name else ())
+        assert ["alpha" in warning for warning in found.warnings] == [True] * ("alpha" in name)
         # 16 bits are restored in 16 bits.
         assert (found.reblur_psnr == plain.reblur_psnr) == ("16" not in name)
         assert found.reblur_psnr == pytest.approx(plain.reblur_psnr, abs=0.3)
@@ -244,10 +242,9 @@ def test_depth_maps_by_name_and_what_is_said_of_them(
     found = told.estimate(picture, "street.jpg")
     assert found.rounds == 0
     assert found.kernels.depth[-1, -1] > 0.9 > 0.1 > found.kernels.depth[0, 0]
-    assert [w for w in found.warnings if "was resized" in w]
-    assert [w for w in found.warnings if "no numbers" in w]
+    assert len(found.warnings) == 2  # it was resized, and one of its values is no number
     assert np.abs(found.kernels.codes - ready.estimate(picture).kernels.codes).max() > 1e-3
-    with pytest.raises(UsageError, match="has no depth map for 'house'"):
+    with refused(UsageError, tmp_path, "house"):
         told.estimate(picture, "house.jpg")
     assert told.estimate(picture, "street.jpg").warnings == found.warnings
 
@@ -306,8 +303,8 @@ def test_memory_that_runs_out_halves_the_tile(
     monkeypatch.setattr(DKENet, "codes", scarce)
     found = estimator(refine=0).estimate(picture)
     equal(found.kernels.codes, exact.kernels.codes)
-    assert [w for w in found.warnings if w.startswith("memory ran out: the tile was reduced to ")]
-    with pytest.raises(SrkitError, match="Memory ran out with a tile of 128 pixels"):
+    assert [w for w in found.warnings if "memory" in w]
+    with refused(SrkitError, 128):
         estimator(refine=0, tile=128).estimate(picture)
 
 
@@ -331,7 +328,7 @@ def test_weights_whose_kernels_are_not_finite(
             parameter.abs_().clamp_(min=100.0)
 
     path = _weights(tmp_path / "spoilt.safetensors", dkenet_weights, spoil)
-    with pytest.raises(SrkitError, match="kernels of 'spoilt' are not finite"):
+    with refused(SrkitError, "spoilt"):
         estimator(model=str(path)).estimate(Picture(rendered(16, 16)))
 
 
@@ -342,24 +339,23 @@ def test_models_of_the_wrong_kind(
     dkenet_weights: Path,
     tmp_path: Path,
 ) -> None:
-    with pytest.raises(UsageError, match="--restorer 'tiny-x2' is not told of blur"):
-        estimator(restorer=str(edsr_weights))
-    with pytest.raises(ResourceError, match="task 'sr'; expected 'kernels'"):
-        estimator(model=str(nbsr_weights))
-    with pytest.raises(ResourceError, match="task 'kernels'; expected 'sr'"):
-        estimator(restorer=str(dkenet_weights))
-    with pytest.raises(UsageError, match="--model 'kernels-x2' is for x2, and x4 was asked for"):
-        estimator(scale=4)
     mistaken = _weights(tmp_path / "m.safetensors", edsr_weights, lambda _network: None, task="kernels")
-    with pytest.raises(ResourceError, match="network 'edsr'; expected 'dkenet'"):
-        estimator(model=str(mistaken))
     empty = _weights(tmp_path / "e.safetensors", nbsr_weights, lambda network: network.basis.zero_())
-    with pytest.raises(ResourceError, match="hold no basis"):
-        estimator(restorer=str(empty))
+    cases: list[tuple[type[SrkitError], dict[str, Any], tuple[object, ...]]] = [
+        (UsageError, {"restorer": str(edsr_weights)}, ("--restorer", "tiny-x2")),
+        (ResourceError, {"model": str(nbsr_weights)}, (nbsr_weights, "sr", "kernels")),
+        (ResourceError, {"restorer": str(dkenet_weights)}, (dkenet_weights, "kernels", "sr")),
+        (UsageError, {"scale": 4}, ("--model", "kernels-x2", "x2", "x4")),
+        (ResourceError, {"model": str(mistaken)}, (mistaken, "edsr", "dkenet")),
+        (ResourceError, {"restorer": str(empty)}, (empty,)),
+    ]
+    for error, settings, named in cases:
+        with refused(error, *named):
+            estimator(**settings)
 
 
 def test_names_stand_for_the_shipped_models_of_a_scale(dkenet_weights: Path, nbsr_weights: Path) -> None:
-    with pytest.raises(ResourceError, match="'dkenet-x3'"):
+    with refused(ResourceError, "dkenet-x3"):
         KernelEstimator(EstimateRecipe(scale=3, depth="none"))
     own = EstimateRecipe(model=str(dkenet_weights), restorer=str(nbsr_weights), depth="none", device="cpu")
     assert KernelEstimator(own).scale == 2

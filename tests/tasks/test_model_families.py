@@ -25,6 +25,7 @@ from srkit.zoo.header import Header
 from srkit.zoo.load import find_family
 from srkit.zoo.manifest_update import register
 from srkit.zoo.weights import save_weights
+from tests.helpers import refused
 
 EDSR: dict[str, Any] = {"features": 4, "blocks": 1, "upsampler": "single"}
 CRIA: dict[str, Any] = {"features": 4, "blocks": 1, "growth": 2, "width": 4, "mask_width": 4}
@@ -131,5 +132,5 @@ def test_a_name_or_a_file_goes_before_a_family(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize(("name", "near"), [("reel", "real"), ("rea-x4", "real-x4"), ("esdr", "edsr")])
 def test_what_is_no_family_names_the_nearest(name: str, near: str) -> None:
-    with pytest.raises(ResourceError, match=f"no model and no file '{name}'.*Did you mean '{near}'"):
+    with refused(ResourceError, name, near):
         Models(name)

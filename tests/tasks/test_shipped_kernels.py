@@ -8,11 +8,11 @@ import torch
 from numpy.typing import NDArray
 
 from srkit.data.pairs import crop_to_multiple
-from srkit.data.rendered import render
 from srkit.degradation.kernels import covariance_of, gaussian, largest_width
 from srkit.degradation.spatially_variant import blur_same
 from srkit.io.picture import Picture
 from srkit.recipes.estimate import EstimateRecipe
+from srkit.rendered import render
 from srkit.tasks.kernel_estimator import Estimate, KernelEstimator
 
 

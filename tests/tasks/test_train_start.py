@@ -15,22 +15,13 @@ from srkit.archs.edsr import EDSR
 from srkit.archs.esrgan import RRDBNet
 from srkit.errors import ResourceError, UsageError
 from srkit.progress import Silent
-from srkit.tasks.train_start import copy_start
+from srkit.tasks.train.start import copy_start
 from srkit.zoo.header import Header
 from srkit.zoo.weights import save_weights
+from tests.helpers import Listening, refused
 
 pytest.importorskip("spandrel")
 from spandrel.architectures import ESRGAN
-
-
-class Told(Silent):
-    """Keeps what was said."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def info(self, message: str) -> None:
-        self.said.append(message)
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +46,7 @@ def _published(path: Path, **changes: Any) -> ESRGAN.ESRGAN:
 @torch.inference_mode()
 def test_cria_starts_as_what_an_edsr_is(tmp_path: Path) -> None:
     arguments: dict[str, Any] = {"scale": 2, "features": 8, "blocks": 2, "upsampler": "single"}
-    edsr, path, told = EDSR(**arguments), tmp_path / "e.safetensors", Told()
+    edsr, path, told = EDSR(**arguments), tmp_path / "e.safetensors", Listening()
     save_weights(path, edsr, Header(arch="edsr", arguments=arguments, scale=2), dtype=torch.float32)
     cria = Cria(**arguments, trunk="edsr", width=8, mask_width=4)
     copy_start(cria, str(path), told)
@@ -63,7 +54,8 @@ def test_cria_starts_as_what_an_edsr_is(tmp_path: Path) -> None:
     # All but the mask's tensors and the first convolution of each head's units.
     kept = len([n for n in cria.state_dict() if n.startswith("mask.") or (".units." in n and ".conv1." in n)])
     count = len(cria.state_dict())
-    assert told.said == [f"{count - kept} of {count} tensors start from '{path}'"]
+    assert told.said == told.about(count - kept, count, path)
+    assert len(told.said) == 1
 
 
 @torch.inference_mode()
@@ -82,21 +74,21 @@ def test_cria_takes_the_trunk_of_a_published_esrgan(tmp_path: Path) -> None:
 @torch.inference_mode()
 def test_the_same_network_takes_all_of_a_published_esrgan(tmp_path: Path) -> None:
     published = _published(tmp_path / "x.pth")
-    network, told = RRDBNet(features=8, blocks=1), Told()
+    network, told = RRDBNet(features=8, blocks=1), Listening()
     copy_start(network, str(tmp_path / "x.pth"), told)
     torch.testing.assert_close(network(_picture()), published(_picture()), atol=1e-5, rtol=1e-4)
     count = len(network.state_dict())
-    assert told.said[0].startswith(f"{count} of {count} tensors")
-    residual, told = RRDBNet(features=8, blocks=1, skip=True), Told()
+    assert told.about(f"{count} of {count}")
+    residual, told = RRDBNet(features=8, blocks=1, skip=True), Listening()
     copy_start(residual, str(tmp_path / "x.pth"), told)
     trunk = len([name for name in residual.state_dict() if name.startswith("trunk.")])
-    assert told.said[0].startswith(f"{trunk} of {count} tensors")
+    assert told.about(f"{trunk} of {count}")
 
 
 def test_what_does_not_serve_is_refused(tmp_path: Path) -> None:
     _published(tmp_path / "folded.pth", in_nc=12, shuffle_factor=2)
-    with pytest.raises(ResourceError, match="no trunk that takes three channels"):
+    with refused(ResourceError, tmp_path / "folded.pth", "ESRGAN"):
         copy_start(Cria(features=8, blocks=1), str(tmp_path / "folded.pth"), Silent())
     _published(tmp_path / "x.pth")
-    with pytest.raises(UsageError, match="share no tensor"):
+    with refused(UsageError, tmp_path / "x.pth", "model.start"):
         copy_start(Cria(features=12, blocks=1, trunk="edsr"), str(tmp_path / "x.pth"), Silent())

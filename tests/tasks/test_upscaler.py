@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,16 +24,29 @@ from srkit.zoo.weights import save_weights
 RED = (200, 20, 30)
 
 
-@pytest.fixture(scope="module")
-def plain_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An EDSR x2 whose trained part adds nothing: it is its bicubic skip."""
+def _weights(path: Path, strength: float) -> Path:
+    """An EDSR x2 whose trained part, a random one, is weakened; with 0 it is its bicubic skip."""
     arguments: dict[str, Any] = {"scale": 2, "features": 8, "blocks": 1, "upsampler": "single"}
-    network = EDSR(**arguments)
-    for parameter in network.reconstruction.parameters():
-        torch.nn.init.zeros_(parameter)
-    path = tmp_path_factory.mktemp("weights") / "plain-x2.safetensors"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = EDSR(**arguments)
+    with torch.no_grad():
+        for parameter in network.reconstruction.parameters():
+            parameter.mul_(strength)
     save_weights(path, network, Header(arch="edsr", arguments=arguments, scale=2, overlap=4))
     return path
+
+
+@pytest.fixture(scope="module")
+def plain_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An EDSR x2 whose trained part adds nothing."""
+    return _weights(tmp_path_factory.mktemp("weights") / "plain-x2.safetensors", 0)
+
+
+@pytest.fixture(scope="module")
+def faint_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An EDSR x2 whose trained part adds some levels of 255."""
+    return _weights(tmp_path_factory.mktemp("weights") / "faint-x2.safetensors", 0.1)
 
 
 @pytest.fixture
@@ -85,6 +99,23 @@ def test_a_disc_has_no_fringe(
     assert naive[visible][:, 0].min() < 150
 
 
+@pytest.mark.parametrize("factor", [2, 3, 4])
+@pytest.mark.parametrize("depth", [8, 16])
+def test_alpha_is_exact_where_it_is_constant_around(
+    upscale: Callable[..., NDArray[Any]], depth: int, factor: int
+) -> None:
+    """0 where a pixel and its 8 neighbours are 0, opaque likewise; the random network rings far."""
+    pixels = noise(32, 40, 4, depth=depth)
+    alpha = (disc(40)[4:36, :, 3]).astype(pixels.dtype) * (1 if depth == 8 else 257)
+    pixels[..., 3] = alpha
+    found = upscale(pixels, 40 * factor, 32 * factor)[..., 3]
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(alpha, 1, mode="edge"), (3, 3))
+    for level in (0, 2**depth - 1):
+        constant = (around == level).all((2, 3)).repeat(factor, 0).repeat(factor, 1)
+        assert 0.1 < constant.mean() < 0.9
+        assert (found[constant] == level).all()
+
+
 def test_alpha_of_a_disc_is_clean(upscale: Callable[..., NDArray[Any]], plain_weights: Path) -> None:
     """Opaque stays opaque and empty stays empty, whatever the network does; here, a random one too."""
     for weights in ({"weights": plain_weights}, {}):
@@ -121,6 +152,56 @@ def test_gray_stays_gray(upscale: Callable[..., NDArray[Any]], plain_weights: Pa
     # Where the network treats the channels alike, gray is what its colours would be.
     as_colour = upscale(np.repeat(gray, 3, axis=2), 28, 20, weights=plain_weights)
     assert (upscale(gray, 28, 20, weights=plain_weights)[..., 0] == as_colour[..., 1]).all()
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize(
+    "settings", [{}, {"tile": 16, "overlap": 4}, {"tta": True}], ids=["whole", "tiles", "tta"]
+)
+@pytest.mark.parametrize("factor", [2, 3, 4], ids=["one network", "resampled", "two networks"])
+def test_gray_content_in_rgb_is_treated_as_gray(
+    upscale: Callable[..., NDArray[Any]], depth: int, settings: dict[str, Any], factor: int
+) -> None:
+    """The random network tints; RGB stays RGB. Alpha, and colours that it hides, make no difference."""
+    gray = noise(20, 26, 1, depth=depth)
+    size = 26 * factor, 20 * factor
+    expected = upscale(gray, *size, **settings)
+    rgb = np.repeat(gray, 3, axis=2)
+    assert (upscale(rgb, *size, **settings) == expected).all()
+    coloured = rgb.copy()
+    coloured[3, 4, 0] ^= 1
+    assert not (np.ptp(upscale(coloured, *size, **settings), axis=2) == 0).all()
+    alpha = noise(20, 26, 1, depth=depth, seed=1) // 2 * 2
+    alpha[5:9, 5:9] = 0
+    hidden = rgb.copy()
+    hidden[5:9, 5:9] = noise(4, 4, 3, depth=depth)
+    with_alpha = upscale(np.concatenate([gray, alpha], axis=2), *size, **settings)
+    found = upscale(np.concatenate([hidden, alpha], axis=2), *size, **settings)
+    assert (found == with_alpha[..., [0, 0, 0, 1]]).all()
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("factor", [2, 3, 4])
+@pytest.mark.parametrize("colour", [(0, 0, 0), (1, 1, 1), (0.5, 0.5, 0.5), (0.2, 1, 0)])
+def test_flat_areas_keep_their_colour(
+    upscale: Callable[..., NDArray[Any]],
+    faint_weights: Path,
+    depth: int,
+    factor: int,
+    colour: tuple[float, ...],
+) -> None:
+    upscale = functools.partial(upscale, weights=faint_weights)
+    top = 2**depth - 1
+    plane = np.full((24, 30, 3), np.round(np.array(colour) * top), np.uint8 if depth == 8 else np.uint16)
+    width, height = 30 * factor, 24 * factor
+    for settings in ({}, {"tile": 16, "overlap": 4}):
+        assert (upscale(plane, width, height, **settings) == plane[0, 0]).all()
+    plane[:, 20:] = noise(24, 10, 3, depth=depth)
+    found = upscale(
+        plane, width, height
+    )  # exact 8 pixels away from the noise, for each of the two networks of x4
+    assert (found[:, : 7 * factor] == plane[0, 0]).all()
+    assert not (found[:, 19 * factor : 20 * factor] == plane[0, 0]).all()
 
 
 def test_sixteen_bits_are_used(upscale: Callable[..., NDArray[Any]], plain_weights: Path) -> None:

@@ -13,16 +13,16 @@ from srkit.archs.table import build
 from srkit.data.pairs import PairSource
 from srkit.data.real_pairs import RealPairs, RealPlan
 from srkit.encoders.features import perceptual_features
-from srkit.losses.generator import GeneratorLosses, Lenses
+from srkit.losses.generator import FeatureExtractors, GeneratorLosses
 from srkit.progress import Silent
 from srkit.recipes.gan import GanRecipe
-from srkit.recipes.load import from_mapping
+from srkit.recipes.load import from_mapping, to_mapping
 from srkit.recipes.train import degradation_of
 from srkit.training.collapse import CollapseWatch
 from srkit.training.distributed import World
-from srkit.training.gan_loop import GanStep, discriminator_optimizer, gan_state
-from srkit.training.loop import Limits, Trainer
-from srkit.training.state import Keeper, TrainState
+from srkit.training.gan_step import GanStep, discriminator_optimizer, gan_state
+from srkit.training.state import Snapshot, TrainState
+from srkit.training.trainer import PSNR, Limits, Trainer
 
 CPU = torch.device("cpu")
 CRIA: dict[str, Any] = {
@@ -34,13 +34,12 @@ CRIA: dict[str, Any] = {
     "mask_width": 8,
     "upsampler": "single",
 }
-EDSR: dict[str, Any] = {"scale": 2, "features": 8, "blocks": 1, "upsampler": "single"}
 
 
-def gan_recipe(steps: int = 20, arch: str = "cria", **parts: dict[str, Any]) -> GanRecipe:
-    """A tiny network x2, crops of 12, batches of 3, checkpoints only when asked for."""
+def gan_recipe(steps: int = 20, **parts: dict[str, Any]) -> GanRecipe:
+    """A tiny Cria x2, crops of 12, batches of 3, checkpoints only when asked for."""
     table: dict[str, Any] = {
-        "model": {"arch": arch, "arguments": CRIA if arch == "cria" else EDSR},
+        "model": {"arch": "cria", "arguments": CRIA},
         "data": {"patch": 12, "batch": 3, "holdout_every": 3, "degradation": "mild"},
         "optim": {"lr": 1e-3, "warmup_steps": 4},
         "run": {"validate_every": 1000, "checkpoint_minutes": 1000, "precision": "fp32"},
@@ -61,7 +60,7 @@ def gan_step(base: GanRecipe) -> GanStep:
     provider = perceptual_features(base.providers.perceptual, CPU)
     return GanStep(
         losses=GeneratorLosses(
-            base.loss, base.cria, Lenses(provider, provider), base.model.arguments["scale"]
+            base.loss, base.cria, FeatureExtractors(provider, provider), base.model.arguments["scale"]
         ),
         discriminator=discriminator,
         optimizer=discriminator_optimizer(discriminator, base.discriminator, base.optim),
@@ -94,15 +93,17 @@ def gan_trainer(
     base: GanRecipe, source: PairSource, step: GanStep, folder: Path, progress: Silent | None = None
 ) -> Trainer:
     return Trainer(
-        recipe=base,
-        pairs=source,
+        batches=source.batches,
         step=step,
-        validate=lambda network: 0.0,
+        validate=PSNR.of(lambda network: 0.0),
+        optim=base.optim,
+        run=base.run,
+        recipe=to_mapping(base),
         folder=folder,
         limits=Limits(base.optim.steps),
         device=CPU,
         world=World(),
         progress=progress or Silent(),
-        chooses=False,
-        keeper=Keeper(),
+        keeps_best=False,
+        snapshot=Snapshot(),
     )

@@ -16,11 +16,11 @@ from srkit.archs.edsr import EDSR
 from srkit.data.pairs import Batch, CropPlan, MemoryPairs, PairSource
 from srkit.losses.table import LossContext, Losses, build_losses
 from srkit.progress import Silent
-from srkit.recipes.load import from_mapping
+from srkit.recipes.load import from_mapping, to_mapping
 from srkit.recipes.train import TrainRecipe
 from srkit.training.distributed import World
-from srkit.training.loop import Limits, PairStep, Trainer
 from srkit.training.state import TrainState, new_state
+from srkit.training.trainer import PSNR, Limits, PairStep, Trainer
 
 CPU = torch.device("cpu")
 ARGUMENTS: dict[str, Any] = {"scale": 2, "features": 8, "blocks": 1, "upsampler": "single"}
@@ -67,10 +67,12 @@ def trainer(
     losses: Losses | None = None,
 ) -> Trainer:
     return Trainer(
-        recipe=base,
-        pairs=source,
+        batches=source.batches,
         step=PairStep(losses or build_losses(base.loss, LossContext(CPU)), base.optim.clip_norm, None),
-        validate=validate,
+        validate=PSNR.of(validate),
+        optim=base.optim,
+        run=base.run,
+        recipe=to_mapping(base),
         folder=folder,
         limits=Limits(base.optim.steps, minutes),
         device=CPU,

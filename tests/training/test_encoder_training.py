@@ -12,20 +12,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import nn
 
 from srkit.archs.table import build
 from srkit.data.views import CLEAN, DEGRADATIONS, ViewPlan, Views, ViewSource
-from srkit.errors import SrkitError, UsageError
 from srkit.progress import Silent
 from srkit.recipes.encoder import EncoderRecipe
-from srkit.recipes.load import from_mapping
+from srkit.recipes.load import from_mapping, to_mapping
+from srkit.recipes.train import RunPart
 from srkit.training.distributed import World
-from srkit.training.encoder import EncoderTrainer, measure_scales
+from srkit.training.encoder import LOSS, EncoderStep, loss_validator, measure_scales
 from srkit.training.learners import ExemplarLearner, info_nce, make_learner, quality_error
-from srkit.training.loop import Limits
-from srkit.training.state import CHECKPOINT, TrainState, new_state, read_checkpoint, restore
-from tests.training.runs import content, same
+from srkit.training.state import TrainState, new_state
+from srkit.training.trainer import Limits, Trainer
 
 Picture = NDArray[np.uint8]
 CPU = torch.device("cpu")
@@ -64,9 +62,19 @@ def _state(recipe: EncoderRecipe) -> TrainState:
         return new_state(make_learner(network, recipe, 5), recipe.optim)
 
 
-def _trainer(recipe: EncoderRecipe, views: ViewSource, folder: Path) -> EncoderTrainer:
-    return EncoderTrainer(
-        recipe, views, views, folder, Limits(recipe.optim.steps), CPU, None, World(), Silent()
+def _trainer(recipe: EncoderRecipe, views: ViewSource, folder: Path) -> Trainer:
+    return Trainer(
+        batches=views.batches,
+        step=EncoderStep(recipe.optim.clip_norm, None),
+        validate=LOSS.of(loss_validator(views, CPU, None)),
+        optim=recipe.optim,
+        run=RunPart(recipe.run.validate_every, recipe.run.checkpoint_minutes, compile="off"),
+        limits=Limits(recipe.optim.steps),
+        folder=folder,
+        device=CPU,
+        world=World(),
+        progress=Silent(),
+        recipe=to_mapping(recipe),
     )
 
 
@@ -105,56 +113,13 @@ def test_the_loss_falls(objective: str, rendered: Callable[..., Picture], tmp_pa
     learner = state.network.train()
     with torch.no_grad():
         before = sum(float(learner(views.draw(step))["loss"]) for step in range(4))
-    _trainer(recipe, views, tmp_path).run(state)
+    _trainer(recipe, views, tmp_path).fit(state)
     with torch.no_grad():
         after = sum(float(learner(views.draw(step))["loss"]) for step in range(4))
     assert after < 0.95 * before
     assert state.best is not None
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert sum("val_loss" in line for line in lines) == 14  # every third step, and the last
-
-
-@pytest.mark.parametrize("objective", MODELS)
-def test_a_resumed_run_goes_on_exactly(
-    objective: str, rendered: Callable[..., Picture], tmp_path: Path
-) -> None:
-    whole, half = _recipe(objective, steps=6), _recipe(objective, steps=3)
-    views = _source(rendered)
-    (tmp_path / "whole").mkdir()
-    (tmp_path / "parts").mkdir()
-    at_once = _state(whole)
-    _trainer(whole, views, tmp_path / "whole").run(at_once)
-
-    # The schedule of the whole, left in the middle.
-    first = _state(whole)
-    cut = replace(_trainer(whole, views, tmp_path / "parts"), limits=_LeftAfter(6, half.optim.steps))
-    cut.run(first)
-    second = _state(whole)
-    restore(second, read_checkpoint(tmp_path / "parts", CPU))
-    assert second.step == 3
-    _trainer(whole, views, tmp_path / "parts").run(second)
-    assert same(content(at_once), content(second))
-
-
-class _LeftAfter(Limits):
-    """A run of `steps` that is left after fewer."""
-
-    def __init__(self, steps: int, left: int) -> None:
-        super().__init__(steps)
-        object.__setattr__(self, "_left", left)
-
-    def progress(self, step: int, seconds: float) -> float:
-        return 1.0 if step >= self._left else super().progress(step, seconds)  # type: ignore[attr-defined]
-
-
-def test_a_loss_that_is_no_number_ends_the_run(rendered: Callable[..., Picture], tmp_path: Path) -> None:
-    recipe = _recipe("contrast")
-    state = _state(recipe)
-    with torch.no_grad():
-        next(iter(state.network.parameters())).fill_(torch.nan)
-    with pytest.raises(SrkitError, match="no longer finite"):
-        _trainer(recipe, _source(rendered), tmp_path).run(state)
-    assert not (tmp_path / CHECKPOINT).exists()
 
 
 def test_the_judge_is_judged_by_what_it_tells_of_the_degradation(rendered: Callable[..., Picture]) -> None:
@@ -176,19 +141,3 @@ def test_scales_are_what_the_stages_measure(rendered: Callable[..., Picture]) ->
     measure_scales(network, pictures[:1])
     assert network.scales.tolist() == pytest.approx(alone, rel=1e-5)
     assert both != pytest.approx(alone, rel=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("network", "changes", "message"),
-    [
-        ("judge", {}, "does not train"),
-        ("compact", {"temperature": 0.0}, "temperature"),
-        ("compact", {"quality": -1.0}, "quality"),
-    ],
-)
-def test_what_cannot_be_learnt(network: str, changes: dict[str, Any], message: str) -> None:
-    recipe = _recipe("contrast", **changes)
-    objective = "contrast" if network == "compact" else "exemplar"
-    made: nn.Module = build(network, MODELS[objective]["arguments"])
-    with pytest.raises(UsageError, match=message):
-        make_learner(made, recipe, 5)

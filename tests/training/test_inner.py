@@ -10,6 +10,7 @@ from torch import nn
 
 from srkit.errors import ResourceError, UsageError
 from srkit.training.inner import ADAM, SGD, InnerSteps, check_rates, directions, uniform_rates
+from tests.helpers import refused
 
 
 def _network() -> nn.Module:
@@ -84,12 +85,13 @@ def test_rates_that_do_not_fit() -> None:
     rates = uniform_rates(network, 1e-3, "element")
     assert rates["0.weight"].shape == (4, 3, 3, 3)
     check_rates(network, rates, "'x'")
-    with pytest.raises(ResourceError, match=r"'x' holds no learned rate for '0.weight'"):
-        check_rates(network, {k: v for k, v in rates.items() if k != "0.weight"}, "'x'")
-    with pytest.raises(ResourceError, match=r"'2.bias' of shape \(2,\)"):
-        check_rates(network, {**rates, "2.bias": torch.zeros(2)}, "'x'")
-    with pytest.raises(ResourceError, match="not finite"):
-        check_rates(network, {**rates, "2.bias": torch.tensor(torch.nan)}, "'x'")
+    for changed, named in (
+        ({k: v for k, v in rates.items() if k != "0.weight"}, ("0.weight",)),
+        ({**rates, "2.bias": torch.zeros(2)}, ("2.bias", "(2,)")),
+        ({**rates, "2.bias": torch.tensor(torch.nan)}, ("2.bias",)),
+    ):
+        with refused(ResourceError, "'x'", *named):
+            check_rates(network, changed, "'x'")
     for rate in (0.0, -1.0, math.nan, math.inf):
-        with pytest.raises(UsageError, match="rate of adaptation"):
+        with refused(UsageError, rate):
             uniform_rates(network, rate)

@@ -99,11 +99,11 @@ def test_resumed_is_the_same_bit_for_bit(tmp_path: Path, rendered: Callable[...,
     straight = state(base)
     for name in "ab":
         (tmp_path / name).mkdir()
-    trainer(base, pairs(images, base), tmp_path / "a").run(straight)
+    trainer(base, pairs(images, base), tmp_path / "a").fit(straight)
     stopped = state(base)
     with pytest.raises(KeyboardInterrupt):
-        trainer(base, pairs(images, base), tmp_path / "b", progress=InterruptAfter(5)).run(stopped)
+        trainer(base, pairs(images, base), tmp_path / "b", progress=InterruptAfter(5)).fit(stopped)
     resumed = state(base)
     restore(resumed, read_checkpoint(tmp_path / "b", CPU))
-    trainer(base, pairs(images, base), tmp_path / "b").run(resumed)
+    trainer(base, pairs(images, base), tmp_path / "b").fit(resumed)
     assert same(content(straight), content(resumed))

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from srkit.errors import Exit, ResourceError, UsageError
+from srkit.errors import ResourceError, UsageError
 from srkit.recipes.load import to_mapping
 from srkit.recipes.train import OptimPart
 from srkit.training.optim import learning_rate, set_rate
@@ -22,6 +22,7 @@ from srkit.training.state import (
     save_checkpoint,
     update_ema,
 )
+from tests.helpers import refused
 from tests.training.runs import CPU, content, recipe, same, state
 
 
@@ -67,18 +68,15 @@ def test_parts_at_their_own_rates() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rates", "words"),
+    ("rates", "named"),
     [
-        (
-            {"trunc": 0.5},
-            r"names 'trunc'; parts of this network are trunk, reconstruction\. Did you mean 'trunk'",
-        ),
-        ({"trunk.hea": 0.5}, "names 'trunk.hea'"),
-        ({"trunk": 0.0, "reconstruction": 0.0}, "0 for every part of the network; leave something to learn"),
+        ({"trunc": 0.5}, ("optim.rates", "trunc", "trunk", "reconstruction")),
+        ({"trunk.hea": 0.5}, ("optim.rates", "trunk.hea")),
+        ({"trunk": 0.0, "reconstruction": 0.0}, ("optim.rates", 0)),
     ],
 )
-def test_rates_that_make_no_sense(rates: dict[str, float], words: str) -> None:
-    with pytest.raises(UsageError, match=words):
+def test_rates_that_make_no_sense(rates: dict[str, float], named: tuple[object, ...]) -> None:
+    with refused(UsageError, *named):
         state(recipe(rates=rates))
 
 
@@ -125,18 +123,15 @@ def test_what_else_a_run_has_is_saved_too(tmp_path: Path) -> None:
     for other in (nn.Linear(2, 4), None):
         wanting = state(base)
         wanting.others["critic" if other is None else "judge"] = other or nn.Linear(2, 3)
-        with pytest.raises(ResourceError, match=r"has no (judge|critic) like this recipe's"):
+        with refused(ResourceError, "critic" if other is None else "judge"):
             restore(wanting, saved)
     del saved["others"]  # as in checkpoints of earlier versions
     restore(state(base), saved)
 
 
 def test_a_checkpoint_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(
-        ResourceError, match=r"no checkpoint '.*' to resume from; start without --resume"
-    ) as caught:
+    with refused(ResourceError, tmp_path / CHECKPOINT, "--resume"):
         read_checkpoint(tmp_path, CPU)
-    assert caught.value.exit_code is Exit.RESOURCE
 
 
 class Malicious:
@@ -163,8 +158,6 @@ def test_checkpoints_that_are_none(kind: str, tmp_path: Path) -> None:
         torch.save([1, 2], path)
     else:
         path.write_bytes(pickle.dumps(Malicious(ran), protocol=2))
-    with pytest.raises(ResourceError) as caught:
+    with refused(ResourceError, path):
         read_checkpoint(tmp_path, CPU)
-    assert str(path) in str(caught.value)
-    assert "\n" not in str(caught.value)
     assert not ran.exists()

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from srkit.errors import UsageError
-from srkit.zoo.export import Target, export, exportable
+from srkit.zoo.export import export, exportable
 from srkit.zoo.foreign import load_foreign
 from srkit.zoo.header import Header
 from srkit.zoo.load import load_model
@@ -80,7 +80,7 @@ def test_onnx_at_any_size(name: str, tmp_path: Path) -> None:
         ("srvgg-x4", "spandrel", "x.bin", ".safetensors"),
     ],
 )
-def test_refused(case: str, target: Target, file: str, named: str, tmp_path: Path) -> None:
+def test_refused(case: str, target: str, file: str, named: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         export(saved(CASES[case], tmp_path), target, tmp_path / file)
     assert named in str(caught.value)

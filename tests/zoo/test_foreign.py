@@ -19,12 +19,13 @@ from safetensors.torch import save_file
 from torch import nn
 
 from srkit.archs.edsr import EDSR
-from srkit.errors import Exit, ResourceError
+from srkit.errors import ResourceError
 from srkit.zoo.foreign import BLEND_OVERLAP
 from srkit.zoo.header import Header
 from srkit.zoo.load import load_model
 from srkit.zoo.loaded import LoadedModel
 from srkit.zoo.weights import save_weights
+from tests.helpers import refused
 
 spandrel = pytest.importorskip("spandrel")
 from spandrel.architectures import (  # noqa: E402
@@ -286,10 +287,8 @@ def test_malicious_pickles_run_nothing(
         torch.save({"params": _compact().state_dict(), "extra": evil}, path)
     else:
         torch.save(evil, path, _use_new_zipfile_serialization=container == "zip")
-    with pytest.raises(ResourceError, match="could run code, so nothing of it was loaded") as caught:
+    with refused(ResourceError, path):
         load_model(path)
-    assert caught.value.exit_code is Exit.RESOURCE
-    assert "\n" not in str(caught.value)
     assert not proof.exists()
 
 
@@ -297,7 +296,7 @@ def test_malicious_pickles_of_newer_protocols_run_nothing(tmp_path: Path) -> Non
     for protocol in range(3, pickle.HIGHEST_PROTOCOL + 1):
         path, proof = tmp_path / "evil.pth", tmp_path / "proof"
         path.write_bytes(pickle.dumps(_Touch(proof), protocol=protocol))
-        with pytest.raises(ResourceError):
+        with refused(ResourceError, path):
             load_model(path)
         assert not proof.exists()
 
@@ -312,7 +311,7 @@ def test_malicious_pickle_put_into_a_sound_archive(tmp_path: Path) -> None:
                 item.filename,
                 pickle.dumps(_Touch(proof), protocol=2) if item.filename.endswith("data.pkl") else data,
             )
-    with pytest.raises(ResourceError, match="could run code"):
+    with refused(ResourceError, path, f"{os.system.__module__}.system"):
         load_model(path)
     assert not proof.exists()
 
@@ -338,58 +337,43 @@ def _truncated() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("file", "content", "sentence"),
+    ("file", "content", "named"),
     [
-        ("a.pth", b"", "is empty"),
-        ("a.pth", b"hello", "no checkpoint of PyTorch"),
-        ("a.pth", b"\x80\x02", "no checkpoint of PyTorch"),
-        ("a.pt", bytes(range(256)), "no checkpoint of PyTorch"),
-        ("a.pth", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git-lfs pointer"),
-        ("a.safetensors", b"hello, world", "not a whole safetensors file"),
-        ("a.png", b"hello", "ends in .pth, .pt, .ckpt, .safetensors"),
-        ("a.pth", pickle.dumps([1, 2], protocol=2), "no checkpoint of PyTorch"),
-        ("a.pth", _saved([1, 2]), "without named tensors"),
-        ("a.pth", _saved({}), "without named tensors"),
-        ("a.pth", _saved({"x": 1}), "no architecture that is known"),
+        ("a.pth", b"", ()),
+        ("a.pth", b"hello", ()),
+        ("a.pth", b"\x80\x02", ()),
+        ("a.pt", bytes(range(256)), ()),
+        ("a.pth", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", ("git lfs pull",)),
+        ("a.safetensors", b"hello, world", ("safetensors",)),
+        ("a.png", b"hello", (".pth", ".pt", ".ckpt", ".safetensors")),
+        ("a.pth", pickle.dumps([1, 2], protocol=2), ()),
+        ("a.pth", _saved([1, 2]), ()),
+        ("a.pth", _saved({}), ()),
+        ("a.pth", _saved({"x": 1}), ()),
+        ("a.pth", _truncated(), ()),
+        ("a.pt", _torchscript(), ("TorchScript", "state_dict()")),
     ],
 )
-def test_no_checkpoints(tmp_path: Path, file: str, content: bytes, sentence: str) -> None:
+def test_no_checkpoints(tmp_path: Path, file: str, content: bytes, named: tuple[str, ...]) -> None:
     path = tmp_path / file
     path.write_bytes(content)
-    with pytest.raises(ResourceError, match=sentence) as caught:
+    with refused(ResourceError, path, *named):
         load_model(path)
-    assert caught.value.exit_code is Exit.RESOURCE
-    assert "\n" not in str(caught.value)
-
-
-def test_truncated_checkpoint(tmp_path: Path) -> None:
-    (tmp_path / "a.pth").write_bytes(_truncated())
-    with pytest.raises(ResourceError, match="cut short"):
-        load_model(tmp_path / "a.pth")
-
-
-def test_torchscript(tmp_path: Path) -> None:
-    (tmp_path / "a.pt").write_bytes(_torchscript())
-    with pytest.raises(ResourceError, match=r"TorchScript archive.*state_dict"):
-        load_model(tmp_path / "a.pt")
 
 
 def test_folders_and_missing_files(tmp_path: Path) -> None:
-    with pytest.raises(ResourceError, match="is a folder"):
-        load_model(str(tmp_path))
-    with pytest.raises(ResourceError, match="There is no file"):
-        load_model(tmp_path / "a.pth")
-    with pytest.raises(ResourceError, match="There is no file"):
-        load_model(str(tmp_path / "a.pth"))
+    for path in (str(tmp_path), tmp_path / "a.pth", str(tmp_path / "a.pth")):
+        with refused(ResourceError, path):
+            load_model(path)
 
 
 def test_networks_for_other_tasks(tmp_path: Path) -> None:
     path = tmp_path / "fill.pth"
     torch.save(LaMa.LaMa().state_dict(), path)
-    with pytest.raises(ResourceError, match="fills in masked regions"):
+    with refused(ResourceError, path, "LaMa"):
         load_model(path)
     torch.save(ESRGAN.ESRGAN(in_nc=4, out_nc=4, num_filters=8, num_blocks=1).state_dict(), path)
-    with pytest.raises(ResourceError, match="takes 4 channels to 4"):
+    with refused(ResourceError, path, "ESRGAN", 4):
         load_model(path)
 
 
@@ -397,7 +381,7 @@ def test_weights_that_nearly_fit(tmp_path: Path) -> None:
     state = _esrgan().state_dict()
     del state["model.0.bias"]
     torch.save(state, tmp_path / "a.pth")
-    with pytest.raises(ResourceError, match="does not fit"):
+    with refused(ResourceError, tmp_path / "a.pth", "model.0.bias"):
         load_model(tmp_path / "a.pth")
 
 

@@ -5,7 +5,6 @@ Names and shapes are those of `models/ccl_RRDB.py` in github.com/House-Leo/RealS
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from srkit.tasks.adapt import run as adapt
 from srkit.tasks.models import show_model
 from srkit.tasks.upscale import UpscaleJob, run
 from srkit.zoo.load import load_model
+from tests.helpers import refused
 
 NF, NB, GC = 8, 2, 4
 _TILES: tuple[Any, ...] = ("off", 16)
@@ -171,28 +171,27 @@ def _without(*names: str) -> State:
 
 
 @pytest.mark.parametrize(
-    ("state", "words"),
+    ("state", "named"),
     [
-        (_without("sm.2.conv.bias"), "'sm.2.conv.bias' is missing"),
-        (_without("conv_first.weight"), "its first convolution or its first dense block is missing"),
-        (_without("RRDB_trunk.0.RDB2.conv3.weight"), "'RRDB_trunk.0.RDB2.conv3.weight' is missing"),
-        (published() | {"upconv3.weight": torch.zeros(8, 8, 3, 3)}, "it has no 'upconv3.weight'"),
+        (_without("sm.2.conv.bias"), ("sm.2.conv.bias",)),
+        (_without("conv_first.weight"), ()),
+        (_without("RRDB_trunk.0.RDB2.conv3.weight"), ("RRDB_trunk.0.RDB2.conv3.weight",)),
+        (published() | {"upconv3.weight": torch.zeros(8, 8, 3, 3)}, ("upconv3.weight",)),
         (
             published() | {"conv_first.weight": torch.zeros(8, 1, 3, 3)},
-            "'conv_first.weight' is (8, 1, 3, 3), expected (8, 3, 3, 3)",
+            ("conv_first.weight", (8, 1, 3, 3), (8, 3, 3, 3)),
         ),
         (
             published() | {"tail_conv2.weight": torch.zeros(1, 8, 3, 3)},
-            "'tail_conv2.weight' is (1, 8, 3, 3), expected (3, 8, 3, 3)",
+            ("tail_conv2.weight", (1, 8, 3, 3), (3, 8, 3, 3)),
         ),
     ],
     ids=["incomplete", "headless", "holes", "more", "gray in", "gray out"],
 )
-def test_what_is_wrong_is_named(state: State, words: str, tmp_path: Path) -> None:
+def test_what_is_wrong_is_named(state: State, named: tuple[object, ...], tmp_path: Path) -> None:
     path = written(tmp_path / "NTIRE.pth", state)
-    with pytest.raises(ResourceError, match=re.escape(words)) as caught:
+    with refused(ResourceError, path, "Cria-CL", *named):
         load_model(path)
-    assert str(caught.value).startswith(f"'{path}' looks like the published network of Cria-CL")
 
 
 def test_an_esrgan_is_no_cria() -> None:

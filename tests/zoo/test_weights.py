@@ -12,11 +12,12 @@ import torch
 from safetensors.torch import save_file
 
 from srkit.archs.edsr import EDSR
-from srkit.errors import Exit, ResourceError
+from srkit.errors import ResourceError
 from srkit.zoo.files import sha256_of
 from srkit.zoo.header import METADATA_KEY, Header
 from srkit.zoo.load import load_model
 from srkit.zoo.weights import has_header, load_weights, read_header, read_tensors, save_weights
+from tests.helpers import refused
 
 ARGUMENTS = {"scale": 2, "features": 8, "blocks": 1, "upsampler": "single"}
 HEADER = Header(
@@ -101,7 +102,7 @@ def test_loading_leaves_random_numbers_alone(weights: Path) -> None:
 def test_values_beyond_fp16_are_refused(tmp_path: Path, network: EDSR) -> None:
     network.trunk.head.weight.data[0] = 1e6
     path = tmp_path / "w.safetensors"
-    with pytest.raises(ResourceError, match=r"trunk\.head\.weight.*not finite"):
+    with refused(ResourceError, "trunk.head.weight", "torch.float16"):
         save_weights(path, network, HEADER)
     assert not path.exists()
     save_weights(path, network, HEADER, dtype=torch.float32)
@@ -109,7 +110,7 @@ def test_values_beyond_fp16_are_refused(tmp_path: Path, network: EDSR) -> None:
 
 
 def test_a_header_must_fit_json(tmp_path: Path, network: EDSR) -> None:
-    with pytest.raises(ResourceError, match="JSON"):
+    with refused(ResourceError, "edsr", "JSON"):
         save_weights(tmp_path / "w.safetensors", network, replace(HEADER, scores={"psnr": float("nan")}))
     assert list(tmp_path.iterdir()) == []
 
@@ -138,27 +139,23 @@ def test_rates_travel_beside_the_weights(tmp_path: Path, network: EDSR, weights:
 
 
 @pytest.mark.parametrize(
-    ("name", "rate", "sentence"),
+    ("name", "rate", "named"),
     [
-        (
-            "trunk.head.weights",
-            torch.zeros(()),
-            "a parameter 'trunk.head.weights', which the network has not",
-        ),
-        ("trunk.head.bias", torch.zeros(3), r"hold \(3,\) values for 'trunk.head.bias' of \(8,\)"),
-        ("trunk.head.bias", torch.tensor(float("-inf")), "not all are finite"),
+        ("trunk.head.weights", torch.zeros(()), ()),
+        ("trunk.head.bias", torch.zeros(3), ((3,), (8,))),
+        ("trunk.head.bias", torch.tensor(float("-inf")), ()),
     ],
 )
 def test_rates_that_do_not_fit(
-    tmp_path: Path, network: EDSR, name: str, rate: torch.Tensor, sentence: str
+    tmp_path: Path, network: EDSR, name: str, rate: torch.Tensor, named: tuple[object, ...]
 ) -> None:
     path = tmp_path / "w.safetensors"
-    with pytest.raises(ResourceError, match=sentence):
+    with refused(ResourceError, path, name, *named):
         save_weights(path, network, HEADER, rates={name: rate})
     assert not path.exists()
     tensors = {n: t.contiguous() for n, t in network.state_dict().items()} | {f"rates.{name}": rate}
     save_file(tensors, path, metadata=HEADER.to_metadata())
-    with pytest.raises(ResourceError, match=sentence):
+    with refused(ResourceError, path, name, *named):
         load_weights(path)
 
 
@@ -169,35 +166,33 @@ def _with_header(path: Path, network: EDSR, text: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("change", "named"),
     [
-        ({"format_version": 2}, "update srkit"),
-        ({"arch": "edrs"}, "Did you mean 'edsr'"),
-        ({"arguments": {"colour": 3}}, "does not take these arguments"),
-        ({"arguments": {**ARGUMENTS, "scale": 5}}, "scale 5"),
-        ({"arguments": {**ARGUMENTS, "features": 9}}, "do not fit"),
-        ({"arguments": {**ARGUMENTS, "blocks": 2}}, "do not fit"),
-        ({"scale": 4}, "says scale 4"),
-        ({"scale": "2"}, "'scale' holds '2'"),
-        ({"scale": True}, "'scale' holds True"),
-        ({"overlap": "wide"}, "'overlap' holds 'wide'"),
-        ({"task": "kernel"}, "task 'kernel'"),
+        ({"format_version": 2}, (2, 1)),
+        ({"arch": "edrs"}, ("edrs", "edsr")),
+        ({"arguments": {"colour": 3}}, ("edsr", "colour")),
+        ({"arguments": {**ARGUMENTS, "scale": 5}}, ("EDSR", 5)),
+        ({"arguments": {**ARGUMENTS, "features": 9}}, ()),
+        ({"arguments": {**ARGUMENTS, "blocks": 2}}, ()),
+        ({"scale": 4}, ("scale", 4)),
+        ({"scale": "2"}, ("scale", "'2'")),
+        ({"scale": True}, ("scale", True)),
+        ({"overlap": "wide"}, ("overlap", "wide")),
+        ({"task": "kernel"}, ("kernel", "sr")),
     ],
 )
 def test_headers_that_do_not_describe_the_file(
-    tmp_path: Path, network: EDSR, change: dict[str, object], sentence: str
+    tmp_path: Path, network: EDSR, change: dict[str, object], named: tuple[object, ...]
 ) -> None:
     content = json.loads(HEADER.to_metadata()[METADATA_KEY]) | change
     path = _with_header(tmp_path / "w.safetensors", network, json.dumps(content))
-    with pytest.raises(ResourceError, match=sentence) as caught:
+    with refused(ResourceError, path, *named):
         load_model(path)
-    assert caught.value.exit_code is Exit.RESOURCE
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "{}", '{"arch": "edsr"}'])
 def test_damaged_headers(tmp_path: Path, network: EDSR, text: str) -> None:
-    with pytest.raises(ResourceError, match=r"header of .* is damaged"):
+    with refused(ResourceError, tmp_path / "w.safetensors"):
         read_header(_with_header(tmp_path / "w.safetensors", network, text))
 
 
@@ -211,7 +206,7 @@ def test_no_header(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     save_file({"x": torch.zeros(1)}, path)
     assert not has_header(path)
-    with pytest.raises(ResourceError, match="has no srkit header"):
+    with refused(ResourceError, path):
         read_header(path)
     assert torch.equal(read_tensors(path)["x"], torch.zeros(1))
 
@@ -219,12 +214,12 @@ def test_no_header(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kept", [4, 100, -20])
 def test_truncated(weights: Path, kept: int) -> None:
     weights.write_bytes(weights.read_bytes()[:kept])
-    with pytest.raises(ResourceError, match="not a whole safetensors file"):
+    with refused(ResourceError, weights):
         load_weights(weights)
 
 
 def test_header_length_beyond_the_file(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     path.write_bytes(struct.pack("<Q", 2**60) + b"{}")
-    with pytest.raises(ResourceError, match="not a whole safetensors file"):
+    with refused(ResourceError, path):
         read_header(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -13,8 +14,24 @@ from srkit.errors import Exit, UsageError
 from srkit.recipes.adapt import DEFAULT_STEPS, AdaptRecipe, TunePart
 from srkit.recipes.self_supervised import DEFAULT_STEPS as SELF_STEPS
 from srkit.recipes.self_supervised import LoopPart, SelfAdaptRecipe
+from srkit_cli import completion
 from srkit_cli.console import Console
-from srkit_cli.options import Debug, Device, Dtype, DtypeName, Json, Quiet, Seed, Threads, Verbose
+from srkit_cli.groups import MODEL, OUTPUT, TRAINING
+from srkit_cli.options import (
+    Debug,
+    Device,
+    Dtype,
+    DtypeName,
+    Json,
+    MaxPixels,
+    Offline,
+    Overwrite,
+    Quiet,
+    ReportPage,
+    Seed,
+    Threads,
+    Verbose,
+)
 
 if TYPE_CHECKING:
     from srkit.metrics.results import ImageResult
@@ -32,51 +49,87 @@ def adapt(
             help="A folder of HR examples, or HR/ and LR/ beneath it; or one of LR pictures alone."
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The weights.", metavar="FILE.safetensors")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The weights; else FOLDER-MODEL.safetensors in the working folder.",
+            metavar="FILE.safetensors",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
     shots: Annotated[
-        int | None, typer.Option(help=f"Examples to learn from; {AdaptRecipe.shots}.", metavar="K")
+        int | None,
+        typer.Option(
+            help=f"Examples to learn from; {AdaptRecipe.shots}.", metavar="K", rich_help_panel=TRAINING
+        ),
     ] = None,
     self_supervised: Annotated[
-        bool, typer.Option("--self-supervised", help="Learn from low-resolution pictures alone.")
+        bool,
+        typer.Option(
+            "--self-supervised", help="Learn from low-resolution pictures alone.", rich_help_panel=TRAINING
+        ),
     ] = False,
     reconstructor: Annotated[
         str | None,
         typer.Option(
-            help="With --self-supervised: what degrades pictures; a name or a file.", metavar="NAME"
+            help="With --self-supervised: what degrades pictures; a name or a file.",
+            autocompletion=completion.reconstructors,
+            metavar="NAME",
+            rich_help_panel=MODEL,
         ),
     ] = None,
     scale: Annotated[
-        int | None, typer.Option("--scale", "-s", help="Whole factor between LR and HR.")
+        int | None,
+        typer.Option("--scale", "-s", help="Whole factor between LR and HR.", rich_help_panel=MODEL),
     ] = None,
-    model: Annotated[str, typer.Option("--model", "-m", "-n", help="A name or a checkpoint file.")] = "auto",
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            "-m",
+            "-n",
+            help="A name or a checkpoint file.",
+            autocompletion=completion.sr_models,
+            rich_help_panel=MODEL,
+        ),
+    ] = "auto",
     steps: Annotated[
         int | None,
         typer.Option(
             help=f"Most steps of learning; {DEFAULT_STEPS} ({SELF_STEPS} if self-supervised), or what --minutes allow.",
             metavar="N",
+            rich_help_panel=TRAINING,
         ),
     ] = None,
-    minutes: Annotated[float | None, typer.Option(help="Most minutes of learning.", metavar="F")] = None,
-    holdout: Annotated[
-        float | None, typer.Option(help="Share of the pictures kept back to judge.", metavar="F")
+    minutes: Annotated[
+        float | None, typer.Option(help="Most minutes of learning.", metavar="F", rich_help_panel=TRAINING)
     ] = None,
-    report: Annotated[Path | None, typer.Option(help="HTML page with pictures.", metavar="FILE.html")] = None,
-    max_pixels: Annotated[int, typer.Option(help="Refuse pictures that declare more.", metavar="N")] = 10**9,
+    holdout: Annotated[
+        float | None,
+        typer.Option(help="Share of the pictures kept back to judge.", metavar="F", rich_help_panel=TRAINING),
+    ] = None,
+    report: ReportPage = None,
+    max_pixels: MaxPixels = 10**9,
     device: Device = "auto",
     dtype: Dtype = DtypeName.auto,
     threads: Threads = None,
     seed: Seed = 0,
+    offline: Offline = False,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
     debug: Debug = False,
 ) -> int:
-    """Teach a model a new kind of picture; it never gets worse by the pictures kept back.
+    """Fine-tune a model to a kind of image; on the validation images it never gets worse.
 
-    From a few high-resolution examples, or with --self-supervised from low-resolution pictures alone: then what is
-    judged is how well the pictures can be made once more from the results, and how natural these are.
+    From a few high-resolution examples, or with --self-supervised from low-resolution images alone: then what counts
+    is how well these can be made once more from the results, and how natural the results look.
 
     \b
+    srkit adapt --shots 5 screenshots/
     srkit adapt screenshots/ -o screens-x4.safetensors --report report.html
     srkit adapt pairs/ --shots 10 -m edsr-x2 -o mine-x2.safetensors --minutes 5
     srkit adapt phone/ --self-supervised -m real-x4 -o phone-x4.safetensors
@@ -105,7 +158,7 @@ def adapt(
             seed=seed,
             max_pixels=max_pixels,
         )
-        return _self_supervised(unlabelled, domain, output, report, json, console)
+        return _self_supervised(unlabelled, _Files(domain, output, overwrite, report), json, console)
     recipe = AdaptRecipe(
         model=model,
         scale=scale,
@@ -118,44 +171,61 @@ def adapt(
         seed=seed,
         max_pixels=max_pixels,
     )
-    return _few_shot(recipe, domain, output, report, json, console)
+    return _few_shot(recipe, _Files(domain, output, overwrite, report), json, console)
 
 
-def _few_shot(
-    recipe: AdaptRecipe, domain: Path, output: Path, report: Path | None, json: bool, console: Console
-) -> int:
+@dataclass(frozen=True)
+class _Files:
+    """What is read and written."""
+
+    domain: Path
+    output: Path | None
+    overwrite: bool
+    report: Path | None
+
+    @property
+    def for_job(self) -> dict[str, Any]:
+        """As a job's arguments."""
+        return {
+            "domain": self.domain,
+            "output": self.output,
+            "overwrite": self.overwrite,
+            "with_gallery": self.report is not None,
+        }
+
+
+def _few_shot(recipe: AdaptRecipe, files: _Files, json: bool, console: Console) -> int:
     from srkit.tasks.adapt import AdaptJob, run
 
-    result = run(AdaptJob(recipe, domain, output, with_gallery=report is not None), console)
-    return _tell(result, _document, _show, report, json, console)
+    return _tell(run(AdaptJob(recipe, **files.for_job), console), _document, _show, files, json, console)
 
 
-def _self_supervised(
-    recipe: SelfAdaptRecipe, domain: Path, output: Path, report: Path | None, json: bool, console: Console
-) -> int:
+def _self_supervised(recipe: SelfAdaptRecipe, files: _Files, json: bool, console: Console) -> int:
     from srkit.tasks.self_adapt import SelfAdaptJob, run
 
-    result = run(SelfAdaptJob(recipe, domain, output, with_gallery=report is not None), console)
-    return _tell(result, _self_document, _show_self, report, json, console)
+    result = run(SelfAdaptJob(recipe, **files.for_job), console)
+    return _tell(result, _self_document, _show_self, files, json, console)
 
 
 def _tell(
     result: _Result,
     document: Callable[[_Result], dict[str, Any]],
     show: Callable[[_Result, Console], None],
-    report: Path | None,
+    files: _Files,
     json: bool,
     console: Console,
 ) -> int:
-    if report is not None:
+    if files.report is not None:
         from srkit.metrics.reports import html_page
 
-        html_page.write(result.report, report)
+        html_page.write(result.report, files.report)
     if json:
         console.json(document(result))
     else:
         show(result, console)
     console.say(f"{result.output}: {result.steps} steps, {result.seconds / 60:.1f} min. {result.verdict}")
+    if files.output is None:
+        console.next_command("srkit", "upscale", "INPUT", "OUTPUT", "-m", str(result.output))
     return Exit.PARTIAL if result.failed else Exit.DONE
 
 
@@ -165,25 +235,32 @@ def _pairs(result: AdaptResult | SelfAdaptResult) -> list[tuple[ImageResult, Ima
 
 def _show(result: AdaptResult, console: Console) -> None:
     """A row for each picture that judged, and one for their mean."""
-    from srkit.metrics.display import display, format_value, printable
+    from srkit.io.names import printable
+    from srkit.metrics.degenerate import difference, mean_of
+    from srkit.metrics.display import display, format_value
 
-    def row(name: str, before: dict[str, float], after: dict[str, float]) -> list[str]:
+    def row(name: str, before: dict[str, float], after: dict[str, float], gain: float) -> list[str]:
         cells = [name]
         for metric in _METRICS:
             cells += [format_value(metric, before[metric]), format_value(metric, after[metric])]
-        return [*cells, f"{after['psnr'] - before['psnr']:+.2f}"]
+        return [*cells, f"{gain:+.2f}"]
 
     labels = [display(metric).label for metric in _METRICS]
     heads = [f"{label} {when}" for label in labels for when in ("before", "after")]
-    rows = [row(printable(old.name), dict(old.values), dict(new.values)) for old, new in _pairs(result)]
-    rows.append(row(f"mean of {len(rows)}", result.before.mean, result.after.mean))
+    gains = [difference(new.values["psnr"], old.values["psnr"]) for old, new in _pairs(result)]
+    rows = [
+        row(printable(old.name), dict(old.values), dict(new.values), gain)
+        for (old, new), gain in zip(_pairs(result), gains, strict=True)
+    ]
+    rows.append(row(f"mean of {len(rows)}", result.before.mean, result.after.mean, mean_of(gains)))
     columns = ("strip of" if result.strips else "picture", *heads, "gain")
     console.table(columns, rows, numbers=columns[1:])
 
 
 def _show_self(result: SelfAdaptResult, console: Console) -> None:
     """A row for each part that judged, and one for their mean."""
-    from srkit.metrics.display import display, format_value, printable
+    from srkit.io.names import printable
+    from srkit.metrics.display import display, format_value
 
     metrics = result.before.metrics
 

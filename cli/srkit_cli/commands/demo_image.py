@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from srkit.data.rendered.table import DOMAINS
 from srkit.errors import Exit
+from srkit.rendered.table import DOMAINS
+from srkit_cli import completion
 from srkit_cli.console import Console
 from srkit_cli.options import Debug, Json, Quiet, Seed
 
@@ -18,7 +19,10 @@ def demo_image(
         "demo.png"
     ),
     domain: Annotated[
-        str, typer.Option(help=f"What it shows: {', '.join(DOMAINS)}.", metavar="NAME")
+        str,
+        typer.Option(
+            help=f"What it shows: {', '.join(DOMAINS)}.", metavar="NAME", autocompletion=completion.domains
+        ),
     ] = "street",
     width: Annotated[int, typer.Option(help="In pixels.", metavar="N")] = 480,
     height: Annotated[int, typer.Option(help="In pixels.", metavar="N")] = 320,
@@ -28,7 +32,7 @@ def demo_image(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
-    """Render a test picture to start with: a street at dusk, or another domain."""
+    """Render a test image to start with: a street at dusk, or another domain."""
     from srkit.tasks.demo_image import DemoRecipe, run
 
     path = run(DemoRecipe(file, width, height, seed, overwrite, domain))

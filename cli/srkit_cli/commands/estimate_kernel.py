@@ -8,17 +8,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from srkit.errors import UsageError
+from srkit.errors import Exit, UsageError
 from srkit.recipes.estimate import EstimateRecipe
+from srkit_cli import completion
 from srkit_cli.console import Console
+from srkit_cli.groups import MODEL, OUTPUT
 from srkit_cli.options import (
     Debug,
     Device,
     Dtype,
     DtypeName,
     Json,
+    MaxPixels,
+    Offline,
+    Overwrite,
     Quiet,
+    Recursive,
     Seed,
+    SkipExisting,
     Threads,
     Tile,
     Verbose,
@@ -32,41 +39,77 @@ if TYPE_CHECKING:
 
 def estimate_kernel(
     input: Annotated[str, typer.Argument(help="A file, a folder, or a glob in quotes.", metavar="INPUT")],
-    output: Annotated[str, typer.Argument(help="A .npz file, or a folder.", metavar="OUTPUT")],
+    output: Annotated[
+        str | None,
+        typer.Argument(
+            help="A .npz file, or a folder; else beside the input, photo.npz or in-kernels/.",
+            metavar="OUTPUT",
+        ),
+    ] = None,
     scale: Annotated[
-        int | None, typer.Option("--scale", "-s", help="Of the upscaling to come: 2, 3 or 4.", metavar="N")
+        int | None,
+        typer.Option(
+            "--scale", "-s", help="Of the upscaling to come: 2, 3 or 4.", metavar="N", rich_help_panel=MODEL
+        ),
     ] = None,
     depth: Annotated[
         str,
-        typer.Option(help="auto, none, a provider's name, or a folder of depth maps.", metavar="NAME|DIR"),
+        typer.Option(
+            help="auto, none, a provider's name, or a folder of depth maps.",
+            metavar="NAME|DIR",
+            rich_help_panel=MODEL,
+        ),
     ] = EstimateRecipe.depth,
     refine: Annotated[
-        int, typer.Option(help="Rounds that look at the restored picture; the paper's are 2.", metavar="N")
+        int,
+        typer.Option(
+            help="Rounds that look at the restored picture; the paper's are 2.",
+            metavar="N",
+            rich_help_panel=MODEL,
+        ),
     ] = EstimateRecipe.refine,
     preview: Annotated[
-        Path | None, typer.Option(help="Where the preview goes; else beside the map.", metavar="FILE.png")
+        Path | None,
+        typer.Option(
+            help="Where the preview goes; else beside the map.", metavar="FILE.png", rich_help_panel=OUTPUT
+        ),
     ] = None,
-    no_preview: Annotated[bool, typer.Option("--no-preview", help="Write kernel maps alone.")] = False,
+    no_preview: Annotated[
+        bool, typer.Option("--no-preview", help="Write kernel maps alone.", rich_help_panel=OUTPUT)
+    ] = False,
     grid: Annotated[
-        int, typer.Option(help="Ellipses along the preview's longer side.", metavar="N")
+        int,
+        typer.Option(help="Ellipses along the preview's longer side.", metavar="N", rich_help_panel=OUTPUT),
     ] = EstimateRecipe.grid,
     model: Annotated[
-        str, typer.Option("--model", "-m", "-n", help="What estimates: a name or a file.")
+        str,
+        typer.Option(
+            "--model",
+            "-m",
+            "-n",
+            help="What estimates: a name or a file.",
+            autocompletion=completion.kernel_models,
+            rich_help_panel=MODEL,
+        ),
     ] = EstimateRecipe.model,
     restorer: Annotated[
-        str, typer.Option(help="What restores, for rounds and the re-blur PSNR: a name or a file.")
+        str,
+        typer.Option(
+            help="What restores, for rounds and the re-blur PSNR: a name or a file.",
+            autocompletion=completion.sr_models,
+            rich_help_panel=MODEL,
+        ),
     ] = EstimateRecipe.restorer,
     tile: Tile = "auto",
-    recursive: Annotated[
-        bool, typer.Option("--recursive", "-r", help="Subfolders too; mirror the tree.")
-    ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
-    skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Keep existing outputs.")] = False,
-    max_pixels: Annotated[int, typer.Option(help="Refuse pictures that declare more.", metavar="N")] = 10**9,
+    recursive: Recursive = False,
+    overwrite: Overwrite = False,
+    skip_existing: SkipExisting = False,
+    max_pixels: MaxPixels = 10**9,
     device: Device = "auto",
     dtype: Dtype = DtypeName.auto,
     threads: Threads = None,
     seed: Seed = 0,
+    offline: Offline = False,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -75,7 +118,8 @@ def estimate_kernel(
     """Estimate the blur of pictures, pixel by pixel: a kernel map and a preview of it for each.
 
     \b
-    srkit estimate-kernel photo.jpg photo.npz
+    srkit estimate-kernel photo.jpg
+    srkit estimate-kernel in/ kernels/
     srkit upscale photo.jpg photo-4x.png --kernel-map photo.npz
     """
     if overwrite and skip_existing:
@@ -96,19 +140,22 @@ def estimate_kernel(
     )
     console = Console(quiet=quiet, verbose=verbose)
 
-    from srkit.tasks.estimate_kernel import EstimateJob
+    from srkit.tasks.estimate_kernel import EstimateJob, default_output
 
     job = EstimateJob(
         recipe,
         input,
-        Path(output),
+        default_output(input) if output is None else Path(output),
         recursive,
         "overwrite" if overwrite else "skip" if skip_existing else "refuse",
-        into_folder=output.endswith(("/", os.sep)),
+        into_folder=output is not None and output.endswith(("/", os.sep)),
         with_preview=not no_preview,
         preview=preview,
     )
-    return _run(job, json, console)
+    code = _run(job, json, console)
+    if output is None and code == Exit.DONE:
+        console.next_command("srkit", "upscale", input, "OUTPUT", "--kernel-map", str(job.output))
+    return code
 
 
 def _run(job: EstimateJob, json: bool, console: Console) -> int:

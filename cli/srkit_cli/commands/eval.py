@@ -9,8 +9,23 @@ import typer
 
 from srkit.errors import Exit, SrkitError, UsageError
 from srkit.recipes.evaluate import EvalRecipe
+from srkit_cli import completion
 from srkit_cli.console import Console
-from srkit_cli.options import Debug, Device, Dtype, DtypeName, Json, Quiet, Seed, Threads, Verbose
+from srkit_cli.groups import GATES, INPUT, METRICS, MODEL, REPORT
+from srkit_cli.options import (
+    Debug,
+    Device,
+    Dtype,
+    DtypeName,
+    Json,
+    MaxPixels,
+    Offline,
+    Quiet,
+    ReportPage,
+    Seed,
+    Threads,
+    Verbose,
+)
 
 if TYPE_CHECKING:
     from srkit.metrics.reports import Report
@@ -18,7 +33,14 @@ if TYPE_CHECKING:
     from srkit.tasks.evaluate import EvalJob
 
 Names = Annotated[
-    list[str] | None, typer.Option("--dataset", help="Sets by name, with commas.", metavar="NAME")
+    list[str] | None,
+    typer.Option(
+        "--dataset",
+        help="Sets by name, with commas.",
+        metavar="NAME",
+        autocompletion=completion.data_sets,
+        rich_help_panel=INPUT,
+    ),
 ]
 
 
@@ -27,54 +49,111 @@ def eval(
     model: Annotated[
         list[str] | None,
         typer.Option(
-            "--model", "-m", "-n", help="A name, a file, or bicubic; repeat to compare with the first."
+            "--model",
+            "-m",
+            "-n",
+            help="A name, a file, or bicubic; repeat to compare with the first.",
+            autocompletion=completion.evaluated_models,
+            rich_help_panel=MODEL,
         ),
     ] = None,
     scale: Annotated[
-        int | None, typer.Option("--scale", "-s", help="Whole factor between LR and HR.")
+        int | None,
+        typer.Option("--scale", "-s", help="Whole factor between LR and HR.", rich_help_panel=MODEL),
     ] = None,
-    sr: Annotated[Path | None, typer.Option(help="Folder of finished pictures.", metavar="DIR")] = None,
-    hr: Annotated[Path | None, typer.Option(help="Folder of their references.", metavar="DIR")] = None,
-    pattern: Annotated[str, typer.Option(help="Name of an SR picture, as '{name}_x4'.")] = "{name}",
+    sr: Annotated[
+        Path | None, typer.Option(help="Folder of finished pictures.", metavar="DIR", rich_help_panel=INPUT)
+    ] = None,
+    hr: Annotated[
+        Path | None, typer.Option(help="Folder of their references.", metavar="DIR", rich_help_panel=INPUT)
+    ] = None,
+    pattern: Annotated[
+        str, typer.Option(help="Name of an SR picture, as '{name}_x4'.", rich_help_panel=INPUT)
+    ] = "{name}",
     allow_crop: Annotated[
-        bool, typer.Option("--allow-crop", help="Accept a few pixels of difference.")
+        bool, typer.Option("--allow-crop", help="Accept a few pixels of difference.", rich_help_panel=INPUT)
     ] = False,
     metrics: Annotated[
-        str, typer.Option(help="psnr, ssim, lpips, judge, niqe, musiq, with commas.")
+        str,
+        typer.Option(
+            help="psnr, ssim, lpips, judge, niqe, musiq, with commas.",
+            autocompletion=completion.metrics,
+            rich_help_panel=METRICS,
+        ),
     ] = "psnr,ssim",
-    protocol: Annotated[str, typer.Option(help="classical, rgb, div2k, ntire or real.")] = "classical",
+    protocol: Annotated[
+        str, typer.Option(help="classical, rgb, div2k, ntire or real.", rich_help_panel=METRICS)
+    ] = "classical",
     data_root: Annotated[
-        Path | None, typer.Option(help="Where sets lie; else $SRKIT_DATA.", metavar="DIR")
+        Path | None,
+        typer.Option(
+            help="Where sets lie; else $SRKIT_DATA. Public ones are fetched.",
+            metavar="DIR",
+            rich_help_panel=INPUT,
+        ),
     ] = None,
-    download: Annotated[bool, typer.Option("--download", help="Fetch sets that are missing.")] = False,
+    download: Annotated[
+        bool,
+        typer.Option(
+            "--download",
+            help="Accepted as before; missing sets are fetched anyway.",
+            rich_help_panel=INPUT,
+        ),
+    ] = False,
     weights_dir: Annotated[
-        Path | None, typer.Option(help="Metric weights by file name; else $SRKIT_WEIGHTS.", metavar="DIR")
+        Path | None,
+        typer.Option(
+            help="Metric weights by file name; else $SRKIT_WEIGHTS.", metavar="DIR", rich_help_panel=METRICS
+        ),
     ] = None,
     shots: Annotated[
-        int, typer.Option(help="Also adapt to the first K pictures; scored on the others.", metavar="K")
+        int,
+        typer.Option(
+            help="Also adapt to the first K pictures; scored on the others.",
+            metavar="K",
+            rich_help_panel=MODEL,
+        ),
     ] = 0,
-    shot_steps: Annotated[int | None, typer.Option(help="Most steps of that.", metavar="N")] = None,
-    save_images: Annotated[Path | None, typer.Option(help="Keep the SR pictures.", metavar="DIR")] = None,
-    report: Annotated[Path | None, typer.Option(help="HTML page with pictures.", metavar="FILE.html")] = None,
-    jsonl: Annotated[Path | None, typer.Option(help="JSON Lines, a picture each.", metavar="FILE")] = None,
-    csv: Annotated[Path | None, typer.Option(help="CSV, a picture each.", metavar="FILE")] = None,
-    junit: Annotated[Path | None, typer.Option(help="JUnit XML for CI systems.", metavar="FILE")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Markdown table.", metavar="FILE")] = None,
+    shot_steps: Annotated[
+        int | None, typer.Option(help="Most steps of that.", metavar="N", rich_help_panel=MODEL)
+    ] = None,
+    save_images: Annotated[
+        Path | None, typer.Option(help="Keep the SR pictures.", metavar="DIR", rich_help_panel=REPORT)
+    ] = None,
+    report: ReportPage = None,
+    jsonl: Annotated[
+        Path | None, typer.Option(help="JSON Lines, a picture each.", metavar="FILE", rich_help_panel=REPORT)
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="CSV, a picture each.", metavar="FILE", rich_help_panel=REPORT)
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option(help="JUnit XML for CI systems.", metavar="FILE", rich_help_panel=REPORT)
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Markdown table.", metavar="FILE", rich_help_panel=REPORT)
+    ] = None,
     baseline: Annotated[
-        Path | None, typer.Option(help="Results to compare with.", metavar="FILE.json")
+        Path | None, typer.Option(help="Results to compare with.", metavar="FILE.json", rich_help_panel=GATES)
     ] = None,
     fail_if: Annotated[
         list[str] | None,
-        typer.Option("--fail-if", help="Gate, as 'psnr<-0.05' (repeatable).", metavar="GATE"),
+        typer.Option(
+            "--fail-if", help="Gate, as 'psnr<-0.05' (repeatable).", metavar="GATE", rich_help_panel=GATES
+        ),
     ] = None,
     update_baseline: Annotated[
-        bool, typer.Option("--update-baseline", help="Create or replace the baseline, then gate.")
+        bool,
+        typer.Option(
+            "--update-baseline", help="Create or replace the baseline, then gate.", rich_help_panel=GATES
+        ),
     ] = False,
-    max_pixels: Annotated[int, typer.Option(help="Refuse pictures that declare more.", metavar="N")] = 10**9,
+    max_pixels: MaxPixels = 10**9,
     device: Device = "auto",
     dtype: Dtype = DtypeName.auto,
     threads: Threads = None,
     seed: Seed = 0,
+    offline: Offline = False,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -116,7 +195,6 @@ def eval(
         pattern=pattern,
         allow_crop=allow_crop,
         data_root=data_root,
-        download=download,
         weights_dir=weights_dir,
         save_images=save_images,
         with_gallery=report is not None,
@@ -164,7 +242,8 @@ def _run(job: EvalJob, files: dict[str, Path | None], json: bool, verbose: bool,
 
 def _show(report: Report, verbose: bool, console: Console) -> None:
     """A row for each set and model; with -v a row for each picture before it; then what was compared."""
-    from srkit.metrics.display import display, format_value, printable
+    from srkit.io.names import printable
+    from srkit.metrics.display import display, format_value
 
     heads = [display(metric).label for metric in report.metrics]
     rows: list[list[str | None]] = []
@@ -201,7 +280,7 @@ def _show(report: Report, verbose: bool, console: Console) -> None:
 
 
 def _tell(report: Report, console: Console) -> None:
-    from srkit.metrics.display import printable
+    from srkit.io.names import printable
     from srkit.metrics.protocols import find_protocol
 
     for result in report.results:
@@ -223,6 +302,9 @@ def _tell(report: Report, console: Console) -> None:
         f"{k}: {v}" for result in report.results for k, v in result.versions.items()
     ):
         console.info(version)
+    for result in report.results:
+        for remark in result.remarks:
+            console.warn(f"{result.title}, {result.model}: {remark}")
     for verdict in report.verdicts:
         if not verdict.passed:
             console.error(str(verdict))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from srkit.errors import Exit, UsageError
+from srkit.io.names import shown_bytes
+from srkit_cli import completion
 from srkit_cli.console import Console
-from srkit_cli.options import Debug, Json, Quiet
+from srkit_cli.options import Debug, Json, Offline, Quiet
 
 if TYPE_CHECKING:
     from srkit.tasks.models import ModelFacts
@@ -60,15 +63,22 @@ def list_(json: Json = False, debug: Debug = False) -> int:
 @app.command()
 def show(
     model: Annotated[
-        str, typer.Argument(help="A name of `srkit models list`, or a file.", metavar="NAME|FILE")
+        str,
+        typer.Argument(
+            help="A name of `srkit models list`, or a file.",
+            metavar="NAME|FILE",
+            autocompletion=completion.all_models,
+        ),
     ],
+    offline: Offline = False,
     json: Json = False,
     debug: Debug = False,
 ) -> int:
-    """Show all that is known of one model, or of a file of weights."""
+    """Show all that is known of one model, here or in OpenModelDB, or of a file of weights."""
     from srkit.tasks.models import as_record, checksum_note, show_model
 
-    console, facts = Console(), show_model(model)
+    console = Console()
+    facts = show_model(model, console)
     if json:
         console.json(as_record(facts) | {"checksum": checksum_note(facts)})
         return Exit.DONE
@@ -81,9 +91,14 @@ def show(
 def pull(
     what: Annotated[
         str,
-        typer.Argument(help="A name, a URL, owner/repo, or hf:owner/repo/file@revision.", metavar="MODEL"),
+        typer.Argument(
+            help="A name, one of OpenModelDB (4x-Name), a URL, owner/repo, or hf:owner/repo/file@revision.",
+            metavar="MODEL",
+            autocompletion=completion.all_models,
+        ),
     ],
     sha256: Annotated[str | None, typer.Option(help="What the file must have.", metavar="HEX")] = None,
+    offline: Offline = False,
     json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -96,10 +111,6 @@ def pull(
     if json:
         console.json(asdict(pulled) | {"path": str(pulled.path)})
         return Exit.DONE
-    if pulled.fetched and not pulled.pinned:
-        console.say(
-            f"The checksum was not known beforehand; recorded and held to from now on: {pulled.sha256}"
-        )
     if not pulled.fetched:
         console.say("It was there already, and its checksum is right.")
     console.line(str(pulled.path))
@@ -107,8 +118,54 @@ def pull(
 
 
 @app.command()
+def search(
+    query: Annotated[list[str], typer.Argument(help="Words that all must occur.", metavar="QUERY...")],
+    limit: Annotated[int, typer.Option(help="Most models to show; 0 for all.", metavar="N", min=0)] = 25,
+    offline: Offline = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> int:
+    """Search OpenModelDB, whose models `-m 4x-Name` and `pull` take; its index is fetched at most once a day.
+
+    \b
+    srkit models search photo jpeg
+    srkit models search 4x anime --json
+    """
+    from srkit.tasks.models import search_models
+
+    console = Console(quiet=quiet)
+    found = search_models(" ".join(query), console)
+    kept = found[:limit] if limit else found
+    if json:
+        console.json([asdict(model) for model in kept])
+    else:
+        columns = ("name", "scale", "architecture", "licence", "size", "fetched", "url", "sha256")
+        rows = [
+            (
+                model.name,
+                f"x{model.scale}",
+                model.arch,
+                model.licence or "not stated",
+                _bytes(model.size),
+                "by name" if model.fetchable else "by hand" if model.readable else "no",
+                model.url,
+                model.sha256,
+            )
+            for model in kept
+        ]
+        console.table(columns, rows, numbers=("scale", "size"))
+    more = f"; --limit 0 shows the other {len(found) - len(kept)}" if len(found) > len(kept) else ""
+    console.say(f"{len(found)} of OpenModelDB's models match{more}.")
+    return Exit.DONE
+
+
+@app.command()
 def verify(
-    names: Annotated[list[str] | None, typer.Argument(help="Only these.", metavar="[NAME]...")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Only these.", metavar="[NAME]...", autocompletion=completion.all_models),
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -131,7 +188,10 @@ def verify(
 @app.command()
 def path(
     name: Annotated[
-        str | None, typer.Argument(help="A model; without, the folders.", metavar="[NAME]")
+        str | None,
+        typer.Argument(
+            help="A model; without, the folders.", metavar="[NAME]", autocompletion=completion.all_models
+        ),
     ] = None,
     json: Json = False,
     debug: Debug = False,
@@ -153,6 +213,32 @@ def path(
         console.json({"name": name, "path": file})
     else:
         console.line(file)
+    return Exit.DONE
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="A model's name, or a checkpoint file.", metavar="NAME|FILE")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help=".safetensors or .pth for spandrel, .onnx.", metavar="FILE")
+    ],
+    target: Annotated[str, typer.Option("--for", help="spandrel or onnx.", metavar="PROGRAM")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> int:
+    """Write a model for other programs: chaiNNer and ComfyUI (spandrel), or any that runs ONNX."""
+    from srkit.tasks.models import export_model
+
+    console = Console(quiet=quiet)
+    exported = export_model(model, target, output, overwrite=overwrite)
+    if json:
+        console.json(
+            {"model": exported.name, "target": target, "output": str(output), "scale": exported.info.scale}
+        )
+    else:
+        console.line(str(output))
     return Exit.DONE
 
 
@@ -189,9 +275,7 @@ def _quality(scores: dict[str, Any]) -> str:
 
 
 def _bytes(size: int | None) -> str:
-    if size is None:
-        return ""
-    return f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size / 1e3:.1f} kB"
+    return "" if size is None else shown_bytes(size)
 
 
 def _wrong(expected: str | None, found: str | None) -> str:

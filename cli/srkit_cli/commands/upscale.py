@@ -13,15 +13,22 @@ import typer
 
 from srkit.errors import Exit, UsageError
 from srkit.recipes.upscale import Target, UpscaleRecipe
+from srkit_cli import completion
 from srkit_cli.console import Console
+from srkit_cli.groups import ENGINE, MODEL, OUTPUT, REPORT, SIZE
 from srkit_cli.options import (
     Debug,
     Device,
     Dtype,
     DtypeName,
     Json,
+    MaxPixels,
+    Offline,
+    Overwrite,
     Quiet,
+    Recursive,
     Seed,
+    SkipExisting,
     Threads,
     Tile,
     Verbose,
@@ -49,38 +56,58 @@ def upscale(
     ],
     output: Annotated[str, typer.Argument(help="A file, a folder, or - for stdout.", metavar="OUTPUT")],
     scale: Annotated[
-        float | None, typer.Option("--scale", "-s", help="Factor, above 1 and up to 16.")
+        float | None,
+        typer.Option("--scale", "-s", help="Factor, above 1 and up to 16.", rich_help_panel=SIZE),
     ] = None,
-    width: Annotated[int | None, typer.Option(help="Exact width of the result.", metavar="N")] = None,
-    height: Annotated[int | None, typer.Option(help="Exact height of the result.", metavar="N")] = None,
+    width: Annotated[
+        int | None, typer.Option(help="Exact width of the result.", metavar="N", rich_help_panel=SIZE)
+    ] = None,
+    height: Annotated[
+        int | None, typer.Option(help="Exact height of the result.", metavar="N", rich_help_panel=SIZE)
+    ] = None,
     max_size: Annotated[
-        int | None, typer.Option(help="Exact longest side of the result.", metavar="N")
+        int | None, typer.Option(help="Exact longest side of the result.", metavar="N", rich_help_panel=SIZE)
     ] = None,
     model: Annotated[
         str,
         typer.Option(
-            "--model", "-m", "-n", help="A name of `srkit models`, a family of them (real), or a file."
+            "--model",
+            "-m",
+            "-n",
+            help="A name of `srkit models`, a family of them (real), or a file.",
+            autocompletion=completion.sr_models,
+            rich_help_panel=MODEL,
         ),
     ] = "auto",
     tile: Tile = "auto",
-    overlap: Annotated[str, typer.Option(help="auto, or pixels.")] = "auto",
+    overlap: Annotated[str, typer.Option(help="auto, or pixels.", rich_help_panel=ENGINE)] = "auto",
     tta: Annotated[
-        bool, typer.Option("--tta", help="Eight-fold self-ensemble: better, eight times slower.")
+        bool,
+        typer.Option(
+            "--tta", help="Eight-fold self-ensemble: better, eight times slower.", rich_help_panel=MODEL
+        ),
     ] = False,
     format: Annotated[
-        FormatName, typer.Option("--format", "-f", help="auto keeps the input's.")
+        FormatName, typer.Option("--format", "-f", help="auto keeps the input's.", rich_help_panel=OUTPUT)
     ] = FormatName.auto,
-    quality: Annotated[int | None, typer.Option(help="1 to 100, for JPEG, WebP, AVIF.", metavar="N")] = None,
-    compression: Annotated[int | None, typer.Option(help="0 to 9, for PNG and TIFF.", metavar="N")] = None,
-    recursive: Annotated[
-        bool, typer.Option("--recursive", "-r", help="Subfolders too; mirror the tree.")
-    ] = False,
-    suffix: Annotated[str, typer.Option(help="Put behind each name.", metavar="TEXT")] = "",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
-    skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Keep existing outputs.")] = False,
-    max_pixels: Annotated[int, typer.Option(help="Refuse pictures that declare more.", metavar="N")] = 10**9,
+    quality: Annotated[
+        int | None, typer.Option(help="1 to 100, for JPEG, WebP, AVIF.", metavar="N", rich_help_panel=OUTPUT)
+    ] = None,
+    compression: Annotated[
+        int | None, typer.Option(help="0 to 9, for PNG and TIFF.", metavar="N", rich_help_panel=OUTPUT)
+    ] = None,
+    recursive: Recursive = False,
+    suffix: Annotated[
+        str, typer.Option(help="Put behind each name.", metavar="TEXT", rich_help_panel=OUTPUT)
+    ] = "",
+    overwrite: Overwrite = False,
+    skip_existing: SkipExisting = False,
+    max_pixels: MaxPixels = 10**9,
     kernel_map: Annotated[
-        Path | None, typer.Option(help="The blur, from estimate-kernel; or a folder of maps.", metavar="FILE")
+        Path | None,
+        typer.Option(
+            help="The blur, from estimate-kernel; or a folder of maps.", metavar="FILE", rich_help_panel=MODEL
+        ),
     ] = None,
     debug_maps: Annotated[
         Path | None,
@@ -88,16 +115,20 @@ def upscale(
             help="Also write what a network with two heads makes each picture of, as DIR/NAME-align.png, -unif.png and "
             "-mask.png: of a chain's first network, at the result's size, with --tta the mean. Four times as slow.",
             metavar="DIR",
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Print what would be done; do nothing.")] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print what would be done; do nothing.", rich_help_panel=REPORT)
+    ] = False,
     save_recipe: Annotated[
-        bool, typer.Option("--save-recipe", help="A .srkit.json beside each output.")
+        bool, typer.Option("--save-recipe", help="A .srkit.json beside each output.", rich_help_panel=OUTPUT)
     ] = False,
     device: Device = "auto",
     dtype: Dtype = DtypeName.auto,
     threads: Threads = None,
     seed: Seed = 0,
+    offline: Offline = False,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -168,7 +199,7 @@ def _run(job: UpscaleJob, json: bool, console: Console) -> int:
 def _plan(job: UpscaleJob, json: bool, console: Console) -> int:
     from srkit.tasks.upscale_plan import plan_upscale
 
-    plan = plan_upscale(job)
+    plan = plan_upscale(job, console)
     if json:
         console.json(asdict(plan))
         return Exit.DONE

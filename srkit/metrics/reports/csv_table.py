@@ -1,4 +1,4 @@
-"""CSV: one row a picture, all metrics of the run as columns."""
+"""CSV: one row an image, all metrics of the run as columns."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from pathlib import Path
 from srkit.metrics.reports.files import write_text
 from srkit.metrics.reports.report import Report
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""How a formula begins for some spreadsheet; the last four are the first four at full width."""
 COLUMNS = ("dataset", "scale", "model", "model_sha256", "protocol", "lr_source", "name", "error")
 
 
 def write(report: Report, path: Path) -> None:
-    """Write a header and a row a picture; infinity is `inf`, NaN `nan`, and what was not measured is empty.
+    """Write a header and a row an image; infinity is `inf`, NaN `nan`, and what was not measured is empty.
 
-    Values have all their digits. There are no rows of means, which a reader would have to take out again.
+    Values have all their digits. There are no rows of means, which a reader would have to take out again. A text that a
+    spreadsheet would take for a formula has an apostrophe before it.
 
     Raises:
         SrkitError: the file cannot be written.
@@ -25,18 +28,28 @@ def write(report: Report, path: Path) -> None:
     table.writerow([*COLUMNS, *report.metrics])
     for result in report.results:
         setting = (
-            result.dataset,
+            _cell(result.dataset),
             result.scale,
-            result.model,
+            _cell(result.model),
             result.model_sha256,
             result.protocol,
-            result.lr_source,
+            _cell(result.lr_source),
         )
         for image in result.images:
             values = (image.values.get(metric) for metric in report.metrics)
             table.writerow(
-                [*setting, image.name, "", *("" if value is None else float(value) for value in values)]
+                [
+                    *setting,
+                    _cell(image.name),
+                    "",
+                    *("" if value is None else float(value) for value in values),
+                ]
             )
         for failed in result.failed:
-            table.writerow([*setting, failed.name, failed.error, *("" for _ in report.metrics)])
+            table.writerow([*setting, _cell(failed.name), _cell(failed.error), *("" for _ in report.metrics)])
     write_text(path, [text.getvalue()])
+
+
+def _cell(text: str) -> str:
+    """No formula (https://owasp.org/www-community/attacks/CSV_Injection)."""
+    return f"'{text}" if text.startswith(_FORMULA) else text

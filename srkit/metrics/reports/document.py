@@ -29,6 +29,7 @@ def _gate(verdict: Verdict) -> dict[str, Any]:
         **values_object({"found": verdict.found}),
         "baseline_model": verdict.baseline.model if verdict.baseline is not None else None,
         "pictures": list(verdict.pictures),
+        "left_out": list(verdict.left_out),
         "message": str(verdict),
     }
 
@@ -41,4 +42,5 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
         **values_object({"difference": interval.mean, "low": interval.low, "high": interval.high}),
         "level": interval.level,
         "count": interval.count,
+        "left_out": list(comparison.left_out),
     }

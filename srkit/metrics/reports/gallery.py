@@ -1,7 +1,7 @@
-"""Pictures for the HTML report: cut, encoded and bounded while the evaluation runs.
+"""Images for the HTML report: cut, encoded and bounded while the evaluation runs.
 
-An evaluation hands over each picture's arrays once, when it has them; only encoded bytes are kept. Of every
-picture the crop where SR is worst is kept, of the worst ones the whole picture too. All are lossless: a
+An evaluation hands over each image's arrays once, when it has them; only encoded bytes are kept. Of every
+image the crop where SR is worst is kept, of the worst ones the whole image too. All are lossless: a
 report on quality must not add artefacts of its own.
 """
 
@@ -27,17 +27,17 @@ RGB = NDArray[np.uint8]
 LABELS = {"lr": "LR bicubic", "before": "SR before", "sr": "SR", "hr": "HR"}
 VIEWS = tuple(LABELS)
 PAGE_BYTES = 28_000_000
-"""Of all pictures as they stand in the page, so that with its tables it stays below 30 MB."""
+"""Of all images as they stand in the page, so that with its tables it stays below 30 MB."""
 CROP_BYTES = 22_000_000
-"""Of the crops among them; whole pictures have what the crops leave."""
+"""Of the crops among them; whole images have what the crops leave."""
 WHOLE_PIXELS = 1_500_000
-"""Larger pictures are shown by their crop alone: decoding three of them at once stalls a telephone."""
+"""Larger images are shown by their crop alone: decoding three of them at once stalls a telephone."""
 # Of three views as PNG and base64: measured on Urban100, and where nothing can be compressed.
 _USUAL_BYTES, _MOST_BYTES = 7.5, 12.2
 
 
 class PictureKey(NamedTuple):
-    """Names one picture of a run."""
+    """Names one image of a run."""
 
     dataset: str
     scale: int | None
@@ -47,13 +47,13 @@ class PictureKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Views:
-    """Encoded views of one picture or crop, all of one size: data URIs by `VIEWS`, absent ones left out."""
+    """Encoded views of one image or crop, all of one size: data URIs by `VIEWS`, absent ones left out."""
 
     uris: dict[str, str]
     width: int
     height: int
     left: int = 0
-    """Of a crop: where it lies in the picture."""
+    """Of a crop: where it lies in the image."""
     top: int = 0
 
     @property
@@ -62,10 +62,10 @@ class Views:
 
 
 class Gallery:
-    """Crops and whole pictures of a run, bounded in bytes: the worst are kept. Several threads may fill it.
+    """Crops and whole images of a run, bounded in bytes: the worst are kept. Several threads may fill it.
 
     Args:
-        count: how many pictures the run has over all data sets and models: the more, the smaller the crops.
+        count: how many images the run has over all data sets and models: the more, the smaller the crops.
     """
 
     def __init__(self, count: int) -> None:
@@ -84,11 +84,11 @@ class Gallery:
         hr: RGB | None = None,
         before: RGB | None = None,
     ) -> None:
-        """Take one picture's views; the arrays are not kept.
+        """Take one image's views; the arrays are not kept.
 
         Args:
             sr: (H, W, 3) uint8.
-            lr_bicubic: the LR picture upscaled bicubically to the same size, or None.
+            lr_bicubic: the LR image upscaled bicubically to the same size, or None.
             hr: the reference, or None; without it the crop is the centre.
             before: SR of the same size by the model that this one was made from, or None.
 
@@ -115,11 +115,11 @@ class Gallery:
             self._wholes.put(key, badness, _encoded(arrays))
 
     def crop(self, key: PictureKey) -> Views | None:
-        """The crop of a picture, or None: never added, or better than those that filled the space."""
+        """The crop of an image, or None: never added, or better than those that filled the space."""
         return self._crops.get(key)
 
     def whole(self, key: PictureKey) -> Views | None:
-        """The whole picture, or None: as `crop`, or too large, or no larger than its crop."""
+        """The whole image, or None: as `crop`, or too large, or no larger than its crop."""
         return self._wholes.get(key)
 
 

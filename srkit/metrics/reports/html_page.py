@@ -21,12 +21,13 @@ from srkit.metrics.reports.files import write_text
 from srkit.metrics.reports.html_section import Axes, safe, section_parts
 from srkit.metrics.reports.report import Report, Section
 from srkit.metrics.reports.strip import Axis, strip
+from srkit.metrics.results import SetResult
 
 _CONTENT = "\0"  # `safe` leaves none, so the template can be cut where it stands
 
 
 def write(report: Report, path: Path) -> None:
-    """Write the page, row by row, with the gallery's pictures where there is one.
+    """Write the page, row by row, with the gallery's images where there is one.
 
     Raises:
         SrkitError: the file cannot be written.
@@ -107,14 +108,14 @@ def _summary(sections: list[Section], axes: Axes, metrics: tuple[str, ...]) -> I
     yield (
         '<section><h2>Summary</h2><div class="scroll"><table class="summary"><thead><tr>'
         '<th scope="col">Data set</th><th scope="col">Model</th><th scope="col">Protocol</th>'
-        f'<th scope="col" class="number">Pictures</th>{heads}{spread}</tr></thead><tbody>\n'
+        f'<th scope="col" class="number">Images</th>{heads}{spread}</tr></thead><tbody>\n'
     )
     for number, section in enumerate(sections):
         result, mean = section.result, section.result.mean
         total = len(result.images) + len(result.failed)
         count = f"{len(result.images)} of {total}" if result.failed else str(total)
-        rivals = [other.result.mean for other in sections if other.result.title == result.title]
-        cells = "".join(_mean_cell(metric, mean, rivals) for metric in metrics)
+        rivals = [other.result for other in sections if other.result.title == result.title]
+        cells = "".join(_mean_cell(metric, result, rivals) for metric in metrics)
         if metrics and metrics[0] in mean:
             drawing = strip(f"t{number}-0", axes[result.title, metrics[0]], mean[metrics[0]])
             cells += f'<td class="number">{drawing}</td>'
@@ -127,14 +128,16 @@ def _summary(sections: list[Section], axes: Axes, metrics: tuple[str, ...]) -> I
     yield "</tbody></table></div></section>\n"
 
 
-def _mean_cell(metric: str, mean: dict[str, float], rivals: list[dict[str, float]]) -> str:
-    """A mean, marked where it is the best of several models on that set."""
-    if metric not in mean:
+def _mean_cell(metric: str, result: SetResult, rivals: list[SetResult]) -> str:
+    """A mean, marked where it is the best of several models on that set; means over other images do not compare."""
+    if metric not in result.metrics:
         return '<td class="number"></td>'
-    values = [rival[metric] for rival in rivals if not math.isnan(rival.get(metric, math.nan))]
+    mean, left_out = result.mean[metric], result.infinite.get(metric)
+    others = [one for one in rivals if metric in one.metrics and not math.isnan(one.mean[metric])]
+    comparable = len(others) > 1 and all(one.infinite.get(metric) == left_out for one in others)
     best = min if display(metric).lower_is_better else max
-    mark = " best" if len(values) > 1 and mean[metric] == best(values) else ""
-    return f'<td class="number{mark}">{format_value(metric, mean[metric])}</td>'
+    mark = " best" if comparable and mean == best(one.mean[metric] for one in others) else ""
+    return f'<td class="number{mark}">{format_value(metric, mean)}</td>'
 
 
 def _differences(comparisons: tuple[Comparison, ...]) -> Iterator[str]:
@@ -152,7 +155,7 @@ def _differences(comparisons: tuple[Comparison, ...]) -> Iterator[str]:
     )
     yield (
         f'<section><h2>Differences</h2><p class="note">With the {level:.0%} interval of a paired bootstrap over the '
-        'pictures; coloured where it excludes zero.</p><div class="scroll"><table class="summary"><thead><tr>'
+        'images; coloured where it excludes zero.</p><div class="scroll"><table class="summary"><thead><tr>'
         f'<th scope="col">Data set</th><th scope="col">Model</th><th scope="col">Minus</th>{heads}'
         "</tr></thead><tbody>\n"
     )

@@ -1,4 +1,4 @@
-"""One data set's part of the HTML report: its facts, and a row a picture, the worst first."""
+"""One data set's part of the HTML report: its facts, and a row an image, the worst first."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from srkit.io.names import printable
 from srkit.metrics.bootstrap import paired_differences
-from srkit.metrics.display import display, format_value, printable
+from srkit.metrics.display import display, format_value
 from srkit.metrics.reports.gallery import LABELS, VIEWS, Gallery, PictureKey, Views
 from srkit.metrics.reports.report import Section
 from srkit.metrics.reports.strip import Axis, strip, ticks
@@ -25,7 +26,7 @@ def safe(text: str) -> str:
 
 @dataclass(frozen=True)
 class Column:
-    """One number of every picture: a metric, or its difference from another model."""
+    """One number of every image: a metric, or its difference from another model."""
 
     symbol: str
     """Identifies its ticks in the page."""
@@ -45,6 +46,7 @@ def section_parts(number: int, section: Section, axes: Axes, gallery: Gallery | 
     result = section.result
     title = safe(f"{result.title} with {result.model}")
     yield f'<section id="set-{number}"><h2>{title}</h2>\n{_facts(result)}'
+    yield from (f'<p class="note">{safe(remark)}</p>\n' for remark in result.remarks)
     if result.failed:
         yield '<h3>Not evaluated</h3><ul class="messages">\n'
         for failed in result.failed:
@@ -59,8 +61,8 @@ def section_parts(number: int, section: Section, axes: Axes, gallery: Gallery | 
 def _facts(result: SetResult) -> str:
     facts = {
         "Protocol": result.protocol,
-        "LR pictures": result.lr_source,
-        "Support pictures, left out": ", ".join(result.support),
+        "LR images": result.lr_source,
+        "Support images, left out": ", ".join(result.support),
     }
     items = [f"<div><dt>{name}</dt><dd>{safe(value)}</dd></div>" for name, value in facts.items() if value]
     if result.model_sha256:
@@ -102,7 +104,7 @@ def _table(columns: list[Column], result: SetResult, gallery: Gallery | None) ->
     yield f'<svg class="defs" aria-hidden="true">{drawings}</svg>\n<table class="pictures"><thead><tr>'
     if any_crops:
         yield '<th scope="col" class="crops">Crops</th>'
-    yield '<th scope="col"><button type="button">Picture</button></th>'
+    yield '<th scope="col"><button type="button">Image</button></th>'
     for column in columns:
         yield _head(column, sorted_by=column is first)
     yield "</tr></thead><tbody>\n"
@@ -124,7 +126,7 @@ def _head(column: Column, *, sorted_by: bool) -> str:
 
 def _legend(first: Column, crops: Sequence[Views | None]) -> str:
     text = (
-        f"Worst {first.label} first. In the small drawings each tick is a picture of the set, better to the right, "
+        f"Worst {first.label} first. In the small drawings each tick is an image of the set, better to the right, "
         "and the dot is this one."
     )
     shown = next((crop for crop in crops if crop is not None), None)
@@ -133,7 +135,7 @@ def _legend(first: Column, crops: Sequence[Views | None]) -> str:
         where = "where SR is furthest from HR" if "hr" in shown.uris else "from the middle"
         text += f" Crops show {names}, {where}, without loss; choose one to compare and to zoom."
         if missing := sum(crop is None for crop in crops):
-            text += f" To keep the page small, {missing} of the better pictures have none."
+            text += f" To keep the page small, {missing} of the better images have none."
     return safe(text)
 
 
@@ -159,7 +161,7 @@ def _number(column: Column, row: int) -> str:
 def _pictures(name: str, crop: Views | None, whole: Views | None) -> str:
     if crop is None:
         return ""
-    # The whole picture waits in a template: it is not decoded before somebody asks for it.
+    # The whole image waits in a template: it is not decoded before somebody asks for it.
     kept = "" if whole is None else f"<template>{_images(whole)}</template>"
     return (
         f'<button type="button" class="open" aria-label="Compare {safe(name)}">{_images(crop)}</button>{kept}'

@@ -1,4 +1,4 @@
-"""JSON Lines: one record a picture."""
+"""JSON Lines: one record an image."""
 
 from __future__ import annotations
 

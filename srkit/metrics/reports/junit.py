@@ -1,7 +1,7 @@
-"""JUnit XML: a suite a data set, a test case a picture and a gate, so that a CI system names what failed.
+"""JUnit XML: a suite a data set, a test case an image and a gate, so that a CI system names what failed.
 
-A picture fails by itself where it breaks a `.min` or `.max` gate or its value is not a number; one that could
-not be evaluated is an error; a support picture of few-shot adaptation is skipped. A gate on the mean fails in
+An image fails by itself where it breaks a `.min` or `.max` gate or its value is not a number; one that could
+not be evaluated is an error; a support image of few-shot adaptation is skipped. A gate on the mean fails in
 its own test case. The elements are those that Jenkins, GitLab and GitHub actions read (the schema of the
 Jenkins xUnit plugin, junit-10.xsd).
 """
@@ -11,7 +11,8 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree
 
-from srkit.metrics.display import format_value, printable
+from srkit.io.names import printable
+from srkit.metrics.display import format_value
 from srkit.metrics.reports.files import write_text
 from srkit.metrics.reports.report import Report, Section
 
@@ -39,7 +40,9 @@ def _suite(section: Section) -> ElementTree.Element:
     # CI systems split a class name at its dots, so the dots of file names would tear it apart.
     group = name.replace(".", "_")
     for verdict in section.verdicts:
-        case = ElementTree.SubElement(suite, "testcase", classname=f"{group} gates", name=verdict.gate.text)
+        case = ElementTree.SubElement(
+            suite, "testcase", classname=f"{group} gates", name=printable(verdict.gate.text)
+        )
         if not verdict.passed:
             ElementTree.SubElement(case, "failure", type="gate", message=printable(str(verdict)))
     for image in result.images:
@@ -50,7 +53,7 @@ def _suite(section: Section) -> ElementTree.Element:
         broken = [verdict.gate.text for verdict in section.verdicts if image.name in verdict.pictures]
         if broken:
             ElementTree.SubElement(
-                case, "failure", type="gate", message=f"breaks {', '.join(broken)}: {values}"
+                case, "failure", type="gate", message=printable(f"breaks {', '.join(broken)}: {values}")
             )
         ElementTree.SubElement(case, "system-out").text = values
     for failed in result.failed:
@@ -58,7 +61,7 @@ def _suite(section: Section) -> ElementTree.Element:
         ElementTree.SubElement(case, "error", type="picture", message=printable(failed.error))
     for support in result.support:
         case = ElementTree.SubElement(suite, "testcase", classname=group, name=printable(support))
-        ElementTree.SubElement(case, "skipped", message="support picture: the model was adapted to it")
+        ElementTree.SubElement(case, "skipped", message="support image: the model was adapted to it")
     for attribute, path in (("tests", "testcase"), ("failures", "*/failure"), ("errors", "*/error")):
         suite.set(attribute, str(len(suite.findall(path))))
     suite.set("skipped", str(len(result.support)))
@@ -71,6 +74,7 @@ def _properties(section: Section, parent: ElementTree.Element) -> None:
         "model_sha256": result.model_sha256 or "",
         "lr_source": result.lr_source,
         **{f"mean.{metric}": repr(float(value)) for metric, value in result.mean.items()},
+        **{f"remark.{number}": remark for number, remark in enumerate(result.remarks, start=1)},
         **{f"version.{name}": version for name, version in result.versions.items()},
         **{f"comparison.{one.metric}": str(one) for one in section.comparisons},
     }

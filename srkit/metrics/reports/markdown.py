@@ -1,4 +1,4 @@
-"""Markdown: the summary as a table for papers and pull requests, pictures folded away beneath it."""
+"""Markdown: the summary as a table for papers and pull requests, images folded away beneath it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from srkit.metrics.display import display, format_value, printable
+from srkit.io.names import printable
+from srkit.metrics.display import display, format_value
 from srkit.metrics.reports.files import write_text
 from srkit.metrics.reports.report import Report, Section
 
@@ -57,13 +58,15 @@ def _summary_row(section: Section, metrics: Sequence[str]) -> list[str]:
 def _notes(section: Section) -> Iterator[str]:
     result = section.result
     sha = f", sha256 {result.model_sha256}" if result.model_sha256 else ""
-    yield _escaped_item(f"{result.title}, {result.model}{sha}: LR pictures {result.lr_source}")
+    yield _escaped_item(f"{result.title}, {result.model}{sha}: LR images {result.lr_source}")
+    for remark in result.remarks:
+        yield _escaped_item(f"{result.title}, {result.model}: {remark}")
     for comparison in section.comparisons:
         yield _escaped_item(str(comparison))
     for verdict in section.verdicts:
         yield _escaped_item(f"Gate {verdict}")
     if result.support:
-        yield _escaped_item(f"Support pictures, left out of the score: {', '.join(result.support)}")
+        yield _escaped_item(f"Support images, left out of the score: {', '.join(result.support)}")
     for failed in result.failed:
         yield _escaped_item(f"Not evaluated: {failed.name}: {failed.error}")
 
@@ -74,7 +77,7 @@ def _pictures(section: Section) -> Iterator[str]:
         return
     yield ""
     # Within an HTML block Markdown is not read, so only HTML's own characters are escaped.
-    summary = html.escape(printable(f"{result.title}, {result.model}: each picture"))
+    summary = html.escape(printable(f"{result.title}, {result.model}: each image"))
     yield f"<details><summary>{summary}</summary>"
     yield ""
     yield from _table(

@@ -30,7 +30,7 @@ class Report:
         results: one for each data set, scale and model.
         verdicts: of `gates.judge`.
         comparisons: of `bootstrap.compare`.
-        gallery: pictures for the formats that show any.
+        gallery: images for the formats that show any.
         title: what the report is of.
         remarks: sentences that stand before the tables.
     """

@@ -1,7 +1,7 @@
 """Strips: sparklines that show where a value lies among those of its data set, as inline SVG.
 
-A tick a picture, better to the right; a row's own value is a dot on the ticks. The ticks are drawn once and
-referred to, so a row costs a hundred bytes however many pictures there are.
+A tick an image, better to the right; a row's own value is a dot on the ticks. The ticks are drawn once and
+referred to, so a row costs a hundred bytes however many images there are.
 """
 
 from __future__ import annotations

@@ -161,6 +161,16 @@ def test_summary_names_the_best_and_says_over_how_many() -> None:
     assert '<a href="#set-1">' in summary and 'id="set-1"' in text
 
 
+def test_means_over_other_pictures_are_not_compared() -> None:
+    """The one leaves out its identical picture, which the other's mean counts: neither is the best."""
+    finite = {"nan.png": 22.0}
+    text = "".join(
+        html_page.parts(Report((result(changes=finite), result("old", finite | {"same.png": 99.0}))))
+    )
+    assert 'class="number best"' not in text
+    assert "PSNR is infinite for 1 of 5 pictures (same.png)" in text
+
+
 def test_everything_said_of_a_run_is_on_the_page(report: Report) -> None:
     text = " ".join(page(report).text)
     for said in (

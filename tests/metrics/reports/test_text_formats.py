@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -16,6 +18,7 @@ from srkit.metrics.encoding import result_from
 from srkit.metrics.gates import judge, parse_gate
 from srkit.metrics.reports import FORMATS, Report, document
 from srkit.metrics.results import FailedImage, ImageResult, SetResult
+from tests.helpers import refused
 
 HOSTILE = '<script>alert("1")</script>|`*_[x](http://e.com)&amp;\n\x01\u202e\udcff\'.png'
 NEW = SetResult(
@@ -80,7 +83,9 @@ def test_document_has_what_the_command_line_promises() -> None:
     ]
     assert set(promised) <= new.keys()
     assert (new["count"], old["count"]) == (3, 4)
-    assert new["mean"] == {"psnr": None, "psnr_is_infinite": True, "ssim": None}
+    assert new["mean"] == {"psnr": 26.75, "ssim": None}
+    assert new["infinite"] == {"psnr": [HOSTILE]} and len(new["remarks"]) == 2
+    assert new["gates"][0]["left_out"] == [HOSTILE] == new["comparisons"][0]["left_out"]
     assert new["images"][0] == {"name": "baby.png", "psnr": 33.5, "ssim": 0.9}
     assert new["images"][1] == {"name": HOSTILE, "psnr": None, "psnr_is_infinite": True, "ssim": 1.0}
     assert new["images"][2] == {"name": "nan.png", "psnr": 20.0, "ssim": None}
@@ -122,6 +127,23 @@ def test_csv_is_read_back_by_the_csv_module(write: Write) -> None:
     assert math.isinf(float(rows[1]["psnr"])) and math.isnan(float(rows[2]["ssim"]))
     assert rows[1]["name"] == HOSTILE.replace("\udcff", "\\udcff")
     assert rows[3]["psnr"] == "" and rows[3]["error"].startswith("torn.png")
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "\uff1d"])
+def test_csv_holds_no_formula(write: Write, start: str) -> None:
+    text = f'{start}cmd|"/c calc"!A1'
+    result = replace(
+        REPORT.results[0],
+        dataset=text,
+        model=text,
+        lr_source=text,
+        images=(ImageResult(text, {"psnr": -1.5}),),
+        failed=(FailedImage(text, text),),
+    )
+    rows = list(csv.reader(io.StringIO(write("csv", Report((result,))).decode(), newline="")))
+    cells = [cell for row in rows[1:] for cell in row]
+    assert cells.count("'" + text) == 9
+    assert not [cell for cell in cells if cell.startswith(start) and cell != "-1.5"]
 
 
 def test_csv_values_have_all_their_digits(write: Write) -> None:
@@ -173,7 +195,8 @@ def test_junit_errors_skips_and_facts(write: Write) -> None:
     assert all("." not in (case.get("classname") or ".") for case in new.findall("testcase"))
     properties = {one.get("name"): one.get("value") for one in new.iter("property")}
     assert properties["model_sha256"] == "ab" * 32
-    assert properties["mean.psnr"] == "inf"
+    assert properties["mean.psnr"] == "26.75"
+    assert "infinite" in (properties["remark.1"] or "") and "nan.png" in (properties["remark.2"] or "")
     assert "paired bootstrap" in (properties["comparison.psnr"] or "")
 
 
@@ -197,13 +220,15 @@ def cells(line: str) -> list[str]:
 def test_markdown_summary(write: Write) -> None:
     lines = write("markdown", REPORT).decode().splitlines()
     assert cells(lines[0]) == ["Data set", "Scale", "Model", "Protocol", "Pictures", "PSNR", "SSIM"]
-    assert cells(lines[2]) == ["Set5", "4", "edsr-x4", "classical", "3 of 4", "inf", "nan"]
+    assert cells(lines[2]) == ["Set5", "4", "edsr-x4", "classical", "3 of 4", "26.75", "nan"]
     assert cells(lines[3]) == ["Set5", "4", "bicubic", "classical", "4", "20.00", "0.5000"]
     text = "\n".join(lines)
     for said in (
         "LR pictures LR_bicubic/X4",
         "Support pictures, left out of the score: bird.png",
         "torn.png: ",
+        "PSNR is infinite for 1 of 3 pictures",
+        "SSIM is not a number for 1 of 3 pictures (nan.png)",
     ):
         assert said in text
     assert "- Gate psnr.min&lt;25 broken on Set5 x4" in text
@@ -220,11 +245,13 @@ def test_markdown_of_hostile_names_keeps_its_tables(write: Write) -> None:
 
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.option)
 def test_every_format_is_written_whole_or_not_at_all(form: Any, tmp_path: Path) -> None:
-    with pytest.raises(SrkitError, match="could not be written"):
+    with refused(SrkitError, tmp_path / "missing"):
         form.write(REPORT, tmp_path / "missing" / "report")
     path = tmp_path / "report"
     path.write_text("old")
-    broken = Report((SetResult("x", 4, "m", None, "rgb", "none", (ImageResult("a", {"psnr": "?"}),)),))  # type: ignore[dict-item]
+    image = ImageResult("a", {"psnr": 1.0})
+    object.__setattr__(image, "values", {"psnr": "?"})
+    broken = Report((SetResult("x", 4, "m", None, "rgb", "none", (image,)),))
     with pytest.raises((TypeError, ValueError)):
         form.write(broken, path)
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,27 @@
+"""Options in named groups in --help, without Rich, which takes longer to import than all the rest of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typer.core import TyperCommand
+
+GROUPS = ("Input", "Size", "Model", "Metrics", "Training", "Output", "Report", "Gates", "Engine")
+"""Values for an option's `rich_help_panel`, in the order of the help."""
+INPUT, SIZE, MODEL, METRICS, TRAINING, OUTPUT, REPORT, GATES, ENGINE = GROUPS
+
+
+class GroupedCommand(TyperCommand):
+    """A command whose help lists its options by their `rich_help_panel`; those without one come last."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {name: [] for name in ("Arguments", *GROUPS, "Other")}
+        for parameter in self.get_params(ctx):
+            is_argument = parameter.param_type_name == "argument"
+            name = "Arguments" if is_argument else getattr(parameter, "rich_help_panel", None) or "Other"
+            if record := parameter.get_help_record(ctx):
+                sections[name].append(record)
+        for name, records in sections.items():
+            if records:
+                with formatter.section(name):
+                    formatter.write_dl(records)

@@ -1,0 +1,204 @@
+"""Images to train and to validate on: found, read, and what is of no use named."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from srkit.data.benchmarks import rgb8
+from srkit.data.copies import fingerprint
+from srkit.errors import PictureError, SrkitError, UsageError
+from srkit.io.folders import find_pictures
+from srkit.io.names import shown
+from srkit.io.read import probe, read_picture
+from srkit.progress import Progress
+
+RGB = NDArray[np.uint8]
+"""(H, W, 3) uint8."""
+_NAMED = 5
+_COPY = "have the same content as one to validate on"
+
+
+def find_photographs(folders: Sequence[Path], progress: Progress | None = None) -> list[Path]:
+    """Image files anywhere under the folders, sorted by path within each folder; see `srkit.io.folders`.
+
+    Args:
+        progress: warned of images that cannot be read by their extension.
+
+    Raises:
+        UsageError: a folder that is not there.
+        SrkitError: one without images.
+    """
+    found: list[Path] = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(
+                f"The training folder {shown(folder)} is not there; give an existing folder to --data."
+            )
+        found += [one.path for one in find_pictures(folder, recursive=True, progress=progress)]
+    # A folder may lie in another one. Not Path.resolve, which raises for loops of links.
+    return list({os.path.realpath(file): file for file in found}.values())
+
+
+def read_rgb8(path: Path) -> RGB:
+    """Decode to RGB with orientation applied; gray is repeated, alpha dropped, 16 bit rounded to 8.
+
+    Raises:
+        PictureError: the file cannot be read as an image.
+    """
+    return rgb8(read_picture(path))
+
+
+class PhotographReader:
+    """Reads images, and keeps account of those that are of no use.
+
+    Args:
+        min_side: shortest side of an image that is of use, in pixels.
+        gray: whether images without any colour are of use.
+    """
+
+    def __init__(self, min_side: int, *, gray: bool = True) -> None:
+        self.min_side, self.gray = min_side, gray
+        self._count = self._usable = 0
+        self._left_out: dict[str, list[str]] = {}
+        self._excluded: set[bytes] = set()
+
+    def leave_out(self, copies: Iterable[Path], images: Sequence[RGB]) -> None:
+        """From now on, images with the content of one that validates are of no use.
+
+        Args:
+            copies: files that are known to be such, which the caller does not read.
+            images: that validate.
+        """
+        names = sorted(file.name for file in copies)
+        if names:
+            self._count += len(names)
+            self._left_out.setdefault(_COPY, []).extend(names)
+        self._excluded |= {fingerprint(image) for image in images}
+
+    def read(self, file: Path) -> RGB | None:
+        """The image; None where it is of no use."""
+        self._count += 1
+        try:
+            image = read_rgb8(file)
+        except PictureError:
+            why = "cannot be decoded"
+        else:
+            if min(image.shape[:2]) < self.min_side:
+                why = f"have a side below {self.min_side} pixels"
+            elif not self.gray and is_gray(image):
+                why = "are gray"
+            elif self._excluded and fingerprint(image) in self._excluded:
+                why = _COPY
+            else:
+                self._usable += 1
+                return image
+        self._left_out.setdefault(why, []).append(file.name)
+        return None
+
+    def read_all(self, files: Sequence[Path], progress: Progress) -> tuple[list[Path], list[RGB]]:
+        """The files that are of use, and their images; the others are told of.
+
+        Raises:
+            SrkitError: none is of use.
+        """
+        progress.start("reading images", len(files))
+        kept: list[Path] = []
+        images: list[RGB] = []
+        for file in files:
+            image = self.read(file)
+            if image is not None:
+                kept.append(file)
+                images.append(image)
+            progress.advance()
+        progress.finish()
+        self.tell(progress)
+        if not images:
+            raise self.none_usable()
+        return kept, images
+
+    def tell(self, progress: Progress) -> None:
+        """Warn of what was left out so far, once."""
+        for why, names in self._left_out.items():
+            more = ", ..." if len(names) > _NAMED else ""
+            progress.warn(
+                f"{len(names)} of {self._count} images {why} and are left out: {', '.join(names[:_NAMED])}{more}."
+            )
+        self._left_out.clear()
+
+    def none_usable(self) -> SrkitError:
+        """The error where nothing of use was read, but for what validates."""
+        few = f"Only {self._usable} of" if self._usable else "None of"
+        held = ", and what validates is not trained on" if self._usable else ""
+        return SrkitError(
+            f"{few} the {self._count} images can be used{held}; more readable {'' if self.gray else 'colour '}images "
+            f"with both sides of {self.min_side} pixels or more are needed."
+        )
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What is left to train on, and what validates: files, and images (H, W, 3)."""
+
+    rest: list[Path]
+    files: list[Path]
+    images: list[RGB]
+
+
+def hold_out(files: Sequence[Path], every: int, reader: PhotographReader) -> HeldOut:
+    """Of every `every` files in a row the first that is of use validates; those found to be of no use are left out.
+
+    Where all are of use, that is every n-th file.
+
+    Raises:
+        SrkitError: none is of use.
+    """
+    rest: list[Path] = []
+    held: list[Path] = []
+    images: list[RGB] = []
+    for start in range(0, len(files), every):
+        block = list(files[start : start + every])
+        while block:
+            file = block.pop(0)
+            image = reader.read(file)
+            if image is not None:
+                held.append(file)
+                images.append(image)
+                break
+        rest += block
+    if not images:
+        raise reader.none_usable()
+    return HeldOut(rest, held, images)
+
+
+def is_gray(image: RGB) -> bool:
+    """Whether all three channels are the same."""
+    return bool((image[:, :, :1] == image).all())
+
+
+def fits_in_memory(
+    files: Sequence[Path], scale: int, device: torch.device, sizes: Sequence[float] = (1.0,)
+) -> bool:
+    """Whether HR and LR as uint8, at every factor of `sizes`, take at most half of what is free on the device.
+
+    How large the images are is taken from the headers of a sample of the files.
+    """
+    found = []
+    for file in files[:: max(1, len(files) // 16)]:
+        with contextlib.suppress(PictureError):
+            info = probe(file)
+            found.append(3 * info.width * info.height)
+    mean = sum(found) / max(1, len(found))
+    need = mean * len(files) * (1 + 1 / scale**2) * sum(factor**2 for factor in sizes)
+    if device.type == "cuda":
+        free = torch.cuda.mem_get_info(device)[0]
+    else:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return need <= free / 2

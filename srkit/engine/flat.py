@@ -1,0 +1,125 @@
+"""Areas of one colour keep it: blank paper stays white, a plane stays a plane.
+
+A network gives a constant input back some levels away, and further away at the image's border, where it pads. Yet where
+the input is exactly constant around a pixel the result is known: that constant, as bicubic upscaling gives it too.
+Whole images are corrected, once their tiles are put together, so that tiles make no difference.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_FULL = 8
+"""Weight of an LR pixel that keeps its colour exactly, a power of 2; smaller ones are parts of it."""
+_EXTREME = {1: 4, 2: 8}
+"""Weights of black and of white by the radius of the constant square around a pixel. At radius 2, as far as bicubic
+upscaling reaches, bicubic upscaling is constant all over the pixel."""
+_OTHER = {5: 2, 6: 4, 7: 6, 8: 8}
+"""Weights of all other colours. A coarsely compressed JPEG is constant over blocks of 8 or 16 pixels, between which it
+jumps, and a network smooths that; so the squares are larger than such blocks."""
+_MOST_SHIFT = 12 / 255
+"""A network that gives flat areas a colour further away means to (it brightens, say), and is left alone. The shipped
+ones stay within 9 in images of a single pixel, which are nothing but border, and within 3 in larger ones."""
+_SAMPLES = 4096
+"""Flat pixels, at most about twice as many, that this is measured at."""
+_STRIP = 64
+"""Rows of the input that are worked on at a time, so that memory stays bounded."""
+
+
+def hold_flat(sr: NDArray[Any], lr: NDArray[Any], scale: int) -> None:
+    """Give a result the colours of its input where that is flat, with a gradual transition around; in place.
+
+    Args:
+        sr: (scale h, scale w, C), uint8 or uint16.
+        lr: (h, w, C), of the same type.
+        scale: of the network.
+    """
+    weight = _weights(lr)
+    full = weight == _FULL
+    if not full.any():
+        return
+    if _shift(sr, lr, full, scale) > _MOST_SHIFT * np.iinfo(lr.dtype).max:
+        return
+    for top in range(0, len(lr), _STRIP):
+        rows = slice(top, top + _STRIP)
+        if weight[rows].any():
+            _hold(sr[top * scale : (top + _STRIP) * scale], lr[rows], weight[rows], scale)
+
+
+def _hold(sr: NDArray[Any], lr: NDArray[Any], weight: NDArray[np.uint8], scale: int) -> None:
+    # Pixels, and the stretch of a row that one becomes, as single items, which numpy copies as a whole.
+    pixel, stretch = (np.dtype((np.void, count * lr.shape[2] * lr.itemsize)) for count in (1, scale))
+    length = scale * lr.shape[2]
+    rows = sr.reshape(lr.shape[0], scale, lr.shape[1], length).view(stretch)[..., 0]
+    pixels = np.ascontiguousarray(lr).view(pixel)[..., 0]
+    full = weight == _FULL
+    part = (weight > 0) & ~full
+    kept, given = (np.repeat(pixels[where], scale).view(stretch) for where in (full, part))
+    wide = np.uint16 if lr.dtype == np.uint8 else np.uint32
+    share = weight[part].astype(wide)[:, None]
+    added = given.view(lr.dtype).reshape(-1, length) * share + wide(_FULL // 2)
+    for row in range(scale):
+        rows[:, row][full] = kept
+        levels = rows[:, row][part].view(lr.dtype).reshape(added.shape) * (wide(_FULL) - share)
+        levels += added
+        levels >>= wide(_FULL.bit_length() - 1)
+        rows[:, row][part] = levels.astype(lr.dtype).view(stretch)[:, 0]
+
+
+def _weights(lr: NDArray[Any]) -> NDArray[np.uint8]:
+    """(h, w): how far each pixel keeps its colour, of `_FULL`."""
+    pixel = _as_numbers(lr)
+    white = 2 ** (8 * lr.itemsize * lr.shape[2]) - 1
+    weight = np.zeros(pixel.shape, np.uint8)
+    flat = _constant_squares(pixel)
+    extreme = (pixel == 0) | (pixel == white)
+    for radius in range(1, max(_OTHER) + 1):
+        if radius > 1:
+            flat = _eroded(_eroded(flat, 0), 1)
+        if not flat.any():
+            break
+        if radius in _EXTREME:
+            weight[flat & extreme] = _EXTREME[radius]
+        if radius in _OTHER:
+            np.maximum(weight, _OTHER[radius], out=weight, where=flat)
+    return weight
+
+
+def _as_numbers(lr: NDArray[Any]) -> NDArray[Any]:
+    """(h, w, C) to (h, w): a number for each colour, 0 for black."""
+    found: NDArray[Any] = lr[:, :, 0].astype(np.uint32 if lr.dtype == np.uint8 else np.uint64)
+    for channel in range(1, lr.shape[2]):
+        found = (found << (8 * lr.itemsize)) | lr[:, :, channel]
+    return found
+
+
+def _constant_squares(pixel: NDArray[Any]) -> NDArray[np.bool_]:
+    """(h, w): whether the 3 x 3 pixels around each, so far as they lie in the image, are alike."""
+    across, down = pixel[:, 1:] == pixel[:, :-1], pixel[1:] == pixel[:-1]
+    rows = np.ones(pixel.shape, np.bool_)
+    rows[:, 1:] &= across
+    rows[:, :-1] &= across
+    flat = _eroded(rows, 0)
+    flat[1:] &= down
+    flat[:-1] &= down
+    return flat
+
+
+def _eroded(mask: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
+    """The pixels whose neighbours along an axis are in the mask as well; beyond the image all are."""
+    found = mask.copy()
+    mask, moved = (mask, found) if axis == 0 else (mask.T, found.T)
+    moved[1:] &= mask[:-1]
+    moved[:-1] &= mask[1:]
+    return found
+
+
+def _shift(sr: NDArray[Any], lr: NDArray[Any], full: NDArray[np.bool_], scale: int) -> float:
+    """How far the middle of flat pixels is from their colour: the median of the largest differences of a channel."""
+    index = np.flatnonzero(full)
+    y, x = np.divmod(index[:: max(1, len(index) // _SAMPLES)], full.shape[1])
+    difference = np.abs(sr[y * scale + scale // 2, x * scale + scale // 2].astype(np.int32) - lr[y, x])
+    return float(np.median(difference.max(1)))

@@ -1,0 +1,148 @@
+"""Train a feature network without labels, on folders of photographs and on rendered domains (kind `encoder`)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from srkit.archs.table import build
+from srkit.data.photographs import PhotographReader
+from srkit.data.views import SMALLEST, ViewPlan, Views, ViewSource
+from srkit.errors import UsageError, nearest
+from srkit.ops.layout import channels_last
+from srkit.progress import Progress
+from srkit.recipes.encoder import EncoderRecipe
+from srkit.recipes.load import to_mapping
+from srkit.recipes.train import RunPart
+from srkit.rendered import DOMAINS, render
+from srkit.tasks.train.experiment import Experiment, Plan
+from srkit.tasks.train.job import TrainJob, split_files
+from srkit.training.encoder import LOSS, EncoderStep, loss_validator, measure_scales
+from srkit.training.learners import TASKS, make_learner
+from srkit.training.state import TrainState, new_state
+
+RGB = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class _Images:
+    """What a run learns from, and what validates; rendered images by domain."""
+
+    photographs: list[RGB]
+    rendered: list[list[RGB]]
+    validation: list[RGB]
+    validation_rendered: list[list[RGB]]
+    held_out: tuple[str, ...]
+
+    @property
+    def count(self) -> int:
+        return len(self.photographs) + sum(map(len, self.rendered))
+
+
+class Encoder(Experiment[EncoderRecipe]):
+    """Fit a feature network by the recipe's objective; the score is the loss on held-out images."""
+
+    resumes = (*Experiment.resumes, "objective")
+    images: _Images
+
+    @classmethod
+    def check(cls, job: TrainJob[EncoderRecipe]) -> None:
+        recipe = job.recipe
+        if recipe.model.start:
+            raise UsageError(
+                f"'model.start' is '{recipe.model.start}'; feature networks start from nothing: leave it empty."
+            )
+        if not recipe.data.sides:
+            raise UsageError("'data.sides' is []; it must name at least one side, none below 32.")
+        for domain in recipe.data.domains:
+            if domain not in DOMAINS:
+                raise UsageError(
+                    f"'data.domains' names '{domain}'; known are {', '.join(DOMAINS)}.{nearest(domain, DOMAINS)}"
+                )
+
+    def plan(self) -> Plan:
+        recipe, data, setting = self.recipe, self.recipe.data, self.setting
+        network = build(recipe.model.arch, recipe.model.arguments)
+        self.images = images = self._load_images()
+        learner = channels_last(make_learner(network, recipe, images.count), setting.device)
+        plan = ViewPlan(data.pictures, data.degraded, data.sides, recipe.seed, setting.world.rank)
+        views = ViewSource(images.photographs, images.rendered, plan)
+        fixed = ViewPlan(data.pictures, data.degraded, data.sides, recipe.seed)
+        held_out = ViewSource(images.validation, images.validation_rendered, fixed)
+        autocast = setting.autocast()
+
+        def batches(first_step: int) -> Iterator[Views]:
+            return (batch.to(setting.device) for batch in views.batches(first_step))
+
+        run = recipe.run
+        return Plan(
+            state=new_state(learner, recipe.optim),
+            batches=batches,
+            step=EncoderStep(recipe.optim.clip_norm, autocast),
+            validate=LOSS.of(loss_validator(held_out, setting.device, autocast)),
+            optim=recipe.optim,
+            run=RunPart(run.validate_every, run.checkpoint_minutes, precision=run.precision, compile="off"),
+            images=images.count,
+            held_out=images.held_out,
+        )
+
+    def resume(self, state: TrainState) -> None:
+        super().resume(state)
+        if self.setting.saved is not None:
+            before, now = self.setting.saved["recipe"], to_mapping(self.recipe)
+            if any(before.get(key) != now[key] for key in ("temperature", "quality", "data")):
+                state.best, state.best_score = (
+                    None,
+                    -math.inf,
+                )  # its loss was another sum, or over other views
+
+    def export(self, state: TrainState) -> None:
+        """The network without what was beside it."""
+        recipe, learner = self.recipe, state.ema
+        learner.load_state_dict(state.best or learner.state_dict())
+        network = cast(nn.Module, learner.network).cpu()
+        measure_scales(network, self.images.validation)
+        self.save(
+            network,
+            state,
+            arch=recipe.model.arch,
+            arguments=dict(recipe.model.arguments),
+            scale=1,
+            task=TASKS[recipe.objective],
+            normalisation="x * 4 - 2",
+            scores={"held out": {"views": {"loss": round(-state.best_score, 4)}}},
+        )
+
+    def scores(self, state: TrainState) -> tuple[float | None, dict[str, float]]:
+        return None, {"loss": -state.best_score}
+
+    def _load_images(self) -> _Images:
+        data, progress = self.recipe.data, self.setting.progress
+        reader = PhotographReader(SMALLEST)
+        split = split_files(self.setting.job, data.holdout_every, reader, SMALLEST, progress)
+        _, photographs = reader.read_all(split.rest, progress)
+        count = max(1, data.rendered // data.holdout_every)
+        progress.start("rendering", len(data.domains) * (data.rendered + count))
+        drawn = [_drawn(one, data.rendered + count, data.rendered_side, progress) for one in data.domains]
+        progress.finish()
+        return _Images(
+            photographs,
+            [images[count:] for images in drawn],
+            split.images,
+            [images[:count] for images in drawn],
+            tuple(file.name for file in split.files),
+        )
+
+
+def _drawn(domain: str, count: int, side: int, progress: Progress) -> list[RGB]:
+    images = []
+    for seed in range(count):
+        images.append(render(domain, side, side, seed))
+        progress.advance()
+    return images

@@ -1,0 +1,275 @@
+"""One flow from a recipe to weights, and what a kind of training adds to it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+import torch
+from torch import nn
+
+import srkit
+from srkit.engine.device import pick_device, training_dtype
+from srkit.errors import UsageError
+from srkit.progress import Progress
+from srkit.recipes.bounds import check_bounds
+from srkit.recipes.load import to_mapping
+from srkit.recipes.train import OptimPart, RunPart
+from srkit.tasks.train.job import (
+    WEIGHTS,
+    TrainJob,
+    TrainResult,
+    check_job,
+    check_output,
+    prepare_output,
+)
+from srkit.training.distributed import World, local_device, process_group
+from srkit.training.state import Snapshot, TrainState, read_checkpoint, restore
+from srkit.training.trainer import Limits, Step, Trainer, Validation
+from srkit.zoo.header import Header
+from srkit.zoo.weights import save_weights
+
+R = TypeVar("R", bound=Any)
+"""The recipes of one kind."""
+
+
+@dataclass(frozen=True)
+class Setting(Generic[R]):
+    """What stays the same from the first step to the weights."""
+
+    job: TrainJob[R]
+    device: torch.device
+    world: World
+    progress: Progress
+    saved: Mapping[str, Any] | None = None
+    """The checkpoint that the run goes on from."""
+
+    @property
+    def recipe(self) -> R:
+        return self.job.recipe
+
+    def autocast(self, *, bf16_ok: bool = True) -> torch.dtype | None:
+        """Precision of the network's arithmetic in training; None: fp32."""
+        return training_dtype(self.recipe.run.precision, self.device, bf16_ok=bf16_ok)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an experiment hands to the trainer."""
+
+    state: TrainState
+    batches: Callable[[int], Iterator[Any]]
+    step: Step
+    validate: Callable[[nn.Module], Validation]
+    optim: OptimPart
+    run: RunPart
+    images: int
+    """Training images."""
+    held_out: tuple[str, ...]
+    """Names of what validates."""
+    keeps_best: bool = True
+    snapshot: Snapshot | None = None
+    log_every: int | None = None
+    rate_key: str = "optim.lr"
+
+
+class Experiment(ABC, Generic[R]):
+    """One kind of training.
+
+    Args:
+        setting: of a job that `check` accepted.
+    """
+
+    resumes: ClassVar[tuple[str, ...]] = ("model.arch", "model.arguments")
+    """Settings that a run must have in common with the checkpoint that it goes on from."""
+
+    def __init__(self, setting: Setting[R]) -> None:
+        self.setting = setting
+
+    @property
+    def recipe(self) -> R:
+        return self.setting.recipe
+
+    @classmethod
+    def check(cls, job: TrainJob[R]) -> None:
+        """Refuse, before any work is done, what bounds on single values cannot.
+
+        Raises:
+            UsageError: settings that make no sense together.
+        """
+
+    @abstractmethod
+    def plan(self) -> Plan:
+        """Build the network and what it learns from, with the weights that the recipe starts from."""
+
+    @abstractmethod
+    def export(self, state: TrainState) -> None:
+        """Write the weights that the run ends with (`save`)."""
+
+    def scores(self, state: TrainState) -> tuple[float | None, dict[str, float]]:
+        """The PSNR of the validation, None for what makes no images; and other scores by name."""
+        return state.best_score, {}
+
+    def resume(self, state: TrainState) -> None:
+        """Go on from the checkpoint."""
+        if self.setting.saved is not None:
+            restore(state, dict(self.setting.saved))
+
+    def save(self, network: nn.Module, state: TrainState, **facts: Any) -> None:
+        """Write a network as fp16 safetensors.
+
+        Args:
+            facts: fields of its header beside those that follow from the job.
+        """
+        job = self.setting.job
+        header = Header(
+            **{
+                "recipe": job.recipe.name,
+                "recipe_sha256": job.recipe.sha256,
+                "licence": job.licence,
+                "training_data": job.data_words,
+                "steps": state.step,
+                "srkit_version": srkit.__version__,
+                **facts,
+            }
+        )
+        save_weights(job.output / WEIGHTS, network, header)
+
+
+def experiment_of(kind: str) -> type[Experiment[Any]]:
+    """The experiment for recipes of a kind. A new kind adds a case here and a line in `srkit.recipes.kinds`.
+
+    Raises:
+        UsageError: there is none.
+    """
+    # Imported when asked for: what one kind needs must not stand in the way of the others.
+    match kind:
+        case "sr":
+            from srkit.tasks.train.sr import SuperResolution
+
+            return SuperResolution
+        case "encoder":
+            from srkit.tasks.train.encoder import Encoder
+
+            return Encoder
+        case "gan":
+            from srkit.tasks.train.gan import Adversarial
+
+            return Adversarial
+        case "kernels":
+            from srkit.tasks.train.kernels import Kernels
+
+            return Kernels
+        case "meta":
+            from srkit.tasks.train.meta import Meta
+
+            return Meta
+        case "reconstructor":
+            from srkit.tasks.train.reconstructor import Reconstruction
+
+            return Reconstruction
+    raise UsageError(f"There is no training for recipes of the kind '{kind}'.")
+
+
+def check_experiment(job: TrainJob[Any]) -> None:
+    """Refuse, before any work is done, a job that makes no sense.
+
+    Raises:
+        UsageError: what is wrong with it.
+    """
+    check_job(job)
+    check_bounds(job.recipe)
+    experiment_of(job.recipe.kind).check(job)
+
+
+def run_experiment(job: TrainJob[Any], progress: Progress) -> TrainResult:
+    """See `srkit.tasks.train.run`; of every kind but `stages`."""
+    check_experiment(job)
+    check_output(job)
+    if job.threads is not None:
+        torch.set_num_threads(job.threads)
+    device = local_device(pick_device(job.device))
+    saved = read_checkpoint(job.output, device) if job.resume else None
+    with process_group(device) as world:
+        torch.manual_seed(job.recipe.seed)
+        experiment = experiment_of(job.recipe.kind)(Setting(job, device, world, progress, saved))
+        if saved is not None:
+            check_resumed(job, saved["recipe"], experiment.resumes)
+        plan = experiment.plan()
+        experiment.resume(plan.state)
+        prepare_output(experiment.setting.job)
+        trainer_of(experiment.setting, plan).fit(plan.state)
+        if world.is_main:
+            experiment.export(plan.state)
+    psnr, scores = experiment.scores(plan.state)
+    state = plan.state
+    return TrainResult(
+        job.output / WEIGHTS, state.step, state.seconds, psnr, plan.images, plan.held_out, scores
+    )
+
+
+def trainer_of(setting: Setting[Any], plan: Plan) -> Trainer:
+    """The trainer of an experiment's plan."""
+    return Trainer(
+        batches=plan.batches,
+        step=plan.step,
+        validate=plan.validate,
+        optim=plan.optim,
+        run=plan.run,
+        limits=Limits(plan.optim.steps, setting.job.minutes, plan.run.clock),
+        folder=setting.job.output,
+        device=setting.device,
+        world=setting.world,
+        progress=setting.progress,
+        recipe=to_mapping(setting.recipe),
+        keeps_best=plan.keeps_best,
+        snapshot=plan.snapshot,
+        log_every=plan.log_every,
+        rate_key=plan.rate_key,
+    )
+
+
+def check_resumed(job: TrainJob[Any], before: Mapping[str, Any], keys: tuple[str, ...]) -> None:
+    """Refuse to go on from a checkpoint that another recipe wrote.
+
+    Args:
+        before: plain values of the recipe that it was made with.
+        keys: settings that must be as they were.
+
+    Raises:
+        UsageError: one of them is not.
+    """
+    now = to_mapping(job.recipe)
+    pairs = ((key, _value(before, key), _value(now, key)) for key in ("kind", *keys))
+    changed = [f"'{key}' {_shown(old)}, now {_shown(new)}" for key, old, new in pairs if old != new]
+    if changed:
+        raise UsageError(
+            f"'{job.output}' holds a run of another recipe ({'; '.join(changed)}); set it as it was, or choose another "
+            "-o."
+        )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}={one}" for name, one in value.items())
+    return repr(value)
+
+
+def _value(table: Mapping[str, Any], key: str) -> Any:
+    for name in key.split("."):
+        table = table.get(name, {})
+    return table
+
+
+def check_holdout(every: int, key: str, job: TrainJob[Any]) -> None:
+    """Refuse to hold out all images.
+
+    Raises:
+        UsageError: `every` is 1, and the job names no folder to validate on.
+    """
+    if every < 2 and not job.validation:
+        raise UsageError(
+            f"'{key}' is {every}; it must be at least 2, or give images to validate on with --val."
+        )

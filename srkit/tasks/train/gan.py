@@ -1,0 +1,171 @@
+"""Train a network against a discriminator, with Cria-CL's losses where it has two heads (kind `gan`).
+
+PSNR on the held-out images, degraded as those of training are, is logged; but what looks better scores worse by it, so
+it chooses nothing: the weights are the average of the last step.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from srkit.archs.cria import Cria
+from srkit.archs.table import ARCHS, DISCRIMINATORS, build, info_of
+from srkit.encoders.features import PerceptualFeatures, perceptual_features
+from srkit.errors import UsageError, nearest
+from srkit.losses.criteria import check_criteria
+from srkit.losses.generator import HEADS, FeatureExtractors, GeneratorLosses, criteria_of
+from srkit.ops.layout import channels_last
+from srkit.recipes.gan import GanRecipe
+from srkit.tasks.train.experiment import Plan
+from srkit.tasks.train.images import ImageExperiment, load_images
+from srkit.tasks.train.job import TrainJob
+from srkit.training.collapse import CollapseWatch
+from srkit.training.gan_step import GanStep, discriminator_optimizer, gan_state
+from srkit.training.state import Snapshot
+
+_VGG = "vgg19"
+_VGG_BOTTOM = "vgg19:conv1_2"
+
+
+class Adversarial(ImageExperiment[GanRecipe]):
+    """Update a generator and a discriminator in turn.
+
+    Where the discriminator collapses, or numbers are no longer finite, the run ends with its last good state.
+    """
+
+    bottom: PerceptualFeatures | None = None
+    """The provider of the criterion `bottom`, where one is needed."""
+
+    @classmethod
+    def check(cls, job: TrainJob[GanRecipe]) -> None:
+        recipe = job.recipe
+        _check_weights(recipe)
+        _check_cria(recipe)
+        _check_discriminator(recipe)
+        super().check(job)
+
+    @classmethod
+    def needed_providers(cls, recipe: GanRecipe) -> frozenset[str]:
+        """Beside them, the one of `bottom_provider` may be needed."""
+        compared = _compared(recipe)
+        own = "bottom" in compared and bottom_provider(recipe) == recipe.providers.perceptual
+        looks = recipe.loss.perceptual > 0 or "top" in compared or own
+        return super().needed_providers(recipe) | ({"perceptual"} if looks else set())
+
+    def plan(self) -> Plan:
+        recipe, network = self.recipe, self.network()
+        self.bottom = self._load_bottom()
+        step = self._step()
+        state = gan_state(network, recipe.optim, step)
+        self.images = load_images(self.setting, self.info, self.conditioning)
+        return Plan(
+            state=state,
+            batches=self.images.pairs.batches,
+            step=step,
+            validate=self.validation(),
+            optim=recipe.optim,
+            run=recipe.run,
+            images=self.images.count,
+            held_out=self.images.held_out,
+            keeps_best=False,
+            snapshot=Snapshot(),
+        )
+
+    def further_providers(self) -> dict[str, str]:
+        if self.bottom is None or self.bottom is self.providers.perceptual:
+            return {}
+        return {"bottom": self.bottom.name, "bottom version": self.bottom.version}
+
+    def _load_bottom(self) -> PerceptualFeatures | None:
+        if "bottom" not in _compared(self.recipe):
+            return None
+        name = bottom_provider(self.recipe)
+        if name == self.recipe.providers.perceptual:
+            return self.providers.perceptual
+        return perceptual_features(name, self.setting.device, progress=self.setting.progress)
+
+    def _step(self) -> GanStep:
+        recipe, part, device = self.recipe, self.recipe.discriminator, self.setting.device
+        torch.manual_seed(recipe.seed)  # whatever the generator started from
+        discriminator = build(part.arch, part.arguments)
+        channels_last(discriminator, device)
+        extractors = FeatureExtractors(self.providers.perceptual, self.bottom, self.autocast)
+        losses = GeneratorLosses(recipe.loss, recipe.cria, extractors, self.info.scale)
+        for criteria in losses.criteria.values():
+            criteria.to(device)
+        return GanStep(
+            losses=losses,
+            discriminator=discriminator,
+            optimizer=discriminator_optimizer(discriminator, part, recipe.optim),
+            watch=CollapseWatch(part.patience),
+            factor=part.factor,
+            clip_norm=recipe.optim.clip_norm,
+            autocast=self.autocast,
+            world=self.setting.world,
+        )
+
+
+def bottom_provider(recipe: GanRecipe) -> str:
+    """The name of the provider whose lowest map is the criterion `bottom`."""
+    if recipe.cria.bottom:
+        return recipe.cria.bottom
+    usual = recipe.providers.perceptual
+    return _VGG_BOTTOM if usual.partition(":")[0] == _VGG else usual
+
+
+def _compared(recipe: GanRecipe) -> set[str]:
+    """The criteria in use."""
+    heads = (head for head in HEADS if getattr(recipe.loss, head) > 0)
+    return {name for head in heads for name in criteria_of(recipe.cria, head)}
+
+
+def _check_weights(recipe: GanRecipe) -> None:
+    if not recipe.loss.adversarial > 0:
+        raise UsageError(
+            "'loss.adversarial' is 0, so there is nothing for a discriminator to do; set it above 0, or train by a "
+            "recipe of the kind sr."
+        )
+    if recipe.model.arch not in ARCHS:
+        raise UsageError(
+            f"'model.arch' is '{recipe.model.arch}'; networks that make images are {', '.join(ARCHS)}."
+            f"{nearest(recipe.model.arch, ARCHS)}"
+        )
+    with torch.device("meta"):
+        network = build(recipe.model.arch, recipe.model.arguments)
+    used = [name for name in (*HEADS, "balance") if getattr(recipe.loss, name) > 0]
+    if used and not isinstance(network, Cria):
+        raise UsageError(
+            f"'loss.{used[0]}' is {getattr(recipe.loss, used[0])}, and the network '{recipe.model.arch}' has no two "
+            "heads; set loss.align, loss.unif and loss.balance to 0, or model.arch=cria."
+        )
+
+
+def _check_cria(recipe: GanRecipe) -> None:
+    cria = recipe.cria
+    for head in HEADS:
+        if getattr(recipe.loss, head) > 0:
+            if not getattr(cria, head):
+                raise UsageError(f"'cria.{head}' is []; name at least one criterion.")
+            check_criteria(getattr(cria, head))
+            check_criteria(criteria_of(cria, head))
+            if len(criteria_of(cria, head)) < 2:
+                raise UsageError(
+                    f"'cria.{head}' names the anchor '{cria.anchor}' alone; name a criterion to compare it with."
+                )
+
+
+def _check_discriminator(recipe: GanRecipe) -> None:
+    part = recipe.discriminator
+    if part.arch not in DISCRIMINATORS:
+        raise UsageError(
+            f"There is no discriminator '{part.arch}'; known are {', '.join(DISCRIMINATORS)}."
+            f"{nearest(part.arch, DISCRIMINATORS)}"
+        )
+    with torch.device("meta"):
+        least = int(getattr(build(part.arch, part.arguments), "least", 1))
+        side = info_of(build(recipe.model.arch, recipe.model.arguments)).scale * recipe.data.patch
+    if side < least:
+        raise UsageError(
+            f"The discriminator '{part.arch}' takes images of {least} pixels a side or more, and 'data.patch' "
+            f"{recipe.data.patch} makes crops of {side}; choose a larger one."
+        )

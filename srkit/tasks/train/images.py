@@ -1,0 +1,253 @@
+"""What trainings that make images share (kinds `sr`, `gan`, `reconstructor`): images, validation, weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from srkit.archs.info import ArchInfo
+from srkit.archs.table import build, info_of
+from srkit.data.pairs import (
+    NOTHING,
+    CropPlan,
+    MemoryPairs,
+    PairSource,
+    Telling,
+    crop_to_multiple,
+    make_lr,
+)
+from srkit.data.photographs import PhotographReader, fits_in_memory
+from srkit.data.real_pairs import RealPairs, RealPlan, make_real_lr
+from srkit.data.streamed import StreamedPairs
+from srkit.engine.overlap import measure_overlap
+from srkit.errors import SrkitError, UsageError
+from srkit.ops.layout import channels_last
+from srkit.ops.position import position_grid
+from srkit.recipes.train import DataPart, ModelPart, degradation_of
+from srkit.tasks.conditions import Conditioner
+from srkit.tasks.providers import Providers, check_providers, is_embedded, load_providers, telling_for
+from srkit.tasks.train.experiment import Experiment, R, Setting, check_holdout
+from srkit.tasks.train.job import TrainJob, split_files
+from srkit.tasks.train.start import copy_start
+from srkit.training.state import TrainState
+from srkit.training.trainer import PSNR, Validation
+from srkit.training.validation import Lower, psnr_validator
+
+_HELD_OUT = "held out"
+_VALIDATION_SEED = 1 << 20  # of the degradation of what validates, the same whatever the recipe's seed
+_OVERLAP_SAMPLES = 6
+_OVERLAP_SIDE = 160  # LR pixels
+
+
+@dataclass(frozen=True)
+class Images:
+    """What a run learns from, and what validates it."""
+
+    pairs: PairSource
+    """Where the recipe names a degradation, `srkit.data.real_pairs.RealPairs`."""
+    count: int
+    held_out: tuple[str, ...]
+    validation: list[NDArray[np.uint8]]
+    """The held-out images, (H, W, 3)."""
+
+
+def check_images(job: TrainJob[Any]) -> None:
+    """Refuse a part `data` that makes no sense.
+
+    Raises:
+        UsageError: what is wrong with it.
+    """
+    data: DataPart = job.recipe.data
+    check_holdout(data.holdout_every, "data.holdout_every", job)
+    if not data.sizes:
+        raise UsageError("'data.sizes' is []; it must name at least one factor above 0 and at most 1.")
+    if degradation_of(data) is not None and data.residency == "stream":
+        raise UsageError(
+            f"'data.degradation' is '{data.degradation}' and 'data.residency' is 'stream'; crops are degraded of "
+            "images held in memory alone: set data.residency=memory, or give fewer images."
+        )
+
+
+def network_needs(model: ModelPart) -> frozenset[str]:
+    """The providers that a network needs.
+
+    Raises:
+        UsageError: a network that there is none of.
+    """
+    with torch.device("meta"):
+        info = info_of(build(model.arch, model.arguments))
+    return frozenset({"semantic"} if is_embedded(info) else ())
+
+
+class ImageExperiment(Experiment[R]):
+    """Training of a network that makes images, from the recipe's parts `model`, `data`, `run` and `providers`."""
+
+    info: ArchInfo
+    images: Images
+    providers: Providers
+    conditioning: Telling
+
+    @classmethod
+    def needed_providers(cls, recipe: R) -> frozenset[str]:
+        """The providers that the recipe's network and loss need."""
+        return network_needs(recipe.model)
+
+    @classmethod
+    def check(cls, job: TrainJob[R]) -> None:
+        check_images(job)
+        check_providers(job.recipe.providers, cls.needed_providers(job.recipe))
+
+    @property
+    def autocast(self) -> torch.dtype | None:
+        return self.setting.autocast(bf16_ok=self.info.bf16_ok)
+
+    def network(self) -> nn.Module:
+        """The network on its device, with the weights that it starts from; sets `info` and the providers.
+
+        Raises:
+            UsageError, ResourceError: weights or providers that cannot be used.
+        """
+        recipe, setting = self.recipe, self.setting
+        network = build(recipe.model.arch, recipe.model.arguments)
+        self.info = info_of(network)
+        if recipe.model.start and setting.saved is None:
+            copy_start(network, recipe.model.start, setting.progress)
+        channels_last(network, setting.device)
+        needed = self.needed_providers(recipe)
+        self.providers = load_providers(recipe.providers, needed, setting.device, setting.progress)
+        self.conditioning = telling_for(self.info, self.providers.semantic)
+        self._check_conditions(network)
+        return network
+
+    def _check_conditions(self, network: nn.Module) -> None:
+        """A network built for another encoder fails at its first image: here, with what to do about it."""
+        encoder, device = self.providers.semantic, self.setting.device
+        if self.conditioning.describe is None or encoder is None:
+            return
+        side = math.ceil(max(16, self.info.min_size) / self.info.multiple_of) * self.info.multiple_of
+        lr = torch.zeros(1, 3, side, side, device=device)
+        try:
+            with torch.no_grad():
+                conditions = dict(self.conditioning.describe(lr))
+                if self.conditioning.position:
+                    conditions["position"] = position_grid(side, side, device)
+                network(lr, **conditions)
+        except RuntimeError as error:
+            raise UsageError(
+                f"The network '{self.recipe.model.arch}' does not take what the encoder '{encoder.name}' gives: "
+                f"vectors of {encoder.dim} numbers and tokens of {encoder.token_channels} channels; set semantic_dim "
+                "and token_channels in model.arguments to these, or choose another providers.semantic."
+            ) from error
+
+    def validation(self) -> Callable[[nn.Module], Validation]:
+        """PSNR of the held-out images; see `srkit.training.validation.psnr_validator`."""
+        images, device = self.images.validation, self.setting.device
+        lower = _lower(self.recipe.data, self.info.scale)
+        scored = psnr_validator(images, self.info.scale, device, self.autocast, self.conditioning, lower)
+        return PSNR.of(scored)
+
+    def export(self, state: TrainState) -> None:
+        recipe = self.recipe
+        network = build(recipe.model.arch, recipe.model.arguments)
+        network.load_state_dict(state.best or state.ema.state_dict())
+        self.setting.progress.info("measuring how far tiles must overlap")
+        psnr = {"psnr": round(state.best_score, 3)}
+        self.save(
+            network,
+            state,
+            arch=recipe.model.arch,
+            arguments=dict(recipe.model.arguments),
+            scale=self.info.scale,
+            overlap=self._overlap(network),
+            providers=self.providers.header | self.further_providers(),
+            scores={"classical": {_held_out(recipe.data): psnr}},
+        )
+
+    def further_providers(self) -> dict[str, str]:
+        """What the header says of providers beside those of the recipe's part."""
+        return {}
+
+    def _overlap(self, network: nn.Module) -> int:
+        largest = sorted(self.images.validation, key=lambda image: min(image.shape[:2]), reverse=True)
+        samples = [_lr_sample(image, self.info.scale) for image in largest[:_OVERLAP_SAMPLES]]
+        describe = Conditioner(self.info.conditioning, self.providers.semantic, self.setting.device)
+        return measure_overlap(network, self.info, samples, torch.device("cpu"), describe)
+
+
+def load_images(setting: Setting[Any], info: ArchInfo, conditioning: Telling = NOTHING) -> Images:
+    """The job's images; what cannot be used is left out, and said.
+
+    Raises:
+        SrkitError: none can be used, or they do not fit into memory where they must.
+    """
+    data, scale, progress = setting.recipe.data, info.scale, setting.progress
+    degradation = degradation_of(data)
+    plan = _plan(setting, scale)
+    real = None if degradation is None else RealPlan(**vars(plan), degradation=degradation)
+    side = data.patch * scale if real is None else real.smallest_side
+    # Large enough for crops at one size at least; what is degraded as real images are must have colours.
+    reader = PhotographReader(math.ceil(side / max(data.sizes)), gray=real is None)
+    split = split_files(setting.job, data.holdout_every, reader, 4 * scale, progress)
+    fits = data.residency == "auto" and fits_in_memory(split.rest, scale, setting.device, data.sizes)
+    files = split.rest
+    pairs: PairSource
+    if real is None and not fits and data.residency != "memory":
+        reader.tell(progress)
+        pairs = StreamedPairs(files, plan, setting.device, data.workers, conditioning, progress)
+    elif data.residency == "auto" and not fits:
+        raise SrkitError(
+            "The images take more than half of the free memory, and those that are to be degraded must be held "
+            "in it; give fewer to --data, or set data.residency=memory to try all the same."
+        )
+    else:
+        files, images = reader.read_all(files, progress)
+        if real is None:
+            pairs = MemoryPairs(images, plan, setting.device, conditioning, progress)
+        else:
+            pairs = RealPairs(images, real, setting.device, conditioning, progress)
+    return Images(pairs, len(files), tuple(file.name for file in split.files), split.images)
+
+
+def _plan(setting: Setting[Any], scale: int) -> CropPlan:
+    data, world = setting.recipe.data, setting.world
+    return CropPlan(
+        scale,
+        data.patch,
+        data.batch,
+        setting.recipe.seed,
+        data.augment,
+        world.rank,
+        world.size,
+        data.sizes,
+        data.best_of,
+    )
+
+
+def _lower(data: DataPart, scale: int) -> Lower | None:
+    """How LR of the images that validate is made, where it is not bicubic."""
+    degradation = degradation_of(data)
+    if degradation is None:
+        return None
+
+    def lower(image: NDArray[np.uint8], number: int) -> NDArray[np.uint8]:
+        rng = torch.Generator().manual_seed(_VALIDATION_SEED + number)
+        return make_real_lr(image, scale, degradation, rng, torch.device("cpu"))
+
+    return lower
+
+
+def _held_out(data: DataPart) -> str:
+    """What the header calls the held-out images."""
+    return f"{_HELD_OUT}, degraded ({data.degradation})" if data.degradation else _HELD_OUT
+
+
+def _lr_sample(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
+    side = _OVERLAP_SIDE * scale
+    return make_lr(crop_to_multiple(image[:side, :side], scale), scale)

@@ -1,0 +1,150 @@
+"""Jobs and results of training, whatever its kind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from srkit.data.copies import same_bytes
+from srkit.data.photographs import HeldOut, PhotographReader, find_photographs, hold_out
+from srkit.errors import SrkitError, UsageError
+from srkit.io.atomic import atomic_path
+from srkit.io.names import is_file_system_trouble, shown, writing_failed
+from srkit.progress import Progress
+from srkit.recipes.kinds import TrainingRecipe
+from srkit.recipes.load import to_toml
+from srkit.training.run_log import METRICS, TENSORBOARD
+from srkit.training.state import CHECKPOINT
+
+WEIGHTS = "model.safetensors"
+R_co = TypeVar("R_co", bound=TrainingRecipe, covariant=True)
+
+
+@dataclass(frozen=True)
+class TrainJob(Generic[R_co]):
+    """A recipe and where it is carried out."""
+
+    recipe: R_co
+    data: tuple[Path, ...]
+    output: Path
+    validation: tuple[Path, ...] = ()
+    """Folders to validate on; empty: every n-th image of the data."""
+    minutes: float | None = None
+    resume: bool = False
+    overwrite: bool = False
+    """Start anew where the output holds a run, whose files are removed."""
+    device: str = "auto"
+    threads: int | None = None
+    training_data: str = ""
+    """Names and terms of the data, for the weights' header."""
+    licence: str = ""
+
+    @property
+    def data_words(self) -> str:
+        """What the header says about the data."""
+        return self.training_data or ", ".join(str(folder.name) for folder in self.data)
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    weights: Path
+    steps: int
+    seconds: float
+    validation_psnr: float | None
+    """Decibels on the held-out images; None for what makes no images."""
+    pictures: int
+    held_out: tuple[str, ...]
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """Other numbers that the run was judged by, by their names."""
+
+
+def check_job(job: TrainJob[Any]) -> None:
+    """Refuse values that make no sense.
+
+    Raises:
+        UsageError: one of them.
+    """
+    if job.resume and job.overwrite:
+        raise UsageError("--resume and --overwrite exclude each other; give one.")
+    if job.minutes is not None and not job.minutes > 0:
+        raise UsageError(f"--minutes is {job.minutes}; it must be above 0.")
+    if job.threads is not None and job.threads < 1:
+        raise UsageError(f"--threads is {job.threads}; it must be at least 1.")
+
+
+def check_output(job: TrainJob[Any], *folders: Path) -> None:
+    """Refuse an output that holds a run which is neither resumed nor replaced.
+
+    Args:
+        folders: those of the run's stages, which are looked into as well.
+
+    Raises:
+        UsageError: it does.
+    """
+    if job.resume or job.overwrite:
+        return
+    if any(os.path.lexists(f / name) for f in (job.output, *folders) for name in (CHECKPOINT, WEIGHTS)):
+        raise UsageError(
+            f"{shown(job.output)} holds a run already; continue it with --resume or choose another -o, or replace it "
+            "with --overwrite."
+        )
+
+
+def prepare_output(job: TrainJob[Any]) -> None:
+    """Make the folder and write the resolved recipe into it; `overwrite` removes the files of an earlier run first.
+
+    Raises:
+        SrkitError: it cannot be written.
+    """
+    try:
+        job.output.mkdir(parents=True, exist_ok=True)
+        # Under torchrun the first process writes all files.
+        if job.overwrite and os.environ.get("RANK", "0") == "0":
+            for name in (CHECKPOINT, WEIGHTS, METRICS):
+                (job.output / name).unlink(missing_ok=True)
+            shutil.rmtree(job.output / TENSORBOARD, ignore_errors=True)
+        with atomic_path(job.output / "recipe.toml") as path:
+            path.write_text(to_toml(job.recipe), encoding="utf-8")
+    except OSError as error:
+        if is_file_system_trouble(error):
+            raise writing_failed(job.output, error) from error
+        raise SrkitError(f"'{job.output}' cannot be written: {error.strerror}; choose another -o.") from error
+
+
+def split_files(
+    job: TrainJob[Any], every: int, reader: PhotographReader, validates: int, progress: Progress
+) -> HeldOut:
+    """Files of the job's images to train on, and images to validate on; none is in both, nor a copy of one.
+
+    Args:
+        every: of so many files in a row one validates, where the job names no folder for that.
+        reader: reads images to train on, and so those that are held out of them.
+        validates: shortest side of an image of the job's folder to validate on.
+
+    Raises:
+        UsageError: a folder that is not there.
+        SrkitError: none is left to train or to validate on.
+    """
+    files = find_photographs(job.data, progress)
+    if job.validation:
+        given = find_photographs(job.validation, progress)
+        judging = {os.path.realpath(file) for file in given}
+        rest = [file for file in files if os.path.realpath(file) not in judging]
+        validation = PhotographReader(validates)
+        usable, images = validation.read_all(given, progress)
+        split = HeldOut(rest, usable, images)
+    else:
+        split = hold_out(files, every, reader)
+    copies = same_bytes(split.rest, split.files)
+    reader.leave_out(copies, split.images)
+    split = replace(split, rest=[file for file in split.rest if file not in copies])
+    if not split.rest:
+        reader.tell(progress)
+        raise SrkitError(
+            "No image is left to train on beside those held out to validate; give more images to --data."
+        )
+    return split

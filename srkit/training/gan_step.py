@@ -1,0 +1,166 @@
+"""A step of a network and its discriminator: adversarial training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from srkit.archs.cria import Cria, CriaParts
+from srkit.data.pairs import Batch
+from srkit.data.real_pairs import RealBatch
+from srkit.losses.contrast import mask_facts
+from srkit.losses.gan import discriminator_loss
+from srkit.losses.generator import GeneratorLosses
+from srkit.recipes.gan import DiscriminatorPart
+from srkit.recipes.train import OptimPart
+from srkit.training.collapse import LOOKED_EVERY, CollapseWatch
+from srkit.training.distributed import World, average_gradients, mean_over
+from srkit.training.optim import set_rate
+from srkit.training.state import Stateful, TrainState, new_state
+from srkit.training.trainer import DivergedError, StepResult, descend
+
+
+@dataclass(frozen=True)
+class GanStep:
+    """Update the generator against the discriminator, then the discriminator by what the generator made before that.
+
+    Losses that compare images aim at the batch's target; what the discriminator takes for real is its HR as it is.
+    """
+
+    losses: GeneratorLosses
+    discriminator: nn.Module
+    optimizer: torch.optim.Optimizer
+    """The discriminator's."""
+    watch: CollapseWatch
+    factor: float
+    """The discriminator's learning rate, times the generator's."""
+    clip_norm: float
+    """Of the generator's gradient."""
+    autocast: torch.dtype | None
+    world: World
+
+    @property
+    def is_sound(self) -> bool:
+        return self.watch.is_sound
+
+    @property
+    def others(self) -> dict[str, Stateful]:
+        """What a run's state holds beside the generator and its optimiser."""
+        return {
+            "discriminator": self.discriminator,
+            "discriminator's optimizer": self.optimizer,
+            "watch on the discriminator": self.watch,
+            **{f"criteria of {head}": criteria for head, criteria in self.losses.criteria.items()},
+        }
+
+    def module(self, network: nn.Module) -> nn.Module:
+        return Whole(network) if isinstance(network, Cria) else network
+
+    def __call__(
+        self,
+        state: TrainState,
+        forward: Callable[..., CriaParts | Tensor],
+        batch: Batch,
+        rate: float,
+        look: bool,
+    ) -> StepResult:
+        target = batch.target if isinstance(batch, RealBatch) else batch.hr
+        with torch.autocast(batch.lr.device.type, self.autocast, enabled=self.autocast is not None):
+            made = forward(batch.lr, **batch.conditions)
+            # Until its own step the discriminator is the same: its logits of the real images serve both steps.
+            real = self.discriminator(batch.hr)
+        with held(self.discriminator):
+            terms = self.losses(made, target, self.discriminator, real.detach())
+            norms = self.losses.gradient_norms(terms, made) if look else {}
+            loss = self.losses.total(terms)
+            descend(state, loss, self.clip_norm)
+        for criteria in self.losses.criteria.values():
+            criteria.means.copy_(mean_over(criteria.means, self.world))
+        logged = {"loss": loss.detach(), **{name: term.detach() for name, term in terms.items()}}
+        logged |= self._discriminate(made if isinstance(made, Tensor) else made.sr, real, rate)
+        if (state.step + 1) % LOOKED_EVERY == 0:
+            self._look_out(logged, state.step + 1)
+        if isinstance(made, CriaParts):
+            facts = mask_facts(made.mask.detach())
+            logged |= {f"mask {name}": fact for name, fact in facts._asdict().items()}
+        return StepResult(logged, norms)
+
+    def _discriminate(self, sr: Tensor, real: Tensor, rate: float) -> dict[str, Tensor]:
+        """The discriminator's step; `real` are its logits of the real images, with their graph."""
+        set_rate(self.optimizer, rate * self.factor)
+        with torch.autocast(sr.device.type, self.autocast, enabled=self.autocast is not None):
+            fake = self.discriminator(sr.detach())
+        loss = discriminator_loss(fake, real)
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        average_gradients(self.discriminator, self.world)
+        self.optimizer.step()
+        means = (logits.detach().float().mean() for logits in (real, fake))
+        return {"discriminator": loss.detach(), **dict(zip(("logit real", "logit fake"), means, strict=True))}
+
+    def _look_out(self, logged: dict[str, Tensor], step: int) -> None:
+        """Stop where the discriminator has collapsed."""
+        names = ("discriminator", "logit real", "logit fake")
+        loss, real, fake = (float(mean_over(logged[name], self.world)) for name in names)
+        if (wrong := self.watch.see(loss, real, fake)) is not None:
+            way = "start again with a smaller discriminator.factor or loss.adversarial"
+            raise DivergedError(f"The discriminator {wrong} at step {step}", way)
+
+
+class Whole(nn.Module):
+    """A network with two heads, called for all its parts."""
+
+    def __init__(self, network: Cria) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> CriaParts:
+        return self.network.parts(x)
+
+
+@contextmanager
+def held(discriminator: nn.Module) -> Iterator[None]:
+    """Nothing inside changes the discriminator: no gradient reaches its weights, and its buffers stay as they are.
+
+    It works as in training all the same: batch normalisation takes the batch's own mean and deviation.
+    """
+    modules = [(module, module.training) for module in discriminator.modules()]
+    norms = [module for module, _ in modules if isinstance(module, nn.BatchNorm2d)]
+    wanted = [(parameter, parameter.requires_grad) for parameter in discriminator.parameters()]
+    tracked = [norm.track_running_stats for norm in norms]
+    try:
+        discriminator.requires_grad_(False)
+        discriminator.eval()  # spectral normalisation moves its estimates on in training
+        for norm in norms:
+            norm.training, norm.track_running_stats = True, False
+        yield
+    finally:
+        for module, training in modules:
+            module.training = training
+        for norm, tracks in zip(norms, tracked, strict=True):
+            norm.track_running_stats = tracks
+        for parameter, asked in wanted:
+            parameter.requires_grad_(asked)
+
+
+def gan_state(network: nn.Module, optim: OptimPart, step: GanStep) -> TrainState:
+    """The start of a run.
+
+    Raises:
+        UsageError: as `srkit.training.state.new_state`.
+    """
+    state = new_state(network, optim)
+    state.others |= step.others
+    return state
+
+
+def discriminator_optimizer(
+    discriminator: nn.Module, part: DiscriminatorPart, optim: OptimPart
+) -> torch.optim.Optimizer:
+    """Adam on the discriminator's parameters."""
+    rate, betas = optim.lr * part.factor, (part.betas[0], part.betas[1])
+    return torch.optim.Adam(discriminator.parameters(), lr=rate, betas=betas, fused=True)
