@@ -93,7 +93,7 @@ def retrieval_accuracy(encoder: Compact) -> tuple[float, int]:
 
 
 def separation(encoder: Compact) -> dict[tuple[str, float], float]:
-    """AUC along the difference of the means, fitted on every other picture and applied to the rest."""
+    """AUC along the difference of the means, fitted on every other image and applied to the rest."""
     images = [middle(image, SIDE) for image in benchmark(["BSD100"])]
     clean = vectors(encoder, images)
     found = {}

@@ -16,7 +16,7 @@ from srkit.degradation.pca import encode, kernel_basis
 from srkit.degradation.spatially_variant import blur
 from srkit.ops.resize import downscale_uint8
 
-Picture = NDArray[np.uint8]
+RGB = NDArray[np.uint8]
 
 
 def _depth(height: int, width: int) -> NDArray[np.float32]:
@@ -24,13 +24,13 @@ def _depth(height: int, width: int) -> NDArray[np.float32]:
     return np.asarray(y + 0.3 * x, dtype=np.float32)
 
 
-def _degraded(hr: Picture, kind: str, scale: int = 4, **changes: object) -> Degraded:
+def _degraded(hr: RGB, kind: str, scale: int = 4, **changes: object) -> Degraded:
     return degrade(hr, kind, scale, **{"depth": _depth(*hr.shape[:2]), **changes})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("scale", [2, 4])
 @pytest.mark.parametrize("kind", KINDS)
-def test_lr_is_what_the_field_says(kind: str, scale: int, rendered: Callable[..., Picture]) -> None:
+def test_lr_is_what_the_field_says(kind: str, scale: int, rendered: Callable[..., RGB]) -> None:
     hr = rendered(24 * scale, 20 * scale)
     made = _degraded(hr, kind, scale)
     kernels = made.field.rows(0, 24)
@@ -45,7 +45,7 @@ def test_lr_is_what_the_field_says(kind: str, scale: int, rendered: Callable[...
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_covariance_and_codes_are_those_of_the_kernels(kind: str, rendered: Callable[..., Picture]) -> None:
+def test_covariance_and_codes_are_those_of_the_kernels(kind: str, rendered: Callable[..., RGB]) -> None:
     field = _degraded(rendered(40, 40), kind).field
     kernels, basis = field.rows(0, 10), kernel_basis(4)
     torch.testing.assert_close(field.codes(basis), encode(kernels, basis))
@@ -54,7 +54,7 @@ def test_covariance_and_codes_are_those_of_the_kernels(kind: str, rendered: Call
     torch.testing.assert_close(field.covariance(), measured.permute(0, 3, 1, 2), atol=0.5, rtol=0)
 
 
-def test_bicubic_is_that_of_benchmarks(rendered: Callable[..., Picture]) -> None:
+def test_bicubic_is_that_of_benchmarks(rendered: Callable[..., RGB]) -> None:
     hr = rendered(64, 64)
     expected = downscale_uint8(torch.from_numpy(hr).permute(2, 0, 1)[None], 4)[0].permute(1, 2, 0)
     np.testing.assert_array_equal(degrade(hr, "bicubic", 4).lr, expected.numpy())
@@ -62,7 +62,7 @@ def test_bicubic_is_that_of_benchmarks(rendered: Callable[..., Picture]) -> None
 
 @pytest.mark.parametrize("kind", ["mode4", "defocus", "motion"])
 def test_strips_change_nothing(
-    kind: str, rendered: Callable[..., Picture], monkeypatch: pytest.MonkeyPatch
+    kind: str, rendered: Callable[..., RGB], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hr = rendered(80, 64)
     whole = _degraded(hr, kind)
@@ -70,7 +70,7 @@ def test_strips_change_nothing(
     np.testing.assert_array_equal(whole.lr, _degraded(hr, kind).lr)
 
 
-def test_it_is_a_function_of_its_arguments(rendered: Callable[..., Picture]) -> None:
+def test_it_is_a_function_of_its_arguments(rendered: Callable[..., RGB]) -> None:
     hr = rendered(96, 96)
     one = _degraded(hr, "invariant", noise=5.0, seed=3)
     torch.manual_seed(99)
@@ -83,13 +83,13 @@ def test_it_is_a_function_of_its_arguments(rendered: Callable[..., Picture]) -> 
 
 
 def test_noise_has_the_deviation_asked_for() -> None:
-    hr: Picture = np.full((256, 256, 3), 128, dtype=np.uint8)
+    hr: RGB = np.full((256, 256, 3), 128, dtype=np.uint8)
     lr = degrade(hr, "invariant", 2, noise=5.0).lr.astype(np.float64)
     assert lr.std() == pytest.approx(5.0, rel=0.02)
     assert abs(lr.mean() - 128) < 0.1
 
 
-def test_defocus_is_sharp_where_it_is_focused_and_tells_the_depth(rendered: Callable[..., Picture]) -> None:
+def test_defocus_is_sharp_where_it_is_focused_and_returns_the_depth(rendered: Callable[..., RGB]) -> None:
     made = _degraded(rendered(80, 80), "defocus")
     width = made.field.covariance()[:, :1]
     assert float(width.min()) == pytest.approx(0.7, abs=0.01)

@@ -11,15 +11,13 @@ from numpy.typing import NDArray
 from experiments.presets import PRESETS, preset
 from srkit.data.pairs import make_lr
 
-Picture = NDArray[np.uint8]
+RGB = NDArray[np.uint8]
 NAMES = tuple(PRESETS)
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_a_preset_makes_a_worse_lr_that_repeats(
-    name: str, scale: int, rendered: Callable[..., Picture]
-) -> None:
+def test_a_preset_makes_a_worse_lr_that_repeats(name: str, scale: int, rendered: Callable[..., RGB]) -> None:
     hr = rendered(20 * scale, 25 * scale)
     lr = preset(name, hr, scale, 5)
     assert lr.shape == (20, 25, 3)
@@ -30,7 +28,7 @@ def test_a_preset_makes_a_worse_lr_that_repeats(
     assert 5 < np.sqrt((away**2).mean()) < 60
 
 
-def test_there_are_three_that_differ(rendered: Callable[..., Picture]) -> None:
+def test_there_are_three_that_differ(rendered: Callable[..., RGB]) -> None:
     hr = rendered(96, 96)
     made = [preset(name, hr, 4).astype(float) for name in NAMES]
     assert len(made) == 3
@@ -54,6 +52,6 @@ def test_nothing_moves_and_colours_stay(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_small_pictures_are_degraded_too(name: str) -> None:
+def test_small_images_are_degraded_too(name: str) -> None:
     hr = np.full((4, 8, 3), 90, dtype=np.uint8)
     assert preset(name, hr, 4).shape == (1, 2, 3)

@@ -28,7 +28,7 @@ COUNT = 40
 
 
 @pytest.fixture(scope="module")
-def pictures(rendered: Callable[..., NDArray[np.uint8]]) -> Tensor:
+def images(rendered: Callable[..., NDArray[np.uint8]]) -> Tensor:
     cuts = [rendered(128, 128, seed) for seed in range(4)]
     return torch.stack([torch.from_numpy(cut).permute(2, 0, 1) for cut in cuts]).float() / 255
 
@@ -45,11 +45,11 @@ def untrained() -> Degrader:
     return Degrader(model, network, distance, stage, Controller(), None)
 
 
-def test_flaws_are_each_picture_s_own(pictures: Tensor) -> None:
+def test_flaws_are_each_image_s_own(images: Tensor) -> None:
     for flaw in gates.FLAWS:
-        found = gates.flawed(pictures, flaw)
-        assert found.shape == pictures.shape
-        assert all(float((a - b).abs().mean()) > 1e-3 for a, b in zip(found, pictures, strict=True))
+        found = gates.flawed(images, flaw)
+        assert found.shape == images.shape
+        assert all(float((a - b).abs().mean()) > 1e-3 for a, b in zip(found, images, strict=True))
 
 
 def test_ridge_finds_what_is_linear() -> None:
@@ -59,34 +59,32 @@ def test_ridge_finds_what_is_linear() -> None:
     assert float((predicted - found).norm() / found.norm()) < 0.05
 
 
-def test_the_table_is_whole(untrained: Degrader, pictures: Tensor) -> None:
-    lines = list(gates.table(untrained, pictures))
+def test_the_table_is_whole(untrained: Degrader, images: Tensor) -> None:
+    lines = list(gates.table(untrained, images))
     assert sum(line.startswith("| fitted to clean") for line in lines) == 4
     assert sum("s adapting" in line for line in lines) == 2
-    assert sum(line.startswith("Another picture's") for line in lines) == len(gates.SWAPS)
+    assert sum(line.startswith("- Embedding of another image") for line in lines) == len(gates.SWAPS)
     assert not any("nan" in line for line in lines)
 
 
-def test_an_untrained_one_does_not_pass(untrained: Degrader, pictures: Tensor) -> None:
-    assert min(gates.far_aucs(untrained, pictures).values()) < 0.8
+def test_an_untrained_one_does_not_pass(untrained: Degrader, images: Tensor) -> None:
+    assert min(gates.far_aucs(untrained, images).values()) < 0.8
 
 
-def test_a_network_that_ignores_the_embedding_reacts_to_nothing(
-    untrained: Degrader, pictures: Tensor
-) -> None:
+def test_a_network_that_ignores_the_embedding_reacts_to_nothing(untrained: Degrader, images: Tensor) -> None:
     class Deaf(Reconstructor):
         def reconstruct(self, embedding: Tensor, features: Tensor, rng: Any = None) -> Tensor:
             return super().reconstruct(0 * embedding, features, rng)
 
     network = Deaf(4, 4, 1, 1, 1, 6, 24).eval()
     deaf = replace(untrained, network=network)
-    assert gates.reaction(deaf, pictures) == 0
-    assert gates.reaction(untrained, pictures) > 0
+    assert gates.reaction(deaf, images) == 0
+    assert gates.reaction(untrained, images) > 0
     for kind in gates.SWAPS:
-        found = gates.swap(deaf, pictures, kind)
+        found = gates.swap(deaf, images, kind)
         assert (found.right, found.ratio) == (0, 1)
-    assert gates.swap(deaf, pictures, "noise, sigma 20 in LR").own > 1
-    assert gates.swap(deaf, pictures, "blur, sigma 1.5 LR pixels").own < 1
+    assert gates.swap(deaf, images, "noise, sigma 20 in LR").own > 1
+    assert gates.swap(deaf, images, "blur, sigma 1.5 LR pixels").own < 1
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +106,7 @@ class TestShipped:
         assert min(found.values()) >= 0.8, found
 
     @pytest.mark.parametrize("settings", ["mild", "real-esrgan"])
-    def test_worse_pictures_are_made_into_lr_less_well(
+    def test_worse_images_are_reconstructed_less_well(
         self, degrader: Degrader, unseen: Tensor, settings: str
     ) -> None:
         found = gates.curves(degrader, unseen, settings)
