@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+os.environ["SRKIT_OFFLINE"] = "1"  # no test fetches from anywhere but loopback, and those say so
+
 Picture = NDArray[np.uint8]
 _Left = pytest.StashKey[Counter[str]]()
 

@@ -68,6 +68,10 @@ def _dispatch(arguments: list[str]) -> int:
 
 def _run(arguments: list[str]) -> int:
     debug = "--debug" in arguments
+    if os.environ.get("SRKIT_OFFLINE"):
+        from srkit.zoo.network import offline_variable
+
+        offline_variable()  # before anything imports the Hub's client, which reads its own variable then
     if debug:
         logging.basicConfig(format="%(message)s")
         logging.getLogger("srkit").setLevel(logging.DEBUG)
@@ -83,8 +87,7 @@ def _run(arguments: list[str]) -> int:
             traceback.print_exc()
         sentence, code = _told(error, arguments)
         if sentence:
-            # A file name may hold bytes that stderr cannot show.
-            sys.stderr.write(f"srkit: {sentence}\n".encode("utf-8", "replace").decode("utf-8"))
+            Console().error_line(f"srkit: {sentence}")
     finally:
         _settle_stdout()
     return code

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from srkit.errors import SrkitError
+from srkit.io.names import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -40,7 +41,7 @@ class Console:
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeElapsedColumn(),
@@ -54,7 +55,7 @@ class Console:
             transient=True,
             redirect_stdout=sys.stdout.isatty(),
         )
-        self._task = self._bar.add_task(label, total=total)
+        self._task = self._bar.add_task(printable(label), total=total)
         self._bar.start()
 
     def advance(self, amount: float = 1.0) -> None:
@@ -78,14 +79,17 @@ class Console:
         """A failure that does not end the command; shown even when quiet."""
         self._message(f"error: {message}")
 
+    def error_line(self, text: str) -> None:
+        """What ended the command, as it is."""
+        self._message(text)
+
     def say(self, message: str) -> None:
-        """A closing line for people, on stderr."""
+        """A line for people, on stderr: how a command ended, or what is being fetched."""
         if not self.quiet:
             self._message(message)
 
     def _message(self, message: str) -> None:
-        # A file name may hold bytes that the terminal's encoding cannot show.
-        text = message.encode("utf-8", "replace").decode("utf-8")
+        text = _plain(message)
         with self._lock:
             if self._bar is not None:
                 self._bar.console.print(text, markup=False, highlight=False)
@@ -103,7 +107,7 @@ class Console:
         """One line of plain output on stdout; characters that it cannot show become question marks."""
         encoding = sys.stdout.encoding or "utf-8"
         with _telling_of_stdout():
-            sys.stdout.write(text.encode(encoding, "replace").decode(encoding) + "\n")
+            sys.stdout.write(_plain(text).encode(encoding, "replace").decode(encoding) + "\n")
 
     def bytes(self, data: bytes) -> None:
         """A whole file on stdout."""
@@ -120,7 +124,7 @@ class Console:
         self, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, numbers: Sequence[str] = ()
     ) -> None:
         """A table on stdout; `numbers` are the columns to set flush right. Tabs between cells in a pipe."""
-        cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+        cells = [["" if cell is None else printable(str(cell)) for cell in row] for row in rows]
         if not sys.stdout.isatty():
             for row in (list(columns), *cells):
                 self.line("\t".join(row))
@@ -136,6 +140,11 @@ class Console:
         for row in cells:
             table.add_row(*(Text(cell) for cell in row))
         RichConsole().print(table)
+
+
+def _plain(text: str) -> str:
+    """Text that steers no terminal, whatever names it holds; bytes that are no UTF-8 become question marks."""
+    return printable(text.encode("utf-8", "replace").decode("utf-8"), keep="\n\t")
 
 
 @contextlib.contextmanager

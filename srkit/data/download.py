@@ -141,12 +141,14 @@ def unpack(archive: Path, folder: Path) -> int:
                 name = PurePosixPath(member.name).name
                 if name.startswith(".") or PurePosixPath(name).suffix.lower() not in PICTURE_EXTENSIONS:
                     continue
+                if not name.isprintable():
+                    raise _hostile(archive, f"the name of {name!a} steers terminals")
                 if name.casefold() in written:
-                    raise _hostile(archive, f"it holds two files named '{name}'")
+                    raise _hostile(archive, f"it holds two files named {shown(name)}")
                 written.add(name.casefold())
                 content = tar.extractfile(member)
                 if content is None:
-                    raise _hostile(archive, f"'{member.name}' has no content")
+                    raise _hostile(archive, f"{shown(member.name)} has no content")
                 with content, _disk(folder), (folder / name).open("xb") as file:
                     shutil.copyfileobj(content, file, 2**20)
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -188,19 +190,17 @@ def _checked(tar: tarfile.TarFile, archive: Path, folder: Path) -> Iterator[tarf
         if member.isdir():
             continue
         if not member.isreg() or member.issparse():
-            raise _hostile(archive, f"'{member.name}' is no ordinary file")
+            raise _hostile(archive, f"{shown(member.name)} is no ordinary file")
         try:
             tarfile.data_filter(member, str(folder))
         except tarfile.FilterError as error:
             raise _hostile(archive, str(error)) from error
         if "\\" in member.name or ".." in PurePosixPath(member.name).parts or member.name.startswith("/"):
-            raise _hostile(archive, f"'{member.name}' leads out of it")
+            raise _hostile(archive, f"{shown(member.name)} leads out of it")
         yield member
 
 
-def _fetch(
-    name: str, source: HubSet, staging: Path, target: Path, progress: Progress
-) -> tuple[Path, str]:
+def _fetch(name: str, source: HubSet, staging: Path, target: Path, progress: Progress) -> tuple[Path, str]:
     """The archive and its sha256, which is the pinned one, or the server's at the pinned revision."""
     import huggingface_hub
 
@@ -212,6 +212,10 @@ def _fetch(
         expected = source.sha256 or metadata.etag or ""
         if not _SHA256.fullmatch(expected):
             raise ResourceError(f"'{url}' names no SHA-256 of its content, so it could not be checked.")
+        if (metadata.size or 0) > MAX_BYTES:
+            raise ResourceError(
+                f"'{url}' has {shown_bytes(metadata.size or 0)}; at most {shown_bytes(MAX_BYTES)} are fetched of a set."
+            )
         size = f"{shown_bytes(metadata.size)}, " if metadata.size else ""
         progress.say(
             f"fetching the data set {name} ({size}licence {source.licence}) from {url.rpartition('/resolve/')[0]} to "

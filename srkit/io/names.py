@@ -1,9 +1,10 @@
-"""File names in sentences, and what a failing file system says, in words."""
+"""Names in sentences and on terminals, and what a failing file system says, in words."""
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 from pathlib import Path
 
 from srkit.errors import SrkitError
@@ -11,10 +12,26 @@ from srkit.errors import SrkitError
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
+_UNSHOWABLE = re.compile(
+    # What XML 1.0 forbids (controls, surrogates, U+FFFE, U+FFFF), what would break a line, and the marks with
+    # which a name can reverse the text around it.
+    r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+
+
+def printable(text: str, keep: str = "") -> str:
+    """`text` on one line, in characters that every terminal and report can hold; others, but those of `keep`, are
+    escaped as in Python."""
+    return _UNSHOWABLE.sub(
+        lambda match: match[0] if match[0] in keep else match[0].encode("unicode_escape").decode("ascii"),
+        text,
+    )
+
+
 def shown(path: str | os.PathLike[str]) -> str:
     """The path in quotes, printable on any stream: bytes that are not UTF-8 become the replacement
-    character."""
-    return "'" + os.fsencode(path).decode("utf-8", "replace") + "'"
+    character, what steers a terminal is escaped."""
+    return "'" + printable(os.fsencode(path).decode("utf-8", "replace")) + "'"
 
 
 def shown_bytes(count: int) -> str:

@@ -1,11 +1,12 @@
-"""How metrics and file names are shown to people."""
+"""How metrics are shown to people."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from srkit.io.names import printable as printable  # for reports
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,6 @@ MEASURES: Mapping[str, Display] = {
     "far": Display("FAR", 4, lower_is_better=True),
 }
 """What `srkit adapt --self-supervised` judges by, which `srkit eval` does not know."""
-_UNSHOWABLE = re.compile(
-    # What XML 1.0 forbids (controls, surrogates, U+FFFE, U+FFFF), what would break a line, and the marks with
-    # which a name can reverse the text around it.
-    r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
-)
 
 
 def display(metric: str) -> Display:
@@ -47,8 +43,3 @@ def display(metric: str) -> Display:
 def format_value(metric: str, value: float) -> str:
     """`31.29`, `inf` or `nan`."""
     return f"{value:.{display(metric).decimals}f}" if math.isfinite(value) else str(float(value))
-
-
-def printable(text: str) -> str:
-    """`text` on one line, in characters that every report format can hold; others escaped as in Python."""
-    return _UNSHOWABLE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)

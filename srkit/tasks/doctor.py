@@ -18,6 +18,7 @@ from srkit.engine.memory import available_memory, total_memory
 from srkit.errors import SrkitError
 from srkit.zoo.cache import cache_dir
 from srkit.zoo.manifest import Manifest, weights_dir
+from srkit.zoo.network import offline_variable
 
 PACKAGES = (
     *(
@@ -62,7 +63,11 @@ class DoctorReport:
     disk_free_bytes: int
     weights: str
     shipped_models: tuple[str, ...]
+    offline: str | None
+    """The environment variable that forbids fetching."""
     cache: str
+    caches: dict[str, str]
+    """Folders by what is kept there: `models`, `data`, and of other programs `hub` and `torch`."""
     data_roots: tuple[str, ...]
     metric_weights: tuple[str, ...]
     problems: tuple[str, ...]
@@ -80,7 +85,12 @@ class DoctorReport:
             ("threads", str(self.threads)),
             ("disk", f"{self.disk_free_bytes / gigabytes:.1f} GB free here"),
             ("shipped weights", f"{self.weights} ({', '.join(self.shipped_models) or 'none'})"),
-            ("cache", self.cache),
+            (
+                "network",
+                f"offline, by {self.offline}" if self.offline else "used where something must be fetched",
+            ),
+            ("cache", f"{self.cache} (in CI: keep it)"),
+            *((f"cache of {name}", folder) for name, folder in self.caches.items()),
             ("data", ", ".join(self.data_roots)),
             ("metric weights", ", ".join(self.metric_weights)),
         ]
@@ -113,11 +123,24 @@ def run() -> DoctorReport:
         disk_free_bytes=shutil.disk_usage(Path.cwd()).free,
         weights=str(weights_dir()),
         shipped_models=models,
+        offline=offline_variable(),
         cache=str(cache_dir()),
+        caches=_caches(),
         data_roots=_places("SRKIT_DATA", str(cache_dir() / "data")),
-        metric_weights=_places("SRKIT_WEIGHTS", str(cache_dir() / "metrics")),
+        metric_weights=_places("SRKIT_WEIGHTS", str(cache_dir() / "models")),
         problems=tuple(problems),
     )
+
+
+def _caches() -> dict[str, str]:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return {
+        "models": str(cache_dir() / "models"),
+        "data": str(cache_dir() / "data"),
+        "hub": HF_HUB_CACHE,
+        "torch": torch.hub.get_dir(),
+    }
 
 
 def _places(variable: str, otherwise: str) -> tuple[str, ...]:

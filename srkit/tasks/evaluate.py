@@ -184,6 +184,8 @@ class Evaluation:
         except ResourceError:
             if name not in HUB_SETS:
                 raise
+            if self.job.data_root is not None:
+                self._progress.say(f"{name} is not in {shown(self.job.data_root)}; taking it from the cache")
             return download_dataset(name, self._progress)
 
     def _finished(self, sr: Path) -> SetPlan:

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from srkit.errors import ResourceError
-from srkit.progress import Progress
+from srkit.progress import Progress, Silent
 from srkit.zoo.cache import cache_dir
 from srkit.zoo.files import check_checkpoint, sha256_of
 from srkit.zoo.header import Header, has_header, read_header
 from srkit.zoo.lock import Lock, find_pulled, lock_path, pulled_files, read_lock
 from srkit.zoo.manifest import Entry, Manifest, weights_dir
+from srkit.zoo.openmodeldb import IndexedModel, find_indexed, may_be_indexed, search
 from srkit.zoo.pull import Pulled, pull
+from srkit.zoo.source import parse_source
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,33 @@ class Places:
     cache: Path
 
 
+@dataclass(frozen=True)
+class ListedModel:
+    """A model of OpenModelDB. Empty or None: not stated."""
+
+    name: str
+    title: str
+    authors: tuple[str, ...]
+    scale: int
+    arch: str
+    licence: str
+    tags: tuple[str, ...]
+    date: str
+    type: str
+    """`pth` or `safetensors`; empty where there is no form that can be read."""
+    size: int | None
+    """Bytes."""
+    url: str
+    """Of the file, or of the page that offers it."""
+    sha256: str | None
+    readable: bool
+    """Whether there is a form that can be read."""
+    fetchable: bool
+    """Whether it can be fetched by its name; otherwise by hand, in a browser."""
+    page: str
+    """For people."""
+
+
 def list_models() -> list[ModelFacts]:
     """All models by name: shipped and public ones, then what else was fetched.
 
@@ -85,8 +114,18 @@ def list_models() -> list[ModelFacts]:
     return [*map(_of_entry, entries), *map(_of_fetched, others)]
 
 
-def show_model(name: str) -> ModelFacts:
-    """One model by name, or a file of weights by path. A file that is no weights of ours is loaded to see.
+def search_models(query: str, progress: Progress) -> list[ListedModel]:
+    """Models of OpenModelDB that hold every word of `query`, the best first; see `srkit.zoo.openmodeldb.search`.
+
+    Raises:
+        ResourceError: the index is not to be had.
+    """
+    return [_listed(model) for model in search(query, progress)]
+
+
+def show_model(name: str, progress: Progress | None = None) -> ModelFacts:
+    """One model by name, here or in OpenModelDB, or a file of weights by path. A file that is no weights of ours is
+    loaded to see.
 
     Raises:
         ResourceError: there is no such model, or the file is no checkpoint.
@@ -98,7 +137,9 @@ def show_model(name: str) -> ModelFacts:
         return _look_into(_of_fetched(found))
     path = Path(name).expanduser()
     if not path.exists():
-        manifest.entry(name)  # raises, with the nearest name
+        if may_be_indexed(name):
+            return _of_indexed(find_indexed(name, progress or Silent()))
+        raise manifest.unknown(name)
     check_checkpoint(path)
     return _look_into(_of_file(path, str(path), sha256_of(path), pinned=False))
 
@@ -199,9 +240,55 @@ def _of_entry(entry: Entry) -> ModelFacts:
     )
 
 
+def _listed(model: IndexedModel) -> ListedModel:
+    file = model.readable
+    urls = (*file.direct_urls, *file.urls) if file else ()
+    return ListedModel(
+        model.name,
+        model.title,
+        model.authors,
+        model.scale,
+        model.arch,
+        model.licence,
+        model.tags,
+        model.date,
+        type=file.type if file else "",
+        size=file.size if file else None,
+        url=urls[0] if urls else model.page,
+        sha256=file.sha256 if file else None,
+        readable=file is not None,
+        fetchable=bool(file and file.direct_urls),
+        page=model.page,
+    )
+
+
+def _of_indexed(model: IndexedModel) -> ModelFacts:
+    """A model of OpenModelDB that is not on this machine."""
+    listed = _listed(model)
+    path = parse_source(listed.url).location(cache_dir()) if listed.fetchable else Path()
+    return ModelFacts(
+        name=model.name,
+        task="sr" if model.scale > 1 else "restoration",
+        scale=model.scale,
+        arch=model.arch,
+        parameters=None,
+        size=listed.size,
+        licence=model.licence,
+        source=listed.url,
+        summary=model.description,
+        recipe="",
+        training_data="",
+        sha256=listed.sha256,
+        pinned=listed.sha256 is not None,
+        present=False,
+        path=str(path) if listed.fetchable else "",
+    )
+
+
 def _of_fetched(path: Path) -> ModelFacts:
     lock = read_lock(path) or Lock(source="", sha256="", size=0, pinned=False)
-    return _of_file(path, lock.source, lock.sha256 or None, pinned=lock.pinned)
+    facts = _of_file(path, lock.source, lock.sha256 or None, pinned=lock.pinned)
+    return replace(facts, name=lock.name or facts.name, licence=facts.licence or lock.licence)
 
 
 def _of_file(path: Path, source: str, sha256: str | None, *, pinned: bool) -> ModelFacts:

@@ -21,7 +21,6 @@ from srkit.training.state import TrainState, read_checkpoint, restore
 from srkit.zoo.load import load_model
 from srkit.zoo.loaded import LoadedModel
 
-
 _HEAD = "trunk.head.weight"  # of ESRGAN, by our names
 
 

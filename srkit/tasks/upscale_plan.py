@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from srkit.engine.memory import bytes_per_pixel
+from srkit.progress import Progress
 from srkit.tasks.debug_maps import with_maps
 from srkit.tasks.places import nearest_existing
 from srkit.tasks.upscale_items import Item, UpscaleJob, gather, pending, upscaler_for
@@ -70,7 +71,8 @@ class UpscalePlan:
 
 
 def plan_upscale(job: UpscaleJob, progress: Progress | None = None) -> UpscalePlan:
-    """Plan a job; nothing is written but a public model that is not here yet, which a plan needs to know. What --skip-existing would leave out is left out.
+    """Plan a job. What --skip-existing would leave out is left out; nothing is written but a public model that is not
+    here yet, which a plan needs to know.
 
     Raises:
         As `srkit.tasks.upscale.run`, except for outputs that exist or cannot be written to.

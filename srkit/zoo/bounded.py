@@ -56,8 +56,8 @@ class BoundedBuild(TorchFunctionMode):
         if self._elements < 0 or self._calls < 0:
             what = "more values" if self._elements < 0 else "more layers"
             raise ResourceError(
-                f"The network that '{self._where}' describes has {what} than the file has weights for; it is damaged or "
-                "made to harm: fetch it from where it was published."
+                f"The network that '{self._where}' describes has {what} than the file has weights for; it is damaged "
+                "or made to harm: fetch it from where it was published."
             )
         return func(*args, **options)
 
@@ -73,9 +73,9 @@ def check_arguments(arguments: Mapping[str, Any], where: str) -> None:
     for name, value in arguments.items():
         if not _is_sane(value, 0):
             raise ResourceError(
-                f"The header of '{where}' gives the network's argument '{name[:40]}' as {_short(value)}; expected numbers "
-                f"up to {_LARGEST}, short texts and lists: it is damaged or made to harm, so fetch it from where it was "
-                "published."
+                f"The header of '{where}' gives the network's argument '{name[:40]}' as {_short(value)}; expected "
+                f"numbers up to {_LARGEST}, short texts and lists: it is damaged or made to harm, so fetch it from "
+                "where it was published."
             )
 
 

@@ -85,6 +85,10 @@ def download(
             reason: Exception = error
         except (OSError, http.client.HTTPException, _BrokenOffError) as error:
             reason = error
+        except ValueError as error:  # of urllib, for a redirect to what is no URL
+            raise ResourceError(
+                f"'{url}' cannot be fetched: the server's answer makes no sense ({error}); check the address."
+            ) from error
         failures = 0 if _size(part) > before else failures + 1
         if failures > _PATIENCE:
             raise ResourceError(
@@ -168,8 +172,8 @@ def _check_room(url: str, part: Path, total: int | None, start: int, limit: int)
     free = shutil.disk_usage(part.parent).free
     if total - start > free:
         raise ResourceError(
-            f"'{url}' has {shown_bytes(total)}, and {shown_bytes(free)} are free in '{part.parent}'; free some space, or "
-            "point SRKIT_CACHE to another folder."
+            f"'{url}' has {shown_bytes(total)}, and {shown_bytes(free)} are free in '{part.parent}'; free some space, "
+            "or point SRKIT_CACHE to another folder."
         )
 
 
@@ -198,8 +202,10 @@ def _opened(part: Path, start: int, url: str, headers: Message) -> Iterator[IO[b
             os.fsync(file.fileno())
 
 
-def _copy(response: http.client.HTTPResponse, file: IO[bytes], part: Path, progress: Progress, room: int) -> None:
-    while chunk := response.read(_CHUNK):
+def _copy(
+    response: http.client.HTTPResponse, file: IO[bytes], part: Path, progress: Progress, room: int
+) -> None:
+    while chunk := response.read1(_CHUNK):  # what has come, not what is still to come
         room -= len(chunk)
         if room < 0:
             discard(part)
@@ -225,7 +231,9 @@ def _read_version(part: Path, url: str) -> str | None:
         state: Any = json.loads(state_path(part).read_text(encoding="utf-8"))
         if isinstance(state, dict) and state.get("url") == url and not part.is_symlink():
             version = state.get("version")
-            return version if isinstance(version, str) and "\n" not in version and "\r" not in version else None
+            return (
+                version if isinstance(version, str) and "\n" not in version and "\r" not in version else None
+            )
     return None
 
 

@@ -8,8 +8,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from srkit.errors import ResourceError
 from srkit.io.names import shown
 from srkit.progress import Progress
@@ -27,6 +25,8 @@ def exclusive(target: Path, progress: Progress) -> Iterator[None]:
     Raises:
         ResourceError: the cache cannot be written.
     """
+    from filelock import FileLock, Timeout  # a tenth of a second, for commands that fetch nothing
+
     folder = cache_dir() / "locks"
     name = hashlib.sha256(os.fsencode(os.path.abspath(target))).hexdigest()[:24]  # noqa: PTH100 - links stay
     with contextlib.ExitStack() as stack:
@@ -46,6 +46,6 @@ def exclusive(target: Path, progress: Progress) -> Iterator[None]:
 def cache_trouble(folder: Path, error: OSError) -> ResourceError:
     """The error for a folder of the cache that the file system did not let us write."""
     return ResourceError(
-        f"The cache {shown(folder)} cannot be written ({error.strerror or error}); free some space, or point SRKIT_CACHE "
-        "to another folder."
+        f"The cache {shown(folder)} cannot be written ({error.strerror or error}); free some space, or point "
+        "SRKIT_CACHE to another folder."
     )

@@ -165,10 +165,13 @@ def read_state(path: Path) -> dict[str, Any]:
             "`torch.save(model.state_dict(), path)` writes it."
         )
     size = path.stat().st_size
-    if sum(tensor.numel() * tensor.element_size() for tensor in tensors_in(state)) > _MOST_REPEATED * size + 2**20:
+    if (
+        sum(tensor.numel() * tensor.element_size() for tensor in tensors_in(state))
+        > _MOST_REPEATED * size + 2**20
+    ):
         raise ResourceError(
-            f"'{path}' has {size} bytes and holds tensors of many times that, which repeat a few values; it may be made "
-            "to harm: fetch it from where it was published."
+            f"'{path}' has {size} bytes and holds tensors of many times that, which repeat a few values; it may be "
+            "made to harm: fetch it from where it was published."
         )
     return state
 
@@ -258,8 +261,8 @@ def unwrapped(state: Mapping[str, Any]) -> dict[str, Tensor]:
 
 def _unknown(path: Path) -> ResourceError:
     return ResourceError(
-        f"'{path}' holds weights of no architecture that is known here; expected one that spandrel supports, or weights "
-        "of `srkit train`."
+        f"'{path}' holds weights of no architecture that is known here; expected one that spandrel supports, or "
+        "weights of `srkit train`."
     )
 
 

@@ -72,6 +72,8 @@ def fetch_from_hub(
             progress.advance(metadata.size or 0)
         finally:
             progress.finish()
+    except ResourceError:
+        raise
     except Exception as error:  # see `_failed`
         raise _failed(hub, error) from error
     etag = metadata.etag or ""

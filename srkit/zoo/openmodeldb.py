@@ -98,9 +98,10 @@ class IndexedModel:
             )
         if not found.direct_urls:
             checksum = f" (SHA-256 {found.sha256})" if found.sha256 else ""
+            page = found.urls[0] if found.urls else self.page
             raise ResourceError(
-                f"OpenModelDB offers '{self.name}' on a page for browsers, {found.urls[0] if found.urls else self.page}, "
-                f"which a program cannot fetch from; download the file there{checksum} and give it by its path."
+                f"OpenModelDB offers '{self.name}' on a page for browsers, {page}, which "
+                f"a program cannot fetch from; download the file there{checksum} and give it by its path."
             )
         return found
 

@@ -165,6 +165,11 @@ def _fetch(wanted: Wanted, path: Path, progress: Progress, pause_s: float) -> Pu
         raise cache_trouble(path.parent, error) from error
 
     def announce(size: int | None) -> None:
+        if size and size > (wanted.size or MAX_BYTES):
+            raise ResourceError(
+                f"'{wanted.source.text}' has {shown_bytes(size)}, expected at most "
+                f"{shown_bytes(wanted.size or MAX_BYTES)}; check the source."
+            )
         length = wanted.size or size
         facts = [shown_bytes(length)] if length else []
         facts.append(f"licence {wanted.licence}" if wanted.licence else "licence not stated")

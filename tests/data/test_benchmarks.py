@@ -49,7 +49,7 @@ def test_a_missing_set_says_where_and_how(tmp_path: Path, monkeypatch: pytest.Mo
     sentence = str(caught.value)
     for place in ("named/Urban100/HR", "named/benchmarks/Urban100/HR", "cache/data/Urban100/HR"):
         assert str(tmp_path / place) in sentence
-    assert "--download" in sentence
+    assert "srkit eval --dataset Urban100" in sentence
     for name, part in (
         ("Manga109", "licence"),
         ("DIV2K-val", "DIV2K_valid_HR"),

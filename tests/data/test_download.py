@@ -20,13 +20,17 @@ import numpy as np
 import pytest
 
 from srkit.data import download
-from srkit.data.download import unpack
+from srkit.data.download import HUB_SETS, unpack
 from srkit.errors import ResourceError
 from srkit.io.picture import Picture
 from srkit.io.write import encode_picture
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-FILE = "/datasets/eugenesiow/Set5/resolve/{revision}/data/Set5_HR.tar.gz"
+NAME = "Urban100"  # whose checksum is the Hub's at the pinned revision
+COMMIT = HUB_SETS[NAME].revision
+FILE = f"/datasets/eugenesiow/{NAME}/resolve/{COMMIT}/data/{NAME}_HR.tar.gz"
+
+
+SET5 = HUB_SETS["Set5"]
 
 
 class Hub(ThreadingHTTPServer):
@@ -41,6 +45,8 @@ class Hub(ThreadingHTTPServer):
         self.break_after: int | None = None
         """Close the connection after so many bytes of the file, every time."""
         self.asked: list[tuple[str, str, str | None]] = []
+        self.held: threading.Event | None = None
+        """Files are not sent until it is set."""
 
     @property
     def address(self) -> str:
@@ -62,7 +68,9 @@ class _Answer(BaseHTTPRequestHandler):
     def _answer(self, body: bool) -> None:
         hub = self.server
         hub.asked.append((self.command, self.path, self.headers.get("Range")))
-        if self.path.split("?")[0] not in (FILE.format(revision=r) for r in ("main", COMMIT)):
+        if hub.held and self.command == "GET":
+            hub.held.wait(120)
+        if self.path.split("?")[0] not in (FILE, FILE.replace(NAME, "Set5").replace(COMMIT, SET5.revision)):
             self.send_error(404)
             return
         start = 0
@@ -124,14 +132,22 @@ def small_set() -> bytes:
     return archive(*((f"Set5_HR/{name}.png", png(i)) for i, name in enumerate(("baby", "bird", "head"))))
 
 
-def fetch(hub: str, cache: Path, name: str = "Set5") -> subprocess.CompletedProcess[str]:
+def fetch(hub: str, cache: Path, name: str = NAME, **more: str) -> subprocess.CompletedProcess[str]:
+    process = begin(hub, cache, name, **more)
+    out, err = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def begin(hub: str, cache: Path, name: str = NAME, **more: str) -> subprocess.Popen[str]:
     code = f"""
 from srkit.data.download import download_dataset
 from srkit.errors import SrkitError
 from srkit.progress import Silent
 import sys
+class Told(Silent):
+    def say(self, message): print(message, file=sys.stderr, flush=True)
 try:
-    print(download_dataset({name!r}, Silent()).folder)
+    print(download_dataset({name!r}, Told()).folder)
 except SrkitError as error:
     print(error)
     sys.exit(error.exit_code)
@@ -145,8 +161,9 @@ except SrkitError as error:
         "PYTHONPATH": ":".join(p for p in sys.path if p),
         "HF_HUB_DOWNLOAD_TIMEOUT": "2",
     }
-    return subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [sys.executable, "-c", code], env=environment | more, stdout=pipe, stderr=pipe, text=True
     )
 
 
@@ -154,17 +171,20 @@ def test_a_set_arrives_with_its_record(tmp_path: Path, serve: Callable[[bytes], 
     hub = serve(small_set())
     done = fetch(hub.address, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    folder = tmp_path / "data" / "Set5"
+    folder = tmp_path / "data" / NAME
     assert done.stdout.strip() == str(folder / "HR")
     assert sorted(p.name for p in (folder / "HR").iterdir()) == ["baby.png", "bird.png", "head.png"]
     assert (folder / "HR" / "bird.png").read_bytes() == png(1)
     assert json.loads((folder / "source.json").read_text()) == {
-        "repository": "eugenesiow/Set5",
+        "repository": f"eugenesiow/{NAME}",
         "revision": COMMIT,
-        "file": "data/Set5_HR.tar.gz",
+        "file": f"data/{NAME}_HR.tar.gz",
         "sha256": hub.etag,
+        "licence": HUB_SETS[NAME].licence,
     }
-    assert [p.name for p in folder.parent.iterdir()] == ["Set5"], "nothing else is left"
+    assert [p.name for p in folder.parent.iterdir()] == [NAME], "nothing else is left"
+    for part in (NAME, "kB", HUB_SETS[NAME].licence, "eugenesiow", str(folder)):
+        assert part in done.stderr
     before = len(hub.asked)
     assert fetch(hub.address, tmp_path).returncode == 0
     assert len(hub.asked) == before, "a set that is there is not asked for"
@@ -180,7 +200,7 @@ def test_a_download_that_breaks_off_goes_on_where_it_ended(
     if done.returncode:  # the client gave up: what it has stays, and the next run goes on
         assert done.returncode == 5
         assert "run the same command again" in done.stdout
-        assert not (tmp_path / "data" / "Set5").exists()
+        assert not (tmp_path / "data" / NAME).exists()
         hub.break_after = None
         done = fetch(hub.address, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -190,7 +210,7 @@ def test_a_download_that_breaks_off_goes_on_where_it_ended(
     assert starts and min(starts) >= 10_000_000, "the rest was asked for, not the whole again"
     files = [path for method, path, _ in hub.asked if method == "GET" and "/resolve/" in path]
     assert all(COMMIT in path for path in files), f"by commit, not by branch: {files}"
-    assert (tmp_path / "data/Set5/HR/a.png").read_bytes() == whole
+    assert (tmp_path / f"data/{NAME}/HR/a.png").read_bytes() == whole
 
 
 def test_a_wrong_checksum_keeps_nothing(tmp_path: Path, serve: Callable[[bytes], Hub]) -> None:
@@ -208,7 +228,7 @@ def test_a_server_without_checksum_is_not_trusted(tmp_path: Path, serve: Callabl
     done = fetch(hub.address, tmp_path)
     assert done.returncode == 5
     assert "no SHA-256" in done.stdout
-    assert not (tmp_path / "data/Set5").exists()
+    assert not (tmp_path / f"data/{NAME}").exists()
 
 
 def test_a_hostile_archive_from_the_server_leaves_nothing(
@@ -225,7 +245,7 @@ def test_a_hostile_archive_from_the_server_leaves_nothing(
 def test_no_network_is_said_at_once(tmp_path: Path) -> None:
     done = fetch("http://127.0.0.1:9", tmp_path)  # the discard port: nobody listens
     assert done.returncode == 5
-    assert "cannot be reached" in done.stdout and str(tmp_path / "data/Set5/HR") in done.stdout
+    assert "cannot be reached" in done.stdout and str(tmp_path / f"data/{NAME}/HR") in done.stdout
 
 
 def test_sets_that_cannot_be_downloaded(tmp_path: Path) -> None:
@@ -233,6 +253,46 @@ def test_sets_that_cannot_be_downloaded(tmp_path: Path) -> None:
     done = fetch("http://127.0.0.1:9", tmp_path, "Urban10")
     assert done.returncode == 5
     assert "Did you mean 'Urban100'?" in done.stdout
+
+
+@pytest.mark.parametrize("variable", ["SRKIT_OFFLINE", "HF_HUB_OFFLINE"])
+def test_forbidden_it_says_what_to_do(tmp_path: Path, serve: Callable[[bytes], Hub], variable: str) -> None:
+    hub = serve(small_set())
+    done = fetch(hub.address, tmp_path, **{variable: "1"})
+    assert done.returncode == 5
+    for part in (NAME, variable, f"srkit eval --dataset {NAME}", str(tmp_path)):
+        assert part in done.stdout
+    assert not hub.asked
+
+
+def test_two_jobs_at_once_share_one_fetch(tmp_path: Path, serve: Callable[[bytes], Hub]) -> None:
+    hub = serve(small_set())
+    hub.held = threading.Event()
+    jobs = [begin(hub.address, tmp_path) for _ in range(2)]
+    for job in jobs:  # one says that it fetches, the other that it waits
+        assert job.stderr is not None and job.stderr.readline()
+    hub.held.set()
+    ends = [job.communicate(timeout=120) for job in jobs]
+    assert [job.returncode for job in jobs] == [0, 0], ends
+    assert len([1 for method, path, _ in hub.asked if method == "GET" and "/resolve/" in path]) == 1
+    assert [p.name for p in (tmp_path / "data").iterdir()] == [NAME]
+
+
+def test_a_pinned_checksum_counts_whatever_the_server_says(
+    tmp_path: Path, serve: Callable[[bytes], Hub]
+) -> None:
+    done = fetch(serve(small_set()).address, tmp_path, "Set5")
+    assert done.returncode == 5
+    assert SET5.sha256 is not None and SET5.sha256[:12] in done.stdout
+    assert not list((tmp_path / "data").iterdir())
+
+
+@pytest.mark.parametrize("name", HUB_SETS)
+def test_every_set_is_pinned_to_a_commit_and_has_a_licence(name: str) -> None:
+    source = HUB_SETS[name]
+    assert len(source.revision) == 40 and int(source.revision, 16)
+    assert source.sha256 is None or (len(source.sha256) == 64 and int(source.sha256, 16))
+    assert source.licence
 
 
 def link(kind: bytes, name: str = "Set5_HR/b.png", target: str = "/etc/passwd") -> tarfile.TarInfo:
@@ -260,6 +320,9 @@ def declared(size: int) -> tarfile.TarInfo:
         (link(tarfile.FIFOTYPE), "no ordinary file"),
         ("Set5_HR/A.PNG", "two files named"),
         ("elsewhere/a.png", "two files named"),
+        ("Set5_HR/\x1b]0;title\x07.png", "name"),
+        ("Set5_HR/a\nb.png", "name"),
+        ("Set5_HR/\u202egnp.exe.png", "name"),
     ],
 )
 def test_hostile_members(tmp_path: Path, member: str | tarfile.TarInfo, why: str) -> None:

@@ -17,6 +17,7 @@ from srkit.zoo.header import Header
 from srkit.zoo.load import load_model
 from srkit.zoo.manifest import Entry, Manifest, format_entries, read_entries, weights_dir
 from srkit.zoo.manifest_update import register
+from srkit.zoo.public import PUBLIC_MODELS
 from srkit.zoo.source import Hub, Url, parse_source
 from srkit.zoo.weights import save_weights
 
@@ -123,13 +124,19 @@ def test_unknown_names_name_the_nearest(folder: Path) -> None:
         Manifest.load().entry("RealESRGANx4plus")
 
 
-def test_public_models_are_not_pinned_and_must_be_pulled(folder: Path) -> None:
-    entry = Manifest.load().entry("RealESRGAN_x4plus")
-    assert not entry.pinned
+@pytest.mark.parametrize("name", [model.name for model in PUBLIC_MODELS])
+def test_public_models_are_pinned_and_fetched_unless_that_is_forbidden(
+    folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = Manifest.load().entry(name)
+    assert entry.pinned and entry.size and entry.licence
     assert not entry.shipped
     assert entry.path.is_relative_to(folder / "cache")
-    with pytest.raises(ResourceError, match="srkit models pull RealESRGAN_x4plus"):
-        load_model("RealESRGAN_x4plus")
+    monkeypatch.setenv("SRKIT_OFFLINE", "1")
+    with pytest.raises(ResourceError) as caught:
+        load_model(name)
+    for part in (name, "SRKIT_OFFLINE", f"srkit models pull {name}", str(folder / "cache")):
+        assert part in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +195,12 @@ def test_sources(text: str, source: Url | Hub) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x", "file:///etc/passwd", "ftp://host/a", "https://host/", "https:///a", "hf:x", "../a/b"]
+    "text",
+    [
+        *("", "x", "file:///etc/passwd", "ftp://host/a", "https://host/", "https:///a", "hf:x", "../a/b"),
+        *("hf:a/b/../../c.pth", "https://host/a b.pth", "https://host/\x1b.pth", "https://host:x/a.pth"),
+        *("https://[::1/a.pth", "data://x/a.pth", "https://h\u00f6st/a.pth"),
+    ],
 )
 def test_no_sources(text: str) -> None:
     with pytest.raises(UsageError, match="expected"):
@@ -198,16 +210,32 @@ def test_no_sources(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "https://user:secret@host:80/../../b.pth",
+        "https://host:80/../../b.pth",
         "https://host/a%2f..%2fb.pth",
         "https://host/b.pth?x=../..",
-        "hf:a/b/../../c.pth",
+        f"https://host/{'a' * 3000}.pth",
+        "https://host/.incoming-b.pth",
+        "https://host/%00%1b[2J.pth",
     ],
 )
 def test_files_of_any_source_lie_in_the_cache(tmp_path: Path, text: str) -> None:
     path = parse_source(text).location(tmp_path)
     assert path.resolve().is_relative_to(tmp_path.resolve() / "models")
-    assert "secret" not in str(path)
+    assert str(path).isprintable()
+    assert not path.name.startswith(".") and max(map(len, path.parts)) < 200
+
+
+@pytest.mark.parametrize("kept", ["b.pth.lock.json", "b.pth.part", "b.pth.part.json"])
+def test_no_source_has_the_place_of_what_is_kept_beside_another(tmp_path: Path, kept: str) -> None:
+    assert parse_source(f"https://host/{kept}").location(tmp_path) != parse_source(
+        "https://host/b.pth"
+    ).location(tmp_path).with_name(kept)
+
+
+def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_source("https://user:secret@host/b.pth")
+    assert "host" in str(caught.value) and "secret" not in str(caught.value)
 
 
 def test_addresses_that_differ_in_their_query_do_not_share_a_file(tmp_path: Path) -> None:

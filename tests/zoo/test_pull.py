@@ -9,10 +9,7 @@ import os
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,6 +19,7 @@ import torch
 from srkit.archs.edsr import EDSR
 from srkit.errors import ResourceError, UsageError
 from srkit.zoo import manifest as manifest_module
+from srkit.zoo.download import state_path
 from srkit.zoo.files import sha256_of
 from srkit.zoo.header import Header
 from srkit.zoo.load import load_model
@@ -29,83 +27,9 @@ from srkit.zoo.lock import lock_path, pulled_files, read_lock
 from srkit.zoo.manifest import Entry
 from srkit.zoo.pull import pull
 from srkit.zoo.weights import save_weights
+from tests.zoo.site import Handler, Site, child_environment, files_below, serving
 
 ARGUMENTS = {"scale": 2, "features": 24, "blocks": 2, "upsampler": "single"}
-
-
-@dataclass
-class Site:
-    """What the server has and how it behaves; what it was asked."""
-
-    files: dict[str, bytes] = field(default_factory=dict)
-    etag: str | None = '"1"'
-    cut_after: list[int] = field(default_factory=list)
-    """Bytes after which each of the next answers breaks off."""
-    fail: list[int] = field(default_factory=list)
-    """Status codes of the next answers."""
-    ranges: bool = True
-    asked: list[tuple[str, str | None]] = field(default_factory=list)
-    """Path and Range of every GET."""
-    url: str = ""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    site: ClassVar[Site]
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-    def do_GET(self) -> None:
-        site, range_ = self.site, self.headers.get("Range")
-        site.asked.append((self.path, range_))
-        if site.fail:
-            self._answer(site.fail.pop(0), b"", {})
-            return
-        content = site.files.get(self.path)
-        if content is None:
-            self._answer(404, b"", {})
-            return
-        headers = {"ETag": site.etag} if site.etag else {}
-        condition = self.headers.get("If-Range")
-        if range_ and site.ranges and condition in (None, site.etag):
-            start = int(re.fullmatch(r"bytes=(\d+)-", range_)[1])  # type: ignore[index]
-            if start >= len(content):
-                self._answer(416, b"", {"Content-Range": f"bytes */{len(content)}"})
-                return
-            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-            self._answer(206, content[start:], headers)
-        else:
-            self._answer(200, content, headers)
-
-    def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Connection", "close")
-        self.end_headers()
-        if body and self.site.cut_after:
-            body = body[: self.site.cut_after.pop(0)]
-        self.wfile.write(body)
-        self.close_connection = True
-
-
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    site = Site()
-    handler = type("Handler", (_Handler,), {"site": site})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    site.url = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setenv("SRKIT_CACHE", str(tmp_path / "cache"))
-    for variable in ("http_proxy", "HTTP_PROXY"):
-        monkeypatch.delenv(variable, raising=False)
-    yield site
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 @pytest.fixture(scope="module")
@@ -121,17 +45,13 @@ def _sha(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _files(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.rglob("*") if path.is_file())
-
-
 def test_fetched_whole_and_recorded(site: Site, weights: bytes, tmp_path: Path) -> None:
     site.files["/a/w.pth"] = weights
     pulled = pull(f"{site.url}/a/w.pth")
     assert (pulled.name, pulled.fetched, pulled.pinned) == ("w", True, False)
     assert pulled.path.read_bytes() == weights
     assert pulled.path.is_relative_to(tmp_path / "cache")
-    assert _files(tmp_path) == ["w.pth", "w.pth.lock.json"]
+    assert files_below(tmp_path) == ["w.pth", "w.pth.lock.json"]
     lock = read_lock(pulled.path)
     assert lock is not None
     assert (lock.sha256, lock.size, lock.source) == (_sha(weights), len(weights), f"{site.url}/a/w.pth")
@@ -161,12 +81,12 @@ def test_taken_up_by_the_next_run(site: Site, weights: bytes, tmp_path: Path) ->
     site.cut_after = [1000, *[0] * 20]
     with pytest.raises(ResourceError, match=r"1000 bytes are kept.*run the same command again"):
         pull(url, pause_s=0.001)
-    assert "w.pth" not in _files(tmp_path)
+    assert "w.pth" not in files_below(tmp_path)
     site.cut_after = []
     site.asked.clear()
     assert pull(url).path.read_bytes() == weights
     assert site.asked == [("/w.pth", "bytes=1000-")]
-    assert _files(tmp_path) == ["w.pth", "w.pth.lock.json"]
+    assert files_below(tmp_path) == ["w.pth", "w.pth.lock.json"]
 
 
 def test_a_part_of_an_older_version_is_not_joined_to_a_newer(site: Site, weights: bytes) -> None:
@@ -204,7 +124,8 @@ def test_a_server_without_ranges(site: Site, weights: bytes) -> None:
 def test_a_part_that_is_the_whole(site: Site, weights: bytes) -> None:
     site.files["/w.pth"] = weights
     path = pull(f"{site.url}/w.pth").path
-    path.rename(path.with_name("w.pth.part"))
+    part = path.rename(path.with_name("w.pth.part"))
+    state_path(part).write_text(json.dumps({"url": f"{site.url}/w.pth", "version": '"1"'}))
     assert pull(f"{site.url}/w.pth").path.read_bytes() == weights
     assert site.asked[-1] == ("/w.pth", f"bytes={len(weights)}-")
 
@@ -212,8 +133,9 @@ def test_a_part_that_is_the_whole(site: Site, weights: bytes) -> None:
 def test_a_part_longer_than_the_file(site: Site, weights: bytes) -> None:
     site.files["/w.pth"] = weights
     path = pull(f"{site.url}/w.pth").path
-    path.rename(path.with_name("w.pth.part"))
-    with path.with_name("w.pth.part").open("ab") as file:
+    part = path.rename(path.with_name("w.pth.part"))
+    state_path(part).write_text(json.dumps({"url": f"{site.url}/w.pth", "version": '"1"'}))
+    with part.open("ab") as file:
         file.write(b"more")
     assert pull(f"{site.url}/w.pth", pause_s=0.001).path.read_bytes() == weights
 
@@ -228,7 +150,7 @@ def test_missing_files_are_not(site: Site, tmp_path: Path) -> None:
     with pytest.raises(ResourceError, match="answered 404"):
         pull(f"{site.url}/w.pth")
     assert len(site.asked) == 1
-    assert _files(tmp_path) == []
+    assert files_below(tmp_path) == []
 
 
 def test_nobody_there(site: Site) -> None:
@@ -240,7 +162,7 @@ def test_wrong_checksum_keeps_nothing(site: Site, weights: bytes, tmp_path: Path
     site.files["/w.pth"] = weights
     with pytest.raises(ResourceError, match="nothing of it was kept"):
         pull(f"{site.url}/w.pth", sha256="0" * 64)
-    assert _files(tmp_path) == []
+    assert files_below(tmp_path) == []
 
 
 def test_a_wrong_checksum_keeps_what_was_there(site: Site, weights: bytes) -> None:
@@ -287,24 +209,30 @@ def test_things_that_are_no_weights(site: Site, tmp_path: Path, content: bytes, 
     site.files["/w.pth"] = content
     with pytest.raises(ResourceError, match=sentence):
         pull(f"{site.url}/w.pth")
-    assert _files(tmp_path) == []
+    assert files_below(tmp_path) == []
 
 
-def test_a_full_disk_is_no_trouble_of_the_network(
-    site: Site, weights: bytes, monkeypatch: pytest.MonkeyPatch
+def test_a_disk_that_fills_up_is_no_trouble_of_the_network(
+    site: Site, weights: bytes, tmp_path: Path
 ) -> None:
-    full = Path("/dev/full")
-    if not full.exists():
-        pytest.skip("needs /dev/full")
+    """The limit on a process's files fails as a full disk does, at a write."""
     site.files["/w.pth"] = weights
-    path = pull(f"{site.url}/w.pth").path
-    path.unlink()
-    lock_path(path).unlink()
-    path.with_name("w.pth.part").symlink_to(full)
-    site.asked.clear()
-    with pytest.raises(ResourceError, match=r"cannot be written: (No space left|Invalid)"):
-        pull(f"{site.url}/w.pth", pause_s=0.001)
+    code = (
+        "import resource, signal\nfrom srkit.zoo.pull import pull\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        f"pull({site.url + '/w.pth'!r})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=child_environment(tmp_path / "cache"),
+        check=False,
+    )
+    assert "ResourceError" in done.stderr and "w.pth.part" in done.stderr
     assert len(site.asked) == 1
+    assert pull(f"{site.url}/w.pth").path.read_bytes() == weights
 
 
 def test_a_cache_that_cannot_be_made(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -347,12 +275,10 @@ def test_a_named_model(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(ResourceError, match="SHA-256"):
         pull("far-x2")
     monkeypatch.setattr(manifest_module, "PUBLIC_ENTRIES", (entry(None),))
-    with pytest.raises(ResourceError, match="srkit models pull far-x2"):
-        load_model("far-x2")
-    pulled = pull("far-x2")
-    assert not pulled.pinned
-    model = load_model("far-x2")
+    model = load_model("far-x2")  # fetched, since it is not there
     assert (model.name, model.sha256) == ("far-x2", sha256_of(path))
+    pulled = pull("far-x2")
+    assert (pulled.fetched, pulled.pinned) == (False, False)
     with pulled.path.open("ab") as file:
         file.write(b"x")
     with pytest.raises(ResourceError, match="pull the model again"):
@@ -383,12 +309,12 @@ def test_a_damaged_record(site: Site, weights: bytes) -> None:
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-class _HubHandler(_Handler):
+class _HubHandler(Handler):
     """Enough of the Hub's protocol for its client: repository listing, file metadata, and the file."""
 
     lie: ClassVar[bool] = False
 
-    def do_HEAD(self) -> None:
+    def do_HEAD(self) -> None:  # noqa: N802
         match = re.fullmatch(r"/owner/repo/resolve/([^/]+)/(.+)", self.path)
         content = self.site.files.get(match[2]) if match and match[1] in ("main", COMMIT) else None
         if content is None:
@@ -402,7 +328,7 @@ class _HubHandler(_Handler):
             200, {"ETag": f'"{told}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}, len(content)
         )
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802
         if re.fullmatch(r"/api/models/owner/repo(/revision/[^/]+)?(\?.*)?", self.path):
             siblings = [{"rfilename": name} for name in self.site.files]
             body = json.dumps({"id": "owner/repo", "sha": COMMIT, "siblings": siblings}).encode()
@@ -432,17 +358,8 @@ class _HubHandler(_Handler):
 
 @pytest.fixture
 def hub() -> Iterator[Site]:
-    site = Site()
-    handler = type("Handler", (_HubHandler,), {"site": site, "lie": False})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    site.url = f"http://127.0.0.1:{server.server_port}"
-    site.handler = handler  # type: ignore[attr-defined]
-    yield site
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(_HubHandler) as site:
+        yield site
 
 
 def _pull_from_hub(hub: Site, tmp_path: Path, what: str, **options: str) -> tuple[dict[str, Any], str]:
@@ -455,14 +372,7 @@ def _pull_from_hub(hub: Site, tmp_path: Path, what: str, **options: str) -> tupl
         "except SrkitError as error:\n"
         "    print(json.dumps({'error': str(error), 'code': error.exit_code}))"
     )
-    environment = os.environ | {
-        "HF_ENDPOINT": hub.url,
-        "HF_HOME": str(tmp_path / "hf"),
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "HF_HUB_OFFLINE": "0",
-        "SRKIT_CACHE": str(tmp_path / "cache"),
-        "NO_PROXY": "127.0.0.1",
-    }
+    environment = child_environment(tmp_path / "cache", HF_ENDPOINT=hub.url, HF_HOME=str(tmp_path / "hf"))
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
@@ -481,7 +391,7 @@ def test_hub_by_repository(hub: Site, tmp_path: Path, weights: bytes) -> None:
     assert Path(pulled["path"]).read_bytes() == weights
     assert pulled["source"] == "hf:owner/repo/net/w.pth"
     assert (pulled["sha256"], pulled["fetched"]) == (_sha(weights), True)
-    assert _files(tmp_path / "cache") == ["w.pth", "w.pth.lock.json"]
+    assert files_below(tmp_path / "cache") == ["w.pth", "w.pth.lock.json"]
     assert said == "", "the Hub's own progress bars"
     again, _ = _pull_from_hub(hub, tmp_path, "hf:owner/repo/net/w.pth")
     assert not again["fetched"]
@@ -501,10 +411,10 @@ def test_hub_checksums(hub: Site, tmp_path: Path, weights: bytes) -> None:
     pulled, _ = _pull_from_hub(hub, tmp_path, "hf:owner/repo/w.pth", sha256="0" * 64)
     assert "nothing of it was kept" in pulled["error"]
     assert pulled["code"] == 5
-    hub.handler.lie = True  # type: ignore[attr-defined]
+    hub.handler.lie = True
     pulled, _ = _pull_from_hub(hub, tmp_path, "hf:owner/repo/w.pth")
     assert f"expected {_sha(b'another file')}" in pulled["error"]
-    assert "w.pth" not in _files(tmp_path / "cache")
+    assert "w.pth" not in files_below(tmp_path / "cache")
 
 
 def test_hub_says_what_is_missing(hub: Site, tmp_path: Path, weights: bytes) -> None:

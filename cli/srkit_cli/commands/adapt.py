@@ -14,7 +14,7 @@ from srkit.recipes.adapt import DEFAULT_STEPS, AdaptRecipe, TunePart
 from srkit.recipes.self_supervised import DEFAULT_STEPS as SELF_STEPS
 from srkit.recipes.self_supervised import LoopPart, SelfAdaptRecipe
 from srkit_cli.console import Console
-from srkit_cli.options import Debug, Device, Dtype, DtypeName, Json, Quiet, Seed, Threads, Verbose
+from srkit_cli.options import Debug, Device, Dtype, DtypeName, Json, Offline, Quiet, Seed, Threads, Verbose
 
 if TYPE_CHECKING:
     from srkit.metrics.results import ImageResult
@@ -66,6 +66,7 @@ def adapt(
     dtype: Dtype = DtypeName.auto,
     threads: Threads = None,
     seed: Seed = 0,
+    offline: Offline = False,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,

@@ -10,7 +10,7 @@ import typer
 from srkit.errors import Exit, SrkitError, UsageError
 from srkit.recipes.evaluate import EvalRecipe
 from srkit_cli.console import Console
-from srkit_cli.options import Debug, Device, Dtype, DtypeName, Json, Quiet, Seed, Threads, Verbose
+from srkit_cli.options import Debug, Device, Dtype, DtypeName, Json, Offline, Quiet, Seed, Threads, Verbose
 
 if TYPE_CHECKING:
     from srkit.metrics.reports import Report
@@ -44,9 +44,12 @@ def eval(
     ] = "psnr,ssim",
     protocol: Annotated[str, typer.Option(help="classical, rgb, div2k, ntire or real.")] = "classical",
     data_root: Annotated[
-        Path | None, typer.Option(help="Where sets lie; else $SRKIT_DATA.", metavar="DIR")
+        Path | None,
+        typer.Option(help="Where sets lie; else $SRKIT_DATA. Public ones are fetched.", metavar="DIR"),
     ] = None,
-    download: Annotated[bool, typer.Option("--download", help="Fetch sets that are missing.")] = False,
+    download: Annotated[
+        bool, typer.Option("--download", help="Accepted as before; missing sets are fetched anyway.")
+    ] = False,
     weights_dir: Annotated[
         Path | None, typer.Option(help="Metric weights by file name; else $SRKIT_WEIGHTS.", metavar="DIR")
     ] = None,
@@ -75,6 +78,7 @@ def eval(
     dtype: Dtype = DtypeName.auto,
     threads: Threads = None,
     seed: Seed = 0,
+    offline: Offline = False,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -116,7 +120,6 @@ def eval(
         pattern=pattern,
         allow_crop=allow_crop,
         data_root=data_root,
-        download=download,
         weights_dir=weights_dir,
         save_images=save_images,
         with_gallery=report is not None,

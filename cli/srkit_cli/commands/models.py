@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from srkit.errors import Exit, UsageError
+from srkit.io.names import shown_bytes
 from srkit_cli.console import Console
-from srkit_cli.options import Debug, Json, Quiet
+from srkit_cli.options import Debug, Json, Offline, Quiet
 
 if TYPE_CHECKING:
     from srkit.tasks.models import ModelFacts
@@ -62,13 +63,15 @@ def show(
     model: Annotated[
         str, typer.Argument(help="A name of `srkit models list`, or a file.", metavar="NAME|FILE")
     ],
+    offline: Offline = False,
     json: Json = False,
     debug: Debug = False,
 ) -> int:
-    """Show all that is known of one model, or of a file of weights."""
+    """Show all that is known of one model, here or in OpenModelDB, or of a file of weights."""
     from srkit.tasks.models import as_record, checksum_note, show_model
 
-    console, facts = Console(), show_model(model)
+    console = Console()
+    facts = show_model(model, console)
     if json:
         console.json(as_record(facts) | {"checksum": checksum_note(facts)})
         return Exit.DONE
@@ -81,9 +84,13 @@ def show(
 def pull(
     what: Annotated[
         str,
-        typer.Argument(help="A name, a URL, owner/repo, or hf:owner/repo/file@revision.", metavar="MODEL"),
+        typer.Argument(
+            help="A name, one of OpenModelDB (4x-Name), a URL, owner/repo, or hf:owner/repo/file@revision.",
+            metavar="MODEL",
+        ),
     ],
     sha256: Annotated[str | None, typer.Option(help="What the file must have.", metavar="HEX")] = None,
+    offline: Offline = False,
     json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -96,13 +103,52 @@ def pull(
     if json:
         console.json(asdict(pulled) | {"path": str(pulled.path)})
         return Exit.DONE
-    if pulled.fetched and not pulled.pinned:
-        console.say(
-            f"The checksum was not known beforehand; recorded and held to from now on: {pulled.sha256}"
-        )
     if not pulled.fetched:
         console.say("It was there already, and its checksum is right.")
     console.line(str(pulled.path))
+    return Exit.DONE
+
+
+@app.command()
+def search(
+    query: Annotated[list[str], typer.Argument(help="Words that all must occur.", metavar="QUERY...")],
+    limit: Annotated[int, typer.Option(help="Most models to show; 0 for all.", metavar="N", min=0)] = 25,
+    offline: Offline = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> int:
+    """Search OpenModelDB, whose models `-m 4x-Name` and `pull` take; its index is fetched at most once a day.
+
+    \b
+    srkit models search photo jpeg
+    srkit models search 4x anime --json
+    """
+    from srkit.tasks.models import search_models
+
+    console = Console(quiet=quiet)
+    found = search_models(" ".join(query), console)
+    kept = found[:limit] if limit else found
+    if json:
+        console.json([asdict(model) for model in kept])
+    else:
+        columns = ("name", "scale", "architecture", "licence", "size", "fetched", "url", "sha256")
+        rows = [
+            (
+                model.name,
+                f"x{model.scale}",
+                model.arch,
+                model.licence or "not stated",
+                _bytes(model.size),
+                "by name" if model.fetchable else "by hand" if model.readable else "no",
+                model.url,
+                model.sha256,
+            )
+            for model in kept
+        ]
+        console.table(columns, rows, numbers=("scale", "size"))
+    more = f"; --limit 0 shows the other {len(found) - len(kept)}" if len(found) > len(kept) else ""
+    console.say(f"{len(found)} of OpenModelDB's models match{more}.")
     return Exit.DONE
 
 
@@ -189,9 +235,7 @@ def _quality(scores: dict[str, Any]) -> str:
 
 
 def _bytes(size: int | None) -> str:
-    if size is None:
-        return ""
-    return f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size / 1e3:.1f} kB"
+    return "" if size is None else shown_bytes(size)
 
 
 def _wrong(expected: str | None, found: str | None) -> str:

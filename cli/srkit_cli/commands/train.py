@@ -11,7 +11,7 @@ import typer
 from srkit.errors import Exit
 from srkit.recipes.load import shipped_recipes
 from srkit_cli.console import Console
-from srkit_cli.options import Debug, Device, DtypeName, Json, Quiet, Threads, Verbose
+from srkit_cli.options import Debug, Device, DtypeName, Json, Offline, Quiet, Threads, Verbose
 
 if TYPE_CHECKING:
     from srkit.tasks.train_job import TrainResult
@@ -38,6 +38,7 @@ def train(
     dtype: Annotated[DtypeName | None, typer.Option(help="Precision of the arithmetic.")] = None,
     threads: Threads = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", metavar="N")] = None,
+    offline: Offline = False,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
