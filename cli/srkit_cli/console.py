@@ -116,7 +116,7 @@ class Console:
         if sys.stdout.isatty():
             text = "\n".join(printable(line) for line in text.split("\n"))
         with _telling_of_stdout():
-            sys.stdout.write(_plain(text).encode(encoding, "replace").decode(encoding) + "\n")
+            sys.stdout.write(text.encode(encoding, "replace").decode(encoding) + "\n")
 
     def bytes(self, data: bytes) -> None:
         """A whole file on stdout.

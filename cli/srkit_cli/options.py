@@ -70,24 +70,6 @@ Offline = Annotated[
 ]
 
 
-def _offline(value: bool) -> bool:
-    if value:
-        from srkit.zoo.network import go_offline
-
-        go_offline()
-    return value
-
-
-Offline = Annotated[
-    bool,
-    typer.Option(
-        "--offline",
-        callback=_offline,
-        help="Fetch nothing; what is not here is an error (exit 5) that says how to get it. As SRKIT_OFFLINE=1.",
-    ),
-]
-
-
 def tile_of(text: str) -> int | Literal["auto", "off"]:
     """The value of --tile. Raises UsageError where it is none."""
     if text == "auto":

@@ -29,22 +29,6 @@ def printable(text: str, keep: str = "") -> str:
     )
 
 
-_UNSHOWABLE = re.compile(
-    # What XML 1.0 forbids (controls, surrogates, U+FFFE, U+FFFF), what would break a line, and the marks with
-    # which a name can reverse the text around it.
-    r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
-)
-
-
-def printable(text: str, keep: str = "") -> str:
-    """`text` on one line, in characters that every terminal and report can hold; others, but those of `keep`, are
-    escaped as in Python."""
-    return _UNSHOWABLE.sub(
-        lambda match: match[0] if match[0] in keep else match[0].encode("unicode_escape").decode("ascii"),
-        text,
-    )
-
-
 def shown(path: str | os.PathLike[str]) -> str:
     """The path in quotes, printable: bytes that are not UTF-8 become the replacement character. Of one that is too long
     to be any, the start and the end."""

@@ -296,46 +296,6 @@ def test_every_set_is_pinned_to_a_commit_and_has_a_licence(name: str) -> None:
     assert source.licence
 
 
-@pytest.mark.parametrize("variable", ["SRKIT_OFFLINE", "HF_HUB_OFFLINE"])
-def test_forbidden_it_says_what_to_do(tmp_path: Path, serve: Callable[[bytes], Hub], variable: str) -> None:
-    hub = serve(small_set())
-    done = fetch(hub.address, tmp_path, **{variable: "1"})
-    assert done.returncode == 5
-    for part in (NAME, variable, f"srkit eval --dataset {NAME}", str(tmp_path)):
-        assert part in done.stdout
-    assert not hub.asked
-
-
-def test_two_jobs_at_once_share_one_fetch(tmp_path: Path, serve: Callable[[bytes], Hub]) -> None:
-    hub = serve(small_set())
-    hub.held = threading.Event()
-    jobs = [begin(hub.address, tmp_path) for _ in range(2)]
-    for job in jobs:  # one says that it fetches, the other that it waits
-        assert job.stderr is not None and job.stderr.readline()
-    hub.held.set()
-    ends = [job.communicate(timeout=120) for job in jobs]
-    assert [job.returncode for job in jobs] == [0, 0], ends
-    assert len([1 for method, path, _ in hub.asked if method == "GET" and "/resolve/" in path]) == 1
-    assert [p.name for p in (tmp_path / "data").iterdir()] == [NAME]
-
-
-def test_a_pinned_checksum_counts_whatever_the_server_says(
-    tmp_path: Path, serve: Callable[[bytes], Hub]
-) -> None:
-    done = fetch(serve(small_set()).address, tmp_path, "Set5")
-    assert done.returncode == 5
-    assert SET5.sha256 is not None and SET5.sha256[:12] in done.stdout
-    assert not list((tmp_path / "data").iterdir())
-
-
-@pytest.mark.parametrize("name", HUB_SETS)
-def test_every_set_is_pinned_to_a_commit_and_has_a_licence(name: str) -> None:
-    source = HUB_SETS[name]
-    assert len(source.revision) == 40 and int(source.revision, 16)
-    assert source.sha256 is None or (len(source.sha256) == 64 and int(source.sha256, 16))
-    assert source.licence
-
-
 def link(kind: bytes, name: str = "Set5_HR/b.png", target: str = "/etc/passwd") -> tarfile.TarInfo:
     info = tarfile.TarInfo(name)
     info.type, info.linkname = kind, target
