@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +50,8 @@ RENDERED: dict[str, Callable[[int, int, int], RGB]] = {name: partial(render, nam
 
 def screens(density: str, width: int, height: int, seed: int) -> RGB:
     """Rendered screens of one pixel density, (height, width, 3)."""
-    return draw(replace(spec("screen", seed), density=density), width, height).pixels
+    screen: Any = spec("screen", seed)  # of a class whose fields are the domain's own
+    return draw(replace(screen, density=density), width, height).pixels
 
 
 RENDERED |= {f"screen-{density}": partial(screens, density) for density in ("1", "2")}
