@@ -198,7 +198,7 @@ CASES = {
         ),
     ),
     "sr, streamed": Case(
-        EDSR + PAIRS + 'residency = "stream"\nworkers = 1\n' + OPTIM,
+        EDSR + PAIRS + 'residency = "stream"\nworkers = 0\n' + OPTIM,
         {"arch": "edsr"},
         ("scores", "classical", "held out", "psnr"),
         "val_psnr",

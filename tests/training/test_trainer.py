@@ -35,7 +35,6 @@ from srkit.training.validation import psnr_validator
 from tests.helpers import refused
 from tests.training.runs import (
     CPU,
-    InterruptAfter,
     SpoiltPairs,
     content,
     pairs,
@@ -258,7 +257,6 @@ def test_numbers_that_are_not_finite_are_left_out_of_the_log(tmp_path: Path) -> 
 
 
 def test_what_crops_are_told_reaches_the_network(pictures: Pictures, tmp_path: Path) -> None:
-    """And a resumed run is told the same, bit for bit."""
     telling = Telling(lambda lr: {"mean": lr.mean((2, 3))}, position=True)
     base = recipe(16, lr=1e-2)
     source = MemoryPairs(pictures, CropPlan(2, 8, 4, base.seed), CPU, telling)
@@ -269,18 +267,11 @@ def test_what_crops_are_told_reaches_the_network(pictures: Pictures, tmp_path: P
             torch.manual_seed(0)
             return new_state(Told(), base.optim)
 
-    straight, before = fresh(), fresh().network.state_dict()
-    trainer(base, source, tmp_path, validate=validate).fit(straight)
-    after = straight.network.state_dict()
+    run, before = fresh(), fresh().network.state_dict()
+    trainer(base, source, tmp_path, validate=validate).fit(run)
+    after = run.network.state_dict()
     assert all(not torch.equal(before[name], after[name]) for name in before)
-    assert straight.best_score > validate(fresh().network)
-
-    with pytest.raises(KeyboardInterrupt):
-        trainer(base, source, tmp_path, validate=validate, progress=InterruptAfter(7)).fit(fresh())
-    resumed = fresh()
-    restore(resumed, read_checkpoint(tmp_path, CPU))
-    trainer(base, source, tmp_path, validate=validate).fit(resumed)
-    assert same(content(straight), content(resumed))
+    assert run.best_score > validate(fresh().network)
 
 
 def test_parts_learn_at_their_own_rates(pictures: Pictures, tmp_path: Path) -> None:
