@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,7 @@ from srkit.progress import Silent
 from srkit.recipes.adapt import TunePart
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.rendered import DOMAINS, draw, render, spec
+from srkit.rendered.screen import Screen
 from srkit.tasks.adapt_fit import Fit, Fitted, fit, split_for
 from srkit.tasks.adapt_score import score
 from srkit.zoo.load import load_model
@@ -49,7 +51,8 @@ RENDERED: dict[str, Callable[[int, int, int], RGB]] = {name: partial(render, nam
 
 def screens(density: str, width: int, height: int, seed: int) -> RGB:
     """Rendered screens of one pixel density, (height, width, 3)."""
-    return draw(replace(spec("screen", seed), density=density), width, height).pixels
+    screen = cast(Screen, spec("screen", seed))
+    return draw(replace(screen, density=density), width, height).pixels
 
 
 RENDERED |= {f"screen-{density}": partial(screens, density) for density in ("1", "2")}
