@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,7 @@ from srkit.progress import Silent
 from srkit.recipes.adapt import TunePart
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.rendered import DOMAINS, draw, render, spec
+from srkit.rendered.screen import Screen
 from srkit.tasks.adapt_fit import Fit, Fitted, fit, split_for
 from srkit.tasks.adapt_score import score
 from srkit.zoo.load import load_model
@@ -50,7 +51,7 @@ RENDERED: dict[str, Callable[[int, int, int], RGB]] = {name: partial(render, nam
 
 def screens(density: str, width: int, height: int, seed: int) -> RGB:
     """Rendered screens of one pixel density, (height, width, 3)."""
-    screen: Any = spec("screen", seed)  # of a class whose fields are the domain's own
+    screen = cast(Screen, spec("screen", seed))
     return draw(replace(screen, density=density), width, height).pixels
 
 
