@@ -23,7 +23,7 @@ from srkit.losses import table
 from srkit.losses.pixel import l2
 from srkit.recipes.adapt import AdaptRecipe, TunePart
 from srkit.recipes.upscale import UpscaleRecipe
-from srkit.rendered import render
+from srkit.rendered import draw, render, spec
 from srkit.tasks.adapt import AdaptJob, AdaptResult, run
 from srkit.tasks.adapt_fit import overwrites_itself
 from srkit.tasks.upscaler import Models, Upscaler, Work
@@ -44,10 +44,11 @@ def write(path: Path, pixels: RGB) -> Path:
 
 @pytest.fixture(scope="module")
 def screens(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five small screens."""
+    """Five small screens of one kind."""
     folder = tmp_path_factory.mktemp("data") / "screens"
     for i in range(5):
-        write(folder / f"{'abcde'[i]}.png", render("screen", 72, 64, i))
+        screen = replace(spec("screen", i), content="article", theme="light")  # type: ignore[call-arg]
+        write(folder / f"{'abcde'[i]}.png", draw(screen, 72, 64).pixels)
     return folder
 
 
