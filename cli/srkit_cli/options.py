@@ -65,6 +65,7 @@ Offline = Annotated[
     typer.Option(
         "--offline",
         callback=_offline,
+        rich_help_panel=ENGINE,
         help="Fetch nothing; what is not here is an error (exit 5) that says how to get it. As SRKIT_OFFLINE=1.",
     ),
 ]

@@ -48,7 +48,8 @@ def find_photographs(folders: Sequence[Path], progress: Progress | None = None) 
 
 
 def read_rgb8(path: Path) -> RGB:
-    """Decode to RGB with orientation applied; gray is repeated, alpha dropped, 16 bit rounded to 8.
+    """Decode to RGB with orientation applied; gray is repeated, what is transparent laid over white, 16 bit rounded
+    to 8.
 
     Raises:
         PictureError: the file cannot be read as an image.

@@ -47,7 +47,7 @@ class Manga(Spec):
         "room: a room|an indoor scene",
         weights="2 1 2 1 1",
     )
-    mood: str = choice(MOODS, weights="2 1 1 1 1 1")
+    mood: str = choice(MOODS, weights="6 3 3 3 3 1")
     figures: str = choice(
         "shown:, absent: nobody in sight|no people", weights="2 1", scene=("action", "outdoors", "room")
     )
@@ -221,7 +221,11 @@ _SCENES: dict[str, Callable[[Panel, str, Rng], None]] = {
 def _sound(panel: Panel, sound: str, rng: Rng, *, named: bool) -> None:
     """A sound in large letters, each turned a little."""
     letters = sound + rng.pick(("", "!", "!!"))
-    size = min(panel.width / (0.62 * len(letters) + 1), panel.height * 0.4) * rng.between(0.7, 1.0)
+    size = (
+        min(panel.width / (0.62 * len(letters) + 1), panel.height * 0.4)
+        * rng.between(0.7, 1.0)
+        * (0.85 if named else 1.0)
+    )
     x, y = panel.width * 0.08 + size * 0.4, panel.height * (0.2 if named else rng.pick((0.2, 0.8)))
     slope, inks = rng.between(-0.25, 0.25), rng.pick(((PAPER, INK), (INK, PAPER)))
     placed = []

@@ -33,7 +33,7 @@ from srkit.rendered.canvas import (
     shade,
 )  # fmt: skip
 from srkit.rendered.lettering import noun, place, sign_text
-from srkit.rendered.specs import Caption, Spec, Split, Wording, a, choice, words
+from srkit.rendered.specs import Caption, Spec, Wording, a, choice, words
 
 _SOFT = 4  # pixels of the sky between its samples
 _SMALLEST = 256  # a scene is never smaller than this; a smaller image is cut from its middle
@@ -42,10 +42,6 @@ _WARM: tuple[Colour, ...] = (
 )  # fmt: skip
 _LAMPS = {"yellow": (255, 196, 110), "white": (255, 226, 170), "bluish": (220, 234, 255)}
 _TINTS = {"blue": (0.6, 0.66), "violet": (0.7, 0.74), "brown": (0.04, 0.06)}
-
-
-def _neon(rng: Rng, split: Split) -> str:
-    return sign_text(rng, split)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +59,7 @@ class Night(Spec):
     )
     tint: str = choice("blue, violet, brown", weights="3 1 1")
     lamps: str = choice("yellow: yellow|warm, white, bluish: bluish|cold")
-    neon: str = words(_neon)
+    neon: str = words(sign_text)
     tube: str = choice(COLOURS)
 
     def draw(self, width: int, height: int) -> Rendered:

@@ -17,15 +17,7 @@ Place = Callable[[float, float], Point]
 
 MOODS = (
     "calm: calm|quiet, surprised: surprised|startled, angry: angry|furious, sad: sad|worried, "
-    "glad: glad|cheerful, asleep: asleep|sleeping"
-)
-MOUTHS = (
-    "line: closed mouth|straight mouth, smile: smile|smiling mouth, frown: frown|turned-down mouth, "
-    "open: open mouth|mouth wide open, teeth: clenched teeth|bared teeth, round: round mouth|small round mouth"
-)
-HAIRS = "black: black|dark, white: white|pale, toned: shaded|gray"
-CLOTHES = (
-    "black: black jacket, toned: shaded jacket|gray jacket, striped: striped jacket, white: white jacket"
+    "glad: glad|cheerful, asleep: sleeping|dozing"
 )
 _LENGTHS = {"short": 0.0, "bobbed": 1.2, "long": 2.0, "very long": 2.6}
 _TALL = {
@@ -74,10 +66,15 @@ class Portrait(Spec):
 
     domain = "portrait"
     mood: str = choice(MOODS, weights="2 1 1 1 1 1")
-    mouth: str = choice(MOUTHS)
-    hair: str = choice(HAIRS, weights="2 1 1")
+    mouth: str = choice(
+        "line: closed mouth|straight mouth, smile: smile|smiling mouth, frown: frown|turned-down mouth, "
+        "open: open mouth|mouth wide open, teeth: clenched teeth|bared teeth, round: round mouth|small round mouth"
+    )
+    hair: str = choice("black: black|dark, white: white|pale, toned: shaded|gray", weights="2 1 1")
     length: str = choice(_LENGTHS, weights="2 1 1 1")
-    clothes: str = choice(CLOTHES)
+    clothes: str = choice(
+        "black: black jacket, toned: shaded jacket|gray jacket, striped: striped jacket, white: white jacket"
+    )
     backdrop: str = choice(BACKDROPS)
     screentone: str = choice(TONES, weights="3 1 1 1")
     speech: str = words(_speech)

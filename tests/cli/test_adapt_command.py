@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 
 from srkit.io.picture import Picture
 from srkit.io.write import write_picture
-from srkit.rendered import render
+from srkit.rendered import draw, spec
 from srkit.zoo.header import Header, read_header
 from srkit.zoo.weights import load_weights, save_weights
 
@@ -24,11 +25,12 @@ SCHEMA = json.loads((Path(srkit_cli.__file__).parent / "schemas" / "adapt.json")
 
 @pytest.fixture(scope="module")
 def screens(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four small screens."""
+    """Four small screens of one kind."""
     folder = tmp_path_factory.mktemp("data") / "screens"
     folder.mkdir()
     for i in range(4):
-        write_picture(Picture(render("screen", 88, 80, i)), folder / f"{'abcd'[i]}.png", format="png")
+        screen = replace(spec("screen", i), content="article", theme="light")  # type: ignore[call-arg]
+        write_picture(Picture(draw(screen, 88, 80).pixels), folder / f"{'abcd'[i]}.png", format="png")
     return folder
 
 

@@ -29,7 +29,7 @@ EXPECTED: dict[tuple[str, ...], set[str]] = {
     ("adapt", "--self-supervised", "--reconstructor", ""): {"reconstructor-x4"},
     ("estimate-kernel", "-m", ""): {"dkenet-x2", "dkenet-x4"},
     ("train", "edsr-x"): {"edsr-x2", "edsr-x3", "edsr-x4", "edsr-x8"},
-    ("models", "s"): {"show"},
+    ("models", "s"): {"show", "search"},
     ("models", "show", "com"): {"compact"},
     ("schema", "upscale"): {"upscale", "upscale-plan"},
     ("demo-image", "--domain", "man"): {"manga"},
@@ -235,7 +235,7 @@ def test_a_home_that_cannot_be_written_to(shell: str, home: Path, call: Callable
     for name in (".local", ".zfunc", ".config"):
         (home / name).write_text("a file where a folder is needed")
     ran = call("completion", "install", shell)
-    assert (ran.code, ran.out) == (1, "")
+    assert (ran.code, ran.out) == (2, "")
     assert str(home) in ran.sentence
 
 

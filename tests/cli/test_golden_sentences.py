@@ -21,7 +21,7 @@ SAID: list[tuple[str, Exit, str]] = [
     (
         "upscale empty out",
         Exit.FAILED,
-        "srkit: No pictures were found in the folder 'empty' (its subfolders were not searched; --recursive does).\n",
+        "srkit: No images were found in the folder 'empty' (its subfolders were not searched).\n",
     ),
     (
         "upscale in.png b.png --scale 17",
@@ -53,7 +53,9 @@ SAID: list[tuple[str, Exit, str]] = [
     (
         "upscale in.png b.png -m esdr",
         Exit.RESOURCE,
-        "srkit: There is no model and no file 'esdr'; `srkit models list` names the models. Did you mean 'edsr'?\n",
+        "srkit: There is no model 'esdr'; `srkit models list` names those there are, `srkit models search` "
+        "those of OpenModelDB. "
+        "Did you mean 'edsr'?\n",
     ),
     (
         "models path BSRGAN",

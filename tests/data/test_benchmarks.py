@@ -46,7 +46,7 @@ def test_order_of_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_missing_set_says_where_and_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SRKIT_DATA", str(tmp_path / "named"))
     places = ("named/Urban100/HR", "named/benchmarks/Urban100/HR", "cache/data/Urban100/HR")
-    with refused(ResourceError, *(tmp_path / place for place in places), "--download"):
+    with refused(ResourceError, *(tmp_path / place for place in places), "srkit eval --dataset Urban100"):
         find_dataset("Urban100")
     touch(tmp_path / "named/Kittens/HR/a.png")
     for name, part in (

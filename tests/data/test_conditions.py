@@ -112,7 +112,7 @@ def test_the_whole_picture_is_described_once(make: Make, pictures: list[Picture]
     describe, progress = Whole(), Counting()
     source = make(plan, Telling(describe), progress)
     assert describe.calls == 4
-    assert [label for label, _ in progress.labels] == ["describing pictures"]
+    assert [label for label, _ in progress.labels] == ["describing images"]
     assert progress.labels[0][1] == progress.done
     lows = [make_lr(crop_to_multiple(shrunk(p, f), 2), 2) for p in pictures for f in (1.0, 0.5)]
     known = {low.shape[:2]: torch.from_numpy(low).permute(2, 0, 1).float() / 255 for low in lows}

@@ -94,8 +94,12 @@ def test_orientation_gray_alpha_and_16_bit(image: Pixels, tmp_path: Path) -> Non
     assert np.array_equal(read_rgb8(path), np.rot90(image, -1))
     path.write_bytes(_encoded(Image.fromarray(image[:, :, 0]), "PNG"))
     assert np.array_equal(read_rgb8(path), np.repeat(image[:, :, :1], 3, axis=2))
-    path.write_bytes(_encoded(Image.fromarray(np.dstack([image, image[:, :, 0]])), "PNG"))
+    opaque = np.dstack([image, np.full_like(image[:, :, 0], 255)])
+    path.write_bytes(_encoded(Image.fromarray(opaque), "PNG"))
     assert np.array_equal(read_rgb8(path), image)
+    opaque[:, :, 3] = 0  # what is transparent is laid over white: its colours are not meant to be seen
+    path.write_bytes(_encoded(Image.fromarray(opaque), "PNG"))
+    assert (read_rgb8(path) == 255).all()
     deep = np.minimum(image[:, :, 0].astype(np.uint16) * 257, 65535 - 100)
     path.write_bytes(_encoded(Image.fromarray(deep + 100), "PNG"))  # 100 of 65535 is less than half a level
     assert np.array_equal(read_rgb8(path)[:, :, 1], image[:, :, 0])

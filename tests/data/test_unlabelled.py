@@ -83,7 +83,7 @@ def test_many_pictures_are_thinned_out(
     monkeypatch.setattr("srkit.data.unlabelled.MOST_PICTURES", 5)
     split = split_low(folder(tmp_path / "x", rendered, 9), None, 24)
     assert sorted(low.name for low in (*split.teach, *split.judge)) == ["00", "01", "03", "05", "07"]
-    assert split.left_out == ("5 of the 9 pictures are used, evenly taken.",)
+    assert split.left_out == ("5 of the 9 images are used, evenly taken.",)
 
 
 def test_strips_of_few(tmp_path: Path, rendered: Rendered) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from srkit.data.pairs import make_lr
 from srkit.recipes.adapt import AdaptRecipe
 from srkit.recipes.self_supervised import SelfAdaptRecipe
-from srkit.rendered import render
+from srkit.rendered import draw, spec
 from srkit.tasks import adapt as adapt_task
 from srkit.tasks import self_adapt as self_task
 from tests.tasks.adapting import LOOP, TUNE, Kind, change_l2, change_loop, compressed, write
@@ -32,10 +33,11 @@ def photographs(tmp_path_factory: pytest.TempPathFactory, rendered: Callable[...
 
 @pytest.fixture(scope="session")
 def screens(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five small screens."""
+    """Five small screens of one kind."""
     folder = tmp_path_factory.mktemp("data") / "screens"
     for i in range(5):
-        write(folder / f"{'abcde'[i]}.png", render("screen", 72, 64, i))
+        screen = replace(spec("screen", i), content="article", theme="light")  # type: ignore[call-arg]
+        write(folder / f"{'abcde'[i]}.png", draw(screen, 72, 64).pixels)
     return folder
 
 

@@ -34,7 +34,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six pictures of two kinds; every third is held out, too few for an episode."""
     folder = tmp_path_factory.mktemp("photographs")
     for i in range(6):
-        picture = render("night" if i % 2 else "street", 72, 64, i)
+        picture = render("manga" if i % 2 else "street", 72, 64, i)
         cv2.imwrite(str(folder / f"{i}.png"), picture[:, :, ::-1])
     return folder
 
