@@ -11,7 +11,7 @@ from srkit.errors import SrkitError, UsageError
 
 _LONGEST = 4096
 """Bytes of a path, on Linux."""
-_NO_PATH = {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.ENOENT, errno.EISDIR}
+_NO_PATH = {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.ENOENT, errno.EISDIR, errno.EEXIST}
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _UNSHOWABLE = re.compile(
     # What XML 1.0 forbids (controls, surrogates, U+FFFE, U+FFFF), what would break a line or command a terminal, and

@@ -46,8 +46,8 @@ def full(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def images(save: Callable[..., Path], tmp_path: Path) -> Path:
-    for name in "abc":
-        save(tmp_path / "Own" / "HR" / f"{name}.png", 72, 64)
+    for seed, name in enumerate("abc"):
+        save(tmp_path / "Own" / "HR" / f"{name}.png", 72, 64, seed=seed)
     return tmp_path / "Own" / "HR"
 
 

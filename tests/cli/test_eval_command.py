@@ -16,7 +16,7 @@ import srkit_cli
 from srkit.io.picture import Picture
 from srkit.io.read import read_picture
 from srkit.io.write import write_picture
-from tests.helpers import missing
+from tests.helpers import assert_message, missing
 
 SCHEMA = json.loads((Path(srkit_cli.__file__).parent / "schemas" / "eval.json").read_text())
 NAMES = ("alpha", "beta", "gamma")
@@ -401,8 +401,8 @@ def test_what_cannot_be_done(
     evaluate: Callable[..., Any], arguments: list[str], code: int, named: str
 ) -> None:
     ran = evaluate(*arguments)
-    assert ran.out == ""
-    ran.refused(code, named)
+    assert (ran.code, ran.out) == (code, "")
+    assert_message(ran.err.splitlines()[-1], named)
 
 
 def test_images_are_not_written_over(

@@ -37,8 +37,8 @@ def run(
     tmp_path: Path,
 ) -> Callable[..., Any]:
     """Runs a command with its placeholders filled in; {out} is tmp_path/out."""
-    for name in "abc":
-        save(tmp_path / "Own" / "HR" / f"{name}.png", 72, 64)
+    for seed, name in enumerate("abc"):
+        save(tmp_path / "Own" / "HR" / f"{name}.png", 72, 64, seed=seed)
     (tmp_path / "tiny.toml").write_text(RECIPE)
     (tmp_path / "out").mkdir()
     places = {

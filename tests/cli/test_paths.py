@@ -54,8 +54,8 @@ def test_paths_that_no_file_can_have(
     path: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("in.png", "b.png"):
-        cv2.imwrite(name, np.zeros((64, 64, 3), np.uint8))
+    for value, name in enumerate(("in.png", "b.png")):
+        cv2.imwrite(name, np.full((64, 64, 3), 99 * value, np.uint8))
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "file").write_bytes(b"x")
     ran = call(*(argument.format(path) for argument in arguments))

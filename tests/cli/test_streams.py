@@ -58,8 +58,8 @@ def test_without_streams_the_files_are_made(
 def test_other_commands_without_any(
     server: Any, save: Callable[..., Path], edsr_weights: Path, tmp_path: Path, command: str
 ) -> None:
-    for name in "abc":
-        save(tmp_path / "Own" / "HR" / f"{name}.png", 48, 40)
+    for seed, name in enumerate("abc"):
+        save(tmp_path / "Own" / "HR" / f"{name}.png", 48, 40, seed=seed)
     (tmp_path / "tiny.toml").write_text(RECIPE)
     data = tmp_path / "Own" / "HR"
     arguments, made = {

@@ -9,6 +9,7 @@ import pytest
 
 from srkit.errors import SrkitError, UsageError
 from srkit.io.folders import OTHER_EXTENSIONS, PICTURE_EXTENSIONS, find_pictures
+from srkit.io.names import printable
 from srkit.progress import Silent
 from tests.helpers import refused
 
@@ -54,7 +55,7 @@ def test_an_existing_name_is_not_a_glob(tree: Path) -> None:
 
 def test_nothing_there(tree: Path) -> None:
     for missing in (tree / "no.png", f"{tree}/*.bmp", tree / ("n" * 300), "a\0b"):
-        with refused(UsageError, missing):
+        with refused(UsageError, printable(str(missing))):
             find_pictures(missing, recursive=False)
     empty = tree / "empty"
     empty.mkdir()

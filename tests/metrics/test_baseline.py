@@ -158,9 +158,9 @@ def damaged(**changes: Any) -> str:
         (damaged(images=[{"name": "a", "psnr": "high"}]), "'psnr' is 'high'"),
         (damaged(images=[{"name": "a", "psnr": None}]), "psnr of a in Set5 x4 is not a number"),
         (damaged(images=[{"psnr": 3.0}]), "'name' is missing"),
-        (damaged(images=[{"name": "a", "psnr": 3.0}] * 2), "names a picture twice"),
+        (damaged(images=[{"name": "a", "psnr": 3.0}] * 2), "names an image twice"),
         (damaged(images=[{"name": "a", "psnr": 3.0}, {"name": "b"}]), "not all the same metrics"),
-        (damaged(images=[]), "no picture"),
+        (damaged(images=[]), "no image"),
     ],
 )
 def test_damaged_files_are_refused(tmp_path: Path, text: str, says: str) -> None:

@@ -80,7 +80,7 @@ def test_infinite_differences_are_left_out_and_counted() -> None:
     )
     (found,) = compare(new, old)
     assert (found.interval.mean, found.interval.count, found.left_out) == (0.5, 2, ("a",))
-    assert "over 2 pictures; infinite and left out: a" in str(found)
+    assert "over 2 images; infinite and left out: a" in str(found)
     (alone,) = compare(result("new", {"a": math.inf}), result("old", {"a": 40.0}))
     assert (alone.interval.mean, alone.interval.count) == (math.inf, 0)
 
@@ -116,7 +116,7 @@ def test_comparison_tells_who_and_how_sure() -> None:
     new = result("new", {"a": 31.0, "b": 30.0, "c": 29.5})
     (found,) = compare(new, result("old", {"a": 30.5, "b": 29.5, "c": 29.0}))
     assert str(found) == (
-        "psnr of new minus old on Set5 x4: +0.5000 (95% interval +0.5000 to +0.5000, paired bootstrap over 3 pictures)"
+        "psnr of new minus old on Set5 x4: +0.5000 (95% interval +0.5000 to +0.5000, paired bootstrap over 3 images)"
     )
     (single,) = compare(result("new", {"a": 31.0}), result("old", {"a": 30.5}))
     assert "(no interval, paired bootstrap over 1 picture)" in str(single)

@@ -193,7 +193,7 @@ def test_infinite_values() -> None:
 
 def test_nothing_evaluated_breaks_every_gate() -> None:
     (verdict,) = check([gate("psnr<1")], [result(failed=("a", "b"))], None)
-    assert str(verdict) == "psnr<1 broken on Set5 x4 (new): no picture could be evaluated."
+    assert str(verdict) == "psnr<1 broken on Set5 x4 (new): no image could be evaluated."
 
 
 def test_failed_pictures_take_no_part_on_either_side() -> None:

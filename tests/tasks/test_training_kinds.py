@@ -20,8 +20,7 @@ from srkit._version import __version__
 from srkit.errors import ResourceError, SrkitError, UsageError
 from srkit.progress import Silent
 from srkit.recipes.kinds import load_training_recipe
-from srkit.tasks import train_kernels, train_reconstructor
-from srkit.tasks.train import WEIGHTS, TrainJob, TrainResult, run
+from srkit.tasks.train import WEIGHTS, TrainJob, TrainResult, kernels, reconstructor, run
 from srkit.training.state import CHECKPOINT, read_checkpoint
 from srkit.zoo.load import load_model
 from tests.helpers import Listening, refused
@@ -62,8 +61,8 @@ def make(folder: Path, edsr_weights: Path) -> Start:
 @pytest.fixture(autouse=True)
 def few_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """That statistics of the data are measured on."""
-    monkeypatch.setattr(train_reconstructor, "_USUAL_BATCHES", 2)
-    monkeypatch.setattr(train_kernels, "_CODE_BATCHES", 2)
+    monkeypatch.setattr(reconstructor, "_USUAL_BATCHES", 2)
+    monkeypatch.setattr(kernels, "_CODE_BATCHES", 2)
 
 
 @pytest.fixture(scope="session")

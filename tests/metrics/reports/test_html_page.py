@@ -168,7 +168,7 @@ def test_means_over_other_pictures_are_not_compared() -> None:
         html_page.parts(Report((result(changes=finite), result("old", finite | {"same.png": 99.0}))))
     )
     assert 'class="number best"' not in text
-    assert "PSNR is infinite for 1 of 5 pictures (same.png)" in text
+    assert "PSNR is infinite for 1 of 5 images (same.png)" in text
 
 
 def test_everything_said_of_a_run_is_on_the_page(report: Report) -> None:
@@ -211,7 +211,7 @@ def test_crops_without_room_are_counted(monkeypatch: pytest.MonkeyPatch) -> None
         gallery.add(PictureKey("Set5", 4, "edsr-x4", image.name), hr + np.uint8(badness), hr=hr)
     text = "".join(html_page.parts(Report((result(),), gallery=gallery)))
     shown = text.count('class="open"')
-    assert 0 < shown < 5 and f"{5 - shown} of the better pictures have none" in text
+    assert 0 < shown < 5 and f"{5 - shown} of the better images have none" in text
 
 
 def test_finished_pictures_without_reference() -> None:

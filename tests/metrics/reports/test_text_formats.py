@@ -224,11 +224,11 @@ def test_markdown_summary(write: Write) -> None:
     assert cells(lines[3]) == ["Set5", "4", "bicubic", "classical", "4", "20.00", "0.5000"]
     text = "\n".join(lines)
     for said in (
-        "LR pictures LR_bicubic/X4",
-        "Support pictures, left out of the score: bird.png",
+        "LR images LR_bicubic/X4",
+        "Support images, left out of the score: bird.png",
         "torn.png: ",
-        "PSNR is infinite for 1 of 3 pictures",
-        "SSIM is not a number for 1 of 3 pictures (nan.png)",
+        "PSNR is infinite for 1 of 3 images",
+        "SSIM is not a number for 1 of 3 images (nan.png)",
     ):
         assert said in text
     assert "- Gate psnr.min&lt;25 broken on Set5 x4" in text
