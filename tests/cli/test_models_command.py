@@ -53,7 +53,7 @@ def site(tmp_path: Path) -> Iterator[str]:
 @pytest.fixture
 def srkit(tmp_path: Path) -> Any:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = {key: value for key, value in os.environ.items() if key != "SRKIT_OFFLINE"} | {
+        environment = {key: value for key, value in os.environ.items() if not key.endswith("OFFLINE")} | {
             "SRKIT_CACHE": str(tmp_path / "cache"),
             "NO_PROXY": "127.0.0.1",
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT.parent), os.environ.get("PYTHONPATH", "")]),

@@ -119,5 +119,5 @@ def test_comparison_tells_who_and_how_sure() -> None:
         "psnr of new minus old on Set5 x4: +0.5000 (95% interval +0.5000 to +0.5000, paired bootstrap over 3 images)"
     )
     (single,) = compare(result("new", {"a": 31.0}), result("old", {"a": 30.5}))
-    assert "(no interval, paired bootstrap over 1 picture)" in str(single)
+    assert "(no interval, paired bootstrap over 1 image)" in str(single)
     assert compare(result("new", {"a": 31.0}, failed=("b",)), result("old", {"b": 30.5}, failed=("a",))) == []

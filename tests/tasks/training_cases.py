@@ -368,7 +368,7 @@ CASES = {
         ("scores", "held out", "depth", "depth error"),
         "val_depth_error",
         best=min,
-        large=100.0,
+        large=1000.0,
         refused=("data.patch = 16",),
     ),
     "meta": Case(
