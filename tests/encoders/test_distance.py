@@ -133,8 +133,7 @@ def test_auto_is_lpips_where_its_trunk_is(trunk: Path, monkeypatch: pytest.Monke
     assert perceptual_distance("auto", CPU).name == "compact"
 
 
-def test_lpips_that_is_asked_for_and_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("srkit.encoders.weight_files.is_reachable", lambda address: False)
+def test_lpips_that_is_asked_for_and_not_there() -> None:
     with refused(ResourceError, TRUNK):
         perceptual_distance("lpips", CPU)
 

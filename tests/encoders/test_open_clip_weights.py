@@ -137,8 +137,8 @@ def test_missing_weights_say_how_to_get_them(tmp_path: Path) -> None:
     with refused(
         ResourceError,
         "open_clip-ViT-B-32-openai.safetensors",
-        "https://huggingface.co/timm/vit_base_patch32_clip_224.openai/resolve/main/open_clip_model.safetensors",
-        "$SRKIT_WEIGHTS",
+        "hf:timm/vit_base_patch32_clip_224.openai/open_clip_model.safetensors",
+        "SRKIT_OFFLINE",
         tmp_path / "cache",
     ):
         semantic_encoder("open_clip:ViT-B-32:openai", CPU)

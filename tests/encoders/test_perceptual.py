@@ -96,7 +96,7 @@ def test_the_folder_may_come_from_the_environment(trunk: Path, monkeypatch: pyte
 
 def test_missing_weights_say_which_where_and_how(tmp_path: Path) -> None:
     address = f"https://download.pytorch.org/models/{TRUNK}"
-    with refused(ResourceError, TRUNK, tmp_path, address, "--weights-dir", "$SRKIT_WEIGHTS", "checkpoints"):
+    with refused(ResourceError, TRUNK, tmp_path, address, "--weights-dir", "$SRKIT_WEIGHTS", "SRKIT_OFFLINE"):
         Lpips(CPU, tmp_path)
     with refused(UsageError, tmp_path / "none"):
         Lpips(CPU, tmp_path / "none")

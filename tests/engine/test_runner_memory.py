@@ -90,8 +90,8 @@ def test_pictures_of_a_batch_survive_too(fault: Fault) -> None:
     [
         ({"tile": 256, "may_halve": False}, {}, "a tile of 256 pixels"),
         ({"tile": 256}, {}, f"a tile of {SMALLEST_TILE} pixels"),
-        ({"tile": None, "may_halve": False}, {}, "the whole picture at once"),
-        ({"tile": None}, {"tiling": "none"}, "the whole picture at once"),
+        ({"tile": None, "may_halve": False}, {}, "the whole image at once"),
+        ({"tile": None}, {"tiling": "none"}, "the whole image at once"),
     ],
     ids=["asked tile", "smallest tile", "tiles off", "untileable"],
 )
