@@ -1,4 +1,4 @@
-"""EXIF blocks: what in them describes the stored picture, corrected in place; all else stays to the byte.
+"""EXIF blocks: what in them describes the stored image, corrected in place; all else stays to the byte.
 
 In place, since maker notes point into the block by offsets that only their makers know.
 """
@@ -15,7 +15,7 @@ PREFIX = b"Exif\0\0"
 
 _ORIENTATION, _WIDTH, _HEIGHT = 0x0112, 0x0100, 0x0101
 _X_DIMENSION, _Y_DIMENSION, _RELATED_WIDTH, _RELATED_HEIGHT = 0xA002, 0xA003, 0x1001, 0x1002
-_SUBJECT_AREA, _SUBJECT_LOCATION = 0x9214, 0xA214  # in pixels of the stored picture
+_SUBJECT_AREA, _SUBJECT_LOCATION = 0x9214, 0xA214  # in pixels of the stored image
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
 _INCH_MM = 25.4
 _THUMBNAILS = ((0x0201, 0x0202), (0x0111, 0x0117))  # offset and size: a JPEG, or one strip
@@ -36,7 +36,7 @@ DESCRIPTIVE = frozenset(
         *range(0x9C9B, 0x9CA0),
     }
 )
-"""Tags of a TIFF file's directory that say something of the picture and nothing of how it is stored."""
+"""Tags of a TIFF file's directory that say something of the image and nothing of how it is stored."""
 
 
 def is_sound(exif: bytes) -> bool:
@@ -77,7 +77,7 @@ def upright(exif: bytes) -> bytes:
 
 
 def fitted(exif: bytes, width: int, height: int) -> bytes:
-    """The block as it is true of a picture of this size that is upright.
+    """The block as it is true of an image of this size that is upright.
 
     Sizes in pixels are corrected, subject areas (in pixels) are removed, and so is the thumbnail.
     """
@@ -89,7 +89,7 @@ def fitted(exif: bytes, width: int, height: int) -> bytes:
 
 
 def from_tiff(tiff: Tiff) -> bytes | None:
-    """An EXIF block of what a TIFF file's first directory says of its picture; None where it says nothing."""
+    """An EXIF block of what a TIFF file's first directory says of its image; None where it says nothing."""
     found = read_directory(tiff, tiff.first, DESCRIPTIVE)
     for tag, (_, _, data) in list(found.values.items()):
         if tag == 0x010E and data.startswith((b'{"shape', b"ImageJ=", b"<?xml", b"<OME")):
@@ -100,7 +100,7 @@ def from_tiff(tiff: Tiff) -> bytes | None:
 
 
 def to_tiff(exif: bytes) -> Directory:
-    """What a block says of its picture, to be put into a TIFF file's directory.
+    """What a block says of its image, to be put into a TIFF file's directory.
 
     Raises:
         ValueError: it is no EXIF block.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import struct
 from collections.abc import Callable, Container
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -39,6 +39,7 @@ _UNITS = _SIZES | {5: 4, 10: 4}
 _LAST_CLASSIC, _LONG8 = 13, 16
 _BELOW: dict[int | None, tuple[int, ...]] = {None: (EXIF, GPS), EXIF: (INTEROP,)}
 _MAX_ENTRIES = 4096
+_MAX_NUMBERS = 4096
 _MAX_VALUE = 64 << 20
 
 
@@ -118,7 +119,7 @@ class Tiff:
         """An entry's values as numbers (a rational with the denominator 0 is 0); empty for text."""
         code = {1: "u1", 3: "u2", 4: "u4", 5: "u4", 7: "u1", 8: "i2", 9: "i4", 10: "i4", 13: "u4"}
         code |= {11: "f4", 12: "f8", 16: "u8", 18: "u8"}
-        if entry.kind not in code:
+        if entry.kind not in code or entry.count > _MAX_NUMBERS:
             return []
         values = [float(v) for v in np.frombuffer(self.little(entry), "<" + code[entry.kind])]
         if entry.kind not in (5, 10):
@@ -127,7 +128,7 @@ class Tiff:
 
     def whole(self, entry: Entry | None) -> int | None:
         """An entry's first value as a whole number, where it has one."""
-        values = [] if entry is None else self.numbers(entry)
+        values = [] if entry is None else self.numbers(replace(entry, count=min(entry.count, 1)))
         return int(values[0]) if values and abs(values[0]) < 2**63 else None
 
     def _entry(self, at: int) -> Entry:

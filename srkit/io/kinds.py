@@ -40,25 +40,25 @@ _HEIF_BRANDS = frozenset(
 )
 _CANNOT = ", which cannot be read here"
 _UNREADABLE = (  # how files begin that are known but cannot be read
-    (b"\xff\x0a", "a JPEG XL picture"),
-    (b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
-    (b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
-    (b"\xff\x4f\xff\x51", "a JPEG 2000 picture"),
-    (b"II\xbc\x01", "a JPEG XR picture"),
+    (b"\xff\x0a", "a JPEG XL image"),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL image"),
+    (b"\0\0\0\x0cjP  ", "a JPEG 2000 image"),
+    (b"\xff\x4f\xff\x51", "a JPEG 2000 image"),
+    (b"II\xbc\x01", "a JPEG XR image"),
     (b"8BPS", "a Photoshop document"),
     (b"gimp xcf", "a GIMP document"),
     (b"%PDF", "a PDF document"),
     (b"<svg", "an SVG drawing"),
     (b"\0\0\x01\0", "an icon file"),
     (b"icns", "an icon file"),
-    (b"qoif", "a QOI picture"),
-    (b"\x76\x2f\x31\x01", "an OpenEXR picture"),
-    (b"#?RADIANCE", "a Radiance HDR picture"),
+    (b"qoif", "a QOI image"),
+    (b"\x76\x2f\x31\x01", "an OpenEXR image"),
+    (b"#?RADIANCE", "a Radiance HDR image"),
     (b"DDS ", "a DirectDraw texture"),
     (b"FUJIFILMCCD-RAW", "a camera's raw file"),
     (b"IIU\0", "a camera's raw file"),
     (b"IIRO", "a camera's raw file"),
-    *((b"P" + digit, "a PNM picture") for digit in (b"1", b"2", b"3", b"4", b"5", b"6")),
+    *((b"P" + digit, "a PNM image") for digit in (b"1", b"2", b"3", b"4", b"5", b"6")),
 )
 _LFS = b"version https://git-lfs"
 
@@ -83,13 +83,13 @@ def kind_of(head: bytes) -> str | None:
 def what_it_is(head: bytes) -> str:
     """What a file is that begins as no container that is read, for a sentence."""
     if head.startswith(_LFS):
-        return "a Git LFS pointer, not the picture itself (run `git lfs pull`)"
+        return "a Git LFS pointer, not the image itself (run `git lfs pull`)"
     for start, what in _UNREADABLE:
         if head.startswith(start):
             return what + _CANNOT
     if head[4:8] == b"ftyp":
         return ("a camera's raw file" if head[8:12] == b"crx " else "a video or another media file") + _CANNOT
-    return "not a picture of a known kind"
+    return "not an image of a known kind"
 
 
 def contents_of(handle: BinaryIO, kind: str) -> Contents:

@@ -102,7 +102,7 @@ def is_dropped(kind: Kind, format: str) -> bool:
 
 @dataclass(frozen=True)
 class Held:
-    """The metadata that are written with a picture: fitted to it, and nothing that its format cannot hold.
+    """The metadata that are written with an image: fitted to it, and nothing that its format cannot hold.
 
     See `Picture` for what each is.
     """
@@ -115,7 +115,7 @@ class Held:
 
 
 def held_by(picture: Picture, format: str, made: Provenance | None = None) -> tuple[Held, list[str]]:
-    """What of a picture's metadata a file of this format holds, and a sentence for each that is dropped."""
+    """What of an image's metadata a file of this format holds, and a sentence for each that is dropped."""
     sieve = _Sieve(format)
     exif = picture.exif
     if exif is not None:

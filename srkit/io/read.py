@@ -112,8 +112,6 @@ def _opened(source: Path | bytes, max_pixels: int) -> Iterator[_Opened]:
             f"{name} does not fit into memory; resize it or use a machine with more."
         ) from error
     except ValueError as error:
-        if contents.unsupported:
-            raise PictureError(_not_here(name, contents.unsupported)) from error
         raise PictureError(f"{name} could not be read: {error}; convert it to PNG or replace it.") from error
     except vips().Error as error:
         raise PictureError(_undecodable(name, contents, detail(error))) from error
@@ -164,6 +162,8 @@ def _read_header(handle: BinaryIO, kind: str, contents: Contents, name: str) -> 
     if kind == "bmp":
         head = handle.read(HEAD)
         handle.seek(0)
+        if contents.unsupported:
+            raise PictureError(_not_here(name, contents.unsupported))
         bmp = read_bmp_header(head)
         bands = 4 if bmp.has_alpha else 1 if bmp.gray else 3
         info = PictureInfo(bmp.width, bmp.height, bands, 8, bmp.has_alpha, "bmp")
@@ -194,14 +194,14 @@ def _refuse_unsupported(image: Any, name: str) -> None:
     if image.format not in ("uchar", "ushort", "float"):
         raise PictureError(
             f"{name} holds {image.format} samples; 8 or 16 bit unsigned integers, or floats in [0, 1], were "
-            "expected."
+            "expected; convert it to PNG."
         )
     known = ("b-w", "grey16", "srgb", "rgb16", "scrgb", "cmyk", "lab", "labs")
     colours = {"b-w": 1, "grey16": 1, "cmyk": 4}.get(image.interpretation, 3)
     if image.interpretation not in known or not colours <= image.bands <= colours + 1:
         raise PictureError(
             f"{name} has {image.bands} channels ({image.interpretation}); gray, RGB or CMYK, with or without "
-            "alpha, was expected."
+            "alpha, was expected; convert it to PNG."
         )
 
 
@@ -224,9 +224,11 @@ def _format(image: Any, kind: str) -> str:
 
 def _decode(opened: _Opened) -> Picture:
     image, info, contents = opened.image, opened.info, opened.contents
-    warnings = _warnings(info, contents)
     exif = contents.exif or _field(image, "exif-data")
     xmp = contents.xmp or _field(image, "xmp-data")
+    for claim in xmp_packets.claims(xmp or b""):
+        contents.lose(claim)
+    warnings = _warnings(info, contents)
     exif = None if exif is None else exif_blocks.bare(exif)
     if exif is not None and not exif_blocks.is_sound(exif):
         warnings.append("The EXIF block is damaged and was dropped.")
@@ -239,7 +241,7 @@ def _decode(opened: _Opened) -> Picture:
         image = image.copy_memory().autorot()
         resolution = resolution[::-1] if resolution and orientation >= 5 else resolution
     elif xmp is not None and info.format != "avif" and xmp_packets.orientation(xmp) != 1:
-        warnings.append("The XMP declares an orientation that EXIF does not; the picture was not turned.")
+        warnings.append("The XMP declares an orientation that EXIF does not; the image was not turned.")
     bits = int(_field(image, "bits-per-sample") or 0)
     if opened.info.format in ("avif", "other") and image.format == "ushort" and 8 < bits < 16:
         # libvips fills the low bits with zeros, so that white would not be 65535; repeating the high ones does it.
@@ -281,7 +283,7 @@ def _warnings(info: PictureInfo, contents: Contents) -> list[str]:
         warnings.append(f"The file holds {count} {what}; only the first was read.")
     if contents.colour is not None and contents.colour.hdr:
         warnings.append(
-            f"The picture is HDR ({contents.colour.hdr}): its values are kept with a profile that says so, and viewers "
+            f"The image is HDR ({contents.colour.hdr}): its values are kept with a profile that says so, and viewers "
             "without HDR show nothing brighter than 203 cd/m2; convert it to SDR first for colours that all show alike."
         )
     if contents.lost:

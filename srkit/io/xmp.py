@@ -1,4 +1,4 @@
-"""XMP packets: what in them describes the stored picture corrected or removed, and provenance added.
+"""XMP packets: what in them describes the stored image corrected or removed, and provenance added.
 
 XMP is RDF in XML (ISO 16684-1); a packet that needs no change stays as it is, to the byte.
 """
@@ -30,7 +30,7 @@ SRKIT = "urn:srkit:xmp:1.0/"
 """The namespace of what is written here: Version, Models (a sequence of Name and SHA256)."""
 
 _GONE_NAMESPACES = frozenset(
-    # Gain maps, other pictures and videos in the same file, depth.
+    # Gain maps, other images and videos in the same file, depth.
     {
         "http://ns.adobe.com/hdr-gain-map/1.0/",
         "http://ns.apple.com/HDRGainMap/1.0/",
@@ -65,6 +65,11 @@ _DOWN = ((_TIFF, "ImageLength"), (_EXIF, "PixelYDimension"))
 _PANORAMA_ACROSS = ("CroppedAreaImageWidthPixels", "FullPanoWidthPixels", "CroppedAreaLeftPixels")
 _PANORAMA_DOWN = ("CroppedAreaImageHeightPixels", "FullPanoHeightPixels", "CroppedAreaTopPixels")
 _ORIENTATION = re.compile(rb"tiff:Orientation\s*(?:=\s*[\"']|>)\s*([0-9])")
+_CLAIMS = (
+    (re.compile(rb"(?:MotionPhoto|MicroVideo)\s*(?:=\s*[\"']|>)\s*1"), "the video of a motion photo"),
+    (re.compile(rb"hdrgm:Version|HDRGainMapVersion"), "the gain map"),
+    (re.compile(rb"GDepth:"), "the depth map"),
+)
 _FORBIDDEN = re.compile(rb"<!(DOCTYPE|ENTITY)", re.IGNORECASE)
 _MAX_SIZE = 16 << 20
 _EMPTY = (
@@ -92,8 +97,13 @@ def orientation(xmp: bytes) -> int:
     return int(found[1]) if found else 1
 
 
+def claims(xmp: bytes) -> list[str]:
+    """What else a packet says is in its file, for a warning: it is not read, and `fitted` removes the claim."""
+    return [what for pattern, what in _CLAIMS if pattern.search(xmp)]
+
+
 def fitted(xmp: bytes, width: int, height: int, mime: str) -> bytes:
-    """The packet as it is true of an upright picture of this size, alone in a file of this media type.
+    """The packet as it is true of an upright image of this size, alone in a file of this media type.
 
     Raises:
         ValueError: it is no XMP.
@@ -107,7 +117,7 @@ def fitted(xmp: bytes, width: int, height: int, mime: str) -> bytes:
 
 
 def stamped(xmp: bytes | None, made: Provenance) -> bytes:
-    """The packet (a new one for None) with what made the picture: in srkit's namespace, and as an event of its history.
+    """The packet (a new one for None) with what made the image: in srkit's namespace, and as an event of its history.
 
     What is there stays, but for what srkit has written in its own namespace. No time is written, so that runs repeat
     to the byte.
@@ -188,7 +198,7 @@ def _is_gone(name: tuple[str, str], value: str) -> bool:
 
 
 def _panorama(description: Any, width: int, height: int) -> dict[tuple[str, str], str]:
-    """GPano's sizes in pixels, scaled as the picture is, whose own size is among them."""
+    """GPano's sizes in pixels, scaled as the image is, whose own size is among them."""
     values = {_name(n)[1]: _value(n) for n in _properties(description) if _name(n)[0] == _PANORAMA}
     right: dict[tuple[str, str], str] = {}
     for size, (own, *others) in ((width, _PANORAMA_ACROSS), (height, _PANORAMA_DOWN)):
@@ -199,7 +209,7 @@ def _panorama(description: Any, width: int, height: int) -> dict[tuple[str, str]
 
 
 def _fit_regions(regions: Any, width: int, height: int) -> bool:
-    """Correct the size that regions (MWG) apply to; False where they lie in a picture of other proportions."""
+    """Correct the size that regions (MWG) apply to; False where they lie in an image of other proportions."""
     dimensions = _first(regions, _REGIONS, "AppliedToDimensions")
     if dimensions is None:
         return True

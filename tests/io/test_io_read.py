@@ -378,7 +378,7 @@ def test_truncated_files_are_refused_by_name(
     ("data", "words"),
     [
         (b"", "empty"),
-        (b"some words", "not a picture"),
+        (b"some words", "known kind"),
         (b"version https://git-lfs.github.com/spec/v1\n", "LFS"),
         (b"\xff\x0a0000", "JPEG XL"),
         (b"P6 1 1 255 abc", "PNM"),

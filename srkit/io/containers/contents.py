@@ -1,4 +1,4 @@
-"""What the file of a picture holds besides its pixels, found without decoding."""
+"""What the file of an image holds besides its pixels, found without decoding."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ C2PA = "C2PA content credentials"
 """As what is lost: they are signed over the stored picture."""
 MAX_BLOCK = 64 << 20
 """Longer blocks of metadata are not taken."""
+MAX_BLOCKS = 1_000_000
+"""As many are looked at, which is enough for the pixels of 8 GB."""
+_MAX_TEXT = 64 << 20
+_MAX_LOST = 16
 
 
 @dataclass
@@ -28,7 +32,7 @@ class Contents:
         colour: colours that are given by other means than an ICC profile.
         colour_first: `colour` outranks an ICC profile.
         icc: a profile that libvips does not find.
-        images: pictures, frames or pages, thumbnails not counted.
+        images: how many images, frames or pages, thumbnails not counted.
         lost: what else there is that is not read, for a warning.
         unsupported: what kind of the format it is, where the decoder may not read it; for the error.
         refused: what it is, where the decoder would read something else than the picture.
@@ -50,8 +54,20 @@ class Contents:
     def lose(self, what: str) -> None:
         """Note something that is not read, once."""
         what = "".join(c if c.isprintable() else "?" for c in what[:120])
-        if what not in self.lost:
+        if what not in self.lost and len(self.lost) < _MAX_LOST:
             self.lost.append(what)
+
+    def note_aspect(self, across: float, down: float, *, square: bool) -> None:
+        """Note a resolution: without a unit it says how long pixels are for their width, which is not kept."""
+        if not square and across > 0 and down > 0 and across != down:
+            self.lose(f"the pixel aspect ratio {down / across:.4g}")
+
+    def add_text(self, keyword: str, text: str) -> None:
+        """Note a text; those beyond 64 MB in all are lost."""
+        if sum(len(t) for _, t in self.texts) + len(text) > _MAX_TEXT:
+            self.lose(f"the text '{keyword}'")
+        else:
+            self.texts.append((keyword, text))
 
 
 class Source:

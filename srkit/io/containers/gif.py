@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from srkit.io.containers.contents import COMMENT, MAX_BLOCK, Contents, Source, text_of
+from srkit.io.containers.contents import COMMENT, Contents, Source, text_of
 
 _COMMENT, _APPLICATION, _EXTENSION, _IMAGE = 0xFE, 0xFF, 0x21, 0x2C
 _LOOP = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
 _ICC, _XMP = b"ICCRGBG1012", b"XMP DataXMP"
 _XMP_TRAILER = 258
+_LOOKED_AT = 16 << 20
 
 
 def scan(source: Source) -> Contents:
     """Comments and application data, which may stand between all images."""
     found = Contents()
-    data = source.at(0, MAX_BLOCK)
+    data = source.at(0, _LOOKED_AT)
     at = 13 + _palette(data, 10)
     while at + 1 < len(data):
         if data[at] == _IMAGE:
@@ -24,7 +25,7 @@ def scan(source: Source) -> Contents:
             start = at + 2
             body, at = _blocks(data, start, keep=label in (_COMMENT, _APPLICATION))
             if label == _COMMENT:
-                found.texts.append((COMMENT, text_of(body)))
+                found.add_text(COMMENT, text_of(body))
             elif label == _APPLICATION and body.startswith(_XMP):
                 # The packet is not cut into blocks: its bytes pass as lengths, up to a trailer that ends them.
                 found.xmp = data[start + 1 + len(_XMP) : at - _XMP_TRAILER] or None

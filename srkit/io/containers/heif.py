@@ -9,18 +9,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from srkit.io.colour_tags import from_cicp
-from srkit.io.containers.contents import C2PA, MAX_BLOCK, Contents, Source
+from srkit.io.containers.contents import C2PA, MAX_BLOCKS, Contents, Source
 
 _CODECS = {
-    "hvc1": "a HEIC picture (HEVC)",
-    "hev1": "a HEIC picture (HEVC)",
-    "vvc1": "a HEIF picture coded as VVC",
-    "avc1": "a HEIF picture coded as H.264",
-    "jpeg": "a HEIF picture coded as JPEG",
-    "j2k1": "a HEIF picture coded as JPEG 2000",
-    "unci": "an uncompressed HEIF picture",
-    "evc1": "a HEIF picture coded as EVC",
+    "hvc1": "a HEIC image (HEVC)",
+    "hev1": "a HEIC image (HEVC)",
+    "vvc1": "a HEIF image coded as VVC",
+    "avc1": "a HEIF image coded as H.264",
+    "jpeg": "a HEIF image coded as JPEG",
+    "j2k1": "a HEIF image coded as JPEG 2000",
+    "unci": "an uncompressed HEIF image",
+    "evc1": "a HEIF image coded as EVC",
 }
+_MAX_META = 4 << 20
 _C2PA_UUID = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 
 
@@ -49,7 +50,7 @@ def scan(source: Source) -> Contents:
     """
     found = Contents()
     for kind, at, size in _boxes(source, 0, source.size):
-        if kind == b"meta" and size <= MAX_BLOCK:
+        if kind == b"meta" and size <= _MAX_META:
             with contextlib.suppress(struct.error, IndexError):
                 _describe(found, _meta(_within(source, at + 4, size - 4)))
         elif kind == b"uuid" and source.at(at, 16) == _C2PA_UUID:
@@ -123,7 +124,7 @@ def _describe(found: Contents, meta: _Meta) -> None:
                 found.lose("the gain map")
             elif b"alpha" not in name and b":auxid:1" not in name:
                 found.lose(
-                    "the depth map" if b"depth" in name or b":auxid:2" in name else "an auxiliary picture"
+                    "the depth map" if b"depth" in name or b":auxid:2" in name else "an auxiliary image"
                 )
 
 
@@ -183,7 +184,9 @@ def _associations(meta: _Meta, data: bytes) -> None:
 
 def _boxes(source: Source, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """Type, position and size of the content of each box (4.2)."""
-    while at + 8 <= end:
+    for _ in range(MAX_BLOCKS):
+        if at + 8 > end:
+            return
         size, kind = struct.unpack(">I4s", source.at(at, 8).ljust(8, b"\0"))
         head = 8
         if size == 1:

@@ -6,7 +6,16 @@ import contextlib
 import struct
 from collections.abc import Iterator
 
-from srkit.io.containers.contents import C2PA, COMMENT, Contents, Source, iptc_of, iptc_resources, text_of
+from srkit.io.containers.contents import (
+    C2PA,
+    COMMENT,
+    MAX_BLOCKS,
+    Contents,
+    Source,
+    iptc_of,
+    iptc_resources,
+    text_of,
+)
 from srkit.io.exif import PREFIX, per_millimetre
 from srkit.io.ifd import Tiff
 
@@ -29,7 +38,7 @@ def scan(source: Source) -> Contents:
     found = Contents()
     for marker, data in _segments(source):
         if marker == _COM:
-            found.texts.append((COMMENT, text_of(data)))
+            found.add_text(COMMENT, text_of(data))
         elif marker in _FRAMES:
             found.unsupported = _unsupported(marker, data)
         elif 0xE0 <= marker <= 0xEF:
@@ -72,7 +81,7 @@ def edited(start: bytes, segments: bytes, resolution: tuple[float, float] | None
 
 def _segments(source: Source) -> Iterator[tuple[int, bytes]]:
     at = 2
-    while True:
+    for _ in range(MAX_BLOCKS):
         declared = source.at(at, 4)
         if len(declared) < 4 or declared[0] != 0xFF:
             return
@@ -93,6 +102,7 @@ def _segments(source: Source) -> Iterator[tuple[int, bytes]]:
 def _application(found: Contents, number: int, data: bytes) -> None:
     if number == 0 and data.startswith(b"JFIF\0") and len(data) >= 12:
         unit, across, down = struct.unpack_from(">BHH", data, 7)
+        found.note_aspect(across, down, square=unit != 0)
         found.resolution = per_millimetre(across, down, unit + 1)
     elif number == 1 and data.startswith(PREFIX):
         found.exif = found.exif or data[len(PREFIX) :]
@@ -112,7 +122,7 @@ def _application(found: Contents, number: int, data: bytes) -> None:
 
 
 def _images(index: bytes) -> int:
-    """How many pictures a multi-picture index lists that are no previews of the first (CIPA DC-007, 5.2.3)."""
+    """How many images a multi-picture index lists that are no previews of the first (CIPA DC-007, 5.2.3)."""
     tiff = Tiff(lambda offset, size: index[offset : offset + size])
     for entry in tiff.entries(tiff.first)[0]:
         if entry.tag == _MP_ENTRIES:
@@ -125,12 +135,12 @@ def _unsupported(marker: int, frame: bytes) -> str | None:
     """The kinds of JPEG that are rare enough for decoders to lack (T.81, table B.1)."""
     bits = frame[0] if frame else 8
     if marker == 0xF7:
-        return "a JPEG-LS picture"
+        return "a JPEG-LS image"
     coding = "losslessly coded " if marker & 3 == 3 else "hierarchical " if marker & 7 > 3 else ""
     coding = "arithmetically coded " + coding if marker > 0xC8 else coding
     if not coding and bits == 8:
         return None
-    return f"a {coding}JPEG picture of {bits} bits per sample"
+    return f"a {coding}JPEG image of {bits} bits per sample"
 
 
 def _segment(marker: int, data: bytes) -> bytes:

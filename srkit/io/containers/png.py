@@ -7,10 +7,11 @@ import zlib
 from collections.abc import Iterator
 
 from srkit.io.colour_tags import from_cicp, from_gamma
-from srkit.io.containers.contents import C2PA, MAX_BLOCK, Contents, Source, iptc_of, text_of
+from srkit.io.containers.contents import C2PA, MAX_BLOCK, MAX_BLOCKS, Contents, Source, iptc_of, text_of
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _XMP = b"XML:com.adobe.xmp"
+_MAX_INFLATED = 8 << 20
 _RAW_PROFILE = "Raw profile type "
 _STALE = ("png:", "exif:", "jpeg:", "icc:", "Thumb::")
 """Keywords under which ImageMagick and thumbnailers write down how the file was stored."""
@@ -95,7 +96,7 @@ def edited(start: bytes, chunks: bytes) -> bytes | None:
 def _chunks(source: Source) -> Iterator[tuple[bytes, int, int]]:
     """Type, position and size of the data of each chunk."""
     at = len(_SIGNATURE)
-    while True:
+    for _ in range(MAX_BLOCKS):
         declared = source.at(at, 8)
         if len(declared) < 8:
             return
@@ -153,7 +154,7 @@ def _international_text(found: Contents, data: bytes) -> None:
 def _inflated(data: bytes) -> bytes | None:
     try:
         inflater = zlib.decompressobj()
-        text = inflater.decompress(data, MAX_BLOCK)
+        text = inflater.decompress(data, _MAX_INFLATED)
     except zlib.error:
         return None
     return text if inflater.eof else None
@@ -168,7 +169,7 @@ def _take(found: Contents, keyword: bytes, text: bytes | None, *, latin: bool) -
     elif name.startswith(_RAW_PROFILE):
         _raw_profile(found, name.removeprefix(_RAW_PROFILE), text)
     elif not name.startswith(_STALE):
-        found.texts.append((name, text.decode("latin-1") if latin else text_of(text)))
+        found.add_text(name, text.decode("latin-1") if latin else text_of(text))
 
 
 def _raw_profile(found: Contents, kind: str, text: bytes) -> None:
@@ -192,9 +193,11 @@ def _exif(found: Contents, data: bytes) -> None:
 
 
 def _resolution(found: Contents, data: bytes) -> None:
-    if len(data) == 9 and data[8] == 1:
+    if len(data) == 9:
         across, down = struct.unpack_from(">II", data)
-        found.resolution = (across / 1000, down / 1000) if across and down else None
+        if data[8] == 1 and across and down:
+            found.resolution = (across / 1000, down / 1000)
+        found.note_aspect(across, down, square=data[8] == 1)
 
 
 _READERS = {

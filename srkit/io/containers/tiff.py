@@ -42,6 +42,14 @@ _COMPRESSIONS = {
     50002: "JPEG XL",
     52546: "JPEG XL",
 }
+_PHOTOMETRICS = {
+    8: "CIELab",
+    9: "ICCLab",
+    10: "ITULab",
+    32844: "LogL",
+    32845: "LogLuv",
+    51177: "depth",
+}
 _FORMATS = {1: "unsigned integer", 2: "signed integer", 3: "float", 5: "complex integer", 6: "complex"}
 
 
@@ -57,7 +65,9 @@ def scan(source: Source) -> Contents:
         found.xmp = tiff.value(tags[_XMP]) or None if _XMP in tags else None
         found.iptc = _iptc(tiff, tags)
         across, down = (next(iter(_numbers(tiff, tags, t)), 0.0) for t in (_X_RESOLUTION, _Y_RESOLUTION))
-        found.resolution = per_millimetre(across, down, tiff.whole(tags.get(_RESOLUTION_UNIT)) or 2)
+        unit = tiff.whole(tags.get(_RESOLUTION_UNIT)) or 2
+        found.resolution = per_millimetre(across, down, unit)
+        found.note_aspect(across, down, square=unit != 1)
         found.colour = _colours(tiff, tags)
         if _LAYERS in tags:
             found.lose("Photoshop layers")
@@ -148,17 +158,18 @@ def _raw(tiff: Tiff, tags: dict[int, Entry], source: Source) -> str | None:
             directories.append({e.tag: e for e in tiff.entries(int(number))[0]})
     mosaic = any(tiff.whole(d.get(_PHOTOMETRIC)) in _MOSAIC for d in directories)
     raw = mosaic or _DNG_VERSION in tags or source.at(8, 4) == _CR2
-    return "a camera's raw file, which holds no finished picture" if raw else None
+    return "a camera's raw file" if raw else None
 
 
 def _kind(tiff: Tiff, tags: dict[int, Entry]) -> str | None:
     """The kinds of TIFF that a decoder may lack: compression, and samples but 8 and 16 bit integers and floats."""
+    colours = _PHOTOMETRICS.get(tiff.whole(tags.get(_PHOTOMETRIC)) or 0)
     bits, form = tiff.whole(tags.get(_BITS)) or 1, tiff.whole(tags.get(_SAMPLE_FORMAT)) or 1
     compression = tiff.whole(tags.get(_COMPRESSION)) or 1
     if compression in _COMPRESSIONS:
-        return f"a TIFF picture with {_COMPRESSIONS[compression]} compression"
-    if bits not in (1, 2, 4, 8, 16) or form != 1:
-        return f"a TIFF picture of {bits}-bit {_FORMATS.get(form, 'untyped')} samples"
+        return f"a TIFF image with {_COMPRESSIONS[compression]} compression"
+    if (form, bits) not in ((1, 1), (1, 2), (1, 4), (1, 8), (1, 16), (3, 16), (3, 32)):
+        return f"a TIFF image of {bits}-bit {_FORMATS.get(form, 'untyped')} samples"
     if compression not in (1, 2, 3, 4, 5, 8, 32773, 32946):
-        return f"a TIFF picture with the compression {compression}"
-    return None
+        return f"a TIFF image with the compression {compression}"
+    return f"a TIFF image of {colours} values" if colours else None

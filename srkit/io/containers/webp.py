@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from srkit.io.containers.contents import C2PA, MAX_BLOCK, Contents, Source
+from srkit.io.containers.contents import C2PA, MAX_BLOCK, MAX_BLOCKS, Contents, Source
 from srkit.io.exif import bare
 
 _ALPHA, _EXIF, _XMP = 0x10, 0x08, 0x04
@@ -59,7 +59,10 @@ def _extended(body: bytes) -> bytes:
 
 def _chunks(source: Source) -> Iterator[tuple[bytes, int, int]]:
     at = 12
-    while len(declared := source.at(at, 8)) == 8:
+    for _ in range(MAX_BLOCKS):
+        declared = source.at(at, 8)
+        if len(declared) < 8:
+            return
         kind, size = struct.unpack("<4sI", declared)
         yield kind, at + 8, size
         at += 8 + size + size % 2
