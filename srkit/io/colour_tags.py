@@ -7,6 +7,7 @@ result's values as they show the input's.
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from dataclasses import dataclass
 
@@ -135,6 +136,16 @@ def from_gamma(gamma: float | None, primaries: tuple[Point, Point, Point, Point]
     curve: Curve = SRGB if gamma is None else (gamma, 1, 0, 0, 0)
     name = "given primaries" if gamma is None else f"gamma {gamma:.4g}"
     return ColourTags(name, primaries or BT709, (curve,))
+
+
+def hdr_of_profile(icc: bytes) -> str | None:
+    """PQ or HLG, where a profile's `cicp` tag (ICC.1:2022, 9.2.17) says so."""
+    with contextlib.suppress(struct.error, IndexError):
+        for i in range(min(struct.unpack_from(">I", icc, 128)[0], 100)):
+            name, at, _ = struct.unpack_from(">4sII", icc, 132 + 12 * i)
+            if name == b"cicp":
+                return _HDR.get(icc[at + 9])
+    return None
 
 
 def table_curve(values: NDArray[np.uint16]) -> NDArray[np.uint16]:

@@ -12,6 +12,8 @@ from srkit.io.ifd import EXIF, GPS, INTEROP, LONG, SHORT, Directory, Entry, Tiff
 
 PREFIX = b"Exif\0\0"
 """What stands before the block in JPEG; other formats hold it without."""
+EMPTY = b"II*\0\x08\0\0\0" + bytes(6)
+"""A block of no tags."""
 
 _ORIENTATION, _WIDTH, _HEIGHT = 0x0112, 0x0100, 0x0101
 _X_DIMENSION, _Y_DIMENSION, _RELATED_WIDTH, _RELATED_HEIGHT = 0xA002, 0xA003, 0x1001, 0x1002

@@ -19,6 +19,7 @@ from srkit.io import icc as profiles
 from srkit.io import xmp as xmp_packets
 from srkit.io._bmp import BmpHeader, decode_bmp, read_bmp_header
 from srkit.io._vips import detail, vips
+from srkit.io.colour_tags import hdr_of_profile
 from srkit.io.containers.contents import Contents
 from srkit.io.kinds import HEAD, contents_of, kind_of, what_it_is
 from srkit.io.names import shown
@@ -228,14 +229,14 @@ def _decode(opened: _Opened) -> Picture:
     xmp = contents.xmp or _field(image, "xmp-data")
     for claim in xmp_packets.claims(xmp or b""):
         contents.lose(claim)
-    warnings = _warnings(info, contents)
+    icc = _profile(image, contents)
+    warnings = _warnings(info, contents, icc)
     exif = None if exif is None else exif_blocks.bare(exif)
     if exif is not None and not exif_blocks.is_sound(exif):
         warnings.append("The EXIF block is damaged and was dropped.")
         exif = None
     resolution = contents.resolution or (None if exif is None else exif_blocks.resolution(exif))
     orientation = _orientation(image)
-    icc = _profile(image, contents)
     if orientation > 1:
         # Turning needs every row at hand; autorot on a sequential image would read it out of order.
         image = image.copy_memory().autorot()
@@ -270,20 +271,21 @@ def _decode_bmp(opened: _Opened, header: BmpHeader) -> Picture:
     if icc is not None and profiles.profile_space(icc) != ("GRAY" if pixels.shape[2] == 1 else "RGB"):
         contents.lose("a colour profile that does not fit")
         icc = None
-    warnings = tuple(_warnings(opened.info, contents))
+    warnings = tuple(_warnings(opened.info, contents, icc))
     return Picture(pixels, icc, format="bmp", warnings=warnings, resolution=contents.resolution)
 
 
-def _warnings(info: PictureInfo, contents: Contents) -> list[str]:
+def _warnings(info: PictureInfo, contents: Contents, icc: bytes | None) -> list[str]:
     """Sentences on what a file holds that is not read."""
     warnings: list[str] = []
     if info.pages > 1:
         what = "pages" if info.format == "tiff" else "images" if info.format == "jpg" else "frames"
         count = "several" if info.format == "avif" else str(info.pages)
         warnings.append(f"The file holds {count} {what}; only the first was read.")
-    if contents.colour is not None and contents.colour.hdr:
+    hdr = contents.colour.hdr if contents.colour is not None else hdr_of_profile(icc or b"")
+    if hdr:
         warnings.append(
-            f"The image is HDR ({contents.colour.hdr}): its values are kept with a profile that says so, and viewers "
+            f"The image is HDR ({hdr}): its values are kept with a profile that says so, and viewers "
             "without HDR show nothing brighter than 203 cd/m2; convert it to SDR first for colours that all show alike."
         )
     if contents.lost:

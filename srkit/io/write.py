@@ -16,7 +16,7 @@ from srkit.io._vips import detail, vips
 from srkit.io.atomic import atomic_path
 from srkit.io.containers import heif, jpeg, png, tiff, webp
 from srkit.io.containers.contents import write_all
-from srkit.io.exif import PREFIX
+from srkit.io.exif import EMPTY, PREFIX
 from srkit.io.formats import FORMATS, Format
 from srkit.io.metadata import Held, held_by
 from srkit.io.names import shown
@@ -179,7 +179,7 @@ def _saved(job: _Job) -> bytes:
 def _save_edited(job: _Job, file: BinaryIO, edited: Callable[[bytes], bytes | None]) -> None:
     """Save through a function of the file's beginning, which gives None until it has enough of it."""
     start: bytes | None = b""
-    failure: OSError | None = None
+    failure: Exception | None = None
 
     def take(data: Any) -> int:
         nonlocal start, failure
@@ -192,7 +192,7 @@ def _save_edited(job: _Job, file: BinaryIO, edited: Callable[[bytes], bytes | No
             if done is not None:
                 start = None
                 write_all(file, done)
-        except OSError as error:  # which may not pass through libvips
+        except Exception as error:  # which cannot pass through libvips
             failure = error
             return -1
         return len(data)
@@ -249,9 +249,9 @@ def _with_profile(image: Any, picture: Picture, format: str, warnings: list[str]
 
 
 def _with_blocks(image: Any, held: Held) -> Any:
-    """The image with EXIF and XMP for libvips to write, which is only so for AVIF."""
+    """The image with XMP for libvips to write, and with a place for EXIF, which is only so for AVIF."""
     image = image.copy()
-    for field, data in (("exif-data", held.exif and PREFIX + held.exif), ("xmp-data", held.xmp)):
+    for field, data in (("exif-data", held.exif and PREFIX + EMPTY), ("xmp-data", held.xmp)):
         if data is not None:
             image.set_type(vips().GValue.blob_type, field, data)
     image.set_type(vips().GValue.gint_type, "orientation", 1)

@@ -203,6 +203,8 @@ def test_hdr_is_warned_of_and_keeps_its_codes(kind: str, primaries: int, transfe
     assert picture.icc is not None
     # ICC.1:2022, 9.2.17: the codes, for viewers that show HDR.
     assert b"cicp\0\0\0\0" + bytes([primaries, transfer, 0, 1]) in picture.icc
+    again, _ = encode_picture(picture, format="webp")
+    assert read_picture(again).warnings == picture.warnings
 
 
 def test_hdr_white_is_white_where_there_is_no_hdr() -> None:

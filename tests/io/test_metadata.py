@@ -347,6 +347,49 @@ def test_cameras_previews_are_no_further_images() -> None:
     assert read_picture(preview).warnings == ()
 
 
+ORIENTED = XMP.replace(
+    b"dc:source", b'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6" dc:source'
+)
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("with_exif", [False, True])
+def test_an_orientation_in_xmp(with_exif: bool, output: str) -> None:
+    """With EXIF's it is the same one; alone, browsers and libvips do not follow it, so the image is not turned."""
+    picture = read_picture(plain("jpg", xmp=ORIENTED, **({"exif": exif(6)} if with_exif else {})))
+    assert ((picture.width, picture.height) == SIZE) == (not with_exif)
+    assert bool(picture.warnings) == (not with_exif)
+    data, _ = encode_picture(picture, format=output)
+    assert b'tiff:Orientation="1"' in data
+    assert b'tiff:Orientation="6"' not in data
+
+
+def test_an_avif_is_turned_by_its_boxes_and_not_by_exif() -> None:
+    """ISO/IEC 23008-12, A.2.1: EXIF's orientation is ignored in favour of `irot` and `imir`."""
+    turned = read_picture(plain("avif", exif=exif(6)))
+    assert (turned.width, turned.height) == SIZE[::-1]
+    tag = struct.pack(">HHIH", 0x0112, 3, 1, 1)
+    block = exif(6).removeprefix(b"Exif\0\0").replace(tag[:-1] + b"\6", tag)
+    data, _ = encode_picture(Picture(turned.pixels, exif=block), format="avif")
+    assert data.count(tag) == 1
+    by_exif = read_picture(data.replace(tag, tag[:-1] + b"\6"))
+    assert (by_exif.width, by_exif.height) == SIZE[::-1]
+    assert found(Kind.ORIENTATION, encode_picture(by_exif, format="png")[0])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        lambda: png_with(chunk(b"pHYs", struct.pack(">IIB", 1, 2, 0))),
+        lambda: plain("jpg")[:13] + struct.pack(">BHH", 0, 1, 2) + plain("jpg")[18:],
+        lambda: plain("tiff", tiffinfo={282: 1.0, 283: 2.0, 296: 1}),
+    ],
+)
+def test_pixels_that_are_not_square_are_warned_of(data: Callable[[], bytes]) -> None:
+    (warning,) = read_picture(data()).warnings
+    assert "aspect" in warning
+
+
 def test_the_readme_shows_the_table() -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     (table,) = re.findall(r"^\| metadata \|.*?\n\n", readme, re.MULTILINE | re.DOTALL)

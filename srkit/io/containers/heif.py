@@ -97,10 +97,14 @@ def _relocated(data: bytes, iloc: int, item: int, payload: bytes) -> bytes:
         at += 2
         if found == item and extents == 1:
             at += index_size if version else 0
+            old = base + int.from_bytes(data[at : at + offset_size], "big")
+            size = int.from_bytes(data[at + offset_size : at + offset_size + length_size], "big")
+            changed = bytearray(data)
+            changed[old : old + size] = bytes(size)
             place = (len(data) + 8 - base).to_bytes(offset_size, "big")
             place += len(payload).to_bytes(length_size, "big")
-            box = struct.pack(">I4s", 8 + len(payload), b"mdat") + payload
-            return data[:at] + place + data[at + len(place) :] + box
+            changed[at : at + len(place)] = place
+            return bytes(changed) + struct.pack(">I4s", 8 + len(payload), b"mdat") + payload
         at += extents * ((index_size if version else 0) + offset_size + length_size)
     raise ValueError("the encoder's EXIF item has no place")
 

@@ -127,7 +127,8 @@ def _images(index: bytes) -> int:
     for entry in tiff.entries(tiff.first)[0]:
         if entry.tag == _MP_ENTRIES:
             listed = struct.iter_unpack(tiff.order + "I12x", tiff.value(entry))
-            return max(1, sum((attribute >> 16) & 0xFF != _LARGE_THUMBNAIL for (attribute,) in listed))
+            kinds: list[int] = [(attribute >> 16) & 0xFF for (attribute,) in listed]
+            return max(1, len(kinds) - kinds.count(_LARGE_THUMBNAIL))
     return 1
 
 
