@@ -16,8 +16,7 @@ class Format:
     Attributes:
         extension: of the files that are written, with its dot.
         extensions: all that mean the format.
-        depth16, alpha, gray, exif: whether it holds 16 bit, alpha, one-channel gray, EXIF (ICC and XMP: all
-            do).
+        depth16, alpha, gray: whether it holds 16 bit, alpha, one-channel gray. Of metadata see `metadata.WRITTEN`.
         lossless: whether pixels come back as they went in.
         max_side: the longest side in pixels that the encoder takes, or None.
         quality: the quality where none is asked for, or None where there is no such setting.
@@ -28,19 +27,18 @@ class Format:
     depth16: bool
     alpha: bool
     gray: bool
-    exif: bool
     lossless: bool
     max_side: int | None
     quality: int | None
 
 
 FORMATS: dict[str, Format] = {
-    "png": Format(".png", (".png", ".apng"), True, True, True, True, True, None, None),
-    "jpg": Format(".jpg", (".jpg", ".jpeg", ".jpe", ".jfif"), False, False, True, True, False, 65_500, 95),
-    "webp": Format(".webp", (".webp",), False, True, False, True, False, 16_383, 92),
-    "tiff": Format(".tif", (".tif", ".tiff"), True, True, True, False, True, None, None),
+    "png": Format(".png", (".png", ".apng"), True, True, True, True, None, None),
+    "jpg": Format(".jpg", (".jpg", ".jpeg", ".jpe", ".jfif"), False, False, True, False, 65_500, 95),
+    "webp": Format(".webp", (".webp",), False, True, False, False, 16_383, 92),
+    "tiff": Format(".tif", (".tif", ".tiff"), True, True, True, True, None, None),
     # 16,384 is libvips' limit; the format's own is 65,536.
-    "avif": Format(".avif", (".avif",), False, True, False, True, False, 16_384, 85),
+    "avif": Format(".avif", (".avif",), False, True, False, False, 16_384, 85),
 }
 
 

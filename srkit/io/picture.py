@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,12 +31,13 @@ class Picture:
             RGBA.
             Alpha is straight (colour is not multiplied by it). May be a memory map.
         icc: ICC profile that fits the channels, or None (sRGB, or its gray).
-        exif: EXIF block with orientation 1, or None.
+        exif: EXIF block (a TIFF structure) with orientation 1, or None.
         xmp: XMP packet, or None.
         format: what it was read from: png, jpg, webp, tiff, avif, bmp or other.
         warnings: sentences on what differs from what the file holds.
-        resolution: horizontal and vertical pixels per millimetre, as the file says (72 dpi where it says
-            nothing).
+        resolution: horizontal and vertical pixels per millimetre, or None where the file does not say.
+        iptc: IPTC-IIM data sets, or None.
+        texts: keyword and text of PNG's text chunks; a comment of JPEG and GIF has the keyword `Comment`.
 
     Raises:
         ValueError: the array has another shape or type.
@@ -48,7 +49,9 @@ class Picture:
     xmp: bytes | None = None
     format: str = "png"
     warnings: tuple[str, ...] = ()
-    resolution: tuple[float, float] = (72 / 25.4, 72 / 25.4)
+    resolution: tuple[float, float] | None = None
+    iptc: bytes | None = None
+    texts: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         shape, dtype = self.pixels.shape, self.pixels.dtype
@@ -61,6 +64,10 @@ class Picture:
             raise ValueError(
                 f"A picture's pixels are (H, W, 1 to 4), uint8 or uint16; found {shape}, {dtype}."
             )
+
+    def stripped(self) -> Picture:
+        """The same picture without metadata but its colour profile."""
+        return replace(self, exif=None, xmp=None, resolution=None, iptc=None, texts=())
 
     @property
     def height(self) -> int:

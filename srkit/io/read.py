@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import stat
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +14,19 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from srkit.errors import PictureError
+from srkit.io import exif as exif_blocks
 from srkit.io import icc as profiles
+from srkit.io import xmp as xmp_packets
 from srkit.io._bmp import BmpHeader, decode_bmp, read_bmp_header
-from srkit.io._exif import reset_orientation
 from srkit.io._vips import detail, vips
+from srkit.io.colour_tags import hdr_of_profile
+from srkit.io.containers.contents import Contents
+from srkit.io.kinds import HEAD, contents_of, kind_of, what_it_is
 from srkit.io.names import shown
 from srkit.io.picture import Picture, PictureInfo, Pixels
 
 DEFAULT_MAX_PIXELS = 10**9
 
-_HEAD = 2048  # a BMP header and its palette
 _LOADERS = {
     "png": "pngload_source",
     "jpg": "jpegload_source",
@@ -32,25 +35,9 @@ _LOADERS = {
     "gif": "gifload_source",
     "heif": "heifload_source",
 }
-_HEIF_BRANDS = frozenset(
-    {b"avif", b"avis", b"mif1", b"msf1", b"miaf", b"heic", b"heix", b"heim", b"heis", b"hevc"}
-)
-_UNREADABLE = (  # how files begin that we know but cannot read
-    (b"\xff\x0a", "a JPEG XL picture"),
-    (b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
-    (b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
-    (b"\xff\x4f\xff\x51", "a JPEG 2000 picture"),
-    (b"8BPS", "a Photoshop document"),
-    (b"%PDF", "a PDF document"),
-    (b"<svg", "an SVG drawing"),
-    (b"\0\0\x01\0", "an icon file"),
-    (b"version https://git-lfs", "a Git LFS pointer, not the picture itself (run `git lfs pull`)"),
-    (b"P1", "a PNM picture"),
-    (b"P2", "a PNM picture"),
-    (b"P3", "a PNM picture"),
-    (b"P4", "a PNM picture"),
-    (b"P5", "a PNM picture"),
-    (b"P6", "a PNM picture"),
+_EXIF_TURNS = ("png", "jpg", "webp")  # TIFF has a tag of its own, and of HEIF the decoder turns the pixels
+_UNSUPPORTED = re.compile(
+    r"unsupported|not supported|not configured|not been built in|unimplemented", re.IGNORECASE
 )
 
 
@@ -73,7 +60,9 @@ def read_picture(source: Path | bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) 
 
     Palettes become RGB, 1 bit and 2, 4 bit gray become 8 bit, CMYK becomes sRGB through its profile. Float
     samples in [0, 1] become 16 bit, with a warning. Alpha comes out straight. A profile is kept as it is
-    where it fits the channels; gray with an RGB profile is mapped to sRGB's grays.
+    where it fits the channels; gray with an RGB profile is mapped to sRGB's grays. Colours that a file gives by
+    other means (CICP, gAMA, cHRM, TIFF's tags) come as a profile that says the same, without one where they are
+    sRGB's; of HDR (PQ, HLG) a warning says what is lost. What else is not read is named in a warning.
 
     Args:
         source: a file, or the bytes of one.
@@ -84,9 +73,7 @@ def read_picture(source: Path | bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) 
             `max_pixels`.
     """
     with _opened(source, max_pixels) as opened:
-        if opened.bmp is not None:
-            return Picture(decode_bmp(opened.handle.read(), opened.bmp), format="bmp")
-        return _decode(opened)
+        return _decode(opened) if opened.bmp is None else _decode_bmp(opened, opened.bmp)
 
 
 @dataclass(frozen=True)
@@ -95,6 +82,7 @@ class _Opened:
 
     handle: BinaryIO
     info: PictureInfo
+    contents: Contents
     image: Any = None
     bmp: BmpHeader | None = None
 
@@ -104,9 +92,12 @@ def _opened(source: Path | bytes, max_pixels: int) -> Iterator[_Opened]:
     """Open, find the kind, read the header and check the size; errors of the block are told with the file's
     name."""
     name = shown(source) if isinstance(source, Path) else "The picture from standard input"
+    contents = Contents()
     try:
         with _handle(source, name) as handle:
-            opened = _read_header(handle, name)
+            kind = _kind_of(handle, name)
+            contents = contents_of(handle, kind)
+            opened = _read_header(handle, kind, contents, name)
             pixels = opened.info.width * opened.info.height
             if pixels > max_pixels:
                 size = f"{opened.info.width} x {opened.info.height}"
@@ -124,9 +115,20 @@ def _opened(source: Path | bytes, max_pixels: int) -> Iterator[_Opened]:
     except ValueError as error:
         raise PictureError(f"{name} could not be read: {error}; convert it to PNG or replace it.") from error
     except vips().Error as error:
-        raise PictureError(
-            f"{name} is damaged or incomplete ({detail(error)}); replace it with an intact copy."
-        ) from error
+        raise PictureError(_undecodable(name, contents, detail(error))) from error
+
+
+def _undecodable(name: str, contents: Contents, reason: str) -> str:
+    """The sentence for a file that the decoder refuses: of a kind that it lacks, or damaged."""
+    if contents.unsupported:
+        return _not_here(name, contents.unsupported)
+    if _UNSUPPORTED.search(reason):
+        return f"{name} is of a kind that cannot be read here ({reason}); convert it to PNG, or replace it."
+    return f"{name} is damaged or incomplete ({reason}); replace it with an intact copy."
+
+
+def _not_here(name: str, what: str) -> str:
+    return f"{name} is {what}, which cannot be read here; convert it to PNG, or to 8-bit JPEG or TIFF."
 
 
 def _handle(source: Path | bytes, name: str) -> BinaryIO:
@@ -145,45 +147,35 @@ def _handle(source: Path | bytes, name: str) -> BinaryIO:
     return io.BytesIO(data)
 
 
-def _read_header(handle: BinaryIO, name: str) -> _Opened:
-    head = handle.read(_HEAD)
-    handle.seek(0)
-    kind = _kind(head)
-    if kind == "bmp":
-        bmp = read_bmp_header(head)
-        bands = 4 if bmp.has_alpha else 1 if bmp.gray else 3
-        return _Opened(handle, PictureInfo(bmp.width, bmp.height, bands, 8, bmp.has_alpha, "bmp"), bmp=bmp)
+def _kind_of(handle: BinaryIO, name: str) -> str:
+    head = handle.read(HEAD)
+    kind = kind_of(head)
     if kind is None:
         raise PictureError(
-            f"{name} is {_what_it_is(head)}; give a PNG, JPEG, WebP, TIFF, AVIF, BMP or GIF picture."
+            f"{name} is {what_it_is(head)}; give a PNG, JPEG, WebP, TIFF, AVIF, BMP or GIF picture."
         )
-    frames = _declared_frames(handle, kind, head)  # first: afterwards the descriptor is libvips' to move
-    image = _open_image(handle, kind)
+    return kind
+
+
+def _read_header(handle: BinaryIO, kind: str, contents: Contents, name: str) -> _Opened:
+    if contents.refused:
+        raise PictureError(_not_here(name, contents.refused))
+    if kind == "bmp":
+        head = handle.read(HEAD)
+        handle.seek(0)
+        if contents.unsupported:
+            raise PictureError(_not_here(name, contents.unsupported))
+        bmp = read_bmp_header(head)
+        bands = 4 if bmp.has_alpha else 1 if bmp.gray else 3
+        info = PictureInfo(bmp.width, bmp.height, bands, 8, bmp.has_alpha, "bmp")
+        return _Opened(handle, info, contents, bmp=bmp)
+    image = _open_image(handle, kind)  # from here on, the descriptor is libvips' to move
+    if kind in _EXIF_TURNS:
+        turn = 1 if contents.exif is None else exif_blocks.orientation(contents.exif)
+        image = image.copy()
+        image.set_type(vips().GValue.gint_type, "orientation", turn)
     _refuse_unsupported(image, name)
-    return _Opened(handle, _info(image, kind, frames), image=image)
-
-
-def _kind(head: bytes) -> str | None:
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "png"
-    if head.startswith(b"\xff\xd8\xff"):
-        return "jpg"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "webp"
-    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return "tiff"
-    if head[:6] in (b"GIF87a", b"GIF89a"):
-        return "gif"
-    if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
-        return "heif"
-    return "bmp" if head[:2] == b"BM" else None
-
-
-def _what_it_is(head: bytes) -> str:
-    for start, what in _UNREADABLE:
-        if head.startswith(start):
-            return what + ", which cannot be read here" if "LFS" not in what else what
-    return "not a picture of a known kind"
+    return _Opened(handle, _info(image, kind, contents.images), contents, image)
 
 
 def _open_image(handle: BinaryIO, kind: str) -> Any:
@@ -203,14 +195,14 @@ def _refuse_unsupported(image: Any, name: str) -> None:
     if image.format not in ("uchar", "ushort", "float"):
         raise PictureError(
             f"{name} holds {image.format} samples; 8 or 16 bit unsigned integers, or floats in [0, 1], were "
-            "expected."
+            "expected; convert it to PNG."
         )
     known = ("b-w", "grey16", "srgb", "rgb16", "scrgb", "cmyk", "lab", "labs")
     colours = {"b-w": 1, "grey16": 1, "cmyk": 4}.get(image.interpretation, 3)
     if image.interpretation not in known or not colours <= image.bands <= colours + 1:
         raise PictureError(
             f"{name} has {image.bands} channels ({image.interpretation}); gray, RGB or CMYK, with or without "
-            "alpha, was expected."
+            "alpha, was expected; convert it to PNG."
         )
 
 
@@ -231,46 +223,26 @@ def _format(image: Any, kind: str) -> str:
     return "other" if kind == "gif" else kind
 
 
-def _declared_frames(handle: BinaryIO, kind: str, head: bytes) -> int:
-    """Frames that libvips does not tell of, as it reads the first (PNG) or the still picture (AVIF) only."""
-    if kind == "png":
-        return _apng_frames(handle)
-    return 2 if head[4:12] == b"ftypavis" else 1
-
-
-def _apng_frames(handle: BinaryIO) -> int:
-    """The frames that an animated PNG declares in front of its picture data."""
-    position = 8
-    frames = 1
-    while True:
-        handle.seek(position)
-        chunk = handle.read(12)
-        if len(chunk) < 12 or chunk[4:8] in (b"IDAT", b"IEND"):
-            break
-        if chunk[4:8] == b"acTL":
-            frames = struct.unpack_from(">I", chunk, 8)[0]
-            break
-        position += 12 + struct.unpack_from(">I", chunk)[0]
-    handle.seek(0)
-    return frames
-
-
 def _decode(opened: _Opened) -> Picture:
-    image, info = opened.image, opened.info
-    warnings: list[str] = []
-    if info.pages > 1:
-        what = "frames" if info.format in ("png", "webp", "avif", "other") else "pages"
-        count = "several" if info.format == "avif" else str(info.pages)
-        warnings.append(f"The file holds {count} {what}; only the first was read.")
-    icc = _field(image, "icc-profile-data")
-    exif = _field(image, "exif-data")
-    xmp = _field(image, "xmp-data")
-    resolution = (image.xres, image.yres)
+    image, info, contents = opened.image, opened.info, opened.contents
+    exif = contents.exif or _field(image, "exif-data")
+    xmp = contents.xmp or _field(image, "xmp-data")
+    for claim in xmp_packets.claims(xmp or b""):
+        contents.lose(claim)
+    icc = _profile(image, contents)
+    warnings = _warnings(info, contents, icc)
+    exif = None if exif is None else exif_blocks.bare(exif)
+    if exif is not None and not exif_blocks.is_sound(exif):
+        warnings.append("The EXIF block is damaged and was dropped.")
+        exif = None
+    resolution = contents.resolution or (None if exif is None else exif_blocks.resolution(exif))
     orientation = _orientation(image)
     if orientation > 1:
         # Turning needs every row at hand; autorot on a sequential image would read it out of order.
         image = image.copy_memory().autorot()
-        resolution = resolution[::-1] if orientation >= 5 else resolution
+        resolution = resolution[::-1] if resolution and orientation >= 5 else resolution
+    elif xmp is not None and info.format != "avif" and xmp_packets.orientation(xmp) != 1:
+        warnings.append("The XMP declares an orientation that EXIF does not; the image was not turned.")
     bits = int(_field(image, "bits-per-sample") or 0)
     if opened.info.format in ("avif", "other") and image.format == "ushort" and 8 < bits < 16:
         # libvips fills the low bits with zeros, so that white would not be 65535; repeating the high ones does it.
@@ -280,9 +252,56 @@ def _decode(opened: _Opened) -> Picture:
     samples: Pixels = np.frombuffer(
         image.write_to_memory(), dtype=np.uint16 if image.format == "ushort" else np.uint8
     )
-    pixels = samples.reshape(image.height, image.width, image.bands)
-    exif = None if exif is None else reset_orientation(exif)
-    return Picture(pixels, icc, exif, xmp, info.format, tuple(warnings), resolution)
+    return Picture(
+        samples.reshape(image.height, image.width, image.bands),
+        icc,
+        None if exif is None else exif_blocks.upright(exif),
+        xmp,
+        info.format,
+        tuple(warnings),
+        resolution,
+        contents.iptc,
+        tuple(contents.texts),
+    )
+
+
+def _decode_bmp(opened: _Opened, header: BmpHeader) -> Picture:
+    pixels = decode_bmp(opened.handle.read(), header)
+    contents, icc = opened.contents, opened.contents.icc
+    if icc is not None and profiles.profile_space(icc) != ("GRAY" if pixels.shape[2] == 1 else "RGB"):
+        contents.lose("a colour profile that does not fit")
+        icc = None
+    warnings = tuple(_warnings(opened.info, contents, icc))
+    return Picture(pixels, icc, format="bmp", warnings=warnings, resolution=contents.resolution)
+
+
+def _warnings(info: PictureInfo, contents: Contents, icc: bytes | None) -> list[str]:
+    """Sentences on what a file holds that is not read."""
+    warnings: list[str] = []
+    if info.pages > 1:
+        what = "pages" if info.format == "tiff" else "images" if info.format == "jpg" else "frames"
+        count = "several" if info.format == "avif" else str(info.pages)
+        warnings.append(f"The file holds {count} {what}; only the first was read.")
+    hdr = contents.colour.hdr if contents.colour is not None else hdr_of_profile(icc or b"")
+    if hdr:
+        warnings.append(
+            f"The image is HDR ({hdr}): its values are kept with a profile that says so, and viewers "
+            "without HDR show nothing brighter than 203 cd/m2; convert it to SDR first for colours that all show alike."
+        )
+    if contents.lost:
+        warnings.append(f"Not kept: {', '.join(contents.lost)}.")
+    return warnings
+
+
+def _profile(image: Any, contents: Contents) -> bytes | None:
+    """The profile of an image: embedded, or made of what its file says of colours otherwise; None for sRGB."""
+    embedded: bytes | None = _field(image, "icc-profile-data") or contents.icc
+    tags = contents.colour
+    if tags is None or image.interpretation in ("cmyk", "lab", "labs"):
+        return embedded
+    if embedded is not None and not contents.colour_first:
+        return embedded
+    return None if tags.is_srgb else tags.profile(gray=image.interpretation in ("b-w", "grey16"))
 
 
 def _to_gray_or_rgb(image: Any, icc: bytes | None, warnings: list[str]) -> tuple[Any, bytes | None]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -12,21 +14,32 @@ from srkit.errors import PictureError, SrkitError, UsageError, nearest
 from srkit.io import icc as profiles
 from srkit.io._vips import detail, vips
 from srkit.io.atomic import atomic_path
+from srkit.io.containers import heif, jpeg, png, tiff, webp
+from srkit.io.containers.contents import write_all
+from srkit.io.exif import EMPTY, PREFIX
 from srkit.io.formats import FORMATS, Format
+from srkit.io.metadata import Held, held_by
 from srkit.io.names import shown
 from srkit.io.picture import Picture
+from srkit.io.xmp import Provenance
 
 _NO_ROOM = ("No space left", "File too large", "quota exceeded")
-_JPEG_SEGMENT = 65_000  # a JPEG segment holds 65,533 bytes, of which names and identifiers take some
 _CLASSIC_TIFF = 3 << 30  # pixel bytes; above, offsets might not fit into 32 bits
 
 
 def write_picture(
-    picture: Picture, path: Path, *, format: str, quality: int | None = None, compression: int | None = None
+    picture: Picture,
+    path: Path,
+    *,
+    format: str,
+    quality: int | None = None,
+    compression: int | None = None,
+    made: Provenance | None = None,
 ) -> tuple[str, ...]:
     """Write a picture to a file, atomically; an existing file is replaced at the end, and kept on failure.
 
-    The pixels are not copied (a memory map is read as it is encoded), unless they are not contiguous.
+    The pixels are not copied (a memory map is read as it is encoded), unless they are not contiguous. Metadata are
+    written as `metadata.WRITTEN` says: with the sizes of what is written, and nothing that the picture does not have.
 
     Args:
         picture: what to write.
@@ -34,6 +47,7 @@ def write_picture(
         format: a key of `FORMATS`.
         quality: 1 to 100, for jpg, webp and avif; None: 95, 92, 85. Others ignore it.
         compression: 0 to 9, for png and tiff (deflate; 0 is none); None: 1. Others ignore it.
+        made: what made the picture, to be written into its XMP; None: nothing.
 
     Returns:
         A sentence for each thing that the format could not hold and that was reduced or dropped.
@@ -43,32 +57,25 @@ def write_picture(
         PictureError: the picture is too large for the format, or could not be encoded.
         SrkitError: the file system refused (no room, no permission, no such folder).
     """
-    image, options, warnings = _prepare(picture, format, quality, compression)
-    pyvips = vips()
-    with atomic_path(path) as temporary:
-        descriptor = os.open(temporary, os.O_RDWR | getattr(os, "O_BINARY", 0))
-        try:
-            target = pyvips.Target.new_to_descriptor(descriptor)
-            pyvips.Operation.call(_SAVERS[format], image, target, **options)
-        except pyvips.Error as error:
-            raise _failed(shown(path), error) from error
-        finally:
-            os.close(descriptor)
-    return warnings
+    job = _prepare(picture, format, quality, compression, made)
+    with atomic_path(path) as temporary, temporary.open("r+b", buffering=0) as file:
+        _encode(job, file, shown(path))
+    return job.warnings
 
 
 def encode_picture(
-    picture: Picture, *, format: str, quality: int | None = None, compression: int | None = None
+    picture: Picture,
+    *,
+    format: str,
+    quality: int | None = None,
+    compression: int | None = None,
+    made: Provenance | None = None,
 ) -> tuple[bytes, tuple[str, ...]]:
     """The bytes that `write_picture` would write, and its warnings; see there for arguments and errors."""
-    image, options, warnings = _prepare(picture, format, quality, compression)
-    pyvips = vips()
-    try:
-        target = pyvips.Target.new_to_memory()
-        pyvips.Operation.call(_SAVERS[format], image, target, **options)
-    except pyvips.Error as error:
-        raise _failed("The picture", error) from error
-    return bytes(target.get("blob")), warnings
+    job = _prepare(picture, format, quality, compression, made)
+    buffer = io.BytesIO()
+    _encode(job, buffer, "The picture")
+    return buffer.getvalue(), job.warnings
 
 
 def check_encoding(format: str, quality: int | None = None, compression: int | None = None) -> None:
@@ -87,6 +94,7 @@ def check_encoding(format: str, quality: int | None = None, compression: int | N
         raise UsageError(f"The compression {compression} is not within 0 (none) to 9 (smallest).")
 
 
+_KEEP_EXIF, _KEEP_XMP, _KEEP_ICC = 1, 2, 8  # VipsForeignKeep
 _SAVERS = {
     "png": "pngsave_target",
     "jpg": "jpegsave_target",
@@ -96,10 +104,20 @@ _SAVERS = {
 }
 
 
+@dataclass(frozen=True)
+class _Job:
+    """A picture as its format holds it: the lazy libvips image, the saver's options, metadata, warnings."""
+
+    image: Any
+    format: str
+    options: dict[str, Any]
+    held: Held
+    warnings: tuple[str, ...]
+
+
 def _prepare(
-    picture: Picture, format: str, quality: int | None, compression: int | None
-) -> tuple[Any, dict[str, Any], tuple[str, ...]]:
-    """The lazy libvips image as the format can hold it, the saver's options, and the warnings."""
+    picture: Picture, format: str, quality: int | None, compression: int | None, made: Provenance | None
+) -> _Job:
     check_encoding(format, quality, compression)
     form = FORMATS[format]
     side = max(picture.width, picture.height)
@@ -110,8 +128,85 @@ def _prepare(
         )
     warnings: list[str] = []
     image = _reduced(_wrapped(picture), picture, format, warnings)
-    image = _with_metadata(image, picture, format, warnings)
-    return image, _options(form, format, quality, compression, picture.pixels.nbytes), tuple(warnings)
+    image = _with_profile(image, picture, format, warnings)
+    held, dropped = held_by(picture, format, made)
+    if format == "avif":
+        image = _with_blocks(image, held)
+    options = _options(form, format, quality, compression, picture.pixels.nbytes)
+    # No more than is there: libvips would make up an EXIF block.
+    keep = (
+        _KEEP_ICC | (_KEEP_EXIF if held.exif is not None else 0) | (_KEEP_XMP if held.xmp is not None else 0)
+    )
+    options["keep"] = keep if format == "avif" else _KEEP_ICC
+    return _Job(image, format, options, held, (*warnings, *dropped))
+
+
+def _encode(job: _Job, file: BinaryIO, what: str) -> None:
+    """Encode into an empty file; metadata go in on the way, or at once behind."""
+    held = job.held
+    try:
+        if job.format == "png":
+            chunks = png.head(held.exif, held.xmp, held.texts, held.resolution)
+            _save_edited(job, file, lambda start: png.edited(start, chunks))
+        elif job.format == "jpg":
+            segments = jpeg.head(held.exif, held.xmp, held.iptc, held.texts)
+            _save_edited(job, file, lambda start: jpeg.edited(start, segments, held.resolution))
+        elif job.format == "tiff":
+            _save(job, file)
+            tiff.edit(file, held.exif, held.xmp, held.iptc, held.resolution)
+        elif job.format == "webp":
+            write_all(file, webp.edited(_saved(job), held.exif, held.xmp))
+        else:
+            write_all(file, heif.edited(_saved(job), held.exif))
+    except vips().Error as error:
+        raise _failed(what, error) from error
+
+
+def _save(job: _Job, file: BinaryIO) -> None:
+    if isinstance(file, io.BytesIO):
+        write_all(file, _saved(job))
+    else:
+        target = vips().Target.new_to_descriptor(file.fileno())
+        vips().Operation.call(_SAVERS[job.format], job.image, target, **job.options)
+
+
+def _saved(job: _Job) -> bytes:
+    target = vips().Target.new_to_memory()
+    vips().Operation.call(_SAVERS[job.format], job.image, target, **job.options)
+    return bytes(target.get("blob"))
+
+
+def _save_edited(job: _Job, file: BinaryIO, edited: Callable[[bytes], bytes | None]) -> None:
+    """Save through a function of the file's beginning, which gives None until it has enough of it."""
+    start: bytes | None = b""
+    failure: Exception | None = None
+
+    def take(data: Any) -> int:
+        nonlocal start, failure
+        try:
+            if start is None:
+                write_all(file, bytes(data))
+                return len(data)
+            start += bytes(data)
+            done = edited(start)
+            if done is not None:
+                start = None
+                write_all(file, done)
+        except Exception as error:  # which cannot pass through libvips
+            failure = error
+            return -1
+        return len(data)
+
+    target = vips().TargetCustom()
+    target.on_write(take)
+    try:
+        vips().Operation.call(_SAVERS[job.format], job.image, target, **job.options)
+    except vips().Error:
+        if failure is not None:
+            raise failure from None
+        raise
+    if start:
+        raise ValueError("the encoder wrote no pixels")
 
 
 def _wrapped(picture: Picture) -> Any:
@@ -121,8 +216,7 @@ def _wrapped(picture: Picture) -> Any:
     height, width, bands = pixels.shape
     image = vips().Image.new_from_memory(pixels, width, height, bands, "ushort" if deep else "uchar")
     shallow, sixteen = ("b-w", "grey16") if picture.is_gray else ("srgb", "rgb16")
-    across, down = picture.resolution
-    return image.copy(interpretation=sixteen if deep else shallow, xres=across, yres=down)
+    return image.copy(interpretation=sixteen if deep else shallow)
 
 
 def _reduced(image: Any, picture: Picture, format: str, warnings: list[str]) -> Any:
@@ -142,29 +236,25 @@ def _reduced(image: Any, picture: Picture, format: str, warnings: list[str]) -> 
     return image
 
 
-def _with_metadata(image: Any, picture: Picture, format: str, warnings: list[str]) -> Any:
-    pyvips = vips()
-    form = FORMATS[format]
+def _with_profile(image: Any, picture: Picture, format: str, warnings: list[str]) -> Any:
     icc = picture.icc
-    if icc is not None and picture.is_gray and not form.gray:
+    if icc is not None and picture.is_gray and not FORMATS[format].gray:
         # Gray is stored as RGB there, which a profile for gray does not fit.
         try:
             image = profiles.gray_to_srgb(image, icc)
-        except pyvips.Error:
+        except vips().Error:
             warnings.append("The gray colour profile could not be used and was dropped.")
         icc = None
-    image = profiles.attach(image, icc)
-    if picture.exif is not None:  # else libvips would write an EXIF block for it
-        image.set_type(pyvips.GValue.gint_type, "orientation", 1)
-    for field, label, data in (("exif-data", "EXIF", picture.exif), ("xmp-data", "XMP", picture.xmp)):
-        if data is None:
-            continue
-        if field == "exif-data" and not form.exif:
-            warnings.append(f"EXIF is not written into {format.upper()} and was dropped.")
-        elif format == "jpg" and len(data) > _JPEG_SEGMENT:
-            warnings.append(f"{label} of {len(data):,} bytes does not fit into JPEG and was dropped.")
-        else:
-            image.set_type(pyvips.GValue.blob_type, field, data)
+    return profiles.attach(image, icc)
+
+
+def _with_blocks(image: Any, held: Held) -> Any:
+    """The image with XMP for libvips to write, and with a place for EXIF, which is only so for AVIF."""
+    image = image.copy()
+    for field, data in (("exif-data", held.exif and PREFIX + EMPTY), ("xmp-data", held.xmp)):
+        if data is not None:
+            image.set_type(vips().GValue.blob_type, field, data)
+    image.set_type(vips().GValue.gint_type, "orientation", 1)
     return image
 
 

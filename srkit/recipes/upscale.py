@@ -84,6 +84,8 @@ class UpscaleRecipe:
     threads: int | None = None
     seed: int = 0
     max_pixels: int = 10**9
+    strip: bool = False
+    """Write no metadata but the colour profile, and none of srkit's."""
 
     def __post_init__(self) -> None:
         if isinstance(self.tile, int) and self.tile < 16:

@@ -22,6 +22,7 @@ from srkit.io.names import shown
 from srkit.io.picture import Picture
 from srkit.io.read import read_picture
 from srkit.io.write import encode_picture, write_picture
+from srkit.io.xmp import Provenance
 from srkit.progress import Progress, Silent
 from srkit.recipes.load import to_mapping
 from srkit.tasks.debug_maps import check_existing, prepare_folder, with_maps, write_maps
@@ -189,24 +190,32 @@ def _write(
 ) -> tuple[bytes | None, tuple[str, ...]]:
     """Write the result, or encode it for the sink; the encoded bytes, and warnings."""
     item, recipe = done.tag, job.recipe
+    made = None if recipe.strip else _made(upscaler, done)
+    picture = picture.stripped() if recipe.strip else picture
     if job.sink is not None:
         return encode_picture(
-            picture, format=item.format, quality=recipe.quality, compression=recipe.compression
+            picture, format=item.format, quality=recipe.quality, compression=recipe.compression, made=made
         )
     make_parent(item.target)
     if not job.save_recipe:
-        return None, _write_picture(job, item, picture)
+        return None, _write_picture(job, item, picture, made)
     # Around the image, so that neither is left without the other when one fails.
     with atomic_path(item.target.with_name(item.target.name + RECIPE_EXTENSION)) as path:
         path.write_text(json.dumps(_provenance(job, upscaler, done), indent=2) + "\n", encoding="utf-8")
-        return None, _write_picture(job, item, picture)
+        return None, _write_picture(job, item, picture, made)
 
 
-def _write_picture(job: UpscaleJob, item: Item, picture: Picture) -> tuple[str, ...]:
-    recipe = job.recipe
+def _write_picture(job: UpscaleJob, item: Item, picture: Picture, made: Provenance | None) -> tuple[str, ...]:
+    quality, compression = job.recipe.quality, job.recipe.compression
     return write_picture(
-        picture, item.target, format=item.format, quality=recipe.quality, compression=recipe.compression
+        picture, item.target, format=item.format, quality=quality, compression=compression, made=made
     )
+
+
+def _made(upscaler: Upscaler, done: Done[Item]) -> Provenance:
+    """What the written file says of how it was made."""
+    models = [upscaler.models.named(p.model) for p in done.passes]
+    return Provenance(srkit.__version__, tuple((model.name, model.sha256) for model in models))
 
 
 def _provenance(job: UpscaleJob, upscaler: Upscaler, done: Done[Item]) -> dict[str, Any]:

@@ -367,7 +367,7 @@ def _assemble(work: Work[T], colour: NDArray[Any], alpha: NDArray[Any] | None) -
     if source.alpha is not None:
         plane = _alpha_plane(source.alpha, alpha, work)
         pixels = np.concatenate([pixels, plane], axis=2)
-    return Picture(pixels, source.icc, source.exif, source.xmp, source.format, (), source.resolution)
+    return replace(source, pixels=pixels, warnings=())
 
 
 def _part_picture(work: Work[T], pixels: NDArray[Any]) -> Picture:

@@ -135,7 +135,7 @@ def test_orientation_is_applied_once(kind: str, orientation: int) -> None:
 def test_only_the_orientation_of_exif_changes() -> None:
     exif = Image.Exif()
     exif[0x0112], exif[0x010E] = 6, "words"
-    before = exif.tobytes()
+    before = exif.tobytes().removeprefix(b"Exif\0\0")
     after = read_picture(encoded(Image.fromarray(smooth(3)), "JPEG", exif=exif)).exif
     assert after is not None
     assert len(after) == len(before)

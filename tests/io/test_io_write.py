@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import io
 import os
-import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -111,35 +110,18 @@ def test_metadata_travel_and_orientation_stays_1(name: str, prefix: bool) -> Non
     picture = read_picture(source.getvalue())
     assert (picture.height, picture.width) == (56, 40)
     data, warnings = encode_picture(picture, format=name)
-    assert any("EXIF" in w for w in warnings) == (not FORMATS[name].exif)
+    assert warnings == ()
     with Image.open(io.BytesIO(data)) as image:
         assert image.size == (40, 56)
         assert image.info.get("icc_profile") == srgb_profile()
         tags = image.getexif()
         assert tags.get(0x0112, 1) == 1
-        if FORMATS[name].exif:
-            assert (tags[0x010E], tags[0x0110]) == ("a description", "a camera")
-            assert tags.get_ifd(0x8769)[0x9003] == "2020:01:01 00:00:00"
+        assert (tags[0x010E], tags[0x0110]) == ("a description", "a camera")
+        assert tags.get_ifd(0x8769)[0x9003] == "2020:01:01 00:00:00"
     again = read_picture(data)
     assert (again.height, again.width) == (56, 40)
     assert (again.icc, again.xmp) == (picture.icc, XMP)
-    assert (again.exif is not None) == FORMATS[name].exif
-
-
-@pytest.mark.parametrize(("orientation", "kept"), [(1, True), (6, False)])
-def test_a_thumbnail_is_kept_unless_the_picture_was_turned(orientation: int, kept: bool) -> None:
-    buffer = io.BytesIO()
-    Image.new("RGB", (16, 8), "red").save(buffer, "JPEG")
-    thumbnail = buffer.getvalue()
-    first = struct.pack("<HHHIII", 1, 0x0112, 3, 1, orientation, 26)
-    start = 26 + 2 + 3 * 12 + 4
-    second = struct.pack("<H", 3) + struct.pack("<HHII", 0x0103, 3, 1, 6)
-    second += struct.pack("<HHII", 0x0201, 4, 1, start) + struct.pack("<HHII", 0x0202, 4, 1, len(thumbnail))
-    exif = b"Exif\0\0II*\0\x08\0\0\0" + first + second + b"\0" * 4 + thumbnail
-    source = io.BytesIO()
-    Image.new("RGB", (64, 32), "blue").save(source, "JPEG", exif=exif)
-    data, _ = encode_picture(read_picture(source.getvalue()), format="jpg")
-    assert (thumbnail in data) == kept
+    assert again.exif is not None
 
 
 def test_resolution_is_kept() -> None:
@@ -152,7 +134,8 @@ def test_resolution_is_kept() -> None:
 
 
 def test_metadata_too_large_for_jpeg_are_dropped_with_a_warning() -> None:
-    picture = Picture(smooth(3), xmp=XMP + b" " * 70_000)
+    padded = XMP.replace(b"<rdf:RDF", b"<!--" + b"x" * 70_000 + b"--><rdf:RDF")
+    picture = Picture(smooth(3), xmp=padded)
     data, warnings = encode_picture(picture, format="jpg")
     assert any("XMP" in w for w in warnings)
     assert read_picture(data).xmp is None

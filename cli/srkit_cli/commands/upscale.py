@@ -124,6 +124,7 @@ def upscale(
     save_recipe: Annotated[
         bool, typer.Option("--save-recipe", help="A .srkit.json beside each output.", rich_help_panel=OUTPUT)
     ] = False,
+    strip: Annotated[bool, typer.Option("--strip", help="Write no metadata but the colour profile.")] = False,
     device: Device = "auto",
     dtype: Dtype = DtypeName.auto,
     threads: Threads = None,
@@ -158,6 +159,7 @@ def upscale(
         threads=threads,
         seed=seed,
         max_pixels=max_pixels,
+        strip=strip,
     )
     console = Console(quiet=quiet, verbose=verbose)
 

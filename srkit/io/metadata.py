@@ -1,0 +1,195 @@
+"""What happens to each kind of metadata in each format: the one table that the writer follows, tests walk, and the
+README shows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from srkit.io import exif as exif_blocks
+from srkit.io import xmp as xmp_packets
+from srkit.io.containers.contents import COMMENT
+from srkit.io.containers.jpeg import MAX_SEGMENT
+from srkit.io.picture import Picture
+from srkit.io.xmp import Provenance
+
+
+class Kind(StrEnum):
+    """Kinds of metadata."""
+
+    PROFILE = "ICC profile"
+    COLOUR_TAGS = "colours by CICP, gAMA, cHRM or TIFF tags"
+    ORIENTATION = "orientation"
+    RESOLUTION = "resolution"
+    EXIF = "EXIF"
+    XMP = "XMP"
+    IPTC = "IPTC"
+    TEXT = "PNG text"
+    COMMENT = "comment"
+    SIZES = "sizes in pixels (EXIF, XMP)"
+    THUMBNAIL = "thumbnails"
+    IMAGES = "further images, gain maps"
+    OTHER = "C2PA, layers, unknown blocks"
+
+
+class Fate(StrEnum):
+    """What becomes of metadata when an image is written."""
+
+    KEPT = "kept"
+    CONVERTED = "converted"
+    CORRECTED = "corrected"
+    DROPPED = "dropped, with a warning"
+    REMOVED = "removed"
+    """As it is not true of the result."""
+
+
+OUTPUTS = ("png", "jpg", "webp", "tiff", "avif")
+_K, _C, _D = Fate.KEPT, Fate.CONVERTED, Fate.DROPPED
+
+WRITTEN: dict[Kind, dict[str, Fate]] = {
+    kind: dict(zip(OUTPUTS, fates, strict=True))
+    for kind, fates in {
+        Kind.PROFILE: (_K, _K, _K, _K, _K),
+        Kind.COLOUR_TAGS: (_C, _C, _C, _C, _C),
+        Kind.ORIENTATION: (Fate.CORRECTED,) * 5,
+        Kind.RESOLUTION: (_K, _K, _D, _K, _D),
+        Kind.EXIF: (_K, _K, _K, _K, _K),
+        Kind.XMP: (_K, _K, _K, _K, _K),
+        Kind.IPTC: (_D, _K, _D, _K, _D),
+        Kind.TEXT: (_K, _D, _D, _D, _D),
+        Kind.COMMENT: (_C, _K, _D, _D, _D),
+        Kind.SIZES: (Fate.CORRECTED,) * 5,
+        Kind.THUMBNAIL: (Fate.REMOVED,) * 5,
+        Kind.IMAGES: (_D,) * 5,
+        Kind.OTHER: (_D,) * 5,
+    }.items()
+}
+"""Kind to format that is written to what happens there."""
+
+READ: dict[Kind, tuple[str, ...]] = {
+    Kind.PROFILE: ("png", "jpg", "webp", "tiff", "avif", "gif", "bmp"),
+    Kind.COLOUR_TAGS: ("png", "tiff", "avif"),
+    Kind.ORIENTATION: ("png", "jpg", "webp", "tiff", "avif"),
+    Kind.RESOLUTION: ("png", "jpg", "tiff", "bmp"),
+    Kind.EXIF: ("png", "jpg", "webp", "tiff", "avif"),
+    Kind.XMP: ("png", "jpg", "webp", "tiff", "avif", "gif"),
+    Kind.IPTC: ("png", "jpg", "tiff"),
+    Kind.TEXT: ("png",),
+    Kind.COMMENT: ("jpg", "gif"),
+    Kind.SIZES: ("png", "jpg", "webp", "tiff", "avif"),
+    Kind.THUMBNAIL: ("png", "jpg", "webp", "avif"),
+    Kind.IMAGES: ("png", "jpg", "webp", "tiff", "avif", "gif"),
+    Kind.OTHER: ("png", "jpg", "webp", "tiff", "avif", "gif", "bmp"),
+}
+"""Kind to the formats that it is read from; in the others it cannot exist, or is another kind."""
+
+
+_MEDIA_TYPES = {
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "webp": "image/webp",
+    "tiff": "image/tiff",
+    "avif": "image/avif",
+}
+_SCREENS = ((72, 72), (96, 96))  # dots per inch, which programs write that know of none
+
+
+def is_dropped(kind: Kind, format: str) -> bool:
+    """Whether a file of this format is written without metadata of this kind."""
+    return WRITTEN[kind][format] is Fate.DROPPED
+
+
+@dataclass(frozen=True)
+class Held:
+    """The metadata that are written with an image: fitted to it, and nothing that its format cannot hold.
+
+    See `Picture` for what each is.
+    """
+
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    iptc: bytes | None = None
+    texts: tuple[tuple[str, str], ...] = ()
+    resolution: tuple[float, float] | None = None
+
+
+def held_by(picture: Picture, format: str, made: Provenance | None = None) -> tuple[Held, list[str]]:
+    """What of an image's metadata a file of this format holds, and a sentence for each that is dropped."""
+    sieve = _Sieve(format)
+    exif = picture.exif
+    if exif is not None:
+        exif = sieve.take("EXIF", Kind.EXIF, exif_blocks.fitted(exif, picture.width, picture.height))
+    iptc = sieve.take("IPTC", Kind.IPTC, picture.iptc)
+    held = Held(
+        exif,
+        _xmp(picture, format, made, sieve),
+        iptc,
+        tuple(sieve.texts(picture.texts)),
+        _resolution(picture, exif, sieve),
+    )
+    return held, sieve.warnings
+
+
+class _Sieve:
+    """Passes what a format holds, and notes the rest."""
+
+    def __init__(self, format: str) -> None:
+        self.format = format
+        self.warnings: list[str] = []
+        self._room = MAX_SEGMENT - 100 if format == "jpg" else None  # names and identifiers take some
+
+    def take(self, what: str, kind: Kind, data: bytes | None) -> bytes | None:
+        """The block, or None where it is dropped."""
+        if data is None:
+            return None
+        if is_dropped(kind, self.format):
+            self.dropped(what)
+        elif self._room is not None and len(data) > self._room:
+            self.dropped(f"{what} of {len(data):,} bytes")
+        else:
+            return data
+        return None
+
+    def texts(self, texts: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
+        """The texts that are held; the others are named together."""
+        held, dropped = [], []
+        for keyword, text in texts:
+            is_comment = keyword == COMMENT
+            kind, size = Kind.COMMENT if is_comment else Kind.TEXT, len(text.encode("utf-8", "replace"))
+            if is_dropped(kind, self.format) or (self._room is not None and size > self._room):
+                name = "comment" if is_comment else f"text '{keyword}'"
+                dropped.append("".join(c if c.isprintable() else "?" for c in name))
+            else:
+                held.append((keyword, text))
+        if dropped:
+            self.dropped(f"The {', '.join(dict.fromkeys(dropped))}")
+        return held
+
+    def dropped(self, what: str) -> None:
+        """Note what is not written."""
+        self.warnings.append(f"{what} has no place in {self.format.upper()} and was dropped.")
+
+
+def _xmp(picture: Picture, format: str, made: Provenance | None, sieve: _Sieve) -> bytes | None:
+    """The packet, fitted, and with provenance, for which there is always room."""
+    xmp, stamped = picture.xmp, None
+    try:
+        if xmp is not None:
+            xmp = xmp_packets.fitted(xmp, picture.width, picture.height, _MEDIA_TYPES[format])
+        stamped = xmp if made is None else xmp_packets.stamped(xmp, made)
+    except ValueError as error:
+        sieve.warnings.append(f"The XMP was dropped: {error}.")
+    held = sieve.take("XMP", Kind.XMP, stamped)
+    return xmp_packets.stamped(None, made) if held is None and made is not None else held
+
+
+def _resolution(picture: Picture, exif: bytes | None, sieve: _Sieve) -> tuple[float, float] | None:
+    resolution = picture.resolution
+    if resolution is None or not is_dropped(Kind.RESOLUTION, sieve.format):
+        return resolution
+    dpi = tuple(round(r * 25.4) for r in resolution)
+    in_exif = exif is not None and exif_blocks.resolution(exif) is not None
+    if not in_exif and dpi not in _SCREENS:
+        sieve.dropped(f"The resolution of {dpi[0]} dpi")
+    return None
