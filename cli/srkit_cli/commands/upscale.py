@@ -125,7 +125,8 @@ def upscale(
         bool, typer.Option("--save-recipe", help="A .srkit.json beside each output.", rich_help_panel=OUTPUT)
     ] = False,
     strip: Annotated[
-        bool, typer.Option("--strip", help="Write no metadata but the colour profile.", rich_help_panel=OUTPUT)
+        bool,
+        typer.Option("--strip", help="Write no metadata but the colour profile.", rich_help_panel=OUTPUT),
     ] = False,
     device: Device = "auto",
     dtype: Dtype = DtypeName.auto,
