@@ -17,7 +17,6 @@ from srkit.io.picture import PictureInfo
 from srkit.io.read import probe
 from srkit.progress import Progress
 from srkit.recipes.upscale import UpscaleRecipe
-from srkit.tasks.kernel_maps import KernelMaps
 from srkit.tasks.places import (
     Existing,
     Place,
@@ -30,6 +29,7 @@ from srkit.tasks.places import (
     refuse_inputs_as_outputs,
     with_distinct_targets,
 )
+from srkit.tasks.upscale.kernel_maps import KernelMaps
 
 STREAM = Path("-")
 """How standard input and output are called in paths and records."""

@@ -11,7 +11,7 @@ import pytest
 
 from srkit.inference.kernel_summary import kernel_widths
 from srkit.io.kernel_map import KernelMap
-from srkit.tasks.kernel_samples import sample_kernels
+from srkit.tasks.kernels.samples import sample_kernels
 
 
 def made(widths: Any, confidence: Any) -> KernelMap:

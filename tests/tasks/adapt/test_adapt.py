@@ -21,7 +21,7 @@ from srkit.zoo.header import read_header
 from srkit.zoo.load import load_model
 from srkit.zoo.weights import read_tensors
 from tests.helpers import Listening, refused
-from tests.tasks.adapting import Kind
+from tests.tasks.adapt.adapting import Kind
 
 
 def _same_tensors(a: Path, b: Path) -> bool:

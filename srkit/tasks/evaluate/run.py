@@ -28,9 +28,9 @@ from srkit.metrics.table import LR_CONSISTENCY, METRICS, Metric, Scorer, Setup, 
 from srkit.progress import Progress, Silent
 from srkit.recipes.evaluate import EvalRecipe
 from srkit.recipes.upscale import UpscaleRecipe
-from srkit.tasks.evaluate_plan import SetPlan, plan_alone, plan_dataset, plan_finished
-from srkit.tasks.evaluate_set import Bicubic, FromFiles, Model, Network, SetRun
-from srkit.tasks.evaluate_shots import FewShot, Shots, single_model, take_shots
+from srkit.tasks.evaluate.plan import SetPlan, plan_alone, plan_dataset, plan_finished
+from srkit.tasks.evaluate.sets import Bicubic, FromFiles, Model, Network, SetRun
+from srkit.tasks.evaluate.shots import FewShot, Shots, single_model, take_shots
 
 BICUBIC = "bicubic"
 

@@ -20,14 +20,14 @@ from srkit.io.read import read_picture
 from srkit.io.write import write_picture
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.rendered import render
-from srkit.tasks.adapt import AdaptResult
-from srkit.tasks.adapt_fit import overwrites_itself
+from srkit.tasks.adapt.fit import overwrites_itself
+from srkit.tasks.adapt.shots import AdaptResult
 from srkit.training.inner import uniform_rates
 from srkit.zoo.header import Header, read_header
 from srkit.zoo.load import load_model
 from srkit.zoo.weights import load_weights, save_weights
 from tests.helpers import Listening, refused
-from tests.tasks.adapting import TUNE, write
+from tests.tasks.adapt.adapting import TUNE, write
 
 RGB = NDArray[np.uint8]
 

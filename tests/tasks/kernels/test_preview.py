@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from srkit.io.kernel_map import KernelMap
-from srkit.tasks import kernel_drawing as drawing
-from srkit.tasks.kernel_preview import Fact, draw_preview
+from srkit.tasks.kernels import drawing as drawing
+from srkit.tasks.kernels.preview import Fact, draw_preview
 
 
 def made(height: int, width: int, **changes: Any) -> KernelMap:

@@ -22,9 +22,9 @@ from srkit.progress import Progress, Silent
 from srkit.recipes.adapt import AdaptRecipe
 from srkit.recipes.load import to_mapping
 from srkit.recipes.upscale import UpscaleRecipe
-from srkit.tasks.adapt_base import base_and_output, origin, write_adapted
-from srkit.tasks.adapt_fit import Fit, Fitted, fit, split_for
-from srkit.tasks.adapt_score import Scored, score
+from srkit.tasks.adapt.base import base_and_output, origin, write_adapted
+from srkit.tasks.adapt.fit import Fit, Fitted, fit, split_for
+from srkit.tasks.adapt.score import Scored, score
 from srkit.training.adapt import Adapted, Stop
 from srkit.zoo.load import load_model
 from srkit.zoo.loaded import LoadedModel

@@ -1,4 +1,4 @@
-"""`srkit.tasks.upscale` as a Python API: records, metadata, the shipped family of models, memory."""
+"""`srkit.tasks.upscale.run` as a Python API: records, metadata, the shipped family of models, memory."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from srkit.io.picture import Picture
 from srkit.io.read import read_picture
 from srkit.io.write import encode_picture, write_picture
 from srkit.recipes.upscale import Target, UpscaleRecipe
-from srkit.tasks.upscale import FileRecord, UpscaleJob, run
-from srkit.tasks.upscale_plan import plan_upscale
+from srkit.tasks.upscale.plan import plan_upscale
+from srkit.tasks.upscale.run import FileRecord, UpscaleJob, run
 from srkit.zoo import manifest as manifest_module
 from srkit.zoo.header import Header
 from srkit.zoo.manifest_update import register

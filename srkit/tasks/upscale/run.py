@@ -27,9 +27,9 @@ from srkit.io.write import encode_picture, write_picture
 from srkit.io.xmp import Provenance
 from srkit.progress import Progress, Silent
 from srkit.recipes.load import to_mapping
-from srkit.tasks.debug_maps import check_existing, prepare_folder, with_maps, write_maps
 from srkit.tasks.places import NOT_TRIED, is_about_the_place, make_parent
-from srkit.tasks.upscale_items import (
+from srkit.tasks.upscale.debug_maps import check_existing, prepare_folder, with_maps, write_maps
+from srkit.tasks.upscale.items import (
     RECIPE_EXTENSION,
     Item,
     UpscaleJob,

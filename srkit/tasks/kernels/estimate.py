@@ -26,7 +26,7 @@ from srkit.io.read import probe, read_picture
 from srkit.io.write import write_picture
 from srkit.progress import Progress, Silent
 from srkit.recipes.estimate import EstimateRecipe
-from srkit.tasks.kernel_preview import Fact, draw_preview
+from srkit.tasks.kernels.preview import Fact, draw_preview
 from srkit.tasks.places import (
     NOT_TRIED,
     Existing,

@@ -26,9 +26,9 @@ from srkit.ops.alpha import bleed, clamp_to_neighbours
 from srkit.ops.position import position_grid
 from srkit.recipes.evaluate import EvalRecipe
 from srkit.recipes.upscale import Target, UpscaleRecipe
-from srkit.tasks.evaluate import EvalJob, Evaluation
-from srkit.tasks.upscale import UpscaleJob, run
-from srkit.tasks.upscale_plan import plan_upscale
+from srkit.tasks.evaluate.run import EvalJob, Evaluation
+from srkit.tasks.upscale.plan import plan_upscale
+from srkit.tasks.upscale.run import UpscaleJob, run
 from srkit.zoo.manifest import Entry, Manifest
 from srkit.zoo.weights import load_weights
 

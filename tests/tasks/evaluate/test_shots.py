@@ -18,8 +18,8 @@ from srkit.progress import Silent
 from srkit.recipes.adapt import TunePart
 from srkit.recipes.evaluate import EvalRecipe
 from srkit.rendered import render
-from srkit.tasks import evaluate_shots
-from srkit.tasks.evaluate import EvalJob, evaluate
+from srkit.tasks.evaluate import shots as evaluate_shots
+from srkit.tasks.evaluate.run import EvalJob, evaluate
 from tests.helpers import Listening, refused
 
 

@@ -30,7 +30,7 @@ from srkit.metrics.table import Sample, Scorer
 from srkit.ops.resize import bicubic_uint8, downscale_uint8, upscale
 from srkit.ops.threads import compute_alone
 from srkit.progress import Progress
-from srkit.tasks.evaluate_plan import Entry, SetPlan
+from srkit.tasks.evaluate.plan import Entry, SetPlan
 
 RGB = NDArray[np.uint8]
 """(H, W, 3) uint8."""

@@ -15,9 +15,9 @@ from srkit.io.read import read_picture
 from srkit.progress import Progress
 from srkit.recipes.adapt import TunePart
 from srkit.recipes.evaluate import EvalRecipe
-from srkit.tasks.adapt_fit import Fit, fit, split_for
-from srkit.tasks.evaluate_plan import Entry, SetPlan
-from srkit.tasks.evaluate_set import Finished, Loaded, Network
+from srkit.tasks.adapt.fit import Fit, fit, split_for
+from srkit.tasks.evaluate.plan import Entry, SetPlan
+from srkit.tasks.evaluate.sets import Finished, Loaded, Network
 from srkit.zoo.loaded import LoadedModel
 
 
@@ -97,7 +97,7 @@ def single_model(models: Models, scale: int) -> LoadedModel:
 
 
 class FewShot:
-    """A network that is adapted to a set's support before it is run: a `Model` of `srkit.tasks.evaluate_set`.
+    """A network that is adapted to a set's support before it is run: a `Model` of `srkit.tasks.evaluate.sets`.
 
     Args:
         model: the base.

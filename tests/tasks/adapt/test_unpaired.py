@@ -18,14 +18,14 @@ from srkit.archs.edsr import EDSR
 from srkit.data.pairs import make_lr
 from srkit.errors import ResourceError, SrkitError, UsageError
 from srkit.recipes.self_supervised import Control
-from srkit.tasks.self_adapt import SelfAdaptResult
-from srkit.tasks.self_adapt_fit import LEAST_GAIN, LoopFit, factor_of, fit
+from srkit.tasks.adapt.loop import LEAST_GAIN, LoopFit, factor_of, fit
+from srkit.tasks.adapt.unpaired import SelfAdaptResult
 from srkit.training.controller import Controller
 from srkit.zoo.header import Header, read_header
 from srkit.zoo.load import load_model
 from srkit.zoo.weights import load_weights, read_tensors, save_weights
 from tests.helpers import Listening, refused
-from tests.tasks.adapting import LOOP, compressed, write
+from tests.tasks.adapt.adapting import LOOP, compressed, write
 
 RGB = NDArray[np.uint8]
 Adapt = Callable[..., SelfAdaptResult]
@@ -88,7 +88,7 @@ def test_the_controller_and_the_regulariser_can_be_left_out(
     from srkit.data.unlabelled import find_low
     from srkit.inference.degrader import load_degrader
     from srkit.progress import Silent
-    from srkit.tasks.self_adapt_fit import split_for
+    from srkit.tasks.adapt.loop import split_for
 
     cpu = torch.device("cpu")
     model = load_model(edsr_weights)

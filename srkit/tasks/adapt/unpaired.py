@@ -21,9 +21,9 @@ from srkit.progress import Progress, Silent
 from srkit.recipes.load import to_mapping
 from srkit.recipes.self_supervised import SelfAdaptRecipe
 from srkit.recipes.upscale import UpscaleRecipe
-from srkit.tasks.adapt_base import base_and_output, origin, write_adapted
-from srkit.tasks.self_adapt_fit import LoopFit, LoopFitted, fit, split_for
-from srkit.tasks.self_adapt_score import DEFINITIONS, Setting, fill_gallery, result_of
+from srkit.tasks.adapt.base import base_and_output, origin, write_adapted
+from srkit.tasks.adapt.loop import LoopFit, LoopFitted, fit, split_for
+from srkit.tasks.adapt.unpaired_score import DEFINITIONS, Setting, fill_gallery, result_of
 from srkit.training.loop_judge import Measures
 from srkit.zoo.load import load_model
 from srkit.zoo.loaded import LoadedModel

@@ -23,7 +23,7 @@ from srkit.tasks.places import (
     name_error,
     refuse_inputs_as_outputs,
 )
-from srkit.tasks.upscale_items import STREAM, Item, UpscaleJob
+from srkit.tasks.upscale.items import STREAM, Item, UpscaleJob
 
 
 def with_maps(job: UpscaleJob, items: Sequence[Item], upscaler: Upscaler) -> list[Item]:

@@ -15,9 +15,9 @@ from srkit.engine.memory import bytes_per_pixel
 from srkit.engine.runner import Runner
 from srkit.inference.upscaler import Upscaler
 from srkit.progress import Progress
-from srkit.tasks.debug_maps import with_maps
 from srkit.tasks.places import nearest_existing
-from srkit.tasks.upscale_items import Item, UpscaleJob, gather, pending, upscaler_for
+from srkit.tasks.upscale.debug_maps import with_maps
+from srkit.tasks.upscale.items import Item, UpscaleJob, gather, pending, upscaler_for
 
 _PROBE_SIDE = 128
 _PROCESS_BYTES = 5e8  # interpreter, libraries and networks

@@ -19,8 +19,8 @@ from srkit.metrics.results import ImageResult
 from srkit.metrics.table import METRICS, Sample, Scorer, Setup
 from srkit.ops.threads import compute_alone
 from srkit.progress import Silent
-from srkit.tasks.evaluate_plan import Entry, SetPlan
-from srkit.tasks.evaluate_set import Bicubic, Finished, FromFiles, Loaded, Model, SetRun
+from srkit.tasks.evaluate.plan import Entry, SetPlan
+from srkit.tasks.evaluate.sets import Bicubic, Finished, FromFiles, Loaded, Model, SetRun
 from tests.helpers import refused
 
 CPU = torch.device("cpu")

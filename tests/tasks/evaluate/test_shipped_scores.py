@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from srkit.recipes.evaluate import EvalRecipe
-from srkit.tasks.evaluate import EvalJob, evaluate
+from srkit.tasks.evaluate.run import EvalJob, evaluate
 from srkit.zoo.manifest import Entry, Manifest
 
 SHIPPED = [entry for entry in Manifest.load().shipped() if "Set5" in entry.scores.get("classical", {})]

@@ -25,10 +25,10 @@ from srkit.io.picture import Picture, PictureInfo
 from srkit.io.read import read_picture
 from srkit.io.write import write_picture
 from srkit.recipes.upscale import Target, UpscaleRecipe
-from srkit.tasks import kernel_maps
-from srkit.tasks.kernel_maps import KernelMaps
-from srkit.tasks.upscale import UpscaleJob, run
-from srkit.tasks.upscale_plan import plan_upscale
+from srkit.tasks.upscale import kernel_maps as kernel_maps
+from srkit.tasks.upscale.kernel_maps import KernelMaps
+from srkit.tasks.upscale.plan import plan_upscale
+from srkit.tasks.upscale.run import UpscaleJob, run
 from srkit.zoo.weights import load_weights
 from tests.helpers import refused
 

@@ -24,7 +24,7 @@ from srkit.metrics.traces import Traces, traces_of
 from srkit.ops.layout import as_tensor, channels_last
 from srkit.progress import Progress
 from srkit.recipes.self_supervised import Control, LoopPart
-from srkit.tasks.adapt_fit import autocast_for, overwrites_itself, up_to_multiple
+from srkit.tasks.adapt.fit import autocast_for, overwrites_itself, up_to_multiple
 from srkit.training.adapt import Adapted, AdaptSettings, Way, adapt, sure_gain, unchanged
 from srkit.training.closed_loop import ClosedLoop
 from srkit.training.controller import Controller, Factor, no_factor
