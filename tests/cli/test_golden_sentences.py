@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from srkit.errors import Exit
-from srkit.tasks import upscale
+from srkit.tasks.upscale import run as upscale
 
 SAID: list[tuple[str, Exit, str]] = [
     ("upscale in.png out/a.png -m {model}", Exit.DONE, "1 done\n"),

@@ -38,7 +38,7 @@ from srkit_cli.options import (
 from srkit_cli.records import STREAM, report
 
 if TYPE_CHECKING:
-    from srkit.tasks.upscale import FileRecord, UpscaleJob
+    from srkit.tasks.upscale.run import FileRecord, UpscaleJob
 
 
 class FormatName(StrEnum):
@@ -166,7 +166,7 @@ def upscale(
     )
     console = Console(quiet=quiet, verbose=verbose)
 
-    from srkit.tasks.upscale import UpscaleJob
+    from srkit.tasks.upscale.run import UpscaleJob
 
     existing: Literal["refuse", "overwrite", "skip"] = (
         "overwrite" if overwrite else "skip" if skip_existing else "refuse"
@@ -192,7 +192,7 @@ def upscale(
 
 
 def _run(job: UpscaleJob, json: bool, console: Console) -> int:
-    from srkit.tasks.upscale import run
+    from srkit.tasks.upscale.run import run
 
     def done(record: FileRecord) -> None:
         if record.status == "done":
@@ -202,7 +202,7 @@ def _run(job: UpscaleJob, json: bool, console: Console) -> int:
 
 
 def _plan(job: UpscaleJob, json: bool, console: Console) -> int:
-    from srkit.tasks.upscale_plan import plan_upscale
+    from srkit.tasks.upscale.plan import plan_upscale
 
     plan = plan_upscale(job, console)
     if json:

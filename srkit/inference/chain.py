@@ -1,0 +1,141 @@
+"""Which networks, one after another, give a factor."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from srkit.errors import ResourceError
+from srkit.progress import Progress
+from srkit.zoo.load import find_family, load_model
+from srkit.zoo.loaded import LoadedModel
+from srkit.zoo.manifest import Manifest
+
+DEFAULT_FAMILIES = ("cdasr", "edsr")
+"""`auto` chooses among the shipped models whose names are one of these and -x2, -x4, ...; for a scale that several are
+shipped for, the first."""
+RESTORING_FAMILIES = ("real",)
+"""Families whose networks repair a picture as they enlarge it, so that they run once: a second pass would take what the
+first made for damage. The rest of a factor is left to the default families."""
+DEFAULT_SCALE = 4
+_MAX_PASSES = 4
+
+
+class Models:
+    """The networks that a recipe's `model` stands for, loaded when first needed.
+
+    Args:
+        name: `auto`, a model's name, a family (`real`: the shipped models `real-x2`, `real-x4`, ...), or a
+            checkpoint file.
+        progress: shows what is fetched.
+
+    Raises:
+        ResourceError: the model is missing, damaged, or for another task.
+    """
+
+    def __init__(self, name: str, progress: Progress | None = None) -> None:
+        self._progress = progress
+        self._loaded: dict[str, LoadedModel] = {}
+        self._names: Mapping[int, str] = _default_names() if name == "auto" else find_family(name)
+        restores = bool(self._names) and name in RESTORING_FAMILIES
+        self._later: Mapping[int, str] = _default_names() if restores else {}
+        if self._names:
+            self.own_scale = DEFAULT_SCALE if DEFAULT_SCALE in self._names else max(self._names)
+        elif name == "auto":
+            raise ResourceError(
+                "No weights are shipped with this installation; install srkit again or give -m FILE."
+            )
+        else:
+            self._take(load_model(name, progress=progress))
+
+    @classmethod
+    def of(cls, model: LoadedModel) -> Models:
+        """One network that is loaded already."""
+        models = cls.__new__(cls)
+        models._loaded, models._later, models._progress = {}, {}, None
+        models._take(model)
+        return models
+
+    def _take(self, model: LoadedModel) -> None:
+        self._names, self._loaded[model.name] = {model.info.scale: model.name}, model
+        self.own_scale = model.info.scale
+
+    @property
+    def scales(self) -> list[int]:
+        return sorted(self._names)
+
+    @property
+    def loaded(self) -> list[LoadedModel]:
+        """Those that have been needed so far."""
+        return list(self._loaded.values())
+
+    def get(self, scale: int) -> LoadedModel:
+        """The network for one of `scales`."""
+        return self.named(self._names[scale])
+
+    def named(self, name: str) -> LoadedModel:
+        """A network of a chain."""
+        if name not in self._loaded:
+            self._loaded[name] = load_model(name, progress=self._progress)
+        return self._loaded[name]
+
+    def chain(self, factor: float) -> tuple[str, ...]:
+        """Names of the networks to run in order; a restoration network (x1) runs once."""
+        if self.scales == [1]:
+            return (self._names[1],)
+        scales = choose_chain(factor, self.scales, sorted(self._later) or None)
+        later = self._later or self._names
+        return tuple((later if i else self._names)[scale] for i, scale in enumerate(scales))
+
+    def name_of(self, scale: int) -> str:
+        return self._names[scale]
+
+
+def _default_names() -> dict[int, str]:
+    """Scale to name, of the shipped models of the default families."""
+    families = Manifest.load().families()
+    names: dict[int, str] = {}
+    for family in DEFAULT_FAMILIES:
+        names = families.get(family, {}) | names
+    return names
+
+
+def choose_chain(factor: float, scales: Sequence[int], later: Sequence[int] | None = None) -> tuple[int, ...]:
+    """Scales to apply in order, the smallest product that reaches `factor`; the rest is resampled down.
+
+    Fewest passes first, then the smallest product, then the least work (the small factor first). A factor of 1
+    or less needs none.
+
+    Args:
+        factor: at most 16.
+        scales: what is at hand, each above 1; may be used more than once.
+        later: where it is given, what is at hand for all but the first pass; `scales` are for the first alone, and
+            of equal products it is the one with the largest first factor.
+
+    >>> choose_chain(4, [2, 4, 8]), choose_chain(3, [2, 4, 8]), choose_chain(16, [2, 4, 8]), choose_chain(6, [4])
+    ((4,), (4,), (2, 8), (4, 4))
+    >>> choose_chain(8, [4], later=[2, 4, 8])
+    (4, 2)
+    """
+    if factor <= 1:
+        return ()
+    for passes in range(1, _MAX_PASSES + 1):
+        chains = [chain for chain in _chains(scales, later, passes) if math.prod(chain) >= factor - 1e-9]
+        if chains:
+            return min(chains, key=lambda chain: (math.prod(chain), -chain[0] if later else 0, _work(chain)))
+    raise ValueError(f"no chain of {scales} reaches {factor}")
+
+
+def _chains(scales: Sequence[int], later: Sequence[int] | None, passes: int) -> Iterator[tuple[int, ...]]:
+    if later is None:
+        yield from itertools.combinations_with_replacement(sorted(scales), passes)
+        return
+    for rest in itertools.combinations_with_replacement(sorted(later), passes - 1):
+        for first in scales:
+            yield (first, *rest)
+
+
+def _work(chain: tuple[int, ...]) -> int:
+    """Pixels that networks read in all, for each input pixel."""
+    return sum(area * area for area in itertools.accumulate((1, *chain[:-1]), lambda a, b: a * b))

@@ -1,0 +1,151 @@
+"""A trained reconstructor, frozen, with the providers that it was trained with: what closes the loop of adapting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from srkit.archs.reconstructor import Reconstructor, Told
+from srkit.encoders.distance import PerceptualDistance, perceptual_distance
+from srkit.encoders.stages import EncoderStage, encoder_stage
+from srkit.errors import ResourceError, UsageError
+from srkit.losses.far import Far
+from srkit.ops.layout import channels_last
+from srkit.progress import Progress
+from srkit.training.controller import Controller, quality_distance
+from srkit.zoo.load import load_model
+from srkit.zoo.loaded import LoadedModel
+from srkit.zoo.manifest import Manifest
+
+TASK = "reconstructor"
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Degrader:
+    """Tells what befell pictures, and does it again; nothing of it learns."""
+
+    model: LoadedModel
+    network: Reconstructor
+    """On the device, in evaluation mode, channels_last."""
+    distance: PerceptualDistance
+    stage: EncoderStage
+    controller: Controller | None
+    """None: it was trained without, and the embedding is taken as it is."""
+    autocast: torch.dtype | None
+
+    @property
+    def far(self) -> Far:
+        """The regulariser that it was trained with."""
+        return Far(self.stage, self.autocast)
+
+    @property
+    def header(self) -> dict[str, str]:
+        """What weights that were adapted with it say of it."""
+        return {
+            "reconstructor": self.model.name,
+            "reconstructor version": f"sha256 {self.model.sha256[:12]}",
+            "distance": self.distance.name,
+            "distance version": self.distance.version,
+        }
+
+    def tell(self, lr: Tensor) -> Told:
+        """What befell pictures (N, 3, h, w) in [0, 1]."""
+        with torch.autocast(lr.device.type, self.autocast, enabled=self.autocast is not None):
+            return self.network.tell(lr)
+
+    def image_features(self, pictures: Tensor) -> Tensor:
+        """e_im (N, F, s h, s w) of pictures (N, 3, s h, s w)."""
+        with torch.autocast(pictures.device.type, self.autocast, enabled=self.autocast is not None):
+            return self.network.image_features(pictures)
+
+    def reconstruct(self, embedding: Tensor, features: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """See `Reconstructor.reconstruct`."""
+        with torch.autocast(features.device.type, self.autocast, enabled=self.autocast is not None):
+            return self.network.reconstruct(embedding, features, rng)
+
+    def quality_distance(self, lr: Tensor, hr: Tensor) -> Tensor:
+        """l (N,); see `srkit.training.controller.quality_distance`."""
+        return quality_distance(self.distance, lr, hr, self.autocast)
+
+
+def load_degrader(
+    source: str,
+    scale: int,
+    device: torch.device,
+    autocast: torch.dtype | None,
+    progress: Progress | None = None,
+) -> Degrader:
+    """A reconstructor for a scale, with its providers.
+
+    Args:
+        source: a model's name, a file, or `auto`: the shipped one of that scale.
+        autocast: precision of all its arithmetic; None: fp32.
+        progress: shows downloads.
+
+    Raises:
+        ResourceError: there is none, it is for another scale or task, is damaged, or a provider is not to be had or not
+            the one that it was trained with.
+    """
+    model = load_model(_shipped(scale) if source == AUTO else source, task=TASK, progress=progress)
+    network = model.network
+    if not isinstance(network, Reconstructor) or model.header is None:
+        raise ResourceError(f"'{model.path}' holds a network '{model.architecture}'; expected '{TASK}'.")
+    if model.info.scale != scale:
+        raise ResourceError(
+            f"The reconstructor '{model.name}' is for x{model.info.scale}, and x{scale} is needed; choose one for that "
+            f"scale, or train it with `srkit train reconstructor --set model.arguments.scale={scale}`."
+        )
+    told = model.header.providers
+    try:
+        distance = perceptual_distance(told.get("distance", ""), device, progress=progress)
+        stage = encoder_stage(told.get("far", ""), told.get("far stage", ""), device, progress=progress)
+    except UsageError as error:
+        raise ResourceError(
+            f"The weights '{model.path}' name a provider that is not to be had: {error}"
+        ) from error
+    for role, version in (("distance", distance.version), ("far", stage.version)):
+        _check_version(model, role, version)
+    channels_last(network, device)
+    return Degrader(model, network, distance, stage, _controller(model), autocast)
+
+
+def shipped_reconstructors() -> dict[int, str]:
+    """Names of the shipped reconstructors by their scale."""
+    return {entry.scale: entry.name for entry in Manifest.load().shipped() if entry.task == TASK}
+
+
+def _shipped(scale: int) -> str:
+    known = shipped_reconstructors()
+    if scale not in known:
+        scales = " and ".join(f"x{one}" for one in sorted(known)) or "no scale"
+        raise ResourceError(
+            f"There is no shipped reconstructor for x{scale} (there are for {scales}); train one with `srkit train "
+            f"reconstructor --set model.arguments.scale={scale}` and name its file."
+        )
+    return known[scale]
+
+
+def _controller(model: LoadedModel) -> Controller | None:
+    told = model.header.controller if model.header is not None else {}
+    if not told:
+        return None
+    try:
+        return Controller(float(told["noise_std"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ResourceError(
+            f"The header of '{model.path}' says of its controller {told!r}; expected 'noise_std': fetch or train the "
+            "weights anew."
+        ) from error
+
+
+def _check_version(model: LoadedModel, role: str, found: str) -> None:
+    told = model.header.providers if model.header is not None else {}
+    wanted = told.get(f"{role} version", "")
+    if found != wanted:
+        raise ResourceError(
+            f"The reconstructor '{model.path}' was trained with '{told.get(role)}' ({wanted}), and here it is another "
+            f"({found}); use the version of srkit and the weights that they came with."
+        )

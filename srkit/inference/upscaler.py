@@ -1,0 +1,387 @@
+"""Pictures through chained networks: colour, alpha, gray, 16 bit, and any target size."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, Literal, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from srkit.archs.views import View, views_of
+from srkit.conditioning.makers import NO_EXTRAS, Conditioning, Extras, ModelProviders
+from srkit.conditioning.values import Conditions
+from srkit.engine.device import pick_device, pick_dtype
+from srkit.engine.memory import auto_batch, auto_tile
+from srkit.engine.resample import resample
+from srkit.engine.runner import Plane, Runner, RunnerOptions
+from srkit.errors import SrkitError, UsageError
+from srkit.inference.chain import Models
+from srkit.io.picture import Picture
+from srkit.ops.alpha import bleed, clamp_to_neighbours
+from srkit.progress import Progress
+from srkit.recipes.upscale import UpscaleRecipe
+from srkit.zoo.loaded import LoadedModel
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Work(Generic[T]):
+    """A picture and the size it shall have, or the error that kept it from being read."""
+
+    tag: T
+    picture: Picture | None
+    width: int = 0
+    height: int = 0
+    error: Exception | None = None
+    extras: Extras = NO_EXTRAS
+    """What comes with it, for networks that are conditioned on it."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """How one network of the chain was run."""
+
+    model: str
+    tile: int | None
+    """Side in input pixels; None: whole pictures."""
+    overlap: int
+    dtype: str
+    holds_16_bits: bool = True
+    """Whether the levels of 16-bit images survive in that precision."""
+
+
+@dataclass(frozen=True)
+class Done(Generic[T]):
+    """The result for a `Work`: a picture or an error."""
+
+    tag: T
+    picture: Picture | None
+    error: Exception | None
+    warnings: tuple[str, ...] = ()
+    passes: tuple[Pass, ...] = ()
+    parts: Mapping[str, Picture] = field(default_factory=dict)
+    """What the network made the picture of, by name: pictures of 8 bit and of the result's size."""
+
+
+@dataclass(frozen=True)
+class _Part(Generic[T]):
+    """What a plane is of its picture."""
+
+    work: Work[T]
+    role: Literal["colour", "alpha", "done"]
+    seen: dict[str, NDArray[Any]] = field(default_factory=dict)
+    """What the views of a network gave for the picture, by their names; filled on the way."""
+
+
+class _Viewer:
+    """A view of a network, ready to run."""
+
+    def __init__(self, view: View, options: RunnerOptions) -> None:
+        self._gray = view.gray
+        self._runner = Runner(view, view.info, options)
+
+    def __call__(self, plane: Plane[_Part[T]]) -> tuple[NDArray[Any], Exception | None]:
+        """What the view gives for a plane, (H, W, 3), or (H, W, 1) where it is gray by itself; and what went wrong."""
+        (result,) = self._runner.run([plane])
+        if result is None:
+            raise RuntimeError("a runner gives a result for a plane")
+        return result.pixels[:, :, :1] if self._gray else result.pixels, result.error
+
+
+class Upscaler:
+    """Everything needed to upscale a stream of pictures; holds the networks on their device.
+
+    Args:
+        recipe: what to do.
+        models: the networks; by default those that `recipe.model` names.
+        progress: shows downloads.
+        extras: fields of `Extras` that come with each picture.
+        with_parts: results come with what the first network of the chain that has views makes them of; as the picture
+            is, at the network's scale, with its tiles and self-ensemble, then resampled to the result's size.
+
+    Raises:
+        UsageError: a device or precision that is not to be had, or parts of a network without views.
+        ResourceError: a model that is not to be had.
+    """
+
+    def __init__(
+        self,
+        recipe: UpscaleRecipe,
+        models: Models | None = None,
+        progress: Progress | None = None,
+        *,
+        extras: Collection[str] = (),
+        with_parts: bool = False,
+    ) -> None:
+        if recipe.threads is not None:
+            torch.set_num_threads(recipe.threads)
+        torch.manual_seed(recipe.seed)
+        self.recipe = recipe
+        self.device = pick_device(recipe.device)
+        self.models = models or Models(recipe.model, progress)
+        self._extras, self._with_parts = tuple(extras), with_parts
+        self._runners: dict[tuple[str, bool], Runner] = {}
+        self._viewers: dict[str, dict[str, _Viewer]] = {}
+        self._providers = ModelProviders(self.device, progress)
+        self._conditionings: dict[str, Conditioning] = {}
+        # The precision is checked here, where a wrong one is the caller's mistake and not a picture's.
+        if recipe.dtype != "auto":
+            for model in self.models.loaded:
+                pick_dtype(recipe.dtype, self.device, model.info)
+        if with_parts and not self.parts(self.models.own_scale):
+            name = self.models.name_of(self.models.own_scale)
+            raise UsageError(
+                f"The model '{name}' has no maps for --debug-maps to write; choose one with two heads and a mask "
+                "(Cria-CL), or leave --debug-maps out."
+            )
+
+    def parts(self, factor: float) -> tuple[str, ...]:
+        """Names of the parts that results of this factor come with."""
+        name = self.viewed(self.models.chain(factor))
+        return () if name is None else tuple(views_of(self.models.named(name).network))
+
+    def viewed(self, names: Iterable[str]) -> str | None:
+        """That of a chain whose views are run, at its first pass; None where none has views or none is asked."""
+        if not self._with_parts:
+            return None
+        return next((name for name in names if views_of(self.models.named(name).network)), None)
+
+    def runner(self, name: str, depth: int = 8) -> Runner:
+        """The engine's runner for a network of a chain.
+
+        Args:
+            depth: bits per sample of the images. A network that ends in reduced precision would posterise 16 bits, so
+                that `auto` is fp32 for those.
+
+        Raises:
+            UsageError: a precision that the network does not bear, or a condition that nothing here provides.
+            ResourceError: the network's weights, or those of the encoder that it was trained with, are not to be had.
+        """
+        model = self.models.named(name)
+        exact = depth > 8 and not model.info.fp32_sum
+        if (name, exact) not in self._runners:
+            options = self._options(model, self.conditioning(name), exact=exact)
+            self._runners[name, exact] = Runner(model.network, model.info, options)
+        return self._runners[name, exact]
+
+    def conditioning(self, name: str) -> Conditioning:
+        """That of a network of a chain.
+
+        Raises:
+            UsageError, ResourceError: as `runner`.
+        """
+        if name not in self._conditionings:
+            self._conditionings[name] = self._providers.conditioning(self.models.named(name), self._extras)
+        return self._conditionings[name]
+
+    def _options(self, model: LoadedModel, conditioning: Conditioning, *, exact: bool) -> RunnerOptions:
+        """Device, precision and tiles for a network; `exact`: all of fp32, unless another precision is asked for."""
+        recipe, info = self.recipe, model.info
+        dtype = pick_dtype("fp32" if exact and recipe.dtype == "auto" else recipe.dtype, self.device, info)
+        overlap = recipe.overlap if isinstance(recipe.overlap, int) else model.overlap
+        tile = self._tile(model, overlap, conditioning)
+        batch = auto_batch(tile, overlap, self.device) if tile else 1
+        return RunnerOptions(
+            self.device,
+            dtype,
+            tile,
+            overlap,
+            batch,
+            recipe.tta,
+            may_halve=recipe.tile == "auto",
+            hold_flat=True,
+            all_of_fp32=exact,
+        )
+
+    def _tile(self, model: LoadedModel, overlap: int, conditioning: Conditioning) -> int | None:
+        if self.recipe.tile == "off" or model.info.tiling == "none":
+            return None
+        if isinstance(self.recipe.tile, int):
+            return self.recipe.tile
+        return auto_tile(model.network, model.info, overlap, self.device, conditioning.blank)
+
+    def run(self, stream: Iterable[Work[T] | None]) -> Iterator[Done[T]]:
+        """Upscale a stream; results in order. A None says that nothing more is ready yet."""
+        kind: tuple[tuple[str, ...], int] = (), 8
+
+        def kind_of(work: Work[T] | None) -> tuple[tuple[str, ...], int]:
+            nonlocal kind
+            if work is not None and work.picture is not None:
+                p = work.picture
+                kind = self.models.chain(max(work.width / p.width, work.height / p.height)), p.depth
+            return kind
+
+        for (names, depth), works in itertools.groupby(stream, kind_of):
+            planes: Iterator[Plane[_Part[T]] | None] = _planes(works)
+            viewed = self.viewed(names)
+            for i, name in enumerate(names):
+                inputs = _conditioned(planes, self.conditioning(name))
+                if i == names.index(name) and name == viewed:
+                    inputs = _seen(inputs, self._views_of(name))
+                planes = self.runner(name, depth).run(inputs)
+            yield from self._collect(planes, names, depth)
+
+    def _views_of(self, name: str) -> dict[str, _Viewer]:
+        """A network's views by their names; each runs as the network itself, but shows what it gives for flat areas."""
+        if name not in self._viewers:
+            options = replace(self.runner(name).options, hold_flat=False)
+            views = views_of(self.models.named(name).network)
+            self._viewers[name] = {part: _Viewer(view, options) for part, view in views.items()}
+        return self._viewers[name]
+
+    def _collect(
+        self, planes: Iterable[Plane[_Part[T]] | None], names: tuple[str, ...], depth: int
+    ) -> Iterator[Done[T]]:
+        colour: Plane[_Part[T]] | None = None
+        for plane in planes:
+            if plane is None:
+                continue
+            if plane.tag.role == "colour" and _needs_alpha(plane.tag.work.picture):
+                colour = plane
+                continue
+            parts = [plane] if colour is None else [colour, plane]
+            colour = None
+            yield self._finish(parts, [self._pass(name, depth) for name in names])
+
+    def _finish(self, parts: list[Plane[_Part[T]]], passes: list[Pass]) -> Done[T]:
+        work = parts[0].tag.work
+        error = next((p.error for p in parts if p.error is not None), None)
+        if error is not None or work.picture is None:
+            return Done(work.tag, None, error or SrkitError("The picture was not read."))
+        alpha = parts[1].pixels if len(parts) > 1 else None
+        try:
+            picture = _assemble(work, parts[0].pixels, alpha)
+            seen = {name: _part_picture(work, pixels) for name, pixels in parts[0].tag.seen.items()}
+        except Exception as failure:  # one picture's failure must not end the others
+            return Done(work.tag, None, failure)
+        warnings = [w for p in parts for w in p.warnings]
+        warnings += [
+            f"{p.model} ends in {p.dtype}, which does not hold the levels of 16 bits; use --dtype fp32 or auto"
+            for p in passes
+            if work.picture.depth > 8 and not p.holds_16_bits
+        ]
+        return Done(
+            work.tag,
+            picture,
+            None,
+            (*work.picture.warnings, *dict.fromkeys(warnings)),
+            tuple(passes),
+            seen,
+        )
+
+    def _pass(self, name: str, depth: int) -> Pass:
+        runner = self.runner(name, depth)
+        options = runner.options
+        dtype = str(options.dtype).removeprefix("torch.")
+        holds = runner.info.fp32_sum or options.dtype == torch.float32
+        return Pass(name, options.tile, options.overlap, dtype, holds)
+
+
+def _needs_alpha(picture: Picture | None) -> bool:
+    """Whether alpha must go through a network: it varies."""
+    if picture is None or picture.alpha is None:
+        return False
+    alpha = picture.alpha
+    return bool((alpha != alpha[0, 0]).any())
+
+
+def _planes(works: Iterable[Work[T] | None]) -> Iterator[Plane[_Part[T]] | None]:
+    for work in works:
+        if work is None:
+            yield None
+        elif work.picture is None or work.error is not None:
+            error = work.error or SrkitError("The picture was not read.")
+            yield Plane(np.zeros((1, 1, 3), np.uint8), _Part(work, "done"), error=error)
+        else:
+            yield Plane(_colour_plane(work.picture), _Part(work, "colour"))
+            if work.picture.alpha is not None and _needs_alpha(work.picture):
+                yield Plane(np.repeat(work.picture.alpha[:, :, None], 3, axis=2), _Part(work, "alpha"))
+
+
+def _seen(
+    planes: Iterable[Plane[_Part[T]] | None], viewers: Mapping[str, _Viewer]
+) -> Iterator[Plane[_Part[T]] | None]:
+    """The planes, each once what the views give for its colours is in its tag; one that fails has the error."""
+    for plane in planes:
+        if plane is not None and plane.error is None and plane.tag.role == "colour":
+            for part, viewer in viewers.items():
+                plane.tag.seen[part], error = viewer(plane)
+                plane = replace(plane, error=plane.error or error)
+        yield plane
+
+
+def _conditioned(
+    planes: Iterable[Plane[_Part[T]] | None], conditioning: Conditioning
+) -> Iterator[Plane[_Part[T]] | None]:
+    """Each plane with the conditions of its picture, or with the error if they cannot be made.
+
+    An alpha plane shows the same scene as its colours, so it has their conditions.
+    """
+    colour: Conditions = {}
+    failure: Exception | None = None
+    for plane in planes:
+        if plane is None:
+            yield None
+            continue
+        if plane.tag.role != "alpha":
+            colour, failure = {}, plane.error
+            if failure is None:
+                try:
+                    colour = conditioning(plane.pixels, plane.tag.work.extras)
+                except Exception as error:  # one picture's failure must not end the others
+                    failure = error
+        yield replace(plane, conditions=colour, error=plane.error or failure)
+
+
+def _colour_plane(picture: Picture) -> NDArray[Any]:
+    """(H, W, 3): gray repeated, colour bled under transparent pixels."""
+    colour: NDArray[Any] = picture.colour
+    if picture.alpha is not None:
+        top = np.iinfo(colour.dtype).max
+        filled = bleed(_tensor(colour), _tensor(picture.alpha[:, :, None]) / top)
+        colour = filled[0].permute(1, 2, 0).round().numpy().astype(colour.dtype)
+    if picture.is_gray:
+        return np.repeat(colour, 3, axis=2)
+    return np.ascontiguousarray(colour)
+
+
+def _tensor(pixels: NDArray[Any]) -> torch.Tensor:
+    return torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None]
+
+
+def _assemble(work: Work[T], colour: NDArray[Any], alpha: NDArray[Any] | None) -> Picture:
+    """The picture of the asked size, with as many channels as the input."""
+    source = work.picture
+    if source is None:
+        raise ValueError("there is no picture to assemble")
+    # The three channels are equal where the source is gray: the engine sees to it.
+    pixels = resample(colour[:, :, :1] if source.is_gray else colour, work.height, work.width)
+    if source.alpha is not None:
+        plane = _alpha_plane(source.alpha, alpha, work)
+        pixels = np.concatenate([pixels, plane], axis=2)
+    return replace(source, pixels=pixels, warnings=())
+
+
+def _part_picture(work: Work[T], pixels: NDArray[Any]) -> Picture:
+    """What a view gave as a picture: gray where the input or the view is."""
+    source = work.picture
+    if source is None:
+        raise ValueError("there is no picture that this could be a part of")
+    pixels = resample(pixels[:, :, :1] if source.is_gray else pixels, work.height, work.width)
+    if pixels.dtype != np.uint8:
+        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return Picture(pixels, source.icc if source.is_gray or pixels.shape[2] == 3 else None)
+
+
+def _alpha_plane(source: NDArray[Any], upscaled: NDArray[Any] | None, work: Work[T]) -> NDArray[Any]:
+    """(H, W, 1) of the asked size; a constant alpha exactly."""
+    if upscaled is None:
+        return np.full((work.height, work.width, 1), source[0, 0], source.dtype)
+    plane = resample(upscaled[:, :, :1], work.height, work.width)
+    held = clamp_to_neighbours(_tensor(plane), _tensor(source[:, :, None]))
+    return held[0].permute(1, 2, 0).numpy().astype(source.dtype)

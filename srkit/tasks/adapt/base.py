@@ -1,0 +1,143 @@
+"""The network that is adapted, and the file that it is written to: what all ways of adapting share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from srkit.errors import SrkitError, UsageError
+from srkit.inference.chain import Models
+from srkit.io.names import folder_name, shown
+from srkit.progress import Progress
+from srkit.tasks.places import name_error
+from srkit.training.adapt import Adapted
+from srkit.zoo.loaded import LoadedModel
+from srkit.zoo.weights import read_tensors, save_weights
+
+SUFFIX = ".safetensors"
+
+
+def base_and_output(
+    model: str, scale: int | None, domain: Path, output: Path | None, progress: Progress, *, overwrite: bool
+) -> tuple[LoadedModel, Path]:
+    """The network to be adapted, and the file for the result; both checked before any work.
+
+    Args:
+        model: as `Models` takes it.
+        scale: None: the model's own.
+        domain: the folder of images.
+        output: None: `FOLDER-MODEL.safetensors` in the working folder, after the domain's folder and the base.
+        progress: shows what is fetched.
+        overwrite: an existing file may be replaced.
+
+    Raises:
+        UsageError: the model is for another scale, or the output exists or is the base's own file.
+        ResourceError: the model is missing, damaged, or for another task.
+        SrkitError: the output's folder is not writable.
+    """
+    if output is not None:
+        _check_output(output, overwrite)
+    base = _base_model(model, scale, progress)
+    if output is None:
+        output = Path(f"{folder_name(domain)}-{base.name}{SUFFIX}")
+        _check_output(output, overwrite)
+    if output.resolve() == base.path.resolve():
+        raise UsageError(f"-o is the base model's own file {shown(base.path)}; choose another -o.")
+    return base, output
+
+
+def _check_output(output: Path, overwrite: bool) -> None:
+    if output.suffix.lower() != SUFFIX:
+        raise UsageError(f"-o is '{output}'; expected a file that ends in {SUFFIX}.")
+    if error := name_error(output, output.name, "choose a shorter -o"):
+        raise UsageError(error)
+    if os.path.isdir(output):  # noqa: PTH112 - Path's own raises for a path that is too long
+        raise UsageError(f"{shown(output)} is a folder; expected a file: choose another -o.")
+    if os.path.lexists(output) and not overwrite:
+        raise UsageError(
+            f"{shown(output)} exists already; use --overwrite to replace it, or choose another -o."
+        )
+    if not output.parent.is_dir():
+        raise UsageError(f"The folder of {shown(output)} is not there; make it or choose another -o.")
+    if not os.access(output.parent, os.W_OK | os.X_OK):
+        raise SrkitError(f"The folder of {shown(output)} cannot be written to; choose another -o.")
+
+
+def _base_model(name: str, scale: int | None, progress: Progress) -> LoadedModel:
+    """The one network to be adapted. Errors as `base_and_output`."""
+    models = Models(name, progress)
+    scale = scale or models.own_scale
+    if scale not in models.scales:
+        known = " or ".join(map(str, models.scales))
+        raise UsageError(
+            f"The model '{name}' is for scale {known}, and --scale is {scale}; adapting takes one network, so "
+            "choose a model of that scale or leave --scale out."
+        )
+    return models.get(scale)
+
+
+def origin(
+    base: LoadedModel, domain: Path, adapted: Adapted, recipe: Mapping[str, Any], recipe_sha256: str
+) -> dict[str, Any]:
+    """What a file says of where its weights come from, whatever the way.
+
+    Args:
+        recipe: as plain values.
+    """
+    return {
+        "model": base.name,
+        "sha256": base.sha256,
+        "domain": domain.resolve().name,
+        "kept": adapted.kept,
+        "steps": adapted.steps,
+        "best_step": adapted.best_step,
+        "best_blend": adapted.best_blend,
+        "recipe": {**recipe, **_without_paths(recipe)},
+        "recipe_sha256": recipe_sha256,
+    }
+
+
+def _without_paths(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file that is handed on should hold: no path of this machine."""
+    return {name: Path(str(recipe[name])).name for name in ("model", "reconstructor") if name in recipe}
+
+
+def write_adapted(
+    output: Path, base: LoadedModel, network: nn.Module, adapted: Adapted, about: Mapping[str, Any]
+) -> None:
+    """Write the weights that came of adapting; the base's where it did not help.
+
+    Args:
+        network: with these weights.
+        about: `origin`, and what the way adds to it.
+
+    Raises:
+        SrkitError: they cannot be written.
+    """
+    if base.header is None:
+        from srkit.zoo.foreign_save import save_foreign  # brings spandrel
+
+        save_foreign(output, base, network.state_dict(), about)
+        return
+    header = replace(
+        base.header,
+        adapted=dict(about),
+        steps=(base.header.steps or 0) + adapted.best_step if adapted.kept else base.header.steps,
+        scores={} if adapted.kept else base.header.scores,
+    )
+    save_weights(output, network, header, _stored_dtype(base), rates=base.rates)
+
+
+def _stored_dtype(base: LoadedModel) -> torch.dtype:
+    """The precision that the base's file keeps, so that weights that were not changed stay the same bits."""
+    if base.source != "srkit":
+        return torch.float32
+    own = base.network.state_dict()
+    kinds = {t.dtype for name, t in read_tensors(base.path).items() if name in own and t.is_floating_point()}
+    return torch.float16 if kinds == {torch.float16} else torch.float32

@@ -1,0 +1,216 @@
+"""A loaded model, fine-tuned on examples: what `srkit adapt` and `srkit eval --shots` share."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from srkit.archs.info import ArchInfo
+from srkit.conditioning.makers import SEMANTIC, Conditioning, ModelProviders
+from srkit.data.examples import Domain, Needs, Split, least_judged, split_examples
+from srkit.data.pairs import CropPlan
+from srkit.data.support import SupportPairs, Variety, judge_batches
+from srkit.encoders.semantic import SemanticEncoder
+from srkit.engine.device import Dtype, has_fast_bf16
+from srkit.errors import ResourceError, UsageError
+from srkit.losses.table import LossContext, build_losses, needs_of
+from srkit.metrics.protocols import DEFAULT_PROTOCOL, find_protocol
+from srkit.metrics.ssim import WINDOW
+from srkit.ops.layout import channels_last
+from srkit.progress import Progress
+from srkit.recipes.adapt import TunePart
+from srkit.training.adapt import Adapted, AdaptSettings, Judge, adapt, pairs_loss
+from srkit.training.inner import ADAM, SGD, InnerRule, Rates, check_rates, uniform_rates
+from srkit.training.validation import psnr_of
+from srkit.zoo.loaded import LoadedModel
+
+LEAST_PATCH = 16
+"""Side in LR pixels that a crop may shrink to where the examples are small."""
+OWN_RATE, FOREIGN_RATE = 5e-4, 1e-4
+"""Of Adam, where none is asked for; foreign networks may bear no more than a tenth of what they were trained with."""
+LEAST_JUDGES = 4
+"""Fewer images that judge are cut into parts, so that it shows how much a gain differs from place to place."""
+JUDGED_PIXELS = 1_500_000
+"""HR pixels that judge while adapting goes on, over all images: their middles, so that judging takes little time."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How to fine-tune, and where."""
+
+    tune: TunePart
+    device: torch.device
+    dtype: Dtype
+    seed: int
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The model with its new weights (the base's where adapting did not help), and what came of it."""
+
+    model: LoadedModel
+    adapted: Adapted
+    rates: str
+    """Which rates were used: `learned`, or `0.0005 (adam)`."""
+
+
+def split_for(
+    domain: Domain, model: LoadedModel, shots: int, holdout: float | None, patch: int, max_pixels: int
+) -> Split:
+    """The examples that teach a model and those that judge: see `srkit.data.examples.split_examples`."""
+    info = model.info
+    border = find_protocol(DEFAULT_PROTOCOL).border(info.scale)
+    least = max(info.min_size, info.multiple_of)
+    needs = Needs(
+        scale=info.scale,
+        teach=up_to_multiple(max(least, min(patch, LEAST_PATCH)), info.multiple_of),
+        judge=up_to_multiple(max(least, least_judged(info.scale, border, WINDOW)), info.multiple_of),
+        max_pixels=max_pixels,
+    )
+    return split_examples(domain, shots, holdout, needs)
+
+
+def fit(model: LoadedModel, split: Split, options: Fit, progress: Progress) -> Fitted:
+    """Fine-tune a copy of a model's network on the support, judged by the rest; the model is not changed.
+
+    Raises:
+        UsageError: a loss that this model has no provider for, or learned rates that were asked for and are missing.
+        ResourceError: a feature provider that is unavailable, is not the model's own, or rates that do not fit.
+    """
+    info, tune, device = model.info, options.tune, options.device
+    network = channels_last(copy.deepcopy(model.network), device)
+    weights = loss_weights(model, tune)
+    providers = ModelProviders(device, progress)
+    conditioning = providers.conditioning(model)
+    encoder = _loss_encoder(model, weights, providers)
+    rule, rates, words = _rates(model, tune)
+    autocast = autocast_for(options.dtype, device, info.bf16_ok)
+    losses = build_losses(weights, LossContext(device, semantic=encoder, autocast=autocast))
+    settings = AdaptSettings(
+        rates=rates,
+        rule=rule,
+        loss=pairs_loss(lambda sr, hr: losses(sr, hr)[0]),
+        minutes=tune.minutes,
+        warmup_steps=min(tune.warmup_steps, tune.most_steps // 10),
+        ema=tune.ema,
+        judge_every=tune.judge_every,
+        patience=tune.patience,
+        autocast=autocast,
+        training_mode=overwrites_itself(network, info),
+    )
+    plan = CropPlan(info.scale, _patch(split, tune, info), tune.batch, options.seed)
+    variety = Variety(tune.turns, tune.phases, tune.colours)
+    pairs = SupportPairs(split.support, plan, device, conditioning, variety)
+    found = adapt(
+        network,
+        pairs,
+        tune.most_steps,
+        _judge(split, info, device, conditioning, autocast),
+        settings,
+        progress,
+    )
+    fresh = copy.deepcopy(model.network)
+    fresh.load_state_dict(found.state_dict)
+    return Fitted(replace(model, network=fresh), found, words)
+
+
+def _loss_encoder(
+    model: LoadedModel, weights: Mapping[str, float], providers: ModelProviders
+) -> SemanticEncoder | None:
+    """The encoder that the model was trained with, where the loss needs one.
+
+    Raises:
+        UsageError: the loss needs one, and the model was trained with none.
+    """
+    if SEMANTIC not in needs_of(weights):
+        return None
+    if model.header is None or SEMANTIC not in model.header.providers:
+        raise UsageError(
+            f"The loss 'semantic' needs an encoder, and '{model.name}' was trained with none; leave loss.semantic out."
+        )
+    encoder: SemanticEncoder = providers.of(model)
+    return encoder
+
+
+def loss_weights(model: LoadedModel, tune: TunePart) -> dict[str, float]:
+    """Those that learned rates were learned with, where these are used; else the recipe's."""
+    if tune.optimiser == "auto" and model.rates and model.header is not None:
+        learned = model.header.rates.get("loss")
+        if isinstance(learned, dict) and learned:
+            return {str(name): float(weight) for name, weight in learned.items()}
+    return dict(tune.loss)
+
+
+def _rates(model: LoadedModel, tune: TunePart) -> tuple[InnerRule, Rates, str]:
+    """The direction of a step, the rates, and these in words."""
+    if tune.optimiser != "auto" or not model.rates:
+        rule = SGD if tune.optimiser == "sgd" else ADAM
+        rate = tune.rate or (OWN_RATE if model.source == "srkit" else FOREIGN_RATE)
+        return rule, uniform_rates(model.network, rate), f"{rate:g} ({rule.kind})"
+    check_rates(model.network, model.rates, f"'{model.name}'")
+    kind = "sgd" if model.header is None else model.header.rates.get("rule", "sgd")
+    known = next((rule for rule in (ADAM, SGD) if rule.kind == kind), None)
+    if known is None:
+        raise ResourceError(
+            f"'{model.name}' holds rates for an inner step '{kind}', which this srkit does not know; update srkit."
+        )
+    return known, model.rates, f"learned ({known.kind})"
+
+
+def autocast_for(dtype: Dtype, device: torch.device, bf16_ok: bool) -> torch.dtype | None:
+    """bf16 where it is fast and the network bears it; fp16 has too little range for gradients."""
+    wanted = dtype == "bf16" or (dtype == "auto" and has_fast_bf16(device))
+    return torch.bfloat16 if wanted and bf16_ok else None
+
+
+def _patch(split: Split, tune: TunePart, info: ArchInfo) -> int:
+    """The recipe's, or as large as the smallest example allows, in whole multiples that the network takes."""
+    side = min(tune.patch, *(min(example.lr.shape[:2]) for example in split.support))
+    return int(max(info.multiple_of, side // info.multiple_of * info.multiple_of, info.min_size))
+
+
+def _judge(
+    split: Split,
+    info: ArchInfo,
+    device: torch.device,
+    conditioning: Conditioning,
+    autocast: torch.dtype | None,
+) -> Judge:
+    least = up_to_multiple(max(info.min_size, least_judged(info.scale, info.scale, WINDOW)), info.multiple_of)
+    wanted = -(-LEAST_JUDGES // len(split.judge))
+    parts = [max(1, min(wanted, max(one.lr.shape[:2]) // least)) for one in split.judge]
+    largest = max(least, math.isqrt(JUDGED_PIXELS // sum(parts)) // info.scale)
+    batches = [
+        batch
+        for one, count in zip(split.judge, parts, strict=True)
+        for batch in judge_batches(one, count, largest, info.multiple_of, device, conditioning)
+    ]
+    return lambda network: [psnr_of(network, batch, info.scale, autocast) for batch in batches]
+
+
+@torch.no_grad()
+def overwrites_itself(network: nn.Module, info: ArchInfo) -> bool:
+    """Whether a network, in evaluation mode, computes parameters from others as it runs (SPAN does).
+
+    What is learned of the computed ones would be lost; in training mode such networks use the others.
+    """
+    if info.conditioning:  # our own, which do not
+        return False
+    probe = copy.deepcopy(network).eval()
+    parameters = list(probe.parameters())
+    for parameter in parameters:
+        parameter.add_(1e-3)
+    before = [parameter.clone() for parameter in parameters]
+    side = up_to_multiple(max(info.min_size, 16), info.multiple_of)
+    probe(torch.full((1, 3, side, side), 0.5, device=parameters[0].device))
+    return any(not torch.equal(a, b) for a, b in zip(before, probe.parameters(), strict=True))
+
+
+def up_to_multiple(side: int, multiple: int) -> int:
+    """The least multiple that is not below `side`."""
+    return -(-side // multiple) * multiple

@@ -1,0 +1,66 @@
+"""The frozen networks that a training run uses."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import torch
+
+from srkit.encoders.features import PerceptualFeatures, perceptual_features
+from srkit.encoders.semantic import SemanticEncoder, semantic_encoder
+from srkit.errors import UsageError
+from srkit.progress import Progress
+from srkit.recipes.train import ProvidersPart
+
+
+@dataclass(frozen=True)
+class Providers:
+    """Those in use; the others are None."""
+
+    semantic: SemanticEncoder | None = None
+    perceptual: PerceptualFeatures | None = None
+
+    @property
+    def header(self) -> dict[str, str]:
+        """What a weights file says of them: name and version of each."""
+        found: dict[str, str] = {}
+        for role, provider in (("semantic", self.semantic), ("perceptual", self.perceptual)):
+            if provider is not None:
+                found |= {role: provider.name, f"{role} version": provider.version}
+        return found
+
+
+def check_providers(names: ProvidersPart, needed: Collection[str]) -> None:
+    """Refuse, before any work is done, a recipe that names no provider where one is needed.
+
+    Args:
+        needed: what must be served, by the names in `ProvidersPart`.
+
+    Raises:
+        UsageError: one of them is not named.
+    """
+    for role in sorted(needed):
+        if not getattr(names, role):
+            raise UsageError(
+                f"The recipe's network or loss needs a {role} provider, and 'providers.{role}' is empty; "
+                f"name one, for example providers.{role}=compact."
+            )
+
+
+def load_providers(
+    names: ProvidersPart, needed: Collection[str], device: torch.device, progress: Progress
+) -> Providers:
+    """The providers that are needed, and no others.
+
+    Raises:
+        UsageError: as `check_providers`, or an unknown provider.
+        ResourceError: weights that are missing, damaged or unavailable.
+    """
+    check_providers(names, needed)
+    semantic, perceptual = None, None
+    if "semantic" in needed:
+        semantic = semantic_encoder(names.semantic, device, progress=progress)
+    if "perceptual" in needed:
+        perceptual = perceptual_features(names.perceptual, device, progress=progress)
+    return Providers(semantic, perceptual)

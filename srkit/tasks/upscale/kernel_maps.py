@@ -1,0 +1,123 @@
+"""Which kernel map belongs to which picture of an upscaling job, and whether the two and the network agree."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from srkit.conditioning.makers import CODES
+from srkit.errors import UsageError
+from srkit.inference.chain import Models
+from srkit.io.folders import Found, find_files
+from srkit.io.kernel_map import EXTENSION, KernelMapInfo, probe_kernel_map
+from srkit.io.names import shown
+from srkit.io.picture import PictureInfo
+from srkit.progress import Progress
+from srkit.recipes.upscale import UpscaleRecipe
+
+
+class KernelMaps:
+    """One map for one picture, or a folder of maps that are found by the pictures' names.
+
+    Args:
+        path: what `srkit estimate-kernel` wrote: an .npz file, or a folder of them.
+
+    Raises:
+        UsageError: nothing is there, or a folder without maps; a file that is no kernel map.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.is_folder = os.path.isdir(path)  # noqa: PTH112 - Path's own raises for names that are too long
+        first = path
+        if self.is_folder:
+            maps = sorted(find_files(path, {EXTENSION}, recursive=True))
+            if not maps:
+                raise UsageError(
+                    f"The folder {shown(path)} holds no kernel maps (*{EXTENSION}); `srkit estimate-kernel` makes "
+                    "them."
+                )
+            first = maps[0]
+        self.scale = probe_kernel_map(first).scale
+        """That of all maps, so that one network serves them."""
+
+    def of(self, found: Found) -> Path:
+        """The map of a picture: the file itself, or the one of its name (a/b.jpg: a/b.jpg.npz, else a/b.npz).
+
+        Raises:
+            UsageError: the folder has none of that name.
+        """
+        if not self.is_folder:
+            return self.path
+        whole = self.path / found.relative.with_name(found.relative.name + EXTENSION)
+        bare = self.path / found.relative.with_suffix(EXTENSION)
+        for place in (whole, bare):
+            if os.path.exists(place):  # noqa: PTH110
+                return place
+        raise UsageError(
+            f"There is no kernel map for {shown(found.relative)} in {shown(self.path)}; expected {shown(bare.name)}: "
+            "run `srkit estimate-kernel` on the same folder."
+        )
+
+    def checked(self, found: Found, picture: PictureInfo, factor: float) -> Path:
+        """The map of a picture, whose header says that it fits.
+
+        Args:
+            factor: output pixels for an input pixel, along the side that grows more.
+
+        Raises:
+            UsageError: there is none, or it is for another picture size, another scale or a smaller result.
+        """
+        path = self.of(found)
+        info = probe_kernel_map(path)
+        self._check_size(path, info, found, picture)
+        if info.scale != self.scale:
+            raise UsageError(
+                f"The kernel map {shown(path)} is for x{info.scale}, and the others are for x{self.scale}; upscale "
+                "them by themselves."
+            )
+        if factor > self.scale + 1e-9:
+            raise UsageError(
+                f"The kernel map {shown(path)} is for x{self.scale}, and {shown(found.path)} is to become {factor:.4g} "
+                "times as large; ask for less, and enlarge the result without kernels."
+            )
+        return path
+
+    @staticmethod
+    def _check_size(path: Path, info: KernelMapInfo, found: Found, picture: PictureInfo) -> None:
+        if (info.width, info.height) != (picture.width, picture.height):
+            raise UsageError(
+                f"The kernel map {shown(path)} is for a picture of {info.width} x {info.height} pixels, and "
+                f"{shown(found.path)} has {picture.width} x {picture.height}; estimate the kernels of this one."
+            )
+
+    def models(self, recipe: UpscaleRecipe, progress: Progress | None = None) -> Models:
+        """The network that the kernels are told to: what the recipe names, else the shipped one of their scale.
+
+        Raises:
+            UsageError: a network that is told of no kernels or upscales by another factor than theirs; a factor or
+                self-ensemble that they do not allow.
+            ResourceError: a network that is not to be had.
+        """
+        wanted = recipe.target.scale
+        if wanted not in (None, self.scale):
+            raise UsageError(
+                f"--scale is {wanted:g}, and the kernel map {shown(self.path)} is for x{self.scale}; leave --scale "
+                f"out, or estimate the kernels for x{wanted:g}."
+            )
+        if recipe.tta:
+            raise UsageError(
+                "--tta turns the picture, and the kernels of --kernel-map do not turn with it; give one."
+            )
+        models = Models(f"nbsr-x{self.scale}" if recipe.model == "auto" else recipe.model, progress)
+        model = models.get(self.scale if self.scale in models.scales else models.own_scale)
+        if CODES not in model.info.conditioning:
+            raise UsageError(
+                f"The model '{model.name}' is not told of blur; with --kernel-map leave --model out, or give an NBSR."
+            )
+        if model.info.scale != self.scale:
+            raise UsageError(
+                f"The kernel map {shown(self.path)} is for x{self.scale}, and the model '{model.name}' upscales "
+                f"x{model.info.scale}; choose another model, or estimate the kernels for x{model.info.scale}."
+            )
+        return models if models.scales == [self.scale] else Models.of(model)
