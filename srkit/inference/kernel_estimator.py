@@ -19,16 +19,14 @@ from srkit.encoders.depth import DepthProvider, depth_provider, resized
 from srkit.engine.device import pick_device
 from srkit.engine.runner import Plane
 from srkit.errors import UsageError
-from srkit.inference.chain import Models
 from srkit.inference.kernel_confidence import confidence
 from srkit.inference.kernel_summary import Blur, summary
 from srkit.inference.kernel_tiles import KernelTiles
-from srkit.inference.upscaler import Upscaler
+from srkit.inference.runners import Runners, RunSettings
 from srkit.io.kernel_map import KernelMap
 from srkit.io.picture import Picture, Pixels
 from srkit.progress import Progress, Silent
 from srkit.recipes.estimate import DEFAULT_SCALE, EstimateRecipe
-from srkit.recipes.upscale import UpscaleRecipe
 from srkit.zoo.load import load_model
 from srkit.zoo.loaded import LoadedModel
 
@@ -77,15 +75,11 @@ class KernelEstimator:
         self.scale = self.model.info.scale
         self._remarks = _Remarks(self._progress)
         self.depth = depth or depth_provider(recipe.depth, self.device, progress=self._remarks)
-        settings = UpscaleRecipe(
-            tile=recipe.tile,
-            device=recipe.device,
-            dtype=recipe.dtype,
-            threads=recipe.threads,
-            seed=recipe.seed,
-        )
-        upscaler = Upscaler(settings, Models.of(self.restorer), extras=("kernels",))
-        self._runner = upscaler.runner(self.restorer.name)
+        if recipe.threads is not None:
+            torch.set_num_threads(recipe.threads)
+        torch.manual_seed(recipe.seed)
+        settings = RunSettings(self.device, recipe.dtype, recipe.tile)
+        self._runner = Runners(settings, ("kernels",)).of(self.restorer)
         self._basis = basis_of(self.restorer.network, str(self.restorer.path)).float()
         self._tiles = KernelTiles(self.model, recipe, self.device, self._basis)
 
