@@ -42,7 +42,7 @@ SAID: list[tuple[str, Exit, str]] = [
     (
         "upscale mixed out -m {model}",
         Exit.PARTIAL,
-        "error: 'mixed/b.png' is not a picture of a known kind; give a PNG, JPEG, WebP, TIFF, AVIF, BMP or GIF picture."
+        "error: 'mixed/b.png' is not an image of a known kind; give a PNG, JPEG, WebP, TIFF, AVIF, BMP or GIF image."
         "\n1 done, 1 failed\n",
     ),
     (

@@ -124,7 +124,10 @@ def upscale(
     save_recipe: Annotated[
         bool, typer.Option("--save-recipe", help="A .srkit.json beside each output.", rich_help_panel=OUTPUT)
     ] = False,
-    strip: Annotated[bool, typer.Option("--strip", help="Write no metadata but the colour profile.")] = False,
+    strip: Annotated[
+        bool,
+        typer.Option("--strip", help="Write no metadata but the colour profile.", rich_help_panel=OUTPUT),
+    ] = False,
     device: Device = "auto",
     dtype: Dtype = DtypeName.auto,
     threads: Threads = None,
