@@ -26,9 +26,9 @@ from srkit.degradation.jpeg import jpegs
 from srkit.degradation.second_order import second_order
 from srkit.encoders.stages import STAGES, encoder_stage
 from srkit.inference.degrader import Degrader, load_degrader
-from srkit.losses.far import Far, far
+from srkit.losses.reconstruction import Far, far
 from srkit.metrics.psnr import psnr
-from srkit.ops.gram import gram_descriptors
+from srkit.ops.descriptors import gram_descriptors
 from srkit.ops.resize import bicubic, upscale
 from srkit.recipes.degradation import second_order_settings
 from srkit.recipes.self_supervised import Control

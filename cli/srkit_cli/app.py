@@ -77,7 +77,7 @@ def _dispatch(arguments: list[str]) -> int:
 def _run(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     if os.environ.get("SRKIT_OFFLINE"):
-        from srkit.zoo.network import offline_variable
+        from srkit.zoo.connectivity import offline_variable
 
         offline_variable()  # before anything imports the Hub's client, which reads its own variable then
     if debug:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from srkit.archs.blocks import ResidualBlock, begin_at_zero, centred, conv3x3, mean_colour
 from srkit.archs.info import ArchInfo
 from srkit.errors import UsageError, nearest
-from srkit.ops.gram import gram_descriptors
+from srkit.ops.descriptors import gram_descriptors
 
 Modulation = Literal["gfm", "stylegan2", "stylegan2_nodemod"]
 SCALES = (2, 4)

@@ -21,7 +21,7 @@ from srkit.data.pairs import Batch, CropConditions, CropPlan, crop_to_multiple, 
 from srkit.data.photographs import read_rgb8
 from srkit.errors import PictureError, SrkitError
 from srkit.io import set_codec_threads
-from srkit.ops.turns import TURNS, turn
+from srkit.ops.geometry import TURNS, turn
 from srkit.progress import Progress, Silent
 
 _NAMED = 5

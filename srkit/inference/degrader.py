@@ -11,7 +11,7 @@ from srkit.archs.reconstructor import Reconstructor, Told
 from srkit.encoders.distance import PerceptualDistance, perceptual_distance
 from srkit.encoders.stages import EncoderStage, encoder_stage
 from srkit.errors import ResourceError, UsageError
-from srkit.losses.far import Far
+from srkit.losses.reconstruction import Far
 from srkit.ops.layout import channels_last
 from srkit.progress import Progress
 from srkit.training.controller import Controller, quality_distance

@@ -21,7 +21,7 @@ from srkit.errors import SrkitError, UsageError
 from srkit.inference.chain import Models
 from srkit.inference.runners import Runners, RunSettings
 from srkit.io.picture import Picture
-from srkit.ops.alpha import bleed, clamp_to_neighbours
+from srkit.ops.colour import bleed, clamp_to_neighbours
 from srkit.progress import Progress
 from srkit.recipes.upscale import UpscaleRecipe
 

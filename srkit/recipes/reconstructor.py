@@ -21,8 +21,8 @@ class FarPart:
     weight: float = bounded(1.0, min=0)
     """lambda_pt: of the regulariser in the loss."""
     contrast: float = bounded(1.0, min=0)
-    """Weight, times lambda_pt, of being amiss of images with a flaw (`srkit.losses.far`). 0 is the paper's, which
-    learns from images without flaws alone."""
+    """Weight, times lambda_pt, of the wrong prediction for images with a flaw (`srkit.losses.reconstruction`). 0 is the
+    paper's, which learns from images without flaws alone."""
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from srkit.engine.device import has_fast_bf16
 from srkit.engine.memory import available_memory, total_memory
 from srkit.errors import SrkitError
 from srkit.zoo.cache import cache_dir
+from srkit.zoo.connectivity import offline_variable
 from srkit.zoo.manifest import Manifest, weights_dir
-from srkit.zoo.network import offline_variable
 
 PACKAGES = (
     *(

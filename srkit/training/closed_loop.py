@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from srkit.archs.reconstructor import Reconstructor
 from srkit.data.pairs import Batch
-from srkit.losses.far import Far
-from srkit.losses.reconstruction import ReconstructionLoss, detail_weights
+from srkit.losses.reconstruction import Far, ReconstructionLoss, detail_weights
 from srkit.training.controller import Factor, quality_distance
 
 

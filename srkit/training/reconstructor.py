@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from srkit.archs.reconstructor import Reconstructor
 from srkit.data.pairs import Batch
 from srkit.degradation.flaws import flawed
-from srkit.losses.far import AMISS, Far, far
-from srkit.losses.reconstruction import ReconstructionLoss, flaw_margin, pinball
+from srkit.losses.reconstruction import AMISS, Far, ReconstructionLoss, far, flaw_margin, pinball
 from srkit.training.controller import Controller, no_factor, quality_distance
 from srkit.training.state import TrainState
 from srkit.training.trainer import Measure, StepResult, descend

@@ -13,14 +13,12 @@ from pathlib import Path
 from srkit.errors import ResourceError, SrkitError, UsageError
 from srkit.io.names import shown_bytes
 from srkit.progress import Progress, Silent
-from srkit.zoo.cache import cache_dir
+from srkit.zoo.cache import Lock, cache_dir, cache_trouble, exclusive, read_lock, write_lock
+from srkit.zoo.connectivity import check_may_fetch
 from srkit.zoo.download import MAX_BYTES, discard, download
-from srkit.zoo.exclusive import cache_trouble, exclusive
 from srkit.zoo.files import check_checkpoint, sha256_of
 from srkit.zoo.hub import fetch_from_hub, with_file
-from srkit.zoo.lock import Lock, read_lock, write_lock
 from srkit.zoo.manifest import Manifest
-from srkit.zoo.network import check_may_fetch
 from srkit.zoo.openmodeldb import find_indexed, may_be_indexed
 from srkit.zoo.source import Hub, Url, parse_source
 

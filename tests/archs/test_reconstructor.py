@@ -11,7 +11,7 @@ from torch import Tensor
 
 from srkit.archs.reconstructor import LEAST_SIDE, Reconstructor, _compressed, _Styled
 from srkit.archs.table import DEGRADERS, build, info_of
-from srkit.ops.gram import gram_descriptors
+from srkit.ops.descriptors import gram_descriptors
 from srkit.zoo.header import Header
 from srkit.zoo.weights import load_weights, save_weights
 

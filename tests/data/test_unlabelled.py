@@ -17,7 +17,7 @@ from srkit.data.unlabelled import MOST_JUDGES, Low, LowCrops, LowDomain, find_lo
 from srkit.errors import SrkitError, UsageError
 from srkit.io.picture import Picture
 from srkit.io.write import write_picture
-from srkit.ops.position import position_grid
+from srkit.ops.geometry import position_grid
 from tests.helpers import conditioned_on, missing, refused
 
 CPU = torch.device("cpu")

@@ -13,8 +13,7 @@ from srkit.archs.reconstructor import Reconstructor
 from srkit.data.pairs import Batch
 from srkit.encoders.distance import perceptual_distance
 from srkit.encoders.stages import encoder_stage
-from srkit.losses.far import Far
-from srkit.losses.reconstruction import ReconstructionLoss, detail_weights
+from srkit.losses.reconstruction import Far, ReconstructionLoss, detail_weights
 from srkit.ops.resize import upscale
 from srkit.training.closed_loop import ClosedLoop
 from srkit.training.controller import Controller

@@ -16,8 +16,7 @@ from srkit.archs.reconstructor import Reconstructor
 from srkit.data.pairs import Batch
 from srkit.encoders.distance import perceptual_distance
 from srkit.encoders.stages import encoder_stage
-from srkit.losses.far import Far
-from srkit.losses.reconstruction import ReconstructionLoss
+from srkit.losses.reconstruction import Far, ReconstructionLoss
 from srkit.ops.resize import bicubic, upscale
 from srkit.recipes.train import OptimPart
 from srkit.training.controller import Controller, quality_distance

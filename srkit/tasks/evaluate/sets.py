@@ -27,8 +27,8 @@ from srkit.metrics.protocols import Protocol
 from srkit.metrics.reports.gallery import Gallery, PictureKey
 from srkit.metrics.results import FailedImage, ImageResult
 from srkit.metrics.table import Sample, Scorer
+from srkit.ops.layout import compute_alone
 from srkit.ops.resize import bicubic_uint8, downscale_uint8, upscale
-from srkit.ops.threads import compute_alone
 from srkit.progress import Progress
 from srkit.tasks.evaluate.plan import Entry, SetPlan
 
