@@ -191,7 +191,7 @@ class CriaView(View):
 
 
 class Unit(nn.Module):
-    """Two convolutions, a leaky ReLU after each, and a 1x1 convolution as the skip (spec 4.2, RB)."""
+    """Two convolutions, a leaky ReLU after each, and a 1x1 convolution as the skip (RB)."""
 
     def __init__(self, before: int, width: int) -> None:
         super().__init__()

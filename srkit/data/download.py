@@ -91,7 +91,7 @@ def download_dataset(name: str, progress: Progress) -> Benchmark:
         hub_endpoint(),
         f"srkit eval --dataset {name} -m bicubic",
         cache_dir(),
-        f"put its pictures into {shown(target / 'HR')}, or name the folder above with --data-root",
+        f"put its pictures into {shown(target / 'HR')}, or name the folder above with `data_root`",
     )
     with exclusive(target, progress):
         if not (target / "HR").is_dir():

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from srkit.conditioning.makers import UNCONDITIONED, Conditioning
 from srkit.conditioning.values import part_of
-from srkit.data.examples import RGB, Example
+from srkit.data.examples import Example
 from srkit.data.packed import Crops, PackedPictures, draw_crops
 from srkit.data.pairs import Batch, CropConditions, CropPlan, crop_to_multiple, make_lr
 from srkit.errors import UsageError
-from srkit.ops.layout import as_tensor
+from srkit.ops.layout import RGB, as_tensor
 from srkit.progress import Progress
 
 

@@ -168,7 +168,7 @@ class Runner:
                 # In place of the error, whose traceback holds on to the memory that is wanted back.
                 failure = SrkitError(
                     f"Memory ran out with {_tile_words(self.options.tile)}; "
-                    "use a smaller --tile, or --device cpu if this was a GPU."
+                    "use a smaller `tile`, or `device` cpu if this was a GPU."
                 )
                 if self._halve(group):
                     continue

@@ -168,7 +168,7 @@ class KernelEstimator:
 
 
 class _Remarks:
-    """Progress whose warnings are those of the picture in work, to be told with it."""
+    """Progress whose warnings are those of the picture in work, to be reported with it."""
 
     def __init__(self, inner: Progress) -> None:
         self._inner = inner
@@ -194,13 +194,15 @@ def _models(recipe: EstimateRecipe, progress: Progress) -> tuple[LoadedModel, Lo
     for name, model in known.items():
         if model.info.scale != scale:
             raise UsageError(
-                f"--{name} '{model.name}' is for x{model.info.scale}, and x{scale} was asked for; choose another "
-                "or leave --scale out."
+                f"`{name}` '{model.name}' is for x{model.info.scale}, and x{scale} was asked for; choose another "
+                "or leave `scale` out."
             )
     estimator = known.get("model") or load_model(f"dkenet-x{scale}", task=TASK)
     restorer = known.get("restorer") or load_model(f"nbsr-x{scale}")
     if CODES not in restorer.info.conditioning:
-        raise UsageError(f"--restorer '{restorer.name}' is not told of blur; give an NBSR, or leave it out.")
+        raise UsageError(
+            f"`restorer` '{restorer.name}' is not conditioned on the blur; give an NBSR, or leave it out."
+        )
     return estimator, restorer
 
 

@@ -134,8 +134,8 @@ class Upscaler:
         if with_parts and not self.parts(self.models.own_scale):
             name = self.models.name_of(self.models.own_scale)
             raise UsageError(
-                f"The model '{name}' has no maps for --debug-maps to write; choose one with two heads and a mask "
-                "(Cria-CL), or leave --debug-maps out."
+                f"The model '{name}' has no maps for `debug_maps` to write; choose one with two heads and a mask "
+                "(Cria-CL), or leave `debug_maps` out."
             )
 
     def parts(self, factor: float) -> tuple[str, ...]:
@@ -221,7 +221,7 @@ class Upscaler:
             return Done(work.tag, None, failure)
         warnings = [w for p in parts for w in p.warnings]
         warnings += [
-            f"{p.model} ends in {p.dtype}, which does not hold the levels of 16 bits; use --dtype fp32 or auto"
+            f"{p.model} ends in {p.dtype}, which does not hold the levels of 16 bits; use `dtype` fp32 or auto"
             for p in passes
             if work.picture.depth > 8 and not p.holds_16_bits
         ]

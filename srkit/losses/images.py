@@ -75,7 +75,7 @@ def unit_distance(a: Tensor, b: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class SemanticLoss:
-    """`unit_distance` of the encoder's vectors (CDASR's L_sem: spec 1.3).
+    """`unit_distance` of the encoder's vectors (CDASR's L_sem).
 
     The gradient goes through the frozen encoder into `sr`, none into `hr`.
     """

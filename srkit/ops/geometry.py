@@ -58,6 +58,11 @@ def _cell_weights(position: Tensor, cells: int) -> Tensor:
     return (1 - (at[..., None] - torch.arange(cells, device=at.device)).abs()).clamp_min(0)
 
 
+def rounded_up(side: int, multiple: int) -> int:
+    """The smallest multiple that is not below `side`."""
+    return -(-side // multiple) * multiple
+
+
 def mirrored(position: Tensor, length: int) -> Tensor:
     """Positions of any sign and size folded into [0, length) by mirrors at the edges, the edge pixel repeated."""
     # A tensor for the divisor: the export to ONNX has no remainder by a size that is known at run time alone.

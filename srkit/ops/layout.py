@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 N = TypeVar("N", bound=nn.Module)
+RGB = NDArray[np.uint8]
+"""An image (H, W, 3), uint8."""
 
 
 def channels_last(network: N, device: torch.device, dtype: torch.dtype | None = None) -> N:

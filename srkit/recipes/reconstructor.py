@@ -56,7 +56,8 @@ class ReconstructorRecipe(Recipe):
     margin: float = bounded(2.0, min=0)
     """Weight of making LR less well from these (`srkit.losses.reconstruction.flaw_margin`). 0 is the paper's."""
     expected: float = bounded(1.0, min=0)
-    """Weight of telling how far the true image looks from enlarged LR (`srkit.archs.reconstructor.Told`)."""
+    """Weight of estimating how far the true image looks from enlarged LR
+    (`srkit.archs.reconstructor.DegradationEstimate`)."""
     far: FarPart = field(default_factory=FarPart)
     controller: ControllerPart = field(default_factory=ControllerPart)
     data: DataPart = field(default_factory=lambda: DataPart(batch=8, degradation="mild"))

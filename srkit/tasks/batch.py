@@ -184,4 +184,4 @@ class Batch(ABC, Generic[I, D, W, Record]):
         if isinstance(error, MemoryError):
             return self.too_large.format("{} x {} pixels".format(*item.size))
         what = " ".join(f"{type(error).__name__}: {error}".split())
-        return f"{self.failure} ({what}); --debug shows where, and a report of it helps."
+        return f"{self.failure} ({what}); `debug` shows where, and a report of it helps."

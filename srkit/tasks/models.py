@@ -220,7 +220,9 @@ def export_model(name: str, target: str, output: Path, *, overwrite: bool) -> Lo
             f"The export is for '{target}'; it must be for {' or '.join(SUFFIXES)}.{nearest(target, SUFFIXES)}"
         )
     if output.exists() and not overwrite:
-        raise UsageError(f"{shown(output)} is there already; give another -o, or --overwrite to replace it.")
+        raise UsageError(
+            f"{shown(output)} is there already; give another `output`, or `overwrite` to replace it."
+        )
     model = load_model(name)
     export(model, target, output)
     return model

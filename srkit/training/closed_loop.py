@@ -49,12 +49,12 @@ class ClosedLoop:
             weights = detail_weights(lr) if weighted else None
             seen = quality_distance(self.reconstruction.distance, lr, sr, self.autocast)
             with self._autocast(lr):
-                told = self.network.tell(lr)
+                estimate = self.network.estimate(lr)
         with self._autocast(sr):
             features = self.network.image_features(sr)
         errors = []
         for _ in range(self.draws):
-            embedding = told.embedding * self.factor(seen, told.distance, self.network.embedding, rng)
+            embedding = estimate.embedding * self.factor(seen, estimate.distance, self.network.embedding, rng)
             with self._autocast(sr):
                 made = self.network.reconstruct(embedding, features)
             errors.append(self.reconstruction.total(made, lr, weights))

@@ -154,7 +154,7 @@ def reconstruction_validator(objective: Objective, batches: Sequence[Batch]) -> 
             dtype = objective.autocast
             with torch.autocast(batch.lr.device.type, dtype, enabled=dtype is not None):
                 features = learnt.image_features(batch.hr)
-                made = learnt.reconstruct(learnt.tell(batch.lr).embedding * factor, features)
+                made = learnt.reconstruct(learnt.estimate(batch.lr).embedding * factor, features)
             errors.append(float(objective.reconstruction.total(made, batch.lr)))
         return -math.fsum(errors) / len(errors)
 

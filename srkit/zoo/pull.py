@@ -219,7 +219,7 @@ def _checked(arrived: Path, source: str, expected: str | None) -> str:
         if expected is not None and found != expected:
             raise ResourceError(
                 f"'{source}' has the SHA-256 {found}, expected {expected}; nothing of it was kept: the "
-                "file was changed or damaged, so give --sha256 only if you trust the new one."
+                "file was changed or damaged, so give `sha256` only if you trust the new one."
             )
     except ResourceError:
         discard(arrived)

@@ -272,7 +272,7 @@ def _gather(job: EstimateJob, progress: Progress) -> list[_Item]:
         check_folders(job.input, job.output)
         if job.preview is not None:
             raise UsageError(
-                f"--preview names one file, and the input {shown(job.input)} is no single image; leave it out, and "
+                f"`preview` names one file, and the input {shown(job.input)} is no single image; leave it out, and "
                 "each preview lies beside its map."
             )
     items = [_item(job, one, to_file=to_file) for one in found]
@@ -306,7 +306,7 @@ def _check_previews(job: EstimateJob, todo: list[_Item]) -> None:
     preview = job.preview
     if preview is not None:
         if not job.with_preview:
-            raise UsageError("--preview and --no-preview exclude each other; give one.")
+            raise UsageError("`preview` and `no_preview` exclude each other; give one.")
         if preview.suffix.lower() != ".png":
             raise UsageError(f"The preview {shown(preview)} is a PNG image; end its name in .png.")
         if not preview.parent.is_dir():

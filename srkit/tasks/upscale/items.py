@@ -204,7 +204,7 @@ def _is_file(job: UpscaleJob) -> bool:
 def _check_places(job: UpscaleJob, *, single: bool) -> None:
     if job.sink is not None and job.save_recipe:
         raise UsageError(
-            "--save-recipe writes beside the output, which stdout has no place for; leave it out."
+            "`save_recipe` writes beside the output, which stdout has no place for; leave it out."
         )
     if job.data is not None and not _is_file(job):
         raise UsageError(
@@ -214,7 +214,7 @@ def _check_places(job: UpscaleJob, *, single: bool) -> None:
     if single:
         if job.suffix and _is_file(job):
             raise UsageError(
-                f"--suffix is '{job.suffix}', but the output {shown(job.output)} is a file; give its whole name, "
+                f"`suffix` is '{job.suffix}', but the output {shown(job.output)} is a file; give its whole name, "
                 "or a folder."
             )
         return
@@ -255,7 +255,7 @@ def _format_of(job: UpscaleJob, to_file: bool) -> str | None:
     named = format_of_name(job.output)
     if named not in (None, asked):
         raise UsageError(
-            f"--format is {asked}, but the output {shown(job.output)} is named like {named}; make them agree."
+            f"`format` is {asked}, but the output {shown(job.output)} is named like {named}; make them agree."
         )
     return asked
 
@@ -268,4 +268,4 @@ def _target(job: UpscaleJob, found: Found, format: str) -> Path:
 
 def _name_error(job: UpscaleJob, target: Path) -> str | None:
     longest = target.name + (RECIPE_EXTENSION if job.save_recipe else "")
-    return name_error(target, longest, "rename the input or choose a shorter --suffix")
+    return name_error(target, longest, "rename the input or choose a shorter `suffix`")
