@@ -22,9 +22,8 @@ from srkit.archs.blocks import (
     receptive_field,
     upsampling_stages,
 )
-from srkit.archs.info import ArchInfo
+from srkit.archs.info import ArchInfo, View
 from srkit.archs.trunks import Trunk, blocks_radius, make_trunk
-from srkit.archs.views import View
 from srkit.errors import UsageError, nearest
 from srkit.ops.resize import upscale
 

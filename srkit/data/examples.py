@@ -325,3 +325,25 @@ class _Reader:
 def least_judged(scale: int, border: int, window: int) -> int:
     """Least side, in LR pixels, of an image that can be judged with `border` HR pixels left out at every side."""
     return math.ceil((2 * border + window) / scale)
+
+
+def middles(
+    height: int, width: int, parts: int, largest: int, multiple: int
+) -> Iterator[tuple[slice, slice]]:
+    """Rows and columns of the middles of `parts` stretches of equal length of the longer side of LR (height, width).
+
+    Args:
+        largest: longest side of a middle.
+        multiple: sides are multiples of this; none is shorter.
+    """
+    tall = height >= width
+    for part in range(parts):
+        rows = _middle(height, parts if tall else 1, part if tall else 0, largest, multiple)
+        yield rows, _middle(width, 1 if tall else parts, 0 if tall else part, largest, multiple)
+
+
+def _middle(side: int, parts: int, part: int, largest: int, multiple: int) -> slice:
+    first, last = part * side // parts, (part + 1) * side // parts
+    length = max(multiple, min(last - first, largest) // multiple * multiple)
+    start = first + (last - first - length) // 2
+    return slice(start, start + length)

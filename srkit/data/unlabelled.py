@@ -16,7 +16,7 @@ from srkit.conditioning.makers import UNCONDITIONED, Conditioning
 from srkit.conditioning.values import Conditions, part_of
 from srkit.data.benchmarks import by_name, rgb8
 from srkit.data.copies import Copies
-from srkit.data.examples import MARGIN, Split
+from srkit.data.examples import MARGIN, Split, middles
 from srkit.data.packed import PackedPictures, draw_crops
 from srkit.data.pairs import Batch, CropConditions, CropPlan
 from srkit.errors import SrkitError, UsageError
@@ -254,17 +254,5 @@ def parts_of(lows: Sequence[Low], wanted: int, side: int, least: int, multiple: 
     for low in lows:
         height, width = low.lr.shape[:2]
         count = max(1, min(each, max(height, width) // max(least, multiple)))
-        for number in range(count):
-            tall = height >= width
-            rows = _middle(height, count if tall else 1, number if tall else 0, side, multiple)
-            columns = _middle(width, 1 if tall else count, 0 if tall else number, side, multiple)
-            found.append(Part(low, rows, columns))
+        found += [Part(low, *place) for place in middles(height, width, count, side, multiple)]
     return found
-
-
-def _middle(length: int, parts: int, part: int, longest: int, multiple: int) -> slice:
-    """Of one of the parts of a side."""
-    first, last = part * length // parts, (part + 1) * length // parts
-    size = max(multiple, min(last - first, longest) // multiple * multiple)
-    start = first + (last - first - size) // 2
-    return slice(start, start + size)

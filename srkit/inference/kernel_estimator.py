@@ -25,6 +25,7 @@ from srkit.inference.kernel_tiles import KernelTiles
 from srkit.inference.runners import Runners, RunSettings
 from srkit.io.kernel_map import KernelMap
 from srkit.io.picture import Picture, Pixels
+from srkit.ops.layout import as_tensor
 from srkit.progress import Progress, Silent
 from srkit.recipes.estimate import DEFAULT_SCALE, EstimateRecipe
 from srkit.zoo.load import load_model
@@ -245,9 +246,7 @@ def _smaller(sr: Pixels) -> Tensor:
 
 def _tensor(pixels: Pixels) -> Tensor:
     """(H, W, 3) to (1, 3, H, W) in [0, 1], contiguous."""
-    plain = pixels if pixels.dtype == np.uint8 else pixels.astype(np.float32)
-    x = torch.from_numpy(np.ascontiguousarray(plain)).permute(2, 0, 1)[None]
-    return x.to(torch.float32, memory_format=torch.contiguous_format).div_(np.iinfo(pixels.dtype).max)
+    return as_tensor(pixels, torch.device("cpu")).contiguous()
 
 
 def _remarks(picture: Picture, scale: int) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from srkit.archs.views import View, views_of
+from srkit.archs.info import View, views_of
 from srkit.conditioning.makers import NO_EXTRAS, Conditioning, Extras
 from srkit.conditioning.values import Conditions
 from srkit.engine.device import pick_device, pick_dtype
