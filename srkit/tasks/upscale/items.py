@@ -15,6 +15,7 @@ from srkit.io.formats import FORMATS, auto_format, format_of_name
 from srkit.io.names import shown
 from srkit.io.read import probe
 from srkit.progress import Progress
+from srkit.recipes.shard import Shard
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.tasks.batch import FileItem
 from srkit.tasks.places import (
@@ -60,6 +61,8 @@ class UpscaleJob:
     """Takes the encoded result, instead of a file (standard output)."""
     kernel_map: Path | None = None
     """The picture's blur, or a folder with that of each picture by name; for networks that are conditioned on it."""
+    shard: Shard | None = None
+    """Take this part of a folder's images."""
     debug_maps: Path | None = None
     """Folder for what the network makes each picture of, as pictures of the results' size: NAME-PART.png."""
 
@@ -193,6 +196,10 @@ def _find(job: UpscaleJob, progress: Progress | None) -> tuple[list[Found], bool
     found, single = find_sources(job.input, recursive=job.recursive, instead=instead, progress=progress)
     if job.sink is not None and not single:
         raise UsageError(f"The input {shown(job.input)} is not a file; only one picture can go to stdout.")
+    if job.shard is not None:
+        if single:
+            raise UsageError(f"The input {shown(job.input)} is one file, which has no shards; give a folder.")
+        found = [one for one in found if job.shard.holds(one.relative)]
     return found, single
 
 
