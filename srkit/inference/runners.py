@@ -67,16 +67,17 @@ class Runners:
         """
         exact = depth > 8 and not model.info.fp32_sum
         if (model.name, exact) not in self._runners:
-            options = self._options(model, exact=exact)
+            conditioning = self.conditioning(model)  # now: a missing provider is an error before any work
+            options = self._options(model, conditioning, exact=exact)
             self._runners[model.name, exact] = Runner(model.network, model.info, options)
         return self._runners[model.name, exact]
 
-    def _options(self, model: LoadedModel, *, exact: bool) -> RunnerOptions:
+    def _options(self, model: LoadedModel, conditioning: Conditioning, *, exact: bool) -> RunnerOptions:
         """Device, precision and tiles for a network; `exact`: all of fp32, unless another precision is asked for."""
         settings, info = self.settings, model.info
         dtype = "fp32" if exact and settings.dtype == "auto" else settings.dtype
         overlap = settings.overlap if isinstance(settings.overlap, int) else model.overlap
-        tile = self._tile(model, overlap)
+        tile = self._tile(model, overlap, conditioning)
         return RunnerOptions(
             settings.device,
             pick_dtype(dtype, settings.device, info),
@@ -89,11 +90,10 @@ class Runners:
             all_of_fp32=exact,
         )
 
-    def _tile(self, model: LoadedModel, overlap: int) -> int | None:
+    def _tile(self, model: LoadedModel, overlap: int, conditioning: Conditioning) -> int | None:
         settings = self.settings
         if settings.tile == "off" or model.info.tiling == "none":
             return None
         if isinstance(settings.tile, int):
             return settings.tile
-        blank = self.conditioning(model).blank
-        return auto_tile(model.network, model.info, overlap, settings.device, blank)
+        return auto_tile(model.network, model.info, overlap, settings.device, conditioning.blank)
