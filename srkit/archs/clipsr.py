@@ -8,6 +8,7 @@ and reconstruction are convolutional, so tiles give what the whole image gives.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Literal, Protocol, get_args
@@ -211,12 +212,12 @@ class Guidance(nn.Module):
         self.side, self.mapped = side, mapped
         self.first = conv3x3(3, widths[0])
         self.down = nn.ModuleList(
-            nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip(widths, widths[1:], strict=False)
+            nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in itertools.pairwise(widths)
         )
         self.tifs = nn.ModuleList(TIF(width, text) for width in widths[1:]) if fused_skips else None
         self.map = Map(text, map_channels, widths[-1], prompts) if mapped else conv3x3(widths[-1], widths[-1])
         ways = [widths[-1], *reversed(widths)]
-        self.refine = nn.ModuleList(Refine(a, b, text) for a, b in zip(ways, ways[1:], strict=False))
+        self.refine = nn.ModuleList(Refine(a, b, text) for a, b in itertools.pairwise(ways))
         self.out = nn.Conv2d(widths[0], features, 1)
 
     def forward(self, x: Tensor, z: Tensor, blocks: PromptedBlocks | None) -> Tensor:

@@ -1,4 +1,4 @@
-"""CLIP-SR's discriminator: whether an image is real and is the one that a text speaks of (Hu et al. 2024, after GALIP)."""
+"""CLIP-SR's discriminator: whether an image is real, and the one that a text speaks of (Hu et al. 2024, after GALIP)."""
 
 from __future__ import annotations
 
@@ -63,8 +63,7 @@ class TextDiscriminator(nn.Module):
     def forward(self, levels: Sequence[Tensor], sentence: Tensor) -> Tensor:
         """Maps (N, C_i, h_i, w_i) and sentences (N, text) to logits (N,)."""
         maps = [
-            layer(F.adaptive_avg_pool2d(level, GRID))
-            for layer, level in zip(self.enter, levels, strict=True)
+            layer(F.adaptive_avg_pool2d(level, GRID)) for layer, level in zip(self.enter, levels, strict=True)
         ]
         h = maps[0]
         for block, level in zip(self.blocks, maps[1:], strict=True):

@@ -120,9 +120,16 @@ class MemoryPairs:
         progress: Progress | None = None,
     ) -> None:
         self.plan, self._telling = plan, telling
-        copies = [shrunk(picture, factor) for picture in pictures for factor in plan.sizes]
+        copies = [
+            (number, shrunk(picture, factor))
+            for number, picture in enumerate(pictures)
+            for factor in plan.sizes
+        ]
         least = plan.patch * plan.scale
-        hr = [crop_to_multiple(copy, plan.scale) for copy in copies if min(copy.shape[:2]) >= least]
+        kept = [(number, copy) for number, copy in copies if min(copy.shape[:2]) >= least]
+        self.sources = tuple(number for number, _ in kept)
+        """For each copy the number of the image that it was made of."""
+        hr = [crop_to_multiple(copy, plan.scale) for _, copy in kept]
         lr = [make_lr(picture, plan.scale) for picture in hr]
         self.hr, self.lr = PackedPictures(hr, device), PackedPictures(lr, device)
         self._known: dict[str, Tensor] = {}
@@ -137,11 +144,12 @@ class MemoryPairs:
             yield Batch(
                 self.lr.cut(mine, plan.patch),
                 self.hr.cut(mine, plan.patch, plan.scale),
-                self._conditions(mine),
+                self._conditions(mine, step),
             )
             step += 1
 
-    def _conditions(self, crops: Crops) -> dict[str, Tensor]:
+    def _conditions(self, crops: Crops, step: int) -> dict[str, Tensor]:
+        """What is known of the images that the crops of a step are cut from."""
         device = self.lr.pixels.device
         told = {name: value[crops.picture.to(device)] for name, value in self._known.items()}
         if self._telling.position:

@@ -18,7 +18,7 @@ from srkit.ops.characters import cleaned
 from srkit.progress import Progress
 
 _LOOKED_AT = (1, 4, 8)
-"""Blocks of a tower of `_BLOCKS` whose results the discriminator sees, counted from 0 (as GALIP and CLIP-SR have it)."""
+"""Blocks of a tower of `_BLOCKS` whose results the discriminator sees, counted from 0 (GALIP, CLIP-SR)."""
 _BLOCKS = 12
 
 
@@ -101,7 +101,9 @@ class OpenClipText(OpenClip):
         visual = self._visual
         tokens = maps.flatten(2).transpose(1, 2)
         first = visual.class_embedding.to(tokens.dtype).expand(len(tokens), 1, -1)
-        h: Tensor = visual.ln_pre(torch.cat([first, tokens], dim=1) + visual.positional_embedding.to(tokens.dtype))
+        h: Tensor = visual.ln_pre(
+            torch.cat([first, tokens], dim=1) + visual.positional_embedding.to(tokens.dtype)
+        )
         return h
 
     def _through(self, block: Any, h: Tensor) -> Tensor:
@@ -111,7 +113,8 @@ class OpenClipText(OpenClip):
         return block(h.transpose(0, 1)).transpose(0, 1)  # type: ignore[no-any-return]
 
     def _patches(self, h: Tensor) -> Tensor:
-        return h[:, 1:].transpose(1, 2).unflatten(2, self._visual.grid_size)
+        rows, columns = self._visual.grid_size
+        return h[:, 1:].transpose(1, 2).reshape(len(h), -1, rows, columns)
 
     @cached_property
     def _tokenizer(self) -> Any:

@@ -15,6 +15,7 @@ from srkit.recipes.load import from_mapping, lay_over, read_table
 from srkit.recipes.meta import MetaRecipe
 from srkit.recipes.reconstructor import ReconstructorRecipe
 from srkit.recipes.stages import StagesRecipe
+from srkit.recipes.text import TextRecipe
 from srkit.recipes.train import TrainRecipe
 
 
@@ -53,6 +54,7 @@ KINDS: Mapping[str, Kind] = {
     "reconstructor": Kind(
         ReconstructorRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}
     ),
+    "text": Kind(TextRecipe),
     "meta": Kind(MetaRecipe, {**_USUAL, "steps": "outer.steps", "start": "start"}),
     "stages": Kind(StagesRecipe, {"steps": "steps", "seed": "seed", "dtype": "precision", "scale": "scale"}),
 }

@@ -120,7 +120,8 @@ def test_weights_of_another_size_are_refused(files: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "named"), [("wordz", "words"), ("open_clip:ViT-B-32", "open_clip:MODEL:PRETRAINED_OR_FILE"), ("compact", "words")]
+    ("name", "named"),
+    [("wordz", "words"), ("open_clip:ViT-B-32", "open_clip:MODEL:PRETRAINED_OR_FILE"), ("compact", "words")],
 )
 def test_unknown_encoders_are_refused(name: str, named: str) -> None:
     with refused(UsageError, name, named):

@@ -170,6 +170,10 @@ def experiment_of(kind: str) -> type[Experiment[Any]]:
             from srkit.tasks.train.reconstructor import Reconstruction
 
             return Reconstruction
+        case "text":
+            from srkit.tasks.train.text import Text
+
+            return Text
     raise UsageError(f"There is no training for recipes of the kind '{kind}'.")
 
 
