@@ -1,4 +1,4 @@
-"""CLIP-SR's discriminator: whether an image is real, and the one that a text speaks of (Hu et al. 2024, after GALIP)."""
+"""CLIP-SR's discriminator: whether an image is real and is what a text speaks of (Hu et al. 2024, after GALIP)."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ class WordAttention(nn.Module):
         )
         q, k, v = (one.unflatten(2, (self.heads, -1)).transpose(1, 2) for one in (query, key, value))
         read = F.scaled_dot_product_attention(q, k, v, attn_mask=there[:, None, None])
-        read = read.transpose(1, 2).flatten(2).transpose(1, 2).unflatten(2, (height, width))
+        read = read.transpose(2, 3).reshape(count, -1, height, width)
         out: Tensor = self.out(read)
         return h + out
 

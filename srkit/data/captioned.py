@@ -118,12 +118,11 @@ class JoinedPairs:
     def batches(self, first_step: int) -> Iterator[Batch]:
         """See `srkit.data.pairs.PairSource`."""
         for parts in zip(*(source.batches(first_step) for source in self.sources), strict=True):
+            lr, hr = (
+                torch.cat(found).contiguous(memory_format=torch.channels_last)
+                for found in ([part.lr for part in parts], [part.hr for part in parts])
+            )
+            names = parts[0].conditions
             yield Batch(
-                *(
-                    torch.cat([getattr(part, name) for part in parts]).contiguous(
-                        memory_format=torch.channels_last
-                    )
-                    for name in ("lr", "hr")
-                ),
-                {name: torch.cat([part.conditions[name] for part in parts]) for name in parts[0].conditions},
+                lr, hr, {name: torch.cat([part.conditions[name] for part in parts]) for name in names}
             )

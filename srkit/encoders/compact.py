@@ -39,7 +39,7 @@ class Compact:
         self._network, self._device = network, device
         self.name, self.version = name, version
         self.dim, self.token_channels = network.dim, network.token_channels
-        self.channels = tuple(int(level.down.out_channels) for level in network.levels)
+        self.channels = network.widths
         """Of the maps that `features` gives."""
 
     def embed(self, pictures: Tensor) -> Embedding:
