@@ -8,21 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from srkit.archs.clipsr import SENTENCE, WORDS
+from srkit.conditioning.makers import Conditioning, Sources
 from srkit.data.captions import rendered_wordings
 from srkit.data.packed import Crops
-from srkit.data.pairs import Batch, CropPlan, MemoryPairs, PairSource, Telling
-from srkit.encoders.text import TextEmbedding, TextEncoder
-from srkit.ops.resize import bicubic
+from srkit.data.pairs import Batch, CropPlan, MemoryPairs, PairSource
+from srkit.encoders.text import TextEncoder
 from srkit.progress import Progress
 from srkit.rendered import draw, spec
 from srkit.rendered.canvas import Rendered
 from srkit.rendered.specs import Spec, Split
 
-THUMBNAIL = "thumbnail"
-"""What a guide is made of (`srkit.archs.clipsr.CLIPSR.guide`)."""
+SOURCES = ("thumbnail", "words", "sentence", "position")
+"""What a text-guided network is conditioned on while its guide is still to be made (`srkit.conditioning.makers`)."""
 
 
 @dataclass(frozen=True)
@@ -36,17 +35,6 @@ class CaptionedImage:
     spec: Spec | None = None
     """Of a rendered image."""
     rendered: Rendered | None = None
-
-
-def thumbnail(lr: Tensor, side: int) -> Tensor:
-    """A whole image (N, 3, h, w) in [0, 1], squeezed to (N, 3, side, side)."""
-    return bicubic(lr.float(), (side, side)).clamp(0, 1)
-
-
-def text_conditions(encoder: TextEncoder, texts: Sequence[str]) -> dict[str, Tensor]:
-    """What a network is conditioned on of N texts, `words` and `sentence`; of empty ones, zeros."""
-    found: TextEmbedding = encoder.read(texts)
-    return {WORDS: found.words, SENTENCE: found.sentence}
 
 
 def render_captioned(
@@ -82,7 +70,7 @@ class CaptionedPairs(MemoryPairs):
         plan: of the crops; `augment` should be off, since letters that are turned are others.
         encoder: of the texts.
         dropout: how often a caption is left out.
-        side: of the thumbnails.
+        network: that the pairs are for.
     """
 
     def __init__(
@@ -92,21 +80,23 @@ class CaptionedPairs(MemoryPairs):
         device: torch.device,
         encoder: TextEncoder,
         dropout: float,
-        side: int,
+        network: nn.Module,
         progress: Progress | None = None,
     ) -> None:
-        telling = Telling(lambda lr: {THUMBNAIL: thumbnail(lr, side)}, position=True)
-        super().__init__([image.pixels for image in images], plan, device, telling, progress)
+        conditioning = Conditioning(("thumbnail", "position"), Sources(network, device=device))
+        super().__init__([image.pixels for image in images], plan, device, conditioning, progress)
         self._texts = [images[number].texts for number in self.sources]
         self._encoder, self._dropout = encoder, dropout
 
-    def _conditions(self, crops: Crops, step: int) -> dict[str, Tensor]:
+    def conditions_of(self, crops: Crops, step: int) -> dict[str, Tensor]:
+        """See `MemoryPairs`: also the words and sentences of the texts that are drawn for the crops."""
         rng = np.random.default_rng((self.plan.seed, step, self.plan.rank))
         chosen = []
         for number in crops.picture.tolist():
             texts, dropped, which = self._texts[number], rng.random() < self._dropout, rng.random()
             chosen.append("" if dropped or not texts else texts[int(which * len(texts))])
-        return super()._conditions(crops, step) | text_conditions(self._encoder, chosen)
+        read = self._encoder.read(chosen)
+        return super().conditions_of(crops, step) | {"words": read.words, "sentence": read.sentence}
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from srkit.errors import UsageError, nearest
+from srkit.recipes.clipsr import ClipsrRecipe
 from srkit.recipes.encoder import EncoderRecipe
 from srkit.recipes.gan import GanRecipe
 from srkit.recipes.kernels import KernelsRecipe
@@ -55,6 +56,7 @@ KINDS: Mapping[str, Kind] = {
         ReconstructorRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}
     ),
     "text": Kind(TextRecipe),
+    "clipsr": Kind(ClipsrRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}),
     "meta": Kind(MetaRecipe, {**_USUAL, "steps": "outer.steps", "start": "start"}),
     "stages": Kind(StagesRecipe, {"steps": "steps", "seed": "seed", "dtype": "precision", "scale": "scale"}),
 }

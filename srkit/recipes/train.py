@@ -113,6 +113,8 @@ class ProvidersPart:
     """What the network is told of whole images, and the loss `semantic` (`srkit.encoders.semantic`)."""
     perceptual: str = ""
     """The loss `perceptual` (`srkit.encoders.features`)."""
+    text: str = ""
+    """What a network is conditioned on of captions (`srkit.encoders.text`)."""
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,14 @@ from torch import Tensor, nn
 from srkit.archs.dkenet import DKENet
 from srkit.archs.info import ArchInfo
 from srkit.archs.nbsr import NBSR
-from srkit.data.pairs import as_tensor, crop_to_multiple
+from srkit.conditioning.makers import CODES
+from srkit.conditioning.values import Condition, Conditions
+from srkit.data.pairs import crop_to_multiple
 from srkit.degradation.kernels import covariance_of, gaussian
 from srkit.degradation.pca import encode
 from srkit.degradation.spatially_variant import blur
-from srkit.engine.conditions import Condition
 from srkit.engine.overlap import measure_overlap
+from srkit.ops.layout import as_tensor
 from srkit.progress import Progress
 
 # Tiles of 64 LR pixels with it change shipped kernels by 0.1 % on average, and their error not at all.
@@ -47,11 +49,11 @@ def overlap_of(
         lr = blur(hr, _everywhere(kernel, hr.shape[2] // scale, hr.shape[3] // scale), scale)
         samples.append((lr[0].permute(1, 2, 0).clamp(0, 1) * 255).round().to(torch.uint8).numpy())
 
-    def describe(picture: NDArray[Any]) -> dict[str, Condition]:
-        kernels = _everywhere(kernel, *picture.shape[:2])
-        return {"codes": Condition(encode(kernels, network.basis), spatial=True)}
+    def conditioner(image: NDArray[Any]) -> Conditions:
+        kernels = _everywhere(kernel, *image.shape[:2])
+        return {CODES: Condition(encode(kernels, network.basis), spatial=True)}
 
-    return measure_overlap(network, info, samples, torch.device("cpu"), describe)
+    return measure_overlap(network, info, samples, torch.device("cpu"), conditioner)
 
 
 def _everywhere(kernel: Tensor, height: int, width: int) -> Tensor:

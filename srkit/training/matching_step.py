@@ -136,11 +136,11 @@ class MatchingStep:
             sentence = batch.conditions[SENTENCE].clone().requires_grad_(self.part.penalty)
             real = self.discriminator(levels, sentence)
             fake = self.discriminator([level.float() for level in fake_levels], sentence.detach())
-            other = self.discriminator(
-                [level.detach() for level in levels], mismatched(sentence.detach())
-            )
+            other = self.discriminator([level.detach() for level in levels], mismatched(sentence.detach()))
             loss = discriminator_loss(real, fake, other)
-            penalty = gradient_penalty(real, levels, sentence) if self.part.penalty else torch.zeros_like(loss)
+            penalty = (
+                gradient_penalty(real, levels, sentence) if self.part.penalty else torch.zeros_like(loss)
+            )
             self.optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss + penalty)
         average_gradients(self.discriminator, self.world)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from srkit.archs.info import ArchInfo
 from srkit.archs.table import build, info_of
-from srkit.engine.conditions import Condition, Coordinates
+from srkit.conditioning.values import Condition, Coordinates
 from srkit.ops.position import position_grid
 
 Conditions = dict[str, Tensor]
@@ -62,7 +62,7 @@ class Case:
     arch: str
     arguments: dict[str, Any]
     given: Callable[[int, int, int], Conditions] = _none
-    """(N, h, w) of a batch to what can be told beside it."""
+    """(N, h, w) of a batch to what it can be conditioned on."""
     apart: tuple[str, ...] = ()
     """Parts that only make conditions, once for each image; their own tests are elsewhere."""
 
@@ -84,7 +84,7 @@ class Case:
         given = self.given(count, height, width)
         return {name: given[name] for name in self.info.conditioning}
 
-    def told(self, height: int, width: int) -> dict[str, Condition | Coordinates]:
+    def engine_conditions(self, height: int, width: int) -> dict[str, Condition | Coordinates]:
         """The same for the engine and a picture of that size; it makes positions itself."""
         known = self.conditions(1, height, width)
         found = {name: Condition(value, name == "codes") for name, value in known.items()}

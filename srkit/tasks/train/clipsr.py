@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -16,32 +16,24 @@ from torch import nn
 from srkit.archs.clipsr import CLIPSR
 from srkit.archs.matching import TextDiscriminator
 from srkit.archs.table import build, info_of
-from srkit.data.captioned import (
-    THUMBNAIL,
-    CaptionedImage,
-    CaptionedPairs,
-    JoinedPairs,
-    render_captioned,
-    text_conditions,
-    thumbnail,
-)
-from srkit.data.pairs import Telling
+from srkit.conditioning.makers import TEXT, Conditioning, Extras, Sources
+from srkit.data.captioned import SOURCES, CaptionedImage, CaptionedPairs, JoinedPairs, render_captioned
+from srkit.data.pairs import CropPlan
 from srkit.data.photographs import PhotographReader
 from srkit.encoders.text import TextEncoder
 from srkit.errors import UsageError, nearest
 from srkit.ops.layout import channels_last
 from srkit.recipes.clipsr import ClipsrRecipe
 from srkit.rendered import DOMAINS
-from srkit.tasks.prompts import Prompter
-from srkit.tasks.providers import load_providers
 from srkit.tasks.train.experiment import Plan
 from srkit.tasks.train.images import ImageExperiment, Images, crop_plan
 from srkit.tasks.train.job import TrainJob, split_files
+from srkit.tasks.train.providers import load_providers
 from srkit.tasks.train.start import copy_start
 from srkit.tasks.train.text import captioned
 from srkit.training.gan_step import discriminator_optimizer
 from srkit.training.matching_step import MatchingStep, Prompted
-from srkit.training.state import TrainState, new_state
+from srkit.training.state import new_state
 from srkit.training.trainer import Validation
 from srkit.training.validation import psnr_validator
 
@@ -52,6 +44,8 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
     """Minimise losses between a network's result and HR, given captions; against a discriminator where asked for."""
 
     validating: list[CaptionedImage]
+    _sources: Conditioning
+    """What the network's guide is made of, with the rest of its conditions."""
 
     @classmethod
     def needed_providers(cls, recipe: ClipsrRecipe) -> frozenset[str]:
@@ -61,7 +55,9 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
     def check(cls, job: TrainJob[ClipsrRecipe]) -> None:
         recipe, data = job.recipe, job.recipe.data
         if recipe.model.arch != "clipsr":
-            raise UsageError(f"'model.arch' is '{recipe.model.arch}'; the network that takes captions is clipsr.")
+            raise UsageError(
+                f"'model.arch' is '{recipe.model.arch}'; the network that takes captions is clipsr."
+            )
         if data.degradation:
             raise UsageError(
                 f"'data.degradation' is '{data.degradation}'; captioned images are made small by bicubic: leave it "
@@ -117,7 +113,9 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
         self.info = info_of(network)
         if recipe.model.start and setting.saved is None:
             copy_start(network, recipe.model.start, setting.progress)
-        return channels_last(network, setting.device)
+        channels_last(network, setting.device)
+        self._sources = Conditioning(SOURCES, Sources(network, {TEXT: self.encoder}, device=setting.device))
+        return network
 
     def plan(self) -> Plan:
         recipe, network = self.recipe, self.network()
@@ -139,34 +137,32 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
 
     def validation(self) -> Callable[[nn.Module], Validation]:
         """PSNR of the held-out images with their captions, which is the score, and without."""
-        scale, device, blocks = self.info.scale, self.setting.device, self.encoder.prompted
         scored = {
-            name: [
-                psnr_validator(
-                    [image.pixels], scale, device, self.autocast, self._telling(image.texts[:1] if said else ())
-                )
-                for image in self.validating
-            ]
+            name: psnr_validator(
+                self.images.validation,
+                self.info.scale,
+                self.setting.device,
+                self.autocast,
+                self._sources,
+                extras=[
+                    Extras(prompt=image.texts[0] if said and image.texts else "") for image in self.validating
+                ],
+            )
             for name, said in (("val_psnr", True), ("val_psnr_none", False))
         }
 
         def validate(network: nn.Module) -> Validation:
-            assert isinstance(network, CLIPSR)
-            prompted = Prompted(network, blocks)
-            found = {
-                name: sum(score(prompted) for score in scores) / len(scores)
-                for name, scores in scored.items()
-            }
-            words = f"{found['val_psnr']:.3f} dB on the held-out images, {found['val_psnr_none']:.3f} without captions"
-            return Validation(found["val_psnr"], found, words)
+            prompted = Prompted(cast(CLIPSR, network), self.encoder.prompted)
+            found = {name: score(prompted) for name, score in scored.items()}
+            right, none = found.values()
+            return Validation(
+                right, found, f"{right:.3f} dB on the held-out images, {none:.3f} without captions"
+            )
 
         return validate
 
-    def _telling(self, texts: Sequence[str]) -> Telling:
-        """What is known of one image: its thumbnail, and a caption."""
-        said = text_conditions(self.encoder, texts[:1] or [""])
-        side = self._side
-        return Telling(lambda lr: {THUMBNAIL: thumbnail(lr, side)} | said, position=True)
+    def conditioning_of(self, network: nn.Module) -> Conditioning:
+        return Conditioning(self.info.conditioning, Sources(network, {TEXT: self.encoder}))
 
     def _step(self) -> MatchingStep:
         recipe, part, setting, encoder = self.recipe, self.recipe.discriminator, self.setting, self.encoder
@@ -190,10 +186,6 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
             world=setting.world,
         )
 
-    @property
-    def _side(self) -> int:
-        return int(self.recipe.model.arguments.get("side", 64))
-
     def _images(self, network: nn.Module) -> Images:
         """Photographs and rendered images, to train on and to validate on."""
         data, setting, scale = self.recipe.data, self.setting, self.info.scale
@@ -204,7 +196,7 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
         training = captioned(files, photographs, data.captions, progress)
         self.validating = captioned(split.files, split.images, data.captions, progress)
         plan = replace(crop_plan(setting, scale), batch=data.batch - data.rendered_batch)
-        sources = [self._pairs(training, plan)]
+        sources = [self._pairs(training, plan, network)]
         if data.rendered:
             drawn = render_captioned(data.rendered, data.rendered_sides, "train", 0, progress)
             few = {name: max(1, count // (5 * data.holdout_every)) for name, count in data.rendered.items()}
@@ -212,7 +204,7 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
                 few, data.rendered_sides[:1], "held-out", _HELD_OUT_SEED, progress
             )
             rendered = replace(plan, batch=data.rendered_batch, sizes=(1.0,), seed=plan.seed + 1)
-            sources.append(self._pairs(drawn, rendered))
+            sources.append(self._pairs(drawn, rendered, network))
         return Images(
             JoinedPairs(sources),
             len(files) + sum(data.rendered.values()),
@@ -220,17 +212,9 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
             [image.pixels for image in self.validating],
         )
 
-    def _pairs(self, images: Sequence[CaptionedImage], plan: Any) -> CaptionedPairs:
-        data, setting = self.recipe.data, self.setting
-        return CaptionedPairs(
-            images, plan, setting.device, self.encoder, data.dropout, self._side, setting.progress
-        )
-
-    def describer(self, network: nn.Module) -> Prompter:
-        return Prompter(network, self.encoder, torch.device("cpu"))
-
-    def export(self, state: TrainState) -> None:
-        super().export(state)
+    def _pairs(self, images: Sequence[CaptionedImage], plan: CropPlan, network: nn.Module) -> CaptionedPairs:
+        dropout, setting = self.recipe.data.dropout, self.setting
+        return CaptionedPairs(images, plan, setting.device, self.encoder, dropout, network, setting.progress)
 
 
 def _scale(recipe: ClipsrRecipe) -> int:

@@ -14,18 +14,17 @@ from srkit.archs.table import build
 from srkit.archs.words import WordsNetwork
 from srkit.data.captioned import CaptionedImage, render_captioned
 from srkit.data.captions import find_captions
-from srkit.data.pairs import as_tensor
 from srkit.data.photographs import PhotographReader
 from srkit.encoders.semantic import SemanticEncoder
 from srkit.errors import UsageError
-from srkit.ops.layout import channels_last
+from srkit.ops.layout import as_tensor, channels_last
 from srkit.progress import Progress
 from srkit.recipes.text import TextRecipe
 from srkit.recipes.train import RunPart
 from srkit.rendered import DOMAINS
-from srkit.tasks.providers import Providers, check_providers, load_providers
 from srkit.tasks.train.experiment import Experiment, Plan
 from srkit.tasks.train.job import TrainJob, split_files
+from srkit.tasks.train.providers import Providers, check_providers, load_providers
 from srkit.training.encoder import LOSS, EncoderStep, loss_validator
 from srkit.training.state import TrainState, new_state
 from srkit.training.texts import TextBatch, TextLearner, TextPlan, TextSource, attribute_accuracy
