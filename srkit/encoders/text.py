@@ -15,8 +15,8 @@ from srkit.encoders.semantic import OPEN_CLIP, Embedding
 from srkit.errors import UsageError, nearest
 from srkit.progress import Progress
 
-_WORDS = "words"
-_FORMS = (_WORDS, f"{OPEN_CLIP}:MODEL:PRETRAINED_OR_FILE")
+_WORDS, _RANDOM = "words", "random"
+_FORMS = (_WORDS, _RANDOM, f"{OPEN_CLIP}:MODEL:PRETRAINED_OR_FILE")
 
 
 @dataclass(frozen=True)
@@ -74,15 +74,14 @@ class TextEncoder(Protocol):
         """
 
 
-def text_encoder(
-    name: str, device: torch.device, *, weights: Path | None = None, progress: Progress | None = None
-) -> TextEncoder:
+def text_encoder(name: str, device: torch.device, *, progress: Progress | None = None) -> TextEncoder:
     """The encoder of that name, on a device.
 
     Args:
-        name: `words` (small, trained by this project, shipped, beside the encoder of images `compact`), or
-            `open_clip:MODEL:PRETRAINED_OR_FILE` (public weights, fetched when asked for, or a checkpoint file).
-        weights: file of `words`' weights in place of the shipped one.
+        name: `words` (small, trained by this project, shipped, beside the encoder of images `compact`), `words:FILE`
+            (the same with other weights), `open_clip:MODEL:PRETRAINED_OR_FILE` (public weights, fetched when asked
+            for, or a checkpoint file), or `random` (the networks of `words` and `compact` with random weights of a
+            fixed seed, for tests and as a control).
 
     Raises:
         UsageError: no such encoder, or one whose towers give no words or take no prompts.
@@ -99,7 +98,11 @@ def text_encoder(
     if kind == _WORDS:
         from srkit.encoders.words import Words
 
-        return Words(device, Path(rest) if rest else weights)
+        return Words(device, Path(rest) if rest else None)
+    if name == _RANDOM:
+        from srkit.encoders.words import random_words
+
+        return random_words(device)
     raise UsageError(
         f"There is no text encoder '{name}'; known are {', '.join(_FORMS)}.{nearest(name, (*_FORMS, OPEN_CLIP))}"
     )

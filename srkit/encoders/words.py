@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from srkit.archs.words import WordsNetwork
-from srkit.encoders.compact import Compact
+from srkit.encoders.compact import Compact, random_compact
 from srkit.encoders.own import own_network, placed
 from srkit.encoders.semantic import Embedding
 from srkit.encoders.text import TextEmbedding
@@ -31,13 +31,19 @@ class Words:
 
     def __init__(self, device: torch.device, weights: Path | None = None) -> None:
         network, sha256 = own_network(WordsNetwork, NAME, weights or NAME, "text", device)
-        self._hold(network, Compact(device), device, NAME if weights is None else f"{NAME}:{weights}", sha256)
+        self._hold(
+            network,
+            Compact(device),
+            device,
+            NAME if weights is None else f"{NAME}:{weights}",
+            f"sha256 {sha256}",
+        )
 
     def _hold(
         self, network: WordsNetwork, images: Compact, device: torch.device, name: str, label: str
     ) -> None:
         self._network, self._images, self._device = network, images, device
-        self.name, self.version = name, f"sha256 {label}, compact {images.version}"
+        self.name, self.version = name, f"{label}, images {images.version}"
         self.dim, self.length, self.word_channels = network.dim, network.length, network.channels
         self.map_channels = network.width
         self.level_channels = images.channels
@@ -65,11 +71,11 @@ class Words:
         return self._network.prompted(maps, prompts)
 
 
-def random_words(device: torch.device, images: Compact, **arguments: int) -> Words:
-    """The network with random weights of a fixed seed, beside an encoder of images: for tests, and as a control."""
+def random_words(device: torch.device) -> Words:
+    """The network with random weights of a fixed seed, beside such an encoder of images."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = WordsNetwork(**{"dim": images.dim} | arguments)
+        network = WordsNetwork()
     encoder = Words.__new__(Words)
-    encoder._hold(placed(network, device), images, device, "random", "seed 0")
+    encoder._hold(placed(network, device), random_compact(device), device, "random", "seed 0")
     return encoder

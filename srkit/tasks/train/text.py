@@ -147,8 +147,8 @@ def captioned(
         UsageError: as `srkit.data.captions.find_captions`.
     """
     found = find_captions(files, Path(source) if source else None)
-    if found.without_caption:
-        progress.warn(next(found.warnings()))
+    for warning in found.warnings():
+        progress.warn(warning)
     return [
         CaptionedImage(image, found.texts.get(file, ())) for file, image in zip(files, images, strict=True)
     ]
