@@ -31,13 +31,8 @@ class Words:
 
     def __init__(self, device: torch.device, weights: Path | None = None) -> None:
         network, sha256 = own_network(WordsNetwork, NAME, weights or NAME, "text", device)
-        self._hold(
-            network,
-            Compact(device),
-            device,
-            NAME if weights is None else f"{NAME}:{weights}",
-            f"sha256 {sha256}",
-        )
+        name = NAME if weights is None else f"{NAME}:{weights}"
+        self._hold(network, Compact(device), device, name, f"sha256 {sha256}")
 
     def _hold(
         self, network: WordsNetwork, images: Compact, device: torch.device, name: str, label: str

@@ -29,6 +29,7 @@ from srkit.progress import Progress, Silent
 from srkit.recipes.load import to_mapping
 from srkit.tasks.debug_maps import check_existing, prepare_folder, with_maps, write_maps
 from srkit.tasks.places import NOT_TRIED, is_about_the_place, make_parent
+from srkit.tasks.prompts import tell_of_prompts
 from srkit.tasks.upscale_items import (
     RECIPE_EXTENSION,
     Item,
@@ -69,6 +70,8 @@ class FileRecord:
     warnings: tuple[str, ...] = ()
     maps: tuple[str, ...] = ()
     """Files of what the network made the image of, where they were asked for."""
+    prompt: str | None = None
+    """What the network was conditioned on, where a prompt was given."""
 
 
 def run(job: UpscaleJob, progress: Progress | None = None) -> Iterator[FileRecord]:
@@ -87,6 +90,7 @@ def run(job: UpscaleJob, progress: Progress | None = None) -> Iterator[FileRecor
     upscaler = upscaler_for(job, progress)
     items = with_maps(job, gather(job, upscaler.models, progress), upscaler)
     todo = pending(job, items)
+    tell_of_prompts(upscaler, [item.prompt for item in todo if item.prompt], progress)
     check_existing(todo, job.existing)
     # Now, so that a missing model or an impossible precision stops the job before it begins.
     for name, depth in sorted({(n, i.depth) for i in todo for n in upscaler.models.chain(i.factor)}):
@@ -147,7 +151,7 @@ def _pipeline(job: UpscaleJob, upscaler: Upscaler) -> Pipeline[Item, Work[Item],
             source = item.source if job.data is None else job.data
             picture = read_picture(source, max_pixels=job.recipe.max_pixels)
             kernels = None if item.kernel_map is None else read_kernel_map(item.kernel_map)
-            return Work(item, picture, item.width, item.height, extras=Extras(kernels))
+            return Work(item, picture, item.width, item.height, extras=Extras(kernels, prompt=item.prompt))
         except Exception as error:  # one image's failure must not end the others; so below
             return Work(item, None, error=error)
 
@@ -234,7 +238,9 @@ def _provenance(job: UpscaleJob, upscaler: Upscaler, done: Done[Item]) -> dict[s
         "device": str(upscaler.device),
         "threads": torch.get_num_threads(),
         "versions": {"srkit": srkit.__version__, "torch": torch.__version__},
-    } | ({"kernel_map": of_kernels} if of_kernels else {})
+        **({"kernel_map": of_kernels} if of_kernels else {}),
+        **({"prompt": done.tag.prompt} if done.tag.prompt else {}),
+    }
 
 
 def _pass_record(run: Pass, model: LoadedModel) -> dict[str, Any]:
@@ -263,4 +269,5 @@ def _record(item: Item, outcome: _Outcome, upscaler: Upscaler, seconds: float) -
         seconds=round(seconds, 4),
         warnings=outcome.warnings,
         maps=outcome.maps,
+        prompt=item.prompt or None,
     )
