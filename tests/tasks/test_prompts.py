@@ -74,8 +74,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three images, two of which have a caption beside them."""
-    root = tmp_path_factory.mktemp("images") / "set"
-    root.mkdir()
+    root = tmp_path_factory.mktemp("images") / "set" / "HR"
+    root.mkdir(parents=True)
     for i in range(3):
         cv2.imwrite(str(root / f"{i}.png"), render("screen", 64, 64, i)[:, :, ::-1])
     (root / "0.txt").write_text("a sign that reads BAKERY")
@@ -210,7 +210,7 @@ def evaluation(weights: Path, folder: Path, *controls: str, **changes: Any) -> E
         prompt_controls=controls,
         scale=4,
     )
-    usual = {"datasets": ("set",), "data_root": folder.parent, "prompts": folder, "with_gallery": True}
+    usual = {"datasets": ("set",), "data_root": folder.parents[1], "prompts": folder, "with_gallery": True}
     return Evaluation(EvalJob(recipe, **(usual | changes)), Listening())
 
 
