@@ -21,10 +21,10 @@ from srkit.metrics.reports import Report, html_page
 from srkit.recipes.evaluate import EvalRecipe
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.rendered import render
-from srkit.tasks.evaluate import EvalJob, Evaluation
+from srkit.tasks.evaluate.run import EvalJob, Evaluation
 from srkit.tasks.prompts import controlled, prompts_of
-from srkit.tasks.upscale import UpscaleJob, run
-from srkit.tasks.upscale_plan import plan_upscale
+from srkit.tasks.upscale.plan import plan_upscale
+from srkit.tasks.upscale.run import UpscaleJob, run
 from srkit.zoo.header import Header
 from srkit.zoo.weights import save_weights
 from tests.encoders import clip_files

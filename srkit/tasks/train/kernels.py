@@ -27,9 +27,9 @@ from srkit.losses.table import LossContext, build_losses, check_terms, needs_of
 from srkit.ops.layout import channels_last
 from srkit.progress import Silent
 from srkit.recipes.kernels import KernelsRecipe, Target
-from srkit.tasks.kernel_overlap import overlap_of
 from srkit.tasks.train.experiment import Experiment, Plan, check_holdout
 from srkit.tasks.train.job import TrainJob, split_files
+from srkit.tasks.train.kernel_overlap import overlap_of
 from srkit.tasks.train.start import copy_start
 from srkit.training.kernels import MEASURES, batch_validator
 from srkit.training.state import TrainState, new_state
