@@ -31,6 +31,11 @@ Text = Literal["prompt", "bag", "constant"]
 TextNorm = Literal["layer", "softmax"]
 
 
+def takes_text(info: ArchInfo) -> bool:
+    """Whether a network is conditioned on a text."""
+    return WORDS in info.conditioning
+
+
 class PromptedBlocks(Protocol):
     """The frozen transformer blocks of an encoder, that prompts are put into (CLIP-SR's Map)."""
 

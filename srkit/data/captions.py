@@ -75,6 +75,16 @@ def find_captions(images: Sequence[Path], source: Path | None = None) -> Caption
     return _matched(images, rows, source)
 
 
+def caption_beside(image: Path) -> str:
+    """The first line of the text file of an image's name that lies beside it; empty where there is none.
+
+    Raises:
+        UsageError: it cannot be read, or there are two.
+    """
+    lines = _lines(image)[1]
+    return lines[0] if lines else ""
+
+
 def wordings(caption: str, detail: str = "", keywords: str = "") -> tuple[str, ...]:
     """A caption in full, then in other ways that a user may put it: without the detail, and as keywords."""
     full = ", ".join(part for part in (caption, detail) if part)
@@ -111,23 +121,25 @@ def _beside(images: Sequence[Path], folder: Path | None) -> Captions:
     base = Path(os.path.commonpath([image.parent for image in images])) if images and folder else Path()
     for image in images:
         place = image if folder is None else folder / image.relative_to(base)
-        files = [file for file in _names(place) if file.is_file()]
-        if len(files) > 1:
-            raise UsageError(
-                f"The image {shown(image)} has two captions, {shown(files[0].name)} and {shown(files[1].name)}; remove "
-                "one."
-            )
-        for file in files:
-            used.add(file)
-            if lines := [line.strip() for line in _read(file).splitlines() if line.strip()]:
-                texts[image] = tuple(lines)
+        files, lines = _lines(place)
+        used.update(files)
+        if lines:
+            texts[image] = lines
     folders = {folder} if folder is not None else {image.parent for image in images}
     there = {file for one in folders for file in find_files(one, {EXTENSION}, recursive=folder is not None)}
     return _captions(images, texts, [str(file) for file in sorted(there - used)])
 
 
-def _names(image: Path) -> tuple[Path, Path]:
-    return image.with_name(image.stem + EXTENSION), image.with_name(image.name + EXTENSION)
+def _lines(image: Path) -> tuple[list[Path], tuple[str, ...]]:
+    """The text file of an image's name, if there is one, and its lines that are not empty."""
+    names = (image.with_name(image.stem + EXTENSION), image.with_name(image.name + EXTENSION))
+    files = [file for file in names if file.is_file()]
+    if len(files) > 1:
+        raise UsageError(
+            f"The image {shown(image)} has two captions, {shown(files[0].name)} and {shown(files[1].name)}; remove one."
+        )
+    lines = [line.strip() for file in files for line in _read(file).splitlines()]
+    return files, tuple(line for line in lines if line)
 
 
 def _table(path: Path) -> list[tuple[str, tuple[str, ...]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from srkit.archs.info import ArchInfo
+from srkit.archs.clipsr import takes_text
 from srkit.conditioning.makers import TEXT
 from srkit.data.captions import find_captions
 from srkit.errors import UsageError
@@ -20,11 +20,6 @@ from srkit.zoo.manifest import Manifest
 FAMILY = "clipsr"
 """Of the shipped models that take a prompt."""
 _SHOWN = 60  # characters of a prompt in a message
-
-
-def takes_text(info: ArchInfo) -> bool:
-    """Whether a network is conditioned on a prompt."""
-    return "words" in info.conditioning
 
 
 def prompted_models(name: str, progress: Progress | None = None) -> Models:

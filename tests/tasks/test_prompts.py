@@ -18,9 +18,11 @@ from srkit.archs.table import build
 from srkit.encoders.text import text_encoder
 from srkit.errors import ResourceError, UsageError
 from srkit.metrics.reports import Report, html_page
+from srkit.recipes.adapt import AdaptRecipe, TunePart
 from srkit.recipes.evaluate import EvalRecipe
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.rendered import render
+from srkit.tasks.adapt import shots as adapt
 from srkit.tasks.evaluate.run import EvalJob, Evaluation
 from srkit.tasks.prompts import controlled, prompts_of
 from srkit.tasks.upscale.plan import plan_upscale
@@ -191,6 +193,21 @@ def test_public_clip_and_its_weights_of_another_size(
         upscaled(guided, folder / "0.png", tmp_path / "x.png", prompt="a cat")
 
 
+def test_adapting_reads_the_captions_beside_the_images(
+    weights: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the same images without their captions another network comes."""
+    read: list[str] = []
+    encoder = type(text_encoder("random", torch.device("cpu")))
+    usual = encoder.read
+    monkeypatch.setattr(encoder, "read", lambda self, texts: (read.extend(texts), usual(self, texts))[1])
+    recipe = AdaptRecipe(
+        model=str(weights), shots=2, tune=TunePart(steps=3, batch=2, patch=8), device="cpu", dtype="fp32"
+    )
+    adapt.run(adapt.AdaptJob(recipe, folder, tmp_path / "adapted.safetensors"))
+    assert {"a sign that reads BAKERY", "看板\x1b 😀", ""} <= set(read)
+
+
 def test_controls() -> None:
     a, b, c = map(Path, "abc")
     own = {a: "A", c: "C"}
@@ -224,7 +241,9 @@ def test_evaluation_under_each_control(weights: Path, folder: Path, tmp_path: Pa
     assert results[0].prompts == {"0": "a sign that reads BAKERY", "1": "看板\x1b 😀"}
     assert results[2].prompts == {"1": "a sign that reads BAKERY", "0": "看板\x1b 😀"}
     report = work.judge(results)
-    assert [(c.result.model, c.other.model) for c in report.comparisons] == [
+    compared = [c for c in report.comparisons if c.metric == "psnr"]
+    assert all(c.interval.count == 3 for c in compared)
+    assert [(c.result.model, c.other.model) for c in compared] == [
         (results[0].model, other.model) for other in results[1:]
     ]
     values = {r.model: [image.values["psnr"] for image in r.images] for r in results}
