@@ -46,10 +46,10 @@ class SetResult:
     failed: tuple[FailedImage, ...] = ()
     support: tuple[str, ...] = ()
     """Images used for few-shot adaptation: named here, left out of `images` and of the means."""
-    prompts: Mapping[str, str] = field(default_factory=dict)
-    """What the network was conditioned on, by the image's name."""
     versions: Mapping[str, str] = field(default_factory=dict)
     """Of srkit, torch and every metric with a network: what a reader needs to repeat the numbers."""
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    """What the network was conditioned on, by the image's name."""
 
     @property
     def title(self) -> str:
