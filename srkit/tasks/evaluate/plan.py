@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from srkit.data.benchmarks import NONE, Benchmark, BenchmarkItem, by_name, cropped_size
 from srkit.data.finished import CROP_LIMIT, common_size, match_finished, refuse_sizes
@@ -13,6 +13,7 @@ from srkit.io.names import shown
 from srkit.io.read import probe
 from srkit.metrics.protocols import Protocol
 from srkit.progress import Progress
+from srkit.recipes.shard import Shard
 
 Size = tuple[int, int]
 """(height, width)."""
@@ -43,6 +44,13 @@ class SetPlan:
     scale: int | None
     lr_source: str
     entries: tuple[Entry, ...]
+    names: tuple[str, ...] = ()
+    """Of all images of the set, where the entries are a shard's; empty: the entries are all."""
+
+    def shard(self, shard: Shard) -> SetPlan:
+        """The part of the set that belongs to a shard."""
+        mine = tuple(entry for entry in self.entries if shard.holds(PurePath(f"{entry.name}.png")))
+        return replace(self, entries=mine, names=tuple(entry.name for entry in self.entries))
 
     @property
     def has_lr(self) -> bool:

@@ -27,7 +27,9 @@ from srkit.metrics.results import FailedImage, SetResult
 from srkit.metrics.table import LR_CONSISTENCY, METRICS, Metric, Scorer, Setup, find_metrics
 from srkit.progress import Progress, Silent
 from srkit.recipes.evaluate import EvalRecipe
+from srkit.recipes.shard import Shard
 from srkit.recipes.upscale import UpscaleRecipe
+from srkit.tasks.evaluate.merge import merge
 from srkit.tasks.evaluate.plan import SetPlan, plan_alone, plan_dataset, plan_finished
 from srkit.tasks.evaluate.sets import Bicubic, FromFiles, Model, Network, SetRun
 from srkit.tasks.evaluate.shots import FewShot, Shots, single_model, take_shots
@@ -40,7 +42,7 @@ BICUBIC = "bicubic"
 class EvalJob:
     """A recipe, what to apply it to, and what to hold the result against.
 
-    One of three forms: `datasets`; `sr` with `hr` (and the recipe's scale); `sr` alone.
+    One of four forms: `datasets`; `sr` with `hr` (and the recipe's scale); `sr` alone; `merge`.
     """
 
     recipe: EvalRecipe
@@ -65,6 +67,10 @@ class EvalJob:
     baseline: Path | None = None
     update_baseline: bool = False
     """Create or replace the baseline with this run's results."""
+    shard: Shard | None = None
+    """Evaluate this part of each set; gates and baselines are for the whole."""
+    merge: tuple[Path, ...] = ()
+    """JSON Lines of all shards, instead of evaluating."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +119,13 @@ class Evaluation:
             torch.set_num_threads(recipe.threads)
         self.protocol = find_protocol(recipe.protocol)
         self.device = pick_device(recipe.device)
+        self._merged = merge(job.merge, self._progress) if job.merge else ()
+        if job.merge:
+            self._parts, self._scorers, self.gallery = [], {}, None
+            metrics = (metric for result in self._merged for metric in result.metrics)
+            self._gates = tuple(parse_gate(text, dict.fromkeys(metrics)) for text in job.gates)
+            self._baseline = self._read_baseline()
+            return
         asked = find_metrics(recipe.metrics)
         _check_references(asked, job)
         self._parts = self._plan()
@@ -133,7 +146,7 @@ class Evaluation:
         Raises:
             SrkitError: the folder for pictures cannot be written to.
         """
-        return tuple(self._run(part) for part in self._parts)
+        return self._merged or tuple(self._run(part) for part in self._parts)
 
     def judge(self, results: tuple[SetResult, ...]) -> Report:
         """Hold the results against gates and baseline, and models against one another.
@@ -235,6 +248,8 @@ class Evaluation:
         )
 
     def _part(self, plan: SetPlan, runner: _Runner, support: tuple[str, ...] = ()) -> _Part:
+        if self.job.shard is not None:
+            plan = plan.shard(self.job.shard)
         blank = SetResult(
             dataset=plan.dataset,
             scale=plan.scale,
@@ -245,6 +260,7 @@ class Evaluation:
             images=(),
             failed=tuple(FailedImage(entry.name, entry.error or "") for entry in plan.entries),
             support=support,
+            names=plan.names,
         )
         folder = self.job.save_images
         if folder is not None:
@@ -270,9 +286,9 @@ class Evaluation:
         baseline = None if job.baseline is None else read_baseline(job.baseline)
         needs_baseline(self._gates, baseline)
         if baseline is not None:
-            for part in self._parts:
-                baseline.match(part.blank)
-                _check_metrics(self._gates, baseline.entry(part.blank))
+            for result in self._merged or [part.blank for part in self._parts]:
+                baseline.match(result)
+                _check_metrics(self._gates, baseline.entry(result))
         return baseline
 
     # -- the work -----------------------------------------------------------------------------------------
@@ -314,6 +330,15 @@ def evaluate(job: EvalJob, progress: Progress | None = None) -> Report:
 
 
 def _check_form(job: EvalJob) -> None:
+    if job.merge:
+        if job.datasets or job.sr or job.hr or job.shard:
+            raise UsageError("--merge reads what was measured; leave out --dataset, --sr, --hr and --shard.")
+        return
+    if job.shard is not None and (job.gates or job.baseline or job.recipe.shots):
+        raise UsageError(
+            "--shard measures a part of each set; leave out --fail-if and --baseline, which go with --merge, and "
+            "--shots."
+        )
     if job.datasets and (job.sr or job.hr):
         raise UsageError(
             "--dataset and --sr or --hr exclude each other; give data sets, or folders of pictures."

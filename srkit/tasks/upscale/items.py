@@ -16,6 +16,7 @@ from srkit.io.names import shown
 from srkit.io.picture import PictureInfo
 from srkit.io.read import probe
 from srkit.progress import Progress
+from srkit.recipes.shard import Shard
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.tasks.places import (
     Existing,
@@ -62,6 +63,8 @@ class UpscaleJob:
     """Takes the encoded result, instead of a file (standard output)."""
     kernel_map: Path | None = None
     """The picture's blur, or a folder with that of each picture by name; for networks that are conditioned on it."""
+    shard: Shard | None = None
+    """Take this part of a folder's images."""
     prompts: Path | None = None
     """What each picture shows, in words (`srkit.data.captions.find_captions`), in place of the recipe's `prompt`."""
     debug_maps: Path | None = None
@@ -204,6 +207,10 @@ def _find(job: UpscaleJob, progress: Progress | None) -> tuple[list[Found], bool
     found, single = find_sources(job.input, recursive=job.recursive, instead=instead, progress=progress)
     if job.sink is not None and not single:
         raise UsageError(f"The input {shown(job.input)} is not a file; only one picture can go to stdout.")
+    if job.shard is not None:
+        if single:
+            raise UsageError(f"The input {shown(job.input)} is one file, which has no shards; give a folder.")
+        found = [one for one in found if job.shard.holds(one.relative)]
     return found, single
 
 
