@@ -37,7 +37,7 @@ def test_every_listed_thing_has_a_line_in_its_table() -> None:
         # These compare maps, heads and two networks with each other, not two pictures.
         shared |= {"contrast", "criteria", "gan", "generator"}
         # What kernel networks are given of a picture, and what stands behind a trunk.
-        shared |= {"consistency", "detail"}
+        shared |= {"consistency", "detail", "amf", "condition_encoders"}
         # This compares the places of one picture's grid.
         shared |= {"checkerboard"}
         # These need more of a network, or of a picture, than the two.

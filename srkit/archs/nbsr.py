@@ -110,7 +110,7 @@ class NBSR(nn.Module):
         if codes is None:
             raise UsageError("NBSR was not given the codes of the image's kernels; give codes (N, K, h, w).")
         dtype = self.trunk.head.weight.dtype
-        told = self._normalised(codes).to(dtype)
+        told = self.normalised(codes).to(dtype)
         shallow: Tensor = self.trunk.head(centred(x).to(dtype))
         h, modulations = shallow, iter(self.modulations)
         for i, block in enumerate(self.trunk.blocks):
@@ -130,7 +130,7 @@ class NBSR(nn.Module):
         polished: Tensor = self.polish(pulled - upscale(x, self.scale), h, told)
         return pulled + polished.float()
 
-    def _normalised(self, codes: Tensor) -> Tensor:
+    def normalised(self, codes: Tensor) -> Tensor:
         """Codes of mean 0 and deviation 1 over the kernels of the training."""
         mean, deviation = (t.to(codes.dtype)[:, None, None] for t in (self.code_mean, self.code_deviation))
         return (codes - mean) / deviation.clamp_min(_LEAST_DEVIATION)

@@ -12,6 +12,7 @@ from srkit.archs.compact import CompactEncoder
 from srkit.archs.cria import Cria
 from srkit.archs.cria_released import CriaReleased
 from srkit.archs.depth import CompactDepth
+from srkit.archs.diffusion import DiffusionSR
 from srkit.archs.discriminators import PatchGAN, UNetSN
 from srkit.archs.dkenet import DKENet
 from srkit.archs.edsr import EDSR
@@ -36,6 +37,7 @@ ARCHS: Mapping[str, Callable[..., nn.Module]] = {
     "cdasr": CDASR,
     "cria": Cria,
     "cria_released": CriaReleased,
+    "diffusion": DiffusionSR,
     "edsr": EDSR,
     "esrgan": RRDBNet,
     "nbsr": NBSR,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srkit.engine.tiling import TilePlan, Window
+from srkit.ops.noise_field import noise_field
 from srkit.ops.padding import extend, mirrored
 from srkit.ops.position import position_grid, positions
 
@@ -60,7 +61,31 @@ class Coordinates:
         return Condition(positions(rows, columns, plan.height, plan.width), spatial=True)
 
 
-Conditions = Mapping[str, Condition | Coordinates]
+@dataclass(frozen=True)
+class Noise:
+    """Normal numbers on the result's grid: (1, 3, scale h, scale w), as `srkit.ops.noise_field` gives them.
+
+    A function of seed and place, made for each window, so that no window knows of another.
+    """
+
+    seed: int
+    scale: int
+
+    def of_picture(self, height: int, width: int, device: torch.device) -> Condition:
+        """For an image of that size as one window."""
+        sides = (torch.arange(side * self.scale, device=device) for side in (height, width))
+        return Condition(noise_field(self.seed, *sides, channels=3), spatial=True)
+
+    def of_window(self, plan: TilePlan, window: Window, device: torch.device) -> Condition:
+        """For one window of an image that is laid out as `plan` says."""
+        rows, columns = (
+            torch.arange(span.start * self.scale, (span.start + span.size) * self.scale, device=device)
+            for span in (window.rows, window.columns)
+        )
+        return Condition(noise_field(self.seed, rows, columns, 3), spatial=True)
+
+
+Conditions = Mapping[str, Condition | Coordinates | Noise]
 """By the name that the network takes them under."""
 
 Describe = Callable[[NDArray[Any]], Conditions]
