@@ -63,7 +63,8 @@ class Concatenation(nn.Module):
 
     def forward(self, h: Tensor, maps: Sequence[Tensor]) -> Tensor:
         """As `AMF.forward`."""
-        return h + self.perceptron(torch.cat([h, *maps], dim=1))
+        added: Tensor = self.perceptron(torch.cat([h, *maps], dim=1))
+        return h + added
 
 
 def make_fusion(kind: Fusion, features: int, modalities: Sequence[int], hidden: int) -> nn.Module:

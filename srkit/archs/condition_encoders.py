@@ -1,7 +1,7 @@
 """Encoders of what a diffusion model is conditioned on: kernels (E_K), depth (E_D) and LR (E_L) as pyramids of maps.
 
 SSR (Lin et al. 2024, ECCV), Section 3.2, gives no sizes for E_K and E_D ("smaller-scale encoders"), and takes
-StableSR's half U-Net as E_L. All three are one small pyramid here, without attention and normalisation: each map is local.
+StableSR's half U-Net as E_L. All three are one small pyramid here, without attention and normalisation: maps are local.
 """
 
 from __future__ import annotations

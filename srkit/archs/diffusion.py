@@ -171,18 +171,27 @@ class DiffusionSR(nn.Module):
             state = _kept(following) * residual + KAPPA * _wide(following) * eps
         return self.image(residual, known)
 
-    def known(self, x: Tensor, codes: Tensor | None, depth: Tensor | None, *, prior: bool = False) -> Known:
+    def known(
+        self,
+        x: Tensor,
+        codes: Tensor | None,
+        depth: Tensor | None,
+        *,
+        base: Tensor | None = None,
+        prior: bool = False,
+    ) -> Known:
         """What the steps of a batch have in common.
 
         Args:
             x, codes, depth: as `forward` takes them.
+            base: what the method `base` gives for these, where it is known already.
             prior: without conditions: the U-Net sees the base alone.
         """
         if codes is None:
             raise UsageError(
                 "The diffusion model was not given the codes of the image's kernels; give codes (N, K, h, w)."
             )
-        base = self.nbsr(x, codes) if self._base == "nbsr" else upscale(x, self.scale)
+        base = self.base(x, codes) if base is None else base
         if prior:
             return Known(base)
         blur = None
@@ -193,6 +202,11 @@ class DiffusionSR(nn.Module):
         dtype = self.unet.head.weight.dtype
         pyramids = [self.encoders[name](inputs[name].to(dtype)) for name in self._modalities]
         return Known(base, list(zip(*pyramids, strict=True)) if pyramids else None, blur)
+
+    def base(self, x: Tensor, codes: Tensor) -> Tensor:
+        """What the residual is of: (N, 3, scale h, scale w), float32."""
+        found: Tensor = self.nbsr(x, codes) if self._base == "nbsr" else upscale(x, self.scale)
+        return found
 
     def residual(self, state: Tensor, level: Tensor, known: Known) -> Tensor:
         """The estimate of (HR - base) / `SIGMA`, (N, 3, s h, s w), float32.

@@ -73,8 +73,8 @@ class Noise:
 
     def of_picture(self, height: int, width: int, device: torch.device) -> Condition:
         """For an image of that size as one window."""
-        sides = (torch.arange(side * self.scale, device=device) for side in (height, width))
-        return Condition(noise_field(self.seed, *sides, channels=3), spatial=True)
+        rows, columns = (torch.arange(side * self.scale, device=device) for side in (height, width))
+        return Condition(noise_field(self.seed, rows, columns, 3), spatial=True)
 
     def of_window(self, plan: TilePlan, window: Window, device: torch.device) -> Condition:
         """For one window of an image that is laid out as `plan` says."""

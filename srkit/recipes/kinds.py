@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from srkit.errors import UsageError, nearest
+from srkit.recipes.diffusion import DiffusionRecipe
 from srkit.recipes.encoder import EncoderRecipe
 from srkit.recipes.gan import GanRecipe
 from srkit.recipes.kernels import KernelsRecipe
@@ -49,6 +50,7 @@ KINDS: Mapping[str, Kind] = {
     "sr": Kind(TrainRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}),
     "encoder": Kind(EncoderRecipe),
     "kernels": Kind(KernelsRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}),
+    "diffusion": Kind(DiffusionRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}),
     "gan": Kind(GanRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}),
     "reconstructor": Kind(
         ReconstructorRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}

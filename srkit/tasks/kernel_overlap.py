@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from srkit.archs.diffusion import MAX_STEPS, DiffusionSR
 from srkit.archs.dkenet import DKENet
 from srkit.archs.info import ArchInfo
 from srkit.archs.nbsr import NBSR
@@ -16,13 +18,14 @@ from srkit.data.pairs import as_tensor, crop_to_multiple
 from srkit.degradation.kernels import covariance_of, gaussian
 from srkit.degradation.pca import encode
 from srkit.degradation.spatially_variant import blur
-from srkit.engine.conditions import Condition
+from srkit.engine.conditions import Condition, Conditions, Noise
 from srkit.engine.overlap import measure_overlap
 from srkit.progress import Progress
 
 # Tiles of 64 LR pixels with it change shipped kernels by 0.1 % on average, and their error not at all.
 _KERNELS_SEE = 48  # LR pixels
 _SAMPLES = 4
+_DIFFUSED = 2  # of these, since each window takes many passes
 _SIDE = 160  # LR pixels
 _WIDTH = 1.0  # eigenvalues of the covariance, in LR pixels times HR pixels
 
@@ -32,10 +35,10 @@ def overlap_of(
 ) -> int | None:
     """In LR pixels; None for what is not tiled.
 
-    An NBSR is measured, on the largest of the HR `pictures` (H, W, 3) uint8, blurred the same everywhere, a little more
-    than by bicubic.
+    An NBSR and a diffusion model (at its most steps) are measured, on the largest of the HR `pictures` (H, W, 3) uint8,
+    blurred the same everywhere, a little more than by bicubic.
     """
-    if not isinstance(network, NBSR):
+    if not isinstance(network, (NBSR, DiffusionSR)):
         return min(info.receptive_field, _KERNELS_SEE) if isinstance(network, DKENet) else None
     progress.info("measuring how far tiles must overlap")
     scale, side = info.scale, _SIDE * info.scale
@@ -47,10 +50,20 @@ def overlap_of(
         lr = blur(hr, _everywhere(kernel, hr.shape[2] // scale, hr.shape[3] // scale), scale)
         samples.append((lr[0].permute(1, 2, 0).clamp(0, 1) * 255).round().to(torch.uint8).numpy())
 
-    def describe(picture: NDArray[Any]) -> dict[str, Condition]:
-        kernels = _everywhere(kernel, *picture.shape[:2])
-        return {"codes": Condition(encode(kernels, network.basis), spatial=True)}
+    basis = network.basis
 
+    def describe(picture: NDArray[Any]) -> Conditions:
+        kernels = _everywhere(kernel, *picture.shape[:2])
+        codes = Condition(encode(kernels, basis), spatial=True)
+        if isinstance(network, NBSR):
+            return {"codes": codes}
+        depth = Condition(torch.zeros(1, 1, *picture.shape[:2]), spatial=True)
+        return {"codes": codes, "depth": depth, "noise": Noise(0, scale)}
+
+    if isinstance(network, DiffusionSR):
+        network, samples = copy.deepcopy(network), samples[:_DIFFUSED]
+        network.steps = MAX_STEPS
+        info = network.info
     return measure_overlap(network, info, samples, torch.device("cpu"), describe)
 
 

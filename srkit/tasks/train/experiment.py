@@ -150,6 +150,10 @@ def experiment_of(kind: str) -> type[Experiment[Any]]:
             from srkit.tasks.train.sr import SuperResolution
 
             return SuperResolution
+        case "diffusion":
+            from srkit.tasks.train.diffusion import Diffusion
+
+            return Diffusion
         case "encoder":
             from srkit.tasks.train.encoder import Encoder
 
