@@ -26,11 +26,11 @@ from experiments.ablation_shots import shots_table
 from experiments.ablations import Pair, cells, made_scorers, scored
 from experiments.images import RGB, SETS, benchmark
 from experiments.study import publish, read_options, study_parser, table_head, table_row, trained
+from srkit.conditioning.makers import NO_EXTRAS, Conditioning, Extras
+from srkit.conditioning.values import Condition, Conditions
 from srkit.data.pairs import make_lr
-from srkit.engine.conditions import Condition, Conditions
+from srkit.inference.upscaler import Upscaler
 from srkit.recipes.upscale import UpscaleRecipe
-from srkit.tasks.conditions import Conditioner
-from srkit.tasks.upscaler import Upscaler
 
 NETWORK = ("features=32", "blocks=8")
 ALIGNMENT = ("hidden=128", "aligned=64", "token_features=16")
@@ -116,17 +116,17 @@ def psnrs(weights: Path, pairs: Sequence[Pair], *, shuffled: bool = False) -> ND
     upscaler = Upscaler(UpscaleRecipe(model=str(weights), device="cpu", tile="off"))
     if shuffled:
         name = upscaler.models.name_of(upscaler.models.own_scale)
-        upscaler._conditioners[name] = Displaced(upscaler.conditioner(name), pairs[0].lr)  # type: ignore[assignment]
+        upscaler._conditionings[name] = Displaced(upscaler.conditioning(name), pairs[0].lr)  # type: ignore[assignment]
     return scored(upscaler, pairs, made_scorers(["psnr"]))["psnr"]
 
 
 class Displaced:
     """Conditions on the previous image; the position of each pixel stays that of the image itself."""
 
-    def __init__(self, conditioner: Conditioner, first: RGB) -> None:
-        self._true, self._previous = conditioner, conditioner(first)
+    def __init__(self, conditioning: Conditioning, first: RGB) -> None:
+        self._true, self._previous = conditioning, conditioning(first)
 
-    def __call__(self, image: NDArray[Any], kernels: None = None) -> Conditions:
+    def __call__(self, image: NDArray[Any], extras: Extras = NO_EXTRAS) -> Conditions:
         true = self._true(image)
         shuffled = {name: self._previous[name] if isinstance(c, Condition) else c for name, c in true.items()}
         self._previous = true

@@ -26,9 +26,9 @@ from experiments.ablations import Pair, Values, made_scorers, score_table, score
 from experiments.images import benchmark
 from experiments.presets import PRESETS, preset
 from experiments.study import publish, read_options, study_parser, trained
+from srkit.inference.upscaler import Upscaler
 from srkit.metrics.table import Scorer
 from srkit.recipes.upscale import UpscaleRecipe
-from srkit.tasks.upscaler import Upscaler
 
 SCALE = 4
 SETS = {"BSD100": 5, "Set14": 1}

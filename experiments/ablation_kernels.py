@@ -27,10 +27,10 @@ from experiments.study import publish, read_options, study_parser, table_head, t
 from srkit.data.scenes import layered_scene
 from srkit.degradation.pca import decode
 from srkit.encoders.depth import NoDepth
+from srkit.inference.kernel_estimator import KernelEstimator
 from srkit.io.kernel_map import KernelMap
 from srkit.io.picture import Picture
 from srkit.recipes.estimate import EstimateRecipe
-from srkit.tasks.kernel_estimator import KernelEstimator
 from srkit.zoo.load import load_model
 from srkit.zoo.loaded import LoadedModel
 

@@ -30,13 +30,13 @@ from experiments.self_supervised import SETS, degraded
 from experiments.study import publish, read_options, study_parser, trained
 from srkit.data.unlabelled import Low, LowSplit
 from srkit.engine.device import training_dtype
+from srkit.inference.chain import Models
+from srkit.inference.degrader import Degrader, load_degrader
+from srkit.inference.upscaler import Upscaler
 from srkit.progress import Silent
 from srkit.recipes.self_supervised import LoopPart
 from srkit.recipes.upscale import UpscaleRecipe
-from srkit.tasks.chain import Models
-from srkit.tasks.degrader import Degrader, load_degrader
 from srkit.tasks.self_adapt_fit import LoopFit, fit
-from srkit.tasks.upscaler import Upscaler
 from srkit.zoo.load import load_model
 from srkit.zoo.loaded import LoadedModel
 

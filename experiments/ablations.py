@@ -14,11 +14,11 @@ from experiments.images import RGB, levels
 from experiments.study import table_head, table_row
 from srkit.encoders.perceptual import lpips_is_here
 from srkit.errors import ResourceError
+from srkit.inference.upscaler import Upscaler, Work
 from srkit.io.picture import Picture
 from srkit.metrics.bootstrap import Interval, paired_bootstrap
 from srkit.metrics.protocols import PROTOCOLS
 from srkit.metrics.table import METRICS, Sample, Scorer, Setup
-from srkit.tasks.upscaler import Upscaler, Work
 
 Values = dict[str, NDArray[np.float64]]
 """Scores of images, (images,) each, by the name of the metric."""

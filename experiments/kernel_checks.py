@@ -21,16 +21,16 @@ from experiments.ablations import interval_text
 from experiments.degrade import KINDS, Degraded, degrade
 from experiments.images import RGB, batch, benchmark, levels
 from experiments.study import publish, read_options, study_parser, table_head, table_row
+from srkit.conditioning.makers import basis_of
 from srkit.data.scenes import layered_scene
 from srkit.degradation.kernels import axes, moments
 from srkit.degradation.pca import decode
+from srkit.inference.kernel_estimator import KernelEstimator
 from srkit.io.picture import Picture
 from srkit.metrics.bootstrap import paired_bootstrap
 from srkit.metrics.protocols import PROTOCOLS
 from srkit.metrics.table import METRICS, Sample, Setup
 from srkit.recipes.estimate import EstimateRecipe
-from srkit.tasks.conditions import basis_of
-from srkit.tasks.kernel_estimator import KernelEstimator
 from srkit.zoo.load import load_model
 from srkit.zoo.loaded import LoadedModel
 
@@ -100,7 +100,7 @@ class Bench:
         hr, made = degraded(hr, kind, self.scale, noise, seed, images)
         found = self.estimator.estimate(Picture(made.lr)).kernels
         codes, basis = torch.from_numpy(found.codes)[None], torch.from_numpy(found.basis)
-        true_codes = made.field.codes(basis_of(self.estimator.restorer).float())
+        true_codes = made.field.codes(basis_of(self.estimator.restorer.network, "").float())
         values = errors(decode(codes, basis), torch.from_numpy(found.covariance)[None], made)
         x = batch(made.lr)
         return values | {

@@ -25,6 +25,7 @@ from experiments.study import publish, read_options, study_parser, table_head, t
 from srkit.data.benchmarks import rgb8
 from srkit.engine.resample import resample
 from srkit.errors import ResourceError
+from srkit.inference.upscaler import Upscaler, Work
 from srkit.io.picture import Picture
 from srkit.io.write import write_picture
 from srkit.metrics.bootstrap import compare, paired_bootstrap
@@ -32,7 +33,6 @@ from srkit.metrics.results import SetResult
 from srkit.recipes.evaluate import EvalRecipe
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.tasks.evaluate import BICUBIC, EvalJob, evaluate
-from srkit.tasks.upscaler import Upscaler, Work
 
 SCALE = 4
 SETS = ("Set14", "BSD100", "Urban100")

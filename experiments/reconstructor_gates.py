@@ -25,13 +25,13 @@ from srkit.degradation.filters import filtered
 from srkit.degradation.jpeg import jpegs
 from srkit.degradation.second_order import second_order
 from srkit.encoders.stages import STAGES, encoder_stage
+from srkit.inference.degrader import Degrader, load_degrader
 from srkit.losses.far import Far, far
 from srkit.metrics.psnr import psnr
 from srkit.ops.gram import gram_descriptors
 from srkit.ops.resize import bicubic, upscale
 from srkit.recipes.degradation import second_order_settings
 from srkit.recipes.self_supervised import Control
-from srkit.tasks.degrader import Degrader, load_degrader
 from srkit.tasks.self_adapt_fit import factor_of
 
 CPU = torch.device("cpu")

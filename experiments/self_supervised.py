@@ -21,14 +21,14 @@ from experiments.images import RGB, middles
 from experiments.presets import PRESETS, preset
 from experiments.study import publish, read_options, study_parser, table_head, table_row
 from srkit.data.pairs import make_lr
+from srkit.inference.chain import Models
+from srkit.inference.upscaler import Upscaler
 from srkit.io.picture import Picture
 from srkit.io.write import write_picture
 from srkit.metrics.table import Scorer
 from srkit.recipes.self_supervised import LoopPart, SelfAdaptRecipe
 from srkit.recipes.upscale import UpscaleRecipe
-from srkit.tasks.chain import Models
 from srkit.tasks.self_adapt import SelfAdaptJob, SelfAdaptResult, run
-from srkit.tasks.upscaler import Upscaler
 from srkit.zoo.load import load_model
 from srkit.zoo.loaded import LoadedModel
 

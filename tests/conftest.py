@@ -138,7 +138,7 @@ def cdasr_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
             if not parameter.any():
                 torch.nn.init.normal_(parameter, std=0.1)
     providers = {"semantic": encoder.name, "semantic version": encoder.version}
-    path = tmp_path_factory.mktemp("weights") / "told-x2.safetensors"
+    path = tmp_path_factory.mktemp("weights") / "conditioned-x2.safetensors"
     save_weights(path, network, Header(arch="cdasr", arguments=arguments, scale=2, providers=providers))
     return path
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
 
+from srkit.conditioning.makers import CONDITIONS, Conditioning, Kind, Subject
+from srkit.conditioning.values import Condition
 from srkit.errors import SrkitError
+from srkit.ops.layout import as_tensor
 from srkit.progress import Silent
 
 
@@ -74,3 +79,20 @@ class Listening(Silent):
     def about(self, *named: object) -> list[str]:
         """The messages and warnings that name all of these."""
         return [message for message in (*self.said, *self.warned) if not missing(message, named)]
+
+
+def conditioned_on(
+    patch: pytest.MonkeyPatch, *, position: bool = False, **makers: Callable[[Tensor], Tensor]
+) -> Conditioning:
+    """A conditioning on functions of whole LR images (1, 3, h, w) in [0, 1], entered in the table for one test."""
+
+    def kind(make: Callable[[Tensor], Tensor]) -> Kind:
+        def made(subject: Subject) -> Condition:
+            assert not torch.is_grad_enabled()
+            return Condition(make(as_tensor(subject.image, torch.device("cpu"))))
+
+        return Kind(made)
+
+    for name, make in makers.items():
+        patch.setitem(CONDITIONS, name, kind(make))
+    return Conditioning((*makers, *(["position"] if position else [])))

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from srkit.conditioning.makers import UNCONDITIONED, Conditioning
+from srkit.conditioning.values import Condition, Conditions
 from srkit.data.packed import Crops, PackedPictures, choose_crops, crop_positions, draw_crops
+from srkit.errors import UsageError
 from srkit.ops.resize import bicubic_uint8, downscale_uint8, output_size
 from srkit.progress import Progress, Silent
-
-Residency = Literal["auto", "memory", "stream"]
 
 
 @dataclass(frozen=True)
@@ -61,21 +62,7 @@ class Batch:
     hr: Tensor
     """(B, 3, s p, s p), likewise."""
     conditions: dict[str, Tensor] = field(default_factory=dict)
-    """What a network is told of the images that the crops are cut from, by name: (B, ...) each."""
-
-
-Describe = Callable[[Tensor], Mapping[str, Tensor]]
-"""A low-resolution image (1, 3, h, w) in [0, 1] to what is known of the whole of it, by name: (1, ...) each."""
-
-
-@dataclass(frozen=True)
-class Telling:
-    """What a network is told beside a crop."""
-
-    describe: Describe | None = None
-    """Called once for each image, with the whole of it; its crops inherit the result. None: nothing."""
-    position: bool = False
-    """Also `position` (B, 2, p, p): where each LR pixel lies in its image (`srkit.ops.position`)."""
+    """Of the network, by name: (B, ...) each."""
 
 
 class PairSource(Protocol):
@@ -105,7 +92,76 @@ def shrunk(picture: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
     return bicubic_uint8(tensor, size, scale=factor)[0].permute(1, 2, 0).contiguous().numpy()
 
 
-NOTHING = Telling()
+class CropConditions:
+    """The conditions of crops: those of whole images are made once for each image, positions for each crop.
+
+    Args:
+        conditioning: of the network.
+        lows: the whole LR images (h, w, 3) that crops are cut from, in the order of their numbers; read only where a
+            condition depends on what they show. None is an image that no crop is cut from.
+        count: of images.
+        device: where conditions are.
+        progress: shows the images as they are done.
+        stored: device that the conditions of whole images are kept on; None: `device`.
+
+    Raises:
+        UsageError: a spatial condition, which crops cannot be given.
+    """
+
+    def __init__(
+        self,
+        conditioning: Conditioning,
+        lows: Iterable[NDArray[np.uint8] | None],
+        count: int,
+        device: torch.device,
+        progress: Progress | None = None,
+        stored: torch.device | None = None,
+    ) -> None:
+        self.of_place, self._device = conditioning.of_place, device
+        self._of_images: dict[str, Tensor] = {}
+        if conditioning.of_content:
+            made = _made(conditioning, lows, count, progress or Silent())
+            self._of_images = {name: value.to(stored or device) for name, value in made.items()}
+
+    def of(
+        self, crops: Crops, patch: int, sizes: tuple[Tensor, Tensor], images: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Of crops of `patch` LR pixels, by name: (B, ...) each.
+
+        Args:
+            sizes: heights and widths (B,) of the LR images that the crops are cut from.
+            images: their numbers (B,); None: `crops.picture`.
+        """
+        numbers = crops.picture if images is None else images
+        found = {
+            name: value[numbers.to(value.device)].to(self._device) for name, value in self._of_images.items()
+        }
+        places = {name: crop_positions(crops, patch, sizes, self._device) for name in self.of_place}
+        return found | places
+
+
+def _made(
+    conditioning: Conditioning, lows: Iterable[NDArray[np.uint8] | None], count: int, progress: Progress
+) -> dict[str, Tensor]:
+    """The conditions of `count` whole LR images, by name: (count, ...) each; zeros where an image is None."""
+    progress.start("making the conditions of images", count)
+    found: list[dict[str, Tensor] | None] = []
+    for low in lows:
+        found.append(None if low is None else _of_image(conditioning(low)))
+        progress.advance()
+    progress.finish()
+    like = next((known for known in found if known is not None), {})
+    zeros = {name: torch.zeros_like(value) for name, value in like.items()}
+    return {name: torch.cat([(known or zeros)[name] for known in found]) for name in like}
+
+
+def _of_image(conditions: Conditions) -> dict[str, Tensor]:
+    known = {name: one for name, one in conditions.items() if isinstance(one, Condition)}
+    if spatial := [name for name, one in known.items() if one.spatial]:
+        raise UsageError(
+            f"Crops cannot be given the condition '{spatial[0]}'; train the network by another recipe."
+        )
+    return {name: one.value for name, one in known.items()}
 
 
 class MemoryPairs:
@@ -116,18 +172,16 @@ class MemoryPairs:
         pictures: Sequence[NDArray[np.uint8]],
         plan: CropPlan,
         device: torch.device,
-        telling: Telling = NOTHING,
+        conditioning: Conditioning = UNCONDITIONED,
         progress: Progress | None = None,
     ) -> None:
-        self.plan, self._telling = plan, telling
+        self.plan = plan
         copies = [shrunk(picture, factor) for picture in pictures for factor in plan.sizes]
         least = plan.patch * plan.scale
         hr = [crop_to_multiple(copy, plan.scale) for copy in copies if min(copy.shape[:2]) >= least]
         lr = [make_lr(picture, plan.scale) for picture in hr]
         self.hr, self.lr = PackedPictures(hr, device), PackedPictures(lr, device)
-        self._known: dict[str, Tensor] = {}
-        if telling.describe is not None:
-            self._known = describe_all(telling.describe, lr, len(lr), device, progress or Silent())
+        self._conditions = CropConditions(conditioning, lr, len(lr), device, progress)
 
     def batches(self, first_step: int) -> Iterator[Batch]:
         plan, step = self.plan, first_step
@@ -137,42 +191,6 @@ class MemoryPairs:
             yield Batch(
                 self.lr.cut(mine, plan.patch),
                 self.hr.cut(mine, plan.patch, plan.scale),
-                self._conditions(mine),
+                self._conditions.of(mine, plan.patch, self.lr.sizes_of(mine)),
             )
             step += 1
-
-    def _conditions(self, crops: Crops) -> dict[str, Tensor]:
-        device = self.lr.pixels.device
-        told = {name: value[crops.picture.to(device)] for name, value in self._known.items()}
-        if self._telling.position:
-            told["position"] = crop_positions(crops, self.plan.patch, self.lr.sizes_of(crops), device)
-        return told
-
-
-def describe_all(
-    describe: Describe,
-    lows: Iterable[NDArray[np.uint8] | None],
-    count: int,
-    device: torch.device,
-    progress: Progress,
-) -> dict[str, Tensor]:
-    """What is known of each of `count` whole LR images (h, w, 3), by name: (count, ...) each, on the device.
-
-    Zeros stand for an image that is None.
-    """
-    progress.start("describing images", count)
-    found: list[dict[str, Tensor] | None] = []
-    with torch.no_grad():
-        for low in lows:
-            found.append(None if low is None else dict(describe(as_tensor(low, device))))
-            progress.advance()
-    progress.finish()
-    like = next((known for known in found if known is not None), {})
-    nothing = {name: torch.zeros_like(value) for name, value in like.items()}
-    return {name: torch.cat([(known or nothing)[name] for known in found]) for name in like}
-
-
-def as_tensor(picture: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """(H, W, 3) uint8 to (1, 3, H, W), float32 in [0, 1], channels_last."""
-    pixels = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None]
-    return (pixels.to(device).float() / 255).contiguous(memory_format=torch.channels_last)

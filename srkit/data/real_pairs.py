@@ -10,21 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srkit.data.packed import Crops, PackedPictures, crop_positions
-from srkit.data.pairs import (
-    NOTHING,
-    Batch,
-    CropPlan,
-    Describe,
-    Telling,
-    as_tensor,
-    crop_to_multiple,
-    describe_all,
-    shrunk,
-)
+from srkit.conditioning.makers import UNCONDITIONED, Conditioning
+from srkit.data.packed import PackedPictures
+from srkit.data.pairs import Batch, CropConditions, CropPlan, crop_to_multiple, shrunk
 from srkit.degradation.second_order import second_order
 from srkit.errors import UsageError
-from srkit.progress import Progress, Silent
+from srkit.ops.layout import as_tensor
+from srkit.progress import Progress
 from srkit.recipes.degradation import SecondOrderPart
 
 
@@ -80,8 +72,8 @@ class TargetPairs:
 class RealPairs:
     """All images decoded once and kept as uint8 on the device; crops are cut and degraded there.
 
-    Every crop has a degradation of its own, so no pool is needed to mix them (`srkit.degradation.second_order`). What
-    is told of whole images is found from each of them degraded once.
+    Every crop has a degradation of its own, so no pool is needed to mix them (`srkit.degradation.second_order`). The
+    conditions of whole images are made from each of them degraded once.
 
     Args:
         images: (H, W, 3) uint8; copies (`plan.sizes`) with a side below `plan.smallest_side` are left out.
@@ -95,10 +87,10 @@ class RealPairs:
         pictures: Sequence[NDArray[np.uint8]],
         plan: RealPlan,
         device: torch.device,
-        telling: Telling = NOTHING,
+        conditioning: Conditioning = UNCONDITIONED,
         progress: Progress | None = None,
     ) -> None:
-        self.plan, self._telling = plan, telling
+        self.plan = plan
         copies = [shrunk(picture, factor) for picture in pictures for factor in plan.sizes]
         hr = [crop_to_multiple(c, plan.scale) for c in copies if min(c.shape[:2]) >= plan.smallest_side]
         if not hr:
@@ -108,9 +100,12 @@ class RealPairs:
             )
         self.hr = PackedPictures(hr, device)
         self._sizes = (self.hr.heights // plan.scale, self.hr.widths // plan.scale)
-        self._known: dict[str, Tensor] = {}
-        if telling.describe is not None:
-            self._known = self._described(telling.describe, hr, device, progress or Silent())
+        lows = (
+            # Unlike a step's, of two numbers.
+            make_real_lr(image, plan.scale, plan.degradation, self._generator(0, number), device)
+            for number, image in enumerate(hr)
+        )
+        self._conditions = CropConditions(conditioning, lows, len(hr), device, progress)
 
     def batches(self, first_step: int) -> Iterator[RealBatch]:
         """Batches of steps first_step, first_step + 1, ...; a function of seed, rank and step alone."""
@@ -130,7 +125,12 @@ class RealPairs:
         lr, target = second_order(hr, plan.scale, plan.degradation, rng)
         inner = self._inner(hr, place, plan.scale)
         aim = self._inner(target, place, plan.scale) if plan.degradation.sharpen else inner
-        return RealBatch(self._inner(lr, place), inner, self._conditions(mine, place), target=aim)
+        sizes = (self._sizes[0][mine.picture], self._sizes[1][mine.picture])
+        conditions = {
+            name: self._inner(value, place) if name in self._conditions.of_place else value
+            for name, value in self._conditions.of(mine, plan.side, sizes).items()
+        }
+        return RealBatch(self._inner(lr, place), inner, conditions, target=aim)
 
     def _generator(self, *of: int) -> torch.Generator:
         draws = np.random.default_rng((self.plan.seed, self.plan.rank, *of))
@@ -146,30 +146,6 @@ class RealPairs:
             for one, (top, left) in zip(x, place, strict=True)
         ]
         return torch.stack(cuts).contiguous(memory_format=torch.channels_last)
-
-    def _conditions(self, crops: Crops, place: Sequence[Sequence[int]]) -> dict[str, Tensor]:
-        device = self.hr.pixels.device
-        told = {name: value[crops.picture.to(device)] for name, value in self._known.items()}
-        if self._telling.position:
-            sizes = (self._sizes[0][crops.picture], self._sizes[1][crops.picture])
-            told["position"] = self._inner(crop_positions(crops, self.plan.side, sizes, device), place)
-        return told
-
-    def _described(
-        self,
-        describe: Describe,
-        pictures: Sequence[NDArray[np.uint8]],
-        device: torch.device,
-        progress: Progress,
-    ) -> dict[str, Tensor]:
-        plan = self.plan
-
-        def lows() -> Iterator[NDArray[np.uint8]]:
-            for number, picture in enumerate(pictures):
-                rng = self._generator(0, number)  # unlike a step's, of two numbers
-                yield make_real_lr(picture, plan.scale, plan.degradation, rng, device)
-
-        return describe_all(describe, lows(), len(pictures), device, progress)
 
 
 @torch.no_grad()

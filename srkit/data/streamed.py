@@ -15,17 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from srkit.data.packed import Crops, crop_positions
-from srkit.data.pairs import (
-    NOTHING,
-    Batch,
-    CropPlan,
-    Telling,
-    crop_to_multiple,
-    describe_all,
-    make_lr,
-    shrunk,
-)
+from srkit.conditioning.makers import UNCONDITIONED, Conditioning
+from srkit.data.packed import Crops
+from srkit.data.pairs import Batch, CropConditions, CropPlan, crop_to_multiple, make_lr, shrunk
 from srkit.data.photographs import read_rgb8
 from srkit.errors import PictureError, SrkitError
 from srkit.io import set_codec_threads
@@ -38,8 +30,8 @@ _NAMED = 5
 class StreamedPairs:
     """For folders that do not fit into memory: worker processes decode an image for each crop.
 
-    Broken files, and images that are smaller than a crop, are passed over, and named when they are met first. What is
-    told of the whole images is found beforehand, and kept on the CPU.
+    Broken files, and images that are smaller than a crop, are passed over, and named when they are met first. The
+    conditions of the whole images are made beforehand, and kept on the CPU.
 
     With workers, a program that calls this needs the usual guard (`if __name__ == "__main__":`): they are not forked
     from it, since libvips, once used, hangs in a forked process.
@@ -51,25 +43,23 @@ class StreamedPairs:
         plan: CropPlan,
         device: torch.device,
         workers: int,
-        telling: Telling = NOTHING,
+        conditioning: Conditioning = UNCONDITIONED,
         progress: Progress | None = None,
     ) -> None:
         self.files, self.plan, self.device, self.workers = list(files), plan, device, workers
-        self._telling = telling
         self._progress = progress or Silent()
         self._passed_over: set[int] = set()
-        self._known: dict[str, Tensor] = {}
-        if telling.describe is not None:
-            lows = DataLoader(
-                _WholeLows(self.files, plan),
-                batch_size=None,
-                num_workers=workers,
-                collate_fn=_as_it_is,
-                multiprocessing_context=_context(workers),
-                worker_init_fn=_begin,
-            )
-            known = describe_all(telling.describe, lows, len(files) * len(plan.sizes), device, self._progress)
-            self._known = {name: value.cpu() for name, value in known.items()}
+        lows = DataLoader(
+            _WholeLows(self.files, plan),
+            batch_size=None,
+            num_workers=workers,
+            collate_fn=_as_it_is,
+            multiprocessing_context=_context(workers),
+            worker_init_fn=_begin,
+        )
+        count = len(files) * len(plan.sizes)
+        cpu = torch.device("cpu")
+        self._conditions = CropConditions(conditioning, lows, count, device, self._progress, stored=cpu)
 
     def batches(self, first_step: int) -> Iterator[Batch]:
         """See `PairSource`.
@@ -91,7 +81,9 @@ class StreamedPairs:
             for lr, hr, places, useless in loader:
                 self._tell(useless)
                 lr, hr = (_to_device(pixels, self.device) for pixels in (lr, hr))
-                yield Batch(lr, hr, self._conditions(places))
+                copy, top, left, kind, height, width = places.unbind(1)
+                crops = Crops(copy, top, left, kind)
+                yield Batch(lr, hr, self._conditions.of(crops, plan.patch, (height, width)))
         except _NoneUsableError as error:  # from a worker it comes with a traceback for its text
             raise SrkitError(
                 f"Of the {len(self.files)} training images hardly any can be used; "
@@ -108,14 +100,6 @@ class StreamedPairs:
                 )
             elif len(self._passed_over) == _NAMED + 1:
                 self._progress.warn("More images are of no use and are left out, without being named.")
-
-    def _conditions(self, places: Tensor) -> dict[str, Tensor]:
-        copy, top, left, kind, height, width = places.unbind(1)
-        told = {name: value[copy].to(self.device) for name, value in self._known.items()}
-        if self._telling.position:
-            crops = Crops(copy, top, left, kind)
-            told["position"] = crop_positions(crops, self.plan.patch, (height, width), self.device)
-        return told
 
 
 class _NoneUsableError(SrkitError):

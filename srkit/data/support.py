@@ -9,21 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from srkit.conditioning.makers import UNCONDITIONED, Conditioning
+from srkit.conditioning.values import part_of
 from srkit.data.examples import RGB, Example
-from srkit.data.packed import Crops, PackedPictures, crop_positions, draw_crops
-from srkit.data.pairs import (
-    NOTHING,
-    Batch,
-    CropPlan,
-    Telling,
-    as_tensor,
-    crop_to_multiple,
-    describe_all,
-    make_lr,
-)
+from srkit.data.packed import Crops, PackedPictures, draw_crops
+from srkit.data.pairs import Batch, CropConditions, CropPlan, crop_to_multiple, make_lr
 from srkit.errors import UsageError
-from srkit.ops.position import position_grid
-from srkit.progress import Progress, Silent
+from srkit.ops.layout import as_tensor
+from srkit.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -55,9 +48,9 @@ class SupportPairs:
         examples: each with both LR sides of `plan.patch` or more.
         plan: crops; `augment`, `sizes`, `rank` and `world` are not used.
         device: where images live and crops are cut.
-        telling: what the network is told beside a crop.
+        conditioning: of the network.
         variety: what is done to crops beside cutting them.
-        progress: told of images being described.
+        progress: shows the images whose conditions are made.
 
     Raises:
         UsageError: no examples, or one that is smaller than a crop.
@@ -68,7 +61,7 @@ class SupportPairs:
         examples: Sequence[Example],
         plan: CropPlan,
         device: torch.device,
-        telling: Telling = NOTHING,
+        conditioning: Conditioning = UNCONDITIONED,
         variety: Variety = PLAIN,
         progress: Progress | None = None,
     ) -> None:
@@ -78,17 +71,15 @@ class SupportPairs:
             raise UsageError(
                 f"Examples must be at least as large as a crop of {plan.patch} LR pixels; {what}."
             )
-        self.plan, self._telling, self._variety = plan, telling, variety
+        self.plan, self._variety = plan, variety
         self.count = len(examples)
         self.hr = PackedPictures([one.hr for one in examples], device)
         lows, owners, offsets = _lows(examples, plan, variety)
         self.lr = PackedPictures(lows, device)
         self._owners = torch.tensor(owners)
         self._offsets = torch.tensor(offsets)
-        self._known: dict[str, Tensor] = {}
-        if telling.describe is not None:
-            own = [one.lr for one in examples]
-            self._known = describe_all(telling.describe, own, len(own), device, progress or Silent())
+        whole = [one.lr for one in examples]
+        self._conditions = CropConditions(conditioning, whole, len(whole), device, progress)
 
     def batches(self, first_step: int) -> Iterator[Batch]:
         step = first_step
@@ -105,16 +96,14 @@ class SupportPairs:
         low = replace(crops, picture=chosen[crops.picture])
         owners, (down, right) = self._owners[low.picture], self._offsets[low.picture].T
         high = Crops(owners, low.top * plan.scale + down, low.left * plan.scale + right, low.turn)
-        told = {name: value[owners.to(device)] for name, value in self._known.items()}
-        if self._telling.position:
-            told["position"] = crop_positions(low, plan.patch, self.lr.sizes_of(low), device)
+        conditions = self._conditions.of(low, plan.patch, self.lr.sizes_of(low), owners)
         pair = [self.lr.cut(low, plan.patch), self.hr.cut(high, plan.patch * plan.scale)]
         if self._variety.colours:
             random = torch.Generator().manual_seed((seed * 1_000_003 + step + 1) % 2**63)
             order = torch.rand(plan.batch, 3, generator=random).argsort(1).to(device)
             negative = (torch.rand(plan.batch, generator=random) < _NEGATIVE).to(device)
             pair = [_recoloured(x, order, negative) for x in pair]
-        return Batch(pair[0], pair[1], told)
+        return Batch(pair[0], pair[1], conditions)
 
 
 _NEGATIVE = 0.25  # of the crops
@@ -162,9 +151,9 @@ def judge_batches(
     largest: int,
     multiple: int,
     device: torch.device,
-    telling: Telling = NOTHING,
+    conditioning: Conditioning = UNCONDITIONED,
 ) -> list[Batch]:
-    """The middles of an example's parts, each as a batch of one, with what a network is told of the whole of it.
+    """The middles of an example's parts, each as a batch of one, with the conditions of the whole.
 
     Args:
         parts: stretches of equal length that its longer side is cut into.
@@ -173,19 +162,14 @@ def judge_batches(
     """
     scale = example.hr.shape[0] // example.lr.shape[0]
     height, width = example.lr.shape[:2]
-    told: dict[str, Tensor] = {}
-    if telling.describe is not None:
-        with torch.no_grad():
-            told |= telling.describe(as_tensor(example.lr, device))
+    conditions = conditioning(example.lr)
     batches = []
     for part in range(parts):
         down, across = (part, 0) if height >= width else (0, part)
         rows = _middle(height, parts if height >= width else 1, down, largest, multiple)
         columns = _middle(width, 1 if height >= width else parts, across, largest, multiple)
         high_rows, high_columns = (slice(s.start * scale, s.stop * scale) for s in (rows, columns))
-        own = dict(told)
-        if telling.position:
-            own["position"] = position_grid(height, width, device)[:, :, rows, columns]
+        own = part_of(conditions, (height, width), rows, columns, device)
         low, high = example.lr[rows, columns], example.hr[high_rows, high_columns]
         batches.append(Batch(as_tensor(low, device), as_tensor(high, device), own))
     return batches

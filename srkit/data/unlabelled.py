@@ -11,18 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
+from srkit.conditioning.makers import UNCONDITIONED, Conditioning
+from srkit.conditioning.values import Conditions, part_of
 from srkit.data.benchmarks import by_name, rgb8
 from srkit.data.copies import Copies
 from srkit.data.examples import MARGIN, RGB
-from srkit.data.packed import PackedPictures, crop_positions, draw_crops
-from srkit.data.pairs import NOTHING, Batch, CropPlan, Telling, as_tensor, describe_all
+from srkit.data.packed import PackedPictures, draw_crops
+from srkit.data.pairs import Batch, CropConditions, CropPlan
 from srkit.errors import SrkitError, UsageError
 from srkit.io.names import shown
 from srkit.io.read import read_picture
-from srkit.ops.position import position_grid
-from srkit.progress import Progress, Silent
+from srkit.ops.layout import as_tensor
+from srkit.progress import Progress
 
 MOST_JUDGES = 12
 """Images that judge where `holdout` says nothing."""
@@ -200,19 +201,19 @@ class LowCrops:
         lows: each with both sides of `plan.patch` or more.
         plan: crops; `sizes`, `rank` and `world` are not used.
         device: where images live and crops are cut.
-        telling: what the network is told beside a crop.
+        conditioning: of the network.
     """
 
     def __init__(
-        self, lows: Sequence[Low], plan: CropPlan, device: torch.device, telling: Telling = NOTHING
+        self,
+        lows: Sequence[Low],
+        plan: CropPlan,
+        device: torch.device,
+        conditioning: Conditioning = UNCONDITIONED,
     ) -> None:
-        self.plan, self._telling = plan, telling
+        self.plan = plan
         self.lr = PackedPictures([low.lr for low in lows], device)
-        self._known: dict[str, Tensor] = {}
-        if telling.describe is not None:
-            self._known = describe_all(
-                telling.describe, (low.lr for low in lows), len(lows), device, Silent()
-            )
+        self._conditions = CropConditions(conditioning, (low.lr for low in lows), len(lows), device)
 
     def batches(self, first_step: int) -> Iterator[Batch]:
         step = first_step
@@ -222,7 +223,7 @@ class LowCrops:
 
     def batch(self, step: int) -> Batch:
         """Crops, a function of the plan's seed and the step alone."""
-        plan, device = self.plan, self.lr.pixels.device
+        plan = self.plan
         crops = draw_crops(
             (self.lr.heights, self.lr.widths),
             plan.patch,
@@ -231,11 +232,9 @@ class LowCrops:
             step=step,
             augment=plan.augment,
         )
-        told = {name: value[crops.picture.to(device)] for name, value in self._known.items()}
-        if self._telling.position:
-            told["position"] = crop_positions(crops, plan.patch, self.lr.sizes_of(crops), device)
+        conditions = self._conditions.of(crops, plan.patch, self.lr.sizes_of(crops))
         lr = self.lr.cut(crops, plan.patch).contiguous(memory_format=torch.channels_last)
-        return Batch(lr, lr, told)
+        return Batch(lr, lr, conditions)
 
 
 @dataclass(frozen=True)
@@ -250,14 +249,11 @@ class Part:
     def pixels(self) -> RGB:
         return self.low.lr[self.rows, self.columns]
 
-    def batch(self, device: torch.device, known: dict[str, Tensor], position: bool) -> Batch:
-        """The part alone, with what is known of the whole image."""
-        told = dict(known)
-        if position:
-            height, width = self.low.lr.shape[:2]
-            told["position"] = position_grid(height, width, device)[:, :, self.rows, self.columns]
+    def batch(self, device: torch.device, conditions: Conditions) -> Batch:
+        """The part alone, with the conditions of the whole image."""
+        height, width = self.low.lr.shape[:2]
         lr = as_tensor(self.pixels, device)
-        return Batch(lr, lr, told)
+        return Batch(lr, lr, part_of(conditions, (height, width), self.rows, self.columns, device))
 
 
 def parts_of(lows: Sequence[Low], wanted: int, side: int, least: int, multiple: int) -> list[Part]:

@@ -64,7 +64,7 @@ def depth_provider(
             `dpt[:ID_OR_DIR]` (public weights through transformers, of a repository of the Hugging Face Hub, fetched
             when asked for, or of a folder), a folder of depth maps, or `none`.
         weights: file of `compact`'s weights in place of the shipped one.
-        progress: told of downloads, and of maps that were changed.
+        progress: shows downloads; warns of maps that were changed.
 
     Raises:
         UsageError: no such provider or folder.

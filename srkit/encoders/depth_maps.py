@@ -28,7 +28,7 @@ class DepthMaps:
     Args:
         folder: with the maps in it; folders below are not looked at.
         device: where the maps go.
-        progress: told of maps that were resized or hold what is no number.
+        progress: warns of maps that were resized or hold what is no number.
 
     Raises:
         UsageError: there is no map in the folder.

@@ -38,7 +38,7 @@ class PublicDepth:
         source: a folder that `save_pretrained` wrote or that was downloaded, else a repository of the Hugging Face Hub:
             from its client's cache, or fetched there.
         device: where it runs; in fp32, or in the dtype of an autocast around the call.
-        progress: told of a download.
+        progress: shows a download.
 
     Raises:
         ResourceError: transformers is not installed, or the weights are missing, damaged, not to be had, or another

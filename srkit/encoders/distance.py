@@ -74,7 +74,7 @@ def perceptual_distance(
             same with random weights of a fixed seed, for tests), or `auto`: `lpips` where its trunk is on this machine
             already, else `compact`.
         weights: a folder that may hold LPIPS' trunk, before the usual places.
-        progress: told of a download.
+        progress: shows a download.
 
     Raises:
         UsageError: no such distance.

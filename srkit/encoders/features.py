@@ -37,7 +37,7 @@ def perceptual_features(
             `compact` (the stages of the shipped encoder), or `random` (the same network with random weights of a
             fixed seed, for tests).
         weights: a folder that may hold VGG19's weights, before the usual places.
-        progress: told of a download.
+        progress: shows a download.
 
     Raises:
         UsageError: no such provider or convolution.

@@ -28,7 +28,7 @@ class OpenClip:
             does not tell which activation it wants.
         pretrained: one of open_clip's tags for the model (`openai`), else a checkpoint file.
         device: where it runs; in fp32, or in the dtype of an autocast around the call.
-        progress: told of a download.
+        progress: shows a download.
 
     Raises:
         UsageError: no such model, or one that gives no map, or an activation that is not told.

@@ -55,7 +55,7 @@ def load_clip(model: str, pretrained: str, progress: Progress | None = None) -> 
         model: an open_clip model name (`ViT-B-32`, `RN50`); with `-quickgelu` or `-gelu` behind it where a file
             does not tell which of the two activations it was trained with.
         pretrained: a tag of open_clip's for that model (`openai`), else a checkpoint file.
-        progress: told of a download.
+        progress: shows a download.
 
     Raises:
         UsageError: no such model, or an activation that is not told or not the weights'.

@@ -45,7 +45,7 @@ def encoder_stage(
             tests).
         stage: of `STAGES`, from bottom to top; each has half the resolution of the one before. The first has half the
             image's in `compact`, a quarter in a ResNet.
-        progress: told of a download.
+        progress: shows a download.
 
     Raises:
         UsageError: no such encoder or stage, or an encoder that has no stages.

@@ -37,7 +37,7 @@ class Vgg19:
         device: where it runs; in fp32, or in the dtype of an autocast around the call.
         taps: which convolutions, from `conv1_1` to `conv5_4`; the network ends at the last one.
         weights: a folder that may hold the file, before the usual places.
-        progress: told of a download.
+        progress: shows a download.
 
     Raises:
         UsageError: no taps, or unknown ones.

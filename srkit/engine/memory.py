@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 from torch import Tensor, nn
 
 from srkit.archs.info import ArchInfo
-from srkit.engine.conditions import Describe, nothing, told
+from srkit.conditioning.values import Conditioner, unconditioned, whole
 from srkit.errors import SrkitError
 from srkit.io.names import shown
 
@@ -37,11 +37,11 @@ def available_memory() -> int:
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def bytes_per_pixel(network: nn.Module, info: ArchInfo, describe: Describe = nothing) -> float:
+def bytes_per_pixel(network: nn.Module, info: ArchInfo, conditioner: Conditioner = unconditioned) -> float:
     """Peak bytes of activations for an input pixel, from the largest layer of one small forward pass.
 
     Three times the input and output of the largest layer: skips and dense connections keep some layers alive.
-    `describe` gives the conditions that the network takes.
+    `conditioner` makes the network's conditions.
     """
     largest = 0
 
@@ -53,11 +53,11 @@ def bytes_per_pixel(network: nn.Module, info: ArchInfo, describe: Describe = not
     hooks = [m.register_forward_hook(measure) for m in network.modules() if not list(m.children())]
     side = math.ceil(max(_PROBE_SIDE, info.min_size) / info.multiple_of) * info.multiple_of
     device = next(network.parameters()).device
-    conditions = told(describe(np.zeros((side, side, 3), np.uint8)), side, side, device)
+    conditions = whole(conditioner(np.zeros((side, side, 3), np.uint8)), (side, side), device)
     try:
         with torch.inference_mode():
             lr = torch.zeros(1, info.channels, side, side, device=device)
-            network(lr, **{name: condition.value for name, condition in conditions.items()})
+            network(lr, **conditions)
     finally:
         for hook in hooks:
             hook.remove()
@@ -66,18 +66,22 @@ def bytes_per_pixel(network: nn.Module, info: ArchInfo, describe: Describe = not
 
 
 def auto_tile(
-    network: nn.Module, info: ArchInfo, overlap: int, device: torch.device, describe: Describe = nothing
+    network: nn.Module,
+    info: ArchInfo,
+    overlap: int,
+    device: torch.device,
+    conditioner: Conditioner = unconditioned,
 ) -> int:
     """Side of the largest useful tile.
 
     On CUDA from what is free on the device; on a CPU from the network and the machine's total memory alone, so
-    that runs repeat to the byte. `describe` gives the conditions that the network takes.
+    that runs repeat to the byte. `conditioner` makes the network's conditions.
     """
     if device.type == "cuda":
         budget, limit = torch.cuda.mem_get_info(device)[0] // 2, TILES[0]
     else:
         budget, limit = total_memory() // 16, _LARGEST_CPU_TILE
-    need = bytes_per_pixel(network, info, describe)
+    need = bytes_per_pixel(network, info, conditioner)
     fitting = (t for t in TILES if t <= limit and (t + 2 * overlap) ** 2 * need <= budget)
     return next(fitting, SMALLEST_TILE)
 

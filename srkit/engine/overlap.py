@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from srkit.archs.info import ArchInfo
-from srkit.engine.conditions import Describe, nothing
+from srkit.conditioning.values import Conditioner, unconditioned
 from srkit.engine.runner import Plane, Runner, RunnerOptions
 from srkit.errors import SrkitError
 
@@ -25,7 +25,7 @@ def measure_overlap(
     info: ArchInfo,
     pictures: Sequence[NDArray[np.uint8]],
     device: torch.device,
-    describe: Describe = nothing,
+    conditioner: Conditioner = unconditioned,
 ) -> int:
     """The least overlap in LR pixels at which tiles of 64 equal the whole image within 0.6/255 everywhere.
 
@@ -35,7 +35,7 @@ def measure_overlap(
     Args:
         network, info: what is to be tiled; in fp32.
         images: natural LR images (h, w, 3).
-        describe: the conditions that the network takes.
+        conditioner: makes the network's conditions.
 
     Raises:
         SrkitError: the network fails on an image.
@@ -45,7 +45,7 @@ def measure_overlap(
     measurable = (largest - TILE - 1) // 2
     if measurable < 0:
         return info.receptive_field
-    sources = [Plane(p.astype(np.uint16) * 257, None, describe(p)) for p in pictures]
+    sources = [Plane(p.astype(np.uint16) * 257, None, conditioner(p)) for p in pictures]
     whole = [_run(network, info, p, None, 0, device) for p in sources]
     low, high = 0, min(info.receptive_field, measurable + 1)
     while low < high:  # the error falls with the overlap, so halving finds the least

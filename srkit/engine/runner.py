@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from srkit.archs.info import ArchInfo
+from srkit.conditioning.values import Condition, Conditions
 from srkit.engine.assemble import Blend, Cut
-from srkit.engine.conditions import Condition, Conditions, cut, told
 from srkit.engine.flat import hold_flat
 from srkit.engine.memory import SMALLEST_TILE, is_out_of_memory, release_cached
-from srkit.engine.tiling import TilePlan, Window, plan_tiles
+from srkit.engine.tiling import TilePlan, Window, cut, plan_tiles
 from srkit.errors import SrkitError
 from srkit.io.picture import is_colourless
 from srkit.ops.layout import channels_last
@@ -41,7 +41,7 @@ class Plane(Generic[T]):
     tag: T
     """Whatever the caller wants back with the result."""
     conditions: Conditions = field(default_factory=dict)
-    """What the network is told beside the pixels; not handed on with the result, which is another image."""
+    """Conditions of the network; not handed on with the result, which is another image."""
     warnings: tuple[str, ...] = ()
     error: Exception | None = None
     """Why there is no result; `pixels` is then the input still."""
@@ -127,8 +127,12 @@ class Runner:
 
     def forward(self, lr: Tensor, conditions: Conditions | None = None) -> Tensor:
         """One image (1, channels, h, w) through the network as it is run, for measurements."""
-        known = told(conditions or {}, lr.shape[2], lr.shape[3], self.options.device)
-        return self._forward(self._network, lr, {name: known[name] for name in self.info.conditioning})
+        rows, columns = (slice(0, side) for side in lr.shape[2:])
+        parts = {
+            name: (conditions or {})[name].part((rows.stop, columns.stop), rows, columns, self.options.device)
+            for name in self.info.conditioning
+        }
+        return self._forward(self._network, lr, parts)
 
     # -- groups of images -------------------------------------------------------------------------------
 
@@ -240,11 +244,18 @@ class Runner:
     def _conditions(
         self, group: list[Plane[T]], plans: list[TilePlan], part: list[tuple[int, Window]]
     ) -> dict[str, Condition]:
-        """What the network is told about a batch of windows."""
+        """The conditions of a batch of windows."""
         found: dict[str, Condition] = {}
         for name in self.info.conditioning:
             pieces = [
-                group[i].conditions[name].of_window(plans[i], window, self.options.device)
+                group[i]
+                .conditions[name]
+                .part(
+                    (plans[i].height, plans[i].width),
+                    window.rows.read,
+                    window.columns.read,
+                    self.options.device,
+                )
                 for i, window in part
             ]
             found[name] = Condition(torch.cat([piece.value for piece in pieces]), pieces[0].spatial)
@@ -268,7 +279,7 @@ class Runner:
             sr = self._forward(self._exact_network(), lr, conditions)
         if (again or exact) and not bool(sr.sum().isfinite()):
             raise SrkitError(
-                "The network's result is not finite, in fp32 too, so its weights or what it was told are damaged; "
+                "The network's result is not finite, in fp32 too, so its weights or its conditions are damaged; "
                 "choose another model."
             )
         return sr, again

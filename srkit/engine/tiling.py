@@ -1,4 +1,4 @@
-"""Where the windows of an image lie: arithmetic alone, no pixels.
+"""Where the windows of an image lie.
 
 A window is a tile and its overlap. Windows lie inside the image: at a border they are shifted inward, so all
 of an image's windows have one shape, and a network's own padding acts at the image's true border only.
@@ -11,6 +11,8 @@ import itertools
 import math
 from dataclasses import dataclass
 
+from torch import Tensor
+
 
 @dataclass(frozen=True)
 class Span:
@@ -20,6 +22,10 @@ class Span:
     size: int
     own_start: int
     own_stop: int
+
+    @property
+    def read(self) -> slice:
+        return slice(self.start, self.start + self.size)
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,11 @@ def plan_tiles(
     least = _extend(1, multiple, min_size)
     rows, columns = (_spans(side, tile, overlap, multiple, least, fit) for side in sides)
     return TilePlan(height, width, (sides[0], sides[1]), rows, columns)
+
+
+def cut(x: Tensor, window: Window) -> Tensor:
+    """The part of (N, C, H, W) that a window reads."""
+    return x[:, :, window.rows.read, window.columns.read]
 
 
 def _extend(side: int, multiple: int, min_size: int) -> int:

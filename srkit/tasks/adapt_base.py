@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from srkit.errors import SrkitError, UsageError
+from srkit.inference.chain import Models
 from srkit.io.names import folder_name, shown
 from srkit.progress import Progress
-from srkit.tasks.chain import Models
 from srkit.tasks.places import name_error
 from srkit.training.adapt import Adapted
 from srkit.zoo.loaded import LoadedModel
@@ -33,7 +33,7 @@ def base_and_output(
         scale: None: the model's own.
         domain: the folder of images.
         output: None: `FOLDER-MODEL.safetensors` in the working folder, after the domain's folder and the base.
-        progress: told of what is fetched.
+        progress: shows what is fetched.
         overwrite: an existing file may be replaced.
 
     Raises:

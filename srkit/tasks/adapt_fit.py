@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from srkit.archs.info import ArchInfo
+from srkit.conditioning.makers import SEMANTIC, Conditioning, ModelProviders
 from srkit.data.examples import Domain, Needs, Split, least_judged, split_examples
-from srkit.data.pairs import CropPlan, Telling
+from srkit.data.pairs import CropPlan
 from srkit.data.support import SupportPairs, Variety, judge_batches
 from srkit.encoders.semantic import SemanticEncoder
 from srkit.engine.device import Dtype, has_fast_bf16
@@ -23,8 +24,6 @@ from srkit.metrics.ssim import WINDOW
 from srkit.ops.layout import channels_last
 from srkit.progress import Progress
 from srkit.recipes.adapt import TunePart
-from srkit.tasks.conditions import Encoders
-from srkit.tasks.providers import is_embedded, telling_for
 from srkit.training.adapt import Adapted, AdaptSettings, Judge, adapt, pairs_loss
 from srkit.training.inner import ADAM, SGD, InnerRule, Rates, check_rates, uniform_rates
 from srkit.training.validation import psnr_of
@@ -86,8 +85,9 @@ def fit(model: LoadedModel, split: Split, options: Fit, progress: Progress) -> F
     info, tune, device = model.info, options.tune, options.device
     network = channels_last(copy.deepcopy(model.network), device)
     weights = loss_weights(model, tune)
-    encoder = own_encoder(model, weights, device, progress)
-    telling = telling_for(info, encoder if is_embedded(info) else None)
+    providers = ModelProviders(device, progress)
+    conditioning = providers.conditioning(model)
+    encoder = _loss_encoder(model, weights, providers)
     rule, rates, words = _rates(model, tune)
     autocast = autocast_for(options.dtype, device, info.bf16_ok)
     losses = build_losses(weights, LossContext(device, semantic=encoder, autocast=autocast))
@@ -105,33 +105,36 @@ def fit(model: LoadedModel, split: Split, options: Fit, progress: Progress) -> F
     )
     plan = CropPlan(info.scale, _patch(split, tune, info), tune.batch, options.seed)
     variety = Variety(tune.turns, tune.phases, tune.colours)
-    pairs = SupportPairs(split.support, plan, device, telling, variety)
+    pairs = SupportPairs(split.support, plan, device, conditioning, variety)
     found = adapt(
-        network, pairs, tune.most_steps, _judge(split, info, device, telling, autocast), settings, progress
+        network,
+        pairs,
+        tune.most_steps,
+        _judge(split, info, device, conditioning, autocast),
+        settings,
+        progress,
     )
     fresh = copy.deepcopy(model.network)
     fresh.load_state_dict(found.state_dict)
     return Fitted(replace(model, network=fresh), found, words)
 
 
-def own_encoder(
-    model: LoadedModel, weights: Mapping[str, float], device: torch.device, progress: Progress
+def _loss_encoder(
+    model: LoadedModel, weights: Mapping[str, float], providers: ModelProviders
 ) -> SemanticEncoder | None:
-    """The encoder that a model was trained with, where its network or the loss needs one.
+    """The encoder that the model was trained with, where the loss needs one.
 
     Raises:
         UsageError: the loss needs one, and the model was trained with none.
-        ResourceError: it is unavailable, or is not the one that the model was trained with.
     """
-    if is_embedded(model.info):
-        return Encoders(device, progress).of(model)
-    if "semantic" not in needs_of(weights):
+    if SEMANTIC not in needs_of(weights):
         return None
-    if model.header is None or "semantic" not in model.header.providers:
+    if model.header is None or SEMANTIC not in model.header.providers:
         raise UsageError(
             f"The loss 'semantic' needs an encoder, and '{model.name}' was trained with none; leave loss.semantic out."
         )
-    return Encoders(device, progress).of(model)
+    encoder: SemanticEncoder = providers.of(model)
+    return encoder
 
 
 def loss_weights(model: LoadedModel, tune: TunePart) -> dict[str, float]:
@@ -172,7 +175,11 @@ def _patch(split: Split, tune: TunePart, info: ArchInfo) -> int:
 
 
 def _judge(
-    split: Split, info: ArchInfo, device: torch.device, telling: Telling, autocast: torch.dtype | None
+    split: Split,
+    info: ArchInfo,
+    device: torch.device,
+    conditioning: Conditioning,
+    autocast: torch.dtype | None,
 ) -> Judge:
     least = up_to_multiple(max(info.min_size, least_judged(info.scale, info.scale, WINDOW)), info.multiple_of)
     wanted = -(-LEAST_JUDGES // len(split.judge))
@@ -181,7 +188,7 @@ def _judge(
     batches = [
         batch
         for one, count in zip(split.judge, parts, strict=True)
-        for batch in judge_batches(one, count, largest, info.multiple_of, device, telling)
+        for batch in judge_batches(one, count, largest, info.multiple_of, device, conditioning)
     ]
     return lambda network: [psnr_of(network, batch, info.scale, autocast) for batch in batches]
 

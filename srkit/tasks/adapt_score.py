@@ -12,14 +12,14 @@ from srkit.data.benchmarks import rgb8
 from srkit.data.examples import RGB, Example
 from srkit.engine.device import pick_dtype
 from srkit.errors import SrkitError
+from srkit.inference.chain import Models
+from srkit.inference.upscaler import Upscaler, Work
 from srkit.io.picture import Picture
 from srkit.metrics.protocols import DEFAULT_PROTOCOL, find_protocol
 from srkit.metrics.results import ImageResult, SetResult
 from srkit.metrics.table import DEFAULT_METRICS, METRICS, Sample, Setup
 from srkit.progress import Progress
 from srkit.recipes.upscale import UpscaleRecipe
-from srkit.tasks.chain import Models
-from srkit.tasks.upscaler import Upscaler, Work
 from srkit.zoo.loaded import LoadedModel
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from srkit.errors import UsageError
+from srkit.inference.upscaler import Upscaler
 from srkit.io.names import shown
 from srkit.io.picture import Picture
 from srkit.io.write import write_picture
@@ -23,7 +24,6 @@ from srkit.tasks.places import (
     refuse_inputs_as_outputs,
 )
 from srkit.tasks.upscale_items import STREAM, Item, UpscaleJob
-from srkit.tasks.upscaler import Upscaler
 
 
 def with_maps(job: UpscaleJob, items: Sequence[Item], upscaler: Upscaler) -> list[Item]:

@@ -15,6 +15,8 @@ from typing import Literal
 import numpy as np
 
 from srkit.errors import PictureError, SrkitError, UsageError
+from srkit.inference.kernel_estimator import Estimate, KernelEstimator
+from srkit.inference.kernel_summary import Blur
 from srkit.io.atomic import atomic_path, remove_stale
 from srkit.io.folders import Found
 from srkit.io.kernel_map import EXTENSION, write_kernel_map
@@ -24,9 +26,7 @@ from srkit.io.read import probe, read_picture
 from srkit.io.write import write_picture
 from srkit.progress import Progress, Silent
 from srkit.recipes.estimate import EstimateRecipe
-from srkit.tasks.kernel_estimator import Estimate, KernelEstimator
 from srkit.tasks.kernel_preview import Fact, draw_preview
-from srkit.tasks.kernel_summary import Blur
 from srkit.tasks.places import (
     NOT_TRIED,
     Existing,

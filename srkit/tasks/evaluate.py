@@ -15,6 +15,8 @@ from srkit.data.download import HUB_SETS, download_dataset
 from srkit.data.finished import DEFAULT_PATTERN
 from srkit.engine.device import pick_device, pick_dtype
 from srkit.errors import ResourceError, SrkitError, UsageError
+from srkit.inference.chain import DEFAULT_SCALE
+from srkit.inference.upscaler import Upscaler
 from srkit.io.names import shown
 from srkit.metrics.baseline import Baseline, read_baseline, write_baseline
 from srkit.metrics.bootstrap import compare
@@ -26,11 +28,9 @@ from srkit.metrics.table import LR_CONSISTENCY, METRICS, Metric, Scorer, Setup, 
 from srkit.progress import Progress, Silent
 from srkit.recipes.evaluate import EvalRecipe
 from srkit.recipes.upscale import UpscaleRecipe
-from srkit.tasks.chain import DEFAULT_SCALE
 from srkit.tasks.evaluate_plan import SetPlan, plan_alone, plan_dataset, plan_finished
 from srkit.tasks.evaluate_set import Bicubic, FromFiles, Model, Network, SetRun
 from srkit.tasks.evaluate_shots import FewShot, Shots, single_model, take_shots
-from srkit.tasks.upscaler import Upscaler
 
 BICUBIC = "bicubic"
 
@@ -93,7 +93,7 @@ class Evaluation:
 
     Args:
         job: what to do.
-        progress: told of downloads, and of pictures as they are done.
+        progress: shows downloads and images as they are done.
 
     Raises:
         UsageError: forms, names, sizes, gates or a baseline that make no sense.
@@ -372,7 +372,7 @@ def _network(upscaler: Upscaler, scale: int) -> _Runner:
         )
     chain = models.chain(scale)
     for step in chain:
-        upscaler.conditioner(step)  # now, so that a missing encoder is told before any work
+        upscaler.conditioning(step)  # now: a missing provider is an error before any work
     loaded = list({model.sha256: model for model in map(models.named, chain)}.values())
     label = "+".join(model.name for model in loaded)
     note = None

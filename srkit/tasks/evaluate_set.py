@@ -18,6 +18,7 @@ from srkit.data.benchmarks import is_transparent, rgb8
 from srkit.engine.memory import total_memory
 from srkit.engine.pipeline import Pipeline
 from srkit.errors import PictureError, SrkitError
+from srkit.inference.upscaler import Upscaler, Work
 from srkit.io.picture import Picture
 from srkit.io.read import read_picture
 from srkit.io.write import write_picture
@@ -30,7 +31,6 @@ from srkit.ops.resize import bicubic_uint8, downscale_uint8, upscale
 from srkit.ops.threads import compute_alone
 from srkit.progress import Progress
 from srkit.tasks.evaluate_plan import Entry, SetPlan
-from srkit.tasks.upscaler import Upscaler, Work
 
 RGB = NDArray[np.uint8]
 """(H, W, 3) uint8."""

@@ -9,15 +9,15 @@ from srkit.data.benchmarks import BenchmarkItem, rgb8
 from srkit.data.copies import Copies
 from srkit.data.examples import RGB, Domain
 from srkit.errors import PictureError, SrkitError, UsageError
+from srkit.inference.chain import Models
+from srkit.inference.upscaler import Upscaler
 from srkit.io.read import read_picture
 from srkit.progress import Progress
 from srkit.recipes.adapt import TunePart
 from srkit.recipes.evaluate import EvalRecipe
 from srkit.tasks.adapt_fit import Fit, fit, split_for
-from srkit.tasks.chain import Models
 from srkit.tasks.evaluate_plan import Entry, SetPlan
 from srkit.tasks.evaluate_set import Finished, Loaded, Network
-from srkit.tasks.upscaler import Upscaler
 from srkit.zoo.loaded import LoadedModel
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from srkit.conditioning.makers import CODES
 from srkit.errors import UsageError
+from srkit.inference.chain import Models
 from srkit.io.folders import Found, find_files
 from srkit.io.kernel_map import EXTENSION, KernelMapInfo, probe_kernel_map
 from srkit.io.names import shown
 from srkit.io.picture import PictureInfo
 from srkit.progress import Progress
 from srkit.recipes.upscale import UpscaleRecipe
-from srkit.tasks.chain import Models
-from srkit.tasks.conditions import CODES
 
 
 class KernelMaps:

@@ -14,12 +14,14 @@ from srkit.archs.diffusion import MAX_STEPS, DiffusionSR
 from srkit.archs.dkenet import DKENet
 from srkit.archs.info import ArchInfo
 from srkit.archs.nbsr import NBSR
-from srkit.data.pairs import as_tensor, crop_to_multiple
+from srkit.conditioning.makers import CODES
+from srkit.conditioning.values import Condition, Conditions, Noise
+from srkit.data.pairs import crop_to_multiple
 from srkit.degradation.kernels import covariance_of, gaussian
 from srkit.degradation.pca import encode
 from srkit.degradation.spatially_variant import blur
-from srkit.engine.conditions import Condition, Conditions, Noise
 from srkit.engine.overlap import measure_overlap
+from srkit.ops.layout import as_tensor
 from srkit.progress import Progress
 
 # Tiles of 64 LR pixels with it change shipped kernels by 0.1 % on average, and their error not at all.
@@ -52,19 +54,19 @@ def overlap_of(
 
     basis = network.basis
 
-    def describe(picture: NDArray[Any]) -> Conditions:
-        kernels = _everywhere(kernel, *picture.shape[:2])
+    def conditioner(image: NDArray[Any]) -> Conditions:
+        kernels = _everywhere(kernel, *image.shape[:2])
         codes = Condition(encode(kernels, basis), spatial=True)
         if isinstance(network, NBSR):
-            return {"codes": codes}
-        depth = Condition(torch.zeros(1, 1, *picture.shape[:2]), spatial=True)
-        return {"codes": codes, "depth": depth, "noise": Noise(0, scale)}
+            return {CODES: codes}
+        depth = Condition(torch.zeros(1, 1, *image.shape[:2]), spatial=True)
+        return {CODES: codes, "depth": depth, "noise": Noise(0, scale)}
 
     if isinstance(network, DiffusionSR):
         network, samples = copy.deepcopy(network), samples[:_DIFFUSED]
         network.steps = MAX_STEPS
         info = network.info
-    return measure_overlap(network, info, samples, torch.device("cpu"), describe)
+    return measure_overlap(network, info, samples, torch.device("cpu"), conditioner)
 
 
 def _everywhere(kernel: Tensor, height: int, width: int) -> Tensor:

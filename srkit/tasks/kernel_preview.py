@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from srkit.inference.kernel_summary import kernel_widths
 from srkit.io.kernel_map import SIDE, Floats, KernelMap
 from srkit.io.picture import Pixels
 from srkit.recipes.estimate import EstimateRecipe
 from srkit.tasks import kernel_drawing as drawing
 from srkit.tasks.kernel_drawing import INK, MUTED, UNKNOWN, Sheet, coloured, resized, resized_values
 from srkit.tasks.kernel_samples import Sample, sample_kernels
-from srkit.tasks.kernel_summary import kernel_widths
 
 _MARGIN, _GAP, _LEGEND, _CAPTION = 40, 32, 44, 30
 _HEAD = 132

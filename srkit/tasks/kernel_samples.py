@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from srkit.inference.kernel_summary import kernel_widths
 from srkit.io.kernel_map import KernelMap
-from srkit.tasks.kernel_summary import kernel_widths
 
 _APART = 0.12
 """Distance of samples, as a share of the shorter side, where their classes leave a choice."""

@@ -12,6 +12,7 @@ import torch
 from srkit.data.unlabelled import LowDomain, LowSplit, find_low
 from srkit.engine.device import pick_device, pick_dtype
 from srkit.errors import ResourceError
+from srkit.inference.degrader import Degrader, load_degrader
 from srkit.metrics.bootstrap import compare
 from srkit.metrics.reports import Gallery, Report
 from srkit.metrics.results import SetResult
@@ -21,7 +22,6 @@ from srkit.recipes.load import to_mapping
 from srkit.recipes.self_supervised import SelfAdaptRecipe
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.tasks.adapt_base import base_and_output, origin, write_adapted
-from srkit.tasks.degrader import Degrader, load_degrader
 from srkit.tasks.self_adapt_fit import LoopFit, LoopFitted, fit, split_for
 from srkit.tasks.self_adapt_score import DEFINITIONS, Setting, fill_gallery, result_of
 from srkit.training.loop_judge import Measures

@@ -13,19 +13,18 @@ from torch import Tensor, nn
 
 from srkit.archs.info import ArchInfo
 from srkit.archs.reconstructor import LEAST_SIDE
-from srkit.data.pairs import Batch, CropPlan, Telling, as_tensor
+from srkit.conditioning.makers import Conditioning, ModelProviders
+from srkit.data.pairs import Batch, CropPlan
 from srkit.data.unlabelled import Low, LowCrops, LowDomain, LowSplit, Part, parts_of, split_low
 from srkit.engine.device import Dtype
+from srkit.inference.degrader import Degrader
 from srkit.losses.reconstruction import ReconstructionLoss
 from srkit.metrics.iqa import Niqe, niqe_is_here
 from srkit.metrics.traces import Traces, traces_of
-from srkit.ops.layout import channels_last
+from srkit.ops.layout import as_tensor, channels_last
 from srkit.progress import Progress
 from srkit.recipes.self_supervised import Control, LoopPart
 from srkit.tasks.adapt_fit import autocast_for, overwrites_itself, up_to_multiple
-from srkit.tasks.conditions import Encoders
-from srkit.tasks.degrader import Degrader
-from srkit.tasks.providers import is_embedded, telling_for
 from srkit.training.adapt import Adapted, AdaptSettings, Way, adapt, sure_gain, unchanged
 from srkit.training.closed_loop import ClosedLoop
 from srkit.training.controller import Controller, Factor, no_factor
@@ -123,22 +122,21 @@ def fit(
     """
     info, part, device = model.info, options.loop, options.device
     network = _placed(model.network, device)
-    encoder = Encoders(device, progress).of(model) if is_embedded(info) else None
-    telling = telling_for(info, encoder)
+    conditioning = ModelProviders(device, progress).conditioning(model)
     autocast = options.autocast(info)
     patch = _patch(split.teach, part, info.multiple_of)
     crops = LowCrops(
         split.teach,
         CropPlan(info.scale, patch, part.batch, options.seed, augment=part.turns),
         device,
-        telling,
+        conditioning,
     )
     loop = closed_loop(degrader, part)
     first = list(itertools.islice(crops.batches(0), _CALIBRATING))
     loop = loop.calibrated(network, first, part.far_share, autocast)
     least = least_side(model, degrader)
     parts = tuple(parts_of(split.judge, LEAST_PARTS, JUDGED_SIDE, least, info.multiple_of))
-    batches = _batches(parts, device, telling)
+    batches = _batches(parts, device, conditioning)
     judge = LoopJudge(
         loop,
         factor_of(degrader.controller, "off"),
@@ -249,18 +247,10 @@ def _niqe(device: torch.device) -> Callable[[Tensor], float] | None:
     return metric.score
 
 
-def _batches(parts: Sequence[Part], device: torch.device, telling: Telling) -> list[Batch]:
-    known: dict[str, dict[str, Tensor]] = {}
-    found = []
-    for part in parts:
-        name = part.low.name
-        if name not in known:
-            known[name] = {}
-            if telling.describe is not None:
-                with torch.no_grad():
-                    known[name] |= telling.describe(as_tensor(part.low.lr, device))
-        found.append(part.batch(device, known[name], telling.position))
-    return found
+def _batches(parts: Sequence[Part], device: torch.device, conditioning: Conditioning) -> list[Batch]:
+    known = {part.low.name: part.low.lr for part in parts}
+    conditions = {name: conditioning(lr) for name, lr in known.items()}
+    return [part.batch(device, conditions[part.low.name]) for part in parts]
 
 
 def _placed(network: nn.Module, device: torch.device) -> nn.Module:

@@ -14,12 +14,12 @@ from srkit.data.unlabelled import Part
 from srkit.engine.device import pick_device, pick_dtype
 from srkit.engine.resample import resample
 from srkit.errors import SrkitError
+from srkit.inference.chain import Models
+from srkit.inference.upscaler import Upscaler, Work
 from srkit.io.picture import Picture
 from srkit.metrics.reports import Gallery, PictureKey
 from srkit.metrics.results import ImageResult, SetResult
 from srkit.recipes.upscale import UpscaleRecipe
-from srkit.tasks.chain import Models
-from srkit.tasks.upscaler import Upscaler, Work
 from srkit.training.loop_judge import Measures
 from srkit.zoo.loaded import LoadedModel
 

@@ -13,9 +13,11 @@ from typing import Any, Literal
 import torch
 
 import srkit
+from srkit.conditioning.makers import Extras
 from srkit.engine.memory import total_memory
 from srkit.engine.pipeline import Pipeline
 from srkit.errors import SrkitError
+from srkit.inference.upscaler import Done, Pass, Upscaler, Work
 from srkit.io.atomic import atomic_path, remove_stale
 from srkit.io.kernel_map import read_kernel_map
 from srkit.io.names import shown
@@ -37,7 +39,6 @@ from srkit.tasks.upscale_items import (
     prepare_output,
     upscaler_for,
 )
-from srkit.tasks.upscaler import Done, Pass, Upscaler, Work
 from srkit.zoo.files import sha256_of
 from srkit.zoo.loaded import LoadedModel
 
@@ -146,7 +147,7 @@ def _pipeline(job: UpscaleJob, upscaler: Upscaler) -> Pipeline[Item, Work[Item],
             source = item.source if job.data is None else job.data
             picture = read_picture(source, max_pixels=job.recipe.max_pixels)
             kernels = None if item.kernel_map is None else read_kernel_map(item.kernel_map)
-            return Work(item, picture, item.width, item.height, kernels=kernels)
+            return Work(item, picture, item.width, item.height, extras=Extras(kernels))
         except Exception as error:  # one image's failure must not end the others; so below
             return Work(item, None, error=error)
 
@@ -237,7 +238,7 @@ def _provenance(job: UpscaleJob, upscaler: Upscaler, done: Done[Item]) -> dict[s
 
 
 def _pass_record(run: Pass, model: LoadedModel) -> dict[str, Any]:
-    """One network of the chain; with the encoders that tell it of the image, where there are any."""
+    """One network of the chain; with the providers of its conditions, where there are any."""
     record = {"name": run.model, "sha256": model.sha256, "tile": run.tile, "overlap": run.overlap}
     providers = model.header.providers if model.header is not None and model.info.conditioning else {}
     return record | {"providers": providers} if providers else record

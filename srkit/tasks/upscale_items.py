@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from srkit.errors import PictureError, UsageError
+from srkit.inference.chain import Models
+from srkit.inference.upscaler import Upscaler
 from srkit.io.folders import Found
 from srkit.io.formats import FORMATS, auto_format, format_of_name
 from srkit.io.names import shown
@@ -15,7 +17,6 @@ from srkit.io.picture import PictureInfo
 from srkit.io.read import probe
 from srkit.progress import Progress
 from srkit.recipes.upscale import UpscaleRecipe
-from srkit.tasks.chain import Models
 from srkit.tasks.kernel_maps import KernelMaps
 from srkit.tasks.places import (
     Existing,
@@ -29,7 +30,6 @@ from srkit.tasks.places import (
     refuse_inputs_as_outputs,
     with_distinct_targets,
 )
-from srkit.tasks.upscaler import Upscaler
 
 STREAM = Path("-")
 """How standard input and output are called in paths and records."""
@@ -60,7 +60,7 @@ class UpscaleJob:
     sink: Callable[[bytes], None] | None = None
     """Takes the encoded result, instead of a file (standard output)."""
     kernel_map: Path | None = None
-    """The picture's blur, or a folder with that of each picture by name; for networks that are told of it."""
+    """The picture's blur, or a folder with that of each picture by name; for networks that are conditioned on it."""
     debug_maps: Path | None = None
     """Folder for what the network makes each picture of, as pictures of the results' size: NAME-PART.png."""
 
@@ -114,7 +114,7 @@ def upscaler_for(job: UpscaleJob, progress: Progress | None = None) -> Upscaler:
     if job.kernel_map is None:
         return Upscaler(job.recipe, progress=progress, with_parts=with_parts)
     models = KernelMaps(job.kernel_map).models(job.recipe, progress)
-    return Upscaler(job.recipe, models, progress, with_kernels=True, with_parts=with_parts)
+    return Upscaler(job.recipe, models, progress, extras=("kernels",), with_parts=with_parts)
 
 
 def gather(job: UpscaleJob, models: Models, progress: Progress | None = None) -> list[Item]:

@@ -13,11 +13,11 @@ import torch
 
 from srkit.engine.memory import bytes_per_pixel
 from srkit.engine.runner import Runner
+from srkit.inference.upscaler import Upscaler
 from srkit.progress import Progress
 from srkit.tasks.debug_maps import with_maps
 from srkit.tasks.places import nearest_existing
 from srkit.tasks.upscale_items import Item, UpscaleJob, gather, pending, upscaler_for
-from srkit.tasks.upscaler import Upscaler
 
 _PROBE_SIDE = 128
 _PROCESS_BYTES = 5e8  # interpreter, libraries and networks
@@ -171,15 +171,15 @@ def _disk_bytes(item: Item) -> float:
 
 def _cost_of(name: str, runner: Runner, upscaler: Upscaler) -> _Cost:
     """From the better of two forward passes of a window that the network takes."""
-    conditioner = upscaler.conditioner(name)
+    conditioning = upscaler.conditioning(name)
     shape = runner.plan(_PROBE_SIDE, _PROBE_SIDE).shape
     picture = np.zeros((*shape, 3), np.uint8)
     lr = torch.zeros(1, runner.info.channels, *shape, device=runner.options.device)
-    conditions = conditioner.blank(picture)
-    need = bytes_per_pixel(upscaler.models.named(name).network, runner.info, conditioner.blank)
+    conditions = conditioning.blank(picture)
+    need = bytes_per_pixel(upscaler.models.named(name).network, runner.info, conditioning.blank)
     forward = _seconds(lambda: runner.forward(lr, conditions), upscaler.device)
     return _Cost(
-        math.prod(shape) / forward, need, _seconds(lambda: conditioner.blank(picture), upscaler.device)
+        math.prod(shape) / forward, need, _seconds(lambda: conditioning.blank(picture), upscaler.device)
     )
 
 

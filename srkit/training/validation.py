@@ -10,10 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from srkit.data.pairs import NOTHING, Batch, Telling, as_tensor, crop_to_multiple, make_lr
+from srkit.conditioning.makers import UNCONDITIONED, Conditioning
+from srkit.conditioning.values import part_of
+from srkit.data.pairs import Batch, crop_to_multiple, make_lr
 from srkit.metrics.psnr import psnr
 from srkit.ops.colour import luma_limited
-from srkit.ops.position import positions
+from srkit.ops.layout import as_tensor
 
 LARGEST_SIDE = 512  # HR pixels: the middle of an image is enough to choose by
 Lower = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
@@ -26,19 +28,19 @@ def psnr_validator(
     scale: int,
     device: torch.device,
     dtype: torch.dtype | None,
-    telling: Telling = NOTHING,
+    conditioning: Conditioning = UNCONDITIONED,
     lower: Lower | None = None,
 ) -> Callable[[nn.Module], float]:
     """A function that gives a network's mean PSNR (classical protocol) on the middles of the images.
 
-    A network that is told of whole images is told of the whole images here too.
+    Conditions are those of the whole images.
 
     Args:
         lower: makes LR; None: as the benchmarks do. Called here, once for each image.
     """
     made = lower or (lambda picture, number: make_lr(picture, scale))
     judges = [
-        _judge(picture, number, scale, device, telling, made) for number, picture in enumerate(pictures)
+        _judge(picture, number, scale, device, conditioning, made) for number, picture in enumerate(pictures)
     ]
 
     def score(network: nn.Module) -> float:
@@ -62,7 +64,7 @@ def _judge(
     number: int,
     scale: int,
     device: torch.device,
-    telling: Telling,
+    conditioning: Conditioning,
     lower: Lower,
 ) -> Batch:
     """The middle of an image, beginning at a whole LR pixel."""
@@ -71,14 +73,12 @@ def _judge(
     top, left = (max(0, (side - limit) // 2 // scale * scale) for side in whole.shape[:2])
     middle = whole[top : top + limit, left : left + limit]
     lr = as_tensor(lower(middle, number), device)
-    told: dict[str, Tensor] = {}
-    if telling.describe is not None:
-        with torch.no_grad():
-            told |= telling.describe(as_tensor(lower(whole, number), device))
-    if telling.position:
+    conditions: dict[str, Tensor] = {}
+    if conditioning.names:
+        low = lower(whole, number)
         rows, columns = (
-            torch.arange(side, device=device) + first // scale
+            slice(first // scale, first // scale + side)
             for side, first in zip(lr.shape[2:], (top, left), strict=True)
         )
-        told["position"] = positions(rows, columns, whole.shape[0] // scale, whole.shape[1] // scale)
-    return Batch(lr, as_tensor(middle, device), told)
+        conditions = part_of(conditioning(low), (low.shape[0], low.shape[1]), rows, columns, device)
+    return Batch(lr, as_tensor(middle, device), conditions)

@@ -60,7 +60,7 @@ def download(
         url: http or https. Redirects never lead from https to http, to another scheme, or from a public server into
             this machine or its network.
         part: the unfinished file; its folder exists.
-        progress: told of bytes.
+        progress: shows bytes.
         checked: the caller knows the checksum that the whole file must have.
         pause_s: wait before the first retry, doubled for each that follows.
         limit: bytes beyond which a file is refused.

@@ -31,7 +31,7 @@ def load_model(
         name_or_path: `edsr-x4`, `4x-UltraSharp`, or a .safetensors, .pth, .pt or .ckpt file.
         task: what the weights must be for. Foreign networks that keep a picture's size (restoration) also
             pass as `sr`.
-        progress: told of what is fetched, and under which licence.
+        progress: shows what is fetched, and under which licence.
 
     Raises:
         ResourceError: there is no such model, it may not or cannot be fetched, its checksum is wrong, the file is

@@ -75,7 +75,7 @@ def pull(
         what: a name of `srkit models`, a name of OpenModelDB (`4x-Name`), a URL, `owner/repo` or
             `hf:owner/repo/file@revision`.
         sha256: what the file must have, in hexadecimal.
-        progress: told of what is fetched, and of bytes.
+        progress: shows what is fetched, in bytes.
         pause_s: wait before the first retry of a URL that breaks off.
 
     Raises:

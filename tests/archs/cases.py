@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from srkit.archs.diffusion import DiffusionSR
 from srkit.archs.info import ArchInfo
 from srkit.archs.table import build, info_of
+from srkit.conditioning.values import Condition, Coordinates, Noise
 from srkit.degradation.kernels import gaussian_map
 from srkit.degradation.pca import encode, kernel_basis, sample_covariance
-from srkit.engine.conditions import Condition, Coordinates, Noise
 from srkit.ops.position import position_grid
 
 Conditions = dict[str, Tensor]
@@ -53,7 +53,11 @@ def _fused(scale: int) -> Callable[[int, int, int], Conditions]:
         covariance = sample_covariance(scale, height * width, generator).T.view(1, 3, height, width)
         codes = encode(gaussian_map(covariance.float(), scale), kernel_basis(scale, 4))
         depth = torch.rand(1, 1, height, width, generator=generator)
-        noise = Noise(5, scale).of_picture(height, width, torch.device("cpu")).value
+        noise = (
+            Noise(5, scale)
+            .part((height, width), slice(0, height), slice(0, width), torch.device("cpu"))
+            .value
+        )
         given = {"codes": codes, "depth": depth, "noise": noise}
         return {name: value.expand(count, -1, -1, -1) for name, value in given.items()}
 
@@ -67,7 +71,7 @@ class Case:
     arch: str
     arguments: dict[str, Any]
     given: Callable[[int, int, int], Conditions] = _none
-    """(N, h, w) of a batch to what can be told beside it."""
+    """(N, h, w) of a batch to what it can be conditioned on."""
 
     def build(self, seed: int = 0) -> nn.Module:
         """The network, in evaluation mode; the same for the same seed.
@@ -89,7 +93,7 @@ class Case:
         given = self.given(count, height, width)
         return {name: given[name] for name in self.info.conditioning}
 
-    def told(self, height: int, width: int) -> dict[str, Condition | Coordinates | Noise]:
+    def engine_conditions(self, height: int, width: int) -> dict[str, Condition | Coordinates | Noise]:
         """The same for the engine and a picture of that size; it makes positions and noise itself."""
         known = self.conditions(1, height, width)
         found = {name: Condition(value, name in ("codes", "depth")) for name, value in known.items()}

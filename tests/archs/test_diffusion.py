@@ -13,8 +13,8 @@ from srkit.archs.amf import AMF, Concatenation
 from srkit.archs.condition_encoders import Pyramid
 from srkit.archs.diffusion import KAPPA, SIGMA, DiffusionSR, noisy
 from srkit.archs.table import build
+from srkit.conditioning.values import Condition, Noise
 from srkit.degradation.pca import kernel_basis
-from srkit.engine.conditions import Condition, Noise
 from srkit.engine.runner import Plane, Runner, RunnerOptions
 from srkit.errors import UsageError
 from srkit.ops.wavelets import low_pass

@@ -138,7 +138,7 @@ def test_engine_runs_it_at_any_size(case: Case, size: tuple[int, int]) -> None:
     network, info = case.build(), case.info
     runner = Runner(network, info, RunnerOptions(torch.device("cpu"), torch.float32, None, 0))
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
-    (done,) = runner.run([Plane(pixels, None, case.told(*size))])
+    (done,) = runner.run([Plane(pixels, None, case.engine_conditions(*size))])
     assert done is not None
     assert done.error is None
     assert done.pixels.shape == (size[0] * info.scale, size[1] * info.scale, 3)

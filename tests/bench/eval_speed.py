@@ -24,6 +24,7 @@ import torch
 
 from srkit.data.benchmarks import cropped_size, find_dataset, rgb8
 from srkit.data.pairs import make_lr
+from srkit.inference.upscaler import Upscaler
 from srkit.io.picture import Picture
 from srkit.io.read import read_picture
 from srkit.io.write import write_picture
@@ -33,7 +34,6 @@ from srkit.recipes.evaluate import EvalRecipe
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.tasks.evaluate import EvalJob, evaluate
 from srkit.tasks.upscale import UpscaleJob, run
-from srkit.tasks.upscaler import Upscaler
 
 
 def main() -> None:
@@ -85,7 +85,7 @@ def shares(folder: Path, upscaler: Upscaler) -> None:
             for name in names:
                 scorers[name].score(sample)
 
-        known = upscaler.conditioner(name)(small)
+        known = upscaler.conditioning(name)(small)
         found.setdefault("network", []).append(cpu_seconds(lambda x=x, k=known: runner.forward(x, k)))
         found.setdefault("psnr, ssim", []).append(cpu_seconds(lambda: score(("psnr", "ssim"))))
         found.setdefault("lr_psnr", []).append(cpu_seconds(lambda: score(("lr_psnr",))))

@@ -22,8 +22,8 @@ from PIL import Image, ImageDraw, ImageFont
 from srkit.io.training import read_rgb8
 
 from srkit.engine import runner as engine
+from srkit.inference.upscaler import Upscaler
 from srkit.recipes.upscale import UpscaleRecipe
-from srkit.tasks.upscaler import Upscaler
 
 _CHECKS = ("hold_flat", "is_colourless")
 
@@ -36,9 +36,9 @@ def main() -> None:
     for check in _CHECKS:
         setattr(engine, check, _timed(getattr(engine, check), spent))
     upscaler = Upscaler(UpscaleRecipe(model=name, device="cpu"))
-    runner, describe = upscaler.runner(name), upscaler.conditioner(name)
+    runner, conditioning = upscaler.runner(name), upscaler.conditioning(name)
     for label, pixels in _pictures().items():
-        plane = engine.Plane(pixels, None, describe(pixels))
+        plane = engine.Plane(pixels, None, conditioning(pixels))
         list(runner.run([plane]))
         spent[0], started = 0.0, time.process_time()
         list(runner.run([plane]))

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from srkit.data.benchmarks import find_dataset, rgb8
 from srkit.data.pairs import make_lr
+from srkit.inference.chain import Models
+from srkit.inference.upscaler import Upscaler, Work
 from srkit.io.picture import Picture
 from srkit.io.read import read_picture
 from srkit.recipes.upscale import UpscaleRecipe
-from srkit.tasks.chain import Models
-from srkit.tasks.upscaler import Upscaler, Work
 from srkit.zoo.manifest import Manifest
 
 TILES = (64, 128, 256)

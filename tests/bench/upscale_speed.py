@@ -25,12 +25,13 @@ import cv2
 import numpy as np
 import torch
 
+from srkit.conditioning.values import whole as whole_image
 from srkit.data.photographs import read_rgb8
-from srkit.engine.conditions import cut, told
 from srkit.engine.device import pick_device, pick_dtype
+from srkit.engine.tiling import cut
+from srkit.inference.upscaler import Upscaler
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.tasks.upscale import UpscaleJob, run
-from srkit.tasks.upscaler import Upscaler
 from srkit.zoo.load import load_model
 
 
@@ -91,22 +92,23 @@ def measure(folder, out, model, name, device, dtype) -> dict[str, float]:
     upscaler = Upscaler(UpscaleRecipe(model=str(name)))
     (scale,) = upscaler.models.scales
     step = upscaler.models.name_of(scale)
-    runner, describe = upscaler.runner(step), upscaler.conditioner(step)
+    runner, conditioning = upscaler.runner(step), upscaler.conditioning(step)
     pictures = [read_rgb8(p) for p in sorted(folder.iterdir())]
     inputs = [
         torch.from_numpy(picture).permute(2, 0, 1)[None].float().div(255).to(device) for picture in pictures
     ]
-    runner.forward(inputs[0], describe(pictures[0]))
+    runner.forward(inputs[0], conditioning(pictures[0]))
 
     def whole() -> None:
         for picture, x in zip(pictures, inputs, strict=True):
-            runner.forward(x, describe(picture))
+            runner.forward(x, conditioning(picture))
 
     def windows() -> None:
         for picture, x in zip(pictures, inputs, strict=True):
-            plan, known = runner.plan(*x.shape[2:]), describe(picture)
+            plan, known = runner.plan(*x.shape[2:]), conditioning(picture)
             for window in plan.windows:
-                here = {name: one.of_window(plan, window, device) for name, one in known.items()}
+                at = (plan.height, plan.width), window.rows.read, window.columns.read, device
+                here = {name: one.part(*at) for name, one in known.items()}
                 runner.forward(cut(x, window), here)
 
     def srkit() -> None:
@@ -123,8 +125,8 @@ def measure(folder, out, model, name, device, dtype) -> dict[str, float]:
             bgr = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
             rgb = np.ascontiguousarray(bgr[:, :, ::-1])
             x = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)).astype(np.float32) / 255)
-            known = told(describe(rgb), *rgb.shape[:2], device)
-            sr = network(x[None].to(device), **{name: one.value for name, one in known.items()})
+            known = whole_image(conditioning(rgb), rgb.shape[:2], device)
+            sr = network(x[None].to(device), **known)
             sr = sr[0].clamp_(0, 1).cpu().numpy()
             cv2.imwrite(
                 str(out / path.name), (sr.transpose(1, 2, 0)[:, :, ::-1] * 255).round().astype(np.uint8)

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srkit.data.examples import Example
-from srkit.data.pairs import CropPlan, Telling, as_tensor, make_lr
+from srkit.data.pairs import CropPlan, Telling, make_lr
 from srkit.data.support import MOST_PHASES, SupportPairs, Variety, judge_batches
 from srkit.errors import UsageError
+from srkit.ops.layout import as_tensor
 from srkit.ops.position import position_grid
 from tests.helpers import refused
 

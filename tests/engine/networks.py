@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from srkit.archs.info import ArchInfo
-from srkit.engine.conditions import Conditions
+from srkit.conditioning.values import Conditions
 from srkit.engine.runner import Plane, Runner, RunnerOptions
 
 CPU = torch.device("cpu")

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from srkit.engine.conditions import Condition
+from srkit.conditioning.values import Condition
 from srkit.engine.runner import Plane
 from srkit.errors import SrkitError
 from srkit.ops.turns import TURNS, turn, turn_back

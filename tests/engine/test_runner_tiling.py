@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from srkit.archs.edsr import EDSR
-from srkit.engine.conditions import Condition
+from srkit.conditioning.values import Condition
 from srkit.engine.runner import Plane
 from tests.engine.networks import (
     Conditioned,

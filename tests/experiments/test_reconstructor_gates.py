@@ -18,7 +18,7 @@ from experiments import reconstructor_gates as gates
 from srkit.archs.reconstructor import Reconstructor
 from srkit.encoders.distance import perceptual_distance
 from srkit.encoders.stages import encoder_stage
-from srkit.tasks.degrader import Degrader, load_degrader, shipped_reconstructors
+from srkit.inference.degrader import Degrader, load_degrader, shipped_reconstructors
 from srkit.training.controller import Controller
 from srkit.zoo.loaded import LoadedModel
 

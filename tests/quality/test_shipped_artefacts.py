@@ -15,22 +15,22 @@ import numpy as np
 import pytest
 import torch
 
+from srkit.conditioning.makers import Extras, basis_of
 from srkit.degradation.kernels import covariance_of, gaussian_map
 from srkit.degradation.pca import encode
 from srkit.engine.runner import Plane, Runner
+from srkit.inference.chain import RESTORING_FAMILIES
+from srkit.inference.upscaler import Done, Upscaler, Work
 from srkit.io.kernel_map import KernelMap
 from srkit.io.picture import Picture
 from srkit.io.read import read_picture
 from srkit.recipes.upscale import UpscaleRecipe
-from srkit.tasks.chain import RESTORING_FAMILIES
-from srkit.tasks.conditions import basis_of
-from srkit.tasks.upscaler import Done, Upscaler, Work
 from srkit.zoo.manifest import Entry, Manifest
 from tests.quality.artefacts import Pixels, complaints, flat_complaints, noise_complaints, spilled, tint
 
-TOLD_OF_BLUR = "nbsr"  # an architecture that upscales nothing without a kernel map
+KERNEL_CONDITIONED = "nbsr"  # an architecture that upscales nothing without a kernel map
 ALL = [entry for entry in Manifest.load().shipped() if entry.task == "sr"]
-SHIPPED = [entry for entry in ALL if entry.arch != TOLD_OF_BLUR]
+SHIPPED = [entry for entry in ALL if entry.arch != KERNEL_CONDITIONED]
 RESTORING = [entry for entry in SHIPPED if entry.name.rpartition("-x")[0] in RESTORING_FAMILIES]
 COLOURS = [
     (0, 0, 0),
@@ -57,14 +57,14 @@ def enlarge(entry: Entry) -> Enlarge:
 
 
 def _enlarge(entry: Entry, dtype: str = "auto") -> Enlarge:
-    told_of_blur = entry.arch == TOLD_OF_BLUR
+    kernel_conditioned = entry.arch == KERNEL_CONDITIONED
     recipe = UpscaleRecipe(model=entry.name, device="cpu", dtype=dtype)  # type: ignore[arg-type]
-    upscaler = Upscaler(recipe, with_kernels=told_of_blur)
+    upscaler = Upscaler(recipe, extras=("kernels",) if kernel_conditioned else ())
 
     def run(lr: Pixels) -> Pixels:
         height, width = lr.shape[:2]
-        kernels = _blur(upscaler, height, width) if told_of_blur else None
-        work = Work(None, Picture(lr), width * entry.scale, height * entry.scale, kernels=kernels)
+        kernels = _blur(upscaler, height, width) if kernel_conditioned else None
+        work = Work(None, Picture(lr), width * entry.scale, height * entry.scale, extras=Extras(kernels))
         done: Done[None]
         (done,) = upscaler.run([work])
         assert done.picture is not None, done.error
@@ -76,7 +76,7 @@ def _enlarge(entry: Entry, dtype: str = "auto") -> Enlarge:
 def _blur(upscaler: Upscaler, height: int, width: int) -> KernelMap:
     """A map of Gaussian kernels that grow from the left to the right."""
     scale = upscaler.models.own_scale
-    basis = basis_of(upscaler.models.get(scale))
+    basis = basis_of(upscaler.models.get(scale).network, "")
     wide = torch.linspace(1, 3, width).expand(height, width)
     covariance = covariance_of(wide, wide * 0.7, 0.4).permute(2, 0, 1)[None]
     codes = encode(gaussian_map(covariance, scale), basis.float())[0]
@@ -88,12 +88,12 @@ def _blur(upscaler: Upscaler, height: int, width: int) -> KernelMap:
 def test_networks_leave_flat_pictures_flat_by_themselves(entry: Entry) -> None:
     """Without the correction of flat areas, in whose surroundings this is seen."""
     upscaler = Upscaler(UpscaleRecipe(model=entry.name, device="cpu"))
-    runner, describe = upscaler.runner(entry.name), upscaler.conditioner(entry.name)
+    runner, conditioning = upscaler.runner(entry.name), upscaler.conditioning(entry.name)
     network = upscaler.models.named(entry.name).network
     bare = Runner(network, runner.info, replace(runner.options, hold_flat=False))
 
     def run(lr: Pixels) -> Pixels:
-        (done,) = bare.run([Plane(lr, None, describe(lr))])
+        (done,) = bare.run([Plane(lr, None, conditioning(lr))])
         assert done is not None and done.error is None
         return done.pixels
 

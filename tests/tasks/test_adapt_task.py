@@ -14,6 +14,7 @@ from safetensors import safe_open
 
 from srkit.data.pairs import make_lr
 from srkit.errors import ResourceError, SrkitError, UsageError
+from srkit.inference.upscaler import Models, Upscaler, Work
 from srkit.io.picture import Picture
 from srkit.io.read import read_picture
 from srkit.io.write import write_picture
@@ -21,7 +22,6 @@ from srkit.recipes.upscale import UpscaleRecipe
 from srkit.rendered import render
 from srkit.tasks.adapt import AdaptResult
 from srkit.tasks.adapt_fit import overwrites_itself
-from srkit.tasks.upscaler import Models, Upscaler, Work
 from srkit.training.inner import uniform_rates
 from srkit.zoo.header import Header, read_header
 from srkit.zoo.load import load_model

@@ -1,4 +1,4 @@
-"""A network that is told of whole pictures, through everything that pictures go through."""
+"""A network conditioned on whole images, through everything that images go through."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from srkit.conditioning.makers import Conditioning
+from srkit.conditioning.values import Conditions
 from srkit.data.pairs import make_lr
 from srkit.encoders.semantic import semantic_encoder
-from srkit.engine.conditions import Conditions
+from srkit.inference.chain import Models
+from srkit.inference.upscaler import Done, Upscaler, Work
 from srkit.io.picture import Picture
 from srkit.io.read import read_picture
 from srkit.io.write import write_picture
@@ -23,12 +26,9 @@ from srkit.ops.alpha import bleed, clamp_to_neighbours
 from srkit.ops.position import position_grid
 from srkit.recipes.evaluate import EvalRecipe
 from srkit.recipes.upscale import Target, UpscaleRecipe
-from srkit.tasks.chain import Models
-from srkit.tasks.conditions import Conditioner
 from srkit.tasks.evaluate import EvalJob, Evaluation
 from srkit.tasks.upscale import UpscaleJob, run
 from srkit.tasks.upscale_plan import plan_upscale
-from srkit.tasks.upscaler import Done, Upscaler, Work
 from srkit.zoo.manifest import Entry, Manifest
 from srkit.zoo.weights import load_weights
 
@@ -64,9 +64,13 @@ def direct(cdasr_weights: Path) -> Callable[[Pixels], Pixels]:
         def tensor(picture: Pixels) -> Tensor:
             return torch.from_numpy(picture.astype(np.float32) / top).permute(2, 0, 1)[None]
 
-        told = semantic_encoder("random", torch.device("cpu")).embed(tensor(pixels if seen is None else seen))
+        embedding = semantic_encoder("random", torch.device("cpu")).embed(
+            tensor(pixels if seen is None else seen)
+        )
         position = position_grid(*pixels.shape[:2])
-        sr = model.network(tensor(pixels), semantic=told.vector, tokens=told.tokens, position=position)
+        sr = model.network(
+            tensor(pixels), semantic=embedding.vector, tokens=embedding.tokens, position=position
+        )
         levels: Pixels = (sr[0].permute(1, 2, 0) * top).round().clamp(0, top).numpy().astype(pixels.dtype)
         return levels
 
@@ -86,7 +90,7 @@ def sixteen(pixels: Pixels) -> Pixels:
 @pytest.mark.parametrize("size", [(1, 1), (33, 47), (64, 71)], ids=str)
 @pytest.mark.parametrize("tile", ["off", 16, 32, "auto"])
 @pytest.mark.parametrize("depth", [8, 16])
-def test_tiled_or_not_it_is_the_network_told_of_the_whole(
+def test_tiled_or_not_the_network_is_conditioned_on_the_whole(
     upscale: Callable[..., Pixels],
     direct: Callable[..., Pixels],
     rendered: Callable[..., Pixels],
@@ -101,7 +105,7 @@ def test_tiled_or_not_it_is_the_network_told_of_the_whole(
         assert difference(direct(pixels, seen=255 - pixels if depth == 8 else 65535 - pixels), expected) > 1
 
 
-def test_the_self_ensemble_is_told_the_same_in_every_turn(
+def test_the_self_ensemble_has_the_same_conditions_in_every_turn(
     upscale: Callable[..., Pixels], rendered: Callable[..., Pixels]
 ) -> None:
     pixels = sixteen(rendered(37, 50))
@@ -110,7 +114,7 @@ def test_the_self_ensemble_is_told_the_same_in_every_turn(
     assert difference(upscale(pixels, tile="off"), whole) > 50
 
 
-def test_the_second_network_of_a_chain_is_told_of_the_first_ones_picture(
+def test_the_second_network_of_a_chain_is_conditioned_on_the_first_ones_result(
     upscale: Callable[..., Pixels], direct: Callable[..., Pixels], rendered: Callable[..., Pixels]
 ) -> None:
     pixels = rendered(31, 22)
@@ -120,7 +124,7 @@ def test_the_second_network_of_a_chain_is_told_of_the_first_ones_picture(
 
 
 @pytest.mark.parametrize("depth", [8, 16])
-def test_gray_is_told_as_three_equal_channels(
+def test_gray_gives_the_conditions_of_three_equal_channels(
     upscale: Callable[..., Pixels], direct: Callable[..., Pixels], rendered: Callable[..., Pixels], depth: int
 ) -> None:
     gray = rendered(20, 27)[:, :, :1]
@@ -130,7 +134,7 @@ def test_gray_is_told_as_three_equal_channels(
     assert difference(upscale(gray, tile=16)[:, :, 0], mean) <= 1
 
 
-def test_alpha_is_told_what_its_colours_are_told(
+def test_alpha_has_the_conditions_of_its_colours(
     upscale: Callable[..., Pixels], direct: Callable[..., Pixels], rendered: Callable[..., Pixels]
 ) -> None:
     colour = rendered(24, 30)
@@ -142,26 +146,26 @@ def test_alpha_is_told_what_its_colours_are_told(
     seen = bleed(x, a / 255)[0].permute(1, 2, 0).round().numpy().astype(np.uint8)
     assert difference(result[:, :, :3], direct(seen)) <= 1
     as_colour = np.repeat(alpha, 3, axis=2)
-    told, by_itself = (
+    with_colours, by_itself = (
         torch.from_numpy(direct(as_colour, seen=picture)).float().mean(2).round()[None, None]
         for picture in (seen, as_colour)
     )
-    expected, other = (clamp_to_neighbours(plane, a)[0, 0].numpy() for plane in (told, by_itself))
+    expected, other = (clamp_to_neighbours(plane, a)[0, 0].numpy() for plane in (with_colours, by_itself))
     assert difference(expected, result[:, :, 3]) <= 1
     assert difference(other, result[:, :, 3]) > 3
 
 
-def test_a_picture_that_cannot_be_described_fails_alone(
+def test_an_image_whose_conditions_fail_fails_alone(
     cdasr_weights: Path, rendered: Callable[..., Pixels], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usual = Conditioner.__call__
+    usual = Conditioning.__call__
 
-    def describe(self: Conditioner, picture: Pixels, kernels: Any = None) -> Conditions:
-        if picture.shape[0] == 13:
+    def failing(self: Conditioning, image: Pixels, extras: Any) -> Conditions:
+        if image.shape[0] == 13:
             raise MemoryError
-        return usual(self, picture, kernels)
+        return usual(self, image, extras)
 
-    monkeypatch.setattr(Conditioner, "__call__", describe)
+    monkeypatch.setattr(Conditioning, "__call__", failing)
     upscaler = Upscaler(UpscaleRecipe(model=str(cdasr_weights), device="cpu", dtype="fp32"))
     with_alpha = np.concatenate([rendered(13, 9), rendered(13, 9)[:, :, :1]], axis=2)
     pictures = [rendered(12, 9), with_alpha, rendered(11, 9)]
@@ -185,10 +189,10 @@ def test_files_plans_records_and_recipes(
     recipe = UpscaleRecipe(model=str(cdasr_weights), target=Target(scale=4), device="cpu", dtype="fp32")
     job = UpscaleJob(recipe, str(source), tmp_path / "out.png", save_recipe=True)
     plan = plan_upscale(job)
-    assert plan.pictures[0].models == ("told-x2", "told-x2")
+    assert plan.pictures[0].models == ("conditioned-x2", "conditioned-x2")
     assert plan.seconds > 0
     (record,) = run(job)
-    assert (record.status, record.models, record.width) == ("done", ("told-x2", "told-x2"), 120)
+    assert (record.status, record.models, record.width) == ("done", ("conditioned-x2", "conditioned-x2"), 120)
     saved = json.loads((tmp_path / "out.png.srkit.json").read_text())
     model = load_weights(cdasr_weights)
     assert model.header is not None
@@ -196,7 +200,7 @@ def test_files_plans_records_and_recipes(
     assert [m["providers"] for m in saved["models"]] == [model.header.providers] * 2
 
 
-def test_evaluation_tells_the_network_too(
+def test_evaluation_conditions_the_network_too(
     cdasr_weights: Path, direct: Callable[..., Pixels], rendered: Callable[..., Pixels], tmp_path: Path
 ) -> None:
     hr = rendered(64, 80)

@@ -1,4 +1,4 @@
-"""Kernel maps told to a network: whose map it is, by which basis, and tiled or not."""
+"""Networks conditioned on kernel maps: whose map it is, by which basis, and tiled or not."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from srkit.conditioning.makers import Conditioning, Extras, ModelProviders, Sources, basis_of
 from srkit.degradation.kernels import covariance_of, gaussian_map
 from srkit.degradation.pca import encode
 from srkit.errors import ResourceError, UsageError
+from srkit.inference.chain import Models
+from srkit.inference.upscaler import Done, Upscaler, Work
 from srkit.io.folders import Found
 from srkit.io.kernel_map import KernelMap, write_kernel_map
 from srkit.io.picture import Picture, PictureInfo
@@ -23,12 +26,9 @@ from srkit.io.read import read_picture
 from srkit.io.write import write_picture
 from srkit.recipes.upscale import Target, UpscaleRecipe
 from srkit.tasks import kernel_maps
-from srkit.tasks.chain import Models
-from srkit.tasks.conditions import Conditioner, Encoders, basis_of
 from srkit.tasks.kernel_maps import KernelMaps
 from srkit.tasks.upscale import UpscaleJob, run
 from srkit.tasks.upscale_plan import plan_upscale
-from srkit.tasks.upscaler import Done, Upscaler, Work
 from srkit.zoo.weights import load_weights
 from tests.helpers import refused
 
@@ -39,7 +39,7 @@ Pixels = NDArray[Any]
 @pytest.fixture
 def kernels_for(nbsr_weights: Path) -> Callable[..., KernelMap]:
     """A map whose blur grows from the left to the right."""
-    basis = basis_of(load_weights(nbsr_weights))
+    basis = basis_of(load_weights(nbsr_weights).network, "")
 
     def make(height: int, width: int, scale: int = 2) -> KernelMap:
         wide = torch.linspace(0.5, 4, width).expand(height, width)
@@ -59,8 +59,8 @@ def upscale(nbsr_weights: Path) -> Callable[..., Pixels]:
         recipe = UpscaleRecipe(model=str(nbsr_weights), device="cpu", **{"dtype": "fp32", **settings})
         height, width = pixels.shape[:2]
         done: Done[str]
-        work = Work("a", Picture(pixels), 2 * width, 2 * height, kernels=kernels)
-        (done,) = Upscaler(recipe, with_kernels=True).run([work])
+        work = Work("a", Picture(pixels), 2 * width, 2 * height, extras=Extras(kernels))
+        (done,) = Upscaler(recipe, extras=("kernels",)).run([work])
         assert done.error is None
         assert done.picture is not None
         return done.picture.pixels
@@ -73,7 +73,7 @@ def difference(a: Pixels, b: Pixels) -> int:
 
 
 @torch.inference_mode()
-def test_the_network_is_told_the_map_s_codes(
+def test_the_network_is_conditioned_on_the_map_s_codes(
     upscale: Callable[..., Pixels],
     kernels_for: Callable[..., KernelMap],
     nbsr_weights: Path,
@@ -128,21 +128,20 @@ def test_codes_by_another_basis_are_the_same_kernels(
     assert difference(upscale(pixels, mistaken), expected) > 1
 
 
-def test_what_the_conditioner_refuses(
+def test_what_conditioning_refuses(
     kernels_for: Callable[..., KernelMap], nbsr_weights: Path, rendered: Callable[..., Pixels]
 ) -> None:
     model = load_weights(nbsr_weights)
-    with refused(UsageError, "srkit estimate-kernel"):
-        Encoders(CPU).conditioner(model)
-    conditioner = Encoders(CPU).conditioner(model, with_kernels=True)
-    with refused(UsageError):
-        conditioner(rendered(16, 16))
+    with refused(UsageError, "codes", "kernels"):
+        ModelProviders(CPU).conditioning(model)
+    conditioning = ModelProviders(CPU).conditioning(model, ["kernels"])
+    with refused(UsageError, "16 x 16"):
+        conditioning(rendered(16, 16))
     with refused(UsageError, "18 x 16", "16 x 18"):
-        conditioner(rendered(18, 16), kernels_for(16, 18))
-    blank = conditioner.blank(rendered(18, 16))["codes"].of_picture(18, 16, CPU)
-    assert blank.value.shape == (1, 6, 18, 16)
+        conditioning(rendered(18, 16), Extras(kernels_for(16, 18)))
+    assert conditioning.blank(rendered(18, 16))["codes"].value.shape == (1, 6, 18, 16)
     with refused(UsageError, "position and blur"):
-        Conditioner(("codes", "position and blur"), None, CPU, basis_of(model))
+        Conditioning(("codes", "position and blur"), Sources(model.network), ["kernels"])
 
 
 # -- whose map it is --------------------------------------------------------------------------------------------
@@ -242,4 +241,4 @@ def test_files_plans_and_recipes(
 
 def test_weights_without_a_basis(edsr_weights: Path) -> None:
     with refused(ResourceError, edsr_weights):
-        basis_of(load_weights(edsr_weights))
+        basis_of(load_weights(edsr_weights).network, str(edsr_weights))

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from srkit.inference.kernel_summary import kernel_widths
 from srkit.io.kernel_map import KernelMap
 from srkit.tasks.kernel_samples import sample_kernels
-from srkit.tasks.kernel_summary import kernel_widths
 
 
 def made(widths: Any, confidence: Any) -> KernelMap:

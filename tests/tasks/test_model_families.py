@@ -11,12 +11,12 @@ import torch
 
 from srkit.archs.table import build
 from srkit.errors import ResourceError
+from srkit.inference.chain import Models
 from srkit.io.picture import Picture
 from srkit.io.read import read_picture
 from srkit.io.write import write_picture
 from srkit.recipes.evaluate import EvalRecipe
 from srkit.recipes.upscale import Target, UpscaleRecipe
-from srkit.tasks.chain import Models
 from srkit.tasks.evaluate import EvalJob, Evaluation
 from srkit.tasks.upscale import UpscaleJob, run
 from srkit.tasks.upscale_plan import plan_upscale

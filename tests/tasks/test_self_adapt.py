@@ -86,8 +86,8 @@ def test_the_controller_and_the_regulariser_can_be_left_out(
     phone: Path, edsr_weights: Path, reconstructor_weights: Path
 ) -> None:
     from srkit.data.unlabelled import find_low
+    from srkit.inference.degrader import load_degrader
     from srkit.progress import Silent
-    from srkit.tasks.degrader import load_degrader
     from srkit.tasks.self_adapt_fit import split_for
 
     cpu = torch.device("cpu")

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from srkit.data.pairs import crop_to_multiple
 from srkit.degradation.kernels import covariance_of, gaussian, largest_width
 from srkit.degradation.spatially_variant import blur_same
+from srkit.inference.kernel_estimator import Estimate, KernelEstimator
 from srkit.io.picture import Picture
 from srkit.recipes.estimate import EstimateRecipe
 from srkit.rendered import render
-from srkit.tasks.kernel_estimator import Estimate, KernelEstimator
 
 
 def blurred(hr: NDArray[np.uint8], scale: int, wide: float, narrow: float, angle: float) -> Picture:

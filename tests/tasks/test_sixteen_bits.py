@@ -13,12 +13,12 @@ from spandrel.architectures import Compact
 
 from srkit.archs.edsr import EDSR
 from srkit.archs.esrgan import RRDBNet
+from srkit.inference.upscaler import Done, Upscaler, Work
 from srkit.io.picture import Picture
 from srkit.io.write import write_picture
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.tasks.upscale import UpscaleJob, run
 from srkit.tasks.upscale_plan import plan_upscale
-from srkit.tasks.upscaler import Done, Upscaler, Work
 
 SLOPE = np.tile((np.arange(512) * 128).astype(np.uint16), (8, 1))[..., None].repeat(3, 2)
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from torch import Tensor, nn
 
-from srkit.data.pairs import CropPlan, MemoryPairs, Telling
+from srkit.data.pairs import CropPlan, MemoryPairs
 from srkit.errors import SrkitError
 from srkit.losses.pixel import l1
 from srkit.losses.table import Losses
@@ -32,7 +32,7 @@ from srkit.training.state import (
 )
 from srkit.training.trainer import DataClock, Limits, RunLog, gradient_ratios
 from srkit.training.validation import psnr_validator
-from tests.helpers import refused
+from tests.helpers import conditioned_on, refused
 from tests.training.runs import (
     CPU,
     SpoiltPairs,
@@ -237,7 +237,7 @@ def test_gradient_ratios() -> None:
     assert gradient_ratios({"a": 0.0, "b": 1.0}) == {"gradient/a": 0.0, "gradient/b": 1.0}
 
 
-class Told(nn.Module):
+class Modulated(nn.Module):
     """Adds a colour by the whole picture's mean and a slope by the place to what it upscales."""
 
     def __init__(self) -> None:
@@ -256,16 +256,18 @@ def test_numbers_that_are_not_finite_are_left_out_of_the_log(tmp_path: Path) -> 
     assert json.loads((tmp_path / "metrics.jsonl").read_text()) == {"step": 3, "a": 1.0}
 
 
-def test_what_crops_are_told_reaches_the_network(pictures: Pictures, tmp_path: Path) -> None:
-    telling = Telling(lambda lr: {"mean": lr.mean((2, 3))}, position=True)
+def test_conditions_of_crops_reach_the_network(
+    pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conditioning = conditioned_on(monkeypatch, position=True, mean=lambda lr: lr.mean((2, 3)))
     base = recipe(16, lr=1e-2)
-    source = MemoryPairs(pictures, CropPlan(2, 8, 4, base.seed), CPU, telling)
-    validate = psnr_validator(pictures, 2, CPU, None, telling)
+    source = MemoryPairs(pictures, CropPlan(2, 8, 4, base.seed), CPU, conditioning)
+    validate = psnr_validator(pictures, 2, CPU, None, conditioning)
 
     def fresh() -> TrainState:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            return new_state(Told(), base.optim)
+            return new_state(Modulated(), base.optim)
 
     run, before = fresh(), fresh().network.state_dict()
     trainer(base, source, tmp_path, validate=validate).fit(run)

@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from srkit.data.pairs import Telling, make_lr
+from srkit.data.pairs import make_lr
 from srkit.ops.position import position_grid
 from srkit.ops.resize import bicubic
 from srkit.training.validation import LARGEST_SIDE, psnr_validator
+from tests.helpers import conditioned_on
 
 CPU = torch.device("cpu")
 
@@ -68,7 +69,7 @@ def test_a_picture_without_error_does_not_outweigh_the_others(
     assert psnr_validator([black, other], 2, CPU, None)(Bicubic(2)) == pytest.approx((100 + alone) / 2)
 
 
-def test_lr_is_made_as_one_is_told(rendered: Callable[..., NDArray[np.uint8]]) -> None:
+def test_lr_is_made_by_the_given_function(rendered: Callable[..., NDArray[np.uint8]]) -> None:
     """Once for each picture, and another way for each."""
     pictures = [rendered(40, 44), rendered(48, 40, seed=1)]
     made: list[tuple[int, tuple[int, ...]]] = []
@@ -94,7 +95,7 @@ def test_no_gradients_are_kept(rendered: Callable[..., NDArray[np.uint8]]) -> No
     assert psnr_validator([rendered(32, 32)], 2, CPU, torch.bfloat16)(Watching(2)) > 10
 
 
-def test_the_middle_is_told_of_the_whole_picture_and_of_its_place() -> None:
+def test_the_middle_is_conditioned_on_the_whole_image_and_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the place says is also painted into the picture, so that the two can be compared."""
     height, width, scale = LARGEST_SIDE + 103, LARGEST_SIDE + 38, 4
     lr_height, lr_width = height // scale, width // scale
@@ -120,6 +121,6 @@ def test_the_middle_is_told_of_the_whole_picture_and_of_its_place() -> None:
             assert float((position - shown)[inner].abs().max()) < 0.01
             return super().forward(x)
 
-    telling = Telling(lambda lr: {"whole": torch.tensor([lr.shape[2:]])}, position=True)
-    psnr_validator([hr], scale, CPU, None, telling)(Watching(scale))
+    conditioning = conditioned_on(monkeypatch, position=True, whole=lambda lr: torch.tensor([lr.shape[2:]]))
+    psnr_validator([hr], scale, CPU, None, conditioning)(Watching(scale))
     assert seen == [(LARGEST_SIDE // scale, LARGEST_SIDE // scale, lr_height, lr_width)]

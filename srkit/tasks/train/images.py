@@ -14,27 +14,19 @@ from torch import nn
 
 from srkit.archs.info import ArchInfo
 from srkit.archs.table import build, info_of
-from srkit.data.pairs import (
-    NOTHING,
-    CropPlan,
-    MemoryPairs,
-    PairSource,
-    Telling,
-    crop_to_multiple,
-    make_lr,
-)
+from srkit.conditioning.makers import SEMANTIC, UNCONDITIONED, Conditioning, Sources, roles_of
+from srkit.conditioning.values import whole
+from srkit.data.pairs import CropPlan, MemoryPairs, PairSource, crop_to_multiple, make_lr
 from srkit.data.photographs import PhotographReader, fits_in_memory
 from srkit.data.real_pairs import RealPairs, RealPlan, make_real_lr
 from srkit.data.streamed import StreamedPairs
 from srkit.engine.overlap import measure_overlap
 from srkit.errors import SrkitError, UsageError
 from srkit.ops.layout import channels_last
-from srkit.ops.position import position_grid
 from srkit.recipes.train import DataPart, ModelPart, degradation_of
-from srkit.tasks.conditions import Conditioner
-from srkit.tasks.providers import Providers, check_providers, is_embedded, load_providers, telling_for
 from srkit.tasks.train.experiment import Experiment, R, Setting, check_holdout
 from srkit.tasks.train.job import TrainJob, split_files
+from srkit.tasks.train.providers import Providers, check_providers, load_providers
 from srkit.tasks.train.start import copy_start
 from srkit.training.state import TrainState
 from srkit.training.trainer import PSNR, Validation
@@ -83,7 +75,7 @@ def network_needs(model: ModelPart) -> frozenset[str]:
     """
     with torch.device("meta"):
         info = info_of(build(model.arch, model.arguments))
-    return frozenset({"semantic"} if is_embedded(info) else ())
+    return roles_of(info.conditioning)
 
 
 class ImageExperiment(Experiment[R]):
@@ -92,7 +84,7 @@ class ImageExperiment(Experiment[R]):
     info: ArchInfo
     images: Images
     providers: Providers
-    conditioning: Telling
+    conditioning: Conditioning
 
     @classmethod
     def needed_providers(cls, recipe: R) -> frozenset[str]:
@@ -122,23 +114,22 @@ class ImageExperiment(Experiment[R]):
         channels_last(network, setting.device)
         needed = self.needed_providers(recipe)
         self.providers = load_providers(recipe.providers, needed, setting.device, setting.progress)
-        self.conditioning = telling_for(self.info, self.providers.semantic)
+        sources = Sources(network, {SEMANTIC: self.providers.semantic}, device=setting.device)
+        self.conditioning = Conditioning(self.info.conditioning, sources)
         self._check_conditions(network)
         return network
 
     def _check_conditions(self, network: nn.Module) -> None:
         """A network built for another encoder fails at its first image: here, with what to do about it."""
         encoder, device = self.providers.semantic, self.setting.device
-        if self.conditioning.describe is None or encoder is None:
+        if not self.conditioning.of_content or encoder is None:
             return
         side = math.ceil(max(16, self.info.min_size) / self.info.multiple_of) * self.info.multiple_of
         lr = torch.zeros(1, 3, side, side, device=device)
         try:
             with torch.no_grad():
-                conditions = dict(self.conditioning.describe(lr))
-                if self.conditioning.position:
-                    conditions["position"] = position_grid(side, side, device)
-                network(lr, **conditions)
+                conditions = self.conditioning(np.zeros((side, side, 3), np.uint8))
+                network(lr, **whole(conditions, (side, side), device))
         except RuntimeError as error:
             raise UsageError(
                 f"The network '{self.recipe.model.arch}' does not take what the encoder '{encoder.name}' gives: "
@@ -177,11 +168,10 @@ class ImageExperiment(Experiment[R]):
     def _overlap(self, network: nn.Module) -> int:
         largest = sorted(self.images.validation, key=lambda image: min(image.shape[:2]), reverse=True)
         samples = [_lr_sample(image, self.info.scale) for image in largest[:_OVERLAP_SAMPLES]]
-        describe = Conditioner(self.info.conditioning, self.providers.semantic, self.setting.device)
-        return measure_overlap(network, self.info, samples, torch.device("cpu"), describe)
+        return measure_overlap(network, self.info, samples, torch.device("cpu"), self.conditioning)
 
 
-def load_images(setting: Setting[Any], info: ArchInfo, conditioning: Telling = NOTHING) -> Images:
+def load_images(setting: Setting[Any], info: ArchInfo, conditioning: Conditioning = UNCONDITIONED) -> Images:
     """The job's images; what cannot be used is left out, and said.
 
     Raises:

@@ -13,22 +13,21 @@ from torch import nn
 
 import srkit
 from srkit.archs.info import ArchInfo
+from srkit.conditioning.makers import SEMANTIC, ModelProviders
 from srkit.data.clusters import k_means
 from srkit.data.episodes import EpisodePlan, TaskDomain, draw_episode
 from srkit.data.examples import Example
-from srkit.data.pairs import CropPlan, as_tensor, crop_to_multiple, make_lr
+from srkit.data.pairs import CropPlan, crop_to_multiple, make_lr
 from srkit.data.photographs import PhotographReader
 from srkit.data.support import SupportPairs
 from srkit.encoders.semantic import SemanticEncoder, semantic_encoder
 from srkit.errors import ResourceError, SrkitError, UsageError, nearest
 from srkit.losses.table import LossContext, build_losses, check_terms, needs_of
-from srkit.ops.layout import channels_last
+from srkit.ops.layout import as_tensor, channels_last
 from srkit.progress import Progress
 from srkit.recipes.meta import MetaRecipe
 from srkit.recipes.train import OptimPart, RunPart
 from srkit.rendered import DOMAINS, render
-from srkit.tasks.conditions import Encoders
-from srkit.tasks.providers import is_embedded, telling_for
 from srkit.tasks.train.experiment import Experiment, Plan, check_holdout
 from srkit.tasks.train.job import WEIGHTS, TrainJob, split_files
 from srkit.training.inner import InnerRule
@@ -159,7 +158,7 @@ class Meta(Experiment[MetaRecipe]):
         recipe, setting = self.recipe, self.setting
         encoder = None
         if "semantic" in needs_of(recipe.loss):
-            encoder = Encoders(setting.device, setting.progress).of(self.base)
+            encoder = ModelProviders(setting.device, setting.progress).of(self.base)
         autocast = setting.autocast(bf16_ok=self.base.info.bf16_ok)
         context = LossContext(setting.device, semantic=encoder, autocast=autocast)
         losses = build_losses(recipe.loss, context)
@@ -230,8 +229,7 @@ class _Maker:
         info: ArchInfo = base.info
         self._scale = info.scale
         self._plan = CropPlan(info.scale, recipe.inner.patch, recipe.inner.batch, recipe.seed)
-        self._own = Encoders(device, progress).of(base) if is_embedded(info) else None
-        self._telling = telling_for(info, self._own)
+        self._conditioning = ModelProviders(device, progress).conditioning(base)
 
     def rendered(self, name: str) -> list[NDArray[np.uint8]]:
         tasks = self._recipe.tasks
@@ -258,7 +256,7 @@ class _Maker:
         shots = self._recipe.tasks.shots
         return tuple(
             TaskDomain(
-                name, SupportPairs(self._examples(name, some), self._plan, self._device, self._telling)
+                name, SupportPairs(self._examples(name, some), self._plan, self._device, self._conditioning)
             )
             for name, some in images.items()
             if len(some) > shots
@@ -266,7 +264,9 @@ class _Maker:
 
     def _encoder(self) -> SemanticEncoder | None:
         name = self._recipe.tasks.encoder
-        return semantic_encoder(name, self._device, progress=self._progress) if name else self._own
+        if name:
+            return semantic_encoder(name, self._device, progress=self._progress)
+        return self._conditioning.sources.providers.get(SEMANTIC)
 
     def _examples(self, name: str, images: Sequence[NDArray[np.uint8]]) -> list[Example]:
         cropped = [crop_to_multiple(image, self._scale) for image in images]

@@ -17,10 +17,10 @@ from srkit.recipes.bounds import check_bounds
 from srkit.recipes.kinds import TrainingRecipe, kind_of, load_training_recipe, training_recipe
 from srkit.recipes.load import merge, read_table
 from srkit.recipes.stages import StagePart, StagesRecipe
-from srkit.tasks.providers import load_providers
 from srkit.tasks.train.experiment import check_experiment, experiment_of, run_experiment
 from srkit.tasks.train.images import ImageExperiment
 from srkit.tasks.train.job import WEIGHTS, TrainJob, TrainResult, check_job, check_output, prepare_output
+from srkit.tasks.train.providers import load_providers
 from srkit.training.distributed import local_device, process_group, wait_for_all
 from srkit.training.state import CHECKPOINT, read_checkpoint
 from srkit.zoo.weights import copy_weights, read_header

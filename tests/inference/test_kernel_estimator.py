@@ -20,11 +20,11 @@ from srkit.degradation.pca import decode, encode
 from srkit.degradation.spatially_variant import blur
 from srkit.encoders.depth import normalised
 from srkit.errors import ResourceError, SrkitError, UsageError
+from srkit.inference import kernel_estimator
+from srkit.inference.kernel_confidence import confidence
+from srkit.inference.kernel_estimator import Estimate, KernelEstimator
 from srkit.io.picture import Picture
 from srkit.recipes.estimate import EstimateRecipe
-from srkit.tasks import kernel_estimator
-from srkit.tasks.kernel_confidence import confidence
-from srkit.tasks.kernel_estimator import Estimate, KernelEstimator
 from srkit.zoo.header import Header
 from srkit.zoo.weights import load_weights, save_weights
 from tests.helpers import missing, refused

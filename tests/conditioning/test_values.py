@@ -1,4 +1,4 @@
-"""What windows are told: of the whole picture, wherever they lie."""
+"""Conditions of windows are parts of those of the whole image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from srkit.engine.conditions import Condition, Coordinates, told
+from srkit.conditioning.values import Condition, Conditions, Coordinates, whole
 from srkit.engine.memory import auto_tile, bytes_per_pixel
 from srkit.engine.overlap import measure_overlap
 from srkit.engine.runner import Plane
@@ -47,7 +47,7 @@ def test_pictures_of_several_sizes_in_a_batch(batch: int) -> None:
         assert np.abs(result.pixels[:, :, :2].astype(np.int64) - places(*result.tag)).max() <= 1
 
 
-def test_a_result_is_another_picture_and_is_told_nothing() -> None:
+def test_a_result_is_another_image_without_conditions() -> None:
     (done,) = runner(Located()).run([Plane(random_pixels(4, 4), None, WHERE)])
     assert done is not None
     assert done.conditions == {}
@@ -62,31 +62,40 @@ def test_a_condition_that_was_not_given_fails_its_picture_alone() -> None:
     assert second.error is None
 
 
-def test_a_whole_picture_is_told_as_it_is() -> None:
-    colour, fine = torch.rand(1, 3), torch.rand(1, 2, 6, 8)
-    known = told(
-        {"colour": Condition(colour), "fine": Condition(fine, spatial=True), "place": Coordinates()},
-        3,
-        4,
-        CPU,
-    )
-    assert torch.equal(known["colour"].value, colour)
-    assert torch.equal(known["fine"].value, fine)
-    assert torch.equal(known["place"].value, position_grid(3, 4))
-    assert [known[name].spatial for name in known] == [False, True, True]
+MIXED = {
+    "colour": Condition(torch.rand(1, 3)),
+    "fine": Condition(torch.rand(1, 2, 6, 8), spatial=True),
+    "place": Coordinates(),
+}
 
 
-def test_measurements_tell_the_network_what_it_takes() -> None:
+def test_conditions_of_a_whole_image_are_as_they_are() -> None:
+    known = whole(MIXED, (3, 4), CPU)
+    assert torch.equal(known["colour"], MIXED["colour"].value)
+    assert torch.equal(known["fine"], MIXED["fine"].value)
+    assert torch.equal(known["place"], position_grid(3, 4))
+
+
+def test_parts_are_cut_at_their_own_resolution_and_mirrored_beyond_the_image() -> None:
+    rows, columns = slice(1, 5), slice(2, 4)
+    known = {name: one.part((3, 4), rows, columns, CPU) for name, one in MIXED.items()}
+    assert [one.spatial for one in known.values()] == [False, True, True]
+    assert torch.equal(known["colour"].value, MIXED["colour"].value)
+    assert torch.equal(known["fine"].value, MIXED["fine"].value[:, :, [2, 3, 4, 5, 5, 4, 3, 2], 4:8])
+    assert torch.equal(known["place"].value, position_grid(3, 4)[:, :, [1, 2, 2, 1], 2:4])
+
+
+def test_measurements_condition_the_network() -> None:
     located = Located(receptive_field=3)
     asked: list[tuple[int, ...]] = []
 
-    def describe(picture: Pixels) -> dict[str, Coordinates]:
-        asked.append(picture.shape)
+    def conditioner(image: Pixels) -> Conditions:
+        asked.append(image.shape)
         return WHERE
 
-    assert bytes_per_pixel(located, located.info, describe) > 0
-    assert auto_tile(located, located.info, 3, CPU, describe) > 0
-    assert measure_overlap(located, located.info, [random_pixels(150, 90)], CPU, describe) == 0
+    assert bytes_per_pixel(located, located.info, conditioner) > 0
+    assert auto_tile(located, located.info, 3, CPU, conditioner) > 0
+    assert measure_overlap(located, located.info, [random_pixels(150, 90)], CPU, conditioner) == 0
     assert asked == [(48, 48, 3), (48, 48, 3), (150, 90, 3)]
     x = torch.rand(1, 3, 5, 7)
     assert torch.equal(runner(located).forward(x, WHERE)[:, 2], x[:, 2])

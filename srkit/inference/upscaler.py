@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
 
@@ -12,19 +12,18 @@ import torch
 from numpy.typing import NDArray
 
 from srkit.archs.views import View, views_of
-from srkit.engine.conditions import Conditions
+from srkit.conditioning.makers import NO_EXTRAS, Conditioning, Extras, ModelProviders
+from srkit.conditioning.values import Conditions
 from srkit.engine.device import pick_device, pick_dtype
 from srkit.engine.memory import auto_batch, auto_tile
 from srkit.engine.resample import resample
 from srkit.engine.runner import Plane, Runner, RunnerOptions
 from srkit.errors import SrkitError, UsageError
-from srkit.io.kernel_map import KernelMap
+from srkit.inference.chain import Models
 from srkit.io.picture import Picture
 from srkit.ops.alpha import bleed, clamp_to_neighbours
 from srkit.progress import Progress
 from srkit.recipes.upscale import UpscaleRecipe
-from srkit.tasks.chain import Models
-from srkit.tasks.conditions import Conditioner, Encoders
 from srkit.zoo.loaded import LoadedModel
 
 T = TypeVar("T")
@@ -39,8 +38,8 @@ class Work(Generic[T]):
     width: int = 0
     height: int = 0
     error: Exception | None = None
-    kernels: KernelMap | None = None
-    """Its blur, for networks that are told of it."""
+    extras: Extras = NO_EXTRAS
+    """What comes with it, for networks that are conditioned on it."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +99,8 @@ class Upscaler:
     Args:
         recipe: what to do.
         models: the networks; by default those that `recipe.model` names.
-        progress: told of downloads.
-        with_kernels: a kernel map comes with each picture.
+        progress: shows downloads.
+        extras: fields of `Extras` that come with each picture.
         with_parts: results come with what the first network of the chain that has views makes them of; as the picture
             is, at the network's scale, with its tiles and self-ensemble, then resampled to the result's size.
 
@@ -116,7 +115,7 @@ class Upscaler:
         models: Models | None = None,
         progress: Progress | None = None,
         *,
-        with_kernels: bool = False,
+        extras: Collection[str] = (),
         with_parts: bool = False,
     ) -> None:
         if recipe.threads is not None:
@@ -125,11 +124,11 @@ class Upscaler:
         self.recipe = recipe
         self.device = pick_device(recipe.device)
         self.models = models or Models(recipe.model, progress)
-        self._with_kernels, self._with_parts = with_kernels, with_parts
+        self._extras, self._with_parts = tuple(extras), with_parts
         self._runners: dict[tuple[str, bool], Runner] = {}
         self._viewers: dict[str, dict[str, _Viewer]] = {}
-        self._encoders = Encoders(self.device, progress)
-        self._conditioners: dict[str, Conditioner] = {}
+        self._providers = ModelProviders(self.device, progress)
+        self._conditionings: dict[str, Conditioning] = {}
         # The precision is checked here, where a wrong one is the caller's mistake and not a picture's.
         if recipe.dtype != "auto":
             for model in self.models.loaded:
@@ -160,34 +159,32 @@ class Upscaler:
                 that `auto` is fp32 for those.
 
         Raises:
-            UsageError: a precision that the network does not bear, or it is told what nothing here gives.
+            UsageError: a precision that the network does not bear, or a condition that nothing here provides.
             ResourceError: the network's weights, or those of the encoder that it was trained with, are not to be had.
         """
         model = self.models.named(name)
         exact = depth > 8 and not model.info.fp32_sum
         if (name, exact) not in self._runners:
-            options = self._options(model, self.conditioner(name), exact=exact)
+            options = self._options(model, self.conditioning(name), exact=exact)
             self._runners[name, exact] = Runner(model.network, model.info, options)
         return self._runners[name, exact]
 
-    def conditioner(self, name: str) -> Conditioner:
-        """What tells a network of a chain of a picture.
+    def conditioning(self, name: str) -> Conditioning:
+        """That of a network of a chain.
 
         Raises:
             UsageError, ResourceError: as `runner`.
         """
-        if name not in self._conditioners:
-            self._conditioners[name] = self._encoders.conditioner(
-                self.models.named(name), with_kernels=self._with_kernels
-            )
-        return self._conditioners[name]
+        if name not in self._conditionings:
+            self._conditionings[name] = self._providers.conditioning(self.models.named(name), self._extras)
+        return self._conditionings[name]
 
-    def _options(self, model: LoadedModel, conditioner: Conditioner, *, exact: bool) -> RunnerOptions:
+    def _options(self, model: LoadedModel, conditioning: Conditioning, *, exact: bool) -> RunnerOptions:
         """Device, precision and tiles for a network; `exact`: all of fp32, unless another precision is asked for."""
         recipe, info = self.recipe, model.info
         dtype = pick_dtype("fp32" if exact and recipe.dtype == "auto" else recipe.dtype, self.device, info)
         overlap = recipe.overlap if isinstance(recipe.overlap, int) else model.overlap
-        tile = self._tile(model, overlap, conditioner)
+        tile = self._tile(model, overlap, conditioning)
         batch = auto_batch(tile, overlap, self.device) if tile else 1
         return RunnerOptions(
             self.device,
@@ -201,12 +198,12 @@ class Upscaler:
             all_of_fp32=exact,
         )
 
-    def _tile(self, model: LoadedModel, overlap: int, conditioner: Conditioner) -> int | None:
+    def _tile(self, model: LoadedModel, overlap: int, conditioning: Conditioning) -> int | None:
         if self.recipe.tile == "off" or model.info.tiling == "none":
             return None
         if isinstance(self.recipe.tile, int):
             return self.recipe.tile
-        return auto_tile(model.network, model.info, overlap, self.device, conditioner.blank)
+        return auto_tile(model.network, model.info, overlap, self.device, conditioning.blank)
 
     def run(self, stream: Iterable[Work[T] | None]) -> Iterator[Done[T]]:
         """Upscale a stream; results in order. A None says that nothing more is ready yet."""
@@ -223,10 +220,10 @@ class Upscaler:
             planes: Iterator[Plane[_Part[T]] | None] = _planes(works)
             viewed = self.viewed(names)
             for i, name in enumerate(names):
-                told = _described(planes, self.conditioner(name))
+                inputs = _conditioned(planes, self.conditioning(name))
                 if i == names.index(name) and name == viewed:
-                    told = _seen(told, self._views_of(name))
-                planes = self.runner(name, depth).run(told)
+                    inputs = _seen(inputs, self._views_of(name))
+                planes = self.runner(name, depth).run(inputs)
             yield from self._collect(planes, names, depth)
 
     def _views_of(self, name: str) -> dict[str, _Viewer]:
@@ -318,12 +315,12 @@ def _seen(
         yield plane
 
 
-def _described(
-    planes: Iterable[Plane[_Part[T]] | None], conditioner: Conditioner
+def _conditioned(
+    planes: Iterable[Plane[_Part[T]] | None], conditioning: Conditioning
 ) -> Iterator[Plane[_Part[T]] | None]:
-    """Each plane with what the network is told of its picture; one that cannot be described has the error.
+    """Each plane with the conditions of its picture, or with the error if they cannot be made.
 
-    An alpha plane is the same scene, so it is told what its colours are told, and is not looked at by itself.
+    An alpha plane shows the same scene as its colours, so it has their conditions.
     """
     colour: Conditions = {}
     failure: Exception | None = None
@@ -335,7 +332,7 @@ def _described(
             colour, failure = {}, plane.error
             if failure is None:
                 try:
-                    colour = conditioner(plane.pixels, plane.tag.work.kernels)
+                    colour = conditioning(plane.pixels, plane.tag.work.extras)
                 except Exception as error:  # one picture's failure must not end the others
                     failure = error
         yield replace(plane, conditions=colour, error=plane.error or failure)

@@ -83,7 +83,7 @@ def load_degrader(
     Args:
         source: a model's name, a file, or `auto`: the shipped one of that scale.
         autocast: precision of all its arithmetic; None: fp32.
-        progress: told of downloads.
+        progress: shows downloads.
 
     Raises:
         ResourceError: there is none, it is for another scale or task, is damaged, or a provider is not to be had or not

@@ -8,19 +8,15 @@ import torch
 from torch import Tensor
 
 from srkit.archs.dkenet import DKENet
+from srkit.conditioning.makers import Conditioning
 from srkit.degradation.kernels import RADIUS, SIZE
-from srkit.engine.conditions import Condition, cut
 from srkit.engine.device import pick_dtype
 from srkit.engine.memory import SMALLEST_TILE, auto_tile, is_out_of_memory, release_cached
-from srkit.engine.tiling import TilePlan, plan_tiles
+from srkit.engine.tiling import TilePlan, cut, plan_tiles
 from srkit.errors import ResourceError, SrkitError
-from srkit.io.picture import Pixels
 from srkit.ops.layout import channels_last
 from srkit.recipes.estimate import EstimateRecipe
 from srkit.zoo.loaded import LoadedModel
-
-MOMENTS = 5
-"""Of a kernel: x, y, xx, xy, yy, about the middle tap."""
 
 
 class KernelTiles:
@@ -112,7 +108,9 @@ class KernelTiles:
             return None
         if isinstance(recipe.tile, int):
             return recipe.tile
-        return auto_tile(self._exact, self._model.info, self._model.overlap, self._device, _no_depth)
+        info = self._model.info
+        conditioning = Conditioning(info.conditioning, given=("depth",))
+        return auto_tile(self._exact, info, self._model.overlap, self._device, conditioning.blank)
 
 
 def _estimating(model: LoadedModel) -> DKENet:
@@ -125,10 +123,6 @@ def _estimating(model: LoadedModel) -> DKENet:
 
 def _placed(network: DKENet, device: torch.device, dtype: torch.dtype) -> DKENet:
     return channels_last(copy.deepcopy(network).requires_grad_(False).eval(), device, dtype)
-
-
-def _no_depth(picture: Pixels) -> dict[str, Condition]:
-    return {"depth": Condition(torch.zeros(1, 1, *picture.shape[:2]), spatial=True)}
 
 
 def _moment_weights() -> Tensor:

@@ -1,4 +1,4 @@
-"""What crops are told of their whole pictures: found once a picture, inherited, and in the right place."""
+"""Conditions of crops: made once for each whole image, inherited, and in the right place."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from srkit.conditioning.makers import CONDITIONS, Conditioning, Kind
+from srkit.conditioning.values import Condition
 from srkit.data.packed import Crops, crop_positions
-from srkit.data.pairs import CropPlan, MemoryPairs, PairSource, Telling, crop_to_multiple, make_lr, shrunk
+from srkit.data.pairs import CropPlan, MemoryPairs, PairSource, crop_to_multiple, make_lr, shrunk
 from srkit.data.streamed import StreamedPairs
+from srkit.errors import UsageError
 from srkit.ops.position import position_grid
 from srkit.ops.turns import TURNS, turn
 from srkit.progress import Silent
+from tests.helpers import conditioned_on, refused
 
 CPU = torch.device("cpu")
 SIDE = 40
@@ -27,20 +31,21 @@ Picture = NDArray[np.uint8]
 
 
 class Whole:
-    """Tells the whole LR picture itself, laid into a square, and its size."""
+    """Conditions on the whole LR image itself, laid into a square, and on its size."""
 
     def __init__(self) -> None:
         self.calls = 0
 
-    def __call__(self, lr: Tensor) -> dict[str, Tensor]:
+    def image(self, lr: Tensor) -> Tensor:
         assert lr.shape[:2] == (1, 3)
-        assert not torch.is_grad_enabled()
         self.calls += 1
         height, width = lr.shape[2:]
-        return {
-            "whole": F.pad(lr, (0, SIDE - width, 0, SIDE - height)),
-            "size": torch.tensor([[height, width]]),
-        }
+        return F.pad(lr, (0, SIDE - width, 0, SIDE - height))
+
+    def conditioning(self, patch: pytest.MonkeyPatch, *, position: bool = False) -> Conditioning:
+        return conditioned_on(
+            patch, position=position, whole=self.image, size=lambda lr: torch.tensor([lr.shape[2:]])
+        )
 
 
 class Counting(Silent):
@@ -67,13 +72,15 @@ Make = Callable[..., PairSource]
 def make(request: pytest.FixtureRequest, pictures: list[Picture], tmp_path: Path) -> Make:
     """Makes either source from the same pictures; streamed, there is a broken file among them."""
     if request.param == "memory":
-        return lambda plan, telling, progress: MemoryPairs(pictures, plan, CPU, telling, progress)
+        return lambda plan, conditioning, progress: MemoryPairs(pictures, plan, CPU, conditioning, progress)
     files = [tmp_path / f"{name}.png" for name in ("0", "broken", "1")]
     for file, picture in zip(files[::2], pictures, strict=True):
         cv2.imwrite(str(file), picture[:, :, ::-1])
     files[1].write_bytes(files[0].read_bytes()[:100])
     workers = 1 if request.param.endswith("workers") else 0
-    return lambda plan, telling, progress: StreamedPairs(files, plan, CPU, workers, telling, progress)
+    return lambda plan, conditioning, progress: StreamedPairs(
+        files, plan, CPU, workers, conditioning, progress
+    )
 
 
 @pytest.mark.parametrize("kind", range(TURNS))
@@ -90,10 +97,12 @@ def test_positions_are_the_grid_cut_and_turned(kind: int) -> None:
 
 
 @pytest.mark.parametrize("sizes", [(1.0,), (1.0, 0.5)])
-def test_crops_are_told_of_their_own_picture_and_place(sizes: tuple[float, ...], make: Make) -> None:
-    """At its position, the whole picture that a crop is told of shows the crop's pixel."""
+def test_crops_are_conditioned_on_their_own_image_and_place(
+    sizes: tuple[float, ...], make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At its position, the whole image of a crop shows the crop's pixel."""
     plan = CropPlan(2, patch=8, batch=24, seed=0, sizes=sizes)
-    source = make(plan, Telling(Whole(), position=True), Silent())
+    source = make(plan, Whole().conditioning(monkeypatch, position=True), Silent())
     seen = set()
     for batch in itertools.islice(source.batches(0), 2):
         assert set(batch.conditions) == {"whole", "size", "position"}
@@ -107,12 +116,14 @@ def test_crops_are_told_of_their_own_picture_and_place(sizes: tuple[float, ...],
     assert len(seen) == 2 * len(sizes)
 
 
-def test_the_whole_picture_is_described_once(make: Make, pictures: list[Picture]) -> None:
+def test_conditions_of_a_whole_image_are_made_once(
+    make: Make, pictures: list[Picture], monkeypatch: pytest.MonkeyPatch
+) -> None:
     plan = CropPlan(2, patch=8, batch=8, seed=0, sizes=(1.0, 0.5))
-    describe, progress = Whole(), Counting()
-    source = make(plan, Telling(describe), progress)
-    assert describe.calls == 4
-    assert [label for label, _ in progress.labels] == ["describing images"]
+    whole_images, progress = Whole(), Counting()
+    source = make(plan, whole_images.conditioning(monkeypatch), progress)
+    assert whole_images.calls == 4
+    assert len(progress.labels) == 1
     assert progress.labels[0][1] == progress.done
     lows = [make_lr(crop_to_multiple(shrunk(p, f), 2), 2) for p in pictures for f in (1.0, 0.5)]
     known = {low.shape[:2]: torch.from_numpy(low).permute(2, 0, 1).float() / 255 for low in lows}
@@ -121,16 +132,24 @@ def test_the_whole_picture_is_described_once(make: Make, pictures: list[Picture]
         for whole, extent in zip(batch.conditions["whole"], batch.conditions["size"], strict=True):
             height, width = extent.tolist()
             assert torch.equal(whole[:, :height, :width], known[height, width])
-    assert describe.calls == 4
+    assert whole_images.calls == 4
 
 
-def test_pairs_are_the_same_whatever_is_told(make: Make) -> None:
+def test_pairs_do_not_depend_on_conditions(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = CropPlan(2, patch=8, batch=4, seed=3)
-    told, silent = (
-        list(itertools.islice(make(plan, telling, Silent()).batches(0), 3))
-        for telling in (Telling(Whole(), position=True), Telling())
+    conditioned, plain = (
+        list(itertools.islice(make(plan, conditioning, Silent()).batches(0), 3))
+        for conditioning in (Whole().conditioning(monkeypatch, position=True), Conditioning())
     )
-    for a, b in zip(told, silent, strict=True):
+    for a, b in zip(conditioned, plain, strict=True):
         assert torch.equal(a.lr, b.lr)
         assert torch.equal(a.hr, b.hr)
         assert b.conditions == {}
+
+
+def test_crops_cannot_be_given_spatial_conditions(
+    pictures: list[Picture], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(CONDITIONS, "map", Kind(lambda subject: Condition(torch.zeros(1, 1, 4, 4), True)))
+    with refused(UsageError, "map"):
+        MemoryPairs(pictures, CropPlan(2, patch=8, batch=4, seed=3), CPU, Conditioning(["map"]))

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from srkit.tasks.chain import choose_chain
+from srkit.inference.chain import choose_chain
 from tests.helpers import refused
 
 

@@ -1,21 +1,17 @@
-"""The frozen networks that a training run uses, and what a network is told by them."""
+"""The frozen networks that a training run uses."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
-from srkit.archs.info import ArchInfo
-from srkit.data.pairs import Describe, Telling
 from srkit.encoders.features import PerceptualFeatures, perceptual_features
 from srkit.encoders.semantic import SemanticEncoder, semantic_encoder
 from srkit.errors import UsageError
 from srkit.progress import Progress
 from srkit.recipes.train import ProvidersPart
-from srkit.tasks.conditions import EMBEDDED, POSITION
 
 
 @dataclass(frozen=True)
@@ -68,36 +64,3 @@ def load_providers(
     if "perceptual" in needed:
         perceptual = perceptual_features(names.perceptual, device, progress=progress)
     return Providers(semantic, perceptual)
-
-
-def is_embedded(info: ArchInfo) -> bool:
-    """Whether a network is told what a semantic encoder says of the image."""
-    return not EMBEDDED.isdisjoint(info.conditioning)
-
-
-def telling_for(info: ArchInfo, encoder: SemanticEncoder | None) -> Telling:
-    """What a network that is being trained is told beside the crops.
-
-    Args:
-        encoder: not None where `is_embedded`.
-
-    Raises:
-        UsageError: a condition that training cannot give.
-    """
-    unknown = set(info.conditioning) - EMBEDDED - {POSITION}
-    if unknown:
-        raise UsageError(
-            f"The network is told '{min(unknown)}', which this training cannot give; train it by another recipe."
-        )
-    names = [name for name in info.conditioning if name in EMBEDDED]
-    describe = _describer(encoder, names) if encoder is not None and names else None
-    return Telling(describe, POSITION in info.conditioning)
-
-
-def _describer(encoder: SemanticEncoder, names: Sequence[str]) -> Describe:
-    def describe(lr: Tensor) -> dict[str, Tensor]:
-        embedding = encoder.embed(lr)
-        known = {"semantic": embedding.vector, "tokens": embedding.tokens}
-        return {name: known[name].float() for name in names}
-
-    return describe

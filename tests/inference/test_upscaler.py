@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 
 from srkit.archs.edsr import EDSR
+from srkit.inference.upscaler import Done, Upscaler, Work
 from srkit.io.picture import Picture
 from srkit.ops.resize import bicubic
 from srkit.recipes.upscale import Target, UpscaleRecipe
-from srkit.tasks.upscaler import Done, Upscaler, Work
 from srkit.zoo.header import Header
 from srkit.zoo.weights import save_weights
 

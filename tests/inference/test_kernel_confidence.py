@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from srkit.tasks.kernel_confidence import confidence, noise_deviation
+from srkit.inference.kernel_confidence import confidence, noise_deviation
 
 
 def picture(luma: Any) -> Tensor:

@@ -12,10 +12,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from srkit.conditioning.makers import Conditioning, ModelProviders, Sources
+from srkit.conditioning.values import Condition, Coordinates
 from srkit.encoders.semantic import semantic_encoder
-from srkit.engine.conditions import Condition, Coordinates
 from srkit.errors import ResourceError, UsageError
-from srkit.tasks.conditions import Conditioner, Encoders
 from srkit.zoo.loaded import LoadedModel
 from srkit.zoo.weights import load_weights
 from tests.helpers import refused
@@ -30,47 +30,50 @@ def model(cdasr_weights: Path) -> LoadedModel:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_the_encoder_sees_the_whole_picture(rendered: Callable[..., NDArray[Any]], dtype: type) -> None:
+def test_the_encoder_sees_the_whole_image(rendered: Callable[..., NDArray[Any]], dtype: type) -> None:
     encoder = semantic_encoder("random", CPU)
     pixels = rendered(61, 47)
-    told = Conditioner(ALL, encoder, CPU)(pixels if dtype is np.uint8 else pixels.astype(np.uint16) * 257)
-    assert list(told) == list(ALL)
+    image = pixels if dtype is np.uint8 else pixels.astype(np.uint16) * 257
+    made = Conditioning(ALL, Sources(providers={"semantic": encoder}))(image)
+    assert list(made) == list(ALL)
     with torch.inference_mode():
         expected = encoder.embed(torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255)
     for name, value in (("semantic", expected.vector), ("tokens", expected.tokens)):
-        condition = told[name]
+        condition = made[name]
         assert isinstance(condition, Condition)
         assert not condition.spatial
         torch.testing.assert_close(condition.value, value)
-    assert isinstance(told["position"], Coordinates)
+    assert isinstance(made["position"], Coordinates)
 
 
 def test_only_what_the_network_takes() -> None:
     encoder = semantic_encoder("random", CPU)
     picture = np.zeros((4, 4, 3), np.uint8)
-    assert Conditioner((), None, CPU)(picture) == {}
-    assert list(Conditioner(("position",), None, CPU)(picture)) == ["position"]
-    assert list(Conditioner(("semantic",), encoder, CPU)(picture)) == ["semantic"]
+    assert Conditioning()(picture) == {}
+    assert list(Conditioning(("position",))(picture)) == ["position"]
+    assert list(Conditioning(("semantic",), Sources(providers={"semantic": encoder}))(picture)) == [
+        "semantic"
+    ]
 
 
 @pytest.mark.parametrize("names", [("prompt",), ("position", "tokens")])
 def test_a_condition_that_nothing_gives(names: tuple[str, ...]) -> None:
     with refused(UsageError, names[-1]):
-        Conditioner(names, None, CPU)
+        Conditioning(names)
 
 
 def test_models_of_one_encoder_share_it(model: LoadedModel) -> None:
-    encoders = Encoders(CPU)
-    first, second = (encoders.conditioner(model) for _ in range(2))
+    providers = ModelProviders(CPU)
+    first, second = (providers.conditioning(model).sources.providers for _ in range(2))
     assert first is not second
-    assert first._encoder is second._encoder is not None
+    assert first["semantic"] is second["semantic"] is not None
 
 
-def test_a_network_that_is_told_nothing_needs_no_encoder(model: LoadedModel) -> None:
+def test_a_network_without_conditions_needs_no_encoder(model: LoadedModel) -> None:
     assert model.header is not None
     header = replace(model.header, providers={"semantic": "compakt", "semantic version": "1"})
     blind = replace(model, header=header, info=replace(model.info, conditioning=()))
-    assert Encoders(CPU).conditioner(blind)(np.zeros((4, 4, 3), np.uint8)) == {}
+    assert ModelProviders(CPU).conditioning(blind)(np.zeros((4, 4, 3), np.uint8)) == {}
 
 
 @pytest.mark.parametrize(
@@ -88,4 +91,4 @@ def test_another_encoder_is_an_error(
     assert model.header is not None
     header = replace(model.header, providers={**model.header.providers, **providers})
     with refused(ResourceError, model.path, *named):
-        Encoders(CPU).conditioner(replace(model, header=header))
+        ModelProviders(CPU).conditioning(replace(model, header=header))

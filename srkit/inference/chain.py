@@ -28,7 +28,7 @@ class Models:
     Args:
         name: `auto`, a model's name, a family (`real`: the shipped models `real-x2`, `real-x4`, ...), or a
             checkpoint file.
-        progress: told of what is fetched.
+        progress: shows what is fetched.
 
     Raises:
         ResourceError: the model is missing, damaged, or for another task.

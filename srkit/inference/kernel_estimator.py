@@ -11,24 +11,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from srkit.conditioning.makers import CODES, basis_of
+from srkit.conditioning.values import Condition
 from srkit.degradation.kernels import SIZE
 from srkit.degradation.spatially_variant import blur_codes
 from srkit.encoders.depth import DepthProvider, depth_provider, resized
-from srkit.engine.conditions import Condition
 from srkit.engine.device import pick_device
 from srkit.engine.runner import Plane
 from srkit.errors import UsageError
+from srkit.inference.chain import Models
+from srkit.inference.kernel_confidence import confidence
+from srkit.inference.kernel_summary import Blur, summary
+from srkit.inference.kernel_tiles import KernelTiles
+from srkit.inference.upscaler import Upscaler
 from srkit.io.kernel_map import KernelMap
 from srkit.io.picture import Picture, Pixels
 from srkit.progress import Progress, Silent
 from srkit.recipes.estimate import DEFAULT_SCALE, EstimateRecipe
 from srkit.recipes.upscale import UpscaleRecipe
-from srkit.tasks.chain import Models
-from srkit.tasks.conditions import CODES, basis_of
-from srkit.tasks.kernel_confidence import confidence
-from srkit.tasks.kernel_summary import Blur, summary
-from srkit.tasks.kernel_tiles import KernelTiles
-from srkit.tasks.upscaler import Upscaler
 from srkit.zoo.load import load_model
 from srkit.zoo.loaded import LoadedModel
 
@@ -60,7 +60,7 @@ class KernelEstimator:
 
     Args:
         recipe: what to do.
-        progress: told of downloads, and of the work as it is done (see `work`).
+        progress: shows downloads and the work (see `work`).
         depth: a provider in place of the recipe's.
 
     Raises:
@@ -84,9 +84,9 @@ class KernelEstimator:
             threads=recipe.threads,
             seed=recipe.seed,
         )
-        upscaler = Upscaler(settings, Models.of(self.restorer), with_kernels=True)
+        upscaler = Upscaler(settings, Models.of(self.restorer), extras=("kernels",))
         self._runner = upscaler.runner(self.restorer.name)
-        self._basis = basis_of(self.restorer).float()
+        self._basis = basis_of(self.restorer.network, str(self.restorer.path)).float()
         self._tiles = KernelTiles(self.model, recipe, self.device, self._basis)
 
     @property

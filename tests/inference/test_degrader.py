@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from srkit.errors import ResourceError
-from srkit.tasks.degrader import Degrader, load_degrader, shipped_reconstructors
+from srkit.inference.degrader import Degrader, load_degrader, shipped_reconstructors
 from srkit.training.controller import Controller
 from srkit.zoo.header import read_header
 from srkit.zoo.weights import load_weights, save_weights

@@ -1,0 +1,287 @@
+"""The table of conditions: how each is made from a whole image and from what comes with it.
+
+A new condition is an entry of `CONDITIONS`, and a field of `Extras` if something must come with the image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from srkit.conditioning.values import Condition, Conditions, Coordinates
+from srkit.encoders.semantic import Embedding, semantic_encoder
+from srkit.errors import ResourceError, UsageError
+from srkit.io.kernel_map import KernelMap
+from srkit.ops.layout import as_tensor
+from srkit.progress import Progress
+from srkit.zoo.loaded import LoadedModel
+
+CODES = "codes"
+"""Name of the condition that kernel-conditioned networks (NBSR) have."""
+SEMANTIC = "semantic"
+"""Role of the encoder that gives an image's vector and tokens, and name of the condition that is its vector."""
+_CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What comes with an image beside its pixels."""
+
+    kernels: KernelMap | None = None
+    """The blur kernel of each pixel."""
+    depth: Tensor | None = None
+    """(1, 1, h, w), inverse depth in [0, 1]."""
+
+
+NO_EXTRAS = Extras()
+
+
+class Provider(Protocol):
+    """A frozen network that conditions are made by."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+
+PROVIDERS: Mapping[str, Callable[[str, torch.device, Progress | None], Provider]] = {
+    SEMANTIC: lambda name, device, progress: semantic_encoder(name, device, progress=progress),
+}
+"""By role: loads a provider of that name. Headers of weights name it as `role` and `role version`."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a network's conditions are made by beside the image."""
+
+    network: nn.Module | None = None
+    """The network itself, for conditions in its own terms."""
+    providers: Mapping[str, Any] = field(default_factory=dict)
+    """By role."""
+    weights: str = "of the network"
+    """Its file, for errors."""
+    device: torch.device = _CPU
+    """Where images are given to the providers."""
+
+    @property
+    def basis(self) -> Tensor:
+        """See `basis_of`."""
+        return basis_of(self.network, self.weights)
+
+
+@dataclass
+class Subject:
+    """The image that conditions are made for; what several conditions share is computed once."""
+
+    image: NDArray[Any]
+    """(h, w, 3), uint8 or uint16."""
+    extras: Extras
+    sources: Sources
+
+    @cached_property
+    def embedding(self) -> Embedding:
+        """That of the semantic encoder, float32."""
+        found: Embedding = self.sources.providers[SEMANTIC].embed(as_tensor(self.image, self.sources.device))
+        return Embedding(found.vector.float(), found.tokens.float())
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a condition is made."""
+
+    make: Callable[[Subject], Condition | Coordinates]
+    of_content: bool = True
+    """False: a function of the image's size alone."""
+    provider: str = ""
+    """Role of the provider that it needs."""
+    extra: str = ""
+    """Field of `Extras` that it needs."""
+    blank: Callable[[Subject], Condition] | None = None
+    """In place of `make` where that field is not there and only the network's cost matters."""
+
+
+def _codes(subject: Subject) -> Condition:
+    """(1, K, h, w), float32: the map's kernels in the network's basis."""
+    kernels, basis = subject.extras.kernels, subject.sources.basis.float().cpu()
+    height, width = subject.image.shape[:2]
+    if kernels is None or (kernels.height, kernels.width) != (height, width):
+        found = "none" if kernels is None else f"one for {kernels.width} x {kernels.height}"
+        raise UsageError(
+            f"A kernel map for an image of {width} x {height} pixels is needed, and there is {found}; estimate the "
+            "image's own."
+        )
+    codes, own = torch.from_numpy(kernels.codes), torch.from_numpy(kernels.basis)
+    if own.shape != basis.shape or not torch.equal(own, basis):
+        codes = torch.einsum("jk,khw->jhw", basis.flatten(1) @ own.flatten(1).T, codes)
+    return Condition(codes[None], spatial=True)
+
+
+def _blank_codes(subject: Subject) -> Condition:
+    count = len(subject.sources.basis)
+    return Condition(torch.zeros(1, count, *subject.image.shape[:2]), spatial=True)
+
+
+def _depth(subject: Subject) -> Condition:
+    if subject.extras.depth is None:
+        raise UsageError("A depth map of the image is needed, and there is none; give one.")
+    return Condition(subject.extras.depth, spatial=True)
+
+
+def _blank_depth(subject: Subject) -> Condition:
+    return Condition(torch.zeros(1, 1, *subject.image.shape[:2]), spatial=True)
+
+
+CONDITIONS: Mapping[str, Kind] = {
+    "semantic": Kind(lambda subject: Condition(subject.embedding.vector), provider=SEMANTIC),
+    "tokens": Kind(lambda subject: Condition(subject.embedding.tokens), provider=SEMANTIC),
+    "position": Kind(lambda subject: Coordinates(), of_content=False),
+    "codes": Kind(_codes, extra="kernels", blank=_blank_codes),
+    "depth": Kind(_depth, extra="depth", blank=_blank_depth),
+}
+"""By the names in `ArchInfo.conditioning`."""
+
+
+def roles_of(names: Iterable[str]) -> frozenset[str]:
+    """Roles of the providers that these conditions need."""
+    return frozenset(CONDITIONS[name].provider for name in names if name in CONDITIONS) - {""}
+
+
+class Conditioning:
+    """Makes the conditions of one network; a `srkit.conditioning.values.Conditioner`.
+
+    Args:
+        names: the network's `ArchInfo.conditioning`.
+        sources: what they are made by.
+        given: fields of `Extras` that come with every image.
+
+    Raises:
+        UsageError: a condition that is unknown, or whose provider or extra is missing.
+        ResourceError: codes of kernels for a network without a basis.
+    """
+
+    def __init__(
+        self, names: Iterable[str] = (), sources: Sources | None = None, given: Collection[str] = ()
+    ) -> None:
+        self.names, self.sources = tuple(names), sources or Sources()
+        for name in self.names:
+            kind = CONDITIONS.get(name)
+            if kind is None or (kind.provider and self.sources.providers.get(kind.provider) is None):
+                raise UsageError(
+                    f"The network is conditioned on '{name}', which nothing here provides; choose another model."
+                )
+            if kind.extra and kind.extra not in given:
+                raise UsageError(
+                    f"The network is conditioned on '{name}', which needs the {kind.extra} of every image; give them "
+                    "or choose another model."
+                )
+        if CODES in self.names:
+            _ = self.sources.basis
+
+    @property
+    def of_content(self) -> bool:
+        """Whether a condition depends on more than the size of an image."""
+        return any(CONDITIONS[name].of_content for name in self.names)
+
+    @property
+    def of_place(self) -> tuple[str, ...]:
+        """Names of the other conditions."""
+        return tuple(name for name in self.names if not CONDITIONS[name].of_content)
+
+    @torch.no_grad()
+    def __call__(self, image: NDArray[Any], extras: Extras = NO_EXTRAS) -> Conditions:
+        """Of a whole image (H, W, 3), uint8 or uint16; the providers see all of it.
+
+        Raises:
+            UsageError: an extra that is missing, or is of another image size.
+        """
+        subject = Subject(image, extras, self.sources)
+        return {name: CONDITIONS[name].make(subject) for name in self.names}
+
+    @torch.no_grad()
+    def blank(self, image: NDArray[Any]) -> Conditions:
+        """The same with zeros in place of extras: to measure what a network costs."""
+        subject = Subject(image, NO_EXTRAS, self.sources)
+        kinds = {name: CONDITIONS[name] for name in self.names}
+        return {name: (kind.blank or kind.make)(subject) for name, kind in kinds.items()}
+
+
+UNCONDITIONED = Conditioning()
+"""That of networks without conditions."""
+
+
+def basis_of(network: nn.Module | None, weights: str) -> Tensor:
+    """The basis (K, 21, 21) of a network's kernel codes.
+
+    Raises:
+        ResourceError: its weights hold none.
+    """
+    basis = getattr(network, "basis", None)
+    if not isinstance(basis, Tensor) or not bool(basis.any()):
+        raise ResourceError(
+            f"The weights '{weights}' hold no basis of blur kernels; choose an NBSR, or train it again."
+        )
+    return basis
+
+
+class ModelProviders:
+    """The providers that models were trained with, each loaded once.
+
+    Args:
+        device: where they run.
+        progress: shows downloads.
+    """
+
+    def __init__(self, device: torch.device, progress: Progress | None = None) -> None:
+        self._device, self._progress = device, progress
+        self._loaded: dict[tuple[str, str], Provider] = {}
+
+    def conditioning(self, model: LoadedModel, given: Collection[str] = ()) -> Conditioning:
+        """The conditioning of a model's network.
+
+        Args:
+            given: fields of `Extras` that come with every image.
+
+        Raises:
+            UsageError: as `Conditioning`.
+            ResourceError: the weights do not name a provider that they need, or it is unavailable, or not the one that
+                they were trained with, or they hold no basis for codes.
+        """
+        names = model.info.conditioning
+        providers = {role: self.of(model, role) for role in roles_of(names)}
+        return Conditioning(names, Sources(model.network, providers, str(model.path), self._device), given)
+
+    def of(self, model: LoadedModel, role: str = SEMANTIC) -> Any:
+        """The provider that a model was trained with.
+
+        Raises:
+            ResourceError: as `conditioning`.
+        """
+        header = model.header.providers if model.header is not None else {}
+        name, version = header.get(role, ""), header.get(f"{role} version", "")
+        if not name or not version:
+            raise ResourceError(
+                f"The weights '{model.path}' need a {role} provider and name none; train them again."
+            )
+        if (role, name) not in self._loaded:
+            try:
+                self._loaded[role, name] = PROVIDERS[role](name, self._device, self._progress)
+            except UsageError as error:
+                raise ResourceError(
+                    f"The weights '{model.path}' name a {role} provider that is unavailable: {error}"
+                ) from error
+        provider = self._loaded[role, name]
+        if provider.version != version:
+            raise ResourceError(
+                f"The weights '{model.path}' were trained with '{name}' ({version}), and here it is "
+                f"{provider.version}; use the version of srkit and the {role} provider that they came with, or train "
+                "them again."
+            )
+        return provider

@@ -1,0 +1,100 @@
+"""Conditions of a whole image, and their parts for the windows and crops that are cut from it.
+
+They are made from the whole image, so that tiling never changes what a network is conditioned on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from srkit.ops.noise_field import noise_field
+from srkit.ops.padding import extend, mirrored
+from srkit.ops.position import positions
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A tensor, computed once from the whole image."""
+
+    value: Tensor
+    """(1, ...); spatial ones (1, C, k h, k w) for an image of h x w and an integer k."""
+    spatial: bool = False
+    """Cut, flipped and rotated with the image; else shared by all windows."""
+
+    def part(self, size: tuple[int, int], rows: slice, columns: slice, device: torch.device) -> Condition:
+        """For a part of an image of `size` (h, w); mirrored where the part exceeds the image."""
+        value = self.value.to(device)
+        if self.spatial:
+            k = value.shape[2] // size[0]
+            rows, columns = (slice(side.start * k, side.stop * k) for side in (rows, columns))
+            value = extend(value, rows.stop, columns.stop)[:, :, rows, columns]
+        return Condition(value, self.spatial)
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """The position of each pixel in the whole image: (1, 2, h, w), see `srkit.ops.position`.
+
+    A spatial condition that is made for each window: a map of a large image would be larger than the image.
+    """
+
+    def part(self, size: tuple[int, int], rows: slice, columns: slice, device: torch.device) -> Condition:
+        """As `Condition.part`."""
+        y, x = (
+            mirrored(torch.arange(part.start, part.stop, device=device), side)
+            for part, side in zip((rows, columns), size, strict=True)
+        )
+        return Condition(positions(y, x, *size), spatial=True)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Normal numbers on the result's grid: (1, 3, k h, k w), see `srkit.ops.noise_field`.
+
+    A function of seed and place, made for each window, so that no window changes another; mirrored like the image.
+    """
+
+    seed: int
+    scale: int
+    """k"""
+
+    def part(self, size: tuple[int, int], rows: slice, columns: slice, device: torch.device) -> Condition:
+        """As `Condition.part`."""
+        y, x = (
+            mirrored(
+                torch.arange(part.start * self.scale, part.stop * self.scale, device=device),
+                side * self.scale,
+            )
+            for part, side in zip((rows, columns), size, strict=True)
+        )
+        return Condition(noise_field(self.seed, y, x, 3), spatial=True)
+
+
+Conditions = Mapping[str, Condition | Coordinates | Noise]
+"""By the name that the network takes them under."""
+
+Conditioner = Callable[[NDArray[Any]], Conditions]
+"""Makes the conditions of a whole image (H, W, 3), uint8 or uint16."""
+
+
+def unconditioned(_image: NDArray[Any]) -> Conditions:
+    """For networks without conditions."""
+    return {}
+
+
+def part_of(
+    conditions: Conditions, size: tuple[int, int], rows: slice, columns: slice, device: torch.device
+) -> dict[str, Tensor]:
+    """The tensors that a network takes with a part of an image of `size` (h, w)."""
+    return {name: one.part(size, rows, columns, device).value for name, one in conditions.items()}
+
+
+def whole(conditions: Conditions, size: tuple[int, int], device: torch.device) -> dict[str, Tensor]:
+    """The tensors that a network takes with a whole image of `size` (h, w)."""
+    return part_of(conditions, size, slice(0, size[0]), slice(0, size[1]), device)
