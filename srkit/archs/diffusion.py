@@ -155,13 +155,16 @@ class DiffusionSR(nn.Module):
             x: (N, 3, h, w) in [0, 1].
             codes: (N, K, h, w), by `basis`.
             depth: (N, 1, h, w), inverse depth in [0, 1]; zeros, or None, where none is known.
-            noise: (N, 3, scale h, scale w), standard normal (`srkit.ops.noise_field`); None: zeros.
+            noise: (N, 3, scale h, scale w), standard normal (`srkit.ops.noise_field`); images whose noise is 0
+                everywhere get the base alone, and so do all where it is None.
 
         Raises:
             UsageError: no codes.
         """
         known = self.known(x, codes, depth)
-        field = torch.zeros_like(known.base) if noise is None else noise.to(known.base.dtype)
+        if noise is None or not bool(noise.any()):
+            return known.base
+        field = noise.to(known.base.dtype)
         state, residual = KAPPA * field, known.base
         for step in range(self.steps, 0, -1):
             level, following = (x.new_full((len(x),), k / self.steps) for k in (step, step - 1))
@@ -169,7 +172,8 @@ class DiffusionSR(nn.Module):
             eps = (state - _kept(level) * raw) / (KAPPA * _wide(level))
             residual = self.constrained(raw, known)
             state = _kept(following) * residual + KAPPA * _wide(following) * eps
-        return self.image(residual, known)
+        drawn = field.flatten(1).any(1)
+        return torch.where(_wide(drawn), self.image(residual, known), known.base)
 
     def known(
         self,

@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from srkit.conditioning.values import Condition, Conditions, Coordinates
+from srkit.archs.table import info_of
+from srkit.conditioning.values import Condition, Conditions, Coordinates, Noise
 from srkit.encoders.semantic import Embedding, semantic_encoder
 from srkit.errors import ResourceError, UsageError
 from srkit.io.kernel_map import KernelMap
@@ -24,6 +25,8 @@ from srkit.zoo.loaded import LoadedModel
 
 CODES = "codes"
 """Name of the condition that kernel-conditioned networks (NBSR) have."""
+NOISE = "noise"
+"""Name of the condition that networks have which draw samples."""
 SEMANTIC = "semantic"
 """Role of the encoder that gives an image's vector and tokens, and name of the condition that is its vector."""
 _CPU = torch.device("cpu")
@@ -37,6 +40,8 @@ class Extras:
     """The blur kernel of each pixel."""
     depth: Tensor | None = None
     """(1, 1, h, w), inverse depth in [0, 1]."""
+    seed: int = 0
+    """Of the noise that a sample is made from."""
 
 
 NO_EXTRAS = Extras()
@@ -97,7 +102,7 @@ class Subject:
 class Kind:
     """How a condition is made."""
 
-    make: Callable[[Subject], Condition | Coordinates]
+    make: Callable[[Subject], Condition | Coordinates | Noise]
     of_content: bool = True
     """False: a function of the image's size alone."""
     provider: str = ""
@@ -139,12 +144,20 @@ def _blank_depth(subject: Subject) -> Condition:
     return Condition(torch.zeros(1, 1, *subject.image.shape[:2]), spatial=True)
 
 
+def _noise(subject: Subject) -> Noise:
+    network = subject.sources.network
+    if network is None:
+        raise UsageError("Noise is on the grid of a network's result, and there is no network; give it.")
+    return Noise(subject.extras.seed, info_of(network).scale)
+
+
 CONDITIONS: Mapping[str, Kind] = {
     "semantic": Kind(lambda subject: Condition(subject.embedding.vector), provider=SEMANTIC),
     "tokens": Kind(lambda subject: Condition(subject.embedding.tokens), provider=SEMANTIC),
     "position": Kind(lambda subject: Coordinates(), of_content=False),
     "codes": Kind(_codes, extra="kernels", blank=_blank_codes),
     "depth": Kind(_depth, extra="depth", blank=_blank_depth),
+    "noise": Kind(_noise, of_content=False),
 }
 """By the names in `ArchInfo.conditioning`."""
 

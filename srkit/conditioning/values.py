@@ -63,6 +63,8 @@ class Noise:
     seed: int
     scale: int
     """k"""
+    silent: bool = False
+    """Zeros: no sample is wanted, but what one is drawn around."""
 
     def part(self, size: tuple[int, int], rows: slice, columns: slice, device: torch.device) -> Condition:
         """As `Condition.part`."""
@@ -73,6 +75,8 @@ class Noise:
             )
             for part, side in zip((rows, columns), size, strict=True)
         )
+        if self.silent:
+            return Condition(torch.zeros(1, 3, len(y), len(x), device=device), spatial=True)
         return Condition(noise_field(self.seed, y, x, 3), spatial=True)
 
 

@@ -115,6 +115,24 @@ class KernelEstimator:
         Raises:
             SrkitError: no depth of that name; a network whose result is not finite; not enough memory.
         """
+        kernels, pixels, warnings = self._kernels(picture, name)
+        lr, codes = _tensor(pixels), torch.from_numpy(kernels.codes)
+        sr = self._restored(pixels, codes, warnings)
+        psnr = _psnr(lr, sr, lambda hr, part: self._blurred(hr, codes[:, part]), self.scale)
+        self._progress.advance(picture.width * picture.height / 1e6)
+        return Estimate(kernels, summary(kernels), self.rounds, psnr, tuple(dict.fromkeys(warnings)))
+
+    @torch.inference_mode()
+    def kernels(self, picture: Picture, name: str | None = None) -> KernelMap:
+        """The kernels alone: without the restored picture that tells how well they explain it.
+
+        Raises:
+            SrkitError: as `estimate`.
+        """
+        return self._kernels(picture, name)[0]
+
+    def _kernels(self, picture: Picture, name: str | None) -> tuple[KernelMap, Pixels, list[str]]:
+        """The kernels, the picture as three channels, and warnings."""
         warnings = self._remarks.messages = [*picture.warnings, *_remarks(picture, self.scale)]
         colour = picture.colour
         pixels = np.repeat(colour, 3, axis=2) if picture.is_gray else np.ascontiguousarray(colour)
@@ -125,7 +143,7 @@ class KernelEstimator:
         self._progress.advance(area)
         change: Tensor | None = None
         for _ in range(self.rounds):
-            sr = self._restored(pixels, found, warnings)
+            sr = self._restored(pixels, found[: len(self._basis)], warnings)
             self._progress.advance(area)
             depth = self._depth_of(_smaller(sr), size, name)
             new = self._tiles(lr, depth, warnings)
@@ -138,12 +156,8 @@ class KernelEstimator:
             warnings.append(
                 f"the picture is so flat that {much} can be known of its blur; the kernels are guesses"
             )
-        sr = self._restored(pixels, found, warnings)
-        codes = found[: len(self._basis)]
-        psnr = _psnr(lr, sr, lambda hr, part: self._blurred(hr, codes[:, part]), self.scale)
-        self._progress.advance(area)
         kernels = KernelMap(
-            codes=codes.numpy(),
+            codes=found[: len(self._basis)].numpy(),
             basis=self._basis.numpy(),
             covariance=_covariance(found[len(self._basis) :]).numpy(),
             confidence=known.numpy(),
@@ -151,17 +165,17 @@ class KernelEstimator:
             scale=self.scale,
             model_sha256=self.model.sha256,
         )
-        return Estimate(kernels, summary(kernels), self.rounds, psnr, tuple(dict.fromkeys(warnings)))
+        return kernels, pixels, warnings
 
     def _depth_of(self, picture: Tensor, size: tuple[int, int], name: str | None) -> Tensor:
         """(1, 1, h, w) of the LR picture's size, in [0, 1], on the CPU."""
         depth = self.depth.estimate(picture.to(self.device), name).float().cpu()
         return resized(depth, size).clamp(0, 1)
 
-    def _restored(self, pixels: Pixels, found: Tensor, warnings: list[str]) -> Pixels:
-        """NBSR's picture (scale h, scale w, 3), of the depth of `pixels` (h, w, 3)."""
-        codes = Condition(found[None, : len(self._basis)], spatial=True)
-        (plane,) = (p for p in self._runner.run([Plane(pixels, None, {CODES: codes})]) if p is not None)
+    def _restored(self, pixels: Pixels, codes: Tensor, warnings: list[str]) -> Pixels:
+        """NBSR's picture (scale h, scale w, 3), of the depth of `pixels` (h, w, 3), by codes (K, h, w)."""
+        conditions = {CODES: Condition(codes[None], spatial=True)}
+        (plane,) = (p for p in self._runner.run([Plane(pixels, None, conditions)]) if p is not None)
         if plane.error is not None:
             raise plane.error
         warnings.extend(plane.warnings)

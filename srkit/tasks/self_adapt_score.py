@@ -15,7 +15,8 @@ from srkit.engine.device import pick_device, pick_dtype
 from srkit.engine.resample import resample
 from srkit.errors import SrkitError
 from srkit.inference.chain import Models
-from srkit.inference.upscaler import Upscaler, Work
+from srkit.inference.upscaler import Upscaler
+from srkit.inference.work import Work
 from srkit.io.picture import Picture
 from srkit.metrics.reports import Gallery, PictureKey
 from srkit.metrics.results import ImageResult, SetResult

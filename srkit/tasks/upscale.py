@@ -17,7 +17,9 @@ from srkit.conditioning.makers import Extras
 from srkit.engine.memory import total_memory
 from srkit.engine.pipeline import Pipeline
 from srkit.errors import SrkitError
-from srkit.inference.upscaler import Done, Pass, Upscaler, Work
+from srkit.inference.kernel_extras import with_map
+from srkit.inference.upscaler import Upscaler
+from srkit.inference.work import Done, Pass, Work
 from srkit.io.atomic import atomic_path, remove_stale
 from srkit.io.kernel_map import read_kernel_map
 from srkit.io.names import shown
@@ -68,7 +70,7 @@ class FileRecord:
     seconds: float | None = None
     warnings: tuple[str, ...] = ()
     maps: tuple[str, ...] = ()
-    """Files of what the network made the image of, where they were asked for."""
+    """Files of what the network made the image of, or of further samples, where they were asked for."""
 
 
 def run(job: UpscaleJob, progress: Progress | None = None) -> Iterator[FileRecord]:
@@ -146,8 +148,10 @@ def _pipeline(job: UpscaleJob, upscaler: Upscaler) -> Pipeline[Item, Work[Item],
                 raise SrkitError(NOT_TRIED)
             source = item.source if job.data is None else job.data
             picture = read_picture(source, max_pixels=job.recipe.max_pixels)
-            kernels = None if item.kernel_map is None else read_kernel_map(item.kernel_map)
-            return Work(item, picture, item.width, item.height, extras=Extras(kernels))
+            extras = Extras(seed=job.recipe.seed)
+            if item.kernel_map is not None:
+                extras = with_map(extras, read_kernel_map(item.kernel_map))
+            return Work(item, picture, item.width, item.height, extras=extras, name=item.source.name)
         except Exception as error:  # one image's failure must not end the others; so below
             return Work(item, None, error=error)
 

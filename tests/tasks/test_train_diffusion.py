@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from srkit.errors import UsageError
 from srkit.progress import Silent
+from srkit.recipes.train import ModelPart
 from srkit.tasks.train import blurred, run
 from srkit.tasks.train.diffusion import Diffusion
 from srkit.tasks.train.experiment import Setting
@@ -104,9 +106,6 @@ def test_an_estimator_of_another_scale_is_refused(folder: Path, tmp_path: Path) 
 
 def test_a_network_that_is_none_is_refused(folder: Path, tmp_path: Path) -> None:
     job = CASE.job(folder, tmp_path)
-    other = dict(arch="edsr", arguments={"scale": 2})
-    from dataclasses import replace
-
-    recipe = replace(job.recipe, model=replace(job.recipe.model, **other))
+    recipe = replace(job.recipe, model=ModelPart("edsr", {"scale": 2}))
     with refused(UsageError, "edsr", "diffusion"):
         run(replace(job, recipe=recipe))
