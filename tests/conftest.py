@@ -193,6 +193,30 @@ def nbsr_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def diffusion_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weights file of a tiny diffusion model for x2 that adds to its NBSR what depends on every condition."""
+    import torch
+
+    from srkit.archs.diffusion import DiffusionSR
+    from srkit.degradation.pca import kernel_basis
+    from srkit.zoo.header import Header
+    from srkit.zoo.weights import save_weights
+
+    nbsr = {"features": 8, "blocks": 1, "trunk": "edsr", "code": 6, "hidden": 4}
+    arguments = {"scale": 2, "nbsr": nbsr, "widths": [6, 8], "blocks": 1, "width": 4, "hidden": 4, "steps": 2}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = DiffusionSR(**arguments)  # type: ignore[arg-type]
+        network.basis.copy_(kernel_basis(2, 6))
+        for parameter in network.parameters():
+            if parameter.requires_grad and not parameter.any():
+                torch.nn.init.normal_(parameter, std=0.2)
+    path = tmp_path_factory.mktemp("weights") / "draws-x2.safetensors"
+    save_weights(path, network, Header(arch="diffusion", arguments=arguments, scale=2, overlap=24))
+    return path
+
+
+@pytest.fixture(scope="session")
 def reconstructor_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A weights file of a tiny, randomly initialised reconstructor for x2, with the providers `random`."""
     import torch

@@ -28,6 +28,8 @@ from srkit.progress import Progress
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.zoo.loaded import LoadedModel
 
+__all__ = ["Done", "Pass", "Upscaler", "Work"]
+
 T = TypeVar("T")
 
 
