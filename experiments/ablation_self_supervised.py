@@ -36,7 +36,7 @@ from srkit.inference.upscaler import Upscaler
 from srkit.progress import Silent
 from srkit.recipes.self_supervised import LoopPart
 from srkit.recipes.upscale import UpscaleRecipe
-from srkit.tasks.self_adapt_fit import LoopFit, fit
+from srkit.tasks.adapt.loop import LoopFit, fit
 from srkit.zoo.load import load_model
 from srkit.zoo.loaded import LoadedModel
 

@@ -22,7 +22,7 @@ from experiments.images import RGB, batch, benchmark, levels, middle
 from experiments.study import publish, read_options, study_parser, table_head, table_row
 from srkit.encoders.compact import Compact
 from srkit.encoders.judge import Judge
-from srkit.io.jpeg import through_jpeg
+from srkit.io.codecs import through_jpeg
 from srkit.ops.resize import downscale_uint8, upscale
 from srkit.recipes.encoder import EncoderDataPart
 from srkit.rendered import render

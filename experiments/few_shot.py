@@ -38,8 +38,8 @@ from srkit.recipes.adapt import TunePart
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.rendered import DOMAINS, draw, render, spec
 from srkit.rendered.screen import Screen
-from srkit.tasks.adapt_fit import Fit, Fitted, fit, split_for
-from srkit.tasks.adapt_score import score
+from srkit.tasks.adapt.fit import Fit, Fitted, fit, split_for
+from srkit.tasks.adapt.score import score
 from srkit.zoo.load import load_model
 from srkit.zoo.loaded import LoadedModel
 

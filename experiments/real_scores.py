@@ -33,7 +33,7 @@ from srkit.metrics.bootstrap import compare, paired_bootstrap
 from srkit.metrics.results import SetResult
 from srkit.recipes.evaluate import EvalRecipe
 from srkit.recipes.upscale import UpscaleRecipe
-from srkit.tasks.evaluate import BICUBIC, EvalJob, evaluate
+from srkit.tasks.evaluate.run import BICUBIC, EvalJob, evaluate
 
 SCALE = 4
 SETS = ("Set14", "BSD100", "Urban100")

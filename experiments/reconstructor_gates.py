@@ -32,7 +32,7 @@ from srkit.ops.gram import gram_descriptors
 from srkit.ops.resize import bicubic, upscale
 from srkit.recipes.degradation import second_order_settings
 from srkit.recipes.self_supervised import Control
-from srkit.tasks.self_adapt_fit import factor_of
+from srkit.tasks.adapt.loop import factor_of
 
 CPU = torch.device("cpu")
 SETS = ("BSD100", "Urban100")

@@ -15,7 +15,7 @@ from experiments.study import publish, read_options, study_parser, table_head, t
 from srkit.io.atomic import atomic_path
 from srkit.metrics.results import SetResult
 from srkit.recipes.evaluate import EvalRecipe
-from srkit.tasks.evaluate import BICUBIC, EvalJob, evaluate
+from srkit.tasks.evaluate.run import BICUBIC, EvalJob, evaluate
 from srkit.zoo.manifest import MANIFEST_NAME, Entry, format_entries, read_entries, weights_dir
 
 PROTOCOL = "classical"

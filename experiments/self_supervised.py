@@ -28,7 +28,7 @@ from srkit.io.write import write_picture
 from srkit.metrics.table import Scorer
 from srkit.recipes.self_supervised import LoopPart, SelfAdaptRecipe
 from srkit.recipes.upscale import UpscaleRecipe
-from srkit.tasks.self_adapt import SelfAdaptJob, SelfAdaptResult, run
+from srkit.tasks.adapt.unpaired import SelfAdaptJob, SelfAdaptResult, run
 from srkit.zoo.load import load_model
 from srkit.zoo.loaded import LoadedModel
 

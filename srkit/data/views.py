@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srkit.io.jpeg import through_jpeg
+from srkit.io.codecs import through_jpeg
 from srkit.ops.resize import bicubic_uint8
 from srkit.ops.turns import TURNS, turn
 

@@ -6,6 +6,7 @@ where they are, so nothing moves whatever the sizes. Only PyTorch's are differen
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Literal
 
@@ -93,6 +94,25 @@ def resized(x: Tensor, size: tuple[int, int], mode: Mode, library: Library = "au
         rows, columns = _coverage(x.shape[2], size[0], x.device), _coverage(x.shape[3], size[1], x.device)
         return rows @ x @ columns.T
     return F.interpolate(x, size, mode=mode, align_corners=False)
+
+
+def gaussian_kernel(sigma: float) -> Tensor:
+    """(k, k) float32, sums to 1, k = 2 ceil(3 sigma) + 1; sigma > 0 in pixels."""
+    radius = math.ceil(3 * sigma)
+    offset = torch.arange(-radius, radius + 1, dtype=torch.float64)
+    taps = (-0.5 * (offset / sigma).square()).softmax(0)
+    return torch.outer(taps, taps).float()
+
+
+def with_halo(x: Tensor, sigma: float, amount: float, library: Library = "auto") -> Tensor:
+    """Sharpening that leaves light and dark rims: `amount` of what a Gaussian takes away is added, and clipped.
+
+    Args:
+        x: (1, 3, h, w) float32.
+        sigma: of the Gaussian, in pixels.
+        amount: from 0.
+    """
+    return torch.add(x, x - filtered(x, gaussian_kernel(sigma), library), alpha=amount).clamp(0, 1)
 
 
 def sharpened(x: Tensor, library: Library = "auto") -> Tensor:

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from srkit.degradation.filters import filtered
+from srkit.degradation.filters import filtered, gaussian_kernel
 from srkit.degradation.jpeg import jpegs
 from srkit.degradation.noise import gaussian_noise
 from srkit.ops.resize import upscale
@@ -51,7 +51,7 @@ def flawed(hr: Tensor, lr: Tensor, rng: torch.Generator, enlarged: float = 0.2) 
 
 def _one(kind: str, hr: Tensor, large: Tensor, strength: float, seed: int) -> Tensor:
     if kind == "blur":
-        return filtered(hr, _gaussian(_between(_BLUR, strength)))
+        return filtered(hr, gaussian_kernel(_between(_BLUR, strength)))
     if kind == "noise":
         rng = torch.Generator(hr.device).manual_seed(seed)
         return gaussian_noise(hr, _between(_NOISE, strength), seed % 2 == 0, rng)
@@ -63,9 +63,3 @@ def _one(kind: str, hr: Tensor, large: Tensor, strength: float, seed: int) -> Te
 def _between(ends: tuple[float, float], strength: float) -> float:
     """Geometric interpolation from the weakest to the strongest."""
     return ends[0] * math.exp(strength * math.log(ends[1] / ends[0]))
-
-
-def _gaussian(sigma: float) -> Tensor:
-    offset = torch.arange(-math.ceil(3 * sigma), math.ceil(3 * sigma) + 1)
-    taps = (-0.5 * (offset / sigma).square()).softmax(0)
-    return torch.outer(taps, taps)

@@ -1,22 +1,24 @@
 """What JPEG makes of images: OpenCV's codec on the CPU; elsewhere the same computation in PyTorch, differentiable.
+And WebP, by OpenCV alone.
 
-The latter follows libjpeg step by step: its tables, colour at half resolution, rounding after every step, and the
+The computation follows libjpeg step by step: its tables, colour at half resolution, rounding after every step, and the
 triangle filter that brings colour back. Roundings pass gradients on as if they were not there.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from srkit.degradation.filters import Library, as_array, from_array, uses_opencv
-from srkit.io.jpeg import through_jpeg
+from srkit.io.codecs import through_jpeg, through_webp
 
 _LUMA = """16 11 10 16 24 40 51 61 12 12 14 19 26 58 60 55 14 13 16 24 40 57 69 56 14 17 22 29 51 87 80 62
            18 22 37 56 68 109 103 77 24 35 55 64 81 104 113 92 49 64 78 87 103 121 120 101
@@ -29,33 +31,51 @@ _TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))  #
 _UNIT = 16  # pixels of a side that are coded together, where colour has half the resolution
 
 
-def jpegs(samples: Sequence[Tensor], quality: Sequence[int], library: Library = "auto") -> list[Tensor]:
+def jpegs(
+    samples: Sequence[Tensor],
+    quality: Sequence[int],
+    library: Library = "auto",
+    full_colour: Sequence[bool] | None = None,
+) -> list[Tensor]:
     """Images encoded and decoded again, each at its own quality.
 
     Args:
         samples: (1, 3, h, w) float32 each, of any sizes; clipped to [0, 1] and rounded to 8 bit first.
         quality: 1 to 100 for each.
+        full_colour: for each, whether colour is held at full resolution; None: for none.
 
     Returns:
         (1, 3, h, w) each, whole levels of 8 bit in [0, 1].
     """
     if not samples:
         return []
+    full = [False] * len(samples) if full_colour is None else list(full_colour)
     if uses_opencv(samples[0], library):
-        return [_opencv(sample, q) for sample, q in zip(samples, quality, strict=True)]
+        return [
+            _by_opencv(sample, partial(through_jpeg, quality=q, full_colour=f))
+            for sample, q, f in zip(samples, quality, full, strict=True)
+        ]
     # On one canvas for all: blocks do not see each other, and small launches would take most of the time.
     height, width = (-(-max(s.shape[dim] for s in samples) // _UNIT) * _UNIT for dim in (2, 3))
     canvas = torch.cat([_on_canvas(sample, height, width) for sample in samples])
-    done = differentiable_jpeg(canvas, torch.tensor(quality, device=canvas.device))
+    q, f = (torch.tensor(of, device=canvas.device) for of in (quality, full))
+    done = differentiable_jpeg(canvas, q, f)
     return [done[n : n + 1, :, : s.shape[2], : s.shape[3]] for n, s in enumerate(samples)]
 
 
-def differentiable_jpeg(x: Tensor, quality: Tensor) -> Tensor:
+def webp(x: Tensor, quality: int) -> Tensor:
+    """An image (1, 3, h, w) encoded as lossy WebP and decoded again, as `jpegs`; the gradient passes it by."""
+    coded = _by_opencv(x.detach().cpu(), partial(through_webp, quality=quality)).to(x.device)
+    return x + (coded - x).detach()
+
+
+def differentiable_jpeg(x: Tensor, quality: Tensor, full_colour: Tensor | None = None) -> Tensor:
     """JPEG of a batch in PyTorch, as libjpeg computes it; gradients pass all roundings.
 
     Args:
         x: (B, 3, h, w) float32, clipped to [0, 1].
         quality: (B,), 1 to 100.
+        full_colour: (B,) bool: whether colour is held at full resolution; None: nowhere.
 
     Returns:
         (B, 3, h, w), whole levels of 8 bit in [0, 1]; next to the right and the lower border of sides that are no
@@ -69,14 +89,17 @@ def differentiable_jpeg(x: Tensor, quality: Tensor) -> Tensor:
     luma = _coded(ycc[:, :1], _table(_LUMA, quality))
     chroma = rounded(F.avg_pool2d(ycc[:, 1:], 2))
     chroma = _coded(chroma, _table(_CHROMA, quality)) - 128
-    chroma = F.interpolate(chroma, scale_factor=2, mode="bilinear", align_corners=False)
-    levels = rounded(_mixed(torch.cat([luma, rounded(chroma)], dim=1), _TO_RGB)).clamp(0, 255)
+    chroma = rounded(F.interpolate(chroma, scale_factor=2, mode="bilinear", align_corners=False))
+    if full_colour is not None and bool(full_colour.any()):
+        fine = _coded(ycc[:, 1:], _table(_CHROMA, quality)) - 128
+        chroma = torch.where(full_colour[:, None, None, None], fine, chroma)
+    levels = rounded(_mixed(torch.cat([luma, chroma], dim=1), _TO_RGB)).clamp(0, 255)
     return levels[:, :, :height, :width] / 255
 
 
-def _opencv(sample: Tensor, quality: int) -> Tensor:
+def _by_opencv(sample: Tensor, codec: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]) -> Tensor:
     levels = np.rint(as_array(sample).clip(0, 1) * 255).astype(np.uint8)
-    return from_array(through_jpeg(levels, quality).astype(np.float32) / np.float32(255))
+    return from_array(codec(levels).astype(np.float32) / np.float32(255))
 
 
 def _on_canvas(x: Tensor, height: int, width: int) -> Tensor:

@@ -3,6 +3,9 @@ blurred, resized, noisy and compressed, twice.
 
     blur - resize - noise - JPEG - blur - resize - noise - (resize to LR and sinc filter, JPEG: in either order)
 
+Beyond the paper, where a part asks for them: print and paper before the first noise, noise of sensors and film in
+place of Gaussian and Poisson noise, sharpening halos, WebP in place of the second JPEG, one more JPEG.
+
 Every image of a batch draws everything by itself. Real-ESRGAN shares sizes and kinds of noise within a batch, and so
 needs a pool of 180 pairs to mix batches; here there is nothing to mix. Sizes go to where pixel areas say, with no
 shift, where the original's `scale_factor` cuts off up to a pixel on two sides.
@@ -12,20 +15,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from srkit.degradation.filters import MODES, Library, filtered, resized, sharpened, uses_opencv
-from srkit.degradation.jpeg import jpegs, rounded
+from srkit.degradation.filters import (
+    MODES,
+    Library,
+    filtered,
+    resized,
+    sharpened,
+    uses_opencv,
+    with_halo,
+)
+from srkit.degradation.jpeg import jpegs, rounded, webp
 from srkit.degradation.mixed_kernels import between, sample_kernels, sample_sincs
-from srkit.degradation.noise import gaussian_noise, poisson_noise
+from srkit.degradation.noise import film_grain, gaussian_noise, poisson_noise, sensor_noise
+from srkit.degradation.paper import halftone, paper
 from srkit.errors import UsageError
 from srkit.ops.resize import bicubic
 from srkit.ops.threads import compute_alone
-from srkit.recipes.degradation import FirstOrderPart, SecondOrderPart
+from srkit.recipes.degradation import MILD, FirstOrderPart, SecondOrderPart
+
+GAUSSIAN, POISSON, SENSOR, GRAIN = range(4)
+"""Kinds of noise."""
+_PAPER = (2.0, 10.0)
+"""Deviation of paper's texture, in levels of 8 bit."""
 
 
 @dataclass(frozen=True)
@@ -38,19 +56,18 @@ class OrderDraw:
     """(B,) float64: of the size, HR's in the first order, LR's in the second."""
     mode: Tensor
     """(B,) int64: indices of `srkit.degradation.filters.MODES`."""
-    gaussian: Tensor
-    """(B,) bool: Gaussian noise, else Poisson."""
+    kind: Tensor
+    """(B,) int64: of the noise."""
     noise: Tensor
     """(B,) float64: deviation in levels of 8 bit, or the factor of Poisson noise."""
+    spot: Tensor
+    """(B,) float64: size in pixels of the blotches or the grain of noise that has them."""
     gray: Tensor
     """(B,) bool: the noise is the same in all channels."""
     quality: Tensor
-    """(B,) int64: of JPEG."""
-
-    def split(self, count: int) -> list[OrderDraw]:
-        """See `Draw.split`."""
-        values = (value.tensor_split(count) for value in vars(self).values())
-        return [OrderDraw(*of) for of in zip(*values, strict=True)]
+    """(B,) int64: of JPEG or WebP."""
+    full_colour: Tensor
+    """(B,) bool: JPEG holds colour at full resolution."""
 
 
 @dataclass(frozen=True)
@@ -69,29 +86,55 @@ class Draw:
     """(B,) bool: antialiased bicubic instead of all this."""
     seed: Tensor
     """(B,) int64: of the noise."""
+    halftone: Tensor
+    """(B,) float64: distance of the dots of print in pixels; 0: not printed."""
+    paper: Tensor
+    """(B,) float64: deviation of the paper's texture in levels of 8 bit; 0: no paper."""
+    halo: Tensor
+    """(B, 2) float64: sigma in pixels, and amount, of the sharpening; the amount is 0 where there is none."""
+    webp: Tensor
+    """(B,) bool: WebP instead of the second JPEG."""
+    again: Tensor
+    """(B,) bool: one more JPEG, of the first one's quality."""
+    offset: Tensor
+    """(B, 2) int64: place of that JPEG's grid of blocks, 0 to 7."""
 
     def split(self, count: int) -> list[Draw]:
         """What is done to each of `count` parts of the batch, as `Tensor.tensor_split` makes them."""
-        orders = zip(self.first.split(count), self.second.split(count), strict=True)
-        rest = [value.tensor_split(count) for name, value in vars(self).items() if name not in _ORDERS]
-        return [Draw(*both, *values) for both, values in zip(orders, zip(*rest, strict=True), strict=True)]
+        return [self._part(lambda value, n=n: value.tensor_split(count)[n]) for n in range(count)]  # type: ignore[misc]
 
-
-_ORDERS = ("first", "second")
+    def _part(self, of: Callable[[Tensor], Tensor]) -> Draw:
+        first, second = (OrderDraw(*map(of, vars(order).values())) for order in (self.first, self.second))
+        rest = [of(value) for value in vars(self).values() if isinstance(value, Tensor)]
+        return Draw(first, second, *rest)
 
 
 def draw(part: SecondOrderPart, count: int, rng: torch.Generator) -> Draw:
     """Draw what is done to `count` images."""
     sinc = sample_sincs(part.sinc_sides, part.sinc_cutoff, count, rng)
-    return Draw(
-        _draw_order(part.first, count, rng),
-        _draw_order(part.second, count, rng),
+    first, second = _draw_order(part.first, count, rng), _draw_order(part.second, count, rng)
+    last = (
         _where(_happens(part.sinc, count, rng), sinc),
         torch.randint(len(MODES), (count,), generator=rng),
         _happens(0.5, count, rng),
         _happens(part.clean, count, rng),
         torch.randint(2**62, (count,), generator=rng),
     )
+    # What came later is drawn later, so that settings without it draw what they always drew.
+    first = _with_kinds(first, part.first, part.full_colour, rng)
+    second = _with_kinds(second, part.second, part.full_colour, rng)
+    drawn = Draw(first, second, *last, *_draw_beyond(part, count, rng))
+    if not part.mild:
+        return drawn
+    mild = draw(MILD, count, rng)
+    is_mild = _happens(part.mild, count, rng)
+    first, second = (
+        OrderDraw(
+            *(_chosen(is_mild, a, b) for a, b in zip(vars(one).values(), vars(other).values(), strict=True))
+        )
+        for one, other in ((mild.first, first), (mild.second, second))
+    )
+    return replace(drawn, first=first, second=second)
 
 
 def second_order(
@@ -153,40 +196,79 @@ def _degrade(
     soiled = torch.nonzero(~drawn.clean).flatten().tolist()
     samples = {n: target[n : n + 1] for n in soiled}
     rngs = {n: torch.Generator(hr.device).manual_seed(int(drawn.seed[n])) for n in soiled}
-    _order(samples, drawn.first, (hr.shape[2], hr.shape[3]), rngs, library)
+    for n in soiled:
+        sample = _resized(samples[n], drawn.first, n, (hr.shape[2], hr.shape[3]), library)
+        samples[n] = _noisy(_on_paper(sample, drawn, n, rngs[n], library), drawn.first, n, rngs[n], library)
     _compress(samples, soiled, drawn.first, library)
-    _order(samples, drawn.second, size, rngs, library)
-    late = drawn.jpeg_last.tolist()
-    _compress(samples, [n for n in soiled if not late[n]], drawn.second, library)
+    for n in soiled:
+        sample = _resized(samples[n], drawn.second, n, size, library)
+        samples[n] = _noisy(sample, drawn.second, n, rngs[n], library)
+    late, is_webp = drawn.jpeg_last.tolist(), drawn.webp.tolist()
+    _compress(samples, [n for n in soiled if not late[n]], drawn.second, library, is_webp)
     for n in soiled:
         small = resized(samples[n], size, MODES[int(drawn.mode[n])], library)
-        samples[n] = filtered(small, drawn.sinc[n], library)
-    _compress(samples, [n for n in soiled if late[n]], drawn.second, library)
+        small = filtered(small, drawn.sinc[n], library)
+        sigma, amount = drawn.halo[n].tolist()
+        samples[n] = with_halo(small, sigma, amount, library) if amount else small
+    _compress(samples, [n for n in soiled if late[n]], drawn.second, library, is_webp)
+    for n in soiled:
+        if drawn.again[n]:
+            samples[n] = _once_more(samples[n], drawn, n, library)
     lows = [samples[n] if n in samples else bicubic(hr[n : n + 1], size) for n in range(len(hr))]
     lr = torch.cat(lows).contiguous(memory_format=torch.channels_last)
     return rounded(lr.clamp(0, 1) * 255) / 255, target
 
 
-def _order(
+def _resized(x: Tensor, drawn: OrderDraw, n: int, size: tuple[int, int], library: Library) -> Tensor:
+    """Blurred, and resized to a factor of `size`."""
+    factor = float(drawn.factor[n])
+    height, width = (max(1, round(side * factor)) for side in size)
+    return resized(filtered(x, drawn.kernel[n], library), (height, width), MODES[int(drawn.mode[n])], library)
+
+
+def _on_paper(x: Tensor, drawn: Draw, n: int, rng: torch.Generator, library: Library) -> Tensor:
+    """Printed, and with the texture of paper, where either is drawn."""
+    if drawn.halftone[n]:
+        x = halftone(x.clamp(0, 1), float(drawn.halftone[n]), rng, library)
+    return paper(x.clamp(0, 1), float(drawn.paper[n]), rng) if drawn.paper[n] else x
+
+
+def _noisy(x: Tensor, drawn: OrderDraw, n: int, rng: torch.Generator, library: Library) -> Tensor:
+    kind, noise, spot, gray = (
+        int(drawn.kind[n]),
+        float(drawn.noise[n]),
+        float(drawn.spot[n]),
+        bool(drawn.gray[n]),
+    )
+    if kind == SENSOR:
+        return sensor_noise(x, noise, spot, rng, library)
+    if kind == GRAIN:
+        return film_grain(x.clamp(0, 1), noise, spot, gray, rng, library)
+    return (gaussian_noise if kind == GAUSSIAN else poisson_noise)(x, noise, gray, rng)
+
+
+def _compress(
     samples: dict[int, Tensor],
+    which: Sequence[int],
     drawn: OrderDraw,
-    size: tuple[int, int],
-    rngs: dict[int, torch.Generator],
     library: Library,
+    is_webp: Sequence[bool] | None = None,
 ) -> None:
-    """Blur, resize to a factor of `size`, noise; in place of the samples."""
-    for n, sample in samples.items():
-        factor = float(drawn.factor[n])
-        height, width = (max(1, round(side * factor)) for side in size)
-        sample = filtered(sample, drawn.kernel[n], library)
-        sample = resized(sample, (height, width), MODES[int(drawn.mode[n])], library)
-        add = gaussian_noise if drawn.gaussian[n] else poisson_noise
-        samples[n] = add(sample, float(drawn.noise[n]), bool(drawn.gray[n]), rngs[n])
+    by_webp = [n for n in which if is_webp is not None and is_webp[n]]
+    by_jpeg = [n for n in which if n not in by_webp]
+    quality, full = [int(drawn.quality[n]) for n in by_jpeg], [bool(drawn.full_colour[n]) for n in by_jpeg]
+    made = jpegs([samples[n] for n in by_jpeg], quality, library, full)
+    samples.update(zip(by_jpeg, made, strict=True))
+    samples.update({n: webp(samples[n].clamp(0, 1), int(drawn.quality[n])) for n in by_webp})
 
 
-def _compress(samples: dict[int, Tensor], which: Sequence[int], drawn: OrderDraw, library: Library) -> None:
-    quality = [int(drawn.quality[n]) for n in which]
-    samples.update(zip(which, jpegs([samples[n] for n in which], quality, library), strict=True))
+def _once_more(x: Tensor, drawn: Draw, n: int, library: Library) -> Tensor:
+    """JPEG whose grid of blocks begins elsewhere."""
+    top, left = drawn.offset[n].tolist()
+    around = F.pad(x, (left, 0, top, 0), mode="replicate")
+    around = around.contiguous(memory_format=torch.channels_last)
+    (made,) = jpegs([around], [int(drawn.first.quality[n])], library, [bool(drawn.first.full_colour[n])])
+    return made[:, :, top:, left:].contiguous(memory_format=torch.channels_last)
 
 
 def _draw_order(part: FirstOrderPart, count: int, rng: torch.Generator) -> OrderDraw:
@@ -199,7 +281,45 @@ def _draw_order(part: FirstOrderPart, count: int, rng: torch.Generator) -> Order
     noise = torch.where(gaussian, between(part.noise, uniform[3]), between(part.poisson, uniform[3]))
     quality = torch.randint(part.jpeg[0], part.jpeg[1] + 1, (count,), generator=rng)
     mode = torch.randint(len(MODES), (count,), generator=rng)
-    return OrderDraw(kernel, factor, mode, gaussian, noise, uniform[4] < part.gray, quality)
+    kind = torch.where(gaussian, GAUSSIAN, POISSON)
+    none = torch.zeros(count, dtype=torch.float64)
+    return OrderDraw(kernel, factor, mode, kind, noise, none, uniform[4] < part.gray, quality, none > 0)
+
+
+def _with_kinds(
+    drawn: OrderDraw, part: FirstOrderPart, full_colour: float, rng: torch.Generator
+) -> OrderDraw:
+    """With the noise of sensors and film, and with JPEG's colour."""
+    count = len(drawn.kind)
+    uniform = torch.rand(4, count, generator=rng, dtype=torch.float64)
+    sensor, grain = uniform[0] < part.sensor, uniform[0] >= 1 - part.grain
+    kind = torch.where(sensor, SENSOR, torch.where(grain, GRAIN, drawn.kind))
+    noise = torch.where(sensor | grain, between(part.noise, uniform[1]), drawn.noise)
+    spot = torch.where(grain, between(part.grain_size, uniform[2]), between(part.blotches, uniform[2]))
+    return replace(drawn, kind=kind, noise=noise, spot=spot, full_colour=uniform[3] < full_colour)
+
+
+def _draw_beyond(part: SecondOrderPart, count: int, rng: torch.Generator) -> tuple[Tensor, ...]:
+    """`Draw.halftone` and what follows it."""
+    uniform = torch.rand(4, count, generator=rng, dtype=torch.float64)
+    halo = torch.stack([between(part.halo_sigma, uniform[2]), between(part.halo_amount, uniform[3])], dim=1)
+    halo[:, 1] *= _happens(part.halo, count, rng)
+    return (
+        between(part.halftone_period, uniform[0]) * _happens(part.halftone, count, rng),
+        between(_PAPER, uniform[1]) * _happens(part.paper, count, rng),
+        halo,
+        _happens(part.webp, count, rng),
+        _happens(part.again, count, rng),
+        torch.randint(8, (count, 2), generator=rng),
+    )
+
+
+def _chosen(which: Tensor, one: Tensor, other: Tensor) -> Tensor:
+    """Of each image, `one` where `which` (B,), else `other`; kernels get the side of the larger ones."""
+    if one.ndim == 3:
+        side = max(one.shape[1], other.shape[1])
+        one, other = (F.pad(k, ((side - k.shape[1]) // 2,) * 4) for k in (one, other))
+    return torch.where(which.view(-1, *[1] * (one.ndim - 1)), one, other)
 
 
 def _happens(share: float, count: int, rng: torch.Generator) -> Tensor:

@@ -152,7 +152,7 @@ def _kind_of(handle: BinaryIO, name: str) -> str:
     kind = kind_of(head)
     if kind is None:
         raise PictureError(
-            f"{name} is {what_it_is(head)}; give a PNG, JPEG, WebP, TIFF, AVIF, BMP or GIF picture."
+            f"{name} is {what_it_is(head)}; give a PNG, JPEG, WebP, TIFF, AVIF, BMP or GIF image."
         )
     return kind
 

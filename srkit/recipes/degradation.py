@@ -68,16 +68,27 @@ class FirstOrderPart:
     """Factor on Poisson noise of 256 photons at white."""
     gray: float = 0.4
     """Share of noise that is the same in all three channels."""
+    sensor: float = 0.0
+    """Share of images that have the noise of a colour sensor instead: shot and read noise in linear light, demosaicked,
+    so that it is coloured and correlated. Its deviation at middle gray is drawn from `noise`."""
+    grain: float = 0.0
+    """Share of images that have film grain instead, likewise; strongest in the middle tones."""
+    blotches: Range = (0.0, 1.5)
+    """Sigma in pixels of the blur of sensor noise's colours."""
+    grain_size: Range = (0.5, 1.5)
+    """Sigma in pixels of the blur of film grain."""
     jpeg: tuple[int, int] = (30, 95)
     """Quality."""
 
     def __post_init__(self) -> None:
-        for name in ("blur", "sinc", "up", "down", "gaussian", "gray"):
+        for name in ("blur", "sinc", "up", "down", "gaussian", "gray", "sensor", "grain"):
             _check_share(name, getattr(self, name))
-        if self.up + self.down > 1 + 1e-9:
-            raise UsageError(
-                f"The shares up and down add up to {self.up + self.down:g} in a degradation; at most 1 is possible."
-            )
+        for one, other in (("up", "down"), ("sensor", "grain")):
+            total = getattr(self, one) + getattr(self, other)
+            if total > 1 + 1e-9:
+                raise UsageError(
+                    f"The shares {one} and {other} add up to {total:g} in a degradation; at most 1 is possible."
+                )
         _check_kernels(self.kernels)
         _check_sides("sides", self.sides)
         _check_range("cutoff", self.cutoff, 0.05, 1)
@@ -88,6 +99,8 @@ class FirstOrderPart:
         _check_range("poisson", self.poisson, 0, 100)
         _check_range("jpeg", self.jpeg, 1, 100)
         _check_range("factor", self.factor, 0.05, 4)
+        _check_range("blotches", self.blotches, 0, 20)
+        _check_range("grain_size", self.grain_size, 0, 20)
         if not self.factor[0] <= 1 <= self.factor[1]:
             raise UsageError(
                 f"The range factor is {_told(self.factor)} in a degradation; images are made smaller down to the "
@@ -127,15 +140,38 @@ class SecondOrderPart:
     """Of that filter, in pi radians a pixel."""
     clean: float = 0.0
     """Share of images that are spared all of it: antialiased bicubic alone."""
+    mild: float = 0.0
+    """Share of images whose blur, resizes, noise and JPEG are drawn from the ranges of `MILD` instead."""
+    halftone: float = 0.0
+    """Share of images that are printed in dots, before the noise of the first order."""
+    halftone_period: Range = (2.5, 6.0)
+    """Distance of the dots in pixels of the first order's size."""
+    paper: float = 0.0
+    """Share of images that are scanned from paper: its texture, and specks of dust, before the same noise."""
+    halo: float = 0.0
+    """Share of images that are sharpened before the last compression, as phones do."""
+    halo_sigma: Range = (0.6, 2.0)
+    """Sigma of that sharpening's blur, in LR pixels."""
+    halo_amount: Range = (0.3, 1.5)
+    """Multiple of what the blur takes away that is added."""
+    full_colour: float = 0.0
+    """Share of JPEGs that hold colour at full resolution; the others hold it at half."""
+    webp: float = 0.0
+    """Share of images that are compressed by WebP instead of the second JPEG."""
+    again: float = 0.0
+    """Share of images that are compressed by JPEG once more, as LR, with the grid of blocks at another place."""
     sharpen: bool = True
     """Whether HR is sharpened by unsharp masking before it is degraded. The sharpened copy is then the target of
     losses that compare images; HR as it is stays what a discriminator takes for real."""
 
     def __post_init__(self) -> None:
-        _check_share("sinc", self.sinc)
-        _check_share("clean", self.clean)
+        for name in ("sinc", "clean", "mild", "halftone", "paper", "halo", "full_colour", "webp", "again"):
+            _check_share(name, getattr(self, name))
         _check_sides("sinc_sides", self.sinc_sides)
         _check_range("sinc_cutoff", self.sinc_cutoff, 0.05, 1)
+        _check_range("halftone_period", self.halftone_period, 2, 50)
+        _check_range("halo_sigma", self.halo_sigma, 0.1, 20)
+        _check_range("halo_amount", self.halo_amount, 0, 10)
 
 
 def _check_share(name: str, value: float) -> None:
@@ -195,7 +231,22 @@ MILD = SecondOrderPart(
 )
 """What StableSR was trained with (Wang et al. 2024): images that are worth looking at before they are restored."""
 
-SETTINGS: Mapping[str, SecondOrderPart] = {"real-esrgan": REAL_ESRGAN, "mild": MILD}
+WIDE = SecondOrderPart(
+    first=FirstOrderPart(sensor=0.25, grain=0.1, noise=(1.0, 35.0)),
+    second=SecondOrderStage(sensor=0.25, grain=0.05),
+    clean=0.05,
+    mild=0.35,
+    halftone=0.03,
+    paper=0.05,
+    halo=0.15,
+    full_colour=0.3,
+    webp=0.1,
+    again=0.25,
+)
+"""Real-ESRGAN's settings, mild ones and clean images, with what these lack: the noise of small sensors, film grain,
+print, paper, sharpening by phones, and the codecs and repeated compression of messengers."""
+
+SETTINGS: Mapping[str, SecondOrderPart] = {"real-esrgan": REAL_ESRGAN, "mild": MILD, "wide": WIDE}
 """Ready settings by name."""
 
 

@@ -1,1 +1,1 @@
-"""The Python interface: one module for each command, with `run(recipe, progress) -> result`."""
+"""The Python interface: a room for each command over files, a module for each other one."""

@@ -9,7 +9,7 @@ from srkit.errors import UsageError
 from srkit.io.picture import Picture
 from srkit.io.write import write_picture
 from srkit.rendered import render
-from srkit.tasks.upscale import asked_format
+from srkit.tasks.upscale.run import asked_format
 
 
 @dataclass(frozen=True)

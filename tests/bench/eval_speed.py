@@ -32,8 +32,8 @@ from srkit.metrics.protocols import PROTOCOLS
 from srkit.metrics.table import METRICS, Sample, Setup
 from srkit.recipes.evaluate import EvalRecipe
 from srkit.recipes.upscale import UpscaleRecipe
-from srkit.tasks.evaluate import EvalJob, evaluate
-from srkit.tasks.upscale import UpscaleJob, run
+from srkit.tasks.evaluate.run import EvalJob, evaluate
+from srkit.tasks.upscale.run import UpscaleJob, run
 
 
 def main() -> None:

@@ -70,7 +70,7 @@ def many(scratch: Path, arguments: argparse.Namespace) -> None:
 import sys
 from pathlib import Path
 from srkit.recipes.upscale import UpscaleRecipe, Target
-from srkit.tasks.upscale import UpscaleJob, run
+from srkit.tasks.upscale.run import UpscaleJob, run
 def resident():
     return int(Path('/proc/self/statm').read_text().split()[1]) * 4096 / 2**20
 job = UpscaleJob(UpscaleRecipe(model=sys.argv[1], target=Target(4.0)), sys.argv[2], Path(sys.argv[3]))

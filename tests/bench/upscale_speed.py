@@ -31,7 +31,7 @@ from srkit.engine.device import pick_device, pick_dtype
 from srkit.engine.tiling import cut
 from srkit.inference.upscaler import Upscaler
 from srkit.recipes.upscale import UpscaleRecipe
-from srkit.tasks.upscale import UpscaleJob, run
+from srkit.tasks.upscale.run import UpscaleJob, run
 from srkit.zoo.load import load_model
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from srkit_cli import app
 
-import srkit.tasks.upscale_plan  # noqa: F401 - with torch and the rest: imported once, for all children
+import srkit.tasks.upscale.plan  # noqa: F401 - with torch and the rest: imported once, for all children
 
 
 def _become(request: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from srkit.errors import Exit
-from srkit.tasks import upscale
+from srkit.tasks.upscale import run as upscale
 
 SAID: list[tuple[str, Exit, str]] = [
     ("upscale in.png out/a.png -m {model}", Exit.DONE, "1 done\n"),
@@ -42,7 +42,7 @@ SAID: list[tuple[str, Exit, str]] = [
     (
         "upscale mixed out -m {model}",
         Exit.PARTIAL,
-        "error: 'mixed/b.png' is not a picture of a known kind; give a PNG, JPEG, WebP, TIFF, AVIF, BMP or GIF picture."
+        "error: 'mixed/b.png' is not an image of a known kind; give a PNG, JPEG, WebP, TIFF, AVIF, BMP or GIF image."
         "\n1 done, 1 failed\n",
     ),
     (

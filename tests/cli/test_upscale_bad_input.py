@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-import srkit.tasks.upscale as task
+import srkit.tasks.upscale.run as task
 from srkit.archs.edsr import EDSR
 from srkit.io.read import probe, read_picture
 from srkit.zoo import manifest as manifest_module

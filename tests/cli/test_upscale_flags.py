@@ -13,7 +13,7 @@ import pytest
 
 from srkit.io.read import probe, read_picture
 from srkit.recipes.upscale import Target, UpscaleRecipe
-from srkit.tasks.upscale import UpscaleJob, run
+from srkit.tasks.upscale.run import UpscaleJob, run
 
 FLAGS = (
     "--scale -s --width --height --max-size --model -m -n --tile -t --overlap --tta --format -f --quality "

@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srkit.data.pairs import Telling
+from srkit.conditioning.makers import Conditioning
 from srkit.data.real_pairs import RealBatch, RealPairs, RealPlan, TargetPairs, make_real_lr
 from srkit.degradation.filters import sharpened
 from srkit.errors import UsageError
 from srkit.ops.position import position_grid
 from srkit.recipes.degradation import MILD, REAL_ESRGAN, SecondOrderPart
-from tests.helpers import refused
+from tests.helpers import conditioned_on, refused
 
 Picture = NDArray[np.uint8]
 CPU = torch.device("cpu")
@@ -37,9 +37,11 @@ def _plan(**changes: object) -> RealPlan:
     return RealPlan(**values)  # type: ignore[arg-type]
 
 
-def _pairs(rendered: Callable[..., Picture], telling: Telling | None = None, **changes: object) -> RealPairs:
+def _pairs(
+    rendered: Callable[..., Picture], conditioning: Conditioning | None = None, **changes: object
+) -> RealPairs:
     pictures = [rendered(90, 81, 0), rendered(64, 100, 1), rendered(40, 200, 2)]
-    return RealPairs(pictures, _plan(**changes), CPU, telling or Telling())
+    return RealPairs(pictures, _plan(**changes), CPU, conditioning or Conditioning())
 
 
 def _same(one: RealBatch, other: RealBatch) -> bool:
@@ -128,7 +130,7 @@ def test_positions_are_those_of_the_crops(rendered: Callable[..., Picture]) -> N
     x = np.broadcast_to(np.arange(100)[None, :] * 2, (80, 100))
     y = np.broadcast_to(np.arange(80)[:, None] * 3, (80, 100))
     picture = np.stack([x, y, np.zeros_like(x)], axis=2).astype(np.uint8)
-    pairs = RealPairs([picture], _plan(degradation=CLEAN), CPU, Telling(position=True))
+    pairs = RealPairs([picture], _plan(degradation=CLEAN), CPU, Conditioning(["position"]))
     whole = position_grid(40, 50)
     batch = pairs.draw(0)
     position = batch.conditions["position"]
@@ -140,20 +142,22 @@ def test_positions_are_those_of_the_crops(rendered: Callable[..., Picture]) -> N
     torch.testing.assert_close(position[inside], at[inside], atol=1e-5, rtol=0)
 
 
-def test_pictures_are_described_degraded_and_once(rendered: Callable[..., Picture]) -> None:
+def test_conditions_are_made_of_degraded_images_once(
+    rendered: Callable[..., Picture], monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[Tensor] = []
 
-    def describe(lr: Tensor) -> dict[str, Tensor]:
+    def mean(lr: Tensor) -> Tensor:
         seen.append(lr)
-        return {"mean": lr.mean((2, 3))}
+        return lr.mean((2, 3))
 
-    pairs = _pairs(rendered, Telling(describe))
+    pairs = _pairs(rendered, conditioned_on(monkeypatch, mean=mean))
     assert [tuple(lr.shape) for lr in seen] == [(1, 3, 45, 40), (1, 3, 32, 50), (1, 3, 20, 100)][: len(seen)]
     batch = pairs.draw(0)
     assert len(seen) == len(pairs.hr.heights)
     means = torch.cat([lr.mean((2, 3)) for lr in seen])
-    for told in batch.conditions["mean"]:
-        assert float((means - told).abs().amax(1).min()) < 1e-6
+    for mean_colour in batch.conditions["mean"]:
+        assert float((means - mean_colour).abs().amax(1).min()) < 1e-6
     clean = F.interpolate(
         torch.from_numpy(rendered(90, 80, 0)).permute(2, 0, 1)[None] / 255, (45, 40), mode="area"
     )
@@ -179,7 +183,7 @@ def test_smaller_copies_are_used_too(rendered: Callable[..., Picture]) -> None:
 def test_pairs_for_training_without_a_discriminator_have_the_target_as_hr(
     rendered: Callable[..., Picture],
 ) -> None:
-    pairs = _pairs(rendered, Telling(position=True))
+    pairs = _pairs(rendered, Conditioning(["position"]))
     for step, batch in zip((3, 4), TargetPairs(pairs).batches(3), strict=False):
         expected = pairs.draw(step)
         assert torch.equal(batch.lr, expected.lr)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import islice, permutations
 
 import numpy as np
@@ -11,13 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from srkit.conditioning.makers import Conditioning
 from srkit.data.examples import Example
-from srkit.data.pairs import CropPlan, Telling, make_lr
+from srkit.data.pairs import CropPlan, make_lr
 from srkit.data.support import MOST_PHASES, SupportPairs, Variety, judge_batches
 from srkit.errors import UsageError
 from srkit.ops.layout import as_tensor
 from srkit.ops.position import position_grid
-from tests.helpers import refused
+from tests.helpers import conditioned_on, refused
 
 CPU = torch.device("cpu")
 
@@ -28,15 +29,15 @@ def numbered(height: int, width: int, offset: int) -> Example:
     return Example(f"from {offset}", lr.repeat(2, axis=0).repeat(2, axis=1), lr)
 
 
-def mean_colour(lr: Tensor) -> Mapping[str, Tensor]:
-    assert not torch.is_grad_enabled()
-    return {"semantic": lr.mean((2, 3))}
+@pytest.fixture
+def conditioning(monkeypatch: pytest.MonkeyPatch) -> Conditioning:
+    return conditioned_on(monkeypatch, position=True, mean=lambda lr: lr.mean((2, 3)))
 
 
 @pytest.fixture
-def pairs() -> SupportPairs:
+def pairs(conditioning: Conditioning) -> SupportPairs:
     examples = [numbered(10, 8, 0), numbered(8, 9, 100)]
-    return SupportPairs(examples, CropPlan(2, 4, 6, seed=3), CPU, Telling(mean_colour, position=True))
+    return SupportPairs(examples, CropPlan(2, 4, 6, seed=3), CPU, conditioning)
 
 
 def test_hr_and_lr_belong_together(pairs: SupportPairs) -> None:
@@ -47,12 +48,12 @@ def test_hr_and_lr_belong_together(pairs: SupportPairs) -> None:
         assert torch.equal(batch.hr[:, :, 1::2, 1::2], batch.lr)
 
 
-def test_what_is_told_belongs_to_the_crop(pairs: SupportPairs) -> None:
+def test_conditions_belong_to_the_crop(pairs: SupportPairs) -> None:
     batch = next(pairs.batches(0))
     numbers = (batch.lr[:, 0] * 255).round().long()
     means = [float(example.float().mean()) for example in (torch.arange(80), torch.arange(100, 172))]
     for crop, position, semantic in zip(
-        numbers, batch.conditions["position"], batch.conditions["semantic"], strict=True
+        numbers, batch.conditions["position"], batch.conditions["mean"], strict=True
     ):
         second = int(crop[0, 0] >= 100)
         height, width = ((10, 8), (8, 9))[second]
@@ -86,11 +87,15 @@ def test_examples_that_are_too_small() -> None:
     ("largest", "multiple", "size"), [(99, 1, (30, 21)), (16, 1, (16, 16)), (99, 4, (28, 20)), (3, 8, (8, 8))]
 )
 def test_the_middle_of_a_picture(
-    largest: int, multiple: int, size: tuple[int, int], rendered: Callable[..., NDArray[np.uint8]]
+    largest: int,
+    multiple: int,
+    size: tuple[int, int],
+    rendered: Callable[..., NDArray[np.uint8]],
+    conditioning: Conditioning,
 ) -> None:
     hr = rendered(60, 42)
     example = Example("a", hr, make_lr(hr, 2))
-    (batch,) = judge_batches(example, 1, largest, multiple, CPU, Telling(mean_colour, position=True))
+    (batch,) = judge_batches(example, 1, largest, multiple, CPU, conditioning)
     top, left = ((side - kept) // 2 for side, kept in zip((30, 21), size, strict=True))
     rows, columns = slice(top, top + size[0]), slice(left, left + size[1])
     whole = as_tensor(example.lr, CPU)
@@ -98,7 +103,7 @@ def test_the_middle_of_a_picture(
     assert torch.equal(
         batch.hr, as_tensor(hr, CPU)[:, :, 2 * top : 2 * rows.stop, 2 * left : 2 * columns.stop]
     )
-    assert torch.equal(batch.conditions["semantic"], whole.mean((2, 3)))
+    assert torch.equal(batch.conditions["mean"], whole.mean((2, 3)))
     assert torch.equal(batch.conditions["position"], position_grid(30, 21)[:, :, rows, columns])
 
 

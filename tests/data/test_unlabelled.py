@@ -11,13 +11,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from srkit.data.pairs import CropPlan, Telling
+from srkit.conditioning.values import Condition, Coordinates
+from srkit.data.pairs import CropPlan
 from srkit.data.unlabelled import MOST_JUDGES, Low, LowCrops, LowDomain, find_low, parts_of, split_low
 from srkit.errors import SrkitError, UsageError
 from srkit.io.picture import Picture
 from srkit.io.write import write_picture
 from srkit.ops.position import position_grid
-from tests.helpers import missing, refused
+from tests.helpers import conditioned_on, missing, refused
 
 CPU = torch.device("cpu")
 RGB = NDArray[np.uint8]
@@ -143,19 +144,19 @@ def test_crops_repeat_and_are_their_own_target(rendered: Rendered) -> None:
     assert torch.equal(next(again.batches(1)).lr, two.lr)
 
 
-def test_crops_lie_in_their_pictures(rendered: Rendered) -> None:
+def test_crops_lie_in_their_images(rendered: Rendered, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without turns, every crop is found in the picture at the position that it is said to have."""
     low = Low("x", rendered(20, 30))
     plan = CropPlan(2, 8, 2, seed=0, augment=False)
-    told = Telling(lambda lr: {"semantic": lr.mean((2, 3))}, position=True)
-    batch = LowCrops([low], plan, CPU, told).batch(3)
+    conditioning = conditioned_on(monkeypatch, position=True, mean=lambda lr: lr.mean((2, 3)))
+    batch = LowCrops([low], plan, CPU, conditioning).batch(3)
     grid = position_grid(20, 30, CPU)
     picture = torch.from_numpy(low.lr).permute(2, 0, 1).float() / 255
     for crop, place in zip(batch.lr, batch.conditions["position"], strict=True):
         left = int((grid[0, 0, 0] - place[0, 0, 0]).abs().argmin())
         top = int((grid[0, 1, :, 0] - place[1, 0, 0]).abs().argmin())
         assert torch.equal(crop, picture[:, top : top + 8, left : left + 8])
-    assert torch.allclose(batch.conditions["semantic"], picture.mean((1, 2)).expand(2, -1), atol=1e-6)
+    assert torch.allclose(batch.conditions["mean"], picture.mean((1, 2)).expand(2, -1), atol=1e-6)
 
 
 def test_parts_are_middles(rendered: Rendered) -> None:
@@ -173,7 +174,7 @@ def test_parts_are_middles(rendered: Rendered) -> None:
 def test_a_part_knows_its_place(rendered: Rendered) -> None:
     low = Low("x", rendered(50, 70))
     (part,) = parts_of([low], 1, 32, 24, 4)
-    batch = part.batch(CPU, {"semantic": torch.ones(1, 2)}, True)
+    batch = part.batch(CPU, {"semantic": Condition(torch.ones(1, 2)), "position": Coordinates()})
     assert batch.conditions.keys() == {"semantic", "position"}
     assert torch.equal(batch.conditions["position"], position_grid(50, 70, CPU)[:, :, 9:41, 19:51])
     assert torch.equal(batch.lr[0], torch.from_numpy(part.pixels.copy()).permute(2, 0, 1).float() / 255)

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srkit.degradation.jpeg import differentiable_jpeg, jpegs
-from srkit.io.jpeg import through_jpeg
+from srkit.degradation.jpeg import differentiable_jpeg, jpegs, webp
+from srkit.io.codecs import through_jpeg
 
 Picture = NDArray[np.uint8]
 
@@ -54,6 +54,24 @@ def test_each_picture_has_its_size_and_quality(library: str, rendered: Callable[
         levels = made * 255
         torch.testing.assert_close(levels, levels.round(), atol=1e-3, rtol=0)
     assert jpegs([], [], library) == []  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("library", ["opencv", "torch"])
+def test_full_colour_is_kept_where_it_is_asked_for(library: str) -> None:
+    stripes = torch.zeros(1, 3, 32, 32)
+    stripes[:, 0, :, ::2], stripes[:, 2, :, 1::2] = 0.8, 0.8
+    stripes = stripes.contiguous(memory_format=torch.channels_last)
+    half, full = jpegs([stripes, stripes], [95, 95], library, [False, True])  # type: ignore[arg-type]
+    assert 5 * float((full - stripes).abs().mean()) < float((half - stripes).abs().mean())
+
+
+def test_webp_is_lossy_and_passes_gradients(rendered: Callable[..., Picture]) -> None:
+    x = _tensor(rendered(40, 52)).requires_grad_()
+    good, bad = (webp(x, quality) for quality in (90, 10))
+    assert _psnr(good.detach(), x.detach()) > _psnr(bad.detach(), x.detach()) + 3
+    bad.sum().backward()
+    assert x.grad is not None
+    assert torch.equal(x.grad, torch.ones_like(x))
 
 
 def test_what_lies_outside_the_range_is_clipped() -> None:

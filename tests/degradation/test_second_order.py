@@ -14,9 +14,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srkit.degradation.filters import MODES, Library, sharpened
-from srkit.degradation.second_order import Draw, OrderDraw, draw, second_order
+from srkit.degradation.second_order import (
+    GAUSSIAN,
+    GRAIN,
+    POISSON,
+    SENSOR,
+    Draw,
+    OrderDraw,
+    draw,
+    second_order,
+)
 from srkit.ops.resize import bicubic
-from srkit.recipes.degradation import MILD, REAL_ESRGAN, FirstOrderPart, SecondOrderPart, SecondOrderStage
+from srkit.recipes.degradation import (
+    MILD,
+    REAL_ESRGAN,
+    WIDE,
+    FirstOrderPart,
+    SecondOrderPart,
+    SecondOrderStage,
+)
 
 Picture = NDArray[np.uint8]
 COUNT = 3000
@@ -59,7 +75,7 @@ def _fills(values: Tensor, low: float, high: float) -> None:
     assert abs(float(values.double().mean()) - (low + high) / 2) < 0.03 * width
 
 
-@pytest.mark.parametrize("part", [REAL_ESRGAN, MILD])
+@pytest.mark.parametrize("part", [REAL_ESRGAN, MILD, replace(WIDE, mild=0.0)], ids=["real", "mild", "wide"])
 def test_every_share_is_kept_and_every_range_filled(part: SecondOrderPart) -> None:
     drawn = draw(part, COUNT, _rng())
     for order, ranges in ((drawn.first, part.first), (drawn.second, part.second)):
@@ -70,14 +86,33 @@ def test_every_share_is_kept_and_every_range_filled(part: SecondOrderPart) -> No
         _fills(order.factor[order.factor < 1], ranges.factor[0], 1)
         for mode in range(len(MODES)):
             _share(order.mode == mode, 1 / 3)
-        _share(order.gaussian, ranges.gaussian)
-        _fills(order.noise[order.gaussian], *ranges.noise)
-        _fills(order.noise[~order.gaussian], *ranges.poisson)
+        left = 1 - ranges.sensor - ranges.grain
+        shares = (left * ranges.gaussian, left * (1 - ranges.gaussian), ranges.sensor, ranges.grain)
+        for kind, share in zip((GAUSSIAN, POISSON, SENSOR, GRAIN), shares, strict=True):
+            _share(order.kind == kind, share)
+        _fills(order.noise[order.kind == GAUSSIAN], *ranges.noise)
+        _fills(order.noise[order.kind == POISSON], *ranges.poisson)
+        for kind, share, sizes in (
+            (SENSOR, ranges.sensor, ranges.blotches),
+            (GRAIN, ranges.grain, ranges.grain_size),
+        ):
+            if share > 0.2:
+                _fills(order.noise[order.kind == kind], *ranges.noise)
+                _fills(order.spot[order.kind == kind], *sizes)
+        _share(order.full_colour, part.full_colour)
         _share(order.gray, ranges.gray)
         assert set(order.quality.tolist()) == set(range(ranges.jpeg[0], ranges.jpeg[1] + 1))
     _share(drawn.sinc.flatten(1).amin(1) < 0, part.sinc)
     _share(drawn.jpeg_last, 0.5)
-    assert abs(float(drawn.clean.double().mean()) - part.clean) < 0.008
+    assert abs(float(drawn.clean.double().mean()) - part.clean) < 0.012
+    for share, found in (
+        (part.halftone, drawn.halftone > 0),
+        (part.paper, drawn.paper > 0),
+        (part.halo, drawn.halo[:, 1] > 0),
+        (part.webp, drawn.webp),
+        (part.again, drawn.again),
+    ):
+        _share(found, share)
     assert len(drawn.seed.unique()) == COUNT
 
 
@@ -91,7 +126,7 @@ def test_draws_repeat_and_are_independent() -> None:
         *(
             getattr(order, name).double()
             for order in (many.first, many.second)
-            for name in ("factor", "gaussian")
+            for name in ("factor", "kind")
         ),
         *(
             getattr(order, name).double()
@@ -106,7 +141,7 @@ def test_draws_repeat_and_are_independent() -> None:
 
 
 def test_a_draw_splits_as_a_batch_does() -> None:
-    drawn = draw(MILD, 7, _rng())
+    drawn = draw(WIDE, 7, _rng())
     parts = drawn.split(3)
     assert [len(part.seed) for part in parts] == [3, 2, 2]
     for name in vars(drawn):
@@ -120,13 +155,30 @@ def test_a_draw_splits_as_a_batch_does() -> None:
     assert all(isinstance(part, Draw) for part in parts)
 
 
+def test_a_share_is_mild() -> None:
+    part = replace(WIDE, mild=0.5)
+    drawn = draw(part, COUNT, _rng())
+    _share(drawn.second.quality > MILD.second.jpeg[0] - 1, 0.5 + 0.5 * (95 - 59) / (95 - 29))
+    _share(drawn.first.kind == SENSOR, 0.5 * WIDE.first.sensor)
+    assert drawn.first.kernel.shape == drawn.second.kernel.shape == (COUNT, 21, 21)
+
+
+ALL_OF_IT = replace(WIDE, mild=0.0, halftone=1.0, paper=1.0, halo=1.0, webp=0.5, again=1.0, full_colour=0.5)
+"""All that is beyond the paper, in every image."""
+
+
+@pytest.mark.parametrize("part", [REAL_ESRGAN, ALL_OF_IT], ids=["real", "all"])
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize(("scale", "size"), [(4, (64, 96)), (2, (38, 34)), (3, (33, 48)), (1, (20, 24))])
 def test_shapes_and_levels(
-    library: Library, scale: int, size: tuple[int, int], rendered: Callable[..., Picture]
+    part: SecondOrderPart,
+    library: Library,
+    scale: int,
+    size: tuple[int, int],
+    rendered: Callable[..., Picture],
 ) -> None:
     hr = _batch(rendered, 6, 96)[:, :, : size[0], : size[1]]
-    lr, target = second_order(hr, scale, REAL_ESRGAN, _rng(), library)
+    lr, target = second_order(hr, scale, part, _rng(), library)
     assert lr.shape == (6, 3, size[0] // scale, size[1] // scale)
     assert target.shape == hr.shape
     for picture in (lr, target):
@@ -144,14 +196,14 @@ def test_it_is_a_function_of_the_seed_whatever_the_threads(rendered: Callable[..
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
             torch.manual_seed(threads)
-            made.append(second_order(hr, 4, REAL_ESRGAN, _rng(1)))
+            made.append(second_order(hr, 4, ALL_OF_IT, _rng(1)))
             assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(usual)
     for lr, target in made[1:]:
         assert torch.equal(lr, made[0][0])
         assert torch.equal(target, made[0][1])
-    assert not torch.equal(second_order(hr, 4, REAL_ESRGAN, _rng(2))[0], made[0][0])
+    assert not torch.equal(second_order(hr, 4, ALL_OF_IT, _rng(2))[0], made[0][0])
 
 
 def test_both_libraries_make_the_same_lr(rendered: Callable[..., Picture]) -> None:
@@ -212,7 +264,12 @@ def _shift(lr: Tensor, like: Tensor) -> Tensor:
 @pytest.mark.parametrize("scale", [2, 4])
 @pytest.mark.parametrize(
     ("part", "each", "together"),
-    [(_quiet(REAL_ESRGAN), 0.02, 0.003), (REAL_ESRGAN, 1.0, 0.04), (MILD, 0.3, 0.02)],
+    [
+        (_quiet(REAL_ESRGAN), 0.02, 0.003),
+        (REAL_ESRGAN, 1.0, 0.04),
+        (MILD, 0.3, 0.02),
+        (_quiet(replace(WIDE, mild=0.0, halo=1.0, again=1.0)), 0.2, 0.01),
+    ],
 )
 def test_lr_is_not_shifted(
     part: SecondOrderPart, each: float, together: float, scale: int, rendered: Callable[..., Picture]
@@ -255,7 +312,9 @@ def test_mean_colours_stay_but_for_noise(rendered: Callable[..., Picture]) -> No
     error = (lr.mean((2, 3)) - hr.mean((2, 3))) * 255
     variance = torch.zeros(64, dtype=torch.float64)
     for order, side in ((drawn.first, 64), (drawn.second, 16)):
-        deviation = torch.where(order.gaussian, order.noise, order.noise * math.sqrt(0.5 * 256) * 255 / 256)
+        deviation = torch.where(
+            order.kind == GAUSSIAN, order.noise, order.noise * math.sqrt(0.5 * 256) * 255 / 256
+        )
         variance += (deviation / (side * order.factor)).square()
     assert float(error.mean(0).abs().max()) < 0.6
     # Beside noise, JPEG at 30 and resizes that skip pixels change the mean of 16 x 16 pixels by some levels.
@@ -270,9 +329,10 @@ def test_flat_pictures_stay_flat_without_noise() -> None:
     assert float((lr - hr[:, :, ::4, ::4]).abs().max()) < 3.1 / 255
 
 
-def test_pytorch_s_is_differentiable(rendered: Callable[..., Picture]) -> None:
+@pytest.mark.parametrize("part", [REAL_ESRGAN, ALL_OF_IT], ids=["real", "all"])
+def test_pytorch_s_is_differentiable(part: SecondOrderPart, rendered: Callable[..., Picture]) -> None:
     hr = (_batch(rendered, 3, 48) * 0.6 + 0.2).requires_grad_()
-    lr, _ = second_order(hr, 4, REAL_ESRGAN, _rng(), "torch")
+    lr, _ = second_order(hr, 4, part, _rng(), "torch")
     lr.square().sum().backward()
     assert hr.grad is not None
     assert bool(hr.grad.isfinite().all())

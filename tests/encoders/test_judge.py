@@ -15,7 +15,7 @@ from srkit.archs.judge import JudgeNetwork
 from srkit.encoders import judge as judging
 from srkit.encoders.judge import JUDGE_SMALLEST, Judge
 from srkit.errors import UsageError
-from srkit.io.jpeg import through_jpeg
+from srkit.io.codecs import through_jpeg
 from srkit.zoo.header import Header
 from srkit.zoo.weights import save_weights
 from tests.helpers import refused

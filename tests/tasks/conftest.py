@@ -16,9 +16,9 @@ from srkit.data.pairs import make_lr
 from srkit.recipes.adapt import AdaptRecipe
 from srkit.recipes.self_supervised import SelfAdaptRecipe
 from srkit.rendered import draw, spec
-from srkit.tasks import adapt as adapt_task
-from srkit.tasks import self_adapt as self_task
-from tests.tasks.adapting import LOOP, TUNE, Kind, change_l2, change_loop, compressed, write
+from srkit.tasks.adapt import shots as adapt_task
+from srkit.tasks.adapt import unpaired as self_task
+from tests.tasks.adapt.adapting import LOOP, TUNE, Kind, change_l2, change_loop, compressed, write
 
 
 @pytest.fixture(scope="session")

@@ -17,9 +17,9 @@ from srkit.io.read import read_picture
 from srkit.io.write import write_picture
 from srkit.recipes.evaluate import EvalRecipe
 from srkit.recipes.upscale import Target, UpscaleRecipe
-from srkit.tasks.evaluate import EvalJob, Evaluation
-from srkit.tasks.upscale import UpscaleJob, run
-from srkit.tasks.upscale_plan import plan_upscale
+from srkit.tasks.evaluate.run import EvalJob, Evaluation
+from srkit.tasks.upscale.plan import plan_upscale
+from srkit.tasks.upscale.run import UpscaleJob, run
 from srkit.zoo import manifest as manifest_module
 from srkit.zoo.header import Header
 from srkit.zoo.load import find_family

@@ -20,8 +20,8 @@ from srkit.ops.position import position_grid
 from srkit.recipes.load import to_toml
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.tasks.train import WEIGHTS, run
-from srkit.tasks.upscale import UpscaleJob
-from srkit.tasks.upscale import run as upscale
+from srkit.tasks.upscale.run import UpscaleJob
+from srkit.tasks.upscale.run import run as upscale
 from srkit.training.state import read_checkpoint
 from srkit.zoo.load import load_model
 from tests.helpers import refused

@@ -35,8 +35,8 @@ from srkit_cli.options import (
 
 if TYPE_CHECKING:
     from srkit.metrics.results import ImageResult
-    from srkit.tasks.adapt import AdaptResult
-    from srkit.tasks.self_adapt import SelfAdaptResult, State
+    from srkit.tasks.adapt.shots import AdaptResult
+    from srkit.tasks.adapt.unpaired import SelfAdaptResult, State
 
 _Result = TypeVar("_Result", "AdaptResult", "SelfAdaptResult")
 _METRICS = ("psnr", "ssim")
@@ -195,13 +195,13 @@ class _Files:
 
 
 def _few_shot(recipe: AdaptRecipe, files: _Files, json: bool, console: Console) -> int:
-    from srkit.tasks.adapt import AdaptJob, run
+    from srkit.tasks.adapt.shots import AdaptJob, run
 
     return _tell(run(AdaptJob(recipe, **files.for_job), console), _document, _show, files, json, console)
 
 
 def _self_supervised(recipe: SelfAdaptRecipe, files: _Files, json: bool, console: Console) -> int:
-    from srkit.tasks.self_adapt import SelfAdaptJob, run
+    from srkit.tasks.adapt.unpaired import SelfAdaptJob, run
 
     result = run(SelfAdaptJob(recipe, **files.for_job), console)
     return _tell(result, _self_document, _show_self, files, json, console)

@@ -34,7 +34,7 @@ from srkit_cli.options import (
 from srkit_cli.records import report
 
 if TYPE_CHECKING:
-    from srkit.tasks.estimate_kernel import EstimateJob, KernelRecord
+    from srkit.tasks.kernels.estimate import EstimateJob, KernelRecord
 
 
 def estimate_kernel(
@@ -140,7 +140,7 @@ def estimate_kernel(
     )
     console = Console(quiet=quiet, verbose=verbose)
 
-    from srkit.tasks.estimate_kernel import EstimateJob, default_output
+    from srkit.tasks.kernels.estimate import EstimateJob, default_output
 
     job = EstimateJob(
         recipe,
@@ -159,7 +159,7 @@ def estimate_kernel(
 
 
 def _run(job: EstimateJob, json: bool, console: Console) -> int:
-    from srkit.tasks.estimate_kernel import run
+    from srkit.tasks.kernels.estimate import run
 
     def done(record: KernelRecord) -> None:
         blur = record.mean_kernel

@@ -30,7 +30,7 @@ from srkit_cli.options import (
 if TYPE_CHECKING:
     from srkit.metrics.reports import Report
     from srkit.metrics.results import SetResult
-    from srkit.tasks.evaluate import EvalJob
+    from srkit.tasks.evaluate.run import EvalJob
 
 Names = Annotated[
     list[str] | None,
@@ -185,7 +185,7 @@ def eval(
         max_pixels=max_pixels,
     )
 
-    from srkit.tasks.evaluate import EvalJob
+    from srkit.tasks.evaluate.run import EvalJob
 
     job = EvalJob(
         recipe,
@@ -218,7 +218,7 @@ def _check_files(paths: list[Path]) -> None:
 
 def _run(job: EvalJob, files: dict[str, Path | None], json: bool, verbose: bool, console: Console) -> int:
     from srkit.metrics.reports import FORMATS, Report, document
-    from srkit.tasks.evaluate import Evaluation
+    from srkit.tasks.evaluate.run import Evaluation
 
     evaluation = Evaluation(job, console)
     results = evaluation.run()

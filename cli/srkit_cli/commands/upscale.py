@@ -38,7 +38,7 @@ from srkit_cli.options import (
 from srkit_cli.records import STREAM, report
 
 if TYPE_CHECKING:
-    from srkit.tasks.upscale import FileRecord, UpscaleJob
+    from srkit.tasks.upscale.run import FileRecord, UpscaleJob
 
 
 class FormatName(StrEnum):
@@ -148,7 +148,10 @@ def upscale(
     save_recipe: Annotated[
         bool, typer.Option("--save-recipe", help="A .srkit.json beside each output.", rich_help_panel=OUTPUT)
     ] = False,
-    strip: Annotated[bool, typer.Option("--strip", help="Write no metadata but the colour profile.")] = False,
+    strip: Annotated[
+        bool,
+        typer.Option("--strip", help="Write no metadata but the colour profile.", rich_help_panel=OUTPUT),
+    ] = False,
     device: Device = "auto",
     dtype: Dtype = DtypeName.auto,
     threads: Threads = None,
@@ -190,7 +193,7 @@ def upscale(
     )
     console = Console(quiet=quiet, verbose=verbose)
 
-    from srkit.tasks.upscale import UpscaleJob
+    from srkit.tasks.upscale.run import UpscaleJob
 
     existing: Literal["refuse", "overwrite", "skip"] = (
         "overwrite" if overwrite else "skip" if skip_existing else "refuse"
@@ -216,7 +219,7 @@ def upscale(
 
 
 def _run(job: UpscaleJob, json: bool, console: Console) -> int:
-    from srkit.tasks.upscale import run
+    from srkit.tasks.upscale.run import run
 
     def done(record: FileRecord) -> None:
         if record.status == "done":
@@ -226,7 +229,7 @@ def _run(job: UpscaleJob, json: bool, console: Console) -> int:
 
 
 def _plan(job: UpscaleJob, json: bool, console: Console) -> int:
-    from srkit.tasks.upscale_plan import plan_upscale
+    from srkit.tasks.upscale.plan import plan_upscale
 
     plan = plan_upscale(job, console)
     if json:

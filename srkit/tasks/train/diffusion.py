@@ -20,11 +20,11 @@ from srkit.losses.generator import FeatureExtractors, GeneratorLosses
 from srkit.ops.layout import channels_last
 from srkit.recipes.diffusion import DiffusionRecipe
 from srkit.recipes.gan import CriaPart, GanWeights
-from srkit.tasks.kernel_overlap import overlap_of
 from srkit.tasks.train.blurred import BlurredExperiment, Source, blur_plan, placed, set_codes
 from srkit.tasks.train.experiment import Experiment, Plan, check_holdout
 from srkit.tasks.train.gan import check_discriminator
 from srkit.tasks.train.job import TrainJob
+from srkit.tasks.train.kernel_overlap import overlap_of
 from srkit.tasks.train.start import copy_start
 from srkit.training.collapse import CollapseWatch
 from srkit.training.diffusion import DenoisingStep, ImagingStep, denoising_batch, residual_validator

@@ -21,7 +21,6 @@ from srkit.errors import UsageError
 from srkit.losses.table import LossContext, build_losses, check_terms, needs_of
 from srkit.ops.layout import channels_last
 from srkit.recipes.kernels import KernelsRecipe, Target
-from srkit.tasks.kernel_overlap import overlap_of
 from srkit.tasks.train.blurred import (
     KERNELS_TASK,
     RGB,
@@ -34,6 +33,7 @@ from srkit.tasks.train.blurred import (
 )
 from srkit.tasks.train.experiment import Experiment, Plan, check_holdout
 from srkit.tasks.train.job import TrainJob
+from srkit.tasks.train.kernel_overlap import overlap_of
 from srkit.tasks.train.start import copy_start
 from srkit.training.kernels import MEASURES, batch_validator
 from srkit.training.state import TrainState, new_state

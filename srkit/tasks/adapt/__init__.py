@@ -1,0 +1,1 @@
+"""Fine-tune a model to a domain (`srkit adapt`)."""

@@ -1,0 +1,263 @@
+"""A loaded model, fine-tuned on low-resolution images alone through a frozen reconstructor."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from srkit.archs.info import ArchInfo
+from srkit.archs.reconstructor import LEAST_SIDE
+from srkit.conditioning.makers import Conditioning, ModelProviders
+from srkit.data.pairs import Batch, CropPlan
+from srkit.data.unlabelled import Low, LowCrops, LowDomain, LowSplit, Part, parts_of, split_low
+from srkit.engine.device import Dtype
+from srkit.inference.degrader import Degrader
+from srkit.losses.reconstruction import ReconstructionLoss
+from srkit.metrics.iqa import Niqe, niqe_is_here
+from srkit.metrics.traces import Traces, traces_of
+from srkit.ops.layout import as_tensor, channels_last
+from srkit.progress import Progress
+from srkit.recipes.self_supervised import Control, LoopPart
+from srkit.tasks.adapt.fit import autocast_for, overwrites_itself, up_to_multiple
+from srkit.training.adapt import Adapted, AdaptSettings, Way, adapt, sure_gain, unchanged
+from srkit.training.closed_loop import ClosedLoop
+from srkit.training.controller import Controller, Factor, no_factor
+from srkit.training.inner import ADAM, uniform_rates
+from srkit.training.loop_judge import LoopJudge, Measures, spread_of
+from srkit.zoo.loaded import LoadedModel
+
+RATE = 2e-6
+"""Of Adam, where none is asked for."""
+SHARES = (1.0, 0.7, 0.5, 0.35, 0.25, 0.17, 0.12)
+ENDS = RAW, AVERAGE = Way("raw", 1.0), Way("average", 1.0)
+WAYS = (*(Way("raw", share) for share in SHARES), AVERAGE)
+"""The states that are judged: the weights as they are and shares of the way to them, and their average."""
+LEAST_GAIN = 0.002
+"""Of the judge's score, for sure, below which the base is kept."""
+JUDGED_SIDE = 48
+"""Longest side of the parts that judge, in LR pixels."""
+LEAST_PARTS = 6
+"""Fewer images that judge are cut into parts, so that it shows how much a gain differs from place to place."""
+_CALIBRATING = 4  # batches over which the gradients' lengths are averaged
+_SPREAD_SIDE = 96  # of the middles that an image's degradation is told from, in LR pixels
+
+
+@dataclass(frozen=True)
+class LoopFit:
+    """How to fine-tune, and where."""
+
+    loop: LoopPart
+    device: torch.device
+    dtype: Dtype
+    seed: int
+
+    def autocast(self, info: ArchInfo | None = None) -> torch.dtype | None:
+        """Of a network, or of the frozen ones, which bear bf16."""
+        return autocast_for(self.dtype, self.device, info.bf16_ok if info is not None else True)
+
+
+@dataclass(frozen=True)
+class LoopFitted:
+    """The model with its new weights (the base's where adapting did not help), and what came of it."""
+
+    model: LoadedModel
+    adapted: Adapted
+    base: Measures
+    """Of the base, by the parts that judge."""
+    best: Measures
+    """Of what was kept."""
+    raw: Measures
+    """Of the weights as they were at the end."""
+    average: Measures
+    """Of their average then."""
+    parts: tuple[Part, ...]
+    """What judged."""
+    rates: str
+    far_weight: float
+    """lambda_ft."""
+    spread: float
+    """Of the degradations of all images (`srkit.training.loop_judge.spread_of`)."""
+    traces: Traces
+    clean: bool
+    """Whether the images looked clean, so that nothing was learned."""
+
+    @property
+    def best_words(self) -> str:
+        """`base`, `average`, `raw`, or a share of the way, as `0.35 raw`."""
+        way = self.adapted.best_way
+        if way is None:
+            return "base"
+        return way.of if way.share == 1 else f"{way.share:g} {way.of}"
+
+
+def least_side(model: LoadedModel, degrader: Degrader) -> int:
+    """Shortest side, in LR pixels, of an image that teaches or judges."""
+    least = max(LEAST_SIDE, degrader.distance.smallest, model.info.min_size)
+    return up_to_multiple(least, model.info.multiple_of)
+
+
+def split_for(
+    domain: LowDomain, model: LoadedModel, degrader: Degrader, holdout: float | None, max_pixels: int
+) -> LowSplit:
+    """The images that teach a model and those that judge: see `srkit.data.unlabelled.split_low`."""
+    return split_low(domain, holdout, least_side(model, degrader), max_pixels)
+
+
+def fit(
+    model: LoadedModel, degrader: Degrader, split: LowSplit, options: LoopFit, progress: Progress
+) -> LoopFitted:
+    """Fine-tune a copy of a model's network on the images that teach, judged by the others.
+
+    The model is not changed.
+
+    Raises:
+        UsageError: the network is told what adapting cannot give.
+        ResourceError: the encoder that it was trained with is unavailable.
+    """
+    info, part, device = model.info, options.loop, options.device
+    network = _placed(model.network, device)
+    conditioning = ModelProviders(device, progress).conditioning(model)
+    autocast = options.autocast(info)
+    patch = _patch(split.teach, part, info.multiple_of)
+    crops = LowCrops(
+        split.teach,
+        CropPlan(info.scale, patch, part.batch, options.seed, augment=part.turns),
+        device,
+        conditioning,
+    )
+    loop = closed_loop(degrader, part)
+    first = list(itertools.islice(crops.batches(0), _CALIBRATING))
+    loop = loop.calibrated(network, first, part.far_share, autocast)
+    least = least_side(model, degrader)
+    parts = tuple(parts_of(split.judge, LEAST_PARTS, JUDGED_SIDE, least, info.multiple_of))
+    batches = _batches(parts, device, conditioning)
+    judge = LoopJudge(
+        loop,
+        factor_of(degrader.controller, "off"),
+        network,
+        batches,
+        part.most_change,
+        autocast,
+        _niqe(device),
+    )
+    lows = (*split.teach, *split.judge)
+    traces = traces_of([low.lr for low in lows])
+    clean = traces.clean and not part.even_clean
+    rate = part.rate or RATE
+    judged = part.keep == "judged"
+    # All gain without end then (`_any_gain`), so the first that is judged is kept.
+    ways = WAYS if judged else tuple(sorted(ENDS, key=lambda way: way.of != part.keep))
+    settings = AdaptSettings(
+        rates=uniform_rates(network, rate),
+        rule=ADAM,
+        loss=loop.loss(options.seed),
+        minutes=part.minutes,
+        warmup_steps=min(part.warmup_steps, part.most_steps // 10),
+        ema=part.ema,
+        ema_warmup=False,
+        ways=ways,
+        all_ways=True,
+        judge_every=part.judge_every if judged else part.most_steps,
+        patience=part.patience,
+        gain=sure_gain if judged else _any_gain,
+        least_gain=LEAST_GAIN,
+        unit="times what the base has",
+        autocast=autocast,
+        training_mode=overwrites_itself(network, info),
+    )
+    found = (
+        unchanged(network, judge)
+        if clean
+        else adapt(network, crops, part.most_steps, judge, settings, progress)
+    )
+    fresh = copy.deepcopy(model.network)
+    fresh.load_state_dict(found.state_dict)
+    last = {one.way: measures for one, measures in zip(found.judged, judge.seen[1:], strict=True)}
+    return LoopFitted(
+        model=replace(model, network=fresh),
+        adapted=found,
+        base=judge.base,
+        best=judge.measure(_placed(fresh, device)) if found.kept else judge.base,
+        raw=last.get(RAW, judge.base),
+        average=last.get(AVERAGE, judge.base),
+        parts=parts,
+        rates=f"{rate:g} ({ADAM.kind})",
+        far_weight=loop.far_weight,
+        spread=spread_of(embeddings(lows, degrader, device)),
+        traces=traces,
+        clean=clean,
+    )
+
+
+def closed_loop(degrader: Degrader, part: LoopPart) -> ClosedLoop:
+    """What closes the loop, as a recipe has it; lambda is not set yet."""
+    return ClosedLoop(
+        network=degrader.network,
+        reconstruction=ReconstructionLoss(degrader.distance, part.perceptual, degrader.autocast),
+        far=degrader.far,
+        factor=factor_of(degrader.controller, part.control, part.noise_std),
+        draws=part.draws,
+        autocast=degrader.autocast,
+    )
+
+
+def factor_of(controller: Controller | None, control: Control, noise_std: float | None = None) -> Factor:
+    """What embeddings are multiplied by, of a reconstructor's controller.
+
+    Args:
+        noise_std: in place of the controller's.
+    """
+    if controller is None:
+        return no_factor
+    if noise_std is not None:
+        controller = Controller(noise_std)
+    factors: dict[Control, Factor] = {
+        "adapting": controller.adapting,
+        "paper": controller.paper,
+        "reversed": controller.pretraining,
+        "off": controller.neutral,
+    }
+    return factors[control]
+
+
+def embeddings(lows: Sequence[Low], degrader: Degrader, device: torch.device) -> Tensor:
+    """e_d (N, D) of the middles of images."""
+    found = []
+    with torch.no_grad():
+        for part in parts_of(lows, len(lows), _SPREAD_SIDE, LEAST_SIDE, 1):
+            found.append(degrader.tell(as_tensor(part.pixels, device)).embedding[0].cpu())
+    return torch.stack(found)
+
+
+def _any_gain(before: Sequence[float], after: Sequence[float]) -> float:
+    return math.inf
+
+
+def _niqe(device: torch.device) -> Callable[[Tensor], float] | None:
+    """NIQE of an image (1, 3, H, W) in [0, 1], where its parameters are there."""
+    if not niqe_is_here():
+        return None
+    metric = Niqe(device)
+    return metric.score
+
+
+def _batches(parts: Sequence[Part], device: torch.device, conditioning: Conditioning) -> list[Batch]:
+    known = {part.low.name: part.low.lr for part in parts}
+    conditions = {name: conditioning(lr) for name, lr in known.items()}
+    return [part.batch(device, conditions[part.low.name]) for part in parts]
+
+
+def _placed(network: nn.Module, device: torch.device) -> nn.Module:
+    return channels_last(copy.deepcopy(network), device)
+
+
+def _patch(lows: Sequence[Low], part: LoopPart, multiple: int) -> int:
+    """The recipe's, or as large as the smallest image allows, in whole multiples that the network takes."""
+    side = min(part.patch, *(min(low.lr.shape[:2]) for low in lows))
+    return int(side // multiple * multiple)

@@ -1,0 +1,408 @@
+"""Evaluate models on data sets, or pictures that were finished elsewhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+import srkit
+from srkit.data.benchmarks import Benchmark, find_dataset, folder_dataset, listed
+from srkit.data.download import HUB_SETS, download_dataset
+from srkit.data.finished import DEFAULT_PATTERN
+from srkit.engine.device import pick_device, pick_dtype
+from srkit.errors import ResourceError, SrkitError, UsageError
+from srkit.inference.chain import DEFAULT_SCALE
+from srkit.inference.upscaler import Upscaler
+from srkit.io.names import shown
+from srkit.metrics.baseline import Baseline, read_baseline, write_baseline
+from srkit.metrics.bootstrap import compare
+from srkit.metrics.gates import Gate, judge, needs_baseline, parse_gate
+from srkit.metrics.protocols import find_protocol
+from srkit.metrics.reports import Gallery, Report
+from srkit.metrics.results import FailedImage, SetResult
+from srkit.metrics.table import LR_CONSISTENCY, METRICS, Metric, Scorer, Setup, find_metrics
+from srkit.progress import Progress, Silent
+from srkit.recipes.evaluate import EvalRecipe
+from srkit.recipes.upscale import UpscaleRecipe
+from srkit.tasks.evaluate.plan import SetPlan, plan_alone, plan_dataset, plan_finished
+from srkit.tasks.evaluate.sets import Bicubic, FromFiles, Model, Network, SetRun
+from srkit.tasks.evaluate.shots import FewShot, Shots, single_model, take_shots
+
+BICUBIC = "bicubic"
+
+
+@dataclass(frozen=True)
+class EvalJob:
+    """A recipe, what to apply it to, and what to hold the result against.
+
+    One of three forms: `datasets`; `sr` with `hr` (and the recipe's scale); `sr` alone.
+    """
+
+    recipe: EvalRecipe
+    datasets: tuple[str, ...] = ()
+    sr: Path | None = None
+    """Folder of finished pictures."""
+    hr: Path | None = None
+    """Folder of their references."""
+    pattern: str = DEFAULT_PATTERN
+    """Name of an SR picture without extension; `{name}` is its reference's."""
+    allow_crop: bool = False
+    """Compare pictures whose sizes differ by a few pixels, from their top left."""
+    data_root: Path | None = None
+    weights_dir: Path | None = None
+    save_images: Path | None = None
+    """SR pictures go to DIR/DATASET/NAME.png; with several models to DIR/MODEL/DATASET/NAME.png."""
+    with_gallery: bool = False
+    """Collect pictures for the HTML report."""
+    gates: tuple[str, ...] = ()
+    baseline: Path | None = None
+    update_baseline: bool = False
+    """Create or replace the baseline with this run's results."""
+
+
+@dataclass(frozen=True)
+class _Runner:
+    """What makes SR pictures, and how results name it."""
+
+    label: str
+    sha256: str | None
+    model: Model
+    dtype: str | None = None
+    note: str | None = None
+    prepare: Callable[[Progress], None] | None = None
+    """To be called before the model is run."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One result to be: a set through a model."""
+
+    plan: SetPlan
+    runner: _Runner
+    blank: SetResult
+    """The result before any picture was evaluated; all of them count as failed."""
+    save_to: Path | None
+
+
+class Evaluation:
+    """An evaluation whose every input has been checked; `run` then does the work.
+
+    Args:
+        job: what to do.
+        progress: shows downloads and images as they are done.
+
+    Raises:
+        UsageError: forms, names, sizes, gates or a baseline that make no sense.
+        ResourceError: a model, a set or a metric's weights that are not to be had.
+        SrkitError: folders without pictures.
+    """
+
+    def __init__(self, job: EvalJob, progress: Progress | None = None) -> None:
+        self.job = job
+        self._progress = progress or Silent()
+        _check_form(job)
+        recipe = job.recipe
+        if recipe.threads is not None:
+            torch.set_num_threads(recipe.threads)
+        self.protocol = find_protocol(recipe.protocol)
+        self.device = pick_device(recipe.device)
+        asked = find_metrics(recipe.metrics)
+        _check_references(asked, job)
+        self._parts = self._plan()
+        has_lr = any(part.plan.has_lr for part in self._parts)
+        names = [*(m.name for m in asked), *([LR_CONSISTENCY] if has_lr else [])]
+        self._gates = tuple(parse_gate(text, dict.fromkeys(names)) for text in job.gates)
+        self._baseline = self._read_baseline()
+        self._scorers = _make_scorers(
+            find_metrics(names), Setup(self.device, job.weights_dir, self._progress)
+        )
+        self._parts = [self._versioned(part) for part in self._parts]
+        pictures = sum(len(part.plan.entries) for part in self._parts)
+        self.gallery = Gallery(pictures) if job.with_gallery else None
+
+    def run(self) -> tuple[SetResult, ...]:
+        """Evaluate every set with every model; pictures that fail are in the results, and the others go on.
+
+        Raises:
+            SrkitError: the folder for pictures cannot be written to.
+        """
+        return tuple(self._run(part) for part in self._parts)
+
+    def judge(self, results: tuple[SetResult, ...]) -> Report:
+        """Hold the results against gates and baseline, and models against one another.
+
+        Raises:
+            UsageError: a baseline of other pictures or without a gate's metric.
+            SrkitError: the baseline cannot be made of these results, or not be written.
+        """
+        baseline = self._baseline
+        if self.job.update_baseline and self.job.baseline is not None:
+            baseline = write_baseline(self.job.baseline, results)
+        verdicts = judge(self._gates, results, baseline)
+        comparisons = [
+            c for first, *others in _by_set(results) for other in others for c in compare(first, other)
+        ]
+        if baseline is not None and not self.job.update_baseline:
+            comparisons += [c for result in results for c in compare(result, baseline.match(result))]
+        return Report(results, tuple(verdicts), tuple(comparisons), self.gallery)
+
+    # -- before the work ----------------------------------------------------------------------------------
+
+    def _plan(self) -> list[_Part]:
+        job, recipe = self.job, self.job.recipe
+        if job.sr is not None:
+            plan = self._finished(job.sr)
+            return [self._part(plan, _Runner(job.sr.resolve().name, None, FromFiles()))]
+        parts = []
+        told: set[str] = set()
+        taken: dict[SetPlan, Shots] = {}
+        for name in recipe.models:
+            wanted = _upscale_recipe(recipe, name)
+            upscaler = None if name == BICUBIC else Upscaler(wanted, progress=self._progress)
+            scale = recipe.scale or (upscaler.models.own_scale if upscaler else DEFAULT_SCALE)
+            runner = _bicubic() if upscaler is None else _network(upscaler, scale)
+            if runner.note:
+                self._progress.warn(runner.note)
+            for dataset in job.datasets:
+                benchmark = self._dataset(dataset)
+                listening = Silent() if dataset in told else self._progress  # the same for every model
+                told.add(dataset)
+                plan = plan_dataset(benchmark, scale, self.protocol, recipe.max_pixels, listening)
+                if upscaler is None or not recipe.shots:
+                    parts.append(self._part(plan, runner))
+                    continue
+                if plan not in taken:
+                    taken[plan] = take_shots(plan, recipe.shots, recipe.max_pixels, self._progress)
+                shots = taken[plan]
+                # First, so that it is compared with what it was made from.
+                parts.append(self._part(shots.plan, _few_shot(runner, upscaler, shots, recipe), shots.names))
+                parts.append(self._part(shots.plan, runner, shots.names))
+        _check_images(parts)
+        return parts
+
+    def _dataset(self, name: str) -> Benchmark:
+        try:
+            return find_dataset(name, self.job.data_root)
+        except ResourceError:
+            if name not in HUB_SETS:
+                raise
+            if self.job.data_root is not None:
+                self._progress.say(f"{name} is not in {shown(self.job.data_root)}; taking it from the cache")
+            return download_dataset(name, self._progress)
+
+    def _finished(self, sr: Path) -> SetPlan:
+        job, recipe = self.job, self.job.recipe
+        if job.hr is None or recipe.scale is None:
+            return plan_alone(sr, recipe.max_pixels, self._progress)
+        return plan_finished(
+            sr,
+            folder_dataset(job.hr),
+            recipe.scale,
+            self.protocol,
+            recipe.max_pixels,
+            pattern=job.pattern,
+            allow_crop=job.allow_crop,
+            progress=self._progress,
+        )
+
+    def _part(self, plan: SetPlan, runner: _Runner, support: tuple[str, ...] = ()) -> _Part:
+        blank = SetResult(
+            dataset=plan.dataset,
+            scale=plan.scale,
+            model=runner.label,
+            model_sha256=runner.sha256,
+            protocol=self.protocol.name,
+            lr_source=plan.lr_source,
+            images=(),
+            failed=tuple(FailedImage(entry.name, entry.error or "") for entry in plan.entries),
+            support=support,
+        )
+        folder = self.job.save_images
+        if folder is not None:
+            several = len(self.job.recipe.models) > 1 or self.job.recipe.shots > 0
+            folder = folder / runner.label / plan.dataset if several else folder / plan.dataset
+        return _Part(plan, runner, blank, folder)
+
+    def _versioned(self, part: _Part) -> _Part:
+        versions = {"srkit": srkit.__version__, "torch": torch.__version__, "device": str(self.device)}
+        if part.runner.dtype is not None:
+            versions["dtype"] = part.runner.dtype
+        versions |= {name: s.version for name, s in self._scorers.items() if s.version is not None}
+        return replace(part, blank=replace(part.blank, versions=versions))
+
+    def _read_baseline(self) -> Baseline | None:
+        """The baseline, once it is sure that this run can be held against it."""
+        job = self.job
+        if job.update_baseline:
+            if job.baseline is None:
+                raise UsageError("--update-baseline needs a file to write; add --baseline FILE.")
+            return None
+        baseline = None if job.baseline is None else read_baseline(job.baseline)
+        needs_baseline(self._gates, baseline)
+        if baseline is not None:
+            for part in self._parts:
+                baseline.match(part.blank)
+                _check_metrics(self._gates, baseline.entry(part.blank))
+        return baseline
+
+    # -- the work -----------------------------------------------------------------------------------------
+
+    def _run(self, part: _Part) -> SetResult:
+        if part.save_to is not None:
+            try:
+                part.save_to.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise SrkitError(
+                    f"The folder {shown(part.save_to)} cannot be made ({error.strerror}); choose another --save-images."
+                ) from error
+        scorers = {
+            name: scorer
+            for name, scorer in self._scorers.items()
+            if METRICS[name].reference != "lr" or part.plan.has_lr
+        }
+        if part.runner.prepare is not None:
+            part.runner.prepare(self._progress)
+        run = SetRun(
+            part.plan,
+            part.runner.model,
+            part.runner.label,
+            self.protocol,
+            scorers,
+            self.device,
+            self.job.recipe.max_pixels,
+            part.save_to,
+            self.gallery,
+        )
+        images, failed = run.run(self._progress)
+        return replace(part.blank, images=tuple(images), failed=tuple(failed))
+
+
+def evaluate(job: EvalJob, progress: Progress | None = None) -> Report:
+    """Check, evaluate and judge: see `Evaluation`, which also lets a caller keep the results where judging fails."""
+    evaluation = Evaluation(job, progress)
+    return evaluation.judge(evaluation.run())
+
+
+def _check_form(job: EvalJob) -> None:
+    if job.datasets and (job.sr or job.hr):
+        raise UsageError(
+            "--dataset and --sr or --hr exclude each other; give data sets, or folders of pictures."
+        )
+    if not job.datasets and job.sr is None:
+        raise UsageError(
+            "Nothing to evaluate was given; add --dataset NAME, or --sr DIR with --hr DIR or alone."
+        )
+    if len(set(job.datasets)) < len(job.datasets):
+        raise UsageError("--dataset names one set twice; name each once.")
+    if job.recipe.shots and (job.sr is not None or BICUBIC in job.recipe.models):
+        raise UsageError("--shots adapts networks; leave it out with --sr and with -m bicubic.")
+    if job.hr is not None and job.recipe.scale is None:
+        raise UsageError("--sr and --hr need the scale between LR and HR; add --scale N.")
+    if job.sr is not None and job.save_images is not None:
+        raise UsageError("--save-images is for pictures that a model makes; leave it out with --sr.")
+    if job.sr is not None and job.hr is None and job.recipe.scale is not None:
+        raise UsageError(
+            "--scale says nothing about pictures without references; add --hr DIR, or leave it out."
+        )
+
+
+def _check_references(asked: Sequence[Metric], job: EvalJob) -> None:
+    if job.datasets or job.hr is not None:
+        return
+    if needy := [metric.name for metric in asked if metric.reference is not None]:
+        free = [metric.name for metric in METRICS.values() if metric.reference is None]
+        raise UsageError(
+            f"{', '.join(needy)} need references; add --hr DIR, or choose --metrics {','.join(free)} or one of them."
+        )
+
+
+def _check_metrics(gates: Iterable[Gate], old: SetResult) -> None:
+    for gate in gates:
+        if gate.relative and gate.metric not in old.metrics:
+            raise UsageError(
+                f"The gate '{gate.text}' needs '{gate.metric}' in the baseline, which has {', '.join(old.metrics)} of "
+                f"{old.title}; make it anew with --update-baseline and that metric."
+            )
+
+
+def _check_images(parts: Sequence[_Part]) -> None:
+    names = [(part.runner.label, part.plan.dataset) for part in parts]
+    if len(set(names)) < len(names):
+        raise UsageError("Two of the models are the same, or have files of one name; name each once.")
+    for part in parts:
+        if part.save_to is None:
+            continue
+        targets = [part.save_to / f"{entry.name}.png" for entry in part.plan.entries]
+        if existing := [path.name for path in targets if path.exists()]:
+            raise UsageError(
+                f"{listed(existing)} exist already in {shown(part.save_to)}; give another --save-images or remove them."
+            )
+
+
+def _make_scorers(metrics: Iterable[Metric], setup: Setup) -> dict[str, Scorer]:
+    return {metric.name: metric.make(setup) for metric in metrics}
+
+
+def _upscale_recipe(recipe: EvalRecipe, model: str) -> UpscaleRecipe:
+    return UpscaleRecipe(
+        model=model,
+        device=recipe.device,
+        dtype=recipe.dtype,
+        threads=recipe.threads,
+        seed=recipe.seed,
+        max_pixels=recipe.max_pixels,
+    )
+
+
+def _bicubic() -> _Runner:
+    return _Runner(BICUBIC, None, Bicubic())
+
+
+def _network(upscaler: Upscaler, scale: int) -> _Runner:
+    """The networks that give a scale, loaded, under the name and checksum of all of them."""
+    models = upscaler.models
+    if (models.scales == [1]) != (scale == 1):
+        raise UsageError(
+            f"The model '{upscaler.recipe.model}' is for scale {' or '.join(map(str, models.scales))}, and the scale "
+            f"is {scale}; a network that keeps the size goes with --scale 1, and only that."
+        )
+    chain = models.chain(scale)
+    for step in chain:
+        upscaler.conditioning(step)  # now: a missing provider is an error before any work
+    loaded = list({model.sha256: model for model in map(models.named, chain)}.values())
+    label = "+".join(model.name for model in loaded)
+    note = None
+    scales = [models.named(step).info.scale for step in chain]
+    if math.prod(scales) != scale:
+        passes = " and ".join(f"x{s}" for s in scales)
+        note = f"{label}: no network is for x{scale}; {passes} is resampled to it."
+    dtypes = {str(pick_dtype(upscaler.recipe.dtype, upscaler.device, model.info)) for model in loaded}
+    return _Runner(
+        label,
+        "+".join(model.sha256 for model in loaded),
+        Network(upscaler),
+        ", ".join(sorted(dtype.removeprefix("torch.") for dtype in dtypes)),
+        note,
+    )
+
+
+def _few_shot(runner: _Runner, upscaler: Upscaler, shots: Shots, recipe: EvalRecipe) -> _Runner:
+    """The same network, adapted to the set before it is run; checksum and precision are the base's."""
+    scale = shots.plan.scale
+    if scale is None:
+        raise UsageError("--shots needs the scale between LR and HR; add --scale N.")
+    model = FewShot(single_model(upscaler.models, scale), upscaler, shots, recipe)
+    label = f"{runner.label} {len(shots.names)}-shot"
+    return replace(runner, label=label, model=model, note=None, prepare=model.prepare)
+
+
+def _by_set(results: Iterable[SetResult]) -> list[list[SetResult]]:
+    """Results on the same pictures, in the order of the models."""
+    groups: dict[tuple[str, int | None], list[SetResult]] = {}
+    for result in results:
+        groups.setdefault((result.dataset, result.scale), []).append(result)
+    return list(groups.values())

@@ -1,0 +1,1 @@
+"""Estimate the blur of images (`srkit estimate-kernel`)."""

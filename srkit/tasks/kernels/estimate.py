@@ -1,0 +1,329 @@
+"""Estimate the blur of images: a file, a folder, a glob; a kernel map and a preview for each."""
+
+from __future__ import annotations
+
+import glob
+import logging
+import math
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from srkit.errors import PictureError, SrkitError, UsageError
+from srkit.inference.kernel_estimator import Estimate, KernelEstimator, Round
+from srkit.inference.kernel_summary import Blur
+from srkit.io.atomic import atomic_path, remove_stale
+from srkit.io.folders import Found
+from srkit.io.kernel_map import EXTENSION, write_kernel_map
+from srkit.io.names import folder_name, shown
+from srkit.io.picture import Picture, PictureInfo
+from srkit.io.read import probe, read_picture
+from srkit.io.write import write_picture
+from srkit.progress import Progress, Silent
+from srkit.recipes.estimate import EstimateRecipe
+from srkit.tasks.kernels.preview import Fact, draw_preview
+from srkit.tasks.places import (
+    NOT_TRIED,
+    Existing,
+    Place,
+    check_folders,
+    exists_already,
+    find_sources,
+    is_about_the_place,
+    is_file_name,
+    left_to_do,
+    make_folder,
+    make_parent,
+    name_error,
+    refuse_inputs_as_outputs,
+    with_distinct_targets,
+)
+
+PREVIEW_EXTENSION = ".preview.png"
+"""In place of .npz, for the preview that lies beside a map."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EstimateJob:
+    """A recipe, what to apply it to, and where the results go."""
+
+    recipe: EstimateRecipe
+    input: str
+    output: Path
+    """A .npz file, or a folder."""
+    recursive: bool = False
+    existing: Existing = "refuse"
+    into_folder: bool = False
+    """`output` is a folder, even if its name looks like a file's and it is not there yet."""
+    with_preview: bool = True
+    preview: Path | None = None
+    """Where a single image's preview goes; None: beside the map."""
+
+
+@dataclass(frozen=True)
+class KernelRecord:
+    """What became of one image."""
+
+    input: str
+    output: str
+    status: Literal["done", "skipped", "failed"]
+    error: str | None = None
+    preview: str | None = None
+    width: int | None = None
+    height: int | None = None
+    scale: int | None = None
+    mean_kernel: Blur | None = None
+    confidence: float | None = None
+    """Mean over the image."""
+    reblur_psnr: float | None = None
+    """In dB; None also where the two are equal (`reblur_is_exact`)."""
+    reblur_is_exact: bool | None = None
+    rounds: int | None = None
+    changes: tuple[Round, ...] = ()
+    """What each of them changed."""
+    depth: str | None = None
+    """The provider."""
+    models: tuple[str, ...] = ()
+    dtype: str | None = None
+    device: str | None = None
+    seconds: float | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Item(Place):
+    """One image on its way."""
+
+    preview: Path | None
+    info: PictureInfo | None
+
+    @property
+    def megapixels(self) -> float:
+        return self.info.width * self.info.height / 1e6 if self.info is not None else 0.0
+
+
+def default_output(source: str) -> Path:
+    """Where results go if nothing is said: beside the input, `photo.npz` for `photo.png`, `in-kernels/` for `in/`.
+
+    Raises:
+        UsageError: the input is a glob, which has no such place.
+    """
+    path = Path(source)
+    if os.path.isdir(path):  # noqa: PTH112
+        above = path.parent if path.name not in ("", "..") else path.resolve().parent
+        return above / f"{folder_name(path)}-kernels"
+    if glob.has_magic(source) and not os.path.exists(path):  # noqa: PTH110
+        raise UsageError(
+            f"The input {shown(source)} is a glob, which has no output of its own; add OUTPUT, a folder."
+        )
+    return path.with_suffix(EXTENSION)
+
+
+def run(job: EstimateJob, progress: Progress | None = None) -> Iterator[KernelRecord]:
+    """Estimate; a record for each image as it is finished, in order.
+
+    Everything that can be refused before any work is refused when this is called, not when it is iterated. An image
+    that fails is a record, and the others go on; where the output's disk is full or may not be written to, the rest
+    are failures that were not tried.
+
+    Raises:
+        UsageError: paths, a scale, a device or a depth provider that make no sense; an output that exists.
+        ResourceError: weights that are missing or damaged.
+        SrkitError: no images, or an output folder that may not be written to.
+    """
+    progress = progress or Silent()
+    items = _gather(job, progress)
+    todo = left_to_do(items, job.existing)
+    _check_previews(job, todo)
+    estimator = KernelEstimator(job.recipe, progress)
+    make_folder(job.output, todo)
+    return _work(job, items, todo, estimator, progress)
+
+
+def _work(
+    job: EstimateJob, items: list[_Item], todo: list[_Item], estimator: KernelEstimator, progress: Progress
+) -> Iterator[KernelRecord]:
+    runnable = [item for item in todo if item.error is None]
+    outputs = {path for item in runnable for path in (item.target, item.preview) if path is not None}
+    for folder in {path.parent for path in outputs}:
+        remove_stale(folder)
+    chosen = {id(item) for item in todo}
+    unwritable = False  # a full disk, say: the next image would meet the same
+    progress.start("estimating kernels", estimator.work * sum(item.megapixels for item in runnable))
+    try:
+        for item in items:
+            if id(item) not in chosen:
+                yield KernelRecord(str(item.source), str(item.target), "skipped")
+                continue
+            if unwritable and item.error is None:
+                yield _failed(item, SrkitError(NOT_TRIED))
+                continue
+            started = time.monotonic()
+            try:
+                if item.error is not None:
+                    raise PictureError(item.error)
+                estimate = _estimated(job, item, estimator)
+            except Exception as error:  # one image's failure must not end the others
+                unwritable = is_about_the_place(error)
+                yield _failed(item, error)
+            else:
+                yield _record(item, estimate, estimator, time.monotonic() - started)
+    finally:
+        progress.finish()
+
+
+def _estimated(job: EstimateJob, item: _Item, estimator: KernelEstimator) -> Estimate:
+    """Estimate one image's kernels and write them."""
+    picture = read_picture(item.source, max_pixels=job.recipe.max_pixels)
+    estimate = estimator.estimate(picture, item.source.name)
+    make_parent(item.target)
+    if item.preview is None:
+        write_kernel_map(estimate.kernels, item.target)
+        return estimate
+    page = draw_preview(
+        picture.colour,
+        estimate.kernels,
+        title=item.source.name,
+        subtitle=_subtitle(estimate, estimator),
+        facts=_facts(estimate),
+        grid=job.recipe.grid,
+    )
+    make_parent(item.preview)
+    # Around the map, so that neither is left without the other when one fails.
+    with atomic_path(item.preview) as path:
+        write_picture(Picture(np.ascontiguousarray(page)), path, format="png", compression=6)
+        write_kernel_map(estimate.kernels, item.target)
+    return estimate
+
+
+def _subtitle(estimate: Estimate, estimator: KernelEstimator) -> str:
+    kernels = estimate.kernels
+    depth = "no depth" if not kernels.depth.any() else f"depth: {estimator.depth.name}"
+    count = len(estimate.rounds)
+    rounds = f"{count} round{'' if count == 1 else 's'} of refinement"
+    return f"{kernels.width} x {kernels.height} pixels, x{kernels.scale} · {depth} · {rounds}"
+
+
+def _facts(estimate: Estimate) -> list[Fact]:
+    psnr = "exact" if math.isinf(estimate.reblur_psnr) else f"{estimate.reblur_psnr:.1f} dB"
+    return [
+        Fact("mean width", f"{estimate.blur.width:.2f} px"),
+        Fact("spread", f"{estimate.blur.spread:.2f} px"),
+        Fact("re-blur PSNR", psnr),
+        Fact("confidence", f"{_mean_confidence(estimate):.2f}"),
+    ]
+
+
+def _mean_confidence(estimate: Estimate) -> float:
+    return float(estimate.kernels.confidence.mean(dtype=np.float64))
+
+
+def _record(item: _Item, estimate: Estimate, estimator: KernelEstimator, seconds: float) -> KernelRecord:
+    exact = math.isinf(estimate.reblur_psnr)
+    return KernelRecord(
+        input=str(item.source),
+        output=str(item.target),
+        status="done",
+        preview=None if item.preview is None else str(item.preview),
+        width=estimate.kernels.width,
+        height=estimate.kernels.height,
+        scale=estimate.kernels.scale,
+        mean_kernel=estimate.blur,
+        confidence=round(_mean_confidence(estimate), 4),
+        reblur_psnr=None if exact else round(estimate.reblur_psnr, 4),
+        reblur_is_exact=exact,
+        rounds=len(estimate.rounds),
+        changes=estimate.rounds,
+        depth=estimator.depth.name,
+        models=(estimator.model.name, estimator.restorer.name),
+        dtype=str(estimator.dtype).removeprefix("torch."),
+        device=str(estimator.device),
+        seconds=round(seconds, 4),
+        warnings=estimate.warnings,
+    )
+
+
+def _failed(item: _Item, error: Exception) -> KernelRecord:
+    _log.debug("%s failed", shown(item.source), exc_info=error)
+    return KernelRecord(str(item.source), str(item.target), "failed", _sentence(item, error))
+
+
+def _sentence(item: _Item, error: Exception) -> str:
+    if isinstance(error, SrkitError):
+        return str(error)
+    if isinstance(error, MemoryError) and item.info is not None:
+        size = f"{item.info.width} x {item.info.height}"
+        return f"The kernels of {size} pixels do not fit into memory; cut the image or free some."
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"The kernels could not be estimated ({what}); --debug shows where, and a report of it helps."
+
+
+# -- where things are -------------------------------------------------------------------------------------------
+
+
+def _gather(job: EstimateJob, progress: Progress) -> list[_Item]:
+    """The images of a job with their outputs, from their headers alone."""
+    found, single = find_sources(job.input, recursive=job.recursive, progress=progress)
+    to_file = single and is_file_name(job.output, into_folder=job.into_folder)
+    if to_file and job.output.suffix.lower() != EXTENSION:
+        raise UsageError(f"The output {shown(job.output)} is a kernel map; end its name in {EXTENSION}.")
+    if not single:
+        check_folders(job.input, job.output)
+        if job.preview is not None:
+            raise UsageError(
+                f"--preview names one file, and the input {shown(job.input)} is no single image; leave it out, and "
+                "each preview lies beside its map."
+            )
+    items = [_item(job, one, to_file=to_file) for one in found]
+    items = [_with_preview(job, item) for item in with_distinct_targets(items)]
+    refuse_inputs_as_outputs(items)
+    refuse_inputs_as_outputs([Place(item.source, item.preview) for item in items if item.preview is not None])
+    return items
+
+
+def _item(job: EstimateJob, found: Found, *, to_file: bool) -> _Item:
+    target = job.output if to_file else job.output / found.relative.with_suffix(EXTENSION)
+    try:
+        info = probe(found.path, max_pixels=job.recipe.max_pixels)
+    except PictureError as error:
+        _log.debug("%s failed", shown(found.path), exc_info=True)
+        return _Item(found.path, target, None, None, error=str(error))
+    longest = target.stem + PREVIEW_EXTENSION
+    return _Item(found.path, target, None, info, error=name_error(target, longest, "rename the input"))
+
+
+def _with_preview(job: EstimateJob, item: _Item) -> _Item:
+    """With the preview's place beside the map's, once this is settled."""
+    if not job.with_preview:
+        return item
+    beside = item.target.with_name(item.target.stem + PREVIEW_EXTENSION)
+    return _Item(item.source, item.target, job.preview or beside, item.info, error=item.error)
+
+
+def _check_previews(job: EstimateJob, todo: list[_Item]) -> None:
+    """Refuse previews that would replace what was not to be replaced, or have no folder to lie in."""
+    preview = job.preview
+    if preview is not None:
+        if not job.with_preview:
+            raise UsageError("--preview and --no-preview exclude each other; give one.")
+        if preview.suffix.lower() != ".png":
+            raise UsageError(f"The preview {shown(preview)} is a PNG image; end its name in .png.")
+        if not preview.parent.is_dir():
+            raise UsageError(
+                f"The preview {shown(preview)} has no folder to lie in; create its folder first."
+            )
+    if job.existing == "refuse":
+        there = [
+            item.preview
+            for item in todo
+            if item.error is None and item.preview is not None and os.path.lexists(item.preview)
+        ]
+        if there:
+            raise exists_already(there[0], len(there) - 1)

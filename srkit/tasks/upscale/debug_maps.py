@@ -1,0 +1,119 @@
+"""What a network makes its image of, and further samples: `srkit upscale --debug-maps` and `--samples`."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from srkit.errors import UsageError
+from srkit.inference.upscaler import Upscaler
+from srkit.io.names import shown
+from srkit.io.picture import Picture
+from srkit.io.write import write_picture
+from srkit.tasks.places import (
+    Existing,
+    Place,
+    check_folders,
+    exists_already,
+    make_folder,
+    make_parent,
+    name_error,
+    refuse_inputs_as_outputs,
+)
+from srkit.tasks.upscale.items import STREAM, Item, UpscaleJob
+
+
+def with_maps(job: UpscaleJob, items: Sequence[Item], upscaler: Upscaler) -> list[Item]:
+    """The items with the files of their maps: NAME-PART.png, in the folders that the outputs have below theirs.
+
+    NAME is the output's without its extension (with it, where two differ in nothing else), or the input's where the
+    result goes to a stream. An image that no network runs on has none.
+
+    Raises:
+        UsageError: the folder lies in the input, or a map is an input or an output itself.
+    """
+    folder = job.debug_maps
+    if job.recipe.samples > 1:  # beside the results
+        folder = job.output.parent if any(item.target == job.output for item in items) else job.output
+    if folder is None:
+        return list(items)
+    if os.path.isdir(job.input):  # noqa: PTH112 - Path's own raises for names that are too long
+        check_folders(job.input, folder)
+    stems = [_stem(job, item) for item in items]
+    count = Counter(stem for stem, item in zip(stems, items, strict=True) if item.error is None)
+    found = []
+    for stem, item in zip(stems, items, strict=True):
+        parts = upscaler.parts(item.factor) if item.error is None else ()
+        if parts:
+            base = folder / (stem if count[stem] == 1 else stem.with_name(item.target.name))
+            maps = {part: base.with_name(f"{base.name}-{part}.png") for part in parts}
+            longest = max((path.name for path in maps.values()), key=len)
+            item = replace(item, maps=maps, error=name_error(base, longest, "choose a shorter --suffix"))
+        found.append(item)
+    _check(found)
+    return found
+
+
+def check_existing(items: Sequence[Item], existing: Existing) -> None:
+    """Refuse to replace maps of items that are to be computed.
+
+    Raises:
+        UsageError: some exist, where they are neither replaced nor kept.
+    """
+    there = [path for item in items for path in item.maps.values() if os.path.lexists(path)]
+    if there and existing == "refuse":
+        raise exists_already(there[0], len(there) - 1)
+
+
+def prepare_folder(job: UpscaleJob, items: Sequence[Item]) -> None:
+    """Make the folder of the maps, so that one that cannot be had is refused before any work.
+
+    Raises:
+        UsageError: a file stands where a folder is needed.
+        SrkitError: the folder cannot be made, or may not be written to.
+    """
+    if job.debug_maps is not None:
+        make_folder(job.debug_maps, _places(items))
+
+
+def write_maps(item: Item, maps: Mapping[str, Picture], existing: Existing) -> tuple[str, ...]:
+    """Write the maps of an image, but for those that are to be kept; the files of all.
+
+    Raises:
+        SrkitError: one cannot be written.
+    """
+    for part, picture in maps.items():
+        path = item.maps[part]
+        if existing != "skip" or not os.path.lexists(path):
+            make_parent(path)
+            write_picture(picture, path, format="png")
+    return tuple(str(item.maps[part]) for part in maps)
+
+
+def _stem(job: UpscaleJob, item: Item) -> Path:
+    """The name of an item's maps before -PART.png, relative to their folder."""
+    if job.sink is not None:
+        return Path("stdin" if item.source == STREAM else item.source.stem)
+    if item.target == job.output:
+        return Path(item.target.stem)
+    return item.target.relative_to(job.output).with_suffix("")
+
+
+def _check(items: Sequence[Item]) -> None:
+    refuse_inputs_as_outputs([*items, *_places(items)], ignore=STREAM)
+    taken = {os.path.realpath(item.target) for item in items if item.error is None}
+    for place in _places(items):
+        real = os.path.realpath(place.target)
+        if real in taken:
+            raise UsageError(
+                f"The map {shown(place.target)} would have the place of an output or of another map; give another "
+                "folder, or rename the input."
+            )
+        taken.add(real)
+
+
+def _places(items: Sequence[Item]) -> list[Place]:
+    return [Place(item.source, path) for item in items if item.error is None for path in item.maps.values()]

@@ -1,0 +1,196 @@
+"""What an upscaling job would do: sizes, networks, windows, memory, disk, time."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from srkit.engine.memory import bytes_per_pixel
+from srkit.engine.runner import Runner
+from srkit.inference.upscaler import Upscaler
+from srkit.progress import Progress
+from srkit.tasks.places import nearest_existing
+from srkit.tasks.upscale.debug_maps import with_maps
+from srkit.tasks.upscale.items import Item, UpscaleJob, gather, pending, upscaler_for
+
+_PROBE_SIDE = 128
+_PROCESS_BYTES = 5e8  # interpreter, libraries and networks
+# Bytes in a file for each pixel of the result, seen on photographs; a plan's guess, not a promise.
+_BYTES_PER_PIXEL = {"png": 2.2, "tiff": 2.2, "jpg": 0.35, "webp": 0.25, "avif": 0.15}
+
+
+@dataclass(frozen=True)
+class PlannedPicture:
+    input: str
+    output: str
+    error: str | None
+    width: int
+    height: int
+    models: tuple[str, ...]
+    """The networks, one after another."""
+    resampled: bool
+    """Whether what they give is another size, which bicubic resampling then brings to this one."""
+    windows: int
+    """Forward passes over all networks of the chain."""
+    maps: tuple[str, ...] = ()
+    """Files of what the network makes the picture of."""
+
+
+@dataclass(frozen=True)
+class UpscalePlan:
+    """The whole job; seconds from a short measurement on this machine, disk from typical files."""
+
+    pictures: tuple[PlannedPicture, ...]
+    device: str
+    dtype: str
+    tile: int | None
+    overlap: int
+    resampled: int
+    """Pictures whose size no chain gives exactly, so that bicubic resampling follows."""
+    megapixels: float
+    memory_bytes: int
+    disk_bytes: int
+    disk_free_bytes: int
+    seconds: float
+
+    def summary(self) -> list[tuple[str, str]]:
+        """Label and value of each line that sums the plan up."""
+        return [
+            ("pictures", f"{len(self.pictures)}, {self.megapixels:.1f} megapixels out"),
+            ("device", f"{self.device}, {self.dtype}, tile {self.tile or 'off'}, overlap {self.overlap}"),
+            ("resampled after the networks", str(self.resampled)),
+            ("memory", f"about {self.memory_bytes / 1e9:.2f} GB"),
+            ("disk", f"about {self.disk_bytes / 1e6:.0f} MB of {self.disk_free_bytes / 1e9:.1f} GB free"),
+            ("time", f"about {self.seconds:.0f} s"),
+        ]
+
+
+def plan_upscale(job: UpscaleJob, progress: Progress | None = None) -> UpscalePlan:
+    """Plan a job. What --skip-existing would leave out is left out; nothing is written but a public model that is not
+    here yet, which a plan needs to know.
+
+    Raises:
+        As `srkit.tasks.upscale.run`, except for outputs that exist or cannot be written to.
+    """
+    upscaler = upscaler_for(job, progress)
+    items = with_maps(job, gather(job, upscaler.models, progress), upscaler)
+    if job.existing == "skip":
+        items = pending(job, items)
+    costs: dict[Runner, _Cost] = {}
+    works = [_work_of(item, upscaler, costs) for item in items]
+    first = next((runner.options for work in works for runner in work.chain), None)
+    return UpscalePlan(
+        pictures=tuple(_planned(i, w, upscaler) for i, w in zip(items, works, strict=True)),
+        device=str(upscaler.device),
+        dtype=str(first.dtype).removeprefix("torch.") if first else "",
+        tile=first.tile if first else None,
+        overlap=first.overlap if first else 0,
+        resampled=sum(work.resampled for work in works),
+        megapixels=sum(i.megapixels for i in items),
+        memory_bytes=int(
+            _PROCESS_BYTES
+            + max((work.activation_bytes for work in works), default=0)
+            + 3 * max((i.bytes for i in items), default=0)
+        ),
+        disk_bytes=int(sum(_disk_bytes(item) for item in items)),
+        disk_free_bytes=shutil.disk_usage(nearest_existing(job.output)).free,
+        seconds=sum(work.seconds for work in works),
+    )
+
+
+@dataclass(frozen=True)
+class _Cost:
+    """What a network costs on this machine."""
+
+    pixels_per_second: float
+    """Input pixels, all passes of the self-ensemble included."""
+    bytes_per_pixel: float
+    seconds_per_picture: float
+    """What is found out from the whole picture before its first window."""
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What one picture takes."""
+
+    chain: tuple[Runner, ...] = ()
+    models: tuple[str, ...] = ()
+    """Of the chain, by name."""
+    windows: int = 0
+    seconds: float = 0.0
+    activation_bytes: float = 0.0
+    resampled: bool = False
+
+
+def _work_of(item: Item, upscaler: Upscaler, costs: dict[Runner, _Cost]) -> _Work:
+    if item.info is None or item.error is not None:
+        return _Work()
+    names = upscaler.models.chain(item.factor)
+    chain = tuple(upscaler.runner(name, item.depth) for name in names)
+    height, width = item.info.height, item.info.width
+    windows, seconds, activations = 0, 0.0, 0.0
+    for i, (name, runner) in enumerate(zip(names, chain, strict=True)):
+        if runner not in costs:
+            costs[runner] = _cost_of(name, runner, upscaler)
+        plan, cost = runner.plan(height, width), costs[runner]
+        # The views of a network are run as it is, each by itself.
+        runs = 1 + (len(item.maps) if name == upscaler.viewed(names) and name not in names[:i] else 0)
+        runs *= upscaler.recipe.samples
+        windows += runs * len(plan.windows)
+        seconds += cost.seconds_per_picture
+        seconds += runs * height * width * plan.work / cost.pixels_per_second
+        batch = min(runner.options.batch, len(plan.windows))
+        activations = max(activations, cost.bytes_per_pixel * math.prod(plan.shape) * batch)
+        height, width = height * runner.info.scale, width * runner.info.scale
+    return _Work(chain, names, windows, seconds, activations, (width, height) != (item.width, item.height))
+
+
+def _planned(item: Item, work: _Work, upscaler: Upscaler) -> PlannedPicture:
+    return PlannedPicture(
+        input=str(item.source),
+        output=str(item.target),
+        error=item.error,
+        width=item.width,
+        height=item.height,
+        models=work.models,
+        resampled=work.resampled,
+        windows=work.windows,
+        maps=tuple(map(str, item.maps.values())),
+    )
+
+
+def _disk_bytes(item: Item) -> float:
+    maps = len(item.maps) * _BYTES_PER_PIXEL["png"]
+    return (_BYTES_PER_PIXEL[item.format] + maps) * item.width * item.height
+
+
+def _cost_of(name: str, runner: Runner, upscaler: Upscaler) -> _Cost:
+    """From the better of two forward passes of a window that the network takes."""
+    conditioning = upscaler.conditioning(name)
+    shape = runner.plan(_PROBE_SIDE, _PROBE_SIDE).shape
+    picture = np.zeros((*shape, 3), np.uint8)
+    lr = torch.zeros(1, runner.info.channels, *shape, device=runner.options.device)
+    conditions = conditioning.blank(picture)
+    need = bytes_per_pixel(upscaler.models.named(name).network, runner.info, conditioning.blank)
+    forward = _seconds(lambda: runner.forward(lr, conditions), upscaler.device)
+    return _Cost(
+        math.prod(shape) / forward, need, _seconds(lambda: conditioning.blank(picture), upscaler.device)
+    )
+
+
+def _seconds(action: Callable[[], object], device: torch.device) -> float:
+    """How long the better of two runs takes."""
+    best = float("inf")
+    for _ in range(2):
+        started = time.monotonic()
+        action()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        best = min(best, time.monotonic() - started)
+    return best

@@ -1,0 +1,270 @@
+"""Upscale images: a file, a folder, a glob, a stream."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+import srkit
+from srkit.conditioning.makers import Extras
+from srkit.engine.memory import total_memory
+from srkit.engine.pipeline import Pipeline
+from srkit.errors import SrkitError
+from srkit.inference.kernel_extras import with_map
+from srkit.inference.upscaler import Upscaler
+from srkit.inference.work import Done, Pass, Work
+from srkit.io.atomic import atomic_path, remove_stale
+from srkit.io.kernel_map import read_kernel_map
+from srkit.io.names import shown
+from srkit.io.picture import Picture
+from srkit.io.read import read_picture
+from srkit.io.write import encode_picture, write_picture
+from srkit.io.xmp import Provenance
+from srkit.progress import Progress, Silent
+from srkit.recipes.load import to_mapping
+from srkit.tasks.places import NOT_TRIED, is_about_the_place, make_parent
+from srkit.tasks.upscale.debug_maps import check_existing, prepare_folder, with_maps, write_maps
+from srkit.tasks.upscale.items import (
+    RECIPE_EXTENSION,
+    Item,
+    UpscaleJob,
+    asked_format,
+    gather,
+    pending,
+    prepare_output,
+    upscaler_for,
+)
+from srkit.zoo.files import sha256_of
+from srkit.zoo.loaded import LoadedModel
+
+__all__ = ["FileRecord", "UpscaleJob", "asked_format", "run"]
+
+Status = Literal["done", "skipped", "failed"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """What became of one image."""
+
+    input: str
+    output: str
+    status: Status
+    error: str | None = None
+    width: int | None = None
+    height: int | None = None
+    scale: float | None = None
+    models: tuple[str, ...] = ()
+    tile: int | None = None
+    overlap: int | None = None
+    dtype: str | None = None
+    device: str | None = None
+    seconds: float | None = None
+    warnings: tuple[str, ...] = ()
+    maps: tuple[str, ...] = ()
+    """Files of what the network made the image of, or of further samples, where they were asked for."""
+
+
+def run(job: UpscaleJob, progress: Progress | None = None) -> Iterator[FileRecord]:
+    """Upscale; a record for each image as it is finished, in order.
+
+    Everything that can be refused before any work is refused when this is called, not when it is iterated. A
+    image that fails is a record, and the others go on; where the output's disk is full or may not be written
+    to, the rest are failures that were not tried.
+
+    Raises:
+        UsageError: paths, sizes or a device that make no sense; an output that exists; maps of a model without.
+        ResourceError: a model that is missing or damaged.
+        SrkitError: no images, or an output folder that may not be written to.
+    """
+    progress = progress or Silent()
+    upscaler = upscaler_for(job, progress)
+    items = with_maps(job, gather(job, upscaler.models, progress), upscaler)
+    todo = pending(job, items)
+    check_existing(todo, job.existing)
+    # Now, so that a missing model or an impossible precision stops the job before it begins.
+    for name, depth in sorted({(n, i.depth) for i in todo for n in upscaler.models.chain(i.factor)}):
+        upscaler.runner(name, depth)
+    prepare_output(job, todo)
+    prepare_folder(job, todo)
+    return _work(job, items, todo, upscaler, progress)
+
+
+def _work(
+    job: UpscaleJob, items: list[Item], todo: list[Item], upscaler: Upscaler, progress: Progress
+) -> Iterator[FileRecord]:
+    runnable = [item for item in todo if item.error is None]
+    if job.sink is None:
+        for folder in {item.target.parent for item in runnable}:
+            remove_stale(folder)
+    for folder in {path.parent for item in runnable for path in item.maps.values()}:
+        remove_stale(folder)
+    finished = _pipeline(job, upscaler).run(runnable)
+    chosen = {id(item) for item in todo}
+    progress.start("upscaling", sum(item.megapixels for item in runnable))
+    last = time.monotonic()
+    try:
+        for item in items:
+            if id(item) not in chosen:
+                yield FileRecord(str(item.source), str(item.target), "skipped")
+            elif item.error is not None:
+                yield FileRecord(str(item.source), str(item.target), "failed", item.error)
+            else:
+                outcome = next(finished)
+                if outcome.encoded is not None and job.sink is not None:
+                    job.sink(outcome.encoded)
+                now = time.monotonic()
+                progress.advance(item.megapixels)
+                yield _record(item, outcome, upscaler, now - last)
+                last = now
+    finally:
+        finished.close()
+        progress.finish()
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    done: Done[Item]
+    error: str | None = None
+    warnings: tuple[str, ...] = ()
+    encoded: bytes | None = None
+    maps: tuple[str, ...] = ()
+
+
+def _pipeline(job: UpscaleJob, upscaler: Upscaler) -> Pipeline[Item, Work[Item], Done[Item], _Outcome]:
+    unwritable = threading.Event()  # a full disk, say: the next image would meet the same
+
+    def decode(item: Item) -> Work[Item]:
+        try:
+            if unwritable.is_set():
+                raise SrkitError(NOT_TRIED)
+            source = item.source if job.data is None else job.data
+            picture = read_picture(source, max_pixels=job.recipe.max_pixels)
+            extras = Extras(seed=job.recipe.seed)
+            if item.kernel_map is not None:
+                extras = with_map(extras, read_kernel_map(item.kernel_map))
+            return Work(item, picture, item.width, item.height, extras=extras, name=item.source.name)
+        except Exception as error:  # one image's failure must not end the others; so below
+            return Work(item, None, error=error)
+
+    def encode(done: Done[Item]) -> _Outcome:
+        if done.error is not None or done.picture is None:
+            return _failed(done, done.error)
+        if unwritable.is_set():
+            return _failed(done, SrkitError(NOT_TRIED))
+        try:
+            maps = write_maps(done.tag, done.parts, job.existing)
+            encoded, warnings = _write(job, upscaler, done, done.picture)
+        except Exception as error:
+            if is_about_the_place(error):
+                unwritable.set()
+            return _failed(done, error)
+        if job.debug_maps is not None and not maps:
+            warnings = (*warnings, "no network runs at this size, so there are no maps of it")
+        return _Outcome(done, None, (*done.warnings, *warnings), encoded, maps)
+
+    limit = min(2 * 2**30, total_memory() // 8)
+    return Pipeline(decode, upscaler.run, encode, lambda item: item.bytes, limit)
+
+
+def _failed(done: Done[Item], error: Exception | None) -> _Outcome:
+    _log.debug("%s failed", shown(done.tag.source), exc_info=error)
+    return _Outcome(done, _sentence(done.tag, error))
+
+
+def _sentence(item: Item, error: Exception | None) -> str:
+    if isinstance(error, SrkitError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        size = f"{item.width} x {item.height}"
+        return f"The result of {size} pixels does not fit into memory; choose a smaller one or free some."
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"The image could not be upscaled ({what}); --debug shows where, and a report of it helps."
+
+
+def _write(
+    job: UpscaleJob, upscaler: Upscaler, done: Done[Item], picture: Picture
+) -> tuple[bytes | None, tuple[str, ...]]:
+    """Write the result, or encode it for the sink; the encoded bytes, and warnings."""
+    item, recipe = done.tag, job.recipe
+    made = None if recipe.strip else _made(upscaler, done)
+    picture = picture.stripped() if recipe.strip else picture
+    if job.sink is not None:
+        return encode_picture(
+            picture, format=item.format, quality=recipe.quality, compression=recipe.compression, made=made
+        )
+    make_parent(item.target)
+    if not job.save_recipe:
+        return None, _write_picture(job, item, picture, made)
+    # Around the image, so that neither is left without the other when one fails.
+    with atomic_path(item.target.with_name(item.target.name + RECIPE_EXTENSION)) as path:
+        path.write_text(json.dumps(_provenance(job, upscaler, done), indent=2) + "\n", encoding="utf-8")
+        return None, _write_picture(job, item, picture, made)
+
+
+def _write_picture(job: UpscaleJob, item: Item, picture: Picture, made: Provenance | None) -> tuple[str, ...]:
+    quality, compression = job.recipe.quality, job.recipe.compression
+    return write_picture(
+        picture, item.target, format=item.format, quality=quality, compression=compression, made=made
+    )
+
+
+def _made(upscaler: Upscaler, done: Done[Item]) -> Provenance:
+    """What the written file says of how it was made."""
+    models = [upscaler.models.named(p.model) for p in done.passes]
+    return Provenance(srkit.__version__, tuple((model.name, model.sha256) for model in models))
+
+
+def _provenance(job: UpscaleJob, upscaler: Upscaler, done: Done[Item]) -> dict[str, Any]:
+    """All that is needed to make the same image again."""
+    kernel_map = done.tag.kernel_map
+    of_kernels = {} if kernel_map is None else {"path": str(kernel_map), "sha256": sha256_of(kernel_map)}
+    return {
+        "command": list(job.command),
+        "input": str(done.tag.source),
+        "size": [done.tag.width, done.tag.height],
+        "format": done.tag.format,
+        "settings": to_mapping(job.recipe),
+        "models": [_pass_record(p, upscaler.models.named(p.model)) for p in done.passes],
+        "dtype": done.passes[-1].dtype if done.passes else None,
+        "device": str(upscaler.device),
+        "threads": torch.get_num_threads(),
+        "versions": {"srkit": srkit.__version__, "torch": torch.__version__},
+    } | ({"kernel_map": of_kernels} if of_kernels else {})
+
+
+def _pass_record(run: Pass, model: LoadedModel) -> dict[str, Any]:
+    """One network of the chain; with the providers of its conditions, where there are any."""
+    record = {"name": run.model, "sha256": model.sha256, "tile": run.tile, "overlap": run.overlap}
+    providers = model.header.providers if model.header is not None and model.info.conditioning else {}
+    return record | {"providers": providers} if providers else record
+
+
+def _record(item: Item, outcome: _Outcome, upscaler: Upscaler, seconds: float) -> FileRecord:
+    passes = outcome.done.passes
+    failed = outcome.error is not None
+    return FileRecord(
+        input=str(item.source),
+        output=str(item.target),
+        status="failed" if failed else "done",
+        error=outcome.error,
+        width=None if failed else item.width,
+        height=None if failed else item.height,
+        scale=None if failed else item.factor,
+        models=tuple(p.model for p in passes),
+        tile=passes[-1].tile if passes else None,
+        overlap=passes[-1].overlap if passes else None,
+        dtype=passes[-1].dtype if passes else None,
+        device=str(upscaler.device),
+        seconds=round(seconds, 4),
+        warnings=outcome.warnings,
+        maps=outcome.maps,
+    )
