@@ -6,8 +6,8 @@ Models are trained jointly (U-Net and fusion), all with as many steps: `K + D` w
 thing changed. The rows below it are the same model with other conditions: true kernels, those of another image, the
 bicubic kernel, widths times 0.7 and 1.4; likewise depth; kernels with two rounds of refinement; other steps of the
 sampler. `--before FILE --after FILE` adds a model before and after its adversarial stage. Images are the middles of
-BSD100, blurred by MANet's modes and, as layered scenes, by a lens. Differences have a paired bootstrap interval over the
-images.
+BSD100, blurred by MANet's modes and, as layered scenes, by a lens. Differences have a paired bootstrap interval over
+the images.
 """
 
 from __future__ import annotations
