@@ -6,6 +6,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,19 @@ def _has_chromium() -> bool:
     return shutil.which("chromium") is not None and shutil.which("chromedriver") is not None
 
 
+def _has_diffusers() -> bool:
+    return all(find_spec(name) is not None for name in ("diffusers", "transformers"))
+
+
 # Tests with one of these marks are deselected, not skipped, where what they need is not there.
 REQUIREMENTS: dict[str, tuple[Callable[[], bool], str]] = {
     "data": (_has_folder("SRKIT_DATA"), "$SRKIT_DATA names no folder"),
     "metric_weights": (_has_folder("SRKIT_WEIGHTS"), "$SRKIT_WEIGHTS names no folder"),
     "cuda": (_has_cuda, "no CUDA device"),
+    "diffusers": (
+        _has_diffusers,
+        "diffusers or transformers is not installed; pip install 'srkit[diffusion]'",
+    ),
     "chromium": (_has_chromium, "no chromium and chromedriver"),
 }
 

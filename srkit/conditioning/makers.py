@@ -14,8 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from srkit.archs.latent_fusion import PRIOR
 from srkit.archs.table import info_of
 from srkit.conditioning.values import Condition, Conditions, Coordinates, Noise
+from srkit.encoders.latent_diffusion import LatentPrior
 from srkit.encoders.semantic import Embedding, semantic_encoder
 from srkit.errors import ResourceError, UsageError
 from srkit.io.kernel_map import KernelMap
@@ -59,6 +61,7 @@ class Provider(Protocol):
 
 PROVIDERS: Mapping[str, Callable[[str, torch.device, Progress | None], Provider]] = {
     SEMANTIC: lambda name, device, progress: semantic_encoder(name, device, progress=progress),
+    PRIOR: lambda name, device, progress: LatentPrior(name, device, progress),
 }
 """By role: loads a provider of that name. Headers of weights name it as `role` and `role version`."""
 
@@ -268,6 +271,9 @@ class ModelProviders:
                 they were trained with, or they hold no basis for codes.
         """
         names = model.info.conditioning
+        network: Any = model.network
+        for role in model.info.frozen:
+            network.attach(self.of(model, role))
         providers = {role: self.of(model, role) for role in roles_of(names)}
         return Conditioning(names, Sources(model.network, providers, str(model.path), self._device), given)
 

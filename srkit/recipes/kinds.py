@@ -12,6 +12,7 @@ from srkit.recipes.diffusion import DiffusionRecipe
 from srkit.recipes.encoder import EncoderRecipe
 from srkit.recipes.gan import GanRecipe
 from srkit.recipes.kernels import KernelsRecipe
+from srkit.recipes.latent import LatentRecipe
 from srkit.recipes.load import from_mapping, lay_over, read_table
 from srkit.recipes.meta import MetaRecipe
 from srkit.recipes.reconstructor import ReconstructorRecipe
@@ -51,6 +52,7 @@ KINDS: Mapping[str, Kind] = {
     "encoder": Kind(EncoderRecipe),
     "kernels": Kind(KernelsRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}),
     "diffusion": Kind(DiffusionRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}),
+    "latent": Kind(LatentRecipe, {**_USUAL, "start": "model.start"}),
     "gan": Kind(GanRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}),
     "reconstructor": Kind(
         ReconstructorRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from srkit.archs.dkenet import DKENet
 from srkit.archs.info import ArchInfo
-from srkit.archs.nbsr import NBSR
+from srkit.archs.nbsr import Coded
 from srkit.data.blurred import BlurPlan, BlurredBatch, BlurredPairs
 from srkit.data.pairs import Batch
 from srkit.data.photographs import PhotographReader
@@ -123,7 +123,7 @@ class BlurredExperiment(Experiment[R]):
             return self.estimator.network.codes(batch.lr.to(device), batch.depth.to(device), basis)
 
 
-def set_codes(network: NBSR, pairs: BlurredPairs) -> None:
+def set_codes(network: Coded, pairs: BlurredPairs) -> None:
     """Give a network its basis, and the mean and deviation of the codes of kernels that it will meet."""
     count = len(network.basis)
     network.basis.copy_(kernel_basis(network.scale, count))

@@ -166,6 +166,10 @@ def experiment_of(kind: str) -> type[Experiment[Any]]:
             from srkit.tasks.train.kernels import Kernels
 
             return Kernels
+        case "latent":
+            from srkit.tasks.train.latent import Latent
+
+            return Latent
         case "meta":
             from srkit.tasks.train.meta import Meta
 
