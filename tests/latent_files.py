@@ -56,7 +56,7 @@ def _write_text(folder: Path) -> None:
 
     place = folder / "tokenizer"
     place.mkdir(parents=True)
-    words = ["<|startoftext|>", "<|endoftext|>", "a", "b", "a</w>", "b</w>"]
+    words = ["<|startoftext|>", "<|endoftext|>", "a", "b", "a</w>", "b</w>", "ab</w>"]
     (place / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}))
     (place / "merges.txt").write_text("#version: 0.2\na b</w>\n")
     settings = {"model_max_length": 8, "tokenizer_class": "CLIPTokenizer", "pad_token": "<|endoftext|>"}

@@ -58,7 +58,7 @@ def test_at_the_start_it_is_diffusers_own_pipeline_to_the_bit(folder: Path, prio
         requires_safety_checker=False,
     )
     pipeline.set_progress_bar_config(disable=True)
-    network, x = _fusion(prior), torch.rand(1, 3, 16, 24)
+    network = _fusion(prior)
     noise = latent_noise(torch.randn(1, 3, 64, 96))
     expected = pipeline(
         "",
@@ -74,7 +74,6 @@ def test_at_the_start_it_is_diffusers_own_pipeline_to_the_bit(folder: Path, prio
     trained = _fusion(prior, trained=True)
     maps = trained.maps(torch.rand(1, 3, 64, 96), torch.randn(1, 5, 16, 24), None)
     assert not torch.allclose(trained.sample(noise, maps), expected, atol=1e-3)
-    assert x.shape[2] * 4 == 64
 
 
 @torch.no_grad()
@@ -120,7 +119,7 @@ def test_v_prediction_estimates_the_noise(tmp_path: Path) -> None:
     z, (time, *_) = torch.randn(1, 4, 8, 8), prior.times(4)
     eps = prior.epsilon(z, torch.tensor([time]))
     after = prior.step(eps, time, z)
-    alpha = prior._alphas(z)[time]  # pyright: ignore
+    alpha = prior._alphas(z)[time]
     clean = (z - (1 - alpha).sqrt() * eps) / alpha.sqrt()
     later = prior._alphas(z)[time - 1000 // 4]
     torch.testing.assert_close(after, later.sqrt() * clean + (1 - later).sqrt() * eps, atol=1e-4, rtol=1e-4)
@@ -130,7 +129,6 @@ def test_another_prior_has_another_version(folder: Path, prior: LatentPrior, tmp
     shutil.copytree(folder, tmp_path / "copy")
     assert LatentPrior(str(tmp_path / "copy"), CPU).version == prior.version
     path = tmp_path / "copy/unet/diffusion_pytorch_model.safetensors"
-    path.write_bytes(path.read_bytes()[:-1] + b"\0\1"[:1])
     from safetensors.torch import load_file, save_file
 
     state = load_file(folder / "unet/diffusion_pytorch_model.safetensors")

@@ -128,7 +128,7 @@ def test_settings_that_make_no_sense(job: TrainJob[Any], tmp_path: Path) -> None
     for setting, named in (
         ("data.patch=15", ("data.patch", 15)),
         ("data.every=2", ("data.every", 2)),
-        ('model.arch="edsr"', ("edsr",)),
+        ("model.arch=edsr", ("edsr",)),
         ("features=-1.0", ("features", -1.0)),
     ):
         recipe = load_training_recipe(job.output / "recipe.toml", [setting])
