@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from srkit.errors import UsageError
+from srkit.recipes.shard import Shard
 from srkit_cli.groups import ENGINE, INPUT, OUTPUT, REPORT
 
 
@@ -47,6 +48,16 @@ SkipExisting = Annotated[
 Recursive = Annotated[
     bool, typer.Option("--recursive", "-r", help="Subfolders too; mirror the tree.", rich_help_panel=INPUT)
 ]
+ShardOf = Annotated[
+    Shard | None,
+    typer.Option(
+        "--shard",
+        help="This part of the images, as 2/8: by name, for arrays of jobs.",
+        metavar="I/N",
+        parser=Shard.parse,
+        rich_help_panel=INPUT,
+    ),
+]
 ReportPage = Annotated[
     Path | None, typer.Option(help="HTML page with pictures.", metavar="FILE.html", rich_help_panel=REPORT)
 ]
@@ -54,7 +65,7 @@ ReportPage = Annotated[
 
 def _offline(value: bool) -> bool:
     if value:
-        from srkit.zoo.network import go_offline
+        from srkit.zoo.connectivity import go_offline
 
         go_offline()
     return value

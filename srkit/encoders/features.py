@@ -11,7 +11,8 @@ from torch import Tensor
 from srkit.errors import UsageError, nearest
 from srkit.progress import Progress
 
-_NAMES = _VGG, _COMPACT, _RANDOM = "vgg19", "compact", "random"
+_COMPACT, _RANDOM = "compact", "random"
+_NAMES = ("vgg19", "vgg16", _COMPACT, _RANDOM)
 
 
 class PerceptualFeatures(Protocol):
@@ -34,9 +35,9 @@ def perceptual_features(
 
     Args:
         name: `vgg19` (public weights, found or fetched; conv5_4), `vgg19:conv1_2,conv3_4` (these of its convolutions),
-            `compact` (the stages of the shipped encoder), or `random` (the same network with random weights of a
-            fixed seed, for tests).
-        weights: a folder that may hold VGG19's weights, before the usual places.
+            `vgg16` (likewise; conv5_3), `compact` (the stages of the shipped encoder), or `random` (the same network
+            with random weights of a fixed seed, for tests).
+        weights: a folder that may hold VGG's weights, before the usual places.
         progress: shows a download.
 
     Raises:
@@ -44,11 +45,11 @@ def perceptual_features(
         ResourceError: its weights are missing, damaged or unavailable.
     """
     kind, colon, taps = name.partition(":")
-    if kind == _VGG:
-        from srkit.encoders.vgg import DEFAULT_TAPS, Vgg19
+    if kind.startswith("vgg") and kind in _NAMES:
+        from srkit.encoders.vgg import Vgg
 
-        chosen = [tap.strip() for tap in taps.split(",") if tap.strip()] if colon else DEFAULT_TAPS
-        return Vgg19(device, chosen, weights, progress)
+        chosen = [tap.strip() for tap in taps.split(",") if tap.strip()] if colon else None
+        return Vgg(device, kind, chosen, weights, progress)
     if name not in _NAMES:
         raise UsageError(
             f"There is no provider of perceptual features '{name}'; known are {', '.join(_NAMES)}."

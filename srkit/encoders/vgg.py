@@ -1,8 +1,9 @@
-"""Feature maps of VGG19, as perceptual losses have used them since Johnson et al. 2016."""
+"""Feature maps of VGG16 and VGG19, as perceptual losses have used them since Johnson et al. 2016."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,49 +15,85 @@ from srkit.errors import ResourceError, UsageError, nearest
 from srkit.ops.layout import channels_last
 from srkit.progress import Progress
 
-NAME = "vgg19"
-DEFAULT_TAPS = ("conv5_4",)
-"""ESRGAN's (Wang et al. 2018, Section 3.3)."""
 
-_BLOCKS = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))
-"""Convolutions and their channels between the poolings (Simonyan and Zisserman 2015, Table 1, E)."""
+@dataclass(frozen=True)
+class _Kind:
+    """One of the networks of Simonyan and Zisserman 2015."""
+
+    blocks: tuple[int, ...]
+    """Convolutions between the poolings (Table 1)."""
+    default: str
+    """The tap that is used where none are named."""
+    file: WeightFile
+
+    def convolutions(self) -> dict[str, int]:
+        """Convolutions by name, with their numbers among torchvision's `features` (which count ReLUs and poolings)."""
+        numbers, at = {}, 0
+        for block, count in enumerate(self.blocks, start=1):
+            for i in range(1, count + 1):
+                numbers[f"conv{block}_{i}"] = at
+                at += 2
+            at += 1
+        return numbers
+
+
+def _published(name: str, purpose: str) -> WeightFile:
+    return WeightFile(
+        name=name,
+        purpose=purpose,
+        source=f"https://download.pytorch.org/models/{name}",
+        hub_folder="checkpoints",
+        licence="BSD-3-Clause (torchvision)",
+    )
+
+
+_KINDS = {
+    "vgg19": _Kind(
+        (2, 2, 4, 4, 4), "conv5_4", _published("vgg19-dcbb9e9d.pth", "VGG19 for perceptual losses")
+    ),
+    "vgg16": _Kind(
+        (2, 2, 3, 3, 3), "conv5_3", _published("vgg16-397923af.pth", "VGG16 for perceptual losses")
+    ),
+}
+NAMES = tuple(_KINDS)
+_WIDTHS = (64, 128, 256, 512, 512)
+"""Channels of the blocks."""
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as torchvision's weights want
-_FILE = WeightFile(
-    name="vgg19-dcbb9e9d.pth",
-    purpose="VGG19 for perceptual losses",
-    source="https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
-    hub_folder="checkpoints",
-    licence="BSD-3-Clause (torchvision)",
-)
 
 
-class Vgg19:
-    """`PerceptualFeatures`: convolutions of torchvision's VGG19 (IMAGENET1K_V1), each before its ReLU, as they are.
+class Vgg:
+    """`PerceptualFeatures`: convolutions of torchvision's VGG16 or VGG19 (IMAGENET1K_V1), each before its ReLU.
 
     Args:
         device: where it runs; in fp32, or in the dtype of an autocast around the call.
-        taps: which convolutions, from `conv1_1` to `conv5_4`; the network ends at the last one.
+        kind: `vgg19` or `vgg16`.
+        taps: which convolutions, from `conv1_1` on; the network ends at the last one. None: the network's last, as
+            ESRGAN has it (Wang et al. 2018, Section 3.3).
         weights: a folder that may hold the file, before the usual places.
         progress: shows a download.
 
     Raises:
         UsageError: no taps, or unknown ones.
-        ResourceError: the weights are not to be had, or are damaged.
+        ResourceError: the weights are unavailable, or damaged.
     """
 
     def __init__(
         self,
         device: torch.device,
-        taps: Sequence[str] = DEFAULT_TAPS,
+        kind: str = "vgg19",
+        taps: Sequence[str] | None = None,
         weights: Path | None = None,
         progress: Progress | None = None,
     ) -> None:
-        _check(taps)
-        found = find_weights(_FILE, weights, progress)
-        self._taps = [tap for tap in _CONVOLUTIONS if tap in taps]
-        self.name = NAME if tuple(self._taps) == DEFAULT_TAPS else f"{NAME}:{','.join(self._taps)}"
+        made = _KINDS[kind]
+        convolutions = made.convolutions()
+        taps = (made.default,) if taps is None else taps
+        _check(kind, taps, convolutions)
+        found = find_weights(made.file, weights, progress)
+        self._taps = [tap for tap in convolutions if tap in taps]
+        self.name = kind if self._taps == [made.default] else f"{kind}:{','.join(self._taps)}"
         self.version = found.label
-        network = _filled(found, self._taps[-1]).requires_grad_(False)
+        network = _filled(found, kind, convolutions, self._taps[-1]).requires_grad_(False)
         self._network = channels_last(network, device)
         self._device = device
         self._smallest = 2 ** (int(self._taps[-1][4]) - 1)
@@ -86,42 +123,31 @@ class Vgg19:
         return found
 
 
-def _convolutions() -> dict[str, int]:
-    """Convolutions by name, with their numbers among torchvision's `features` (which count ReLUs and poolings)."""
-    numbers, at = {}, 0
-    for block, (count, _) in enumerate(_BLOCKS, start=1):
-        for i in range(1, count + 1):
-            numbers[f"conv{block}_{i}"] = at
-            at += 2
-        at += 1
-    return numbers
-
-
-_CONVOLUTIONS = _convolutions()
-
-
-def _check(taps: Sequence[str]) -> None:
+def _check(kind: str, taps: Sequence[str], convolutions: Mapping[str, int]) -> None:
     if not taps:
-        raise UsageError(f"'{NAME}:' names no convolution; name one, for example {NAME}:conv5_4.")
+        raise UsageError(f"'{kind}:' names no convolution; name one, for example {kind}:conv3_3.")
     for tap in taps:
-        if tap not in _CONVOLUTIONS:
+        if tap not in convolutions:
             raise UsageError(
-                f"VGG19 has no convolution '{tap}'; it has {', '.join(_CONVOLUTIONS)}.{nearest(tap, _CONVOLUTIONS)}"
+                f"{kind.upper()} has no convolution '{tap}'; it has {', '.join(convolutions)}."
+                f"{nearest(tap, convolutions)}"
             )
 
 
-def _filled(found: FoundWeights, last: str) -> nn.Module:
+def _filled(found: FoundWeights, kind: str, convolutions: Mapping[str, int], last: str) -> nn.Module:
     """The convolutions up to `last`, under their names, with the weights of torchvision's file."""
     tensors = load_tensors(found)
     network = nn.Module()
     before = 3
-    for name, number in _CONVOLUTIONS.items():
-        width = _BLOCKS[int(name[4]) - 1][1]
+    for name, number in convolutions.items():
+        width = _WIDTHS[int(name[4]) - 1]
         layer = nn.Conv2d(before, width, 3, padding=1, device="meta").to_empty(device="cpu")
         try:
             layer.load_state_dict({part: tensors[f"features.{number}.{part}"] for part in ("weight", "bias")})
         except (KeyError, RuntimeError) as error:
-            raise ResourceError(f"'{found.path}' holds no VGG19 of torchvision's; fetch it again.") from error
+            raise ResourceError(
+                f"'{found.path}' holds no {kind.upper()} of torchvision's; fetch it again."
+            ) from error
         network.add_module(name, layer)
         if name == last:
             break

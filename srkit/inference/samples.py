@@ -32,14 +32,14 @@ def check_sampling(recipe: UpscaleRecipe, model: LoadedModel) -> None:
     """
     known = model.info.conditioning
     if NOISE not in known:
-        for flag, given in (("--steps", recipe.steps is not None), ("--samples", recipe.samples > 1)):
+        for flag, given in (("`steps`", recipe.steps is not None), ("`samples`", recipe.samples > 1)):
             if given:
                 raise UsageError(
                     f"{flag} is for diffusion models, and '{model.name}' is none; leave it out, or choose one with -m."
                 )
     if recipe.tta and (NOISE in known or CODES in known):
         why = "a mean of samples is none" if NOISE in known else "the kernels do not turn with the picture"
-        raise UsageError(f"--tta does not go with '{model.name}': {why}; leave it out.")
+        raise UsageError(f"`tta` does not go with '{model.name}': {why}; leave it out.")
 
 
 def part_names(count: int) -> tuple[str, ...]:

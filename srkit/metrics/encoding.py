@@ -55,42 +55,52 @@ def result_from(item: Any) -> SetResult:
     """
     if not isinstance(item, dict):
         raise ValueError(f"a result is an object, found {type(item).__name__}")
-    images = tuple(_image(entry) for entry in _field(item, "images", list))
+    images = tuple(image_from(entry) for entry in read_field(item, "images", list))
     if any(image.values.keys() != images[0].values.keys() for image in images):
         raise ValueError("its images have not all the same metrics")
     if len({image.name for image in images}) < len(images):
         raise ValueError("it names an image twice")
-    failed = _field(item, "failed", list)
+    failed = read_field(item, "failed", list)
     return SetResult(
-        dataset=_field(item, "dataset", str),
-        scale=_field(item, "scale", int, type(None)),
-        model=_field(item, "model", str),
-        model_sha256=_field(item, "model_sha256", str, type(None)),
-        protocol=_field(item, "protocol", str),
-        lr_source=_field(item, "lr_source", str),
+        dataset=read_field(item, "dataset", str),
+        scale=read_field(item, "scale", int, type(None)),
+        model=read_field(item, "model", str),
+        model_sha256=read_field(item, "model_sha256", str, type(None)),
+        protocol=read_field(item, "protocol", str),
+        lr_source=read_field(item, "lr_source", str),
         images=images,
         failed=tuple(
-            FailedImage(_field(entry, "name", str), _field(entry, "error", str)) for entry in failed
+            FailedImage(read_field(entry, "name", str), read_field(entry, "error", str)) for entry in failed
         ),
-        support=tuple(str(name) for name in _field(item, "support", list)),
-        versions={str(name): str(version) for name, version in _field(item, "versions", dict).items()},
+        support=tuple(str(name) for name in read_field(item, "support", list)),
+        versions={str(name): str(version) for name, version in read_field(item, "versions", dict).items()},
     )
 
 
-def _image(entry: Any) -> ImageResult:
-    name = _field(entry, "name", str)
+def image_from(entry: Any) -> ImageResult:
+    """The scores of an object with `name` and what `values_object` made.
+
+    Raises:
+        ValueError: it is not such an object; the message names the field.
+    """
+    name = read_field(entry, "name", str)
     metrics = [key for key in entry if key != "name" and not key.endswith(_FLAG)]
     return ImageResult(name, {metric: _value(entry, metric) for metric in metrics})
 
 
 def _value(entry: dict[str, Any], metric: str) -> float:
-    value = _field(entry, metric, float, int, type(None))
+    value = read_field(entry, metric, float, int, type(None))
     if value is None:
         return math.inf if entry.get(metric + _FLAG) is True else math.nan
     return float(value)
 
 
-def _field(item: Any, name: str, *kinds: type) -> Any:
+def read_field(item: Any, name: str, *kinds: type) -> Any:
+    """A value of an object, of one of these types; a bool is no int.
+
+    Raises:
+        ValueError: it is missing or of another type; the message names it.
+    """
     if not isinstance(item, dict) or name not in item:
         raise ValueError(f"the field '{name}' is missing")
     if not isinstance(item[name], kinds) or isinstance(item[name], bool):

@@ -19,7 +19,7 @@ from srkit.archs.table import build, info_of
 from srkit.conditioning.values import Condition, Coordinates, Noise
 from srkit.degradation.kernels import gaussian_map
 from srkit.degradation.pca import encode, kernel_basis, sample_covariance
-from srkit.ops.position import position_grid
+from srkit.ops.geometry import position_grid
 
 Conditions = dict[str, Tensor]
 

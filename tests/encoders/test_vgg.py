@@ -1,4 +1,4 @@
-"""VGG19's features. The weights are random, in the file format of the real ones."""
+"""VGG's features. The weights are random, in the file format of the real ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from srkit.encoders.features import PerceptualFeatures, perceptual_features
-from srkit.encoders.vgg import Vgg19
+from srkit.encoders.vgg import Vgg
 from srkit.errors import ResourceError, UsageError
 from srkit.losses.table import LossContext, build_losses
 from tests.helpers import refused
@@ -60,12 +60,38 @@ def by_torchvision(pictures: Tensor, name: str) -> Tensor:
 
 def test_maps_are_torchvision_s_before_the_relu(folder: Path) -> None:
     pictures = torch.rand(2, 3, 37, 32, generator=torch.Generator().manual_seed(1))
-    provider = Vgg19(CPU, list(INDEX), folder)
+    provider = Vgg(CPU, "vgg19", list(INDEX), folder)
     for name, found in zip(INDEX, provider.features(pictures), strict=True):
         wanted = by_torchvision(pictures, name)
         assert found.shape == wanted.shape
         assert torch.allclose(found, wanted, atol=1e-4 * float(wanted.abs().max())), name
         assert float(found.min()) < 0
+
+
+def test_vgg16_is_torchvision_s(tmp_path: Path) -> None:
+    from torchvision.models.vgg import cfgs, make_layers
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        own = make_layers(cfgs["D"], batch_norm=False).eval().requires_grad_(False)
+    torch.save(
+        {f"features.{name}": tensor for name, tensor in own.state_dict().items()},
+        tmp_path / "vgg16-397923af.pth",
+    )
+    pictures = torch.rand(1, 3, 40, 48)
+    provider = perceptual_features("vgg16:conv2_2,conv3_3", CPU, weights=tmp_path)
+    from torchvision.transforms.functional import normalize
+
+    x = normalize(pictures, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    wanted = []
+    for number, layer in enumerate(own[:15]):
+        x = torch.relu(x) if isinstance(layer, nn.ReLU) else layer(x)
+        wanted += [x] if number in (7, 14) else []
+    for one, other in zip(provider.features(pictures), wanted, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-3)
+    assert perceptual_features("vgg16", CPU, weights=tmp_path).name == "vgg16"
+    with refused(UsageError, "conv3_4", "conv3_3"):
+        perceptual_features("vgg16:conv3_4", CPU, weights=tmp_path)
 
 
 def test_default_is_the_last_convolution(default: PerceptualFeatures) -> None:
@@ -85,7 +111,7 @@ def test_taps_in_the_name(folder: Path) -> None:
 
 
 def test_gradient_reaches_the_pictures_and_nothing_else(folder: Path) -> None:
-    provider = Vgg19(CPU, ["conv1_2", "conv2_2"], folder)
+    provider = Vgg(CPU, "vgg19", ["conv1_2", "conv2_2"], folder)
     pictures = torch.rand(1, 3, 8, 8, dtype=torch.float64, requires_grad=True)
     torch.autograd.backward(sum(m.square().mean() for m in provider.features(pictures)))
     assert pictures.grad is not None
@@ -105,7 +131,7 @@ def test_weights_draw_no_random_numbers(folder: Path) -> None:
     torch.manual_seed(5)
     wanted = torch.rand(3)
     torch.manual_seed(5)
-    Vgg19(CPU, ["conv1_2"], folder)
+    Vgg(CPU, "vgg19", ["conv1_2"], folder)
     assert torch.equal(torch.rand(3), wanted)
 
 

@@ -23,6 +23,7 @@ from srkit_cli.options import (
     Quiet,
     ReportPage,
     Seed,
+    ShardOf,
     Threads,
     Verbose,
 )
@@ -45,6 +46,10 @@ Names = Annotated[
 
 
 def eval(
+    shards: Annotated[
+        list[Path] | None,
+        typer.Argument(help="With --merge: the JSON Lines of all shards.", metavar="[FILE.jsonl]..."),
+    ] = None,
     dataset: Names = None,
     model: Annotated[
         list[str] | None,
@@ -117,6 +122,13 @@ def eval(
     shot_steps: Annotated[
         int | None, typer.Option(help="Most steps of that.", metavar="N", rich_help_panel=MODEL)
     ] = None,
+    shard: ShardOf = None,
+    merge: Annotated[
+        bool,
+        typer.Option(
+            "--merge", help="Put the results of shards together, as of one run.", rich_help_panel=INPUT
+        ),
+    ] = False,
     save_images: Annotated[
         Path | None, typer.Option(help="Keep the SR pictures.", metavar="DIR", rich_help_panel=REPORT)
     ] = None,
@@ -166,7 +178,16 @@ def eval(
     srkit eval --sr out/ --hr HR/ -s 4 --baseline main.json --fail-if "psnr<-0.05"
     srkit eval --sr out/ --metrics niqe,musiq
     srkit eval --dataset Urban100 -m edsr-x4 --shots 5
+    srkit eval --dataset Urban100 --shard 2/8 --jsonl 2.jsonl
+    srkit eval --merge 1.jsonl 2.jsonl --fail-if "psnr<25"
     """
+    if merge != bool(shards):
+        raise UsageError(
+            "--merge takes the JSON Lines of all shards, and they go with --merge alone: srkit eval --merge 1.jsonl "
+            "2.jsonl."
+        )
+    if merge and model:
+        raise UsageError("--merge reads what was measured; leave out --model.")
     if model and sr is not None:
         raise UsageError("--model and --sr exclude each other; finished pictures need no model.")
     files = {"report": report, "jsonl": jsonl, "csv": csv, "junit": junit, "markdown": markdown}
@@ -201,6 +222,8 @@ def eval(
         gates=tuple(fail_if or ()),
         baseline=baseline,
         update_baseline=update_baseline,
+        shard=shard,
+        merge=tuple(shards or ()),
     )
     return _run(job, files, json, verbose, Console(quiet=quiet, verbose=verbose))
 
@@ -312,7 +335,8 @@ def _tell(report: Report, console: Console) -> None:
 
 def _exit_code(report: Report) -> int:
     if not any(result.images for result in report.results):
-        return Exit.FAILED
+        empty = all(result.names and not result.failed for result in report.results)  # a shard without images
+        return Exit.DONE if empty else Exit.FAILED
     if any(not verdict.passed for verdict in report.verdicts):
         return Exit.GATE
     return Exit.PARTIAL if any(result.failed for result in report.results) else Exit.DONE

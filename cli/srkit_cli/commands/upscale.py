@@ -28,6 +28,7 @@ from srkit_cli.options import (
     Quiet,
     Recursive,
     Seed,
+    ShardOf,
     SkipExisting,
     Threads,
     Tile,
@@ -97,6 +98,7 @@ def upscale(
         int | None, typer.Option(help="0 to 9, for PNG and TIFF.", metavar="N", rich_help_panel=OUTPUT)
     ] = None,
     recursive: Recursive = False,
+    shard: ShardOf = None,
     suffix: Annotated[
         str, typer.Option(help="Put behind each name.", metavar="TEXT", rich_help_panel=OUTPUT)
     ] = "",
@@ -167,6 +169,7 @@ def upscale(
     \b
     srkit upscale photo.jpg photo-4x.png
     srkit upscale in/ out/ --scale 8
+    srkit upscale in/ out/ --shard $SLURM_ARRAY_TASK_ID/8
     """
     if overwrite and skip_existing:
         raise UsageError("--overwrite and --skip-existing exclude each other; give one.")
@@ -213,6 +216,7 @@ def upscale(
         data=sys.stdin.buffer.read() if input == STREAM else None,
         sink=console.bytes if output == STREAM else None,
         kernel_map=kernel_map,
+        shard=shard,
         debug_maps=debug_maps,
     )
     return _plan(job, json, console) if plan else _run(job, json, console)

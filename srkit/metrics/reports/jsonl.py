@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from srkit.metrics.encoding import values_object
-from srkit.metrics.reports.files import write_text
-from srkit.metrics.reports.report import Report
+from srkit.metrics.reports.report import Report, write_text
+from srkit.metrics.results import SetResult
+
+RESULT = ("dataset", "scale", "model", "model_sha256", "protocol", "lr_source")
+"""What a record says of its result."""
+PLACE = "place"
+"""Where the record stands, for `srkit eval --merge`: `part` (number of the result), `index` and `count` of the whole
+set's images, and `versions`."""
 
 
 def write(report: Report, path: Path) -> None:
@@ -22,26 +28,28 @@ def write(report: Report, path: Path) -> None:
 
 
 def records(report: Report) -> Iterator[dict[str, Any]]:
-    """`dataset, scale, model, model_sha256, protocol, lr_source, name, status, error`, and the metrics.
+    """`dataset, scale, model, model_sha256, protocol, lr_source, place, name, status, error`, and the metrics.
 
     Infinity and NaN are as `encoding` says. The status is `done` or `failed`; who failed has no metrics.
     """
-    for result in report.results:
-        common = {
-            "dataset": result.dataset,
-            "scale": result.scale,
-            "model": result.model,
-            "model_sha256": result.model_sha256,
-            "protocol": result.protocol,
-            "lr_source": result.lr_source,
-        }
+    for part, result in enumerate(report.results):
+        own = [*(image.name for image in result.images), *(image.name for image in result.failed)]
+        index = {name: i for i, name in enumerate(result.names or own)}
         for image in result.images:
-            yield {
-                **common,
-                "name": image.name,
-                "status": "done",
-                "error": None,
-                **values_object(image.values),
-            }
+            yield {**_about(result, part, index, image.name, None), **values_object(image.values)}
         for failed in result.failed:
-            yield {**common, "name": failed.name, "status": "failed", "error": failed.error}
+            yield _about(result, part, index, failed.name, failed.error)
+
+
+def _about(
+    result: SetResult, part: int, index: Mapping[str, int], name: str, error: str | None
+) -> dict[str, Any]:
+    place = {"part": part, "index": index[name], "count": len(index), "versions": dict(result.versions)}
+    status = "done" if error is None else "failed"
+    return {
+        **{of: getattr(result, of) for of in RESULT},
+        PLACE: place,
+        "name": name,
+        "status": status,
+        "error": error,
+    }

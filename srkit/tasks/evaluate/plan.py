@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from srkit.data.benchmarks import NONE, Benchmark, BenchmarkItem, by_name, cropped_size
 from srkit.data.finished import CROP_LIMIT, common_size, match_finished, refuse_sizes
@@ -13,6 +13,7 @@ from srkit.io.names import shown
 from srkit.io.read import probe
 from srkit.metrics.protocols import Protocol
 from srkit.progress import Progress
+from srkit.recipes.shard import Shard
 
 Size = tuple[int, int]
 """(height, width)."""
@@ -43,6 +44,13 @@ class SetPlan:
     scale: int | None
     lr_source: str
     entries: tuple[Entry, ...]
+    names: tuple[str, ...] = ()
+    """Of all images of the set, where the entries are a shard's; empty: the entries are all."""
+
+    def shard(self, shard: Shard) -> SetPlan:
+        """The part of the set that belongs to a shard."""
+        mine = tuple(entry for entry in self.entries if shard.holds(PurePath(f"{entry.name}.png")))
+        return replace(self, entries=mine, names=tuple(entry.name for entry in self.entries))
 
     @property
     def has_lr(self) -> bool:
@@ -108,8 +116,8 @@ def plan_finished(
         if entry.error is None:
             entry = _with_finished(entry, scale, size, wrong, allow_crop)
         entries.append(entry)
-    advice = f"--allow-crop accepts up to {CROP_LIMIT} pixels of difference"
-    refuse_sizes(wrong, "SR images", advice if not allow_crop else f"even with --allow-crop, {advice[13:]}")
+    advice = f"`allow_crop` accepts up to {CROP_LIMIT} pixels of difference"
+    refuse_sizes(wrong, "SR images", advice if not allow_crop else f"even with `allow_crop`, {advice[13:]}")
     refuse_sizes(wrong_lr, f"LR images of {benchmark.name} x{scale}", "replace them or have them made")
     return SetPlan(
         benchmark.name, scale, benchmark.lr_source(scale, makes_lr=protocol.makes_lr), tuple(entries)
@@ -124,7 +132,7 @@ def plan_alone(sr: Path, max_pixels: int, progress: Progress | None = None) -> S
         SrkitError: no images.
     """
     if not sr.is_dir():
-        raise UsageError(f"The folder {shown(sr)} is not there; check --sr.")
+        raise UsageError(f"The folder {shown(sr)} is not there; check `sr`.")
     size = _prober(max_pixels)
     entries = []
     for name, path in by_name(sr, progress).items():

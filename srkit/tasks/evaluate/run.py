@@ -27,7 +27,9 @@ from srkit.metrics.results import FailedImage, SetResult
 from srkit.metrics.table import LR_CONSISTENCY, METRICS, Metric, Scorer, Setup, find_metrics
 from srkit.progress import Progress, Silent
 from srkit.recipes.evaluate import EvalRecipe
+from srkit.recipes.shard import Shard
 from srkit.recipes.upscale import UpscaleRecipe
+from srkit.tasks.evaluate.merge import merge
 from srkit.tasks.evaluate.plan import SetPlan, plan_alone, plan_dataset, plan_finished
 from srkit.tasks.evaluate.sets import Bicubic, FromFiles, Model, Network, SetRun
 from srkit.tasks.evaluate.shots import FewShot, Shots, single_model, take_shots
@@ -39,7 +41,7 @@ BICUBIC = "bicubic"
 class EvalJob:
     """A recipe, what to apply it to, and what to hold the result against.
 
-    One of three forms: `datasets`; `sr` with `hr` (and the recipe's scale); `sr` alone.
+    One of four forms: `datasets`; `sr` with `hr` (and the recipe's scale); `sr` alone; `merge`.
     """
 
     recipe: EvalRecipe
@@ -62,6 +64,10 @@ class EvalJob:
     baseline: Path | None = None
     update_baseline: bool = False
     """Create or replace the baseline with this run's results."""
+    shard: Shard | None = None
+    """Evaluate this part of each set; gates and baselines are for the whole."""
+    merge: tuple[Path, ...] = ()
+    """JSON Lines of all shards, instead of evaluating."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +116,13 @@ class Evaluation:
             torch.set_num_threads(recipe.threads)
         self.protocol = find_protocol(recipe.protocol)
         self.device = pick_device(recipe.device)
+        self._merged = merge(job.merge, self._progress) if job.merge else ()
+        if job.merge:
+            self._parts, self._scorers, self.gallery = [], {}, None
+            metrics = (metric for result in self._merged for metric in result.metrics)
+            self._gates = tuple(parse_gate(text, dict.fromkeys(metrics)) for text in job.gates)
+            self._baseline = self._read_baseline()
+            return
         asked = find_metrics(recipe.metrics)
         _check_references(asked, job)
         self._parts = self._plan()
@@ -130,7 +143,7 @@ class Evaluation:
         Raises:
             SrkitError: the folder for pictures cannot be written to.
         """
-        return tuple(self._run(part) for part in self._parts)
+        return self._merged or tuple(self._run(part) for part in self._parts)
 
     def judge(self, results: tuple[SetResult, ...]) -> Report:
         """Hold the results against gates and baseline, and models against one another.
@@ -158,7 +171,7 @@ class Evaluation:
             plan = self._finished(job.sr)
             return [self._part(plan, _Runner(job.sr.resolve().name, None, FromFiles()))]
         parts = []
-        told: set[str] = set()
+        reported: set[str] = set()
         taken: dict[SetPlan, Shots] = {}
         for name in recipe.models:
             wanted = _upscale_recipe(recipe, name)
@@ -169,8 +182,8 @@ class Evaluation:
                 self._progress.warn(runner.note)
             for dataset in job.datasets:
                 benchmark = self._dataset(dataset)
-                listening = Silent() if dataset in told else self._progress  # the same for every model
-                told.add(dataset)
+                listening = Silent() if dataset in reported else self._progress  # the same for every model
+                reported.add(dataset)
                 plan = plan_dataset(benchmark, scale, self.protocol, recipe.max_pixels, listening)
                 if upscaler is None or not recipe.shots:
                     parts.append(self._part(plan, runner))
@@ -210,6 +223,8 @@ class Evaluation:
         )
 
     def _part(self, plan: SetPlan, runner: _Runner, support: tuple[str, ...] = ()) -> _Part:
+        if self.job.shard is not None:
+            plan = plan.shard(self.job.shard)
         blank = SetResult(
             dataset=plan.dataset,
             scale=plan.scale,
@@ -220,6 +235,7 @@ class Evaluation:
             images=(),
             failed=tuple(FailedImage(entry.name, entry.error or "") for entry in plan.entries),
             support=support,
+            names=plan.names,
         )
         folder = self.job.save_images
         if folder is not None:
@@ -239,14 +255,14 @@ class Evaluation:
         job = self.job
         if job.update_baseline:
             if job.baseline is None:
-                raise UsageError("--update-baseline needs a file to write; add --baseline FILE.")
+                raise UsageError("`update_baseline` needs a file to write; add `baseline` FILE.")
             return None
         baseline = None if job.baseline is None else read_baseline(job.baseline)
         needs_baseline(self._gates, baseline)
         if baseline is not None:
-            for part in self._parts:
-                baseline.match(part.blank)
-                _check_metrics(self._gates, baseline.entry(part.blank))
+            for result in self._merged or [part.blank for part in self._parts]:
+                baseline.match(result)
+                _check_metrics(self._gates, baseline.entry(result))
         return baseline
 
     # -- the work -----------------------------------------------------------------------------------------
@@ -257,7 +273,7 @@ class Evaluation:
                 part.save_to.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise SrkitError(
-                    f"The folder {shown(part.save_to)} cannot be made ({error.strerror}); choose another --save-images."
+                    f"The folder {shown(part.save_to)} cannot be made ({error.strerror}); choose another `save_images`."
                 ) from error
         scorers = {
             name: scorer
@@ -288,25 +304,34 @@ def evaluate(job: EvalJob, progress: Progress | None = None) -> Report:
 
 
 def _check_form(job: EvalJob) -> None:
+    if job.merge:
+        if job.datasets or job.sr or job.hr or job.shard:
+            raise UsageError("`merge` reads what was measured; leave out `dataset`, `sr`, `hr` and `shard`.")
+        return
+    if job.shard is not None and (job.gates or job.baseline or job.recipe.shots):
+        raise UsageError(
+            "`shard` measures a part of each set; leave out `fail_if` and `baseline`, which go with `merge`, and "
+            "`shots`."
+        )
     if job.datasets and (job.sr or job.hr):
         raise UsageError(
-            "--dataset and --sr or --hr exclude each other; give data sets, or folders of pictures."
+            "`dataset` and `sr` or `hr` exclude each other; give data sets, or folders of pictures."
         )
     if not job.datasets and job.sr is None:
         raise UsageError(
-            "Nothing to evaluate was given; add --dataset NAME, or --sr DIR with --hr DIR or alone."
+            "Nothing to evaluate was given; add `dataset` NAME, or `sr` DIR with `hr` DIR or alone."
         )
     if len(set(job.datasets)) < len(job.datasets):
-        raise UsageError("--dataset names one set twice; name each once.")
+        raise UsageError("`dataset` names one set twice; name each once.")
     if job.recipe.shots and (job.sr is not None or BICUBIC in job.recipe.models):
-        raise UsageError("--shots adapts networks; leave it out with --sr and with -m bicubic.")
+        raise UsageError("`shots` adapts networks; leave it out with `sr` and with `model` bicubic.")
     if job.hr is not None and job.recipe.scale is None:
-        raise UsageError("--sr and --hr need the scale between LR and HR; add --scale N.")
+        raise UsageError("`sr` and `hr` need the scale between LR and HR; add `scale` N.")
     if job.sr is not None and job.save_images is not None:
-        raise UsageError("--save-images is for pictures that a model makes; leave it out with --sr.")
+        raise UsageError("`save_images` is for pictures that a model makes; leave it out with `sr`.")
     if job.sr is not None and job.hr is None and job.recipe.scale is not None:
         raise UsageError(
-            "--scale says nothing about pictures without references; add --hr DIR, or leave it out."
+            "`scale` says nothing about pictures without references; add `hr` DIR, or leave it out."
         )
 
 
@@ -316,7 +341,7 @@ def _check_references(asked: Sequence[Metric], job: EvalJob) -> None:
     if needy := [metric.name for metric in asked if metric.reference is not None]:
         free = [metric.name for metric in METRICS.values() if metric.reference is None]
         raise UsageError(
-            f"{', '.join(needy)} need references; add --hr DIR, or choose --metrics {','.join(free)} or one of them."
+            f"{', '.join(needy)} need references; add `hr` DIR, or choose `metrics` {','.join(free)} or one of them."
         )
 
 
@@ -325,7 +350,7 @@ def _check_metrics(gates: Iterable[Gate], old: SetResult) -> None:
         if gate.relative and gate.metric not in old.metrics:
             raise UsageError(
                 f"The gate '{gate.text}' needs '{gate.metric}' in the baseline, which has {', '.join(old.metrics)} of "
-                f"{old.title}; make it anew with --update-baseline and that metric."
+                f"{old.title}; make it anew with `update_baseline` and that metric."
             )
 
 
@@ -339,7 +364,7 @@ def _check_images(parts: Sequence[_Part]) -> None:
         targets = [part.save_to / f"{entry.name}.png" for entry in part.plan.entries]
         if existing := [path.name for path in targets if path.exists()]:
             raise UsageError(
-                f"{listed(existing)} exist already in {shown(part.save_to)}; give another --save-images or remove them."
+                f"{listed(existing)} exist already in {shown(part.save_to)}; give another `save_images` or remove them."
             )
 
 
@@ -368,7 +393,7 @@ def _network(upscaler: Upscaler, scale: int) -> _Runner:
     if (models.scales == [1]) != (scale == 1):
         raise UsageError(
             f"The model '{upscaler.recipe.model}' is for scale {' or '.join(map(str, models.scales))}, and the scale "
-            f"is {scale}; a network that keeps the size goes with --scale 1, and only that."
+            f"is {scale}; a network that keeps the size goes with `scale` 1, and only that."
         )
     chain = models.chain(scale)
     for step in chain:
@@ -394,7 +419,7 @@ def _few_shot(runner: _Runner, upscaler: Upscaler, shots: Shots, recipe: EvalRec
     """The same network, adapted to the set before it is run; checksum and precision are the base's."""
     scale = shots.plan.scale
     if scale is None:
-        raise UsageError("--shots needs the scale between LR and HR; add --scale N.")
+        raise UsageError("`shots` needs the scale between LR and HR; add `scale` N.")
     model = FewShot(single_model(upscaler.models, scale), upscaler, shots, recipe)
     label = f"{runner.label} {len(shots.names)}-shot"
     return replace(runner, label=label, model=model, note=None, prepare=model.prepare)

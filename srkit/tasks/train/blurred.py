@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from srkit.archs.dkenet import DKENet
@@ -20,7 +18,7 @@ from srkit.data.pairs import Batch
 from srkit.data.photographs import PhotographReader
 from srkit.degradation.pca import encode, kernel_basis
 from srkit.errors import UsageError
-from srkit.ops.layout import channels_last
+from srkit.ops.layout import RGB, channels_last
 from srkit.progress import Silent
 from srkit.tasks.train.experiment import Experiment, R
 from srkit.tasks.train.job import split_files
@@ -30,7 +28,6 @@ KERNELS_TASK = "kernels"
 VALIDATION_SEED = 1 << 20  # beside the recipe's, so that what validates is no draw of the training
 _VALIDATION_SCENES = 24
 _CODE_BATCHES = 24  # that the codes' mean and deviation are measured on
-RGB = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)

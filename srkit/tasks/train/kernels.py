@@ -19,11 +19,10 @@ from srkit.data.pairs import Batch
 from srkit.data.scenes import SMALLEST
 from srkit.errors import UsageError
 from srkit.losses.table import LossContext, build_losses, check_terms, needs_of
-from srkit.ops.layout import channels_last
+from srkit.ops.layout import RGB, channels_last
 from srkit.recipes.kernels import KernelsRecipe, Target
 from srkit.tasks.train.blurred import (
     KERNELS_TASK,
-    RGB,
     VALIDATION_SEED,
     BlurredExperiment,
     Source,

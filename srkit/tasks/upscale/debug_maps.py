@@ -51,7 +51,7 @@ def with_maps(job: UpscaleJob, items: Sequence[Item], upscaler: Upscaler) -> lis
             base = folder / (stem if count[stem] == 1 else stem.with_name(item.target.name))
             maps = {part: base.with_name(f"{base.name}-{part}.png") for part in parts}
             longest = max((path.name for path in maps.values()), key=len)
-            item = replace(item, maps=maps, error=name_error(base, longest, "choose a shorter --suffix"))
+            item = replace(item, maps=maps, error=name_error(base, longest, "choose a shorter `suffix`"))
         found.append(item)
     _check(found)
     return found

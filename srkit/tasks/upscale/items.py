@@ -16,13 +16,13 @@ from srkit.inference.upscaler import Upscaler
 from srkit.io.folders import Found
 from srkit.io.formats import FORMATS, auto_format, format_of_name
 from srkit.io.names import shown
-from srkit.io.picture import PictureInfo
 from srkit.io.read import probe
 from srkit.progress import Progress
+from srkit.recipes.shard import Shard
 from srkit.recipes.upscale import UpscaleRecipe
+from srkit.tasks.batch import FileItem
 from srkit.tasks.places import (
     Existing,
-    Place,
     check_folders,
     find_sources,
     is_file_name,
@@ -64,16 +64,17 @@ class UpscaleJob:
     """Takes the encoded result, instead of a file (standard output)."""
     kernel_map: Path | None = None
     """The picture's blur, or a folder with that of each picture by name; for networks that are conditioned on it."""
+    shard: Shard | None = None
+    """Take this part of a folder's images."""
     debug_maps: Path | None = None
     """Folder for what the network makes each picture of, as pictures of the results' size: NAME-PART.png."""
 
 
 @dataclass(frozen=True)
-class Item(Place):
-    """One picture on its way: where from, where to, what its header says."""
+class Item(FileItem):
+    """An image that is upscaled."""
 
     format: str
-    info: PictureInfo | None
     width: int = 0
     height: int = 0
     kernel_map: Path | None = None
@@ -93,8 +94,16 @@ class Item(Place):
         return 8 if self.info is None else self.info.depth
 
     @property
+    def outputs(self) -> tuple[Path, ...]:
+        return (*([] if self.target == STREAM else [self.target]), *self.maps.values())
+
+    @property
     def megapixels(self) -> float:
         return self.width * self.height / 1e6
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.width, self.height
 
     @property
     def bytes(self) -> int:
@@ -115,13 +124,13 @@ def upscaler_for(job: UpscaleJob, progress: Progress | None = None) -> Upscaler:
     """
     recipe, with_parts = job.recipe, job.debug_maps is not None
     if recipe.samples > 1 and job.sink is not None:
-        raise UsageError("--samples writes several files, and stdout takes one; give an output file.")
+        raise UsageError("`samples` writes several files, and stdout takes one; give an output file.")
     if recipe.samples > 1 and with_parts:
-        raise UsageError("--samples and --debug-maps exclude each other; give one.")
+        raise UsageError("`samples` and `debug_maps` exclude each other; give one.")
     if job.kernel_map is not None:
         if recipe.depth != AUTO:
             raise UsageError(
-                "--depth is for kernels to be estimated, and --kernel-map holds its depth; leave one out."
+                "`depth` is for kernels to be estimated, and `kernel_map` holds its depth; leave one out."
             )
         models = KernelMaps(job.kernel_map).models(recipe, progress)
         return Upscaler(recipe, models, progress, extras=("kernels", "depth"), with_parts=with_parts)
@@ -129,7 +138,7 @@ def upscaler_for(job: UpscaleJob, progress: Progress | None = None) -> Upscaler:
     conditioned = CODES in models.get(models.own_scale).info.conditioning
     if not conditioned and recipe.depth != AUTO:
         raise UsageError(
-            f"--depth is for models that are conditioned on blur, and '{models.name_of(models.own_scale)}' is not; "
+            f"`depth` is for models that are conditioned on blur, and '{models.name_of(models.own_scale)}' is not; "
             "leave it out."
         )
     complete = KernelExtras(recipe, progress) if conditioned else None
@@ -206,6 +215,10 @@ def _find(job: UpscaleJob, progress: Progress | None) -> tuple[list[Found], bool
     found, single = find_sources(job.input, recursive=job.recursive, instead=instead, progress=progress)
     if job.sink is not None and not single:
         raise UsageError(f"The input {shown(job.input)} is not a file; only one picture can go to stdout.")
+    if job.shard is not None:
+        if single:
+            raise UsageError(f"The input {shown(job.input)} is one file, which has no shards; give a folder.")
+        found = [one for one in found if job.shard.holds(one.relative)]
     return found, single
 
 
@@ -217,7 +230,7 @@ def _is_file(job: UpscaleJob) -> bool:
 def _check_places(job: UpscaleJob, *, single: bool) -> None:
     if job.sink is not None and job.save_recipe:
         raise UsageError(
-            "--save-recipe writes beside the output, which stdout has no place for; leave it out."
+            "`save_recipe` writes beside the output, which stdout has no place for; leave it out."
         )
     if job.data is not None and not _is_file(job):
         raise UsageError(
@@ -227,7 +240,7 @@ def _check_places(job: UpscaleJob, *, single: bool) -> None:
     if single:
         if job.suffix and _is_file(job):
             raise UsageError(
-                f"--suffix is '{job.suffix}', but the output {shown(job.output)} is a file; give its whole name, "
+                f"`suffix` is '{job.suffix}', but the output {shown(job.output)} is a file; give its whole name, "
                 "or a folder."
             )
         return
@@ -250,12 +263,12 @@ def _item(
         if single and isinstance(error, UsageError):
             raise
         _log.debug("%s failed", shown(found.path), exc_info=True)
-        return Item(found.path, guess, "png", None, error=str(error))
+        return Item(found.path, guess, None, "png", error=str(error))
     format = _format_of(job, to_file) or auto_format(
         info.format, width=width, height=height, depth=info.depth, has_alpha=info.has_alpha
     )
     target = job.output if to_file else _target(job, found, format)
-    return Item(found.path, target, format, info, width, height, kernel_map, error=_name_error(job, target))
+    return Item(found.path, target, info, format, width, height, kernel_map, error=_name_error(job, target))
 
 
 def _format_of(job: UpscaleJob, to_file: bool) -> str | None:
@@ -268,7 +281,7 @@ def _format_of(job: UpscaleJob, to_file: bool) -> str | None:
     named = format_of_name(job.output)
     if named not in (None, asked):
         raise UsageError(
-            f"--format is {asked}, but the output {shown(job.output)} is named like {named}; make them agree."
+            f"`format` is {asked}, but the output {shown(job.output)} is named like {named}; make them agree."
         )
     return asked
 
@@ -281,4 +294,4 @@ def _target(job: UpscaleJob, found: Found, format: str) -> Path:
 
 def _name_error(job: UpscaleJob, target: Path) -> str | None:
     longest = target.name + (RECIPE_EXTENSION if job.save_recipe else "")
-    return name_error(target, longest, "rename the input or choose a shorter --suffix")
+    return name_error(target, longest, "rename the input or choose a shorter `suffix`")
