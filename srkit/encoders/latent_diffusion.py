@@ -13,7 +13,7 @@ from torch import Tensor
 from srkit.archs.latent_fusion import FACTOR, LATENT, Fuse
 from srkit.errors import ResourceError
 from srkit.progress import Progress, Silent
-from srkit.zoo.network import check_may_fetch, offline_variable
+from srkit.zoo.connectivity import check_may_fetch, offline_variable
 from srkit.zoo.source import hub_endpoint
 
 _PARTS = {
