@@ -33,7 +33,7 @@ from srkit.encoders.depth import NoDepth
 from srkit.inference.kernel_estimator import KernelEstimator
 from srkit.io.kernel_map import KernelMap
 from srkit.io.picture import Picture
-from srkit.losses.depth import aligned_distance
+from srkit.losses.maps import aligned_distance
 from srkit.recipes.estimate import EstimateRecipe
 from srkit.zoo.load import load_model
 from srkit.zoo.loaded import LoadedModel
