@@ -131,8 +131,8 @@ def test_settings_that_make_no_sense(job: TrainJob[Any], tmp_path: Path) -> None
         ("model.arch=edsr", ("edsr",)),
         ("features=-1.0", ("features", -1.0)),
     ):
-        recipe = load_training_recipe(job.output / "recipe.toml", [setting])
         with refused(UsageError, *named):
+            recipe = load_training_recipe(job.output / "recipe.toml", [setting])
             run(TrainJob(recipe, job.data, tmp_path, device="cpu"))
 
 
