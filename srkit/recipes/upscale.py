@@ -90,6 +90,8 @@ class UpscaleRecipe:
     depth: str = "auto"
     """What estimates depth where kernels are to be estimated (`srkit.recipes.estimate.EstimateRecipe.depth`)."""
     max_pixels: int = 10**9
+    prompt: str = ""
+    """What the images show, in words, for networks that are conditioned on it."""
     strip: bool = False
     """Write no metadata but the colour profile, and none of srkit's."""
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from srkit.conditioning.makers import CODES
@@ -32,6 +32,7 @@ from srkit.tasks.places import (
     refuse_inputs_as_outputs,
     with_distinct_targets,
 )
+from srkit.tasks.prompts import prompted_models, prompts_of
 from srkit.tasks.upscale.kernel_maps import KernelMaps
 
 STREAM = Path("-")
@@ -66,6 +67,8 @@ class UpscaleJob:
     """The picture's blur, or a folder with that of each picture by name; for networks that are conditioned on it."""
     shard: Shard | None = None
     """Take this part of a folder's images."""
+    prompts: Path | None = None
+    """What each picture shows, in words (`srkit.data.captions.find_captions`), in place of the recipe's `prompt`."""
     debug_maps: Path | None = None
     """Folder for what the network makes each picture of, as pictures of the results' size: NAME-PART.png."""
 
@@ -78,6 +81,7 @@ class Item(FileItem):
     width: int = 0
     height: int = 0
     kernel_map: Path | None = None
+    prompt: str = ""
     maps: Mapping[str, Path] = field(default_factory=dict)
     """Where each part of what the network makes the picture of goes."""
 
@@ -117,10 +121,10 @@ class Item(FileItem):
 
 
 def upscaler_for(job: UpscaleJob, progress: Progress | None = None) -> Upscaler:
-    """What upscales a job's pictures: by the recipe, and by the kernel maps where there are some.
+    """What upscales a job's pictures: by the recipe, and by the kernel maps or prompts where there are some.
 
     Raises:
-        As `Upscaler`, and `KernelMaps`.
+        As `Upscaler`, `KernelMaps` and `prompted_models`.
     """
     recipe, with_parts = job.recipe, job.debug_maps is not None
     if recipe.samples > 1 and job.sink is not None:
@@ -134,7 +138,8 @@ def upscaler_for(job: UpscaleJob, progress: Progress | None = None) -> Upscaler:
             )
         models = KernelMaps(job.kernel_map).models(recipe, progress)
         return Upscaler(recipe, models, progress, extras=("kernels", "depth"), with_parts=with_parts)
-    models = Models(recipe.model, progress)
+    prompted = bool(recipe.prompt) or job.prompts is not None
+    models = prompted_models(recipe.model, progress) if prompted else Models(recipe.model, progress)
     conditioned = CODES in models.get(models.own_scale).info.conditioning
     if not conditioned and recipe.depth != AUTO:
         raise UsageError(
@@ -166,10 +171,21 @@ def gather(job: UpscaleJob, models: Models, progress: Progress | None = None) ->
             f"The kernel map {shown(maps.path)} is one picture's, and the input {shown(job.input)} is no single file; "
             "give the folder of its pictures' maps."
         )
+    prompts = _prompts(job, found, progress)
     items = [_item(job, f, models, maps, single=single, to_file=to_file) for f in found]
+    items = [replace(item, prompt=prompts.get(item.source, "")) for item in items]
     items = with_distinct_targets(items, job.suffix)
     refuse_inputs_as_outputs(items, ignore=STREAM)
     return items
+
+
+def _prompts(job: UpscaleJob, found: Sequence[Found], progress: Progress | None) -> dict[Path, str]:
+    if job.prompts is not None and job.data is not None:
+        raise UsageError(
+            f"--prompts is {shown(job.prompts)}, and a picture from standard input has no name to find its prompt by; "
+            "give --prompt."
+        )
+    return prompts_of([one.path for one in found], job.recipe.prompt, job.prompts, progress)
 
 
 def pending(job: UpscaleJob, items: list[Item]) -> list[Item]:
