@@ -120,6 +120,10 @@ def upscaler_for(job: UpscaleJob, progress: Progress | None = None) -> Upscaler:
     with_parts = job.debug_maps is not None
     if job.kernel_map is None:
         prompted = bool(job.recipe.prompt) or job.prompts is not None
+        if prompted and job.recipe.tta:
+            raise UsageError(
+                "--tta turns the picture, and what a prompt says of it, letters say, does not turn with it; give one."
+            )
         models = prompted_models(job.recipe.model, progress) if prompted else None
         return Upscaler(job.recipe, models, progress, with_parts=with_parts)
     models = KernelMaps(job.kernel_map).models(job.recipe, progress)
