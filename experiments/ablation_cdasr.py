@@ -116,7 +116,7 @@ def psnrs(weights: Path, pairs: Sequence[Pair], *, shuffled: bool = False) -> ND
     upscaler = Upscaler(UpscaleRecipe(model=str(weights), device="cpu", tile="off"))
     if shuffled:
         name = upscaler.models.name_of(upscaler.models.own_scale)
-        upscaler._conditionings[name] = Displaced(upscaler.conditioning(name), pairs[0].lr)  # type: ignore[assignment]
+        upscaler._runners._conditionings[name] = Displaced(upscaler.conditioning(name), pairs[0].lr)  # type: ignore[assignment]
     return scored(upscaler, pairs, made_scorers(["psnr"]))["psnr"]
 
 

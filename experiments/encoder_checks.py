@@ -127,7 +127,7 @@ def cost(encoder: Compact) -> tuple[float, float, str]:
     network = load_model(name).network.to(torch.bfloat16).to(memory_format=torch.channels_last)
     conditions = {}
     if name == "cdasr-x4":
-        from srkit.ops.position import position_grid
+        from srkit.ops.geometry import position_grid
 
         embedding = encoder.embed(x)
         conditions = {

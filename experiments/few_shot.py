@@ -165,7 +165,7 @@ def fitted(model: LoadedModel, support: Sequence[RGB], tune: TunePart, setup: Se
     return fit(model, split, Fit(tune, pick_device(setup.device), setup.dtype, setup.seed), Silent())
 
 
-def split_of(support: list[Example], model: LoadedModel, folder: Path, tune: TunePart) -> Split:
+def split_of(support: list[Example], model: LoadedModel, folder: Path, tune: TunePart) -> Split[Example]:
     """As `srkit eval --shots` splits a support set."""
     items = []
     for example in support:

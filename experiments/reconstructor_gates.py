@@ -26,9 +26,9 @@ from srkit.degradation.jpeg import jpegs
 from srkit.degradation.second_order import second_order
 from srkit.encoders.stages import STAGES, encoder_stage
 from srkit.inference.degrader import Degrader, load_degrader
-from srkit.losses.far import Far, far
+from srkit.losses.reconstruction import Far, far
 from srkit.metrics.psnr import psnr
-from srkit.ops.gram import gram_descriptors
+from srkit.ops.descriptors import gram_descriptors
 from srkit.ops.resize import bicubic, upscale
 from srkit.recipes.degradation import second_order_settings
 from srkit.recipes.self_supervised import Control
@@ -149,7 +149,7 @@ def curves(degrader: Degrader, images: Tensor, settings: str = "mild") -> dict[s
     scale = degrader.model.info.scale
     lr = degraded(degrader, images, settings)
     large = upscale(lr, scale).clamp(0, 1)
-    estimate, true = degrader.tell(lr), degrader.quality_distance(lr, images)
+    estimate, true = degrader.estimate(lr), degrader.quality_distance(lr, images)
     factors: dict[str, tuple[Control, Tensor]] = {
         "adapting": ("adapting", estimate.distance),
         "true": ("adapting", true),
@@ -178,7 +178,7 @@ def distance_error(degrader: Degrader, images: Tensor, settings: str = "mild") -
     """RMSE of the estimated l*, and the standard deviation of l, which is the RMSE of the best constant."""
     lr = degraded(degrader, images, settings)
     true = degrader.quality_distance(lr, images)
-    error = (degrader.tell(lr).distance - true).square().mean().sqrt()
+    error = (degrader.estimate(lr).distance - true).square().mean().sqrt()
     return float(error), float(true.std(correction=0))
 
 
@@ -186,7 +186,7 @@ def distance_error(degrader: Degrader, images: Tensor, settings: str = "mild") -
 def reaction(degrader: Degrader, images: Tensor, settings: str = "mild") -> float:
     """Gate (iii): |R(2 s) - R(s)| / |R(s)|, s the factor of the controller in training."""
     lr = degraded(degrader, images, settings)
-    features, estimate = degrader.image_features(images), degrader.tell(lr)
+    features, estimate = degrader.image_features(images), degrader.estimate(lr)
     factor = factor_of(degrader.controller, "reversed")
     distance = degrader.quality_distance(lr, images)
     embedding = estimate.embedding * factor(distance, estimate.distance, 1, None)
@@ -238,7 +238,7 @@ def swap(degrader: Degrader, images: Tensor, kind: str) -> Swap:
     usual = factor_of(degrader.controller, "off")
     details = []
     for lr in (better, worse):
-        others = degrader.tell(lr.roll(1, 0))
+        others = degrader.estimate(lr.roll(1, 0))
         rng = torch.Generator().manual_seed(0)
         embedding = others.embedding * usual(others.distance, others.distance, 1, None)
         details.append(_detail(degrader.reconstruct(embedding, features, rng)))

@@ -28,7 +28,7 @@ from srkit.io.write import write_picture
 from srkit.metrics.table import Scorer
 from srkit.recipes.self_supervised import LoopPart, SelfAdaptRecipe
 from srkit.recipes.upscale import UpscaleRecipe
-from srkit.tasks.adapt.unpaired import SelfAdaptJob, SelfAdaptResult, run
+from srkit.tasks.adapt.run import AdaptJob, AdaptResult, run
 from srkit.zoo.load import load_model
 from srkit.zoo.loaded import LoadedModel
 
@@ -42,7 +42,7 @@ SIDE = 480  # max, of the crops, in HR pixels
 class Outcome:
     """The result of adapting to one folder."""
 
-    result: SelfAdaptResult
+    result: AdaptResult
     before: Values
     """Scores of every image of the base, against its reference."""
     after: Values
@@ -66,7 +66,7 @@ def adapted(
         folder.mkdir()
         for number, pair in enumerate(pairs):
             write_picture(Picture(pair.lr), folder / f"{number:03}.png", format="png")
-        result = run(SelfAdaptJob(recipe, folder, Path(root) / "out.safetensors"))
+        result = run(AdaptJob(recipe, folder, Path(root) / "out.safetensors"))
         new = load_model(result.output)
         how = UpscaleRecipe(device="cpu")
         before, after = (scored(Upscaler(how, Models.of(model)), pairs, measured) for model in (base, new))
@@ -89,7 +89,8 @@ def row(degradation: str, outcome: Outcome) -> str:
     result = outcome.result
     for metric in ("neutral", "far"):
         texts.append(f"{result.after.mean[metric] / result.before.mean[metric] - 1:+.1%}")
-    kept = "clean input" if result.clean else result.best
+    found = result.loop
+    kept = "" if found is None else "clean input" if found.clean else found.best
     return table_row([*texts, kept, f"{result.seconds:.0f}"])
 
 

@@ -5,8 +5,8 @@
     SRKIT_WEIGHTS=weights/ srkit train ... --set providers.perceptual=vgg16:conv2_2,conv3_3,conv4_3
 
 HED (Xie and Tu 2015) is VGG16 of ImageNet, fine-tuned to find edges; the package is under the MIT licence. The file
-has torchvision's name and layout, so that `vgg16` finds it, and is not torchvision's: `vgg16` warns of that, and headers
-hold its checksum. Whoever can fetch torchvision's weights does not need it.
+has torchvision's name and layout, so that `vgg16` finds it, and is not torchvision's: `vgg16` warns of that, and
+headers hold its checksum. Whoever can fetch torchvision's weights does not need it.
 """
 
 from __future__ import annotations

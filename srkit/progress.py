@@ -1,4 +1,4 @@
-"""How tasks tell of their progress, without knowing who listens."""
+"""How tasks report their progress, without knowing who listens."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Progress(Protocol):
         """Something a user may like to know."""
 
     def say(self, message: str) -> None:
-        """Something a user is told without asking for it, such as what is being fetched and under which licence."""
+        """Something that a user sees without asking for it, such as what is being fetched and under which licence."""
 
     def warn(self, message: str) -> None:
         """Something a user should know: a result differs from what was asked for."""

@@ -24,6 +24,9 @@ def missing(text: str, named: tuple[object, ...]) -> list[str]:
     Floats may be written with or without their last zeros.
     """
 
+    # The library quotes the names of settings, which the command line writes as flags.
+    text = re.sub(r"`(\w+)`", lambda found: f"--{found[1].replace('_', '-')}", text)
+
     def is_in(word: str) -> bool:
         return re.search(rf"(?<![\w.]){re.escape(word)}(?!\w|\.\d)", text) is not None
 

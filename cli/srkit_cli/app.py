@@ -77,7 +77,7 @@ def _dispatch(arguments: list[str]) -> int:
 def _run(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     if os.environ.get("SRKIT_OFFLINE"):
-        from srkit.zoo.network import offline_variable
+        from srkit.zoo.connectivity import offline_variable
 
         offline_variable()  # before anything imports the Hub's client, which reads its own variable then
     if debug:
@@ -93,7 +93,7 @@ def _run(arguments: list[str]) -> int:
     except (Exception, KeyboardInterrupt) as error:
         if debug:
             traceback.print_exc()
-        sentence, code = _told(error, arguments)
+        sentence, code = _explained(error, arguments)
         if sentence:
             say_on_stderr(f"srkit: {sentence}")
     finally:
@@ -101,7 +101,7 @@ def _run(arguments: list[str]) -> int:
     return code
 
 
-def _told(error: BaseException, arguments: list[str]) -> tuple[str, Exit]:
+def _explained(error: BaseException, arguments: list[str]) -> tuple[str, Exit]:
     """The sentence and the exit code for what ended a command."""
     if isinstance(error, typer.Abort) and isinstance(error.__cause__, EOFError):
         error = error.__cause__  # typer takes any for the end of a dialogue
@@ -117,7 +117,7 @@ def _told(error: BaseException, arguments: list[str]) -> tuple[str, Exit]:
         sentence = sentence.replace("Value error, ", "")  # pydantic's, before what typer says of a choice
         # Without any argument typer has shown the help, and has nothing to say.
         return (f"{sentence}; see `srkit {_command_of(arguments)}--help`." if sentence else ""), Exit.USAGE
-    # What PyTorch raises, told without importing it: of the CPU's allocator it is a plain RuntimeError.
+    # What PyTorch raises, recognised without importing it: of the CPU's allocator it is a plain RuntimeError.
     of_torch = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and of_torch):
         return "Memory ran out; choose smaller images, a smaller --tile, or a smaller batch.", Exit.FAILED

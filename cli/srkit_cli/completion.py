@@ -118,7 +118,7 @@ def _models(task: str | None = None) -> list[str]:
 
 
 def _pulled() -> list[str]:
-    from srkit.zoo.lock import pulled_files
+    from srkit.zoo.cache import pulled_files
 
     return [path.stem for path in pulled_files()]
 

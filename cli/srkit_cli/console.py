@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -96,6 +97,7 @@ class Console:
         self.say(f"Next: {shlex.join(words)}")
 
     def _message(self, message: str) -> None:
+        message = with_flags(message)
         with self._lock:
             if self._bar is not None:
                 self._bar.console.print(printable(message), markup=False, highlight=False, emoji=False)
@@ -105,8 +107,8 @@ class Console:
     # -- data -------------------------------------------------------------------------------------------
 
     def json(self, value: Any) -> None:
-        """One document on stdout."""
-        self.line(json.dumps(value, ensure_ascii=True, allow_nan=False))
+        """One document on stdout; its errors and warnings name flags."""
+        self.line(json.dumps(_flagged(value), ensure_ascii=True, allow_nan=False))
         self.flush()
 
     def line(self, text: str) -> None:
@@ -115,7 +117,7 @@ class Console:
         encoding = sys.stdout.encoding or "utf-8"
         if sys.stdout.isatty():
             text = "\n".join(printable(line) for line in text.split("\n"))
-        with _telling_of_stdout():
+        with _naming_stdout():
             sys.stdout.write(text.encode(encoding, "replace").decode(encoding) + "\n")
 
     def bytes(self, data: bytes) -> None:
@@ -126,13 +128,13 @@ class Console:
         """
         if "stdout" in _missing:
             raise SrkitError("The program was started without standard output; give a file as OUTPUT.")
-        with _telling_of_stdout():
+        with _naming_stdout():
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
 
     def flush(self) -> None:
         """Hand over what was printed, so that a failure is seen now and not when the program ends."""
-        with _telling_of_stdout():
+        with _naming_stdout():
             sys.stdout.flush()
 
     def table(
@@ -157,6 +159,7 @@ class Console:
         RichConsole().print(table)
 
 
+_SETTING = re.compile(r"`([a-z][a-z0-9]*(?:_[a-z0-9]+)*)`")
 _missing: set[str] = set()
 """Names of the streams that the program was started without."""
 
@@ -189,11 +192,31 @@ def settle_streams() -> None:
 def say_on_stderr(message: str) -> None:
     """A line on stderr, in characters that it can show; that it cannot be written ends no work."""
     with contextlib.suppress(OSError):
-        sys.stderr.write(printable(message) + "\n")
+        sys.stderr.write(printable(with_flags(message)) + "\n")
+
+
+def with_flags(message: str) -> str:
+    """The library's names of settings as flags: `max_pixels`, with its quotes, as --max-pixels."""
+    return _SETTING.sub(lambda found: "--" + found[1].replace("_", "-"), message)
+
+
+def _flagged(value: Any) -> Any:
+    """A document with flags in the errors and warnings of its objects."""
+    if isinstance(value, list | tuple):
+        return [_flagged(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {key: _texts(one) if key in ("error", "warnings") else _flagged(one) for key, one in value.items()}
+
+
+def _texts(value: Any) -> Any:
+    if isinstance(value, str):
+        return with_flags(value)
+    return [with_flags(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 @contextlib.contextmanager
-def _telling_of_stdout() -> Iterator[None]:
+def _naming_stdout() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:

@@ -65,7 +65,7 @@ ReportPage = Annotated[
 
 def _offline(value: bool) -> bool:
     if value:
-        from srkit.zoo.network import go_offline
+        from srkit.zoo.connectivity import go_offline
 
         go_offline()
     return value

@@ -1,4 +1,4 @@
-"""What commands over files tell of each file, and how they end."""
+"""What commands over files report of each file, and how they end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STREAM = "-"
 
 
 class Record(Protocol):
-    """What a task tells of a file; a dataclass."""
+    """What a task reports of a file; a dataclass."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
@@ -36,26 +36,26 @@ R = TypeVar("R", bound=Record)
 
 
 def report(found: Iterable[R], done: Callable[[R], None], json: bool, console: Console) -> int:
-    """Tell of each record as it comes, and of all at the end; the exit code.
+    """Report each record as it comes, and of all at the end; the exit code.
 
     Args:
         found: made as they are asked for.
-        done: tells of a record what is its command's own, after errors and warnings.
+        done: reports of a record what is its command's own, after errors and warnings.
 
     Raises:
         SrkitError: the task ended with an error before any file was done.
     """
     records: list[R] = []
-    told = None
+    last = None
     try:
         for record in found:
             records.append(record)
             if json:
                 console.json(asdict(record))
-            if record.error is None or record.error != told:  # one full disk is one message
-                _tell(record, console)
+            if record.error is None or record.error != last:  # one full disk is one message
+                _show(record, console)
                 done(record)
-            told = record.error
+            last = record.error
     except SrkitError as error:
         # After part was done, it is a partial failure; before, nothing could be done.
         if not any(r.status == "done" for r in records):
@@ -65,7 +65,7 @@ def report(found: Iterable[R], done: Callable[[R], None], json: bool, console: C
     return _exit_code(records, console)
 
 
-def _tell(record: Record, console: Console) -> None:
+def _show(record: Record, console: Console) -> None:
     if record.error is not None:
         name = shown(record.input)
         known = record.input == STREAM or name in record.error

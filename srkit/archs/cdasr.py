@@ -24,7 +24,7 @@ from srkit.archs.blocks import (
 )
 from srkit.archs.info import ArchInfo
 from srkit.errors import UsageError, nearest
-from srkit.ops.position import sample
+from srkit.ops.geometry import sample
 from srkit.ops.resize import upscale
 
 SCALES = (2, 3, 4, 8, 16)
@@ -114,7 +114,7 @@ class CDASR(nn.Module):
             x: (N, 3, h, w) in [0, 1].
             semantic: unit vectors (N, semantic_dim).
             tokens: (N, token_channels, gh, gw), spread over the whole image.
-            position: (N, 2, h, w), where each pixel lies in it (see `srkit.ops.position`).
+            position: (N, 2, h, w), where each pixel lies in it (see `srkit.ops.geometry`).
 
         Raises:
             UsageError: one of those that `info.conditioning` names is missing.

@@ -22,9 +22,8 @@ from srkit.archs.blocks import (
     receptive_field,
     upsampling_stages,
 )
-from srkit.archs.info import ArchInfo
+from srkit.archs.info import ArchInfo, View
 from srkit.archs.trunks import Trunk, blocks_radius, make_trunk
-from srkit.archs.views import View
 from srkit.errors import UsageError, nearest
 from srkit.ops.resize import upscale
 
@@ -191,7 +190,7 @@ class CriaView(View):
 
 
 class Unit(nn.Module):
-    """Two convolutions, a leaky ReLU after each, and a 1x1 convolution as the skip (spec 4.2, RB)."""
+    """Two convolutions, a leaky ReLU after each, and a 1x1 convolution as the skip (RB)."""
 
     def __init__(self, before: int, width: int) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ from srkit.archs.blocks import NearestReconstruction, conv3x3, nearest_radius
 from srkit.archs.cria import UNITS, units
 from srkit.archs.esrgan import published_tensors
 from srkit.archs.info import ArchInfo
-from srkit.archs.rrdb import RADIUS, RRDBTrunk
+from srkit.archs.trunks import RADIUS, RRDBTrunk
 from srkit.errors import ResourceError, UsageError
 
 _FACTORS = {4: (2, 2), 1: (1, 1)}

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from srkit.archs.blocks import DIV2K_MEAN, NearestReconstruction, centred
 from srkit.archs.info import ArchInfo
-from srkit.archs.rrdb import RADIUS, RRDBTrunk
+from srkit.archs.trunks import RADIUS, RRDBTrunk
 from srkit.errors import ResourceError, UsageError
 from srkit.ops.resize import upscale
 

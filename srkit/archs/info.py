@@ -1,9 +1,11 @@
-"""The facts about a network that the engine needs, and nothing else about it."""
+"""The facts about a network that the engine needs, and nothing else about it: its `ArchInfo`, and its views."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
+
+from torch import nn
 
 Tiling = Literal["exact", "blend", "none"]
 
@@ -36,3 +38,25 @@ class ArchInfo:
     in any precision. Else these are run in fp32."""
     conditioning: tuple[str, ...] = ()
     """Names of the conditions that the network takes as keyword arguments."""
+
+
+class View(nn.Module):
+    """A network that gives one part of another's result in place of it, and runs wherever that one does."""
+
+    info: ArchInfo
+    gray: bool = False
+    """Whether its images are gray whatever the input is (a mask)."""
+
+
+@runtime_checkable
+class Viewable(Protocol):
+    """A network that has views."""
+
+    def views(self) -> dict[str, View]:
+        """By the parts' names."""
+        ...
+
+
+def views_of(network: nn.Module) -> dict[str, View]:
+    """The views of a network by their names; empty where it has none."""
+    return network.views() if isinstance(network, Viewable) else {}

@@ -110,15 +110,15 @@ class NBSR(nn.Module):
         if codes is None:
             raise UsageError("NBSR was not given the codes of the image's kernels; give codes (N, K, h, w).")
         dtype = self.trunk.head.weight.dtype
-        told = self._normalised(codes).to(dtype)
+        code = self._normalised(codes).to(dtype)
         shallow: Tensor = self.trunk.head(centred(x).to(dtype))
         h, modulations = shallow, iter(self.modulations)
         for i, block in enumerate(self.trunk.blocks):
             if i % self._every == 0:
-                h = next(modulations)(h, told)
+                h = next(modulations)(h, code)
             h = block(h)
         if self._last:
-            h = next(modulations)(h, told)
+            h = next(modulations)(h, code)
         h = shallow + self.trunk.tail(h)
         sr: Tensor = upscale(x, self.scale) + self.reconstruction(h).to(x.dtype)
         if self.consistency is None:
@@ -127,7 +127,7 @@ class NBSR(nn.Module):
         pulled: Tensor = self.consistency(sr, x, blur, h)
         if self.polish is None:
             return pulled
-        polished: Tensor = self.polish(pulled - upscale(x, self.scale), h, told)
+        polished: Tensor = self.polish(pulled - upscale(x, self.scale), h, code)
         return pulled + polished.float()
 
     def _normalised(self, codes: Tensor) -> Tensor:

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from srkit.archs.blocks import ResidualBlock, begin_at_zero, centred, conv3x3, mean_colour
 from srkit.archs.info import ArchInfo
 from srkit.errors import UsageError, nearest
-from srkit.ops.gram import gram_descriptors
+from srkit.ops.descriptors import gram_descriptors
 
 Modulation = Literal["gfm", "stylegan2", "stylegan2_nodemod"]
 SCALES = (2, 4)
 LEAST_SIDE = 22
-"""Shortest side of an image that E_deg tells of, in LR pixels."""
+"""Shortest side of an image that E_deg estimates the degradation of, in LR pixels."""
 _SLOPE = 0.1  # of the leaky ReLUs
 _CONTRAST = 4.0  # one over the usual deviation of images in [0, 1]
 _DEMODULATION = 1e-8
@@ -32,8 +32,8 @@ _FINE = 30.0  # one over what is near 0 of a descriptor whose usual deviation is
 _LEAST_DEVIATION = 1e-3  # of a descriptor that hardly varies; below it fp16 would round it away
 
 
-class Told(NamedTuple):
-    """What E_deg tells of N low-resolution images."""
+class DegradationEstimate(NamedTuple):
+    """What E_deg estimates of N low-resolution images."""
 
     embedding: Tensor
     """e_d (N, D), float32: what befell them."""
@@ -117,23 +117,25 @@ class Reconstructor(nn.Module):
             rng: as `reconstruct` takes it.
         """
         features = self.image_features(pictures)
-        told = self.tell(lr)
-        embedding = torch.cat([told.embedding, told.embedding[: len(pictures) - len(lr)]])
-        return self.reconstruct(embedding * factor, features, rng), *self.predict(features), told.distance
+        estimate = self.estimate(lr)
+        embedding = torch.cat([estimate.embedding, estimate.embedding[: len(pictures) - len(lr)]])
+        return self.reconstruct(embedding * factor, features, rng), *self.predict(features), estimate.distance
 
-    def tell(self, lr: Tensor) -> Told:
-        """What E_deg tells of images (N, 3, h, w) in [0, 1], sides at least `LEAST_SIDE`.
+    def estimate(self, lr: Tensor) -> DegradationEstimate:
+        """What E_deg estimates of images (N, 3, h, w) in [0, 1], sides at least `LEAST_SIDE`.
 
         Raises:
             UsageError: smaller images.
         """
         if min(lr.shape[2:]) < LEAST_SIDE:
             raise UsageError(
-                f"A degradation was to be told from images of shape {tuple(lr.shape)}; their sides must be at least "
-                f"{LEAST_SIDE}."
+                f"A degradation cannot be estimated from images of shape {tuple(lr.shape)}; their sides must be "
+                f"at least {LEAST_SIDE}."
             )
         embedding, seen = self.degradation(self._shown(lr))
-        return Told(embedding.float(), _perceptron(self.expect, seen).float().sigmoid().squeeze(1))
+        return DegradationEstimate(
+            embedding.float(), _perceptron(self.expect, seen).float().sigmoid().squeeze(1)
+        )
 
     def image_features(self, pictures: Tensor) -> Tensor:
         """e_im (N, F, H, W) of images (N, 3, H, W) in [0, 1]."""
@@ -160,8 +162,10 @@ class Reconstructor(nn.Module):
         average, most = gram_descriptors(features)
         with torch.autocast(features.device.type, enabled=False):
             layers = ((self.to_average, average), (self.to_most, most))
-            told = [F.linear(_compressed(x), layer.weight.float(), layer.bias.float()) for layer, x in layers]
-        return told[0], told[1]
+            found = [
+                F.linear(_compressed(x), layer.weight.float(), layer.bias.float()) for layer, x in layers
+            ]
+        return found[0], found[1]
 
     def relative(self, average: Tensor, most: Tensor) -> tuple[Tensor, Tensor]:
         """S_avg and S_max (N, C) of the other encoder's maps, over their usual deviations, compressed and standardised.
@@ -170,11 +174,11 @@ class Reconstructor(nn.Module):
         counts, and whatever is blurred, whose maps are weak, is near everything. Flaws change them by factors, which
         on a logarithmic scale are the same for images of much and of little contrast.
         """
-        told = [
+        found = [
             (_compressed(x / size) - mean) / deviation
             for x, (size, mean, deviation) in zip((average, most), self.usual.float(), strict=True)
         ]
-        return told[0], told[1]
+        return found[0], found[1]
 
     def set_usual(self, average: Tensor, most: Tensor) -> None:
         """What is usual: by the descriptors (M, C) of M images without flaws, M at least 2."""
@@ -184,7 +188,7 @@ class Reconstructor(nn.Module):
             usual.copy_(torch.stack([size, small.mean(0), small.std(0).clamp_min(_LEAST_DEVIATION)]))
 
     def _shown(self, pictures: Tensor) -> Tensor:
-        """Of roughly zero mean and unit variance, so that what is made of them can be told from the first step on."""
+        """Of roughly zero mean and unit variance, so that their features can be predicted from the start."""
         return (centred(pictures.float()) * _CONTRAST).to(self.to_average.weight.dtype)
 
 
@@ -201,7 +205,7 @@ class _DegradationEncoder(nn.Module):
         self.tell = _layers(8 * features, dim, dim, dim)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x (N, 3, h, w) to e_d (N, D), and the mean (N, 8 F) that it was told from."""
+        """x (N, 3, h, w) to e_d (N, D), and the mean (N, 8 F) that it was computed from."""
         h: Tensor = self.blocks(F.leaky_relu(self.head(x), _SLOPE))
         for layer in self.down:
             h = F.leaky_relu(layer(h), _SLOPE)

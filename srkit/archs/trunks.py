@@ -1,12 +1,90 @@
-"""The trunks that a network may be built on, by name."""
+"""The trunks that a network may be built on, by name; that of residual-in-residual dense blocks (RRDB)."""
 
 from __future__ import annotations
 
 from typing import Literal, get_args
 
-from srkit.archs.blocks import ResidualTrunk
-from srkit.archs.rrdb import RADIUS, RRDBTrunk
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srkit.archs.blocks import ResidualTrunk, begin_at_zero, conv3x3
 from srkit.errors import UsageError, nearest
+
+RESIDUAL_SCALE = 0.2
+RADIUS = 15
+"""Pixels that one RRDB sees to each side: three dense blocks of five convolutions."""
+_SLOPE = 0.2
+_GAIN = 0.1  # of the first weights (ESRGAN, Section 3.1: "smaller initialization")
+
+
+class ResidualDenseBlock(nn.Module):
+    """Five convolutions, each of which sees what all before it gave, and a skip; no normalisation.
+
+    Args:
+        features: channels in and out.
+        growth: channels that each of the first four convolutions adds.
+    """
+
+    def __init__(self, features: int = 64, growth: int = 32) -> None:
+        super().__init__()
+        self.conv1 = conv3x3(features, growth)
+        self.conv2 = conv3x3(features + growth, growth)
+        self.conv3 = conv3x3(features + 2 * growth, growth)
+        self.conv4 = conv3x3(features + 3 * growth, growth)
+        self.conv5 = conv3x3(features + 4 * growth, features)
+        for layer in (self.conv1, self.conv2, self.conv3, self.conv4, self.conv5):
+            nn.init.kaiming_normal_(layer.weight, _SLOPE)
+            with torch.no_grad():
+                layer.weight.mul_(_GAIN)
+            begin_at_zero(layer.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (N, features, h, w) to the same shape."""
+        seen = [x]
+        for layer in (self.conv1, self.conv2, self.conv3, self.conv4):
+            seen.append(F.leaky_relu(layer(torch.cat(seen, dim=1)), _SLOPE))
+        last: Tensor = self.conv5(torch.cat(seen, dim=1))
+        return torch.add(x, last, alpha=RESIDUAL_SCALE)
+
+
+class RRDB(nn.Module):
+    """Three dense blocks and a skip around them."""
+
+    def __init__(self, features: int = 64, growth: int = 32) -> None:
+        super().__init__()
+        self.rdb1 = ResidualDenseBlock(features, growth)
+        self.rdb2 = ResidualDenseBlock(features, growth)
+        self.rdb3 = ResidualDenseBlock(features, growth)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (N, features, h, w) to the same shape."""
+        deep: Tensor = self.rdb3(self.rdb2(self.rdb1(x)))
+        return torch.add(x, deep, alpha=RESIDUAL_SCALE)
+
+
+class RRDBTrunk(nn.Module):
+    """RGB to features: convolution, RRDBs, convolution, long skip (ESRGAN's body; names as `ResidualTrunk`'s).
+
+    Args:
+        features: channels out.
+        blocks: RRDBs.
+        growth: as `ResidualDenseBlock`'s.
+        channels: channels in, where it is no RGB.
+    """
+
+    def __init__(self, features: int, blocks: int, growth: int = 32, channels: int = 3) -> None:
+        super().__init__()
+        self.head = conv3x3(channels, features)
+        self.blocks = nn.Sequential(*(RRDB(features, growth) for _ in range(blocks)))
+        self.tail = conv3x3(features, features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (N, channels, h, w) to (N, features, h, w)."""
+        shallow: Tensor = self.head(x)
+        deep: Tensor = self.tail(self.blocks(shallow))
+        return shallow + deep
+
 
 Trunk = Literal["rrdb", "edsr"]
 

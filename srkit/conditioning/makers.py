@@ -131,6 +131,8 @@ class Kind:
     """Role of the provider that it needs."""
     extra: str = ""
     """Field of `Extras` that it needs."""
+    advice: str = "give them"
+    """How to get that field, in errors."""
     blank: Callable[[Subject], Condition] | None = None
     """In place of `make` where that field is not there and only the network's cost matters."""
 
@@ -193,7 +195,12 @@ CONDITIONS: Mapping[str, Kind] = {
     "guide": Kind(_guide, provider=TEXT),
     "words": Kind(lambda subject: Condition(subject.text.words), provider=TEXT),
     "sentence": Kind(lambda subject: Condition(subject.text.sentence), provider=TEXT),
-    "codes": Kind(_codes, extra="kernels", blank=_blank_codes),
+    "codes": Kind(
+        _codes,
+        extra="kernels",
+        advice="estimate them (`srkit estimate-kernel`) and give the map",
+        blank=_blank_codes,
+    ),
     "depth": Kind(_depth, extra="depth", blank=_blank_depth),
 }
 """By the names in `ArchInfo.conditioning`."""
@@ -229,8 +236,8 @@ class Conditioning:
                 )
             if kind.extra and kind.extra not in given:
                 raise UsageError(
-                    f"The network is conditioned on '{name}', which needs the {kind.extra} of every image; give them "
-                    "or choose another model."
+                    f"The network is conditioned on '{name}', which needs the {kind.extra} of every image; "
+                    f"{kind.advice}, or choose another model."
                 )
         if CODES in self.names:
             _ = self.sources.basis

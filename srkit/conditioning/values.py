@@ -13,8 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srkit.ops.padding import extend, mirrored
-from srkit.ops.position import positions
+from srkit.ops.geometry import extend, mirrored, positions
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Coordinates:
-    """The position of each pixel in the whole image: (1, 2, h, w), see `srkit.ops.position`.
+    """The position of each pixel in the whole image: (1, 2, h, w), see `srkit.ops.geometry`.
 
     A spatial condition that is made for each window: a map of a large image would be larger than the image.
     """

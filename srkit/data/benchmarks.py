@@ -107,17 +107,17 @@ def find_dataset(name: str, root: Path | None = None) -> Benchmark:
     """
     if not name or name in (".", "..") or "/" in name or os.sep in name:
         raise UsageError(
-            f"'{name}' is no name of a data set; expected one like Set5, or --sr and --hr with folders."
+            f"'{name}' is no name of a data set; expected one like Set5, or `sr` and `hr` with folders."
         )
     if root is not None and not root.is_dir():
-        raise UsageError(f"The folder of data {shown(root)} is not there; check --data-root.")
+        raise UsageError(f"The folder of data {shown(root)} is not there; check `data_root`.")
     places = [place for above in data_roots(root) for place in (above / name, above / "benchmarks" / name)]
     for place in places:
         if (place / "HR").is_dir():
             return Benchmark(name, place / "HR")
     looked = ", ".join(shown(place / "HR") for place in places)
     known = {*HOW_TO_GET, *(path.parent.name for place in places for path in place.parent.glob("*/HR"))}
-    how = HOW_TO_GET.get(name) or "put its pictures there, or name the folder above with --data-root"
+    how = HOW_TO_GET.get(name) or "put its pictures there, or name the folder above with `data_root`"
     raise ResourceError(
         f"The data set '{name}' is not on this machine; looked for {looked}: {how}."
         + ("" if name in HOW_TO_GET else nearest(name, known))
@@ -144,7 +144,7 @@ def folder_dataset(folder: Path) -> Benchmark:
         UsageError: the folder is not there.
     """
     if not folder.is_dir():
-        raise UsageError(f"The folder {shown(folder)} is not there; check --hr.")
+        raise UsageError(f"The folder {shown(folder)} is not there; check `hr`.")
     resolved = folder.resolve()
     name = resolved.parent.name if resolved.name == "HR" else resolved.name
     return Benchmark(name or str(folder), folder)

@@ -91,13 +91,13 @@ class BlurPlan:
     elsewhere: float = 0.15
     """Of the crops with other blur than defocus, the share that is cut from scenes: depth need not mean blur."""
     withheld: float = 0.2
-    """Of the crops of scenes, the share whose depth is not told (zeros)."""
+    """Of the crops of scenes, the share whose depth is withheld (zeros)."""
     wrong: float = 0.1
-    """Of the crops of scenes, the share that is told another scene's depth."""
+    """Of the crops of scenes, the share that is given another scene's depth."""
     jittered: float = 0.5
-    """Of what is told right, the share that is bent, tilted and softened, as an estimated depth would be."""
+    """Of the right depth, the share that is bent, tilted and softened, as an estimated depth would be."""
     unrelated: float = 0.5
-    """Of the photographs, the share that is told a depth that is not theirs; the rest is told none (zeros)."""
+    """Of the photographs, the share that is given a depth that is not theirs; the rest is given none (zeros)."""
     augment: bool = True
     rank: int = 0
 
@@ -156,7 +156,7 @@ class BlurredBatch:
     kernels: Tensor
     """(B, 441, p, p): see `srkit.degradation.kernels`. Those of bicubic have negative taps."""
     depth: Tensor
-    """(B, 1, p, p), inverse depth in [0, 1] as it is told: perhaps none (zeros), or bent, or wrong."""
+    """(B, 1, p, p), inverse depth in [0, 1] as it is given: perhaps none (zeros), or bent, or wrong."""
     true_depth: Tensor
     """(B, 1, p, p): that of the scenes, which are cut from wholes that it is normalised over; zeros for photographs."""
     kind: Tensor
@@ -216,9 +216,14 @@ class BlurredPairs:
         kernels, lr = self._blurred(around, depth, kind, rng)
         margin = plan.border * plan.scale
         hr = around[:, :, margin:-margin, margin:-margin].contiguous(memory_format=torch.channels_last)
-        told = self._told(depth, in_scene, rng)
+        given = self._given(depth, in_scene, rng)
         return BlurredBatch(
-            self._noisy(lr, rng).contiguous(memory_format=torch.channels_last), hr, kernels, told, depth, kind
+            self._noisy(lr, rng).contiguous(memory_format=torch.channels_last),
+            hr,
+            kernels,
+            given,
+            depth,
+            kind,
         )
 
     def _cut(self, in_scene: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -296,7 +301,7 @@ class BlurredPairs:
             found[at] = turned(whole[0, :, top : top + patch, left : left + patch], rng)
         return found
 
-    def _told(self, depth: Tensor, in_scene: Tensor, rng: torch.Generator) -> Tensor:
+    def _given(self, depth: Tensor, in_scene: Tensor, rng: torch.Generator) -> Tensor:
         """The depth that goes with a batch: right, bent, wrong, made up, or zeros."""
         plan = self.plan
         count, where = len(depth), in_scene.to(depth.device)[:, None, None, None]
@@ -305,7 +310,7 @@ class BlurredPairs:
         other = random_smooth(count, plan.patch, rng).to(depth.device)
         if plan.scenes:
             elsewhere = self._cut_depth(self._draw_crops(self._scenes, count, rng))
-            # Photographs are told both kinds of foreign depth; scenes, that of another.
+            # Photographs are given both kinds of foreign depth; scenes, that of another.
             other = torch.where(where | (dice[1] < 0.5), elsewhere, other)
         nothing = torch.zeros_like(depth)
         right = torch.where(dice[0] < plan.wrong, other, bent)

@@ -18,11 +18,10 @@ from srkit.errors import ResourceError, nearest
 from srkit.io.folders import PICTURE_EXTENSIONS
 from srkit.io.names import shown, shown_bytes
 from srkit.progress import Progress
-from srkit.zoo.cache import cache_dir
-from srkit.zoo.exclusive import exclusive
+from srkit.zoo.cache import cache_dir, exclusive
+from srkit.zoo.connectivity import check_may_fetch
 from srkit.zoo.files import sha256_of
 from srkit.zoo.hub import no_bars
-from srkit.zoo.network import check_may_fetch
 from srkit.zoo.source import hub_endpoint
 
 SOURCE_FILE = "source.json"
@@ -92,7 +91,7 @@ def download_dataset(name: str, progress: Progress) -> Benchmark:
         hub_endpoint(),
         f"srkit eval --dataset {name} -m bicubic",
         cache_dir(),
-        f"put its pictures into {shown(target / 'HR')}, or name the folder above with --data-root",
+        f"put its pictures into {shown(target / 'HR')}, or name the folder above with `data_root`",
     )
     with exclusive(target, progress):
         if not (target / "HR").is_dir():

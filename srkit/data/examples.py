@@ -6,9 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Generic, TypeVar
 
 from srkit.data.alignment import match
 from srkit.data.benchmarks import MADE, Benchmark, BenchmarkItem, by_name, cropped_size, listed, rgb8
@@ -18,10 +16,8 @@ from srkit.data.pairs import crop_to_multiple, make_lr
 from srkit.errors import PictureError, SrkitError, UsageError
 from srkit.io.names import shown
 from srkit.io.read import read_picture
+from srkit.ops.layout import RGB
 from srkit.progress import Progress
-
-RGB = NDArray[np.uint8]
-"""(H, W, 3) uint8."""
 
 MARGIN = 4
 """LR pixels between what teaches and the strip that judges: an LR pixel is made of HR pixels up to two LR pixels
@@ -77,14 +73,17 @@ class Needs:
     max_pixels: int = 10**9
 
 
-@dataclass(frozen=True)
-class Split:
-    """What teaches and what judges; no pixel is in both."""
+E = TypeVar("E", covariant=True)
 
-    support: tuple[Example, ...]
-    judge: tuple[Example, ...]
+
+@dataclass(frozen=True)
+class Split(Generic[E]):
+    """Images to learn from and images that judge; no pixel is in both."""
+
+    support: tuple[E, ...]
+    judge: tuple[E, ...]
     strips: bool
-    """Whether the images that judge are strips of those that teach."""
+    """Whether the images that judge are strips of the support images."""
     failed: tuple[tuple[str, str], ...] = ()
     """Files that could not be read, and why."""
     left_out: tuple[str, ...] = field(default=())
@@ -132,7 +131,7 @@ def _paired(
     return tuple(BenchmarkItem(name, path, partners[name]) for name, path in references.items())
 
 
-def split_examples(domain: Domain, shots: int, holdout: float | None, needs: Needs) -> Split:
+def split_examples(domain: Domain, shots: int, holdout: float | None, needs: Needs) -> Split[Example]:
     """The first `shots` usable images by name teach, others judge; where there are none, a strip of each does.
 
     Of images with the same content (HR, or given LR) only the first is used.
@@ -149,7 +148,11 @@ def split_examples(domain: Domain, shots: int, holdout: float | None, needs: Nee
     reader = _Reader(domain, needs)
     support = reader.take(domain.items, shots, needs.teach)
     rest = [item for item in domain.items if item.name not in reader.seen]
-    judges = reader.take(_thinned(rest, holdout, len(domain.items)), len(rest), needs.judge) if rest else []
+    judges = (
+        reader.take(_validation_items(rest, holdout, len(domain.items)), len(rest), needs.judge)
+        if rest
+        else []
+    )
     reader.refuse()
     if not support:
         raise SrkitError(
@@ -174,7 +177,9 @@ def split_examples(domain: Domain, shots: int, holdout: float | None, needs: Nee
     return Split(tuple(rest for rest, _ in parts), strips, True, tuple(reader.failed), reader.left_out)
 
 
-def _thinned(items: Sequence[BenchmarkItem], holdout: float | None, total: int) -> list[BenchmarkItem]:
+def _validation_items(
+    items: Sequence[BenchmarkItem], holdout: float | None, total: int
+) -> list[BenchmarkItem]:
     count = MOST_JUDGES if holdout is None else max(1, round(holdout * total))
     if count >= len(items):
         return list(items)
@@ -271,7 +276,7 @@ class _Reader:
         return self._copies.add(example.name, *views)
 
     def _read(self, item: BenchmarkItem) -> Example | None:
-        """The pair; None where it does not match, which `refuse` tells."""
+        """The pair; None where it does not match, which `refuse` names."""
         scale = self.needs.scale
         hr = rgb8(read_picture(item.hr, max_pixels=self.needs.max_pixels))
         height, width = cropped_size(hr.shape[0], hr.shape[1], scale)
@@ -324,3 +329,25 @@ class _Reader:
 def least_judged(scale: int, border: int, window: int) -> int:
     """Least side, in LR pixels, of an image that can be judged with `border` HR pixels left out at every side."""
     return math.ceil((2 * border + window) / scale)
+
+
+def middles(
+    height: int, width: int, parts: int, largest: int, multiple: int
+) -> Iterator[tuple[slice, slice]]:
+    """Rows and columns of the middles of `parts` stretches of equal length of the longer side of LR (height, width).
+
+    Args:
+        largest: longest side of a middle.
+        multiple: sides are multiples of this; none is shorter.
+    """
+    tall = height >= width
+    for part in range(parts):
+        rows = _middle(height, parts if tall else 1, part if tall else 0, largest, multiple)
+        yield rows, _middle(width, 1 if tall else parts, 0 if tall else part, largest, multiple)
+
+
+def _middle(side: int, parts: int, part: int, largest: int, multiple: int) -> slice:
+    first, last = part * side // parts, (part + 1) * side // parts
+    length = max(multiple, min(last - first, largest) // multiple * multiple)
+    start = first + (last - first - length) // 2
+    return slice(start, start + length)

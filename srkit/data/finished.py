@@ -37,7 +37,7 @@ def match_finished(
         SrkitError: a folder without images.
     """
     if not folder.is_dir():
-        raise UsageError(f"The folder {shown(folder)} is not there; check --sr.")
+        raise UsageError(f"The folder {shown(folder)} is not there; check `sr`.")
     found = by_name(folder, progress)
     wanted = {item.name: _filled(pattern, item.name, scale) for item in references}
     missing = [name for name, sr in wanted.items() if sr not in found]
@@ -50,7 +50,7 @@ def match_finished(
             parts.append(f"no reference for {listed(extra)}")
         raise UsageError(
             f"The images in {shown(folder)} do not pair with the references: {'; '.join(parts)}; remove or add "
-            "images, or give --pattern, as '{name}_x4'."
+            "images, or give `pattern`, as '{name}_x4'."
         )
     return {name: found[sr] for name, sr in wanted.items()}
 
@@ -99,8 +99,8 @@ def refuse_sizes(
 
 def _filled(pattern: str, name: str, scale: int) -> str:
     if "{name}" not in pattern:
-        raise UsageError(f"--pattern is '{pattern}'; it must hold {{name}}, as '{{name}}_x4'.")
+        raise UsageError(f"`pattern` is '{pattern}'; it must hold {{name}}, as '{{name}}_x4'.")
     filled = pattern.replace("{scale}", str(scale))
     if any(brace in filled.replace("{name}", "") for brace in "{}"):
-        raise UsageError(f"--pattern is '{pattern}'; only {{name}} and {{scale}} are filled in.")
+        raise UsageError(f"`pattern` is '{pattern}'; only {{name}} and {{scale}} are filled in.")
     return filled.replace("{name}", name)

@@ -15,7 +15,7 @@ from torch import Tensor
 class Crops:
     """Where the crops of a batch lie: (B,) int64 tensors on the CPU, in pixels of the low-resolution images.
 
-    `turn` in 0..7 names one of the eight flips and quarter turns, as in `srkit.ops.turns`.
+    `turn` in 0..7 names one of the eight flips and quarter turns, as in `srkit.ops.geometry`.
     """
 
     picture: Tensor
@@ -80,7 +80,7 @@ def _places(crops: Crops, patch: int, scale: int, device: torch.device) -> tuple
 def crop_positions(crops: Crops, patch: int, sizes: tuple[Tensor, Tensor], device: torch.device) -> Tensor:
     """Where the pixels of the turned crops lie in their whole images: (B, 2, patch, patch), float32, x before y.
 
-    The same numbers as cutting and turning `srkit.ops.position.position_grid` of each image gives.
+    The same numbers as cutting and turning `srkit.ops.geometry.position_grid` of each image gives.
 
     Args:
         sizes: heights and widths (B,) of the crops' low-resolution images.

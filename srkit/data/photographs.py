@@ -8,9 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from srkit.data.benchmarks import rgb8
 from srkit.data.copies import fingerprint
@@ -18,10 +16,9 @@ from srkit.errors import PictureError, SrkitError, UsageError
 from srkit.io.folders import find_pictures
 from srkit.io.names import shown
 from srkit.io.read import probe, read_picture
+from srkit.ops.layout import RGB
 from srkit.progress import Progress
 
-RGB = NDArray[np.uint8]
-"""(H, W, 3) uint8."""
 _NAMED = 5
 _COPY = "have the same content as one to validate on"
 
@@ -40,7 +37,7 @@ def find_photographs(folders: Sequence[Path], progress: Progress | None = None) 
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(
-                f"The training folder {shown(folder)} is not there; give an existing folder to --data."
+                f"The training folder {shown(folder)} is not there; give an existing folder to `data`."
             )
         found += [one.path for one in find_pictures(folder, recursive=True, progress=progress)]
     # A folder may lie in another one. Not Path.resolve, which raises for loops of links.
@@ -105,7 +102,7 @@ class PhotographReader:
         return None
 
     def read_all(self, files: Sequence[Path], progress: Progress) -> tuple[list[Path], list[RGB]]:
-        """The files that are of use, and their images; the others are told of.
+        """The files that are of use, and their images; the others are reported.
 
         Raises:
             SrkitError: none is of use.
@@ -120,12 +117,12 @@ class PhotographReader:
                 images.append(image)
             progress.advance()
         progress.finish()
-        self.tell(progress)
+        self.report(progress)
         if not images:
             raise self.none_usable()
         return kept, images
 
-    def tell(self, progress: Progress) -> None:
+    def report(self, progress: Progress) -> None:
         """Warn of what was left out so far, once."""
         for why, names in self._left_out.items():
             more = ", ..." if len(names) > _NAMED else ""

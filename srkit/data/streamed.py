@@ -21,7 +21,7 @@ from srkit.data.pairs import Batch, CropConditions, CropPlan, crop_to_multiple, 
 from srkit.data.photographs import read_rgb8
 from srkit.errors import PictureError, SrkitError
 from srkit.io import set_codec_threads
-from srkit.ops.turns import TURNS, turn
+from srkit.ops.geometry import TURNS, turn
 from srkit.progress import Progress, Silent
 
 _NAMED = 5
@@ -79,7 +79,7 @@ class StreamedPairs:
         )
         try:
             for lr, hr, places, useless in loader:
-                self._tell(useless)
+                self._report(useless)
                 lr, hr = (_to_device(pixels, self.device) for pixels in (lr, hr))
                 copy, top, left, kind, height, width = places.unbind(1)
                 crops = Crops(copy, top, left, kind)
@@ -90,7 +90,7 @@ class StreamedPairs:
                 f"readable ones with both sides of {plan.patch * plan.scale} pixels or more are needed."
             ) from error
 
-    def _tell(self, useless: Tensor) -> None:
+    def _report(self, useless: Tensor) -> None:
         """Warn of files (their numbers; below 0: none) that are of no use, once each, and by name of the first few."""
         for number in sorted(set(useless[useless >= 0].tolist()) - self._passed_over):
             self._passed_over.add(number)

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from srkit.conditioning.makers import NO_EXTRAS, UNCONDITIONED, Conditioning, Extras
 from srkit.conditioning.values import part_of
-from srkit.data.examples import RGB, Example
+from srkit.data.examples import Example, middles
 from srkit.data.packed import Crops, PackedPictures, draw_crops
 from srkit.data.pairs import Batch, CropConditions, CropPlan, crop_to_multiple, make_lr
 from srkit.errors import UsageError
-from srkit.ops.layout import as_tensor
+from srkit.ops.layout import RGB, as_tensor
 from srkit.progress import Progress
 
 
@@ -167,20 +167,9 @@ def judge_batches(
     height, width = example.lr.shape[:2]
     conditions = conditioning(example.lr, extras)
     batches = []
-    for part in range(parts):
-        down, across = (part, 0) if height >= width else (0, part)
-        rows = _middle(height, parts if height >= width else 1, down, largest, multiple)
-        columns = _middle(width, 1 if height >= width else parts, across, largest, multiple)
+    for rows, columns in middles(height, width, parts, largest, multiple):
         high_rows, high_columns = (slice(s.start * scale, s.stop * scale) for s in (rows, columns))
         own = part_of(conditions, (height, width), rows, columns, device)
         low, high = example.lr[rows, columns], example.hr[high_rows, high_columns]
         batches.append(Batch(as_tensor(low, device), as_tensor(high, device), own))
     return batches
-
-
-def _middle(side: int, parts: int, part: int, largest: int, multiple: int) -> slice:
-    """Of one of the parts of a side."""
-    first, last = part * side // parts, (part + 1) * side // parts
-    length = max(multiple, min(last - first, largest) // multiple * multiple)
-    start = first + (last - first - length) // 2
-    return slice(start, start + length)

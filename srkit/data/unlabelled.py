@@ -16,13 +16,13 @@ from srkit.conditioning.makers import UNCONDITIONED, Conditioning
 from srkit.conditioning.values import Conditions, part_of
 from srkit.data.benchmarks import by_name, rgb8
 from srkit.data.copies import Copies
-from srkit.data.examples import MARGIN, RGB
+from srkit.data.examples import MARGIN, Split, middles
 from srkit.data.packed import PackedPictures, draw_crops
 from srkit.data.pairs import Batch, CropConditions, CropPlan
 from srkit.errors import SrkitError, UsageError
 from srkit.io.names import shown
 from srkit.io.read import read_picture
-from srkit.ops.layout import as_tensor
+from srkit.ops.layout import RGB, as_tensor
 from srkit.progress import Progress
 
 MOST_JUDGES = 12
@@ -54,20 +54,6 @@ class LowDomain:
     """Where they lie: `.`, `LR` or `LR/X4`."""
 
 
-@dataclass(frozen=True)
-class LowSplit:
-    """What teaches and what judges; no pixel is in both."""
-
-    teach: tuple[Low, ...]
-    judge: tuple[Low, ...]
-    strips: bool
-    """Whether what judges are strips of the images that teach."""
-    failed: tuple[tuple[str, str], ...] = ()
-    """Files that could not be read, and why."""
-    left_out: tuple[str, ...] = ()
-    """Sentences on images that were not used, or not as they were meant."""
-
-
 def find_low(domain: Path, scale: int, progress: Progress | None = None) -> LowDomain:
     """The images of a folder, or those of `LR/X4` or `LR/` beneath it.
 
@@ -86,13 +72,13 @@ def find_low(domain: Path, scale: int, progress: Progress | None = None) -> LowD
             return LowDomain(name, tuple(by_name(domain / source, progress).items()), source)
     if (domain / "HR").is_dir():
         raise UsageError(
-            f"{shown(domain)} holds HR/ and no LR/; --self-supervised learns from low-resolution images: put them "
-            "into LR/ or name their folder, or learn from HR/ with --shots."
+            f"{shown(domain)} holds HR/ and no LR/; `self_supervised` learns from low-resolution images: put them "
+            "into LR/ or name their folder, or learn from HR/ with `shots`."
         )
     return LowDomain(name, tuple(by_name(domain, progress).items()), ".")
 
 
-def split_low(domain: LowDomain, holdout: float | None, least: int, max_pixels: int = 10**9) -> LowSplit:
+def split_low(domain: LowDomain, holdout: float | None, least: int, max_pixels: int = 10**9) -> Split[Low]:
     """Images evenly taken from all judge, the others teach; where there are few, a strip of each judges.
 
     Of images with the same content only the first is used.
@@ -106,7 +92,7 @@ def split_low(domain: LowDomain, holdout: float | None, least: int, max_pixels: 
     Raises:
         SrkitError: no image is of use, or the only one is too small to keep a part back.
     """
-    files = _thinned(domain.files, MOST_PICTURES)
+    files = _evenly(domain.files, MOST_PICTURES)
     left_out = []
     if len(files) < len(domain.files):
         left_out.append(f"{len(files)} of the {len(domain.files)} images are used, evenly taken.")
@@ -122,13 +108,13 @@ def split_low(domain: LowDomain, holdout: float | None, least: int, max_pixels: 
         most = MOST_JUDGES if holdout is None else len(lows) - 1
         count = min(most, max(1, round((holdout or _SHARE) * len(lows))))
         chosen = {i * len(lows) // count for i in range(count)}
-        teach = tuple(low for i, low in enumerate(lows) if i not in chosen)
+        support = tuple(low for i, low in enumerate(lows) if i not in chosen)
         judge = tuple(low for i, low in enumerate(lows) if i in chosen)
-        return LowSplit(teach, judge, False, tuple(failed), tuple(left_out))
+        return Split(support, judge, False, tuple(failed), tuple(left_out))
     return _in_strips(lows, holdout or (0.5 if len(lows) == 1 else _SHARE), least, failed, left_out)
 
 
-def _thinned(files: Sequence[tuple[str, Path]], most: int) -> Sequence[tuple[str, Path]]:
+def _evenly(files: Sequence[tuple[str, Path]], most: int) -> Sequence[tuple[str, Path]]:
     if len(files) <= most:
         return files
     return [files[i * len(files) // most] for i in range(most)]
@@ -165,18 +151,18 @@ def _in_strips(
     least: int,
     failed: Sequence[tuple[str, str]],
     left_out: Sequence[str],
-) -> LowSplit:
+) -> Split[Low]:
     parts = [_cut(low, share, least) for low in lows]
     strips = tuple(strip for _, strip in parts if strip is not None)
     if strips:
-        return LowSplit(tuple(rest for rest, _ in parts), strips, True, tuple(failed), tuple(left_out))
+        return Split(tuple(rest for rest, _ in parts), strips, True, tuple(failed), tuple(left_out))
     if len(lows) == 1:
         raise SrkitError(
             f"The only usable image, '{lows[0].name}', is too small to keep a part back that judges; give one of "
             f"{2 * least + MARGIN} pixels or more along one side, or more of them."
         )
-    told = f"No image is large enough to be cut, so '{lows[-1].name}' judges, and does not teach."
-    return LowSplit(tuple(lows[:-1]), (lows[-1],), False, tuple(failed), (*left_out, told))
+    note = f"No image is large enough to be cut, so '{lows[-1].name}' judges, and does not teach."
+    return Split(tuple(lows[:-1]), (lows[-1],), False, tuple(failed), (*left_out, note))
 
 
 def _cut(low: Low, share: float, least: int) -> tuple[Low, Low | None]:
@@ -268,17 +254,5 @@ def parts_of(lows: Sequence[Low], wanted: int, side: int, least: int, multiple: 
     for low in lows:
         height, width = low.lr.shape[:2]
         count = max(1, min(each, max(height, width) // max(least, multiple)))
-        for number in range(count):
-            tall = height >= width
-            rows = _middle(height, count if tall else 1, number if tall else 0, side, multiple)
-            columns = _middle(width, 1 if tall else count, 0 if tall else number, side, multiple)
-            found.append(Part(low, rows, columns))
+        found += [Part(low, *place) for place in middles(height, width, count, side, multiple)]
     return found
-
-
-def _middle(length: int, parts: int, part: int, longest: int, multiple: int) -> slice:
-    """Of one of the parts of a side."""
-    first, last = part * length // parts, (part + 1) * length // parts
-    size = max(multiple, min(last - first, longest) // multiple * multiple)
-    start = first + (last - first - size) // 2
-    return slice(start, start + size)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srkit.io.codecs import through_jpeg
+from srkit.ops.geometry import TURNS, turn
 from srkit.ops.resize import bicubic_uint8
-from srkit.ops.turns import TURNS, turn
 
 DEGRADATIONS = ("blur", "noise", "jpeg")
 CLEAN = len(DEGRADATIONS)

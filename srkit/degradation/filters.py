@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srkit.ops.padding import mirrored
+from srkit.ops.geometry import mirrored
 
 Library = Literal["auto", "opencv", "torch"]
 """auto: OpenCV for images on the CPU, PyTorch for others."""

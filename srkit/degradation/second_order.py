@@ -36,8 +36,8 @@ from srkit.degradation.mixed_kernels import between, sample_kernels, sample_sinc
 from srkit.degradation.noise import film_grain, gaussian_noise, poisson_noise, sensor_noise
 from srkit.degradation.paper import halftone, paper
 from srkit.errors import UsageError
+from srkit.ops.layout import compute_alone
 from srkit.ops.resize import bicubic
-from srkit.ops.threads import compute_alone
 from srkit.recipes.degradation import MILD, FirstOrderPart, SecondOrderPart
 
 GAUSSIAN, POISSON, SENSOR, GRAIN = range(4)

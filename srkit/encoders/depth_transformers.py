@@ -14,7 +14,7 @@ from srkit.encoders.depth import COMPACT, normalised, resized
 from srkit.errors import ResourceError
 from srkit.ops.resize import bicubic
 from srkit.progress import Progress, Silent
-from srkit.zoo.network import check_may_fetch, offline_variable
+from srkit.zoo.connectivity import check_may_fetch, offline_variable
 from srkit.zoo.source import hub_endpoint
 
 _TYPES = {"depth-anything": "depth_anything", "dpt": "dpt"}

@@ -15,8 +15,8 @@ from srkit.encoders.torchscript import is_torchscript, read_script_tensors
 from srkit.encoders.weight_files import FoundWeights, WeightFile, find_weights, read_plain, tensors_by_name
 from srkit.errors import ResourceError, UsageError, nearest
 from srkit.progress import Progress
+from srkit.zoo.connectivity import offline_variable
 from srkit.zoo.files import check_checkpoint, sha256_of
-from srkit.zoo.network import offline_variable
 from srkit.zoo.weights import read_tensors
 
 _HUB_FILE = "open_clip_model.safetensors"

@@ -58,7 +58,7 @@ def weights_folder(chosen: Path | None) -> Path | None:
     """
     if chosen is not None:
         if not chosen.is_dir():
-            raise UsageError(f"The folder of weights '{chosen}' is not there; check --weights-dir.")
+            raise UsageError(f"The folder of weights '{chosen}' is not there; check `weights_dir`.")
         return chosen
     named = os.environ.get(WEIGHTS_VARIABLE)
     return Path(named).expanduser() if named else None
@@ -91,7 +91,7 @@ def find_weights(
         sha256=match[1] if (match := _HASH_IN_PATH.search(file.source)) else None,
         licence=file.licence,
         what=f"The file '{file.name}' ({file.purpose})",
-        otherwise=f"put the file, under this name, into a folder named by --weights-dir or ${WEIGHTS_VARIABLE}",
+        otherwise=f"put the file, under this name, into a folder named by `weights_dir` or ${WEIGHTS_VARIABLE}",
     )
     pulled = fetch(wanted, progress)
     found = FoundWeights(pulled.path, pulled.sha256)

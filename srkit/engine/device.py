@@ -27,15 +27,15 @@ def pick_device(name: str) -> torch.device:
     except RuntimeError:
         device = None
     if device is None or device.type not in ("cpu", "cuda", "mps"):
-        raise UsageError(f"--device is '{name}'; it must be auto, cpu, cuda, cuda:N or mps.")
+        raise UsageError(f"`device` is '{name}'; it must be auto, cpu, cuda, cuda:N or mps.")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
         raise UsageError(
-            f"--device is '{name}', but this machine has {count or 'no'} CUDA device{'' if count == 1 else 's'}; "
-            "use --device cpu or see srkit doctor."
+            f"`device` is '{name}', but this machine has {count or 'no'} CUDA device{'' if count == 1 else 's'}; "
+            "use `device` cpu or see srkit doctor."
         )
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise UsageError("--device is 'mps', but this machine has no such device; use --device cpu.")
+        raise UsageError("`device` is 'mps', but this machine has no such device; use `device` cpu.")
     return device
 
 
@@ -73,10 +73,10 @@ def pick_dtype(name: Dtype, device: torch.device, info: ArchInfo) -> torch.dtype
     if name != "auto":
         allowed = {"fp32": True, "bf16": info.bf16_ok, "fp16": info.fp16_ok and device.type != "cpu"}
         if name not in allowed:
-            raise UsageError(f"--dtype is '{name}'; it must be auto, fp32, bf16 or fp16.")
+            raise UsageError(f"`dtype` is '{name}'; it must be auto, fp32, bf16 or fp16.")
         if not allowed[name]:
             raise UsageError(
-                f"--dtype {name} is not possible for this network on {device.type}; use fp32 or auto."
+                f"`dtype` {name} is not possible for this network on {device.type}; use fp32 or auto."
             )
         return DTYPES[name]
     if info.bf16_ok and has_fast_bf16(device):

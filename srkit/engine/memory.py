@@ -16,6 +16,7 @@ from srkit.archs.info import ArchInfo
 from srkit.conditioning.values import Conditioner, unconditioned, whole
 from srkit.errors import SrkitError
 from srkit.io.names import shown
+from srkit.ops.geometry import rounded_up
 
 TILES = (1024, 768, 512, 384, 256, 192, 128, 96, 64, 48, 32)
 """Sides that `auto` and out-of-memory halving choose from."""
@@ -51,7 +52,7 @@ def bytes_per_pixel(network: nn.Module, info: ArchInfo, conditioner: Conditioner
         largest = max(largest, sum(t.numel() * t.element_size() for t in tensors))
 
     hooks = [m.register_forward_hook(measure) for m in network.modules() if not list(m.children())]
-    side = math.ceil(max(_PROBE_SIDE, info.min_size) / info.multiple_of) * info.multiple_of
+    side = rounded_up(max(_PROBE_SIDE, info.min_size), info.multiple_of)
     device = next(network.parameters()).device
     conditions = whole(conditioner(np.zeros((side, side, 3), np.uint8)), (side, side), device)
     try:

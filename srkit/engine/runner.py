@@ -21,9 +21,8 @@ from srkit.engine.memory import SMALLEST_TILE, is_out_of_memory, release_cached
 from srkit.engine.tiling import TilePlan, Window, cut, plan_tiles
 from srkit.errors import SrkitError
 from srkit.io.picture import is_colourless
+from srkit.ops.geometry import TURNS, extend, turn, turn_back
 from srkit.ops.layout import channels_last
-from srkit.ops.padding import extend
-from srkit.ops.turns import TURNS, turn, turn_back
 
 T = TypeVar("T")
 
@@ -169,7 +168,7 @@ class Runner:
                 # In place of the error, whose traceback holds on to the memory that is wanted back.
                 failure = SrkitError(
                     f"Memory ran out with {_tile_words(self.options.tile)}; "
-                    "use a smaller --tile, or --device cpu if this was a GPU."
+                    "use a smaller `tile`, or `device` cpu if this was a GPU."
                 )
                 if self._halve(group):
                     continue

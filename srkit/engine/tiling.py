@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from srkit.ops.geometry import rounded_up
+
 
 @dataclass(frozen=True)
 class Span:
@@ -83,8 +85,8 @@ def plan_tiles(
         fit: shrink the windows so that they cover the image with the least work done twice; else every
             image larger than a window has windows of exactly one shape, which batches across images.
     """
-    sides = [_extend(side, multiple, min_size) for side in (height, width)]
-    least = _extend(1, multiple, min_size)
+    sides = [rounded_up(max(side, min_size), multiple) for side in (height, width)]
+    least = rounded_up(max(1, min_size), multiple)
     rows, columns = (_spans(side, tile, overlap, multiple, least, fit) for side in sides)
     return TilePlan(height, width, (sides[0], sides[1]), rows, columns)
 
@@ -94,14 +96,10 @@ def cut(x: Tensor, window: Window) -> Tensor:
     return x[:, :, window.rows.read, window.columns.read]
 
 
-def _extend(side: int, multiple: int, min_size: int) -> int:
-    return math.ceil(max(side, min_size) / multiple) * multiple
-
-
 def _spans(
     length: int, tile: int | None, overlap: int, multiple: int, least: int, fit: bool
 ) -> tuple[Span, ...]:
-    margin = math.ceil(overlap / multiple) * multiple
+    margin = rounded_up(overlap, multiple)
     size = length if tile is None else max(max(1, tile // multiple) * multiple + 2 * margin, least)
     if length <= size:
         return (Span(0, length, 0, length),)

@@ -44,7 +44,7 @@ class Models:
             self.own_scale = DEFAULT_SCALE if DEFAULT_SCALE in self._names else max(self._names)
         elif name == "auto":
             raise ResourceError(
-                "No weights are shipped with this installation; install srkit again or give -m FILE."
+                "No weights are shipped with this installation; install srkit again or give `model` FILE."
             )
         else:
             self._take(load_model(name, progress=progress))

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from srkit.archs.reconstructor import Reconstructor, Told
+from srkit.archs.reconstructor import DegradationEstimate, Reconstructor
 from srkit.encoders.distance import PerceptualDistance, perceptual_distance
 from srkit.encoders.stages import EncoderStage, encoder_stage
 from srkit.errors import ResourceError, UsageError
-from srkit.losses.far import Far
+from srkit.losses.reconstruction import Far
 from srkit.ops.layout import channels_last
 from srkit.progress import Progress
 from srkit.training.controller import Controller, quality_distance
@@ -25,7 +25,7 @@ AUTO = "auto"
 
 @dataclass(frozen=True)
 class Degrader:
-    """Tells what befell pictures, and does it again; nothing of it learns."""
+    """Estimates the degradation of images and applies it again; frozen."""
 
     model: LoadedModel
     network: Reconstructor
@@ -51,10 +51,10 @@ class Degrader:
             "distance version": self.distance.version,
         }
 
-    def tell(self, lr: Tensor) -> Told:
-        """What befell pictures (N, 3, h, w) in [0, 1]."""
+    def estimate(self, lr: Tensor) -> DegradationEstimate:
+        """The degradation of images (N, 3, h, w) in [0, 1]."""
         with torch.autocast(lr.device.type, self.autocast, enabled=self.autocast is not None):
-            return self.network.tell(lr)
+            return self.network.estimate(lr)
 
     def image_features(self, pictures: Tensor) -> Tensor:
         """e_im (N, F, s h, s w) of pictures (N, 3, s h, s w)."""
@@ -98,10 +98,10 @@ def load_degrader(
             f"The reconstructor '{model.name}' is for x{model.info.scale}, and x{scale} is needed; choose one for that "
             f"scale, or train it with `srkit train reconstructor --set model.arguments.scale={scale}`."
         )
-    told = model.header.providers
+    named = model.header.providers
     try:
-        distance = perceptual_distance(told.get("distance", ""), device, progress=progress)
-        stage = encoder_stage(told.get("far", ""), told.get("far stage", ""), device, progress=progress)
+        distance = perceptual_distance(named.get("distance", ""), device, progress=progress)
+        stage = encoder_stage(named.get("far", ""), named.get("far stage", ""), device, progress=progress)
     except UsageError as error:
         raise ResourceError(
             f"The weights '{model.path}' name a provider that is not to be had: {error}"
@@ -129,23 +129,23 @@ def _shipped(scale: int) -> str:
 
 
 def _controller(model: LoadedModel) -> Controller | None:
-    told = model.header.controller if model.header is not None else {}
-    if not told:
+    found = model.header.controller if model.header is not None else {}
+    if not found:
         return None
     try:
-        return Controller(float(told["noise_std"]))
+        return Controller(float(found["noise_std"]))
     except (KeyError, TypeError, ValueError) as error:
         raise ResourceError(
-            f"The header of '{model.path}' says of its controller {told!r}; expected 'noise_std': fetch or train the "
+            f"The header of '{model.path}' says of its controller {found!r}; expected 'noise_std': fetch or train the "
             "weights anew."
         ) from error
 
 
 def _check_version(model: LoadedModel, role: str, found: str) -> None:
-    told = model.header.providers if model.header is not None else {}
-    wanted = told.get(f"{role} version", "")
+    named = model.header.providers if model.header is not None else {}
+    wanted = named.get(f"{role} version", "")
     if found != wanted:
         raise ResourceError(
-            f"The reconstructor '{model.path}' was trained with '{told.get(role)}' ({wanted}), and here it is another "
+            f"The reconstructor '{model.path}' was trained with '{named.get(role)}' ({wanted}), and here it is another "
             f"({found}); use the version of srkit and the weights that they came with."
         )

@@ -26,7 +26,7 @@ def confidence(lr: Tensor, change: Tensor | None = None) -> Tensor:
 
     The blur along a direction shows where the image varies along it. So the energy of the gradients about a pixel,
     less what noise puts there, is taken along its strongest direction and across that one (the eigenvalues of the
-    structure tensor), and each is worth up to a half: a straight edge tells the blur across itself, no more. This is
+    structure tensor), and each is worth up to a half: a straight edge shows the blur across itself, no more. This is
     multiplied by how little the last round of refinement changed the kernel.
 
     Args:
@@ -41,10 +41,10 @@ def confidence(lr: Tensor, change: Tensor | None = None) -> Tensor:
     strong, weak = _eigenvalues(luma)
     # Central differences halve the variance of white noise.
     floor = _NOISE_MARGIN * noise * noise / 2
-    told = (_worth(strong - floor) + _worth(weak - floor)) / 2
+    known = (_worth(strong - floor) + _worth(weak - floor)) / 2
     if change is not None:
-        told = told / (1 + (change / _DISAGREEMENT).square())
-    return told.clamp_(0, 1)
+        known = known / (1 + (change / _DISAGREEMENT).square())
+    return known.clamp_(0, 1)
 
 
 def noise_deviation(luma: Tensor) -> float:

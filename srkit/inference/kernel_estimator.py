@@ -19,16 +19,15 @@ from srkit.encoders.depth import DepthProvider, depth_provider, resized
 from srkit.engine.device import pick_device
 from srkit.engine.runner import Plane
 from srkit.errors import UsageError
-from srkit.inference.chain import Models
 from srkit.inference.kernel_confidence import confidence
 from srkit.inference.kernel_summary import Blur, summary
 from srkit.inference.kernel_tiles import KernelTiles
-from srkit.inference.upscaler import Upscaler
+from srkit.inference.runners import Runners, RunSettings
 from srkit.io.kernel_map import KernelMap
 from srkit.io.picture import Picture, Pixels
+from srkit.ops.layout import as_tensor
 from srkit.progress import Progress, Silent
 from srkit.recipes.estimate import DEFAULT_SCALE, EstimateRecipe
-from srkit.recipes.upscale import UpscaleRecipe
 from srkit.zoo.load import load_model
 from srkit.zoo.loaded import LoadedModel
 
@@ -77,15 +76,11 @@ class KernelEstimator:
         self.scale = self.model.info.scale
         self._remarks = _Remarks(self._progress)
         self.depth = depth or depth_provider(recipe.depth, self.device, progress=self._remarks)
-        settings = UpscaleRecipe(
-            tile=recipe.tile,
-            device=recipe.device,
-            dtype=recipe.dtype,
-            threads=recipe.threads,
-            seed=recipe.seed,
-        )
-        upscaler = Upscaler(settings, Models.of(self.restorer), extras=("kernels",))
-        self._runner = upscaler.runner(self.restorer.name)
+        if recipe.threads is not None:
+            torch.set_num_threads(recipe.threads)
+        torch.manual_seed(recipe.seed)
+        settings = RunSettings(self.device, recipe.dtype, recipe.tile)
+        self._runner = Runners(settings, ("kernels",)).of(self.restorer)
         self._basis = basis_of(self.restorer.network, str(self.restorer.path)).float()
         self._tiles = KernelTiles(self.model, recipe, self.device, self._basis)
 
@@ -174,7 +169,7 @@ class KernelEstimator:
 
 
 class _Remarks:
-    """Progress whose warnings are those of the picture in work, to be told with it."""
+    """Progress whose warnings are those of the picture in work, to be reported with it."""
 
     def __init__(self, inner: Progress) -> None:
         self._inner = inner
@@ -200,13 +195,15 @@ def _models(recipe: EstimateRecipe, progress: Progress) -> tuple[LoadedModel, Lo
     for name, model in known.items():
         if model.info.scale != scale:
             raise UsageError(
-                f"--{name} '{model.name}' is for x{model.info.scale}, and x{scale} was asked for; choose another "
-                "or leave --scale out."
+                f"`{name}` '{model.name}' is for x{model.info.scale}, and x{scale} was asked for; choose another "
+                "or leave `scale` out."
             )
     estimator = known.get("model") or load_model(f"dkenet-x{scale}", task=TASK)
     restorer = known.get("restorer") or load_model(f"nbsr-x{scale}")
     if CODES not in restorer.info.conditioning:
-        raise UsageError(f"--restorer '{restorer.name}' is not told of blur; give an NBSR, or leave it out.")
+        raise UsageError(
+            f"`restorer` '{restorer.name}' is not conditioned on the blur; give an NBSR, or leave it out."
+        )
     return estimator, restorer
 
 
@@ -249,9 +246,7 @@ def _smaller(sr: Pixels) -> Tensor:
 
 def _tensor(pixels: Pixels) -> Tensor:
     """(H, W, 3) to (1, 3, H, W) in [0, 1], contiguous."""
-    plain = pixels if pixels.dtype == np.uint8 else pixels.astype(np.float32)
-    x = torch.from_numpy(np.ascontiguousarray(plain)).permute(2, 0, 1)[None]
-    return x.to(torch.float32, memory_format=torch.contiguous_format).div_(np.iinfo(pixels.dtype).max)
+    return as_tensor(pixels, torch.device("cpu")).contiguous()
 
 
 def _remarks(picture: Picture, scale: int) -> list[str]:

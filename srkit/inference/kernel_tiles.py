@@ -56,7 +56,7 @@ class KernelTiles:
             now = self._tile or max(plan.extended)
             if not self._may_halve or now // 2 < SMALLEST_TILE:
                 raise SrkitError(
-                    f"Memory ran out with a tile of {now} pixels; use a smaller --tile, or --device cpu if this was "
+                    f"Memory ran out with a tile of {now} pixels; use a smaller `tile`, or `device` cpu if this was "
                     "a GPU."
                 )
             self._tile = now // 2

@@ -11,20 +11,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from srkit.archs.views import View, views_of
-from srkit.conditioning.makers import NO_EXTRAS, Conditioning, Extras, ModelProviders
+from srkit.archs.info import View, views_of
+from srkit.conditioning.makers import NO_EXTRAS, Conditioning, Extras
 from srkit.conditioning.values import Conditions
 from srkit.engine.device import pick_device, pick_dtype
-from srkit.engine.memory import auto_batch, auto_tile
 from srkit.engine.resample import resample
 from srkit.engine.runner import Plane, Runner, RunnerOptions
 from srkit.errors import SrkitError, UsageError
 from srkit.inference.chain import Models
+from srkit.inference.runners import Runners, RunSettings
 from srkit.io.picture import Picture
-from srkit.ops.alpha import bleed, clamp_to_neighbours
+from srkit.ops.colour import bleed, clamp_to_neighbours
 from srkit.progress import Progress
 from srkit.recipes.upscale import UpscaleRecipe
-from srkit.zoo.loaded import LoadedModel
 
 T = TypeVar("T")
 
@@ -124,11 +123,10 @@ class Upscaler:
         self.recipe = recipe
         self.device = pick_device(recipe.device)
         self.models = models or Models(recipe.model, progress)
-        self._extras, self._with_parts = tuple(extras), with_parts
-        self._runners: dict[tuple[str, bool], Runner] = {}
+        self._with_parts = with_parts
+        settings = RunSettings(self.device, recipe.dtype, recipe.tile, recipe.overlap, recipe.tta)
+        self._runners = Runners(settings, extras, progress)
         self._viewers: dict[str, dict[str, _Viewer]] = {}
-        self._providers = ModelProviders(self.device, progress)
-        self._conditionings: dict[str, Conditioning] = {}
         # The precision is checked here, where a wrong one is the caller's mistake and not a picture's.
         if recipe.dtype != "auto":
             for model in self.models.loaded:
@@ -136,8 +134,8 @@ class Upscaler:
         if with_parts and not self.parts(self.models.own_scale):
             name = self.models.name_of(self.models.own_scale)
             raise UsageError(
-                f"The model '{name}' has no maps for --debug-maps to write; choose one with two heads and a mask "
-                "(Cria-CL), or leave --debug-maps out."
+                f"The model '{name}' has no maps for `debug_maps` to write; choose one with two heads and a mask "
+                "(Cria-CL), or leave `debug_maps` out."
             )
 
     def parts(self, factor: float) -> tuple[str, ...]:
@@ -152,22 +150,12 @@ class Upscaler:
         return next((name for name in names if views_of(self.models.named(name).network)), None)
 
     def runner(self, name: str, depth: int = 8) -> Runner:
-        """The engine's runner for a network of a chain.
-
-        Args:
-            depth: bits per sample of the images. A network that ends in reduced precision would posterise 16 bits, so
-                that `auto` is fp32 for those.
+        """The engine's runner for a network of a chain; see `Runners.of`.
 
         Raises:
-            UsageError: a precision that the network does not bear, or a condition that nothing here provides.
-            ResourceError: the network's weights, or those of the encoder that it was trained with, are not to be had.
+            UsageError, ResourceError: as `Runners.of`, and weights that are unavailable.
         """
-        model = self.models.named(name)
-        exact = depth > 8 and not model.info.fp32_sum
-        if (name, exact) not in self._runners:
-            options = self._options(model, self.conditioning(name), exact=exact)
-            self._runners[name, exact] = Runner(model.network, model.info, options)
-        return self._runners[name, exact]
+        return self._runners.of(self.models.named(name), depth)
 
     def conditioning(self, name: str) -> Conditioning:
         """That of a network of a chain.
@@ -175,35 +163,7 @@ class Upscaler:
         Raises:
             UsageError, ResourceError: as `runner`.
         """
-        if name not in self._conditionings:
-            self._conditionings[name] = self._providers.conditioning(self.models.named(name), self._extras)
-        return self._conditionings[name]
-
-    def _options(self, model: LoadedModel, conditioning: Conditioning, *, exact: bool) -> RunnerOptions:
-        """Device, precision and tiles for a network; `exact`: all of fp32, unless another precision is asked for."""
-        recipe, info = self.recipe, model.info
-        dtype = pick_dtype("fp32" if exact and recipe.dtype == "auto" else recipe.dtype, self.device, info)
-        overlap = recipe.overlap if isinstance(recipe.overlap, int) else model.overlap
-        tile = self._tile(model, overlap, conditioning)
-        batch = auto_batch(tile, overlap, self.device) if tile else 1
-        return RunnerOptions(
-            self.device,
-            dtype,
-            tile,
-            overlap,
-            batch,
-            recipe.tta,
-            may_halve=recipe.tile == "auto",
-            hold_flat=True,
-            all_of_fp32=exact,
-        )
-
-    def _tile(self, model: LoadedModel, overlap: int, conditioning: Conditioning) -> int | None:
-        if self.recipe.tile == "off" or model.info.tiling == "none":
-            return None
-        if isinstance(self.recipe.tile, int):
-            return self.recipe.tile
-        return auto_tile(model.network, model.info, overlap, self.device, conditioning.blank)
+        return self._runners.conditioning(self.models.named(name))
 
     def run(self, stream: Iterable[Work[T] | None]) -> Iterator[Done[T]]:
         """Upscale a stream; results in order. A None says that nothing more is ready yet."""
@@ -261,7 +221,7 @@ class Upscaler:
             return Done(work.tag, None, failure)
         warnings = [w for p in parts for w in p.warnings]
         warnings += [
-            f"{p.model} ends in {p.dtype}, which does not hold the levels of 16 bits; use --dtype fp32 or auto"
+            f"{p.model} ends in {p.dtype}, which does not hold the levels of 16 bits; use `dtype` fp32 or auto"
             for p in passes
             if work.picture.depth > 8 and not p.holds_16_bits
         ]

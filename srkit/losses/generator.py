@@ -13,12 +13,10 @@ from torch import Tensor
 
 from srkit.archs.cria import CriaParts
 from srkit.encoders.features import PerceptualFeatures
-from srkit.losses.checkerboard import checkerboard
 from srkit.losses.contrast import alignment, uniformity
 from srkit.losses.criteria import Criteria, View, Views, Wanted
 from srkit.losses.gan import generator_loss
-from srkit.losses.perceptual import feature_l1
-from srkit.losses.pixel import l1
+from srkit.losses.images import checkerboard, feature_l1, l1
 from srkit.recipes.gan import CriaPart, GanWeights
 
 T = TypeVar("T")

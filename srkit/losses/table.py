@@ -13,11 +13,8 @@ from torch import Tensor
 from srkit.encoders.features import PerceptualFeatures
 from srkit.encoders.semantic import SemanticEncoder
 from srkit.errors import UsageError, nearest
-from srkit.losses.depth import depth_l1, depth_loss
-from srkit.losses.kernel import kernel_entropy, kernel_l1
-from srkit.losses.perceptual import PerceptualLoss
-from srkit.losses.pixel import l1, l2
-from srkit.losses.semantic import SemanticLoss
+from srkit.losses.images import PerceptualLoss, SemanticLoss, l1, l2
+from srkit.losses.maps import depth_l1, depth_loss, kernel_entropy, kernel_l1
 
 _T = TypeVar("_T")
 

@@ -77,7 +77,7 @@ class Baseline:
         if asked != known:
             raise UsageError(
                 f"The baseline {self.source} was made on {len(known)} images of {result.title}, this run has "
-                f"{len(asked)}{_difference(asked, known)}; evaluate the same images or use --update-baseline."
+                f"{len(asked)}{_difference(asked, known)}; evaluate the same images or use `update_baseline`."
             )
         return old
 
@@ -87,14 +87,14 @@ class Baseline:
             raise UsageError(
                 f"The baseline {self.source} holds {_each(old.model for old in entries)} on {result.title} and not "
                 f"'{result.model}', so it is not clear which one is meant; use a baseline of one model or "
-                "--update-baseline."
+                "`update_baseline`."
             )
         old = (of_name or entries)[0]
         ours, theirs = result.model_sha256, old.model_sha256
         if of_name and ours is not None and theirs is not None and ours != theirs:
             raise UsageError(
                 f"The baseline {self.source} was made with a '{old.model}' of sha256 {theirs[:12]}, and the one "
-                f"measured now has {ours[:12]}; use --update-baseline to accept the new weights, or --model with the "
+                f"measured now has {ours[:12]}; use `update_baseline` to accept the new weights, or `model` with the "
                 f"'{old.model}' that the baseline was made with, or give the new weights another name."
             )
         return old
@@ -103,7 +103,7 @@ class Baseline:
         of = f" of {where}" if where else ""
         return UsageError(
             f"The baseline {self.source} was made with the {what} {theirs}{of}, and this run uses '{ours}'; give the "
-            "baseline that fits or use --update-baseline."
+            "baseline that fits or use `update_baseline`."
         )
 
 
@@ -118,7 +118,7 @@ def read_baseline(path: Path) -> Baseline:
     except OSError as error:
         raise UsageError(
             f"The baseline {shown(path)} cannot be read ({error.strerror or error}); make it with "
-            "--update-baseline."
+            "`update_baseline`."
         ) from error
     except (ValueError, RecursionError) as error:
         raise _damaged(path, str(error)) from error
@@ -179,7 +179,7 @@ def _unfit(results: Sequence[SetResult]) -> str:
 
 def _damaged(path: Path, reason: str) -> UsageError:
     return UsageError(
-        f"The baseline {shown(path)} is damaged: {reason}; make it anew with --update-baseline."
+        f"The baseline {shown(path)} is damaged: {reason}; make it anew with `update_baseline`."
     )
 
 

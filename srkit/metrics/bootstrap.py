@@ -124,7 +124,7 @@ def paired_differences(result: SetResult, other: SetResult, metric: str) -> dict
         except KeyError as error:
             raise UsageError(
                 f"'{metric}' was not measured on {result.title} with both {result.model} and {other.model}; ask for it "
-                "with --metrics in both runs."
+                "with `metrics` in both runs."
             ) from error
         differences[image.name] = difference(ours, old)
     return differences

@@ -115,7 +115,7 @@ def parse_gate(text: str, metrics: Collection[str]) -> Gate:
     metric, limit, direction = match["metric"].lower(), match["limit"], match["direction"]
     if metric not in metrics:
         raise UsageError(
-            f"The gate '{text}' is about '{metric}', which this run does not measure: add it to --metrics."
+            f"The gate '{text}' is about '{metric}', which this run does not measure: add it to `metrics`."
             if metric in METRICS
             else f"The gate '{text}' is about '{metric}', which is no metric; this run measures {', '.join(metrics)}."
             f"{nearest(metric, (*metrics, *METRICS))}"
@@ -149,7 +149,7 @@ def needs_baseline(gates: Sequence[Gate], baseline: Baseline | None) -> None:
     if baseline is None and (relative := [gate.text for gate in gates if gate.relative]):
         raise UsageError(
             f"The gate '{relative[0]}' has a signed number, so it is relative to a baseline, and none was given; add "
-            "--baseline FILE, or leave out the sign for an absolute limit."
+            "`baseline` FILE, or leave out the sign for an absolute limit."
         )
 
 
@@ -181,14 +181,14 @@ def _judge(gate: Gate, result: SetResult, old: SetResult | None) -> Verdict:
     if any(gate.metric not in image.values for image in result.images):
         raise UsageError(
             f"The gate '{gate.text}' is about '{gate.metric}', which was not measured on {result.title}; add it to "
-            "--metrics."
+            "`metrics`."
         )
     if old is None:
         values = np.array([image.values[gate.metric] for image in result.images], dtype=np.float64)
     elif gate.metric not in old.metrics:
         raise UsageError(
             f"The gate '{gate.text}' needs '{gate.metric}' in the baseline, which has {', '.join(old.metrics)} of "
-            f"{old.title}; make it anew with --update-baseline and that metric."
+            f"{old.title}; make it anew with `update_baseline` and that metric."
         )
     else:
         values = np.array(list(paired_differences(result, old, gate.metric).values()), dtype=np.float64)

@@ -35,8 +35,6 @@ class Protocol:
     """Part of the border left out, in HR pixels."""
     makes_lr: bool
     """Whether missing LR images are made from the reference; otherwise they must be given."""
-    used_for: str
-    """Where the field uses it."""
 
     def border(self, scale: int) -> int:
         """HR pixels left out at every side."""
@@ -54,11 +52,11 @@ class Protocol:
 PROTOCOLS: Mapping[str, Protocol] = {
     protocol.name: protocol
     for protocol in (
-        Protocol("classical", "y", 1, 0, True, "Set5, Set14, BSD100, Urban100 and Manga109 in papers"),
-        Protocol("rgb", "rgb", 1, 0, True, "the same sets, in colour"),
-        Protocol("div2k", "rgb", 1, 6, True, "DIV2K's validation images"),
-        Protocol("ntire", "rgb", 1, 0, False, "the NTIRE challenges"),
-        Protocol("real", "y", 0, 4, False, "pairs photographed at two focal lengths, as RealSR"),
+        Protocol("classical", "y", 1, 0, True),  # Set5, Set14, BSD100, Urban100 and Manga109 in papers
+        Protocol("rgb", "rgb", 1, 0, True),  # the same sets, in colour
+        Protocol("div2k", "rgb", 1, 6, True),  # DIV2K's validation images
+        Protocol("ntire", "rgb", 1, 0, False),  # the NTIRE challenges
+        Protocol("real", "y", 0, 4, False),  # pairs photographed at two focal lengths, as RealSR
     )
 }
 

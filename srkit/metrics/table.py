@@ -42,7 +42,7 @@ class Sample:
     def pair(self) -> tuple[Tensor, Tensor]:
         """What PSNR and SSIM compare: see `protocols.compared`."""
         if self.hr is None or self.scale is None:
-            raise UsageError("A metric with reference was asked of an image without; give --hr and --scale.")
+            raise UsageError("A metric with reference was asked of an image without; give `hr` and `scale`.")
         return compared(self.sr, self.hr, self.protocol, self.scale)
 
 
@@ -116,7 +116,7 @@ def _lpips(setup: Setup) -> Scorer:
 
     def score(sample: Sample) -> float:
         if sample.hr is None:
-            raise UsageError("LPIPS was asked of an image without reference; give --hr.")
+            raise UsageError("LPIPS was asked of an image without reference; give `hr`.")
         _check_side(sample.sr, LPIPS_SMALLEST, "LPIPS")
         return float(network.distance(sample.sr.float() / 255, sample.hr.float() / 255))
 
@@ -130,7 +130,7 @@ def _judge(setup: Setup) -> Scorer:
 
     def score(sample: Sample) -> float:
         if sample.hr is None:
-            raise UsageError("The metric judge was asked of an image without reference; give --hr.")
+            raise UsageError("The metric judge was asked of an image without reference; give `hr`.")
         _check_side(sample.sr, JUDGE_SMALLEST, "judge")
         return float(network.distance(sample.sr.float() / 255, sample.hr.float() / 255))
 

@@ -14,10 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from srkit.ops.layout import RGB
 from srkit.ops.resize import bicubic
 
-RGB = NDArray[np.uint8]
-"""(H, W, 3) uint8."""
 LEAST = 20
 """Shortest side of an image that has traces, in pixels."""
 NOISE, BLOCKS, SHARPNESS = 1.4, 1.2, 0.75

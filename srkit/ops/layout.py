@@ -1,7 +1,8 @@
-"""Networks and images as all of them run: on one device, their tensors channels_last."""
+"""How networks and images run: on one device, channels_last, and beside them threads that compute alone."""
 
 from __future__ import annotations
 
+import threading
 from typing import Any, TypeVar
 
 import numpy as np
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 N = TypeVar("N", bound=nn.Module)
+RGB = NDArray[np.uint8]
+"""An image (H, W, 3), uint8."""
 
 
 def channels_last(network: N, device: torch.device, dtype: torch.dtype | None = None) -> N:
@@ -28,3 +31,25 @@ def as_tensor(image: NDArray[Any], device: torch.device) -> Tensor:
     pixels = np.ascontiguousarray(image if image.dtype == np.uint8 else image.astype(np.float32))
     x = torch.from_numpy(pixels).to(device).permute(2, 0, 1)[None].float() / np.iinfo(image.dtype).max
     return x.contiguous(memory_format=torch.channels_last)
+
+
+_mine = threading.local()
+_changing = threading.Lock()
+
+
+def compute_alone() -> None:
+    """Let the calling thread's tensor operations run in it alone, once and for all; other threads keep their number.
+
+    For the stages beside the network: each would otherwise bring a team of as many threads as there are cores, and on
+    a CPU the teams wait for one another at every operation.
+    """
+    if getattr(_mine, "alone", False):
+        return
+    with _changing:  # another thread would take the 1 below for the usual number
+        usual = torch.get_num_threads()
+        torch.set_num_threads(1)
+        # This has changed the number for threads to come as well. One of them changes it back.
+        restore = threading.Thread(target=torch.set_num_threads, args=(usual,))
+        restore.start()
+        restore.join()
+    _mine.alone = True

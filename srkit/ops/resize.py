@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from srkit.errors import UsageError
-from srkit.ops.padding import mirrored
+from srkit.ops.geometry import mirrored
 
 _SUPPORT = 4.0  # width of Keys' cubic kernel in samples
 

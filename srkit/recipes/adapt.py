@@ -75,7 +75,7 @@ class AdaptRecipe(Recipe):
 
     def __post_init__(self) -> None:
         check_common(self)
-        at_least_one("--shots", self.shots)
+        at_least_one("`shots`", self.shots)
         check_learning("tune", self.tune)
 
 
@@ -98,13 +98,13 @@ class Common(Protocol):
 def check_common(recipe: Common) -> None:
     """Raises UsageError for values that make no sense."""
     if recipe.scale is not None and not 1 <= recipe.scale <= MAX_SCALE:
-        raise UsageError(f"--scale is {recipe.scale}; it must be a whole number from 1 to {MAX_SCALE:g}.")
+        raise UsageError(f"`scale` is {recipe.scale}; it must be a whole number from 1 to {MAX_SCALE:g}.")
     if recipe.holdout is not None and not 0 < recipe.holdout < 1:
-        raise UsageError(f"--holdout is {recipe.holdout}; it must lie between 0 and 1.")
+        raise UsageError(f"`holdout` is {recipe.holdout}; it must lie between 0 and 1.")
     if recipe.threads is not None and not 1 <= recipe.threads <= 4096:
-        raise UsageError(f"--threads is {recipe.threads}; it must be from 1 to 4096.")
+        raise UsageError(f"`threads` is {recipe.threads}; it must be from 1 to 4096.")
     if recipe.max_pixels < 1:
-        raise UsageError(f"--max-pixels is {recipe.max_pixels}; it must be at least 1.")
+        raise UsageError(f"`max_pixels` is {recipe.max_pixels}; it must be at least 1.")
 
 
 class Learning(Protocol):
@@ -144,7 +144,7 @@ def most_steps(steps: int | None, minutes: float | None, usual: int) -> int:
 
 def check_learning(name: str, part: Learning) -> None:
     """Raises UsageError for values of the part `name` that make no sense."""
-    at_least_one("--steps", part.most_steps)
+    at_least_one("`steps`", part.most_steps)
     for field_name, value in (
         ("patch", part.patch),
         ("batch", part.batch),
@@ -153,7 +153,7 @@ def check_learning(name: str, part: Learning) -> None:
     ):
         at_least_one(f"{name}.{field_name}", value)
     if part.minutes is not None and not 0 < part.minutes < math.inf:
-        raise UsageError(f"--minutes is {part.minutes}; it must be above 0.")
+        raise UsageError(f"`minutes` is {part.minutes}; it must be above 0.")
     if part.rate is not None and not 0 < part.rate < math.inf:
         raise UsageError(f"'{name}.rate' is {part.rate}; it must be above 0.")
     if not 0 <= part.ema < 1:

@@ -42,21 +42,21 @@ class EstimateRecipe:
 
     def __post_init__(self) -> None:
         if self.scale is not None and self.scale not in SCALES:
-            raise UsageError(f"--scale is {self.scale}; kernels of 21 x 21 serve 2, 3 and 4.")
+            raise UsageError(f"`scale` is {self.scale}; kernels of 21 x 21 serve 2, 3 and 4.")
         if not self.depth:
-            raise UsageError("--depth is empty; it must be auto, none, a provider's name or a folder.")
+            raise UsageError("`depth` is empty; it must be auto, none, a provider's name or a folder.")
         if not 0 <= self.refine <= MOST_ROUNDS:
-            raise UsageError(f"--refine is {self.refine}; it must be from 0 to {MOST_ROUNDS} rounds.")
+            raise UsageError(f"`refine` is {self.refine}; it must be from 0 to {MOST_ROUNDS} rounds.")
         if not 0 < self.gamma <= 1:
             raise UsageError(f"'gamma' is {self.gamma}; it must be above 0 and at most 1.")
         if not 1 <= self.grid <= MOST_ELLIPSES:
-            raise UsageError(f"--grid is {self.grid}; it must be from 1 to {MOST_ELLIPSES}.")
+            raise UsageError(f"`grid` is {self.grid}; it must be from 1 to {MOST_ELLIPSES}.")
         if isinstance(self.tile, int) and self.tile < 16:
-            raise UsageError(f"--tile is {self.tile}; it must be auto, off, or at least 16 pixels.")
+            raise UsageError(f"`tile` is {self.tile}; it must be auto, off, or at least 16 pixels.")
         for name, value, low, high in (
-            ("--threads", self.threads, 1, 4096),
-            ("--max-pixels", self.max_pixels, 1, 10**18),
-            ("--seed", self.seed, 0, 2**63 - 1),
+            ("`threads`", self.threads, 1, 4096),
+            ("`max_pixels`", self.max_pixels, 1, 10**18),
+            ("`seed`", self.seed, 0, 2**63 - 1),
         ):
             if value is not None and not low <= value <= high:
                 raise UsageError(f"{name} is {value}; it must be from {low} to {high}.")

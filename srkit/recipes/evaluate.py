@@ -41,14 +41,14 @@ class EvalRecipe:
 
     def __post_init__(self) -> None:
         if self.scale is not None and not 1 <= self.scale <= MAX_SCALE:
-            raise UsageError(f"--scale is {self.scale}; it must be a whole number from 1 to {MAX_SCALE:g}.")
+            raise UsageError(f"`scale` is {self.scale}; it must be a whole number from 1 to {MAX_SCALE:g}.")
         if not self.models:
-            raise UsageError("No model was named; give --model, or leave it out for the default.")
+            raise UsageError("No model was named; give `model`, or leave it out for the default.")
         if len(set(self.models)) < len(self.models):
-            raise UsageError("--model names one model twice; name each once.")
+            raise UsageError("`model` names one model twice; name each once.")
         if self.shots < 0 or (self.shot_steps is not None and self.shot_steps < 1):
             raise UsageError(
-                f"--shots is {self.shots} and --shot-steps {self.shot_steps}; they must be at least 0 and at least 1."
+                f"`shots` is {self.shots} and `shot_steps` {self.shot_steps}; they must be at least 0 and at least 1."
             )
         for control in self.prompt_controls:
             if control not in _CONTROLS and not control.startswith(FIXED):
@@ -59,6 +59,6 @@ class EvalRecipe:
         if not self.prompt_controls or len(set(self.prompt_controls)) < len(self.prompt_controls):
             raise UsageError("--prompt-control names one control twice, or none; name each once.")
         if self.threads is not None and not 1 <= self.threads <= 4096:
-            raise UsageError(f"--threads is {self.threads}; it must be from 1 to 4096.")
+            raise UsageError(f"`threads` is {self.threads}; it must be from 1 to 4096.")
         if self.max_pixels < 1:
-            raise UsageError(f"--max-pixels is {self.max_pixels}; it must be at least 1.")
+            raise UsageError(f"`max_pixels` is {self.max_pixels}; it must be at least 1.")

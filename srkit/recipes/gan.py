@@ -28,7 +28,7 @@ class GanWeights:
     """(Mean of the mask - 1/2)^2, where there is one: keeps both heads in use, for the cheapest way to make the terms
     of a head small is not to show it. Not in the paper."""
     checkerboard: float = bounded(0.0, min=0)
-    """Patterns of the grid in the result (`srkit.losses.checkerboard`). Not in the paper."""
+    """Patterns of the grid in the result (`srkit.losses.images`). Not in the paper."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What `srkit train` needs to know to train networks that tell, or are told, the blur of every pixel."""
+"""What `srkit train` needs to know to train kernel estimators and kernel-conditioned networks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Target = Literal["kernels", "picture", "depth"]
 
 @dataclass(frozen=True)
 class BlurPart:
-    """What crops are blurred with, and what is told of their depth; see `srkit.data.blurred.BlurPlan`."""
+    """What crops are blurred with, and the depth that is given with them; see `srkit.data.blurred.BlurPlan`."""
 
     invariant: float = 0.3
     smooth: float = 0.25

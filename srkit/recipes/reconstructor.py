@@ -21,8 +21,8 @@ class FarPart:
     weight: float = bounded(1.0, min=0)
     """lambda_pt: of the regulariser in the loss."""
     contrast: float = bounded(1.0, min=0)
-    """Weight, times lambda_pt, of being amiss of images with a flaw (`srkit.losses.far`). 0 is the paper's, which
-    learns from images without flaws alone."""
+    """Weight, times lambda_pt, of the wrong prediction for images with a flaw (`srkit.losses.reconstruction`). 0 is the
+    paper's, which learns from images without flaws alone."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ class ReconstructorRecipe(Recipe):
     margin: float = bounded(2.0, min=0)
     """Weight of making LR less well from these (`srkit.losses.reconstruction.flaw_margin`). 0 is the paper's."""
     expected: float = bounded(1.0, min=0)
-    """Weight of telling how far the true image looks from enlarged LR (`srkit.archs.reconstructor.Told`)."""
+    """Weight of estimating how far the true image looks from enlarged LR
+    (`srkit.archs.reconstructor.DegradationEstimate`)."""
     far: FarPart = field(default_factory=FarPart)
     controller: ControllerPart = field(default_factory=ControllerPart)
     data: DataPart = field(default_factory=lambda: DataPart(batch=8, degradation="mild"))

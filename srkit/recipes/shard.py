@@ -30,7 +30,7 @@ class Shard:
 
     def __post_init__(self) -> None:
         if not 1 <= self.index <= self.count:
-            raise UsageError(f"--shard is {self}; it takes I/N with I from 1 to N, such as 2/8.")
+            raise UsageError(f"`shard` is {self}; it takes I/N with I from 1 to N, such as 2/8.")
 
     @classmethod
     def parse(cls, text: str) -> Shard:
@@ -41,7 +41,7 @@ class Shard:
         """
         found = _FORM.fullmatch(text)
         if found is None:
-            raise UsageError(f"--shard is '{text[:40]}'; it takes I/N with I from 1 to N, such as 2/8.")
+            raise UsageError(f"`shard` is '{text[:40]}'; it takes I/N with I from 1 to N, such as 2/8.")
         return cls(int(found[1]), int(found[2]))
 
     def __str__(self) -> str:

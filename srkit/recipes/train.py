@@ -110,7 +110,7 @@ class ProvidersPart:
     """Frozen networks by what they serve; one that serves nothing in a run is not loaded."""
 
     semantic: str = ""
-    """What the network is told of whole images, and the loss `semantic` (`srkit.encoders.semantic`)."""
+    """The network's conditions on whole images, and the loss `semantic` (`srkit.encoders.semantic`)."""
     perceptual: str = ""
     """The loss `perceptual` (`srkit.encoders.features`)."""
     text: str = ""

@@ -24,17 +24,17 @@ class Target:
 
     def __post_init__(self) -> None:
         if self.scale is not None and not (1 < self.scale <= MAX_SCALE):  # refuses nan as well
-            raise UsageError(f"--scale is {self.scale:g}; it must be above 1 and at most {MAX_SCALE:g}.")
+            raise UsageError(f"`scale` is {self.scale:g}; it must be above 1 and at most {MAX_SCALE:g}.")
         for name, value in (
-            ("--width", self.width),
-            ("--height", self.height),
-            ("--max-size", self.max_size),
+            ("`width`", self.width),
+            ("`height`", self.height),
+            ("`max_size`", self.max_size),
         ):
             if value is not None and value < 1:
                 raise UsageError(f"{name} is {value}; it must be at least 1.")
         given = [self.scale is not None, self.max_size is not None, bool(self.width or self.height)]
         if sum(given) > 1:
-            raise UsageError("Give one of --scale, --max-size, or --width and --height, not several.")
+            raise UsageError("Give one of `scale`, `max_size`, or `width` and `height`, not several.")
 
     def size(self, width: int, height: int, own_scale: int) -> tuple[int, int]:
         """(width, height) of the result for an image; one side alone keeps the proportions.
@@ -91,15 +91,15 @@ class UpscaleRecipe:
 
     def __post_init__(self) -> None:
         if isinstance(self.tile, int) and self.tile < 16:
-            raise UsageError(f"--tile is {self.tile}; it must be auto, off, or at least 16 pixels.")
+            raise UsageError(f"`tile` is {self.tile}; it must be auto, off, or at least 16 pixels.")
         if isinstance(self.overlap, int) and self.overlap < 0:
-            raise UsageError(f"--overlap is {self.overlap}; it must be auto, or 0 pixels or more.")
+            raise UsageError(f"`overlap` is {self.overlap}; it must be auto, or 0 pixels or more.")
         for name, value, low, high in (
-            ("--quality", self.quality, 1, 100),
-            ("--compression", self.compression, 0, 9),
-            ("--threads", self.threads, 1, 4096),
-            ("--max-pixels", self.max_pixels, 1, 10**18),
-            ("--seed", self.seed, 0, 2**63 - 1),
+            ("`quality`", self.quality, 1, 100),
+            ("`compression`", self.compression, 0, 9),
+            ("`threads`", self.threads, 1, 4096),
+            ("`max_pixels`", self.max_pixels, 1, 10**18),
+            ("`seed`", self.seed, 0, 2**63 - 1),
         ):
             if value is not None and not low <= value <= high:
                 raise UsageError(f"{name} is {value}; it must be from {low} to {high}.")

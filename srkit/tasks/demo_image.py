@@ -31,9 +31,9 @@ def run(recipe: DemoRecipe) -> Path:
         SrkitError: it cannot be written.
     """
     if recipe.output.exists() and not recipe.overwrite:
-        raise UsageError(f"'{recipe.output}' exists already; use --overwrite or another name.")
+        raise UsageError(f"'{recipe.output}' exists already; use `overwrite` or another name.")
     if recipe.seed < 0:
-        raise UsageError(f"--seed is {recipe.seed}; it must be 0 or more.")
+        raise UsageError(f"`seed` is {recipe.seed}; it must be 0 or more.")
     format = asked_format(recipe.output)
     pixels = render(recipe.domain, recipe.width, recipe.height, recipe.seed)
     write_picture(Picture(pixels), recipe.output, format=format)

@@ -17,8 +17,8 @@ from srkit.engine.device import has_fast_bf16
 from srkit.engine.memory import available_memory, total_memory
 from srkit.errors import SrkitError
 from srkit.zoo.cache import cache_dir
+from srkit.zoo.connectivity import offline_variable
 from srkit.zoo.manifest import Manifest, weights_dir
-from srkit.zoo.network import offline_variable
 
 PACKAGES = (
     *(
@@ -99,7 +99,7 @@ class DoctorReport:
 def run() -> DoctorReport:
     """Look at the installation; nothing is changed and nothing raises for what is missing."""
     packages = {name: _version(name) for name in PACKAGES}
-    packages["torch"] = torch.__version__  # which tells the build too, for CUDA or for CPUs
+    packages["torch"] = torch.__version__  # which names the build too, for CUDA or for CPUs
     opencv = [f"{name} {_version(name)}" for name in _OPENCV if _version(name)]
     problems = []
     if len(opencv) > 1:

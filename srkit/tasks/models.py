@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from srkit.errors import ResourceError, UsageError, nearest
 from srkit.io.names import shown
 from srkit.progress import Progress, Silent
-from srkit.zoo.cache import cache_dir
+from srkit.zoo.cache import Lock, cache_dir, find_pulled, lock_path, pulled_files, read_lock
 from srkit.zoo.files import check_checkpoint, sha256_of
 from srkit.zoo.header import Header, has_header, read_header
-from srkit.zoo.lock import Lock, find_pulled, lock_path, pulled_files, read_lock
 from srkit.zoo.manifest import Entry, Manifest, weights_dir
 from srkit.zoo.openmodeldb import IndexedModel, find_indexed, may_be_indexed, search
 from srkit.zoo.pull import Pulled, pull
@@ -221,7 +220,9 @@ def export_model(name: str, target: str, output: Path, *, overwrite: bool) -> Lo
             f"The export is for '{target}'; it must be for {' or '.join(SUFFIXES)}.{nearest(target, SUFFIXES)}"
         )
     if output.exists() and not overwrite:
-        raise UsageError(f"{shown(output)} is there already; give another -o, or --overwrite to replace it.")
+        raise UsageError(
+            f"{shown(output)} is there already; give another `output`, or `overwrite` to replace it."
+        )
     model = load_model(name)
     export(model, target, output)
     return model

@@ -150,7 +150,7 @@ def exists_already(path: Path, others: int = 0) -> UsageError:
     more = f" and {others} more" if others else ""
     return UsageError(
         f"The output {shown(path)}{more} exists already; "
-        "use --overwrite to replace, --skip-existing to keep, or another output."
+        "use `overwrite` to replace, `skip_existing` to keep, or another output."
     )
 
 
@@ -215,5 +215,5 @@ def is_about_the_place(error: Exception) -> bool:
     if not isinstance(error, SrkitError) or isinstance(error, PictureError):
         return False
     cause = error.__cause__
-    # libvips tells of a full disk in an error of its own.
+    # libvips reports a full disk by an error of its own.
     return is_file_system_trouble(cause) if isinstance(cause, OSError) else cause is not None

@@ -60,7 +60,7 @@ def prompts_of(
     if source is None:
         return dict.fromkeys(images, prompt)
     if prompt:
-        raise UsageError(f"--prompt is {quoted(prompt)}, and --prompts is {shown(source)}; give one of them.")
+        raise UsageError(f"`prompt` is {quoted(prompt)}, and `prompts` is {shown(source)}; give one of them.")
     found = find_captions(images, source)
     if progress is not None:
         for warning in found.warnings():

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from srkit.archs.reconstructor import Reconstructor
 from srkit.data.pairs import Batch
-from srkit.losses.far import Far
-from srkit.losses.reconstruction import ReconstructionLoss, detail_weights
+from srkit.losses.reconstruction import Far, ReconstructionLoss, detail_weights
 from srkit.training.controller import Factor, quality_distance
 
 
@@ -50,12 +49,12 @@ class ClosedLoop:
             weights = detail_weights(lr) if weighted else None
             seen = quality_distance(self.reconstruction.distance, lr, sr, self.autocast)
             with self._autocast(lr):
-                told = self.network.tell(lr)
+                estimate = self.network.estimate(lr)
         with self._autocast(sr):
             features = self.network.image_features(sr)
         errors = []
         for _ in range(self.draws):
-            embedding = told.embedding * self.factor(seen, told.distance, self.network.embedding, rng)
+            embedding = estimate.embedding * self.factor(seen, estimate.distance, self.network.embedding, rng)
             with self._autocast(sr):
                 made = self.network.reconstruct(embedding, features)
             errors.append(self.reconstruction.total(made, lr, weights))

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from srkit.data.pairs import Batch
-from srkit.losses.depth import aligned_distance
-from srkit.losses.kernel import kernel_distance
+from srkit.losses.maps import aligned_distance, kernel_distance
 from srkit.metrics.psnr import psnr
 from srkit.recipes.kernels import Target
 from srkit.training.trainer import Measure

@@ -20,7 +20,7 @@ from torch.func import functional_call
 
 from srkit.data.episodes import Episode
 from srkit.data.pairs import Batch
-from srkit.losses.pixel import l1
+from srkit.losses.images import l1
 from srkit.training.inner import SGD, Granularity, InnerRule, Moments, Rates, directions, uniform_rates
 
 Loss = Callable[[Tensor, Tensor], Tensor]

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from srkit.archs.reconstructor import Reconstructor
 from srkit.data.pairs import Batch
 from srkit.degradation.flaws import flawed
-from srkit.losses.far import AMISS, Far, far
-from srkit.losses.reconstruction import ReconstructionLoss, flaw_margin, pinball
+from srkit.losses.reconstruction import AMISS, Far, ReconstructionLoss, far, flaw_margin, pinball
 from srkit.training.controller import Controller, no_factor, quality_distance
 from srkit.training.state import TrainState
 from srkit.training.trainer import Measure, StepResult, descend
@@ -155,7 +154,7 @@ def reconstruction_validator(objective: Objective, batches: Sequence[Batch]) -> 
             dtype = objective.autocast
             with torch.autocast(batch.lr.device.type, dtype, enabled=dtype is not None):
                 features = learnt.image_features(batch.hr)
-                made = learnt.reconstruct(learnt.tell(batch.lr).embedding * factor, features)
+                made = learnt.reconstruct(learnt.estimate(batch.lr).embedding * factor, features)
             errors.append(float(objective.reconstruction.total(made, batch.lr)))
         return -math.fsum(errors) / len(errors)
 

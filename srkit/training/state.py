@@ -128,16 +128,16 @@ def read_checkpoint(folder: Path, device: torch.device) -> dict[str, Any]:
     """
     path = folder / CHECKPOINT
     if not path.is_file():
-        raise ResourceError(f"There is no checkpoint '{path}' to resume from; start without --resume.")
+        raise ResourceError(f"There is no checkpoint '{path}' to resume from; start without `resume`.")
     try:
         saved = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # torch.load raises what its readers raise: there is no common base
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")
         raise ResourceError(
-            f"The checkpoint '{path}' cannot be read ({reason}); start anew with another -o."
+            f"The checkpoint '{path}' cannot be read ({reason}); start anew with another `output`."
         ) from error
     if not isinstance(saved, dict) or not saved.keys() >= _KEYS:
-        raise ResourceError(f"'{path}' is no checkpoint of a training run; start anew with another -o.")
+        raise ResourceError(f"'{path}' is no checkpoint of a training run; start anew with another `output`.")
     return saved
 
 
@@ -154,7 +154,7 @@ def restore(state: TrainState, saved: dict[str, Any]) -> None:
         except (KeyError, RuntimeError, ValueError) as error:  # what modules and optimisers raise
             raise ResourceError(
                 f"The checkpoint to resume from has no {name} like this recipe's, so another recipe wrote it; start "
-                "anew with another -o."
+                "anew with another `output`."
             ) from error
     state.network.load_state_dict(saved["network"])
     state.ema.load_state_dict(saved["ema"])

@@ -54,7 +54,7 @@ def download(
 
     A rest is only asked for where it surely belongs to the beginning: `part` is of this URL, and the server named a
     version of the file (ETag or Last-Modified, kept beside `part`) and still has that one, or the caller checks the
-    whole. The caller holds the lock of what `part` is going to be: see `srkit.zoo.exclusive`.
+    whole. The caller holds the lock of what `part` is going to be: see `srkit.zoo.cache`.
 
     Args:
         url: http or https. Redirects never lead from https to http, to another scheme, or from a public server into

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from srkit.errors import ResourceError
 from srkit.progress import Progress
+from srkit.zoo.cache import find_pulled, read_lock
 from srkit.zoo.files import check_checkpoint, sha256_of
 from srkit.zoo.header import has_header
 from srkit.zoo.loaded import LoadedModel
-from srkit.zoo.lock import find_pulled, read_lock
 from srkit.zoo.manifest import Manifest
 from srkit.zoo.openmodeldb import may_be_indexed
 from srkit.zoo.pull import pull

@@ -19,10 +19,9 @@ from urllib.parse import urlsplit
 
 from srkit.errors import ResourceError, UsageError, nearest
 from srkit.progress import Progress
-from srkit.zoo.cache import cache_dir
+from srkit.zoo.cache import cache_dir, cache_trouble, exclusive
+from srkit.zoo.connectivity import check_may_fetch, offline_variable
 from srkit.zoo.download import MAX_BYTES, discard, download, is_local
-from srkit.zoo.exclusive import cache_trouble, exclusive
-from srkit.zoo.network import check_may_fetch, offline_variable
 from srkit.zoo.source import parse_source
 
 BASE_VARIABLE = "SRKIT_OPENMODELDB"

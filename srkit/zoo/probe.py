@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from srkit.archs.info import ArchInfo
 from srkit.archs.table import info_of
+from srkit.ops.geometry import rounded_up
 
 TOLERANCE = 0.25 / 255
 """Largest difference between tiled and untiled on the rendered image: a quarter of what is promised on
@@ -152,8 +153,7 @@ def _centre(sr: Tensor, margin: int, scale: int) -> Tensor:
 
 
 def _round_up(side: int, info: ArchInfo) -> int:
-    side = max(side, info.min_size)
-    return -(-side // info.multiple_of) * info.multiple_of
+    return rounded_up(max(side, info.min_size), info.multiple_of)
 
 
 def _picture(side: int) -> Tensor:

@@ -13,14 +13,12 @@ from pathlib import Path
 from srkit.errors import ResourceError, SrkitError, UsageError
 from srkit.io.names import shown_bytes
 from srkit.progress import Progress, Silent
-from srkit.zoo.cache import cache_dir
+from srkit.zoo.cache import Lock, cache_dir, cache_trouble, exclusive, read_lock, write_lock
+from srkit.zoo.connectivity import check_may_fetch
 from srkit.zoo.download import MAX_BYTES, discard, download
-from srkit.zoo.exclusive import cache_trouble, exclusive
 from srkit.zoo.files import check_checkpoint, sha256_of
 from srkit.zoo.hub import fetch_from_hub, with_file
-from srkit.zoo.lock import Lock, read_lock, write_lock
 from srkit.zoo.manifest import Manifest
-from srkit.zoo.network import check_may_fetch
 from srkit.zoo.openmodeldb import find_indexed, may_be_indexed
 from srkit.zoo.source import Hub, Url, parse_source
 
@@ -221,7 +219,7 @@ def _checked(arrived: Path, source: str, expected: str | None) -> str:
         if expected is not None and found != expected:
             raise ResourceError(
                 f"'{source}' has the SHA-256 {found}, expected {expected}; nothing of it was kept: the "
-                "file was changed or damaged, so give --sha256 only if you trust the new one."
+                "file was changed or damaged, so give `sha256` only if you trust the new one."
             )
     except ResourceError:
         discard(arrived)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from srkit.archs.info import ArchInfo
 from srkit.archs.table import build, info_of
 from srkit.conditioning.values import Condition, Coordinates
-from srkit.ops.position import position_grid
+from srkit.ops.geometry import position_grid
 
 Conditions = dict[str, Tensor]
 

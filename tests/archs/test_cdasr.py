@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from srkit.archs.cdasr import CDASR, GlobalAlignment, TokenAlignment
 from srkit.archs.edsr import EDSR
 from srkit.errors import UsageError
-from srkit.ops.position import position_grid
-from srkit.ops.turns import TURNS, turn, turn_back
+from srkit.ops.geometry import TURNS, position_grid, turn, turn_back
 from tests.helpers import refused
 
 SMALL: dict[str, Any] = {

@@ -12,7 +12,7 @@ from srkit.archs.blocks import NearestReconstruction
 from srkit.archs.cria import Cria, colour_lost
 from srkit.archs.edsr import EDSR
 from srkit.archs.esrgan import RRDBNet
-from srkit.archs.views import views_of
+from srkit.archs.info import views_of
 from srkit.ops.resize import upscale
 
 SMALL: dict[str, Any] = {

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from srkit.archs.blocks import centred
 from srkit.archs.esrgan import SCALES, RRDBNet, centred_trunk, from_published, own_names
-from srkit.archs.rrdb import RRDBTrunk
+from srkit.archs.trunks import RRDBTrunk
 from srkit.errors import ResourceError
 from tests.helpers import refused
 

@@ -16,7 +16,7 @@ from srkit.archs.dkenet import DKENet
 from srkit.archs.edsr import EDSR
 from srkit.archs.maconv import MAConv
 from srkit.archs.nbsr import NBSR
-from srkit.archs.rrdb import RRDBTrunk
+from srkit.archs.trunks import RRDBTrunk
 from srkit.degradation import kernels
 from srkit.degradation.kernels import gaussian_map
 from srkit.degradation.pca import encode, kernel_basis, sample_covariance

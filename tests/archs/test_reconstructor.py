@@ -11,7 +11,7 @@ from torch import Tensor
 
 from srkit.archs.reconstructor import LEAST_SIDE, Reconstructor, _compressed, _Styled
 from srkit.archs.table import DEGRADERS, build, info_of
-from srkit.ops.gram import gram_descriptors
+from srkit.ops.descriptors import gram_descriptors
 from srkit.zoo.header import Header
 from srkit.zoo.weights import load_weights, save_weights
 
@@ -67,7 +67,7 @@ def test_the_sizes_of_the_paper_and_of_what_is_shipped() -> None:
 def test_sizes(scale: int) -> None:
     network = _network(scale=scale)
     lr, hr = _pictures(LEAST_SIDE, width=31), _pictures(LEAST_SIDE * scale, width=31 * scale)
-    (embedding, expected), features = network.tell(lr), network.image_features(hr)
+    (embedding, expected), features = network.estimate(lr), network.image_features(hr)
     assert (embedding.shape, embedding.dtype) == ((2, 10), torch.float32)
     assert (expected.shape, expected.dtype) == ((2,), torch.float32)
     assert bool(((expected > 0) & (expected < 1)).all())
@@ -81,7 +81,7 @@ def test_sizes(scale: int) -> None:
 def test_forward_is_the_parts_put_together(network: Reconstructor) -> None:
     lr, hr, factor = _pictures(24), _pictures(48), torch.rand(2, 10)
     again, average, most, expected = network(lr, hr, factor)
-    features, told = network.image_features(hr), network.tell(lr)
+    features, told = network.image_features(hr), network.estimate(lr)
     torch.testing.assert_close(again, network.reconstruct(told.embedding * factor, features))
     torch.testing.assert_close(expected, told.distance)
     torch.testing.assert_close((average, most), network.predict(features))
@@ -197,7 +197,7 @@ def test_a_styled_convolution_is_one_with_weights_for_each_picture() -> None:
 
 @torch.inference_mode()
 def test_noise_is_of_the_generator_and_of_training(network: Reconstructor) -> None:
-    embedding, features = network.tell(_pictures(24)).embedding, network.image_features(_pictures(48))
+    embedding, features = network.estimate(_pictures(24)).embedding, network.image_features(_pictures(48))
 
     def made(seed: int | None) -> Tensor:
         rng = None if seed is None else torch.Generator().manual_seed(seed)
@@ -213,7 +213,7 @@ def test_noise_is_of_the_generator_and_of_training(network: Reconstructor) -> No
 @torch.inference_mode()
 def test_noise_begins_at_nothing() -> None:
     network = Reconstructor(**SMALL)
-    embedding, features = network.tell(_pictures(24)).embedding, network.image_features(_pictures(48))
+    embedding, features = network.estimate(_pictures(24)).embedding, network.image_features(_pictures(48))
     made = [network.reconstruct(embedding, features) for _ in range(2)]
     assert torch.equal(*made)
 

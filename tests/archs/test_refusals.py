@@ -84,4 +84,4 @@ def test_other_inputs() -> None:
         NBSR(features=8, blocks=1)(torch.rand(1, 3, 4, 4))
     network = Reconstructor(features=4, blocks=1, described=4)
     with refused(UsageError, (2, 3, 21, 40), 22):
-        network.tell(torch.rand(2, 3, 21, 40))
+        network.estimate(torch.rand(2, 3, 21, 40))

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from srkit.archs.cdasr import CDASR
 from srkit.archs.edsr import EDSR
 from srkit.engine.device import pick_device, pick_dtype
-from srkit.ops.position import position_grid
+from srkit.ops.geometry import position_grid
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -83,3 +84,17 @@ def test_names_of_files(
     assert "\x1b" not in ran.err + ran.out
     assert [line for line in ran.err.splitlines() if line.startswith("srkit: ")] == []
     assert {os.path.basename(r["input"]) for r in ran.records} == {name, "good.png"}  # noqa: PTH119
+
+
+def test_settings_are_written_as_flags(streams: Streams) -> None:
+    out, err = streams()
+    console = Console()
+    console.warn("use a smaller `tile`, or raise `max_pixels`; `srkit doctor` says more")
+    console.json({"input": "`tile`", "files": [{"error": "give `hr`", "warnings": ["`shard_size` is 0"]}]})
+    assert (
+        err.getvalue() == "warning: use a smaller --tile, or raise --max-pixels; `srkit doctor` says more\n"
+    )
+    assert json.loads(out.getvalue()) == {
+        "input": "`tile`",
+        "files": [{"error": "give --hr", "warnings": ["--shard-size is 0"]}],
+    }

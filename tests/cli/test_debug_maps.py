@@ -15,7 +15,7 @@ from srkit.engine.resample import resample
 from srkit.io.picture import Picture
 from srkit.io.read import read_picture
 from srkit.io.write import write_picture
-from srkit.ops.turns import TURNS, turn, turn_back
+from srkit.ops.geometry import TURNS, turn, turn_back
 from srkit.zoo.header import Header
 from srkit.zoo.weights import load_weights, save_weights
 

@@ -19,7 +19,7 @@ from srkit.archs.edsr import EDSR
 from srkit.io.read import probe, read_picture
 from srkit.zoo import manifest as manifest_module
 from srkit.zoo.header import Header
-from srkit.zoo.manifest_update import register
+from srkit.zoo.manifest import register
 from srkit.zoo.weights import save_weights
 
 ARGUMENTS: dict[str, Any] = {"scale": 2, "features": 8, "blocks": 1, "upsampler": "single"}

@@ -12,7 +12,7 @@ from srkit.conditioning.values import Condition, Conditions, Coordinates, whole
 from srkit.engine.memory import auto_tile, bytes_per_pixel
 from srkit.engine.overlap import measure_overlap
 from srkit.engine.runner import Plane
-from srkit.ops.position import position_grid
+from srkit.ops.geometry import position_grid
 from tests.engine.networks import CPU, Conditioned, Located, Pixels, random_pixels, run_one, runner
 
 WHERE = {"place": Coordinates()}

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from srkit.data.benchmarks import rgb8
 from srkit.data.copies import Copies, fingerprint, same_bytes
-from srkit.data.examples import Needs, Split, find_examples, split_examples
+from srkit.data.examples import Example, Needs, Split, find_examples, split_examples
 from srkit.data.pairs import make_lr
-from srkit.data.unlabelled import LowSplit, find_low, split_low
+from srkit.data.unlabelled import Low, find_low, split_low
 from srkit.io.picture import Picture
 from srkit.io.read import read_picture
 from srkit.io.write import write_picture
@@ -39,7 +39,7 @@ def write(path: Path, pixels: RGB, way: str = "bytes") -> None:
     write_picture(Picture(content), path, format=form, compression=options.get("compression", 1))  # type: ignore[arg-type]
 
 
-def labelled(folder: Path, shots: int) -> Split:
+def labelled(folder: Path, shots: int) -> Split[Example]:
     return split_examples(find_examples(folder, 2), shots, None, Needs(scale=2, teach=8, judge=8))
 
 
@@ -144,7 +144,7 @@ def test_copies_among_pairs(shared: str, tmp_path: Path, rendered: Rendered) -> 
     assert any("'b'" in sentence and "'a'" in sentence for sentence in parts.left_out)
 
 
-def unlabelled(folder: Path) -> LowSplit:
+def unlabelled(folder: Path) -> Split[Low]:
     return split_low(find_low(folder, 2), None, 24)
 
 
@@ -153,11 +153,11 @@ def test_copies_among_low_resolution_images(way: str, tmp_path: Path, rendered: 
     for i in range(8):
         write(tmp_path / "some" / str(i), rendered(30, 90, i % 4), way if i >= 4 else "bytes")
     parts = unlabelled(tmp_path / "some")
-    sides = [contents([low.lr for low in lows]) for lows in (parts.teach, parts.judge)]
+    sides = [contents([low.lr for low in lows]) for lows in (parts.support, parts.judge)]
     assert [len(side) for side in sides] == [3, 1]
     assert not set(sides[0]) & set(sides[1])
     assert sum(f"'{i}'" in sentence for i in range(4, 8) for sentence in parts.left_out) == 4
     for name in "abcdef":
         write(tmp_path / "one" / name, rendered(30, 90), way if name != "a" else "bytes")
     parts = unlabelled(tmp_path / "one")
-    assert (len(parts.teach), len(parts.judge), parts.strips) == (1, 1, True)
+    assert (len(parts.support), len(parts.judge), parts.strips) == (1, 1, True)

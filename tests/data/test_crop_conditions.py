@@ -20,8 +20,7 @@ from srkit.data.packed import Crops, crop_positions
 from srkit.data.pairs import CropPlan, MemoryPairs, PairSource, crop_to_multiple, make_lr, shrunk
 from srkit.data.streamed import StreamedPairs
 from srkit.errors import UsageError
-from srkit.ops.position import position_grid
-from srkit.ops.turns import TURNS, turn
+from srkit.ops.geometry import TURNS, position_grid, turn
 from srkit.progress import Silent
 from tests.helpers import conditioned_on, refused
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from srkit.data.examples import MARGIN, MOST_JUDGES, Needs, Split, find_examples, split_examples
+from srkit.data.examples import MARGIN, MOST_JUDGES, Example, Needs, Split, find_examples, split_examples
 from srkit.data.pairs import make_lr
 from srkit.errors import SrkitError, UsageError
 from srkit.io.picture import Picture
@@ -44,7 +44,7 @@ def write(path: Path, pixels: RGB) -> None:
     write_picture(Picture(np.ascontiguousarray(pixels)), path, format="png")
 
 
-def split(domain: Path, shots: int, holdout: float | None = None, needs: Needs = NEEDS) -> Split:
+def split(domain: Path, shots: int, holdout: float | None = None, needs: Needs = NEEDS) -> Split[Example]:
     return split_examples(find_examples(domain, needs.scale), shots, holdout, needs)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from srkit.data.packed import Crops, PackedPictures, choose_crops, draw_crops
-from srkit.ops.turns import TURNS, turn
+from srkit.ops.geometry import TURNS, turn
 
 CPU = torch.device("cpu")
 SIZES = [(9, 14), (8, 8), (30, 11)]

@@ -24,8 +24,8 @@ from srkit.data.pairs import (
 )
 from srkit.data.streamed import StreamedPairs
 from srkit.errors import SrkitError
+from srkit.ops.geometry import TURNS, turn_back
 from srkit.ops.resize import bicubic_uint8
-from srkit.ops.turns import TURNS, turn_back
 from tests.helpers import Listening, refused
 
 CPU = torch.device("cpu")

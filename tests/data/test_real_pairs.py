@@ -16,7 +16,7 @@ from srkit.conditioning.makers import Conditioning
 from srkit.data.real_pairs import RealBatch, RealPairs, RealPlan, TargetPairs, make_real_lr
 from srkit.degradation.filters import sharpened
 from srkit.errors import UsageError
-from srkit.ops.position import position_grid
+from srkit.ops.geometry import position_grid
 from srkit.recipes.degradation import MILD, REAL_ESRGAN, SecondOrderPart
 from tests.helpers import conditioned_on, refused
 

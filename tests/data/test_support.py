@@ -16,8 +16,8 @@ from srkit.data.examples import Example
 from srkit.data.pairs import CropPlan, make_lr
 from srkit.data.support import MOST_PHASES, SupportPairs, Variety, judge_batches
 from srkit.errors import UsageError
+from srkit.ops.geometry import position_grid
 from srkit.ops.layout import as_tensor
-from srkit.ops.position import position_grid
 from tests.helpers import conditioned_on, refused
 
 CPU = torch.device("cpu")

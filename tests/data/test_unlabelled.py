@@ -17,7 +17,7 @@ from srkit.data.unlabelled import MOST_JUDGES, Low, LowCrops, LowDomain, find_lo
 from srkit.errors import SrkitError, UsageError
 from srkit.io.picture import Picture
 from srkit.io.write import write_picture
-from srkit.ops.position import position_grid
+from srkit.ops.geometry import position_grid
 from tests.helpers import conditioned_on, missing, refused
 
 CPU = torch.device("cpu")
@@ -65,7 +65,7 @@ def test_where_pictures_lie(tmp_path: Path, rendered: Rendered) -> None:
 def test_a_quarter_judges_evenly_taken(tmp_path: Path, rendered: Rendered) -> None:
     split = split_low(folder(tmp_path / "x", rendered, 8), None, 24)
     assert [low.name for low in split.judge] == ["00", "04"]
-    assert [low.name for low in split.teach] == ["01", "02", "03", "05", "06", "07"]
+    assert [low.name for low in split.support] == ["01", "02", "03", "05", "06", "07"]
     assert (split.strips, split.failed, split.left_out) == (False, (), ())
     assert np.array_equal(split.judge[0].lr, rendered(30, 40, 0))
 
@@ -75,7 +75,7 @@ def test_how_many_judge(tmp_path: Path, rendered: Rendered) -> None:
     assert len(split_low(domain, None, 24).judge) == MOST_JUDGES
     assert len(split_low(domain, 0.5, 24).judge) == 30
     assert len(split_low(domain, 0.001, 24).judge) == 1
-    assert len(split_low(domain, 0.999, 24).teach) == 1
+    assert len(split_low(domain, 0.999, 24).support) == 1
 
 
 def test_many_pictures_are_thinned_out(
@@ -83,30 +83,30 @@ def test_many_pictures_are_thinned_out(
 ) -> None:
     monkeypatch.setattr("srkit.data.unlabelled.MOST_PICTURES", 5)
     split = split_low(folder(tmp_path / "x", rendered, 9), None, 24)
-    assert sorted(low.name for low in (*split.teach, *split.judge)) == ["00", "01", "03", "05", "07"]
+    assert sorted(low.name for low in (*split.support, *split.judge)) == ["00", "01", "03", "05", "07"]
     assert split.left_out == ("5 of the 9 images are used, evenly taken.",)
 
 
 def test_strips_of_few(tmp_path: Path, rendered: Rendered) -> None:
     split = split_low(folder(tmp_path / "x", rendered, 2, 30, 120), None, 24)
     assert split.strips
-    assert [low.lr.shape for low in split.teach] == [(30, 86, 3)] * 2
+    assert [low.lr.shape for low in split.support] == [(30, 86, 3)] * 2
     assert [low.lr.shape for low in split.judge] == [(30, 30, 3)] * 2
     whole = rendered(30, 120, 1)
-    assert np.array_equal(split.teach[1].lr, whole[:, :86])
+    assert np.array_equal(split.support[1].lr, whole[:, :86])
     assert np.array_equal(split.judge[1].lr, whole[:, 90:])
 
 
 def test_half_of_a_single_one(tmp_path: Path, rendered: Rendered) -> None:
     split = split_low(folder(tmp_path / "x", rendered, 1, 100, 40), None, 24)
-    assert (split.teach[0].lr.shape, split.judge[0].lr.shape) == ((46, 40, 3), (50, 40, 3))
+    assert (split.support[0].lr.shape, split.judge[0].lr.shape) == ((46, 40, 3), (50, 40, 3))
     with refused(SrkitError, "'00'", 52):
         split_low(folder(tmp_path / "y", rendered, 1, 40, 40), None, 24)
 
 
 def test_few_that_cannot_be_cut(tmp_path: Path, rendered: Rendered) -> None:
     split = split_low(folder(tmp_path / "x", rendered, 3, 30, 30), None, 24)
-    assert ([low.name for low in split.teach], [low.name for low in split.judge]) == (["00", "01"], ["02"])
+    assert ([low.name for low in split.support], [low.name for low in split.judge]) == (["00", "01"], ["02"])
     assert ["'02'" in text for text in split.left_out] == [True]
 
 
@@ -127,7 +127,7 @@ def test_gray_pictures(tmp_path: Path, rendered: Rendered) -> None:
     for i in range(4):
         write(tmp_path / f"x/{i}.png", rendered(30, 40, i)[:, :, :1])
     split = split_low(find_low(tmp_path / "x", 2), None, 24)
-    assert all(bool((low.lr == low.lr[:, :, :1]).all()) for low in (*split.teach, *split.judge))
+    assert all(bool((low.lr == low.lr[:, :, :1]).all()) for low in (*split.support, *split.judge))
 
 
 # -- crops and parts ---------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from torch import Tensor
 from srkit.conditioning.values import Condition
 from srkit.engine.runner import Plane
 from srkit.errors import SrkitError
-from srkit.ops.turns import TURNS, turn, turn_back
+from srkit.ops.geometry import TURNS, turn, turn_back
 from tests.engine.networks import Conditioned, Convolutions, Toy, random_pixels, run_one, runner
 
 

@@ -48,8 +48,8 @@ def test_what_it_is_made_of(degrader: Degrader) -> None:
 
 def test_its_parts_are_the_network_s(degrader: Degrader) -> None:
     lr, hr = torch.rand(2, 3, 24, 24), torch.rand(2, 3, 48, 48)
-    told, features = degrader.tell(lr), degrader.image_features(hr)
-    assert all(map(torch.equal, told, degrader.network.tell(lr)))
+    told, features = degrader.estimate(lr), degrader.image_features(hr)
+    assert all(map(torch.equal, told, degrader.network.estimate(lr)))
     made = degrader.reconstruct(told.embedding, features)
     assert torch.equal(made, degrader.network.reconstruct(told.embedding, features))
     assert degrader.far(degrader.network, hr).shape == (2,)
@@ -58,7 +58,7 @@ def test_its_parts_are_the_network_s(degrader: Degrader) -> None:
 
 def test_gradient_reaches_the_picture_alone(degrader: Degrader) -> None:
     lr, hr = torch.rand(1, 3, 24, 24), torch.rand(1, 3, 48, 48, requires_grad=True)
-    made = degrader.reconstruct(degrader.tell(lr).embedding, degrader.image_features(hr))
+    made = degrader.reconstruct(degrader.estimate(lr).embedding, degrader.image_features(hr))
     torch.autograd.backward((made - lr).abs().mean() + degrader.far(degrader.network, hr).mean())
     assert hr.grad is not None
     assert bool((hr.grad != 0).any())

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srkit.losses.checkerboard import checkerboard
+from srkit.losses.images import checkerboard
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from srkit.losses.criteria import (
     top_of,
 )
 from srkit.losses.gan import generator_loss
-from srkit.losses.perceptual import feature_l1
+from srkit.losses.images import feature_l1
 from srkit.metrics.ssim import ssim_map
 
 SIDES = (40, 33)

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from srkit.archs.reconstructor import Reconstructor
 from srkit.encoders.stages import EncoderStage, encoder_stage
-from srkit.losses.far import AMISS, Far, far
-from srkit.ops.gram import gram_descriptors
+from srkit.losses.reconstruction import AMISS, Far, far
+from srkit.ops.descriptors import gram_descriptors
 
 CPU = torch.device("cpu")
 

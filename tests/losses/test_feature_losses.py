@@ -10,8 +10,7 @@ from torch import Tensor
 
 from srkit.encoders.features import perceptual_features
 from srkit.encoders.semantic import semantic_encoder
-from srkit.losses.perceptual import PerceptualLoss, feature_l1
-from srkit.losses.semantic import SemanticLoss, unit_distance
+from srkit.losses.images import PerceptualLoss, SemanticLoss, feature_l1, unit_distance
 
 CPU = torch.device("cpu")
 PairLoss = Callable[[Tensor, Tensor], Tensor]

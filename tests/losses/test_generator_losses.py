@@ -12,7 +12,6 @@ from torch import Tensor
 from srkit.archs.cria import CriaParts
 from srkit.archs.discriminators import UNetSN
 from srkit.encoders.features import PerceptualFeatures, perceptual_features
-from srkit.losses.checkerboard import checkerboard
 from srkit.losses.contrast import alignment, uniformity
 from srkit.losses.criteria import (
     CRITERIA,
@@ -25,8 +24,7 @@ from srkit.losses.criteria import (
 )
 from srkit.losses.gan import generator_loss
 from srkit.losses.generator import FeatureExtractors, GeneratorLosses, Once, criteria_of
-from srkit.losses.perceptual import PerceptualLoss
-from srkit.losses.pixel import l1
+from srkit.losses.images import PerceptualLoss, checkerboard, l1
 from srkit.recipes.gan import CriaPart, GanWeights
 
 CPU = torch.device("cpu")

@@ -7,8 +7,16 @@ import math
 import pytest
 import torch
 
-from srkit.losses.depth import aligned, aligned_distance, depth_l1, depth_loss
-from srkit.losses.kernel import FACTOR, kernel_distance, kernel_entropy, kernel_l1
+from srkit.losses.maps import (
+    FACTOR,
+    aligned,
+    aligned_distance,
+    depth_l1,
+    depth_loss,
+    kernel_distance,
+    kernel_entropy,
+    kernel_l1,
+)
 from srkit.losses.table import LossContext, build_losses, check_terms
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from srkit.losses.pixel import l1, l2
+from srkit.losses.images import l1, l2
 from srkit.losses.table import LOSSES, LossContext, build_losses, needs_of
 
 CPU = torch.device("cpu")

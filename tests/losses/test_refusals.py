@@ -12,7 +12,6 @@ from torch import Tensor
 
 from srkit.encoders.distance import perceptual_distance
 from srkit.errors import UsageError
-from srkit.losses.checkerboard import checkerboard
 from srkit.losses.contrast import alignment, alignment_map, uniformity, uniformity_map
 from srkit.losses.criteria import (
     CRITERIA,
@@ -25,7 +24,7 @@ from srkit.losses.criteria import (
     ssim_distance_map,
 )
 from srkit.losses.gan import discriminator_loss, generator_loss, generator_map
-from srkit.losses.perceptual import feature_l1
+from srkit.losses.images import checkerboard, feature_l1
 from srkit.losses.reconstruction import ReconstructionLoss
 from srkit.losses.table import LossContext, build_losses, check_every, check_terms, needs_of
 from tests.helpers import refused

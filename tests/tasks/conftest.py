@@ -16,8 +16,7 @@ from srkit.data.pairs import make_lr
 from srkit.recipes.adapt import AdaptRecipe
 from srkit.recipes.self_supervised import SelfAdaptRecipe
 from srkit.rendered import draw, spec
-from srkit.tasks.adapt import shots as adapt_task
-from srkit.tasks.adapt import unpaired as self_task
+from srkit.tasks.adapt.run import AdaptJob, AdaptResult, run
 from tests.tasks.adapt.adapting import LOOP, TUNE, Kind, change_l2, change_loop, compressed, write
 
 
@@ -51,35 +50,29 @@ def phone(tmp_path_factory: pytest.TempPathFactory, rendered: Callable[..., NDAr
 
 
 @pytest.fixture
-def adapt(edsr_weights: Path, tmp_path: Path) -> Callable[..., adapt_task.AdaptResult]:
+def adapt(edsr_weights: Path, tmp_path: Path) -> Callable[..., AdaptResult]:
     """Adapts the tiny EDSR x2 to labelled examples and writes to tmp_path/out.safetensors."""
 
     def go(
         domain: Path, progress: Any = None, output: str = "out.safetensors", **changes: Any
-    ) -> adapt_task.AdaptResult:
+    ) -> AdaptResult:
         usual = {"model": str(edsr_weights), "shots": 3, "tune": TUNE, "device": "cpu", "dtype": "fp32"}
-        job = adapt_task.AdaptJob(
-            AdaptRecipe(**(usual | changes)), domain, tmp_path / output, with_gallery=True
-        )
-        return adapt_task.run(job, progress)
+        job = AdaptJob(AdaptRecipe(**(usual | changes)), domain, tmp_path / output, with_gallery=True)
+        return run(job, progress)
 
     return go
 
 
 @pytest.fixture
-def self_adapt(
-    edsr_weights: Path, reconstructor_weights: Path, tmp_path: Path
-) -> Callable[..., self_task.SelfAdaptResult]:
+def self_adapt(edsr_weights: Path, reconstructor_weights: Path, tmp_path: Path) -> Callable[..., AdaptResult]:
     """Adapts it to low-resolution images alone."""
 
     def go(
         domain: Path, progress: Any = None, output: str = "out.safetensors", **changes: Any
-    ) -> self_task.SelfAdaptResult:
+    ) -> AdaptResult:
         usual = {"model": str(edsr_weights), "loop": LOOP, "device": "cpu", "dtype": "fp32"}
         recipe = SelfAdaptRecipe(**(usual | {"reconstructor": str(reconstructor_weights)} | changes))
-        return self_task.run(
-            self_task.SelfAdaptJob(recipe, domain, tmp_path / output, with_gallery=True), progress
-        )
+        return run(AdaptJob(recipe, domain, tmp_path / output, with_gallery=True), progress)
 
     return go
 

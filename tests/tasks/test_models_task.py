@@ -20,10 +20,10 @@ from srkit.tasks.models import (
     verify_models,
 )
 from srkit.zoo import manifest as manifest_module
+from srkit.zoo.cache import Lock, lock_path, write_lock
 from srkit.zoo.files import sha256_of
 from srkit.zoo.header import Header
-from srkit.zoo.lock import Lock, lock_path, write_lock
-from srkit.zoo.manifest_update import register
+from srkit.zoo.manifest import register
 from srkit.zoo.weights import save_weights
 from tests.helpers import refused
 

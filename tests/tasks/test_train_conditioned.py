@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from srkit.archs.table import build
 from srkit.encoders.semantic import semantic_encoder
 from srkit.errors import ResourceError
-from srkit.ops.position import position_grid
+from srkit.ops.geometry import position_grid
 from srkit.recipes.load import to_toml
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.tasks.train import WEIGHTS, run

@@ -13,8 +13,7 @@ from srkit.archs.reconstructor import Reconstructor
 from srkit.data.pairs import Batch
 from srkit.encoders.distance import perceptual_distance
 from srkit.encoders.stages import encoder_stage
-from srkit.losses.far import Far
-from srkit.losses.reconstruction import ReconstructionLoss, detail_weights
+from srkit.losses.reconstruction import Far, ReconstructionLoss, detail_weights
 from srkit.ops.resize import upscale
 from srkit.training.closed_loop import ClosedLoop
 from srkit.training.controller import Controller
@@ -53,7 +52,7 @@ def test_the_terms_are_what_they_say(loop: ClosedLoop) -> None:
     (batch,) = batches(1)
     sr = upscale(batch.lr, 2) * 0.9
     seen = loop.reconstruction.distance.distance(upscale(batch.lr, 2).clamp(0, 1), sr.clamp(0, 1)).clamp(0, 1)
-    told = loop.network.tell(batch.lr)
+    told = loop.network.estimate(batch.lr)
     embedding = told.embedding * (2 * told.distance - seen)[:, None]
     made = loop.network.reconstruct(embedding, loop.network.image_features(sr))
     error, regular = loop.terms(sr, batch.lr)

@@ -19,7 +19,7 @@ from srkit.archs.table import DISCRIMINATORS, build
 from srkit.data.pairs import Batch
 from srkit.data.real_pairs import RealBatch
 from srkit.losses.gan import discriminator_loss
-from srkit.losses.pixel import l1
+from srkit.losses.images import l1
 from srkit.training import collapse
 from srkit.training.gan_step import GanStep, held
 from srkit.training.optim import set_rate

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from srkit.archs.cdasr import CDASR
 from srkit.data.episodes import Episode
 from srkit.data.pairs import Batch
-from srkit.ops.position import position_grid
+from srkit.ops.geometry import position_grid
 from srkit.training.inner import ADAM, SGD, InnerRule, Rates, uniform_rates
 from srkit.training.meta import Inner, MetaLearner, meta_gradients, sweep
 

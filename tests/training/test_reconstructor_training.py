@@ -16,8 +16,7 @@ from srkit.archs.reconstructor import Reconstructor
 from srkit.data.pairs import Batch
 from srkit.encoders.distance import perceptual_distance
 from srkit.encoders.stages import encoder_stage
-from srkit.losses.far import Far
-from srkit.losses.reconstruction import ReconstructionLoss
+from srkit.losses.reconstruction import Far, ReconstructionLoss
 from srkit.ops.resize import bicubic, upscale
 from srkit.recipes.train import OptimPart
 from srkit.training.controller import Controller, quality_distance
@@ -153,6 +152,6 @@ def test_it_learns_what_to_expect(objective: Objective, batch: Batch) -> None:
     network = state.network.eval()
     assert isinstance(network, Reconstructor)
     with torch.no_grad():
-        told = network.tell(both.lr).distance
+        told = network.estimate(both.lr).distance
     # One number for all would be off by 0.87 deviations at best.
     assert float((told - seen).abs().max()) < 0.6 * float(seen.std())

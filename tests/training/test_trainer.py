@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from srkit.data.pairs import CropPlan, MemoryPairs
 from srkit.errors import SrkitError
-from srkit.losses.pixel import l1
+from srkit.losses.images import l1
 from srkit.losses.table import Losses
 from srkit.progress import Silent
 from srkit.training.state import (

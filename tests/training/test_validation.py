@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from srkit.data.pairs import make_lr
-from srkit.ops.position import position_grid
+from srkit.ops.geometry import position_grid
 from srkit.ops.resize import bicubic
 from srkit.training.validation import LARGEST_SIDE, psnr_validator
 from tests.helpers import conditioned_on

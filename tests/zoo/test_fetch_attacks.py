@@ -11,8 +11,8 @@ import pytest
 from srkit.errors import ResourceError
 from srkit.progress import Silent
 from srkit.zoo import download as download_module
+from srkit.zoo.cache import exclusive
 from srkit.zoo.download import download, is_local
-from srkit.zoo.exclusive import exclusive
 from srkit.zoo.pull import pull
 from tests.zoo.site import Site, files_below
 

@@ -15,8 +15,7 @@ from srkit.zoo.cache import cache_dir
 from srkit.zoo.files import sha256_of
 from srkit.zoo.header import Header
 from srkit.zoo.load import load_model
-from srkit.zoo.manifest import Entry, Manifest, format_entries, read_entries, weights_dir
-from srkit.zoo.manifest_update import register
+from srkit.zoo.manifest import Entry, Manifest, format_entries, read_entries, register, weights_dir
 from srkit.zoo.public import PUBLIC_MODELS
 from srkit.zoo.source import Hub, Url, parse_source
 from srkit.zoo.weights import save_weights
@@ -47,7 +46,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_manifest_of_this_checkout_is_sound() -> None:
     text = (weights_dir() / "manifest.json").read_text(encoding="utf-8")
     entries = read_entries(weights_dir() / "manifest.json")
-    assert text == format_entries(entries), "rewrite it with srkit.zoo.manifest_update.register"
+    assert text == format_entries(entries), "rewrite it with srkit.zoo.manifest.register"
     for entry in Manifest.load().shipped():
         assert sha256_of(entry.path) == entry.sha256
         assert entry.path.stat().st_size == entry.size

@@ -19,11 +19,11 @@ import torch
 from srkit.archs.edsr import EDSR
 from srkit.errors import ResourceError, UsageError
 from srkit.zoo import manifest as manifest_module
+from srkit.zoo.cache import lock_path, pulled_files, read_lock
 from srkit.zoo.download import state_path
 from srkit.zoo.files import sha256_of
 from srkit.zoo.header import Header
 from srkit.zoo.load import load_model
-from srkit.zoo.lock import lock_path, pulled_files, read_lock
 from srkit.zoo.manifest import Entry
 from srkit.zoo.pull import pull
 from srkit.zoo.weights import save_weights

@@ -20,8 +20,8 @@ from srkit.io.read import read_picture
 from srkit.io.write import write_picture
 from srkit.recipes.adapt import AdaptRecipe, TunePart
 from srkit.recipes.upscale import UpscaleRecipe
-from srkit.tasks.adapt.shots import AdaptJob
-from srkit.tasks.adapt.shots import run as adapt
+from srkit.tasks.adapt.run import AdaptJob
+from srkit.tasks.adapt.run import run as adapt
 from srkit.tasks.models import show_model
 from srkit.tasks.upscale.run import UpscaleJob, run
 from srkit.zoo.load import load_model

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -35,10 +33,9 @@ from srkit_cli.options import (
 
 if TYPE_CHECKING:
     from srkit.metrics.results import ImageResult
-    from srkit.tasks.adapt.shots import AdaptResult
-    from srkit.tasks.adapt.unpaired import SelfAdaptResult, State
+    from srkit.tasks.adapt.loop import Findings, State
+    from srkit.tasks.adapt.run import AdaptJob, AdaptResult
 
-_Result = TypeVar("_Result", "AdaptResult", "SelfAdaptResult")
 _METRICS = ("psnr", "ssim")
 
 
@@ -144,92 +141,52 @@ def adapt(
         )
     if reconstructor is not None and not self_supervised:
         raise UsageError("--reconstructor serves --self-supervised alone; add that or leave it out.")
-    console = Console(quiet=quiet, verbose=verbose)
+    common: dict[str, Any] = {
+        "model": model,
+        "scale": scale,
+        "holdout": holdout,
+        "device": device,
+        "dtype": dtype.value,
+        "threads": threads,
+        "seed": seed,
+        "max_pixels": max_pixels,
+    }
+    recipe: AdaptRecipe | SelfAdaptRecipe
     if self_supervised:
-        unlabelled = SelfAdaptRecipe(
-            model=model,
-            scale=scale,
-            reconstructor=reconstructor or SelfAdaptRecipe.reconstructor,
-            holdout=holdout,
-            loop=LoopPart(steps=steps, minutes=minutes),
-            device=device,
-            dtype=dtype.value,
-            threads=threads,
-            seed=seed,
-            max_pixels=max_pixels,
-        )
-        return _self_supervised(unlabelled, _Files(domain, output, overwrite, report), json, console)
-    recipe = AdaptRecipe(
-        model=model,
-        scale=scale,
-        shots=AdaptRecipe.shots if shots is None else shots,
-        holdout=holdout,
-        tune=TunePart(steps=steps, minutes=minutes),
-        device=device,
-        dtype=dtype.value,
-        threads=threads,
-        seed=seed,
-        max_pixels=max_pixels,
-    )
-    return _few_shot(recipe, _Files(domain, output, overwrite, report), json, console)
+        loop = LoopPart(steps=steps, minutes=minutes)
+        source = reconstructor or SelfAdaptRecipe.reconstructor
+        recipe = SelfAdaptRecipe(reconstructor=source, loop=loop, **common)
+    else:
+        count = AdaptRecipe.shots if shots is None else shots
+        recipe = AdaptRecipe(shots=count, tune=TunePart(steps=steps, minutes=minutes), **common)
+
+    from srkit.tasks.adapt.run import AdaptJob
+
+    job = AdaptJob(recipe, domain, output, with_gallery=report is not None, overwrite=overwrite)
+    return _run(job, report, json, Console(quiet=quiet, verbose=verbose))
 
 
-@dataclass(frozen=True)
-class _Files:
-    """What is read and written."""
+def _run(job: AdaptJob, report: Path | None, json: bool, console: Console) -> int:
+    from srkit.tasks.adapt.run import run
 
-    domain: Path
-    output: Path | None
-    overwrite: bool
-    report: Path | None
-
-    @property
-    def for_job(self) -> dict[str, Any]:
-        """As a job's arguments."""
-        return {
-            "domain": self.domain,
-            "output": self.output,
-            "overwrite": self.overwrite,
-            "with_gallery": self.report is not None,
-        }
-
-
-def _few_shot(recipe: AdaptRecipe, files: _Files, json: bool, console: Console) -> int:
-    from srkit.tasks.adapt.shots import AdaptJob, run
-
-    return _tell(run(AdaptJob(recipe, **files.for_job), console), _document, _show, files, json, console)
-
-
-def _self_supervised(recipe: SelfAdaptRecipe, files: _Files, json: bool, console: Console) -> int:
-    from srkit.tasks.adapt.unpaired import SelfAdaptJob, run
-
-    result = run(SelfAdaptJob(recipe, **files.for_job), console)
-    return _tell(result, _self_document, _show_self, files, json, console)
-
-
-def _tell(
-    result: _Result,
-    document: Callable[[_Result], dict[str, Any]],
-    show: Callable[[_Result, Console], None],
-    files: _Files,
-    json: bool,
-    console: Console,
-) -> int:
-    if files.report is not None:
+    result = run(job, console)
+    if report is not None:
         from srkit.metrics.reports import html_page
 
-        html_page.write(result.report, files.report)
+        html_page.write(result.report, report)
     if json:
-        console.json(document(result))
+        console.json(_document(result))
+    elif result.loop is None:
+        _show(result, console)
     else:
-        show(result, console)
+        _show_loop(result, result.loop, console)
     console.say(f"{result.output}: {result.steps} steps, {result.seconds / 60:.1f} min. {result.verdict}")
-    if files.output is None:
+    if job.output is None:
         console.next_command("srkit", "upscale", "INPUT", "OUTPUT", "-m", str(result.output))
     return Exit.PARTIAL if result.failed else Exit.DONE
 
 
-def _pairs(result: AdaptResult | SelfAdaptResult) -> list[tuple[ImageResult, ImageResult]]:
+def _pairs(result: AdaptResult) -> list[tuple[ImageResult, ImageResult]]:
     return list(zip(result.before.images, result.after.images, strict=True))
 
 
@@ -257,7 +214,7 @@ def _show(result: AdaptResult, console: Console) -> None:
     console.table(columns, rows, numbers=columns[1:])
 
 
-def _show_self(result: SelfAdaptResult, console: Console) -> None:
+def _show_loop(result: AdaptResult, found: Findings, console: Console) -> None:
     """A row for each part that judged, and one for their mean."""
     from srkit.io.names import printable
     from srkit.metrics.display import display, format_value
@@ -272,7 +229,7 @@ def _show_self(result: SelfAdaptResult, console: Console) -> None:
     heads = [f"{display(metric).label} {when}" for metric in metrics for when in ("before", "after")]
     columns = ("strip of" if result.strips else "picture", *heads)
     console.table(columns, rows, numbers=columns[1:])
-    for name, state in (("the weights at the end", result.raw), ("their moving average", result.average)):
+    for name, state in (("the weights at the end", found.raw), ("their moving average", found.average)):
         if state is not None:
             console.say(
                 f"{name}: L_rec {state.reconstruction:.4f}, alike {state.neutral:.4f}, FAR {state.far:.4f}, "
@@ -280,12 +237,12 @@ def _show_self(result: SelfAdaptResult, console: Console) -> None:
             )
 
 
-def _shared(result: AdaptResult | SelfAdaptResult) -> dict[str, Any]:
-    """What the documents of both ways hold."""
+def _document(result: AdaptResult) -> dict[str, Any]:
     from srkit.metrics.encoding import values_object
 
     before = result.before
     return {
+        "way": "shots" if result.loop is None else "self-supervised",
         "output": str(result.output),
         "model": before.model,
         "model_sha256": before.model_sha256,
@@ -310,23 +267,18 @@ def _shared(result: AdaptResult | SelfAdaptResult) -> dict[str, Any]:
         "rates": result.rates,
         "failed": [{"name": name, "error": error} for name, error in result.failed],
         "versions": dict(before.versions),
+        **({} if result.loop is None else _of_loop(result.loop)),
     }
 
 
-def _document(result: AdaptResult) -> dict[str, Any]:
-    return {"way": "shots", **_shared(result)}
-
-
-def _self_document(result: SelfAdaptResult) -> dict[str, Any]:
-    traces = result.traces
+def _of_loop(found: Findings) -> dict[str, Any]:
+    traces = found.traces
     return {
-        "way": "self-supervised",
-        **_shared(result),
-        "best": result.best,
-        "raw": _state(result.raw),
-        "average": _state(result.average),
-        "far_weight": result.far_weight,
-        "spread": result.spread,
+        "best": found.best,
+        "raw": _state(found.raw),
+        "average": _state(found.average),
+        "far_weight": found.far_weight,
+        "spread": found.spread,
         "traces": {
             "noise": traces.noise,
             "blocks": traces.blocks,

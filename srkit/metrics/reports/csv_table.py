@@ -6,8 +6,7 @@ import csv
 import io
 from pathlib import Path
 
-from srkit.metrics.reports.files import write_text
-from srkit.metrics.reports.report import Report
+from srkit.metrics.reports.report import Report, write_text
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """How a formula begins for some spreadsheet; the last four are the first four at full width."""

@@ -20,9 +20,7 @@ from numpy.typing import NDArray
 from srkit.errors import UsageError
 from srkit.io.picture import Picture
 from srkit.io.write import encode_picture
-
-RGB = NDArray[np.uint8]
-"""(H, W, 3) uint8."""
+from srkit.ops.layout import RGB
 
 LABELS = {"lr": "LR bicubic", "before": "SR before", "sr": "SR", "hr": "HR"}
 VIEWS = tuple(LABELS)

@@ -17,10 +17,9 @@ from string import Template
 
 from srkit.metrics.bootstrap import Comparison, Interval
 from srkit.metrics.display import display, format_value
-from srkit.metrics.reports.files import write_text
 from srkit.metrics.reports.html_prompts import prompt_tables
 from srkit.metrics.reports.html_section import Axes, safe, section_parts
-from srkit.metrics.reports.report import Report, Section
+from srkit.metrics.reports.report import Report, Section, write_text
 from srkit.metrics.reports.strip import Axis, strip
 from srkit.metrics.results import SetResult
 

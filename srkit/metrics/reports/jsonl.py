@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from srkit.metrics.encoding import values_object
-from srkit.metrics.reports.files import write_text
-from srkit.metrics.reports.report import Report
+from srkit.metrics.reports.report import Report, write_text
 from srkit.metrics.results import SetResult
 
 RESULT = ("dataset", "scale", "model", "model_sha256", "protocol", "lr_source")

@@ -13,8 +13,7 @@ from xml.etree import ElementTree
 
 from srkit.io.names import printable
 from srkit.metrics.display import format_value
-from srkit.metrics.reports.files import write_text
-from srkit.metrics.reports.report import Report, Section
+from srkit.metrics.reports.report import Report, Section, write_text
 
 
 def write(report: Report, path: Path) -> None:

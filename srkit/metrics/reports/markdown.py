@@ -9,8 +9,7 @@ from pathlib import Path
 
 from srkit.io.names import printable
 from srkit.metrics.display import display, format_value
-from srkit.metrics.reports.files import write_text
-from srkit.metrics.reports.report import Report, Section
+from srkit.metrics.reports.report import Report, Section, write_text
 
 # An underscore within a word has no effect, so img_001.png stays readable.
 _SPECIAL = re.compile(r"[\\`*\[\]#|~]|(?<!\w)_|_(?!\w)")

@@ -1,11 +1,15 @@
-"""What a report tells: everything that any of the formats may write."""
+"""What a report says: everything that any of the formats may write, and its JSON document."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from srkit.io.atomic import atomic_path
 from srkit.metrics.bootstrap import Comparison
+from srkit.metrics.encoding import result_object, values_object
 from srkit.metrics.gates import Verdict
 from srkit.metrics.protocols import PROTOCOLS
 from srkit.metrics.reports.gallery import Gallery
@@ -77,3 +81,54 @@ class Report:
                 tuple(verdict for verdict in self.verdicts if verdict.result is result),
                 tuple(comparison for comparison in self.comparisons if comparison.result is result),
             )
+
+
+def document(report: Report) -> list[dict[str, Any]]:
+    """The report in JSON values: `encoding.result_object`, with lists of `gates` and `comparisons`."""
+    return [
+        {
+            **result_object(section.result),
+            "gates": [_gate(verdict) for verdict in section.verdicts],
+            "comparisons": [_comparison(comparison) for comparison in section.comparisons],
+        }
+        for section in report.sections()
+    ]
+
+
+def _gate(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "gate": verdict.gate.text,
+        "passed": verdict.passed,
+        **values_object({"found": verdict.found}),
+        "baseline_model": verdict.baseline.model if verdict.baseline is not None else None,
+        "pictures": list(verdict.pictures),
+        "left_out": list(verdict.left_out),
+        "message": str(verdict),
+    }
+
+
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    interval = comparison.interval
+    return {
+        "metric": comparison.metric,
+        "other_model": comparison.other.model,
+        **values_object({"difference": interval.mean, "low": interval.low, "high": interval.high}),
+        "level": interval.level,
+        "count": interval.count,
+        "left_out": list(comparison.left_out),
+    }
+
+
+def write_text(path: Path, parts: Iterable[str]) -> None:
+    """Write the parts one after the other as UTF-8; the file appears whole or not at all.
+
+    File names with bytes that are no UTF-8 are written with `\\udcXX` in their place.
+
+    Raises:
+        SrkitError: the file cannot be written.
+    """
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
+        file.writelines(parts)

@@ -1,26 +1,72 @@
-"""The network that is adapted, and the file that it is written to: what all ways of adapting share."""
+"""The network that is adapted, what supervises it, and the file that it is written to."""
 
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import nn
 
+from srkit.data.examples import Example, Split
+from srkit.data.unlabelled import Low
 from srkit.errors import SrkitError, UsageError
 from srkit.inference.chain import Models
 from srkit.io.names import folder_name, shown
+from srkit.metrics.results import SetResult
 from srkit.progress import Progress
+from srkit.tasks.adapt.fit import Fitted
+from srkit.tasks.adapt.loop import Findings
+from srkit.tasks.adapt.score import Scores
 from srkit.tasks.places import name_error
 from srkit.training.adapt import Adapted
 from srkit.zoo.loaded import LoadedModel
 from srkit.zoo.weights import read_tensors, save_weights
 
 SUFFIX = ".safetensors"
+F = TypeVar("F", bound=Fitted)
+
+
+class Supervision(ABC, Generic[F]):
+    """What a network learns from and is judged by; everything is checked when it is made."""
+
+    split: Split[Example] | Split[Low]
+
+    @property
+    @abstractmethod
+    def notes(self) -> list[str]:
+        """What a user should know before the work."""
+
+    def prepare(self) -> None:
+        """What must work before the network is fitted."""
+
+    @abstractmethod
+    def fit(self) -> F:
+        """Fit a copy of the base."""
+
+    def about(self, fitted: F) -> dict[str, Any]:
+        """What the header says beside what it says of all adapted weights."""
+        return {}
+
+    def findings(self, fitted: F) -> Findings | None:
+        """What was found out beside the weights."""
+        return None
+
+    @abstractmethod
+    def scores(self, fitted: F, written: LoadedModel) -> Scores:
+        """Of the base and of what was written, which is the base itself where adapting did not help."""
+
+    @abstractmethod
+    def gain(self, before: SetResult, after: SetResult) -> str:
+        """`gained +1.00 dB of PSNR on {on}`."""
+
+    @abstractmethod
+    def remarks(self, fitted: F) -> tuple[str, ...]:
+        """What a report says of the work."""
 
 
 def base_and_output(
@@ -48,25 +94,27 @@ def base_and_output(
         output = Path(f"{folder_name(domain)}-{base.name}{SUFFIX}")
         _check_output(output, overwrite)
     if output.resolve() == base.path.resolve():
-        raise UsageError(f"-o is the base model's own file {shown(base.path)}; choose another -o.")
+        raise UsageError(
+            f"`output` is the base model's own file {shown(base.path)}; choose another `output`."
+        )
     return base, output
 
 
 def _check_output(output: Path, overwrite: bool) -> None:
     if output.suffix.lower() != SUFFIX:
-        raise UsageError(f"-o is '{output}'; expected a file that ends in {SUFFIX}.")
-    if error := name_error(output, output.name, "choose a shorter -o"):
+        raise UsageError(f"`output` is '{output}'; expected a file that ends in {SUFFIX}.")
+    if error := name_error(output, output.name, "choose a shorter `output`"):
         raise UsageError(error)
     if os.path.isdir(output):  # noqa: PTH112 - Path's own raises for a path that is too long
-        raise UsageError(f"{shown(output)} is a folder; expected a file: choose another -o.")
+        raise UsageError(f"{shown(output)} is a folder; expected a file: choose another `output`.")
     if os.path.lexists(output) and not overwrite:
         raise UsageError(
-            f"{shown(output)} exists already; use --overwrite to replace it, or choose another -o."
+            f"{shown(output)} exists already; use `overwrite` to replace it, or choose another `output`."
         )
     if not output.parent.is_dir():
-        raise UsageError(f"The folder of {shown(output)} is not there; make it or choose another -o.")
+        raise UsageError(f"The folder of {shown(output)} is not there; make it or choose another `output`.")
     if not os.access(output.parent, os.W_OK | os.X_OK):
-        raise SrkitError(f"The folder of {shown(output)} cannot be written to; choose another -o.")
+        raise SrkitError(f"The folder of {shown(output)} cannot be written to; choose another `output`.")
 
 
 def _base_model(name: str, scale: int | None, progress: Progress) -> LoadedModel:
@@ -76,8 +124,8 @@ def _base_model(name: str, scale: int | None, progress: Progress) -> LoadedModel
     if scale not in models.scales:
         known = " or ".join(map(str, models.scales))
         raise UsageError(
-            f"The model '{name}' is for scale {known}, and --scale is {scale}; adapting takes one network, so "
-            "choose a model of that scale or leave --scale out."
+            f"The model '{name}' is for scale {known}, and `scale` is {scale}; adapting takes one network, so "
+            "choose a model of that scale or leave `scale` out."
         )
     return models.get(scale)
 

@@ -14,7 +14,7 @@ from srkit.archs.clipsr import takes_text
 from srkit.archs.info import ArchInfo
 from srkit.conditioning.makers import NO_EXTRAS, SEMANTIC, Conditioning, Extras, ModelProviders
 from srkit.data.captions import caption_beside
-from srkit.data.examples import Domain, Needs, Split, least_judged, split_examples
+from srkit.data.examples import Domain, Example, Needs, Split, least_judged, split_examples
 from srkit.data.pairs import CropPlan
 from srkit.data.support import SupportPairs, Variety, judge_batches
 from srkit.encoders.semantic import SemanticEncoder
@@ -23,6 +23,7 @@ from srkit.errors import ResourceError, UsageError
 from srkit.losses.table import LossContext, build_losses, needs_of
 from srkit.metrics.protocols import DEFAULT_PROTOCOL, find_protocol
 from srkit.metrics.ssim import WINDOW
+from srkit.ops.geometry import rounded_up
 from srkit.ops.layout import channels_last
 from srkit.progress import Progress
 from srkit.recipes.adapt import TunePart
@@ -63,21 +64,21 @@ class Fitted:
 
 def split_for(
     domain: Domain, model: LoadedModel, shots: int, holdout: float | None, patch: int, max_pixels: int
-) -> Split:
+) -> Split[Example]:
     """The examples that teach a model and those that judge: see `srkit.data.examples.split_examples`."""
     info = model.info
     border = find_protocol(DEFAULT_PROTOCOL).border(info.scale)
     least = max(info.min_size, info.multiple_of)
     needs = Needs(
         scale=info.scale,
-        teach=up_to_multiple(max(least, min(patch, LEAST_PATCH)), info.multiple_of),
-        judge=up_to_multiple(max(least, least_judged(info.scale, border, WINDOW)), info.multiple_of),
+        teach=rounded_up(max(least, min(patch, LEAST_PATCH)), info.multiple_of),
+        judge=rounded_up(max(least, least_judged(info.scale, border, WINDOW)), info.multiple_of),
         max_pixels=max_pixels,
     )
     return split_examples(domain, shots, holdout, needs)
 
 
-def fit(model: LoadedModel, split: Split, options: Fit, progress: Progress) -> Fitted:
+def fit(model: LoadedModel, split: Split[Example], options: Fit, progress: Progress) -> Fitted:
     """Fine-tune a copy of a model's network on the support, judged by the rest; the model is not changed.
 
     A network that is conditioned on text is given the captions that lie beside the images; its guide stays as it is.
@@ -178,21 +179,21 @@ def autocast_for(dtype: Dtype, device: torch.device, bf16_ok: bool) -> torch.dty
     return torch.bfloat16 if wanted and bf16_ok else None
 
 
-def _patch(split: Split, tune: TunePart, info: ArchInfo) -> int:
+def _patch(split: Split[Example], tune: TunePart, info: ArchInfo) -> int:
     """The recipe's, or as large as the smallest example allows, in whole multiples that the network takes."""
     side = min(tune.patch, *(min(example.lr.shape[:2]) for example in split.support))
     return int(max(info.multiple_of, side // info.multiple_of * info.multiple_of, info.min_size))
 
 
 def _judge(
-    split: Split,
+    split: Split[Example],
     info: ArchInfo,
     device: torch.device,
     conditioning: Conditioning,
     autocast: torch.dtype | None,
     extras: Mapping[str, Extras],
 ) -> Judge:
-    least = up_to_multiple(max(info.min_size, least_judged(info.scale, info.scale, WINDOW)), info.multiple_of)
+    least = rounded_up(max(info.min_size, least_judged(info.scale, info.scale, WINDOW)), info.multiple_of)
     wanted = -(-LEAST_JUDGES // len(split.judge))
     parts = [max(1, min(wanted, max(one.lr.shape[:2]) // least)) for one in split.judge]
     largest = max(least, math.isqrt(JUDGED_PIXELS // sum(parts)) // info.scale)
@@ -219,11 +220,6 @@ def overwrites_itself(network: nn.Module, info: ArchInfo) -> bool:
     for parameter in parameters:
         parameter.add_(1e-3)
     before = [parameter.clone() for parameter in parameters]
-    side = up_to_multiple(max(info.min_size, 16), info.multiple_of)
+    side = rounded_up(max(info.min_size, 16), info.multiple_of)
     probe(torch.full((1, 3, side, side), 0.5, device=parameters[0].device))
     return any(not torch.equal(a, b) for a, b in zip(before, probe.parameters(), strict=True))
-
-
-def up_to_multiple(side: int, multiple: int) -> int:
-    """The least multiple that is not below `side`."""
-    return -(-side // multiple) * multiple

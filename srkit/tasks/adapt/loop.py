@@ -14,18 +14,20 @@ from torch import Tensor, nn
 from srkit.archs.info import ArchInfo
 from srkit.archs.reconstructor import LEAST_SIDE
 from srkit.conditioning.makers import Conditioning, ModelProviders
+from srkit.data.examples import Split
 from srkit.data.pairs import Batch, CropPlan
-from srkit.data.unlabelled import Low, LowCrops, LowDomain, LowSplit, Part, parts_of, split_low
+from srkit.data.unlabelled import Low, LowCrops, LowDomain, Part, parts_of, split_low
 from srkit.engine.device import Dtype
 from srkit.inference.degrader import Degrader
 from srkit.losses.reconstruction import ReconstructionLoss
 from srkit.metrics.iqa import Niqe, niqe_is_here
 from srkit.metrics.traces import Traces, traces_of
+from srkit.ops.geometry import rounded_up
 from srkit.ops.layout import as_tensor, channels_last
 from srkit.progress import Progress
 from srkit.recipes.self_supervised import Control, LoopPart
-from srkit.tasks.adapt.fit import autocast_for, overwrites_itself, up_to_multiple
-from srkit.training.adapt import Adapted, AdaptSettings, Way, adapt, sure_gain, unchanged
+from srkit.tasks.adapt.fit import Fitted, autocast_for, overwrites_itself
+from srkit.training.adapt import AdaptSettings, Way, adapt, sure_gain, unchanged
 from srkit.training.closed_loop import ClosedLoop
 from srkit.training.controller import Controller, Factor, no_factor
 from srkit.training.inner import ADAM, uniform_rates
@@ -45,7 +47,7 @@ JUDGED_SIDE = 48
 LEAST_PARTS = 6
 """Fewer images that judge are cut into parts, so that it shows how much a gain differs from place to place."""
 _CALIBRATING = 4  # batches over which the gradients' lengths are averaged
-_SPREAD_SIDE = 96  # of the middles that an image's degradation is told from, in LR pixels
+_SPREAD_SIDE = 96  # of the middles that an image's degradation is estimated from, in LR pixels
 
 
 @dataclass(frozen=True)
@@ -63,22 +65,31 @@ class LoopFit:
 
 
 @dataclass(frozen=True)
-class LoopFitted:
-    """The model with its new weights (the base's where adapting did not help), and what came of it."""
+class State:
+    """Of the weights as they were at the end, or of their average: means over the parts that judge."""
 
-    model: LoadedModel
-    adapted: Adapted
-    base: Measures
-    """Of the base, by the parts that judge."""
-    best: Measures
-    """Of what was kept."""
-    raw: Measures
-    """Of the weights as they were at the end."""
-    average: Measures
-    """Of their average then."""
-    parts: tuple[Part, ...]
-    """What judged."""
-    rates: str
+    reconstruction: float
+    neutral: float
+    far: float
+    change: float
+    """PSNR in dB between the base's images and these."""
+
+    @classmethod
+    def of(cls, found: Measures) -> State:
+        means = [sum(of) / len(of) for of in (found.reconstruction, found.neutral, found.far)]
+        return cls(means[0], means[1], means[2], found.change)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What self-supervised adaptation finds out beside the weights."""
+
+    best: str
+    """What was kept: `base`, `average`, `raw`, or a share of the way, as `0.35 raw`."""
+    raw: State | None
+    """The weights at the end; None where nothing was learned."""
+    average: State | None
+    """Their moving average then."""
     far_weight: float
     """lambda_ft."""
     spread: float
@@ -87,46 +98,51 @@ class LoopFitted:
     clean: bool
     """Whether the images looked clean, so that nothing was learned."""
 
-    @property
-    def best_words(self) -> str:
-        """`base`, `average`, `raw`, or a share of the way, as `0.35 raw`."""
-        way = self.adapted.best_way
-        if way is None:
-            return "base"
-        return way.of if way.share == 1 else f"{way.share:g} {way.of}"
+
+@dataclass(frozen=True)
+class LoopFitted(Fitted):
+    """The same of the closed loop, with what it measured."""
+
+    base: Measures
+    """Of the base, by the parts that judge."""
+    best: Measures
+    """Of what was kept."""
+    parts: tuple[Part, ...]
+    """What judged."""
+    findings: Findings
 
 
 def least_side(model: LoadedModel, degrader: Degrader) -> int:
     """Shortest side, in LR pixels, of an image that teaches or judges."""
     least = max(LEAST_SIDE, degrader.distance.smallest, model.info.min_size)
-    return up_to_multiple(least, model.info.multiple_of)
+    return rounded_up(least, model.info.multiple_of)
 
 
 def split_for(
     domain: LowDomain, model: LoadedModel, degrader: Degrader, holdout: float | None, max_pixels: int
-) -> LowSplit:
+) -> Split[Low]:
     """The images that teach a model and those that judge: see `srkit.data.unlabelled.split_low`."""
     return split_low(domain, holdout, least_side(model, degrader), max_pixels)
 
 
 def fit(
-    model: LoadedModel, degrader: Degrader, split: LowSplit, options: LoopFit, progress: Progress
+    model: LoadedModel, degrader: Degrader, split: Split[Low], options: LoopFit, progress: Progress
 ) -> LoopFitted:
     """Fine-tune a copy of a model's network on the images that teach, judged by the others.
 
     The model is not changed.
 
     Raises:
-        UsageError: the network is told what adapting cannot give.
+        UsageError: a condition that adapting cannot provide.
         ResourceError: the encoder that it was trained with is unavailable.
     """
     info, part, device = model.info, options.loop, options.device
     network = _placed(model.network, device)
     conditioning = ModelProviders(device, progress).conditioning(model)
     autocast = options.autocast(info)
-    patch = _patch(split.teach, part, info.multiple_of)
+    patch = _patch(split.support, part, info.multiple_of)
     crops = LowCrops(
-        split.teach,
+        split.support,
         CropPlan(info.scale, patch, part.batch, options.seed, augment=part.turns),
         device,
         conditioning,
@@ -146,7 +162,7 @@ def fit(
         autocast,
         _niqe(device),
     )
-    lows = (*split.teach, *split.judge)
+    lows = (*split.support, *split.judge)
     traces = traces_of([low.lr for low in lows])
     clean = traces.clean and not part.even_clean
     rate = part.rate or RATE
@@ -179,20 +195,30 @@ def fit(
     fresh = copy.deepcopy(model.network)
     fresh.load_state_dict(found.state_dict)
     last = {one.way: measures for one, measures in zip(found.judged, judge.seen[1:], strict=True)}
+    ends = [State.of(last.get(end, judge.base)) if found.judged and not clean else None for end in ENDS]
     return LoopFitted(
         model=replace(model, network=fresh),
         adapted=found,
+        rates=f"{rate:g} ({ADAM.kind})",
         base=judge.base,
         best=judge.measure(_placed(fresh, device)) if found.kept else judge.base,
-        raw=last.get(RAW, judge.base),
-        average=last.get(AVERAGE, judge.base),
         parts=parts,
-        rates=f"{rate:g} ({ADAM.kind})",
-        far_weight=loop.far_weight,
-        spread=spread_of(embeddings(lows, degrader, device)),
-        traces=traces,
-        clean=clean,
+        findings=Findings(
+            best=_best_words(found.best_way),
+            raw=ends[0],
+            average=ends[1],
+            far_weight=loop.far_weight,
+            spread=spread_of(embeddings(lows, degrader, device)),
+            traces=traces,
+            clean=clean,
+        ),
     )
+
+
+def _best_words(way: Way | None) -> str:
+    if way is None:
+        return "base"
+    return way.of if way.share == 1 else f"{way.share:g} {way.of}"
 
 
 def closed_loop(degrader: Degrader, part: LoopPart) -> ClosedLoop:
@@ -231,7 +257,7 @@ def embeddings(lows: Sequence[Low], degrader: Degrader, device: torch.device) ->
     found = []
     with torch.no_grad():
         for part in parts_of(lows, len(lows), _SPREAD_SIDE, LEAST_SIDE, 1):
-            found.append(degrader.tell(as_tensor(part.pixels, device)).embedding[0].cpu())
+            found.append(degrader.estimate(as_tensor(part.pixels, device)).embedding[0].cpu())
     return torch.stack(found)
 
 

@@ -1,26 +1,38 @@
-"""A model's scores on examples, by the classical protocol, as `srkit eval` would give them."""
+"""Results of a base and of what was adapted from it, for the report."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
 import srkit
 from srkit.data.benchmarks import rgb8
-from srkit.data.examples import RGB, Example
-from srkit.engine.device import pick_dtype
+from srkit.data.examples import Example
+from srkit.engine.device import pick_device, pick_dtype
 from srkit.errors import SrkitError
 from srkit.inference.chain import Models
 from srkit.inference.upscaler import Upscaler, Work
 from srkit.io.picture import Picture
 from srkit.metrics.protocols import DEFAULT_PROTOCOL, find_protocol
+from srkit.metrics.reports import Gallery
 from srkit.metrics.results import ImageResult, SetResult
 from srkit.metrics.table import DEFAULT_METRICS, METRICS, Sample, Setup
+from srkit.ops.layout import RGB
 from srkit.progress import Progress
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.zoo.loaded import LoadedModel
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of the base and of what was written; the same where adapting did not help."""
+
+    before: SetResult
+    after: SetResult
+    gallery: Callable[[], Gallery]
+    """Their images, made when they are asked for."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +41,41 @@ class Scored:
 
     result: SetResult
     pictures: tuple[RGB, ...]
+
+
+@dataclass(frozen=True)
+class Naming:
+    """What results say beside their numbers."""
+
+    dataset: str
+    lr_source: str
+    support: tuple[str, ...]
+    protocol: str
+    how: UpscaleRecipe
+    """Device and precision."""
+
+    def result(
+        self, model: LoadedModel, images: Iterable[ImageResult], versions: Mapping[str, str] | None = None
+    ) -> SetResult:
+        """Of a model.
+
+        Args:
+            versions: beside those of the program and the device.
+        """
+        device = pick_device(self.how.device)
+        dtype = str(pick_dtype(self.how.dtype, device, model.info)).removeprefix("torch.")
+        own = {"srkit": srkit.__version__, "torch": torch.__version__, "device": str(device), "dtype": dtype}
+        return SetResult(
+            dataset=self.dataset,
+            scale=model.info.scale,
+            model=model.name,
+            model_sha256=model.sha256,
+            protocol=self.protocol,
+            lr_source=self.lr_source,
+            images=tuple(images),
+            support=self.support,
+            versions={**own, **(versions or {})},
+        )
 
 
 def score(
@@ -41,7 +88,7 @@ def score(
     support: tuple[str, ...],
     progress: Progress,
 ) -> Scored:
-    """PSNR and SSIM of a model on examples, upscaled as `srkit upscale` does it.
+    """PSNR and SSIM of a model on examples by the classical protocol, upscaled as `srkit upscale` does it.
 
     Args:
         recipe: device, precision and threads.
@@ -55,7 +102,8 @@ def score(
     metrics = {name: METRICS[name].make(Setup(upscaler.device)) for name in DEFAULT_METRICS}
     images, pictures = [], []
     progress.start(f"judging {model.name}", len(examples))
-    for example, sr in zip(examples, _upscaled(upscaler, examples), strict=True):
+    enlarged = upscaled(upscaler, ((one.name, one.lr) for one in examples), scale)
+    for example, sr in zip(examples, enlarged, strict=True):
         pair = [torch.from_numpy(x).permute(2, 0, 1)[None] for x in (sr, example.hr)]
         sample = Sample(pair[0], pair[1], None, protocol, scale)
         images.append(
@@ -64,27 +112,20 @@ def score(
         pictures.append(sr)
         progress.advance()
     progress.finish()
-    dtype = str(pick_dtype(recipe.dtype, upscaler.device, model.info)).removeprefix("torch.")
-    versions = {"srkit": srkit.__version__, "torch": torch.__version__, "device": str(upscaler.device)}
-    result = SetResult(
-        dataset=dataset,
-        scale=scale,
-        model=model.name,
-        model_sha256=model.sha256,
-        protocol=protocol.name,
-        lr_source=lr_source,
-        images=tuple(images),
-        support=support,
-        versions={**versions, "dtype": dtype},
-    )
-    return Scored(result, tuple(pictures))
+    naming = Naming(dataset, lr_source, support, protocol.name, recipe)
+    return Scored(naming.result(model, images), tuple(pictures))
 
 
-def _upscaled(upscaler: Upscaler, examples: Sequence[Example]) -> Iterator[RGB]:
-    works = (Work(one.name, Picture(one.lr), one.hr.shape[1], one.hr.shape[0]) for one in examples)
+def upscaled(upscaler: Upscaler, images: Iterable[tuple[str, RGB]], scale: int) -> Iterator[RGB]:
+    """(scale h, scale w, 3) of each named LR image (h, w, 3).
+
+    Raises:
+        SrkitError: one that cannot be upscaled.
+    """
+    works = (Work(name, Picture(lr), scale * lr.shape[1], scale * lr.shape[0]) for name, lr in images)
     for done in upscaler.run(works):
         if done.picture is None:
             raise SrkitError(
-                f"'{done.tag}' could not be upscaled: {done.error or 'no picture was made'}"
+                f"'{done.tag}' could not be upscaled: {done.error or 'no image was made'}"
             ) from done.error
         yield rgb8(done.picture)

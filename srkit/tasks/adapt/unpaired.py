@@ -1,278 +1,180 @@
-"""Adapt a model to a camera or an archive from its low-resolution pictures alone."""
+"""Supervision by low-resolution images alone: `srkit adapt --self-supervised`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from srkit.data.unlabelled import LowDomain, LowSplit, find_low
-from srkit.engine.device import pick_device, pick_dtype
+from srkit.data.examples import Split
+from srkit.data.unlabelled import Low, Part, find_low
+from srkit.engine.resample import resample
 from srkit.errors import ResourceError
-from srkit.inference.degrader import Degrader, load_degrader
-from srkit.metrics.bootstrap import compare
-from srkit.metrics.reports import Gallery, Report
-from srkit.metrics.results import SetResult
-from srkit.metrics.traces import Traces
-from srkit.progress import Progress, Silent
-from srkit.recipes.load import to_mapping
+from srkit.inference.chain import Models
+from srkit.inference.degrader import load_degrader
+from srkit.inference.upscaler import Upscaler
+from srkit.metrics.reports import Gallery, PictureKey
+from srkit.metrics.results import ImageResult, SetResult
+from srkit.ops.layout import RGB
+from srkit.progress import Progress
 from srkit.recipes.self_supervised import SelfAdaptRecipe
 from srkit.recipes.upscale import UpscaleRecipe
-from srkit.tasks.adapt.base import base_and_output, origin, write_adapted
-from srkit.tasks.adapt.loop import LoopFit, LoopFitted, fit, split_for
-from srkit.tasks.adapt.unpaired_score import DEFINITIONS, Setting, fill_gallery, result_of
+from srkit.tasks.adapt.base import Supervision
+from srkit.tasks.adapt.loop import Findings, LoopFit, LoopFitted, fit, split_for
+from srkit.tasks.adapt.score import Naming, Scores, upscaled
 from srkit.training.loop_judge import Measures
-from srkit.zoo.load import load_model
 from srkit.zoo.loaded import LoadedModel
 
-
-@dataclass(frozen=True)
-class SelfAdaptJob:
-    """A recipe, the pictures, and where the weights go."""
-
-    recipe: SelfAdaptRecipe
-    domain: Path
-    output: Path | None = None
-    """None: `FOLDER-MODEL.safetensors` in the working folder."""
-    with_gallery: bool = False
-    """Collect pictures for the HTML report."""
-    overwrite: bool = False
-    """Replace an existing output."""
+PROTOCOL = "none"
+DEFINITIONS = (
+    "L_rec: how unlike the low-resolution image is what the reconstructor makes of the SR image and of the "
+    "image's degradation, with the controller, weighted by detail; L_rec alike: without the controller, every place "
+    "alike. FAR: how far the SR image is from what images without flaws are made of. Lower is better."
+)
 
 
-@dataclass(frozen=True)
-class State:
-    """Of the weights as they were at the end, or of their average: means over the parts that judge."""
+class Unpaired(Supervision[LoopFitted]):
+    """The LR images of a folder, with the reconstructor that closes the loop.
 
-    reconstruction: float
-    neutral: float
-    far: float
-    change: float
-    """PSNR in dB between the base's pictures and these."""
+    Raises:
+        UsageError: a folder without LR images.
+        ResourceError: a network that keeps the size, or a reconstructor or provider that is unavailable or
+            not the right one.
+        SrkitError: no usable images.
+    """
 
-    @classmethod
-    def of(cls, found: Measures) -> State:
-        means = [sum(of) / len(of) for of in (found.reconstruction, found.neutral, found.far)]
-        return cls(means[0], means[1], means[2], found.change)
-
-
-@dataclass(frozen=True)
-class SelfAdaptResult:
-    """What came of adapting. `before` and `after` are about the same pictures, which it did not learn from."""
-
-    output: Path
-    before: SetResult
-    """Of the base."""
-    after: SetResult
-    """Of the weights that were written: where `kept` is false, the base's once more."""
-    kept: bool
-    """Whether adapting helped; else the base's weights were written."""
-    clean: bool
-    """Whether the pictures looked clean already, so that there was nothing to learn."""
-    support: tuple[str, ...]
-    judge: tuple[str, ...]
-    strips: bool
-    """Whether strips of the pictures that taught judged, which were kept out of training."""
-    steps: int
-    best_step: int
-    """The step whose weights judged best; 0: the base's."""
-    best: str
-    """What was kept: `base`, `average`, `raw`, or a share of the way, as `0.35 raw`."""
-    stopped: str
-    """`steps`, `minutes`, `judges`, `diverged`; `clean`, before it began."""
-    seconds: float
-    rates: str
-    far_weight: float
-    """lambda of the regulariser."""
-    raw: State | None
-    """The weights at the end; None where nothing was learned."""
-    average: State | None
-    """Their moving average then."""
-    spread: float
-    """How far apart the degradations of the pictures are; see `srkit.training.loop_judge.spread_of`."""
-    traces: Traces
-    reconstructor: Mapping[str, str]
-    """Its name and version, and those of the distance that the controller goes by."""
-    failed: tuple[tuple[str, str], ...]
-    """Pictures that could not be read, and why."""
-    gallery: Gallery | None = None
+    def __init__(
+        self,
+        recipe: SelfAdaptRecipe,
+        folder: Path,
+        base: LoadedModel,
+        device: torch.device,
+        progress: Progress,
+    ) -> None:
+        if base.info.scale == 1:
+            raise ResourceError(
+                f"'{base.name}' keeps the size of an image (x1), and self-supervised adaptation is for networks that "
+                "enlarge; choose another model."
+            )
+        self._recipe, self._base, self._progress = recipe, base, progress
+        self._domain = find_low(folder, base.info.scale, progress)
+        self._options = LoopFit(recipe.loop, device, recipe.dtype, recipe.seed)
+        self._degrader = load_degrader(
+            recipe.reconstructor, base.info.scale, device, self._options.autocast(), progress
+        )
+        self.split: Split[Low] = split_for(
+            self._domain, base, self._degrader, recipe.holdout, recipe.max_pixels
+        )
 
     @property
-    def verdict(self) -> str:
-        """What came of it, in a sentence."""
-        if self.clean:
-            return "The pictures look clean already; what was written is the base model."
-        count, what = len(self.judge), "strip" if self.strips else "picture"
-        on = f"{what} that it did not learn from"
-        if count > 1:
-            on = f"{count} {what}s that it did not learn from"
-        if not self.kept:
-            return f"Adapting did not help for sure on the {on}; what was written is the base model."
+    def notes(self) -> list[str]:
+        found, count = [], len(self.split.failed)
+        if count:
+            found.append(f"{count} {'image' if count == 1 else 'images'} could not be read.")
+        if self.split.strips:
+            found.append(
+                "There are few images, so a strip of each is kept out of training and judges."
+                if len(self.split.support) > 1
+                else "There is one image only, so a part of it is kept out of training and judges."
+            )
+        return found
+
+    def fit(self) -> LoopFitted:
+        fitted = fit(self._base, self._degrader, self.split, self._options, self._progress)
+        found = fitted.findings
+        words = f"The embeddings of the images' degradations are spread by {found.spread:.2f} of their length"
+        if found.traces.mixed:
+            self._progress.warn(
+                f"{words}, and {found.traces.compressed:.0%} of the images show the blocks of compression, the others "
+                "none, so they are of several kinds; folders of one kind each give more."
+            )
+        else:
+            self._progress.info(f"{words}.")
+        return fitted
+
+    def about(self, fitted: LoopFitted) -> dict[str, Any]:
+        found = fitted.findings
+        return {
+            "self_supervised": True,
+            "best": found.best,
+            "far_weight": found.far_weight,
+            "providers": self._degrader.header,
+        }
+
+    def findings(self, fitted: LoopFitted) -> Findings:
+        return fitted.findings
+
+    def scores(self, fitted: LoopFitted, written: LoadedModel) -> Scores:
+        recipe = self._recipe
+        how = UpscaleRecipe(device=recipe.device, dtype=recipe.dtype, seed=recipe.seed)
+        support = tuple(low.name for low in self.split.support)
+        naming = Naming(self._domain.name, self._domain.source, support, PROTOCOL, how)
+
+        def result(model: LoadedModel, found: Measures) -> SetResult:
+            return naming.result(model, _images(fitted.parts, found), self._degrader.header)
+
+        before = result(self._base, fitted.base)
+        after = before if written is self._base else result(written, fitted.best)
+
+        def gallery() -> Gallery:
+            """Every part enlarged by bicubic, by the base and by what was written, as `srkit upscale` does it."""
+            filled = Gallery(len(fitted.parts))
+            old = _upscaled(self._base, fitted.parts, how)
+            new = old if after is before else _upscaled(written, fitted.parts, how)
+            for image, part, own, sr in zip(after.images, fitted.parts, old, new, strict=True):
+                key = PictureKey(after.dataset, after.scale, after.model, image.name)
+                large = resample(part.pixels, sr.shape[0], sr.shape[1])
+                filled.add(key, sr, lr_bicubic=large, before=None if after is before else own)
+            return filled
+
+        return Scores(before, after, gallery)
+
+    def gain(self, before: SetResult, after: SetResult) -> str:
         changes = []
         for metric, words in (("neutral", "reconstruction error"), ("far", "FAR")):
-            old, new = (result.mean[metric] for result in (self.before, self.after))
+            old, new = (result.mean[metric] for result in (before, after))
             changes.append(f"{words} {new / old - 1:+.1%}" if old else f"{words} {new:.4f}")
-        return f"Adapting helped on the {on}: {', '.join(changes)}."
+        return f"helped on {{on}}: {', '.join(changes)}"
 
-    @property
-    def report(self) -> Report:
-        """Before and after as a report of an evaluation."""
-        remarks = [self.verdict]
-        if not self.clean:
+    def remarks(self, fitted: LoopFitted) -> tuple[str, ...]:
+        found, remarks = fitted.findings, []
+        if not found.clean:
             remarks.append(
-                f"Learned without references from {len(self.support)} low-resolution pictures with "
-                f"{self.reconstructor['reconstructor']}; {self.steps} steps, rates {self.rates}, lambda "
-                f"{self.far_weight:.3g}; kept: {self.best}."
+                f"Learned without references from {len(self.split.support)} low-resolution images with "
+                f"{self._degrader.header['reconstructor']}; {fitted.adapted.steps} steps, rates {fitted.rates}, lambda "
+                f"{found.far_weight:.3g}; kept: {found.best}."
             )
-        for name, state in (("Weights at the end", self.raw), ("Their moving average", self.average)):
+        for name, state in (("Weights at the end", found.raw), ("Their moving average", found.average)):
             if state is not None:
                 remarks.append(
                     f"{name}: L_rec {state.reconstruction:.4f}, alike {state.neutral:.4f}, FAR {state.far:.3f}, "
-                    f"{state.change:.1f} dB from the base's pictures."
+                    f"{state.change:.1f} dB from the base's images."
                 )
         remarks.append(
-            f"The embeddings of the pictures' degradations are spread by {self.spread:.2f} of their length; "
-            f"{self.traces.compressed:.0%} of the pictures look compressed. {DEFINITIONS}"
+            f"The embeddings of the images' degradations are spread by {found.spread:.2f} of their length; "
+            f"{found.traces.compressed:.0%} of the images look compressed. {DEFINITIONS}"
         )
-        if not self.kept:
-            return Report((self.before,), gallery=self.gallery, title="Adaptation", remarks=tuple(remarks))
-        comparisons = tuple(compare(self.after, self.before))
-        return Report((self.after, self.before), (), comparisons, self.gallery, "Adaptation", tuple(remarks))
+        return tuple(remarks)
 
 
-def run(job: SelfAdaptJob, progress: Progress | None = None) -> SelfAdaptResult:
-    """Adapt, and write the weights: the base's, where adapting did not help for sure.
-
-    Raises:
-        UsageError: paths or settings that make no sense.
-        ResourceError: a model, reconstructor or feature provider that is missing, damaged, or not the right one.
-        SrkitError: no usable pictures, or weights that cannot be written.
-    """
-    progress = progress or Silent()
-    recipe = job.recipe
-    if recipe.threads is not None:
-        torch.set_num_threads(recipe.threads)
-    device = pick_device(recipe.device)
-    base, output = base_and_output(
-        recipe.model, recipe.scale, job.domain, job.output, progress, overwrite=job.overwrite
-    )
-    _check_task(base)
-    pick_dtype(recipe.dtype, device, base.info)
-    domain = find_low(job.domain, base.info.scale, progress)
-    options = LoopFit(recipe.loop, device, recipe.dtype, recipe.seed)
-    degrader = load_degrader(recipe.reconstructor, base.info.scale, device, options.autocast(), progress)
-    split = split_for(domain, base, degrader, recipe.holdout, recipe.max_pixels)
-    _tell(split, progress)
-    torch.manual_seed(recipe.seed)
-    fitted = fit(base, degrader, split, options, progress)
-    _tell_of(fitted, progress)
-    about = _about(job, base, degrader, fitted, split)
-    write_adapted(output, base, fitted.model.network, fitted.adapted, about)
-    return _result(job, output, domain, base, degrader, fitted, split)
+def _images(parts: Sequence[Part], found: Measures) -> list[ImageResult]:
+    """An image for each part; the several parts of one are numbered."""
+    columns = {"neutral": found.neutral, "far": found.far, "reconstruction": found.reconstruction}
+    if found.niqe:
+        columns["niqe"] = found.niqe
+    names = [part.low.name for part in parts]
+    numbered = [
+        name if names.count(name) == 1 else f"{name} ({names[:i].count(name) + 1})"
+        for i, name in enumerate(names)
+    ]
+    return [
+        ImageResult(name, {metric: values[i] for metric, values in columns.items()})
+        for i, name in enumerate(numbered)
+    ]
 
 
-def _check_task(base: LoadedModel) -> None:
-    if base.info.scale == 1:
-        raise ResourceError(
-            f"'{base.name}' keeps the size of a picture, and self-supervised adaptation is for networks that enlarge; "
-            "choose another model."
-        )
-
-
-def _tell(split: LowSplit, progress: Progress) -> None:
-    for name, error in split.failed:
-        progress.warn(f"'{name}' is left out: {error}")
-    if split.failed:
-        count = len(split.failed)
-        progress.warn(f"{count} {'picture' if count == 1 else 'pictures'} could not be read.")
-    for sentence in split.left_out:
-        progress.warn(sentence)
-    if split.strips:
-        progress.warn(
-            "There are few pictures, so a strip of each is kept out of training and judges."
-            if len(split.teach) > 1
-            else "There is one picture only, so a part of it is kept out of training and judges."
-        )
-
-
-def _tell_of(fitted: LoopFitted, progress: Progress) -> None:
-    if fitted.adapted.stopped == "diverged":
-        progress.warn("The loss was no longer a number, so adapting ended; the last good state counts.")
-    words = f"The embeddings of the pictures' degradations are spread by {fitted.spread:.2f} of their length"
-    if fitted.traces.mixed:
-        share = fitted.traces.compressed
-        progress.warn(
-            f"{words}, and {share:.0%} of the pictures show the blocks of compression, the others none, so they are of "
-            "several kinds; folders of one kind each give more."
-        )
-    else:
-        progress.info(f"{words}.")
-
-
-def _about(
-    job: SelfAdaptJob, base: LoadedModel, degrader: Degrader, fitted: LoopFitted, split: LowSplit
-) -> dict[str, Any]:
-    """What the file says of where its weights come from."""
-    return {
-        **origin(base, job.domain, fitted.adapted, to_mapping(job.recipe), job.recipe.sha256),
-        "self_supervised": True,
-        "support": [low.name for low in split.teach],
-        "judge": [low.name for low in split.judge],
-        "strips": split.strips,
-        "best": fitted.best_words,
-        "far_weight": fitted.far_weight,
-        "providers": degrader.header,
-    }
-
-
-def _result(
-    job: SelfAdaptJob,
-    output: Path,
-    domain: LowDomain,
-    base: LoadedModel,
-    degrader: Degrader,
-    fitted: LoopFitted,
-    split: LowSplit,
-) -> SelfAdaptResult:
-    adapted, recipe = fitted.adapted, job.recipe
-    how = UpscaleRecipe(device=recipe.device, dtype=recipe.dtype, seed=recipe.seed)
-    setting = Setting(
-        domain.name, domain.source, tuple(low.name for low in split.teach), degrader.header, how
-    )
-    before = result_of(base, fitted.parts, fitted.base, setting)
-    after, written = before, base
-    if adapted.kept:
-        written = load_model(output)
-        after = result_of(written, fitted.parts, fitted.best, setting)
-    gallery = None
-    if job.with_gallery:
-        gallery = Gallery(len(fitted.parts))
-        fill_gallery(gallery, after, fitted.parts, base, written, how)
-    learned = adapted.judged and not fitted.clean
-    return SelfAdaptResult(
-        output=output,
-        before=before,
-        after=after,
-        kept=adapted.kept,
-        clean=fitted.clean,
-        support=tuple(low.name for low in split.teach),
-        judge=tuple(low.name for low in split.judge),
-        strips=split.strips,
-        steps=adapted.steps,
-        best_step=adapted.best_step,
-        best=fitted.best_words,
-        stopped="clean" if fitted.clean else adapted.stopped,
-        seconds=adapted.seconds,
-        rates=fitted.rates,
-        far_weight=fitted.far_weight,
-        raw=State.of(fitted.raw) if learned else None,
-        average=State.of(fitted.average) if learned else None,
-        spread=fitted.spread,
-        traces=fitted.traces,
-        reconstructor=degrader.header,
-        failed=split.failed,
-        gallery=gallery,
-    )
+def _upscaled(model: LoadedModel, parts: Sequence[Part], how: UpscaleRecipe) -> list[RGB]:
+    images = ((part.low.name, part.pixels) for part in parts)
+    return list(upscaled(Upscaler(how, Models.of(model)), images, model.info.scale))

@@ -116,8 +116,8 @@ def plan_finished(
         if entry.error is None:
             entry = _with_finished(entry, scale, size, wrong, allow_crop)
         entries.append(entry)
-    advice = f"--allow-crop accepts up to {CROP_LIMIT} pixels of difference"
-    refuse_sizes(wrong, "SR images", advice if not allow_crop else f"even with --allow-crop, {advice[13:]}")
+    advice = f"`allow_crop` accepts up to {CROP_LIMIT} pixels of difference"
+    refuse_sizes(wrong, "SR images", advice if not allow_crop else f"even with `allow_crop`, {advice[13:]}")
     refuse_sizes(wrong_lr, f"LR images of {benchmark.name} x{scale}", "replace them or have them made")
     return SetPlan(
         benchmark.name, scale, benchmark.lr_source(scale, makes_lr=protocol.makes_lr), tuple(entries)
@@ -132,7 +132,7 @@ def plan_alone(sr: Path, max_pixels: int, progress: Progress | None = None) -> S
         SrkitError: no images.
     """
     if not sr.is_dir():
-        raise UsageError(f"The folder {shown(sr)} is not there; check --sr.")
+        raise UsageError(f"The folder {shown(sr)} is not there; check `sr`.")
     size = _prober(max_pixels)
     entries = []
     for name, path in by_name(sr, progress).items():

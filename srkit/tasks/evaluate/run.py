@@ -174,7 +174,7 @@ class Evaluation:
             plan = self._finished(job.sr)
             return [self._part(plan, _Runner(job.sr.resolve().name, None, FromFiles()))]
         parts = []
-        told: set[str] = set()
+        reported: set[str] = set()
         taken: dict[SetPlan, Shots] = {}
         for name in recipe.models:
             wanted = _upscale_recipe(recipe, name)
@@ -188,8 +188,8 @@ class Evaluation:
                 self._progress.warn(runner.note)
             for dataset in job.datasets:
                 benchmark = self._dataset(dataset)
-                listening = Silent() if dataset in told else self._progress  # the same for every model
-                told.add(dataset)
+                listening = Silent() if dataset in reported else self._progress  # the same for every model
+                reported.add(dataset)
                 plan = plan_dataset(benchmark, scale, self.protocol, recipe.max_pixels, listening)
                 if upscaler is not None and job.prompts is not None:
                     parts += self._prompted(plan, runner, upscaler, job.prompts, listening)
@@ -281,7 +281,7 @@ class Evaluation:
         job = self.job
         if job.update_baseline:
             if job.baseline is None:
-                raise UsageError("--update-baseline needs a file to write; add --baseline FILE.")
+                raise UsageError("`update_baseline` needs a file to write; add `baseline` FILE.")
             return None
         baseline = None if job.baseline is None else read_baseline(job.baseline)
         needs_baseline(self._gates, baseline)
@@ -299,7 +299,7 @@ class Evaluation:
                 part.save_to.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise SrkitError(
-                    f"The folder {shown(part.save_to)} cannot be made ({error.strerror}); choose another --save-images."
+                    f"The folder {shown(part.save_to)} cannot be made ({error.strerror}); choose another `save_images`."
                 ) from error
         scorers = {
             name: scorer
@@ -332,40 +332,40 @@ def evaluate(job: EvalJob, progress: Progress | None = None) -> Report:
 def _check_form(job: EvalJob) -> None:
     if job.merge:
         if job.datasets or job.sr or job.hr or job.shard:
-            raise UsageError("--merge reads what was measured; leave out --dataset, --sr, --hr and --shard.")
+            raise UsageError("`merge` reads what was measured; leave out `dataset`, `sr`, `hr` and `shard`.")
         return
     if job.shard is not None and (job.gates or job.baseline or job.recipe.shots):
         raise UsageError(
-            "--shard measures a part of each set; leave out --fail-if and --baseline, which go with --merge, and "
-            "--shots."
+            "`shard` measures a part of each set; leave out `fail_if` and `baseline`, which go with `merge`, and "
+            "`shots`."
         )
     if job.datasets and (job.sr or job.hr):
         raise UsageError(
-            "--dataset and --sr or --hr exclude each other; give data sets, or folders of pictures."
+            "`dataset` and `sr` or `hr` exclude each other; give data sets, or folders of pictures."
         )
     if not job.datasets and job.sr is None:
         raise UsageError(
-            "Nothing to evaluate was given; add --dataset NAME, or --sr DIR with --hr DIR or alone."
+            "Nothing to evaluate was given; add `dataset` NAME, or `sr` DIR with `hr` DIR or alone."
         )
     if len(set(job.datasets)) < len(job.datasets):
-        raise UsageError("--dataset names one set twice; name each once.")
+        raise UsageError("`dataset` names one set twice; name each once.")
     if job.recipe.shots and (job.sr is not None or BICUBIC in job.recipe.models):
-        raise UsageError("--shots adapts networks; leave it out with --sr and with -m bicubic.")
+        raise UsageError("`shots` adapts networks; leave it out with `sr` and with `model` bicubic.")
     if job.prompts is not None and (job.sr is not None or job.recipe.shots):
         raise UsageError(
-            f"--prompts is {shown(job.prompts)}; it is for networks on data sets: leave it out with --sr and --shots."
+            f"`prompts` is {shown(job.prompts)}; it is for networks on data sets: leave it out with `sr` and `shots`."
         )
     if job.prompts is None and job.recipe.prompt_controls != ("right",):
         raise UsageError(
-            f"--prompt-control is {','.join(job.recipe.prompt_controls)}; it needs the images' prompts: add --prompts."
+            f"`prompt_control` is {','.join(job.recipe.prompt_controls)}; it needs the images' prompts: add `prompts`."
         )
     if job.hr is not None and job.recipe.scale is None:
-        raise UsageError("--sr and --hr need the scale between LR and HR; add --scale N.")
+        raise UsageError("`sr` and `hr` need the scale between LR and HR; add `scale` N.")
     if job.sr is not None and job.save_images is not None:
-        raise UsageError("--save-images is for pictures that a model makes; leave it out with --sr.")
+        raise UsageError("`save_images` is for pictures that a model makes; leave it out with `sr`.")
     if job.sr is not None and job.hr is None and job.recipe.scale is not None:
         raise UsageError(
-            "--scale says nothing about pictures without references; add --hr DIR, or leave it out."
+            "`scale` says nothing about pictures without references; add `hr` DIR, or leave it out."
         )
 
 
@@ -375,7 +375,7 @@ def _check_references(asked: Sequence[Metric], job: EvalJob) -> None:
     if needy := [metric.name for metric in asked if metric.reference is not None]:
         free = [metric.name for metric in METRICS.values() if metric.reference is None]
         raise UsageError(
-            f"{', '.join(needy)} need references; add --hr DIR, or choose --metrics {','.join(free)} or one of them."
+            f"{', '.join(needy)} need references; add `hr` DIR, or choose `metrics` {','.join(free)} or one of them."
         )
 
 
@@ -384,7 +384,7 @@ def _check_metrics(gates: Iterable[Gate], old: SetResult) -> None:
         if gate.relative and gate.metric not in old.metrics:
             raise UsageError(
                 f"The gate '{gate.text}' needs '{gate.metric}' in the baseline, which has {', '.join(old.metrics)} of "
-                f"{old.title}; make it anew with --update-baseline and that metric."
+                f"{old.title}; make it anew with `update_baseline` and that metric."
             )
 
 
@@ -398,7 +398,7 @@ def _check_images(parts: Sequence[_Part]) -> None:
         targets = [part.save_to / f"{entry.name}.png" for entry in part.plan.entries]
         if existing := [path.name for path in targets if path.exists()]:
             raise UsageError(
-                f"{listed(existing)} exist already in {shown(part.save_to)}; give another --save-images or remove them."
+                f"{listed(existing)} exist already in {shown(part.save_to)}; give another `save_images` or remove them."
             )
 
 
@@ -427,7 +427,7 @@ def _network(upscaler: Upscaler, scale: int) -> _Runner:
     if (models.scales == [1]) != (scale == 1):
         raise UsageError(
             f"The model '{upscaler.recipe.model}' is for scale {' or '.join(map(str, models.scales))}, and the scale "
-            f"is {scale}; a network that keeps the size goes with --scale 1, and only that."
+            f"is {scale}; a network that keeps the size goes with `scale` 1, and only that."
         )
     chain = models.chain(scale)
     for step in chain:
@@ -453,7 +453,7 @@ def _few_shot(runner: _Runner, upscaler: Upscaler, shots: Shots, recipe: EvalRec
     """The same network, adapted to the set before it is run; checksum and precision are the base's."""
     scale = shots.plan.scale
     if scale is None:
-        raise UsageError("--shots needs the scale between LR and HR; add --scale N.")
+        raise UsageError("`shots` needs the scale between LR and HR; add `scale` N.")
     model = FewShot(single_model(upscaler.models, scale), upscaler, shots, recipe)
     label = f"{runner.label} {len(shots.names)}-shot"
     return replace(runner, label=label, model=model, note=None, prepare=model.prepare)

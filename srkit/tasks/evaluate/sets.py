@@ -11,7 +11,6 @@ from typing import Protocol as Interface
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from srkit.conditioning.makers import Extras
@@ -28,13 +27,11 @@ from srkit.metrics.protocols import Protocol
 from srkit.metrics.reports.gallery import Gallery, PictureKey
 from srkit.metrics.results import FailedImage, ImageResult
 from srkit.metrics.table import Sample, Scorer
+from srkit.ops.layout import RGB, compute_alone
 from srkit.ops.resize import bicubic_uint8, downscale_uint8, upscale
-from srkit.ops.threads import compute_alone
 from srkit.progress import Progress
 from srkit.tasks.evaluate.plan import Entry, SetPlan
 
-RGB = NDArray[np.uint8]
-"""(H, W, 3) uint8."""
 _BYTES_PER_PIXEL = 120
 """Of HR, for one image in flight: SR, HR and the float64 that metrics make of them."""
 

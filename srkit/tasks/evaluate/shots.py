@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 from srkit.data.benchmarks import BenchmarkItem, rgb8
 from srkit.data.copies import Copies
-from srkit.data.examples import RGB, Domain
+from srkit.data.examples import Domain
 from srkit.errors import PictureError, SrkitError, UsageError
 from srkit.inference.chain import Models
 from srkit.inference.upscaler import Upscaler
 from srkit.io.read import read_picture
+from srkit.ops.layout import RGB
 from srkit.progress import Progress
 from srkit.recipes.adapt import TunePart
 from srkit.recipes.evaluate import EvalRecipe
@@ -64,7 +65,7 @@ def take_shots(plan: SetPlan, shots: int, max_pixels: int, progress: Progress) -
     if not rest:
         besides = f" ({len(left_out)} of them copies)" if left_out else ""
         raise UsageError(
-            f"'{plan.dataset}' has {len(plan.entries)} images{besides}, and --shots {shots} leaves none to measure "
+            f"'{plan.dataset}' has {len(plan.entries)} images{besides}, and `shots` {shots} leaves none to measure "
             "on; choose fewer shots or a larger set."
         )
     return Shots(replace(plan, entries=rest), tuple(support))
@@ -90,7 +91,7 @@ def single_model(models: Models, scale: int) -> LoadedModel:
     if scale not in models.scales:
         known = ", ".join(map(str, models.scales))
         raise UsageError(
-            f"--shots adapts one network, and there is none for scale {scale} among those of scale {known}; choose "
+            f"`shots` adapts one network, and there is none for scale {scale} among those of scale {known}; choose "
             "one of these scales or another model."
         )
     return models.get(scale)

@@ -6,35 +6,33 @@ import glob
 import logging
 import math
 import os
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from srkit.errors import PictureError, SrkitError, UsageError
 from srkit.inference.kernel_estimator import Estimate, KernelEstimator
 from srkit.inference.kernel_summary import Blur
-from srkit.io.atomic import atomic_path, remove_stale
+from srkit.inference.upscaler import Work
+from srkit.io.atomic import atomic_path
 from srkit.io.folders import Found
 from srkit.io.kernel_map import EXTENSION, write_kernel_map
 from srkit.io.names import folder_name, shown
-from srkit.io.picture import Picture, PictureInfo
+from srkit.io.picture import Picture
 from srkit.io.read import probe, read_picture
 from srkit.io.write import write_picture
 from srkit.progress import Progress, Silent
 from srkit.recipes.estimate import EstimateRecipe
+from srkit.tasks.batch import Batch, FileItem, Outcome, Status
 from srkit.tasks.kernels.preview import Fact, draw_preview
 from srkit.tasks.places import (
-    NOT_TRIED,
     Existing,
     Place,
     check_folders,
     exists_already,
     find_sources,
-    is_about_the_place,
     is_file_name,
     left_to_do,
     make_folder,
@@ -47,6 +45,7 @@ from srkit.tasks.places import (
 PREVIEW_EXTENSION = ".preview.png"
 """In place of .npz, for the preview that lies beside a map."""
 
+_BYTES_PER_PIXEL = 150  # the map, what it is made of, and what is drawn of it
 _log = logging.getLogger(__name__)
 
 
@@ -73,7 +72,7 @@ class KernelRecord:
 
     input: str
     output: str
-    status: Literal["done", "skipped", "failed"]
+    status: Status
     error: str | None = None
     preview: str | None = None
     width: int | None = None
@@ -96,15 +95,16 @@ class KernelRecord:
 
 
 @dataclass(frozen=True)
-class _Item(Place):
-    """One image on its way."""
-
-    preview: Path | None
-    info: PictureInfo | None
+class _Item(FileItem):
+    preview: Path | None = None
 
     @property
-    def megapixels(self) -> float:
-        return self.info.width * self.info.height / 1e6 if self.info is not None else 0.0
+    def outputs(self) -> tuple[Path, ...]:
+        return (self.target,) if self.preview is None else (self.target, self.preview)
+
+    @property
+    def bytes(self) -> int:
+        return 0 if self.info is None else _BYTES_PER_PIXEL * self.info.width * self.info.height
 
 
 def default_output(source: str) -> Path:
@@ -142,63 +142,76 @@ def run(job: EstimateJob, progress: Progress | None = None) -> Iterator[KernelRe
     _check_previews(job, todo)
     estimator = KernelEstimator(job.recipe, progress)
     make_folder(job.output, todo)
-    return _work(job, items, todo, estimator, progress)
+    return _Estimating(job, estimator).run(items, todo, progress)
 
 
-def _work(
-    job: EstimateJob, items: list[_Item], todo: list[_Item], estimator: KernelEstimator, progress: Progress
-) -> Iterator[KernelRecord]:
-    runnable = [item for item in todo if item.error is None]
-    outputs = {path for item in runnable for path in (item.target, item.preview) if path is not None}
-    for folder in {path.parent for path in outputs}:
-        remove_stale(folder)
-    chosen = {id(item) for item in todo}
-    unwritable = False  # a full disk, say: the next image would meet the same
-    progress.start("estimating kernels", estimator.work * sum(item.megapixels for item in runnable))
-    try:
-        for item in items:
-            if id(item) not in chosen:
-                yield KernelRecord(str(item.source), str(item.target), "skipped")
+@dataclass(frozen=True)
+class _Done:
+    tag: _Item
+    picture: Picture | None = None
+    estimate: Estimate | None = None
+    error: Exception | None = None
+
+
+class _Estimating(Batch[_Item, _Done, Estimate, KernelRecord]):
+    label, failure = "estimating kernels", "The kernels could not be estimated"
+    too_large = "The kernels of {} do not fit into memory; cut the image or free some."
+
+    def __init__(self, job: EstimateJob, estimator: KernelEstimator) -> None:
+        self.job, self.estimator = job, estimator
+
+    def amount(self, items: Sequence[_Item]) -> float:
+        return self.estimator.work * super().amount(items)
+
+    def advance(self, item: _Item, progress: Progress) -> None:
+        """The estimator does, as it goes through the image."""
+
+    def read(self, item: _Item) -> Work[_Item]:
+        return Work(item, read_picture(item.source, max_pixels=self.job.recipe.max_pixels))
+
+    def compute(self, works: Iterator[Work[_Item] | None]) -> Iterator[_Done]:
+        for work in works:
+            if work is None:
                 continue
-            if unwritable and item.error is None:
-                yield _failed(item, SrkitError(NOT_TRIED))
+            picture, item = work.picture, work.tag
+            if picture is None:
+                yield _Done(item, error=work.error)
                 continue
-            started = time.monotonic()
             try:
-                if item.error is not None:
-                    raise PictureError(item.error)
-                estimate = _estimated(job, item, estimator)
+                yield _Done(item, picture, self.estimator.estimate(picture, item.source.name))
             except Exception as error:  # one image's failure must not end the others
-                unwritable = is_about_the_place(error)
-                yield _failed(item, error)
-            else:
-                yield _record(item, estimate, estimator, time.monotonic() - started)
-    finally:
-        progress.finish()
+                yield _Done(item, error=error)
 
-
-def _estimated(job: EstimateJob, item: _Item, estimator: KernelEstimator) -> Estimate:
-    """Estimate one image's kernels and write them."""
-    picture = read_picture(item.source, max_pixels=job.recipe.max_pixels)
-    estimate = estimator.estimate(picture, item.source.name)
-    make_parent(item.target)
-    if item.preview is None:
-        write_kernel_map(estimate.kernels, item.target)
+    def write(self, done: _Done) -> Estimate:
+        """The kernel map, and its preview."""
+        item, picture, estimate = done.tag, done.picture, done.estimate
+        if picture is None or estimate is None:
+            raise SrkitError("The image was not read.")
+        make_parent(item.target)
+        if item.preview is None:
+            write_kernel_map(estimate.kernels, item.target)
+            return estimate
+        page = draw_preview(
+            picture.colour,
+            estimate.kernels,
+            title=item.source.name,
+            subtitle=_subtitle(estimate, self.estimator),
+            facts=_facts(estimate),
+            grid=self.job.recipe.grid,
+        )
+        make_parent(item.preview)
+        # Around the map, so that neither is left without the other when one fails.
+        with atomic_path(item.preview) as path:
+            write_picture(Picture(np.ascontiguousarray(page)), path, format="png", compression=6)
+            write_kernel_map(estimate.kernels, item.target)
         return estimate
-    page = draw_preview(
-        picture.colour,
-        estimate.kernels,
-        title=item.source.name,
-        subtitle=_subtitle(estimate, estimator),
-        facts=_facts(estimate),
-        grid=job.recipe.grid,
-    )
-    make_parent(item.preview)
-    # Around the map, so that neither is left without the other when one fails.
-    with atomic_path(item.preview) as path:
-        write_picture(Picture(np.ascontiguousarray(page)), path, format="png", compression=6)
-        write_kernel_map(estimate.kernels, item.target)
-    return estimate
+
+    def record(
+        self, item: _Item, status: Status, error: str | None, outcome: Outcome[_Done, Estimate] | None
+    ) -> KernelRecord:
+        if outcome is None or outcome.written is None:
+            return KernelRecord(str(item.source), str(item.target), status, error)
+        return _record(item, outcome.written, self.estimator, outcome.seconds)
 
 
 def _subtitle(estimate: Estimate, estimator: KernelEstimator) -> str:
@@ -246,21 +259,6 @@ def _record(item: _Item, estimate: Estimate, estimator: KernelEstimator, seconds
     )
 
 
-def _failed(item: _Item, error: Exception) -> KernelRecord:
-    _log.debug("%s failed", shown(item.source), exc_info=error)
-    return KernelRecord(str(item.source), str(item.target), "failed", _sentence(item, error))
-
-
-def _sentence(item: _Item, error: Exception) -> str:
-    if isinstance(error, SrkitError):
-        return str(error)
-    if isinstance(error, MemoryError) and item.info is not None:
-        size = f"{item.info.width} x {item.info.height}"
-        return f"The kernels of {size} pixels do not fit into memory; cut the image or free some."
-    what = " ".join(f"{type(error).__name__}: {error}".split())
-    return f"The kernels could not be estimated ({what}); --debug shows where, and a report of it helps."
-
-
 # -- where things are -------------------------------------------------------------------------------------------
 
 
@@ -274,7 +272,7 @@ def _gather(job: EstimateJob, progress: Progress) -> list[_Item]:
         check_folders(job.input, job.output)
         if job.preview is not None:
             raise UsageError(
-                f"--preview names one file, and the input {shown(job.input)} is no single image; leave it out, and "
+                f"`preview` names one file, and the input {shown(job.input)} is no single image; leave it out, and "
                 "each preview lies beside its map."
             )
     items = [_item(job, one, to_file=to_file) for one in found]
@@ -290,9 +288,9 @@ def _item(job: EstimateJob, found: Found, *, to_file: bool) -> _Item:
         info = probe(found.path, max_pixels=job.recipe.max_pixels)
     except PictureError as error:
         _log.debug("%s failed", shown(found.path), exc_info=True)
-        return _Item(found.path, target, None, None, error=str(error))
+        return _Item(found.path, target, None, error=str(error))
     longest = target.stem + PREVIEW_EXTENSION
-    return _Item(found.path, target, None, info, error=name_error(target, longest, "rename the input"))
+    return _Item(found.path, target, info, error=name_error(target, longest, "rename the input"))
 
 
 def _with_preview(job: EstimateJob, item: _Item) -> _Item:
@@ -300,7 +298,7 @@ def _with_preview(job: EstimateJob, item: _Item) -> _Item:
     if not job.with_preview:
         return item
     beside = item.target.with_name(item.target.stem + PREVIEW_EXTENSION)
-    return _Item(item.source, item.target, job.preview or beside, item.info, error=item.error)
+    return replace(item, preview=job.preview or beside)
 
 
 def _check_previews(job: EstimateJob, todo: list[_Item]) -> None:
@@ -308,7 +306,7 @@ def _check_previews(job: EstimateJob, todo: list[_Item]) -> None:
     preview = job.preview
     if preview is not None:
         if not job.with_preview:
-            raise UsageError("--preview and --no-preview exclude each other; give one.")
+            raise UsageError("`preview` and `no_preview` exclude each other; give one.")
         if preview.suffix.lower() != ".png":
             raise UsageError(f"The preview {shown(preview)} is a PNG image; end its name in .png.")
         if not preview.parent.is_dir():

@@ -7,15 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from srkit.archs.table import build
 from srkit.data.photographs import PhotographReader
 from srkit.data.views import SMALLEST, ViewPlan, Views, ViewSource
 from srkit.errors import UsageError, nearest
-from srkit.ops.layout import channels_last
+from srkit.ops.layout import RGB, channels_last
 from srkit.progress import Progress
 from srkit.recipes.encoder import EncoderRecipe
 from srkit.recipes.load import to_mapping
@@ -26,8 +24,6 @@ from srkit.tasks.train.job import TrainJob, split_files
 from srkit.training.encoder import LOSS, EncoderStep, loss_validator, measure_scales
 from srkit.training.learners import TASKS, make_learner
 from srkit.training.state import TrainState, new_state
-
-RGB = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)

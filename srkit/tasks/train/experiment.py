@@ -279,5 +279,5 @@ def check_holdout(every: int, key: str, job: TrainJob[Any]) -> None:
     """
     if every < 2 and not job.validation:
         raise UsageError(
-            f"'{key}' is {every}; it must be at least 2, or give images to validate on with --val."
+            f"'{key}' is {every}; it must be at least 2, or give images to validate on with `val`."
         )

@@ -22,6 +22,7 @@ from srkit.data.real_pairs import RealPairs, RealPlan, make_real_lr
 from srkit.data.streamed import StreamedPairs
 from srkit.engine.overlap import measure_overlap
 from srkit.errors import SrkitError, UsageError
+from srkit.ops.geometry import rounded_up
 from srkit.ops.layout import channels_last
 from srkit.recipes.train import DataPart, ModelPart, degradation_of
 from srkit.tasks.train.experiment import Experiment, R, Setting, check_holdout
@@ -129,7 +130,7 @@ class ImageExperiment(Experiment[R]):
         encoder, device = self.providers.semantic, self.setting.device
         if not self.conditioning.of_content or encoder is None:
             return
-        side = math.ceil(max(16, self.info.min_size) / self.info.multiple_of) * self.info.multiple_of
+        side = rounded_up(max(16, self.info.min_size), self.info.multiple_of)
         lr = torch.zeros(1, 3, side, side, device=device)
         try:
             with torch.no_grad():
@@ -200,12 +201,12 @@ def load_images(setting: Setting[Any], info: ArchInfo, conditioning: Conditionin
     files = split.rest
     pairs: PairSource
     if real is None and not fits and data.residency != "memory":
-        reader.tell(progress)
+        reader.report(progress)
         pairs = StreamedPairs(files, plan, setting.device, data.workers, conditioning, progress)
     elif data.residency == "auto" and not fits:
         raise SrkitError(
             "The images take more than half of the free memory, and those that are to be degraded must be held "
-            "in it; give fewer to --data, or set data.residency=memory to try all the same."
+            "in it; give fewer to `data`, or set data.residency=memory to try all the same."
         )
     else:
         files, images = reader.read_all(files, progress)

@@ -69,11 +69,11 @@ def check_job(job: TrainJob[Any]) -> None:
         UsageError: one of them.
     """
     if job.resume and job.overwrite:
-        raise UsageError("--resume and --overwrite exclude each other; give one.")
+        raise UsageError("`resume` and `overwrite` exclude each other; give one.")
     if job.minutes is not None and not job.minutes > 0:
-        raise UsageError(f"--minutes is {job.minutes}; it must be above 0.")
+        raise UsageError(f"`minutes` is {job.minutes}; it must be above 0.")
     if job.threads is not None and job.threads < 1:
-        raise UsageError(f"--threads is {job.threads}; it must be at least 1.")
+        raise UsageError(f"`threads` is {job.threads}; it must be at least 1.")
 
 
 def check_output(job: TrainJob[Any], *folders: Path) -> None:
@@ -89,8 +89,8 @@ def check_output(job: TrainJob[Any], *folders: Path) -> None:
         return
     if any(os.path.lexists(f / name) for f in (job.output, *folders) for name in (CHECKPOINT, WEIGHTS)):
         raise UsageError(
-            f"{shown(job.output)} holds a run already; continue it with --resume or choose another -o, or replace it "
-            "with --overwrite."
+            f"{shown(job.output)} holds a run already; continue it with `resume` or choose another `output`, or "
+            "replace it with `overwrite`."
         )
 
 
@@ -112,7 +112,9 @@ def prepare_output(job: TrainJob[Any]) -> None:
     except OSError as error:
         if is_file_system_trouble(error):
             raise writing_failed(job.output, error) from error
-        raise SrkitError(f"'{job.output}' cannot be written: {error.strerror}; choose another -o.") from error
+        raise SrkitError(
+            f"'{job.output}' cannot be written: {error.strerror}; choose another `output`."
+        ) from error
 
 
 def split_files(
@@ -143,8 +145,8 @@ def split_files(
     reader.leave_out(copies, split.images)
     split = replace(split, rest=[file for file in split.rest if file not in copies])
     if not split.rest:
-        reader.tell(progress)
+        reader.report(progress)
         raise SrkitError(
-            "No image is left to train on beside those held out to validate; give more images to --data."
+            "No image is left to train on beside those held out to validate; give more images to `data`."
         )
     return split

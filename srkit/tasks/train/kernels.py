@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from srkit.archs.depth import CompactDepth
@@ -24,7 +23,7 @@ from srkit.data.scenes import SMALLEST
 from srkit.degradation.pca import encode, kernel_basis
 from srkit.errors import UsageError
 from srkit.losses.table import LossContext, build_losses, check_terms, needs_of
-from srkit.ops.layout import channels_last
+from srkit.ops.layout import RGB, channels_last
 from srkit.progress import Silent
 from srkit.recipes.kernels import KernelsRecipe, Target
 from srkit.tasks.train.experiment import Experiment, Plan, check_holdout
@@ -45,7 +44,6 @@ _VALIDATION_SEED = 1 << 20  # beside the recipe's, so that what validates is no 
 _VALIDATION_SCENES = 24
 _RANK_SEEDS = 1 << 24  # between the processes of a run
 _CODE_BATCHES = 24  # that the codes' mean and deviation are measured on
-RGB = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)

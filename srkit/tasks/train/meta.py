@@ -61,9 +61,7 @@ class Meta(Experiment[MetaRecipe]):
     def check(cls, job: TrainJob[MetaRecipe]) -> None:
         recipe, tasks = job.recipe, job.recipe.tasks
         if not recipe.start:
-            raise UsageError(
-                "The recipe names no weights whose rates are to be learned; give --set start=FILE."
-            )
+            raise UsageError("The recipe names no weights whose rates are to be learned; set start=FILE.")
         check_terms(recipe.loss, "picture")
         check_holdout(tasks.holdout_every, "tasks.holdout_every", job)
         for name in (*tasks.domains, *tasks.held_out):
@@ -114,7 +112,7 @@ class Meta(Experiment[MetaRecipe]):
             super().resume(state)
         except (RuntimeError, ValueError, KeyError) as error:
             raise UsageError(
-                f"'{self.setting.job.output}' holds a run of other weights; choose another -o."
+                f"'{self.setting.job.output}' holds a run of other weights; choose another `output`."
             ) from error
 
     def export(self, state: TrainState) -> None:

@@ -17,8 +17,7 @@ from srkit.data.real_pairs import RealPairs, RealPlan
 from srkit.encoders.distance import PerceptualDistance, perceptual_distance
 from srkit.encoders.stages import STAGES, EncoderStage, encoder_stage
 from srkit.errors import UsageError, nearest
-from srkit.losses.far import Far
-from srkit.losses.reconstruction import ReconstructionLoss
+from srkit.losses.reconstruction import Far, ReconstructionLoss
 from srkit.ops.layout import channels_last
 from srkit.recipes.degradation import SecondOrderPart
 from srkit.recipes.reconstructor import ReconstructorRecipe

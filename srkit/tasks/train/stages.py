@@ -216,12 +216,12 @@ def _check_output(job: TrainJob[StagesRecipe], stages: list[Stage]) -> None:
         return
     begun = [stage for stage in stages if stage.is_begun]
     if not begun:
-        raise ResourceError(f"There is no run in '{job.output}' to resume; start without --resume.")
+        raise ResourceError(f"There is no run in '{job.output}' to resume; start without `resume`.")
     for stage in begun[:-1]:
         if _begun_as(stage) != stage.recipe:
             raise UsageError(
                 f"The stage '{stage.name}' in '{job.output}' was trained by another recipe than this one, and the "
-                "later ones build on it; choose another -o."
+                "later ones build on it; choose another `output`."
             )
 
 

@@ -48,7 +48,7 @@ def with_maps(job: UpscaleJob, items: Sequence[Item], upscaler: Upscaler) -> lis
             base = job.debug_maps / (stem if count[stem] == 1 else stem.with_name(item.target.name))
             maps = {part: base.with_name(f"{base.name}-{part}.png") for part in parts}
             longest = max((path.name for path in maps.values()), key=len)
-            item = replace(item, maps=maps, error=name_error(base, longest, "choose a shorter --suffix"))
+            item = replace(item, maps=maps, error=name_error(base, longest, "choose a shorter `suffix`"))
         found.append(item)
     _check(found)
     return found
@@ -107,7 +107,7 @@ def _check(items: Sequence[Item]) -> None:
         if real in taken:
             raise UsageError(
                 f"The map {shown(place.target)} would have the place of an output or of another map; give another "
-                "--debug-maps folder, or rename the input."
+                "`debug_maps` folder, or rename the input."
             )
         taken.add(real)
 

@@ -13,14 +13,13 @@ from srkit.inference.upscaler import Upscaler
 from srkit.io.folders import Found
 from srkit.io.formats import FORMATS, auto_format, format_of_name
 from srkit.io.names import shown
-from srkit.io.picture import PictureInfo
 from srkit.io.read import probe
 from srkit.progress import Progress
 from srkit.recipes.shard import Shard
 from srkit.recipes.upscale import UpscaleRecipe
+from srkit.tasks.batch import FileItem
 from srkit.tasks.places import (
     Existing,
-    Place,
     check_folders,
     find_sources,
     is_file_name,
@@ -72,11 +71,10 @@ class UpscaleJob:
 
 
 @dataclass(frozen=True)
-class Item(Place):
-    """One picture on its way: where from, where to, what its header says."""
+class Item(FileItem):
+    """An image that is upscaled."""
 
     format: str
-    info: PictureInfo | None
     width: int = 0
     height: int = 0
     kernel_map: Path | None = None
@@ -97,8 +95,16 @@ class Item(Place):
         return 8 if self.info is None else self.info.depth
 
     @property
+    def outputs(self) -> tuple[Path, ...]:
+        return (*([] if self.target == STREAM else [self.target]), *self.maps.values())
+
+    @property
     def megapixels(self) -> float:
         return self.width * self.height / 1e6
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.width, self.height
 
     @property
     def bytes(self) -> int:
@@ -226,7 +232,7 @@ def _is_file(job: UpscaleJob) -> bool:
 def _check_places(job: UpscaleJob, *, single: bool) -> None:
     if job.sink is not None and job.save_recipe:
         raise UsageError(
-            "--save-recipe writes beside the output, which stdout has no place for; leave it out."
+            "`save_recipe` writes beside the output, which stdout has no place for; leave it out."
         )
     if job.data is not None and not _is_file(job):
         raise UsageError(
@@ -236,7 +242,7 @@ def _check_places(job: UpscaleJob, *, single: bool) -> None:
     if single:
         if job.suffix and _is_file(job):
             raise UsageError(
-                f"--suffix is '{job.suffix}', but the output {shown(job.output)} is a file; give its whole name, "
+                f"`suffix` is '{job.suffix}', but the output {shown(job.output)} is a file; give its whole name, "
                 "or a folder."
             )
         return
@@ -259,12 +265,12 @@ def _item(
         if single and isinstance(error, UsageError):
             raise
         _log.debug("%s failed", shown(found.path), exc_info=True)
-        return Item(found.path, guess, "png", None, error=str(error))
+        return Item(found.path, guess, None, "png", error=str(error))
     format = _format_of(job, to_file) or auto_format(
         info.format, width=width, height=height, depth=info.depth, has_alpha=info.has_alpha
     )
     target = job.output if to_file else _target(job, found, format)
-    return Item(found.path, target, format, info, width, height, kernel_map, error=_name_error(job, target))
+    return Item(found.path, target, info, format, width, height, kernel_map, error=_name_error(job, target))
 
 
 def _format_of(job: UpscaleJob, to_file: bool) -> str | None:
@@ -277,7 +283,7 @@ def _format_of(job: UpscaleJob, to_file: bool) -> str | None:
     named = format_of_name(job.output)
     if named not in (None, asked):
         raise UsageError(
-            f"--format is {asked}, but the output {shown(job.output)} is named like {named}; make them agree."
+            f"`format` is {asked}, but the output {shown(job.output)} is named like {named}; make them agree."
         )
     return asked
 
@@ -290,4 +296,4 @@ def _target(job: UpscaleJob, found: Found, format: str) -> Path:
 
 def _name_error(job: UpscaleJob, target: Path) -> str | None:
     longest = target.name + (RECIPE_EXTENSION if job.save_recipe else "")
-    return name_error(target, longest, "rename the input or choose a shorter --suffix")
+    return name_error(target, longest, "rename the input or choose a shorter `suffix`")

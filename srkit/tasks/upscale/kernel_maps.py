@@ -92,28 +92,29 @@ class KernelMaps:
             )
 
     def models(self, recipe: UpscaleRecipe, progress: Progress | None = None) -> Models:
-        """The network that the kernels are told to: what the recipe names, else the shipped one of their scale.
+        """The network that is conditioned on the kernels: what the recipe names, else the shipped one of their scale.
 
         Raises:
-            UsageError: a network that is told of no kernels or upscales by another factor than theirs; a factor or
-                self-ensemble that they do not allow.
-            ResourceError: a network that is not to be had.
+            UsageError: a network that is not conditioned on kernels or upscales by another factor than theirs; a factor
+                or self-ensemble that they do not allow.
+            ResourceError: an unavailable network.
         """
         wanted = recipe.target.scale
         if wanted not in (None, self.scale):
             raise UsageError(
-                f"--scale is {wanted:g}, and the kernel map {shown(self.path)} is for x{self.scale}; leave --scale "
+                f"`scale` is {wanted:g}, and the kernel map {shown(self.path)} is for x{self.scale}; leave `scale` "
                 f"out, or estimate the kernels for x{wanted:g}."
             )
         if recipe.tta:
             raise UsageError(
-                "--tta turns the picture, and the kernels of --kernel-map do not turn with it; give one."
+                "`tta` turns the picture, and the kernels of `kernel_map` do not turn with it; give one."
             )
         models = Models(f"nbsr-x{self.scale}" if recipe.model == "auto" else recipe.model, progress)
         model = models.get(self.scale if self.scale in models.scales else models.own_scale)
         if CODES not in model.info.conditioning:
             raise UsageError(
-                f"The model '{model.name}' is not told of blur; with --kernel-map leave --model out, or give an NBSR."
+                f"The model '{model.name}' is not conditioned on the blur; with `kernel_map` leave `model` out, "
+                "or give an NBSR."
             )
         if model.info.scale != self.scale:
             raise UsageError(

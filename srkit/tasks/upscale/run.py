@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import json
-import logging
-import threading
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
 import srkit
 from srkit.conditioning.makers import Extras
-from srkit.engine.memory import total_memory
-from srkit.engine.pipeline import Pipeline
 from srkit.errors import SrkitError
 from srkit.inference.upscaler import Done, Pass, Upscaler, Work
-from srkit.io.atomic import atomic_path, remove_stale
+from srkit.io.atomic import atomic_path
 from srkit.io.kernel_map import read_kernel_map
-from srkit.io.names import shown
 from srkit.io.picture import Picture
 from srkit.io.read import read_picture
 from srkit.io.write import encode_picture, write_picture
 from srkit.io.xmp import Provenance
 from srkit.progress import Progress, Silent
 from srkit.recipes.load import to_mapping
-from srkit.tasks.places import NOT_TRIED, is_about_the_place, make_parent
+from srkit.tasks.batch import Batch, Outcome, Status
+from srkit.tasks.places import make_parent
 from srkit.tasks.prompts import tell_of_prompts
 from srkit.tasks.upscale.debug_maps import check_existing, prepare_folder, with_maps, write_maps
 from srkit.tasks.upscale.items import (
@@ -44,10 +39,6 @@ from srkit.zoo.files import sha256_of
 from srkit.zoo.loaded import LoadedModel
 
 __all__ = ["FileRecord", "UpscaleJob", "asked_format", "run"]
-
-Status = Literal["done", "skipped", "failed"]
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -97,104 +88,77 @@ def run(job: UpscaleJob, progress: Progress | None = None) -> Iterator[FileRecor
         upscaler.runner(name, depth)
     prepare_output(job, todo)
     prepare_folder(job, todo)
-    return _work(job, items, todo, upscaler, progress)
-
-
-def _work(
-    job: UpscaleJob, items: list[Item], todo: list[Item], upscaler: Upscaler, progress: Progress
-) -> Iterator[FileRecord]:
-    runnable = [item for item in todo if item.error is None]
-    if job.sink is None:
-        for folder in {item.target.parent for item in runnable}:
-            remove_stale(folder)
-    for folder in {path.parent for item in runnable for path in item.maps.values()}:
-        remove_stale(folder)
-    finished = _pipeline(job, upscaler).run(runnable)
-    chosen = {id(item) for item in todo}
-    progress.start("upscaling", sum(item.megapixels for item in runnable))
-    last = time.monotonic()
-    try:
-        for item in items:
-            if id(item) not in chosen:
-                yield FileRecord(str(item.source), str(item.target), "skipped")
-            elif item.error is not None:
-                yield FileRecord(str(item.source), str(item.target), "failed", item.error)
-            else:
-                outcome = next(finished)
-                if outcome.encoded is not None and job.sink is not None:
-                    job.sink(outcome.encoded)
-                now = time.monotonic()
-                progress.advance(item.megapixels)
-                yield _record(item, outcome, upscaler, now - last)
-                last = now
-    finally:
-        finished.close()
-        progress.finish()
+    return _Upscaling(job, upscaler).run(items, todo, progress)
 
 
 @dataclass(frozen=True)
-class _Outcome:
-    done: Done[Item]
-    error: str | None = None
+class _Written:
     warnings: tuple[str, ...] = ()
     encoded: bytes | None = None
     maps: tuple[str, ...] = ()
 
 
-def _pipeline(job: UpscaleJob, upscaler: Upscaler) -> Pipeline[Item, Work[Item], Done[Item], _Outcome]:
-    unwritable = threading.Event()  # a full disk, say: the next image would meet the same
+class _Upscaling(Batch[Item, Done[Item], _Written, FileRecord]):
+    label, failure = "upscaling", "The image could not be upscaled"
+    too_large = "The result of {} does not fit into memory; choose a smaller one or free some."
 
-    def decode(item: Item) -> Work[Item]:
-        try:
-            if unwritable.is_set():
-                raise SrkitError(NOT_TRIED)
-            source = item.source if job.data is None else job.data
-            picture = read_picture(source, max_pixels=job.recipe.max_pixels)
-            kernels = None if item.kernel_map is None else read_kernel_map(item.kernel_map)
-            return Work(item, picture, item.width, item.height, extras=Extras(kernels, prompt=item.prompt))
-        except Exception as error:  # one image's failure must not end the others; so below
-            return Work(item, None, error=error)
+    def __init__(self, job: UpscaleJob, upscaler: Upscaler) -> None:
+        self.job, self.upscaler = job, upscaler
 
-    def encode(done: Done[Item]) -> _Outcome:
-        if done.error is not None or done.picture is None:
-            return _failed(done, done.error)
-        if unwritable.is_set():
-            return _failed(done, SrkitError(NOT_TRIED))
-        try:
-            maps = write_maps(done.tag, done.parts, job.existing)
-            encoded, warnings = _write(job, upscaler, done, done.picture)
-        except Exception as error:
-            if is_about_the_place(error):
-                unwritable.set()
-            return _failed(done, error)
-        if job.debug_maps is not None and not maps:
+    def read(self, item: Item) -> Work[Item]:
+        source = item.source if self.job.data is None else self.job.data
+        picture = read_picture(source, max_pixels=self.job.recipe.max_pixels)
+        kernels = None if item.kernel_map is None else read_kernel_map(item.kernel_map)
+        return Work(item, picture, item.width, item.height, extras=Extras(kernels, prompt=item.prompt))
+
+    def compute(self, works: Iterator[Work[Item] | None]) -> Iterator[Done[Item]]:
+        return self.upscaler.run(works)
+
+    def write(self, done: Done[Item]) -> _Written:
+        maps = write_maps(done.tag, done.parts, self.job.existing)
+        encoded, warnings = _write(self.job, self.upscaler, done)
+        if self.job.debug_maps is not None and not maps:
             warnings = (*warnings, "no network runs at this size, so there are no maps of it")
-        return _Outcome(done, None, (*done.warnings, *warnings), encoded, maps)
+        return _Written((*done.warnings, *warnings), encoded, maps)
 
-    limit = min(2 * 2**30, total_memory() // 8)
-    return Pipeline(decode, upscaler.run, encode, lambda item: item.bytes, limit)
+    def deliver(self, outcome: Outcome[Done[Item], _Written]) -> None:
+        written = outcome.written
+        if written is not None and written.encoded is not None and self.job.sink is not None:
+            self.job.sink(written.encoded)
+
+    def record(
+        self, item: Item, status: Status, error: str | None, outcome: Outcome[Done[Item], _Written] | None
+    ) -> FileRecord:
+        record = FileRecord(str(item.source), str(item.target), status, error, prompt=item.prompt or None)
+        if outcome is None:
+            return record
+        passes = outcome.done.passes
+        record = replace(
+            record,
+            models=tuple(p.model for p in passes),
+            tile=passes[-1].tile if passes else None,
+            overlap=passes[-1].overlap if passes else None,
+            dtype=passes[-1].dtype if passes else None,
+            device=str(self.upscaler.device),
+            seconds=round(outcome.seconds, 4),
+        )
+        if outcome.written is None:
+            return record
+        return replace(
+            record,
+            width=item.width,
+            height=item.height,
+            scale=item.factor,
+            warnings=outcome.written.warnings,
+            maps=outcome.written.maps,
+        )
 
 
-def _failed(done: Done[Item], error: Exception | None) -> _Outcome:
-    _log.debug("%s failed", shown(done.tag.source), exc_info=error)
-    return _Outcome(done, _sentence(done.tag, error))
-
-
-def _sentence(item: Item, error: Exception | None) -> str:
-    if isinstance(error, SrkitError):
-        return str(error)
-    if isinstance(error, MemoryError):
-        size = f"{item.width} x {item.height}"
-        return f"The result of {size} pixels does not fit into memory; choose a smaller one or free some."
-    what = " ".join(f"{type(error).__name__}: {error}".split())
-    return f"The image could not be upscaled ({what}); --debug shows where, and a report of it helps."
-
-
-def _write(
-    job: UpscaleJob, upscaler: Upscaler, done: Done[Item], picture: Picture
-) -> tuple[bytes | None, tuple[str, ...]]:
+def _write(job: UpscaleJob, upscaler: Upscaler, done: Done[Item]) -> tuple[bytes | None, tuple[str, ...]]:
     """Write the result, or encode it for the sink; the encoded bytes, and warnings."""
-    item, recipe = done.tag, job.recipe
+    item, recipe, picture = done.tag, job.recipe, done.picture
+    if picture is None:
+        raise SrkitError("The image was not made.")
     made = None if recipe.strip else _made(upscaler, done)
     picture = picture.stripped() if recipe.strip else picture
     if job.sink is not None:
@@ -248,26 +212,3 @@ def _pass_record(run: Pass, model: LoadedModel) -> dict[str, Any]:
     record = {"name": run.model, "sha256": model.sha256, "tile": run.tile, "overlap": run.overlap}
     providers = model.header.providers if model.header is not None and model.info.conditioning else {}
     return record | {"providers": providers} if providers else record
-
-
-def _record(item: Item, outcome: _Outcome, upscaler: Upscaler, seconds: float) -> FileRecord:
-    passes = outcome.done.passes
-    failed = outcome.error is not None
-    return FileRecord(
-        input=str(item.source),
-        output=str(item.target),
-        status="failed" if failed else "done",
-        error=outcome.error,
-        width=None if failed else item.width,
-        height=None if failed else item.height,
-        scale=None if failed else item.factor,
-        models=tuple(p.model for p in passes),
-        tile=passes[-1].tile if passes else None,
-        overlap=passes[-1].overlap if passes else None,
-        dtype=passes[-1].dtype if passes else None,
-        device=str(upscaler.device),
-        seconds=round(seconds, 4),
-        warnings=outcome.warnings,
-        maps=outcome.maps,
-        prompt=item.prompt or None,
-    )

@@ -17,7 +17,7 @@ from srkit.degradation.jpeg import jpegs
 from srkit.io.picture import Picture
 from srkit.io.write import write_picture
 from srkit.losses import table
-from srkit.losses.pixel import l2
+from srkit.losses.images import l2
 from srkit.recipes.adapt import TunePart
 from srkit.recipes.self_supervised import LoopPart
 from srkit.training import closed_loop

@@ -21,7 +21,7 @@ from srkit.io.write import write_picture
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.rendered import render
 from srkit.tasks.adapt.fit import overwrites_itself
-from srkit.tasks.adapt.shots import AdaptResult
+from srkit.tasks.adapt.run import AdaptResult
 from srkit.training.inner import uniform_rates
 from srkit.zoo.header import Header, read_header
 from srkit.zoo.load import load_model

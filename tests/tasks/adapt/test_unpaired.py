@@ -19,7 +19,7 @@ from srkit.data.pairs import make_lr
 from srkit.errors import ResourceError, SrkitError, UsageError
 from srkit.recipes.self_supervised import Control
 from srkit.tasks.adapt.loop import LEAST_GAIN, LoopFit, factor_of, fit
-from srkit.tasks.adapt.unpaired import SelfAdaptResult
+from srkit.tasks.adapt.run import AdaptResult
 from srkit.training.controller import Controller
 from srkit.zoo.header import Header, read_header
 from srkit.zoo.load import load_model
@@ -28,7 +28,7 @@ from tests.helpers import Listening, refused
 from tests.tasks.adapt.adapting import LOOP, compressed, write
 
 RGB = NDArray[np.uint8]
-Adapt = Callable[..., SelfAdaptResult]
+Adapt = Callable[..., AdaptResult]
 
 
 @pytest.fixture
@@ -41,27 +41,27 @@ def adapt(self_adapt: Adapt) -> Adapt:
 
 def test_it_helps_by_what_it_sees_and_says_so(adapt: Adapt, phone: Path) -> None:
     result = adapt(phone)
-    assert not result.clean
+    assert not result.loop.clean
     assert (result.support, result.judge, result.strips) == (("b", "c", "d", "e"), ("a",), False)
     before, after = result.before.mean, result.after.mean
     score = (after["neutral"] / before["neutral"] + after["far"] / before["far"]) / 2
     assert score < 1 - LEAST_GAIN
     assert result.before.metrics == ("neutral", "far", "reconstruction")
     assert [image.name for image in result.after.images] == ["a (1)", "a (2)"]
-    assert result.raw is not None and result.average is not None
-    assert result.average.change >= 25
+    assert result.loop.raw is not None and result.loop.average is not None
+    assert result.loop.average.change >= 25
     about = read_header(result.output).adapted
-    assert (about["self_supervised"], about["best"]) == (True, result.best)
+    assert (about["self_supervised"], about["best"]) == (True, result.loop.best)
     assert about["providers"]["distance"] == "random"
-    assert about["far_weight"] == result.far_weight > 0
+    assert about["far_weight"] == result.loop.far_weight > 0
     assert "/" not in json.dumps(about["recipe"])
 
 
 def test_what_goes_too_far_is_taken_back(adapt: Adapt, phone: Path) -> None:
     result = adapt(phone, loop=replace(LOOP, most_change=90.0))
     assert not result.kept
-    assert result.raw is not None
-    assert result.raw.change < 90
+    assert result.loop.raw is not None
+    assert result.loop.raw.change < 90
 
 
 def test_clean_pictures_are_left_alone(
@@ -71,8 +71,8 @@ def test_clean_pictures_are_left_alone(
         smooth = make_lr(make_lr(rendered(256, 256, i), 2), 2)
         write(tmp_path / f"clean/{i}.png", smooth)
     result = adapt(tmp_path / "clean")
-    assert (result.clean, result.kept, result.steps, result.stopped) == (True, False, 0, "clean")
-    assert (result.raw, result.average) == (None, None)
+    assert (result.loop.clean, result.kept, result.steps, result.stopped) == (True, False, 0, "clean")
+    assert (result.loop.raw, result.loop.average) == (None, None)
     base, written = read_tensors(edsr_weights), read_tensors(result.output)
     assert all(torch.equal(tensor, written[name]) for name, tensor in base.items())
     asked = adapt(tmp_path / "clean", output="b.safetensors", loop=replace(LOOP, even_clean=True))
@@ -105,8 +105,8 @@ def test_the_controller_and_the_regulariser_can_be_left_out(
     ):
         part = replace(LOOP, steps=6, **change)  # type: ignore[arg-type]
         fitted = fit(model, degrader, split, LoopFit(part, cpu, "fp32", 0), Silent())
-        assert (fitted.far_weight == 0) is (part.far_share == 0)
-        states.append((fitted.raw.neutral, fitted.raw.far))
+        assert (fitted.findings.far_weight == 0) is (part.far_share == 0)
+        states.append((fitted.findings.raw.neutral, fitted.findings.raw.far))
     assert len(set(states)) == len(states)
 
 
@@ -114,7 +114,7 @@ def test_what_is_kept_whatever_the_judges_say(adapt: Adapt, phone: Path) -> None
     kept = {}
     for keep in ("raw", "average"):
         result = adapt(phone, output=f"{keep}.safetensors", loop=replace(LOOP, keep=keep, most_change=90.0))
-        assert (result.kept, result.best, result.best_step) == (True, keep, 12)
+        assert (result.kept, result.loop.best, result.best_step) == (True, keep, 12)
         kept[keep] = read_tensors(result.output)
     judged = adapt(phone)
     assert judged.raw is not None
@@ -126,11 +126,11 @@ def test_both_ends_are_told_whichever_is_kept(adapt: Adapt, phone: Path) -> None
     ends = []
     for keep in ("raw", "average"):
         result = adapt(phone, output=f"{keep}.safetensors", loop=replace(LOOP, keep=keep))
-        assert result.raw is not None and result.average is not None
-        assert result.raw.change < result.average.change
-        kept = result.raw if keep == "raw" else result.average
+        assert result.loop.raw is not None and result.loop.average is not None
+        assert result.loop.raw.change < result.loop.average.change
+        kept = result.loop.raw if keep == "raw" else result.loop.average
         assert result.after.mean["neutral"] == pytest.approx(kept.neutral, rel=1e-6)
-        ends.append((result.raw, result.average))
+        ends.append((result.loop.raw, result.loop.average))
     assert ends[0] == ends[1]
 
 
@@ -222,9 +222,9 @@ def test_mixed_degradations(adapt: Adapt, tmp_path: Path, phone: Path, rendered:
         write(tmp_path / f"mixed/j{i}.png", compressed(sharp, 20))
     listening = Listening()
     result = adapt(tmp_path / "mixed", listening)
-    assert result.traces.mixed
-    assert 0 < result.spread < 1
-    assert listening.about(f"{result.spread:.2f}")
+    assert result.loop.traces.mixed
+    assert 0 < result.loop.spread < 1
+    assert listening.about(f"{result.loop.spread:.2f}")
     assert result.steps == 12
     alone = Listening()
     adapt(phone, alone, output="alone.safetensors")

@@ -17,7 +17,7 @@ from srkit.io.write import write_picture
 from srkit.metrics.protocols import PROTOCOLS
 from srkit.metrics.results import ImageResult
 from srkit.metrics.table import METRICS, Sample, Scorer, Setup
-from srkit.ops.threads import compute_alone
+from srkit.ops.layout import compute_alone
 from srkit.progress import Silent
 from srkit.tasks.evaluate.plan import Entry, SetPlan
 from srkit.tasks.evaluate.sets import Bicubic, Finished, FromFiles, Loaded, Model, SetRun

@@ -22,8 +22,8 @@ from srkit.inference.upscaler import Done, Upscaler, Work
 from srkit.io.picture import Picture
 from srkit.io.read import read_picture
 from srkit.io.write import write_picture
-from srkit.ops.alpha import bleed, clamp_to_neighbours
-from srkit.ops.position import position_grid
+from srkit.ops.colour import bleed, clamp_to_neighbours
+from srkit.ops.geometry import position_grid
 from srkit.recipes.evaluate import EvalRecipe
 from srkit.recipes.upscale import Target, UpscaleRecipe
 from srkit.tasks.evaluate.run import EvalJob, Evaluation

@@ -24,7 +24,7 @@ from srkit.tasks.upscale.plan import plan_upscale
 from srkit.tasks.upscale.run import FileRecord, UpscaleJob, run
 from srkit.zoo import manifest as manifest_module
 from srkit.zoo.header import Header
-from srkit.zoo.manifest_update import register
+from srkit.zoo.manifest import register
 from srkit.zoo.weights import save_weights
 from tests.helpers import refused
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from srkit.zoo.network import is_reachable
+from srkit.zoo.connectivity import is_reachable
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-from srkit.ops.threads import compute_alone
+from srkit.ops.layout import compute_alone
 
 
 def test_many_threads_at_once_leave_the_number_as_it_was() -> None:

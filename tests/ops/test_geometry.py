@@ -1,13 +1,13 @@
-"""Positions of pixels, and maps sampled there."""
+"""Positions, mirrored extension and dihedral transforms."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from srkit.ops.position import position_grid, positions, sample
-from srkit.ops.turns import TURNS, turn
+from srkit.ops.geometry import TURNS, extend, mirrored, position_grid, positions, sample, turn, turn_back
 
 
 def test_pixel_centres_between_the_edges() -> None:
@@ -74,3 +74,46 @@ def test_autocast_does_not_coarsen_positions() -> None:
 def test_turned_positions_sample_the_turned_map(kind: int) -> None:
     maps, position = torch.randn(1, 4, 3, 5), position_grid(8, 10)
     torch.testing.assert_close(sample(maps, turn(position, kind)), turn(sample(maps, position), kind))
+
+
+@pytest.mark.parametrize("length", [1, 2, 5])
+def test_mirrored_equals_numpy(length: int) -> None:
+    reach = 3 * length + 2
+    expected = np.pad(np.arange(length), reach, mode="symmetric")
+    positions = torch.arange(-reach, length + reach)
+    np.testing.assert_array_equal(mirrored(positions, length).numpy(), expected)
+
+
+@pytest.mark.parametrize("size", [(4, 6), (5, 6), (4, 9), (17, 20)])
+def test_extend(size: tuple[int, int]) -> None:
+    x = torch.arange(24.0).view(1, 1, 4, 6)
+    expected = np.pad(x.numpy(), ((0, 0), (0, 0), (0, size[0] - 4), (0, size[1] - 6)), mode="symmetric")
+    np.testing.assert_array_equal(extend(x, *size).numpy(), expected)
+
+
+def test_extend_leaves_what_fits() -> None:
+    x = torch.rand(1, 3, 8, 8)
+    assert extend(x, 8, 8) is x
+    assert extend(x, 4, 4) is x
+
+
+def test_there_and_back() -> None:
+    x = torch.rand(2, 3, 4, 7)
+    for kind in range(TURNS):
+        turned = turn(x, kind)
+        assert turned.shape[2:] == ((7, 4) if kind & 1 else (4, 7))
+        assert torch.equal(turn_back(turned, kind), x)
+
+
+def test_all_eight_differ() -> None:
+    x = torch.arange(9.0).view(1, 1, 3, 3)
+    assert len({tuple(turn(x, kind).flatten().tolist()) for kind in range(TURNS)}) == TURNS
+
+
+def test_what_the_bits_mean() -> None:
+    x = torch.rand(1, 1, 3, 5)
+    assert torch.equal(turn(x, 0), x)
+    assert torch.equal(turn(x, 1), x.transpose(2, 3))
+    assert torch.equal(turn(x, 2), x.flip(2))
+    assert torch.equal(turn(x, 4), x.flip(3))
+    assert torch.equal(turn(x, 3), x.transpose(2, 3).flip(2))  # transposed first

@@ -53,7 +53,7 @@ def check_may_fetch(what: str, url: str, command: str, folder: Path, otherwise: 
         ResourceError: connections are forbidden, or there is none.
     """
     if variable := offline_variable():
-        flag = "--offline or " if variable == OFFLINE_VARIABLE else ""
+        flag = "`offline` or " if variable == OFFLINE_VARIABLE else ""
         why = f"{flag}{variable} forbids fetching it"
     elif not is_reachable(url):
         why = f"{urlsplit(url).netloc} cannot be reached"

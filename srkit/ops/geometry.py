@@ -1,7 +1,7 @@
-"""Where pixels lie in their image, and maps sampled there.
+"""Where pixels lie: positions, mirrored extension, and the dihedral transforms.
 
 Positions are (x, y) of pixel centres, -1 and 1 being the image's edges: what `torch.nn.functional.grid_sample` calls
-`align_corners=False`. A window, a turned image and a crop keep the positions of the image that they are cut from.
+`align_corners=False`. A window, a transformed image and a crop keep the positions of the image that they are cut from.
 """
 
 from __future__ import annotations
@@ -56,3 +56,43 @@ def _cell_weights(position: Tensor, cells: int) -> Tensor:
     """How much each of the cells along one side counts at positions (N, h, w): (N, h, w, cells)."""
     at = ((position + 1) * (cells / 2) - 0.5).clamp(0, cells - 1)
     return (1 - (at[..., None] - torch.arange(cells, device=at.device)).abs()).clamp_min(0)
+
+
+def rounded_up(side: int, multiple: int) -> int:
+    """The smallest multiple that is not below `side`."""
+    return -(-side // multiple) * multiple
+
+
+def mirrored(position: Tensor, length: int) -> Tensor:
+    """Positions of any sign and size folded into [0, length) by mirrors at the edges, the edge pixel repeated."""
+    # A tensor for the divisor: the export to ONNX has no remainder by a size that is known at run time alone.
+    folded = torch.remainder(position, torch.full_like(position, 2 * length))
+    return torch.where(folded < length, folded, 2 * length - 1 - folded)
+
+
+def extend(x: Tensor, height: int, width: int) -> Tensor:
+    """Extend (N, C, h, w) at the bottom and the right to (N, C, height, width), mirrored; as it is if it fits."""
+    for dim, side in ((2, height), (3, width)):
+        if x.shape[dim] < side:
+            x = x.index_select(dim, mirrored(torch.arange(side, device=x.device), x.shape[dim]))
+    return x
+
+
+TURNS = 8
+"""Numbered 0..7: bit 0 transposes, then bit 1 flips rows and bit 2 columns."""
+
+
+def turn(x: Tensor, kind: int) -> Tensor:
+    """(N, C, H, W) turned; H and W change places where bit 0 is set. A view."""
+    if kind & 1:
+        x = x.transpose(2, 3)
+    flips = [dim for dim, bit in ((2, 2), (3, 4)) if kind & bit]
+    return x.flip(flips) if flips else x
+
+
+def turn_back(x: Tensor, kind: int) -> Tensor:
+    """The inverse of `turn`."""
+    flips = [dim for dim, bit in ((2, 2), (3, 4)) if kind & bit]
+    if flips:
+        x = x.flip(flips)
+    return x.transpose(2, 3) if kind & 1 else x

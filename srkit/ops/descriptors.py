@@ -1,10 +1,11 @@
-"""What a feature map is made of, wherever it is: descriptors of its Gram matrix."""
+"""Descriptors of images and feature maps: the Haar transform, and the Gram matrix."""
 
 from __future__ import annotations
 
 from typing import Any, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -45,3 +46,22 @@ class _Gram(torch.autograd.Function):
             both = (slope + slope.transpose(1, 2)).to(places.dtype)
             gradient: Tensor = places @ both
         return gradient
+
+
+def haar(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """LL, LH, HL and HH of (N, C, H, W), each (N, C, ceil(H / 2), ceil(W / 2)).
+
+    Orthonormal (Haar 1910; Mallat 1989, IEEE TPAMI, Section IV): the squares of all four sum to those of x. LH has the
+    differences of rows, HL those of columns. A last row or column that has no partner is repeated.
+    """
+    x = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2), mode="replicate")
+    above_left, above_right = x[:, :, 0::2, 0::2], x[:, :, 0::2, 1::2]
+    below_left, below_right = x[:, :, 1::2, 0::2], x[:, :, 1::2, 1::2]
+    above, below = above_left + above_right, below_left + below_right
+    above_step, below_step = above_left - above_right, below_left - below_right
+    return (
+        (above + below) / 2,
+        (above - below) / 2,
+        (above_step + below_step) / 2,
+        (above_step - below_step) / 2,
+    )

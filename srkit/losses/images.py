@@ -1,0 +1,127 @@
+"""Losses that compare two images: pixels, features, embeddings, and patterns that repeat with the scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from srkit.encoders.features import PerceptualFeatures
+from srkit.encoders.semantic import SemanticEncoder
+from srkit.errors import UsageError
+
+
+def feature_l1(sr: Sequence[Tensor], hr: Sequence[Tensor]) -> Tensor:
+    """Mean over the maps of the mean absolute difference, in fp32; a scalar.
+
+    A mean, not the sum of Johnson et al. 2016 (ECCV, Eq. 2 and Section 3.2), so that the term's weight does not
+    depend on the number of maps; for one map the two are the same.
+
+    Args:
+        sr: maps (N, C_i, h_i, w_i).
+        hr: as many, of the same shapes.
+
+    Raises:
+        UsageError: none, not as many, or of other shapes.
+    """
+    if not sr or [x.shape for x in sr] != [y.shape for y in hr]:
+        raise UsageError(
+            f"Feature maps of the shapes {[tuple(x.shape) for x in sr]} and {[tuple(y.shape) for y in hr]} were "
+            "to be compared; they must be the same, and at least one."
+        )
+    return torch.stack([(x.float() - y.float()).abs().mean() for x, y in zip(sr, hr, strict=True)]).mean()
+
+
+@dataclass(frozen=True)
+class PerceptualLoss:
+    """`feature_l1` of a provider's maps (L1 before activation: ESRGAN, Wang et al. 2018, Section 3.3).
+
+    The gradient goes through the provider into `sr`, none into `hr`.
+    """
+
+    provider: PerceptualFeatures
+    autocast: torch.dtype | None = None
+    """Precision of the provider's arithmetic; None: fp32. The distance is always taken in fp32."""
+
+    def __call__(self, sr: Tensor, hr: Tensor) -> Tensor:
+        """Images (N, 3, H, W) in [0, 1], of the same shape; a scalar."""
+        with torch.autocast(sr.device.type, self.autocast, enabled=self.autocast is not None):
+            with torch.no_grad():
+                wanted = self.provider.features(hr)
+            return feature_l1(self.provider.features(sr), wanted)
+
+
+def l1(sr: Tensor, hr: Tensor) -> Tensor:
+    """Mean absolute difference of images of the same shape, in fp32; a scalar."""
+    return (sr.float() - hr.float()).abs().mean()
+
+
+def l2(sr: Tensor, hr: Tensor) -> Tensor:
+    """Mean squared difference of images of the same shape, in fp32; a scalar. What PSNR counts."""
+    return (sr.float() - hr.float()).square().mean()
+
+
+def unit_distance(a: Tensor, b: Tensor) -> Tensor:
+    """Mean over N of the squared distance of unit vectors (N, D), which is 2 - 2 cos; in [0, 4], a scalar, fp32.
+
+    As a difference: 2 - 2 cos cancels in fp32 where the vectors are close, as those of an image and its
+    reconstruction are.
+    """
+    return (a.float() - b.float()).square().sum(1).mean()
+
+
+@dataclass(frozen=True)
+class SemanticLoss:
+    """`unit_distance` of the encoder's vectors (CDASR's L_sem).
+
+    The gradient goes through the frozen encoder into `sr`, none into `hr`.
+    """
+
+    encoder: SemanticEncoder
+    autocast: torch.dtype | None = None
+    """Precision of the encoder's arithmetic; None: fp32. The distance is always taken in fp32."""
+
+    def __call__(self, sr: Tensor, hr: Tensor) -> Tensor:
+        """Images (N, 3, H, W) in [0, 1], of the same shape; a scalar."""
+        with torch.autocast(sr.device.type, self.autocast, enabled=self.autocast is not None):
+            with torch.no_grad():
+                wanted = self.encoder.embed(hr).vector
+            return unit_distance(self.encoder.embed(sr).vector, wanted)
+
+
+_LEAST = 1e-3  # of the mean detail: in what is flat everywhere, rounding is no pattern
+
+
+def checkerboard(sr: Tensor, scale: int) -> Tensor:
+    """How much more detail some places of the grid have than others, over a batch.
+
+    The variance over the s x s places of the mean absolute Laplacian, and of the mean Laplacian, over the square of the
+    former's mean. 0 where all places are alike; photographs have 0.001 or so, what a network makes that was led by
+    their pixels alone 0.01, and with dots along its edges 0.04.
+
+    Args:
+        sr: (N, C, H, W), sides multiples of the scale and at least 3 times it, the grid's first pixel in its corner.
+        scale: s, at least 2.
+
+    Returns:
+        a scalar, float32.
+
+    Raises:
+        UsageError: other sides or scales.
+    """
+    if scale < 2 or sr.ndim != 4 or any(side % scale or side < 3 * scale for side in sr.shape[2:]):
+        raise UsageError(
+            f"A pattern of {scale} pixels was to be found in images of shape {tuple(sr.shape)}; it takes at least 2, "
+            "and sides of at least three whole periods."
+        )
+    x = sr.float()
+    around = x[:, :, :-2, 1:-1] + x[:, :, 2:, 1:-1] + x[:, :, 1:-1, :-2] + x[:, :, 1:-1, 2:]
+    detail = 4 * x[:, :, 1:-1, 1:-1] - around
+    whole = slice(scale - 1, 1 - scale)  # begins with the second period, one pixel having been lost already
+    places = F.pixel_unshuffle(detail[:, :, whole, whole].flatten(0, 1)[:, None], scale)
+    strength, lean = places.abs().mean((0, 2, 3)), places.mean((0, 2, 3))
+    size = strength.detach().mean().clamp_min(_LEAST)
+    return (strength.var(correction=0) + lean.var(correction=0)) / torch.square(size)

@@ -1,0 +1,158 @@
+"""Adapt a model to a domain, judged by images that it does not learn from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from srkit.engine.device import pick_device, pick_dtype
+from srkit.metrics.bootstrap import compare
+from srkit.metrics.reports import Gallery, Report
+from srkit.metrics.results import SetResult
+from srkit.progress import Progress, Silent
+from srkit.recipes.adapt import AdaptRecipe
+from srkit.recipes.load import to_mapping
+from srkit.recipes.self_supervised import SelfAdaptRecipe
+from srkit.tasks.adapt.base import F, Supervision, base_and_output, origin, write_adapted
+from srkit.tasks.adapt.loop import Findings
+from srkit.tasks.adapt.score import Scores
+from srkit.tasks.adapt.shots import Shots
+from srkit.tasks.adapt.unpaired import Unpaired
+from srkit.zoo.load import load_model
+from srkit.zoo.loaded import LoadedModel
+
+
+@dataclass(frozen=True)
+class AdaptJob:
+    """A recipe, the folder of images, and where the weights go."""
+
+    recipe: AdaptRecipe | SelfAdaptRecipe
+    """Of labelled examples, or of low-resolution images alone."""
+    domain: Path
+    output: Path | None = None
+    """None: `FOLDER-MODEL.safetensors` in the working folder."""
+    with_gallery: bool = False
+    """Collect images for the HTML report."""
+    overwrite: bool = False
+    """Replace an existing output."""
+
+
+@dataclass(frozen=True)
+class AdaptResult:
+    """What came of adapting. `before` and `after` are about the same images, which it did not learn from."""
+
+    output: Path
+    before: SetResult
+    """Of the base."""
+    after: SetResult
+    """Of the weights that were written: where `kept` is false, the base's once more."""
+    kept: bool
+    """Whether adapting helped; else the base's weights were written."""
+    support: tuple[str, ...]
+    judge: tuple[str, ...]
+    strips: bool
+    """Whether strips of the support images judged, which were kept out of training."""
+    steps: int
+    best_step: int
+    """The step whose weights judged best; 0: the base's."""
+    stopped: str
+    """`steps`, `minutes`, `judges`, `diverged`; `clean`, before it began."""
+    seconds: float
+    rates: str
+    """`learned (sgd)`, or the uniform rate."""
+    failed: tuple[tuple[str, str], ...]
+    """Images that could not be read, and why."""
+    verdict: str
+    """What came of it, in a sentence."""
+    remarks: tuple[str, ...]
+    """What a report says beside it."""
+    loop: Findings | None = None
+    """Of self-supervised adaptation."""
+    gallery: Gallery | None = None
+
+    @property
+    def report(self) -> Report:
+        """Before and after as a report of an evaluation."""
+        remarks = (self.verdict, *self.remarks)
+        if not self.kept:
+            return Report((self.before,), gallery=self.gallery, title="Adaptation", remarks=remarks)
+        comparisons = tuple(compare(self.after, self.before))
+        return Report((self.after, self.before), (), comparisons, self.gallery, "Adaptation", remarks)
+
+
+def run(job: AdaptJob, progress: Progress | None = None) -> AdaptResult:
+    """Adapt, and write the weights: the base's, where adapting did not help.
+
+    Raises:
+        UsageError: paths or settings that make no sense, or pairs that do not match.
+        ResourceError: a model, reconstructor or feature provider that is missing, damaged, or not the right one.
+        SrkitError: no usable images, or weights that cannot be written.
+    """
+    progress, recipe = progress or Silent(), job.recipe
+    if recipe.threads is not None:
+        torch.set_num_threads(recipe.threads)
+    device = pick_device(recipe.device)
+    base, output = base_and_output(
+        recipe.model, recipe.scale, job.domain, job.output, progress, overwrite=job.overwrite
+    )
+    pick_dtype(recipe.dtype, device, base.info)
+    if isinstance(recipe, AdaptRecipe):
+        return _adapted(job, base, output, Shots(recipe, job.domain, base, device, progress), progress)
+    return _adapted(job, base, output, Unpaired(recipe, job.domain, base, device, progress), progress)
+
+
+def _adapted(
+    job: AdaptJob, base: LoadedModel, output: Path, supervision: Supervision[F], progress: Progress
+) -> AdaptResult:
+    recipe, split = job.recipe, supervision.split
+    for name, error in split.failed:
+        progress.warn(f"'{name}' is left out: {error}")
+    for sentence in (*split.left_out, *supervision.notes):
+        progress.warn(sentence)
+    supervision.prepare()
+    torch.manual_seed(recipe.seed)
+    fitted = supervision.fit()
+    adapted, findings = fitted.adapted, supervision.findings(fitted)
+    if adapted.stopped == "diverged":
+        progress.warn("The loss was no longer a number, so adapting ended; the last good state counts.")
+    support, judge = (tuple(one.name for one in images) for images in (split.support, split.judge))
+    about = {
+        **origin(base, job.domain, adapted, to_mapping(recipe), recipe.sha256),
+        "support": list(support),
+        "judge": list(judge),
+        "strips": split.strips,
+        **supervision.about(fitted),
+    }
+    write_adapted(output, base, fitted.model.network, adapted, about)
+    scores = supervision.scores(fitted, load_model(output) if adapted.kept else base)
+    return AdaptResult(
+        output=output,
+        before=scores.before,
+        after=scores.after,
+        kept=adapted.kept,
+        support=support,
+        judge=judge,
+        strips=split.strips,
+        steps=adapted.steps,
+        best_step=adapted.best_step,
+        stopped="clean" if findings is not None and findings.clean else adapted.stopped,
+        seconds=adapted.seconds,
+        rates=fitted.rates,
+        failed=split.failed,
+        verdict=_verdict(supervision, scores, findings, kept=adapted.kept),
+        remarks=supervision.remarks(fitted),
+        loop=findings,
+        gallery=scores.gallery() if job.with_gallery else None,
+    )
+
+
+def _verdict(supervision: Supervision[F], scores: Scores, found: Findings | None, *, kept: bool) -> str:
+    if found is not None and found.clean:
+        return "The images look clean already; what was written is the base model."
+    count, what = len(supervision.split.judge), "strip" if supervision.split.strips else "image"
+    on = f"the {what if count == 1 else f'{count} {what}s'} that it did not learn from"
+    if not kept:
+        return f"Adapting did not help on {on}; what was written is the base model."
+    return f"Adapting {supervision.gain(scores.before, scores.after).format(on=on)}."

@@ -1,0 +1,187 @@
+"""The loop over files that `srkit upscale` and `srkit estimate-kernel` share."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Generic, Literal, Protocol, TypeVar
+
+from srkit.engine.memory import total_memory
+from srkit.engine.pipeline import Pipeline
+from srkit.errors import SrkitError
+from srkit.inference.upscaler import Work
+from srkit.io.atomic import remove_stale
+from srkit.io.names import shown
+from srkit.io.picture import PictureInfo
+from srkit.progress import Progress
+from srkit.tasks.places import NOT_TRIED, Place, is_about_the_place
+
+Status = Literal["done", "skipped", "failed"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FileItem(Place):
+    """One image on its way: where from, where to, what its header says."""
+
+    info: PictureInfo | None
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """All files that are written for it."""
+        return (self.target,)
+
+    @property
+    def megapixels(self) -> float:
+        """That progress counts."""
+        return self.info.width * self.info.height / 1e6 if self.info is not None else 0.0
+
+    @property
+    def bytes(self) -> int:
+        """In memory at once, from reading until all is written."""
+        raise NotImplementedError
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height that memory is needed for."""
+        return (0, 0) if self.info is None else (self.info.width, self.info.height)
+
+
+I = TypeVar("I", bound=FileItem)  # noqa: E741
+R = TypeVar("R", covariant=True)
+W = TypeVar("W")
+
+
+class Computed(Protocol[R]):
+    """What was computed for an item, or why it was not."""
+
+    @property
+    def tag(self) -> R: ...
+
+    @property
+    def error(self) -> Exception | None: ...
+
+
+D = TypeVar("D", bound=Computed[FileItem])
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[D, W]):
+    """What became of one item."""
+
+    done: D
+    written: W | None
+    """What `write` gave."""
+    error: str | None
+    seconds: float = 0.0
+
+
+class Batch(ABC, Generic[I, D, W, Record]):
+    """Files that are read, computed and written at the same time, in bounded memory.
+
+    An image that fails is a record, and the others go on; where the output's disk is full or may not be written to, the
+    rest are failures that were not tried.
+    """
+
+    label: ClassVar[str]
+    """For progress."""
+    failure: ClassVar[str]
+    """`The image could not be upscaled`."""
+    too_large: ClassVar[str]
+    """What does not fit into memory, with `{}` for its size, and what to do then."""
+
+    @abstractmethod
+    def read(self, item: I) -> Work[I]:
+        """In a thread; may raise."""
+
+    @abstractmethod
+    def compute(self, works: Iterator[Work[I] | None]) -> Iterator[D]:
+        """In the calling thread and in order; a None says that nothing more is ready yet."""
+
+    @abstractmethod
+    def write(self, done: D) -> W:
+        """In a thread; may raise."""
+
+    @abstractmethod
+    def record(self, item: I, status: Status, error: str | None, outcome: Outcome[D, W] | None) -> Record:
+        """For one item; there is no outcome where nothing was tried."""
+
+    def deliver(self, outcome: Outcome[D, W]) -> None:
+        """Called for each outcome, in order."""
+
+    def run(self, items: Sequence[I], todo: Iterable[I], progress: Progress) -> Iterator[Record]:
+        """A record for each item as it is finished, in order; `skipped` for those that are not in `todo`."""
+        chosen = {id(item) for item in todo}
+        runnable = [item for item in items if id(item) in chosen and item.error is None]
+        for folder in {path.parent for item in runnable for path in item.outputs}:
+            remove_stale(folder)
+        finished = self._outcomes(runnable)
+        progress.start(self.label, self.amount(runnable))
+        last = time.monotonic()
+        try:
+            for item in items:
+                if id(item) not in chosen:
+                    yield self.record(item, "skipped", None, None)
+                elif item.error is not None:
+                    yield self.record(item, "failed", item.error, None)
+                else:
+                    outcome = next(finished)
+                    now = time.monotonic()
+                    outcome, last = Outcome(outcome.done, outcome.written, outcome.error, now - last), now
+                    self.deliver(outcome)
+                    self.advance(item, progress)
+                    yield self.record(item, "failed" if outcome.error else "done", outcome.error, outcome)
+        finally:
+            finished.close()
+            progress.finish()
+
+    def amount(self, items: Sequence[I]) -> float:
+        """Of progress, in all."""
+        return sum(item.megapixels for item in items)
+
+    def advance(self, item: I, progress: Progress) -> None:
+        """Progress for an item that is finished."""
+        progress.advance(item.megapixels)
+
+    def _outcomes(self, items: Sequence[I]) -> Generator[Outcome[D, W], None, None]:
+        unwritable = threading.Event()  # a full disk, say: the next image would meet the same
+
+        def read(item: I) -> Work[I]:
+            try:
+                if unwritable.is_set():
+                    raise SrkitError(NOT_TRIED)
+                return self.read(item)
+            except Exception as error:  # one image's failure must not end the others; so below
+                return Work(item, None, error=error)
+
+        def write(done: D) -> Outcome[D, W]:
+            error = done.error
+            if error is None and unwritable.is_set():
+                error = SrkitError(NOT_TRIED)
+            if error is None:
+                try:
+                    return Outcome(done, self.write(done), None)
+                except Exception as failure:
+                    error = failure
+                    if is_about_the_place(failure):
+                        unwritable.set()
+            _log.debug("%s failed", shown(done.tag.source), exc_info=error)
+            return Outcome(done, None, self._sentence(done.tag, error))
+
+        limit = min(2 * 2**30, total_memory() // 8)
+        return Pipeline(read, self.compute, write, lambda item: item.bytes, limit).run(items)
+
+    def _sentence(self, item: FileItem, error: Exception) -> str:
+        if isinstance(error, SrkitError):
+            return str(error)
+        if isinstance(error, MemoryError):
+            return self.too_large.format("{} x {} pixels".format(*item.size))
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        return f"{self.failure} ({what}); `debug` shows where, and a report of it helps."
