@@ -139,6 +139,10 @@ def upscaler_for(job: UpscaleJob, progress: Progress | None = None) -> Upscaler:
         models = KernelMaps(job.kernel_map).models(recipe, progress)
         return Upscaler(recipe, models, progress, extras=("kernels", "depth"), with_parts=with_parts)
     prompted = bool(recipe.prompt) or job.prompts is not None
+    if prompted and recipe.tta:
+        raise UsageError(
+            "`tta` turns the image, and what a prompt says of it, letters say, does not turn with it; give one."
+        )
     models = prompted_models(recipe.model, progress) if prompted else Models(recipe.model, progress)
     conditioned = CODES in models.get(models.own_scale).info.conditioning
     if not conditioned and recipe.depth != AUTO:
