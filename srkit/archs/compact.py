@@ -47,6 +47,7 @@ class CompactEncoder(nn.Module):
                 f"{side}; it takes as many widths as numbers of blocks, and nothing below 1 (blocks: 0)."
             )
         self.side, self.dim, self.token_channels = side, dim, widths[-1]
+        self.widths = tuple(widths)
         self.levels = nn.ModuleList(
             _Level(before, width, count)
             for before, width, count in zip((3, *widths[:-1]), widths, blocks, strict=True)

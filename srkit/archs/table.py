@@ -8,6 +8,7 @@ from typing import Any, Protocol, cast
 from torch import Tensor, nn
 
 from srkit.archs.cdasr import CDASR
+from srkit.archs.clipsr import CLIPSR
 from srkit.archs.compact import CompactEncoder
 from srkit.archs.cria import Cria
 from srkit.archs.cria_released import CriaReleased
@@ -21,6 +22,7 @@ from srkit.archs.judge import JudgeNetwork
 from srkit.archs.nbsr import NBSR
 from srkit.archs.reconstructor import Reconstructor
 from srkit.archs.srvgg import SRVGG
+from srkit.archs.words import WordsNetwork
 from srkit.errors import UsageError, nearest
 
 
@@ -34,6 +36,7 @@ class Network(Protocol):
 
 ARCHS: Mapping[str, Callable[..., nn.Module]] = {
     "cdasr": CDASR,
+    "clipsr": CLIPSR,
     "cria": Cria,
     "cria_released": CriaReleased,
     "edsr": EDSR,
@@ -45,6 +48,7 @@ ARCHS: Mapping[str, Callable[..., nn.Module]] = {
 ENCODERS: Mapping[str, Callable[..., nn.Module]] = {
     "compact": CompactEncoder,
     "judge": JudgeNetwork,
+    "words": WordsNetwork,
 }
 """Networks that give features, not images; their weights are for other tasks than `sr`."""
 

@@ -14,11 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from srkit.archs.clipsr import CLIPSR
 from srkit.conditioning.values import Condition, Conditions, Coordinates
 from srkit.encoders.semantic import Embedding, semantic_encoder
+from srkit.encoders.text import TextEmbedding, text_encoder
 from srkit.errors import ResourceError, UsageError
 from srkit.io.kernel_map import KernelMap
 from srkit.ops.layout import as_tensor
+from srkit.ops.resize import bicubic
 from srkit.progress import Progress
 from srkit.zoo.loaded import LoadedModel
 
@@ -26,6 +29,8 @@ CODES = "codes"
 """Name of the condition that kernel-conditioned networks (NBSR) have."""
 SEMANTIC = "semantic"
 """Role of the encoder that gives an image's vector and tokens, and name of the condition that is its vector."""
+TEXT = "text"
+"""Role of the encoder that gives a prompt's sentence and words."""
 _CPU = torch.device("cpu")
 
 
@@ -37,6 +42,8 @@ class Extras:
     """The blur kernel of each pixel."""
     depth: Tensor | None = None
     """(1, 1, h, w), inverse depth in [0, 1]."""
+    prompt: str = ""
+    """What the image shows, in words; empty: nothing is known."""
 
 
 NO_EXTRAS = Extras()
@@ -54,6 +61,7 @@ class Provider(Protocol):
 
 PROVIDERS: Mapping[str, Callable[[str, torch.device, Progress | None], Provider]] = {
     SEMANTIC: lambda name, device, progress: semantic_encoder(name, device, progress=progress),
+    TEXT: lambda name, device, progress: text_encoder(name, device, progress=progress),
 }
 """By role: loads a provider of that name. Headers of weights name it as `role` and `role version`."""
 
@@ -76,6 +84,19 @@ class Sources:
         """See `basis_of`."""
         return basis_of(self.network, self.weights)
 
+    @property
+    def guided(self) -> CLIPSR:
+        """The network, one that makes a guide.
+
+        Raises:
+            UsageError: it is of another kind.
+        """
+        if not isinstance(self.network, CLIPSR):
+            raise UsageError(
+                f"The weights '{self.weights}' are of a network without a guide; choose a CLIP-SR."
+            )
+        return self.network
+
 
 @dataclass
 class Subject:
@@ -91,6 +112,12 @@ class Subject:
         """That of the semantic encoder, float32."""
         found: Embedding = self.sources.providers[SEMANTIC].embed(as_tensor(self.image, self.sources.device))
         return Embedding(found.vector.float(), found.tokens.float())
+
+    @cached_property
+    def text(self) -> TextEmbedding:
+        """That of the prompt."""
+        found: TextEmbedding = self.sources.providers[TEXT].read([self.extras.prompt])
+        return found
 
 
 @dataclass(frozen=True)
@@ -141,10 +168,33 @@ def _blank_depth(subject: Subject) -> Condition:
     return Condition(torch.zeros(1, 1, *subject.image.shape[:2]), spatial=True)
 
 
+def _thumbnail(subject: Subject) -> Condition:
+    """(1, 3, side, side): the whole image, squeezed to what the network's guide takes."""
+    x = as_tensor(subject.image, subject.sources.device)
+    return Condition(bicubic(x, (subject.sources.guided.side,) * 2).clamp(0, 1))
+
+
+def _guide(subject: Subject) -> Condition:
+    """What a text-guided network finds out once for each image (`srkit.archs.clipsr.CLIPSR.guide`)."""
+    network, provider = subject.sources.guided, subject.sources.providers[TEXT]
+    own, other = next(network.parameters()).device, subject.sources.device
+
+    def blocks(maps: Tensor, prompts: Tensor) -> Tensor:
+        mapped: Tensor = provider.prompted(maps.to(other), prompts.to(other))
+        return mapped.to(own)
+
+    thumbnail, sentence = _thumbnail(subject).value.to(own), subject.text.sentence.to(own)
+    return Condition(network.guide(thumbnail, sentence, blocks).float())
+
+
 CONDITIONS: Mapping[str, Kind] = {
     "semantic": Kind(lambda subject: Condition(subject.embedding.vector), provider=SEMANTIC),
     "tokens": Kind(lambda subject: Condition(subject.embedding.tokens), provider=SEMANTIC),
     "position": Kind(lambda subject: Coordinates(), of_content=False),
+    "thumbnail": Kind(_thumbnail),
+    "guide": Kind(_guide, provider=TEXT),
+    "words": Kind(lambda subject: Condition(subject.text.words), provider=TEXT),
+    "sentence": Kind(lambda subject: Condition(subject.text.sentence), provider=TEXT),
     "codes": Kind(
         _codes,
         extra="kernels",

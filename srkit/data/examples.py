@@ -41,6 +41,8 @@ class Example:
     lr: RGB
     made: bool = True
     """Whether LR was made of HR by us; another one may be made then."""
+    source: Path | None = None
+    """The file of HR."""
 
 
 @dataclass(frozen=True)
@@ -196,7 +198,9 @@ def _cut(example: Example, share: float, needs: Needs) -> tuple[Example, Example
     def part(start: int, end: int) -> Example:
         low, high = ([slice(None)] * 2 for _ in range(2))
         low[axis], high[axis] = slice(start, end), slice(start * needs.scale, end * needs.scale)
-        return Example(example.name, example.hr[tuple(high)], example.lr[tuple(low)], example.made)
+        return Example(
+            example.name, example.hr[tuple(high)], example.lr[tuple(low)], example.made, example.source
+        )
 
     return part(0, kept), part(length - strip, length)
 
@@ -278,13 +282,13 @@ class _Reader:
         height, width = cropped_size(hr.shape[0], hr.shape[1], scale)
         hr = crop_to_multiple(hr, scale)
         if item.lr is None:
-            return Example(item.name, hr, make_lr(hr, scale))
+            return Example(item.name, hr, make_lr(hr, scale), source=item.hr)
         lr = rgb8(read_picture(item.lr, max_pixels=self.needs.max_pixels))
         expected = (height // scale, width // scale)
         if lr.shape[:2] != expected:
             self._sizes[item.name] = ((lr.shape[0], lr.shape[1]), expected)
             return None
-        return Example(item.name, hr, lr, made=False) if self._in_place(item.name, hr, lr) else None
+        return Example(item.name, hr, lr, False, item.hr) if self._in_place(item.name, hr, lr) else None
 
     def _in_place(self, name: str, hr: RGB, lr: RGB) -> bool:
         found = match(lr, make_lr(hr, self.needs.scale))

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srkit.conditioning.makers import UNCONDITIONED, Conditioning
+from srkit.conditioning.makers import NO_EXTRAS, UNCONDITIONED, Conditioning, Extras
 from srkit.conditioning.values import Condition, Conditions
 from srkit.data.packed import Crops, PackedPictures, choose_crops, crop_positions, draw_crops
 from srkit.errors import UsageError
@@ -103,6 +103,7 @@ class CropConditions:
         device: where conditions are.
         progress: shows the images as they are done.
         stored: device that the conditions of whole images are kept on; None: `device`.
+        extras: what comes with each image; none: nothing does.
 
     Raises:
         UsageError: a spatial condition, which crops cannot be given.
@@ -116,11 +117,12 @@ class CropConditions:
         device: torch.device,
         progress: Progress | None = None,
         stored: torch.device | None = None,
+        extras: Sequence[Extras] = (),
     ) -> None:
         self.of_place, self._device = conditioning.of_place, device
         self._of_images: dict[str, Tensor] = {}
         if conditioning.of_content:
-            made = _made(conditioning, lows, count, progress or Silent())
+            made = _made(conditioning, lows, extras or [NO_EXTRAS] * count, progress or Silent())
             self._of_images = {name: value.to(stored or device) for name, value in made.items()}
 
     def of(
@@ -141,13 +143,16 @@ class CropConditions:
 
 
 def _made(
-    conditioning: Conditioning, lows: Iterable[NDArray[np.uint8] | None], count: int, progress: Progress
+    conditioning: Conditioning,
+    lows: Iterable[NDArray[np.uint8] | None],
+    extras: Sequence[Extras],
+    progress: Progress,
 ) -> dict[str, Tensor]:
-    """The conditions of `count` whole LR images, by name: (count, ...) each; zeros where an image is None."""
-    progress.start("making the conditions of images", count)
+    """The conditions of whole LR images, by name: (count, ...) each; zeros where an image is None."""
+    progress.start("making the conditions of images", len(extras))
     found: list[dict[str, Tensor] | None] = []
-    for low in lows:
-        found.append(None if low is None else _of_image(conditioning(low)))
+    for low, given in zip(lows, extras, strict=True):
+        found.append(None if low is None else _of_image(conditioning(low, given)))
         progress.advance()
     progress.finish()
     like = next((known for known in found if known is not None), {})
@@ -176,9 +181,16 @@ class MemoryPairs:
         progress: Progress | None = None,
     ) -> None:
         self.plan = plan
-        copies = [shrunk(picture, factor) for picture in pictures for factor in plan.sizes]
+        copies = [
+            (number, shrunk(picture, factor))
+            for number, picture in enumerate(pictures)
+            for factor in plan.sizes
+        ]
         least = plan.patch * plan.scale
-        hr = [crop_to_multiple(copy, plan.scale) for copy in copies if min(copy.shape[:2]) >= least]
+        kept = [(number, copy) for number, copy in copies if min(copy.shape[:2]) >= least]
+        self.sources = tuple(number for number, _ in kept)
+        """For each copy the number of the image that it was made of."""
+        hr = [crop_to_multiple(copy, plan.scale) for _, copy in kept]
         lr = [make_lr(picture, plan.scale) for picture in hr]
         self.hr, self.lr = PackedPictures(hr, device), PackedPictures(lr, device)
         self._conditions = CropConditions(conditioning, lr, len(lr), device, progress)
@@ -191,6 +203,10 @@ class MemoryPairs:
             yield Batch(
                 self.lr.cut(mine, plan.patch),
                 self.hr.cut(mine, plan.patch, plan.scale),
-                self._conditions.of(mine, plan.patch, self.lr.sizes_of(mine)),
+                self.conditions_of(mine, step),
             )
             step += 1
+
+    def conditions_of(self, crops: Crops, step: int) -> dict[str, Tensor]:
+        """The conditions of the crops of a step, by name: (B, ...) each."""
+        return self._conditions.of(crops, self.plan.patch, self.lr.sizes_of(crops))

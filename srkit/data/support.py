@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srkit.conditioning.makers import UNCONDITIONED, Conditioning
+from srkit.conditioning.makers import NO_EXTRAS, UNCONDITIONED, Conditioning, Extras
 from srkit.conditioning.values import part_of
 from srkit.data.examples import Example, middles
 from srkit.data.packed import Crops, PackedPictures, draw_crops
@@ -51,6 +51,7 @@ class SupportPairs:
         conditioning: of the network.
         variety: what is done to crops beside cutting them.
         progress: shows the images whose conditions are made.
+        extras: what comes with each example; none: nothing does.
 
     Raises:
         UsageError: no examples, or one that is smaller than a crop.
@@ -64,6 +65,7 @@ class SupportPairs:
         conditioning: Conditioning = UNCONDITIONED,
         variety: Variety = PLAIN,
         progress: Progress | None = None,
+        extras: Sequence[Extras] = (),
     ) -> None:
         small = [one.name for one in examples if min(one.lr.shape[:2]) < plan.patch]
         if small or not examples:
@@ -79,7 +81,7 @@ class SupportPairs:
         self._owners = torch.tensor(owners)
         self._offsets = torch.tensor(offsets)
         whole = [one.lr for one in examples]
-        self._conditions = CropConditions(conditioning, whole, len(whole), device, progress)
+        self._conditions = CropConditions(conditioning, whole, len(whole), device, progress, extras=extras)
 
     def batches(self, first_step: int) -> Iterator[Batch]:
         step = first_step
@@ -152,6 +154,7 @@ def judge_batches(
     multiple: int,
     device: torch.device,
     conditioning: Conditioning = UNCONDITIONED,
+    extras: Extras = NO_EXTRAS,
 ) -> list[Batch]:
     """The middles of an example's parts, each as a batch of one, with the conditions of the whole.
 
@@ -162,7 +165,7 @@ def judge_batches(
     """
     scale = example.hr.shape[0] // example.lr.shape[0]
     height, width = example.lr.shape[:2]
-    conditions = conditioning(example.lr)
+    conditions = conditioning(example.lr, extras)
     batches = []
     for rows, columns in middles(height, width, parts, largest, multiple):
         high_rows, high_columns = (slice(s.start * scale, s.stop * scale) for s in (rows, columns))

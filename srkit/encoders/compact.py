@@ -39,6 +39,8 @@ class Compact:
         self._network, self._device = network, device
         self.name, self.version = name, version
         self.dim, self.token_channels = network.dim, network.token_channels
+        self.channels = network.widths
+        """Of the maps that `features` gives."""
 
     def embed(self, pictures: Tensor) -> Embedding:
         """See `SemanticEncoder`: vectors (N, 128), tokens (N, 256, 10, 10) for the shipped weights."""

@@ -1,23 +1,22 @@
-"""CLIP and its kin, through open_clip: what an image or a text means, and the maps of CLIP's ResNets."""
+"""CLIP and its kin, through open_clip: what an image means, and the maps of CLIP's ResNets."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srkit.encoders.open_clip_weights import import_open_clip, load_clip
+from srkit.encoders.open_clip_weights import load_clip
 from srkit.encoders.semantic import OPEN_CLIP, Embedding
-from srkit.errors import ResourceError, UsageError
+from srkit.errors import UsageError
 from srkit.progress import Progress
 
 
 class OpenClip:
-    """A `SemanticEncoder` and `TextEncoder` (Radford et al. 2021, ICML): an open_clip model, frozen, fp32.
+    """A `SemanticEncoder` (Radford et al. 2021, ICML): an open_clip model, frozen, fp32.
 
     Images are prepared as open_clip prepares them with resize_mode `squash`, but differentiably and without
     rounding to 8 bit; on squares that is its default as well. Tokens are the last layer's, after its LayerNorm, for
@@ -65,16 +64,6 @@ class OpenClip:
         vector, tokens = self._tower((squares - self._mean) / self._std)
         return Embedding(F.normalize(vector.float(), dim=1), tokens.float())
 
-    def embed_text(self, texts: Sequence[str]) -> Tensor:
-        """See `TextEncoder`; a text longer than the model's context (77 tokens) is cut off there.
-
-        Raises:
-            ResourceError: a tokenizer that open_clip would have to fetch is unavailable.
-        """
-        with torch.no_grad():
-            vectors = self._network.encode_text(self._tokenizer(list(texts)).to(self._device))
-        return F.normalize(vectors.float(), dim=1)
-
     def stages(self, pictures: Tensor) -> list[Tensor]:
         """Maps of a ResNet's four stages for images (N, 3, H, W) in [0, 1] at their own size, normalised.
 
@@ -121,17 +110,6 @@ class OpenClip:
                 "(N, 3, H, W), none of them 0."
             )
         return pictures.to(self._device, torch.float32)
-
-    @cached_property
-    def _tokenizer(self) -> Any:
-        try:
-            return import_open_clip().get_tokenizer(self._config)
-        except Exception as error:  # whatever the client of the Hub, or a package that is missing, raises
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-            raise ResourceError(
-                f"The tokenizer of '{self._config}' is unavailable ({reason}); choose a model with CLIP's own, for "
-                "example ViT-B-32."
-            ) from error
 
 
 def squash(x: Tensor, size: tuple[int, int], interpolation: str = "bicubic") -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -45,13 +44,6 @@ class SemanticEncoder(Protocol):
 
         Each whole image is resized to the encoder's square by antialiased bicubic, and normalised.
         """
-
-
-class TextEncoder(Protocol):
-    """An encoder with a text tower, whose vectors lie in the space of its images' vectors."""
-
-    def embed_text(self, texts: Sequence[str]) -> Tensor:
-        """(N, D), of unit length, for N texts."""
 
 
 def semantic_encoder(

@@ -50,6 +50,8 @@ class SetResult:
     """Of srkit, torch and every metric with a network: what a reader needs to repeat the numbers."""
     names: tuple[str, ...] = ()
     """All images of the set in its order, where this result is a shard's; empty: `images` and `failed` are all."""
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    """What the network was conditioned on, by the image's name."""
 
     @property
     def title(self) -> str:

@@ -5,8 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from srkit.errors import UsageError
+from srkit.errors import UsageError, nearest
 from srkit.recipes.upscale import MAX_SCALE
+
+PromptControl = str
+"""`right`, `none`, `shuffled`, or `=TEXT`: that text for every image."""
+FIXED = "="
+_CONTROLS = ("right", "none", "shuffled")
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,9 @@ class EvalRecipe:
     """Above 0: each model is measured twice, as it is and adapted to the first images of the set, on the others."""
     shot_steps: int | None = None
     """Most steps of adapting; None: as `srkit adapt` takes."""
+    prompt_controls: tuple[PromptControl, ...] = ("right",)
+    """Which prompts networks that take them get; each is a result of its own, and the first is compared with each of
+    the others."""
     device: str = "auto"
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     threads: int | None = None
@@ -42,6 +50,14 @@ class EvalRecipe:
             raise UsageError(
                 f"`shots` is {self.shots} and `shot_steps` {self.shot_steps}; they must be at least 0 and at least 1."
             )
+        for control in self.prompt_controls:
+            if control not in _CONTROLS and not control.startswith(FIXED):
+                raise UsageError(
+                    f"--prompt-control names '{control}'; known are {', '.join(_CONTROLS)}, and {FIXED}TEXT."
+                    f"{nearest(control, _CONTROLS)}"
+                )
+        if not self.prompt_controls or len(set(self.prompt_controls)) < len(self.prompt_controls):
+            raise UsageError("--prompt-control names one control twice, or none; name each once.")
         if self.threads is not None and not 1 <= self.threads <= 4096:
             raise UsageError(f"`threads` is {self.threads}; it must be from 1 to 4096.")
         if self.max_pixels < 1:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from srkit.errors import UsageError, nearest
+from srkit.recipes.clipsr import ClipsrRecipe
 from srkit.recipes.encoder import EncoderRecipe
 from srkit.recipes.gan import GanRecipe
 from srkit.recipes.kernels import KernelsRecipe
@@ -15,6 +16,7 @@ from srkit.recipes.load import from_mapping, lay_over, read_table
 from srkit.recipes.meta import MetaRecipe
 from srkit.recipes.reconstructor import ReconstructorRecipe
 from srkit.recipes.stages import StagesRecipe
+from srkit.recipes.text import TextRecipe
 from srkit.recipes.train import TrainRecipe
 
 
@@ -53,6 +55,8 @@ KINDS: Mapping[str, Kind] = {
     "reconstructor": Kind(
         ReconstructorRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}
     ),
+    "text": Kind(TextRecipe),
+    "clipsr": Kind(ClipsrRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}),
     "meta": Kind(MetaRecipe, {**_USUAL, "steps": "outer.steps", "start": "start"}),
     "stages": Kind(StagesRecipe, {"steps": "steps", "seed": "seed", "dtype": "precision", "scale": "scale"}),
 }

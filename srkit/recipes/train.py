@@ -113,6 +113,8 @@ class ProvidersPart:
     """The network's conditions on whole images, and the loss `semantic` (`srkit.encoders.semantic`)."""
     perceptual: str = ""
     """The loss `perceptual` (`srkit.encoders.features`)."""
+    text: str = ""
+    """What a network is conditioned on of captions (`srkit.encoders.text`)."""
 
 
 @dataclass(frozen=True)

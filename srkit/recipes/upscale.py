@@ -84,6 +84,8 @@ class UpscaleRecipe:
     threads: int | None = None
     seed: int = 0
     max_pixels: int = 10**9
+    prompt: str = ""
+    """What the images show, in words, for networks that are conditioned on it."""
     strip: bool = False
     """Write no metadata but the colour profile, and none of srkit's."""
 

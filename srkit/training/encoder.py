@@ -1,17 +1,16 @@
-"""Training of feature networks on views: the step, the validation, and the scales of the stages."""
+"""Training of feature networks: the step, the validation, and the scales of the stages."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from srkit.data.views import Views, ViewSource
 from srkit.training.state import TrainState
 from srkit.training.trainer import Measure, StepResult, descend
 
@@ -41,7 +40,7 @@ def measure_scales(network: nn.Module, pictures: Sequence[NDArray[np.uint8]]) ->
 
 @dataclass(frozen=True)
 class EncoderStep:
-    """A `srkit.training.trainer.Step` of a learner (`srkit.training.learners`) on views."""
+    """A `srkit.training.trainer.Step` of a learner (`srkit.training.learners`, `srkit.training.texts`)."""
 
     clip_norm: float
     autocast: torch.dtype | None
@@ -54,29 +53,37 @@ class EncoderStep:
     def __call__(
         self,
         state: TrainState,
-        forward: Callable[[Views], dict[str, Tensor]],
-        batch: Views,
+        forward: Callable[[Any], dict[str, Tensor]],
+        batch: Any,
         rate: float,
         look: bool,
     ) -> StepResult:
-        with torch.autocast(batch.pixels.device.type, self.autocast, enabled=self.autocast is not None):
+        kind = next(state.network.parameters()).device.type
+        with torch.autocast(kind, self.autocast, enabled=self.autocast is not None):
             terms = forward(batch)
         descend(state, terms["loss"], self.clip_norm)
         return StepResult({name: value.detach() for name, value in terms.items()})
 
 
+class Source(Protocol):
+    """Batches for learners."""
+
+    def draw(self, step: int) -> Any:
+        """The batch of one step, which has `to(device)`."""
+
+
 def loss_validator(
-    held_out: ViewSource, device: torch.device, autocast: torch.dtype | None
+    held_out: Source, device: torch.device, autocast: torch.dtype | None
 ) -> Callable[[nn.Module], float]:
-    """A function that gives a learner's mean loss over the same held-out views every time, negative."""
+    """A function that gives a learner's mean loss over the same held-out batches every time, negative."""
 
     @torch.no_grad()
     def score(learner: nn.Module) -> float:
         losses = []
         for step in range(_VALIDATION_STEPS):
-            views = held_out.draw(step).to(device)
+            batch = held_out.draw(step).to(device)
             with torch.autocast(device.type, autocast, enabled=autocast is not None):
-                losses.append(float(learner(views)["loss"]))
+                losses.append(float(learner(batch)["loss"]))
         return -sum(losses) / len(losses)
 
     return score

@@ -15,6 +15,7 @@ from srkit.data.real_pairs import RealBatch
 from srkit.losses.contrast import mask_facts
 from srkit.losses.gan import discriminator_loss
 from srkit.losses.generator import GeneratorLosses
+from srkit.recipes.clipsr import TextDiscriminatorPart
 from srkit.recipes.gan import DiscriminatorPart
 from srkit.recipes.train import OptimPart
 from srkit.training.collapse import LOOKED_EVERY, CollapseWatch
@@ -159,7 +160,7 @@ def gan_state(network: nn.Module, optim: OptimPart, step: GanStep) -> TrainState
 
 
 def discriminator_optimizer(
-    discriminator: nn.Module, part: DiscriminatorPart, optim: OptimPart
+    discriminator: nn.Module, part: DiscriminatorPart | TextDiscriminatorPart, optim: OptimPart
 ) -> torch.optim.Optimizer:
     """Adam on the discriminator's parameters."""
     rate, betas = optim.lr * part.factor, (part.betas[0], part.betas[1])

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from srkit.conditioning.makers import UNCONDITIONED, Conditioning
+from srkit.conditioning.makers import NO_EXTRAS, UNCONDITIONED, Conditioning, Extras
 from srkit.conditioning.values import part_of
 from srkit.data.pairs import Batch, crop_to_multiple, make_lr
 from srkit.metrics.psnr import psnr
@@ -30,6 +30,7 @@ def psnr_validator(
     dtype: torch.dtype | None,
     conditioning: Conditioning = UNCONDITIONED,
     lower: Lower | None = None,
+    extras: Sequence[Extras] = (),
 ) -> Callable[[nn.Module], float]:
     """A function that gives a network's mean PSNR (classical protocol) on the middles of the images.
 
@@ -37,10 +38,12 @@ def psnr_validator(
 
     Args:
         lower: makes LR; None: as the benchmarks do. Called here, once for each image.
+        extras: what comes with each image; none: nothing does.
     """
     made = lower or (lambda picture, number: make_lr(picture, scale))
     judges = [
-        _judge(picture, number, scale, device, conditioning, made) for number, picture in enumerate(pictures)
+        _judge(picture, number, scale, device, conditioning, made, extras[number] if extras else NO_EXTRAS)
+        for number, picture in enumerate(pictures)
     ]
 
     def score(network: nn.Module) -> float:
@@ -66,6 +69,7 @@ def _judge(
     device: torch.device,
     conditioning: Conditioning,
     lower: Lower,
+    extras: Extras,
 ) -> Batch:
     """The middle of an image, beginning at a whole LR pixel."""
     whole = crop_to_multiple(picture, scale)
@@ -80,5 +84,5 @@ def _judge(
             slice(first // scale, first // scale + side)
             for side, first in zip(lr.shape[2:], (top, left), strict=True)
         )
-        conditions = part_of(conditioning(low), (low.shape[0], low.shape[1]), rows, columns, device)
+        conditions = part_of(conditioning(low, extras), (low.shape[0], low.shape[1]), rows, columns, device)
     return Batch(lr, as_tensor(middle, device), conditions)

@@ -42,6 +42,19 @@ def _codes(count: int, height: int, width: int) -> Conditions:
     return {"codes": torch.randn(1, 4, height, width, generator=generator).expand(count, -1, -1, -1)}
 
 
+def _text(count: int, height: int, width: int) -> Conditions:
+    """A guide of 3 channels, a sentence of 6, three words of 5 channels, one of them missing, and positions."""
+    generator = torch.Generator().manual_seed(0)
+    words = torch.randn(1, 3, 5, generator=generator)
+    words[:, 2] = 0
+    return {
+        "guide": torch.randn(1, 3, 4, 4, generator=generator).expand(count, -1, -1, -1),
+        "sentence": torch.randn(1, 6, generator=generator).expand(count, -1),
+        "words": words.expand(count, -1, -1),
+        "position": position_grid(height, width).expand(count, -1, -1, -1),
+    }
+
+
 @dataclass(frozen=True)
 class Case:
     """A network by its name in `srkit.archs.table`, with arguments that keep it tiny."""
@@ -50,6 +63,8 @@ class Case:
     arguments: dict[str, Any]
     given: Callable[[int, int, int], Conditions] = _none
     """(N, h, w) of a batch to what it can be conditioned on."""
+    apart: tuple[str, ...] = ()
+    """Parts that only make conditions, once for each image; their own tests are elsewhere."""
 
     def build(self, seed: int = 0) -> nn.Module:
         """The network, in evaluation mode; the same for the same seed.
@@ -96,6 +111,25 @@ def _cdasr(**changes: Any) -> Case:
     return Case("cdasr", arguments | changes, _semantic)
 
 
+def _clipsr(**changes: Any) -> Case:
+    arguments = {
+        "scale": 4,
+        "features": 8,
+        "blocks": 1,
+        "stages": [12, 10],
+        "sentence_dim": 6,
+        "word_channels": 5,
+        "map_channels": 8,
+        "widths": [4, 5, 6],
+        "prompts": 3,
+        "guide_features": 3,
+        "reading_blocks": 1,
+        "heads": 2,
+        "side": 16,
+    }
+    return Case("clipsr", arguments | changes, _text, ("guidance",))
+
+
 def _nbsr(**changes: Any) -> Case:
     arguments = {"scale": 4, "features": 8, "blocks": 1, "code": 4, "growth": 4, "hidden": 6}
     return Case("nbsr", arguments | changes, _codes)
@@ -122,6 +156,11 @@ CASES = {
     "cdasr-x4-global": _cdasr(spatial="global"),
     "cdasr-x4-global-constant": _cdasr(spatial="global", condition="constant"),
     "cdasr-x8": _cdasr(scale=8, features=4, upsampler="edsr", blocks_between=1),
+    "clipsr-x4": _clipsr(),
+    "clipsr-x4-bag": _clipsr(text="bag", text_norm="softmax"),
+    "clipsr-x4-constant": _clipsr(text="constant", fused_skips=False, mapped=False),
+    "clipsr-x8": _clipsr(scale=8, stages=[12, 10, 8]),
+    "clipsr-x16-unread": _clipsr(scale=16, stages=[12, 10, 8, 8], readings=0),
     "cria-x3": _cria(scale=3),
     "cria-x4": _cria(),
     "cria-x4-single": _cria(upsampler="single"),

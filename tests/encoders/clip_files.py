@@ -14,6 +14,7 @@ _VIT = {"image_size": 48, "layers": 2, "width": 64, "patch_size": 16}
 _CONFIGS: dict[str, dict[str, Any]] = {
     "tiny-vit": {"vision_cfg": _VIT},
     "tiny-vit-quickgelu": {"vision_cfg": _VIT, "quick_gelu": True},
+    "tiny-deep": {"vision_cfg": {**_VIT, "layers": 12}},
     "tiny-resnet": {"vision_cfg": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8, "patch_size": None}},
     "tiny-timm": {
         "vision_cfg": {

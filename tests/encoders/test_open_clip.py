@@ -206,16 +206,6 @@ def test_semantic_loss_through_it(files: Path) -> None:
         assert hr.grad is None
 
 
-def test_text_lies_in_the_same_space(files: Path) -> None:
-    import open_clip
-
-    encoder, network = load(files, "tiny-vit"), clip_files.network("tiny-vit")
-    texts = ["a photograph of a bird", "a page of text " * 100]
-    found = encoder.embed_text(texts)
-    assert torch.allclose(found, network.encode_text(open_clip.tokenize(texts), normalize=True), atol=1e-5)
-    assert found.shape == (2, encoder.dim)
-
-
 def test_pictures_of_other_shapes_are_refused(files: Path) -> None:
     encoder = load(files, "tiny-vit")
     for shape in ((3, 8, 8), (1, 1, 8, 8), (1, 3, 0, 8)):

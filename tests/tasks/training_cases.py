@@ -139,6 +139,41 @@ mask_width = 8
 upsampler = "single"
 """
 
+CLIPSR = (
+    """
+kind = "clipsr"
+[model]
+arch = "clipsr"
+[model.arguments]
+scale = 4
+features = 8
+blocks = 1
+stages = [8, 6]
+widths = [4, 6]
+prompts = 2
+guide_features = 2
+readings = 1
+reading_blocks = 1
+heads = 2
+side = 16
+[data]
+patch = 16
+batch = 4
+holdout_every = 3
+rendered = { sign = 2, portrait = 1 }
+rendered_sides = [64]
+rendered_batch = 2
+[discriminator]
+width = 4
+narrow = 4
+hidden = 4
+[providers]
+text = "random"
+perceptual = "random"
+"""
+    + OPTIM
+)
+
 BLURRED = """
 [data]
 patch = 8
@@ -322,6 +357,67 @@ CASES = {
         "val_loss",
         best=min,
         images=3 + 4,
+    ),
+    "text": Case(
+        'kind = "text"\n[model]\narch = "words"\n'
+        "arguments = { width = 8, layers = 1, heads = 2, embedding = 4, dim = 128, length = 24 }\n"
+        "[data]\nrendered = 1\nrendered_side = 64\npictures = 4\ntexts = 3\nholdout_every = 3\n"
+        + OPTIM
+        + '[providers]\nsemantic = "random"\n',
+        {"arch": "words", "scale": 1, "task": "text"},
+        ("scores", "held out", "captions", "loss"),
+        "val_loss",
+        best=min,
+        images=10,  # the photographs have no captions
+        counts=("temperature = 0.5", "attributes = 0.0", "data.texts = 0"),
+        others=(("model.arguments.width = 16", "width=8", "width=16"),),
+        refused=(
+            *_OPTIM,
+            ("model.arguments.dim = 64", "model.arguments.dim", "64", "128"),
+            ("model.arguments.heads = 3", "8", "heads"),
+            ('providers.semantic = ""', "providers.semantic"),
+            'model.start = "words"',
+            "data.rendered = 0",
+            "data.rendered_side = 32",
+            "data.pictures = 1",
+            "temperature = 0.0",
+            "attributes = -1.0",
+            ('data.captions = "nowhere.tsv"', "nowhere.tsv"),
+        ),
+    ),
+    "clipsr": Case(
+        CLIPSR,
+        {"arch": "clipsr", "scale": 4},
+        ("scores", "classical", "held out", "psnr"),
+        "val_psnr",
+        images=3 + 3,
+        counts=("data.dropout = 1.0", "data.rendered = { manga = 3 }"),
+        others=(("model.arguments.features = 6", "features=8", "features=6"),),
+        refused=(
+            *_CROPS[:-1],
+            ('model.arch = "edsr"\nmodel.arguments = { scale = 4 }', "model.arch", "edsr", "clipsr"),
+            ("model.arguments.sentence_dim = 64", "model.arguments.sentence_dim", "64", "random", "128"),
+            ('providers.text = ""', "providers.text"),
+            ('providers.text = "wards"', "wards", "words"),
+            ("data.rendered.sing = 2", "data.rendered", "sing", "sign"),
+            ("data.rendered_batch = 0", "data.rendered_batch", "0"),
+            ("data.rendered_batch = 4", "data.rendered_batch", "4"),
+            ("data.rendered.sign = 0", "data.rendered", "0"),
+            ("data.rendered_sides = [64]\ndata.patch = 17", "data.rendered_sides", "17", "68"),
+            ('data.degradation = "mild"', "data.degradation", "mild"),
+            "data.dropout = 1.5",
+            "loss.pixel = -1.0",
+            "discriminator.every = 0",
+        ),
+    ),
+    "clipsr, matching": Case(
+        CLIPSR + "[loss]\npixel = 1.0\nperceptual = 0.1\nadversarial = 0.01\n",
+        {"arch": "clipsr", "scale": 4},
+        ("scores", "classical", "held out", "psnr"),
+        "val_psnr",
+        best=LAST,
+        images=3 + 3,
+        counts=("discriminator.with_text = false", "discriminator.penalty = false"),
     ),
     "kernels": Case(
         'kind = "kernels"\ntarget = "kernels"\n'

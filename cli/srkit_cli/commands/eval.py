@@ -129,6 +129,23 @@ def eval(
             "--merge", help="Put the results of shards together, as of one run.", rich_help_panel=INPUT
         ),
     ] = False,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            help="What each picture shows, for models that take text: DIR of .txt, .tsv or COCO's .json.",
+            metavar="FILE",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    prompt_control: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--prompt-control",
+            help="right, none, shuffled, with commas, or =TEXT (repeatable); the first is compared with each.",
+            metavar="NAMES",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
     save_images: Annotated[
         Path | None, typer.Option(help="Keep the SR pictures.", metavar="DIR", rich_help_panel=REPORT)
     ] = None,
@@ -199,6 +216,7 @@ def eval(
         models=tuple(model or ("auto",)),
         shots=shots,
         shot_steps=shot_steps,
+        prompt_controls=_controls(prompt_control or ["right"]),
         device=device,
         dtype=dtype.value,
         threads=threads,
@@ -214,6 +232,7 @@ def eval(
         sr=sr,
         hr=hr,
         pattern=pattern,
+        prompts=prompts,
         allow_crop=allow_crop,
         data_root=data_root,
         weights_dir=weights_dir,
@@ -231,6 +250,11 @@ def eval(
 def _listed(texts: list[str]) -> list[str]:
     """`Set5,Set14` to its parts."""
     return [part.strip() for text in texts for part in text.split(",") if part.strip()]
+
+
+def _controls(texts: list[str]) -> tuple[str, ...]:
+    """`right,none` to its parts; a text of one's own may hold commas."""
+    return tuple(part for text in texts for part in ([text] if text.startswith("=") else _listed([text])))
 
 
 def _check_files(paths: list[Path]) -> None:

@@ -111,6 +111,22 @@ def upscale(
             help="The blur, from estimate-kernel; or a folder of maps.", metavar="FILE", rich_help_panel=MODEL
         ),
     ] = None,
+    prompt: Annotated[
+        str,
+        typer.Option(
+            help="What the picture shows, in words, for a model that takes them (clipsr).",
+            metavar="TEXT",
+            rich_help_panel=MODEL,
+        ),
+    ] = "",
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            help="The same for each picture: a folder of .txt by name, a .tsv or COCO's .json.",
+            metavar="FILE",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
     debug_maps: Annotated[
         Path | None,
         typer.Option(
@@ -165,6 +181,7 @@ def upscale(
         threads=threads,
         seed=seed,
         max_pixels=max_pixels,
+        prompt=prompt,
         strip=strip,
     )
     console = Console(quiet=quiet, verbose=verbose)
@@ -190,6 +207,7 @@ def upscale(
         sink=console.bytes if output == STREAM else None,
         kernel_map=kernel_map,
         shard=shard,
+        prompts=prompts,
         debug_maps=debug_maps,
     )
     return _plan(job, json, console) if plan else _run(job, json, console)
@@ -206,12 +224,14 @@ def _run(job: UpscaleJob, json: bool, console: Console) -> int:
 
 
 def _plan(job: UpscaleJob, json: bool, console: Console) -> int:
+    from srkit.io.names import printable
     from srkit.tasks.upscale.plan import plan_upscale
 
     plan = plan_upscale(job, console)
     if json:
         console.json(asdict(plan))
         return Exit.DONE
+    prompted = any(p.prompt for p in plan.pictures)
     rows = [
         (
             p.input,
@@ -219,10 +239,12 @@ def _plan(job: UpscaleJob, json: bool, console: Console) -> int:
             f"{p.width} x {p.height}" if p.width else "",
             " + ".join(p.models) + (", resampled" if p.resampled and p.models else ""),
             p.windows,
+            *([printable(p.prompt or "")] if prompted else []),
         )
         for p in plan.pictures
     ]
-    console.table(("input", "output", "size", "models", "windows"), rows, numbers=("size", "windows"))
+    columns = ("input", "output", "size", "models", "windows", *(["prompt"] if prompted else []))
+    console.table(columns, rows, numbers=("size", "windows"))
     for label, value in plan.summary():
         console.line(f"{label}: {value}")
     return Exit.DONE

@@ -17,6 +17,7 @@ from string import Template
 
 from srkit.metrics.bootstrap import Comparison, Interval
 from srkit.metrics.display import display, format_value
+from srkit.metrics.reports.html_prompts import prompt_tables
 from srkit.metrics.reports.html_section import Axes, safe, section_parts
 from srkit.metrics.reports.report import Report, Section, write_text
 from srkit.metrics.reports.strip import Axis, strip
@@ -46,6 +47,7 @@ def parts(report: Report) -> Iterator[str]:
     yield from _gates(report)
     for number, section in enumerate(sections):
         yield from section_parts(number, section, axes, report.gallery)
+    yield from prompt_tables(report.results, report.gallery)
     yield after
 
 

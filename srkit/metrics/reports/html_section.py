@@ -111,7 +111,8 @@ def _table(columns: list[Column], result: SetResult, gallery: Gallery | None) ->
     for row in sorted(range(len(result.images)), key=first.badness, reverse=True):
         name = result.images[row].name
         cell = f'<td class="crops">{_pictures(name, crops[row], wholes[row])}</td>' if any_crops else ""
-        yield f"<tr>{cell}{_name(name, crops[row])}{''.join(_number(column, row) for column in columns)}</tr>\n"
+        head = _name(name, crops[row], result.prompts.get(name))
+        yield f"<tr>{cell}{head}{''.join(_number(column, row) for column in columns)}</tr>\n"
     yield "</tbody></table>\n"
 
 
@@ -139,9 +140,10 @@ def _legend(first: Column, crops: Sequence[Views | None]) -> str:
     return safe(text)
 
 
-def _name(name: str, crop: Views | None) -> str:
+def _name(name: str, crop: Views | None, prompt: str | None) -> str:
     place = "" if crop is None else f"<small>{crop.width} x {crop.height} at {crop.left},{crop.top}</small>"
-    return f'<th scope="row" data-value="{safe(name)}"><bdi>{safe(name)}</bdi>{place}</th>'
+    said = "" if prompt is None else f'<small class="prompt"><bdi>{safe(prompt)}</bdi></small>'
+    return f'<th scope="row" data-value="{safe(name)}"><bdi>{safe(name)}</bdi>{place}{said}</th>'
 
 
 def _number(column: Column, row: int) -> str:

@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
+from srkit.archs.clipsr import takes_text
 from srkit.archs.info import ArchInfo
-from srkit.conditioning.makers import SEMANTIC, Conditioning, ModelProviders
+from srkit.conditioning.makers import NO_EXTRAS, SEMANTIC, Conditioning, Extras, ModelProviders
+from srkit.data.captions import caption_beside
 from srkit.data.examples import Domain, Example, Needs, Split, least_judged, split_examples
 from srkit.data.pairs import CropPlan
 from srkit.data.support import SupportPairs, Variety, judge_batches
@@ -79,6 +81,8 @@ def split_for(
 def fit(model: LoadedModel, split: Split[Example], options: Fit, progress: Progress) -> Fitted:
     """Fine-tune a copy of a model's network on the support, judged by the rest; the model is not changed.
 
+    A network that is conditioned on text is given the captions that lie beside the images; its guide stays as it is.
+
     Raises:
         UsageError: a loss that this model has no provider for, or learned rates that were asked for and are missing.
         ResourceError: a feature provider that is unavailable, is not the model's own, or rates that do not fit.
@@ -106,12 +110,18 @@ def fit(model: LoadedModel, split: Split[Example], options: Fit, progress: Progr
     )
     plan = CropPlan(info.scale, _patch(split, tune, info), tune.batch, options.seed)
     variety = Variety(tune.turns, tune.phases, tune.colours)
-    pairs = SupportPairs(split.support, plan, device, conditioning, variety)
+    captions = {
+        one.name: Extras(prompt=caption_beside(one.source))
+        for one in (*split.support, *split.judge)
+        if takes_text(info) and one.source is not None
+    }
+    extras = [captions.get(one.name, NO_EXTRAS) for one in split.support]
+    pairs = SupportPairs(split.support, plan, device, conditioning, variety, extras=extras)
     found = adapt(
         network,
         pairs,
         tune.most_steps,
-        _judge(split, info, device, conditioning, autocast),
+        _judge(split, info, device, conditioning, autocast, captions),
         settings,
         progress,
     )
@@ -181,6 +191,7 @@ def _judge(
     device: torch.device,
     conditioning: Conditioning,
     autocast: torch.dtype | None,
+    extras: Mapping[str, Extras],
 ) -> Judge:
     least = rounded_up(max(info.min_size, least_judged(info.scale, info.scale, WINDOW)), info.multiple_of)
     wanted = -(-LEAST_JUDGES // len(split.judge))
@@ -189,7 +200,9 @@ def _judge(
     batches = [
         batch
         for one, count in zip(split.judge, parts, strict=True)
-        for batch in judge_batches(one, count, largest, info.multiple_of, device, conditioning)
+        for batch in judge_batches(
+            one, count, largest, info.multiple_of, device, conditioning, extras.get(one.name, NO_EXTRAS)
+        )
     ]
     return lambda network: [psnr_of(network, batch, info.scale, autocast) for batch in batches]
 

@@ -33,6 +33,7 @@ from srkit.tasks.evaluate.merge import merge
 from srkit.tasks.evaluate.plan import SetPlan, plan_alone, plan_dataset, plan_finished
 from srkit.tasks.evaluate.sets import Bicubic, FromFiles, Model, Network, SetRun
 from srkit.tasks.evaluate.shots import FewShot, Shots, single_model, take_shots
+from srkit.tasks.prompts import controlled, label_of, prompted_models, prompts_of, tell_of_prompts
 
 BICUBIC = "bicubic"
 
@@ -52,6 +53,8 @@ class EvalJob:
     """Folder of their references."""
     pattern: str = DEFAULT_PATTERN
     """Name of an SR picture without extension; `{name}` is its reference's."""
+    prompts: Path | None = None
+    """What each reference shows, in words (`srkit.data.captions.find_captions`), for networks that take it."""
     allow_crop: bool = False
     """Compare pictures whose sizes differ by a few pixels, from their top left."""
     data_root: Path | None = None
@@ -175,7 +178,10 @@ class Evaluation:
         taken: dict[SetPlan, Shots] = {}
         for name in recipe.models:
             wanted = _upscale_recipe(recipe, name)
-            upscaler = None if name == BICUBIC else Upscaler(wanted, progress=self._progress)
+            models = (
+                prompted_models(name, self._progress) if job.prompts is not None and name != BICUBIC else None
+            )
+            upscaler = None if name == BICUBIC else Upscaler(wanted, models, self._progress)
             scale = recipe.scale or (upscaler.models.own_scale if upscaler else DEFAULT_SCALE)
             runner = _bicubic() if upscaler is None else _network(upscaler, scale)
             if runner.note:
@@ -185,6 +191,9 @@ class Evaluation:
                 listening = Silent() if dataset in reported else self._progress  # the same for every model
                 reported.add(dataset)
                 plan = plan_dataset(benchmark, scale, self.protocol, recipe.max_pixels, listening)
+                if upscaler is not None and job.prompts is not None:
+                    parts += self._prompted(plan, runner, upscaler, job.prompts, listening)
+                    continue
                 if upscaler is None or not recipe.shots:
                     parts.append(self._part(plan, runner))
                     continue
@@ -195,6 +204,22 @@ class Evaluation:
                 parts.append(self._part(shots.plan, _few_shot(runner, upscaler, shots, recipe), shots.names))
                 parts.append(self._part(shots.plan, runner, shots.names))
         _check_images(parts)
+        return parts
+
+    def _prompted(
+        self, plan: SetPlan, runner: _Runner, upscaler: Upscaler, source: Path, progress: Progress
+    ) -> list[_Part]:
+        """The set through a model that takes text, once for each control of the prompts."""
+        names = {entry.hr: entry.name for entry in plan.entries if entry.hr is not None}
+        own = prompts_of(list(names), "", source, progress)
+        parts = []
+        for control in self.job.recipe.prompt_controls:
+            prompts = {names[hr]: text for hr, text in controlled(own, list(names), control).items()}
+            tell_of_prompts(upscaler, prompts.values(), progress)
+            label = f"{runner.label} {label_of(control)}"
+            one = replace(runner, label=label, model=Network(upscaler, prompts))
+            part = self._part(plan, one)
+            parts.append(replace(part, blank=replace(part.blank, prompts=prompts)))
         return parts
 
     def _dataset(self, name: str) -> Benchmark:
@@ -239,7 +264,8 @@ class Evaluation:
         )
         folder = self.job.save_images
         if folder is not None:
-            several = len(self.job.recipe.models) > 1 or self.job.recipe.shots > 0
+            recipe = self.job.recipe
+            several = len(recipe.models) > 1 or recipe.shots > 0 or self.job.prompts is not None
             folder = folder / runner.label / plan.dataset if several else folder / plan.dataset
         return _Part(plan, runner, blank, folder)
 
@@ -325,6 +351,14 @@ def _check_form(job: EvalJob) -> None:
         raise UsageError("`dataset` names one set twice; name each once.")
     if job.recipe.shots and (job.sr is not None or BICUBIC in job.recipe.models):
         raise UsageError("`shots` adapts networks; leave it out with `sr` and with `model` bicubic.")
+    if job.prompts is not None and (job.sr is not None or job.recipe.shots):
+        raise UsageError(
+            f"`prompts` is {shown(job.prompts)}; it is for networks on data sets: leave it out with `sr` and `shots`."
+        )
+    if job.prompts is None and job.recipe.prompt_controls != ("right",):
+        raise UsageError(
+            f"`prompt_control` is {','.join(job.recipe.prompt_controls)}; it needs the images' prompts: add `prompts`."
+        )
     if job.hr is not None and job.recipe.scale is None:
         raise UsageError("`sr` and `hr` need the scale between LR and HR; add `scale` N.")
     if job.sr is not None and job.save_images is not None:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from srkit.conditioning.makers import Extras
 from srkit.data.benchmarks import is_transparent, rgb8
 from srkit.engine.memory import total_memory
 from srkit.engine.pipeline import Pipeline
@@ -120,22 +121,23 @@ class Bicubic:
 class Network:
     """A network, as `srkit upscale` runs it."""
 
-    def __init__(self, upscaler: Upscaler) -> None:
-        self.upscaler = upscaler
+    def __init__(self, upscaler: Upscaler, prompts: Mapping[str, str] | None = None) -> None:
+        self.upscaler, self._prompts = upscaler, prompts or {}
+        """By the image's name."""
 
     def run(self, stream: Iterator[Loaded | None]) -> Iterator[Finished]:
-        for done in self.upscaler.run(_work(loaded) for loaded in stream):
+        for done in self.upscaler.run(self._work(loaded) for loaded in stream):
             sr = None if done.picture is None else rgb8(done.picture)
             yield Finished(done.tag, sr, done.error, done.warnings)
 
-
-def _work(loaded: Loaded | None) -> Work[Loaded] | None:
-    if loaded is None:
-        return None
-    if loaded.lr is None:
-        return Work(loaded, None, error=loaded.error)
-    height, width = loaded.entry.size
-    return Work(loaded, Picture(loaded.lr), width, height)
+    def _work(self, loaded: Loaded | None) -> Work[Loaded] | None:
+        if loaded is None:
+            return None
+        if loaded.lr is None:
+            return Work(loaded, None, error=loaded.error)
+        height, width = loaded.entry.size
+        extras = Extras(prompt=self._prompts.get(loaded.entry.name, ""))
+        return Work(loaded, Picture(loaded.lr), width, height, extras=extras)
 
 
 @dataclass(frozen=True)

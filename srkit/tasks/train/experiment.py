@@ -170,6 +170,14 @@ def experiment_of(kind: str) -> type[Experiment[Any]]:
             from srkit.tasks.train.reconstructor import Reconstruction
 
             return Reconstruction
+        case "clipsr":
+            from srkit.tasks.train.clipsr import TextGuided
+
+            return TextGuided
+        case "text":
+            from srkit.tasks.train.text import Text
+
+            return Text
     raise UsageError(f"There is no training for recipes of the kind '{kind}'.")
 
 

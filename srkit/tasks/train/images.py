@@ -101,6 +101,11 @@ class ImageExperiment(Experiment[R]):
     def autocast(self) -> torch.dtype | None:
         return self.setting.autocast(bf16_ok=self.info.bf16_ok)
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Of the network."""
+        return dict(self.recipe.model.arguments)
+
     def network(self) -> nn.Module:
         """The network on its device, with the weights that it starts from; sets `info` and the providers.
 
@@ -147,7 +152,7 @@ class ImageExperiment(Experiment[R]):
 
     def export(self, state: TrainState) -> None:
         recipe = self.recipe
-        network = build(recipe.model.arch, recipe.model.arguments)
+        network = build(recipe.model.arch, self.arguments)
         network.load_state_dict(state.best or state.ema.state_dict())
         self.setting.progress.info("measuring how far tiles must overlap")
         psnr = {"psnr": round(state.best_score, 3)}
@@ -155,7 +160,7 @@ class ImageExperiment(Experiment[R]):
             network,
             state,
             arch=recipe.model.arch,
-            arguments=dict(recipe.model.arguments),
+            arguments=self.arguments,
             scale=self.info.scale,
             overlap=self._overlap(network),
             providers=self.providers.header | self.further_providers(),
@@ -169,7 +174,13 @@ class ImageExperiment(Experiment[R]):
     def _overlap(self, network: nn.Module) -> int:
         largest = sorted(self.images.validation, key=lambda image: min(image.shape[:2]), reverse=True)
         samples = [_lr_sample(image, self.info.scale) for image in largest[:_OVERLAP_SAMPLES]]
-        return measure_overlap(network, self.info, samples, torch.device("cpu"), self.conditioning)
+        return measure_overlap(
+            network, self.info, samples, torch.device("cpu"), self.conditioning_of(network)
+        )
+
+    def conditioning_of(self, network: nn.Module) -> Conditioning:
+        """What conditions the network that is written."""
+        return self.conditioning
 
 
 def load_images(setting: Setting[Any], info: ArchInfo, conditioning: Conditioning = UNCONDITIONED) -> Images:
@@ -180,7 +191,7 @@ def load_images(setting: Setting[Any], info: ArchInfo, conditioning: Conditionin
     """
     data, scale, progress = setting.recipe.data, info.scale, setting.progress
     degradation = degradation_of(data)
-    plan = _plan(setting, scale)
+    plan = crop_plan(setting, scale)
     real = None if degradation is None else RealPlan(**vars(plan), degradation=degradation)
     side = data.patch * scale if real is None else real.smallest_side
     # Large enough for crops at one size at least; what is degraded as real images are must have colours.
@@ -206,7 +217,8 @@ def load_images(setting: Setting[Any], info: ArchInfo, conditioning: Conditionin
     return Images(pairs, len(files), tuple(file.name for file in split.files), split.images)
 
 
-def _plan(setting: Setting[Any], scale: int) -> CropPlan:
+def crop_plan(setting: Setting[Any], scale: int) -> CropPlan:
+    """The crops that the recipe's part `data` asks for."""
     data, world = setting.recipe.data, setting.world
     return CropPlan(
         scale,

@@ -9,6 +9,7 @@ import torch
 
 from srkit.encoders.features import PerceptualFeatures, perceptual_features
 from srkit.encoders.semantic import SemanticEncoder, semantic_encoder
+from srkit.encoders.text import TextEncoder, text_encoder
 from srkit.errors import UsageError
 from srkit.progress import Progress
 from srkit.recipes.train import ProvidersPart
@@ -20,12 +21,13 @@ class Providers:
 
     semantic: SemanticEncoder | None = None
     perceptual: PerceptualFeatures | None = None
+    text: TextEncoder | None = None
 
     @property
     def header(self) -> dict[str, str]:
         """What a weights file says of them: name and version of each."""
         found: dict[str, str] = {}
-        for role, provider in (("semantic", self.semantic), ("perceptual", self.perceptual)):
+        for role, provider in vars(self).items():
             if provider is not None:
                 found |= {role: provider.name, f"{role} version": provider.version}
         return found
@@ -58,9 +60,11 @@ def load_providers(
         ResourceError: weights that are missing, damaged or unavailable.
     """
     check_providers(names, needed)
-    semantic, perceptual = None, None
+    semantic, perceptual, text = None, None, None
     if "semantic" in needed:
         semantic = semantic_encoder(names.semantic, device, progress=progress)
     if "perceptual" in needed:
         perceptual = perceptual_features(names.perceptual, device, progress=progress)
-    return Providers(semantic, perceptual)
+    if "text" in needed:
+        text = text_encoder(names.text, device, progress=progress)
+    return Providers(semantic, perceptual, text)

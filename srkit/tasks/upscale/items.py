@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from srkit.errors import PictureError, UsageError
@@ -29,6 +29,7 @@ from srkit.tasks.places import (
     refuse_inputs_as_outputs,
     with_distinct_targets,
 )
+from srkit.tasks.prompts import prompted_models, prompts_of
 from srkit.tasks.upscale.kernel_maps import KernelMaps
 
 STREAM = Path("-")
@@ -63,6 +64,8 @@ class UpscaleJob:
     """The picture's blur, or a folder with that of each picture by name; for networks that are conditioned on it."""
     shard: Shard | None = None
     """Take this part of a folder's images."""
+    prompts: Path | None = None
+    """What each picture shows, in words (`srkit.data.captions.find_captions`), in place of the recipe's `prompt`."""
     debug_maps: Path | None = None
     """Folder for what the network makes each picture of, as pictures of the results' size: NAME-PART.png."""
 
@@ -75,6 +78,7 @@ class Item(FileItem):
     width: int = 0
     height: int = 0
     kernel_map: Path | None = None
+    prompt: str = ""
     maps: Mapping[str, Path] = field(default_factory=dict)
     """Where each part of what the network makes the picture of goes."""
 
@@ -114,14 +118,16 @@ class Item(FileItem):
 
 
 def upscaler_for(job: UpscaleJob, progress: Progress | None = None) -> Upscaler:
-    """What upscales a job's pictures: by the recipe, and by the kernel maps where there are some.
+    """What upscales a job's pictures: by the recipe, and by the kernel maps or prompts where there are some.
 
     Raises:
-        As `Upscaler`, and `KernelMaps`.
+        As `Upscaler`, `KernelMaps` and `prompted_models`.
     """
     with_parts = job.debug_maps is not None
     if job.kernel_map is None:
-        return Upscaler(job.recipe, progress=progress, with_parts=with_parts)
+        prompted = bool(job.recipe.prompt) or job.prompts is not None
+        models = prompted_models(job.recipe.model, progress) if prompted else None
+        return Upscaler(job.recipe, models, progress, with_parts=with_parts)
     models = KernelMaps(job.kernel_map).models(job.recipe, progress)
     return Upscaler(job.recipe, models, progress, extras=("kernels",), with_parts=with_parts)
 
@@ -147,10 +153,21 @@ def gather(job: UpscaleJob, models: Models, progress: Progress | None = None) ->
             f"The kernel map {shown(maps.path)} is one picture's, and the input {shown(job.input)} is no single file; "
             "give the folder of its pictures' maps."
         )
+    prompts = _prompts(job, found, progress)
     items = [_item(job, f, models, maps, single=single, to_file=to_file) for f in found]
+    items = [replace(item, prompt=prompts.get(item.source, "")) for item in items]
     items = with_distinct_targets(items, job.suffix)
     refuse_inputs_as_outputs(items, ignore=STREAM)
     return items
+
+
+def _prompts(job: UpscaleJob, found: Sequence[Found], progress: Progress | None) -> dict[Path, str]:
+    if job.prompts is not None and job.data is not None:
+        raise UsageError(
+            f"--prompts is {shown(job.prompts)}, and a picture from standard input has no name to find its prompt by; "
+            "give --prompt."
+        )
+    return prompts_of([one.path for one in found], job.recipe.prompt, job.prompts, progress)
 
 
 def pending(job: UpscaleJob, items: list[Item]) -> list[Item]:

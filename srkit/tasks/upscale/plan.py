@@ -40,6 +40,8 @@ class PlannedPicture:
     """Forward passes over all networks of the chain."""
     maps: tuple[str, ...] = ()
     """Files of what the network makes the picture of."""
+    prompt: str | None = None
+    """What the network is conditioned on, where a prompt was given."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,7 @@ def _planned(item: Item, work: _Work, upscaler: Upscaler) -> PlannedPicture:
         resampled=work.resampled,
         windows=work.windows,
         maps=tuple(map(str, item.maps.values())),
+        prompt=item.prompt or None,
     )
 
 

@@ -23,6 +23,7 @@ from srkit.progress import Progress, Silent
 from srkit.recipes.load import to_mapping
 from srkit.tasks.batch import Batch, Outcome, Status
 from srkit.tasks.places import make_parent
+from srkit.tasks.prompts import tell_of_prompts
 from srkit.tasks.upscale.debug_maps import check_existing, prepare_folder, with_maps, write_maps
 from srkit.tasks.upscale.items import (
     RECIPE_EXTENSION,
@@ -60,6 +61,8 @@ class FileRecord:
     warnings: tuple[str, ...] = ()
     maps: tuple[str, ...] = ()
     """Files of what the network made the image of, where they were asked for."""
+    prompt: str | None = None
+    """What the network was conditioned on, where a prompt was given."""
 
 
 def run(job: UpscaleJob, progress: Progress | None = None) -> Iterator[FileRecord]:
@@ -78,6 +81,7 @@ def run(job: UpscaleJob, progress: Progress | None = None) -> Iterator[FileRecor
     upscaler = upscaler_for(job, progress)
     items = with_maps(job, gather(job, upscaler.models, progress), upscaler)
     todo = pending(job, items)
+    tell_of_prompts(upscaler, [item.prompt for item in todo if item.prompt], progress)
     check_existing(todo, job.existing)
     # Now, so that a missing model or an impossible precision stops the job before it begins.
     for name, depth in sorted({(n, i.depth) for i in todo for n in upscaler.models.chain(i.factor)}):
@@ -105,7 +109,7 @@ class _Upscaling(Batch[Item, Done[Item], _Written, FileRecord]):
         source = item.source if self.job.data is None else self.job.data
         picture = read_picture(source, max_pixels=self.job.recipe.max_pixels)
         kernels = None if item.kernel_map is None else read_kernel_map(item.kernel_map)
-        return Work(item, picture, item.width, item.height, extras=Extras(kernels))
+        return Work(item, picture, item.width, item.height, extras=Extras(kernels, prompt=item.prompt))
 
     def compute(self, works: Iterator[Work[Item] | None]) -> Iterator[Done[Item]]:
         return self.upscaler.run(works)
@@ -125,7 +129,7 @@ class _Upscaling(Batch[Item, Done[Item], _Written, FileRecord]):
     def record(
         self, item: Item, status: Status, error: str | None, outcome: Outcome[Done[Item], _Written] | None
     ) -> FileRecord:
-        record = FileRecord(str(item.source), str(item.target), status, error)
+        record = FileRecord(str(item.source), str(item.target), status, error, prompt=item.prompt or None)
         if outcome is None:
             return record
         passes = outcome.done.passes
@@ -198,7 +202,9 @@ def _provenance(job: UpscaleJob, upscaler: Upscaler, done: Done[Item]) -> dict[s
         "device": str(upscaler.device),
         "threads": torch.get_num_threads(),
         "versions": {"srkit": srkit.__version__, "torch": torch.__version__},
-    } | ({"kernel_map": of_kernels} if of_kernels else {})
+        **({"kernel_map": of_kernels} if of_kernels else {}),
+        **({"prompt": done.tag.prompt} if done.tag.prompt else {}),
+    }
 
 
 def _pass_record(run: Pass, model: LoadedModel) -> dict[str, Any]:

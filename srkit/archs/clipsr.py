@@ -1,0 +1,319 @@
+"""CLIP-SR: text-guided super-resolution (Hu et al. 2024, CLIP-SR: Collaborative Linguistic and Image Processing for
+Super-Resolution), the graph of its figure, for images of any size.
+
+The paper's network takes 64 x 64 pixels and gives 256 x 256. Here its encoder, its prompts and its refinement run once
+for each image, on LR squeezed to that size (`guide`); what they find is sampled at the place of every LR pixel. Trunk
+and reconstruction are convolutional, so tiles give what the whole image gives.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Literal, Protocol, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srkit.archs.blocks import ResidualBlock, ResidualTrunk, begin_at_zero, centred, conv3x3
+from srkit.archs.info import ArchInfo
+from srkit.archs.text_fusion import SLOPE, TIF, Refine, WordAttention
+from srkit.errors import UsageError, nearest
+from srkit.ops.position import sample
+from srkit.ops.resize import upscale
+
+SCALES = (4, 8, 16)
+GUIDE, WORDS, SENTENCE, POSITION = "guide", "words", "sentence", "position"
+
+Text = Literal["prompt", "bag", "constant"]
+TextNorm = Literal["layer", "softmax"]
+
+
+def takes_text(info: ArchInfo) -> bool:
+    """Whether a network is conditioned on a text."""
+    return WORDS in info.conditioning
+
+
+class PromptedBlocks(Protocol):
+    """The frozen transformer blocks of an encoder, that prompts are put into (CLIP-SR's Map)."""
+
+    def __call__(self, maps: Tensor, prompts: Tensor) -> Tensor:
+        """maps (N, C, g, g) through the blocks, `prompts` (N, K, C) beside them, one in each; to (N, C, g, g)."""
+
+
+class CLIPSR(nn.Module):
+    """Images (N, 3, h, w) in [0, 1] to (N, 3, scale h, scale w); not clipped.
+
+    Without text (zeros) the network takes what it has learned in its place: the bias of the norm on the sentence, and
+    the token of its own in each attention.
+
+    Args:
+        scale: 4, 8 or 16.
+        features: channels of the trunk, whose tensors are named as those of `srkit.archs.edsr.EDSR`.
+        blocks: residual blocks of the trunk.
+        stages: channels behind each doubling of the reconstruction, log2(scale) of them.
+        sentence_dim: length D of the text's vector.
+        word_channels: channels of its words.
+        map_channels: of the encoder's frozen blocks.
+        widths: channels of the guide's encoder at 64, 32, 16 and 8 pixels (the paper: 256, 512, 512, 512).
+        prompts: that go into the blocks.
+        guide_features: channels of the guide.
+        readings: attentions to the words, each with `reading_blocks` residual blocks behind it; 0: none.
+        heads: of each attention.
+        side: of the squeezed image that the guide is made of.
+        text: `prompt`; `bag` has the mean of the words in place of the words; `constant` takes no text (ablations).
+        text_norm: `layer`; `softmax` as printed, which is nearly constant.
+        fused_skips: TIFs in the skips of the guide (ablation: none).
+        mapped: whether the prompts and the frozen blocks are used (ablation: a convolution in their place).
+
+    Raises:
+        UsageError: a scale, width or variant that the network is not defined for.
+    """
+
+    def __init__(
+        self,
+        scale: int = 8,
+        features: int = 64,
+        blocks: int = 8,
+        stages: Sequence[int] = (64, 48, 24),
+        sentence_dim: int = 128,
+        word_channels: int = 256,
+        map_channels: int = 128,
+        widths: Sequence[int] = (16, 32, 48, 64),
+        prompts: int = 8,
+        guide_features: int = 16,
+        readings: int = 2,
+        reading_blocks: int = 2,
+        heads: int = 4,
+        side: int = 64,
+        text: Text = "prompt",
+        text_norm: TextNorm = "layer",
+        fused_skips: bool = True,
+        mapped: bool = True,
+    ) -> None:
+        super().__init__()
+        sizes = (features, sentence_dim, word_channels, map_channels, prompts, guide_features, heads)
+        _check(scale, stages, widths, (*sizes, side // 2 ** len(widths)), (blocks, readings, reading_blocks))
+        for name, value, kind in (("text", text, Text), ("text_norm", text_norm, TextNorm)):
+            if value not in (known := get_args(kind)):
+                raise UsageError(
+                    f"CLIPSR has no {name} '{value}'; known are {', '.join(known)}.{nearest(str(value), known)}"
+                )
+        self.scale, self.side, self._text, self._word_channels = scale, side, text, word_channels
+        if text == "constant":
+            self.constant = nn.Parameter(torch.randn(1, sentence_dim))
+        else:
+            self.norm = nn.LayerNorm(sentence_dim)
+        self._softmax = text_norm == "softmax"
+        self.trunk = ResidualTrunk(features, blocks)
+        self.guidance = Guidance(
+            sentence_dim, map_channels, widths, prompts, guide_features, side, fused_skips, mapped
+        )
+        self.fuse = conv3x3(features + guide_features, features)
+        begin_at_zero(self.fuse.weight, self.fuse.bias)
+        read = readings if text != "constant" else 0
+        self.attentions = nn.ModuleList(WordAttention(features, word_channels, heads) for _ in range(read))
+        self.readers = nn.ModuleList(
+            nn.Sequential(*(_block(features) for _ in range(reading_blocks))) for _ in range(readings)
+        )
+        self.reconstruction = TextReconstruction(features, stages, sentence_dim)
+        at_lr = 1 + 2 * blocks + 1 + 1 + 2 * readings * reading_blocks
+        self.info = ArchInfo(
+            scale=scale,
+            receptive_field=at_lr + self.reconstruction.radius,
+            fp32_sum=True,
+            conditioning=(GUIDE, POSITION) if text == "constant" else (GUIDE, WORDS, SENTENCE, POSITION),
+        )
+
+    def forward(
+        self,
+        x: Tensor,
+        guide: Tensor,
+        position: Tensor,
+        words: Tensor | None = None,
+        sentence: Tensor | None = None,
+    ) -> Tensor:
+        """The image, or a part of one, and what is known of the whole image.
+
+        Args:
+            x: (N, 3, h, w) in [0, 1].
+            guide: (N, guide_features, side, side), of the whole image (`guide`).
+            position: (N, 2, h, w), where each pixel lies in it (see `srkit.ops.position`).
+            words: (N, L, word_channels), zeros behind the end of the text; None: no text.
+            sentence: (N, sentence_dim); zeros or None: no text.
+        """
+        z = self._vector(len(x), sentence)
+        features: Tensor = self.trunk(centred(x).to(z.dtype))
+        there = sample(guide, position).to(z.dtype, memory_format=torch.channels_last)
+        features = features + self.fuse(torch.cat([features, there], dim=1))
+        if words is None:
+            words = torch.zeros(len(x), 1, self._word_channels, device=x.device)
+        elif self._text == "bag":
+            count = (words != 0).any(2, keepdim=True).sum(1, keepdim=True)
+            words = words.sum(1, keepdim=True) / count.clamp(min=1)
+        for i, reader in enumerate(self.readers):
+            if i < len(self.attentions):
+                features = self.attentions[i](features, words, position)
+            features = reader(features)
+        residual: Tensor = self.reconstruction(features, z)
+        return upscale(x, self.scale) + residual.to(x.dtype)
+
+    def guide(
+        self, thumbnail: Tensor, sentence: Tensor | None = None, blocks: PromptedBlocks | None = None
+    ) -> Tensor:
+        """What is found out once for each image.
+
+        Args:
+            thumbnail: the whole LR image, squeezed to (N, 3, side, side), in [0, 1].
+            sentence: as `forward` takes it.
+            blocks: the encoder's frozen blocks, where the network is `mapped`.
+
+        Returns:
+            (N, guide_features, side, side), float32 in fp32 networks.
+
+        Raises:
+            UsageError: no blocks where they are needed.
+        """
+        z = self._vector(len(thumbnail), sentence)
+        found: Tensor = self.guidance(centred(thumbnail).to(z.dtype), z, blocks)
+        return found
+
+    def _vector(self, count: int, sentence: Tensor | None) -> Tensor:
+        """(N, D), of the weights' dtype: the sentence, normalised; the norm's bias where there is none."""
+        if self._text == "constant":
+            return self.constant.expand(count, -1)
+        weight, bias = self.norm.weight, self.norm.bias
+        if sentence is None:
+            sentence = torch.zeros(count, len(weight), device=weight.device)
+        sentence = sentence.to(weight.dtype)
+        if self._softmax:
+            return torch.softmax(sentence, 1) * weight + bias
+        z: Tensor = self.norm(sentence)
+        return z
+
+
+class Guidance(nn.Module):
+    """The paper's graph between the squeezed image and its reconstruction.
+
+    E_I gives features r at 64, 32, 16 and 8 pixels; TIFs fuse the text into the three small ones; the prompts that P
+    makes of the text go through the encoder's frozen blocks beside the smallest (Map); R refines what comes out of
+    these, from size to size, with the fused features as skips.
+    """
+
+    def __init__(
+        self,
+        text: int,
+        map_channels: int,
+        widths: Sequence[int],
+        prompts: int,
+        features: int,
+        side: int,
+        fused_skips: bool,
+        mapped: bool,
+    ) -> None:
+        super().__init__()
+        self.side, self.mapped = side, mapped
+        self.first = conv3x3(3, widths[0])
+        self.down = nn.ModuleList(
+            nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in itertools.pairwise(widths)
+        )
+        self.tifs = nn.ModuleList(TIF(width, text) for width in widths[1:]) if fused_skips else None
+        self.map = Map(text, map_channels, widths[-1], prompts) if mapped else conv3x3(widths[-1], widths[-1])
+        ways = [widths[-1], *reversed(widths)]
+        self.refine = nn.ModuleList(Refine(a, b, text) for a, b in itertools.pairwise(ways))
+        self.out = nn.Conv2d(widths[0], features, 1)
+
+    def forward(self, x: Tensor, z: Tensor, blocks: PromptedBlocks | None) -> Tensor:
+        """x (N, 3, side, side), centred, and z (N, text) to (N, features, side, side)."""
+        levels = [self.first(x)]
+        for layer in self.down:
+            levels.append(layer(F.leaky_relu(levels[-1], SLOPE)))
+        if self.tifs is not None:
+            levels[1:] = [tif(level, z) for tif, level in zip(self.tifs, levels[1:], strict=True)]
+        h: Tensor = self.map(levels[-1], z, blocks) if self.mapped else self.map(levels[-1])
+        for block, skip in zip(self.refine, reversed(levels), strict=True):
+            h = block(h, z, skip.shape[2]) + skip
+        out: Tensor = self.out(F.leaky_relu(h, SLOPE))
+        return out
+
+
+class Map(nn.Module):
+    """Features, and prompts made of the text, through the encoder's frozen blocks: F_U = conv(f + 0.1 Map(f, P(z)))."""
+
+    def __init__(self, text: int, channels: int, features: int, prompts: int) -> None:
+        super().__init__()
+        self.predictor = PromptPredictor(text, channels, prompts)
+        self.enter = nn.Conv2d(features, channels, 2)
+        self.leave = nn.Conv2d(channels, features, 5, padding=2)
+
+    def forward(self, h: Tensor, z: Tensor, blocks: PromptedBlocks | None) -> Tensor:
+        """h (N, features, a, a) and z (N, text) to (N, features, a - 1, a - 1)."""
+        if blocks is None:
+            raise UsageError("CLIPSR was given no blocks of its encoder, which its guide goes through.")
+        entered: Tensor = self.enter(h)
+        mapped = blocks(entered, self.predictor(z)).to(entered.dtype)
+        out: Tensor = self.leave(entered + 0.1 * mapped)
+        return out
+
+
+class PromptPredictor(nn.Module):
+    """P: z (N, text) to prompts (N, K, C): a linear layer, then self-attention among them (pre-LN, residual)."""
+
+    def __init__(self, text: int, channels: int, prompts: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(text, prompts * channels)
+        self.norm = nn.LayerNorm(channels)
+        self.attention = nn.MultiheadAttention(channels, math.gcd(8, channels), batch_first=True)
+        self.prompts = prompts
+
+    def forward(self, z: Tensor) -> Tensor:
+        """z (N, text) to (N, K, C)."""
+        prompts = self.first(z).unflatten(1, (self.prompts, -1))
+        normed = self.norm(prompts)
+        attended, _ = self.attention(normed, normed, normed, need_weights=False)
+        out: Tensor = prompts + attended
+        return out
+
+
+class TextReconstruction(nn.Module):
+    """Features to an RGB residual: for each doubling a convolution, PixelShuffle and a TIF, then one to RGB."""
+
+    def __init__(self, features: int, stages: Sequence[int], text: int) -> None:
+        super().__init__()
+        ways = [features, *stages]
+        self.convs = nn.ModuleList(conv3x3(a, 4 * b) for a, b in zip(ways, stages, strict=False))
+        self.tifs = nn.ModuleList(TIF(width, text) for width in stages)
+        self.last = conv3x3(stages[-1], 3)
+        # A convolution before a doubling, and one of the TIF behind it, at each resolution; the last rounds up.
+        self.radius = int(sum(1 / 2**i + 1 / 2 ** (i + 1) for i in range(len(stages))) + 1)
+
+    def forward(self, h: Tensor, z: Tensor) -> Tensor:
+        """h (N, features, h, w) and z (N, text) to (N, 3, s h, s w), s = 2^stages."""
+        for conv, tif in zip(self.convs, self.tifs, strict=True):
+            h = tif(F.leaky_relu(F.pixel_shuffle(conv(h), 2), SLOPE), z)
+        out: Tensor = self.last(h)
+        return out
+
+
+def _block(features: int) -> ResidualBlock:
+    block = ResidualBlock(features)
+    block.start_as_identity()
+    return block
+
+
+def _check(
+    scale: int, stages: Sequence[int], widths: Sequence[int], sizes: Sequence[int], counts: Sequence[int]
+) -> None:
+    if scale not in SCALES:
+        raise UsageError(f"CLIPSR was given scale {scale}; it is defined for 4, 8 and 16.")
+    if 2 ** len(stages) != scale:
+        raise UsageError(
+            f"CLIPSR was given scale {scale} and stages {list(stages)}; it takes {int(math.log2(scale))} of them."
+        )
+    if len(widths) < 2 or min(*sizes, *stages, *widths) < 1 or min(counts) < 0:
+        raise UsageError(
+            f"CLIPSR was given widths {list(widths)}, stages {list(stages)}, sizes {list(sizes)} and numbers of blocks "
+            f"{list(counts)}; it takes two widths or more, nothing below 1, and blocks from 0."
+        )

@@ -1,0 +1,131 @@
+"""Where text meets images in CLIP-SR (Hu et al. 2024, Fig. b): Affine, DFBLK, the TIF block, and attention to words.
+
+Every part that is added to an image's features is zero at first: a network that these are put into gives its own
+images until training has changed them.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srkit.archs.blocks import begin_at_zero, conv3x3
+
+SLOPE = 0.2  # of the leaky ReLUs
+
+
+class Affine(nn.Module):
+    """h scaled and shifted, channel by channel, by a vector: (1 + MLP_1(z)) h + MLP_2(z).
+
+    Each MLP is Linear - ReLU - Linear, the second of them zero at first, so that it begins as the identity.
+    """
+
+    def __init__(self, features: int, text: int) -> None:
+        super().__init__()
+        self.scale, self.shift = _mlp(text, features), _mlp(text, features)
+
+    def forward(self, h: Tensor, z: Tensor) -> Tensor:
+        """h (N, features, h, w) and z (N, text) to the shape of h."""
+        scale, shift = (mlp(z)[:, :, None, None] for mlp in (self.scale, self.shift))
+        return torch.addcmul(shift, h, 1 + scale)
+
+
+class DFBlock(nn.Module):
+    """DFBLK: Affine - leaky ReLU - Affine - leaky ReLU."""
+
+    def __init__(self, features: int, text: int) -> None:
+        super().__init__()
+        self.first, self.second = Affine(features, text), Affine(features, text)
+
+    def forward(self, h: Tensor, z: Tensor) -> Tensor:
+        """h (N, features, h, w) and z (N, text) to the shape of h."""
+        return F.leaky_relu(self.second(F.leaky_relu(self.first(h, z), SLOPE), z), SLOPE)
+
+
+class TIF(nn.Module):
+    """Text-image fusion: h + conv(DFBLK(h, z)); the identity at first. Sees one pixel to each side."""
+
+    def __init__(self, features: int, text: int) -> None:
+        super().__init__()
+        self.fuse, self.conv = DFBlock(features, text), conv3x3(features, features)
+        begin_at_zero(self.conv.weight, self.conv.bias)
+
+    def forward(self, h: Tensor, z: Tensor) -> Tensor:
+        """h (N, features, h, w) and z (N, text) to the shape of h."""
+        out: Tensor = self.conv(self.fuse(h, z))
+        return h + out
+
+
+class Refine(nn.Module):
+    """A block of the iterative refinement: nearest resize, then [DFBLK, conv] twice beside a shortcut.
+
+    Args:
+        before, features: channels in and out.
+        text: length of the vector.
+    """
+
+    def __init__(self, before: int, features: int, text: int) -> None:
+        super().__init__()
+        self.shortcut = nn.Identity() if before == features else nn.Conv2d(before, features, 1)
+        self.fuse1, self.conv1 = DFBlock(before, text), conv3x3(before, features)
+        self.fuse2, self.conv2 = DFBlock(features, text), conv3x3(features, features)
+
+    def forward(self, h: Tensor, z: Tensor, side: int) -> Tensor:
+        """h (N, before, a, a) and z (N, text) to (N, features, side, side)."""
+        h = F.interpolate(h, (side, side), mode="nearest")
+        inner = self.conv1(self.fuse1(h, z))
+        out: Tensor = self.shortcut(h) + self.conv2(self.fuse2(inner, z))
+        return out
+
+
+class WordAttention(nn.Module):
+    """Attention from each pixel to the words of a text: h + Conv_1x1(softmax(q k) v); the identity at first.
+
+    One vector cannot order letters, so every pixel asks for the ones that belong there. A learned token stands beside
+    the words: it is all that a pixel can attend to where there is no text. Pixels do not meet, so tiles of an image
+    give what the whole gives.
+
+    Args:
+        features: channels of h.
+        channels: of the words.
+        heads, width: of the attention; `width` channels for each head.
+    """
+
+    def __init__(self, features: int, channels: int, heads: int = 4, width: int = 24) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(channels)
+        self.query = nn.Conv2d(features + 2, heads * width, 1)
+        self.key, self.value = (nn.Linear(channels, heads * width) for _ in range(2))
+        self.null = nn.Parameter(torch.randn(2, 1, 1, heads * width))
+        self.out = nn.Conv2d(heads * width, features, 1)
+        begin_at_zero(self.out.weight, self.out.bias)
+
+    def forward(self, h: Tensor, words: Tensor, position: Tensor) -> Tensor:
+        """Features and a text to features of the same shape.
+
+        Args:
+            h: (N, features, h, w).
+            words: (N, L, channels), zeros behind the end of the text.
+            position: (N, 2, h, w), see `srkit.ops.position`.
+        """
+        count, _, height, width = h.shape
+        there = F.pad((words != 0).any(2), (1, 0), value=True)
+        tokens = self.norm(words.to(h.dtype))
+        query = self.query(torch.cat([h, position.to(h.dtype)], dim=1)).flatten(2).transpose(1, 2)
+        key, value = (
+            torch.cat([null.expand(count, -1, -1), layer(tokens)], dim=1)
+            for null, layer in zip(self.null, (self.key, self.value), strict=True)
+        )
+        q, k, v = (one.unflatten(2, (self.heads, -1)).transpose(1, 2) for one in (query, key, value))
+        read = F.scaled_dot_product_attention(q, k, v, attn_mask=there[:, None, None])
+        read = read.transpose(2, 3).reshape(count, -1, height, width)
+        out: Tensor = self.out(read)
+        return h + out
+
+
+def _mlp(text: int, features: int) -> nn.Sequential:
+    last = nn.Linear(features, features)
+    begin_at_zero(last.weight, last.bias)
+    return nn.Sequential(nn.Linear(text, features), nn.ReLU(), last)

@@ -1,0 +1,114 @@
+"""A small encoder of texts: hashed characters, trigrams and words, and two transformer layers.
+
+It knows no vocabulary, so any alphabet and any invented word is taken. Its tokens are the characters in their order,
+as they came in beside what they mean in the text: the letters of a sign must be told apart, and in place.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srkit.archs.info import ArchInfo
+from srkit.errors import UsageError
+from srkit.ops.characters import CODES, PLACES
+
+
+class WordsNetwork(nn.Module):
+    """Codes (N, L, 5) of texts (`srkit.ops.characters`) to `(sentence, words)`.
+
+    Args:
+        width: channels of the layers.
+        layers: transformer layers.
+        heads: of their attention.
+        embedding: channels of a hash's embedding.
+        dim: length D of the sentence's vector.
+        length: characters that are taken, L.
+
+    Raises:
+        UsageError: a number below 1, or a width that the heads do not divide.
+    """
+
+    def __init__(
+        self,
+        width: int = 128,
+        layers: int = 2,
+        heads: int = 4,
+        embedding: int = 64,
+        dim: int = 128,
+        length: int = 160,
+    ) -> None:
+        super().__init__()
+        if min(width, layers, heads, embedding, dim, length) < 1 or width % heads:
+            raise UsageError(
+                f"The text encoder was given width {width}, {layers} layers, {heads} heads, embedding {embedding}, dim "
+                f"{dim} and length {length}; nothing may be below 1, and the heads must divide the width."
+            )
+        self.width, self.dim, self.length, self.channels = width, dim, length, 2 * width
+        self.codes = nn.Embedding(CODES, embedding)
+        self.enter = nn.Linear(3 * embedding, width)
+        self.starts, self.ends = nn.Embedding(PLACES, width), nn.Embedding(PLACES, width)
+        self.places = nn.Parameter(torch.randn(1, length, width) * 0.1)
+        self.blocks = nn.ModuleList(TransformerLayer(width, heads) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+        self.project = nn.Linear(width, dim)
+        self.info = ArchInfo(scale=1, receptive_field=0, tiling="none")
+
+    def forward(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """codes (N, L, 5) to the sentence (N, D) and the words (N, L, 2 width); float32, zeros where there is no text.
+
+        Words are the characters as they enter the layers, beside the same as they leave them.
+        """
+        there = codes[:, :, 0] > 0
+        hashes = self.codes(codes[:, :, :3]).flatten(2)
+        entered = self.enter(hashes) + self.starts(codes[:, :, 3]) + self.ends(codes[:, :, 4])
+        h = entered + self.places[:, : codes.shape[1]]
+        # A text without characters attends to its own zeros, which are taken away below.
+        seen = there | ~there.any(1, keepdim=True)
+        for block in self.blocks:
+            h = block(h, seen)
+        h = self.norm(h)
+        shown = there[:, :, None].float()
+        mean = (h.float() * shown).sum(1) / shown.sum(1).clamp(min=1)
+        sentence = F.linear(mean, self.project.weight.float(), self.project.bias.float())
+        words = torch.cat([entered, h], dim=2).float() * shown
+        return sentence * there.any(1, keepdim=True), words
+
+    def prompted(self, maps: Tensor, prompts: Tensor) -> Tensor:
+        """maps (N, width, g, g) through the layers as tokens, `prompts` (N, K, width) beside them; to the same shape.
+
+        One prompt after the other stands behind the tokens of a layer, and is dropped behind it; the first layers
+        have those that are left over.
+        """
+        grid = maps.shape[2:]
+        h = maps.flatten(2).transpose(1, 2)
+        count = h.shape[1]
+        h = h + F.interpolate(self.places.transpose(1, 2), count, mode="linear").transpose(1, 2)
+        for i, block in enumerate(self.blocks):
+            h = block(torch.cat([h, prompts[:, i :: len(self.blocks)]], dim=1))[:, :count]
+        out: Tensor = self.norm(h).transpose(1, 2).unflatten(2, grid)
+        return out
+
+
+class TransformerLayer(nn.Module):
+    """h + attention(norm(h)), then h + MLP(norm(h)), twice as wide inside."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(self, h: Tensor, seen: Tensor | None = None) -> Tensor:
+        """h (N, L, width) to the same shape; `seen` (N, L) says which tokens may be attended to (None: all)."""
+        q, k, v = (
+            one.unflatten(2, (self.heads, -1)).transpose(1, 2)
+            for one in self.qkv(self.norm1(h)).chunk(3, dim=2)
+        )
+        mask = None if seen is None else seen[:, None, None]
+        read = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        h = h + self.out(read.transpose(1, 2).flatten(2))
+        out: Tensor = h + self.mlp(self.norm2(h))
+        return out

@@ -1,0 +1,118 @@
+"""Training pairs with captions: photographs and rendered images, side by side in each batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from srkit.conditioning.makers import Conditioning, Sources
+from srkit.data.captions import rendered_wordings
+from srkit.data.packed import Crops
+from srkit.data.pairs import Batch, CropPlan, MemoryPairs, PairSource
+from srkit.encoders.text import TextEncoder
+from srkit.progress import Progress
+from srkit.rendered import draw, spec
+from srkit.rendered.canvas import Rendered
+from srkit.rendered.specs import Spec, Split
+
+SOURCES = ("thumbnail", "words", "sentence", "position")
+"""What a text-guided network is conditioned on while its guide is still to be made (`srkit.conditioning.makers`)."""
+
+
+@dataclass(frozen=True)
+class CaptionedImage:
+    """An image, and what it shows, in other words each."""
+
+    pixels: NDArray[np.uint8]
+    """(H, W, 3)."""
+    texts: tuple[str, ...] = ()
+    """The fullest first; none where nothing is known."""
+    spec: Spec | None = None
+    """Of a rendered image."""
+    rendered: Rendered | None = None
+
+
+def render_captioned(
+    domains: Mapping[str, int],
+    sides: Sequence[int],
+    split: Split,
+    first_seed: int,
+    progress: Progress,
+) -> list[CaptionedImage]:
+    """Rendered images with their captions, `domains[name]` of each domain, their sides in turn.
+
+    Args:
+        split: the part of the vocabulary that their words are drawn from.
+        first_seed: of each domain's first image; the others have those that follow.
+    """
+    progress.start("rendering", sum(domains.values()))
+    images = []
+    for domain, count in domains.items():
+        for number in range(count):
+            shown, side = spec(domain, first_seed + number, split), sides[number % len(sides)]
+            drawn = draw(shown, side, side)
+            images.append(CaptionedImage(drawn.pixels, rendered_wordings(shown), shown, drawn))
+            progress.advance()
+    progress.finish()
+    return images
+
+
+class CaptionedPairs(MemoryPairs):
+    """Pairs of captioned images: each crop with a wording of its image's caption, drawn anew, or with none.
+
+    Args:
+        images: both sides at least a crop's, or they are left out.
+        plan: of the crops; `augment` should be off, since letters that are turned are others.
+        encoder: of the texts.
+        dropout: how often a caption is left out.
+        network: that the pairs are for.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[CaptionedImage],
+        plan: CropPlan,
+        device: torch.device,
+        encoder: TextEncoder,
+        dropout: float,
+        network: nn.Module,
+        progress: Progress | None = None,
+    ) -> None:
+        conditioning = Conditioning(("thumbnail", "position"), Sources(network, device=device))
+        super().__init__([image.pixels for image in images], plan, device, conditioning, progress)
+        self._texts = [images[number].texts for number in self.sources]
+        self._encoder, self._dropout = encoder, dropout
+
+    def conditions_of(self, crops: Crops, step: int) -> dict[str, Tensor]:
+        """See `MemoryPairs`: also the words and sentences of the texts that are drawn for the crops."""
+        rng = np.random.default_rng((self.plan.seed, step, self.plan.rank))
+        chosen = []
+        for number in crops.picture.tolist():
+            texts, dropped, which = self._texts[number], rng.random() < self._dropout, rng.random()
+            chosen.append("" if dropped or not texts else texts[int(which * len(texts))])
+        read = self._encoder.read(chosen)
+        return super().conditions_of(crops, step) | {"words": read.words, "sentence": read.sentence}
+
+
+@dataclass(frozen=True)
+class JoinedPairs:
+    """Each batch is one of each source, end to end."""
+
+    sources: Sequence[PairSource]
+
+    def batches(self, first_step: int) -> Iterator[Batch]:
+        """See `srkit.data.pairs.PairSource`."""
+        for parts in zip(*(source.batches(first_step) for source in self.sources), strict=True):
+            lr, hr = (
+                torch.cat(found).contiguous(memory_format=torch.channels_last)
+                for found in ([part.lr for part in parts], [part.hr for part in parts])
+            )
+            names = parts[0].conditions
+            yield Batch(
+                lr, hr, {name: torch.cat([part.conditions[name] for part in parts]) for name in names}
+            )

@@ -1,0 +1,55 @@
+"""The HTML report's table of prompts: in each row one LR image, and what a model makes of it under each prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from srkit.metrics.reports.gallery import LABELS, Gallery, PictureKey, Views
+from srkit.metrics.reports.html_section import safe
+from srkit.metrics.results import SetResult
+
+_ROWS = 32
+"""Images of a set that are shown: they stand in the page a second time."""
+
+
+def prompt_tables(results: Sequence[SetResult], gallery: Gallery | None) -> Iterator[str]:
+    """A table for each set that one network made several times, under different prompts; in pieces."""
+    groups: dict[tuple[str, str | None], list[SetResult]] = {}
+    for result in results:
+        if result.model_sha256 is not None and gallery is not None:
+            groups.setdefault((result.title, result.model_sha256), []).append(result)
+    for (title, _), group in groups.items():
+        if len(group) > 1 and gallery is not None and any(result.prompts for result in group):
+            yield f"<section><h2>{safe(title)}: prompts side by side</h2>\n"
+            yield '<table class="prompts"><tbody>\n'
+            names = [image.name for image in group[0].images]
+            rows = (_row(name, group, gallery) for name in names)
+            yield from [row for row in rows if row][:_ROWS]
+            yield "</tbody></table></section>\n"
+
+
+def _row(name: str, group: Sequence[SetResult], gallery: Gallery) -> str:
+    """LR, one cell for each prompt, and HR; empty where the images that are kept do not show the same place."""
+    keys = [PictureKey(result.dataset, result.scale, result.model, name) for result in group]
+    found = _same([gallery.whole(key) for key in keys]) or _same([gallery.crop(key) for key in keys])
+    if not found:
+        return ""
+    cells = [_cell(found[0], view, LABELS[view]) for view in ("lr",) if view in found[0].uris]
+    cells += [
+        _cell(views, "sr", result.prompts.get(name) or "(no prompt)")
+        for views, result in zip(found, group, strict=True)
+    ]
+    cells += [_cell(found[0], view, LABELS[view]) for view in ("hr",) if view in found[0].uris]
+    return f'<tr><th scope="row"><bdi>{safe(name)}</bdi></th>{"".join(cells)}</tr>\n'
+
+
+def _same(views: Sequence[Views | None]) -> list[Views]:
+    """All of them, if there are all, of one place and size; else none."""
+    there = [one for one in views if one is not None]
+    places = {(one.left, one.top, one.width, one.height) for one in there}
+    return there if len(there) == len(views) and len(places) == 1 else []
+
+
+def _cell(views: Views, view: str, caption: str) -> str:
+    image = f'<img src="{views.uris[view]}" width="{views.width}" height="{views.height}" alt="" decoding="async">'
+    return f"<td><figure>{image}<figcaption><bdi>{safe(caption)}</bdi></figcaption></figure></td>"

@@ -1,0 +1,73 @@
+"""What `srkit train` needs to know to train a network that is conditioned on captions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from srkit.recipes.bounds import bounded
+from srkit.recipes.load import Recipe
+from srkit.recipes.train import DataPart, ModelPart, OptimPart, ProvidersPart, RunPart
+
+
+@dataclass(frozen=True)
+class CaptionedDataPart(DataPart):
+    augment: bool = False
+    """Off: letters that are turned are others, and left and right are words."""
+    captions: str = ""
+    """Captions of the photographs (`srkit.data.captions.find_captions`); empty: a .txt beside each."""
+    dropout: float = bounded(0.15, min=0, max=1)
+    """How often a crop comes without its caption, so that the network serves without one; 1: always."""
+    rendered: dict[str, int] = bounded(factory=dict, min=1)
+    """Rendered images by domain, seeds from 0, with captions of their own."""
+    rendered_sides: tuple[int, ...] = bounded((128,), min=64)
+    """Sides of the rendered images, in turn."""
+    rendered_batch: int = bounded(0, min=0)
+    """Crops in a step that are of rendered images; the others are of photographs."""
+
+
+@dataclass(frozen=True)
+class ClipsrWeights:
+    """Weights of the terms (Hu et al. 2024)."""
+
+    pixel: float = bounded(1.0, min=0)
+    """L1 of the result."""
+    perceptual: float = bounded(0.0, min=0)
+    """L1 of the result in the features of `providers.perceptual`."""
+    adversarial: float = bounded(0.0, min=0)
+    """-D(y^, t) - 4 cos(E(y^), t); the paper: 0.01. 0: there is no discriminator."""
+
+
+@dataclass(frozen=True)
+class TextDiscriminatorPart:
+    width: int = bounded(96, min=1)
+    """Channels of its blocks (the paper, on ViT-B/32: 768)."""
+    narrow: int = bounded(96, min=1)
+    """Channels of the last block (512)."""
+    hidden: int = bounded(64, min=1)
+    """Channels of the matching head (128)."""
+    with_text: bool = True
+    penalty: bool = True
+    """MAGP, the matching-aware gradient penalty."""
+    every: int = bounded(1, min=1)
+    """It learns at every n-th step alone."""
+    factor: float = bounded(4.0, above=0)
+    """Its learning rate, times the network's."""
+    betas: tuple[float, ...] = bounded((0.0, 0.9), min=0, below=1, length=2)
+
+
+@dataclass(frozen=True)
+class ClipsrRecipe(Recipe):
+    name: str
+    model: ModelPart
+    """The network clipsr; `sentence_dim`, `word_channels` and `map_channels` are those of `providers.text` where they
+    are left out."""
+    kind: Literal["clipsr"] = "clipsr"
+    data: CaptionedDataPart = field(default_factory=CaptionedDataPart)
+    optim: OptimPart = field(default_factory=OptimPart)
+    run: RunPart = field(default_factory=RunPart)
+    loss: ClipsrWeights = field(default_factory=ClipsrWeights)
+    discriminator: TextDiscriminatorPart = field(default_factory=TextDiscriminatorPart)
+    providers: ProvidersPart = field(default_factory=ProvidersPart)
+    """`text`: what captions are read by, and what the discriminator looks at images with."""
+    seed: int = bounded(0, min=0)

@@ -1,0 +1,222 @@
+"""Train a network that is conditioned on captions: CLIP-SR (kind `clipsr`).
+
+What validates are held-out photographs and rendered images with words that are never trained on, with their captions
+and without; the score is the PSNR with captions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from srkit.archs.clipsr import CLIPSR
+from srkit.archs.matching import TextDiscriminator
+from srkit.archs.table import build, info_of
+from srkit.conditioning.makers import TEXT, Conditioning, Extras, Sources
+from srkit.data.captioned import SOURCES, CaptionedImage, CaptionedPairs, JoinedPairs, render_captioned
+from srkit.data.pairs import CropPlan
+from srkit.data.photographs import PhotographReader
+from srkit.encoders.text import TextEncoder
+from srkit.errors import UsageError, nearest
+from srkit.ops.layout import channels_last
+from srkit.recipes.clipsr import ClipsrRecipe
+from srkit.rendered import DOMAINS
+from srkit.tasks.train.experiment import Plan
+from srkit.tasks.train.images import ImageExperiment, Images, crop_plan
+from srkit.tasks.train.job import TrainJob, split_files
+from srkit.tasks.train.providers import load_providers
+from srkit.tasks.train.start import copy_start
+from srkit.tasks.train.text import captioned
+from srkit.training.gan_step import discriminator_optimizer
+from srkit.training.matching_step import MatchingStep, Prompted
+from srkit.training.state import new_state
+from srkit.training.trainer import Validation
+from srkit.training.validation import psnr_validator
+
+_HELD_OUT_SEED = 1_000_000  # of the first rendered image that validates
+
+
+class TextGuided(ImageExperiment[ClipsrRecipe]):
+    """Minimise losses between a network's result and HR, given captions; against a discriminator where asked for."""
+
+    validating: list[CaptionedImage]
+    _sources: Conditioning
+    """What the network's guide is made of, with the rest of its conditions."""
+
+    @classmethod
+    def needed_providers(cls, recipe: ClipsrRecipe) -> frozenset[str]:
+        return frozenset({"text"} | ({"perceptual"} if recipe.loss.perceptual > 0 else set()))
+
+    @classmethod
+    def check(cls, job: TrainJob[ClipsrRecipe]) -> None:
+        recipe, data = job.recipe, job.recipe.data
+        if recipe.model.arch != "clipsr":
+            raise UsageError(
+                f"'model.arch' is '{recipe.model.arch}'; the network that takes captions is clipsr."
+            )
+        if data.degradation:
+            raise UsageError(
+                f"'data.degradation' is '{data.degradation}'; captioned images are made small by bicubic: leave it "
+                "empty."
+            )
+        for domain in data.rendered:
+            if domain not in DOMAINS:
+                raise UsageError(
+                    f"'data.rendered' names '{domain}'; known are {', '.join(DOMAINS)}.{nearest(domain, DOMAINS)}"
+                )
+        if data.rendered_batch >= data.batch or bool(data.rendered_batch) != bool(data.rendered):
+            raise UsageError(
+                f"'data.rendered_batch' is {data.rendered_batch}, 'data.batch' {data.batch}, and 'data.rendered' names "
+                f"{len(data.rendered)} domains; a step needs crops of photographs too, and of rendered images where "
+                "there are any."
+            )
+        least = data.patch * _scale(recipe)
+        if data.rendered and min(data.rendered_sides, default=0) < least:
+            raise UsageError(
+                f"'data.rendered_sides' is {list(data.rendered_sides)}, and 'data.patch' {data.patch} makes crops of "
+                f"{least} pixels; every side must be as large."
+            )
+        super().check(job)
+
+    @property
+    def encoder(self) -> TextEncoder:
+        """Of the captions."""
+        assert self.providers.text is not None  # as needed
+        return self.providers.text
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        encoder = self.encoder
+        widths = {
+            "sentence_dim": encoder.dim,
+            "word_channels": encoder.word_channels,
+            "map_channels": encoder.map_channels,
+        }
+        given = dict(self.recipe.model.arguments)
+        for name, width in widths.items():
+            if given.setdefault(name, width) != width:
+                raise UsageError(
+                    f"'model.arguments.{name}' is {given[name]}, and the text encoder '{encoder.name}' gives {width}; "
+                    "leave it out."
+                )
+        return given
+
+    def network(self) -> nn.Module:
+        recipe, setting = self.recipe, self.setting
+        needed = self.needed_providers(recipe)
+        self.providers = load_providers(recipe.providers, needed, setting.device, setting.progress)
+        network = build(recipe.model.arch, self.arguments)
+        self.info = info_of(network)
+        if recipe.model.start and setting.saved is None:
+            copy_start(network, recipe.model.start, setting.progress)
+        channels_last(network, setting.device)
+        self._sources = Conditioning(SOURCES, Sources(network, {TEXT: self.encoder}, device=setting.device))
+        return network
+
+    def plan(self) -> Plan:
+        recipe, network = self.recipe, self.network()
+        step = self._step()
+        state = new_state(network, recipe.optim)
+        state.others |= step.others
+        self.images = self._images(network)
+        return Plan(
+            state=state,
+            batches=self.images.pairs.batches,
+            step=step,
+            validate=self.validation(),
+            optim=recipe.optim,
+            run=recipe.run,
+            images=self.images.count,
+            held_out=self.images.held_out,
+            keeps_best=step.discriminator is None,
+        )
+
+    def validation(self) -> Callable[[nn.Module], Validation]:
+        """PSNR of the held-out images with their captions, which is the score, and without."""
+        scored = {
+            name: psnr_validator(
+                self.images.validation,
+                self.info.scale,
+                self.setting.device,
+                self.autocast,
+                self._sources,
+                extras=[
+                    Extras(prompt=image.texts[0] if said and image.texts else "") for image in self.validating
+                ],
+            )
+            for name, said in (("val_psnr", True), ("val_psnr_none", False))
+        }
+
+        def validate(network: nn.Module) -> Validation:
+            prompted = Prompted(cast(CLIPSR, network), self.encoder.prompted)
+            found = {name: score(prompted) for name, score in scored.items()}
+            right, none = found.values()
+            return Validation(
+                right, found, f"{right:.3f} dB on the held-out images, {none:.3f} without captions"
+            )
+
+        return validate
+
+    def conditioning_of(self, network: nn.Module) -> Conditioning:
+        return Conditioning(self.info.conditioning, Sources(network, {TEXT: self.encoder}))
+
+    def _step(self) -> MatchingStep:
+        recipe, part, setting, encoder = self.recipe, self.recipe.discriminator, self.setting, self.encoder
+        discriminator, optimizer = None, None
+        if recipe.loss.adversarial > 0:
+            torch.manual_seed(recipe.seed)  # whatever the network started from
+            discriminator = TextDiscriminator(
+                encoder.level_channels, encoder.dim, part.width, part.narrow, part.hidden, part.with_text
+            )
+            channels_last(discriminator, setting.device)
+            optimizer = discriminator_optimizer(discriminator, part, recipe.optim)
+        return MatchingStep(
+            weights=recipe.loss,
+            encoder=encoder,
+            perceptual=self.providers.perceptual,
+            discriminator=discriminator,
+            optimizer=optimizer,
+            part=part,
+            clip_norm=recipe.optim.clip_norm,
+            autocast=self.autocast,
+            world=setting.world,
+        )
+
+    def _images(self, network: nn.Module) -> Images:
+        """Photographs and rendered images, to train on and to validate on."""
+        data, setting, scale = self.recipe.data, self.setting, self.info.scale
+        progress = setting.progress
+        reader = PhotographReader(data.patch * scale)
+        split = split_files(setting.job, data.holdout_every, reader, 4 * scale, progress)
+        files, photographs = reader.read_all(split.rest, progress)
+        training = captioned(files, photographs, data.captions, progress)
+        self.validating = captioned(split.files, split.images, data.captions, progress)
+        plan = replace(crop_plan(setting, scale), batch=data.batch - data.rendered_batch)
+        sources = [self._pairs(training, plan, network)]
+        if data.rendered:
+            drawn = render_captioned(data.rendered, data.rendered_sides, "train", 0, progress)
+            few = {name: max(1, count // (5 * data.holdout_every)) for name, count in data.rendered.items()}
+            self.validating += render_captioned(
+                few, data.rendered_sides[:1], "held-out", _HELD_OUT_SEED, progress
+            )
+            rendered = replace(plan, batch=data.rendered_batch, sizes=(1.0,), seed=plan.seed + 1)
+            sources.append(self._pairs(drawn, rendered, network))
+        return Images(
+            JoinedPairs(sources),
+            len(files) + sum(data.rendered.values()),
+            tuple(file.name for file in split.files),
+            [image.pixels for image in self.validating],
+        )
+
+    def _pairs(self, images: Sequence[CaptionedImage], plan: CropPlan, network: nn.Module) -> CaptionedPairs:
+        dropout, setting = self.recipe.data.dropout, self.setting
+        return CaptionedPairs(images, plan, setting.device, self.encoder, dropout, network, setting.progress)
+
+
+def _scale(recipe: ClipsrRecipe) -> int:
+    with torch.device("meta"):
+        return info_of(build(recipe.model.arch, recipe.model.arguments)).scale

@@ -1,0 +1,154 @@
+"""Train an encoder of texts on captions of photographs and of rendered images (kind `text`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from srkit.archs.table import build
+from srkit.archs.words import WordsNetwork
+from srkit.data.captioned import CaptionedImage, render_captioned
+from srkit.data.captions import find_captions
+from srkit.data.photographs import PhotographReader
+from srkit.encoders.semantic import SemanticEncoder
+from srkit.errors import UsageError
+from srkit.ops.layout import as_tensor, channels_last
+from srkit.progress import Progress
+from srkit.recipes.text import TextRecipe
+from srkit.recipes.train import RunPart
+from srkit.rendered import DOMAINS
+from srkit.tasks.train.experiment import Experiment, Plan
+from srkit.tasks.train.job import TrainJob, split_files
+from srkit.tasks.train.providers import Providers, check_providers, load_providers
+from srkit.training.encoder import LOSS, EncoderStep, loss_validator
+from srkit.training.state import TrainState, new_state
+from srkit.training.texts import TextBatch, TextLearner, TextPlan, TextSource, attribute_accuracy
+
+_NEEDED = frozenset({"semantic"})
+_SMALLEST = 64
+_HELD_OUT_SEED = 1_000_000  # of the first rendered image that validates
+_SCORED = 20  # steps that the accuracy is measured on
+
+
+class Text(Experiment[TextRecipe]):
+    """Fit an encoder of texts to a frozen encoder of images; the score is the loss on held-out captions."""
+
+    resumes = (*Experiment.resumes, "attributes", "temperature")
+    providers: Providers
+    held_out: TextSource
+    accuracy: float = 0.0
+
+    @classmethod
+    def check(cls, job: TrainJob[TextRecipe]) -> None:
+        recipe = job.recipe
+        if recipe.model.start:
+            raise UsageError(
+                f"'model.start' is '{recipe.model.start}'; encoders of texts start from nothing: leave it empty."
+            )
+        with torch.device("meta"):
+            network = build(recipe.model.arch, recipe.model.arguments)
+        if not isinstance(network, WordsNetwork):
+            raise UsageError(f"'model.arch' is '{recipe.model.arch}'; the network that takes texts is words.")
+        check_providers(recipe.providers, _NEEDED)
+
+    def plan(self) -> Plan:
+        recipe, data, setting = self.recipe, self.recipe.data, self.setting
+        network = cast(WordsNetwork, build(recipe.model.arch, recipe.model.arguments))
+        self.providers = load_providers(recipe.providers, _NEEDED, setting.device, setting.progress)
+        encoder = self.providers.semantic
+        assert encoder is not None  # as needed
+        if encoder.dim != network.dim:
+            raise UsageError(
+                f"'model.arguments.dim' is {network.dim}, and the vectors of '{encoder.name}' have {encoder.dim} "
+                "numbers; make them agree."
+            )
+        training, held_out, names = self._images()
+        plan = TextPlan(data.pictures, data.texts, recipe.seed, setting.world.rank)
+        source = TextSource(training, self._vectors(training, encoder), plan, network.length)
+        fixed = TextPlan(data.pictures, data.texts, recipe.seed, split="held-out")
+        self.held_out = TextSource(held_out, self._vectors(held_out, encoder), fixed, network.length)
+        learner = channels_last(TextLearner(network, recipe.temperature, recipe.attributes), setting.device)
+        autocast = setting.autocast()
+
+        def batches(first_step: int) -> Iterator[TextBatch]:
+            return (batch.to(setting.device) for batch in source.batches(first_step))
+
+        run = recipe.run
+        return Plan(
+            state=new_state(learner, recipe.optim),
+            batches=batches,
+            step=EncoderStep(recipe.optim.clip_norm, autocast),
+            validate=LOSS.of(loss_validator(self.held_out, setting.device, autocast)),
+            optim=recipe.optim,
+            run=RunPart(run.validate_every, run.checkpoint_minutes, precision=run.precision, compile="off"),
+            images=len(training),
+            held_out=names,
+        )
+
+    def export(self, state: TrainState) -> None:
+        """The network without the heads beside it."""
+        recipe, learner = self.recipe, state.ema
+        learner.load_state_dict(state.best or learner.state_dict())
+        self.accuracy = attribute_accuracy(learner, self.held_out, _SCORED, self.setting.device)
+        found = {"loss": round(-state.best_score, 4), "accuracy": round(self.accuracy, 4)}
+        self.save(
+            cast(nn.Module, learner.network).cpu(),
+            state,
+            arch=recipe.model.arch,
+            arguments=dict(recipe.model.arguments),
+            scale=1,
+            task="text",
+            providers=self.providers.header,
+            scores={"held out": {"captions": found}},
+        )
+
+    def scores(self, state: TrainState) -> tuple[float | None, dict[str, float]]:
+        return None, {"loss": -state.best_score, "accuracy": self.accuracy}
+
+    def _images(self) -> tuple[list[CaptionedImage], list[CaptionedImage], tuple[str, ...]]:
+        """To train on and to validate on, photographs and rendered images; the names of what validates."""
+        data, progress = self.recipe.data, self.setting.progress
+        reader = PhotographReader(_SMALLEST)
+        split = split_files(self.setting.job, data.holdout_every, reader, _SMALLEST, progress)
+        files, photographs = reader.read_all(split.rest, progress)
+        training = captioned(files, photographs, data.captions, progress)
+        held_out = captioned(split.files, split.images, data.captions, progress)
+        sides = (data.rendered_side,)
+        few = max(1, data.rendered // data.holdout_every)
+        training += render_captioned(dict.fromkeys(DOMAINS, data.rendered), sides, "train", 0, progress)
+        held_out += render_captioned(dict.fromkeys(DOMAINS, few), sides, "held-out", _HELD_OUT_SEED, progress)
+        has_text = [[one for one in images if one.texts] for images in (training, held_out)]
+        return has_text[0], has_text[1], tuple(file.name for file in split.files)
+
+    def _vectors(self, images: Sequence[CaptionedImage], encoder: SemanticEncoder) -> Tensor:
+        """(P, D): what the encoder of images gives."""
+        device, progress = self.setting.device, self.setting.progress
+        progress.start("describing images", len(images))
+        found = []
+        with torch.no_grad():
+            for image in images:
+                found.append(encoder.embed(as_tensor(image.pixels, device)).vector.cpu())
+                progress.advance()
+        progress.finish()
+        return torch.cat(found)
+
+
+def captioned(
+    files: Sequence[Path], images: Sequence[np.ndarray], source: str, progress: Progress
+) -> list[CaptionedImage]:
+    """Photographs with their captions; those without one have no texts, and are named.
+
+    Raises:
+        UsageError: as `srkit.data.captions.find_captions`.
+    """
+    found = find_captions(files, Path(source) if source else None)
+    for warning in found.warnings():
+        progress.warn(warning)
+    return [
+        CaptionedImage(image, found.texts.get(file, ())) for file, image in zip(files, images, strict=True)
+    ]

@@ -1,0 +1,153 @@
+"""A step of a network that is conditioned on texts, with or without a discriminator that sees the texts too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from srkit.archs.clipsr import CLIPSR, SENTENCE, PromptedBlocks
+from srkit.archs.matching import TextDiscriminator
+from srkit.data.pairs import Batch
+from srkit.encoders.features import PerceptualFeatures
+from srkit.encoders.text import TextEncoder
+from srkit.losses.matching import (
+    discriminator_loss,
+    generator_loss,
+    gradient_penalty,
+    mismatched,
+    text_similarity,
+)
+from srkit.losses.perceptual import feature_l1
+from srkit.losses.pixel import l1
+from srkit.recipes.clipsr import ClipsrWeights, TextDiscriminatorPart
+from srkit.training.distributed import World, average_gradients
+from srkit.training.gan_step import held
+from srkit.training.optim import set_rate
+from srkit.training.state import Stateful, TrainState
+from srkit.training.trainer import StepResult, descend
+
+
+class Prompted(nn.Module):
+    """A `CLIPSR` that is given what its guide is made of, in place of the guide.
+
+    Args:
+        blocks: of the encoder that the guide goes through.
+    """
+
+    def __init__(self, network: CLIPSR, blocks: PromptedBlocks) -> None:
+        super().__init__()
+        self.network, self._blocks = network, blocks
+
+    def forward(
+        self,
+        lr: Tensor,
+        thumbnail: Tensor,
+        position: Tensor,
+        words: Tensor | None = None,
+        sentence: Tensor | None = None,
+    ) -> Tensor:
+        guide = self.network.guide(thumbnail, sentence, self._blocks)
+        sr: Tensor = self.network(lr, guide=guide, position=position, words=words, sentence=sentence)
+        return sr
+
+
+@dataclass(frozen=True)
+class MatchingStep:
+    """Update the network; then, where there is one, the discriminator by what the network made before that."""
+
+    weights: ClipsrWeights
+    encoder: TextEncoder
+    perceptual: PerceptualFeatures | None
+    discriminator: TextDiscriminator | None
+    optimizer: torch.optim.Optimizer | None
+    """The discriminator's."""
+    part: TextDiscriminatorPart
+    clip_norm: float
+    """Of the network's gradient."""
+    autocast: torch.dtype | None
+    world: World
+
+    is_sound = True
+
+    @property
+    def others(self) -> dict[str, Stateful]:
+        """What a run's state holds beside the network and its optimiser."""
+        if self.discriminator is None or self.optimizer is None:
+            return {}
+        return {"discriminator": self.discriminator, "discriminator's optimizer": self.optimizer}
+
+    def module(self, network: nn.Module) -> nn.Module:
+        if not isinstance(network, CLIPSR):
+            raise TypeError(f"a step of texts was given {type(network).__name__}")
+        return Prompted(network, self.encoder.prompted)
+
+    def __call__(
+        self, state: TrainState, forward: Callable[..., Tensor], batch: Batch, rate: float, look: bool
+    ) -> StepResult:
+        with torch.autocast(batch.lr.device.type, self.autocast, enabled=self.autocast is not None):
+            sr = forward(batch.lr, **batch.conditions).float()
+            terms = self._terms(sr, batch)
+        loss = torch.stack([getattr(self.weights, name) * term for name, term in terms.items()]).sum()
+        norms = self._norms(terms, sr) if look and len(terms) > 1 else {}
+        descend(state, loss, self.clip_norm)
+        logged = {"loss": loss.detach(), **{name: term.detach() for name, term in terms.items()}}
+        if state.step % self.part.every == 0:
+            logged |= self._discriminate(sr.detach(), batch, rate)
+        return StepResult(logged, norms)
+
+    def _terms(self, sr: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """The terms whose weight is above 0, unweighted."""
+        terms: dict[str, Tensor] = {}
+        if self.weights.pixel > 0:
+            terms["pixel"] = l1(sr, batch.hr)
+        if self.weights.perceptual > 0 and self.perceptual is not None:
+            with torch.no_grad():
+                wanted = self.perceptual.features(batch.hr)
+            terms["perceptual"] = feature_l1(self.perceptual.features(sr), wanted)
+        if self.discriminator is not None:
+            sentence = batch.conditions[SENTENCE]
+            with held(self.discriminator):
+                fake = self.discriminator(self.encoder.levels(sr), sentence)
+            terms["adversarial"] = generator_loss(
+                fake, text_similarity(self.encoder.embed(sr).vector, sentence)
+            )
+        return terms
+
+    def _norms(self, terms: Mapping[str, Tensor], sr: Tensor) -> dict[str, float]:
+        """L2 norm over the batch of each weighted term's gradient at the result."""
+        found = {}
+        for name, term in terms.items():
+            (slope,) = torch.autograd.grad(term, sr, retain_graph=True)
+            found[name] = getattr(self.weights, name) * float(slope.float().norm())
+        return found
+
+    def _discriminate(self, sr: Tensor, batch: Batch, rate: float) -> dict[str, Tensor]:
+        """The discriminator's step, in fp32: the penalty's sixth power is spiky in less."""
+        if self.discriminator is None or self.optimizer is None:
+            return {}
+        set_rate(self.optimizer, rate * self.part.factor)
+        with torch.autocast(sr.device.type, enabled=False):
+            with torch.no_grad():
+                real_levels, fake_levels = self.encoder.levels(batch.hr), self.encoder.levels(sr)
+            levels = [level.float().requires_grad_(self.part.penalty) for level in real_levels]
+            sentence = batch.conditions[SENTENCE].clone().requires_grad_(self.part.penalty)
+            real = self.discriminator(levels, sentence)
+            fake = self.discriminator([level.float() for level in fake_levels], sentence.detach())
+            other = self.discriminator([level.detach() for level in levels], mismatched(sentence.detach()))
+            loss = discriminator_loss(real, fake, other)
+            penalty = (
+                gradient_penalty(real, levels, sentence) if self.part.penalty else torch.zeros_like(loss)
+            )
+            self.optimizer.zero_grad(set_to_none=True)
+            torch.autograd.backward(loss + penalty)
+        average_gradients(self.discriminator, self.world)
+        self.optimizer.step()
+        means = {"real": real, "fake": fake, "other text": other}
+        return {
+            "discriminator": loss.detach(),
+            "penalty": penalty.detach(),
+            **{f"logit {name}": logits.detach().mean() for name, logits in means.items()},
+        }

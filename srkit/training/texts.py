@@ -1,0 +1,165 @@
+"""Training of an encoder of texts: batches of captions, the learner, and how well attributes are named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srkit.archs.words import WordsNetwork
+from srkit.data.captioned import CaptionedImage
+from srkit.data.captions import named_attributes
+from srkit.ops.characters import encode
+from srkit.rendered import DOMAINS, caption, spec
+from srkit.rendered.specs import Spec, Split
+
+UNSAID = -1
+"""`TextBatch.labels` of what a caption does not say."""
+_DOMAIN = "domain"
+_SEEDS = 2**31
+_WORDINGS = 1000
+
+
+class Attributes:
+    """Every attribute of every rendered domain that is one of a few values, and the domain itself."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, tuple[str, ...]] = {_DOMAIN: tuple(DOMAINS)}
+        for domain in DOMAINS:
+            for name, attribute in spec(domain, 0).attributes().items():
+                if attribute.text is None:
+                    self.values[f"{domain} {name}"] = tuple(attribute.phrases)
+
+    @cached_property
+    def sizes(self) -> list[int]:
+        return [len(values) for values in self.values.values()]
+
+    def labels(self, shown: Spec, text: str) -> list[int]:
+        """Numbers of the values that a caption of a Spec names, `UNSAID` for the others."""
+        said = {f"{shown.domain} {name}": value for name, value in named_attributes(shown, text).items()}
+        said[_DOMAIN] = shown.domain
+        return [values.index(said[name]) if name in said else UNSAID for name, values in self.values.items()]
+
+
+@dataclass(frozen=True)
+class TextBatch:
+    """N captions, of which the first M come with their images."""
+
+    codes: Tensor
+    """(N, L, 5) int64."""
+    vectors: Tensor
+    """(M, D), of unit length: of the images."""
+    labels: Tensor
+    """(N, A) int64: the value of each attribute, or `UNSAID`."""
+
+    def to(self, device: torch.device) -> TextBatch:
+        return TextBatch(*(value.to(device) for value in vars(self).values()))
+
+
+@dataclass(frozen=True)
+class TextPlan:
+    """What a step is made of; see `srkit.recipes.text.TextDataPart`."""
+
+    pictures: int
+    texts: int
+    seed: int
+    rank: int = 0
+    split: Split = "train"
+    """The part of the vocabulary that captions without images draw their words from."""
+
+
+class TextSource:
+    """Batches of captions, each in a wording of its own.
+
+    Args:
+        images: with captions.
+        vectors: of these images, (P, D).
+        length: to which codes are cut.
+    """
+
+    def __init__(
+        self, images: Sequence[CaptionedImage], vectors: Tensor, plan: TextPlan, length: int
+    ) -> None:
+        self.images, self.vectors, self.plan, self._length = images, vectors, plan, length
+        self._attributes = Attributes()
+
+    def batches(self, first_step: int) -> Iterator[TextBatch]:
+        """Batches of steps first_step, first_step + 1, ...; a function of seed, rank and step alone."""
+        step = first_step
+        while True:
+            yield self.draw(step)
+            step += 1
+
+    def draw(self, step: int) -> TextBatch:
+        """The batch of one step."""
+        plan = self.plan
+        rng = np.random.default_rng((plan.seed, step, plan.rank))
+        chosen = rng.permutation(len(self.images))[: plan.pictures]
+        said: list[tuple[Spec | None, str]] = []
+        for number in chosen.tolist():
+            image = self.images[number]
+            said.append((image.spec, _worded(image.spec, rng) if image.spec else _pick(image.texts, rng)))
+        for _ in range(plan.texts):
+            shown = spec(_pick(tuple(DOMAINS), rng), int(rng.integers(_SEEDS)), plan.split)
+            said.append((shown, _worded(shown, rng)))
+        codes = encode([text for _, text in said], self._length)
+        longest = max(1, int((codes[:, :, 0] > 0).sum(1).max()))
+        unsaid = [UNSAID] * len(self._attributes.sizes)
+        labels = [self._attributes.labels(shown, text) if shown else unsaid for shown, text in said]
+        return TextBatch(codes[:, :longest], self.vectors[torch.from_numpy(chosen)], torch.tensor(labels))
+
+
+def _worded(shown: Spec, rng: np.random.Generator) -> str:
+    """A caption of a Spec, in full, in short, or as keywords."""
+    found = caption(shown, int(rng.integers(_WORDINGS)))
+    full = f"{found.short}, {found.detail}" if found.detail else found.short
+    return _pick((full, full, found.short, ", ".join(found.keywords)), rng)
+
+
+def _pick(texts: Sequence[str], rng: np.random.Generator) -> str:
+    return texts[int(rng.integers(len(texts)))]
+
+
+class TextLearner(nn.Module):
+    """Captions are to find their images among those of the batch, and the other way round; and to be read.
+
+    To the contrast (Radford et al. 2021, CLIP, Fig. 3) comes a linear read-out that names, from the sentence's vector,
+    what a caption says of a rendered image: what images of one kind differ in is little to the images' encoder.
+    """
+
+    def __init__(self, network: WordsNetwork, temperature: float, weight: float) -> None:
+        super().__init__()
+        self.network = network
+        self.sizes = Attributes().sizes
+        self.heads = nn.Linear(network.dim, sum(self.sizes))
+        self.temperature, self.weight = temperature, weight
+
+    def forward(self, batch: TextBatch) -> dict[str, Tensor]:
+        sentence, _ = self.network(batch.codes)
+        unit = F.normalize(sentence[: len(batch.vectors)], dim=1)
+        similarity = unit @ batch.vectors.T / self.temperature
+        own = torch.arange(len(unit), device=unit.device)
+        contrast = (F.cross_entropy(similarity, own) + F.cross_entropy(similarity.T, own)) / 2
+        logits = self.heads(sentence).split(self.sizes, dim=1)
+        said = batch.labels != UNSAID
+        errors = [
+            F.cross_entropy(one, labels, ignore_index=UNSAID, reduction="sum")
+            for one, labels in zip(logits, batch.labels.T, strict=True)
+        ]
+        naming = torch.stack(errors).sum() / said.sum().clamp(min=1)
+        right = torch.stack([one.argmax(1) for one in logits], dim=1) == batch.labels
+        accuracy = (right & said).sum() / said.sum().clamp(min=1)
+        loss = contrast + self.weight * naming
+        return {"loss": loss, "contrast": contrast, "naming": naming, "accuracy": accuracy}
+
+
+@torch.no_grad()
+def attribute_accuracy(learner: nn.Module, held_out: TextSource, steps: int, device: torch.device) -> float:
+    """The share of what held-out captions say that is named rightly."""
+    found = [learner(held_out.draw(step).to(device))["accuracy"] for step in range(steps)]
+    return float(torch.stack(found).mean())
