@@ -21,7 +21,7 @@ from srkit.archs.blocks import ResidualBlock, ResidualTrunk, begin_at_zero, cent
 from srkit.archs.info import ArchInfo
 from srkit.archs.text_fusion import SLOPE, TIF, Refine, WordAttention
 from srkit.errors import UsageError, nearest
-from srkit.ops.position import sample
+from srkit.ops.geometry import sample
 from srkit.ops.resize import upscale
 
 SCALES = (4, 8, 16)
@@ -140,7 +140,7 @@ class CLIPSR(nn.Module):
         Args:
             x: (N, 3, h, w) in [0, 1].
             guide: (N, guide_features, side, side), of the whole image (`guide`).
-            position: (N, 2, h, w), where each pixel lies in it (see `srkit.ops.position`).
+            position: (N, 2, h, w), where each pixel lies in it (see `srkit.ops.geometry`).
             words: (N, L, word_channels), zeros behind the end of the text; None: no text.
             sentence: (N, sentence_dim); zeros or None: no text.
         """

@@ -13,6 +13,7 @@ from srkit.archs.matching import TextDiscriminator
 from srkit.data.pairs import Batch
 from srkit.encoders.features import PerceptualFeatures
 from srkit.encoders.text import TextEncoder
+from srkit.losses.images import feature_l1, l1
 from srkit.losses.matching import (
     discriminator_loss,
     generator_loss,
@@ -20,8 +21,6 @@ from srkit.losses.matching import (
     mismatched,
     text_similarity,
 )
-from srkit.losses.perceptual import feature_l1
-from srkit.losses.pixel import l1
 from srkit.recipes.clipsr import ClipsrWeights, TextDiscriminatorPart
 from srkit.training.distributed import World, average_gradients
 from srkit.training.gan_step import held

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from srkit.engine.conditions import Condition, Coordinates
-from srkit.ops.position import position_grid
 from torch import Tensor, nn
 
 from srkit.archs.clipsr import CLIPSR
@@ -17,6 +16,7 @@ from srkit.archs.text_fusion import TIF, Affine, WordAttention
 from srkit.archs.words import WordsNetwork
 from srkit.engine.runner import Plane, Runner, RunnerOptions
 from srkit.errors import UsageError
+from srkit.ops.geometry import position_grid
 from tests.helpers import refused
 
 SMALL: dict[str, Any] = {

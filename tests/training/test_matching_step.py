@@ -7,7 +7,6 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from srkit.losses.pixel import l1
 from torch import nn
 
 from srkit.archs.clipsr import CLIPSR
@@ -15,6 +14,7 @@ from srkit.archs.matching import TextDiscriminator
 from srkit.data.captioned import CaptionedImage, CaptionedPairs
 from srkit.data.pairs import Batch, CropPlan
 from srkit.encoders.text import TextEncoder, text_encoder
+from srkit.losses.images import l1
 from srkit.recipes.clipsr import ClipsrWeights, TextDiscriminatorPart
 from srkit.recipes.train import OptimPart
 from srkit.training.distributed import World
