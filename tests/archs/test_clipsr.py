@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from srkit.engine.conditions import Condition, Coordinates
 from torch import Tensor, nn
 
 from srkit.archs.clipsr import CLIPSR
 from srkit.archs.edsr import EDSR
 from srkit.archs.text_fusion import TIF, Affine, WordAttention
 from srkit.archs.words import WordsNetwork
+from srkit.conditioning.values import Condition, Coordinates
 from srkit.engine.runner import Plane, Runner, RunnerOptions
 from srkit.errors import UsageError
 from srkit.ops.geometry import position_grid
