@@ -186,8 +186,8 @@ def gather(job: UpscaleJob, models: Models, progress: Progress | None = None) ->
 def _prompts(job: UpscaleJob, found: Sequence[Found], progress: Progress | None) -> dict[Path, str]:
     if job.prompts is not None and job.data is not None:
         raise UsageError(
-            f"--prompts is {shown(job.prompts)}, and a picture from standard input has no name to find its prompt by; "
-            "give --prompt."
+            f"`prompts` is {shown(job.prompts)}, and a picture from standard input has no name to find its prompt by; "
+            "give `prompt`."
         )
     return prompts_of([one.path for one in found], job.recipe.prompt, job.prompts, progress)
 
