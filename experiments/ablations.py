@@ -14,7 +14,8 @@ from experiments.images import RGB, levels
 from experiments.study import table_head, table_row
 from srkit.encoders.perceptual import lpips_is_here
 from srkit.errors import ResourceError
-from srkit.inference.upscaler import Upscaler, Work
+from srkit.inference.upscaler import Upscaler
+from srkit.inference.work import Work
 from srkit.io.picture import Picture
 from srkit.metrics.bootstrap import Interval, paired_bootstrap
 from srkit.metrics.protocols import PROTOCOLS

@@ -25,7 +25,8 @@ from experiments.study import publish, read_options, study_parser, table_head, t
 from srkit.data.benchmarks import rgb8
 from srkit.engine.resample import resample
 from srkit.errors import ResourceError
-from srkit.inference.upscaler import Upscaler, Work
+from srkit.inference.upscaler import Upscaler
+from srkit.inference.work import Work
 from srkit.io.picture import Picture
 from srkit.io.write import write_picture
 from srkit.metrics.bootstrap import compare, paired_bootstrap

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,19 @@ def _has_chromium() -> bool:
     return shutil.which("chromium") is not None and shutil.which("chromedriver") is not None
 
 
+def _has_diffusers() -> bool:
+    return all(find_spec(name) is not None for name in ("diffusers", "transformers"))
+
+
 # Tests with one of these marks are deselected, not skipped, where what they need is not there.
 REQUIREMENTS: dict[str, tuple[Callable[[], bool], str]] = {
     "data": (_has_folder("SRKIT_DATA"), "$SRKIT_DATA names no folder"),
     "metric_weights": (_has_folder("SRKIT_WEIGHTS"), "$SRKIT_WEIGHTS names no folder"),
     "cuda": (_has_cuda, "no CUDA device"),
+    "diffusers": (
+        _has_diffusers,
+        "diffusers or transformers is not installed; pip install 'srkit[diffusion]'",
+    ),
     "chromium": (_has_chromium, "no chromium and chromedriver"),
 }
 
@@ -204,6 +213,30 @@ def nbsr_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
             torch.nn.init.normal_(parameter, std=0.2)
     path = tmp_path_factory.mktemp("weights") / "restores-x2.safetensors"
     save_weights(path, network, Header(arch="nbsr", arguments=arguments, scale=2))
+    return path
+
+
+@pytest.fixture(scope="session")
+def diffusion_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weights file of a tiny diffusion model for x2 that adds to its NBSR what depends on every condition."""
+    import torch
+
+    from srkit.archs.diffusion import DiffusionSR
+    from srkit.degradation.pca import kernel_basis
+    from srkit.zoo.header import Header
+    from srkit.zoo.weights import save_weights
+
+    nbsr = {"features": 8, "blocks": 1, "trunk": "edsr", "code": 6, "hidden": 4}
+    arguments = {"scale": 2, "nbsr": nbsr, "widths": [6, 8], "blocks": 1, "width": 4, "hidden": 4, "steps": 2}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = DiffusionSR(**arguments)  # type: ignore[arg-type]
+        network.basis.copy_(kernel_basis(2, 6))
+        for parameter in network.parameters():
+            if parameter.requires_grad and not parameter.any():
+                torch.nn.init.normal_(parameter, std=0.2)
+    path = tmp_path_factory.mktemp("weights") / "draws-x2.safetensors"
+    save_weights(path, network, Header(arch="diffusion", arguments=arguments, scale=2, overlap=24))
     return path
 
 

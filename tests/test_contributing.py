@@ -37,7 +37,7 @@ def test_every_listed_thing_has_a_line_in_its_table() -> None:
         # These compare maps and heads, or need more of a network or an image than two images.
         shared |= {"contrast", "criteria", "gan", "generator", "reconstruction"}
         # What kernel networks are given of an image, and what stands behind a trunk.
-        shared |= {"consistency", "detail"}
+        shared |= {"consistency", "detail", "amf", "condition_encoders"}
         # A part of a network; a discriminator of features and a text, and what it and a generator are to make small.
         shared |= {"text_fusion", "matching"}
         files = {path.stem for path in (ROOT / "srkit" / folder).glob("*.py")} - shared

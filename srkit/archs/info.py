@@ -38,6 +38,8 @@ class ArchInfo:
     in any precision. Else these are run in fp32."""
     conditioning: tuple[str, ...] = ()
     """Names of the conditions that the network takes as keyword arguments."""
+    frozen: tuple[str, ...] = ()
+    """Roles of networks that are no part of its weights; its method `attach` is given them."""
 
 
 class View(nn.Module):

@@ -23,7 +23,31 @@ _SIDE = 21  # of a kernel
 _LEAST_DEVIATION = 1e-5  # of a code that says nothing
 
 
-class NBSR(nn.Module):
+class Coded(nn.Module):
+    """A network that takes kernels as codes, their products with `basis`.
+
+    `code_mean` and `code_deviation` make codes comparable inside. These three are set before training, and travel in
+    the weights.
+    """
+
+    basis: Tensor
+    code_mean: Tensor
+    code_deviation: Tensor
+    scale: int
+
+    def register_codes(self, code: int) -> None:
+        """Buffers for codes of so many numbers."""
+        self.register_buffer("basis", torch.zeros(code, _SIDE, _SIDE))
+        self.register_buffer("code_mean", torch.zeros(code))
+        self.register_buffer("code_deviation", torch.ones(code))
+
+    def normalised(self, codes: Tensor) -> Tensor:
+        """Codes of mean 0 and deviation 1 over the kernels of the training."""
+        mean, deviation = (t.to(codes.dtype)[:, None, None] for t in (self.code_mean, self.code_deviation))
+        return (codes - mean) / deviation.clamp_min(_LEAST_DEVIATION)
+
+
+class NBSR(Coded):
     """Images (N, 3, h, w) in [0, 1] and codes of their kernels to (N, 3, scale h, scale w); not clipped.
 
     The codes are products of the kernels with `basis`; `code_mean` and `code_deviation` make them comparable inside.
@@ -80,12 +104,7 @@ class NBSR(nn.Module):
         self.modulations = nn.ModuleList(modulations)
         self.consistency = Consistency(features, consistency) if consistency else None
         self.polish = Polish(features, code, polish, scale, hidden, sft_size) if polish else None
-        self.basis: Tensor
-        self.code_mean: Tensor
-        self.code_deviation: Tensor
-        self.register_buffer("basis", torch.zeros(code, _SIDE, _SIDE))
-        self.register_buffer("code_mean", torch.zeros(code))
-        self.register_buffer("code_deviation", torch.ones(code))
+        self.register_codes(code)
         deep = blocks_radius(trunk, blocks) + count * (sft_size - 1)
         # A step blurs and projects back, either of which reaches as far as half a kernel.
         behind = 2 * consistency * -(-(_SIDE // 2) // scale) + (2 * polish + sft_size if polish else 0)
@@ -110,7 +129,7 @@ class NBSR(nn.Module):
         if codes is None:
             raise UsageError("NBSR was not given the codes of the image's kernels; give codes (N, K, h, w).")
         dtype = self.trunk.head.weight.dtype
-        code = self._normalised(codes).to(dtype)
+        code = self.normalised(codes).to(dtype)
         shallow: Tensor = self.trunk.head(centred(x).to(dtype))
         h, modulations = shallow, iter(self.modulations)
         for i, block in enumerate(self.trunk.blocks):
@@ -129,11 +148,6 @@ class NBSR(nn.Module):
             return pulled
         polished: Tensor = self.polish(pulled - upscale(x, self.scale), h, code)
         return pulled + polished.float()
-
-    def _normalised(self, codes: Tensor) -> Tensor:
-        """Codes of mean 0 and deviation 1 over the kernels of the training."""
-        mean, deviation = (t.to(codes.dtype)[:, None, None] for t in (self.code_mean, self.code_deviation))
-        return (codes - mean) / deviation.clamp_min(_LEAST_DEVIATION)
 
 
 def _check(scale: int, counts: tuple[int, ...], sft_size: int) -> None:

@@ -13,12 +13,14 @@ from srkit.archs.compact import CompactEncoder
 from srkit.archs.cria import Cria
 from srkit.archs.cria_released import CriaReleased
 from srkit.archs.depth import CompactDepth
+from srkit.archs.diffusion import DiffusionSR
 from srkit.archs.discriminators import PatchGAN, UNetSN
 from srkit.archs.dkenet import DKENet
 from srkit.archs.edsr import EDSR
 from srkit.archs.esrgan import RRDBNet
 from srkit.archs.info import ArchInfo
 from srkit.archs.judge import JudgeNetwork
+from srkit.archs.latent_fusion import LatentFusion
 from srkit.archs.nbsr import NBSR
 from srkit.archs.reconstructor import Reconstructor
 from srkit.archs.srvgg import SRVGG
@@ -39,6 +41,7 @@ ARCHS: Mapping[str, Callable[..., nn.Module]] = {
     "clipsr": CLIPSR,
     "cria": Cria,
     "cria_released": CriaReleased,
+    "diffusion": DiffusionSR,
     "edsr": EDSR,
     "esrgan": RRDBNet,
     "nbsr": NBSR,
@@ -70,13 +73,19 @@ DEGRADERS: Mapping[str, Callable[..., nn.Module]] = {
 """Networks that make low-resolution images from high-resolution ones; their weights are for other tasks than `sr`."""
 
 
+LATENT: Mapping[str, Callable[..., nn.Module]] = {
+    "latent_fusion": LatentFusion,
+}
+"""Networks that run with a frozen latent diffusion model, which is no part of their weights."""
+
+
 def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     """The network `name`, constructed with `arguments`, randomly initialised.
 
     Raises:
         UsageError: an unknown network, or arguments that it does not take.
     """
-    known = {**ARCHS, **ENCODERS, **ESTIMATORS, **DISCRIMINATORS, **DEGRADERS}
+    known = {**ARCHS, **ENCODERS, **ESTIMATORS, **DISCRIMINATORS, **DEGRADERS, **LATENT}
     if name not in known:
         raise UsageError(f"There is no network '{name}'; known are {', '.join(known)}.{nearest(name, known)}")
     try:

@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from srkit.archs.clipsr import CLIPSR
-from srkit.conditioning.values import Condition, Conditions, Coordinates
+from srkit.archs.latent_fusion import PRIOR
+from srkit.archs.table import info_of
+from srkit.conditioning.values import Condition, Conditions, Coordinates, Noise
+from srkit.encoders.latent_diffusion import LatentPrior
 from srkit.encoders.semantic import Embedding, semantic_encoder
 from srkit.encoders.text import TextEmbedding, text_encoder
 from srkit.errors import ResourceError, UsageError
@@ -27,6 +30,8 @@ from srkit.zoo.loaded import LoadedModel
 
 CODES = "codes"
 """Name of the condition that kernel-conditioned networks (NBSR) have."""
+NOISE = "noise"
+"""Name of the condition that networks have which draw samples."""
 SEMANTIC = "semantic"
 """Role of the encoder that gives an image's vector and tokens, and name of the condition that is its vector."""
 TEXT = "text"
@@ -42,6 +47,8 @@ class Extras:
     """The blur kernel of each pixel."""
     depth: Tensor | None = None
     """(1, 1, h, w), inverse depth in [0, 1]."""
+    seed: int = 0
+    """Of the noise that a sample is made from."""
     prompt: str = ""
     """What the image shows, in words; empty: nothing is known."""
 
@@ -61,6 +68,7 @@ class Provider(Protocol):
 
 PROVIDERS: Mapping[str, Callable[[str, torch.device, Progress | None], Provider]] = {
     SEMANTIC: lambda name, device, progress: semantic_encoder(name, device, progress=progress),
+    PRIOR: lambda name, device, progress: LatentPrior(name, device, progress),
     TEXT: lambda name, device, progress: text_encoder(name, device, progress=progress),
 }
 """By role: loads a provider of that name. Headers of weights name it as `role` and `role version`."""
@@ -124,7 +132,7 @@ class Subject:
 class Kind:
     """How a condition is made."""
 
-    make: Callable[[Subject], Condition | Coordinates]
+    make: Callable[[Subject], Condition | Coordinates | Noise]
     of_content: bool = True
     """False: a function of the image's size alone."""
     provider: str = ""
@@ -168,6 +176,13 @@ def _blank_depth(subject: Subject) -> Condition:
     return Condition(torch.zeros(1, 1, *subject.image.shape[:2]), spatial=True)
 
 
+def _noise(subject: Subject) -> Noise:
+    network = subject.sources.network
+    if network is None:
+        raise UsageError("Noise is on the grid of a network's result, and there is no network; give it.")
+    return Noise(subject.extras.seed, info_of(network).scale)
+
+
 def _thumbnail(subject: Subject) -> Condition:
     """(1, 3, side, side): the whole image, squeezed to what the network's guide takes."""
     x = as_tensor(subject.image, subject.sources.device)
@@ -202,6 +217,7 @@ CONDITIONS: Mapping[str, Kind] = {
         blank=_blank_codes,
     ),
     "depth": Kind(_depth, extra="depth", blank=_blank_depth),
+    "noise": Kind(_noise, of_content=False),
 }
 """By the names in `ArchInfo.conditioning`."""
 
@@ -312,6 +328,9 @@ class ModelProviders:
                 they were trained with, or they hold no basis for codes.
         """
         names = model.info.conditioning
+        network: Any = model.network
+        for role in model.info.frozen:
+            network.attach(self.of(model, role))
         providers = {role: self.of(model, role) for role in roles_of(names)}
         return Conditioning(names, Sources(model.network, providers, str(model.path), self._device), given)
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srkit.ops.geometry import extend, mirrored, positions
+from srkit.ops.noise_field import noise_field
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,34 @@ class Coordinates:
         return Condition(positions(y, x, *size), spatial=True)
 
 
-Conditions = Mapping[str, Condition | Coordinates]
+@dataclass(frozen=True)
+class Noise:
+    """Normal numbers on the result's grid: (1, 3, k h, k w), see `srkit.ops.noise_field`.
+
+    A function of seed and place, made for each window, so that no window changes another; mirrored like the image.
+    """
+
+    seed: int
+    scale: int
+    """k"""
+    silent: bool = False
+    """Zeros: no sample is wanted, but what one is drawn around."""
+
+    def part(self, size: tuple[int, int], rows: slice, columns: slice, device: torch.device) -> Condition:
+        """As `Condition.part`."""
+        y, x = (
+            mirrored(
+                torch.arange(part.start * self.scale, part.stop * self.scale, device=device),
+                side * self.scale,
+            )
+            for part, side in zip((rows, columns), size, strict=True)
+        )
+        if self.silent:
+            return Condition(torch.zeros(1, 3, len(y), len(x), device=device), spatial=True)
+        return Condition(noise_field(self.seed, y, x, 3), spatial=True)
+
+
+Conditions = Mapping[str, Condition | Coordinates | Noise]
 """By the name that the network takes them under."""
 
 Conditioner = Callable[[NDArray[Any]], Conditions]

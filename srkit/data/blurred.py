@@ -16,6 +16,7 @@ from srkit.data.packed import Crops, PackedPictures, draw_crops
 from srkit.data.pairs import crop_to_multiple
 from srkit.data.scenes import layered_scene
 from srkit.degradation.defocus import Law, defocus, on_lr_grid
+from srkit.degradation.jpeg import jpegs
 from srkit.degradation.kernels import (
     RADIUS,
     TAPS,
@@ -37,12 +38,14 @@ KINDS = ("invariant", "motion", "bicubic", "smooth", "defocus")
 """Those with one kernel for all pixels of a crop first."""
 # Drawn no more often than the others, mode 6 taught dkenet-x4 nothing of its diagonals: see experiments/RESULTS.md.
 _DRAWN = (*MODES, "mode6", "mode6")
+_JPEG_UNIT = 16  # pixels of a side that are coded together, where colour has half the resolution
 _INVARIANT, _MOTION, _BICUBIC, _SMOOTH, _DEFOCUS = range(len(KINDS))
 _SHARES = (
     *KINDS,
     "modes",
     "patchwork",
     "noiseless",
+    "compressed",
     "elsewhere",
     "withheld",
     "wrong",
@@ -84,6 +87,10 @@ class BlurPlan:
     """Least and most standard deviation of Gaussian noise, in levels of 8 bit."""
     noiseless: float = 0.5
     """Share of crops with no noise at all."""
+    compressed: float = 0.0
+    """Share of crops that go through JPEG, behind the noise."""
+    jpeg: tuple[int, int] = (70, 100)
+    """Least and most quality of it."""
     scenes: int = 96
     """Layered scenes that are made once and held in memory."""
     scene_side: int = 384
@@ -125,6 +132,11 @@ class BlurPlan:
             raise UsageError(
                 f"The plan of blurred pairs has noise from {self.noise[0]:g} to {self.noise[1]:g} levels; "
                 "it takes 0 or more, the smaller first."
+            )
+        if not 1 <= self.jpeg[0] <= self.jpeg[1] <= 100:
+            raise UsageError(
+                f"The plan of blurred pairs has jpeg of quality {self.jpeg[0]} to {self.jpeg[1]}; it takes 1 to 100, "
+                "the smaller first."
             )
         if self.defocus > 0 and not self.scenes:
             raise UsageError("Crops blurred by depth need layered scenes; ask for some, or set defocus to 0.")
@@ -217,14 +229,8 @@ class BlurredPairs:
         margin = plan.border * plan.scale
         hr = around[:, :, margin:-margin, margin:-margin].contiguous(memory_format=torch.channels_last)
         given = self._given(depth, in_scene, rng)
-        return BlurredBatch(
-            self._noisy(lr, rng).contiguous(memory_format=torch.channels_last),
-            hr,
-            kernels,
-            given,
-            depth,
-            kind,
-        )
+        lr = self._compressed(self._noisy(lr, rng), rng).contiguous(memory_format=torch.channels_last)
+        return BlurredBatch(lr, hr, kernels, given, depth, kind)
 
     def _cut(self, in_scene: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """HR with surroundings (B, 3, ., .) and depth (B, 1, p, p)."""
@@ -324,6 +330,23 @@ class BlurredPairs:
         sigma = torch.where(torch.rand(len(lr), generator=rng) < plan.noiseless, 0.0, sigma)
         noise = torch.randn(lr.shape, generator=rng) * sigma[:, None, None, None]
         return (lr * 255 + noise.to(lr.device)).round().clamp(0, 255) / 255
+
+    def _compressed(self, lr: Tensor, rng: torch.Generator) -> Tensor:
+        """Some of the crops (B, 3, p, p) through JPEG, whose blocks begin anywhere: crops are parts of images."""
+        plan = self.plan
+        if not plan.compressed:
+            return lr
+        where = torch.nonzero(torch.rand(len(lr), generator=rng) < plan.compressed).flatten().tolist()
+        quality = torch.randint(plan.jpeg[0], plan.jpeg[1] + 1, (len(where),), generator=rng).tolist()
+        corners = torch.randint(_JPEG_UNIT, (len(where), 2), generator=rng).tolist()
+        around = [
+            F.pad(lr[at : at + 1], (left, 0, top, 0), mode="replicate")
+            for at, (top, left) in zip(where, corners, strict=True)
+        ]
+        made = jpegs(around, quality)
+        for at, (top, left), one in zip(where, corners, made, strict=True):
+            lr[at] = one[0, :, top:, left:]
+        return lr
 
 
 class _Source:

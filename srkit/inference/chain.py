@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
+from srkit.conditioning.makers import CODES
 from srkit.errors import ResourceError
 from srkit.progress import Progress
 from srkit.zoo.load import find_family, load_model
@@ -15,9 +16,9 @@ from srkit.zoo.manifest import Manifest
 DEFAULT_FAMILIES = ("cdasr", "edsr")
 """`auto` chooses among the shipped models whose names are one of these and -x2, -x4, ...; for a scale that several are
 shipped for, the first."""
-RESTORING_FAMILIES = ("real",)
+RESTORING_FAMILIES = ("real", "nbsr", "diffusion")
 """Families whose networks repair a picture as they enlarge it, so that they run once: a second pass would take what the
-first made for damage. The rest of a factor is left to the default families."""
+first made for damage, and kernels are of the picture itself. The rest of a factor is left to the default families."""
 DEFAULT_SCALE = 4
 _MAX_PASSES = 4
 
@@ -60,6 +61,8 @@ class Models:
     def _take(self, model: LoadedModel) -> None:
         self._names, self._loaded[model.name] = {model.info.scale: model.name}, model
         self.own_scale = model.info.scale
+        if CODES in model.info.conditioning:
+            self._later = _default_names()
 
     @property
     def scales(self) -> list[int]:

@@ -31,6 +31,7 @@ from srkit.recipes.estimate import DEFAULT_SCALE, EstimateRecipe
 from srkit.zoo.load import load_model
 from srkit.zoo.loaded import LoadedModel
 
+Watch = Callable[[Tensor, Tensor], None]
 TASK = "kernels"
 """Of the weights that estimate kernels."""
 LITTLE_CONFIDENCE = 0.05
@@ -42,13 +43,23 @@ _POOLED_ROWS = 512  # of a restored picture, made smaller at a time
 
 
 @dataclass(frozen=True)
+class Round:
+    """What a round of refinement changed, mean over the pixels."""
+
+    kernels: float
+    """Norm of the difference of the codes, relative to that of the codes before."""
+    depth: float
+    """Absolute difference of the depth maps, in [0, 1]."""
+
+
+@dataclass(frozen=True)
 class Estimate:
     """What was found out about a picture's blur."""
 
     kernels: KernelMap
     blur: Blur
-    rounds: int
-    """Of refinement, that were run."""
+    rounds: tuple[Round, ...]
+    """Of refinement, in their order."""
     reblur_psnr: float
     """In dB, over all channels: the restored picture, blurred with the map and subsampled, against the input."""
     warnings: tuple[str, ...] = ()
@@ -100,16 +111,42 @@ class KernelEstimator:
         return 2 * (self.rounds + 1)
 
     @torch.inference_mode()
-    def estimate(self, picture: Picture, name: str | None = None) -> Estimate:
+    def estimate(self, picture: Picture, name: str | None = None, watch: Watch | None = None) -> Estimate:
         """The kernels of one picture, and how well they explain it.
 
         Args:
             picture: gray is taken as three equal channels; alpha is ignored, which is said.
             name: by which a provider that has depths by name finds this picture's.
+            watch: called with codes (K, h, w) and depth (1, 1, h, w), at the start and behind each round.
 
         Raises:
             SrkitError: no depth of that name; a network whose result is not finite; not enough memory.
         """
+        rounds: list[Round] = []
+        kernels, pixels, warnings = self._kernels(picture, name, rounds, watch)
+        lr, codes = _tensor(pixels), torch.from_numpy(kernels.codes)
+        sr = self._restored(pixels, codes, warnings)
+        psnr = _psnr(lr, sr, lambda hr, part: self._blurred(hr, codes[:, part]), self.scale)
+        self._progress.advance(picture.width * picture.height / 1e6)
+        return Estimate(kernels, summary(kernels), tuple(rounds), psnr, tuple(dict.fromkeys(warnings)))
+
+    @torch.inference_mode()
+    def kernels(self, picture: Picture, name: str | None = None) -> KernelMap:
+        """The kernels alone: without the restored picture that tells how well they explain it.
+
+        Raises:
+            SrkitError: as `estimate`.
+        """
+        return self._kernels(picture, name)[0]
+
+    def _kernels(
+        self,
+        picture: Picture,
+        name: str | None,
+        rounds: list[Round] | None = None,
+        watch: Watch | None = None,
+    ) -> tuple[KernelMap, Pixels, list[str]]:
+        """The kernels, the picture as three channels, and warnings; `rounds` is filled."""
         warnings = self._remarks.messages = [*picture.warnings, *_remarks(picture, self.scale)]
         colour = picture.colour
         pixels = np.repeat(colour, 3, axis=2) if picture.is_gray else np.ascontiguousarray(colour)
@@ -119,13 +156,21 @@ class KernelEstimator:
         found = self._tiles(lr, depth, warnings)
         self._progress.advance(area)
         change: Tensor | None = None
+        count = len(self._basis)
+        if watch is not None:
+            watch(found[:count].clone(), depth)
         for _ in range(self.rounds):
-            sr = self._restored(pixels, found, warnings)
+            sr = self._restored(pixels, found[:count], warnings)
             self._progress.advance(area)
-            depth = self._depth_of(_smaller(sr), size, name)
+            before, depth = depth, self._depth_of(_smaller(sr), size, name)
             new = self._tiles(lr, depth, warnings)
-            change = _relative_change(found, new, len(self._basis))
+            change = _relative_change(found, new, count)
             found = found.lerp_(new, self.recipe.gamma)  # also of the moments: they are linear in the kernel
+            if rounds is not None:
+                moved = self.recipe.gamma * float(change.mean())
+                rounds.append(Round(round(moved, 5), round(float((depth - before).abs().mean()), 5)))
+            if watch is not None:
+                watch(found[:count].clone(), depth)
             self._progress.advance(area)
         known = confidence(lr, change)
         if float(known.mean()) < LITTLE_CONFIDENCE:
@@ -133,30 +178,26 @@ class KernelEstimator:
             warnings.append(
                 f"the picture is so flat that {much} can be known of its blur; the kernels are guesses"
             )
-        sr = self._restored(pixels, found, warnings)
-        codes = found[: len(self._basis)]
-        psnr = _psnr(lr, sr, lambda hr, part: self._blurred(hr, codes[:, part]), self.scale)
-        self._progress.advance(area)
         kernels = KernelMap(
-            codes=codes.numpy(),
+            codes=found[:count].numpy(),
             basis=self._basis.numpy(),
-            covariance=_covariance(found[len(self._basis) :]).numpy(),
+            covariance=_covariance(found[count:]).numpy(),
             confidence=known.numpy(),
             depth=depth[0, 0].numpy(),
             scale=self.scale,
             model_sha256=self.model.sha256,
         )
-        return Estimate(kernels, summary(kernels), self.rounds, psnr, tuple(dict.fromkeys(warnings)))
+        return kernels, pixels, warnings
 
     def _depth_of(self, picture: Tensor, size: tuple[int, int], name: str | None) -> Tensor:
         """(1, 1, h, w) of the LR picture's size, in [0, 1], on the CPU."""
         depth = self.depth.estimate(picture.to(self.device), name).float().cpu()
         return resized(depth, size).clamp(0, 1)
 
-    def _restored(self, pixels: Pixels, found: Tensor, warnings: list[str]) -> Pixels:
-        """NBSR's picture (scale h, scale w, 3), of the depth of `pixels` (h, w, 3)."""
-        codes = Condition(found[None, : len(self._basis)], spatial=True)
-        (plane,) = (p for p in self._runner.run([Plane(pixels, None, {CODES: codes})]) if p is not None)
+    def _restored(self, pixels: Pixels, codes: Tensor, warnings: list[str]) -> Pixels:
+        """NBSR's picture (scale h, scale w, 3), of the depth of `pixels` (h, w, 3), by codes (K, h, w)."""
+        conditions = {CODES: Condition(codes[None], spatial=True)}
+        (plane,) = (p for p in self._runner.run([Plane(pixels, None, conditions)]) if p is not None)
         if plane.error is not None:
             raise plane.error
         warnings.extend(plane.warnings)

@@ -12,59 +12,24 @@ import torch
 from numpy.typing import NDArray
 
 from srkit.archs.info import View, views_of
-from srkit.conditioning.makers import NO_EXTRAS, Conditioning, Extras
-from srkit.conditioning.values import Conditions
+from srkit.conditioning.makers import CODES, NOISE, Conditioning
+from srkit.conditioning.values import Conditions, Noise
 from srkit.engine.device import pick_device, pick_dtype
 from srkit.engine.resample import resample
 from srkit.engine.runner import Plane, Runner, RunnerOptions
 from srkit.errors import SrkitError, UsageError
 from srkit.inference.chain import Models
 from srkit.inference.runners import Runners, RunSettings
+from srkit.inference.samples import check_sampling, gathered, part_names, repeated
+from srkit.inference.work import Complete, Done, Pass, Work
 from srkit.io.picture import Picture
 from srkit.ops.colour import bleed, clamp_to_neighbours
 from srkit.progress import Progress
 from srkit.recipes.upscale import UpscaleRecipe
 
+__all__ = ["Done", "Pass", "Upscaler", "Work"]
+
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Work(Generic[T]):
-    """A picture and the size it shall have, or the error that kept it from being read."""
-
-    tag: T
-    picture: Picture | None
-    width: int = 0
-    height: int = 0
-    error: Exception | None = None
-    extras: Extras = NO_EXTRAS
-    """What comes with it, for networks that are conditioned on it."""
-
-
-@dataclass(frozen=True)
-class Pass:
-    """How one network of the chain was run."""
-
-    model: str
-    tile: int | None
-    """Side in input pixels; None: whole pictures."""
-    overlap: int
-    dtype: str
-    holds_16_bits: bool = True
-    """Whether the levels of 16-bit images survive in that precision."""
-
-
-@dataclass(frozen=True)
-class Done(Generic[T]):
-    """The result for a `Work`: a picture or an error."""
-
-    tag: T
-    picture: Picture | None
-    error: Exception | None
-    warnings: tuple[str, ...] = ()
-    passes: tuple[Pass, ...] = ()
-    parts: Mapping[str, Picture] = field(default_factory=dict)
-    """What the network made the picture of, by name: pictures of 8 bit and of the result's size."""
 
 
 @dataclass(frozen=True)
@@ -100,11 +65,13 @@ class Upscaler:
         models: the networks; by default those that `recipe.model` names.
         progress: shows downloads.
         extras: fields of `Extras` that come with each picture.
+        complete: estimates the kernels and the depth of pictures that come without, for the first network of a chain.
         with_parts: results come with what the first network of the chain that has views makes them of; as the picture
             is, at the network's scale, with its tiles and self-ensemble, then resampled to the result's size.
 
     Raises:
-        UsageError: a device or precision that is not to be had, or parts of a network without views.
+        UsageError: a device or precision that is not to be had, parts of a network without views, or steps and samples
+            of one that draws none.
         ResourceError: a model that is not to be had.
     """
 
@@ -115,6 +82,7 @@ class Upscaler:
         progress: Progress | None = None,
         *,
         extras: Collection[str] = (),
+        complete: Complete | None = None,
         with_parts: bool = False,
     ) -> None:
         if recipe.threads is not None:
@@ -123,15 +91,17 @@ class Upscaler:
         self.recipe = recipe
         self.device = pick_device(recipe.device)
         self.models = models or Models(recipe.model, progress)
-        self._with_parts = with_parts
+        self._complete, self._with_parts = complete, with_parts
+        given = tuple(extras) if complete is None else (*extras, "kernels", "depth")
         settings = RunSettings(self.device, recipe.dtype, recipe.tile, recipe.overlap, recipe.tta)
-        self._runners = Runners(settings, extras, progress)
+        self._runners = Runners(settings, given, progress)
         self._viewers: dict[str, dict[str, _Viewer]] = {}
         # The precision is checked here, where a wrong one is the caller's mistake and not a picture's.
         if recipe.dtype != "auto":
             for model in self.models.loaded:
                 pick_dtype(recipe.dtype, self.device, model.info)
-        if with_parts and not self.parts(self.models.own_scale):
+        check_sampling(recipe, self.models.get(self.models.own_scale))
+        if with_parts and not self.views(self.models.own_scale):
             name = self.models.name_of(self.models.own_scale)
             raise UsageError(
                 f"The model '{name}' has no maps for `debug_maps` to write; choose one with two heads and a mask "
@@ -140,6 +110,12 @@ class Upscaler:
 
     def parts(self, factor: float) -> tuple[str, ...]:
         """Names of the parts that results of this factor come with."""
+        if self.recipe.samples > 1:
+            return part_names(self.recipe.samples) if self.models.chain(factor) else ()
+        return self.views(factor)
+
+    def views(self, factor: float) -> tuple[str, ...]:
+        """Names of the views among them."""
         name = self.viewed(self.models.chain(factor))
         return () if name is None else tuple(views_of(self.models.named(name).network))
 
@@ -155,7 +131,11 @@ class Upscaler:
         Raises:
             UsageError, ResourceError: as `Runners.of`, and weights that are unavailable.
         """
-        return self._runners.of(self.models.named(name), depth)
+        model = self.models.named(name)
+        if self.recipe.steps is not None and NOISE in model.info.conditioning:
+            network: Any = model.network
+            network.steps = self.recipe.steps
+        return self._runners.of(model, depth)
 
     def conditioning(self, name: str) -> Conditioning:
         """That of a network of a chain.
@@ -167,6 +147,12 @@ class Upscaler:
 
     def run(self, stream: Iterable[Work[T] | None]) -> Iterator[Done[T]]:
         """Upscale a stream; results in order. A None says that nothing more is ready yet."""
+        count = self.recipe.samples
+        if count == 1:
+            return self._run(stream)
+        return gathered(self._run(repeated(map(self._completed, stream), count)), count)
+
+    def _run(self, stream: Iterable[Work[T] | None]) -> Iterator[Done[T]]:
         kind: tuple[tuple[str, ...], int] = (), 8
 
         def kind_of(work: Work[T] | None) -> tuple[tuple[str, ...], int]:
@@ -177,7 +163,7 @@ class Upscaler:
             return kind
 
         for (names, depth), works in itertools.groupby(stream, kind_of):
-            planes: Iterator[Plane[_Part[T]] | None] = _planes(works)
+            planes: Iterator[Plane[_Part[T]] | None] = _planes(map(self._completed, works))
             viewed = self.viewed(names)
             for i, name in enumerate(names):
                 inputs = _conditioned(planes, self.conditioning(name))
@@ -185,6 +171,20 @@ class Upscaler:
                     inputs = _seen(inputs, self._views_of(name))
                 planes = self.runner(name, depth).run(inputs)
             yield from self._collect(planes, names, depth)
+
+    def _completed(self, work: Work[T] | None) -> Work[T] | None:
+        """With kernels and depth, where the first network is conditioned on them and none came with the picture."""
+        if self._complete is None or work is None or work.picture is None or work.error is not None:
+            return work
+        picture = work.picture
+        names = self.models.chain(max(work.width / picture.width, work.height / picture.height))
+        model = self.models.named(names[0]) if names else None
+        if work.extras.kernels is not None or model is None or CODES not in model.info.conditioning:
+            return work
+        try:
+            return replace(work, extras=self._complete(work.extras, picture, model, work.name))
+        except Exception as error:  # one picture's failure must not end the others
+            return replace(work, error=error)
 
     def _views_of(self, name: str) -> dict[str, _Viewer]:
         """A network's views by their names; each runs as the network itself, but shows what it gives for flat areas."""
@@ -280,7 +280,7 @@ def _conditioned(
 ) -> Iterator[Plane[_Part[T]] | None]:
     """Each plane with the conditions of its picture, or with the error if they cannot be made.
 
-    An alpha plane shows the same scene as its colours, so it has their conditions.
+    An alpha plane shows the same scene as its colours, so it has their conditions; but nothing is to be invented in it.
     """
     colour: Conditions = {}
     failure: Exception | None = None
@@ -295,7 +295,11 @@ def _conditioned(
                     colour = conditioning(plane.pixels, plane.tag.work.extras)
                 except Exception as error:  # one picture's failure must not end the others
                     failure = error
-        yield replace(plane, conditions=colour, error=plane.error or failure)
+        conditions = colour
+        if plane.tag.role == "alpha":
+            silent = {n: replace(c, silent=True) for n, c in colour.items() if isinstance(c, Noise)}
+            conditions = {**colour, **silent}
+        yield replace(plane, conditions=conditions, error=plane.error or failure)
 
 
 def _colour_plane(picture: Picture) -> NDArray[Any]:

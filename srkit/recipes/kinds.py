@@ -9,9 +9,11 @@ from typing import Any, Protocol
 
 from srkit.errors import UsageError, nearest
 from srkit.recipes.clipsr import ClipsrRecipe
+from srkit.recipes.diffusion import DiffusionRecipe
 from srkit.recipes.encoder import EncoderRecipe
 from srkit.recipes.gan import GanRecipe
 from srkit.recipes.kernels import KernelsRecipe
+from srkit.recipes.latent import LatentRecipe
 from srkit.recipes.load import from_mapping, lay_over, read_table
 from srkit.recipes.meta import MetaRecipe
 from srkit.recipes.reconstructor import ReconstructorRecipe
@@ -51,6 +53,8 @@ KINDS: Mapping[str, Kind] = {
     "sr": Kind(TrainRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}),
     "encoder": Kind(EncoderRecipe),
     "kernels": Kind(KernelsRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}),
+    "diffusion": Kind(DiffusionRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}),
+    "latent": Kind(LatentRecipe, {**_USUAL, "start": "model.start"}),
     "gan": Kind(GanRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}),
     "reconstructor": Kind(
         ReconstructorRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}

@@ -83,6 +83,12 @@ class UpscaleRecipe:
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     threads: int | None = None
     seed: int = 0
+    steps: int | None = None
+    """Of a diffusion model's sampler; None: the model's own."""
+    samples: int = 1
+    """Of a diffusion model, for each image; their seeds are `seed`, `seed` + 1, ..."""
+    depth: str = "auto"
+    """What estimates depth where kernels are to be estimated (`srkit.recipes.estimate.EstimateRecipe.depth`)."""
     max_pixels: int = 10**9
     prompt: str = ""
     """What the images show, in words, for networks that are conditioned on it."""
@@ -98,8 +104,12 @@ class UpscaleRecipe:
             ("`quality`", self.quality, 1, 100),
             ("`compression`", self.compression, 0, 9),
             ("`threads`", self.threads, 1, 4096),
+            ("`steps`", self.steps, 1, 1000),
+            ("`samples`", self.samples, 1, 64),
             ("`max_pixels`", self.max_pixels, 1, 10**18),
             ("`seed`", self.seed, 0, 2**63 - 1),
         ):
             if value is not None and not low <= value <= high:
                 raise UsageError(f"{name} is {value}; it must be from {low} to {high}.")
+        if not self.depth:
+            raise UsageError("`depth` is empty; it must be auto, none, a provider's name or a folder.")

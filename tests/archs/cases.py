@@ -13,9 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from srkit.archs.diffusion import DiffusionSR
 from srkit.archs.info import ArchInfo
 from srkit.archs.table import build, info_of
-from srkit.conditioning.values import Condition, Coordinates
+from srkit.conditioning.values import Condition, Coordinates, Noise
+from srkit.degradation.kernels import gaussian_map
+from srkit.degradation.pca import encode, kernel_basis, sample_covariance
 from srkit.ops.geometry import position_grid
 
 Conditions = dict[str, Tensor]
@@ -40,6 +43,25 @@ def _codes(count: int, height: int, width: int) -> Conditions:
     """Codes of 4 numbers, others at every pixel; the same for every picture."""
     generator = torch.Generator().manual_seed(0)
     return {"codes": torch.randn(1, 4, height, width, generator=generator).expand(count, -1, -1, -1)}
+
+
+def _fused(scale: int) -> Callable[[int, int, int], Conditions]:
+    """Codes of Gaussian kernels, depth and noise; the same for every picture."""
+
+    def given(count: int, height: int, width: int) -> Conditions:
+        generator = torch.Generator().manual_seed(1)
+        covariance = sample_covariance(scale, height * width, generator).T.view(1, 3, height, width)
+        codes = encode(gaussian_map(covariance.float(), scale), kernel_basis(scale, 4))
+        depth = torch.rand(1, 1, height, width, generator=generator)
+        noise = (
+            Noise(5, scale)
+            .part((height, width), slice(0, height), slice(0, width), torch.device("cpu"))
+            .value
+        )
+        given = {"codes": codes, "depth": depth, "noise": noise}
+        return {name: value.expand(count, -1, -1, -1) for name, value in given.items()}
+
+    return given
 
 
 def _text(count: int, height: int, width: int) -> Conditions:
@@ -77,6 +99,8 @@ class Case:
             for parameter in network.parameters():
                 if not parameter.any():
                     torch.nn.init.normal_(parameter, std=0.05)
+            if isinstance(network, DiffusionSR):  # which blurs with what codes stand for
+                network.basis.copy_(kernel_basis(network.scale, len(network.basis)))
         return network
 
     def conditions(self, count: int, height: int, width: int) -> Conditions:
@@ -84,11 +108,12 @@ class Case:
         given = self.given(count, height, width)
         return {name: given[name] for name in self.info.conditioning}
 
-    def engine_conditions(self, height: int, width: int) -> dict[str, Condition | Coordinates]:
-        """The same for the engine and a picture of that size; it makes positions itself."""
+    def engine_conditions(self, height: int, width: int) -> dict[str, Condition | Coordinates | Noise]:
+        """The same for the engine and a picture of that size; it makes positions and noise itself."""
         known = self.conditions(1, height, width)
-        found = {name: Condition(value, name == "codes") for name, value in known.items()}
-        return {name: Coordinates() if name == "position" else found[name] for name in found}
+        found = {name: Condition(value, name in ("codes", "depth")) for name, value in known.items()}
+        made = {"position": Coordinates(), "noise": Noise(5, self.info.scale)}
+        return {name: made.get(name, found[name]) for name in found}
 
     @property
     def info(self) -> ArchInfo:
@@ -135,6 +160,21 @@ def _nbsr(**changes: Any) -> Case:
     return Case("nbsr", arguments | changes, _codes)
 
 
+def _diffusion(**changes: Any) -> Case:
+    nbsr = {"features": 8, "blocks": 1, "trunk": "edsr", "code": 4, "sft_size": 1, "hidden": 6}
+    arguments = {
+        "scale": 4,
+        "nbsr": nbsr,
+        "widths": [6, 8],
+        "blocks": 1,
+        "width": 5,
+        "hidden": 7,
+        "steps": 1,
+    }
+    case = arguments | changes
+    return Case("diffusion", case, _fused(case["scale"]))
+
+
 def _cria(**changes: Any) -> Case:
     arguments = {"scale": 4, "features": 8, "blocks": 1, "growth": 4, "width": 6, "mask_width": 5}
     return Case("cria", arguments | changes)
@@ -145,6 +185,9 @@ def _esrgan(**changes: Any) -> Case:
 
 
 CASES = {
+    "diffusion-x2": _diffusion(scale=2, fusion="concat"),
+    "diffusion-x4": _diffusion(widths=[6, 8, 4]),
+    "diffusion-x4-batch": _diffusion(fusion="batch", modalities=["kernels", "lr"], consistent=False),
     "edsr-x2-single": Case("edsr", {"scale": 2, "features": 8, "blocks": 1, "upsampler": "single"}),
     "edsr-x3": Case("edsr", {"scale": 3, "features": 8, "blocks": 1, "residual_scale": 0.5}),
     "edsr-x4": Case("edsr", {"scale": 4, "features": 8, "blocks": 2}),

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
-from srkit.io.training import read_rgb8
 
+from srkit.data.photographs import read_rgb8
 from srkit.engine import runner as engine
 from srkit.inference.upscaler import Upscaler
 from srkit.recipes.upscale import UpscaleRecipe

@@ -360,7 +360,7 @@ def test_maps_that_do_not_fit(
         (source, ("--kernel-map", not_ours), (not_ours,)),
         (source, ("--kernel-map", tmp_path / "later.npz"), (tmp_path / "later.npz", 2, 1)),
         (source, ("--kernel-map", tmp_path / "missing.npz"), (tmp_path / "missing.npz",)),
-        (source, (), ("srkit estimate-kernel",)),
+        (source, ("--kernel-map", kernels, "--depth", "none"), ("--depth", "--kernel-map")),
         (tmp_path, ("--kernel-map", kernels), (kernels, tmp_path)),
     ]
     for given, flags, named in cases:

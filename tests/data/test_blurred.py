@@ -130,6 +130,34 @@ def test_noise_comes_in_its_share_and_strength() -> None:
     assert 13 < float(deviation[noisy].max()) < 16.5
 
 
+def test_jpeg_comes_in_its_share_and_quality(rendered: Callable[..., Picture]) -> None:
+    def lr(**changes: object) -> Tensor:
+        pairs = _only("invariant", rendered, scenes=0, **changes)
+        return _of([pairs.draw(step) for step in range(6)], "lr") * 255
+
+    plain = lr()
+    coarse, fine, half = (
+        lr(compressed=1.0, jpeg=(50, 50)),
+        lr(compressed=1.0, jpeg=(95, 95)),
+        lr(compressed=0.5),
+    )
+    changed = [(x - plain).abs().flatten(1).mean(1) for x in (coarse, fine, half)]
+    assert bool((changed[0] > 0.3).all())
+    assert float(changed[1].mean()) < 0.7 * float(changed[0].mean()) < 10
+    assert 0.3 < float((changed[2] > 0).float().mean()) < 0.7
+    torch.testing.assert_close(coarse, coarse.round(), atol=1e-3, rtol=0)
+
+
+def test_blocks_of_jpeg_begin_anywhere() -> None:
+    """Else kernels would be read off a grid that crops of images do not have."""
+    noise = [np.random.default_rng(0).integers(0, 256, (160, 160, 3), dtype=np.uint8)]
+    plan: dict[str, Any] = {**ONLY, "invariant": 1.0, "scenes": 0, "compressed": 1.0, "jpeg": (10, 10)}
+    pairs = BlurredPairs(noise, BlurPlan(4, 16, 16, 0, **plan), CPU)
+    steps = [pairs.draw(step).lr.diff(dim=2).abs().mean((0, 1, 3)) for step in range(6)]
+    over_rows = torch.stack(steps).mean(0)
+    assert float(over_rows.max()) < 1.5 * float(over_rows.mean())
+
+
 def test_defocus_follows_the_depth(rendered: Callable[..., Picture]) -> None:
     pairs = _only("defocus", rendered, withheld=0.0, wrong=0.0, jittered=0.0)
     for step in range(6):
@@ -211,6 +239,9 @@ def test_bad_plans_are_refused(rendered: Callable[..., Picture]) -> None:
         ({"withheld": 0.7, "wrong": 0.6}, ("withheld", "wrong", 1.3)),
         ({"modes": 0.7, "patchwork": 0.6}, ("modes", "patchwork", 1.3)),
         ({"noise": (5.0, 1.0)}, ("noise", 5, 1)),
+        ({"compressed": 1.5}, ("compressed", 1.5)),
+        ({"jpeg": (90, 70)}, ("jpeg", 90, 70)),
+        ({"jpeg": (0, 70)}, ("jpeg", 0, 70)),
         ({"scenes": 0}, ("scenes", "defocus")),
         ({"patch": 50}, (3, 224, 50)),
     ]

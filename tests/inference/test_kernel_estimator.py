@@ -89,7 +89,7 @@ def test_without_rounds_it_is_the_network_alone(
     equal(found.kernels.codes, encode(kernels, parts[1].basis)[0])
     equal(found.kernels.covariance, moments(from_map(kernels))[1][0].permute(2, 0, 1), 1e-3)
     assert found.kernels.covariance.std() > 0.1  # else any network would pass
-    assert (found.rounds, found.kernels.scale, found.warnings) == (0, 2, ())
+    assert (len(found.rounds), found.kernels.scale, found.warnings) == (0, 2, ())
     assert not found.kernels.depth.any()
 
 
@@ -119,7 +119,7 @@ def test_rounds_are_those_of_the_paper(
     found = estimator(own, refine=rounds).estimate(Picture(rendered(24, 20)))
     equal(found.kernels.codes, encode(kernels, restore.basis)[0], 1e-4)
     equal(found.kernels.depth, new_depth[0, 0], 1e-4)
-    assert found.rounds == rounds
+    assert len(found.rounds) == rounds
     # The first round's depth is the start's, and is not looked for twice.
     assert own.seen == [(20, 24)] + [(40, 48)] * rounds
     alone = estimator(Brightness(), refine=0).estimate(Picture(rendered(24, 20)))
@@ -143,7 +143,7 @@ def test_a_depth_that_does_not_see_the_picture_needs_no_rounds(
 ) -> None:
     picture = Picture(rendered(16, 18))
     none = estimator(refine=2).estimate(picture)
-    assert none.rounds == 0
+    assert none.rounds == ()
     np.testing.assert_array_equal(none.kernels.codes, estimator(refine=0).estimate(picture).kernels.codes)
 
 
@@ -240,7 +240,7 @@ def test_depth_maps_by_name_and_what_is_said_of_them(
     told = KernelEstimator(replace(ready.recipe, depth=str(tmp_path)))
     picture = Picture(rendered(30, 26))
     found = told.estimate(picture, "street.jpg")
-    assert found.rounds == 0
+    assert found.rounds == ()
     assert found.kernels.depth[-1, -1] > 0.9 > 0.1 > found.kernels.depth[0, 0]
     assert len(found.warnings) == 2  # it was resized, and one of its values is no number
     assert np.abs(found.kernels.codes - ready.estimate(picture).kernels.codes).max() > 1e-3

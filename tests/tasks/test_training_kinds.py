@@ -20,7 +20,7 @@ from srkit._version import __version__
 from srkit.errors import ResourceError, SrkitError, UsageError
 from srkit.progress import Silent
 from srkit.recipes.kinds import load_training_recipe
-from srkit.tasks.train import WEIGHTS, TrainJob, TrainResult, kernels, reconstructor, run
+from srkit.tasks.train import WEIGHTS, TrainJob, TrainResult, blurred, reconstructor, run
 from srkit.training.state import CHECKPOINT, read_checkpoint
 from srkit.zoo.load import load_model
 from tests.helpers import Listening, refused
@@ -62,7 +62,7 @@ def make(folder: Path, edsr_weights: Path) -> Start:
 def few_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """That statistics of the data are measured on."""
     monkeypatch.setattr(reconstructor, "_USUAL_BATCHES", 2)
-    monkeypatch.setattr(kernels, "_CODE_BATCHES", 2)
+    monkeypatch.setattr(blurred, "_CODE_BATCHES", 2)
 
 
 @pytest.fixture(scope="session")

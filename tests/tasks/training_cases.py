@@ -182,6 +182,18 @@ holdout_every = 3
 judged = 2
 blur = { scenes = 2, scene_side = 48 }
 """
+DIFFUSION = """
+[model]
+arch = "diffusion"
+[model.arguments]
+scale = 2
+widths = [4, 6, 4]
+blocks = 1
+width = 4
+hidden = 4
+steps = 2
+nbsr = { features = 8, blocks = 1, trunk = "edsr", code = 5, sft_size = 1 }
+"""
 STAGE = """
 [stages.{name}]
 recipe = "edsr-x2"
@@ -466,6 +478,49 @@ CASES = {
         best=min,
         large=1000.0,
         refused=("data.patch = 16",),
+    ),
+    "diffusion": Case(
+        'kind = "diffusion"\nlearned = "all"\n'
+        + DIFFUSION
+        + BLURRED.replace("judged = 2", "judged = 2\ncache = 3")
+        + OPTIM,
+        {"arch": "diffusion", "scale": 2},
+        ("scores", "held out", "residual", "rms error"),
+        "val_residual_error",
+        best=min,
+        counts=("data.cache = 0", "loss.features = 1.0", "levels = [0.0, 0.5]", "data.blur.compressed = 1.0"),
+        others=(('learned = "prior"', "learned", "all", "prior"),),
+        refused=(
+            *_OPTIM,
+            "data.cache = -1",
+            "data.every = 2",
+            ("data.patch = 10", "data.patch", "10", "4"),
+            "levels = [0.0, 1.5]",
+            "levels = [0.5, 0.5]",
+            ('learned = "unet"', "learned", "unet"),
+            ('learned = "fusion"', "learned", "fusion", "model.start"),
+            ("loss.residual = 0.0", "loss.residual", "loss.adversarial"),
+            ("loss.pixel = 1.0", "loss.pixel", "loss.adversarial"),
+            "loss.features = -1.0",
+        ),
+    ),
+    "diffusion, adversarial": Case(
+        'kind = "diffusion"\nlearned = "all"\nlevels = [0.1, 0.5]\n'
+        + DIFFUSION
+        + BLURRED.replace("patch = 8", "patch = 12")
+        + OPTIM
+        + "[loss]\nresidual = 0.0\npixel = 1.0\nadversarial = 0.01\ncheckerboard = 0.1\n"
+        + "[discriminator]\narguments = { features = 4 }\n",
+        {"arch": "diffusion", "scale": 2},
+        ("scores", "held out", "residual", "rms error"),
+        "val_residual_error",
+        best=LAST,
+        large=0.01,
+        refused=(
+            ('learned = "prior"', "loss.adversarial", "learned", "prior"),
+            ('discriminator.arch = "patchgun"', "patchgun", "patchgan"),
+            ("data.patch = 8", "patchgan", "24", "data.patch", "8", "16"),
+        ),
     ),
     "meta": Case(
         'kind = "meta"\n'

@@ -165,9 +165,13 @@ def _run(job: EstimateJob, json: bool, console: Console) -> int:
         blur = record.mean_kernel
         if blur is not None:
             psnr = "" if record.reblur_psnr is None else f", re-blur {record.reblur_psnr:.2f} dB"
+            rounds = "".join(
+                f", round {number}: kernels {change.kernels:.1%}, depth {change.depth:.3f} changed"
+                for number, change in enumerate(record.changes, 1)
+            )
             console.say(
                 f"{record.output}: blur of {blur.width:.2f} px (spread {blur.spread:.2f}), confidence "
-                f"{record.confidence:.2f}{psnr}, {record.seconds:.1f} s"
+                f"{record.confidence:.2f}{psnr}{rounds}, {record.seconds:.1f} s"
             )
 
     return report(run(job, console), done, json, console)

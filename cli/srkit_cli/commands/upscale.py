@@ -111,6 +111,30 @@ def upscale(
             help="The blur, from estimate-kernel; or a folder of maps.", metavar="FILE", rich_help_panel=MODEL
         ),
     ] = None,
+    depth: Annotated[
+        str,
+        typer.Option(
+            help="For models that are conditioned on blur, where it is to be estimated: auto, none, a provider's name, "
+            "or a folder of depth maps.",
+            metavar="NAME|DIR",
+            rich_help_panel=MODEL,
+        ),
+    ] = UpscaleRecipe.depth,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            help="Of a diffusion model's sampler; else the model's own.", metavar="N", rich_help_panel=MODEL
+        ),
+    ] = None,
+    samples: Annotated[
+        int,
+        typer.Option(
+            help="Of a diffusion model, each with a seed of its own: also NAME-2.png, ... and NAME-spread.png, which "
+            "is bright where the result is invented (8 levels for one of standard deviation).",
+            metavar="N",
+            rich_help_panel=MODEL,
+        ),
+    ] = UpscaleRecipe.samples,
     prompt: Annotated[
         str,
         typer.Option(
@@ -180,6 +204,9 @@ def upscale(
         dtype=dtype.value,
         threads=threads,
         seed=seed,
+        steps=steps,
+        samples=samples,
+        depth=depth,
         max_pixels=max_pixels,
         prompt=prompt,
         strip=strip,

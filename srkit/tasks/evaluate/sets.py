@@ -18,7 +18,8 @@ from srkit.data.benchmarks import is_transparent, rgb8
 from srkit.engine.memory import total_memory
 from srkit.engine.pipeline import Pipeline
 from srkit.errors import PictureError, SrkitError
-from srkit.inference.upscaler import Upscaler, Work
+from srkit.inference.upscaler import Upscaler
+from srkit.inference.work import Work
 from srkit.io.picture import Picture
 from srkit.io.read import read_picture
 from srkit.io.write import write_picture

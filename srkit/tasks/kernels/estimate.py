@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from srkit.errors import PictureError, SrkitError, UsageError
-from srkit.inference.kernel_estimator import Estimate, KernelEstimator
+from srkit.inference.kernel_estimator import Estimate, KernelEstimator, Round
 from srkit.inference.kernel_summary import Blur
 from srkit.inference.upscaler import Work
 from srkit.io.atomic import atomic_path
@@ -85,6 +85,8 @@ class KernelRecord:
     """In dB; None also where the two are equal (`reblur_is_exact`)."""
     reblur_is_exact: bool | None = None
     rounds: int | None = None
+    changes: tuple[Round, ...] = ()
+    """What each of them changed."""
     depth: str | None = None
     """The provider."""
     models: tuple[str, ...] = ()
@@ -217,7 +219,8 @@ class _Estimating(Batch[_Item, _Done, Estimate, KernelRecord]):
 def _subtitle(estimate: Estimate, estimator: KernelEstimator) -> str:
     kernels = estimate.kernels
     depth = "no depth" if not kernels.depth.any() else f"depth: {estimator.depth.name}"
-    rounds = f"{estimate.rounds} round{'' if estimate.rounds == 1 else 's'} of refinement"
+    count = len(estimate.rounds)
+    rounds = f"{count} round{'' if count == 1 else 's'} of refinement"
     return f"{kernels.width} x {kernels.height} pixels, x{kernels.scale} · {depth} · {rounds}"
 
 
@@ -249,7 +252,8 @@ def _record(item: _Item, estimate: Estimate, estimator: KernelEstimator, seconds
         confidence=round(_mean_confidence(estimate), 4),
         reblur_psnr=None if exact else round(estimate.reblur_psnr, 4),
         reblur_is_exact=exact,
-        rounds=estimate.rounds,
+        rounds=len(estimate.rounds),
+        changes=estimate.rounds,
         depth=estimator.depth.name,
         models=(estimator.model.name, estimator.restorer.name),
         dtype=str(estimator.dtype).removeprefix("torch."),

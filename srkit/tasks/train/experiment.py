@@ -150,6 +150,10 @@ def experiment_of(kind: str) -> type[Experiment[Any]]:
             from srkit.tasks.train.sr import SuperResolution
 
             return SuperResolution
+        case "diffusion":
+            from srkit.tasks.train.diffusion import Diffusion
+
+            return Diffusion
         case "encoder":
             from srkit.tasks.train.encoder import Encoder
 
@@ -162,6 +166,10 @@ def experiment_of(kind: str) -> type[Experiment[Any]]:
             from srkit.tasks.train.kernels import Kernels
 
             return Kernels
+        case "latent":
+            from srkit.tasks.train.latent import Latent
+
+            return Latent
         case "meta":
             from srkit.tasks.train.meta import Meta
 

@@ -15,7 +15,7 @@ from srkit.errors import UsageError, nearest
 from srkit.losses.criteria import check_criteria
 from srkit.losses.generator import HEADS, FeatureExtractors, GeneratorLosses, criteria_of
 from srkit.ops.layout import channels_last
-from srkit.recipes.gan import GanRecipe
+from srkit.recipes.gan import DiscriminatorPart, GanRecipe
 from srkit.tasks.train.experiment import Plan
 from srkit.tasks.train.images import ImageExperiment, load_images
 from srkit.tasks.train.job import TrainJob
@@ -41,7 +41,9 @@ class Adversarial(ImageExperiment[GanRecipe]):
         recipe = job.recipe
         _check_weights(recipe)
         _check_cria(recipe)
-        _check_discriminator(recipe)
+        with torch.device("meta"):
+            scale = info_of(build(recipe.model.arch, recipe.model.arguments)).scale
+        check_discriminator(recipe.discriminator, scale, recipe.data.patch)
         super().check(job)
 
     @classmethod
@@ -154,8 +156,16 @@ def _check_cria(recipe: GanRecipe) -> None:
                 )
 
 
-def _check_discriminator(recipe: GanRecipe) -> None:
-    part = recipe.discriminator
+def check_discriminator(part: DiscriminatorPart, scale: int, patch: int) -> None:
+    """Refuse a discriminator that there is none of, or that crops are too small for.
+
+    Args:
+        scale: of the generator.
+        patch: side of a crop in LR pixels, the recipe's `data.patch`.
+
+    Raises:
+        UsageError: one of these.
+    """
     if part.arch not in DISCRIMINATORS:
         raise UsageError(
             f"There is no discriminator '{part.arch}'; known are {', '.join(DISCRIMINATORS)}."
@@ -163,9 +173,8 @@ def _check_discriminator(recipe: GanRecipe) -> None:
         )
     with torch.device("meta"):
         least = int(getattr(build(part.arch, part.arguments), "least", 1))
-        side = info_of(build(recipe.model.arch, recipe.model.arguments)).scale * recipe.data.patch
-    if side < least:
+    if scale * patch < least:
         raise UsageError(
             f"The discriminator '{part.arch}' takes images of {least} pixels a side or more, and 'data.patch' "
-            f"{recipe.data.patch} makes crops of {side}; choose a larger one."
+            f"{patch} makes crops of {scale * patch}; choose a larger one."
         )

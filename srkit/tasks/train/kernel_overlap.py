@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from srkit.archs.diffusion import MAX_STEPS, DiffusionSR
 from srkit.archs.dkenet import DKENet
 from srkit.archs.info import ArchInfo
 from srkit.archs.nbsr import NBSR
 from srkit.conditioning.makers import CODES
-from srkit.conditioning.values import Condition, Conditions
+from srkit.conditioning.values import Condition, Conditions, Noise
 from srkit.data.pairs import crop_to_multiple
 from srkit.degradation.kernels import covariance_of, gaussian
 from srkit.degradation.pca import encode
@@ -25,6 +27,7 @@ from srkit.progress import Progress
 # Tiles of 64 LR pixels with it change shipped kernels by 0.1 % on average, and their error not at all.
 _KERNELS_SEE = 48  # LR pixels
 _SAMPLES = 4
+_DIFFUSED = 1  # of these, since each window takes many passes
 _SIDE = 160  # LR pixels
 _WIDTH = 1.0  # eigenvalues of the covariance, in LR pixels times HR pixels
 
@@ -34,10 +37,10 @@ def overlap_of(
 ) -> int | None:
     """In LR pixels; None for what is not tiled.
 
-    An NBSR is measured, on the largest of the HR `pictures` (H, W, 3) uint8, blurred the same everywhere, a little more
-    than by bicubic.
+    An NBSR and a diffusion model (at its most steps) are measured, on the largest of the HR `pictures` (H, W, 3) uint8,
+    blurred the same everywhere, a little more than by bicubic.
     """
-    if not isinstance(network, NBSR):
+    if not isinstance(network, (NBSR, DiffusionSR)):
         return min(info.receptive_field, _KERNELS_SEE) if isinstance(network, DKENet) else None
     progress.info("measuring how far tiles must overlap")
     scale, side = info.scale, _SIDE * info.scale
@@ -49,10 +52,20 @@ def overlap_of(
         lr = blur(hr, _everywhere(kernel, hr.shape[2] // scale, hr.shape[3] // scale), scale)
         samples.append((lr[0].permute(1, 2, 0).clamp(0, 1) * 255).round().to(torch.uint8).numpy())
 
+    basis = network.basis
+
     def conditioner(image: NDArray[Any]) -> Conditions:
         kernels = _everywhere(kernel, *image.shape[:2])
-        return {CODES: Condition(encode(kernels, network.basis), spatial=True)}
+        codes = Condition(encode(kernels, basis), spatial=True)
+        if isinstance(network, NBSR):
+            return {CODES: codes}
+        depth = Condition(torch.zeros(1, 1, *image.shape[:2]), spatial=True)
+        return {CODES: codes, "depth": depth, "noise": Noise(0, scale)}
 
+    if isinstance(network, DiffusionSR):
+        network, samples = copy.deepcopy(network), samples[:_DIFFUSED]
+        network.steps = MAX_STEPS
+        info = network.info
     return measure_overlap(network, info, samples, torch.device("cpu"), conditioner)
 
 

@@ -1,4 +1,4 @@
-"""What a network makes its image of, written beside the image: `srkit upscale --debug-maps`."""
+"""What a network makes its image of, and further samples: `srkit upscale --debug-maps` and `--samples`."""
 
 from __future__ import annotations
 
@@ -35,17 +35,20 @@ def with_maps(job: UpscaleJob, items: Sequence[Item], upscaler: Upscaler) -> lis
     Raises:
         UsageError: the folder lies in the input, or a map is an input or an output itself.
     """
-    if job.debug_maps is None:
+    folder = job.debug_maps
+    if job.recipe.samples > 1:  # beside the results
+        folder = job.output.parent if any(item.target == job.output for item in items) else job.output
+    if folder is None:
         return list(items)
     if os.path.isdir(job.input):  # noqa: PTH112 - Path's own raises for names that are too long
-        check_folders(job.input, job.debug_maps)
+        check_folders(job.input, folder)
     stems = [_stem(job, item) for item in items]
     count = Counter(stem for stem, item in zip(stems, items, strict=True) if item.error is None)
     found = []
     for stem, item in zip(stems, items, strict=True):
         parts = upscaler.parts(item.factor) if item.error is None else ()
         if parts:
-            base = job.debug_maps / (stem if count[stem] == 1 else stem.with_name(item.target.name))
+            base = folder / (stem if count[stem] == 1 else stem.with_name(item.target.name))
             maps = {part: base.with_name(f"{base.name}-{part}.png") for part in parts}
             longest = max((path.name for path in maps.values()), key=len)
             item = replace(item, maps=maps, error=name_error(base, longest, "choose a shorter `suffix`"))
@@ -107,7 +110,7 @@ def _check(items: Sequence[Item]) -> None:
         if real in taken:
             raise UsageError(
                 f"The map {shown(place.target)} would have the place of an output or of another map; give another "
-                "`debug_maps` folder, or rename the input."
+                "folder, or rename the input."
             )
         taken.add(real)
 

@@ -7,8 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from srkit.conditioning.makers import CODES
+from srkit.encoders.depth import AUTO
 from srkit.errors import PictureError, UsageError
 from srkit.inference.chain import Models
+from srkit.inference.kernel_extras import KernelExtras
 from srkit.inference.upscaler import Upscaler
 from srkit.io.folders import Found
 from srkit.io.formats import FORMATS, auto_format, format_of_name
@@ -123,17 +126,32 @@ def upscaler_for(job: UpscaleJob, progress: Progress | None = None) -> Upscaler:
     Raises:
         As `Upscaler`, `KernelMaps` and `prompted_models`.
     """
-    with_parts = job.debug_maps is not None
-    if job.kernel_map is None:
-        prompted = bool(job.recipe.prompt) or job.prompts is not None
-        if prompted and job.recipe.tta:
+    recipe, with_parts = job.recipe, job.debug_maps is not None
+    if recipe.samples > 1 and job.sink is not None:
+        raise UsageError("`samples` writes several files, and stdout takes one; give an output file.")
+    if recipe.samples > 1 and with_parts:
+        raise UsageError("`samples` and `debug_maps` exclude each other; give one.")
+    if job.kernel_map is not None:
+        if recipe.depth != AUTO:
             raise UsageError(
-                "--tta turns the picture, and what a prompt says of it, letters say, does not turn with it; give one."
+                "`depth` is for kernels to be estimated, and `kernel_map` holds its depth; leave one out."
             )
-        models = prompted_models(job.recipe.model, progress) if prompted else None
-        return Upscaler(job.recipe, models, progress, with_parts=with_parts)
-    models = KernelMaps(job.kernel_map).models(job.recipe, progress)
-    return Upscaler(job.recipe, models, progress, extras=("kernels",), with_parts=with_parts)
+        models = KernelMaps(job.kernel_map).models(recipe, progress)
+        return Upscaler(recipe, models, progress, extras=("kernels", "depth"), with_parts=with_parts)
+    prompted = bool(recipe.prompt) or job.prompts is not None
+    if prompted and recipe.tta:
+        raise UsageError(
+            "`tta` turns the image, and what a prompt says of it, letters say, does not turn with it; give one."
+        )
+    models = prompted_models(recipe.model, progress) if prompted else Models(recipe.model, progress)
+    conditioned = CODES in models.get(models.own_scale).info.conditioning
+    if not conditioned and recipe.depth != AUTO:
+        raise UsageError(
+            f"`depth` is for models that are conditioned on blur, and '{models.name_of(models.own_scale)}' is not; "
+            "leave it out."
+        )
+    complete = KernelExtras(recipe, progress) if conditioned else None
+    return Upscaler(recipe, models, progress, complete=complete, with_parts=with_parts)
 
 
 def gather(job: UpscaleJob, models: Models, progress: Progress | None = None) -> list[Item]:
@@ -168,8 +186,8 @@ def gather(job: UpscaleJob, models: Models, progress: Progress | None = None) ->
 def _prompts(job: UpscaleJob, found: Sequence[Found], progress: Progress | None) -> dict[Path, str]:
     if job.prompts is not None and job.data is not None:
         raise UsageError(
-            f"--prompts is {shown(job.prompts)}, and a picture from standard input has no name to find its prompt by; "
-            "give --prompt."
+            f"`prompts` is {shown(job.prompts)}, and a picture from standard input has no name to find its prompt by; "
+            "give `prompt`."
         )
     return prompts_of([one.path for one in found], job.recipe.prompt, job.prompts, progress)
 

@@ -143,6 +143,7 @@ def _work_of(item: Item, upscaler: Upscaler, costs: dict[Runner, _Cost]) -> _Wor
         plan, cost = runner.plan(height, width), costs[runner]
         # The views of a network are run as it is, each by itself.
         runs = 1 + (len(item.maps) if name == upscaler.viewed(names) and name not in names[:i] else 0)
+        runs *= upscaler.recipe.samples
         windows += runs * len(plan.windows)
         seconds += cost.seconds_per_picture
         seconds += runs * height * width * plan.work / cost.pixels_per_second

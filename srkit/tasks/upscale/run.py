@@ -12,7 +12,9 @@ import torch
 import srkit
 from srkit.conditioning.makers import Extras
 from srkit.errors import SrkitError
-from srkit.inference.upscaler import Done, Pass, Upscaler, Work
+from srkit.inference.kernel_extras import with_map
+from srkit.inference.upscaler import Upscaler
+from srkit.inference.work import Done, Pass, Work
 from srkit.io.atomic import atomic_path
 from srkit.io.kernel_map import read_kernel_map
 from srkit.io.picture import Picture
@@ -60,7 +62,7 @@ class FileRecord:
     seconds: float | None = None
     warnings: tuple[str, ...] = ()
     maps: tuple[str, ...] = ()
-    """Files of what the network made the image of, where they were asked for."""
+    """Files of what the network made the image of, or of further samples, where they were asked for."""
     prompt: str | None = None
     """What the network was conditioned on, where a prompt was given."""
 
@@ -108,8 +110,10 @@ class _Upscaling(Batch[Item, Done[Item], _Written, FileRecord]):
     def read(self, item: Item) -> Work[Item]:
         source = item.source if self.job.data is None else self.job.data
         picture = read_picture(source, max_pixels=self.job.recipe.max_pixels)
-        kernels = None if item.kernel_map is None else read_kernel_map(item.kernel_map)
-        return Work(item, picture, item.width, item.height, extras=Extras(kernels, prompt=item.prompt))
+        extras = Extras(seed=self.job.recipe.seed, prompt=item.prompt)
+        if item.kernel_map is not None:
+            extras = with_map(extras, read_kernel_map(item.kernel_map))
+        return Work(item, picture, item.width, item.height, extras=extras, name=item.source.name)
 
     def compute(self, works: Iterator[Work[Item] | None]) -> Iterator[Done[Item]]:
         return self.upscaler.run(works)

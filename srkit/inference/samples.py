@@ -1,0 +1,98 @@
+"""Several samples of one picture: the works that make them, and one result with all of them and their spread."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srkit.conditioning.makers import CODES, NOISE
+from srkit.errors import UsageError
+from srkit.inference.work import Done, Work
+from srkit.io.picture import Picture, Pixels
+from srkit.recipes.upscale import UpscaleRecipe
+from srkit.zoo.loaded import LoadedModel
+
+T = TypeVar("T")
+
+SPREAD = "spread"
+SPREAD_GAIN = 8
+"""Levels of 8 bit in the picture of the spread for one level of standard deviation."""
+
+
+def check_sampling(recipe: UpscaleRecipe, model: LoadedModel) -> None:
+    """Refuse what a network has no use for.
+
+    Raises:
+        UsageError: steps or samples of one that draws none; self-ensemble of one that draws, or that kernels condition.
+    """
+    known = model.info.conditioning
+    if NOISE not in known:
+        for flag, given in (("`steps`", recipe.steps is not None), ("`samples`", recipe.samples > 1)):
+            if given:
+                raise UsageError(
+                    f"{flag} is for diffusion models, and '{model.name}' is none; leave it out, or choose one with -m."
+                )
+    if recipe.tta and (NOISE in known or CODES in known):
+        why = "a mean of samples is none" if NOISE in known else "the kernels do not turn with the picture"
+        raise UsageError(f"`tta` does not go with '{model.name}': {why}; leave it out.")
+
+
+def part_names(count: int) -> tuple[str, ...]:
+    """Names of the parts that a result of `count` samples comes with: `2`, `3`, ..., `spread`."""
+    return (*map(str, range(2, count + 1)), SPREAD)
+
+
+def repeated(stream: Iterable[Work[T] | None], count: int) -> Iterator[Work[T] | None]:
+    """Each work `count` times, with seeds of its own."""
+    for work in stream:
+        if work is None:
+            yield None
+            continue
+        for number in range(count):
+            yield replace(work, extras=replace(work.extras, seed=work.extras.seed + number))
+
+
+def gathered(results: Iterable[Done[T]], count: int) -> Iterator[Done[T]]:
+    """One result for each `count`: the first, the others as its parts, and the spread."""
+    results = iter(results)
+    while group := list(itertools.islice(results, count)):
+        yield _together(group)
+
+
+def spread(samples: list[Pixels]) -> Pixels:
+    """(H, W, 1) uint8: the standard deviation at each pixel, mean over colours; `SPREAD_GAIN` for a level of 8 bit.
+
+    Args:
+        samples: (H, W, C) each, uint8 or uint16; alpha, a second or fourth channel, does not count.
+    """
+    first = samples[0]
+    colours = first.shape[2] - (first.shape[2] % 2 == 0)
+    total, squares = (np.zeros((*first.shape[:2], colours), np.float32) for _ in range(2))
+    for sample in samples:  # about the first, lest the difference of large squares lose the small one
+        difference = sample[:, :, :colours].astype(np.float32) - first[:, :, :colours]
+        total += difference
+        squares += difference * difference
+    count = len(samples)
+    variance = np.maximum(squares / count - (total / count) ** 2, 0)
+    levels = np.sqrt(variance).mean(axis=2, keepdims=True) * (255 / np.iinfo(first.dtype).max)
+    shown: NDArray[np.uint8] = np.rint(levels * SPREAD_GAIN).clip(0, 255).astype(np.uint8)
+    return shown
+
+
+def _together(group: list[Done[T]]) -> Done[T]:
+    first = group[0]
+    failed = next((done for done in group if done.error is not None or done.picture is None), None)
+    if failed is not None or first.picture is None:
+        return failed or first
+    pictures = [done.picture for done in group if done.picture is not None]
+    names = part_names(len(pictures))
+    parts = {name: Picture(p.pixels, p.icc) for name, p in zip(names, pictures[1:], strict=False)}
+    if first.passes:
+        parts[SPREAD] = Picture(spread([p.pixels for p in pictures]))
+    warnings = tuple(dict.fromkeys(w for done in group for w in done.warnings))
+    return replace(first, warnings=warnings, parts=parts if first.passes else {})

@@ -1,0 +1,58 @@
+"""A picture on its way through chained networks: what goes in, and what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from srkit.conditioning.makers import NO_EXTRAS, Extras
+from srkit.io.picture import Picture
+from srkit.zoo.loaded import LoadedModel
+
+T = TypeVar("T")
+
+Complete = Callable[[Extras, Picture, LoadedModel, str | None], Extras]
+"""Extras, picture, network and name to the extras with what the network is conditioned on (`KernelExtras`)."""
+
+
+@dataclass(frozen=True)
+class Work(Generic[T]):
+    """A picture and the size it shall have, or the error that kept it from being read."""
+
+    tag: T
+    picture: Picture | None
+    width: int = 0
+    height: int = 0
+    error: Exception | None = None
+    extras: Extras = NO_EXTRAS
+    """What comes with it, for networks that are conditioned on it."""
+    name: str | None = None
+    """By which depths that come by name are found."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """How one network of the chain was run."""
+
+    model: str
+    tile: int | None
+    """Side in input pixels; None: whole pictures."""
+    overlap: int
+    dtype: str
+    holds_16_bits: bool = True
+    """Whether the levels of 16-bit images survive in that precision."""
+
+
+@dataclass(frozen=True)
+class Done(Generic[T]):
+    """The result for a `Work`: a picture or an error."""
+
+    tag: T
+    picture: Picture | None
+    error: Exception | None
+    warnings: tuple[str, ...] = ()
+    passes: tuple[Pass, ...] = ()
+    parts: Mapping[str, Picture] = field(default_factory=dict)
+    """What the network made the picture of, by name: pictures of 8 bit and of the result's size; or further samples, of
+    the result's kind, and their spread."""

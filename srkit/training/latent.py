@@ -1,0 +1,92 @@
+"""Steps of what fuses conditions into a latent diffusion model: the noise that it estimates, and how it is scored."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from srkit.archs.latent_fusion import LatentFusion
+from srkit.data.pairs import Batch
+from srkit.ops.resize import upscale
+from srkit.training.state import TrainState
+from srkit.training.trainer import Measure, StepResult, descend
+
+NOISE_ERROR = Measure("val_noise_error", "held-out noise is missed by {:.4f} (mean square)", -1.0)
+
+
+class NoiseEstimate(nn.Module):
+    """A fusion with its prior, called for one estimate of the noise."""
+
+    def __init__(self, network: LatentFusion) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self, x: Tensor, codes: Tensor, depth: Tensor, latent: Tensor, time: Tensor, eps: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The mean square of what is missed of `eps`, and the mean absolute value of the maps; scalars.
+
+        Args:
+            x: LR (N, 3, h, w) in [0, 1].
+            codes, depth: (N, K, h, w) and (N, 1, h, w).
+            latent: (N, 4, h / 2, w / 2), that of HR.
+            time: (N,), of the prior's training.
+            eps: as latent, standard normal.
+        """
+        maps = self.network.maps(upscale(x, self.network.scale), codes, depth)
+        prior = self.network.prior
+        found = prior.epsilon(prior.noised(latent, eps, time), time, self.network.fused(maps))
+        size = torch.stack([m.float().abs().mean() for level in maps for m in level]).mean()
+        return (found.float() - eps).square().mean(), size
+
+
+@dataclass(frozen=True)
+class NoiseStep:
+    """Minimise both (Lin et al. 2024, Eqs. 4 and 5)."""
+
+    features: float
+    clip_norm: float
+    autocast: torch.dtype | None
+
+    is_sound = True
+
+    def module(self, network: nn.Module) -> nn.Module:
+        assert isinstance(network, LatentFusion)
+        return NoiseEstimate(network)
+
+    def __call__(
+        self,
+        state: TrainState,
+        forward: Callable[..., tuple[Tensor, Tensor]],
+        batch: Batch,
+        rate: float,
+        look: bool,
+    ) -> StepResult:
+        with torch.autocast(batch.lr.device.type, self.autocast, enabled=self.autocast is not None):
+            error, size = forward(batch.lr, **batch.conditions)
+        loss = error + self.features * size
+        descend(state, loss, self.clip_norm)
+        return StepResult({"loss": loss.detach(), "noise": error.detach(), "features": size.detach()})
+
+
+def noise_validator(batches: Sequence[Batch], dtype: torch.dtype | None) -> Callable[[nn.Module], float]:
+    """A function that gives a fusion's mean error, negative.
+
+    Args:
+        dtype: autocast's; None: fp32.
+    """
+
+    @torch.no_grad()
+    def score(network: nn.Module) -> float:
+        assert isinstance(network, LatentFusion)
+        errors = []
+        for batch in batches:
+            with torch.autocast(batch.lr.device.type, dtype, enabled=dtype is not None):
+                errors.append(float(NoiseEstimate(network)(batch.lr, **batch.conditions)[0]))
+        return -math.fsum(errors) / len(errors)
+
+    return score
