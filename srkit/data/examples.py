@@ -8,8 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from srkit.archs.clipsr import takes_text
+from srkit.archs.info import ArchInfo
+from srkit.conditioning.makers import NO_EXTRAS, Extras
 from srkit.data.alignment import match
 from srkit.data.benchmarks import MADE, Benchmark, BenchmarkItem, by_name, cropped_size, listed, rgb8
+from srkit.data.captions import caption_beside
 from srkit.data.copies import Copies
 from srkit.data.finished import refuse_sizes
 from srkit.data.pairs import crop_to_multiple, make_lr
@@ -43,6 +47,17 @@ class Example:
     """Whether LR was made of HR by us; another one may be made then."""
     source: Path | None = None
     """The file of HR."""
+
+
+def extras_of(example: Example, info: ArchInfo) -> Extras:
+    """What a network is conditioned on beside an example: the caption beside its file, where the network takes one.
+
+    Raises:
+        UsageError: as `srkit.data.captions.caption_beside`.
+    """
+    if example.source is None or not takes_text(info):
+        return NO_EXTRAS
+    return Extras(prompt=caption_beside(example.source))
 
 
 @dataclass(frozen=True)

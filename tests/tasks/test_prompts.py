@@ -20,7 +20,7 @@ from srkit.recipes.adapt import AdaptRecipe, TunePart
 from srkit.recipes.evaluate import EvalRecipe
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.rendered import render
-from srkit.tasks.adapt import shots as adapt
+from srkit.tasks.adapt import run as adapt
 from srkit.tasks.evaluate.run import EvalJob, Evaluation
 from srkit.tasks.prompts import controlled, prompts_of
 from srkit.tasks.upscale.plan import plan_upscale

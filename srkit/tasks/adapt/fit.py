@@ -12,9 +12,8 @@ from torch import nn
 
 from srkit.archs.clipsr import takes_text
 from srkit.archs.info import ArchInfo
-from srkit.conditioning.makers import NO_EXTRAS, SEMANTIC, Conditioning, Extras, ModelProviders
-from srkit.data.captions import caption_beside
-from srkit.data.examples import Domain, Example, Needs, Split, least_judged, split_examples
+from srkit.conditioning.makers import SEMANTIC, Conditioning, ModelProviders
+from srkit.data.examples import Domain, Example, Needs, Split, extras_of, least_judged, split_examples
 from srkit.data.pairs import CropPlan
 from srkit.data.support import SupportPairs, Variety, judge_batches
 from srkit.encoders.semantic import SemanticEncoder
@@ -109,19 +108,15 @@ def fit(model: LoadedModel, split: Split[Example], options: Fit, progress: Progr
         training_mode=overwrites_itself(network, info),
     )
     plan = CropPlan(info.scale, _patch(split, tune, info), tune.batch, options.seed)
-    variety = Variety(tune.turns, tune.phases, tune.colours)
-    captions = {
-        one.name: Extras(prompt=caption_beside(one.source))
-        for one in (*split.support, *split.judge)
-        if takes_text(info) and one.source is not None
-    }
-    extras = [captions.get(one.name, NO_EXTRAS) for one in split.support]
+    # Letters that are turned are others.
+    variety = Variety(tune.turns and not takes_text(info), tune.phases, tune.colours)
+    extras = [extras_of(one, info) for one in split.support]
     pairs = SupportPairs(split.support, plan, device, conditioning, variety, extras=extras)
     found = adapt(
         network,
         pairs,
         tune.most_steps,
-        _judge(split, info, device, conditioning, autocast, captions),
+        _judge(split, info, device, conditioning, autocast),
         settings,
         progress,
     )
@@ -191,7 +186,6 @@ def _judge(
     device: torch.device,
     conditioning: Conditioning,
     autocast: torch.dtype | None,
-    extras: Mapping[str, Extras],
 ) -> Judge:
     least = rounded_up(max(info.min_size, least_judged(info.scale, info.scale, WINDOW)), info.multiple_of)
     wanted = -(-LEAST_JUDGES // len(split.judge))
@@ -201,7 +195,7 @@ def _judge(
         batch
         for one, count in zip(split.judge, parts, strict=True)
         for batch in judge_batches(
-            one, count, largest, info.multiple_of, device, conditioning, extras.get(one.name, NO_EXTRAS)
+            one, count, largest, info.multiple_of, device, conditioning, extras_of(one, info)
         )
     ]
     return lambda network: [psnr_of(network, batch, info.scale, autocast) for batch in batches]

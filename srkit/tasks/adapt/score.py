@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
 import srkit
+from srkit.conditioning.makers import NO_EXTRAS, Extras
 from srkit.data.benchmarks import rgb8
-from srkit.data.examples import Example
+from srkit.data.examples import Example, extras_of
 from srkit.engine.device import pick_device, pick_dtype
 from srkit.errors import SrkitError
 from srkit.inference.chain import Models
@@ -103,7 +105,8 @@ def score(
     metrics = {name: METRICS[name].make(Setup(upscaler.device)) for name in DEFAULT_METRICS}
     images, pictures = [], []
     progress.start(f"judging {model.name}", len(examples))
-    enlarged = upscaled(upscaler, ((one.name, one.lr) for one in examples), scale)
+    extras = [extras_of(one, model.info) for one in examples]
+    enlarged = upscaled(upscaler, ((one.name, one.lr) for one in examples), scale, extras)
     for example, sr in zip(examples, enlarged, strict=True):
         pair = [torch.from_numpy(x).permute(2, 0, 1)[None] for x in (sr, example.hr)]
         sample = Sample(pair[0], pair[1], None, protocol, scale)
@@ -117,13 +120,18 @@ def score(
     return Scored(naming.result(model, images), tuple(pictures))
 
 
-def upscaled(upscaler: Upscaler, images: Iterable[tuple[str, RGB]], scale: int) -> Iterator[RGB]:
-    """(scale h, scale w, 3) of each named LR image (h, w, 3).
+def upscaled(
+    upscaler: Upscaler, images: Iterable[tuple[str, RGB]], scale: int, extras: Iterable[Extras] | None = None
+) -> Iterator[RGB]:
+    """(scale h, scale w, 3) of each named LR image (h, w, 3); `extras` come with each (None: nothing does).
 
     Raises:
         SrkitError: one that cannot be upscaled.
     """
-    works = (Work(name, Picture(lr), scale * lr.shape[1], scale * lr.shape[0]) for name, lr in images)
+    works = (
+        Work(name, Picture(lr), scale * lr.shape[1], scale * lr.shape[0], extras=given)
+        for (name, lr), given in zip(images, extras or itertools.repeat(NO_EXTRAS), strict=False)
+    )
     for done in upscaler.run(works):
         if done.picture is None:
             raise SrkitError(
