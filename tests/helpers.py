@@ -25,7 +25,7 @@ def missing(text: str, named: tuple[object, ...]) -> list[str]:
     """
 
     # The library quotes the names of settings, which the command line writes as flags.
-    text = re.sub(r"`(\w+)`", lambda found: f"--{found[1].replace('_', '-')}", text)
+    text += "\n" + re.sub(r"`(\w+)`", lambda found: f"--{found[1].replace('_', '-')}", text)
 
     def is_in(word: str) -> bool:
         return re.search(rf"(?<![\w.]){re.escape(word)}(?!\w|\.\d)", text) is not None

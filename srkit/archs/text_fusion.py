@@ -108,7 +108,7 @@ class WordAttention(nn.Module):
         Args:
             h: (N, features, h, w).
             words: (N, L, channels), zeros behind the end of the text.
-            position: (N, 2, h, w), see `srkit.ops.position`.
+            position: (N, 2, h, w), see `srkit.ops.geometry`.
         """
         count, _, height, width = h.shape
         there = F.pad((words != 0).any(2), (1, 0), value=True)

@@ -53,11 +53,11 @@ class EvalRecipe:
         for control in self.prompt_controls:
             if control not in _CONTROLS and not control.startswith(FIXED):
                 raise UsageError(
-                    f"--prompt-control names '{control}'; known are {', '.join(_CONTROLS)}, and {FIXED}TEXT."
+                    f"`prompt_control` names '{control}'; known are {', '.join(_CONTROLS)}, and {FIXED}TEXT."
                     f"{nearest(control, _CONTROLS)}"
                 )
         if not self.prompt_controls or len(set(self.prompt_controls)) < len(self.prompt_controls):
-            raise UsageError("--prompt-control names one control twice, or none; name each once.")
+            raise UsageError("`prompt_control` names one control twice, or none; name each once.")
         if self.threads is not None and not 1 <= self.threads <= 4096:
             raise UsageError(f"`threads` is {self.threads}; it must be from 1 to 4096.")
         if self.max_pixels < 1:

@@ -104,7 +104,7 @@ def test_when_there_is_no_way_it_is_said(
     broken, sound = runner(network, overlap=0, **changes).run(planes)
     assert broken is not None
     assert isinstance(broken.error, SrkitError)
-    assert f"Memory ran out with {tried}; use a smaller --tile" in str(broken.error)
+    assert f"Memory ran out with {tried}; use a smaller `tile`" in str(broken.error)
     assert sound is not None
     assert sound.error is None
     assert np.array_equal(sound.pixels, run_one(Convolutions(2), small))

@@ -15,7 +15,7 @@ from experiments.ablation_text import RIGHT, ROWS, Row, Shown, box_psnr, measure
 from srkit.archs.table import build
 from srkit.recipes.kinds import load_training_recipe
 from srkit.rendered import render
-from tests.tasks.test_prompts import save
+from tests.tasks.guided import save
 
 
 def network(row: Row) -> nn.Module:

@@ -80,7 +80,7 @@ def test_no_baseline_is_made_of_a_run_that_cannot_serve_as_one(
         ({"lr_source": "made: bicubic uint8"}, "the LR source 'LR_bicubic/X4' of Set5 x4"),
         (
             {"model_sha256": "cd" * 32},
-            "sha256 abababababab, and the one measured now has cdcdcdcdcdcd; use --update",
+            "sha256 abababababab, and the one measured now has cdcdcdcdcdcd; use `update",
         ),
     ],
 )
@@ -90,7 +90,7 @@ def test_another_setting_is_refused(change: dict[str, Any], says: str) -> None:
         with pytest.raises(UsageError) as caught:
             ask(replace(RESULT, **change))
         assert says in str(caught.value)
-        assert "'base.json'" in str(caught.value) and "--update-baseline" in str(caught.value)
+        assert "'base.json'" in str(caught.value) and "`update_baseline`" in str(caught.value)
         assert caught.value.exit_code == Exit.USAGE
 
 
@@ -168,7 +168,7 @@ def test_damaged_files_are_refused(tmp_path: Path, text: str, says: str) -> None
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(UsageError) as caught:
         read_baseline(path)
-    assert says in str(caught.value) and "--update-baseline" in str(caught.value)
+    assert says in str(caught.value) and "`update_baseline`" in str(caught.value)
 
 
 def test_the_undamaged_form_of_these_is_read(tmp_path: Path) -> None:

@@ -138,6 +138,10 @@ def upscaler_for(job: UpscaleJob, progress: Progress | None = None) -> Upscaler:
         models = KernelMaps(job.kernel_map).models(recipe, progress)
         return Upscaler(recipe, models, progress, extras=("kernels", "depth"), with_parts=with_parts)
     prompted = bool(recipe.prompt) or job.prompts is not None
+    if prompted and recipe.tta:
+        raise UsageError(
+            "`tta` turns the image, and what a prompt says of it, letters say, does not turn with it; give one."
+        )
     models = prompted_models(recipe.model, progress) if prompted else Models(recipe.model, progress)
     complete = completion(recipe, models, progress)
     if complete is None and recipe.depth != AUTO:
@@ -180,8 +184,8 @@ def gather(job: UpscaleJob, models: Models, progress: Progress | None = None) ->
 def _prompts(job: UpscaleJob, found: Sequence[Found], progress: Progress | None) -> dict[Path, str]:
     if job.prompts is not None and job.data is not None:
         raise UsageError(
-            f"--prompts is {shown(job.prompts)}, and a picture from standard input has no name to find its prompt by; "
-            "give --prompt."
+            f"`prompts` is {shown(job.prompts)}, and a picture from standard input has no name to find its prompt by; "
+            "give `prompt`."
         )
     return prompts_of([one.path for one in found], job.recipe.prompt, job.prompts, progress)
 

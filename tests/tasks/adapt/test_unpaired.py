@@ -76,7 +76,7 @@ def test_clean_pictures_are_left_alone(
     base, written = read_tensors(edsr_weights), read_tensors(result.output)
     assert all(torch.equal(tensor, written[name]) for name, tensor in base.items())
     asked = adapt(tmp_path / "clean", output="b.safetensors", loop=replace(LOOP, even_clean=True))
-    assert (asked.clean, asked.steps) == (False, 12)
+    assert (asked.loop.clean, asked.steps) == (False, 12)
 
 
 # -- the ways of the ablation ------------------------------------------------------------------------------
@@ -117,7 +117,7 @@ def test_what_is_kept_whatever_the_judges_say(adapt: Adapt, phone: Path) -> None
         assert (result.kept, result.loop.best, result.best_step) == (True, keep, 12)
         kept[keep] = read_tensors(result.output)
     judged = adapt(phone)
-    assert judged.raw is not None
+    assert judged.loop.raw is not None
     name = "trunk.head.weight"
     assert not torch.equal(kept["raw"][name], kept["average"][name])
 
