@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import torch
 
-from srkit.conditioning.makers import Extras
+from srkit.conditioning.makers import CODES, Extras
 from srkit.encoders.depth import depth_provider
 from srkit.engine.device import pick_device
+from srkit.inference.chain import Models
 from srkit.inference.kernel_estimator import KernelEstimator
 from srkit.io.kernel_map import KernelMap
 from srkit.io.picture import Picture
@@ -22,6 +23,18 @@ def with_map(extras: Extras, kernels: KernelMap) -> Extras:
     """Extras with a kernel map, and the depth that it was estimated with."""
     depth = torch.from_numpy(kernels.depth).float()[None, None]
     return replace(extras, kernels=kernels, depth=depth)
+
+
+def completion(
+    recipe: UpscaleRecipe, models: Models, progress: Progress | None = None
+) -> KernelExtras | None:
+    """What estimates kernels and depth for a recipe's networks; None where they are not conditioned on them.
+
+    Raises:
+        UsageError, ResourceError: as `KernelExtras`.
+    """
+    conditioned = CODES in models.get(models.own_scale).info.conditioning
+    return KernelExtras(recipe, progress) if conditioned else None
 
 
 class KernelExtras:

@@ -88,6 +88,15 @@ def test_nbsr_estimates_by_itself(
     assert read_picture(out).width == 80
 
 
+def test_eval_estimates_by_itself(
+    call: Callable[..., Any], diffusion_weights: Path, nbsr_weights: Path, save: Save, tmp_path: Path
+) -> None:
+    save(tmp_path / "own/HR/a.png", 64, 48)
+    models = [flag for weights in (diffusion_weights, nbsr_weights) for flag in ("-m", weights)]
+    ran = call("eval", "--dataset", "own", "--data-root", tmp_path, *models, "--metrics", "psnr", "--json")
+    assert ran.code == 0, ran.err
+
+
 def test_alpha_is_not_invented(upscale: Callable[..., Any], save: Save, tmp_path: Path) -> None:
     source = save(tmp_path / "in.png", 24, 24)
     alpha = np.linspace(0, 255, 24).round().astype(np.uint8)[None].repeat(24, 0)

@@ -15,7 +15,8 @@ from srkit.data.download import HUB_SETS, download_dataset
 from srkit.data.finished import DEFAULT_PATTERN
 from srkit.engine.device import pick_device, pick_dtype
 from srkit.errors import ResourceError, SrkitError, UsageError
-from srkit.inference.chain import DEFAULT_SCALE
+from srkit.inference.chain import DEFAULT_SCALE, Models
+from srkit.inference.kernel_extras import completion
 from srkit.inference.upscaler import Upscaler
 from srkit.io.names import shown
 from srkit.metrics.baseline import Baseline, read_baseline, write_baseline
@@ -178,10 +179,7 @@ class Evaluation:
         taken: dict[SetPlan, Shots] = {}
         for name in recipe.models:
             wanted = _upscale_recipe(recipe, name)
-            models = (
-                prompted_models(name, self._progress) if job.prompts is not None and name != BICUBIC else None
-            )
-            upscaler = None if name == BICUBIC else Upscaler(wanted, models, self._progress)
+            upscaler = None if name == BICUBIC else self._upscaler(wanted, prompted=job.prompts is not None)
             scale = recipe.scale or (upscaler.models.own_scale if upscaler else DEFAULT_SCALE)
             runner = _bicubic() if upscaler is None else _network(upscaler, scale)
             if runner.note:
@@ -221,6 +219,12 @@ class Evaluation:
             part = self._part(plan, one)
             parts.append(replace(part, blank=replace(part.blank, prompts=prompts)))
         return parts
+
+    def _upscaler(self, recipe: UpscaleRecipe, *, prompted: bool) -> Upscaler:
+        """A model's, with kernels estimated for networks that are conditioned on them."""
+        progress = self._progress
+        models = prompted_models(recipe.model, progress) if prompted else Models(recipe.model, progress)
+        return Upscaler(recipe, models, progress, complete=completion(recipe, models, progress))
 
     def _dataset(self, name: str) -> Benchmark:
         try:

@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from srkit.conditioning.makers import CODES
 from srkit.encoders.depth import AUTO
 from srkit.errors import PictureError, UsageError
 from srkit.inference.chain import Models
-from srkit.inference.kernel_extras import KernelExtras
+from srkit.inference.kernel_extras import completion
 from srkit.inference.upscaler import Upscaler
 from srkit.io.folders import Found
 from srkit.io.formats import FORMATS, auto_format, format_of_name
@@ -144,13 +143,12 @@ def upscaler_for(job: UpscaleJob, progress: Progress | None = None) -> Upscaler:
             "`tta` turns the image, and what a prompt says of it, letters say, does not turn with it; give one."
         )
     models = prompted_models(recipe.model, progress) if prompted else Models(recipe.model, progress)
-    conditioned = CODES in models.get(models.own_scale).info.conditioning
-    if not conditioned and recipe.depth != AUTO:
+    complete = completion(recipe, models, progress)
+    if complete is None and recipe.depth != AUTO:
         raise UsageError(
             f"`depth` is for models that are conditioned on blur, and '{models.name_of(models.own_scale)}' is not; "
             "leave it out."
         )
-    complete = KernelExtras(recipe, progress) if conditioned else None
     return Upscaler(recipe, models, progress, complete=complete, with_parts=with_parts)
 
 
