@@ -45,7 +45,7 @@ NAMES: list[tuple[Callable[..., Any], tuple[str, ...], tuple[str, ...]]] = [
 ]
 
 
-@pytest.mark.parametrize(("make", "names", "named"), NAMES, ids=lambda x: str(x)[:40])
+@pytest.mark.parametrize(("make", "names", "named"), NAMES, ids=lambda x: getattr(x, "__name__", str(x)[:40]))
 def test_names_that_are_none(
     make: Callable[..., Any], names: tuple[str, ...], named: tuple[str, ...]
 ) -> None:
