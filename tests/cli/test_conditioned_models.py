@@ -46,7 +46,7 @@ def test_it_is_run_as_any_other(
     assert (ran.code, ran.err) == (0, "")
     (record,) = ran.records
     schema("upscale").validate(record)
-    assert record["models"] == plan["pictures"][0]["models"] == ["conditioned-x2", "told-x2"]
+    assert record["models"] == plan["pictures"][0]["models"] == ["conditioned-x2", "conditioned-x2"]
     saved = json.loads(target.with_name("out.png.srkit.json").read_text())
     assert saved["models"][0]["providers"] == read_header(cdasr_weights).providers
     shown = call("models", "show", cdasr_weights)
