@@ -13,9 +13,11 @@ from srkit.zoo.load import find_family, load_model
 from srkit.zoo.loaded import LoadedModel
 from srkit.zoo.manifest import Manifest
 
-DEFAULT_FAMILIES = ("cdasr", "edsr")
+DEFAULT_FAMILIES = ("srvgg", "cdasr", "edsr")
 """`auto` chooses among the shipped models whose names are one of these and -x2, -x4, ...; for a scale that several are
 shipped for, the first."""
+ADAPTED_FAMILIES = ("cdasr", "edsr")
+"""The same where a network is to be adapted: CDASR is trained for that."""
 RESTORING_FAMILIES = ("real", "nbsr", "diffusion")
 """Families whose networks repair a picture as they enlarge it, so that they run once: a second pass would take what the
 first made for damage, and kernels are of the picture itself. The rest of a factor is left to the default families."""
@@ -30,17 +32,20 @@ class Models:
         name: `auto`, a model's name, a family (`real`: the shipped models `real-x2`, `real-x4`, ...), or a
             checkpoint file.
         progress: shows what is fetched.
+        families: those that `auto` chooses among.
 
     Raises:
         ResourceError: the model is missing, damaged, or for another task.
     """
 
-    def __init__(self, name: str, progress: Progress | None = None) -> None:
+    def __init__(
+        self, name: str, progress: Progress | None = None, families: Sequence[str] = DEFAULT_FAMILIES
+    ) -> None:
         self._progress = progress
         self._loaded: dict[str, LoadedModel] = {}
-        self._names: Mapping[int, str] = _default_names() if name == "auto" else find_family(name)
+        self._names: Mapping[int, str] = _by_scale(families) if name == "auto" else find_family(name)
         restores = bool(self._names) and name in RESTORING_FAMILIES
-        self._later: Mapping[int, str] = _default_names() if restores else {}
+        self._later: Mapping[int, str] = _by_scale(families) if restores else {}
         if self._names:
             self.own_scale = DEFAULT_SCALE if DEFAULT_SCALE in self._names else max(self._names)
         elif name == "auto":
@@ -62,7 +67,7 @@ class Models:
         self._names, self._loaded[model.name] = {model.info.scale: model.name}, model
         self.own_scale = model.info.scale
         if CODES in model.info.conditioning:
-            self._later = _default_names()
+            self._later = _by_scale(DEFAULT_FAMILIES)
 
     @property
     def scales(self) -> list[int]:
@@ -95,12 +100,12 @@ class Models:
         return self._names[scale]
 
 
-def _default_names() -> dict[int, str]:
-    """Scale to name, of the shipped models of the default families."""
-    families = Manifest.load().families()
+def _by_scale(families: Sequence[str]) -> dict[int, str]:
+    """Scale to name, of the shipped models of these families."""
+    shipped = Manifest.load().families()
     names: dict[int, str] = {}
-    for family in DEFAULT_FAMILIES:
-        names = families.get(family, {}) | names
+    for family in families:
+        names = shipped.get(family, {}) | names
     return names
 
 

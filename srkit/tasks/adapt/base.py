@@ -15,7 +15,7 @@ from torch import nn
 from srkit.data.examples import Example, Split
 from srkit.data.unlabelled import Low
 from srkit.errors import SrkitError, UsageError
-from srkit.inference.chain import Models
+from srkit.inference.chain import ADAPTED_FAMILIES, Models
 from srkit.io.names import folder_name, shown
 from srkit.metrics.results import SetResult
 from srkit.progress import Progress
@@ -119,7 +119,7 @@ def _check_output(output: Path, overwrite: bool) -> None:
 
 def _base_model(name: str, scale: int | None, progress: Progress) -> LoadedModel:
     """The one network to be adapted. Errors as `base_and_output`."""
-    models = Models(name, progress)
+    models = Models(name, progress, ADAPTED_FAMILIES)
     scale = scale or models.own_scale
     if scale not in models.scales:
         known = " or ".join(map(str, models.scales))

@@ -224,10 +224,11 @@ def test_evaluation_conditions_the_network_too(
         (["edsr-x2", "edsr-x4"], {2: "edsr-x2", 4: "edsr-x4"}),
         (["edsr-x2", "edsr-x4", "cdasr-x4"], {2: "edsr-x2", 4: "cdasr-x4"}),
         (["cdasr-x2", "cdasr-x16", "edsr-x2", "edsr-x3"], {2: "cdasr-x2", 3: "edsr-x3", 16: "cdasr-x16"}),
+        (["srvgg-x4", "cdasr-x4", "edsr-x4", "cdasr-x2"], {2: "cdasr-x2", 4: "srvgg-x4"}),
         (["cdasr-x4-perceptual", "edsr-x4", "compact"], {4: "edsr-x4"}),
     ],
 )
-def test_auto_prefers_cdasr_where_it_is_shipped(
+def test_auto_prefers_some_families_where_they_are_shipped(
     shipped: list[str], names: dict[int, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def entry(name: str) -> Entry:
