@@ -125,7 +125,8 @@ class Vgg:
 
 def _check(kind: str, taps: Sequence[str], convolutions: Mapping[str, int]) -> None:
     if not taps:
-        raise UsageError(f"'{kind}:' names no convolution; name one, for example {kind}:conv3_3.")
+        example = f"{kind}:{_KINDS[kind].default}"
+        raise UsageError(f"'{kind}:' names no convolution; name one, for example {example}.")
     for tap in taps:
         if tap not in convolutions:
             raise UsageError(
