@@ -41,7 +41,7 @@ class Models:
     def __init__(
         self, name: str, progress: Progress | None = None, families: Sequence[str] = DEFAULT_FAMILIES
     ) -> None:
-        self._progress = progress
+        self._progress, self._is_default = progress, name == "auto"
         self._loaded: dict[str, LoadedModel] = {}
         self._names: Mapping[int, str] = _by_scale(families) if name == "auto" else find_family(name)
         restores = bool(self._names) and name in RESTORING_FAMILIES
@@ -59,7 +59,7 @@ class Models:
     def of(cls, model: LoadedModel) -> Models:
         """One network that is loaded already."""
         models = cls.__new__(cls)
-        models._loaded, models._later, models._progress = {}, {}, None
+        models._loaded, models._later, models._progress, models._is_default = {}, {}, None, False
         models._take(model)
         return models
 
@@ -68,6 +68,12 @@ class Models:
         self.own_scale = model.info.scale
         if CODES in model.info.conditioning:
             self._later = _by_scale(DEFAULT_FAMILIES)
+
+    @property
+    def own_conditions(self) -> tuple[str, ...]:
+        """What the network for `own_scale` is conditioned on; empty for `auto`, whose networks need nothing beside the
+        image, so that none is loaded to find that out."""
+        return () if self._is_default else self.get(self.own_scale).info.conditioning
 
     @property
     def scales(self) -> list[int]:

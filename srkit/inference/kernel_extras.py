@@ -33,8 +33,7 @@ def completion(
     Raises:
         UsageError, ResourceError: as `KernelExtras`.
     """
-    conditioned = CODES in models.get(models.own_scale).info.conditioning
-    return KernelExtras(recipe, progress) if conditioned else None
+    return KernelExtras(recipe, progress) if CODES in models.own_conditions else None
 
 
 class KernelExtras:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from srkit.conditioning.makers import CODES, NOISE
 from srkit.errors import UsageError
+from srkit.inference.chain import Models
 from srkit.inference.work import Done, Work
 from srkit.io.picture import Picture, Pixels
 from srkit.recipes.upscale import UpscaleRecipe
-from srkit.zoo.loaded import LoadedModel
 
 T = TypeVar("T")
 
@@ -24,22 +24,22 @@ SPREAD_GAIN = 8
 """Levels of 8 bit in the picture of the spread for one level of standard deviation."""
 
 
-def check_sampling(recipe: UpscaleRecipe, model: LoadedModel) -> None:
+def check_sampling(recipe: UpscaleRecipe, models: Models) -> None:
     """Refuse what a network has no use for.
 
     Raises:
         UsageError: steps or samples of one that draws none; self-ensemble of one that draws, or that kernels condition.
     """
-    known = model.info.conditioning
+    known, name = models.own_conditions, models.name_of(models.own_scale)
     if NOISE not in known:
         for flag, given in (("`steps`", recipe.steps is not None), ("`samples`", recipe.samples > 1)):
             if given:
                 raise UsageError(
-                    f"{flag} is for diffusion models, and '{model.name}' is none; leave it out, or choose one with -m."
+                    f"{flag} is for diffusion models, and '{name}' is none; leave it out, or choose one with -m."
                 )
     if recipe.tta and (NOISE in known or CODES in known):
         why = "a mean of samples is none" if NOISE in known else "the kernels do not turn with the picture"
-        raise UsageError(f"`tta` does not go with '{model.name}': {why}; leave it out.")
+        raise UsageError(f"`tta` does not go with '{name}': {why}; leave it out.")
 
 
 def part_names(count: int) -> tuple[str, ...]:

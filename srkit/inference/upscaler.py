@@ -100,7 +100,7 @@ class Upscaler:
         if recipe.dtype != "auto":
             for model in self.models.loaded:
                 pick_dtype(recipe.dtype, self.device, model.info)
-        check_sampling(recipe, self.models.get(self.models.own_scale))
+        check_sampling(recipe, self.models)
         if with_parts and not self.views(self.models.own_scale):
             name = self.models.name_of(self.models.own_scale)
             raise UsageError(
