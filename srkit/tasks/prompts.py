@@ -70,9 +70,10 @@ def prompts_of(
 
 def tell_of_prompts(upscaler: Upscaler, prompts: Iterable[str], progress: Progress) -> None:
     """Warn, once for each, of prompts that are cut off or say nothing."""
-    names = upscaler.models.chain(upscaler.models.own_scale)
+    prompts = list(dict.fromkeys(prompts))
+    names = upscaler.models.chain(upscaler.models.own_scale) if prompts else ()
     texts = [name for name in names if takes_text(upscaler.models.named(name).info)]
-    for prompt in dict.fromkeys(prompts):
+    for prompt in prompts:
         if not cleaned(prompt):
             progress.warn(f"The prompt {quoted(prompt)} is empty: the network goes without one.")
         for name in texts:
