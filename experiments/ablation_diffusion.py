@@ -30,7 +30,7 @@ from srkit.archs.diffusion import DiffusionSR
 from srkit.degradation.kernels import bicubic_kernel, gaussian_map
 from srkit.degradation.pca import encode
 from srkit.inference.kernel_estimator import KernelEstimator
-from srkit.io.picture import Picture
+from srkit.io.image import DecodedImage
 from srkit.metrics.protocols import PROTOCOLS
 from srkit.metrics.table import METRICS, Sample, Scorer, Setup
 from srkit.ops.noise_field import noise_field
@@ -134,7 +134,7 @@ def estimated(images: Sequence[RGB], basis: Tensor, refine: int) -> list[Case]:
     cases = []
     for seed, image in enumerate(images):
         hr, made = degraded(image, VARIANT[seed % len(VARIANT)], SCALE, NOISE, seed, images)
-        found = estimator.kernels(Picture(made.lr))
+        found = estimator.kernels(DecodedImage(made.lr))
         own = torch.from_numpy(found.basis).flatten(1)
         codes = torch.einsum("jk,khw->jhw", basis.flatten(1) @ own.T, torch.from_numpy(found.codes))
         cases.append(Case(hr, made, codes[None], torch.from_numpy(found.depth).float()[None, None]))

@@ -31,8 +31,8 @@ from srkit.data.scenes import layered_scene
 from srkit.degradation.pca import decode
 from srkit.encoders.depth import NoDepth
 from srkit.inference.kernel_estimator import KernelEstimator
+from srkit.io.image import DecodedImage
 from srkit.io.kernel_map import KernelMap
-from srkit.io.picture import Picture
 from srkit.losses.maps import aligned_distance
 from srkit.recipes.estimate import EstimateRecipe
 from srkit.zoo.load import load_model
@@ -54,7 +54,7 @@ class Given:
     depth: Tensor
     name: str = "given"
     version: str = "given"
-    sees_pictures: bool = False
+    sees_images: bool = False
 
     def estimate(self, image: Tensor, name: str | None = None) -> Tensor:
         return self.depth
@@ -104,8 +104,8 @@ def scenes(scale: int, count: int) -> list[Case]:
         scene = layered_scene(images, side, side, 10_000 + seed)
         made.append(
             (
-                scene.picture,
-                degrade(scene.picture, "defocus", scale, noise=NOISE, seed=seed, depth=scene.depth),
+                scene.image,
+                degrade(scene.image, "defocus", scale, noise=NOISE, seed=seed, depth=scene.depth),
             )
         )
     return [Case(hr, one, made[i - 1][1].depth) for i, (hr, one) in enumerate(made)]
@@ -144,7 +144,7 @@ def per_round(cases: list[Case], scale: int, rounds: int = 2) -> list[str]:
             taps = float((decode(codes[None], basis) - true).abs().mean()) * 1e3
             seen.append((float(aligned_distance(depth, case.made.depth)), taps))
 
-        estimator.estimate(Picture(case.made.lr), watch=watch)
+        estimator.estimate(DecodedImage(case.made.lr), watch=watch)
         errors[:, :, number] = np.array(seen).T
     lines = table_head(
         ["after", "error of depth", "against the start", "", "error of the taps", "against the start", ""]
@@ -159,7 +159,7 @@ def per_round(cases: list[Case], scale: int, rounds: int = 2) -> list[str]:
 
 
 def one(bench: Bench, case: Case, *, averaged: bool) -> tuple[float, float]:
-    found: KernelMap = bench.estimator.estimate(Picture(case.made.lr)).kernels
+    found: KernelMap = bench.estimator.estimate(DecodedImage(case.made.lr)).kernels
     codes = torch.from_numpy(found.codes)[None]
     if averaged:
         codes = codes.mean((2, 3), keepdim=True).expand_as(codes)

@@ -30,7 +30,7 @@ from srkit.data.captioned import render_captioned
 from srkit.data.captions import find_captions
 from srkit.data.pairs import make_lr
 from srkit.inference.upscaler import Upscaler, Work
-from srkit.io.picture import Picture
+from srkit.io.image import DecodedImage
 from srkit.metrics.protocols import PROTOCOLS
 from srkit.metrics.psnr import psnr
 from srkit.metrics.table import Sample
@@ -150,15 +150,19 @@ def measured(
     (classical,) = made_scorers(["psnr"]).values()
     works = (
         Work(
-            one, Picture(make_lr(one.hr, scale)), one.hr.shape[1], one.hr.shape[0], extras=Extras(prompt=said)
+            one,
+            DecodedImage(make_lr(one.hr, scale)),
+            one.hr.shape[1],
+            one.hr.shape[0],
+            extras=Extras(prompt=said),
         )
         for one, said in zip(images, _prompts(images, prompts), strict=True)
     )
     found: dict[str, list[float]] = {"boxes": [], "judge": [], "photographs": []}
     for done in upscaler.run(works):
-        if done.picture is None:
+        if done.image is None:
             raise SystemExit(str(done.error))
-        one, sr = done.tag, rgb8(done.picture)
+        one, sr = done.tag, rgb8(done.image)
         sample = Sample(levels(sr), levels(one.hr), None, protocol, scale)
         if one.group == PHOTOGRAPHS:
             found["photographs"].append(classical.score(sample))

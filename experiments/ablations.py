@@ -16,7 +16,7 @@ from srkit.encoders.perceptual import lpips_is_here
 from srkit.errors import ResourceError
 from srkit.inference.upscaler import Upscaler
 from srkit.inference.work import Work
-from srkit.io.picture import Picture
+from srkit.io.image import DecodedImage
 from srkit.metrics.bootstrap import Interval, paired_bootstrap
 from srkit.metrics.protocols import PROTOCOLS
 from srkit.metrics.table import METRICS, Sample, Scorer, Setup
@@ -53,11 +53,11 @@ def scored(
     """Every score of every image."""
     scale = upscaler.models.own_scale
     values: dict[str, list[float]] = {name: [] for name in scorers}
-    works = (Work(pair, Picture(pair.lr), pair.hr.shape[1], pair.hr.shape[0]) for pair in pairs)
+    works = (Work(pair, DecodedImage(pair.lr), pair.hr.shape[1], pair.hr.shape[0]) for pair in pairs)
     for done in upscaler.run(works):
-        if done.picture is None:
+        if done.image is None:
             raise SystemExit(str(done.error))
-        sr, hr, lr = (levels(x) for x in (done.picture.pixels, done.tag.hr, done.tag.lr))
+        sr, hr, lr = (levels(x) for x in (done.image.pixels, done.tag.hr, done.tag.lr))
         sample = Sample(sr, hr, lr, PROTOCOLS[protocol], scale)
         for name, scorer in scorers.items():
             values[name].append(scorer.score(sample))

@@ -30,8 +30,8 @@ from srkit.data.benchmarks import MADE, BenchmarkItem
 from srkit.data.examples import Domain, Example, Split
 from srkit.data.pairs import make_lr
 from srkit.engine.device import Dtype, pick_device
-from srkit.io.picture import Picture
-from srkit.io.write import write_picture
+from srkit.io.image import DecodedImage
+from srkit.io.write import write_image
 from srkit.metrics.bootstrap import paired_bootstrap
 from srkit.progress import Silent
 from srkit.recipes.adapt import TunePart
@@ -170,7 +170,7 @@ def split_of(support: list[Example], model: LoadedModel, folder: Path, tune: Tun
     items = []
     for example in support:
         path = folder / f"{example.name}.png"
-        write_picture(Picture(example.hr), path, format="png")
+        write_image(DecodedImage(example.hr), path, format="png")
         items.append(BenchmarkItem(example.name, path, None))
     return split_for(Domain(folder.name, tuple(items), MADE), model, len(support), None, tune.patch, 10**9)
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from srkit.data.benchmarks import find_dataset, rgb8
 from srkit.data.pairs import crop_to_multiple
-from srkit.io.folders import find_pictures
-from srkit.io.read import read_picture
+from srkit.io.folders import find_images
+from srkit.io.read import read_image
 
 RGB = NDArray[np.uint8]
 """An image (H, W, 3)."""
@@ -31,12 +31,12 @@ def data_root() -> Path:
 
 
 def read_rgb8(path: Path) -> RGB:
-    return rgb8(read_picture(path))
+    return rgb8(read_image(path))
 
 
 def photographs(folder: Path) -> list[Path]:
     """Image files anywhere under a folder, sorted by path."""
-    return sorted(found.path for found in find_pictures(folder, recursive=True))
+    return sorted(found.path for found in find_images(folder, recursive=True))
 
 
 def benchmark(sets: Iterable[str], scale: int = 1, *, every: int = 1, limit: int | None = None) -> list[RGB]:

@@ -26,7 +26,7 @@ from srkit.data.scenes import layered_scene
 from srkit.degradation.kernels import axes, moments
 from srkit.degradation.pca import decode
 from srkit.inference.kernel_estimator import KernelEstimator
-from srkit.io.picture import Picture
+from srkit.io.image import DecodedImage
 from srkit.metrics.bootstrap import paired_bootstrap
 from srkit.metrics.protocols import PROTOCOLS
 from srkit.metrics.table import METRICS, Sample, Setup
@@ -85,7 +85,7 @@ def degraded(
     if kind != "defocus":
         return hr, degrade(hr, kind, scale, noise=noise, seed=seed)
     scene = layered_scene(images, hr.shape[0], hr.shape[1], seed)
-    return scene.picture, degrade(scene.picture, kind, scale, noise=noise, seed=seed, depth=scene.depth)
+    return scene.image, degrade(scene.image, kind, scale, noise=noise, seed=seed, depth=scene.depth)
 
 
 class Bench:
@@ -98,7 +98,7 @@ class Bench:
 
     def measure(self, hr: RGB, kind: str, noise: float, seed: int, images: Sequence[RGB]) -> Values:
         hr, made = degraded(hr, kind, self.scale, noise, seed, images)
-        found = self.estimator.estimate(Picture(made.lr)).kernels
+        found = self.estimator.estimate(DecodedImage(made.lr)).kernels
         codes, basis = torch.from_numpy(found.codes)[None], torch.from_numpy(found.basis)
         true_codes = made.field.codes(basis_of(self.estimator.restorer.network, "").float())
         values = errors(decode(codes, basis), torch.from_numpy(found.covariance)[None], made)

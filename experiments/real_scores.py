@@ -27,8 +27,8 @@ from srkit.engine.resample import resample
 from srkit.errors import ResourceError
 from srkit.inference.upscaler import Upscaler
 from srkit.inference.work import Work
-from srkit.io.picture import Picture
-from srkit.io.write import write_picture
+from srkit.io.image import DecodedImage
+from srkit.io.write import write_image
 from srkit.metrics.bootstrap import compare, paired_bootstrap
 from srkit.metrics.results import SetResult
 from srkit.recipes.evaluate import EvalRecipe
@@ -62,7 +62,9 @@ def degrade_sets(root: Path, limit: int) -> None:
             for degradation in PRESETS:
                 lr = preset(degradation, hr, SCALE, seed)
                 for pixels, place in ((hr, "HR"), (lr, f"LR/X{SCALE}")):
-                    write_picture(Picture(pixels), root / degradation / place / f"{image}.png", format="png")
+                    write_image(
+                        DecodedImage(pixels), root / degradation / place / f"{image}.png", format="png"
+                    )
 
 
 def hidden(root: Path, models: Sequence[str]) -> Iterator[str]:
@@ -109,7 +111,7 @@ def unreferenced(folder: Path, work: Path, models: Sequence[str]) -> Iterator[st
         shifts = []
         for name, sr in upscaled(model, images):
             shifts.append(float(np.abs(sr.mean((0, 1)) - images[name].mean((0, 1))).max()))
-            write_picture(Picture(sr), target / f"{name}.png", format="png")
+            write_image(DecodedImage(sr), target / f"{name}.png", format="png")
         yield table_row([model, niqe(target), f"{max(shifts):.2f}"])
 
 
@@ -131,11 +133,13 @@ def upscaled(model: str, images: dict[str, RGB]) -> Iterator[tuple[str, RGB]]:
             yield name, resample(lr, lr.shape[0] * SCALE, lr.shape[1] * SCALE)
         return
     upscaler = Upscaler(UpscaleRecipe(model=model, device="cpu"))
-    works = (Work(name, Picture(lr), lr.shape[1] * SCALE, lr.shape[0] * SCALE) for name, lr in images.items())
+    works = (
+        Work(name, DecodedImage(lr), lr.shape[1] * SCALE, lr.shape[0] * SCALE) for name, lr in images.items()
+    )
     for done in upscaler.run(works):
-        if done.picture is None:
+        if done.image is None:
             raise SystemExit(str(done.error))
-        yield done.tag, rgb8(done.picture)
+        yield done.tag, rgb8(done.image)
 
 
 if __name__ == "__main__":

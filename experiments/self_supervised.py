@@ -23,8 +23,8 @@ from experiments.study import publish, read_options, study_parser, table_head, t
 from srkit.data.pairs import make_lr
 from srkit.inference.chain import Models
 from srkit.inference.upscaler import Upscaler
-from srkit.io.picture import Picture
-from srkit.io.write import write_picture
+from srkit.io.image import DecodedImage
+from srkit.io.write import write_image
 from srkit.metrics.table import Scorer
 from srkit.recipes.self_supervised import LoopPart, SelfAdaptRecipe
 from srkit.recipes.upscale import UpscaleRecipe
@@ -65,7 +65,7 @@ def adapted(
         folder = Path(root) / "images"
         folder.mkdir()
         for number, pair in enumerate(pairs):
-            write_picture(Picture(pair.lr), folder / f"{number:03}.png", format="png")
+            write_image(DecodedImage(pair.lr), folder / f"{number:03}.png", format="png")
         result = run(AdaptJob(recipe, folder, Path(root) / "out.safetensors"))
         new = load_model(result.output)
         how = UpscaleRecipe(device="cpu")

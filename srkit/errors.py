@@ -36,7 +36,7 @@ class UsageError(SrkitError):
     exit_code = Exit.USAGE
 
 
-class PictureError(SrkitError):
+class ImageError(SrkitError):
     """One image could not be read or written; the others go on."""
 
 

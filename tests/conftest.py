@@ -1,4 +1,4 @@
-"""What all tests share: where data is, small pictures and weights, and which tests need what."""
+"""What all tests share: where data is, small images and weights, and which tests need what."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ os.environ["SRKIT_OFFLINE"] = "1"  # no test fetches from anywhere but loopback,
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers share the cores
 
-Picture = NDArray[np.uint8]
+RGB = NDArray[np.uint8]
 _Left = pytest.StashKey[Counter[str]]()
 
 
@@ -98,13 +98,13 @@ def data_root() -> Path:
 
 
 @pytest.fixture(scope="session")
-def rendered() -> Callable[..., Picture]:
+def rendered() -> Callable[..., RGB]:
     """Cuts of a rendered street scene: `rendered(height, width, seed=0)`, (height, width, 3) uint8, to 256 a side."""
     from srkit.rendered import demo_image
 
-    scenes: dict[int, Picture] = {}
+    scenes: dict[int, RGB] = {}
 
-    def cut(height: int, width: int, seed: int = 0) -> Picture:
+    def cut(height: int, width: int, seed: int = 0) -> RGB:
         if seed not in scenes:
             scenes[seed] = demo_image(256, 256, seed)
         if not (1 <= height <= 256 and 1 <= width <= 256):
@@ -196,7 +196,7 @@ def dkenet_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def nbsr_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A weights file of a tiny NBSR for x2 whose picture depends on the kernels."""
+    """A weights file of a tiny NBSR for x2 whose image depends on the kernels."""
     import torch
 
     from srkit.archs.nbsr import NBSR

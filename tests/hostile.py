@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from srkit.io.picture import Picture
-from srkit.io.write import encode_picture
+from srkit.io.image import DecodedImage
+from srkit.io.write import encode_image
 
 _EXTREMES = (0, 1, 0x7F, 0xFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
@@ -88,7 +88,7 @@ def _written(folder: Path, pixels: NDArray[np.uint8], of_each: int, seed: int) -
 
 
 def _ours(pixels: NDArray[np.uint8 | np.uint16], format: str) -> bytes:
-    return encode_picture(Picture(pixels), format=format)[0]
+    return encode_image(DecodedImage(pixels), format=format)[0]
 
 
 def _encoded(image: Image.Image, format: str, **options: object) -> bytes:

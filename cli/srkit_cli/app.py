@@ -31,7 +31,7 @@ from srkit_cli.groups import GroupedCommand
 
 app = typer.Typer(
     name="srkit",
-    help="Super-resolution: upscale pictures, measure the result, train and adapt models.",
+    help="Super-resolution: upscale images, measure the result, train and adapt models.",
     epilog="srkit COMMAND --help prints the options of a command, srkit --version the version.",
     add_help_option=False,  # see _dispatch
     add_completion=False,

@@ -37,7 +37,7 @@ Threads = Annotated[int | None, typer.Option(help="CPU threads.", metavar="N", r
 Seed = Annotated[int, typer.Option(help="Seed of everything random.", metavar="N", rich_help_panel=ENGINE)]
 
 MaxPixels = Annotated[
-    int, typer.Option(help="Refuse pictures that declare more.", metavar="N", rich_help_panel=INPUT)
+    int, typer.Option(help="Refuse images that declare more.", metavar="N", rich_help_panel=INPUT)
 ]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace existing outputs.", rich_help_panel=OUTPUT)
@@ -59,7 +59,7 @@ ShardOf = Annotated[
     ),
 ]
 ReportPage = Annotated[
-    Path | None, typer.Option(help="HTML page with pictures.", metavar="FILE.html", rich_help_panel=REPORT)
+    Path | None, typer.Option(help="HTML page with images.", metavar="FILE.html", rich_help_panel=REPORT)
 ]
 
 

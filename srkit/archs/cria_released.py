@@ -64,10 +64,10 @@ class CriaReleased(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        picture = self.reconstruction(self.trunk(x.to(self.trunk.head.weight.dtype)))
-        mask = self.mask(picture).softmax(1)
-        align = self.align_tail(mask * self.align(picture))
-        unif = self.unif_tail((1 - mask) * self.unif(picture))
+        image = self.reconstruction(self.trunk(x.to(self.trunk.head.weight.dtype)))
+        mask = self.mask(image).softmax(1)
+        align = self.align_tail(mask * self.align(image))
+        unif = self.unif_tail((1 - mask) * self.unif(image))
         out: Tensor = align.to(x.dtype) + unif.to(x.dtype)
         return out
 

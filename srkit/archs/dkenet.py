@@ -155,10 +155,10 @@ class DKENet(nn.Module):
         shown = x.float() * 4 - 2
         if self._contrast:
             shown = torch.cat([shown, normalised_detail(x)], dim=1)
-        picture, depth = (_extended(x, self._multiple).to(dtype) for x in (shown, depth))
+        image, depth = (_extended(x, self._multiple).to(dtype) for x in (shown, depth))
         near = F.relu(self.depth_head(depth))
         near_half = F.relu(self.depth_down(near))
-        head: Tensor = self.head(picture)
+        head: Tensor = self.head(image)
         if self.energy_head is not None:
             energies = _extended(detail_energies(x, self._energies), self._multiple)
             head = head + self.energy_head(energies.to(dtype))

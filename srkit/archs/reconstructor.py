@@ -105,7 +105,7 @@ class Reconstructor(nn.Module):
         )
 
     def forward(
-        self, lr: Tensor, pictures: Tensor, factor: Tensor, rng: torch.Generator | None = None
+        self, lr: Tensor, images: Tensor, factor: Tensor, rng: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What training compares: LR made once more (M, 3, h, w), what `predict` gives, (M, C) twice, and l* (N,).
 
@@ -116,9 +116,9 @@ class Reconstructor(nn.Module):
             factor: what the embeddings are multiplied by, (M, D) or (M, 1): the controller's.
             rng: as `reconstruct` takes it.
         """
-        features = self.image_features(pictures)
+        features = self.image_features(images)
         estimate = self.estimate(lr)
-        embedding = torch.cat([estimate.embedding, estimate.embedding[: len(pictures) - len(lr)]])
+        embedding = torch.cat([estimate.embedding, estimate.embedding[: len(images) - len(lr)]])
         return self.reconstruct(embedding * factor, features, rng), *self.predict(features), estimate.distance
 
     def estimate(self, lr: Tensor) -> DegradationEstimate:
@@ -137,9 +137,9 @@ class Reconstructor(nn.Module):
             embedding.float(), _perceptron(self.expect, seen).float().sigmoid().squeeze(1)
         )
 
-    def image_features(self, pictures: Tensor) -> Tensor:
+    def image_features(self, images: Tensor) -> Tensor:
         """e_im (N, F, H, W) of images (N, 3, H, W) in [0, 1]."""
-        found: Tensor = self.image(self._shown(pictures))
+        found: Tensor = self.image(self._shown(images))
         return found
 
     def reconstruct(self, embedding: Tensor, features: Tensor, rng: torch.Generator | None = None) -> Tensor:
@@ -187,9 +187,9 @@ class Reconstructor(nn.Module):
             small = _compressed(x / size)
             usual.copy_(torch.stack([size, small.mean(0), small.std(0).clamp_min(_LEAST_DEVIATION)]))
 
-    def _shown(self, pictures: Tensor) -> Tensor:
+    def _shown(self, images: Tensor) -> Tensor:
         """Of roughly zero mean and unit variance, so that their features can be predicted from the start."""
-        return (centred(pictures.float()) * _CONTRAST).to(self.to_average.weight.dtype)
+        return (centred(images.float()) * _CONTRAST).to(self.to_average.weight.dtype)
 
 
 class _DegradationEncoder(nn.Module):

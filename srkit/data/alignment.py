@@ -53,8 +53,8 @@ def match(lr: NDArray[np.uint8], expected: NDArray[np.uint8]) -> Match | None:
     return Match(down + float(fraction[0]), right + float(fraction[1]), _correlation(_moved(a, fraction), b))
 
 
-def _luma(picture: NDArray[np.uint8]) -> Gray:
-    luma: Gray = picture.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
+def _luma(image: NDArray[np.uint8]) -> Gray:
+    luma: Gray = image.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
     return luma
 
 

@@ -1,4 +1,4 @@
-"""Benchmark sets by name, and any folder of reference pictures that is laid out like one."""
+"""Benchmark sets by name, and any folder of reference images that is laid out like one."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srkit.errors import ResourceError, SrkitError, UsageError, nearest
-from srkit.io.folders import find_pictures
+from srkit.io.folders import find_images
+from srkit.io.image import DecodedImage
 from srkit.io.names import shown
-from srkit.io.picture import Picture
 from srkit.progress import Progress
 from srkit.zoo.cache import cache_dir
 
 DATA_VARIABLE = "SRKIT_DATA"
 MADE = "made: bicubic uint8"
-"""LR source of pictures that are made from the reference as MATLAB's imresize does."""
+"""LR source of images that are made from the reference as MATLAB's imresize does."""
 NONE = "none"
-"""LR source where there are no LR pictures."""
+"""LR source where there are no LR images."""
 
 HOW_TO_GET: Mapping[str, str] = {
     "Set5": "`srkit eval --dataset Set5` fetches it",
@@ -37,7 +37,7 @@ HOW_TO_GET: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class BenchmarkItem:
-    """One reference picture, and its LR picture where one is given."""
+    """One reference image, and its LR image where one is given."""
 
     name: str
     hr: Path
@@ -47,14 +47,14 @@ class BenchmarkItem:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A folder of reference pictures."""
+    """A folder of reference images."""
 
     name: str
     folder: Path
-    """Of the reference pictures; LR pictures lie beside it."""
+    """Of the reference images; LR images lie beside it."""
 
     def given_lr(self, scale: int) -> Path | None:
-        """The folder of LR pictures for a scale, `LR_bicubic/X4` or `LR/X4` beside the reference's, if it is there."""
+        """The folder of LR images for a scale, `LR_bicubic/X4` or `LR/X4` beside the reference's, if it is there."""
         for above in ("LR_bicubic", "LR"):
             folder = self.folder.parent / above / f"X{scale}"
             if folder.is_dir():
@@ -62,23 +62,23 @@ class Benchmark:
         return None
 
     def lr_source(self, scale: int, *, makes_lr: bool = True) -> str:
-        """How the LR pictures come about: `LR_bicubic/X4`, `made: bicubic uint8`, or `none`."""
+        """How the LR images come about: `LR_bicubic/X4`, `made: bicubic uint8`, or `none`."""
         folder = self.given_lr(scale)
         if folder is not None:
             return f"{folder.parent.name}/{folder.name}"
         return MADE if makes_lr else NONE
 
     def pairs(self, scale: int, progress: Progress | None = None) -> list[BenchmarkItem]:
-        """The reference pictures by name, each with its LR picture where there is a folder of them.
+        """The reference images by name, each with its LR image where there is a folder of them.
 
-        An LR picture is called as its reference, with or without `x4` behind.
+        An LR image is called as its reference, with or without `x4` behind.
 
         Args:
             progress: warned of images that cannot be read by their extension.
 
         Raises:
-            SrkitError: no pictures, or two of one name.
-            UsageError: a folder of LR pictures that lacks some; they are listed.
+            SrkitError: no images, or two of one name.
+            UsageError: a folder of LR images that lacks some; they are listed.
         """
         references = by_name(self.folder, progress)
         folder = self.given_lr(scale)
@@ -88,7 +88,7 @@ class Benchmark:
         partners = {name: given.get(f"{name}x{scale}", given.get(name)) for name in references}
         if missing := [name for name, path in partners.items() if path is None]:
             raise UsageError(
-                f"The folder {shown(folder)} lacks the LR pictures of {listed(missing)}; add them, or take the folder "
+                f"The folder {shown(folder)} lacks the LR images of {listed(missing)}; add them, or take the folder "
                 "away and have them made."
             )
         return [BenchmarkItem(name, path, partners[name]) for name, path in references.items()]
@@ -117,7 +117,7 @@ def find_dataset(name: str, root: Path | None = None) -> Benchmark:
             return Benchmark(name, place / "HR")
     looked = ", ".join(shown(place / "HR") for place in places)
     known = {*HOW_TO_GET, *(path.parent.name for place in places for path in place.parent.glob("*/HR"))}
-    how = HOW_TO_GET.get(name) or "put its pictures there, or name the folder above with `data_root`"
+    how = HOW_TO_GET.get(name) or "put its images there, or name the folder above with `data_root`"
     raise ResourceError(
         f"The data set '{name}' is not on this machine; looked for {looked}: {how}."
         + ("" if name in HOW_TO_GET else nearest(name, known))
@@ -138,7 +138,7 @@ def downloads_dir() -> Path:
 
 
 def folder_dataset(folder: Path) -> Benchmark:
-    """The set that a folder of reference pictures is; called as the folder, or as the one above if that is `HR`.
+    """The set that a folder of reference images is; called as the folder, or as the one above if that is `HR`.
 
     Raises:
         UsageError: the folder is not there.
@@ -151,7 +151,7 @@ def folder_dataset(folder: Path) -> Benchmark:
 
 
 def by_name(folder: Path, progress: Progress | None = None) -> dict[str, Path]:
-    """The pictures right in a folder by file name without extension, sorted.
+    """The images right in a folder by file name without extension, sorted.
 
     Args:
         progress: warned of images that cannot be read by their extension.
@@ -160,10 +160,10 @@ def by_name(folder: Path, progress: Progress | None = None) -> dict[str, Path]:
         SrkitError: there are none.
         UsageError: two share a name.
     """
-    found = find_pictures(folder, recursive=False, progress=progress)
+    found = find_images(folder, recursive=False, progress=progress)
     if twice := [stem for stem, count in Counter(f.path.stem for f in found).items() if count > 1]:
         raise UsageError(
-            f"The folder {shown(folder)} holds several pictures named {listed(twice)}; pictures are matched by their "
+            f"The folder {shown(folder)} holds several images named {listed(twice)}; images are matched by their "
             "names without extension, so leave one of each."
         )
     return {f.path.stem: f.path for f in found}
@@ -176,12 +176,12 @@ def listed(names: Iterable[str], limit: int = 8) -> str:
     return text + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
-def rgb8(picture: Picture, background: int = 255) -> NDArray[np.uint8]:
+def rgb8(image: DecodedImage, background: int = 255) -> NDArray[np.uint8]:
     """(H, W, 3) uint8: gray repeated, what is transparent laid over a background (0 to 255), 16 bit rounded to 8."""
-    pixels = picture.colour
+    pixels = image.colour
     top = int(np.iinfo(pixels.dtype).max)
-    if is_transparent(picture) and picture.alpha is not None:
-        alpha = picture.alpha[:, :, None].astype(np.float64) / top
+    if is_transparent(image) and image.alpha is not None:
+        alpha = image.alpha[:, :, None].astype(np.float64) / top
         pixels = (255 / top * pixels * alpha + background * (1 - alpha)).round().astype(np.uint8)
     elif pixels.dtype == np.uint16:
         pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
@@ -190,9 +190,9 @@ def rgb8(picture: Picture, background: int = 255) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels, dtype=np.uint8)
 
 
-def is_transparent(picture: Picture) -> bool:
+def is_transparent(image: DecodedImage) -> bool:
     """Whether any pixel is not opaque."""
-    return picture.alpha is not None and bool((picture.alpha != np.iinfo(picture.alpha.dtype).max).any())
+    return image.alpha is not None and bool((image.alpha != np.iinfo(image.alpha.dtype).max).any())
 
 
 def cropped_size(height: int, width: int, scale: int) -> tuple[int, int]:
@@ -202,7 +202,5 @@ def cropped_size(height: int, width: int, scale: int) -> tuple[int, int]:
         SrkitError: nothing would be left.
     """
     if min(height, width) < scale:
-        raise SrkitError(
-            f"The picture has {width} x {height} pixels, too few for scale {scale}; leave it out."
-        )
+        raise SrkitError(f"The image has {width} x {height} pixels, too few for scale {scale}; leave it out.")
     return height // scale * scale, width // scale * scale

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srkit.data.packed import Crops, PackedPictures, draw_crops
+from srkit.data.packed import Crops, PackedImages, draw_crops
 from srkit.data.pairs import crop_to_multiple
 from srkit.data.scenes import layered_scene
 from srkit.degradation.defocus import Law, defocus, on_lr_grid
@@ -189,23 +189,23 @@ class BlurredPairs:
 
     def __init__(
         self,
-        pictures: Sequence[NDArray[np.uint8]],
+        images: Sequence[NDArray[np.uint8]],
         plan: BlurPlan,
         device: torch.device,
         progress: Progress | None = None,
     ) -> None:
         self.plan, self._device = plan, device
-        large = [p for p in pictures if min(p.shape[:2]) >= plan.smallest_side]
+        large = [p for p in images if min(p.shape[:2]) >= plan.smallest_side]
         if not large:
             raise UsageError(
-                f"None of {len(pictures)} images has both sides of {plan.smallest_side} pixels or more, which crops "
+                f"None of {len(images)} images has both sides of {plan.smallest_side} pixels or more, which crops "
                 f"of {plan.patch} LR pixels at x{plan.scale} with their surroundings need."
             )
         self._photographs = _Source([crop_to_multiple(p, plan.scale) for p in large], plan.scale, device)
         side = -(-max(plan.scene_side, plan.smallest_side) // plan.scale) * plan.scale
-        scenes, depths = _make_scenes(pictures, side, plan, progress or Silent())
+        scenes, depths = _make_scenes(images, side, plan, progress or Silent())
         self._scenes = _Source(scenes, plan.scale, device)
-        self._depths = PackedPictures(depths, device)
+        self._depths = PackedImages(depths, device)
         self._bicubic = bicubic_kernel(plan.scale)
 
     def batches(self, first_step: int) -> Iterator[BlurredBatch]:
@@ -352,22 +352,22 @@ class BlurredPairs:
 class _Source:
     """Images that crops are cut from, with their sizes on the LR grid."""
 
-    def __init__(self, pictures: Sequence[NDArray[np.uint8]], scale: int, device: torch.device) -> None:
-        self.hr = PackedPictures(pictures, device)
+    def __init__(self, images: Sequence[NDArray[np.uint8]], scale: int, device: torch.device) -> None:
+        self.hr = PackedImages(images, device)
         self.sizes = (self.hr.heights // scale, self.hr.widths // scale)
 
 
 def _make_scenes(
-    pictures: Sequence[NDArray[np.uint8]], side: int, plan: BlurPlan, progress: Progress
+    images: Sequence[NDArray[np.uint8]], side: int, plan: BlurPlan, progress: Progress
 ) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
     """Layered scenes (side, side, 3), and their depth on the LR grid (h, w, 1) in 256 levels."""
     scenes, depths = [], []
     if plan.scenes:
         progress.start("layering scenes", plan.scenes)
     for number in range(plan.scenes):
-        scene = layered_scene(pictures, side, side, plan.seed * 1_000_003 + number)
+        scene = layered_scene(images, side, side, plan.seed * 1_000_003 + number)
         depth = on_lr_grid(torch.from_numpy(scene.depth)[None, None], plan.scale)
-        scenes.append(scene.picture)
+        scenes.append(scene.image)
         depths.append((depth[0, 0, :, :, None] * 255).round().to(torch.uint8).numpy())
         progress.advance()
     if plan.scenes:

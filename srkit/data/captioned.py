@@ -92,7 +92,7 @@ class CaptionedPairs(MemoryPairs):
         """See `MemoryPairs`: also the words and sentences of the texts that are drawn for the crops."""
         rng = np.random.default_rng((self.plan.seed, step, self.plan.rank))
         chosen = []
-        for number in crops.picture.tolist():
+        for number in crops.image.tolist():
             texts, dropped, which = self._texts[number], rng.random() < self._dropout, rng.random()
             chosen.append("" if dropped or not texts else texts[int(which * len(texts))])
         read = self._encoder.read(chosen)

@@ -35,7 +35,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class HubSet:
-    """An archive of reference pictures in a data set repository of the Hub."""
+    """An archive of reference images in a data set repository of the Hub."""
 
     repo: str
     file: str
@@ -74,7 +74,7 @@ def download_dataset(name: str, progress: Progress) -> Benchmark:
 
     Raises:
         ResourceError: the set cannot be fetched from anywhere, nothing may be fetched, the server cannot be reached or
-            breaks off, the checksum is another, or the archive holds anything but pictures in folders.
+            breaks off, the checksum is another, or the archive holds anything but images in folders.
     """
     target = downloads_dir() / name
     if (target / "HR").is_dir():
@@ -91,7 +91,7 @@ def download_dataset(name: str, progress: Progress) -> Benchmark:
         hub_endpoint(),
         f"srkit eval --dataset {name} -m bicubic",
         cache_dir(),
-        f"put its pictures into {shown(target / 'HR')}, or name the folder above with `data_root`",
+        f"put its images into {shown(target / 'HR')}, or name the folder above with `data_root`",
     )
     with exclusive(target, progress):
         if not (target / "HR").is_dir():
@@ -118,17 +118,17 @@ def _install(name: str, source: HubSet, target: Path, progress: Progress) -> Non
         (unpacked / SOURCE_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         unpacked.replace(target)
     shutil.rmtree(staging, ignore_errors=True)
-    progress.info(f"{name}: {count} pictures of {source.repo} at revision {source.revision[:12]} in {target}")
+    progress.info(f"{name}: {count} images of {source.repo} at revision {source.revision[:12]} in {target}")
 
 
 def unpack(archive: Path, folder: Path) -> int:
-    """Write the pictures of a .tar.gz into `folder`, without the archive's own folders; how many they were.
+    """Write the images of a .tar.gz into `folder`, without the archive's own folders; how many they were.
 
     Everything is judged from its header before it is read. Links, devices, sparse files, names that lead out of the
     folder, two files of one name, more than `MAX_FILES` or `MAX_BYTES`: any of them refuses the whole archive.
 
     Raises:
-        ResourceError: such an archive, a damaged one, or one without pictures. What was unpacked is for the caller to
+        ResourceError: such an archive, a damaged one, or one without images. What was unpacked is for the caller to
             take away.
     """
     with _disk(folder):
@@ -156,7 +156,7 @@ def unpack(archive: Path, folder: Path) -> int:
         ) from error
     if not written:
         raise ResourceError(
-            f"The archive {shown(archive)} holds no pictures; report it, the set may have moved."
+            f"The archive {shown(archive)} holds no images; report it, the set may have moved."
         )
     return len(written)
 
@@ -267,5 +267,5 @@ def _disk(path: Path) -> Iterator[None]:
 
 def _hostile(archive: Path, why: str) -> ResourceError:
     return ResourceError(
-        f"The archive {shown(archive)} is not a set of pictures: {why}; nothing of it was kept."
+        f"The archive {shown(archive)} is not a set of images: {why}; nothing of it was kept."
     )

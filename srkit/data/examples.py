@@ -17,9 +17,9 @@ from srkit.data.captions import caption_beside
 from srkit.data.copies import Copies
 from srkit.data.finished import refuse_sizes
 from srkit.data.pairs import crop_to_multiple, make_lr
-from srkit.errors import PictureError, SrkitError, UsageError
+from srkit.errors import ImageError, SrkitError, UsageError
 from srkit.io.names import shown
-from srkit.io.read import read_picture
+from srkit.io.read import read_image
 from srkit.ops.layout import RGB
 from srkit.progress import Progress
 
@@ -293,12 +293,12 @@ class _Reader:
     def _read(self, item: BenchmarkItem) -> Example | None:
         """The pair; None where it does not match, which `refuse` names."""
         scale = self.needs.scale
-        hr = rgb8(read_picture(item.hr, max_pixels=self.needs.max_pixels))
+        hr = rgb8(read_image(item.hr, max_pixels=self.needs.max_pixels))
         height, width = cropped_size(hr.shape[0], hr.shape[1], scale)
         hr = crop_to_multiple(hr, scale)
         if item.lr is None:
             return Example(item.name, hr, make_lr(hr, scale), source=item.hr)
-        lr = rgb8(read_picture(item.lr, max_pixels=self.needs.max_pixels))
+        lr = rgb8(read_image(item.lr, max_pixels=self.needs.max_pixels))
         expected = (height // scale, width // scale)
         if lr.shape[:2] != expected:
             self._sizes[item.name] = ((lr.shape[0], lr.shape[1]), expected)
@@ -310,7 +310,7 @@ class _Reader:
         if found is None:
             return True
         if found.correlation < _UNLIKE:
-            raise PictureError(
+            raise ImageError(
                 f"The LR image of '{name}' does not show what its HR image shows (correlation "
                 f"{found.correlation:.2f}); replace one of them."
             )

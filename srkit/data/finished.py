@@ -80,7 +80,7 @@ def refuse_sizes(
 
     Args:
         wrong: found and expected (height, width) by name.
-        what: `SR pictures`.
+        what: `SR images`.
         advice: what to do next.
 
     Raises:

@@ -18,13 +18,13 @@ class Crops:
     `turn` in 0..7 names one of the eight flips and quarter turns, as in `srkit.ops.geometry`.
     """
 
-    picture: Tensor
+    image: Tensor
     top: Tensor
     left: Tensor
     turn: Tensor
 
 
-class PackedPictures:
+class PackedImages:
     """Images end to end in one (pixels, C) uint8 tensor.
 
     Args:
@@ -32,22 +32,22 @@ class PackedPictures:
         device: where the tensor lives.
     """
 
-    def __init__(self, pictures: Sequence[NDArray[np.uint8]], device: torch.device) -> None:
-        sizes = [p.shape[:2] for p in pictures]
+    def __init__(self, images: Sequence[NDArray[np.uint8]], device: torch.device) -> None:
+        sizes = [p.shape[:2] for p in images]
         self.heights = torch.tensor([h for h, _ in sizes], dtype=torch.int64)
         self.widths = torch.tensor([w for _, w in sizes], dtype=torch.int64)
         areas = self.heights * self.widths
         self.offsets = torch.cumsum(areas, 0) - areas
-        channels = pictures[0].shape[2] if pictures else 3
+        channels = images[0].shape[2] if images else 3
         pixels = torch.empty(int(areas.sum()), channels, dtype=torch.uint8)
-        for picture, offset, area in zip(pictures, self.offsets.tolist(), areas.tolist(), strict=True):
-            pixels[offset : offset + area] = torch.from_numpy(picture.reshape(-1, channels))
+        for image, offset, area in zip(images, self.offsets.tolist(), areas.tolist(), strict=True):
+            pixels[offset : offset + area] = torch.from_numpy(image.reshape(-1, channels))
         self.pixels = pixels.to(device)
 
     def cut(self, crops: Crops, patch: int, scale: int = 1) -> Tensor:
         """(B, C, scale patch, scale patch) float32 in [0, 1], channels_last; places are multiplied by `scale`."""
         device = self.pixels.device
-        offset, width = (t[crops.picture].to(device)[:, None, None] for t in (self.offsets, self.widths))
+        offset, width = (t[crops.image].to(device)[:, None, None] for t in (self.offsets, self.widths))
         rows, columns = _places(crops, patch, scale, device)
         index = offset + rows * width + columns
         return self.pixels[index].permute(0, 3, 1, 2).to(torch.float32) / 255
@@ -55,13 +55,13 @@ class PackedPictures:
     def sampled(self, crops: Crops, patch: int, scale: int, channel: int) -> Tensor:
         """(B, patch, patch) float32 in [0, 1]: one channel of the crops at every `scale`-th pixel."""
         device = self.pixels.device
-        offset, width = (t[crops.picture].to(device)[:, None, None] for t in (self.offsets, self.widths))
+        offset, width = (t[crops.image].to(device)[:, None, None] for t in (self.offsets, self.widths))
         rows, columns = (places * scale for places in _places(crops, patch, 1, device))
         return self.pixels[offset + rows * width + columns, channel].to(torch.float32) / 255
 
     def sizes_of(self, crops: Crops) -> tuple[Tensor, Tensor]:
         """Heights and widths (B,) of the images that the crops are cut from."""
-        return self.heights[crops.picture], self.widths[crops.picture]
+        return self.heights[crops.image], self.widths[crops.image]
 
 
 def _places(crops: Crops, patch: int, scale: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -91,7 +91,7 @@ def crop_positions(crops: Crops, patch: int, sizes: tuple[Tensor, Tensor], devic
     return torch.stack([x, y], dim=1)
 
 
-def choose_crops(packed: PackedPictures, crops: Crops, patch: int, best_of: int, scale: int = 1) -> Crops:
+def choose_crops(packed: PackedImages, crops: Crops, patch: int, best_of: int, scale: int = 1) -> Crops:
     """Of each `best_of` crops in a row the one with the most detail: the largest mean gradient of its green.
 
     Args:
@@ -119,9 +119,9 @@ def draw_crops(
     """
     heights, widths = sizes
     rng = torch.Generator().manual_seed((seed * 1_000_003 + step) % 2**63)
-    picture = torch.multinomial((heights * widths).double(), count, replacement=True, generator=rng)
+    image = torch.multinomial((heights * widths).double(), count, replacement=True, generator=rng)
     place = torch.rand(2, count, generator=rng, dtype=torch.float64)
     turn = torch.randint(0, 8, (count,), generator=rng)
-    top = (place[0] * (heights[picture] - patch + 1)).long()
-    left = (place[1] * (widths[picture] - patch + 1)).long()
-    return Crops(picture, top, left, turn if augment else torch.zeros_like(turn))
+    top = (place[0] * (heights[image] - patch + 1)).long()
+    left = (place[1] * (widths[image] - patch + 1)).long()
+    return Crops(image, top, left, turn if augment else torch.zeros_like(turn))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from srkit.conditioning.makers import NO_EXTRAS, UNCONDITIONED, Conditioning, Extras
 from srkit.conditioning.values import Condition, Conditions
-from srkit.data.packed import Crops, PackedPictures, choose_crops, crop_positions, draw_crops
+from srkit.data.packed import Crops, PackedImages, choose_crops, crop_positions, draw_crops
 from srkit.errors import UsageError
 from srkit.ops.resize import bicubic_uint8, downscale_uint8, output_size
 from srkit.progress import Progress, Silent
@@ -36,7 +36,7 @@ class CropPlan:
     """Random crops that each crop is chosen from, by detail (`srkit.data.packed.choose_crops`)."""
 
     def draw(
-        self, packed: PackedPictures, sizes: tuple[Tensor, Tensor], side: int, step: int, scale: int = 1
+        self, packed: PackedImages, sizes: tuple[Tensor, Tensor], side: int, step: int, scale: int = 1
     ) -> Crops:
         """This process's crops of a step; all processes together have those that one would have.
 
@@ -83,12 +83,12 @@ def make_lr(hr: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
     return downscale_uint8(tensor, scale)[0].permute(1, 2, 0).contiguous().numpy()
 
 
-def shrunk(picture: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
+def shrunk(image: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
     """The image (H, W, 3) at `factor` times its size, by antialiased bicubic."""
     if factor == 1.0:
-        return picture
-    size = (output_size(picture.shape[0], factor), output_size(picture.shape[1], factor))
-    tensor = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None]
+        return image
+    size = (output_size(image.shape[0], factor), output_size(image.shape[1], factor))
+    tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
     return bicubic_uint8(tensor, size, scale=factor)[0].permute(1, 2, 0).contiguous().numpy()
 
 
@@ -132,9 +132,9 @@ class CropConditions:
 
         Args:
             sizes: heights and widths (B,) of the LR images that the crops are cut from.
-            images: their numbers (B,); None: `crops.picture`.
+            images: their numbers (B,); None: `crops.image`.
         """
-        numbers = crops.picture if images is None else images
+        numbers = crops.image if images is None else images
         found = {
             name: value[numbers.to(value.device)].to(self._device) for name, value in self._of_images.items()
         }
@@ -174,7 +174,7 @@ class MemoryPairs:
 
     def __init__(
         self,
-        pictures: Sequence[NDArray[np.uint8]],
+        images: Sequence[NDArray[np.uint8]],
         plan: CropPlan,
         device: torch.device,
         conditioning: Conditioning = UNCONDITIONED,
@@ -182,17 +182,15 @@ class MemoryPairs:
     ) -> None:
         self.plan = plan
         copies = [
-            (number, shrunk(picture, factor))
-            for number, picture in enumerate(pictures)
-            for factor in plan.sizes
+            (number, shrunk(image, factor)) for number, image in enumerate(images) for factor in plan.sizes
         ]
         least = plan.patch * plan.scale
         kept = [(number, copy) for number, copy in copies if min(copy.shape[:2]) >= least]
         self.sources = tuple(number for number, _ in kept)
         """For each copy the number of the image that it was made of."""
         hr = [crop_to_multiple(copy, plan.scale) for _, copy in kept]
-        lr = [make_lr(picture, plan.scale) for picture in hr]
-        self.hr, self.lr = PackedPictures(hr, device), PackedPictures(lr, device)
+        lr = [make_lr(image, plan.scale) for image in hr]
+        self.hr, self.lr = PackedImages(hr, device), PackedImages(lr, device)
         self._conditions = CropConditions(conditioning, lr, len(lr), device, progress)
 
     def batches(self, first_step: int) -> Iterator[Batch]:

@@ -12,10 +12,10 @@ import torch
 
 from srkit.data.benchmarks import rgb8
 from srkit.data.copies import fingerprint
-from srkit.errors import PictureError, SrkitError, UsageError
-from srkit.io.folders import find_pictures
+from srkit.errors import ImageError, SrkitError, UsageError
+from srkit.io.folders import find_images
 from srkit.io.names import shown
-from srkit.io.read import probe, read_picture
+from srkit.io.read import probe, read_image
 from srkit.ops.layout import RGB
 from srkit.progress import Progress
 
@@ -39,7 +39,7 @@ def find_photographs(folders: Sequence[Path], progress: Progress | None = None) 
             raise UsageError(
                 f"The training folder {shown(folder)} is not there; give an existing folder to `data`."
             )
-        found += [one.path for one in find_pictures(folder, recursive=True, progress=progress)]
+        found += [one.path for one in find_images(folder, recursive=True, progress=progress)]
     # A folder may lie in another one. Not Path.resolve, which raises for loops of links.
     return list({os.path.realpath(file): file for file in found}.values())
 
@@ -49,9 +49,9 @@ def read_rgb8(path: Path) -> RGB:
     to 8.
 
     Raises:
-        PictureError: the file cannot be read as an image.
+        ImageError: the file cannot be read as an image.
     """
-    return rgb8(read_picture(path))
+    return rgb8(read_image(path))
 
 
 class PhotographReader:
@@ -86,7 +86,7 @@ class PhotographReader:
         self._count += 1
         try:
             image = read_rgb8(file)
-        except PictureError:
+        except ImageError:
             why = "cannot be decoded"
         else:
             if min(image.shape[:2]) < self.min_side:
@@ -190,7 +190,7 @@ def fits_in_memory(
     """
     found = []
     for file in files[:: max(1, len(files) // 16)]:
-        with contextlib.suppress(PictureError):
+        with contextlib.suppress(ImageError):
             info = probe(file)
             found.append(3 * info.width * info.height)
     mean = sum(found) / max(1, len(found))

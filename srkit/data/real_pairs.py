@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srkit.conditioning.makers import UNCONDITIONED, Conditioning
-from srkit.data.packed import PackedPictures
+from srkit.data.packed import PackedImages
 from srkit.data.pairs import Batch, CropConditions, CropPlan, crop_to_multiple, shrunk
 from srkit.degradation.second_order import second_order
 from srkit.errors import UsageError
@@ -84,21 +84,21 @@ class RealPairs:
 
     def __init__(
         self,
-        pictures: Sequence[NDArray[np.uint8]],
+        images: Sequence[NDArray[np.uint8]],
         plan: RealPlan,
         device: torch.device,
         conditioning: Conditioning = UNCONDITIONED,
         progress: Progress | None = None,
     ) -> None:
         self.plan = plan
-        copies = [shrunk(picture, factor) for picture in pictures for factor in plan.sizes]
+        copies = [shrunk(image, factor) for image in images for factor in plan.sizes]
         hr = [crop_to_multiple(c, plan.scale) for c in copies if min(c.shape[:2]) >= plan.smallest_side]
         if not hr:
             raise UsageError(
-                f"None of {len(pictures)} images has both sides of {plan.smallest_side} pixels or more, which "
+                f"None of {len(images)} images has both sides of {plan.smallest_side} pixels or more, which "
                 f"crops of {plan.patch} LR pixels at x{plan.scale} with a margin of {plan.margin} need."
             )
-        self.hr = PackedPictures(hr, device)
+        self.hr = PackedImages(hr, device)
         self._sizes = (self.hr.heights // plan.scale, self.hr.widths // plan.scale)
         lows = (
             # Unlike a step's, of two numbers.
@@ -125,7 +125,7 @@ class RealPairs:
         lr, target = second_order(hr, plan.scale, plan.degradation, rng)
         inner = self._inner(hr, place, plan.scale)
         aim = self._inner(target, place, plan.scale) if plan.degradation.sharpen else inner
-        sizes = (self._sizes[0][mine.picture], self._sizes[1][mine.picture])
+        sizes = (self._sizes[0][mine.image], self._sizes[1][mine.image])
         conditions = {
             name: self._inner(value, place) if name in self._conditions.of_place else value
             for name, value in self._conditions.of(mine, plan.side, sizes).items()

@@ -33,13 +33,13 @@ _LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZabdeghkmnpqrsty23456789&?"
 class Scene:
     """An image and how near every pixel of it is."""
 
-    picture: Pixels
+    image: Pixels
     """(H, W, 3) RGB, sharp everywhere."""
     depth: Depths
     """(H, W), inverse depth, min-max normalised: 0 the farthest, 1 the nearest."""
 
 
-def layered_scene(pictures: Sequence[Pixels], height: int, width: int, seed: int) -> Scene:
+def layered_scene(images: Sequence[Pixels], height: int, width: int, seed: int) -> Scene:
     """Cut-outs before a background plane, the same for the same arguments.
 
     5 to 13 layers (ellipses, polygons, blobs, rings, bars, fences, letters) are filled with parts of the images, at
@@ -54,9 +54,9 @@ def layered_scene(pictures: Sequence[Pixels], height: int, width: int, seed: int
     Raises:
         UsageError: no images, one that is too small or no RGB, a scene that is too small, or a negative seed.
     """
-    if not pictures or any(p.ndim != 3 or p.shape[2] != 3 or min(p.shape[:2]) < 16 for p in pictures):
+    if not images or any(p.ndim != 3 or p.shape[2] != 3 or min(p.shape[:2]) < 16 for p in images):
         raise UsageError(
-            f"A layered scene was asked for from {len(pictures)} images; "
+            f"A layered scene was asked for from {len(images)} images; "
             "it takes at least one, all of them RGB with sides of 16 pixels or more."
         )
     if min(height, width) < SMALLEST or seed < 0:
@@ -66,11 +66,11 @@ def layered_scene(pictures: Sequence[Pixels], height: int, width: int, seed: int
         )
     rng = np.random.default_rng(seed)
     ground, depth = _background(height, width, rng)
-    picture = _texture(pictures, height, width, float(rng.uniform(0.5, 1.0)), rng)
+    image = _texture(images, height, width, float(rng.uniform(0.5, 1.0)), rng)
     for level in np.sort(rng.uniform(0.1, 1.0, int(rng.integers(*_LAYERS)))).tolist():
-        _add_layer(picture, depth, ground, pictures, level, rng)
+        _add_layer(image, depth, ground, images, level, rng)
     low, high = float(depth.min()), float(depth.max())
-    return Scene(picture, np.asarray((depth - low) / (high - low), dtype=np.float32))
+    return Scene(image, np.asarray((depth - low) / (high - low), dtype=np.float32))
 
 
 def _background(height: int, width: int, rng: np.random.Generator) -> tuple[Depths | None, Depths]:
@@ -91,10 +91,10 @@ def _background(height: int, width: int, rng: np.random.Generator) -> tuple[Dept
 
 
 def _add_layer(
-    picture: Pixels,
+    image: Pixels,
     depth: Depths,
     ground: Depths | None,
-    pictures: Sequence[Pixels],
+    images: Sequence[Pixels],
     level: float,
     rng: np.random.Generator,
 ) -> None:
@@ -123,10 +123,10 @@ def _add_layer(
     if rng.random() < _TILTED:
         near += _tilt(rows, columns, level, rng)
     seen = mask[part] & (near[part] > depth[inside])
-    filled = _texture(pictures, rows, columns, 0.5 + 0.5 * level, rng)[part]
+    filled = _texture(images, rows, columns, 0.5 + 0.5 * level, rng)[part]
     light = float(rng.uniform(0.6, 1.25))
     lit = np.clip(filled.astype(np.float32) * light + float(rng.uniform(-25, 25)), 0, 255)
-    picture[inside][seen] = lit[seen].astype(np.uint8)
+    image[inside][seen] = lit[seen].astype(np.uint8)
     depth[inside][seen] = near[part][seen]
 
 
@@ -138,10 +138,10 @@ def _tilt(rows: int, columns: int, level: float, rng: np.random.Generator) -> De
 
 
 def _texture(
-    pictures: Sequence[Pixels], height: int, width: int, most: float, rng: np.random.Generator
+    images: Sequence[Pixels], height: int, width: int, most: float, rng: np.random.Generator
 ) -> Pixels:
     """A part of one of the images (height, width, 3), at between half of `most` and `most` of its size."""
-    source = pictures[int(rng.integers(len(pictures)))]
+    source = images[int(rng.integers(len(images)))]
     factor = most * float(rng.uniform(0.5, 1.0)) if rng.random() < 0.5 else 1.0
     tall, wide = (math.ceil(side / factor) for side in (height, width))
     missing = [max(0, need - side) for need, side in zip((tall, wide), source.shape[:2], strict=True)]

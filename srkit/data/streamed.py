@@ -19,7 +19,7 @@ from srkit.conditioning.makers import UNCONDITIONED, Conditioning
 from srkit.data.packed import Crops
 from srkit.data.pairs import Batch, CropConditions, CropPlan, crop_to_multiple, make_lr, shrunk
 from srkit.data.photographs import read_rgb8
-from srkit.errors import PictureError, SrkitError
+from srkit.errors import ImageError, SrkitError
 from srkit.io import set_codec_threads
 from srkit.ops.geometry import TURNS, turn
 from srkit.progress import Progress, Silent
@@ -155,7 +155,7 @@ class _CropOfStep(Dataset[tuple[Tensor, Tensor, Tensor, int]]):
             file = int(rng.integers(len(self.files)))
             try:
                 whole = read_rgb8(self.files[file])
-            except PictureError:
+            except ImageError:
                 useless = file
                 continue
             size = int(rng.choice(len(sizes), p=self._shares))
@@ -178,7 +178,7 @@ class _WholeLows(Dataset[NDArray[np.uint8] | None]):
 
     def __getitem__(self, number: int) -> NDArray[np.uint8] | None:
         file, size = divmod(number, len(self.plan.sizes))
-        with contextlib.suppress(PictureError):
+        with contextlib.suppress(ImageError):
             hr = shrunk(read_rgb8(self.files[file]), self.plan.sizes[size])
             if min(hr.shape[:2]) >= self.plan.patch * self.plan.scale:
                 return make_lr(crop_to_multiple(hr, self.plan.scale), self.plan.scale)
@@ -210,8 +210,8 @@ def _as_it_is(item: Any) -> Any:
     return item
 
 
-def _turned(picture: NDArray[np.uint8], kind: int) -> Tensor:
-    return turn(torch.from_numpy(picture).permute(2, 0, 1)[None], kind)[0].contiguous()
+def _turned(image: NDArray[np.uint8], kind: int) -> Tensor:
+    return turn(torch.from_numpy(image).permute(2, 0, 1)[None], kind)[0].contiguous()
 
 
 def _steps(first: int, plan: CropPlan) -> Iterator[list[int]]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from srkit.conditioning.makers import NO_EXTRAS, UNCONDITIONED, Conditioning, Extras
 from srkit.conditioning.values import part_of
 from srkit.data.examples import Example, middles
-from srkit.data.packed import Crops, PackedPictures, draw_crops
+from srkit.data.packed import Crops, PackedImages, draw_crops
 from srkit.data.pairs import Batch, CropConditions, CropPlan, crop_to_multiple, make_lr
 from srkit.errors import UsageError
 from srkit.ops.layout import RGB, as_tensor
@@ -75,9 +75,9 @@ class SupportPairs:
             )
         self.plan, self._variety = plan, variety
         self.count = len(examples)
-        self.hr = PackedPictures([one.hr for one in examples], device)
+        self.hr = PackedImages([one.hr for one in examples], device)
         lows, owners, offsets = _lows(examples, plan, variety)
-        self.lr = PackedPictures(lows, device)
+        self.lr = PackedImages(lows, device)
         self._owners = torch.tensor(owners)
         self._offsets = torch.tensor(offsets)
         whole = [one.lr for one in examples]
@@ -89,14 +89,14 @@ class SupportPairs:
             yield self.batch(range(self.count), self.plan.seed, step)
             step += 1
 
-    def batch(self, pictures: Sequence[int], seed: int, step: int) -> Batch:
+    def batch(self, images: Sequence[int], seed: int, step: int) -> Batch:
         """Crops of some of the examples, a function of these arguments alone."""
         plan, device = self.plan, self.lr.pixels.device
-        chosen = torch.isin(self._owners, torch.tensor(list(pictures))).nonzero()[:, 0]
+        chosen = torch.isin(self._owners, torch.tensor(list(images))).nonzero()[:, 0]
         sizes = (self.lr.heights[chosen], self.lr.widths[chosen])
         crops = draw_crops(sizes, plan.patch, plan.batch, seed=seed, step=step, augment=self._variety.turns)
-        low = replace(crops, picture=chosen[crops.picture])
-        owners, (down, right) = self._owners[low.picture], self._offsets[low.picture].T
+        low = replace(crops, image=chosen[crops.image])
+        owners, (down, right) = self._owners[low.image], self._offsets[low.image].T
         high = Crops(owners, low.top * plan.scale + down, low.left * plan.scale + right, low.turn)
         conditions = self._conditions.of(low, plan.patch, self.lr.sizes_of(low), owners)
         pair = [self.lr.cut(low, plan.patch), self.hr.cut(high, plan.patch * plan.scale)]

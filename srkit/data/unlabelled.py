@@ -17,11 +17,11 @@ from srkit.conditioning.values import Conditions, part_of
 from srkit.data.benchmarks import by_name, rgb8
 from srkit.data.copies import Copies
 from srkit.data.examples import MARGIN, Split, middles
-from srkit.data.packed import PackedPictures, draw_crops
+from srkit.data.packed import PackedImages, draw_crops
 from srkit.data.pairs import Batch, CropConditions, CropPlan
 from srkit.errors import SrkitError, UsageError
 from srkit.io.names import shown
-from srkit.io.read import read_picture
+from srkit.io.read import read_image
 from srkit.ops.layout import RGB, as_tensor
 from srkit.progress import Progress
 
@@ -126,7 +126,7 @@ def _read(
     lows, failed, copies = [], [], Copies()
     for name, path in files:
         try:
-            lr = rgb8(read_picture(path, max_pixels=max_pixels))
+            lr = rgb8(read_image(path, max_pixels=max_pixels))
         except SrkitError as error:
             failed.append((name, str(error)))
             continue
@@ -198,7 +198,7 @@ class LowCrops:
         conditioning: Conditioning = UNCONDITIONED,
     ) -> None:
         self.plan = plan
-        self.lr = PackedPictures([low.lr for low in lows], device)
+        self.lr = PackedImages([low.lr for low in lows], device)
         self._conditions = CropConditions(conditioning, (low.lr for low in lows), len(lows), device)
 
     def batches(self, first_step: int) -> Iterator[Batch]:

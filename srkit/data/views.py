@@ -40,7 +40,7 @@ class Views:
 
     pixels: Tensor
     """(V, 3, side, side) float32 in [0, 1], channels_last."""
-    picture: Tensor
+    image: Tensor
     """(V,) int64: which image a view was cut from."""
     kind: Tensor
     """(V,) int64: the degradation, an index of `DEGRADATIONS`, or `CLEAN`."""
@@ -66,7 +66,7 @@ class ViewPlan:
 class _Instance:
     """Where the two views of an instance lie, and what is done to both."""
 
-    picture: int
+    image: int
     level: int
     turn: int
     side: float
@@ -94,8 +94,8 @@ class ViewSource:
         plan: ViewPlan,
     ) -> None:
         self.plan = plan
-        pictures = [*photographs, *(picture for domain in domains for picture in domain)]
-        self._levels = [_levels(picture) for picture in pictures]
+        images = [*photographs, *(image for domain in domains for image in domain)]
+        self._levels = [_levels(image) for image in images]
         ends = np.cumsum([len(photographs), *(len(domain) for domain in domains)]).tolist()
         self._photographs = len(photographs)
         self._domains = list(itertools.pairwise(ends))
@@ -115,7 +115,7 @@ class ViewSource:
         of_domains = [int(rng.integers(*ends)) for ends in self._domains]
         of_photographs = rng.permutation(self._photographs)[: plan.pictures - len(of_domains)]
         chosen = rng.permutation([*of_domains[: plan.pictures], *of_photographs]).tolist()
-        clean = [self._instance(picture, side, rng) for picture in chosen]
+        clean = [self._instance(image, side, rng) for image in chosen]
         twins = [_degraded(instance, rng) for instance in clean[: plan.degraded]]
         pixels = []
         for _ in range(2):
@@ -130,21 +130,21 @@ class ViewSource:
         instances = (clean + twins) * 2
         return Views(
             coloured.contiguous(memory_format=torch.channels_last),
-            torch.tensor([i.picture for i in instances]),
+            torch.tensor([i.image for i in instances]),
             torch.tensor([i.kind for i in instances]),
             torch.tensor([i.strength for i in instances], dtype=torch.float32),
         )
 
-    def _instance(self, picture: int, side: int, rng: np.random.Generator) -> _Instance:
-        levels = self._levels[picture]
+    def _instance(self, image: int, side: int, rng: np.random.Generator) -> _Instance:
+        levels = self._levels[image]
         level = int(rng.integers(len(levels)))
         height, width = levels[level].shape[2:]
         wanted = side * math.exp(rng.uniform(*np.log(_REACH)))
         centre = (float(rng.uniform(0, height)), float(rng.uniform(0, width)))
-        return _Instance(picture, level, int(rng.integers(TURNS)), min(wanted, height, width), centre)
+        return _Instance(image, level, int(rng.integers(TURNS)), min(wanted, height, width), centre)
 
     def _cut(self, instance: _Instance, side: int, rng: np.random.Generator) -> _Cut:
-        whole = self._levels[instance.picture][instance.level]
+        whole = self._levels[instance.image][instance.level]
         size, centre = np.asarray(whole.shape[2:]), np.asarray(instance.centre)
         if rng.random() < _WHOLE:
             extent = size
@@ -177,9 +177,9 @@ def _seen(cut: _Cut, side: int) -> Tensor:
     return turn(resized, cut.turn)
 
 
-def _levels(picture: NDArray[np.uint8]) -> list[Tensor]:
+def _levels(image: NDArray[np.uint8]) -> list[Tensor]:
     """The image as (1, 3, H, W) uint8 at every size that leaves it large enough."""
-    whole = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None]
+    whole = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
     found = []
     for factor in _LEVELS:
         size = (round(whole.shape[2] * factor), round(whole.shape[3] * factor))
@@ -193,7 +193,7 @@ def _degraded(instance: _Instance, rng: np.random.Generator) -> _Instance:
     """The instance with a degradation."""
     kind, strength = int(rng.choice(len(DEGRADATIONS), p=_SHARES)), float(rng.random())
     return _Instance(
-        instance.picture, instance.level, instance.turn, instance.side, instance.centre, kind, strength
+        instance.image, instance.level, instance.turn, instance.side, instance.centre, kind, strength
     )
 
 

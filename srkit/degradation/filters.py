@@ -66,11 +66,11 @@ def filtered(x: Tensor, kernel: Tensor, library: Library = "auto") -> Tensor:
         return F.conv2d(around.transpose(0, 1), kernel.to(x)[None, None]).transpose(0, 1)
     import cv2
 
-    taps, picture = kernel.numpy(), as_array(x)
+    taps, image = kernel.numpy(), as_array(x)
     column, row = taps.sum(1), taps.sum(0) / taps.sum()
     if abs(taps - np.outer(column, row)).max() < _ALIKE:
-        return from_array(cv2.sepFilter2D(picture, -1, row, column, borderType=cv2.BORDER_REFLECT))
-    return from_array(cv2.filter2D(picture, -1, taps, borderType=cv2.BORDER_REFLECT))
+        return from_array(cv2.sepFilter2D(image, -1, row, column, borderType=cv2.BORDER_REFLECT))
+    return from_array(cv2.filter2D(image, -1, taps, borderType=cv2.BORDER_REFLECT))
 
 
 def resized(x: Tensor, size: tuple[int, int], mode: Mode, library: Library = "auto") -> Tensor:

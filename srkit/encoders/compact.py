@@ -42,22 +42,22 @@ class Compact:
         self.channels = network.widths
         """Of the maps that `features` gives."""
 
-    def embed(self, pictures: Tensor) -> Embedding:
+    def embed(self, images: Tensor) -> Embedding:
         """See `SemanticEncoder`: vectors (N, 128), tokens (N, 256, 10, 10) for the shipped weights."""
         side = self._network.side
-        vector, tokens = self._network(self._laid_out(bicubic(pictures.float(), (side, side))))
+        vector, tokens = self._network(self._laid_out(bicubic(images.float(), (side, side))))
         return Embedding(vector, tokens)
 
-    def features(self, pictures: Tensor) -> list[Tensor]:
+    def features(self, images: Tensor) -> list[Tensor]:
         """Maps of the four stages (N, C_i, ~H / 2^i, ~W / 2^i) of images (N, 3, H, W) at their own size.
 
         Each is divided by its root mean square over training images, so that they are of comparable scale.
         """
-        stages = self._network.stages(self._laid_out(pictures))
+        stages = self._network.stages(self._laid_out(images))
         return [stage / scale for stage, scale in zip(stages, self._network.scales, strict=True)]
 
-    def _laid_out(self, pictures: Tensor) -> Tensor:
-        return pictures.to(self._device, memory_format=torch.channels_last)
+    def _laid_out(self, images: Tensor) -> Tensor:
+        return images.to(self._device, memory_format=torch.channels_last)
 
 
 def random_compact(device: torch.device) -> Compact:

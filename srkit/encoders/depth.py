@@ -29,10 +29,10 @@ class DepthProvider(Protocol):
     """As `depth_provider` takes it."""
     version: str
     """Network and weights, so that equal versions mean equal numbers."""
-    sees_pictures: bool
+    sees_images: bool
     """Whether another image of the same name gives another depth."""
 
-    def estimate(self, picture: Tensor, name: str | None = None) -> Tensor:
+    def estimate(self, image: Tensor, name: str | None = None) -> Tensor:
         """Inverse depth (1, 1, h, w), float32 in [0, 1], 1 nearest; zeros where nothing is known.
 
         Args:
@@ -47,11 +47,11 @@ class DepthProvider(Protocol):
 class NoDepth:
     """Zeros: nothing is known."""
 
-    name, version, sees_pictures = NONE, NONE, False
+    name, version, sees_images = NONE, NONE, False
 
-    def estimate(self, picture: Tensor, name: str | None = None) -> Tensor:
+    def estimate(self, image: Tensor, name: str | None = None) -> Tensor:
         """See `DepthProvider`."""
-        return torch.zeros(1, 1, *picture.shape[2:], device=picture.device)
+        return torch.zeros(1, 1, *image.shape[2:], device=image.device)
 
 
 def depth_provider(

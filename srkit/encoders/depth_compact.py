@@ -32,7 +32,7 @@ class Compact:
         ResourceError: the weights are missing or damaged, or are not this network's.
     """
 
-    sees_pictures = True
+    sees_images = True
 
     def __init__(self, device: torch.device, weights: Path | None = None) -> None:
         self._network, sha256 = own_network(CompactDepth, "depth", weights or MODEL, TASK, device)
@@ -40,11 +40,11 @@ class Compact:
         self._side, self._device = self._network.side, device
 
     @torch.no_grad()
-    def estimate(self, picture: Tensor, name: str | None = None) -> Tensor:
+    def estimate(self, image: Tensor, name: str | None = None) -> Tensor:
         """See `DepthProvider`; the image is seen with its longer side at 256 pixels, whatever its size."""
-        height, width = picture.shape[2:]
+        height, width = image.shape[2:]
         factor = self._side / max(height, width)
         size = (max(_LEAST_SIDE, round(height * factor)), max(_LEAST_SIDE, round(width * factor)))
-        seen = bicubic(picture.to(self._device).float(), size).clamp(0, 1)
+        seen = bicubic(image.to(self._device).float(), size).clamp(0, 1)
         found: Tensor = self._network(seen.contiguous(memory_format=torch.channels_last))
         return normalised(resized(found, (height, width)))

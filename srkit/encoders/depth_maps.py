@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srkit.encoders.depth import normalised, resized
-from srkit.errors import PictureError, UsageError
+from srkit.errors import ImageError, UsageError
 from srkit.io.folders import PICTURE_EXTENSIONS, find_files
-from srkit.io.read import read_picture
+from srkit.io.read import read_image
 from srkit.progress import Progress
 
 _ARRAY = ".npy"
@@ -34,7 +34,7 @@ class DepthMaps:
         UsageError: there is no map in the folder.
     """
 
-    sees_pictures = False
+    sees_images = False
 
     def __init__(self, folder: Path, device: torch.device, progress: Progress) -> None:
         self.name, self.version = str(folder), "maps"
@@ -47,16 +47,16 @@ class DepthMaps:
         # An array before an image of its name: it is finer.
         self._files = {file.stem: file for file in sorted(files, key=lambda p: p.suffix.lower() == _ARRAY)}
 
-    def estimate(self, picture: Tensor, name: str | None = None) -> Tensor:
+    def estimate(self, image: Tensor, name: str | None = None) -> Tensor:
         """See `DepthProvider`; `name` may have folders before it and an ending.
 
         Raises:
             UsageError: no map of that name.
-            PictureError: a map that cannot be read, of several channels, or without any number.
+            ImageError: a map that cannot be read, of several channels, or without any number.
         """
         file = self._file(name)
         found = self._map(file)
-        size = (int(picture.shape[2]), int(picture.shape[3]))
+        size = (int(image.shape[2]), int(image.shape[3]))
         if tuple(found.shape) != size:
             self._progress.warn(
                 f"the depth map '{file.name}' of {found.shape[1]} x {found.shape[0]} pixels was resized to the "
@@ -80,7 +80,7 @@ class DepthMaps:
         values = _array(file) if file.suffix.lower() == _ARRAY else _pixels(file)
         known = np.isfinite(values)
         if not known.any():
-            raise PictureError(f"The depth map '{file}' holds no number at all; make it anew.")
+            raise ImageError(f"The depth map '{file}' holds no number at all; make it anew.")
         if not known.all():
             self._progress.warn(
                 f"the depth map '{file.name}' holds {int((~known).sum())} values that are no numbers; they count as "
@@ -92,9 +92,9 @@ class DepthMaps:
 
 def _pixels(file: Path) -> NDArray[np.float32]:
     """(h, w) of a gray image; of one in colours that are all gray, too."""
-    colour = read_picture(file).colour
+    colour = read_image(file).colour
     if not (colour == colour[:, :, :1]).all():
-        raise PictureError(f"The depth map '{file}' is in colour; expected a gray image, 8 or 16 bit.")
+        raise ImageError(f"The depth map '{file}' is in colour; expected a gray image, 8 or 16 bit.")
     return colour[:, :, 0].astype(np.float32)
 
 
@@ -104,7 +104,7 @@ def _array(file: Path) -> NDArray[np.float32]:
         values = np.load(file, allow_pickle=False)
     except Exception as error:  # NumPy's parser of headers raises what it likes: there is no common base
         why = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise PictureError(
+        raise ImageError(
             f"The depth map '{file}' cannot be read ({why}); expected an array that numpy.save wrote."
         ) from error
     if isinstance(values, np.ndarray) and values.ndim == 3 and 1 in (values.shape[0], values.shape[2]):
@@ -116,7 +116,7 @@ def _array(file: Path) -> NDArray[np.float32]:
         or values.dtype.kind not in "fiu"
     ):
         shape, kind = getattr(values, "shape", None), getattr(values, "dtype", type(values).__name__)
-        raise PictureError(
+        raise ImageError(
             f"The depth map '{file}' holds {kind} of shape {shape}; expected real numbers (h, w)."
         )
     with np.errstate(over="ignore"):  # what does not fit becomes infinite, and counts as no number

@@ -30,7 +30,7 @@ _LEAST_DISTANCE = 1e-3  # metres: what is no farther is as near as can be
 class PublicDepth:
     """A `DepthProvider`: a network of transformers, frozen, fp32.
 
-    Pictures are rounded to 8 bit and prepared as the network's own image processor prepares them, which enlarges small
+    Images are rounded to 8 bit and prepared as the network's own image processor prepares them, which enlarges small
     ones to the size that the network has learnt on. Weights are read from safetensors alone, no code is run.
 
     Args:
@@ -45,7 +45,7 @@ class PublicDepth:
             kind's.
     """
 
-    sees_pictures = True
+    sees_images = True
 
     def __init__(
         self, kind: str, source: str, device: torch.device, progress: Progress | None = None
@@ -64,12 +64,12 @@ class PublicDepth:
         self._processor = processor
 
     @torch.no_grad()
-    def estimate(self, picture: Tensor, name: str | None = None) -> Tensor:
+    def estimate(self, image: Tensor, name: str | None = None) -> Tensor:
         """See `DepthProvider`; networks that give metres are inverted."""
-        size = (int(picture.shape[2]), int(picture.shape[3]))
-        seen = _less_narrow(picture.float()).clamp(0, 1)
+        size = (int(image.shape[2]), int(image.shape[3]))
+        seen = _less_narrow(image.float()).clamp(0, 1)
         pixels = (seen[0] * 255).round().to("cpu", torch.uint8).permute(1, 2, 0)
-        # Named, for a picture three pixels high would be taken for one whose channels come first.
+        # Named, for an image three pixels high would be taken for one whose channels come first.
         prepared = self._processor(
             images=pixels.numpy(), return_tensors="pt", input_data_format="channels_last"
         )
@@ -80,13 +80,11 @@ class PublicDepth:
         return normalised(resized(depth, size))
 
 
-def _less_narrow(picture: Tensor) -> Tensor:
+def _less_narrow(image: Tensor) -> Tensor:
     """(1, 3, h, w) stretched where a side is so short that the image processor would make nothing of it."""
-    height, width = picture.shape[2:]
+    height, width = image.shape[2:]
     least = math.ceil(max(height, width) / _MOST_NARROW)
-    return (
-        bicubic(picture, (max(height, least), max(width, least))) if min(height, width) < least else picture
-    )
+    return bicubic(image, (max(height, least), max(width, least))) if min(height, width) < least else image
 
 
 def import_transformers() -> Any:

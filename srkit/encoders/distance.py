@@ -109,7 +109,7 @@ def unit_layers(provider: PerceptualFeatures, a: Tensor, b: Tensor) -> list[Tens
     in common; 2 would be their opposite. Where a stage is less active than a tenth of its usual, its length counts as
     that: noise in a flat place is no other direction.
     """
-    stages = [[_units(stage) for stage in provider.features(pictures)] for pictures in (a, b)]
+    stages = [[_units(stage) for stage in provider.features(images)] for images in (a, b)]
     return [
         (x - y).square().sum(1, keepdim=True) / (2 * len(stages[0])) for x, y in zip(*stages, strict=True)
     ]

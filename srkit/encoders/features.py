@@ -23,7 +23,7 @@ class PerceptualFeatures(Protocol):
     version: str
     """Names the weights, so that equal versions mean equal numbers."""
 
-    def features(self, pictures: Tensor) -> list[Tensor]:
+    def features(self, images: Tensor) -> list[Tensor]:
         """(N, 3, H, W) in [0, 1] to maps (N, C_i, h_i, w_i), from bottom to top, as they are to be compared."""
         ...
 

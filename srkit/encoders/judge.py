@@ -76,9 +76,9 @@ class Judge:
     def _reach(self) -> int:
         return info_of(self._network).receptive_field
 
-    def _stages(self, pictures: Tensor) -> list[Tensor]:
+    def _stages(self, images: Tensor) -> list[Tensor]:
         """The stages' maps with channels of unit length, or less where little is active."""
-        x = pictures.to(self._device, torch.float32, memory_format=torch.channels_last)
+        x = images.to(self._device, torch.float32, memory_format=torch.channels_last)
         # TF32 would move the third decimal.
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
             stages = self._network.stages(x)

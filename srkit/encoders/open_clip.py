@@ -57,14 +57,14 @@ class OpenClip:
             vector, tokens = self._tower(torch.zeros(1, 3, *self._size, device=device))
         self.dim, self.token_channels = vector.shape[1], tokens.shape[1]
 
-    def embed(self, pictures: Tensor) -> Embedding:
+    def embed(self, images: Tensor) -> Embedding:
         """See `SemanticEncoder`: for ViT-B-32, vectors (N, 512) and tokens (N, 768, 7, 7)."""
         with torch.autocast(self._device.type, enabled=False):
-            squares = squash(self._taken(pictures), self._size, self._interpolation)
+            squares = squash(self._taken(images), self._size, self._interpolation)
         vector, tokens = self._tower((squares - self._mean) / self._std)
         return Embedding(F.normalize(vector.float(), dim=1), tokens.float())
 
-    def stages(self, pictures: Tensor) -> list[Tensor]:
+    def stages(self, images: Tensor) -> list[Tensor]:
         """Maps of a ResNet's four stages for images (N, 3, H, W) in [0, 1] at their own size, normalised.
 
         For RN50: (N, 256, ~H/4, ~W/4), (N, 512, ~H/8, ~W/8), (N, 1024, ~H/16, ~W/16), (N, 2048, ~H/32, ~W/32).
@@ -76,7 +76,7 @@ class OpenClip:
             raise UsageError(
                 f"'{self.name}' has no stages, for its tower is no ResNet; use open_clip:RN50:openai."
             )
-        return self._residual_stages((self._taken(pictures) - self._mean) / self._std)
+        return self._residual_stages((self._taken(images) - self._mean) / self._std)
 
     def _tower(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised images of the tower's size to vectors (N, D) and a map (N, C, gh, gw)."""
@@ -103,13 +103,13 @@ class OpenClip:
             stages.append(x)
         return stages
 
-    def _taken(self, pictures: Tensor) -> Tensor:
-        if pictures.ndim != 4 or pictures.shape[1] != 3 or 0 in pictures.shape:
+    def _taken(self, images: Tensor) -> Tensor:
+        if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape:
             raise UsageError(
-                f"The encoder '{self.name}' was given a tensor of shape {tuple(pictures.shape)}; it takes "
+                f"The encoder '{self.name}' was given a tensor of shape {tuple(images.shape)}; it takes "
                 "(N, 3, H, W), none of them 0."
             )
-        return pictures.to(self._device, torch.float32)
+        return images.to(self._device, torch.float32)
 
 
 def squash(x: Tensor, size: tuple[int, int], interpolation: str = "bicubic") -> Tensor:

@@ -69,10 +69,10 @@ class OpenClipText(OpenClip):
         """See `TextEncoder`: a word may be several tokens, and two of the length are marks."""
         return len(self._tokenizer.encode(cleaned(text))) + 2 <= self.length
 
-    def levels(self, pictures: Tensor) -> list[Tensor]:
+    def levels(self, images: Tensor) -> list[Tensor]:
         """See `TextEncoder`: the patches' tokens after three of the blocks, on the tower's grid."""
         with torch.autocast(self._device.type, enabled=False):
-            squares = squash(self._taken(pictures), self._size, self._interpolation)
+            squares = squash(self._taken(images), self._size, self._interpolation)
         maps = self._visual.conv1((squares - self._mean) / self._std)
         wanted = [k * len(self._blocks) // _BLOCKS for k in _LOOKED_AT]
         h, found = self._entered(maps), {}

@@ -28,7 +28,7 @@ _OPENAI_MARKS = ("input_resolution", "context_length", "vocab_size")
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What open_clip does to a picture for given weights."""
+    """What open_clip does to an image for given weights."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]

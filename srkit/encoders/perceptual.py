@@ -1,4 +1,4 @@
-"""Perceptual distance of pictures by features of a trained network."""
+"""Perceptual distance of images by features of a trained network."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Lpips:
 
     @torch.inference_mode()
     def distance(self, sr: Tensor, hr: Tensor) -> Tensor:
-        """(N, 3, H, W) twice, in [0, 1], sides at least 32; gives (N,), 0 for identical pictures."""
+        """(N, 3, H, W) twice, in [0, 1], sides at least 32; gives (N,), 0 for identical images."""
         sr, hr = (x.to(self._device, torch.float32) for x in (sr, hr))
         # TF32 would move the third decimal.
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):

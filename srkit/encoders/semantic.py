@@ -39,7 +39,7 @@ class SemanticEncoder(Protocol):
     token_channels: int
     """C of the tokens."""
 
-    def embed(self, pictures: Tensor) -> Embedding:
+    def embed(self, images: Tensor) -> Embedding:
         """Of images (N, 3, H, W) in [0, 1], of any size.
 
         Each whole image is resized to the encoder's square by antialiased bicubic, and normalised.

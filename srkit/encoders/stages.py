@@ -58,8 +58,8 @@ def encoder_stage(
     stages, version = _stages_of(encoder, device, progress)
     number = STAGES.index(stage)
 
-    def maps(pictures: Tensor) -> Tensor:
-        return stages(pictures)[number]
+    def maps(images: Tensor) -> Tensor:
+        return stages(images)[number]
 
     with torch.no_grad():
         channels = maps(torch.zeros(1, 3, _PROBE_SIDE, _PROBE_SIDE, device=device)).shape[1]

@@ -61,10 +61,10 @@ class TextEncoder(Protocol):
     def fits(self, text: str) -> bool:
         """Whether nothing of a text is cut off."""
 
-    def embed(self, pictures: Tensor) -> Embedding:
+    def embed(self, images: Tensor) -> Embedding:
         """Of images (N, 3, H, W) in [0, 1]; the vectors (N, D) are of unit length, as `read`'s are not."""
 
-    def levels(self, pictures: Tensor) -> list[Tensor]:
+    def levels(self, images: Tensor) -> list[Tensor]:
         """Maps (N, C_i, h_i, w_i) of several depths of the encoder of images, for a discriminator."""
 
     def prompted(self, maps: Tensor, prompts: Tensor) -> Tensor:

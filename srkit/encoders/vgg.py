@@ -99,18 +99,18 @@ class Vgg:
         self._smallest = 2 ** (int(self._taps[-1][4]) - 1)
         self._mean, self._std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (_MEAN, _STD))
 
-    def features(self, pictures: Tensor) -> list[Tensor]:
+    def features(self, images: Tensor) -> list[Tensor]:
         """Maps of the taps, from bottom to top: convB_I gives (N, C, H // 2^(B-1), W // 2^(B-1)).
 
         Raises:
-            UsageError: pictures so small that nothing is left of them: for conv5_4, a side below 16.
+            UsageError: images so small that nothing is left of them: for conv5_4, a side below 16.
         """
-        if pictures.ndim != 4 or pictures.shape[1] != 3 or min(pictures.shape[2:]) < self._smallest:
+        if images.ndim != 4 or images.shape[1] != 3 or min(images.shape[2:]) < self._smallest:
             raise UsageError(
-                f"The features '{self.name}' were asked of a tensor of shape {tuple(pictures.shape)}; they take "
+                f"The features '{self.name}' were asked of a tensor of shape {tuple(images.shape)}; they take "
                 f"(N, 3, H, W), H and W at least {self._smallest}: use larger crops or lower taps."
             )
-        x = (pictures.to(self._device, torch.float32) - self._mean) / self._std
+        x = (images.to(self._device, torch.float32) - self._mean) / self._std
         x = x.contiguous(memory_format=torch.channels_last)
         found = []
         for name, layer in self._network.named_children():

@@ -1,4 +1,4 @@
-"""Weights of public networks that measure pictures: found by file name, else fetched."""
+"""Weights of public networks that measure images: found by file name, else fetched."""
 
 from __future__ import annotations
 

@@ -53,13 +53,13 @@ class Words:
         """See `TextEncoder`: spaces do not count."""
         return characters(text) <= self.length
 
-    def embed(self, pictures: Tensor) -> Embedding:
+    def embed(self, images: Tensor) -> Embedding:
         """See `TextEncoder`: by `compact`."""
-        return self._images.embed(pictures)
+        return self._images.embed(images)
 
-    def levels(self, pictures: Tensor) -> list[Tensor]:
+    def levels(self, images: Tensor) -> list[Tensor]:
         """See `TextEncoder`: the stages of `compact`, at the images' own size."""
-        return self._images.features(pictures)
+        return self._images.features(images)
 
     def prompted(self, maps: Tensor, prompts: Tensor) -> Tensor:
         """See `TextEncoder`: through the layers for texts, since `compact` has none that take tokens."""

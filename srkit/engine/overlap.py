@@ -23,7 +23,7 @@ _TOLERANCE = int(0.6 * 65535 / 255)
 def measure_overlap(
     network: nn.Module,
     info: ArchInfo,
-    pictures: Sequence[NDArray[np.uint8]],
+    images: Sequence[NDArray[np.uint8]],
     device: torch.device,
     conditioner: Conditioner = unconditioned,
 ) -> int:
@@ -41,11 +41,11 @@ def measure_overlap(
         SrkitError: the network fails on an image.
     """
     # Beyond this overlap a single window covers the largest image, and equality says nothing.
-    largest = max((max(p.shape[:2]) for p in pictures), default=0)
+    largest = max((max(p.shape[:2]) for p in images), default=0)
     measurable = (largest - TILE - 1) // 2
     if measurable < 0:
         return info.receptive_field
-    sources = [Plane(p.astype(np.uint16) * 257, None, conditioner(p)) for p in pictures]
+    sources = [Plane(p.astype(np.uint16) * 257, None, conditioner(p)) for p in images]
     whole = [_run(network, info, p, None, 0, device) for p in sources]
     low, high = 0, min(info.receptive_field, measurable + 1)
     while low < high:  # the error falls with the overlap, so halving finds the least
@@ -65,13 +65,13 @@ def _difference(a: NDArray[Any], b: NDArray[Any]) -> int:
 def _run(
     network: nn.Module,
     info: ArchInfo,
-    picture: Plane[None],
+    image: Plane[None],
     tile: int | None,
     overlap: int,
     device: torch.device,
 ) -> NDArray[Any]:
     runner = Runner(network, info, RunnerOptions(device, torch.float32, tile, overlap))
-    (result,) = (plane for plane in runner.run([picture]) if plane is not None)
+    (result,) = (plane for plane in runner.run([image]) if plane is not None)
     if result.error is not None:
         raise SrkitError(
             f"The network failed while its overlap was measured ({result.error}); it cannot be run on tiles."

@@ -20,7 +20,7 @@ from srkit.engine.flat import hold_flat
 from srkit.engine.memory import SMALLEST_TILE, is_out_of_memory, release_cached
 from srkit.engine.tiling import TilePlan, Window, cut, plan_tiles
 from srkit.errors import SrkitError
-from srkit.io.picture import is_colourless
+from srkit.io.image import is_colourless
 from srkit.ops.geometry import TURNS, extend, turn, turn_back
 from srkit.ops.layout import channels_last
 

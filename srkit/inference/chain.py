@@ -19,8 +19,8 @@ shipped for, the first."""
 ADAPTED_FAMILIES = ("cdasr", "edsr")
 """The same where a network is to be adapted: CDASR is trained for that."""
 RESTORING_FAMILIES = ("real", "nbsr", "diffusion")
-"""Families whose networks repair a picture as they enlarge it, so that they run once: a second pass would take what the
-first made for damage, and kernels are of the picture itself. The rest of a factor is left to the default families."""
+"""Families whose networks repair an image as they enlarge it, so that they run once: a second pass would take what the
+first made for damage, and kernels are of the image itself. The rest of a factor is left to the default families."""
 DEFAULT_SCALE = 4
 _MAX_PASSES = 4
 

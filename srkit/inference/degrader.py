@@ -56,10 +56,10 @@ class Degrader:
         with torch.autocast(lr.device.type, self.autocast, enabled=self.autocast is not None):
             return self.network.estimate(lr)
 
-    def image_features(self, pictures: Tensor) -> Tensor:
-        """e_im (N, F, s h, s w) of pictures (N, 3, s h, s w)."""
-        with torch.autocast(pictures.device.type, self.autocast, enabled=self.autocast is not None):
-            return self.network.image_features(pictures)
+    def image_features(self, images: Tensor) -> Tensor:
+        """e_im (N, F, s h, s w) of images (N, 3, s h, s w)."""
+        with torch.autocast(images.device.type, self.autocast, enabled=self.autocast is not None):
+            return self.network.image_features(images)
 
     def reconstruct(self, embedding: Tensor, features: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """See `Reconstructor.reconstruct`."""

@@ -1,4 +1,4 @@
-"""The blur of a picture, pixel by pixel: SVKR (SSR, Lin et al. 2024, Algorithm 1), tiled, in bounded memory."""
+"""The blur of an image, pixel by pixel: SVKR (SSR, Lin et al. 2024, Algorithm 1), tiled, in bounded memory."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from srkit.inference.kernel_confidence import confidence
 from srkit.inference.kernel_summary import Blur, summary
 from srkit.inference.kernel_tiles import KernelTiles
 from srkit.inference.runners import Runners, RunSettings
+from srkit.io.image import DecodedImage, Pixels
 from srkit.io.kernel_map import KernelMap
-from srkit.io.picture import Picture, Pixels
 from srkit.ops.layout import as_tensor
 from srkit.progress import Progress, Silent
 from srkit.recipes.estimate import DEFAULT_SCALE, EstimateRecipe
@@ -35,11 +35,11 @@ Watch = Callable[[Tensor, Tensor], None]
 TASK = "kernels"
 """Of the weights that estimate kernels."""
 LITTLE_CONFIDENCE = 0.05
-"""Mean over the picture below which it is said that little is known."""
+"""Mean over the image below which it is said that little is known."""
 
-_DEPTH_SIDE = 1024  # a restored picture is looked at no larger than this: providers see less
+_DEPTH_SIDE = 1024  # a restored image is looked at no larger than this: providers see less
 _BAND = 512  # LR rows that are blurred again at a time
-_POOLED_ROWS = 512  # of a restored picture, made smaller at a time
+_POOLED_ROWS = 512  # of a restored image, made smaller at a time
 
 
 @dataclass(frozen=True)
@@ -54,19 +54,19 @@ class Round:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What was found out about a picture's blur."""
+    """What was found out about an image's blur."""
 
     kernels: KernelMap
     blur: Blur
     rounds: tuple[Round, ...]
     """Of refinement, in their order."""
     reblur_psnr: float
-    """In dB, over all channels: the restored picture, blurred with the map and subsampled, against the input."""
+    """In dB, over all channels: the restored image, blurred with the map and subsampled, against the input."""
     warnings: tuple[str, ...] = ()
 
 
 class KernelEstimator:
-    """Everything needed to estimate the kernels of a stream of pictures; holds the networks on their device.
+    """Everything needed to estimate the kernels of a stream of images; holds the networks on their device.
 
     Args:
         recipe: what to do.
@@ -102,55 +102,55 @@ class KernelEstimator:
 
     @property
     def rounds(self) -> int:
-        """Of refinement, that a picture gets: none where the depth would be the same in each."""
-        return self.recipe.refine if self.depth.sees_pictures else 0
+        """Of refinement, that an image gets: none where the depth would be the same in each."""
+        return self.recipe.refine if self.depth.sees_images else 0
 
     @property
     def work(self) -> int:
-        """Progress that a picture's pixel is worth: the passes of both networks."""
+        """Progress that an image's pixel is worth: the passes of both networks."""
         return 2 * (self.rounds + 1)
 
     @torch.inference_mode()
-    def estimate(self, picture: Picture, name: str | None = None, watch: Watch | None = None) -> Estimate:
-        """The kernels of one picture, and how well they explain it.
+    def estimate(self, image: DecodedImage, name: str | None = None, watch: Watch | None = None) -> Estimate:
+        """The kernels of one image, and how well they explain it.
 
         Args:
-            picture: gray is taken as three equal channels; alpha is ignored, which is said.
-            name: by which a provider that has depths by name finds this picture's.
+            image: gray is taken as three equal channels; alpha is ignored, which is said.
+            name: by which a provider that has depths by name finds this image's.
             watch: called with codes (K, h, w) and depth (1, 1, h, w), at the start and behind each round.
 
         Raises:
             SrkitError: no depth of that name; a network whose result is not finite; not enough memory.
         """
         rounds: list[Round] = []
-        kernels, pixels, warnings = self._kernels(picture, name, rounds, watch)
+        kernels, pixels, warnings = self._kernels(image, name, rounds, watch)
         lr, codes = _tensor(pixels), torch.from_numpy(kernels.codes)
         sr = self._restored(pixels, codes, warnings)
         psnr = _psnr(lr, sr, lambda hr, part: self._blurred(hr, codes[:, part]), self.scale)
-        self._progress.advance(picture.width * picture.height / 1e6)
+        self._progress.advance(image.width * image.height / 1e6)
         return Estimate(kernels, summary(kernels), tuple(rounds), psnr, tuple(dict.fromkeys(warnings)))
 
     @torch.inference_mode()
-    def kernels(self, picture: Picture, name: str | None = None) -> KernelMap:
-        """The kernels alone: without the restored picture that tells how well they explain it.
+    def kernels(self, image: DecodedImage, name: str | None = None) -> KernelMap:
+        """The kernels alone: without the restored image that tells how well they explain it.
 
         Raises:
             SrkitError: as `estimate`.
         """
-        return self._kernels(picture, name)[0]
+        return self._kernels(image, name)[0]
 
     def _kernels(
         self,
-        picture: Picture,
+        image: DecodedImage,
         name: str | None,
         rounds: list[Round] | None = None,
         watch: Watch | None = None,
     ) -> tuple[KernelMap, Pixels, list[str]]:
-        """The kernels, the picture as three channels, and warnings; `rounds` is filled."""
-        warnings = self._remarks.messages = [*picture.warnings, *_remarks(picture, self.scale)]
-        colour = picture.colour
-        pixels = np.repeat(colour, 3, axis=2) if picture.is_gray else np.ascontiguousarray(colour)
-        size, area = (picture.height, picture.width), picture.width * picture.height / 1e6
+        """The kernels, the image as three channels, and warnings; `rounds` is filled."""
+        warnings = self._remarks.messages = [*image.warnings, *_remarks(image, self.scale)]
+        colour = image.colour
+        pixels = np.repeat(colour, 3, axis=2) if image.is_gray else np.ascontiguousarray(colour)
+        size, area = (image.height, image.width), image.width * image.height / 1e6
         lr = _tensor(pixels)
         depth = self._depth_of(lr, size, name)
         found = self._tiles(lr, depth, warnings)
@@ -176,7 +176,7 @@ class KernelEstimator:
         if float(known.mean()) < LITTLE_CONFIDENCE:
             much = "nothing" if not bool(known.any()) else "little"
             warnings.append(
-                f"the picture is so flat that {much} can be known of its blur; the kernels are guesses"
+                f"the image is so flat that {much} can be known of its blur; the kernels are guesses"
             )
         kernels = KernelMap(
             codes=found[:count].numpy(),
@@ -189,13 +189,13 @@ class KernelEstimator:
         )
         return kernels, pixels, warnings
 
-    def _depth_of(self, picture: Tensor, size: tuple[int, int], name: str | None) -> Tensor:
-        """(1, 1, h, w) of the LR picture's size, in [0, 1], on the CPU."""
-        depth = self.depth.estimate(picture.to(self.device), name).float().cpu()
+    def _depth_of(self, image: Tensor, size: tuple[int, int], name: str | None) -> Tensor:
+        """(1, 1, h, w) of the LR image's size, in [0, 1], on the CPU."""
+        depth = self.depth.estimate(image.to(self.device), name).float().cpu()
         return resized(depth, size).clamp(0, 1)
 
     def _restored(self, pixels: Pixels, codes: Tensor, warnings: list[str]) -> Pixels:
-        """NBSR's picture (scale h, scale w, 3), of the depth of `pixels` (h, w, 3), by codes (K, h, w)."""
+        """NBSR's image (scale h, scale w, 3), of the depth of `pixels` (h, w, 3), by codes (K, h, w)."""
         conditions = {CODES: Condition(codes[None], spatial=True)}
         (plane,) = (p for p in self._runner.run([Plane(pixels, None, conditions)]) if p is not None)
         if plane.error is not None:
@@ -210,7 +210,7 @@ class KernelEstimator:
 
 
 class _Remarks:
-    """Progress whose warnings are those of the picture in work, to be reported with it."""
+    """Progress whose warnings are those of the image in work, to be reported with it."""
 
     def __init__(self, inner: Progress) -> None:
         self._inner = inner
@@ -262,7 +262,7 @@ def _relative_change(before: Tensor, after: Tensor, codes: int) -> Tensor:
 
 
 def _psnr(lr: Tensor, sr: Pixels, blurred: Callable[[Tensor, slice], Tensor], scale: int) -> float:
-    """Of the blurred restored picture against the input, band by band; infinite where they are equal."""
+    """Of the blurred restored image against the input, band by band; infinite where they are equal."""
     height = lr.shape[2]
     margin = math.ceil(SIZE / scale)  # beyond it, a band's own edge is not seen
     error = 0.0
@@ -276,7 +276,7 @@ def _psnr(lr: Tensor, sr: Pixels, blurred: Callable[[Tensor, slice], Tensor], sc
 
 
 def _smaller(sr: Pixels) -> Tensor:
-    """(1, 3, H', W') in [0, 1]: a restored picture at the size that depth is estimated at."""
+    """(1, 3, H', W') in [0, 1]: a restored image at the size that depth is estimated at."""
     factor = math.ceil(max(sr.shape[:2]) / _DEPTH_SIDE)
     if factor == 1:
         return _tensor(sr)
@@ -290,14 +290,14 @@ def _tensor(pixels: Pixels) -> Tensor:
     return as_tensor(pixels, torch.device("cpu")).contiguous()
 
 
-def _remarks(picture: Picture, scale: int) -> list[str]:
-    """What a user should know about a picture's kernels before they are estimated."""
+def _remarks(image: DecodedImage, scale: int) -> list[str]:
+    """What a user should know about an image's kernels before they are estimated."""
     remarks = []
-    if picture.has_alpha:
+    if image.has_alpha:
         remarks.append("alpha was ignored")
-    if min(picture.width, picture.height) * scale < SIZE:
+    if min(image.width, image.height) * scale < SIZE:
         remarks.append(
-            f"the picture of {picture.width} x {picture.height} pixels is smaller than a kernel of {SIZE} x {SIZE} at "
+            f"the image of {image.width} x {image.height} pixels is smaller than a kernel of {SIZE} x {SIZE} at "
             f"x{scale}; its kernels are guesses"
         )
     return remarks

@@ -11,8 +11,8 @@ from srkit.encoders.depth import depth_provider
 from srkit.engine.device import pick_device
 from srkit.inference.chain import Models
 from srkit.inference.kernel_estimator import KernelEstimator
+from srkit.io.image import DecodedImage
 from srkit.io.kernel_map import KernelMap
-from srkit.io.picture import Picture
 from srkit.progress import Progress, Silent
 from srkit.recipes.estimate import EstimateRecipe
 from srkit.recipes.upscale import UpscaleRecipe
@@ -73,13 +73,13 @@ class KernelExtras:
             self._estimators[scale] = KernelEstimator(wanted, Silent(), self._depth)
         return self._estimators[scale]
 
-    def __call__(self, extras: Extras, picture: Picture, model: LoadedModel, name: str | None) -> Extras:
-        """The extras of a picture, with kernels and depth.
+    def __call__(self, extras: Extras, image: DecodedImage, model: LoadedModel, name: str | None) -> Extras:
+        """The extras of an image, with kernels and depth.
 
         Args:
-            name: by which a provider that has depths by name finds this picture's.
+            name: by which a provider that has depths by name finds this image's.
 
         Raises:
             SrkitError: as `KernelEstimator.estimate`.
         """
-        return with_map(extras, self.estimator(model).kernels(picture, name))
+        return with_map(extras, self.estimator(model).kernels(image, name))

@@ -1,4 +1,4 @@
-"""Several samples of one picture: the works that make them, and one result with all of them and their spread."""
+"""Several samples of one image: the works that make them, and one result with all of them and their spread."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from srkit.conditioning.makers import CODES, NOISE
 from srkit.errors import UsageError
 from srkit.inference.chain import Models
 from srkit.inference.work import Done, Work
-from srkit.io.picture import Picture, Pixels
+from srkit.io.image import DecodedImage, Pixels
 from srkit.recipes.upscale import UpscaleRecipe
 
 T = TypeVar("T")
 
 SPREAD = "spread"
 SPREAD_GAIN = 8
-"""Levels of 8 bit in the picture of the spread for one level of standard deviation."""
+"""Levels of 8 bit in the image of the spread for one level of standard deviation."""
 
 
 def check_sampling(recipe: UpscaleRecipe, models: Models) -> None:
@@ -38,7 +38,7 @@ def check_sampling(recipe: UpscaleRecipe, models: Models) -> None:
                     f"{flag} is for diffusion models, and '{name}' is none; leave it out, or choose one with -m."
                 )
     if recipe.tta and (NOISE in known or CODES in known):
-        why = "a mean of samples is none" if NOISE in known else "the kernels do not turn with the picture"
+        why = "a mean of samples is none" if NOISE in known else "the kernels do not turn with the image"
         raise UsageError(f"`tta` does not go with '{name}': {why}; leave it out.")
 
 
@@ -86,13 +86,13 @@ def spread(samples: list[Pixels]) -> Pixels:
 
 def _together(group: list[Done[T]]) -> Done[T]:
     first = group[0]
-    failed = next((done for done in group if done.error is not None or done.picture is None), None)
-    if failed is not None or first.picture is None:
+    failed = next((done for done in group if done.error is not None or done.image is None), None)
+    if failed is not None or first.image is None:
         return failed or first
-    pictures = [done.picture for done in group if done.picture is not None]
-    names = part_names(len(pictures))
-    parts = {name: Picture(p.pixels, p.icc) for name, p in zip(names, pictures[1:], strict=False)}
+    images = [done.image for done in group if done.image is not None]
+    names = part_names(len(images))
+    parts = {name: DecodedImage(p.pixels, p.icc) for name, p in zip(names, images[1:], strict=False)}
     if first.passes:
-        parts[SPREAD] = Picture(spread([p.pixels for p in pictures]))
+        parts[SPREAD] = DecodedImage(spread([p.pixels for p in images]))
     warnings = tuple(dict.fromkeys(w for done in group for w in done.warnings))
     return replace(first, warnings=warnings, parts=parts if first.passes else {})

@@ -1,4 +1,4 @@
-"""Pictures through chained networks: colour, alpha, gray, 16 bit, and any target size."""
+"""Images through chained networks: colour, alpha, gray, 16 bit, and any target size."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from srkit.inference.chain import Models
 from srkit.inference.runners import Runners, RunSettings
 from srkit.inference.samples import check_sampling, gathered, part_names, repeated
 from srkit.inference.work import Complete, Done, Pass, Work
-from srkit.io.picture import Picture
+from srkit.io.image import DecodedImage
 from srkit.ops.colour import bleed, clamp_to_neighbours
 from srkit.progress import Progress
 from srkit.recipes.upscale import UpscaleRecipe
@@ -34,12 +34,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class _Part(Generic[T]):
-    """What a plane is of its picture."""
+    """What a plane is of its image."""
 
     work: Work[T]
     role: Literal["colour", "alpha", "done"]
     seen: dict[str, NDArray[Any]] = field(default_factory=dict)
-    """What the views of a network gave for the picture, by their names; filled on the way."""
+    """What the views of a network gave for the image, by their names; filled on the way."""
 
 
 class _Viewer:
@@ -58,15 +58,15 @@ class _Viewer:
 
 
 class Upscaler:
-    """Everything needed to upscale a stream of pictures; holds the networks on their device.
+    """Everything needed to upscale a stream of images; holds the networks on their device.
 
     Args:
         recipe: what to do.
         models: the networks; by default those that `recipe.model` names.
         progress: shows downloads.
-        extras: fields of `Extras` that come with each picture.
-        complete: estimates the kernels and the depth of pictures that come without, for the first network of a chain.
-        with_parts: results come with what the first network of the chain that has views makes them of; as the picture
+        extras: fields of `Extras` that come with each image.
+        complete: estimates the kernels and the depth of images that come without, for the first network of a chain.
+        with_parts: results come with what the first network of the chain that has views makes them of; as the image
             is, at the network's scale, with its tiles and self-ensemble, then resampled to the result's size.
 
     Raises:
@@ -96,7 +96,7 @@ class Upscaler:
         settings = RunSettings(self.device, recipe.dtype, recipe.tile, recipe.overlap, recipe.tta)
         self._runners = Runners(settings, given, progress)
         self._viewers: dict[str, dict[str, _Viewer]] = {}
-        # The precision is checked here, where a wrong one is the caller's mistake and not a picture's.
+        # The precision is checked here, where a wrong one is the caller's mistake and not an image's.
         if recipe.dtype != "auto":
             for model in self.models.loaded:
                 pick_dtype(recipe.dtype, self.device, model.info)
@@ -157,8 +157,8 @@ class Upscaler:
 
         def kind_of(work: Work[T] | None) -> tuple[tuple[str, ...], int]:
             nonlocal kind
-            if work is not None and work.picture is not None:
-                p = work.picture
+            if work is not None and work.image is not None:
+                p = work.image
                 kind = self.models.chain(max(work.width / p.width, work.height / p.height)), p.depth
             return kind
 
@@ -173,17 +173,17 @@ class Upscaler:
             yield from self._collect(planes, names, depth)
 
     def _completed(self, work: Work[T] | None) -> Work[T] | None:
-        """With kernels and depth, where the first network is conditioned on them and none came with the picture."""
-        if self._complete is None or work is None or work.picture is None or work.error is not None:
+        """With kernels and depth, where the first network is conditioned on them and none came with the image."""
+        if self._complete is None or work is None or work.image is None or work.error is not None:
             return work
-        picture = work.picture
-        names = self.models.chain(max(work.width / picture.width, work.height / picture.height))
+        image = work.image
+        names = self.models.chain(max(work.width / image.width, work.height / image.height))
         model = self.models.named(names[0]) if names else None
         if work.extras.kernels is not None or model is None or CODES not in model.info.conditioning:
             return work
         try:
-            return replace(work, extras=self._complete(work.extras, picture, model, work.name))
-        except Exception as error:  # one picture's failure must not end the others
+            return replace(work, extras=self._complete(work.extras, image, model, work.name))
+        except Exception as error:  # one image's failure must not end the others
             return replace(work, error=error)
 
     def _views_of(self, name: str) -> dict[str, _Viewer]:
@@ -201,7 +201,7 @@ class Upscaler:
         for plane in planes:
             if plane is None:
                 continue
-            if plane.tag.role == "colour" and _needs_alpha(plane.tag.work.picture):
+            if plane.tag.role == "colour" and _needs_alpha(plane.tag.work.image):
                 colour = plane
                 continue
             parts = [plane] if colour is None else [colour, plane]
@@ -211,25 +211,25 @@ class Upscaler:
     def _finish(self, parts: list[Plane[_Part[T]]], passes: list[Pass]) -> Done[T]:
         work = parts[0].tag.work
         error = next((p.error for p in parts if p.error is not None), None)
-        if error is not None or work.picture is None:
-            return Done(work.tag, None, error or SrkitError("The picture was not read."))
+        if error is not None or work.image is None:
+            return Done(work.tag, None, error or SrkitError("The image was not read."))
         alpha = parts[1].pixels if len(parts) > 1 else None
         try:
-            picture = _assemble(work, parts[0].pixels, alpha)
-            seen = {name: _part_picture(work, pixels) for name, pixels in parts[0].tag.seen.items()}
-        except Exception as failure:  # one picture's failure must not end the others
+            image = _assemble(work, parts[0].pixels, alpha)
+            seen = {name: _part_image(work, pixels) for name, pixels in parts[0].tag.seen.items()}
+        except Exception as failure:  # one image's failure must not end the others
             return Done(work.tag, None, failure)
         warnings = [w for p in parts for w in p.warnings]
         warnings += [
             f"{p.model} ends in {p.dtype}, which does not hold the levels of 16 bits; use `dtype` fp32 or auto"
             for p in passes
-            if work.picture.depth > 8 and not p.holds_16_bits
+            if work.image.depth > 8 and not p.holds_16_bits
         ]
         return Done(
             work.tag,
-            picture,
+            image,
             None,
-            (*work.picture.warnings, *dict.fromkeys(warnings)),
+            (*work.image.warnings, *dict.fromkeys(warnings)),
             tuple(passes),
             seen,
         )
@@ -242,11 +242,11 @@ class Upscaler:
         return Pass(name, options.tile, options.overlap, dtype, holds)
 
 
-def _needs_alpha(picture: Picture | None) -> bool:
+def _needs_alpha(image: DecodedImage | None) -> bool:
     """Whether alpha must go through a network: it varies."""
-    if picture is None or picture.alpha is None:
+    if image is None or image.alpha is None:
         return False
-    alpha = picture.alpha
+    alpha = image.alpha
     return bool((alpha != alpha[0, 0]).any())
 
 
@@ -254,13 +254,13 @@ def _planes(works: Iterable[Work[T] | None]) -> Iterator[Plane[_Part[T]] | None]
     for work in works:
         if work is None:
             yield None
-        elif work.picture is None or work.error is not None:
-            error = work.error or SrkitError("The picture was not read.")
+        elif work.image is None or work.error is not None:
+            error = work.error or SrkitError("The image was not read.")
             yield Plane(np.zeros((1, 1, 3), np.uint8), _Part(work, "done"), error=error)
         else:
-            yield Plane(_colour_plane(work.picture), _Part(work, "colour"))
-            if work.picture.alpha is not None and _needs_alpha(work.picture):
-                yield Plane(np.repeat(work.picture.alpha[:, :, None], 3, axis=2), _Part(work, "alpha"))
+            yield Plane(_colour_plane(work.image), _Part(work, "colour"))
+            if work.image.alpha is not None and _needs_alpha(work.image):
+                yield Plane(np.repeat(work.image.alpha[:, :, None], 3, axis=2), _Part(work, "alpha"))
 
 
 def _seen(
@@ -278,7 +278,7 @@ def _seen(
 def _conditioned(
     planes: Iterable[Plane[_Part[T]] | None], conditioning: Conditioning
 ) -> Iterator[Plane[_Part[T]] | None]:
-    """Each plane with the conditions of its picture, or with the error if they cannot be made.
+    """Each plane with the conditions of its image, or with the error if they cannot be made.
 
     An alpha plane shows the same scene as its colours, so it has their conditions; but nothing is to be invented in it.
     """
@@ -293,7 +293,7 @@ def _conditioned(
             if failure is None:
                 try:
                     colour = conditioning(plane.pixels, plane.tag.work.extras)
-                except Exception as error:  # one picture's failure must not end the others
+                except Exception as error:  # one image's failure must not end the others
                     failure = error
         conditions = colour
         if plane.tag.role == "alpha":
@@ -302,14 +302,14 @@ def _conditioned(
         yield replace(plane, conditions=conditions, error=plane.error or failure)
 
 
-def _colour_plane(picture: Picture) -> NDArray[Any]:
+def _colour_plane(image: DecodedImage) -> NDArray[Any]:
     """(H, W, 3): gray repeated, colour bled under transparent pixels."""
-    colour: NDArray[Any] = picture.colour
-    if picture.alpha is not None:
+    colour: NDArray[Any] = image.colour
+    if image.alpha is not None:
         top = np.iinfo(colour.dtype).max
-        filled = bleed(_tensor(colour), _tensor(picture.alpha[:, :, None]) / top)
+        filled = bleed(_tensor(colour), _tensor(image.alpha[:, :, None]) / top)
         colour = filled[0].permute(1, 2, 0).round().numpy().astype(colour.dtype)
-    if picture.is_gray:
+    if image.is_gray:
         return np.repeat(colour, 3, axis=2)
     return np.ascontiguousarray(colour)
 
@@ -318,11 +318,11 @@ def _tensor(pixels: NDArray[Any]) -> torch.Tensor:
     return torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None]
 
 
-def _assemble(work: Work[T], colour: NDArray[Any], alpha: NDArray[Any] | None) -> Picture:
-    """The picture of the asked size, with as many channels as the input."""
-    source = work.picture
+def _assemble(work: Work[T], colour: NDArray[Any], alpha: NDArray[Any] | None) -> DecodedImage:
+    """The image of the asked size, with as many channels as the input."""
+    source = work.image
     if source is None:
-        raise ValueError("there is no picture to assemble")
+        raise ValueError("there is no image to assemble")
     # The three channels are equal where the source is gray: the engine sees to it.
     pixels = resample(colour[:, :, :1] if source.is_gray else colour, work.height, work.width)
     if source.alpha is not None:
@@ -331,15 +331,15 @@ def _assemble(work: Work[T], colour: NDArray[Any], alpha: NDArray[Any] | None) -
     return replace(source, pixels=pixels, warnings=())
 
 
-def _part_picture(work: Work[T], pixels: NDArray[Any]) -> Picture:
-    """What a view gave as a picture: gray where the input or the view is."""
-    source = work.picture
+def _part_image(work: Work[T], pixels: NDArray[Any]) -> DecodedImage:
+    """What a view gave as an image: gray where the input or the view is."""
+    source = work.image
     if source is None:
-        raise ValueError("there is no picture that this could be a part of")
+        raise ValueError("there is no image that this could be a part of")
     pixels = resample(pixels[:, :, :1] if source.is_gray else pixels, work.height, work.width)
     if pixels.dtype != np.uint8:
         pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    return Picture(pixels, source.icc if source.is_gray or pixels.shape[2] == 3 else None)
+    return DecodedImage(pixels, source.icc if source.is_gray or pixels.shape[2] == 3 else None)
 
 
 def _alpha_plane(source: NDArray[Any], upscaled: NDArray[Any] | None, work: Work[T]) -> NDArray[Any]:

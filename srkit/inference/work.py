@@ -1,4 +1,4 @@
-"""A picture on its way through chained networks: what goes in, and what comes out."""
+"""An image on its way through chained networks: what goes in, and what comes out."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from srkit.conditioning.makers import NO_EXTRAS, Extras
-from srkit.io.picture import Picture
+from srkit.io.image import DecodedImage
 from srkit.zoo.loaded import LoadedModel
 
 T = TypeVar("T")
 
-Complete = Callable[[Extras, Picture, LoadedModel, str | None], Extras]
-"""Extras, picture, network and name to the extras with what the network is conditioned on (`KernelExtras`)."""
+Complete = Callable[[Extras, DecodedImage, LoadedModel, str | None], Extras]
+"""Extras, image, network and name to the extras with what the network is conditioned on (`KernelExtras`)."""
 
 
 @dataclass(frozen=True)
 class Work(Generic[T]):
-    """A picture and the size it shall have, or the error that kept it from being read."""
+    """An image and the size it shall have, or the error that kept it from being read."""
 
     tag: T
-    picture: Picture | None
+    image: DecodedImage | None
     width: int = 0
     height: int = 0
     error: Exception | None = None
@@ -37,7 +37,7 @@ class Pass:
 
     model: str
     tile: int | None
-    """Side in input pixels; None: whole pictures."""
+    """Side in input pixels; None: whole images."""
     overlap: int
     dtype: str
     holds_16_bits: bool = True
@@ -46,13 +46,13 @@ class Pass:
 
 @dataclass(frozen=True)
 class Done(Generic[T]):
-    """The result for a `Work`: a picture or an error."""
+    """The result for a `Work`: an image or an error."""
 
     tag: T
-    picture: Picture | None
+    image: DecodedImage | None
     error: Exception | None
     warnings: tuple[str, ...] = ()
     passes: tuple[Pass, ...] = ()
-    parts: Mapping[str, Picture] = field(default_factory=dict)
-    """What the network made the picture of, by name: pictures of 8 bit and of the result's size; or further samples, of
+    parts: Mapping[str, DecodedImage] = field(default_factory=dict)
+    """What the network made the image of, by name: images of 8 bit and of the result's size; or further samples, of
     the result's kind, and their spread."""

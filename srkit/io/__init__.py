@@ -1,6 +1,6 @@
-"""Pictures in and out: the only place where files become arrays and arrays become files.
+"""Images in and out: the only place where files become arrays and arrays become files.
 
-`read_picture`, `probe` and `write_picture` are in `srkit.io.read` and `srkit.io.write`; importing this
+`read_image`, `probe` and `write_image` are in `srkit.io.read` and `srkit.io.write`; importing this
 package loads no codec.
 """
 

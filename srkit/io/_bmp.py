@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from srkit.io.picture import Pixels
+from srkit.io.image import Pixels
 
 _BITFIELDS, _ALPHA_BITFIELDS = 3, 6
 _GREEN_6_BITS = 0x07E0

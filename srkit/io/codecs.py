@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from srkit.errors import PictureError
+from srkit.errors import ImageError
 
 
 def through_jpeg(image: NDArray[np.uint8], quality: int, *, full_colour: bool = False) -> NDArray[np.uint8]:
@@ -16,7 +16,7 @@ def through_jpeg(image: NDArray[np.uint8], quality: int, *, full_colour: bool = 
         full_colour: colour at full resolution (4:4:4), else at half (4:2:0).
 
     Raises:
-        PictureError: JPEG cannot hold it.
+        ImageError: JPEG cannot hold it.
     """
     import cv2
 
@@ -29,7 +29,7 @@ def through_webp(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     """The same as WebP, lossy, at a quality of 1 to 100.
 
     Raises:
-        PictureError: WebP cannot hold it.
+        ImageError: WebP cannot hold it.
     """
     import cv2
 
@@ -43,7 +43,7 @@ def _through(name: str, extension: str, image: NDArray[np.uint8], settings: list
         _, data = cv2.imencode(extension, image[:, :, ::-1], settings)
         decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
     except cv2.error as error:
-        raise PictureError(f"An image of the shape {image.shape} is no {name}: {error}.") from error
+        raise ImageError(f"An image of the shape {image.shape} is no {name}: {error}.") from error
     if decoded is None:
-        raise PictureError(f"An image of the shape {image.shape} did not come back from {name}.")
+        raise ImageError(f"An image of the shape {image.shape} did not come back from {name}.")
     return np.ascontiguousarray(decoded[:, :, ::-1])

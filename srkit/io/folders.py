@@ -32,13 +32,13 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class Found:
-    """A picture file, and its path below the folder that was searched (its name alone, for a single file)."""
+    """An image file, and its path below the folder that was searched (its name alone, for a single file)."""
 
     path: Path
     relative: Path
 
 
-def find_pictures(source: str | Path, *, recursive: bool, progress: Progress | None = None) -> list[Found]:
+def find_images(source: str | Path, *, recursive: bool, progress: Progress | None = None) -> list[Found]:
     """The image files of a file, a folder or a glob, sorted by relative path (as bytes).
 
     A file, or what a glob matches, is taken whatever its extension. In folders, files without an extension of
@@ -71,7 +71,7 @@ def find_pictures(source: str | Path, *, recursive: bool, progress: Progress | N
 
 
 def find_files(folder: Path, extensions: Collection[str], *, recursive: bool) -> Iterator[Path]:
-    """The files of a folder with one of some extensions (in lower case), in no order, by the rules of `find_pictures`.
+    """The files of a folder with one of some extensions (in lower case), in no order, by the rules of `find_images`.
 
     Raises:
         SrkitError: a folder cannot be listed.

@@ -52,7 +52,7 @@ def auto_format(source: str, *, width: int, height: int, depth: int, has_alpha: 
     """The format of an output for which none was asked.
 
     The input's own (`source`), where it is written here and holds the result's depth, alpha and size; else
-    PNG; but TIFF for pictures with a side over 1,000,000 or more than 2^30 pixels, which many PNG readers
+    PNG; but TIFF for images with a side over 1,000,000 or more than 2^30 pixels, which many PNG readers
     refuse (libpng's and OpenCV's default limits).
     """
     form = FORMATS.get(source)

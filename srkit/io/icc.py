@@ -1,4 +1,4 @@
-"""ICC profiles: whether one fits the channels of a picture, and what to do where it does not."""
+"""ICC profiles: whether one fits the channels of an image, and what to do where it does not."""
 
 from __future__ import annotations
 

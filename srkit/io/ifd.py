@@ -1,4 +1,4 @@
-"""Directories of TIFF structures: EXIF blocks, TIFF and BigTIFF files, multi-picture indexes."""
+"""Directories of TIFF structures: EXIF blocks, TIFF and BigTIFF files, multi-image indexes."""
 
 from __future__ import annotations
 

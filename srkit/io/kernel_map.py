@@ -1,4 +1,4 @@
-"""Kernel maps: the blur of a picture, pixel by pixel, as an .npz file that `srkit estimate-kernel` writes."""
+"""Kernel maps: the blur of an image, pixel by pixel, as an .npz file that `srkit estimate-kernel` writes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class KernelMap:
-    """A blur kernel for each pixel of an LR picture of h x w.
+    """A blur kernel for each pixel of an LR image of h x w.
 
     The kernel of a pixel is `sum_k codes[k] * basis[k]`, on the HR grid, laid out as in `srkit.degradation.kernels`.
 
@@ -41,7 +41,7 @@ class KernelMap:
         codes: (K, h, w).
         basis: (K, 21, 21), orthonormal.
         covariance: (3, h, w): xx, xy, yy in squared HR pixels, x to the right, y down.
-        confidence: (h, w) in [0, 1]; 0: the picture says nothing of its blur there.
+        confidence: (h, w) in [0, 1]; 0: the image says nothing of its blur there.
         depth: (h, w) in [0, 1], inverse depth, 1 nearest; zeros where none is known.
         scale: HR pixels for one LR pixel, along each side.
         model_sha256: of the weights that estimated the kernels; empty where none did.
@@ -78,12 +78,12 @@ class KernelMap:
 
     @property
     def height(self) -> int:
-        """Of the LR picture."""
+        """Of the LR image."""
         return int(self.codes.shape[1])
 
     @property
     def width(self) -> int:
-        """Of the LR picture."""
+        """Of the LR image."""
         return int(self.codes.shape[2])
 
 
@@ -93,7 +93,7 @@ class KernelMapInfo:
 
     width: int
     height: int
-    """Of the LR picture."""
+    """Of the LR image."""
     scale: int
     model_sha256: str
 

@@ -11,7 +11,7 @@ from srkit.io import exif as exif_blocks
 from srkit.io import xmp as xmp_packets
 from srkit.io.containers.contents import COMMENT
 from srkit.io.containers.jpeg import MAX_SEGMENT
-from srkit.io.picture import Picture
+from srkit.io.image import DecodedImage
 from srkit.io.xmp import Provenance
 
 
@@ -104,7 +104,7 @@ def is_dropped(kind: Kind, format: str) -> bool:
 class Held:
     """The metadata that are written with an image: fitted to it, and nothing that its format cannot hold.
 
-    See `Picture` for what each is.
+    See `DecodedImage` for what each is.
     """
 
     exif: bytes | None = None
@@ -114,19 +114,19 @@ class Held:
     resolution: tuple[float, float] | None = None
 
 
-def held_by(picture: Picture, format: str, made: Provenance | None = None) -> tuple[Held, list[str]]:
+def held_by(image: DecodedImage, format: str, made: Provenance | None = None) -> tuple[Held, list[str]]:
     """What of an image's metadata a file of this format holds, and a sentence for each that is dropped."""
     sieve = _Sieve(format)
-    exif = picture.exif
+    exif = image.exif
     if exif is not None:
-        exif = sieve.take("EXIF", Kind.EXIF, exif_blocks.fitted(exif, picture.width, picture.height))
-    iptc = sieve.take("IPTC", Kind.IPTC, picture.iptc)
+        exif = sieve.take("EXIF", Kind.EXIF, exif_blocks.fitted(exif, image.width, image.height))
+    iptc = sieve.take("IPTC", Kind.IPTC, image.iptc)
     held = Held(
         exif,
-        _xmp(picture, format, made, sieve),
+        _xmp(image, format, made, sieve),
         iptc,
-        tuple(sieve.texts(picture.texts)),
-        _resolution(picture, exif, sieve),
+        tuple(sieve.texts(image.texts)),
+        _resolution(image, exif, sieve),
     )
     return held, sieve.warnings
 
@@ -171,12 +171,12 @@ class _Sieve:
         self.warnings.append(f"{what} has no place in {self.format.upper()} and was dropped.")
 
 
-def _xmp(picture: Picture, format: str, made: Provenance | None, sieve: _Sieve) -> bytes | None:
+def _xmp(image: DecodedImage, format: str, made: Provenance | None, sieve: _Sieve) -> bytes | None:
     """The packet, fitted, and with provenance, for which there is always room."""
-    xmp, stamped = picture.xmp, None
+    xmp, stamped = image.xmp, None
     try:
         if xmp is not None:
-            xmp = xmp_packets.fitted(xmp, picture.width, picture.height, _MEDIA_TYPES[format])
+            xmp = xmp_packets.fitted(xmp, image.width, image.height, _MEDIA_TYPES[format])
         stamped = xmp if made is None else xmp_packets.stamped(xmp, made)
     except ValueError as error:
         sieve.warnings.append(f"The XMP was dropped: {error}.")
@@ -184,8 +184,8 @@ def _xmp(picture: Picture, format: str, made: Provenance | None, sieve: _Sieve) 
     return xmp_packets.stamped(None, made) if held is None and made is not None else held
 
 
-def _resolution(picture: Picture, exif: bytes | None, sieve: _Sieve) -> tuple[float, float] | None:
-    resolution = picture.resolution
+def _resolution(image: DecodedImage, exif: bytes | None, sieve: _Sieve) -> tuple[float, float] | None:
+    resolution = image.resolution
     if resolution is None or not is_dropped(Kind.RESOLUTION, sieve.format):
         return resolution
     dpi = tuple(round(r * 25.4) for r in resolution)

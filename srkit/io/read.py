@@ -1,4 +1,4 @@
-"""Reading pictures: headers first, then pixels, orientation and metadata."""
+"""Reading images: headers first, then pixels, orientation and metadata."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from srkit.errors import PictureError
+from srkit.errors import ImageError
 from srkit.io import exif as exif_blocks
 from srkit.io import icc as profiles
 from srkit.io import xmp as xmp_packets
@@ -21,9 +21,9 @@ from srkit.io._bmp import BmpHeader, decode_bmp, read_bmp_header
 from srkit.io._vips import detail, vips
 from srkit.io.colour_tags import hdr_of_profile
 from srkit.io.containers.contents import Contents
+from srkit.io.image import DecodedImage, ImageInfo, Pixels
 from srkit.io.kinds import HEAD, contents_of, kind_of, what_it_is
 from srkit.io.names import shown
-from srkit.io.picture import Picture, PictureInfo, Pixels
 
 DEFAULT_MAX_PIXELS = 10**9
 
@@ -41,22 +41,22 @@ _UNSUPPORTED = re.compile(
 )
 
 
-def probe(source: Path | bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> PictureInfo:
+def probe(source: Path | bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageInfo:
     """What the header says, without decoding.
 
     Args:
         source: a file, or the bytes of one.
-        max_pixels: pictures that declare more pixels are refused.
+        max_pixels: images that declare more pixels are refused.
 
     Raises:
-        PictureError: not a picture that can be read, or larger than `max_pixels`.
+        ImageError: not an image that can be read, or larger than `max_pixels`.
     """
     with _opened(source, max_pixels) as opened:
         return opened.info
 
 
-def read_picture(source: Path | bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
-    """Decode a picture, its first page only (a warning says so), with orientation applied.
+def read_image(source: Path | bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> DecodedImage:
+    """Decode an image, its first page only (a warning says so), with orientation applied.
 
     Palettes become RGB, 1 bit and 2, 4 bit gray become 8 bit, CMYK becomes sRGB through its profile. Float
     samples in [0, 1] become 16 bit, with a warning. Alpha comes out straight. A profile is kept as it is
@@ -66,10 +66,10 @@ def read_picture(source: Path | bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) 
 
     Args:
         source: a file, or the bytes of one.
-        max_pixels: pictures that declare more pixels are refused before decoding.
+        max_pixels: images that declare more pixels are refused before decoding.
 
     Raises:
-        PictureError: missing, unreadable, empty, broken, truncated, of an unknown kind, or larger than
+        ImageError: missing, unreadable, empty, broken, truncated, of an unknown kind, or larger than
             `max_pixels`.
     """
     with _opened(source, max_pixels) as opened:
@@ -81,7 +81,7 @@ class _Opened:
     """A file with its header read; `handle` stands at its start."""
 
     handle: BinaryIO
-    info: PictureInfo
+    info: ImageInfo
     contents: Contents
     image: Any = None
     bmp: BmpHeader | None = None
@@ -91,7 +91,7 @@ class _Opened:
 def _opened(source: Path | bytes, max_pixels: int) -> Iterator[_Opened]:
     """Open, find the kind, read the header and check the size; errors of the block are told with the file's
     name."""
-    name = shown(source) if isinstance(source, Path) else "The picture from standard input"
+    name = shown(source) if isinstance(source, Path) else "The image from standard input"
     contents = Contents()
     try:
         with _handle(source, name) as handle:
@@ -101,21 +101,19 @@ def _opened(source: Path | bytes, max_pixels: int) -> Iterator[_Opened]:
             pixels = opened.info.width * opened.info.height
             if pixels > max_pixels:
                 size = f"{opened.info.width} x {opened.info.height}"
-                raise PictureError(
+                raise ImageError(
                     f"{name} declares {size} pixels, more than the limit of {max_pixels:,}; "
                     f"if it is trusted, raise the limit with --max-pixels."
                 )
             yield opened
     except OSError as error:
-        raise PictureError(f"{name} could not be read ({error.strerror or error}).") from error
+        raise ImageError(f"{name} could not be read ({error.strerror or error}).") from error
     except MemoryError as error:
-        raise PictureError(
-            f"{name} does not fit into memory; resize it or use a machine with more."
-        ) from error
+        raise ImageError(f"{name} does not fit into memory; resize it or use a machine with more.") from error
     except ValueError as error:
-        raise PictureError(f"{name} could not be read: {error}; convert it to PNG or replace it.") from error
+        raise ImageError(f"{name} could not be read: {error}; convert it to PNG or replace it.") from error
     except vips().Error as error:
-        raise PictureError(_undecodable(name, contents, detail(error))) from error
+        raise ImageError(_undecodable(name, contents, detail(error))) from error
 
 
 def _undecodable(name: str, contents: Contents, reason: str) -> str:
@@ -137,13 +135,13 @@ def _handle(source: Path | bytes, name: str) -> BinaryIO:
     else:
         status = source.stat()
         if stat.S_ISDIR(status.st_mode):
-            raise PictureError(f"{name} is a folder; a picture file was expected.")
+            raise ImageError(f"{name} is a folder; an image file was expected.")
         if stat.S_ISREG(status.st_mode) and status.st_size:
             # Unbuffered, since libvips reads on from where the descriptor stands.
             return source.open("rb", buffering=0)
         data = b"" if stat.S_ISREG(status.st_mode) else source.read_bytes()
     if not data:
-        raise PictureError(f"{name} is empty (0 bytes); replace it with an intact copy.")
+        raise ImageError(f"{name} is empty (0 bytes); replace it with an intact copy.")
     return io.BytesIO(data)
 
 
@@ -151,7 +149,7 @@ def _kind_of(handle: BinaryIO, name: str) -> str:
     head = handle.read(HEAD)
     kind = kind_of(head)
     if kind is None:
-        raise PictureError(
+        raise ImageError(
             f"{name} is {what_it_is(head)}; give a PNG, JPEG, WebP, TIFF, AVIF, BMP or GIF image."
         )
     return kind
@@ -159,15 +157,15 @@ def _kind_of(handle: BinaryIO, name: str) -> str:
 
 def _read_header(handle: BinaryIO, kind: str, contents: Contents, name: str) -> _Opened:
     if contents.refused:
-        raise PictureError(_not_here(name, contents.refused))
+        raise ImageError(_not_here(name, contents.refused))
     if kind == "bmp":
         head = handle.read(HEAD)
         handle.seek(0)
         if contents.unsupported:
-            raise PictureError(_not_here(name, contents.unsupported))
+            raise ImageError(_not_here(name, contents.unsupported))
         bmp = read_bmp_header(head)
         bands = 4 if bmp.has_alpha else 1 if bmp.gray else 3
-        info = PictureInfo(bmp.width, bmp.height, bands, 8, bmp.has_alpha, "bmp")
+        info = ImageInfo(bmp.width, bmp.height, bands, 8, bmp.has_alpha, "bmp")
         return _Opened(handle, info, contents, bmp=bmp)
     image = _open_image(handle, kind)  # from here on, the descriptor is libvips' to move
     if kind in _EXIF_TURNS:
@@ -193,20 +191,20 @@ def _open_image(handle: BinaryIO, kind: str) -> Any:
 
 def _refuse_unsupported(image: Any, name: str) -> None:
     if image.format not in ("uchar", "ushort", "float"):
-        raise PictureError(
+        raise ImageError(
             f"{name} holds {image.format} samples; 8 or 16 bit unsigned integers, or floats in [0, 1], were "
             "expected; convert it to PNG."
         )
     known = ("b-w", "grey16", "srgb", "rgb16", "scrgb", "cmyk", "lab", "labs")
     colours = {"b-w": 1, "grey16": 1, "cmyk": 4}.get(image.interpretation, 3)
     if image.interpretation not in known or not colours <= image.bands <= colours + 1:
-        raise PictureError(
+        raise ImageError(
             f"{name} has {image.bands} channels ({image.interpretation}); gray, RGB or CMYK, with or without "
             "alpha, was expected; convert it to PNG."
         )
 
 
-def _info(image: Any, kind: str, frames: int) -> PictureInfo:
+def _info(image: Any, kind: str, frames: int) -> ImageInfo:
     width, height = image.width, image.height
     if _orientation(image) >= 5:
         width, height = height, width
@@ -214,7 +212,7 @@ def _info(image: Any, kind: str, frames: int) -> PictureInfo:
     alpha = image.bands in (2, 5) or (image.bands == 4 and image.interpretation != "cmyk")
     depth = 8 if image.format == "uchar" else 16
     pages = max(frames, int(_field(image, "n-pages") or 1))
-    return PictureInfo(width, height, (1 if gray else 3) + alpha, depth, alpha, _format(image, kind), pages)
+    return ImageInfo(width, height, (1 if gray else 3) + alpha, depth, alpha, _format(image, kind), pages)
 
 
 def _format(image: Any, kind: str) -> str:
@@ -223,7 +221,7 @@ def _format(image: Any, kind: str) -> str:
     return "other" if kind == "gif" else kind
 
 
-def _decode(opened: _Opened) -> Picture:
+def _decode(opened: _Opened) -> DecodedImage:
     image, info, contents = opened.image, opened.info, opened.contents
     exif = contents.exif or _field(image, "exif-data")
     xmp = contents.xmp or _field(image, "xmp-data")
@@ -252,7 +250,7 @@ def _decode(opened: _Opened) -> Picture:
     samples: Pixels = np.frombuffer(
         image.write_to_memory(), dtype=np.uint16 if image.format == "ushort" else np.uint8
     )
-    return Picture(
+    return DecodedImage(
         samples.reshape(image.height, image.width, image.bands),
         icc,
         None if exif is None else exif_blocks.upright(exif),
@@ -265,17 +263,17 @@ def _decode(opened: _Opened) -> Picture:
     )
 
 
-def _decode_bmp(opened: _Opened, header: BmpHeader) -> Picture:
+def _decode_bmp(opened: _Opened, header: BmpHeader) -> DecodedImage:
     pixels = decode_bmp(opened.handle.read(), header)
     contents, icc = opened.contents, opened.contents.icc
     if icc is not None and profiles.profile_space(icc) != ("GRAY" if pixels.shape[2] == 1 else "RGB"):
         contents.lose("a colour profile that does not fit")
         icc = None
     warnings = tuple(_warnings(opened.info, contents, icc))
-    return Picture(pixels, icc, format="bmp", warnings=warnings, resolution=contents.resolution)
+    return DecodedImage(pixels, icc, format="bmp", warnings=warnings, resolution=contents.resolution)
 
 
-def _warnings(info: PictureInfo, contents: Contents, icc: bytes | None) -> list[str]:
+def _warnings(info: ImageInfo, contents: Contents, icc: bytes | None) -> list[str]:
     """Sentences on what a file holds that is not read."""
     warnings: list[str] = []
     if info.pages > 1:
@@ -320,7 +318,7 @@ def _to_gray_or_rgb(image: Any, icc: bytes | None, warnings: list[str]) -> tuple
         with contextlib.suppress(vips().Error):  # a broken profile: below
             return profiles.gray_to_srgb(image, icc), None
     warnings.append(
-        f"The embedded colour profile ({space or 'broken'}) does not fit the picture and was dropped."
+        f"The embedded colour profile ({space or 'broken'}) does not fit the image and was dropped."
     )
     return image, None
 

@@ -1,4 +1,4 @@
-"""Writing pictures: whole or not at all, with what the format can hold."""
+"""Writing images: whole or not at all, with what the format can hold."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from srkit.errors import PictureError, SrkitError, UsageError, nearest
+from srkit.errors import ImageError, SrkitError, UsageError, nearest
 from srkit.io import icc as profiles
 from srkit.io._vips import detail, vips
 from srkit.io.atomic import atomic_path
@@ -18,17 +18,17 @@ from srkit.io.containers import heif, jpeg, png, tiff, webp
 from srkit.io.containers.contents import write_all
 from srkit.io.exif import EMPTY, PREFIX
 from srkit.io.formats import FORMATS, Format
+from srkit.io.image import DecodedImage
 from srkit.io.metadata import Held, held_by
 from srkit.io.names import shown
-from srkit.io.picture import Picture
 from srkit.io.xmp import Provenance
 
 _NO_ROOM = ("No space left", "File too large", "quota exceeded")
 _CLASSIC_TIFF = 3 << 30  # pixel bytes; above, offsets might not fit into 32 bits
 
 
-def write_picture(
-    picture: Picture,
+def write_image(
+    image: DecodedImage,
     path: Path,
     *,
     format: str,
@@ -36,45 +36,45 @@ def write_picture(
     compression: int | None = None,
     made: Provenance | None = None,
 ) -> tuple[str, ...]:
-    """Write a picture to a file, atomically; an existing file is replaced at the end, and kept on failure.
+    """Write an image to a file, atomically; an existing file is replaced at the end, and kept on failure.
 
     The pixels are not copied (a memory map is read as it is encoded), unless they are not contiguous. Metadata are
-    written as `metadata.WRITTEN` says: with the sizes of what is written, and nothing that the picture does not have.
+    written as `metadata.WRITTEN` says: with the sizes of what is written, and nothing that the image does not have.
 
     Args:
-        picture: what to write.
+        image: what to write.
         path: where; its extension is not looked at.
         format: a key of `FORMATS`.
         quality: 1 to 100, for jpg, webp and avif; None: 95, 92, 85. Others ignore it.
         compression: 0 to 9, for png and tiff (deflate; 0 is none); None: 1. Others ignore it.
-        made: what made the picture, to be written into its XMP; None: nothing.
+        made: what made the image, to be written into its XMP; None: nothing.
 
     Returns:
         A sentence for each thing that the format could not hold and that was reduced or dropped.
 
     Raises:
         UsageError: an unknown format, or a quality or compression out of range.
-        PictureError: the picture is too large for the format, or could not be encoded.
+        ImageError: the image is too large for the format, or could not be encoded.
         SrkitError: the file system refused (no room, no permission, no such folder).
     """
-    job = _prepare(picture, format, quality, compression, made)
+    job = _prepare(image, format, quality, compression, made)
     with atomic_path(path) as temporary, temporary.open("r+b", buffering=0) as file:
         _encode(job, file, shown(path))
     return job.warnings
 
 
-def encode_picture(
-    picture: Picture,
+def encode_image(
+    image: DecodedImage,
     *,
     format: str,
     quality: int | None = None,
     compression: int | None = None,
     made: Provenance | None = None,
 ) -> tuple[bytes, tuple[str, ...]]:
-    """The bytes that `write_picture` would write, and its warnings; see there for arguments and errors."""
-    job = _prepare(picture, format, quality, compression, made)
+    """The bytes that `write_image` would write, and its warnings; see there for arguments and errors."""
+    job = _prepare(image, format, quality, compression, made)
     buffer = io.BytesIO()
-    _encode(job, buffer, "The picture")
+    _encode(job, buffer, "The image")
     return buffer.getvalue(), job.warnings
 
 
@@ -106,9 +106,9 @@ _SAVERS = {
 
 @dataclass(frozen=True)
 class _Job:
-    """A picture as its format holds it: the lazy libvips image, the saver's options, metadata, warnings."""
+    """An image as its format holds it: the lazy libvips image, the saver's options, metadata, warnings."""
 
-    image: Any
+    canvas: Any
     format: str
     options: dict[str, Any]
     held: Held
@@ -116,29 +116,29 @@ class _Job:
 
 
 def _prepare(
-    picture: Picture, format: str, quality: int | None, compression: int | None, made: Provenance | None
+    image: DecodedImage, format: str, quality: int | None, compression: int | None, made: Provenance | None
 ) -> _Job:
     check_encoding(format, quality, compression)
     form = FORMATS[format]
-    side = max(picture.width, picture.height)
+    side = max(image.width, image.height)
     if form.max_side is not None and side > form.max_side:
-        raise PictureError(
-            f"A picture of {picture.width} x {picture.height} pixels does not fit into {format.upper()}, whose "
+        raise ImageError(
+            f"An image of {image.width} x {image.height} pixels does not fit into {format.upper()}, whose "
             f"sides end at {form.max_side}; write PNG or TIFF (--format png)."
         )
     warnings: list[str] = []
-    image = _reduced(_wrapped(picture), picture, format, warnings)
-    image = _with_profile(image, picture, format, warnings)
-    held, dropped = held_by(picture, format, made)
+    canvas = _reduced(_wrapped(image), image, format, warnings)
+    canvas = _with_profile(canvas, image, format, warnings)
+    held, dropped = held_by(image, format, made)
     if format == "avif":
-        image = _with_blocks(image, held)
-    options = _options(form, format, quality, compression, picture.pixels.nbytes)
+        canvas = _with_blocks(canvas, held)
+    options = _options(form, format, quality, compression, image.pixels.nbytes)
     # No more than is there: libvips would make up an EXIF block.
     keep = (
         _KEEP_ICC | (_KEEP_EXIF if held.exif is not None else 0) | (_KEEP_XMP if held.xmp is not None else 0)
     )
     options["keep"] = keep if format == "avif" else _KEEP_ICC
-    return _Job(image, format, options, held, (*warnings, *dropped))
+    return _Job(canvas, format, options, held, (*warnings, *dropped))
 
 
 def _encode(job: _Job, file: BinaryIO, what: str) -> None:
@@ -167,12 +167,12 @@ def _save(job: _Job, file: BinaryIO) -> None:
         write_all(file, _saved(job))
     else:
         target = vips().Target.new_to_descriptor(file.fileno())
-        vips().Operation.call(_SAVERS[job.format], job.image, target, **job.options)
+        vips().Operation.call(_SAVERS[job.format], job.canvas, target, **job.options)
 
 
 def _saved(job: _Job) -> bytes:
     target = vips().Target.new_to_memory()
-    vips().Operation.call(_SAVERS[job.format], job.image, target, **job.options)
+    vips().Operation.call(_SAVERS[job.format], job.canvas, target, **job.options)
     return bytes(target.get("blob"))
 
 
@@ -200,7 +200,7 @@ def _save_edited(job: _Job, file: BinaryIO, edited: Callable[[bytes], bytes | No
     target = vips().TargetCustom()
     target.on_write(take)
     try:
-        vips().Operation.call(_SAVERS[job.format], job.image, target, **job.options)
+        vips().Operation.call(_SAVERS[job.format], job.canvas, target, **job.options)
     except vips().Error:
         if failure is not None:
             raise failure from None
@@ -209,53 +209,51 @@ def _save_edited(job: _Job, file: BinaryIO, edited: Callable[[bytes], bytes | No
         raise ValueError("the encoder wrote no pixels")
 
 
-def _wrapped(picture: Picture) -> Any:
+def _wrapped(image: DecodedImage) -> Any:
     """The pixels as a libvips image over the same memory."""
-    pixels = np.ascontiguousarray(picture.pixels)
-    deep = picture.depth == 16
+    pixels = np.ascontiguousarray(image.pixels)
+    deep = image.depth == 16
     height, width, bands = pixels.shape
-    image = vips().Image.new_from_memory(pixels, width, height, bands, "ushort" if deep else "uchar")
-    shallow, sixteen = ("b-w", "grey16") if picture.is_gray else ("srgb", "rgb16")
-    return image.copy(interpretation=sixteen if deep else shallow)
+    canvas = vips().Image.new_from_memory(pixels, width, height, bands, "ushort" if deep else "uchar")
+    shallow, sixteen = ("b-w", "grey16") if image.is_gray else ("srgb", "rgb16")
+    return canvas.copy(interpretation=sixteen if deep else shallow)
 
 
-def _reduced(image: Any, picture: Picture, format: str, warnings: list[str]) -> Any:
+def _reduced(canvas: Any, image: DecodedImage, format: str, warnings: list[str]) -> Any:
     form = FORMATS[format]
     name = format.upper()
-    if picture.has_alpha and not form.alpha:
-        image = image.flatten(
-            background=[255 if picture.depth == 8 else 65535], max_alpha=2**picture.depth - 1
-        )
-        warnings.append(f"{name} holds no alpha: the picture was laid over white.")
-    if picture.depth == 16 and not form.depth16:
+    if image.has_alpha and not form.alpha:
+        canvas = canvas.flatten(background=[255 if image.depth == 8 else 65535], max_alpha=2**image.depth - 1)
+        warnings.append(f"{name} holds no alpha: the image was laid over white.")
+    if image.depth == 16 and not form.depth16:
         # x / 257, rounded; libvips' own shift would round down.
         table = ((np.arange(65536, dtype=np.int64) * 255 + 32895) >> 16).astype(np.uint8)
         lookup = vips().Image.new_from_memory(table, 65536, 1, 1, "uchar")
-        image = image.maplut(lookup).copy(interpretation="b-w" if picture.is_gray else "srgb")
-        warnings.append(f"{name} is written with 8 bits: the 16 bits of the picture were rounded.")
-    return image
+        canvas = canvas.maplut(lookup).copy(interpretation="b-w" if image.is_gray else "srgb")
+        warnings.append(f"{name} is written with 8 bits: the 16 bits of the image were rounded.")
+    return canvas
 
 
-def _with_profile(image: Any, picture: Picture, format: str, warnings: list[str]) -> Any:
-    icc = picture.icc
-    if icc is not None and picture.is_gray and not FORMATS[format].gray:
+def _with_profile(canvas: Any, image: DecodedImage, format: str, warnings: list[str]) -> Any:
+    icc = image.icc
+    if icc is not None and image.is_gray and not FORMATS[format].gray:
         # Gray is stored as RGB there, which a profile for gray does not fit.
         try:
-            image = profiles.gray_to_srgb(image, icc)
+            canvas = profiles.gray_to_srgb(canvas, icc)
         except vips().Error:
             warnings.append("The gray colour profile could not be used and was dropped.")
         icc = None
-    return profiles.attach(image, icc)
+    return profiles.attach(canvas, icc)
 
 
-def _with_blocks(image: Any, held: Held) -> Any:
+def _with_blocks(canvas: Any, held: Held) -> Any:
     """The image with XMP for libvips to write, and with a place for EXIF, which is only so for AVIF."""
-    image = image.copy()
+    canvas = canvas.copy()
     for field, data in (("exif-data", held.exif and PREFIX + EMPTY), ("xmp-data", held.xmp)):
         if data is not None:
-            image.set_type(vips().GValue.blob_type, field, data)
-    image.set_type(vips().GValue.gint_type, "orientation", 1)
-    return image
+            canvas.set_type(vips().GValue.blob_type, field, data)
+    canvas.set_type(vips().GValue.gint_type, "orientation", 1)
+    return canvas
 
 
 def _options(
@@ -263,7 +261,7 @@ def _options(
 ) -> dict[str, Any]:
     level = 1 if compression is None else compression
     if format == "png":
-        # Measured best for upscaled pictures; where size is asked for, the choice of filters is the
+        # Measured best for upscaled images; where size is asked for, the choice of filters is the
         # encoder's.
         return {"compression": level, "filter": "up" if compression is None else "all"}
     if format == "tiff":
@@ -286,4 +284,4 @@ def _failed(what: str, error: Exception) -> SrkitError:
         return SrkitError(
             f"{what} could not be written ({reason}); free some space or choose another output folder."
         )
-    return PictureError(f"{what} could not be encoded ({detail(error)}); choose another --format.")
+    return ImageError(f"{what} could not be encoded ({detail(error)}); choose another --format.")

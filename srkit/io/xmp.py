@@ -80,7 +80,7 @@ _EMPTY = (
 
 @dataclass(frozen=True)
 class Provenance:
-    """What made a picture.
+    """What made an image.
 
     Attributes:
         version: srkit's.

@@ -43,7 +43,7 @@ class Views:
     autocast: torch.dtype | None = None
     """Precision of their arithmetic; None: fp32. Distances are always taken in fp32."""
 
-    def look(self, name: str, pictures: Tensor) -> Tensor:
+    def look(self, name: str, images: Tensor) -> Tensor:
         """The view `name` of images (N, 3, H, W).
 
         Raises:
@@ -55,8 +55,8 @@ class Views:
                 f"A criterion looks at images through '{name}', and nothing was given for it; give one, or leave "
                 "the criterion out."
             )
-        with torch.autocast(pictures.device.type, self.autocast, enabled=self.autocast is not None):
-            return view(pictures)
+        with torch.autocast(images.device.type, self.autocast, enabled=self.autocast is not None):
+            return view(images)
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,12 @@ class Wanted:
 
 def bottom_of(provider: PerceptualFeatures) -> View:
     """The lowest map of a provider (`vgg19:conv1_2`; of `compact` the first stage)."""
-    return lambda pictures: provider.features(pictures)[0]
+    return lambda images: provider.features(images)[0]
 
 
 def top_of(provider: PerceptualFeatures) -> View:
     """The highest map of a provider (`vgg19` is conv5_4 before its ReLU; of `compact` the last stage)."""
-    return lambda pictures: provider.features(pictures)[-1]
+    return lambda images: provider.features(images)[-1]
 
 
 def pixel_map(sr: Tensor, hr: Tensor) -> Tensor:
@@ -244,8 +244,8 @@ def _resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
 
 
-def _size(pictures: Tensor) -> tuple[int, int]:
-    return pictures.shape[2], pictures.shape[3]
+def _size(images: Tensor) -> tuple[int, int]:
+    return images.shape[2], images.shape[3]
 
 
 def _check(sr: Tensor, hr: Tensor) -> None:

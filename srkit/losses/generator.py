@@ -142,10 +142,10 @@ class Once(Generic[T]):
     def __init__(self, of: Callable[[Tensor], T], known: Mapping[Tensor, T] | None = None) -> None:
         self._of, self._found = of, dict(known or {})
 
-    def __call__(self, pictures: Tensor) -> T:
-        if pictures not in self._found:
-            self._found[pictures] = self._of(pictures)
-        return self._found[pictures]
+    def __call__(self, images: Tensor) -> T:
+        if images not in self._found:
+            self._found[images] = self._of(images)
+        return self._found[images]
 
 
 def _seen(
@@ -161,8 +161,8 @@ def _seen(
 
 
 def _map_of(features: Once[list[Tensor]] | None, index: int) -> View | None:
-    return None if features is None else lambda pictures: features(pictures)[index]
+    return None if features is None else lambda images: features(images)[index]
 
 
-def _precision(pictures: Tensor, autocast: torch.dtype | None) -> torch.autocast:
-    return torch.autocast(pictures.device.type, autocast, enabled=autocast is not None)
+def _precision(images: Tensor, autocast: torch.dtype | None) -> torch.autocast:
+    return torch.autocast(images.device.type, autocast, enabled=autocast is not None)

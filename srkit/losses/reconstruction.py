@@ -161,19 +161,19 @@ class Far:
     autocast: torch.dtype | None = None
     """Precision of the encoder's arithmetic, and of E_img's; None: fp32. Descriptors are always taken in fp32."""
 
-    def descriptors(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    def descriptors(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """S_avg and S_max of the encoder's maps of images (N, 3, H, W) in [0, 1]: (N, C) each, float32."""
-        with torch.autocast(pictures.device.type, self.autocast, enabled=self.autocast is not None):
-            maps = self.stage.maps(pictures)
+        with torch.autocast(images.device.type, self.autocast, enabled=self.autocast is not None):
+            maps = self.stage.maps(images)
         return gram_descriptors(maps)
 
-    def __call__(self, network: Reconstructor, pictures: Tensor, features: Tensor | None = None) -> Tensor:
+    def __call__(self, network: Reconstructor, images: Tensor, features: Tensor | None = None) -> Tensor:
         """FAR (N,) of images (N, 3, H, W) in [0, 1], with its gradient through both encoders.
 
         Args:
             features: e_im of the images, where it is known.
         """
         if features is None:
-            with torch.autocast(pictures.device.type, self.autocast, enabled=self.autocast is not None):
-                features = network.image_features(pictures)
-        return far(network.predict(features), network.relative(*self.descriptors(pictures)))
+            with torch.autocast(images.device.type, self.autocast, enabled=self.autocast is not None):
+                features = network.image_features(images)
+        return far(network.predict(features), network.relative(*self.descriptors(images)))

@@ -58,11 +58,11 @@ class Comparison:
             if math.isfinite(found.low)
             else "no interval"
         )
-        pictures = "1 image" if found.count == 1 else f"{found.count} images"
+        images = "1 image" if found.count == 1 else f"{found.count} images"
         left = f"; infinite and left out: {some(self.left_out)}" if self.left_out else ""
         return (
             f"{self.metric} of {self.result.model} minus {self.other.model} on {self.result.title}: "
-            f"{found.mean:+.4f} ({bounds}, paired bootstrap over {pictures}{left})"
+            f"{found.mean:+.4f} ({bounds}, paired bootstrap over {images}{left})"
         )
 
 

@@ -89,5 +89,5 @@ def _which(by_name: Mapping[str, float], condition: Callable[[float], bool]) -> 
 
 
 def _of(names: Sequence[str], total: int) -> str:
-    """`2 of 5 pictures (a, b)`."""
+    """`2 of 5 images (a, b)`."""
     return f"{len(names)} of {total} image{'' if total == 1 else 's'} ({some(names)})"

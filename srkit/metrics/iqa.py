@@ -38,10 +38,10 @@ class _PyiqaMetric:
         self._network, self._device = network, device
         self.version = f"pyiqa {version('pyiqa')}, {label}"
 
-    def score(self, picture: Tensor) -> float:
-        """Of one picture (1, 3, H, W) in [0, 1]."""
+    def score(self, image: Tensor) -> float:
+        """Of one image (1, 3, H, W) in [0, 1]."""
         with torch.inference_mode():
-            return float(self._network(picture.to(self._device, torch.float32)))
+            return float(self._network(image.to(self._device, torch.float32)))
 
 
 class Niqe(_PyiqaMetric):

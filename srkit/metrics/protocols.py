@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from srkit.errors import PictureError, UsageError, nearest
+from srkit.errors import ImageError, UsageError, nearest
 from srkit.metrics.ssim import WINDOW
 from srkit.ops.colour import luma_limited
 
@@ -75,17 +75,17 @@ def find_protocol(name: str) -> Protocol:
         ) from None
 
 
-def to_8bit(picture: Tensor) -> Tensor:
+def to_8bit(image: Tensor) -> Tensor:
     """An image in [0, 1] as uint8: clipped, times 255, rounded. uint8 passes through.
 
     Raises:
-        PictureError: it holds values that are not numbers.
+        ImageError: it holds values that are not numbers.
     """
-    if picture.dtype == torch.uint8:
-        return picture
-    if not bool(torch.isfinite(picture).all()):
-        raise PictureError("The SR image holds values that are not numbers; no metric can be taken of it.")
-    return (picture.clamp(0, 1) * 255).round_().to(torch.uint8)
+    if image.dtype == torch.uint8:
+        return image
+    if not bool(torch.isfinite(image).all()):
+        raise ImageError("The SR image holds values that are not numbers; no metric can be taken of it.")
+    return (image.clamp(0, 1) * 255).round_().to(torch.uint8)
 
 
 def compared(sr: Tensor, hr: Tensor, protocol: Protocol, scale: int) -> tuple[Tensor, Tensor]:
@@ -100,10 +100,10 @@ def compared(sr: Tensor, hr: Tensor, protocol: Protocol, scale: int) -> tuple[Te
         Two tensors (N, 1 or 3, H - 2 border, W - 2 border), float64 in [0, 1].
 
     Raises:
-        PictureError: shapes that differ, an image too small for the border and SSIM's window, or NaN.
+        ImageError: shapes that differ, an image too small for the border and SSIM's window, or NaN.
     """
     if sr.shape != hr.shape:
-        raise PictureError(
+        raise ImageError(
             f"The SR image has {sr.shape[3]} x {sr.shape[2]} pixels, its reference {hr.shape[3]} x {hr.shape[2]}; "
             "they must be of one size."
         )
@@ -111,7 +111,7 @@ def compared(sr: Tensor, hr: Tensor, protocol: Protocol, scale: int) -> tuple[Te
     least = 2 * border + WINDOW
     height, width = sr.shape[2:]
     if min(height, width) < least:
-        raise PictureError(
+        raise ImageError(
             f"The image has {width} x {height} pixels; protocol '{protocol.name}' leaves out {border} at every side "
             f"and SSIM's window takes {WINDOW}, so both sides must be at least {least}: leave the image out."
         )
@@ -119,5 +119,5 @@ def compared(sr: Tensor, hr: Tensor, protocol: Protocol, scale: int) -> tuple[Te
     return _in_colour(to_8bit(sr)[inner], protocol.colour), _in_colour(to_8bit(hr)[inner], protocol.colour)
 
 
-def _in_colour(picture: Tensor, colour: Colour) -> Tensor:
-    return luma_limited(picture) if colour == "y" else picture.to(torch.float64).div_(255)
+def _in_colour(image: Tensor, colour: Colour) -> Tensor:
+    return luma_limited(image) if colour == "y" else image.to(torch.float64).div_(255)

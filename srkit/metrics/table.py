@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from srkit.errors import PictureError, UsageError, nearest
+from srkit.errors import ImageError, UsageError, nearest
 from srkit.metrics.display import DISPLAY, Display
 from srkit.metrics.protocols import Protocol, compared
 from srkit.metrics.psnr import psnr
@@ -145,7 +145,7 @@ def _niqe(setup: Setup) -> Scorer:
     def score(sample: Sample) -> float:
         height, width = sample.sr.shape[2:]
         if (height // NIQE_BLOCK) * (width // NIQE_BLOCK) < 2:
-            raise PictureError(
+            raise ImageError(
                 f"The image has {width} x {height} pixels; NIQE needs at least {2 * NIQE_BLOCK} x {NIQE_BLOCK}: "
                 "leave the image or the metric out."
             )
@@ -163,10 +163,10 @@ def _musiq(setup: Setup) -> Scorer:
     return Scorer(lambda sample: metric.score(sample.sr.float() / 255), metric.version)
 
 
-def _check_side(picture: Tensor, least: int, metric: str) -> None:
-    height, width = picture.shape[2:]
+def _check_side(image: Tensor, least: int, metric: str) -> None:
+    height, width = image.shape[2:]
     if min(height, width) < least:
-        raise PictureError(
+        raise ImageError(
             f"The image has {width} x {height} pixels; {metric} needs at least {least} along both sides: leave the "
             "image or the metric out."
         )

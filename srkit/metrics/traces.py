@@ -54,10 +54,10 @@ class Traces:
         return MIXED < self.compressed < 1 - MIXED
 
 
-def traces_of(pictures: Sequence[RGB]) -> Traces:
+def traces_of(images: Sequence[RGB]) -> Traces:
     """Of a folder's images, each with both sides of `LEAST` or more, at least one."""
-    noise = np.quantile([noise_floor(one) for one in pictures], _FLAT)
-    lights = [_light(one) for one in pictures]
+    noise = np.quantile([noise_floor(one) for one in images], _FLAT)
+    lights = [_light(one) for one in images]
     blocks = np.array([block_edges(light) for light in lights])
     return Traces(
         noise=float(noise),
@@ -67,9 +67,9 @@ def traces_of(pictures: Sequence[RGB]) -> Traces:
     )
 
 
-def noise_floor(picture: RGB) -> float:
+def noise_floor(image: RGB) -> float:
     """Deviation of the diagonal second difference in the flattest blocks, mean over the channels (levels of 8 bit)."""
-    x = picture.astype(np.float64)
+    x = image.astype(np.float64)
     diagonal = (x[:-1, :-1] - x[1:, :-1] - x[:-1, 1:] + x[1:, 1:]) / 2
     rows, columns = (side // _GRID for side in diagonal.shape[:2])
     blocks = diagonal[: rows * _GRID, : columns * _GRID].reshape(rows, _GRID, columns, _GRID, 3)
@@ -103,7 +103,7 @@ def _strongest(x: NDArray[np.float64]) -> float:
     return float(np.quantile(gradient, _EDGES))
 
 
-def _light(picture: RGB) -> NDArray[np.float64]:
+def _light(image: RGB) -> NDArray[np.float64]:
     weights = np.array([0.299, 0.587, 0.114])  # BT.601
-    light: NDArray[np.float64] = picture.astype(np.float64) @ weights
+    light: NDArray[np.float64] = image.astype(np.float64) @ weights
     return light

@@ -45,10 +45,10 @@ def _weighted_bytes(rgb: Tensor, weights: tuple[float, float, float], divisor: i
     count, _, height, width = rgb.shape
     factors = torch.tensor([weights], dtype=torch.float64, device=rgb.device) / divisor
     out = torch.empty(count, 1, height, width, dtype=torch.float64, device=rgb.device)
-    for picture, luma in zip(rgb, out, strict=True):
+    for image, luma in zip(rgb, out, strict=True):
         for top in range(0, height, _STRIP):
             rows = slice(top, top + _STRIP)
-            channels = picture[:, rows].to(torch.float64, memory_format=torch.contiguous_format)
+            channels = image[:, rows].to(torch.float64, memory_format=torch.contiguous_format)
             torch.mm(factors, channels.flatten(1), out=luma[:, rows].view(1, -1)).add_(offset)
     return out
 

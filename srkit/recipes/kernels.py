@@ -54,19 +54,19 @@ class KernelsDataPart:
     judged: int = bounded(8, min=1)
     """Batches of the photographs held out that validate."""
     blur: BlurPart = field(default_factory=BlurPart)
-    """Of `kernels` and `picture`."""
+    """Of `kernels` and `image`."""
 
 
 @dataclass(frozen=True)
 class KernelsRecipe(Recipe):
     name: str
     target: Target
-    """What is learned: `kernels` from an image and its depth; the `picture` from the blurred one and its kernels; or
+    """What is learned: `kernels` from an image and its depth; the `image` from the blurred one and its kernels; or
     `depth` from an image."""
     model: ModelPart
     kind: Literal["kernels"] = "kernels"
     estimator: str = ""
-    """Of `picture`: weights (a model's name or file) of a network for `kernels`; what it estimates takes the place of
+    """Of `image`: weights (a model's name or file) of a network for `kernels`; what it estimates takes the place of
     the true kernels."""
     data: KernelsDataPart = field(default_factory=KernelsDataPart)
     optim: OptimPart = field(default_factory=OptimPart)

@@ -65,7 +65,7 @@ def _code_line(rng: Rng) -> list[tuple[str, int]]:
 
 
 def article(pane: Sheet, theme: Theme, rng: Rng) -> None:
-    """A heading and paragraphs, perhaps with a picture, a list or a link."""
+    """A heading and paragraphs, perhaps with an image, a list or a link."""
     size = rng.whole(10, 17)
     margin = rng.whole(8, 28)
     y, serif = margin, rng.between(1.35, 1.7)

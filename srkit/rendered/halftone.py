@@ -58,7 +58,7 @@ def _headline(rng: Rng, split: Split) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Halftone(Spec):
-    """A picture in print: fruit, flowers, a landscape or balloons, perhaps with a headline."""
+    """An image in print: fruit, flowers, a landscape or balloons, perhaps with a headline."""
 
     domain = "halftone"
     scene: str = choice(
@@ -119,11 +119,11 @@ class Halftone(Spec):
         """What is printed: no fine detail, objects of 20 to 160 pixels, and large words on it."""
         soft = _SCENES[self.scene](width, height, self.rng(self.scene))
         whole = Image.fromarray(np.clip(soft, 0, 255).round().astype(np.uint8))
-        picture = whole.filter(ImageFilter.BoxBlur(1))
+        image = whole.filter(ImageFilter.BoxBlur(1))
         if not self.headline:
-            return np.asarray(picture), ()
+            return np.asarray(image), ()
         sheet, rng, lines = Sheet(width, height, (0, 0, 0), 1), self.rng("headline"), self.headline.split()
-        sheet.image.paste(picture)
+        sheet.image.paste(image)
         fit = width * 0.86 / max(sheet.length(line, 100) / 100 for line in lines)
         size = max(14, round(min(fit, height * 0.24, rng.between(30, 70))))
         y = height * rng.between(0.06, 0.16) + size / 2

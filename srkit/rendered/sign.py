@@ -160,7 +160,7 @@ def _layout(spec: Sign, board: Sheet, box: Box, ink: Colour, paper: Colour) -> N
     wide, tall, rng = x1 - x0, y1 - y0, spec.rng("layout")
     largest = _EM * min(board.width, board.height) * rng.between(0.7, 1.0)
     if spec.kind == "poster":
-        _picture(board, (x0, y0 + tall * 0.46, x1, y1), ink, paper, spec.rng("picture"), spec.emblem)
+        _image(board, (x0, y0 + tall * 0.46, x1, y1), ink, paper, spec.rng("picture"), spec.emblem)
         y1 = y0 + tall * 0.44
     elif spec.kind == "page":
         _paragraph(board, (x0, y0 + tall * 0.56, x1, y1), ink, paper, spec.rng("paragraph"))
@@ -194,8 +194,8 @@ def _words(
         typeset(board, at, line, em, ink, typeface, named=True)
 
 
-def _picture(board: Sheet, box: Box, ink: Colour, paper: Colour, rng: Rng, emblem: str) -> None:
-    """A poster's picture: a panel with a sun or stripes, and the emblem on it."""
+def _image(board: Sheet, box: Box, ink: Colour, paper: Colour, rng: Rng, emblem: str) -> None:
+    """A poster's image: a panel with a sun or stripes, and the emblem on it."""
     x0, y0, x1, y1 = box
     back, middle = mix(paper, ink, rng.between(0.25, 0.6)), ((x0 + x1) / 2, (y0 + y1) / 2)
     board.box(box, back)

@@ -16,8 +16,8 @@ from srkit.engine.pipeline import Pipeline
 from srkit.errors import SrkitError
 from srkit.inference.upscaler import Work
 from srkit.io.atomic import remove_stale
+from srkit.io.image import ImageInfo
 from srkit.io.names import shown
-from srkit.io.picture import PictureInfo
 from srkit.progress import Progress
 from srkit.tasks.places import NOT_TRIED, Place, is_about_the_place
 
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 class FileItem(Place):
     """One image on its way: where from, where to, what its header says."""
 
-    info: PictureInfo | None
+    info: ImageInfo | None
 
     @property
     def outputs(self) -> tuple[Path, ...]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from srkit.errors import UsageError
-from srkit.io.picture import Picture
-from srkit.io.write import write_picture
+from srkit.io.image import DecodedImage
+from srkit.io.write import write_image
 from srkit.rendered import render
 from srkit.tasks.upscale.run import asked_format
 
@@ -36,5 +36,5 @@ def run(recipe: DemoRecipe) -> Path:
         raise UsageError(f"`seed` is {recipe.seed}; it must be 0 or more.")
     format = asked_format(recipe.output)
     pixels = render(recipe.domain, recipe.width, recipe.height, recipe.seed)
-    write_picture(Picture(pixels), recipe.output, format=format)
+    write_image(DecodedImage(pixels), recipe.output, format=format)
     return recipe.output

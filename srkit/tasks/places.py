@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from srkit.errors import PictureError, SrkitError, UsageError
-from srkit.io.folders import Found, find_pictures
+from srkit.errors import ImageError, SrkitError, UsageError
+from srkit.io.folders import Found, find_images
 from srkit.io.names import is_file_system_trouble, shown
 from srkit.progress import Progress
 
@@ -59,7 +59,7 @@ def find_sources(
     single = os.path.isfile(source)  # noqa: PTH113
     if not single and os.path.exists(source) and not os.path.isdir(source):  # noqa: PTH110, PTH112
         raise UsageError(f"The input {shown(source)} is a device or pipe; {instead}.")
-    return find_pictures(source, recursive=recursive, progress=progress), single
+    return find_images(source, recursive=recursive, progress=progress), single
 
 
 def is_file_name(output: Path, *, into_folder: bool) -> bool:
@@ -212,7 +212,7 @@ def nearest_existing(path: Path) -> Path:
 
 def is_about_the_place(error: Exception) -> bool:
     """Whether writing failed for a reason that the next image would meet too: a full disk, say."""
-    if not isinstance(error, SrkitError) or isinstance(error, PictureError):
+    if not isinstance(error, SrkitError) or isinstance(error, ImageError):
         return False
     cause = error.__cause__
     # libvips reports a full disk by an error of its own.

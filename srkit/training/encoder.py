@@ -26,16 +26,16 @@ class _Staged(Protocol):
 
 
 @torch.no_grad()
-def measure_scales(network: nn.Module, pictures: Sequence[NDArray[np.uint8]]) -> None:
+def measure_scales(network: nn.Module, images: Sequence[NDArray[np.uint8]]) -> None:
     """Set `network.scales` to the root mean square of each stage over the middles of the images (H, W, 3)."""
     staged = cast(_Staged, network)
     squares = torch.zeros(len(staged.scales), dtype=torch.float64)
-    for picture in pictures:
-        top, left = (max(0, (side - _MIDDLE) // 2) for side in picture.shape[:2])
-        middle = np.ascontiguousarray(picture[top : top + _MIDDLE, left : left + _MIDDLE])
+    for image in images:
+        top, left = (max(0, (side - _MIDDLE) // 2) for side in image.shape[:2])
+        middle = np.ascontiguousarray(image[top : top + _MIDDLE, left : left + _MIDDLE])
         x = torch.from_numpy(middle).permute(2, 0, 1)[None].float() / 255
         squares += torch.stack([stage.double().square().mean() for stage in staged.stages(x)])
-    staged.scales.copy_((squares / len(pictures)).sqrt())
+    staged.scales.copy_((squares / len(images)).sqrt())
 
 
 @dataclass(frozen=True)

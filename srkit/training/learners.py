@@ -87,10 +87,10 @@ class ExemplarLearner(nn.Module):
     While it is judged, the images are others than those it can tell: the loss is that of the degradation alone.
     """
 
-    def __init__(self, network: JudgeNetwork, pictures: int, quality: float) -> None:
+    def __init__(self, network: JudgeNetwork, images: int, quality: float) -> None:
         super().__init__()
         self.network = network
-        self.which = nn.Linear(network.dim, pictures)
+        self.which = nn.Linear(network.dim, images)
         self.read_out = nn.Linear(network.dim, CLEAN)
         self.quality = quality
 
@@ -100,12 +100,12 @@ class ExemplarLearner(nn.Module):
             error = quality_error(self.read_out(pooled), views)
             if not self.training:
                 return {"loss": error}
-            which = F.cross_entropy(self.which(pooled), views.picture, label_smoothing=_SMOOTHING)
+            which = F.cross_entropy(self.which(pooled), views.image, label_smoothing=_SMOOTHING)
         return {"loss": which + self.quality * error, "which": which, "quality": error}
 
 
-def make_learner(network: nn.Module, recipe: EncoderRecipe, pictures: int) -> nn.Module:
-    """The learner of a recipe's objective, for `pictures` training images.
+def make_learner(network: nn.Module, recipe: EncoderRecipe, images: int) -> nn.Module:
+    """The learner of a recipe's objective, for `images` training images.
 
     Raises:
         UsageError: the objective does not suit the network, or a temperature or weight that is none.
@@ -118,7 +118,7 @@ def make_learner(network: nn.Module, recipe: EncoderRecipe, pictures: int) -> nn
     if recipe.objective == "contrast" and isinstance(network, CompactEncoder):
         return ContrastLearner(network, recipe.temperature, recipe.quality)
     if recipe.objective == "exemplar" and isinstance(network, JudgeNetwork):
-        return ExemplarLearner(network, pictures, recipe.quality)
+        return ExemplarLearner(network, images, recipe.quality)
     raise UsageError(
         f"The objective '{recipe.objective}' does not train the network '{recipe.model.arch}'; contrast trains "
         "compact, exemplar trains judge."

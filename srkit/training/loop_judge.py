@@ -63,7 +63,7 @@ class LoopJudge:
         self._loop, self._niqe = loop, niqe
         self._neutral = replace(loop, factor=neutral, draws=1)
         self._batches, self._most_change, self._autocast = batches, most_change, autocast
-        self._own = [self._picture(base, batch) for batch in batches]
+        self._own = [self._image(base, batch) for batch in batches]
         self.base = self.measure(base)
         self.seen: list[Measures] = []
         """Of every network that was scored, in their order."""
@@ -87,7 +87,7 @@ class LoopJudge:
         """Of a network on the device of the parts, in evaluation mode."""
         rows, squares, natural = [], [], []
         for batch, own in zip(self._batches, self._own, strict=True):
-            sr = self._picture(network, batch)
+            sr = self._image(network, batch)
             error, regular = self._loop.terms(sr, batch.lr)
             neutral, _ = self._neutral.terms(sr, batch.lr, weighted=False)
             rows.append((float(error), float(neutral), float(regular)))
@@ -102,15 +102,15 @@ class LoopJudge:
         return Measures(errors, neutrals, fars, change, tuple(natural) if whole else ())
 
     @torch.no_grad()
-    def _picture(self, network: nn.Module, batch: Batch) -> Tensor:
+    def _image(self, network: nn.Module, batch: Batch) -> Tensor:
         with torch.autocast(batch.lr.device.type, self._autocast, enabled=self._autocast is not None):
             sr: Tensor = network(batch.lr, **batch.conditions)
         return sr.float().clamp(0, 1)
 
 
-def _large(picture: Tensor) -> bool:
+def _large(image: Tensor) -> bool:
     """Whether NIQE can be taken."""
-    return (picture.shape[2] // NIQE_BLOCK) * (picture.shape[3] // NIQE_BLOCK) >= 2
+    return (image.shape[2] // NIQE_BLOCK) * (image.shape[3] // NIQE_BLOCK) >= 2
 
 
 def _mean(values: Sequence[float]) -> float:

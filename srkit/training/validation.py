@@ -24,7 +24,7 @@ _MOST_DB = 100.0  # for an image that comes out without any error (a black one),
 
 
 def psnr_validator(
-    pictures: Sequence[NDArray[np.uint8]],
+    images: Sequence[NDArray[np.uint8]],
     scale: int,
     device: torch.device,
     dtype: torch.dtype | None,
@@ -40,10 +40,10 @@ def psnr_validator(
         lower: makes LR; None: as the benchmarks do. Called here, once for each image.
         extras: what comes with each image; none: nothing does.
     """
-    made = lower or (lambda picture, number: make_lr(picture, scale))
+    made = lower or (lambda image, number: make_lr(image, scale))
     judges = [
-        _judge(picture, number, scale, device, conditioning, made, extras[number] if extras else NO_EXTRAS)
-        for number, picture in enumerate(pictures)
+        _judge(image, number, scale, device, conditioning, made, extras[number] if extras else NO_EXTRAS)
+        for number, image in enumerate(images)
     ]
 
     def score(network: nn.Module) -> float:
@@ -63,7 +63,7 @@ def psnr_of(network: nn.Module, judge: Batch, scale: int, dtype: torch.dtype | N
 
 
 def _judge(
-    picture: NDArray[np.uint8],
+    image: NDArray[np.uint8],
     number: int,
     scale: int,
     device: torch.device,
@@ -72,7 +72,7 @@ def _judge(
     extras: Extras,
 ) -> Batch:
     """The middle of an image, beginning at a whole LR pixel."""
-    whole = crop_to_multiple(picture, scale)
+    whole = crop_to_multiple(image, scale)
     limit = LARGEST_SIDE // scale * scale
     top, left = (max(0, (side - limit) // 2 // scale * scale) for side in whole.shape[:2])
     middle = whole[top : top + limit, left : left + limit]

@@ -42,8 +42,8 @@ _OTHER_TASKS = {"FaceSR": "restores faces", "Inpainting": "fills in masked regio
 class ForeignNetwork(nn.Module):
     """A network that spandrel built, under this project's contract: see `ArchInfo`.
 
-    Pictures (N, 3, h, w), fp32, in [0, 1] to (N, 3, scale h, scale w), fp32, not clipped. A network of gray
-    pictures is given the three channels one by one; one that wants squares is given the picture with its
+    Images (N, 3, h, w), fp32, in [0, 1] to (N, 3, scale h, scale w), fp32, not clipped. A network of gray
+    images is given the three channels one by one; one that wants squares is given the image with its
     last row or column repeated.
     """
 
@@ -93,11 +93,11 @@ def load_foreign(path: Path, name: str | None = None, sha256: str | None = None)
 
     Raises:
         ResourceError: no such file, no checkpoint, one that holds code, an unknown architecture, or a
-            network for another task than upscaling or restoring RGB or gray pictures.
+            network for another task than upscaling or restoring RGB or gray images.
     """
     path = Path(path)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # third-party code's, of no use to whoever upscales a picture
+        warnings.simplefilter("ignore")  # third-party code's, of no use to whoever upscales an image
         return _load(path, name, sha256)
 
 
@@ -287,7 +287,7 @@ def _described(path: Path, state: dict[str, Any]) -> Any:
 
 
 def _check_task(path: Path, descriptor: Any) -> None:
-    """That a network maps RGB to RGB or gray to gray, for no special kind of picture."""
+    """That a network maps RGB to RGB or gray to gray, for no special kind of image."""
     what = _OTHER_TASKS.get(descriptor.purpose)
     channels = (descriptor.input_channels, descriptor.output_channels)
     if what is None and channels not in ((3, 3), (1, 1)):
@@ -295,7 +295,7 @@ def _check_task(path: Path, descriptor: Any) -> None:
     if what is not None:
         raise ResourceError(
             f"'{path}' holds a network ({descriptor.architecture.name}) that {what}; expected one that "
-            "upscales or restores RGB or gray pictures: choose another model."
+            "upscales or restores RGB or gray images: choose another model."
         )
 
 
@@ -303,7 +303,7 @@ def _add_tiling(path: Path, network: ForeignNetwork, tiling: str) -> int:
     """Complete `network.info` with how it may be tiled; the overlap that this takes, in LR pixels."""
     try:
         structure = probe_structure(network)
-    except Exception as error:  # third-party code on its first picture
+    except Exception as error:  # third-party code on its first image
         raise ResourceError(
             f"The network in '{path}' does not run ({str(error).splitlines()[0]}); choose another model."
         ) from error

@@ -40,7 +40,7 @@ class Header:
     overlap: int | None = None
     """Overlap of tiles per side in LR pixels, measured; None: the network's receptive field."""
     normalisation: str = "none"
-    """What happens to a picture in [0, 1] before the first layer, in words."""
+    """What happens to an image in [0, 1] before the first layer, in words."""
     providers: dict[str, str] = field(default_factory=dict)
     """Feature providers that the network was trained with, and their versions."""
     recipe: str = ""
@@ -55,7 +55,7 @@ class Header:
     rates: dict[str, Any] = field(default_factory=dict)
     """How the file's learned rates of adaptation are meant to be used: the inner step's `rule` and `loss`."""
     adapted: dict[str, Any] = field(default_factory=dict)
-    """What `srkit adapt` made the weights from: base and its `sha256`, support pictures, recipe; else empty."""
+    """What `srkit adapt` made the weights from: base and its `sha256`, support images, recipe; else empty."""
     controller: dict[str, Any] = field(default_factory=dict)
     """Of a reconstructor that knows one (`srkit.training.controller`): its `noise_std`."""
     srkit_version: str = __version__

@@ -29,7 +29,7 @@ def load_model(
 
     Args:
         name_or_path: `edsr-x4`, `4x-UltraSharp`, or a .safetensors, .pth, .pt or .ckpt file.
-        task: what the weights must be for. Foreign networks that keep a picture's size (restoration) also
+        task: what the weights must be for. Foreign networks that keep an image's size (restoration) also
             pass as `sr`.
         progress: shows what is fetched, and under which licence.
 

@@ -124,7 +124,7 @@ class Manifest:
         return tuple(entry for entry in self.entries if entry.shipped)
 
     def families(self) -> dict[str, dict[int, str]]:
-        """Shipped models for pictures that differ in their scale alone: `edsr` to 2: `edsr-x2`, 4: `edsr-x4`, ..."""
+        """Shipped models for images that differ in their scale alone: `edsr` to 2: `edsr-x2`, 4: `edsr-x4`, ..."""
         found: dict[str, dict[int, str]] = {}
         for entry in self.shipped():
             family = entry.name.removesuffix(f"-x{entry.scale}")

@@ -67,7 +67,7 @@ class _Recorder(TorchFunctionMode):
         options = dict(kwargs or {})
         if name in ("conv2d", "conv_transpose2d", "max_pool2d", "avg_pool2d", "interpolate"):
             self.radius += _reach(name, args, options) * self.side / args[0].shape[-1]
-        self.mixing |= name in _MIXING or (name == "mean" and _over_picture(args, options))
+        self.mixing |= name in _MIXING or (name == "mean" and _over_image(args, options))
         return func(*args, **options)
 
 
@@ -83,7 +83,7 @@ def _reach(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> float:
     return (_single(kernel) - 1) / 2 * _single(dilation)
 
 
-def _over_picture(args: tuple[Any, ...], options: dict[str, Any]) -> bool:
+def _over_image(args: tuple[Any, ...], options: dict[str, Any]) -> bool:
     """Whether a mean of (N, C, h, w) runs along rows or columns."""
     dims = options.get("dim", args[1] if len(args) > 1 else None)
     chosen = dims if isinstance(dims, (tuple, list)) else (dims,)
@@ -100,7 +100,7 @@ def probe_structure(network: nn.Module) -> Structure:
     info = info_of(network)
     side = _round_up(max(16, info.min_size), info)
     with _Recorder(side) as recorder:
-        network(_picture(side))
+        network(_image(side))
     return Structure(radius=max(1, ceil(recorder.radius)), mixing=recorder.mixing)
 
 
@@ -117,11 +117,11 @@ def smallest_overlap(network: nn.Module, limit: int) -> int | None:
         averages over the whole image).
     """
     info = info_of(network)
-    picture = _picture(_round_up(_CENTRE + 2 * _MARGIN, info))
-    whole = _centre(network(picture), _MARGIN, info.scale)
+    image = _image(_round_up(_CENTRE + 2 * _MARGIN, info))
+    whole = _centre(network(image), _MARGIN, info.scale)
     for overlap in _OVERLAPS:
         start, side = _MARGIN - overlap, _round_up(_CENTRE + 2 * overlap, info)
-        crop = picture[..., start : start + side, start : start + side]
+        crop = image[..., start : start + side, start : start + side]
         if crop.shape[-1] < side:
             return None
         difference = _centre(network(crop), overlap, info.scale) - whole
@@ -138,12 +138,12 @@ def agrees_in(network: nn.Module, dtype: torch.dtype) -> bool:
     size but the one they were trained at, and some lose too much.
     """
     info = info_of(network)
-    picture = _picture(_round_up(max(24, info.min_size), info))
+    image = _image(_round_up(max(24, info.min_size), info))
     try:
-        lower = copy.deepcopy(network).to(dtype)(picture)
+        lower = copy.deepcopy(network).to(dtype)(image)
     except RuntimeError:
         return False
-    difference = lower.clamp(0, 1) - network(picture).clamp(0, 1)
+    difference = lower.clamp(0, 1) - network(image).clamp(0, 1)
     return bool(difference.square().mean().sqrt() <= PRECISION_TOLERANCE)
 
 
@@ -156,7 +156,7 @@ def _round_up(side: int, info: ArchInfo) -> int:
     return rounded_up(max(side, info.min_size), info.multiple_of)
 
 
-def _picture(side: int) -> Tensor:
+def _image(side: int) -> Tensor:
     """An image with the spectrum of natural ones (1/f in amplitude) and an edge; (1, 3, side, side)."""
     generator = torch.Generator().manual_seed(0)
     noise = torch.fft.rfft2(torch.randn(1, 3, side, side, generator=generator))

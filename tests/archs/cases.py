@@ -29,7 +29,7 @@ def _none(_count: int, _height: int, _width: int) -> Conditions:
 
 
 def _semantic(count: int, height: int, width: int) -> Conditions:
-    """A vector of 6, tokens of 5 channels on a grid of 2 x 3, and positions; the same for every picture."""
+    """A vector of 6, tokens of 5 channels on a grid of 2 x 3, and positions; the same for every image."""
     generator = torch.Generator().manual_seed(0)
     vector = F.normalize(torch.randn(1, 6, generator=generator))
     return {
@@ -40,13 +40,13 @@ def _semantic(count: int, height: int, width: int) -> Conditions:
 
 
 def _codes(count: int, height: int, width: int) -> Conditions:
-    """Codes of 4 numbers, others at every pixel; the same for every picture."""
+    """Codes of 4 numbers, others at every pixel; the same for every image."""
     generator = torch.Generator().manual_seed(0)
     return {"codes": torch.randn(1, 4, height, width, generator=generator).expand(count, -1, -1, -1)}
 
 
 def _fused(scale: int) -> Callable[[int, int, int], Conditions]:
-    """Codes of Gaussian kernels, depth and noise; the same for every picture."""
+    """Codes of Gaussian kernels, depth and noise; the same for every image."""
 
     def given(count: int, height: int, width: int) -> Conditions:
         generator = torch.Generator().manual_seed(1)
@@ -109,7 +109,7 @@ class Case:
         return {name: given[name] for name in self.info.conditioning}
 
     def engine_conditions(self, height: int, width: int) -> dict[str, Condition | Coordinates | Noise]:
-        """The same for the engine and a picture of that size; it makes positions and noise itself."""
+        """The same for the engine and an image of that size; it makes positions and noise itself."""
         known = self.conditions(1, height, width)
         found = {name: Condition(value, name in ("codes", "depth")) for name, value in known.items()}
         made = {"position": Coordinates(), "noise": Noise(5, self.info.scale)}

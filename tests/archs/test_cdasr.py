@@ -115,7 +115,7 @@ def test_every_condition_counts() -> None:
 
 
 @torch.inference_mode()
-def test_pictures_of_a_batch_have_their_own_conditions() -> None:
+def test_images_of_a_batch_have_their_own_conditions() -> None:
     for variant in VARIANTS[:2]:
         network = trained(**variant)
         x = torch.rand(2, 3, 7, 9)
@@ -138,7 +138,7 @@ def test_global_is_equation_4_with_replicate_padding() -> None:
     features, semantic = torch.randn(2, 8, 6, 9), F.normalize(torch.randn(2, 6))
     p = alignment.mlp(semantic)[:, :, None, None].expand(-1, -1, 6, 9)
     there = alignment.spread(p)
-    # Constant over the picture: all that the paper's module can do is a shift per channel.
+    # Constant over the image: all that the paper's module can do is a shift per channel.
     torch.testing.assert_close(there, there[:, :, :1, :1].expand_as(there))
     padded = torch.cat([F.pad(features, (1, 1, 1, 1)), F.pad(there, (1, 1, 1, 1), mode="replicate")], dim=1)
     fused = F.conv2d(padded, alignment.fuse.weight, alignment.fuse.bias)
@@ -178,7 +178,7 @@ def test_tokens_say_what_lies_where() -> None:
 
 @torch.inference_mode()
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
-def test_pieces_of_a_picture_give_the_whole(variant: dict[str, Any]) -> None:
+def test_pieces_of_an_image_give_the_whole(variant: dict[str, Any]) -> None:
     network = trained(**variant)
     reach = network.info.receptive_field
     height, width = 2 * reach + 21, 2 * reach + 30
@@ -197,8 +197,8 @@ def test_pieces_of_a_picture_give_the_whole(variant: dict[str, Any]) -> None:
 
 @torch.inference_mode()
 @pytest.mark.parametrize("kind", range(TURNS))
-def test_a_turned_picture_is_told_the_same(kind: int) -> None:
-    """With convolutions that do not tell directions apart, turning a picture and its positions turns the result."""
+def test_a_turned_image_is_told_the_same(kind: int) -> None:
+    """With convolutions that do not tell directions apart, turning an image and its positions turns the result."""
     network = trained(condition="encoder")
     for module in network.modules():
         if isinstance(module, nn.Conv2d) and module is not network.alignment.project[2]:  # type: ignore[union-attr,index]

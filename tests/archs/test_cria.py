@@ -1,4 +1,4 @@
-"""Cria-CL: the heads and the mask make the picture as Eq. 10 says."""
+"""Cria-CL: the heads and the mask make the image as Eq. 10 says."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def _network(**changes: Any) -> Cria:
     return network
 
 
-def _picture(height: int = 7, width: int = 9, count: int = 1) -> Tensor:
+def _image(height: int = 7, width: int = 9, count: int = 1) -> Tensor:
     return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(height))
 
 
 @torch.inference_mode()
 def test_the_shares_of_the_heads_add_to_one() -> None:
-    network, x = _network(), _picture(count=2)
+    network, x = _network(), _image(count=2)
     sr, align, unif, mask = network.parts(x)
     assert mask.shape == (2, 1, 28, 36)
     assert float(mask.min()) < 0.4 < 0.6 < float(mask.max())
@@ -57,7 +57,7 @@ def test_the_shares_of_the_heads_add_to_one() -> None:
 
 @torch.inference_mode()
 def test_the_mask_chooses_between_the_heads() -> None:
-    network, x = _network(), _picture()
+    network, x = _network(), _image()
     for share, name in ((60.0, "align"), (-60.0, "unif")):
         network.mask[-1].bias.copy_(torch.tensor([share, -share]))
         network.mask[-1].weight.zero_()
@@ -67,8 +67,8 @@ def test_the_mask_chooses_between_the_heads() -> None:
 
 
 @torch.inference_mode()
-def test_heads_that_predict_nothing_give_the_bicubic_picture() -> None:
-    network, x = _network(), _picture()
+def test_heads_that_predict_nothing_give_the_bicubic_image() -> None:
+    network, x = _network(), _image()
     for head in (network.align, network.unif):
         for parameter in head.reconstruction.last.parameters():
             parameter.zero_()
@@ -77,7 +77,7 @@ def test_heads_that_predict_nothing_give_the_bicubic_picture() -> None:
 
 @torch.inference_mode()
 def test_views_run_as_networks() -> None:
-    network, x = _network(), _picture(count=2)
+    network, x = _network(), _image(count=2)
     parts = network.parts(x)
     views = views_of(network)
     assert list(views) == ["align", "unif", "mask"]
@@ -91,15 +91,15 @@ def test_views_run_as_networks() -> None:
 
 @torch.inference_mode()
 def test_shift_by_a_pixel_is_a_shift_by_the_scale() -> None:
-    """Picture, heads and mask lie on one grid."""
-    network, x = _network(), _picture(96, 96)
+    """Image, heads and mask lie on one grid."""
+    network, x = _network(), _image(96, 96)
     whole, part = network.parts(x), network.parts(x[:, :, 1:, 1:])
     cut = slice(2 * 4 * (network.info.receptive_field + 1), -2 * 4)
     for a, b in zip(whole, part, strict=True):
         torch.testing.assert_close(a[:, :, 4:, 4:][:, :, cut, cut], b[:, :, cut, cut], atol=1e-5, rtol=0)
 
 
-def test_a_network_for_real_pictures_is_of_the_size_that_ships() -> None:
+def test_a_network_for_real_images_is_of_the_size_that_ships() -> None:
     with torch.device("meta"):
         network = Cria(features=48, blocks=6, growth=24, width=32, mask_width=32)
         released_size = sum(p.numel() for p in Cria().parameters())
@@ -118,7 +118,7 @@ def test_a_network_for_real_pictures_is_of_the_size_that_ships() -> None:
 )
 @torch.inference_mode()
 def test_it_starts_as_what_a_network_with_one_head_is(source: Any, arguments: dict[str, Any]) -> None:
-    network, x = _network(**arguments, width=8), _picture()
+    network, x = _network(**arguments, width=8), _image()
     given = source.state_dict()
     trunk = {name: tensor for name, tensor in given.items() if name.startswith("trunk.")}
     assert {n: t.shape for n, t in network.state_dict().items() if n.startswith("trunk.")} == {
@@ -154,7 +154,7 @@ def test_radius_of_nearest_upsampling() -> None:
 
 
 def test_nearest_upsampling_writes_no_pattern_where_nothing_is() -> None:
-    """Away from the border a flat picture's pixels are all alike, which no PixelShuffle grants."""
+    """Away from the border a flat image's pixels are all alike, which no PixelShuffle grants."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         nearest, shuffled = _network(), EDSR(4, 8, 1)

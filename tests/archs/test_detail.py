@@ -12,12 +12,12 @@ from srkit.degradation.kernels import covariance_of, gaussian
 from srkit.degradation.spatially_variant import blur_same
 
 
-def _picture(height: int, width: int) -> torch.Tensor:
+def _image(height: int, width: int) -> torch.Tensor:
     return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(height))
 
 
 def test_detail_does_not_depend_on_brightness_and_contrast() -> None:
-    x = _picture(20, 24)
+    x = _image(20, 24)
     found = normalised_detail(x)
     torch.testing.assert_close(normalised_detail(0.4 * x + 0.3), found, atol=0.05, rtol=0)
     assert 0.5 < float(found.std()) < 1.5
@@ -43,7 +43,7 @@ def test_energies_fall_with_the_order_along_blur() -> None:
         assert int(slope.argmin()) == along
 
 
-def test_a_constant_picture_has_no_energy_and_none_is_infinite() -> None:
+def test_a_constant_image_has_no_energy_and_none_is_infinite() -> None:
     found = detail_energies(torch.full((1, 3, 5, 4), 0.3), [1, 9])
     assert found.shape == (1, energies_count([1, 9]), 5, 4)
     assert bool(found.isfinite().all()) and float(found[:, :12].abs().max()) == 0
@@ -51,7 +51,7 @@ def test_a_constant_picture_has_no_energy_and_none_is_infinite() -> None:
 
 @pytest.mark.parametrize("radii", [[1], [2, 5]])
 def test_energies_see_as_far_as_told(radii: list[int]) -> None:
-    x, middle = _picture(31, 31).double().requires_grad_(), 15
+    x, middle = _image(31, 31).double().requires_grad_(), 15
     (gradient,) = torch.autograd.grad(detail_energies(x, radii)[:, :, middle, middle].square().sum(), x)
     seen = gradient.abs().sum((0, 1)).nonzero()
     assert int((seen - middle).abs().max()) == energies_radius(radii)

@@ -22,7 +22,7 @@ def network(request: pytest.FixtureRequest) -> Any:
         return build(request.param, CASES[request.param])
 
 
-def _pictures(height: int, width: int, count: int = 2) -> Tensor:
+def _images(height: int, width: int, count: int = 2) -> Tensor:
     return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(height))
 
 
@@ -40,15 +40,15 @@ def test_sizes_are_those_of_the_published_networks() -> None:
 def test_maps() -> None:
     patch, unet = (build(name, CASES[name]).eval() for name in ("patchgan", "unet_sn"))
     for height, width in ((24, 24), (128, 128), (37, 61)):
-        x = _pictures(height, width)
+        x = _images(height, width)
         assert patch(x).shape == (2, 1, height // 8 - 2, width // 8 - 2)
         assert unet(x).shape == (2, 1, height, width)
-    assert unet(_pictures(8, 9)).shape == (2, 1, 8, 9)
-    assert PatchGAN(4, layers=2).eval()(_pictures(12, 12)).shape == (2, 1, 1, 1)
+    assert unet(_images(8, 9)).shape == (2, 1, 8, 9)
+    assert PatchGAN(4, layers=2).eval()(_images(12, 12)).shape == (2, 1, 1, 1)
 
 
 def test_a_patch_is_of_70_pixels() -> None:
-    x = _pictures(144, 144, 1).requires_grad_()
+    x = _images(144, 144, 1).requires_grad_()
     logits = PatchGAN(4).eval()(x)
     (gradient,) = torch.autograd.grad(logits[0, 0, 8, 8], x)
     seen = gradient.abs().sum((0, 1)).nonzero()
@@ -56,10 +56,10 @@ def test_a_patch_is_of_70_pixels() -> None:
 
 
 def test_gradient_reaches_everything(network: Any) -> None:
-    x = _pictures(32, 40).requires_grad_()
+    x = _images(32, 40).requires_grad_()
     logits = network(x)
     torch.autograd.backward((logits - torch.rand(logits.shape)).square().mean())
-    for name, tensor in (*network.named_parameters(), ("the pictures", x)):
+    for name, tensor in (*network.named_parameters(), ("the images", x)):
         assert tensor.grad is not None, name
         assert bool(tensor.grad.isfinite().all()), name
         assert bool((tensor.grad != 0).any()), name
@@ -68,7 +68,7 @@ def test_gradient_reaches_everything(network: Any) -> None:
 def test_spectral_norms_are_one() -> None:
     network = build("unet_sn", CASES["unet_sn"])
     for _ in range(30):
-        network(_pictures(8, 8, 1))
+        network(_images(8, 8, 1))
     network.requires_grad_(False)
     layers = [*network.down, *network.up, *network.full]  # type: ignore[misc]
     assert len(layers) == 8
@@ -78,9 +78,9 @@ def test_spectral_norms_are_one() -> None:
 
 
 @torch.inference_mode()
-def test_pictures_of_a_batch_do_not_touch_each_other_in_evaluation(network: Any) -> None:
+def test_images_of_a_batch_do_not_touch_each_other_in_evaluation(network: Any) -> None:
     network.eval()
-    x = _pictures(32, 33, 3)
+    x = _images(32, 33, 3)
     alone = torch.cat([network(one) for one in torch.split(x, 1)])
     torch.testing.assert_close(network(x), alone, atol=1e-5, rtol=0)
 
@@ -88,7 +88,7 @@ def test_pictures_of_a_batch_do_not_touch_each_other_in_evaluation(network: Any)
 @torch.inference_mode()
 def test_bf16_is_close(network: Any) -> None:
     network.eval()
-    x = _pictures(32, 32)
+    x = _images(32, 32)
     exact = network(x)
     with torch.autocast("cpu", torch.bfloat16):
         coarse = network(x)
@@ -96,7 +96,7 @@ def test_bf16_is_close(network: Any) -> None:
 
 
 def test_it_learns_to_tell(network: Any) -> None:
-    """Noise from smooth pictures, by the loss that trains it."""
+    """Noise from smooth images, by the loss that trains it."""
     optimiser = torch.optim.Adam(network.parameters(), 2e-3)
     generator = torch.Generator().manual_seed(0)
     for _ in range(25):
@@ -110,7 +110,7 @@ def test_it_learns_to_tell(network: Any) -> None:
 
 
 def test_state_is_taken_up_again(network: Any) -> None:
-    x = _pictures(24, 24)
+    x = _images(24, 24)
     network(x)  # moves batch statistics and power iterations on
     name = "patchgan" if isinstance(network, PatchGAN) else "unet_sn"
     other = build(name, CASES[name])

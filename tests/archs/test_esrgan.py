@@ -119,7 +119,7 @@ def test_loading_leaves_the_random_numbers_alone() -> None:
 
 
 @torch.inference_mode()
-def test_a_trunk_for_centred_pictures_gives_the_same_features_inside() -> None:
+def test_a_trunk_for_centred_images_gives_the_same_features_inside() -> None:
     state = _basicsr()
     as_it_is, moved = RRDBTrunk(8, 2, 32), RRDBTrunk(8, 2, 32)
     trunk = {name: t for name, t in own_names(state).items() if name.startswith("trunk.")}

@@ -29,7 +29,7 @@ def network(request: pytest.FixtureRequest) -> Any:
     return made
 
 
-def _picture(height: int, width: int, count: int = 1) -> Tensor:
+def _image(height: int, width: int, count: int = 1) -> Tensor:
     return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(height + width))
 
 
@@ -45,9 +45,9 @@ def test_every_network_has_a_case() -> None:
 
 
 @torch.inference_mode()
-def test_stages_halve_the_picture_at_its_own_size(network: Any) -> None:
+def test_stages_halve_the_image_at_its_own_size(network: Any) -> None:
     for height, width in ((32, 32), (17, 40), (8, 9)):
-        stages = network.stages(_picture(height, width, 2))
+        stages = network.stages(_image(height, width, 2))
         first = isinstance(network, CompactEncoder)
         for i, (stage, channels) in enumerate(zip(stages, (6, 8, 10), strict=True), start=int(first)):
             assert stage.shape[:2] == (2, channels)
@@ -57,7 +57,7 @@ def test_stages_halve_the_picture_at_its_own_size(network: Any) -> None:
 
 @torch.inference_mode()
 def test_batch_and_layout_do_not_matter(network: Any) -> None:
-    x = _picture(24, 32, 3)
+    x = _image(24, 32, 3)
     together = _all(network, x)
     alone = [
         torch.cat(parts) for parts in zip(*(_all(network, one) for one in torch.split(x, 1)), strict=True)
@@ -69,11 +69,11 @@ def test_batch_and_layout_do_not_matter(network: Any) -> None:
 
 
 def test_gradient_reaches_everything(network: Any) -> None:
-    x = _picture(24, 32, 2).requires_grad_()
+    x = _image(24, 32, 2).requires_grad_()
     torch.autograd.backward(
         sum((out.square().mean() + out.mean() for out in _all(network, x)), torch.zeros(()))
     )
-    for name, tensor in (*network.named_parameters(), ("the picture", x)):
+    for name, tensor in (*network.named_parameters(), ("the image", x)):
         assert tensor.grad is not None, name
         assert bool(tensor.grad.isfinite().all()), name
         assert bool((tensor.grad != 0).any()), name
@@ -82,7 +82,7 @@ def test_gradient_reaches_everything(network: Any) -> None:
 def test_receptive_field_is_no_larger_than_told(network: Any) -> None:
     radius, spacing = info_of(network).receptive_field, 8
     side = -(-(2 * radius + 3 * spacing) // spacing) * spacing
-    x = _picture(side, side).double().requires_grad_()
+    x = _image(side, side).double().requires_grad_()
     last = network.double().stages(x)[-1]
     at = last.shape[2] // 2
     (gradient,) = torch.autograd.grad(last[:, :, at, at].sum(), x)
@@ -95,7 +95,7 @@ def test_receptive_field_is_no_larger_than_told(network: Any) -> None:
 
 @torch.inference_mode()
 def test_bf16_is_close(network: Any) -> None:
-    x = _picture(32, 32)
+    x = _image(32, 32)
     exact = _all(network, x)
     with torch.autocast("cpu", torch.bfloat16):
         cast = _all(network, x)
@@ -108,7 +108,7 @@ def test_bf16_is_close(network: Any) -> None:
 @torch.inference_mode()
 def test_compact_gives_a_unit_vector_and_tokens_of_unit_mean_square() -> None:
     network = CompactEncoder(**CASES["compact"])
-    vector, tokens = network(_picture(32, 48, 2))
+    vector, tokens = network(_image(32, 48, 2))
     assert vector.shape == (2, 12)
     assert tokens.shape == (2, 10, 4, 6)
     torch.testing.assert_close(vector.norm(dim=1), torch.ones(2))

@@ -37,7 +37,7 @@ def _randomise(network: DKENet) -> None:
                 parameter.normal_(std=0.1)
 
 
-def _picture(height: int, width: int, channels: int = 3) -> torch.Tensor:
+def _image(height: int, width: int, channels: int = 3) -> torch.Tensor:
     return torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(height))
 
 
@@ -57,7 +57,7 @@ def test_kernels_sum_to_one_whatever_the_precision() -> None:
     network.tail.weight.mul_(30)  # kernels that are far from flat
     for dtype in (None, torch.bfloat16):
         with torch.autocast("cpu", dtype, enabled=dtype is not None):
-            found = network(_picture(9, 12), _picture(9, 12, 1))
+            found = network(_image(9, 12), _image(9, 12, 1))
         assert float(found.min()) >= 0
         torch.testing.assert_close(found.sum(1), torch.ones(1, 9, 12), atol=1e-5, rtol=0)
     assert float(found.amax(1).mean()) > 0.02
@@ -65,16 +65,16 @@ def test_kernels_sum_to_one_whatever_the_precision() -> None:
 
 @torch.inference_mode()
 def test_no_depth_is_a_depth_of_zeros_and_another_depth_counts() -> None:
-    network, x = _dkenet(), _picture(8, 10)
+    network, x = _dkenet(), _image(8, 10)
     without = network(x)
     assert torch.equal(without, network(x, torch.zeros(1, 1, 8, 10)))
-    assert not torch.allclose(without, network(x, _picture(8, 10, 1)), atol=1e-6)
+    assert not torch.allclose(without, network(x, _image(8, 10, 1)), atol=1e-6)
 
 
 @torch.inference_mode()
 def test_codes_are_those_of_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dkenet, "_STRIP", 24)  # two or three rows at a time
-    network, x, depth = _dkenet(), _picture(11, 7).repeat(2, 1, 1, 1), _picture(11, 7, 1).repeat(2, 1, 1, 1)
+    network, x, depth = _dkenet(), _image(11, 7).repeat(2, 1, 1, 1), _image(11, 7, 1).repeat(2, 1, 1, 1)
     basis = torch.linalg.qr(torch.randn(441, 5)).Q.T.reshape(5, 21, 21)
     expected = torch.einsum("kt,nthw->nkhw", basis.flatten(1), network(x, depth))
     torch.testing.assert_close(network.codes(x, depth, basis), expected, atol=1e-6, rtol=1e-5)
@@ -83,7 +83,7 @@ def test_codes_are_those_of_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(("levels", "multiple", "side"), [(2, 2, 70), (3, 4, 116)])
 @torch.inference_mode()
 def test_windows_that_begin_at_multiples_equal_the_whole(levels: int, multiple: int, side: int) -> None:
-    network, x, depth = _dkenet(levels=levels), _picture(side, side), _picture(side, side, 1)
+    network, x, depth = _dkenet(levels=levels), _image(side, side), _image(side, side, 1)
     _randomise(network)
     assert network.info.multiple_of == multiple
     radius = network.info.receptive_field + 1
@@ -104,13 +104,13 @@ def test_added_levels_and_energies_change_nothing_at_first() -> None:
     before, network = _dkenet(), _dkenet(levels=4, energies=[1, 3])
     missing, unexpected = network.load_state_dict(before.state_dict(), strict=False)
     assert not unexpected and all(name.startswith(("deeper.", "energy_head.")) for name in missing)
-    x, depth = _picture(16, 8), _picture(16, 8, 1)
+    x, depth = _image(16, 8), _image(16, 8, 1)
     assert torch.equal(network(x, depth), before(x, depth))
 
 
 @torch.inference_mode()
 def test_kernels_of_a_lattice_are_those_of_all() -> None:
-    network, x, depth = _dkenet(levels=3, energies=[2]), _picture(14, 11), _picture(14, 11, 1)
+    network, x, depth = _dkenet(levels=3, energies=[2]), _image(14, 11), _image(14, 11, 1)
     whole = network(x, depth)
     for row, column, distance in ((0, 0, 1), (2, 1, 4), (3, 3, 5)):
         found = network(x, depth, torch.tensor([row, column, distance]))
@@ -130,8 +130,8 @@ def test_receptive_field_of_dkenet_is_no_larger_than_told(
     side = 2 * radius + 8
     reach = 0
     for middle in range(side // 2, side // 2 + 2 ** (levels - 1)):  # they see differently far
-        x = _picture(side, side).double().requires_grad_()
-        depth = _picture(side, side, 1).double().requires_grad_()
+        x = _image(side, side).double().requires_grad_()
+        depth = _image(side, side, 1).double().requires_grad_()
         pixel = network(x, depth)[:, 7, middle, middle]
         for gradient in torch.autograd.grad(pixel.sum(), (x, depth)):
             seen = gradient.abs().sum((0, 1)).nonzero()
@@ -147,7 +147,7 @@ def test_nbsr_with_the_trunk_of_an_edsr_starts_as_that_edsr() -> None:
     missing, unexpected = network.load_state_dict(edsr.state_dict(), strict=False)
     assert not unexpected
     assert all(name.startswith(("modulations.", "basis", "code_")) for name in missing)
-    x = _picture(9, 12)
+    x = _image(9, 12)
     for codes in (torch.zeros(1, 4, 9, 12), torch.randn(1, 4, 9, 12)):
         torch.testing.assert_close(network(x, codes=codes), edsr(x), atol=1e-6, rtol=0)
 
@@ -157,7 +157,7 @@ def test_nbsr_takes_codes_at_any_size_of_theirs() -> None:
     network = NBSR(features=8, blocks=1, code=3, growth=4, trunk="edsr")
     for modulation in network.modulations:
         torch.nn.init.normal_(modulation.shift.weight, std=0.1)
-    x, codes = _picture(8, 8), torch.randn(1, 3, 8, 8)
+    x, codes = _image(8, 8), torch.randn(1, 3, 8, 8)
     plain = network(x, codes=codes)
     size, middle = torch.tensor([1e-3, 1.0, 40.0]), torch.tensor([0.2, -3.0, 5.0])
     network.code_mean.copy_(middle)
@@ -181,13 +181,13 @@ def _known_blur(network: NBSR, height: int, width: int) -> tuple[torch.Tensor, t
     covariance = sample_covariance(scale, height * width, torch.Generator().manual_seed(2)).float()
     true = gaussian_map(covariance.T.reshape(1, 3, height, width), scale)
     codes = encode(true, network.basis)
-    hr = _picture(height * scale, width * scale)
+    hr = _image(height * scale, width * scale)
     return hr, blur_codes(hr, codes, network.basis, scale), codes
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @torch.inference_mode()
-def test_consistency_pulls_the_picture_to_one_that_blurs_to_the_input(scale: int) -> None:
+def test_consistency_pulls_the_image_to_one_that_blurs_to_the_input(scale: int) -> None:
     network, plain = _consistent(scale=scale, consistency=6), _consistent(scale=scale, consistency=0)
     missing, _ = network.load_state_dict(plain.state_dict(), strict=False)
     assert all(name.startswith("consistency.") for name in missing)
@@ -227,7 +227,7 @@ def test_receptive_field_of_a_consistent_nbsr_is_no_larger_than_told(
     _randomise(network)
     radius = network.info.receptive_field
     side = 2 * radius + 5
-    x = _picture(side, side).double().requires_grad_()
+    x = _image(side, side).double().requires_grad_()
     codes = encode(
         gaussian_map(
             torch.tensor([2.0, 0.0, 2.0]).view(1, 3, 1, 1).expand(-1, -1, side, side), scale
@@ -281,7 +281,7 @@ def test_a_half_of_maconv_is_told_by_the_other() -> None:
 
 @torch.inference_mode()
 def test_rrdb_trunk_is_its_parts() -> None:
-    trunk, x = RRDBTrunk(8, 2, 4), _picture(6, 7)
+    trunk, x = RRDBTrunk(8, 2, 4), _image(6, 7)
     shallow = trunk.head(x)
     h = shallow
     for block in trunk.blocks:

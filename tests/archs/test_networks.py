@@ -29,7 +29,7 @@ def _allowed(info: ArchInfo, side: int) -> int:
     return ceil(max(side, info.min_size) / info.multiple_of) * info.multiple_of
 
 
-def _picture(info: ArchInfo, height: int, width: int, count: int = 1) -> Tensor:
+def _image(info: ArchInfo, height: int, width: int, count: int = 1) -> Tensor:
     size = (_allowed(info, height), _allowed(info, width))
     return torch.rand(count, info.channels, *size, generator=torch.Generator().manual_seed(height * width))
 
@@ -48,7 +48,7 @@ def test_every_network_has_a_case() -> None:
 def test_sizes(case: Case) -> None:
     network, info = case.build(), case.info
     for height, width in itertools.product((1, 2, 7, 16), repeat=2):
-        x = _picture(info, height, width)
+        x = _image(info, height, width)
         sr = _run(case, network, x)
         assert sr.shape == (1, info.channels, x.shape[2] * info.scale, x.shape[3] * info.scale)
         assert sr.dtype == torch.float32
@@ -56,9 +56,9 @@ def test_sizes(case: Case) -> None:
 
 
 @torch.inference_mode()
-def test_pictures_of_a_batch_do_not_touch_each_other(case: Case) -> None:
+def test_images_of_a_batch_do_not_touch_each_other(case: Case) -> None:
     network = case.build()
-    x = _picture(case.info, 13, 10, count=3)
+    x = _image(case.info, 13, 10, count=3)
     together = _run(case, network, x)
     alone = torch.cat([_run(case, network, one) for one in torch.split(x, 1)])
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
@@ -67,7 +67,7 @@ def test_pictures_of_a_batch_do_not_touch_each_other(case: Case) -> None:
 @torch.inference_mode()
 def test_layout_in_memory_does_not_matter(case: Case) -> None:
     network = case.build()
-    x = _picture(case.info, 12, 9)
+    x = _image(case.info, 12, 9)
     usual = _run(case, network, x)
     last = _run(
         case,
@@ -79,10 +79,10 @@ def test_layout_in_memory_does_not_matter(case: Case) -> None:
 
 def test_gradient_reaches_everything(case: Case) -> None:
     network = case.build().train()
-    x = _picture(case.info, 11, 14, count=2).requires_grad_(True)
+    x = _image(case.info, 11, 14, count=2).requires_grad_(True)
     sr = _run(case, network, x)
     torch.autograd.backward((sr - torch.rand(sr.shape)).abs().mean())
-    for name, tensor in (*network.named_parameters(), ("the picture", x)):
+    for name, tensor in (*network.named_parameters(), ("the image", x)):
         if not tensor.requires_grad or name.split(".")[0] in case.apart:  # frozen by the network itself
             continue
         assert tensor.grad is not None, name
@@ -112,12 +112,12 @@ def test_receptive_field_is_no_larger_than_told(case: Case) -> None:
 def test_bf16_is_close(case: Case) -> None:
     if not case.info.bf16_ok:
         pytest.skip("not claimed")
-    x = _picture(case.info, 24, 31)
+    x = _image(case.info, 24, 31)
     exact = _run(case, case.build(), x)
     coarse = _run(case, case.build().to(torch.bfloat16), x)
     assert coarse.dtype == torch.float32
     assert not torch.equal(coarse, exact)
-    # bf16 holds 8 bits; a picture that went through it as a whole would be off by 1/255 everywhere.
+    # bf16 holds 8 bits; an image that went through it as a whole would be off by 1/255 everywhere.
     assert float((coarse - exact).square().mean().sqrt()) < 0.5 / 255
 
 
@@ -128,7 +128,7 @@ def test_weights_file_rebuilds_it(case: Case, tmp_path: Path) -> None:
     save_weights(path, network, header, dtype=torch.float32)
     loaded = load_weights(path)
     assert loaded.info == info
-    x = _picture(info, 9, 8)
+    x = _image(info, 9, 8)
     with torch.inference_mode():
         assert torch.equal(_run(case, loaded.network, x), _run(case, network, x))
 

@@ -38,7 +38,7 @@ def _network(seed: int = 0, **changes: Any) -> Reconstructor:
     return network
 
 
-def _pictures(side: int, count: int = 2, width: int | None = None) -> Tensor:
+def _images(side: int, count: int = 2, width: int | None = None) -> Tensor:
     return torch.rand(count, 3, side, width or side, generator=torch.Generator().manual_seed(side))
 
 
@@ -66,7 +66,7 @@ def test_the_sizes_of_the_paper_and_of_what_is_shipped() -> None:
 @pytest.mark.parametrize("scale", [2, 4])
 def test_sizes(scale: int) -> None:
     network = _network(scale=scale)
-    lr, hr = _pictures(LEAST_SIDE, width=31), _pictures(LEAST_SIDE * scale, width=31 * scale)
+    lr, hr = _images(LEAST_SIDE, width=31), _images(LEAST_SIDE * scale, width=31 * scale)
     (embedding, expected), features = network.estimate(lr), network.image_features(hr)
     assert (embedding.shape, embedding.dtype) == ((2, 10), torch.float32)
     assert (expected.shape, expected.dtype) == ((2,), torch.float32)
@@ -79,7 +79,7 @@ def test_sizes(scale: int) -> None:
 
 
 def test_forward_is_the_parts_put_together(network: Reconstructor) -> None:
-    lr, hr, factor = _pictures(24), _pictures(48), torch.rand(2, 10)
+    lr, hr, factor = _images(24), _images(48), torch.rand(2, 10)
     again, average, most, expected = network(lr, hr, factor)
     features, told = network.image_features(hr), network.estimate(lr)
     torch.testing.assert_close(again, network.reconstruct(told.embedding * factor, features))
@@ -91,8 +91,8 @@ def test_forward_is_the_parts_put_together(network: Reconstructor) -> None:
 
 
 @torch.inference_mode()
-def test_further_pictures_are_degraded_as_the_first(network: Reconstructor) -> None:
-    lr, hr, factor = _pictures(24), _pictures(48, 3), torch.rand(3, 10)
+def test_further_images_are_degraded_as_the_first(network: Reconstructor) -> None:
+    lr, hr, factor = _images(24), _images(48, 3), torch.rand(3, 10)
     again, average, most, expected = network(lr, hr, factor)
     assert expected.shape == (2,)
     alone, *_ = network(lr, hr[:2], factor[:2])
@@ -114,7 +114,7 @@ def test_descriptors_are_relative_to_what_is_usual() -> None:
     far, further = (network.relative(3 + n * scales, n * scales)[1] for n in (1000, 2000))
     assert (
         float((further - far).max()) < 2
-    )  # a logarithm: the prediction of one picture is no matter of thousands
+    )  # a logarithm: the prediction of one image is no matter of thousands
     again = _network(2)
     again.load_state_dict(network.state_dict())
     assert torch.equal(again.usual, network.usual)
@@ -128,7 +128,7 @@ def test_a_descriptor_that_never_varies_is_no_division_by_nothing() -> None:
 
 def test_gradient_reaches_everything(network: Reconstructor) -> None:
     network.train()  # so that the noise is there
-    lr, hr = (x.requires_grad_() for x in (_pictures(24), _pictures(48)))
+    lr, hr = (x.requires_grad_() for x in (_images(24), _images(48)))
     parts = network(lr, hr, torch.full((2, 1), 0.5))
     torch.autograd.backward(torch.stack([part.square().sum() for part in parts]).sum())
     for name, tensor in (*network.named_parameters(), ("lr", lr), ("hr", hr)):
@@ -139,7 +139,7 @@ def test_gradient_reaches_everything(network: Reconstructor) -> None:
 
 @torch.inference_mode()
 def test_batch_and_layout_do_not_matter(network: Reconstructor) -> None:
-    inputs = (_pictures(24, 3), _pictures(48, 3), torch.rand(3, 10))
+    inputs = (_images(24, 3), _images(48, 3), torch.rand(3, 10))
     together = network(*inputs)
     alone = [network(*(x[n : n + 1] for x in inputs)) for n in range(3)]
     network.to(memory_format=torch.channels_last)
@@ -151,7 +151,7 @@ def test_batch_and_layout_do_not_matter(network: Reconstructor) -> None:
 
 @torch.inference_mode()
 def test_bf16_is_close(network: Reconstructor) -> None:
-    inputs = (_pictures(24), _pictures(48), torch.rand(2, 10))
+    inputs = (_images(24), _images(48), torch.rand(2, 10))
     exact = network(*inputs)
     with torch.autocast("cpu", torch.bfloat16):
         cast = network(*inputs)
@@ -173,7 +173,7 @@ def test_only_demodulation_takes_no_notice_of_the_factor() -> None:
             if isinstance(part, _Styled):
                 part.style.bias.zero_()
         embedding = torch.randn(2, 10, generator=torch.Generator().manual_seed(1))
-        features = network.image_features(_pictures(48))
+        features = network.image_features(_images(48))
         once, twice = (network.reconstruct(factor * embedding, features) for factor in (1, 2))
         changes[modulation] = float((twice - once).norm() / once.norm())
     assert changes["stylegan2"] < 1e-5
@@ -181,7 +181,7 @@ def test_only_demodulation_takes_no_notice_of_the_factor() -> None:
 
 
 @torch.inference_mode()
-def test_a_styled_convolution_is_one_with_weights_for_each_picture() -> None:
+def test_a_styled_convolution_is_one_with_weights_for_each_image() -> None:
     """Karras et al. 2020, Eqs. 1 and 3, written out."""
     layer = _Styled(5, 4, demodulate=True).eval()
     h, embedding = torch.randn(2, 5, 8, 8), torch.randn(2, 4)
@@ -197,7 +197,7 @@ def test_a_styled_convolution_is_one_with_weights_for_each_picture() -> None:
 
 @torch.inference_mode()
 def test_noise_is_of_the_generator_and_of_training(network: Reconstructor) -> None:
-    embedding, features = network.estimate(_pictures(24)).embedding, network.image_features(_pictures(48))
+    embedding, features = network.estimate(_images(24)).embedding, network.image_features(_images(48))
 
     def made(seed: int | None) -> Tensor:
         rng = None if seed is None else torch.Generator().manual_seed(seed)
@@ -213,7 +213,7 @@ def test_noise_is_of_the_generator_and_of_training(network: Reconstructor) -> No
 @torch.inference_mode()
 def test_noise_begins_at_nothing() -> None:
     network = Reconstructor(**SMALL)
-    embedding, features = network.estimate(_pictures(24)).embedding, network.image_features(_pictures(48))
+    embedding, features = network.estimate(_images(24)).embedding, network.image_features(_images(48))
     made = [network.reconstruct(embedding, features) for _ in range(2)]
     assert torch.equal(*made)
 
@@ -225,7 +225,7 @@ def test_weights_file_rebuilds_it(network: Reconstructor, tmp_path: Path) -> Non
     path = tmp_path / "weights.safetensors"
     save_weights(path, network, Header("reconstructor", arguments, 2, "reconstructor"), dtype=torch.float32)
     loaded = load_weights(path)
-    inputs = (_pictures(24), _pictures(48), torch.rand(2, 10))
+    inputs = (_images(24), _images(48), torch.rand(2, 10))
     with torch.inference_mode():
         for a, b in zip(loaded.network(*inputs), network(*inputs), strict=True):
             assert torch.equal(a, b)

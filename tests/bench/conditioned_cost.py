@@ -2,8 +2,8 @@
 
     python tests/bench/conditioned_cost.py [--side 512] [--blocks 12] [--rounds 5] [--threads 2]
 
-Both in the precision that the engine picks, channels_last, on random weights and a picture as one window; positions,
-sampling of the tokens and the alignment included, the encoder not (it runs once a picture; its share is measured where
+Both in the precision that the engine picks, channels_last, on random weights and an image as one window; positions,
+sampling of the tokens and the alignment included, the encoder not (it runs once an image; its share is measured where
 it was trained). Interleaved, and counted in seconds of the processor, so that a busy machine disturbs both alike.
 """
 

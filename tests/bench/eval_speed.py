@@ -1,11 +1,11 @@
 """Speed of `srkit eval`: the metrics' share of the network's time, and evaluation against plain upscaling.
 
-    SRKIT_DATA=../shared/data python tests/bench/eval_speed.py [--dataset Urban100] [--pictures 20] [--rounds 3]
+    SRKIT_DATA=../shared/data python tests/bench/eval_speed.py [--dataset Urban100] [--images 20] [--rounds 3]
         [--model edsr-x4]
 
-(a) PSNR and SSIM of a picture against the network's forward on its LR, one thread each, CPU seconds, so that other
+(a) PSNR and SSIM of an image against the network's forward on its LR, one thread each, CPU seconds, so that other
     work on the machine does not count: the limit is 10 %.
-(b) `srkit eval` on a set against `srkit upscale` on the same LR pictures, wall clock and CPU seconds, interleaved:
+(b) `srkit eval` on a set against `srkit upscale` on the same LR images, wall clock and CPU seconds, interleaved:
     the limit is 1.2.
 """
 
@@ -25,9 +25,9 @@ import torch
 from srkit.data.benchmarks import cropped_size, find_dataset, rgb8
 from srkit.data.pairs import make_lr
 from srkit.inference.upscaler import Upscaler
-from srkit.io.picture import Picture
-from srkit.io.read import read_picture
-from srkit.io.write import write_picture
+from srkit.io.image import DecodedImage
+from srkit.io.read import read_image
+from srkit.io.write import write_image
 from srkit.metrics.protocols import PROTOCOLS
 from srkit.metrics.table import METRICS, Sample, Setup
 from srkit.recipes.evaluate import EvalRecipe
@@ -51,15 +51,17 @@ def main() -> None:
 
 
 def copy_set(scratch: Path, name: str, count: int, scale: int) -> tuple[Path, Path]:
-    """The set's first pictures as a set of its own, its files as they are; and their LR as PNG."""
+    """The set's first images as a set of its own, its files as they are; and their LR as PNG."""
     hr, lr = scratch / "data" / name / "HR", scratch / "lr"
     hr.mkdir(parents=True)
     lr.mkdir()
     for item in find_dataset(name, Path(os.environ["SRKIT_DATA"])).pairs(scale)[:count]:
         shutil.copy(item.hr, hr)
-        pixels = rgb8(read_picture(item.hr))
+        pixels = rgb8(read_image(item.hr))
         height, width = cropped_size(*pixels.shape[:2], scale)
-        write_picture(Picture(make_lr(pixels[:height, :width], scale)), lr / f"{item.name}.png", format="png")
+        write_image(
+            DecodedImage(make_lr(pixels[:height, :width], scale)), lr / f"{item.name}.png", format="png"
+        )
     return scratch / "data", lr
 
 
@@ -72,7 +74,7 @@ def shares(folder: Path, upscaler: Upscaler) -> None:
     scorers = {name: METRICS[name].make(Setup(torch.device("cpu"))) for name in ("psnr", "ssim", "lr_psnr")}
     found: dict[str, list[float]] = {}
     for path in sorted(folder.iterdir())[:5]:
-        pixels = rgb8(read_picture(path))
+        pixels = rgb8(read_image(path))
         height, width = cropped_size(*pixels.shape[:2], scale)
         hr = torch.from_numpy(pixels[:height, :width].copy()).permute(2, 0, 1)[None]
         small = make_lr(pixels[:height, :width], scale)
@@ -96,12 +98,12 @@ def shares(folder: Path, upscaler: Upscaler) -> None:
     network = sum(found["network"])
     for name, seconds in found.items():
         milliseconds = 1000 * statistics.mean(seconds)
-        print(f"{name:<20}{milliseconds:8.1f} ms a picture, {sum(seconds) / network:7.1%} of the network")
+        print(f"{name:<20}{milliseconds:8.1f} ms an image, {sum(seconds) / network:7.1%} of the network")
     print(f"(a) psnr and ssim: {sum(found['psnr, ssim']) / network:.1%} of the network's time (limit 10 %)")
 
 
 def cut(path: Path, scale: int):
-    pixels = rgb8(read_picture(path))
+    pixels = rgb8(read_image(path))
     height, width = cropped_size(*pixels.shape[:2], scale)
     return pixels[:height, :width].copy()
 
@@ -123,7 +125,7 @@ def whole(root: Path, name: str, lr: Path, model: str, rounds: int) -> None:
         shutil.rmtree(out, ignore_errors=True)
         records = list(run(UpscaleJob(UpscaleRecipe(model=model), str(lr), out)))
         if any(record.status != "done" for record in records):
-            raise SystemExit("a picture failed")
+            raise SystemExit("an image failed")
 
     def evaluating() -> None:
         evaluate(EvalJob(EvalRecipe(models=(model,)), datasets=(name,), data_root=root))

@@ -37,7 +37,7 @@ def main() -> None:
         setattr(engine, check, _timed(getattr(engine, check), spent))
     upscaler = Upscaler(UpscaleRecipe(model=name, device="cpu"))
     runner, conditioning = upscaler.runner(name), upscaler.conditioning(name)
-    for label, pixels in _pictures().items():
+    for label, pixels in _images().items():
         plane = engine.Plane(pixels, None, conditioning(pixels))
         list(runner.run([plane]))
         spent[0], started = 0.0, time.process_time()
@@ -58,7 +58,7 @@ def _timed(function: Callable[..., Any], spent: list[float]) -> Callable[..., An
     return call
 
 
-def _pictures() -> dict[str, NDArray[np.uint8]]:
+def _images() -> dict[str, NDArray[np.uint8]]:
     folder = Path(os.environ["SRKIT_DATA"]) / "benchmarks/Urban100/HR"
     photo = np.ascontiguousarray(read_rgb8(sorted(folder.iterdir())[0]))
     page = Image.new("RGB", (800, 640), (255, 255, 255))

@@ -1,4 +1,4 @@
-"""What kernels of every pixel cost on a rendered picture of 1 Mpx LR: seconds, CPU seconds and peak resident memory.
+"""What kernels of every pixel cost on a rendered image of 1 Mpx LR: seconds, CPU seconds and peak resident memory.
 
     python tests/bench/kernel_cost.py [--width 1152 --height 868] [--rounds 0,1,2]
 
@@ -16,8 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from srkit.io.picture import Picture
-from srkit.io.write import write_picture
+from srkit.io.image import DecodedImage
+from srkit.io.write import write_image
 from srkit.rendered import demo_image
 
 
@@ -29,7 +29,7 @@ def main() -> None:
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         source, found, out = (str(Path(scratch) / name) for name in ("in.png", "in.npz", "out.png"))
-        write_picture(Picture(demo_image(chosen.width, chosen.height)), Path(source), format="png")
+        write_image(DecodedImage(demo_image(chosen.width, chosen.height)), Path(source), format="png")
         for rounds in chosen.rounds.split(","):
             measure(
                 f"estimate-kernel --refine {rounds}", "estimate-kernel", source, found, "--refine", rounds

@@ -3,7 +3,7 @@
     python tests/bench/kill_resume.py [--model edsr-x4] [--pictures 60] [--kills 20] [--seed 0]
 
 First the folder is upscaled undisturbed. Then, over and over, a run with --skip-existing is killed (SIGKILL) after a
-random time, from before its first import to its last picture, and what is there under a final name is compared with
+random time, from before its first import to its last image, and what is there under a final name is compared with
 the undisturbed run, byte by byte; where all was done, the outputs are removed and it begins again. Last, a run goes
 through to the end. A process for each run, as a user starts it; exit code 1 where anything differed.
 """
@@ -21,8 +21,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from srkit.io.picture import Picture
-from srkit.io.write import write_picture
+from srkit.io.image import DecodedImage
+from srkit.io.write import write_image
 from srkit.rendered import demo_image
 
 print = functools.partial(print, flush=True)  # it is watched while it runs
@@ -48,7 +48,7 @@ def run(scratch: Path, arguments: argparse.Namespace) -> bool:
         side = chance.randrange(64, 160)
         path = source / str(i % 3) / f"{i:03}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_picture(Picture(demo_image(side, side, seed=i)), path, format="png")
+        write_image(DecodedImage(demo_image(side, side, seed=i)), path, format="png")
     command = [
         sys.executable,
         "-m",
@@ -65,7 +65,7 @@ def run(scratch: Path, arguments: argparse.Namespace) -> bool:
     seconds = time.monotonic() - started
     expected = content(out)
     shutil.rmtree(out)
-    print(f"undisturbed: {len(expected)} pictures in {seconds:.1f} s")
+    print(f"undisturbed: {len(expected)} images in {seconds:.1f} s")
     right = True
     for kill in range(1, arguments.kills + 1):
         if len(content(out)) == len(expected):

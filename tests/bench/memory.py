@@ -2,7 +2,7 @@
 
     python tests/bench/memory.py [--model edsr-x4] [--width 3000 --height 2250] [--count 200]
 
-One large picture (3000 x 2250 to 12,000 x 9,000 at x4), and 200 small ones, where the resident size after 40 and
+One large image (3000 x 2250 to 12,000 x 9,000 at x4), and 200 small ones, where the resident size after 40 and
 after all is printed: it must not grow.
 """
 
@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from srkit.io.picture import Picture
-from srkit.io.write import write_picture
+from srkit.io.image import DecodedImage
+from srkit.io.write import write_image
 from srkit.rendered import demo_image
 
 
@@ -37,8 +37,8 @@ def main() -> None:
 def large(scratch: Path, arguments: argparse.Namespace) -> None:
     small = demo_image(960, 720)
     repeats = (-(-arguments.height // 720), -(-arguments.width // 960), 1)
-    picture = np.tile(small, repeats)[: arguments.height, : arguments.width].copy()
-    write_picture(Picture(picture), scratch / "large.png", format="png")
+    image = np.tile(small, repeats)[: arguments.height, : arguments.width].copy()
+    write_image(DecodedImage(image), scratch / "large.png", format="png")
     command = [
         sys.executable,
         "-m",
@@ -64,8 +64,8 @@ def many(scratch: Path, arguments: argparse.Namespace) -> None:
     folder = scratch / "many"
     folder.mkdir()
     for i in range(arguments.count):
-        picture = demo_image(96 + i % 7, 64 + i % 5, seed=i)
-        write_picture(Picture(picture), folder / f"{i:03}.png", format="png")
+        image = demo_image(96 + i % 7, 64 + i % 5, seed=i)
+        write_image(DecodedImage(image), folder / f"{i:03}.png", format="png")
     code = """
 import sys
 from pathlib import Path

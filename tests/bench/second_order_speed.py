@@ -35,8 +35,8 @@ def main() -> None:
 
     torch.set_num_threads(arguments.threads)
     cv2.setNumThreads(arguments.threads)
-    picture = torch.from_numpy(demo_image(arguments.side, arguments.side, 0)).permute(2, 0, 1)[None]
-    hr = (picture.float() / 255).repeat(arguments.batch, 1, 1, 1)
+    image = torch.from_numpy(demo_image(arguments.side, arguments.side, 0)).permute(2, 0, 1)[None]
+    hr = (image.float() / 255).repeat(arguments.batch, 1, 1, 1)
     hr = hr.contiguous(memory_format=torch.channels_last)
     print(f"HR {arguments.side}, LR {arguments.side // SCALE}, {arguments.threads} threads")
     for name, part in SETTINGS.items():

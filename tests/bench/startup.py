@@ -3,7 +3,7 @@
     python tests/bench/startup.py [--check]
 
 `srkit --help` and `srkit COMMAND --help`: at most twice `python -c 'import typer, rich.console'`.
-One 256 x 256 picture to x4, the whole process: at most `python -c 'import torch'` plus 2 s.
+One 256 x 256 image to x4, the whole process: at most `python -c 'import torch'` plus 2 s.
 A budget that seems broken is measured again, up to five times: noise only ever adds.
 """
 
@@ -68,7 +68,7 @@ def slow_upscale(seconds: dict[str, float]) -> list[str]:
     extra = seconds[UPSCALE] - seconds[TORCH]
     if extra <= UPSCALE_LIMIT_S:
         return []
-    return [f"one picture takes import torch + {extra:.2f} s, at most + {UPSCALE_LIMIT_S:g} s is allowed"]
+    return [f"one image takes import torch + {extra:.2f} s, at most + {UPSCALE_LIMIT_S:g} s is allowed"]
 
 
 def fastest(

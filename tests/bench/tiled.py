@@ -1,6 +1,6 @@
-"""How far a tiled result is from the untiled one, over shipped weights, tiles and picture sizes; the limit is 1/255.
+"""How far a tiled result is from the untiled one, over shipped weights, tiles and image sizes; the limit is 1/255.
 
-SRKIT_DATA=../shared/data python tests/bench/tiled.py [MODEL ...] [--dtype auto] [--pictures 6]
+SRKIT_DATA=../shared/data python tests/bench/tiled.py [MODEL ...] [--dtype auto] [--images 6]
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from srkit.data.benchmarks import find_dataset, rgb8
 from srkit.data.pairs import make_lr
 from srkit.inference.chain import Models
 from srkit.inference.upscaler import Upscaler, Work
-from srkit.io.picture import Picture
-from srkit.io.read import read_picture
+from srkit.io.image import DecodedImage
+from srkit.io.read import read_image
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.zoo.manifest import Manifest
 
@@ -34,15 +34,13 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=6)
     chosen = parser.parse_args()
     shipped = [entry.name for entry in Manifest.load().shipped() if entry.task == "sr"]
-    pictures = samples(chosen.pictures)
+    images = samples(chosen.pictures)
     for name in chosen.models or shipped:
         models = Models(name)
-        whole = upscaled(models, pictures, "off", chosen.dtype)
+        whole = upscaled(models, images, "off", chosen.dtype)
         for tile in TILES:
-            tiled = upscaled(models, pictures, tile, chosen.dtype)
-            furthest = {
-                label: int(np.abs(tiled[label].astype(int) - whole[label]).max()) for label in pictures
-            }
+            tiled = upscaled(models, images, tile, chosen.dtype)
+            furthest = {label: int(np.abs(tiled[label].astype(int) - whole[label]).max()) for label in images}
             worst = max(furthest.values())
             where = ", ".join(label for label, value in furthest.items() if value == worst)
             print(
@@ -52,11 +50,11 @@ def main() -> None:
 
 
 def samples(count: int) -> dict[str, NDArray[np.uint8]]:
-    """LR pictures of odd sizes, and three that are hardly pictures."""
+    """LR images of odd sizes, and three that are hardly images."""
     rng = np.random.default_rng(0)
     found: dict[str, NDArray[np.uint8]] = {}
     for item in find_dataset(SET, Path(os.environ["SRKIT_DATA"])).pairs(2)[:: 100 // count][:count]:
-        hr = rgb8(read_picture(item.hr))
+        hr = rgb8(read_image(item.hr))
         lr = make_lr(np.ascontiguousarray(hr[: hr.shape[0] // 2 * 2, : hr.shape[1] // 2 * 2]), 2)
         lr = lr[: int(rng.integers(120, 300)) * 2 + 1, : int(rng.integers(120, 300)) * 2 + 1]
         found[f"{item.name} {lr.shape[1]} x {lr.shape[0]}"] = np.ascontiguousarray(lr)
@@ -66,19 +64,19 @@ def samples(count: int) -> dict[str, NDArray[np.uint8]]:
 
 
 def upscaled(
-    models: Models, pictures: dict[str, NDArray[np.uint8]], tile: int | str, dtype: str
+    models: Models, images: dict[str, NDArray[np.uint8]], tile: int | str, dtype: str
 ) -> dict[str, NDArray[np.uint8]]:
     scale = models.own_scale
     upscaler = Upscaler(UpscaleRecipe(tile=tile, dtype=dtype), models)  # type: ignore[arg-type]
     works = (
-        Work(label, Picture(np.ascontiguousarray(x)), x.shape[1] * scale, x.shape[0] * scale)
-        for label, x in pictures.items()
+        Work(label, DecodedImage(np.ascontiguousarray(x)), x.shape[1] * scale, x.shape[0] * scale)
+        for label, x in images.items()
     )
     results = {}
     for done in upscaler.run(works):
-        if done.picture is None:
+        if done.image is None:
             raise SystemExit(f"{done.tag}: {done.error}")
-        results[done.tag] = done.picture.pixels
+        results[done.tag] = done.image.pixels
     return results
 
 

@@ -1,13 +1,13 @@
 """Speed of `srkit upscale` on a folder, as ratios taken in one run.
 
-    SRKIT_DATA=../shared/data python tests/bench/upscale_speed.py [--pictures 20] [--rounds 3] [--model edsr-x4]
+    SRKIT_DATA=../shared/data python tests/bench/upscale_speed.py [--images 20] [--rounds 3] [--model edsr-x4]
 
-(a) against the bare network's forward at the same precision, on decoded pictures: what decoding, tiling, the
-    8-bit conversion and encoding cost. The bare forward is taken twice: on whole pictures, and on the engine's
+(a) against the bare network's forward at the same precision, on decoded images: what decoding, tiling, the
+    8-bit conversion and encoding cost. The bare forward is taken twice: on whole images, and on the engine's
     own windows; the faster one counts.
-(b) against the way the Real-ESRGAN script works: fp32, NCHW, one picture after another, read - compute - write in
+(b) against the way the Real-ESRGAN script works: fp32, NCHW, one image after another, read - compute - write in
     sequence through OpenCV. Same weights.
-The three are interleaved picture folder by picture folder, so that a noisy machine disturbs all alike.
+The three are interleaved image folder by image folder, so that a noisy machine disturbs all alike.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder, pixels = make_folder(Path(scratch), arguments.pictures)
         print(
-            f"{arguments.pictures} pictures, {pixels / 1e6:.1f} megapixels in; {arguments.model} on {device} in "
+            f"{arguments.pictures} images, {pixels / 1e6:.1f} megapixels in; {arguments.model} on {device} in "
             f"{dtype}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
         )
         rounds = [
@@ -59,7 +59,7 @@ def main() -> None:
         rate = pixels / statistics.median(seconds) / 1e6
         each = ", ".join(f"{s:.2f}" for s in seconds)
         print(f"{name:<34}{statistics.median(seconds):8.2f} s   {rate:6.3f} LR Mpx/s   ({each})")
-    a = [min(r["forward, whole pictures"], r["forward, windows"]) / r["srkit upscale"] for r in rounds]
+    a = [min(r["forward, whole images"], r["forward, windows"]) / r["srkit upscale"] for r in rounds]
     b = [r["fp32 NCHW sequential"] / r["srkit upscale"] for r in rounds]
     print(
         f"(a) end to end against bare forward: {statistics.median(a):.1%}   ({', '.join(f'{v:.1%}' for v in a)})"
@@ -70,16 +70,16 @@ def main() -> None:
 
 
 def make_folder(scratch: Path, count: int) -> tuple[Path, int]:
-    """The first pictures of Urban100 between 0.3 and 1 megapixel, as PNG."""
+    """The first images of Urban100 between 0.3 and 1 megapixel, as PNG."""
     folder = scratch / "in"
     folder.mkdir()
     pixels = 0
     files = sorted((Path(os.environ["SRKIT_DATA"]) / "benchmarks/Urban100/HR").iterdir())
     for file in files:
-        picture = read_rgb8(file)
-        area = picture.shape[0] * picture.shape[1]
+        image = read_rgb8(file)
+        area = image.shape[0] * image.shape[1]
         if 0.3e6 <= area <= 1e6:
-            cv2.imwrite(str(folder / f"{file.stem}.png"), picture[:, :, ::-1])
+            cv2.imwrite(str(folder / f"{file.stem}.png"), image[:, :, ::-1])
             pixels += area
             count -= 1
         if count == 0:
@@ -93,19 +93,17 @@ def measure(folder, out, model, name, device, dtype) -> dict[str, float]:
     (scale,) = upscaler.models.scales
     step = upscaler.models.name_of(scale)
     runner, conditioning = upscaler.runner(step), upscaler.conditioning(step)
-    pictures = [read_rgb8(p) for p in sorted(folder.iterdir())]
-    inputs = [
-        torch.from_numpy(picture).permute(2, 0, 1)[None].float().div(255).to(device) for picture in pictures
-    ]
-    runner.forward(inputs[0], conditioning(pictures[0]))
+    images = [read_rgb8(p) for p in sorted(folder.iterdir())]
+    inputs = [torch.from_numpy(image).permute(2, 0, 1)[None].float().div(255).to(device) for image in images]
+    runner.forward(inputs[0], conditioning(images[0]))
 
     def whole() -> None:
-        for picture, x in zip(pictures, inputs, strict=True):
-            runner.forward(x, conditioning(picture))
+        for image, x in zip(images, inputs, strict=True):
+            runner.forward(x, conditioning(image))
 
     def windows() -> None:
-        for picture, x in zip(pictures, inputs, strict=True):
-            plan, known = runner.plan(*x.shape[2:]), conditioning(picture)
+        for image, x in zip(images, inputs, strict=True):
+            plan, known = runner.plan(*x.shape[2:]), conditioning(image)
             for window in plan.windows:
                 at = (plan.height, plan.width), window.rows.read, window.columns.read, device
                 here = {name: one.part(*at) for name, one in known.items()}
@@ -133,7 +131,7 @@ def measure(folder, out, model, name, device, dtype) -> dict[str, float]:
             )
 
     tasks = {
-        "forward, whole pictures": whole,
+        "forward, whole images": whole,
         "forward, windows": windows,
         "srkit upscale": srkit,
         "fp32 NCHW sequential": sequential,

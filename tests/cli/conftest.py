@@ -1,4 +1,4 @@
-"""What the tests of the command line share: pictures, schemas, and three ways to run the program."""
+"""What the tests of the command line share: images, schemas, and three ways to run the program."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ import torch
 from srkit_cli.app import _run
 
 from srkit.io.formats import format_of_name
-from srkit.io.picture import Picture
-from srkit.io.write import write_picture
+from srkit.io.image import DecodedImage
+from srkit.io.write import write_image
 from tests.helpers import assert_message
 
 ROOT = Path(srkit_cli.__file__).parents[1]
@@ -54,27 +54,29 @@ class Ran:
 
 
 @pytest.fixture(scope="session")
-def picture() -> Callable[..., Picture]:
-    """Makes pictures: smooth colours and an edge, different for each seed."""
+def image() -> Callable[..., DecodedImage]:
+    """Makes images: smooth colours and an edge, different for each seed."""
 
-    def make(width: int = 24, height: int = 16, *, bands: int = 3, depth: int = 8, seed: int = 0) -> Picture:
+    def make(
+        width: int = 24, height: int = 16, *, bands: int = 3, depth: int = 8, seed: int = 0
+    ) -> DecodedImage:
         random = np.random.default_rng(seed)
         y, x = np.mgrid[0:height, 0:width]
         waves = [np.sin(x * a + y * b + c) for a, b, c in random.uniform(0.1, 0.7, (bands, 3))]
         pixels = 0.5 + 0.35 * np.stack(waves, axis=2) + np.where(x > width // 2, 0.1, -0.1)[..., None]
         top = 2**depth - 1
-        return Picture((pixels * top).round().astype(np.uint8 if depth == 8 else np.uint16))
+        return DecodedImage((pixels * top).round().astype(np.uint8 if depth == 8 else np.uint16))
 
     return make
 
 
 @pytest.fixture(scope="session")
-def save(picture: Callable[..., Picture]) -> Callable[..., Path]:
-    """Writes a made picture to a path, in the format of its name; returns the path."""
+def save(image: Callable[..., DecodedImage]) -> Callable[..., Path]:
+    """Writes a made image to a path, in the format of its name; returns the path."""
 
     def write(path: Path, width: int = 24, height: int = 16, **arguments: Any) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_picture(picture(width, height, **arguments), path, format=format_of_name(path) or "png")
+        write_image(image(width, height, **arguments), path, format=format_of_name(path) or "png")
         return path
 
     return write

@@ -14,8 +14,8 @@ import pytest
 import srkit_cli
 import torch
 
-from srkit.io.picture import Picture
-from srkit.io.write import write_picture
+from srkit.io.image import DecodedImage
+from srkit.io.write import write_image
 from srkit.rendered import draw, spec
 from srkit.zoo.header import Header, read_header
 from srkit.zoo.weights import load_weights, save_weights
@@ -30,7 +30,7 @@ def screens(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir()
     for i in range(4):
         screen = replace(spec("screen", i), content="article", theme="light")  # type: ignore[call-arg]
-        write_picture(Picture(draw(screen, 88, 80).pixels), folder / f"{'abcd'[i]}.png", format="png")
+        write_image(DecodedImage(draw(screen, 88, 80).pixels), folder / f"{'abcd'[i]}.png", format="png")
     return folder
 
 
@@ -170,7 +170,7 @@ def test_domains_that_are_none(adapt: Callable[..., Any], tmp_path: Path) -> Non
     ran = adapt(domain=tmp_path / "empty")
     assert (ran.code, ran.out) == (1, "")
     (tmp_path / "HR").mkdir()
-    write_picture(Picture(np.zeros((64, 64, 3), np.uint8)), tmp_path / "empty" / "black.png", format="png")
+    write_image(DecodedImage(np.zeros((64, 64, 3), np.uint8)), tmp_path / "empty" / "black.png", format="png")
     ran = adapt(domain=tmp_path / "empty")
     ran.refused(1, "'black'")
 

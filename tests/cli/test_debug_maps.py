@@ -1,4 +1,4 @@
-"""`srkit upscale --debug-maps`: what a network with two heads makes each picture of."""
+"""`srkit upscale --debug-maps`: what a network with two heads makes each image of."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import torch
 
 from srkit.archs.cria import Cria
 from srkit.engine.resample import resample
-from srkit.io.picture import Picture
-from srkit.io.read import read_picture
-from srkit.io.write import write_picture
+from srkit.io.image import DecodedImage
+from srkit.io.read import read_image
+from srkit.io.write import write_image
 from srkit.ops.geometry import TURNS, turn, turn_back
 from srkit.zoo.header import Header
 from srkit.zoo.weights import load_weights, save_weights
@@ -55,7 +55,7 @@ def upscale(call: Callable[..., Any], weights: Path) -> Callable[..., Any]:
 
 
 def pixels(path: Path) -> Any:
-    return read_picture(path).pixels
+    return read_image(path).pixels
 
 
 def difference(a: Any, b: Any) -> int:
@@ -101,7 +101,7 @@ def test_the_maps_are_the_network_s_parts(
 
 @torch.inference_mode()
 def _parts(weights: Path, lr: Any, turns: int) -> dict[str, Any]:
-    """The network's own parts for a whole picture, as the mean over turns, rounded."""
+    """The network's own parts for a whole image, as the mean over turns, rounded."""
     network = load_weights(weights).network
     assert isinstance(network, Cria)
     x = torch.from_numpy(lr.copy()).permute(2, 0, 1)[None] / 255
@@ -129,7 +129,7 @@ def test_maps_have_the_size_of_the_result(
     assert not (tmp_path / "none").exists()
 
 
-def test_kinds_of_pictures(upscale: Callable[..., Any], save: Callable[..., Path], tmp_path: Path) -> None:
+def test_kinds_of_images(upscale: Callable[..., Any], save: Callable[..., Path], tmp_path: Path) -> None:
     """Gray stays gray, 16 bit become 8, alpha is left out; the tree is mirrored, and names stay apart."""
     for name, arguments in {
         "gray.png": {"bands": 1},
@@ -162,7 +162,7 @@ def test_maps_of_gray_content_in_rgb_are_gray(
 ) -> None:
     """With as many channels as of colours, and the levels that the maps of a gray file have."""
     gray = save(tmp_path / "gray.png", 20, 16, bands=1)
-    write_picture(Picture(pixels(gray).repeat(3, 2)), tmp_path / "rgb.png", format="png")
+    write_image(DecodedImage(pixels(gray).repeat(3, 2)), tmp_path / "rgb.png", format="png")
     for name in ("gray", "rgb"):
         upscale(tmp_path / f"{name}.png", tmp_path / f"{name}2.png", "--debug-maps", tmp_path / "maps")
     for part in PARTS:

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from srkit.io.image import DecodedImage
 from srkit.io.kernel_map import read_kernel_map
-from srkit.io.picture import Picture
-from srkit.io.write import write_picture
+from srkit.io.write import write_image
 from srkit.rendered import render
 from srkit.zoo.header import read_header
 
@@ -32,7 +32,7 @@ def screens(tmp_path: Path) -> Path:
     folder = tmp_path / "work" / "screens"
     (folder / "inner").mkdir(parents=True)
     for i in range(3):
-        write_picture(Picture(render("screen", 88, 80, i)), folder / f"{i}.png", format="png")
+        write_image(DecodedImage(render("screen", 88, 80, i)), folder / f"{i}.png", format="png")
     return folder
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from srkit.io.picture import Picture
-from srkit.io.read import read_picture
-from srkit.io.write import write_picture
+from srkit.io.image import DecodedImage
+from srkit.io.read import read_image
+from srkit.io.write import write_image
 
 Save = Callable[..., Path]
 
@@ -24,7 +24,7 @@ def upscale(call: Callable[..., Any], diffusion_weights: Path) -> Callable[..., 
 
 
 def _pixels(path: Path) -> NDArray[Any]:
-    return read_picture(path).pixels.astype(int)
+    return read_image(path).pixels.astype(int)
 
 
 def test_samples_and_their_spread(
@@ -44,7 +44,7 @@ def test_samples_and_their_spread(
     upscale(source, tmp_path / "0.png", "--seed", "7")
     found = np.stack([_pixels(tmp_path / f"{number}.png") for number in range(3)])
     expected = np.rint(found.std(0).mean(2) * 8).clip(0, 255)
-    shown = read_picture(files[2])
+    shown = read_image(files[2])
     assert shown.is_gray
     assert expected.max() > 8
     assert np.abs(shown.pixels[:, :, 0] - expected).max() <= 1
@@ -85,7 +85,7 @@ def test_nbsr_estimates_by_itself(
     ran = call("upscale", source, out, "-m", nbsr_weights, "-s", "4", "--json")
     assert ran.code == 0, ran.err
     assert ran.records[0]["models"] == ["restores-x2", "cdasr-x2"]  # kernels are of the input alone
-    assert read_picture(out).width == 80
+    assert read_image(out).width == 80
 
 
 def test_eval_estimates_by_itself(
@@ -100,8 +100,8 @@ def test_eval_estimates_by_itself(
 def test_alpha_is_not_invented(upscale: Callable[..., Any], save: Save, tmp_path: Path) -> None:
     source = save(tmp_path / "in.png", 24, 24)
     alpha = np.linspace(0, 255, 24).round().astype(np.uint8)[None].repeat(24, 0)
-    pixels = np.dstack([read_picture(source).pixels, alpha])
-    write_picture(Picture(pixels), tmp_path / "alpha.png", format="png")
+    pixels = np.dstack([read_image(source).pixels, alpha])
+    write_image(DecodedImage(pixels), tmp_path / "alpha.png", format="png")
     seeds = []
     for seed in (1, 2):
         assert upscale(tmp_path / "alpha.png", tmp_path / f"{seed}.png", "--seed", seed).code == 0

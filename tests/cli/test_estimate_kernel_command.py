@@ -12,7 +12,7 @@ import pytest
 from srkit.archs.depth import CompactDepth
 from srkit.encoders import depth_compact
 from srkit.io.kernel_map import read_kernel_map
-from srkit.io.read import read_picture
+from srkit.io.read import read_image
 from srkit.zoo.header import Header
 from srkit.zoo.weights import save_weights
 
@@ -38,7 +38,7 @@ def names_in(folder: Path) -> list[str]:
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
 
 
-# -- one picture ------------------------------------------------------------------------------------------------
+# -- one image ------------------------------------------------------------------------------------------------
 
 
 def test_a_map_and_its_preview(
@@ -53,7 +53,7 @@ def test_a_map_and_its_preview(
     found = read_kernel_map(tmp_path / "out.npz")
     assert (found.height, found.width, found.scale) == (26, 30, 2)
     assert record["preview"] == str(tmp_path / "out.preview.png")
-    page = read_picture(tmp_path / "out.preview.png")
+    page = read_image(tmp_path / "out.preview.png")
     assert 1000 <= page.width <= 1600
     assert (record["width"], record["height"], record["scale"]) == (30, 26, 2)
     assert record["models"] == ["kernels-x2", "restores-x2"]
@@ -124,14 +124,14 @@ def test_gray_alpha_and_16_bit(
     assert ran.records[0]["warnings"] == (["alpha was ignored"] if bands in (2, 4) else [])
     assert (f"warning: {source}: alpha was ignored" in ran.err) == (bands in (2, 4))
     assert upscale(source, tmp_path / "out.png", "--kernel-map", tmp_path / "map.npz").code == 0
-    assert read_picture(tmp_path / "out.png").pixels.shape == (44, 48, bands)
+    assert read_image(tmp_path / "out.png").pixels.shape == (44, 48, bands)
 
 
-def test_small_and_constant_pictures(estimate: Callable[..., Any], tmp_path: Path) -> None:
-    from srkit.io.picture import Picture
-    from srkit.io.write import write_picture
+def test_small_and_constant_images(estimate: Callable[..., Any], tmp_path: Path) -> None:
+    from srkit.io.image import DecodedImage
+    from srkit.io.write import write_image
 
-    write_picture(Picture(np.full((5, 7, 3), 77, np.uint8)), tmp_path / "small.png", format="png")
+    write_image(DecodedImage(np.full((5, 7, 3), 77, np.uint8)), tmp_path / "small.png", format="png")
     ran = estimate(tmp_path / "small.png", tmp_path / "out.npz", "--json")
     assert ran.code == 0
     (record,) = ran.records
@@ -167,7 +167,7 @@ def test_depth_maps(estimate: Callable[..., Any], save: Callable[..., Path], tmp
 
 @pytest.fixture
 def folder(save: Callable[..., Path], tmp_path: Path) -> Path:
-    """Three pictures, two of which share a name, and one that is none."""
+    """Three images, two of which share a name, and one that is none."""
     for name in ("a.png", "b.png", "b.jpg", "deep/c.png"):
         save(tmp_path / "in" / name, 24, 22)
     (tmp_path / "in/broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
@@ -190,7 +190,7 @@ def test_a_folder(
     again = estimate(folder, tmp_path / "maps", "-r", "--json", "--no-preview", "--skip-existing")
     assert again.code == 3
     assert set(again.status.values()) == {"skipped", "failed"}
-    # And each picture finds its own.
+    # And each image finds its own.
     done = upscale(folder, tmp_path / "out", "-r", "--json", "--kernel-map", tmp_path / "maps")
     assert done.code == 3
     assert [r["status"] for r in done.records].count("done") == 4
@@ -308,7 +308,7 @@ def test_help_imports_nothing_heavy(program: Callable[..., Any]) -> None:
 
 @pytest.fixture
 def pair(estimate: Callable[..., Any], save: Callable[..., Path], tmp_path: Path) -> tuple[Path, Path]:
-    """A picture and its map."""
+    """An image and its map."""
     source, target = save(tmp_path / "in.png", 30, 26), tmp_path / "in.npz"
     assert estimate(source, target, "--no-preview").code == 0
     return source, target
@@ -321,19 +321,19 @@ def test_the_map_is_put_to_use(
     tmp_path: Path,
 ) -> None:
     source, kernels = pair
-    pictures = []
+    images = []
     for name, flags in (("a.png", ()), ("b.png", ("--tile", "16")), ("c.png", ("-s", "2"))):
         ran = upscale(source, tmp_path / name, "--json", "-q", "--kernel-map", kernels, *flags)
         assert (ran.code, ran.err) == (0, "")
         schema("upscale").validate(ran.records[0])
         assert ran.records[0]["models"] == ["restores-x2"]
-        pictures.append(read_picture(tmp_path / name).pixels.astype(int))
-    assert pictures[0].shape == (52, 60, 3)
-    assert np.abs(pictures[1] - pictures[0]).max() <= 1
-    np.testing.assert_array_equal(pictures[2], pictures[0])
+        images.append(read_image(tmp_path / name).pixels.astype(int))
+    assert images[0].shape == (52, 60, 3)
+    assert np.abs(images[1] - images[0]).max() <= 1
+    np.testing.assert_array_equal(images[2], images[0])
     ran = upscale(source, tmp_path / "d.png", "--width", "45", "--kernel-map", kernels)
     assert ran.code == 0
-    assert read_picture(tmp_path / "d.png").width == 45
+    assert read_image(tmp_path / "d.png").width == 45
 
 
 def test_maps_that_do_not_fit(
@@ -347,7 +347,7 @@ def test_maps_that_do_not_fit(
     source, kernels = pair
     other = save(tmp_path / "other.png", 26, 30)
     not_ours = tmp_path / "not-ours.npz"
-    np.savez(not_ours, picture=np.zeros(3))
+    np.savez(not_ours, image=np.zeros(3))
     with np.load(kernels) as file:
         np.savez(tmp_path / "later.npz", **{**{k: file[k] for k in file.files}, "version": np.array(2)})
     target = tmp_path / "new/out.png"
@@ -380,4 +380,4 @@ def test_through_standard_streams(
         stdout=tmp_path / "out.png",
     )
     assert ran.code == 0, ran.err
-    assert read_picture(tmp_path / "out.png").width == 60
+    assert read_image(tmp_path / "out.png").width == 60

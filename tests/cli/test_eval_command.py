@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import srkit_cli
 
-from srkit.io.picture import Picture
-from srkit.io.read import read_picture
-from srkit.io.write import write_picture
+from srkit.io.image import DecodedImage
+from srkit.io.read import read_image
+from srkit.io.write import write_image
 from tests.helpers import assert_message, missing
 
 SCHEMA = json.loads((Path(srkit_cli.__file__).parent / "schemas" / "eval.json").read_text())
@@ -51,7 +51,7 @@ def documents(ran: Any) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def finished(root: Path, tmp_path: Path, evaluate: Callable[..., Any], edsr_weights: Path) -> Path:
-    """SR pictures of the tiny network."""
+    """SR images of the tiny network."""
     saved = tmp_path / "saved"
     ran = evaluate("--dataset", "Small", "-m", edsr_weights, "--save-images", saved)
     assert ran.code == 0, ran.err
@@ -104,20 +104,20 @@ def test_on_the_fly_equals_saved_to_the_last_digit(
         assert saved["dataset"] == there["dataset"] == "Small"
 
 
-def test_saved_pictures_are_what_upscale_makes(
+def test_saved_images_are_what_upscale_makes(
     call: Callable[..., Any], tmp_path: Path, edsr_weights: Path, finished: Path, root: Path
 ) -> None:
-    """Of a colour picture whose sides are whole: the network is run in the same way."""
+    """Of a colour image whose sides are whole: the network is run in the same way."""
     from srkit.data.pairs import make_lr
 
-    hr = read_picture(root / "Small/HR/alpha.png")
-    write_picture(Picture(make_lr(np.ascontiguousarray(hr.pixels), 2)), tmp_path / "lr.png", format="png")
+    hr = read_image(root / "Small/HR/alpha.png")
+    write_image(DecodedImage(make_lr(np.ascontiguousarray(hr.pixels), 2)), tmp_path / "lr.png", format="png")
     assert call("upscale", tmp_path / "lr.png", tmp_path / "sr.png", "-m", edsr_weights, "-s", 2).code == 0
-    upscaled, saved = (read_picture(path).pixels for path in (tmp_path / "sr.png", finished / "alpha.png"))
+    upscaled, saved = (read_image(path).pixels for path in (tmp_path / "sr.png", finished / "alpha.png"))
     assert np.array_equal(upscaled, saved)
 
 
-def test_identical_pictures_are_infinite(evaluate: Callable[..., Any], root: Path) -> None:
+def test_identical_images_are_infinite(evaluate: Callable[..., Any], root: Path) -> None:
     folder = root / "Small/HR"
     ran = evaluate("--sr", folder, "--hr", folder, "-s", 2)
     assert "\tinf\t1.0000\t" in ran.out
@@ -133,7 +133,7 @@ def test_identical_pictures_are_infinite(evaluate: Callable[..., Any], root: Pat
 @pytest.mark.parametrize(
     ("gate", "code"), [("psnr<30", 4), ("psnr.min<30", 4), ("psnr.max<30", 4), ("psnr<1", 0)]
 )
-def test_an_identical_picture_hides_no_other(
+def test_an_identical_image_hides_no_other(
     evaluate: Callable[..., Any], root: Path, finished: Path, gate: str, code: int
 ) -> None:
     (finished / "beta.png").write_bytes((root / "Small/HR/beta.png").read_bytes())
@@ -147,11 +147,11 @@ def test_an_identical_picture_hides_no_other(
 
 
 def _cut_out(path: Path, alpha: Any, hidden: int = 0, shown: int = 120) -> Path:
-    """A picture of noise; what is transparent has the colour `hidden`."""
+    """An image of noise; what is transparent has the colour `hidden`."""
     noise = np.random.default_rng(0).integers(-40, 40, (48, 64, 1))
     colour = np.repeat(np.where(alpha[..., None] > 0, shown + noise, hidden), 3, axis=2)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_picture(Picture(np.dstack([colour, alpha]).astype(np.uint8)), path, format="png")
+    write_image(DecodedImage(np.dstack([colour, alpha]).astype(np.uint8)), path, format="png")
     return path
 
 
@@ -168,16 +168,16 @@ def test_alpha_is_scored_and_hidden_colours_are_not(evaluate: Callable[..., Any]
         assert same["infinite"]["psnr"] == ["a"]
         assert "transparent" in ran.err
         for wrong in (np.full_like(alpha, 255), np.zeros_like(alpha), np.roll(alpha, 8), alpha // 2):
-            sr = read_picture(_cut_out(tmp_path / "sr/a.png", alpha, shown=shown)).pixels.copy()
+            sr = read_image(_cut_out(tmp_path / "sr/a.png", alpha, shown=shown)).pixels.copy()
             sr[..., 3] = wrong
-            write_picture(Picture(sr), tmp_path / "sr/a.png", format="png")
+            write_image(DecodedImage(sr), tmp_path / "sr/a.png", format="png")
             ran = evaluate(*arguments, "--fail-if", "psnr<30")
             assert ran.code == 4
             [result] = documents(ran)
             assert result["mean"]["psnr"] < 20
 
 
-def test_a_model_is_run_on_transparent_pictures_as_they_are_seen(
+def test_a_model_is_run_on_transparent_images_as_they_are_seen(
     evaluate: Callable[..., Any], root: Path, edsr_weights: Path
 ) -> None:
     alpha = np.zeros((48, 64), np.uint8)
@@ -198,7 +198,7 @@ def test_given_lr_is_used_and_named(
         save(root / "Small/LR_bicubic/X2" / f"{name}.png", *size, seed=i)
     [result] = documents(evaluate("--dataset", "Small", "-m", "bicubic", "-s", 2, "--json"))
     assert result["lr_source"] == "LR_bicubic/X2"
-    assert result["mean"]["psnr"] < 25, "it is made of other pictures"
+    assert result["mean"]["psnr"] < 25, "it is made of other images"
     [result] = documents(evaluate("--sr", finished, "--hr", root / "Small/HR", "-s", 2, "--json"))
     assert result["lr_source"] == "LR_bicubic/X2"
     save(root / "Small/LR_bicubic/X2/alpha.png", 33, 24)
@@ -246,7 +246,7 @@ def test_every_report_is_written(evaluate: Callable[..., Any], tmp_path: Path) -
     assert evaluate("--dataset", "Small", "-m", "bicubic", "-s", 2, *options).code == 0
     for path in files.values():
         assert "gamma" in path.read_text(encoding="utf-8"), path
-    assert files["report"].read_text().count("data:image/png") >= 9, "LR, SR and HR of three pictures"
+    assert files["report"].read_text().count("data:image/png") >= 9, "LR, SR and HR of three images"
     ran = evaluate("--dataset", "Small", "-m", "bicubic", "-s", 2, "--csv", tmp_path / "none" / "r.csv")
     ran.refused(2, tmp_path / "none" / "r.csv")
 
@@ -299,14 +299,14 @@ def test_a_baseline_of_something_else_is_refused_before_any_work(
 # -- bad input ------------------------------------------------------------------------------------------------
 
 
-def test_one_broken_picture(evaluate: Callable[..., Any], root: Path, tmp_path: Path) -> None:
+def test_one_broken_image(evaluate: Callable[..., Any], root: Path, tmp_path: Path) -> None:
     broken = root / "Small/HR/alpha.png"
     broken.write_bytes(broken.read_bytes()[:300])
     ran = evaluate("--dataset", "Small", "-m", "bicubic", "-s", 2, "--json", "--junit", tmp_path / "j.xml")
     assert ran.code == 3
     [result] = documents(ran)
     assert (result["count"], result["failed"][0]["name"]) == (2, "alpha")
-    assert "alpha" in ran.err and "means over 2 pictures, 1 failed" in ran.err
+    assert "alpha" in ran.err and "means over 2 images, 1 failed" in ran.err
     assert "alpha" in (tmp_path / "j.xml").read_text()
     assert "mean of 2 of 3" in evaluate("--dataset", "Small", "-m", "bicubic", "-s", 2).out
     baseline = tmp_path / "b.json"
@@ -321,7 +321,7 @@ def test_one_broken_picture(evaluate: Callable[..., Any], root: Path, tmp_path: 
     assert evaluate("--dataset", "Small", "-m", "bicubic", "-s", 2).code == 1
 
 
-def test_a_picture_that_is_too_small(
+def test_an_image_that_is_too_small(
     evaluate: Callable[..., Any], root: Path, save: Callable[..., Path]
 ) -> None:
     save(root / "Small/HR/tiny.png", 12, 12)
@@ -352,13 +352,13 @@ def test_sizes_that_do_not_match(
     ran.refused(2, "'alpha'", "66 x 45", "64 x 48", "--allow-crop")
     [result] = documents(evaluate(*form, "--allow-crop", "--json"))
     assert result["count"] == 3
-    assert result["images"][0]["psnr"] > 20, "the same picture, from its top left"
+    assert result["images"][0]["psnr"] > 20, "the same image, from its top left"
     save(finished / "alpha.png", 128, 96, seed=1)
     ran = evaluate(*form, "--allow-crop")
     ran.refused(2, "128 x 96", 16)
 
 
-def test_a_finished_picture_of_the_whole_reference_size_is_cut_with_it(
+def test_a_finished_image_of_the_whole_reference_size_is_cut_with_it(
     evaluate: Callable[..., Any], finished: Path, root: Path
 ) -> None:
     (finished / "beta.png").write_bytes((root / "Small/HR/beta.png").read_bytes())  # 51 x 67, not 50 x 66
@@ -428,7 +428,7 @@ def test_schema_is_printed(call: Callable[..., Any]) -> None:
 def test_lpips_from_a_folder_of_weights(
     evaluate: Callable[..., Any], tmp_path: Path, finished: Path, root: Path, edsr_weights: Path
 ) -> None:
-    """A random trunk in the file format of the real one; on the fly and on saved pictures."""
+    """A random trunk in the file format of the real one; on the fly and on saved images."""
     import torch
     from torchvision.models import alexnet
 

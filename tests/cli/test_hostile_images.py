@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from srkit.errors import PictureError
-from srkit.io.picture import Picture
-from srkit.io.read import probe, read_picture
-from srkit.io.write import write_picture
+from srkit.errors import ImageError
+from srkit.io.image import DecodedImage
+from srkit.io.read import probe, read_image
+from srkit.io.write import write_image
 from tests.hostile import damaged, whole_images, write_damaged
 
 Pixels = NDArray[np.uint8]
@@ -48,8 +48,8 @@ def folder(rendered: Callable[..., Pixels], tmp_path_factory: pytest.TempPathFac
     for file in Path(os.environ.get("SRKIT_DATA") or "/nonexistent", "pngsuite").glob("x*.png"):
         shutil.copy(file, folder)
     for i in range(GOOD):
-        write_picture(
-            Picture(rendered(64, 72, seed=i % 2)), folder / f"{'amz'[i % 3]}-good{i}.png", format="png"
+        write_image(
+            DecodedImage(rendered(64, 72, seed=i % 2)), folder / f"{'amz'[i % 3]}-good{i}.png", format="png"
         )
     return folder
 
@@ -59,8 +59,8 @@ def usable(folder: Path) -> int:
     count = 0
     for file in folder.iterdir():
         try:
-            read_picture(file)
-        except PictureError:
+            read_image(file)
+        except ImageError:
             continue
         count += 1
     return count
@@ -68,7 +68,7 @@ def usable(folder: Path) -> int:
 
 def test_every_format_is_read_before_it_is_damaged(rendered: Callable[..., Pixels]) -> None:
     for name, data in whole_images(rendered(48, 64)).items():
-        assert read_picture(data).pixels.shape[:2] == (48, 64), name
+        assert read_image(data).pixels.shape[:2] == (48, 64), name
 
 
 def test_what_is_damaged_is_refused_or_read_as_its_header_says(rendered: Callable[..., Pixels]) -> None:
@@ -77,11 +77,11 @@ def test_what_is_damaged_is_refused_or_read_as_its_header_says(rendered: Callabl
         for seed in range(8):
             hurt = damaged(data, np.random.default_rng((number, seed)))
             try:
-                info, picture = probe(hurt, max_pixels=10**6), read_picture(hurt, max_pixels=10**6)
-            except PictureError:
+                info, image = probe(hurt, max_pixels=10**6), read_image(hurt, max_pixels=10**6)
+            except ImageError:
                 refused += 1
             else:
-                assert (picture.width, picture.height, picture.depth) == (
+                assert (image.width, image.height, image.depth) == (
                     info.width,
                     info.height,
                     info.depth,

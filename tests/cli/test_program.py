@@ -56,7 +56,7 @@ def test_what_upscaling_imports(
     assert (
         modules & {"torchvision", "spandrel", "timm", "open_clip", "lpips", "pyiqa", "tensorboard"} == set()
     )
-    # The compiler is a second of start-up, and of no use to a run of one picture.
+    # The compiler is a second of start-up, and of no use to a run of one image.
     assert modules & {"torch._dynamo", "torch._inductor", "triton"} == set()
     assert ran.err.endswith("1 done\n") or "\n1 done\n" in ran.err
 

@@ -15,8 +15,8 @@ import torch
 
 from srkit.data.pairs import make_lr
 from srkit.degradation.jpeg import jpegs
-from srkit.io.picture import Picture
-from srkit.io.write import write_picture
+from srkit.io.image import DecodedImage
+from srkit.io.write import write_image
 from srkit.zoo.header import read_header
 
 SCHEMA = json.loads((Path(srkit_cli.__file__).parent / "schemas" / "adapt.json").read_text())
@@ -24,13 +24,13 @@ SCHEMA = json.loads((Path(srkit_cli.__file__).parent / "schemas" / "adapt.json")
 
 @pytest.fixture(scope="module")
 def phone(tmp_path_factory: pytest.TempPathFactory, rendered: Callable[..., Any]) -> Path:
-    """Five small pictures, all compressed."""
+    """Five small images, all compressed."""
     folder = tmp_path_factory.mktemp("data") / "phone"
     folder.mkdir()
     for i in range(5):
         lr = torch.from_numpy(make_lr(rendered(96, 96, i), 2)).permute(2, 0, 1)[None].float() / 255
         pixels = (jpegs([lr], [35])[0][0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
-        write_picture(Picture(np.ascontiguousarray(pixels)), folder / f"{'abcde'[i]}.png", format="png")
+        write_image(DecodedImage(np.ascontiguousarray(pixels)), folder / f"{'abcde'[i]}.png", format="png")
     return folder
 
 
@@ -88,7 +88,7 @@ def test_upscale_with_it(
     assert read_header(weights).adapted["support"] == ["b", "c", "d", "e"]
 
 
-def test_a_broken_picture(adapt: Callable[..., Any], phone: Path, tmp_path: Path) -> None:
+def test_a_broken_image(adapt: Callable[..., Any], phone: Path, tmp_path: Path) -> None:
     folder = tmp_path / "some"
     folder.mkdir()
     for name in "abcde":
@@ -137,7 +137,7 @@ def test_what_serves_it_alone(
     ran.refused(2, "--reconstructor", "--self-supervised")
 
 
-def test_folders_without_low_resolution_pictures(
+def test_folders_without_low_resolution_images(
     adapt: Callable[..., Any], tmp_path: Path, phone: Path
 ) -> None:
     ran = adapt(domain=tmp_path / "gone")

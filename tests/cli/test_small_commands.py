@@ -85,9 +85,9 @@ def test_demo_image(call: Callable[..., Any], tmp_path: Path) -> None:
     (document,) = ran.records
     jsonschema.validate(document, _schema("demo-image"))
     assert document == {"output": str(file), "width": 100, "height": 70}
-    picture = cv2.imread(str(file))
-    assert picture is not None
-    assert picture.shape == (70, 100, 3)
+    image = cv2.imread(str(file))
+    assert image is not None
+    assert image.shape == (70, 100, 3)
 
     before = file.read_bytes()
     ran = call("demo-image", file)
@@ -98,7 +98,7 @@ def test_demo_image(call: Callable[..., Any], tmp_path: Path) -> None:
     assert (ran.code, ran.out) == (0, f"{file}\n")
     again = cv2.imread(str(file))
     assert again is not None
-    assert not np.array_equal(again, picture)
+    assert not np.array_equal(again, image)
 
 
 def test_demo_image_of_a_domain(call: Callable[..., Any], tmp_path: Path) -> None:
@@ -123,9 +123,9 @@ def test_demo_image_has_a_default_name(
 @pytest.mark.parametrize("name", ["a.jpg", "a.webp", "a.tiff"])
 def test_demo_image_in_other_formats(name: str, call: Callable[..., Any], tmp_path: Path) -> None:
     assert call("demo-image", tmp_path / name, "--width", "64", "--height", "64").code == 0
-    picture = cv2.imread(str(tmp_path / name))
-    assert picture is not None
-    assert picture.shape == (64, 64, 3)
+    image = cv2.imread(str(tmp_path / name))
+    assert image is not None
+    assert image.shape == (64, 64, 3)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from srkit.io.read import read_picture
+from srkit.io.read import read_image
 
 NAMES = ("stdin", "stdout", "stderr")
 SUBSETS = [s for n in (1, 2, 3) for s in itertools.combinations(range(3), n)]
@@ -49,7 +49,7 @@ def test_without_streams_the_files_are_made(
     assert ran.code == 3
     assert "Traceback" not in ran.err
     for name in ("a", "b"):
-        assert read_picture(tmp_path / "out" / f"{name}.png").pixels.shape == (32, 48, 3)
+        assert read_image(tmp_path / "out" / f"{name}.png").pixels.shape == (32, 48, 3)
     assert bool(ran.records) == (1 not in numbers)
     assert ("broken.png" in ran.err) == (2 not in numbers)
 
@@ -79,7 +79,7 @@ def test_other_commands_without_any(
     assert (tmp_path / made).stat().st_size > 0
 
 
-def test_a_picture_for_streams_that_are_not_there(
+def test_an_image_for_streams_that_are_not_there(
     server: Any, save: Callable[..., Path], edsr_weights: Path, tmp_path: Path
 ) -> None:
     source = save(tmp_path / "a.png")
@@ -103,7 +103,7 @@ def test_stderr_that_cannot_be_written_ends_no_work(
         setup = "import os\nr, w = os.pipe(); os.close(r); os.dup2(w, 2)"
     ran = server.run("upscale", tmp_path / "in", tmp_path / "out", "-m", edsr_weights, setup=setup)
     assert ran.code == 3
-    assert read_picture(tmp_path / "out" / "a.png").width == 48
+    assert read_image(tmp_path / "out" / "a.png").width == 48
 
 
 def test_whoever_reads_stdout_may_go(
@@ -144,4 +144,4 @@ def test_the_program_itself(
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, b"")
-    assert read_picture(tmp_path / "a.png").width == 64
+    assert read_image(tmp_path / "a.png").width == 64

@@ -1,4 +1,4 @@
-"""`srkit upscale`: folders with anything in them, broken pictures, models that are none."""
+"""`srkit upscale`: folders with anything in them, broken images, models that are none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import torch
 
 import srkit.tasks.upscale.run as task
 from srkit.archs.edsr import EDSR
-from srkit.io.read import probe, read_picture
+from srkit.io.read import probe, read_image
 from srkit.zoo import manifest as manifest_module
 from srkit.zoo.header import Header
 from srkit.zoo.manifest import register
@@ -80,7 +80,7 @@ def test_a_folder_with_anything_in_it(
             assert not Path(record["output"]).exists()
         else:
             source = probe(Path(record["input"]))
-            written = read_picture(Path(record["output"]))
+            written = read_image(Path(record["output"]))
             assert (written.width, written.height) == (2 * source.width, 2 * source.height)
     assert "--max-pixels" in next(r["error"] for r in ran.records if "bomb" in r["input"])
     assert ran.err.count("error: ") == 6
@@ -112,7 +112,7 @@ def test_the_limit_of_pixels_can_be_raised(upscale: Callable[..., Any], tmp_path
     assert probe(tmp_path / "out.png").width == 600
 
 
-def test_a_bomb_within_the_limit_is_a_broken_picture(upscale: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_bomb_within_the_limit_is_a_broken_image(upscale: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "bomb.png").write_bytes(png_bomb(40_000))  # declares ten times the rows that it holds
     ran = upscale(tmp_path / "bomb.png", tmp_path / "out.png", "--max-size", "50000", "--max-pixels", 10**10)
     assert ran.code == 1
@@ -121,7 +121,7 @@ def test_a_bomb_within_the_limit_is_a_broken_picture(upscale: Callable[..., Any]
 
 
 @pytest.mark.parametrize("names", [[], ["notes.txt", "desktop.ini"], ["sub/a.png"]])
-def test_a_folder_without_pictures(
+def test_a_folder_without_images(
     upscale: Callable[..., Any], save: Callable[..., Path], tmp_path: Path, names: list[str]
 ) -> None:
     (tmp_path / "in").mkdir()

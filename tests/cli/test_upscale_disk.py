@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from srkit.io.read import read_picture
+from srkit.io.read import read_image
 
 ROOT = os.geteuid() == 0
 
@@ -45,7 +45,7 @@ def full(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Path,
 
 def is_true(records: list[dict[str, Any]]) -> bool:
     """Whether what is told to be done is there, whole, and nothing else."""
-    whole = all(read_picture(Path(r["output"])).width == r["width"] for r in records if r["status"] == "done")
+    whole = all(read_image(Path(r["output"])).width == r["width"] for r in records if r["status"] == "done")
     return whole and all(Path(r["output"]).exists() == (r["status"] == "done") for r in records)
 
 

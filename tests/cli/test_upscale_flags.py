@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from srkit.io.read import probe, read_picture
+from srkit.io.read import probe, read_image
 from srkit.recipes.upscale import Target, UpscaleRecipe
 from srkit.tasks.upscale.run import UpscaleJob, run
 
@@ -61,7 +61,7 @@ def test_sizes(
 ) -> None:
     ran = upscale(save(tmp_path / "a.png"), tmp_path / "b.png", "--json", *flags.split())
     assert ran.code == 0, ran
-    written = read_picture(tmp_path / "b.png")
+    written = read_image(tmp_path / "b.png")
     assert (written.width, written.height) == size
     (record,) = ran.records
     assert (record["width"], record["height"]) == size
@@ -82,17 +82,17 @@ def test_tile_and_overlap(upscale: Callable[..., Any], save: Callable[..., Path]
     (wide,) = upscale(source, tmp_path / "9.png", "--json", "--tile", "32", "--overlap", "9").records
     assert whole["tile"] is None
     assert (tiled["tile"], wide["tile"], wide["overlap"]) == (32, 32, 9)
-    one, other = (read_picture(tmp_path / f"{name}.png").pixels.astype(int) for name in ("off", "32"))
+    one, other = (read_image(tmp_path / f"{name}.png").pixels.astype(int) for name in ("off", "32"))
     assert np.abs(one - other).max() <= 1
 
 
-def test_tta_changes_the_picture(
+def test_tta_changes_the_image(
     upscale: Callable[..., Any], save: Callable[..., Path], tmp_path: Path
 ) -> None:
     source = save(tmp_path / "a.png")
     assert upscale(source, tmp_path / "plain.png").code == 0
     assert upscale(source, tmp_path / "tta.png", "--tta").code == 0
-    plain, tta = (read_picture(tmp_path / f"{name}.png").pixels for name in ("plain", "tta"))
+    plain, tta = (read_image(tmp_path / f"{name}.png").pixels for name in ("plain", "tta"))
     assert plain.shape == tta.shape
     assert (plain != tta).any()
 
@@ -258,7 +258,7 @@ def test_plan_counts_the_self_ensemble_once(
     assert 2 < seconds("--tta") / seconds() < 32  # 8 in truth; counted twice it would be 64
 
 
-def test_saved_recipe_repeats_the_picture(
+def test_saved_recipe_repeats_the_image(
     upscale: Callable[..., Any], save: Callable[..., Path], edsr_weights: Path, tmp_path: Path
 ) -> None:
     source = save(tmp_path / "a.jpg", 70, 40)
@@ -284,7 +284,7 @@ def test_saved_recipe_repeats_the_picture(
     assert (tmp_path / "c.jpg").read_bytes() == (tmp_path / "b.jpg").read_bytes()
 
 
-def test_a_failed_picture_leaves_no_recipe(
+def test_a_failed_image_leaves_no_recipe(
     upscale: Callable[..., Any], save: Callable[..., Path], tmp_path: Path
 ) -> None:
     save(tmp_path / "in" / "a.png", 8200, 2)

@@ -14,7 +14,7 @@ from PIL import Image
 
 import srkit
 from srkit.io.formats import FORMATS
-from srkit.io.read import read_picture
+from srkit.io.read import read_image
 from srkit.zoo.files import sha256_of
 
 XMP = (
@@ -65,7 +65,7 @@ def test_what_no_longer_holds_is_gone_and_what_is_lost_is_said(
         tags = image.getexif()
         assert (tags.get(0x0112, 1), tags[0x010F]) == (1, "maker")
         assert (tags.get_ifd(0x8769)[0xA002], tags.get_ifd(0x8769)[0xA003]) == (32, 48)
-    xmp = read_picture(target).xmp
+    xmp = read_image(target).xmp
     assert xmp is not None
     assert b"hdrgm" not in xmp
     for word in (b'tiff:Orientation="1"', b'tiff:ImageWidth="32"', b'tiff:Make="maker"'):
@@ -80,12 +80,12 @@ def test_an_output_says_what_made_it_and_repeats_to_the_byte(
     first, second = (tmp_path / f"{name}{FORMATS[format].extension}" for name in ("one", "two"))
     assert upscale(source, first).code == upscale(source, second).code == 0
     assert first.read_bytes() == second.read_bytes()
-    xmp = read_picture(first).xmp
+    xmp = read_image(first).xmp
     assert xmp is not None
     for word in (srkit.__version__, edsr_weights.stem, sha256_of(edsr_weights)):
         assert word.encode() in xmp
     assert upscale(source, first, "--strip", "--overwrite").code == 0
-    assert read_picture(first).xmp is None
+    assert read_image(first).xmp is None
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -97,7 +97,7 @@ def test_strip_leaves_colours_alone(
     with Image.open(photo) as image:
         image.save(tmp_path / "p3.tif", exif=image.getexif(), dpi=(300, 300), tiffinfo=primaries)
     assert upscale(tmp_path / "p3.tif", target, "--strip").code == 0
-    result = read_picture(target)
+    result = read_image(target)
     assert result.icc is not None
     assert (result.exif, result.xmp, result.iptc, result.texts, result.resolution) == (
         None,

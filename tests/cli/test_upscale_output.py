@@ -20,7 +20,7 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-9][0-9;]*m")
 
 @pytest.fixture
 def folder(save: Callable[..., Path], tmp_path: Path) -> Path:
-    """A folder with a good picture, one of 16 bit and a broken one."""
+    """A folder with a good image, one of 16 bit and a broken one."""
     save(tmp_path / "in" / "a.png")
     save(tmp_path / "in" / "b.png", depth=16)
     (tmp_path / "in" / "c.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
@@ -96,7 +96,7 @@ def test_debug_shows_a_traceback(
     ran = server.run("upscale", folder, tmp_path / "out", "-m", edsr_weights, "--debug")
     assert ran.code == 3
     assert "Traceback" in ran.err
-    assert "PictureError" in ran.err
+    assert "ImageError" in ran.err
 
 
 def terminal(run: Callable[[str], Any]) -> tuple[Any, str]:
@@ -188,7 +188,7 @@ def test_standard_input_obeys_the_other_flags(
     assert (ran.code, ran.records[0]["status"]) == (0, "skipped")
 
 
-def test_standard_input_that_is_no_picture(
+def test_standard_input_that_is_no_image(
     server: Any, edsr_weights: Path, schema: Callable[[str], Any], tmp_path: Path
 ) -> None:
     (tmp_path / "text").write_text("words")

@@ -16,7 +16,7 @@ COUNT = 40
 
 @pytest.fixture
 def job(save: Callable[..., Path], edsr_weights: Path, tmp_path: Path) -> tuple[str | Path, ...]:
-    """The command line for a tree of pictures that keeps the program busy for a second."""
+    """The command line for a tree of images that keeps the program busy for a second."""
     for i in range(COUNT):
         save(tmp_path / "in" / f"{i % 3}" / f"{i}.png", 60 + i, 90, seed=i)
     return ("upscale", tmp_path / "in", tmp_path / "out", "-r", "-m", edsr_weights)

@@ -120,7 +120,7 @@ def test_beside_the_input(upscale: Callable[..., Any], save: Callable[..., Path]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.jpg", "a.png", "a_x2.png"]
 
 
-def test_several_pictures_to_one_file(
+def test_several_images_to_one_file(
     upscale: Callable[..., Any], save: Callable[..., Path], tmp_path: Path
 ) -> None:
     save(tmp_path / "in" / "a.png")

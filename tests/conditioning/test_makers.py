@@ -48,12 +48,10 @@ def test_the_encoder_sees_the_whole_image(rendered: Callable[..., NDArray[Any]],
 
 def test_only_what_the_network_takes() -> None:
     encoder = semantic_encoder("random", CPU)
-    picture = np.zeros((4, 4, 3), np.uint8)
-    assert Conditioning()(picture) == {}
-    assert list(Conditioning(("position",))(picture)) == ["position"]
-    assert list(Conditioning(("semantic",), Sources(providers={"semantic": encoder}))(picture)) == [
-        "semantic"
-    ]
+    image = np.zeros((4, 4, 3), np.uint8)
+    assert Conditioning()(image) == {}
+    assert list(Conditioning(("position",))(image)) == ["position"]
+    assert list(Conditioning(("semantic",), Sources(providers={"semantic": encoder}))(image)) == ["semantic"]
 
 
 @pytest.mark.parametrize("names", [("prompt",), ("position", "tokens")])

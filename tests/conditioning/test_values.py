@@ -38,7 +38,7 @@ def test_every_window_knows_where_it_lies(size: tuple[int, int], facts: dict[str
 
 
 @pytest.mark.parametrize("batch", [1, 4])
-def test_pictures_of_several_sizes_in_a_batch(batch: int) -> None:
+def test_images_of_several_sizes_in_a_batch(batch: int) -> None:
     sizes = [(40, 50), (40, 60), (33, 50), (16, 16)]
     planes = [Plane(random_pixels(*size, dtype=np.uint16), size, WHERE) for size in sizes]
     done = list(runner(Located(), tile=16, overlap=2, batch=batch).run(planes))
@@ -53,7 +53,7 @@ def test_a_result_is_another_image_without_conditions() -> None:
     assert done.conditions == {}
 
 
-def test_a_condition_that_was_not_given_fails_its_picture_alone() -> None:
+def test_a_condition_that_was_not_given_fails_its_image_alone() -> None:
     planes = [Plane(random_pixels(8, 8), 0), Plane(random_pixels(8, 8), 1, WHERE)]
     first, second = runner(Located()).run(planes)
     assert first is not None

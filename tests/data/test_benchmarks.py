@@ -9,7 +9,7 @@ import pytest
 
 from srkit.data.benchmarks import by_name, cropped_size, find_dataset, folder_dataset, rgb8
 from srkit.errors import ResourceError, SrkitError, UsageError
-from srkit.io.picture import Picture
+from srkit.io.image import DecodedImage
 from tests.helpers import refused
 
 
@@ -98,7 +98,7 @@ def test_a_folder_is_a_set(tmp_path: Path) -> None:
         folder_dataset(tmp_path / "none")
 
 
-def test_two_pictures_of_one_name(tmp_path: Path) -> None:
+def test_two_images_of_one_name(tmp_path: Path) -> None:
     touch(tmp_path / "a.png", tmp_path / "a.jpg", tmp_path / "b.png")
     with refused(UsageError, tmp_path, "'a'"):
         by_name(tmp_path)
@@ -111,14 +111,14 @@ def test_an_empty_folder(tmp_path: Path) -> None:
 
 def test_rgb8() -> None:
     gray16 = np.array([[[0], [128], [129], [65535]]], np.uint16)
-    assert rgb8(Picture(gray16)).tolist() == [[[0] * 3, [0] * 3, [1] * 3, [255] * 3]]
+    assert rgb8(DecodedImage(gray16)).tolist() == [[[0] * 3, [0] * 3, [1] * 3, [255] * 3]]
     rgba = np.array([[[10, 20, 30, 255], [10, 20, 30, 0], [10, 20, 30, 102]]], np.uint8)
-    assert rgb8(Picture(rgba)).tolist() == [[[10, 20, 30], [255] * 3, [157, 161, 165]]]
-    assert rgb8(Picture(rgba), background=0).tolist() == [[[10, 20, 30], [0] * 3, [4, 8, 12]]]
+    assert rgb8(DecodedImage(rgba)).tolist() == [[[10, 20, 30], [255] * 3, [157, 161, 165]]]
+    assert rgb8(DecodedImage(rgba), background=0).tolist() == [[[10, 20, 30], [0] * 3, [4, 8, 12]]]
     deep = rgba.astype(np.uint16) * 257
-    assert rgb8(Picture(deep)).tolist() == rgb8(Picture(rgba)).tolist()
+    assert rgb8(DecodedImage(deep)).tolist() == rgb8(DecodedImage(rgba)).tolist()
     every = np.arange(65536, dtype=np.uint16).reshape(256, 256, 1)
-    assert np.array_equal(rgb8(Picture(every))[:, :, 0], np.rint(every[:, :, 0] / 257).astype(np.uint8))
+    assert np.array_equal(rgb8(DecodedImage(every))[:, :, 0], np.rint(every[:, :, 0] / 257).astype(np.uint8))
 
 
 def test_crop_to_a_multiple() -> None:

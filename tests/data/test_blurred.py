@@ -25,18 +25,18 @@ from srkit.degradation.spatially_variant import blur
 from srkit.errors import UsageError
 from tests.helpers import refused
 
-Picture = NDArray[np.uint8]
+RGB = NDArray[np.uint8]
 CPU = torch.device("cpu")
 ONLY: dict[str, float] = dict.fromkeys(KINDS, 0.0)
 
 
-def _pairs(rendered: Callable[..., Picture], **changes: object) -> BlurredPairs:
+def _pairs(rendered: Callable[..., RGB], **changes: object) -> BlurredPairs:
     plan = {"scale": 4, "patch": 16, "batch": 8, "seed": 1, "scenes": 4, "scene_side": 128} | changes
-    pictures = [rendered(200, 180, seed) for seed in range(3)]
-    return BlurredPairs(pictures, BlurPlan(**plan), CPU)  # type: ignore[arg-type]
+    images = [rendered(200, 180, seed) for seed in range(3)]
+    return BlurredPairs(images, BlurPlan(**plan), CPU)  # type: ignore[arg-type]
 
 
-def _only(kind: str, rendered: Callable[..., Picture], **changes: object) -> BlurredPairs:
+def _only(kind: str, rendered: Callable[..., RGB], **changes: object) -> BlurredPairs:
     return _pairs(rendered, **{**ONLY, kind: 1.0, "noiseless": 1.0, **changes})
 
 
@@ -45,15 +45,15 @@ def _of(batches: list[BlurredBatch], name: str) -> Tensor:
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_shapes_and_ranges(scale: int, rendered: Callable[..., Picture]) -> None:
+def test_shapes_and_ranges(scale: int, rendered: Callable[..., RGB]) -> None:
     batch = _pairs(rendered, scale=scale).draw(0)
     assert batch.lr.shape == (8, 3, 16, 16)
     assert batch.hr.shape == (8, 3, 16 * scale, 16 * scale)
     assert batch.kernels.shape == (8, TAPS, 16, 16)
     assert batch.depth.shape == batch.true_depth.shape == (8, 1, 16, 16)
-    for picture in (batch.lr, batch.hr):
-        assert picture.is_contiguous(memory_format=torch.channels_last)
-        torch.testing.assert_close(picture * 255, (picture * 255).round(), atol=1e-4, rtol=0)
+    for image in (batch.lr, batch.hr):
+        assert image.is_contiguous(memory_format=torch.channels_last)
+        torch.testing.assert_close(image * 255, (image * 255).round(), atol=1e-4, rtol=0)
     for values in (batch.lr, batch.hr, batch.depth, batch.true_depth):
         assert values.dtype == torch.float32
         assert 0 <= float(values.min()) <= float(values.max()) <= 1
@@ -61,22 +61,22 @@ def test_shapes_and_ranges(scale: int, rendered: Callable[..., Picture]) -> None
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_lr_is_what_the_kernels_make_of_hr(kind: str, rendered: Callable[..., Picture]) -> None:
+def test_lr_is_what_the_kernels_make_of_hr(kind: str, rendered: Callable[..., RGB]) -> None:
     batch = _only(kind, rendered).draw(3)
     assert set(batch.kind.tolist()) == {KINDS.index(kind)}
     expected = blur(batch.hr, batch.kernels, 4)
     inside = (..., slice(3, -3), slice(3, -3))  # blur of the crop alone repeats its edge
     difference = (batch.lr - expected.clamp(0, 1)).abs()
     assert float(difference[inside].max()) < 0.51 / 255
-    assert float(difference.max()) > 0.51 / 255  # and the crop's own is that of its picture
+    assert float(difference.max()) > 0.51 / 255  # and the crop's own is that of its image
     varies = batch.kernels.flatten(2).std(2).amax() > 1e-6
     assert bool(varies) == (kind in ("smooth", "defocus"))
 
 
-def test_the_border_of_a_crop_is_blurred_as_in_its_picture(
-    rendered: Callable[..., Picture], monkeypatch: pytest.MonkeyPatch
+def test_the_border_of_a_crop_is_blurred_as_in_its_image(
+    rendered: Callable[..., RGB], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without turns, a crop is a cut of its picture, whose blur with the same kernels has the same pixels there."""
+    """Without turns, a crop is a cut of its image, whose blur with the same kernels has the same pixels there."""
     pairs = _only("invariant", rendered, augment=False, batch=4, elsewhere=0.0)
     seen = []
     draw = blurred.draw_crops
@@ -89,15 +89,15 @@ def test_the_border_of_a_crop_is_blurred_as_in_its_picture(
     batch = pairs.draw(0)
     crops = seen[0]
     for n in range(4):
-        picture = torch.from_numpy(rendered(200, 180, int(crops.picture[n]))).permute(2, 0, 1)[None].float()
+        image = torch.from_numpy(rendered(200, 180, int(crops.image[n]))).permute(2, 0, 1)[None].float()
         kernel = batch.kernels[n : n + 1, :, :1, :1]
-        whole = blur(picture, kernel.expand(-1, -1, 50, 45), 4)
+        whole = blur(image, kernel.expand(-1, -1, 50, 45), 4)
         top, left = int(crops.top[n]) + pairs.plan.border, int(crops.left[n]) + pairs.plan.border
         expected = whole[0, :, top : top + 16, left : left + 16].clamp(0, 255) / 255
         assert float((batch.lr[n] - expected).abs().max()) < 0.51 / 255
 
 
-def test_draws_are_a_function_of_seed_step_and_rank(rendered: Callable[..., Picture]) -> None:
+def test_draws_are_a_function_of_seed_step_and_rank(rendered: Callable[..., RGB]) -> None:
     pairs = _pairs(rendered)
     stream = pairs.batches(2)
     batch, following = next(stream), next(stream)
@@ -110,7 +110,7 @@ def test_draws_are_a_function_of_seed_step_and_rank(rendered: Callable[..., Pict
         assert not torch.equal(other.lr, batch.lr)
 
 
-def test_kinds_come_in_their_shares(rendered: Callable[..., Picture]) -> None:
+def test_kinds_come_in_their_shares(rendered: Callable[..., RGB]) -> None:
     pairs = _pairs(rendered, batch=16, patch=4)
     kinds = _of([pairs.draw(step) for step in range(60)], "kind")
     found = torch.bincount(kinds, minlength=len(KINDS)) / len(kinds)
@@ -130,7 +130,7 @@ def test_noise_comes_in_its_share_and_strength() -> None:
     assert 13 < float(deviation[noisy].max()) < 16.5
 
 
-def test_jpeg_comes_in_its_share_and_quality(rendered: Callable[..., Picture]) -> None:
+def test_jpeg_comes_in_its_share_and_quality(rendered: Callable[..., RGB]) -> None:
     def lr(**changes: object) -> Tensor:
         pairs = _only("invariant", rendered, scenes=0, **changes)
         return _of([pairs.draw(step) for step in range(6)], "lr") * 255
@@ -158,7 +158,7 @@ def test_blocks_of_jpeg_begin_anywhere() -> None:
     assert float(over_rows.max()) < 1.5 * float(over_rows.mean())
 
 
-def test_defocus_follows_the_depth(rendered: Callable[..., Picture]) -> None:
+def test_defocus_follows_the_depth(rendered: Callable[..., RGB]) -> None:
     pairs = _only("defocus", rendered, withheld=0.0, wrong=0.0, jittered=0.0)
     for step in range(6):
         batch = pairs.draw(step)
@@ -174,7 +174,7 @@ def test_defocus_follows_the_depth(rendered: Callable[..., Picture]) -> None:
             assert bool((sorted_width[turn:].diff() >= -1e-3).all())
 
 
-def test_depth_is_told_withheld_bent_or_wrong(rendered: Callable[..., Picture]) -> None:
+def test_depth_is_told_withheld_bent_or_wrong(rendered: Callable[..., RGB]) -> None:
     def told(**changes: float) -> tuple[Tensor, Tensor]:
         base = {"withheld": 0.0, "wrong": 0.0, "jittered": 0.0}
         batch = _only("defocus", rendered, **{**base, **changes}).draw(0)
@@ -191,7 +191,7 @@ def test_depth_is_told_withheld_bent_or_wrong(rendered: Callable[..., Picture]) 
     assert 0.01 < float(difference.mean()) < 0.2
 
 
-def test_photographs_are_told_nothing_or_what_is_not_theirs(rendered: Callable[..., Picture]) -> None:
+def test_photographs_are_told_nothing_or_what_is_not_theirs(rendered: Callable[..., RGB]) -> None:
     pairs = _only("invariant", rendered, elsewhere=0.0, patch=8)
     batches = [pairs.draw(step) for step in range(20)]
     assert float(_of(batches, "true_depth").abs().max()) == 0
@@ -200,12 +200,12 @@ def test_photographs_are_told_nothing_or_what_is_not_theirs(rendered: Callable[.
     assert float(_only("invariant", rendered, elsewhere=0.0, unrelated=0.0).draw(0).depth.abs().max()) == 0
 
 
-def test_other_blur_is_found_in_scenes_too(rendered: Callable[..., Picture]) -> None:
+def test_other_blur_is_found_in_scenes_too(rendered: Callable[..., RGB]) -> None:
     batch = _only("smooth", rendered, elsewhere=1.0).draw(0)
     assert bool((batch.true_depth.flatten(1).amax(1) > 0).all())
 
 
-def test_modes_and_gradients_come_in_their_share(rendered: Callable[..., Picture]) -> None:
+def test_modes_and_gradients_come_in_their_share(rendered: Callable[..., RGB]) -> None:
     """Those of modes are constant in blocks of ten LR pixels."""
     for modes, expected in ((0.0, 0), (1.0, 8)):
         kernels = _only("smooth", rendered, modes=modes, batch=8).draw(0).kernels
@@ -213,7 +213,7 @@ def test_modes_and_gradients_come_in_their_share(rendered: Callable[..., Picture
         assert int((same.flatten(1).float().mean(1) > 0.5).sum()) == expected
 
 
-def test_mode_6_comes_three_times_as_often(rendered: Callable[..., Picture]) -> None:
+def test_mode_6_comes_three_times_as_often(rendered: Callable[..., RGB]) -> None:
     """It alone has two kernels where a crop shows three or four blocks a side."""
     pairs = _only("smooth", rendered, modes=1.0, batch=8, patch=24)
     kernels = _of([pairs.draw(step) for step in range(12)], "kernels")
@@ -229,7 +229,7 @@ def test_a_bent_depth_is_still_nearly_that_depth() -> None:
     assert float((depth - bent).abs().mean()) > 0.02
 
 
-def test_bad_plans_are_refused(rendered: Callable[..., Picture]) -> None:
+def test_bad_plans_are_refused(rendered: Callable[..., RGB]) -> None:
     cases: list[tuple[dict[str, Any], tuple[object, ...]]] = [
         ({"scale": 5}, (5,)),
         ({"patch": 3}, ("patch", 3, 4)),

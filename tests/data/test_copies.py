@@ -14,9 +14,9 @@ from srkit.data.copies import Copies, fingerprint, same_bytes
 from srkit.data.examples import Example, Needs, Split, find_examples, split_examples
 from srkit.data.pairs import make_lr
 from srkit.data.unlabelled import Low, find_low, split_low
-from srkit.io.picture import Picture
-from srkit.io.read import read_picture
-from srkit.io.write import write_picture
+from srkit.io.image import DecodedImage
+from srkit.io.read import read_image
+from srkit.io.write import write_image
 
 RGB = NDArray[np.uint8]
 Rendered = Callable[..., RGB]
@@ -36,7 +36,7 @@ def write(path: Path, pixels: RGB, way: str = "bytes") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     deep = options.get("deep", False)
     content = np.ascontiguousarray(pixels.astype(np.uint16) * 257 if deep else pixels)
-    write_picture(Picture(content), path, format=form, compression=options.get("compression", 1))  # type: ignore[arg-type]
+    write_image(DecodedImage(content), path, format=form, compression=options.get("compression", 1))  # type: ignore[arg-type]
 
 
 def labelled(folder: Path, shots: int) -> Split[Example]:
@@ -69,7 +69,7 @@ def test_other_files_of_the_same_pixels(way: str, tmp_path: Path, rendered: Rend
     (first,) = tmp_path.glob("a.*")
     (second,) = tmp_path.glob("b.*")
     assert first.read_bytes() != second.read_bytes()
-    assert fingerprint(rgb8(read_picture(first))) == fingerprint(rgb8(read_picture(second)))
+    assert fingerprint(rgb8(read_image(first))) == fingerprint(rgb8(read_image(second)))
 
 
 def test_each_sentence_names_the_copies_and_the_first() -> None:

@@ -26,7 +26,7 @@ from tests.helpers import conditioned_on, refused
 
 CPU = torch.device("cpu")
 SIDE = 40
-Picture = NDArray[np.uint8]
+RGB = NDArray[np.uint8]
 
 
 class Whole:
@@ -60,7 +60,7 @@ class Counting(Silent):
 
 
 @pytest.fixture
-def pictures(rendered: Callable[..., Picture]) -> list[Picture]:
+def images(rendered: Callable[..., RGB]) -> list[RGB]:
     return [rendered(61, 50), rendered(45, 77, seed=1)]
 
 
@@ -68,13 +68,13 @@ Make = Callable[..., PairSource]
 
 
 @pytest.fixture(params=["memory", "stream", "stream by workers"])
-def make(request: pytest.FixtureRequest, pictures: list[Picture], tmp_path: Path) -> Make:
-    """Makes either source from the same pictures; streamed, there is a broken file among them."""
+def make(request: pytest.FixtureRequest, images: list[RGB], tmp_path: Path) -> Make:
+    """Makes either source from the same images; streamed, there is a broken file among them."""
     if request.param == "memory":
-        return lambda plan, conditioning, progress: MemoryPairs(pictures, plan, CPU, conditioning, progress)
+        return lambda plan, conditioning, progress: MemoryPairs(images, plan, CPU, conditioning, progress)
     files = [tmp_path / f"{name}.png" for name in ("0", "broken", "1")]
-    for file, picture in zip(files[::2], pictures, strict=True):
-        cv2.imwrite(str(file), picture[:, :, ::-1])
+    for file, image in zip(files[::2], images, strict=True):
+        cv2.imwrite(str(file), image[:, :, ::-1])
     files[1].write_bytes(files[0].read_bytes()[:100])
     workers = 1 if request.param.endswith("workers") else 0
     return lambda plan, conditioning, progress: StreamedPairs(
@@ -86,9 +86,9 @@ def make(request: pytest.FixtureRequest, pictures: list[Picture], tmp_path: Path
 def test_positions_are_the_grid_cut_and_turned(kind: int) -> None:
     sizes = [(30, 11), (9, 14), (8, 8)]
     places = [(0, 22, 3), (0, 0, 0), (1, 1, 6), (2, 0, 0)]
-    picture, top, left = (torch.tensor(column) for column in zip(*places, strict=True))
-    crops = Crops(picture, top, left, torch.full((len(places),), kind))
-    heights, widths = (torch.tensor(column)[picture] for column in zip(*sizes, strict=True))
+    image, top, left = (torch.tensor(column) for column in zip(*places, strict=True))
+    crops = Crops(image, top, left, torch.full((len(places),), kind))
+    heights, widths = (torch.tensor(column)[image] for column in zip(*sizes, strict=True))
     found = crop_positions(crops, 8, (heights, widths), CPU)
     for one, (p, y, x) in zip(found, places, strict=True):
         whole = position_grid(*sizes[p], CPU)
@@ -116,7 +116,7 @@ def test_crops_are_conditioned_on_their_own_image_and_place(
 
 
 def test_conditions_of_a_whole_image_are_made_once(
-    make: Make, pictures: list[Picture], monkeypatch: pytest.MonkeyPatch
+    make: Make, images: list[RGB], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = CropPlan(2, patch=8, batch=8, seed=0, sizes=(1.0, 0.5))
     whole_images, progress = Whole(), Counting()
@@ -124,7 +124,7 @@ def test_conditions_of_a_whole_image_are_made_once(
     assert whole_images.calls == 4
     assert len(progress.labels) == 1
     assert progress.labels[0][1] == progress.done
-    lows = [make_lr(crop_to_multiple(shrunk(p, f), 2), 2) for p in pictures for f in (1.0, 0.5)]
+    lows = [make_lr(crop_to_multiple(shrunk(p, f), 2), 2) for p in images for f in (1.0, 0.5)]
     known = {low.shape[:2]: torch.from_numpy(low).permute(2, 0, 1).float() / 255 for low in lows}
     for batch in itertools.islice(source.batches(0), 4):
         assert set(batch.conditions) == {"whole", "size"}
@@ -146,9 +146,7 @@ def test_pairs_do_not_depend_on_conditions(make: Make, monkeypatch: pytest.Monke
         assert b.conditions == {}
 
 
-def test_crops_cannot_be_given_spatial_conditions(
-    pictures: list[Picture], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_crops_cannot_be_given_spatial_conditions(images: list[RGB], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(CONDITIONS, "map", Kind(lambda subject: Condition(torch.zeros(1, 1, 4, 4), True)))
     with refused(UsageError, "map"):
-        MemoryPairs(pictures, CropPlan(2, patch=8, batch=4, seed=3), CPU, Conditioning(["map"]))
+        MemoryPairs(images, CropPlan(2, patch=8, batch=4, seed=3), CPU, Conditioning(["map"]))

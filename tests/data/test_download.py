@@ -22,9 +22,9 @@ import pytest
 from srkit.data import download
 from srkit.data.download import HUB_SETS, unpack
 from srkit.errors import ResourceError
+from srkit.io.image import DecodedImage
 from srkit.io.names import printable
-from srkit.io.picture import Picture
-from srkit.io.write import encode_picture
+from srkit.io.write import encode_image
 from tests.helpers import refused
 
 NAME = "Urban100"  # whose checksum is the Hub's at the pinned revision
@@ -116,7 +116,7 @@ def serve() -> Iterator[Callable[[bytes], Hub]]:
 
 def png(seed: int, side: int = 24) -> bytes:
     pixels = np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
-    return encode_picture(Picture(pixels), format="png")[0]
+    return encode_image(DecodedImage(pixels), format="png")[0]
 
 
 def archive(*members: tuple[str | tarfile.TarInfo, bytes]) -> bytes:
@@ -239,7 +239,7 @@ def test_a_hostile_archive_from_the_server_leaves_nothing(
     hub = serve(archive(("Set5_HR/a.png", png(0)), ("../../../escaped.png", png(1))))
     done = fetch(hub.address, tmp_path)
     assert done.returncode == 5
-    assert "is not a set of pictures" in done.stdout
+    assert "is not a set of images" in done.stdout
     assert not list((tmp_path / "data").iterdir())
     assert not list(tmp_path.rglob("escaped.png"))
 
@@ -363,7 +363,7 @@ def test_an_endless_header_is_refused(tmp_path: Path) -> None:
         unpack(path, tmp_path / "HR")
 
 
-def test_what_is_no_picture_is_passed_over(tmp_path: Path) -> None:
+def test_what_is_no_image_is_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "set.tar.gz"
     path.write_bytes(archive(("x/._a.png", b"finder"), ("x/readme.txt", b"hello"), ("x/deep/a.png", png(0))))
     assert unpack(path, tmp_path / "HR") == 1

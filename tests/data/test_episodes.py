@@ -1,4 +1,4 @@
-"""Episodes: support and query are different pictures of one domain, and every episode is a function of its number."""
+"""Episodes: support and query are different images of one domain, and every episode is a function of its number."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 
 
 def domain(name: str, first: int, count: int) -> TaskDomain:
-    """Pictures of one colour each, from `first` on."""
+    """Images of one colour each, from `first` on."""
     examples = []
     for colour in range(first, first + count):
         lr = np.full((6, 5, 3), colour, np.uint8)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from srkit.data.examples import MARGIN, MOST_JUDGES, Example, Needs, Split, find_examples, split_examples
 from srkit.data.pairs import make_lr
 from srkit.errors import SrkitError, UsageError
-from srkit.io.picture import Picture
-from srkit.io.write import write_picture
+from srkit.io.image import DecodedImage
+from srkit.io.write import write_image
 from tests.helpers import missing, refused
 
 RGB = NDArray[np.uint8]
@@ -41,7 +41,7 @@ def folder(tmp_path: Path, rendered: Callable[..., RGB]) -> Callable[..., Path]:
 
 def write(path: Path, pixels: RGB) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_picture(Picture(np.ascontiguousarray(pixels)), path, format="png")
+    write_image(DecodedImage(np.ascontiguousarray(pixels)), path, format="png")
 
 
 def split(domain: Path, shots: int, holdout: float | None = None, needs: Needs = NEEDS) -> Split[Example]:
@@ -52,10 +52,10 @@ def names(examples: object) -> list[str]:
     return [example.name for example in examples]  # type: ignore[attr-defined]
 
 
-# -- where pictures are found ------------------------------------------------------------------------------
+# -- where images are found ------------------------------------------------------------------------------
 
 
-def test_a_folder_of_pictures(folder: Callable[..., Path]) -> None:
+def test_a_folder_of_images(folder: Callable[..., Path]) -> None:
     found = find_examples(folder({"b": (40, 41), "a": (40, 40)}), 2)
     assert (found.name, found.lr_source) == ("domain", "made: bicubic uint8")
     assert [(item.name, item.lr) for item in found.items] == [("a", None), ("b", None)]
@@ -132,16 +132,16 @@ def test_strips(height: int, width: int, folder: Callable[..., Path], rendered: 
 def test_no_pixel_has_a_part_in_both(scale: int, tmp_path: Path, rendered: Callable[..., RGB]) -> None:
     """Whatever the strip's HR pixels are, what teaches is the same; and the other way round."""
     needs = Needs(scale, teach=8, judge=8)
-    picture = rendered(60 * scale, 12 * scale)
+    image = rendered(60 * scale, 12 * scale)
     found = []
     for kind in ("as it is", "strip", "rest"):
-        changed = picture.copy()
+        changed = image.copy()
         if kind == "strip":
             changed[-15 * scale :] = 255 - changed[-15 * scale :]
         elif kind == "rest":
             changed[: (60 - 15 - MARGIN) * scale] //= 2
         write(tmp_path / kind / "a.png", changed)
-        write(tmp_path / kind / "b.png", picture[:, ::-1])
+        write(tmp_path / kind / "b.png", image[:, ::-1])
         found.append(split(tmp_path / kind, 2, needs=needs))
     plain, strip, rest = found
     assert np.array_equal(plain.support[0].lr, strip.support[0].lr)
@@ -151,7 +151,7 @@ def test_no_pixel_has_a_part_in_both(scale: int, tmp_path: Path, rendered: Calla
     assert not np.array_equal(plain.support[0].lr, rest.support[0].lr)
 
 
-def test_of_a_single_picture_half_judges(folder: Callable[..., Path]) -> None:
+def test_of_a_single_image_half_judges(folder: Callable[..., Path]) -> None:
     parts = split(folder({"a": (96, 64)}), 5)
     assert (parts.judge[0].lr.shape[0], parts.support[0].lr.shape[0]) == (24, 20)
     parts = split(folder({}), 5, holdout=0.25)
@@ -170,10 +170,10 @@ def test_one_too_small_to_be_cut_teaches_whole(folder: Callable[..., Path]) -> N
         split(folder({"a": (32, 32)}, "small") / "small", 5)
 
 
-# -- pictures that are of no use ---------------------------------------------------------------------------
+# -- images that are of no use ---------------------------------------------------------------------------
 
 
-def test_broken_small_and_flat_pictures_are_left_out(folder: Callable[..., Path]) -> None:
+def test_broken_small_and_flat_images_are_left_out(folder: Callable[..., Path]) -> None:
     domain = folder({"b": (40, 40), "c": (14, 40), "e": (40, 40), "f": (40, 40)})
     (domain / "a.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
     write(domain / "d.png", np.zeros((40, 40, 3), np.uint8))
@@ -220,7 +220,7 @@ def test_a_shift_is_named_in_pixels(
     assert "'b'" not in str(caught.value)
 
 
-def test_a_pair_of_two_pictures(folder: Callable[..., Path], rendered: Callable[..., RGB]) -> None:
+def test_a_pair_of_two_images(folder: Callable[..., Path], rendered: Callable[..., RGB]) -> None:
     domain = folder({"a": (96, 96), "b": (96, 96)}, "HR")
     write(domain / "LR/a.png", make_lr(np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8), 2))
     write(domain / "LR/b.png", make_lr(rendered(96, 96), 2))

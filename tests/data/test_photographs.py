@@ -21,7 +21,7 @@ from srkit.data.photographs import (
     hold_out,
     read_rgb8,
 )
-from srkit.errors import PictureError, SrkitError, UsageError
+from srkit.errors import ImageError, SrkitError, UsageError
 from srkit.progress import Silent
 
 CPU = torch.device("cpu")
@@ -103,7 +103,7 @@ def test_orientation_gray_alpha_and_16_bit(image: Pixels, tmp_path: Path) -> Non
     deep = np.minimum(image[:, :, 0].astype(np.uint16) * 257, 65535 - 100)
     path.write_bytes(_encoded(Image.fromarray(deep + 100), "PNG"))  # 100 of 65535 is less than half a level
     assert np.array_equal(read_rgb8(path)[:, :, 1], image[:, :, 0])
-    with pytest.raises(PictureError):
+    with pytest.raises(ImageError):
         read_rgb8(tmp_path / "gone")
 
 

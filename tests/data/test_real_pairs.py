@@ -1,4 +1,4 @@
-"""Pairs degraded as real pictures are: where crops lie, what is told, repetition, processes."""
+"""Pairs degraded as real images are: where crops lie, what is told, repetition, processes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from srkit.ops.geometry import position_grid
 from srkit.recipes.degradation import MILD, REAL_ESRGAN, SecondOrderPart
 from tests.helpers import conditioned_on, refused
 
-Picture = NDArray[np.uint8]
+RGB = NDArray[np.uint8]
 CPU = torch.device("cpu")
 CLEAN = SecondOrderPart(clean=1.0, sharpen=False)
 
@@ -38,10 +38,10 @@ def _plan(**changes: object) -> RealPlan:
 
 
 def _pairs(
-    rendered: Callable[..., Picture], conditioning: Conditioning | None = None, **changes: object
+    rendered: Callable[..., RGB], conditioning: Conditioning | None = None, **changes: object
 ) -> RealPairs:
-    pictures = [rendered(90, 81, 0), rendered(64, 100, 1), rendered(40, 200, 2)]
-    return RealPairs(pictures, _plan(**changes), CPU, conditioning or Conditioning())
+    images = [rendered(90, 81, 0), rendered(64, 100, 1), rendered(40, 200, 2)]
+    return RealPairs(images, _plan(**changes), CPU, conditioning or Conditioning())
 
 
 def _same(one: RealBatch, other: RealBatch) -> bool:
@@ -50,20 +50,20 @@ def _same(one: RealBatch, other: RealBatch) -> bool:
 
 @pytest.mark.parametrize("scale", [1, 2, 4])
 @pytest.mark.parametrize("margin", [0, 1])
-def test_shapes_and_levels(scale: int, margin: int, rendered: Callable[..., Picture]) -> None:
+def test_shapes_and_levels(scale: int, margin: int, rendered: Callable[..., RGB]) -> None:
     batch = _pairs(rendered, scale=scale, margin=margin, patch=8).draw(0)
     assert batch.lr.shape == (6, 3, 8, 8)
     assert batch.hr.shape == batch.target.shape == (6, 3, 8 * scale, 8 * scale)
     assert batch.conditions == {}
-    for picture in (batch.lr, batch.hr, batch.target):
-        assert picture.is_contiguous(memory_format=torch.channels_last)
-        assert not picture.requires_grad
-        assert 0 <= float(picture.min()) <= float(picture.max()) <= 1
-    for picture in (batch.lr, batch.hr):
-        torch.testing.assert_close(picture * 255, (picture * 255).round(), atol=1e-3, rtol=0)
+    for image in (batch.lr, batch.hr, batch.target):
+        assert image.is_contiguous(memory_format=torch.channels_last)
+        assert not image.requires_grad
+        assert 0 <= float(image.min()) <= float(image.max()) <= 1
+    for image in (batch.lr, batch.hr):
+        torch.testing.assert_close(image * 255, (image * 255).round(), atol=1e-3, rtol=0)
 
 
-def test_batches_are_a_function_of_seed_and_step(rendered: Callable[..., Picture]) -> None:
+def test_batches_are_a_function_of_seed_and_step(rendered: Callable[..., RGB]) -> None:
     pairs = _pairs(rendered)
     stream = pairs.batches(2)
     batch, following = next(stream), next(stream)
@@ -75,7 +75,7 @@ def test_batches_are_a_function_of_seed_and_step(rendered: Callable[..., Picture
     assert not _same(batch, _pairs(rendered, seed=2).draw(2))
 
 
-def test_processes_share_out_the_crops_of_a_step(rendered: Callable[..., Picture]) -> None:
+def test_processes_share_out_the_crops_of_a_step(rendered: Callable[..., RGB]) -> None:
     whole = _pairs(rendered, batch=6, margin=0, augment=False)
     parts = [_pairs(rendered, batch=3, rank=rank, world=2, margin=0, augment=False) for rank in range(2)]
     for step in range(2):
@@ -87,7 +87,7 @@ def test_processes_share_out_the_crops_of_a_step(rendered: Callable[..., Picture
     assert not torch.equal(one.lr, other.lr)
 
 
-def test_lr_and_hr_show_the_same_place(rendered: Callable[..., Picture]) -> None:
+def test_lr_and_hr_show_the_same_place(rendered: Callable[..., RGB]) -> None:
     """Plain bicubic of the crop is what clean pairs have for LR, but for what lies beyond its border."""
     pairs = _pairs(rendered, degradation=CLEAN, batch=20)
     batch = pairs.draw(0)
@@ -108,7 +108,7 @@ def test_crops_lie_anywhere_in_what_was_degraded() -> None:
     assert set(begins.tolist()) == set(range(0, 60 - 32 + 1, 2))
 
 
-def test_what_is_sharpened_is_the_target(rendered: Callable[..., Picture]) -> None:
+def test_what_is_sharpened_is_the_target(rendered: Callable[..., RGB]) -> None:
     plain = _pairs(rendered, degradation=replace(MILD, sharpen=False)).draw(0)
     assert plain.target is plain.hr
     batch = _pairs(rendered, degradation=MILD, margin=0).draw(0)
@@ -125,12 +125,12 @@ def test_every_crop_has_its_own_degradation() -> None:
             assert float((lr[one] - lr[other]).abs().mean()) > 1 / 255
 
 
-def test_positions_are_those_of_the_crops(rendered: Callable[..., Picture]) -> None:
-    """A picture whose colours are its positions."""
+def test_positions_are_those_of_the_crops(rendered: Callable[..., RGB]) -> None:
+    """An image whose colours are its positions."""
     x = np.broadcast_to(np.arange(100)[None, :] * 2, (80, 100))
     y = np.broadcast_to(np.arange(80)[:, None] * 3, (80, 100))
-    picture = np.stack([x, y, np.zeros_like(x)], axis=2).astype(np.uint8)
-    pairs = RealPairs([picture], _plan(degradation=CLEAN), CPU, Conditioning(["position"]))
+    image = np.stack([x, y, np.zeros_like(x)], axis=2).astype(np.uint8)
+    pairs = RealPairs([image], _plan(degradation=CLEAN), CPU, Conditioning(["position"]))
     whole = position_grid(40, 50)
     batch = pairs.draw(0)
     position = batch.conditions["position"]
@@ -143,7 +143,7 @@ def test_positions_are_those_of_the_crops(rendered: Callable[..., Picture]) -> N
 
 
 def test_conditions_are_made_of_degraded_images_once(
-    rendered: Callable[..., Picture], monkeypatch: pytest.MonkeyPatch
+    rendered: Callable[..., RGB], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Tensor] = []
 
@@ -164,7 +164,7 @@ def test_conditions_are_made_of_degraded_images_once(
     assert float((seen[0] - clean).abs().mean()) > 3 / 255
 
 
-def test_small_pictures_are_left_out_and_none_is_an_error(rendered: Callable[..., Picture]) -> None:
+def test_small_images_are_left_out_and_none_is_an_error(rendered: Callable[..., RGB]) -> None:
     plan = _plan()
     assert (plan.side, plan.smallest_side) == (22, 44)
     pairs = RealPairs([rendered(43, 90), rendered(44, 44)], plan, CPU)
@@ -175,13 +175,13 @@ def test_small_pictures_are_left_out_and_none_is_an_error(rendered: Callable[...
         _plan(margin=-1)
 
 
-def test_smaller_copies_are_used_too(rendered: Callable[..., Picture]) -> None:
+def test_smaller_copies_are_used_too(rendered: Callable[..., RGB]) -> None:
     pairs = RealPairs([rendered(96, 96)], _plan(sizes=(1.0, 0.5)), CPU)
     assert pairs.hr.heights.tolist() == [96, 48]
 
 
 def test_pairs_for_training_without_a_discriminator_have_the_target_as_hr(
-    rendered: Callable[..., Picture],
+    rendered: Callable[..., RGB],
 ) -> None:
     pairs = _pairs(rendered, Conditioning(["position"]))
     for step, batch in zip((3, 4), TargetPairs(pairs).batches(3), strict=False):
@@ -192,10 +192,10 @@ def test_pairs_for_training_without_a_discriminator_have_the_target_as_hr(
         assert torch.equal(batch.conditions["position"], expected.conditions["position"])
 
 
-def test_whole_pictures_are_degraded_by_their_chance(rendered: Callable[..., Picture]) -> None:
+def test_whole_images_are_degraded_by_their_chance(rendered: Callable[..., RGB]) -> None:
     hr = rendered(64, 90)
 
-    def made(seed: int) -> Picture:
+    def made(seed: int) -> RGB:
         return make_real_lr(hr, 2, MILD, torch.Generator().manual_seed(seed), CPU)
 
     assert made(0).shape == (32, 45, 3)

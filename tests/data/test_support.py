@@ -86,7 +86,7 @@ def test_examples_that_are_too_small() -> None:
 @pytest.mark.parametrize(
     ("largest", "multiple", "size"), [(99, 1, (30, 21)), (16, 1, (16, 16)), (99, 4, (28, 20)), (3, 8, (8, 8))]
 )
-def test_the_middle_of_a_picture(
+def test_the_middle_of_an_image(
     largest: int,
     multiple: int,
     size: tuple[int, int],

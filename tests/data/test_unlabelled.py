@@ -1,4 +1,4 @@
-"""Low-resolution pictures alone: which teach, which judge, and crops of them."""
+"""Low-resolution images alone: which teach, which judge, and crops of them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from srkit.conditioning.values import Condition, Coordinates
 from srkit.data.pairs import CropPlan
 from srkit.data.unlabelled import MOST_JUDGES, Low, LowCrops, LowDomain, find_low, parts_of, split_low
 from srkit.errors import SrkitError, UsageError
-from srkit.io.picture import Picture
-from srkit.io.write import write_picture
+from srkit.io.image import DecodedImage
+from srkit.io.write import write_image
 from srkit.ops.geometry import position_grid
 from tests.helpers import conditioned_on, missing, refused
 
@@ -27,7 +27,7 @@ Rendered = Callable[..., RGB]
 
 def write(path: Path, pixels: RGB) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_picture(Picture(np.ascontiguousarray(pixels)), path, format="png")
+    write_image(DecodedImage(np.ascontiguousarray(pixels)), path, format="png")
 
 
 def folder(root: Path, rendered: Rendered, count: int, height: int = 30, width: int = 40) -> LowDomain:
@@ -41,7 +41,7 @@ def folder(root: Path, rendered: Rendered, count: int, height: int = 30, width: 
 # -- finding -----------------------------------------------------------------------------------------------
 
 
-def test_where_pictures_lie(tmp_path: Path, rendered: Rendered) -> None:
+def test_where_images_lie(tmp_path: Path, rendered: Rendered) -> None:
     write(tmp_path / "a/x.png", rendered(24, 24))
     assert find_low(tmp_path / "a", 2) == LowDomain("a", (("x", tmp_path / "a/x.png"),), ".")
     write(tmp_path / "b/HR/x.png", rendered(48, 48))
@@ -78,7 +78,7 @@ def test_how_many_judge(tmp_path: Path, rendered: Rendered) -> None:
     assert len(split_low(domain, 0.999, 24).support) == 1
 
 
-def test_many_pictures_are_thinned_out(
+def test_many_images_are_thinned_out(
     tmp_path: Path, rendered: Rendered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("srkit.data.unlabelled.MOST_PICTURES", 5)
@@ -113,7 +113,7 @@ def test_few_that_cannot_be_cut(tmp_path: Path, rendered: Rendered) -> None:
 def test_what_is_of_no_use(tmp_path: Path, rendered: Rendered) -> None:
     write(tmp_path / "x/black.png", np.zeros((40, 40, 3), np.uint8))
     write(tmp_path / "x/small.png", rendered(20, 90))
-    (tmp_path / "x/torn.png").write_bytes(b"no picture")
+    (tmp_path / "x/torn.png").write_bytes(b"no image")
     with refused(SrkitError, 3, "'x'", "'black'", "'small'", tmp_path / "x/torn.png"):
         split_low(find_low(tmp_path / "x", 2), None, 24)
     split = split_low(folder(tmp_path / "x", rendered, 5), None, 24)
@@ -123,7 +123,7 @@ def test_what_is_of_no_use(tmp_path: Path, rendered: Rendered) -> None:
     assert len(split.left_out) == 2
 
 
-def test_gray_pictures(tmp_path: Path, rendered: Rendered) -> None:
+def test_gray_images(tmp_path: Path, rendered: Rendered) -> None:
     for i in range(4):
         write(tmp_path / f"x/{i}.png", rendered(30, 40, i)[:, :, :1])
     split = split_low(find_low(tmp_path / "x", 2), None, 24)
@@ -145,18 +145,18 @@ def test_crops_repeat_and_are_their_own_target(rendered: Rendered) -> None:
 
 
 def test_crops_lie_in_their_images(rendered: Rendered, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without turns, every crop is found in the picture at the position that it is said to have."""
+    """Without turns, every crop is found in the image at the position that it is said to have."""
     low = Low("x", rendered(20, 30))
     plan = CropPlan(2, 8, 2, seed=0, augment=False)
     conditioning = conditioned_on(monkeypatch, position=True, mean=lambda lr: lr.mean((2, 3)))
     batch = LowCrops([low], plan, CPU, conditioning).batch(3)
     grid = position_grid(20, 30, CPU)
-    picture = torch.from_numpy(low.lr).permute(2, 0, 1).float() / 255
+    image = torch.from_numpy(low.lr).permute(2, 0, 1).float() / 255
     for crop, place in zip(batch.lr, batch.conditions["position"], strict=True):
         left = int((grid[0, 0, 0] - place[0, 0, 0]).abs().argmin())
         top = int((grid[0, 1, :, 0] - place[1, 0, 0]).abs().argmin())
-        assert torch.equal(crop, picture[:, top : top + 8, left : left + 8])
-    assert torch.allclose(batch.conditions["mean"], picture.mean((1, 2)).expand(2, -1), atol=1e-6)
+        assert torch.equal(crop, image[:, top : top + 8, left : left + 8])
+    assert torch.allclose(batch.conditions["mean"], image.mean((1, 2)).expand(2, -1), atol=1e-6)
 
 
 def test_parts_are_middles(rendered: Rendered) -> None:

@@ -28,7 +28,7 @@ def test_the_linear_law_is_linear_in_the_squared_width() -> None:
     torch.testing.assert_close(xx, 0.35 + (5.0 - 0.35) * (1 - RAMP.flatten()))
 
 
-def test_each_picture_has_its_own_lens() -> None:
+def test_each_image_has_its_own_lens() -> None:
     depth = RAMP.expand(2, -1, -1, -1)
     focus, aspect = torch.tensor([0.0, 1.0]), torch.tensor([1.0, 0.25])
     theta = torch.tensor([0.0, 1.0])

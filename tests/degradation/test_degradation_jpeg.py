@@ -13,11 +13,11 @@ from torch import Tensor
 from srkit.degradation.jpeg import differentiable_jpeg, jpegs, webp
 from srkit.io.codecs import through_jpeg
 
-Picture = NDArray[np.uint8]
+RGB = NDArray[np.uint8]
 
 
-def _tensor(picture: Picture) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float() / 255
+def _tensor(image: RGB) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
 
 
 def _psnr(one: Tensor, other: Tensor) -> float:
@@ -25,7 +25,7 @@ def _psnr(one: Tensor, other: Tensor) -> float:
 
 
 @pytest.mark.parametrize("quality", [10, 30, 49, 50, 75, 95, 100])
-def test_pytorch_s_does_what_opencv_s_does(quality: int, rendered: Callable[..., Picture]) -> None:
+def test_pytorch_s_does_what_opencv_s_does(quality: int, rendered: Callable[..., RGB]) -> None:
     for height, width in ((160, 176), (61, 45)):
         x = _tensor(rendered(height, width))
         one, other = (jpegs([x], [quality], library)[0] for library in ("opencv", "torch"))  # type: ignore[arg-type]
@@ -36,13 +36,13 @@ def test_pytorch_s_does_what_opencv_s_does(quality: int, rendered: Callable[...,
         assert abs(float((one - other).mean()) * 255) < 0.25
 
 
-def test_opencv_s_is_that_of_the_reader(rendered: Callable[..., Picture]) -> None:
-    picture = rendered(50, 70)
-    assert torch.equal(jpegs([_tensor(picture)], [40])[0], _tensor(through_jpeg(picture, 40)))
+def test_opencv_s_is_that_of_the_reader(rendered: Callable[..., RGB]) -> None:
+    image = rendered(50, 70)
+    assert torch.equal(jpegs([_tensor(image)], [40])[0], _tensor(through_jpeg(image, 40)))
 
 
 @pytest.mark.parametrize("library", ["opencv", "torch"])
-def test_each_picture_has_its_size_and_quality(library: str, rendered: Callable[..., Picture]) -> None:
+def test_each_image_has_its_size_and_quality(library: str, rendered: Callable[..., RGB]) -> None:
     samples = [_tensor(rendered(40, 52)), _tensor(rendered(90, 33, 1)), _tensor(rendered(16, 16, 2))]
     together = jpegs(samples, [30, 90, 60], library)  # type: ignore[arg-type]
     for sample, quality, made in zip(samples, [30, 90, 60], together, strict=True):
@@ -65,7 +65,7 @@ def test_full_colour_is_kept_where_it_is_asked_for(library: str) -> None:
     assert 5 * float((full - stripes).abs().mean()) < float((half - stripes).abs().mean())
 
 
-def test_webp_is_lossy_and_passes_gradients(rendered: Callable[..., Picture]) -> None:
+def test_webp_is_lossy_and_passes_gradients(rendered: Callable[..., RGB]) -> None:
     x = _tensor(rendered(40, 52)).requires_grad_()
     good, bad = (webp(x, quality) for quality in (90, 10))
     assert _psnr(good.detach(), x.detach()) > _psnr(bad.detach(), x.detach()) + 3
@@ -82,7 +82,7 @@ def test_what_lies_outside_the_range_is_clipped() -> None:
         assert 0 <= float(made.min()) <= float(made.max()) <= 1
 
 
-def test_gradients_pass_the_roundings(rendered: Callable[..., Picture]) -> None:
+def test_gradients_pass_the_roundings(rendered: Callable[..., RGB]) -> None:
     x = (_tensor(rendered(32, 32)) * 0.4 + 0.3).requires_grad_()
     rng = torch.Generator().manual_seed(0)
     weight, gray = torch.rand(x.shape, generator=rng), torch.rand(1, 1, 32, 32, generator=rng)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from srkit.degradation.filters import MODES, Library, Mode, filtered, resized, sharpened
 
-Picture = NDArray[np.uint8]
+RGB = NDArray[np.uint8]
 LIBRARIES: tuple[Library, ...] = ("opencv", "torch")
 
 
@@ -89,25 +89,25 @@ def test_resizes_move_nothing(library: Library, mode: Mode, size: tuple[int, int
     blob = torch.exp(-((x - 20.3).square() + (y - 37.6).square()) / 50)[None, None].expand(1, 3, -1, -1)
     expected = _centroid(blob)
     found = _centroid(resized(blob.contiguous(), size, mode, library))
-    # In pixels of the larger of both pictures, a twentieth.
+    # In pixels of the larger of both images, a twentieth.
     assert abs(found[0] - expected[0]) * max(48, size[1]) < 0.05
     assert abs(found[1] - expected[1]) * max(64, size[0]) < 0.05
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_sharpening_is_that_of_real_esrgan(library: Library, rendered: Callable[..., Picture]) -> None:
-    picture = rendered(161, 140).astype(np.float32) / 255
+def test_sharpening_is_that_of_real_esrgan(library: Library, rendered: Callable[..., RGB]) -> None:
+    image = rendered(161, 140).astype(np.float32) / 255
     side, border = (51, 51), cv2.BORDER_REFLECT
-    residual = picture - cv2.GaussianBlur(picture, side, 0, borderType=border)
+    residual = image - cv2.GaussianBlur(image, side, 0, borderType=border)
     mask = (np.abs(residual) > 10 / 255).astype(np.float32)
     mask = cv2.GaussianBlur(mask, side, 0, borderType=border)
-    expected = mask * np.clip(picture + 0.5 * residual, 0, 1) + (1 - mask) * picture
-    x = torch.from_numpy(picture).permute(2, 0, 1)[None]
+    expected = mask * np.clip(image + 0.5 * residual, 0, 1) + (1 - mask) * image
+    x = torch.from_numpy(image).permute(2, 0, 1)[None]
     found = sharpened(x.repeat(2, 1, 1, 1), library)
     assert found.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(found[0], found[1])
     error = np.abs(found[0].permute(1, 2, 0).numpy() - expected) * 255
-    assert np.abs(expected - picture).max() * 255 > 20
+    assert np.abs(expected - image).max() * 255 > 20
     assert error.mean() < 0.3
     assert error.max() < 6
     assert 0 <= float(found.min()) <= float(found.max()) <= 1

@@ -27,7 +27,7 @@ def _detail(x: Tensor) -> float:
     return float((x[..., 1:] - x[..., :-1]).abs().mean())
 
 
-def test_every_picture_has_one(pair: tuple[Tensor, Tensor]) -> None:
+def test_every_image_has_one(pair: tuple[Tensor, Tensor]) -> None:
     hr, lr = pair
     made = flawed(hr, lr, torch.Generator().manual_seed(0))
     assert made.shape == hr.shape

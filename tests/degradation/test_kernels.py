@@ -141,7 +141,7 @@ def _shift(lr: Tensor, reference: Tensor) -> Tensor:
 def test_lr_stays_aligned_with_hr_as_in_bicubic(
     scale: int, rendered: Callable[..., NDArray[np.uint8]]
 ) -> None:
-    """The x1-pixel trap: a rendered picture, and a ramp, where a shift is read off directly."""
+    """The x1-pixel trap: a rendered image, and a ramp, where a shift is read off directly."""
     side = 48 * scale
     hr = torch.from_numpy(rendered(side, side)).permute(2, 0, 1)[None].float() / 255
     isotropic = gaussian(covariance_of(0.6 * scale, 0.6 * scale, 0.0), scale)

@@ -1,4 +1,4 @@
-"""The second-order degradation: what is drawn, and what it makes of pictures."""
+"""The second-order degradation: what is drawn, and what it makes of images."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from srkit.recipes.degradation import (
     SecondOrderStage,
 )
 
-Picture = NDArray[np.uint8]
+RGB = NDArray[np.uint8]
 COUNT = 3000
 LIBRARIES: tuple[Library, ...] = ("opencv", "torch")
 NOTHING = {
@@ -53,9 +53,9 @@ def _rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def _batch(rendered: Callable[..., Picture], count: int, side: int) -> Tensor:
-    pictures = [torch.from_numpy(rendered(side, side, seed % 3)).permute(2, 0, 1) for seed in range(count)]
-    return (torch.stack(pictures).float() / 255).contiguous(memory_format=torch.channels_last)
+def _batch(rendered: Callable[..., RGB], count: int, side: int) -> Tensor:
+    images = [torch.from_numpy(rendered(side, side, seed % 3)).permute(2, 0, 1) for seed in range(count)]
+    return (torch.stack(images).float() / 255).contiguous(memory_format=torch.channels_last)
 
 
 def _quiet(part: SecondOrderPart) -> SecondOrderPart:
@@ -175,20 +175,20 @@ def test_shapes_and_levels(
     library: Library,
     scale: int,
     size: tuple[int, int],
-    rendered: Callable[..., Picture],
+    rendered: Callable[..., RGB],
 ) -> None:
     hr = _batch(rendered, 6, 96)[:, :, : size[0], : size[1]]
     lr, target = second_order(hr, scale, part, _rng(), library)
     assert lr.shape == (6, 3, size[0] // scale, size[1] // scale)
     assert target.shape == hr.shape
-    for picture in (lr, target):
-        assert picture.dtype == torch.float32
-        assert picture.is_contiguous(memory_format=torch.channels_last)
-        assert 0 <= float(picture.min()) <= float(picture.max()) <= 1
+    for image in (lr, target):
+        assert image.dtype == torch.float32
+        assert image.is_contiguous(memory_format=torch.channels_last)
+        assert 0 <= float(image.min()) <= float(image.max()) <= 1
     torch.testing.assert_close(lr * 255, (lr * 255).round(), atol=1e-3, rtol=0)
 
 
-def test_it_is_a_function_of_the_seed_whatever_the_threads(rendered: Callable[..., Picture]) -> None:
+def test_it_is_a_function_of_the_seed_whatever_the_threads(rendered: Callable[..., RGB]) -> None:
     hr = _batch(rendered, 5, 64)
     usual = torch.get_num_threads()
     made = []
@@ -206,7 +206,7 @@ def test_it_is_a_function_of_the_seed_whatever_the_threads(rendered: Callable[..
     assert not torch.equal(second_order(hr, 4, ALL_OF_IT, _rng(2))[0], made[0][0])
 
 
-def test_both_libraries_make_the_same_lr(rendered: Callable[..., Picture]) -> None:
+def test_both_libraries_make_the_same_lr(rendered: Callable[..., RGB]) -> None:
     """Where a coefficient of JPEG falls on the edge between two steps, they part."""
     hr = _batch(rendered, 12, 96)
     for part, least in ((_quiet(REAL_ESRGAN), 1.5), (REAL_ESRGAN, 4.0)):
@@ -218,14 +218,14 @@ def test_both_libraries_make_the_same_lr(rendered: Callable[..., Picture]) -> No
         assert float(away.mean()) > 12
 
 
-def test_each_picture_is_degraded_by_itself(rendered: Callable[..., Picture]) -> None:
+def test_each_image_is_degraded_by_itself(rendered: Callable[..., RGB]) -> None:
     lr, _ = second_order(_batch(rendered, 1, 64).repeat(6, 1, 1, 1), 4, REAL_ESRGAN, _rng())
     for one in range(6):
         for other in range(one):
             assert float((lr[one] - lr[other]).abs().mean()) > 2 / 255
 
 
-def test_with_nothing_to_do_it_only_resizes(rendered: Callable[..., Picture]) -> None:
+def test_with_nothing_to_do_it_only_resizes(rendered: Callable[..., RGB]) -> None:
     hr = _batch(rendered, 9, 64).mean(1, keepdim=True).expand(-1, 3, -1, -1)  # JPEG would thin colour out
     lr, target = second_order(hr, 4, IDLE, _rng())
     assert torch.equal(target, hr)
@@ -235,14 +235,14 @@ def test_with_nothing_to_do_it_only_resizes(rendered: Callable[..., Picture]) ->
         assert float((lr[n] - ways[mode][n]).abs().mean()) < 1.5 / 255
 
 
-def test_clean_pictures_are_those_of_benchmarks(rendered: Callable[..., Picture]) -> None:
+def test_clean_images_are_those_of_benchmarks(rendered: Callable[..., RGB]) -> None:
     hr = _batch(rendered, 3, 64)
     lr, target = second_order(hr, 4, replace(REAL_ESRGAN, clean=1.0), _rng())
     assert float((lr - bicubic(hr, (16, 16)).clamp(0, 1)).abs().max()) < 0.51 / 255
     assert torch.equal(target, sharpened(hr))
 
 
-def test_what_is_sharpened_is_the_target_and_what_is_degraded(rendered: Callable[..., Picture]) -> None:
+def test_what_is_sharpened_is_the_target_and_what_is_degraded(rendered: Callable[..., RGB]) -> None:
     hr = _batch(rendered, 3, 64)
     lr, target = second_order(hr, 4, replace(IDLE, sharpen=True), _rng())
     assert torch.equal(target, sharpened(hr))
@@ -272,17 +272,17 @@ def _shift(lr: Tensor, like: Tensor) -> Tensor:
     ],
 )
 def test_lr_is_not_shifted(
-    part: SecondOrderPart, each: float, together: float, scale: int, rendered: Callable[..., Picture]
+    part: SecondOrderPart, each: float, together: float, scale: int, rendered: Callable[..., RGB]
 ) -> None:
-    """The measure errs with the picture, and the other way round for the picture upside down; a shift does not."""
+    """The measure errs with the image, and the other way round for the image upside down; a shift does not."""
     hr = _batch(rendered, 36, 128)
     size = (128 // scale, 128 // scale)
     found = []
-    for pictures in (hr, hr.flip(2, 3)):
-        lr, _ = second_order(pictures, scale, part, _rng(7))
-        soft = F.avg_pool2d(F.pad(pictures, (4, 4, 4, 4), mode="replicate"), 9, 1)
+    for images in (hr, hr.flip(2, 3)):
+        lr, _ = second_order(images, scale, part, _rng(7))
+        soft = F.avg_pool2d(F.pad(images, (4, 4, 4, 4), mode="replicate"), 9, 1)
         like = bicubic(soft, size)
-        # The measure itself: a picture moved by half a pixel to the right is found there.
+        # The measure itself: an image moved by half a pixel to the right is found there.
         moved = (like[..., 1:] + like[..., :-1]) / 2
         assert abs(float(_shift(moved, like[..., 1:])[:, 0].mean()) - 0.5) < 0.12
         found.append(_shift(lr, like))
@@ -304,7 +304,7 @@ def test_a_spot_stays_where_it_is() -> None:
         assert abs(float((centre - expected).mean())) < 0.1
 
 
-def test_mean_colours_stay_but_for_noise(rendered: Callable[..., Picture]) -> None:
+def test_mean_colours_stay_but_for_noise(rendered: Callable[..., RGB]) -> None:
     hr = 0.3 + 0.4 * _batch(rendered, 64, 64)  # far enough from the ends that noise is hardly clipped
     part = replace(REAL_ESRGAN, sharpen=False)
     lr, _ = second_order(hr, 4, part, _rng(11))
@@ -323,14 +323,14 @@ def test_mean_colours_stay_but_for_noise(rendered: Callable[..., Picture]) -> No
     assert float(quiet.mean(0).abs().max()) < 0.4
 
 
-def test_flat_pictures_stay_flat_without_noise() -> None:
+def test_flat_images_stay_flat_without_noise() -> None:
     hr = torch.tensor([0.2, 0.5, 0.8]).view(1, 3, 1, 1).expand(8, 3, 64, 64).contiguous()
     lr, _ = second_order(hr, 4, _quiet(REAL_ESRGAN), _rng())
     assert float((lr - hr[:, :, ::4, ::4]).abs().max()) < 3.1 / 255
 
 
 @pytest.mark.parametrize("part", [REAL_ESRGAN, ALL_OF_IT], ids=["real", "all"])
-def test_pytorch_s_is_differentiable(part: SecondOrderPart, rendered: Callable[..., Picture]) -> None:
+def test_pytorch_s_is_differentiable(part: SecondOrderPart, rendered: Callable[..., RGB]) -> None:
     hr = (_batch(rendered, 3, 48) * 0.6 + 0.2).requires_grad_()
     lr, _ = second_order(hr, 4, part, _rng(), "torch")
     lr.square().sum().backward()
@@ -341,7 +341,7 @@ def test_pytorch_s_is_differentiable(part: SecondOrderPart, rendered: Callable[.
 
 
 @pytest.mark.cuda
-def test_on_a_gpu_it_repeats_and_does_the_same(rendered: Callable[..., Picture]) -> None:
+def test_on_a_gpu_it_repeats_and_does_the_same(rendered: Callable[..., RGB]) -> None:
     hr = _batch(rendered, 12, 96)
     made, again = (second_order(hr.cuda(), 4, _quiet(REAL_ESRGAN), _rng(5)) for _ in range(2))
     assert made[0].is_cuda

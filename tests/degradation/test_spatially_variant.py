@@ -14,7 +14,7 @@ from srkit.degradation.spatially_variant import blur, blur_adjoint, blur_codes, 
 
 
 def _pair(scale: int, height: int = 4, width: int = 5, count: int = 2) -> tuple[Tensor, Tensor]:
-    """A picture of noise and kernels of noise, which hide no symmetry."""
+    """An image of noise and kernels of noise, which hide no symmetry."""
     rng = torch.Generator().manual_seed(scale)
     hr = torch.rand(count, 3, height * scale, width * scale, generator=rng, dtype=torch.float64)
     kernels = torch.rand(count, TAPS, height, width, generator=rng, dtype=torch.float64)
@@ -41,7 +41,7 @@ def test_blur_is_its_definition(scale: int) -> None:
 
 
 @pytest.mark.parametrize("scale", SCALES)
-def test_a_delta_samples_the_picture(scale: int) -> None:
+def test_a_delta_samples_the_image(scale: int) -> None:
     hr, _ = _pair(scale)
     delta = torch.zeros(1, TAPS, 4, 5, dtype=hr.dtype)
     delta[:, RADIUS * SIZE + RADIUS] = 1
@@ -74,14 +74,14 @@ def test_the_adjoint_is_the_adjoint(scale: int) -> None:
 
 
 @pytest.mark.parametrize("scale", [2, 4])
-def test_gradients_in_the_picture_and_the_kernels(scale: int) -> None:
+def test_gradients_in_the_image_and_the_kernels(scale: int) -> None:
     rng = torch.Generator().manual_seed(0)
     hr = torch.rand(1, 2, 2 * scale, scale, generator=rng, dtype=torch.float64, requires_grad=True)
     kernels = torch.rand(1, TAPS, 2, 1, generator=rng, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x, k: blur(x, k, scale), (hr, kernels), fast_mode=True)
 
 
-def test_one_map_for_several_pictures_gathers_their_gradients() -> None:
+def test_one_map_for_several_images_gathers_their_gradients() -> None:
     hr, kernels = _pair(2)
     kernels = kernels[:1].requires_grad_()
     (shared,) = torch.autograd.grad(blur(hr, kernels, 2).square().sum(), kernels)
@@ -89,7 +89,7 @@ def test_one_map_for_several_pictures_gathers_their_gradients() -> None:
     torch.testing.assert_close(shared, sum(each))
 
 
-def test_gradients_reach_codes_basis_and_picture() -> None:
+def test_gradients_reach_codes_basis_and_image() -> None:
     rng = torch.Generator().manual_seed(0)
     hr = torch.rand(1, 2, 8, 4, generator=rng, dtype=torch.float64, requires_grad=True)
     codes = 1 + torch.rand(1, 2, 2, 1, generator=rng, dtype=torch.float64)
@@ -112,7 +112,7 @@ def test_strips_change_nothing(scale: int, monkeypatch: pytest.MonkeyPatch) -> N
         return [y.detach(), *grads, blur_adjoint(lr, kernels, scale), blur_codes(hr, codes, basis, scale)]
 
     whole = all_of_it()
-    monkeypatch.setattr(spatially_variant, "_STRIP", 2 * 5 * 2)  # two rows of both pictures
+    monkeypatch.setattr(spatially_variant, "_STRIP", 2 * 5 * 2)  # two rows of both images
     for one, other in zip(whole, all_of_it(), strict=True):
         torch.testing.assert_close(one, other)
 
@@ -130,7 +130,7 @@ def test_codes_blur_as_the_kernels_they_stand_for(scale: int) -> None:
 
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("margin", [10, 12])
-def test_a_window_is_blurred_as_in_its_picture(scale: int, margin: int) -> None:
+def test_a_window_is_blurred_as_in_its_image(scale: int, margin: int) -> None:
     hr, kernels = _pair(scale, 20, 22)
     first, last = 7, 12  # LR rows and columns, all of whose windows lie inside
     cut = hr[

@@ -10,9 +10,9 @@ import torch
 
 from srkit.archs.depth import CompactDepth
 from srkit.encoders.depth import depth_provider, normalised, resized
-from srkit.errors import PictureError, ResourceError, UsageError
-from srkit.io.picture import Picture
-from srkit.io.write import write_picture
+from srkit.errors import ImageError, ResourceError, UsageError
+from srkit.io.image import DecodedImage
+from srkit.io.write import write_image
 from srkit.zoo.header import Header
 from srkit.zoo.weights import save_weights
 from tests.helpers import Listening, missing, refused
@@ -37,26 +37,26 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def maps(tmp_path: Path) -> Path:
     """A map in 16 bit, one in 8 bit, one as an array."""
     ramp = np.linspace(0, 65535, 6 * 8).reshape(6, 8, 1).astype(np.uint16)
-    write_picture(Picture(ramp), tmp_path / "fine.png", format="png")
-    write_picture(Picture((ramp // 257).astype(np.uint8)), tmp_path / "coarse.png", format="png")
+    write_image(DecodedImage(ramp), tmp_path / "fine.png", format="png")
+    write_image(DecodedImage((ramp // 257).astype(np.uint8)), tmp_path / "coarse.png", format="png")
     np.save(tmp_path / "array.npy", 3 + 0.5 * ramp[:, :, 0].astype(np.float64) / 65535)
     return tmp_path
 
 
-def _picture(height: int, width: int) -> torch.Tensor:
+def _image(height: int, width: int) -> torch.Tensor:
     return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(height))
 
 
 def test_none_knows_nothing() -> None:
     provider = depth_provider("none", CPU)
-    assert (provider.name, provider.sees_pictures) == ("none", False)
-    assert torch.equal(provider.estimate(_picture(3, 5)), torch.zeros(1, 1, 3, 5))
+    assert (provider.name, provider.sees_images) == ("none", False)
+    assert torch.equal(provider.estimate(_image(3, 5)), torch.zeros(1, 1, 3, 5))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (40, 24), (90, 70)])
-def test_compact_gives_a_map_of_the_pictures_size(weights: Path, size: tuple[int, int]) -> None:
+def test_compact_gives_a_map_of_the_images_size(weights: Path, size: tuple[int, int]) -> None:
     provider = depth_provider("compact", CPU, weights=weights)
-    x = _picture(*size)
+    x = _image(*size)
     found = provider.estimate(x)
     assert found.shape == (1, 1, *size)
     assert found.dtype == torch.float32
@@ -66,22 +66,22 @@ def test_compact_gives_a_map_of_the_pictures_size(weights: Path, size: tuple[int
         assert (float(found.min()), float(found.max())) == (0.0, 1.0)
 
 
-def test_compact_sees_pictures_at_one_size(weights: Path) -> None:
+def test_compact_sees_images_at_one_size(weights: Path) -> None:
     provider = depth_provider("auto", CPU, weights=weights)
-    assert (provider.name, provider.sees_pictures) == ("compact", True)
+    assert (provider.name, provider.sees_images) == ("compact", True)
     assert provider.version.startswith("sha256 ")
-    low = torch.nn.functional.avg_pool2d(_picture(64, 64), 8)
+    low = torch.nn.functional.avg_pool2d(_image(64, 64), 8)
     x = torch.nn.functional.interpolate(low, scale_factor=8.0, mode="bicubic").clamp(0, 1)
     small = torch.nn.functional.interpolate(x, (32, 32), mode="area")
     found = resized(provider.estimate(x), (32, 32))
     assert float((found - provider.estimate(small)).abs().mean()) < 0.05
 
 
-def test_maps_are_found_by_the_pictures_name(maps: Path) -> None:
+def test_maps_are_found_by_the_images_name(maps: Path) -> None:
     progress = Listening()
     provider = depth_provider(str(maps), CPU, progress=progress)
-    assert not provider.sees_pictures
-    x, ramp = _picture(6, 8), torch.linspace(0, 1, 48).view(1, 1, 6, 8)
+    assert not provider.sees_images
+    x, ramp = _image(6, 8), torch.linspace(0, 1, 48).view(1, 1, 6, 8)
     for name, tolerance in (("fine.jpg", 1e-4), ("shots/coarse.tiff", 4e-3), ("array", 1e-4)):
         torch.testing.assert_close(provider.estimate(x, name), ramp, atol=tolerance, rtol=0)
     assert progress.warned == []
@@ -94,7 +94,7 @@ def test_maps_of_another_size_are_resized_and_that_is_said(maps: Path) -> None:
     progress = Listening()
     provider = depth_provider(str(maps), CPU, progress=progress)
     for size in ((3, 4), (12, 16)):
-        found = provider.estimate(_picture(*size), "fine")
+        found = provider.estimate(_image(*size), "fine")
         assert found.shape == (1, 1, *size)
         assert (float(found.min()), float(found.max())) == (0.0, 1.0)
         assert bool((found[0, 0, 1:] > found[0, 0, :-1]).all())  # still rising downwards
@@ -108,7 +108,7 @@ def test_maps_with_what_is_no_number(maps: Path) -> None:
     values[1, 2], values[0, 1] = np.nan, np.inf
     np.save(maps / "holes.npy", values)
     provider = depth_provider(str(maps), CPU, progress=progress)
-    found = provider.estimate(_picture(2, 3), "holes")
+    found = provider.estimate(_image(2, 3), "holes")
     torch.testing.assert_close(found[0, 0], torch.tensor([[0, 0, 0.5], [0.75, 1, 0]]))
     assert len(progress.warned) == len(progress.about("holes.npy", 2)) == 1
 
@@ -116,7 +116,7 @@ def test_maps_with_what_is_no_number(maps: Path) -> None:
 def test_maps_that_cannot_be_used(maps: Path) -> None:
     colours = np.zeros((4, 4, 3), np.uint8)
     colours[..., 0] = 9
-    write_picture(Picture(colours), maps / "colour.png", format="png")
+    write_image(DecodedImage(colours), maps / "colour.png", format="png")
     np.save(maps / "empty.npy", np.full((3, 3), np.nan))
     np.save(maps / "deep.npy", np.zeros((3, 3, 3)))
     np.save(maps / "words.npy", np.array([["a"]]))
@@ -129,18 +129,18 @@ def test_maps_that_cannot_be_used(maps: Path) -> None:
         ("words", "<U1"),
         ("broken", "broken.npy"),
     ):
-        with refused(PictureError, maps / f"{name}{'.png' if name == 'colour' else '.npy'}", named):
-            provider.estimate(_picture(4, 4), name)
+        with refused(ImageError, maps / f"{name}{'.png' if name == 'colour' else '.npy'}", named):
+            provider.estimate(_image(4, 4), name)
 
 
 def test_a_gray_map_saved_in_colour_and_one_with_a_third_side(maps: Path) -> None:
     gray = np.repeat(np.array([[[0], [255]]], np.uint8), 3, axis=2)
-    write_picture(Picture(gray), maps / "rgb.png", format="png")
+    write_image(DecodedImage(gray), maps / "rgb.png", format="png")
     np.save(maps / "first.npy", np.array([[[0.0, 2.0]]]))
     np.save(maps / "last.npy", np.array([[[0.0], [2.0]]]))
     provider = depth_provider(str(maps), CPU)
     for name in ("rgb", "first", "last"):
-        assert provider.estimate(_picture(1, 2), name).tolist() == [[[[0.0, 1.0]]]]
+        assert provider.estimate(_image(1, 2), name).tolist() == [[[[0.0, 1.0]]]]
 
 
 def test_without_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,8 +180,8 @@ def test_which_files_of_a_folder_are_maps(tmp_path: Path, names: list[str]) -> N
         elif name.endswith(".npy"):
             np.save(tmp_path / name, np.array([[0.0, 1.0], [2.0, 4.0]]))
         else:
-            gray = Picture(np.array([[[0], [64]], [[128], [255]]], np.uint8))
-            write_picture(gray, tmp_path / name, format={"TIF": "tiff"}.get(name[-3:], name.split(".")[1]))
+            gray = DecodedImage(np.array([[[0], [64]], [[128], [255]]], np.uint8))
+            write_image(gray, tmp_path / name, format={"TIF": "tiff"}.get(name[-3:], name.split(".")[1]))
     depth = depth_provider(str(tmp_path), CPU).estimate(torch.zeros(1, 3, 2, 2), "a.jpg")
     assert depth.shape == (1, 1, 2, 2)
     assert depth[0, 0, 1, 0] == pytest.approx(0.5, abs=0.02)
@@ -196,7 +196,7 @@ def test_damaged_arrays_are_refused_or_read(tmp_path: Path) -> None:
         (tmp_path / "whole.npy").write_bytes(damaged(whole, np.random.default_rng(seed)))
         try:
             depth = maps.estimate(torch.zeros(1, 3, 6, 7), "whole.png")
-        except PictureError:
+        except ImageError:
             refused += 1
         else:
             assert bool(depth.isfinite().all())

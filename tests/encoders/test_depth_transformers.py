@@ -71,7 +71,7 @@ PROCESSORS: dict[str, dict[str, Any]] = {
 
 
 def _saved(kind: str, network: Any, folder: Path) -> Path:
-    """As `save_pretrained` leaves it, with weights that depend on the picture."""
+    """As `save_pretrained` leaves it, with weights that depend on the image."""
     network.eval().save_pretrained(folder)
     transformers.DPTImageProcessor(**PROCESSORS[kind]).save_pretrained(folder)
     return folder
@@ -97,24 +97,24 @@ def provider(request: pytest.FixtureRequest, folders: dict[str, Path]) -> DepthP
     return depth_provider(f"{request.param}:{folders[request.param]}", CPU)
 
 
-def _picture(rendered: Callable[..., Any], height: int, width: int) -> torch.Tensor:
+def _image(rendered: Callable[..., Any], height: int, width: int) -> torch.Tensor:
     return torch.from_numpy(rendered(height, width)).permute(2, 0, 1)[None].float() / 255
 
 
 @pytest.mark.parametrize("size", [(48, 64), (3, 50), (1, 1), (1, 120)])
-def test_a_map_of_the_pictures_size(
+def test_a_map_of_the_images_size(
     provider: DepthProvider, rendered: Callable[..., Any], size: tuple[int, int]
 ) -> None:
-    assert provider.sees_pictures
-    found = provider.estimate(_picture(rendered, *size))
+    assert provider.sees_images
+    found = provider.estimate(_image(rendered, *size))
     assert found.shape == (1, 1, *size)
     assert found.dtype == torch.float32
     assert 0 <= float(found.min()) <= float(found.max()) <= 1
 
 
 def test_it_is_what_the_network_says(folders: dict[str, Path], rendered: Callable[..., Any]) -> None:
-    """By the library's own way, on a picture of the size that the network takes."""
-    x = _picture(rendered, 56, 56)
+    """By the library's own way, on an image of the size that the network takes."""
+    x = _image(rendered, 56, 56)
     provider = depth_provider(f"depth-anything:{folders['depth-anything']}", CPU)
     network = transformers.DepthAnythingForDepthEstimation.from_pretrained(folders["depth-anything"]).eval()
     processor = transformers.AutoImageProcessor.from_pretrained(folders["depth-anything"])
@@ -135,7 +135,7 @@ def test_metres_are_turned_round(tmp_path: Path, rendered: Callable[..., Any]) -
             if parameter.dim() > 1:
                 torch.nn.init.normal_(parameter, std=0.3)
     folder = _saved("depth-anything", network, tmp_path / "metric")
-    x = _picture(rendered, 56, 56)
+    x = _image(rendered, 56, 56)
     near = depth_provider(f"depth-anything:{folder}", CPU).estimate(x).flatten()
     with torch.no_grad():
         processor = transformers.AutoImageProcessor.from_pretrained(folder)

@@ -52,7 +52,7 @@ def test_nothing_for_the_same_and_more_for_more(distance: PerceptualDistance) ->
     assert bool((distance.distance(a, a + (b - a) / 4) < found).all())
 
 
-def test_each_picture_of_a_batch_by_itself(distance: PerceptualDistance) -> None:
+def test_each_image_of_a_batch_by_itself(distance: PerceptualDistance) -> None:
     a, b = _pair()
     alone = torch.cat([distance.distance(a[n : n + 1], b[n : n + 1]) for n in range(3)])
     torch.testing.assert_close(distance.distance(a, b), alone, atol=1e-6, rtol=1e-4)
@@ -78,7 +78,7 @@ def test_it_can_be_learnt_from(distance: PerceptualDistance) -> None:
     assert bool((b.grad != 0).any())
 
 
-def test_a_flat_picture_has_a_gradient_too(distance: PerceptualDistance) -> None:
+def test_a_flat_image_has_a_gradient_too(distance: PerceptualDistance) -> None:
     flat = torch.zeros(1, 3, 40, 40, requires_grad=True)
     torch.autograd.backward(distance.distance(flat, torch.full_like(flat, 0.5)).sum())
     assert flat.grad is not None
@@ -103,8 +103,8 @@ def test_ours_is_one_less_the_cosine() -> None:
     class Strong:
         name, version = "strong", "1"
 
-        def features(self, pictures: Tensor) -> list[Tensor]:
-            return [1000 * pictures, 1000 * pictures[:, :, ::2, ::2]]
+        def features(self, images: Tensor) -> list[Tensor]:
+            return [1000 * images, 1000 * images[:, :, ::2, ::2]]
 
     a, b = (0.1 + x for x in _pair())
     layers = unit_layers(Strong(), a, b)
@@ -118,8 +118,8 @@ def test_ours_damps_what_is_hardly_there() -> None:
     class Weak:
         name, version = "weak", "1"
 
-        def features(self, pictures: Tensor) -> list[Tensor]:
-            return [1e-3 * pictures]
+        def features(self, images: Tensor) -> list[Tensor]:
+            return [1e-3 * images]
 
     assert float(unit_layers(Weak(), *_pair())[0].max()) < 1e-3
 
@@ -138,7 +138,7 @@ def test_lpips_that_is_asked_for_and_not_there() -> None:
         perceptual_distance("lpips", CPU)
 
 
-def test_pictures_that_cannot_be_compared(distance: PerceptualDistance) -> None:
+def test_images_that_cannot_be_compared(distance: PerceptualDistance) -> None:
     a, b = _pair()
     with refused(UsageError, distance.name, tuple(a.shape), tuple(b[:, :, 1:].shape)):
         distance.distance(a, b[:, :, 1:])

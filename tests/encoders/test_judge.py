@@ -1,4 +1,4 @@
-"""The distance that the judge measures: nothing for the same picture, more for what looks worse, strips or none."""
+"""The distance that the judge measures: nothing for the same image, more for what looks worse, strips or none."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Judge:
     return Judge(CPU, path)
 
 
-def _tensor(picture: NDArray[np.uint8]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float() / 255
+def _tensor(image: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
 
 
-def _noisy(picture: Tensor, sigma: float) -> Tensor:
-    noise = torch.randn(picture.shape, generator=torch.Generator().manual_seed(0))
-    return (picture + sigma * noise).clamp(0, 1)
+def _noisy(image: Tensor, sigma: float) -> Tensor:
+    noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(0))
+    return (image + sigma * noise).clamp(0, 1)
 
 
 def test_nothing_for_the_same_and_the_same_both_ways(tiny: Judge, rendered: Callable[..., Any]) -> None:
@@ -50,7 +50,7 @@ def test_nothing_for_the_same_and_the_same_both_ways(tiny: Judge, rendered: Call
     assert float(tiny.distance(a, b)) > 0
 
 
-def test_each_picture_of_a_batch_by_itself(tiny: Judge, rendered: Callable[..., Any]) -> None:
+def test_each_image_of_a_batch_by_itself(tiny: Judge, rendered: Callable[..., Any]) -> None:
     a = torch.cat([_tensor(rendered(32, 48, seed)) for seed in (0, 1)])
     b = torch.stack([a[0], _noisy(a[1], 0.1)])
     together = tiny.distance(a, b)
@@ -81,10 +81,10 @@ def test_what_cannot_be_compared(tiny: Judge) -> None:
 def test_the_shipped_one_finds_worse_what_is_worse(rendered: Callable[..., Any]) -> None:
     judge = Judge(CPU)
     assert judge.version.startswith("srkit judge, sha256 ")
-    picture = rendered(128, 128)
-    clean = _tensor(picture)
+    image = rendered(128, 128)
+    clean = _tensor(image)
     noise = [float(judge.distance(_noisy(clean, sigma), clean)) for sigma in (0, 0.02, 0.06, 0.15)]
-    compressed = [float(judge.distance(_tensor(through_jpeg(picture, q)), clean)) for q in (95, 50, 10)]
+    compressed = [float(judge.distance(_tensor(through_jpeg(image, q)), clean)) for q in (95, 50, 10)]
     assert noise[0] == 0
     for values in (noise, compressed):
         assert values == sorted(values)

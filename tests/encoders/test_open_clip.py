@@ -25,7 +25,7 @@ BICUBIC = Image.Resampling.BICUBIC
 CPU = torch.device("cpu")
 BOTH_ROUNDINGS = 1.2
 """8-bit steps: Pillow rounds each of its two passes, and the second weighs the first's errors by up to 1.3."""
-Picture = NDArray[np.uint8]
+RGB = NDArray[np.uint8]
 
 
 @pytest.fixture(scope="module")
@@ -43,56 +43,56 @@ def load(files: Path, config: str) -> OpenClip:
     return OpenClip(config + told, str(files / f"{config}.pt"), CPU)
 
 
-def prepared(picture: Picture, side: int, mode: str) -> Tensor:
+def prepared(image: RGB, side: int, mode: str) -> Tensor:
     """By open_clip, normalised: (1, 3, side, side)."""
     import open_clip
 
     transform = open_clip.image_transform(side, is_train=False, resize_mode=mode)
-    result: Tensor = transform(Image.fromarray(picture))[None]
+    result: Tensor = transform(Image.fromarray(image))[None]
     return result
 
 
-def steps_apart(picture: Picture, side: int, mode: str) -> Tensor:
+def steps_apart(image: RGB, side: int, mode: str) -> Tensor:
     """Differences of the two preparations before normalisation, in 8-bit steps."""
     import open_clip
 
     std = torch.tensor(open_clip.OPENAI_DATASET_STD).view(1, 3, 1, 1)
     mean = torch.tensor(open_clip.OPENAI_DATASET_MEAN).view(1, 3, 1, 1)
-    wanted = prepared(picture, side, mode) * std + mean
-    return 255 * (squash(as_tensor(picture), (side, side)) - wanted).abs()
+    wanted = prepared(image, side, mode) * std + mean
+    return 255 * (squash(as_tensor(image), (side, side)) - wanted).abs()
 
 
-def check_prepared(picture: Picture) -> None:
+def check_prepared(image: RGB) -> None:
     """That the preparations are the same up to rounding.
 
-    Of oblong pictures Pillow 13 resizes some along the columns first, which moves what overshoots in between.
+    Of oblong images Pillow 13 resizes some along the columns first, which moves what overshoots in between.
     """
-    if picture.shape[0] == picture.shape[1]:
+    if image.shape[0] == image.shape[1]:
         for mode in ("squash", "shortest"):
-            assert float(steps_apart(picture, 224, mode).max()) <= BOTH_ROUNDINGS
+            assert float(steps_apart(image, 224, mode).max()) <= BOTH_ROUNDINGS
     else:
-        apart = steps_apart(picture, 224, "squash")
+        apart = steps_apart(image, 224, "squash")
         assert float(apart.max()) <= 12
         assert float((apart > BOTH_ROUNDINGS).float().mean()) < 0.01
-        height = picture.shape[0]
-        rows_first = Image.fromarray(picture).resize((224, height), BICUBIC).resize((224, 224), BICUBIC)
-        ours = squash(as_tensor(picture), (224, 224))
+        height = image.shape[0]
+        rows_first = Image.fromarray(image).resize((224, height), BICUBIC).resize((224, 224), BICUBIC)
+        ours = squash(as_tensor(image), (224, 224))
         assert 255 * float((ours - as_tensor(np.asarray(rows_first))).abs().max()) <= BOTH_ROUNDINGS
 
 
-def as_tensor(picture: Picture) -> Tensor:
-    return torch.tensor(picture).permute(2, 0, 1)[None].float() / 255
+def as_tensor(image: RGB) -> Tensor:
+    return torch.tensor(image).permute(2, 0, 1)[None].float() / 255
 
 
 @pytest.mark.parametrize(
     "shape", [(256, 256), (200, 200), (48, 48), (224, 224), (1, 1), (256, 100), (97, 256), (40, 31), (3, 250)]
 )
-def test_preparation_is_open_clip_s(shape: tuple[int, int], rendered: Callable[..., Picture]) -> None:
+def test_preparation_is_open_clip_s(shape: tuple[int, int], rendered: Callable[..., RGB]) -> None:
     check_prepared(rendered(*shape))
 
 
 @pytest.mark.data
-def test_preparation_of_real_pictures_is_open_clip_s(data_root: Path) -> None:
+def test_preparation_of_real_images_is_open_clip_s(data_root: Path) -> None:
     paths = [
         path
         for name in ("Set5/HR/*.png", "Set5/LR_bicubic/X4/*.png")
@@ -119,13 +119,13 @@ def test_squash_has_the_gradient_of_finite_differences() -> None:
     assert torch.autograd.gradcheck(lambda p: squash(p, (5, 11)), x.requires_grad_(), fast_mode=True)
 
 
-def test_vectors_and_tokens_are_open_clip_s(files: Path, rendered: Callable[..., Picture]) -> None:
+def test_vectors_and_tokens_are_open_clip_s(files: Path, rendered: Callable[..., RGB]) -> None:
     encoder, network = load(files, "tiny-vit"), clip_files.network("tiny-vit")
     network.visual.output_tokens = True
     for side, tolerance in ((48, 1e-5), (60, 0.02)):  # in the second Pillow rounds, on the way to 48
-        pictures = [rendered(side, side, seed=seed) for seed in (0, 1)]
-        found = encoder.embed(torch.cat([as_tensor(p) for p in pictures]))
-        pooled, tokens = network.visual(torch.cat([prepared(p, 48, "shortest") for p in pictures]))
+        images = [rendered(side, side, seed=seed) for seed in (0, 1)]
+        found = encoder.embed(torch.cat([as_tensor(p) for p in images]))
+        pooled, tokens = network.visual(torch.cat([prepared(p, 48, "shortest") for p in images]))
         assert found.vector.shape == (2, encoder.dim) == (2, 24)
         assert found.tokens.shape == (2, encoder.token_channels, 3, 3) == (2, 64, 3, 3)
         assert float((found.vector - F.normalize(pooled, dim=1)).norm(dim=1).max()) <= tolerance
@@ -133,56 +133,56 @@ def test_vectors_and_tokens_are_open_clip_s(files: Path, rendered: Callable[...,
         assert float(apart.square().mean().sqrt()) <= tolerance * float(tokens.square().mean().sqrt())
 
 
-def test_tokens_lie_where_the_picture_has_them(files: Path) -> None:
+def test_tokens_lie_where_the_image_has_them(files: Path) -> None:
     """A change in the top right corner changes that token the most."""
     encoder = load(files, "tiny-vit")
-    picture = torch.full((1, 3, 48, 48), 0.5)
-    changed = picture.clone()
+    image = torch.full((1, 3, 48, 48), 0.5)
+    changed = image.clone()
     changed[..., :16, 32:] = torch.rand(3, 16, 16)
-    difference = (encoder.embed(changed).tokens - encoder.embed(picture).tokens).square().sum(1)[0]
+    difference = (encoder.embed(changed).tokens - encoder.embed(image).tokens).square().sum(1)[0]
     assert int(difference.argmax()) == 2
 
 
 @pytest.mark.parametrize(("config", "channels"), [("tiny-resnet", 256), ("tiny-timm", 64)])
-def test_other_towers(files: Path, config: str, channels: int, rendered: Callable[..., Picture]) -> None:
+def test_other_towers(files: Path, config: str, channels: int, rendered: Callable[..., RGB]) -> None:
     encoder, network = load(files, config), clip_files.network(config)
-    picture = rendered(100, 100)
-    found = encoder.embed(as_tensor(picture))
-    wanted = network.encode_image(prepared(picture, 64, "squash"), normalize=True)
+    image = rendered(100, 100)
+    found = encoder.embed(as_tensor(image))
+    wanted = network.encode_image(prepared(image, 64, "squash"), normalize=True)
     assert torch.allclose(found.vector, wanted, atol=0.01)
     assert found.tokens.shape == (1, encoder.token_channels, 2, 2) == (1, channels, 2, 2)
 
 
 def test_stages_of_a_resnet(files: Path) -> None:
     encoder, visual = load(files, "tiny-resnet"), clip_files.network("tiny-resnet").visual
-    picture = torch.rand(1, 3, 96, 64, generator=torch.Generator().manual_seed(0))
-    stages = encoder.stages(picture)
+    image = torch.rand(1, 3, 96, 64, generator=torch.Generator().manual_seed(0))
+    stages = encoder.stages(image)
     assert [s.shape[1:] for s in stages] == [(32, 24, 16), (64, 12, 8), (128, 6, 4), (256, 3, 2)]
-    x = visual.stem((picture - encoder._mean) / encoder._std)
+    x = visual.stem((image - encoder._mean) / encoder._std)
     for layer, stage in zip(
         (visual.layer1, visual.layer2, visual.layer3, visual.layer4), stages, strict=True
     ):
         x = layer(x)
         assert torch.allclose(stage, x, atol=1e-5)
     with refused(UsageError, "tiny-vit-gelu", "open_clip:RN50:openai"):
-        load(files, "tiny-vit").stages(picture)
+        load(files, "tiny-vit").stages(image)
 
 
-def test_gradient_reaches_the_pictures_and_nothing_else(files: Path) -> None:
+def test_gradient_reaches_the_images_and_nothing_else(files: Path) -> None:
     encoder = load(files, "tiny-vit")
-    picture = (
+    image = (
         0.2 + 0.6 * torch.rand(1, 3, 40, 52, generator=torch.Generator().manual_seed(0))
     ).requires_grad_()
     target = F.normalize(torch.ones(1, 24), dim=1)
-    torch.autograd.backward((encoder.embed(picture).vector * target).sum())
-    slope = picture.grad
+    torch.autograd.backward((encoder.embed(image).vector * target).sum())
+    slope = image.grad
     assert slope is not None
-    assert bool((slope != 0).any(1).all())  # the whole picture, to its last row and column
+    assert bool((slope != 0).any(1).all())  # the whole image, to its last row and column
     assert not any(p.requires_grad or p.grad is not None for p in encoder._network.parameters())
     direction = slope / slope.norm()
     with torch.no_grad():
         ahead, behind = (
-            float((encoder.embed(picture + step * direction).vector * target).sum()) for step in (0.02, -0.02)
+            float((encoder.embed(image + step * direction).vector * target).sum()) for step in (0.02, -0.02)
         )
     assert (ahead - behind) / 0.04 == pytest.approx(float(slope.norm()), rel=0.05)
 
@@ -206,7 +206,7 @@ def test_semantic_loss_through_it(files: Path) -> None:
         assert hr.grad is None
 
 
-def test_pictures_of_other_shapes_are_refused(files: Path) -> None:
+def test_images_of_other_shapes_are_refused(files: Path) -> None:
     encoder = load(files, "tiny-vit")
     for shape in ((3, 8, 8), (1, 1, 8, 8), (1, 3, 0, 8)):
         with refused(UsageError, encoder.name, shape):
@@ -233,7 +233,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
 
 
 def test_the_paper_s_encoder(
-    published: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch, rendered: Callable[..., Picture]
+    published: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch, rendered: Callable[..., RGB]
 ) -> None:
     """ViT-B-32 by its tag: found, of QuickGELU, in fp32, and of the shapes that the networks are built for."""
     folder, network = published
@@ -245,11 +245,11 @@ def test_the_paper_s_encoder(
     assert "QuickGELU, sha256 " in encoder.version
     assert (encoder.dim, encoder.token_channels) == (512, 768)
     assert {p.dtype for p in encoder._network.parameters()} == {torch.float32}
-    picture = rendered(224, 224)  # nothing to resize, so nothing is rounded
+    image = rendered(224, 224)  # nothing to resize, so nothing is rounded
     with torch.no_grad():
-        found = encoder.embed(as_tensor(picture))
+        found = encoder.embed(as_tensor(image))
         network.visual.output_tokens = True
-        pooled, tokens = network.visual(prepared(picture, 224, "shortest"))
+        pooled, tokens = network.visual(prepared(image, 224, "shortest"))
     assert found.tokens.shape == (1, 768, 7, 7)
     assert torch.allclose(found.tokens.flatten(2).transpose(1, 2), tokens, atol=1e-3)
     assert torch.allclose(found.vector, F.normalize(pooled, dim=1), atol=1e-4)

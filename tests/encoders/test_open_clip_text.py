@@ -63,8 +63,8 @@ def test_a_text_without_characters_is_zeros(files: Path) -> None:
 def test_blocks_without_prompts_are_open_clips_tower(files: Path, config: str) -> None:
     encoder, visual = load(files, config), clip_files.network(config).visual
     visual.output_tokens = True
-    pictures = torch.rand(2, 3, 48, 48, generator=torch.Generator().manual_seed(0))
-    x = (pictures - encoder._mean) / encoder._std
+    images = torch.rand(2, 3, 48, 48, generator=torch.Generator().manual_seed(0))
+    x = (images - encoder._mean) / encoder._std
     maps = visual.conv1(x)
     found = encoder.prompted(maps, torch.zeros(2, 0, encoder.map_channels))
     assert found.shape == maps.shape
@@ -99,10 +99,10 @@ def test_maps_of_another_grid_come_back_in_it(files: Path) -> None:
 
 def test_levels_are_what_the_blocks_give(files: Path) -> None:
     encoder, visual = load(files), clip_files.network("tiny-deep").visual
-    pictures = torch.rand(2, 3, 60, 40, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    levels = encoder.levels(pictures)
+    images = torch.rand(2, 3, 60, 40, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    levels = encoder.levels(images)
     assert [level.shape[1] for level in levels] == list(encoder.level_channels) == [64, 64, 64]
-    h = visual._embeds((squash(pictures, (48, 48)) - encoder._mean) / encoder._std)
+    h = visual._embeds((squash(images, (48, 48)) - encoder._mean) / encoder._std)
     wanted = []
     for i, block in enumerate(visual.transformer.resblocks):
         h = block(h)
@@ -110,7 +110,7 @@ def test_levels_are_what_the_blocks_give(files: Path) -> None:
             wanted.append(h[:, 1:].transpose(1, 2).unflatten(2, (3, 3)))
     for found, one in zip(levels, wanted, strict=True):
         assert torch.allclose(found, one, atol=1e-4)
-    (slope,) = torch.autograd.grad(levels[0].square().sum(), pictures)
+    (slope,) = torch.autograd.grad(levels[0].square().sum(), images)
     assert bool((slope != 0).any())
 
 

@@ -29,12 +29,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def picture() -> Tensor:
+def image() -> Tensor:
     """Of the small models' own size, so that nothing is resized."""
     return torch.rand(1, 3, 48, 48, generator=torch.Generator().manual_seed(0))
 
 
-def vectors(picture: Tensor, *, quick_gelu: bool) -> Tensor:
+def vectors(image: Tensor, *, quick_gelu: bool) -> Tensor:
     """Of open_clip's network with the weights that the files below hold."""
     import open_clip
 
@@ -43,7 +43,7 @@ def vectors(picture: Tensor, *, quick_gelu: bool) -> Tensor:
         torch.tensor(values).view(1, 3, 1, 1)
         for values in (open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD)
     )
-    return F.normalize(network.visual((picture - mean) / std), dim=1)
+    return F.normalize(network.visual((image - mean) / std), dim=1)
 
 
 def near(a: Tensor, b: Tensor) -> bool:
@@ -51,8 +51,8 @@ def near(a: Tensor, b: Tensor) -> bool:
     return float((a - b).norm()) < 0.002
 
 
-def embedded(model: str, file: Path, picture: Tensor) -> Tensor:
-    return OpenClip(model, str(file), CPU).embed(picture).vector
+def embedded(model: str, file: Path, image: Tensor) -> Tensor:
+    return OpenClip(model, str(file), CPU).embed(image).vector
 
 
 def save(path: Path, **changes: Any) -> Path:
@@ -71,27 +71,27 @@ def save(path: Path, **changes: Any) -> Path:
     return path
 
 
-def test_the_activation_matters(picture: Tensor, folder: Path) -> None:
+def test_the_activation_matters(image: Tensor, folder: Path) -> None:
     """What the other tests rest on: the wrong one gives other vectors, by far more than fp16 does."""
-    apart = (vectors(picture, quick_gelu=True) - vectors(picture, quick_gelu=False)).norm()
+    apart = (vectors(image, quick_gelu=True) - vectors(image, quick_gelu=False)).norm()
     assert float(apart) > 0.01
 
 
-def test_openai_s_archive_is_quickgelu_s(folder: Path, picture: Tensor) -> None:
+def test_openai_s_archive_is_quickgelu_s(folder: Path, image: Tensor) -> None:
     """Its own form: TorchScript, fp16 but for the norms, marks beside the weights. Nothing need be told."""
     path = folder / "ViT-B-32.pt"
     clip_files.save_as_openai(clip_files.network("tiny-vit"), path)
     encoder = OpenClip("tiny-vit", str(path), CPU)
     assert "with QuickGELU" in encoder.version
     assert {p.dtype for p in encoder._network.parameters()} == {torch.float32}
-    wanted = vectors(picture, quick_gelu=True)
-    assert near(encoder.embed(picture).vector, wanted)
-    assert near(embedded("tiny-vit-quickgelu", path, picture), wanted)
+    wanted = vectors(image, quick_gelu=True)
+    assert near(encoder.embed(image).vector, wanted)
+    assert near(embedded("tiny-vit-quickgelu", path, image), wanted)
     with refused(UsageError, "tiny-vit-gelu", "GELU", path, "QuickGELU", "tiny-vit"):
         OpenClip("tiny-vit-gelu", str(path), CPU)
 
 
-def test_a_state_dict_saved_from_openai_s_package(folder: Path, picture: Tensor) -> None:
+def test_a_state_dict_saved_from_openai_s_package(folder: Path, image: Tensor) -> None:
     """Without the archive's marks, but in half precision except for the norms."""
     import open_clip
 
@@ -99,20 +99,18 @@ def test_a_state_dict_saved_from_openai_s_package(folder: Path, picture: Tensor)
     open_clip.convert_weights_to_fp16(network)
     path = folder / "from-package.pt"
     torch.save(network.state_dict(), path)
-    assert near(embedded("tiny-vit", path, picture), vectors(picture, quick_gelu=True))
-    assert torch.allclose(
-        embedded("tiny-vit-gelu", path, picture), vectors(picture, quick_gelu=False), atol=1e-3
-    )
+    assert near(embedded("tiny-vit", path, image), vectors(image, quick_gelu=True))
+    assert torch.allclose(embedded("tiny-vit-gelu", path, image), vectors(image, quick_gelu=False), atol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["bare.pt", "bare.safetensors", "open_clip_pytorch_model.bin", "wrapped.pt"])
-def test_a_file_that_does_not_tell_is_asked_about(folder: Path, picture: Tensor, name: str) -> None:
+def test_a_file_that_does_not_tell_is_asked_about(folder: Path, image: Tensor, name: str) -> None:
     path = save(folder / name, wrapped=name.startswith("wrapped"))
     with refused(UsageError, path, "open_clip:tiny-vit-quickgelu:FILE", "open_clip:tiny-vit-gelu:FILE"):
         OpenClip("tiny-vit", str(path), CPU)
     for model, quick in (("tiny-vit-gelu", False), ("tiny-vit-quickgelu", True)):
-        wanted = vectors(picture, quick_gelu=quick)
-        assert torch.allclose(embedded(model, path, picture), wanted, atol=1e-5)
+        wanted = vectors(image, quick_gelu=quick)
+        assert torch.allclose(embedded(model, path, image), wanted, atol=1e-5)
 
 
 def test_version_and_name(folder: Path) -> None:

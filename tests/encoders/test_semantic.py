@@ -38,14 +38,14 @@ def encoder(file: Path) -> SemanticEncoder:
     return semantic_encoder("compact", CPU, weights=file)
 
 
-def _pictures(rendered: Callable[..., NDArray[np.uint8]], height: int, width: int) -> Tensor:
-    pictures = [torch.from_numpy(rendered(height, width, seed)).permute(2, 0, 1) for seed in (0, 1)]
-    return torch.stack(pictures).float() / 255
+def _images(rendered: Callable[..., NDArray[np.uint8]], height: int, width: int) -> Tensor:
+    images = [torch.from_numpy(rendered(height, width, seed)).permute(2, 0, 1) for seed in (0, 1)]
+    return torch.stack(images).float() / 255
 
 
 def test_shapes_and_unit_length(encoder: SemanticEncoder, rendered: Callable[..., Any]) -> None:
     for height, width in ((40, 40), (96, 64), (20, 30)):
-        embedding = encoder.embed(_pictures(rendered, height, width))
+        embedding = encoder.embed(_images(rendered, height, width))
         assert isinstance(embedding, Embedding)
         assert embedding.vector.shape == (2, encoder.dim) == (2, 6)
         assert embedding.tokens.shape == (2, encoder.token_channels, 10, 10) == (2, 12, 10, 10)
@@ -54,20 +54,20 @@ def test_shapes_and_unit_length(encoder: SemanticEncoder, rendered: Callable[...
 
 
 def test_it_is_frozen_and_differentiable(encoder: SemanticEncoder, rendered: Callable[..., Any]) -> None:
-    pictures = _pictures(rendered, 64, 48).requires_grad_()
-    embedding = encoder.embed(pictures)
+    images = _images(rendered, 64, 48).requires_grad_()
+    embedding = encoder.embed(images)
     torch.autograd.backward(embedding.vector[:, 0].sum() + embedding.tokens.square().sum())
-    assert pictures.grad is not None
-    assert bool((pictures.grad != 0).any((1, 2, 3)).all())
+    assert images.grad is not None
+    assert bool((images.grad != 0).any((1, 2, 3)).all())
     assert isinstance(encoder, Compact)
     assert not any(parameter.requires_grad for parameter in encoder._network.parameters())
 
 
-def test_the_whole_picture_counts(encoder: SemanticEncoder, rendered: Callable[..., Any]) -> None:
-    picture = _pictures(rendered, 80, 80)[:1]
-    changed = picture.clone()
+def test_the_whole_image_counts(encoder: SemanticEncoder, rendered: Callable[..., Any]) -> None:
+    image = _images(rendered, 80, 80)[:1]
+    changed = image.clone()
     changed[:, :, -8:, -8:] = 1 - changed[:, :, -8:, -8:]
-    before, after = encoder.embed(picture), encoder.embed(changed)
+    before, after = encoder.embed(image), encoder.embed(changed)
     assert not torch.equal(before.vector, after.vector)
     moved = (before.tokens - after.tokens).abs().amax(1)[0]
     assert float(moved[-1, -1]) > 0.01
@@ -77,10 +77,10 @@ def test_the_whole_picture_counts(encoder: SemanticEncoder, rendered: Callable[.
 def test_features_are_at_native_size_and_of_unit_scale(
     encoder: Compact, rendered: Callable[..., Any]
 ) -> None:
-    pictures = _pictures(rendered, 64, 48)
-    maps = encoder.features(pictures)
+    images = _images(rendered, 64, 48)
+    maps = encoder.features(images)
     assert [tuple(m.shape) for m in maps] == [(2, 8, 32, 24), (2, 12, 16, 12)]
-    plain = encoder._network.stages(pictures)
+    plain = encoder._network.stages(images)
     for scaled, stage, scale in zip(maps, plain, (2.0, 4.0), strict=True):
         torch.testing.assert_close(scaled * scale, stage)
 
@@ -101,14 +101,14 @@ def test_random_is_the_same_each_time(rendered: Callable[..., Any]) -> None:
     before = torch.random.get_rng_state()
     first, second = (semantic_encoder("random", CPU) for _ in range(2))
     assert torch.equal(torch.random.get_rng_state(), before)
-    pictures = _pictures(rendered, 64, 64)
-    assert torch.equal(first.embed(pictures).vector, second.embed(pictures).vector)
+    images = _images(rendered, 64, 64)
+    assert torch.equal(first.embed(images).vector, second.embed(images).vector)
     assert (first.name, first.dim, first.token_channels) == ("random", 128, 256)
     assert first.version == second.version
 
 
 def test_the_shipped_one_is_what_the_readme_says(rendered: Callable[..., Any]) -> None:
     encoder = semantic_encoder("compact", CPU)
-    embedding = encoder.embed(_pictures(rendered, 128, 96))
+    embedding = encoder.embed(_images(rendered, 128, 96))
     assert embedding.vector.shape == (2, 128)
     assert embedding.tokens.shape == (2, 256, 10, 10)

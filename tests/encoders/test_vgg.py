@@ -48,10 +48,10 @@ def default(folder: Path) -> PerceptualFeatures:
     return perceptual_features("vgg19", CPU, weights=folder)
 
 
-def by_torchvision(pictures: Tensor, name: str) -> Tensor:
+def by_torchvision(images: Tensor, name: str) -> Tensor:
     from torchvision.transforms.functional import normalize
 
-    x = normalize(pictures, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    x = normalize(images, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     for layer in layers()[: INDEX[name] + 1]:
         # torchvision's ReLUs work in place, on what is compared.
         x = torch.relu(x) if isinstance(layer, nn.ReLU) else layer(x)
@@ -59,10 +59,10 @@ def by_torchvision(pictures: Tensor, name: str) -> Tensor:
 
 
 def test_maps_are_torchvision_s_before_the_relu(folder: Path) -> None:
-    pictures = torch.rand(2, 3, 37, 32, generator=torch.Generator().manual_seed(1))
+    images = torch.rand(2, 3, 37, 32, generator=torch.Generator().manual_seed(1))
     provider = Vgg(CPU, "vgg19", list(INDEX), folder)
-    for name, found in zip(INDEX, provider.features(pictures), strict=True):
-        wanted = by_torchvision(pictures, name)
+    for name, found in zip(INDEX, provider.features(images), strict=True):
+        wanted = by_torchvision(images, name)
         assert found.shape == wanted.shape
         assert torch.allclose(found, wanted, atol=1e-4 * float(wanted.abs().max())), name
         assert float(found.min()) < 0
@@ -78,16 +78,16 @@ def test_vgg16_is_torchvision_s(tmp_path: Path) -> None:
         {f"features.{name}": tensor for name, tensor in own.state_dict().items()},
         tmp_path / "vgg16-397923af.pth",
     )
-    pictures = torch.rand(1, 3, 40, 48)
+    images = torch.rand(1, 3, 40, 48)
     provider = perceptual_features("vgg16:conv2_2,conv3_3", CPU, weights=tmp_path)
     from torchvision.transforms.functional import normalize
 
-    x = normalize(pictures, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    x = normalize(images, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     wanted = []
     for number, layer in enumerate(own[:15]):
         x = torch.relu(x) if isinstance(layer, nn.ReLU) else layer(x)
         wanted += [x] if number in (7, 14) else []
-    for one, other in zip(provider.features(pictures), wanted, strict=True):
+    for one, other in zip(provider.features(images), wanted, strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-3)
     assert perceptual_features("vgg16", CPU, weights=tmp_path).name == "vgg16"
     with refused(UsageError, "conv3_4", "conv3_3"):
@@ -97,10 +97,10 @@ def test_vgg16_is_torchvision_s(tmp_path: Path) -> None:
 def test_default_is_the_last_convolution(default: PerceptualFeatures) -> None:
     assert default.name == "vgg19"
     assert FILE in default.version
-    pictures = torch.rand(1, 3, 32, 32)
-    (found,) = default.features(pictures)
+    images = torch.rand(1, 3, 32, 32)
+    (found,) = default.features(images)
     assert found.shape == (1, 512, 2, 2)
-    wanted = by_torchvision(pictures, "conv5_4")
+    wanted = by_torchvision(images, "conv5_4")
     assert torch.allclose(found, wanted, atol=1e-4 * float(wanted.abs().max()))
 
 
@@ -110,21 +110,21 @@ def test_taps_in_the_name(folder: Path) -> None:
     assert [m.shape[1:] for m in provider.features(torch.rand(1, 3, 8, 12))] == [(64, 8, 12), (256, 2, 3)]
 
 
-def test_gradient_reaches_the_pictures_and_nothing_else(folder: Path) -> None:
+def test_gradient_reaches_the_images_and_nothing_else(folder: Path) -> None:
     provider = Vgg(CPU, "vgg19", ["conv1_2", "conv2_2"], folder)
-    pictures = torch.rand(1, 3, 8, 8, dtype=torch.float64, requires_grad=True)
-    torch.autograd.backward(sum(m.square().mean() for m in provider.features(pictures)))
-    assert pictures.grad is not None
-    assert bool((pictures.grad != 0).all())
+    images = torch.rand(1, 3, 8, 8, dtype=torch.float64, requires_grad=True)
+    torch.autograd.backward(sum(m.square().mean() for m in provider.features(images)))
+    assert images.grad is not None
+    assert bool((images.grad != 0).all())
     assert not any(p.requires_grad for p in provider._network.parameters())
     # Against a finite difference, along the gradient.
-    direction = pictures.grad / pictures.grad.norm()
+    direction = images.grad / images.grad.norm()
     with torch.no_grad():
         ahead, behind = (
-            float(sum(m.double().square().mean() for m in provider.features(pictures + step * direction)))
+            float(sum(m.double().square().mean() for m in provider.features(images + step * direction)))
             for step in (1e-2, -1e-2)
         )
-    assert (ahead - behind) / 2e-2 == pytest.approx(float(pictures.grad.norm()), rel=0.02)
+    assert (ahead - behind) / 2e-2 == pytest.approx(float(images.grad.norm()), rel=0.02)
 
 
 def test_weights_draw_no_random_numbers(folder: Path) -> None:
@@ -147,7 +147,7 @@ def test_as_a_loss_in_bf16(default: PerceptualFeatures) -> None:
         assert float(total) == pytest.approx(wanted, rel=tolerance)
 
 
-def test_pictures_that_are_too_small(default: PerceptualFeatures) -> None:
+def test_images_that_are_too_small(default: PerceptualFeatures) -> None:
     assert default.features(torch.rand(1, 3, 16, 16))[0].shape == (1, 512, 1, 1)
     for shape in ((1, 3, 15, 16), (3, 16, 16), (1, 1, 16, 16)):
         with refused(UsageError, shape, 16):

@@ -1,4 +1,4 @@
-"""Toy networks, each with one property that the engine must respect, and a way to run one picture."""
+"""Toy networks, each with one property that the engine must respect, and a way to run one image."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def random_pixels(height: int, width: int, seed: int = 0, dtype: Any = np.uint8)
     """Noise over a slope: every pixel matters, and the two ends differ."""
     rng = np.random.default_rng(seed)
     slope = np.linspace(0.2, 0.6, width)[None, :, None] + np.linspace(0, 0.2, height)[:, None, None]
-    picture = slope + rng.uniform(-0.2, 0.2, (height, width, 3))
-    return (picture * np.iinfo(dtype).max).astype(dtype)
+    image = slope + rng.uniform(-0.2, 0.2, (height, width, 3))
+    return (image * np.iinfo(dtype).max).astype(dtype)
 
 
 def options(**changes: Any) -> RunnerOptions:
-    """fp32 on the CPU, whole pictures, no overlap, with changes."""
+    """fp32 on the CPU, whole images, no overlap, with changes."""
     values: dict[str, Any] = {"device": CPU, "dtype": torch.float32, "tile": None, "overlap": 0}
     return RunnerOptions(**(values | changes))
 
@@ -39,7 +39,7 @@ def runner(network: nn.Module, **changes: Any) -> Runner:
 def run_one(
     network: nn.Module, pixels: Pixels, conditions: Conditions | None = None, **changes: Any
 ) -> Pixels:
-    """One picture through a runner of its own."""
+    """One image through a runner of its own."""
     (done,) = runner(network, **changes).run([Plane(pixels, None, conditions or {})])
     assert done is not None
     if done.error is not None:
@@ -96,7 +96,7 @@ class WindowMean(Toy):
 
 
 class Conditioned(Toy):
-    """Adds a map, `finer` times as fine as the picture, and a colour for the whole of it."""
+    """Adds a map, `finer` times as fine as the image, and a colour for the whole of it."""
 
     def __init__(self, finer: int = 1, **facts: Any) -> None:
         super().__init__(scale=finer, conditioning=("map", "colour"), **facts)
@@ -107,7 +107,7 @@ class Conditioned(Toy):
 
 
 class Located(Toy):
-    """Paints where each pixel lies: its column in red, its row in green, the picture's own in blue."""
+    """Paints where each pixel lies: its column in red, its row in green, the image's own in blue."""
 
     def __init__(self, **facts: Any) -> None:
         super().__init__(conditioning=("place",), **facts)

@@ -68,12 +68,12 @@ def test_less_than_the_receptive_field_where_its_rim_is_empty() -> None:
     [[], [random_pixels(TILE, TILE)], [random_pixels(20, 40)], [random_pixels(TILE + 10, 30)]],
     ids=["none", "as large as a tile", "smaller", "one window at the overlap it needs"],
 )
-def test_pictures_that_no_tile_cuts_prove_nothing(pictures: list[np.ndarray]) -> None:
+def test_images_that_no_tile_cuts_prove_nothing(images: list[np.ndarray]) -> None:
     network = Shift(7, receptive_field=11)
-    assert measure_overlap(network, network.info, pictures, CPU) == 11
+    assert measure_overlap(network, network.info, images, CPU) == 11
 
 
-def test_a_small_picture_among_large_ones_does_no_harm() -> None:
+def test_a_small_image_among_large_ones_does_no_harm() -> None:
     network = Shift(7, receptive_field=11)
     assert measure_overlap(network, network.info, [random_pixels(8, 8), *PICTURES], CPU) == 7
 

@@ -60,7 +60,7 @@ def test_any_number_of_channels(channels: int) -> None:
     assert (result == result[:, :, :1]).all()
 
 
-def test_the_same_size_is_the_same_picture() -> None:
+def test_the_same_size_is_the_same_image() -> None:
     pixels = random_pixels(9, 9)
     assert resample(pixels, 9, 9) is pixels
 

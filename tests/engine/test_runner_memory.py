@@ -64,7 +64,7 @@ def test_the_tile_is_halved_and_the_work_goes_on(fault: Fault) -> None:
 
 
 @OUT_OF_MEMORY
-def test_whole_pictures_are_cut_when_they_do_not_fit(fault: Fault) -> None:
+def test_whole_images_are_cut_when_they_do_not_fit(fault: Fault) -> None:
     pixels = random_pixels(150, 210)
     whole = runner(Limited(120**2, fault), tile=None, overlap=3)
     (done,) = whole.run([Plane(pixels, None)])
@@ -73,7 +73,7 @@ def test_whole_pictures_are_cut_when_they_do_not_fit(fault: Fault) -> None:
 
 
 @OUT_OF_MEMORY
-def test_pictures_of_a_batch_survive_too(fault: Fault) -> None:
+def test_images_of_a_batch_survive_too(fault: Fault) -> None:
     planes = [Plane(random_pixels(60, 60, i), i) for i in range(4)]
     network = Limited(50**2, fault)
     results = list(runner(network, tile=64, overlap=3, batch=4).run(planes))

@@ -51,7 +51,7 @@ def test_spoilt_tiles_are_done_again_in_fp32_and_reported(kind: str, batch: int)
 
 
 def test_sound_tiles_are_not_done_again() -> None:
-    flat = np.full((40, 40, 3), 77, np.uint8)  # flat because the picture is
+    flat = np.full((40, 40, 3), 77, np.uint8)  # flat because the image is
     faint = flat + (np.arange(40) % 2).astype(np.uint8)[:, None, None]
     for pixels in (flat, faint, random_pixels(40, 40)):
         reduced = runner(Convolutions(1), dtype=torch.bfloat16, tile=16, overlap=2)
@@ -135,7 +135,7 @@ def test_self_ensemble_turns_spatial_conditions_and_no_others(tile: int | None) 
 
 
 class Matrix(Toy):
-    """Mixes the colours by a matrix for the whole picture, (1, 1, 3, 3): four dimensions, yet not spatial."""
+    """Mixes the colours by a matrix for the whole image, (1, 1, 3, 3): four dimensions, yet not spatial."""
 
     def __init__(self) -> None:
         super().__init__(conditioning=("matrix",))

@@ -1,4 +1,4 @@
-"""Streams of pictures: order, batches across pictures, failures of one among many, depth."""
+"""Streams of images: order, batches across images, failures of one among many, depth."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from srkit.engine.runner import Plane
-from srkit.errors import PictureError
+from srkit.errors import ImageError
 from tests.engine.networks import Convolutions, Pointwise, random_pixels, run_one, runner
 
 
@@ -31,7 +31,7 @@ class Counting(Convolutions):
 
 @pytest.mark.parametrize("tile", [None, 16])
 @pytest.mark.parametrize("batch", [2, 7, 64])
-def test_batches_across_pictures_change_nothing(batch: int, tile: int | None) -> None:
+def test_batches_across_images_change_nothing(batch: int, tile: int | None) -> None:
     sizes = [(20, 30), (20, 30), (20, 30), (31, 9), (31, 9), (1, 1), (20, 30), (64, 64), (20, 30)]
     planes = [Plane(random_pixels(*size, seed=i), i) for i, size in enumerate(sizes)]
     results = list(runner(Convolutions(2), tile=tile, overlap=3, batch=batch).run(planes))
@@ -59,8 +59,8 @@ def test_a_none_flushes_what_is_gathered() -> None:
     assert [shape[0] for shape in network.shapes] == [2, 1]
 
 
-def test_a_picture_that_was_not_read_keeps_its_place() -> None:
-    trouble = PictureError("broken")
+def test_an_image_that_was_not_read_keeps_its_place() -> None:
+    trouble = ImageError("broken")
     planes = [
         Plane(random_pixels(8, 8), 0),
         Plane(random_pixels(8, 8), 1, error=trouble, warnings=("w",)),

@@ -69,7 +69,7 @@ def test_too_little_overlap_shows() -> None:
     assert _difference(run_one(network, pixels, tile=16, overlap=0), run_one(network, pixels)) > 10
 
 
-def test_small_pictures_are_extended_by_mirrors() -> None:
+def test_small_images_are_extended_by_mirrors() -> None:
     network = Convolutions(1, stride=8, min_size=40)
     pixels = random_pixels(3, 43)
     mirrored = np.pad(pixels, ((0, 37), (0, 5), (0, 0)), mode="symmetric")
@@ -152,7 +152,7 @@ def test_conditions_follow_their_tiles(finer: int, facts: dict[str, Any], tiling
             assert _difference(tiled, expected) <= 1, (size, tile)
 
 
-def test_every_picture_of_a_batch_has_its_own_conditions() -> None:
+def test_every_image_of_a_batch_has_its_own_conditions() -> None:
     planes = [Plane(random_pixels(20, 30, i), i, _conditions(20, 30, 1, seed=i)) for i in range(5)]
     results = list(runner(Conditioned(), tile=16, overlap=2, batch=3).run(planes))
     for plane, result in zip(planes, results, strict=True):

@@ -59,7 +59,7 @@ def _sides(plan: TilePlan) -> list[tuple[int, int, tuple[Span, ...]]]:
     ]
 
 
-def test_the_picture_is_extended_to_what_the_network_needs_and_no_further() -> None:
+def test_the_image_is_extended_to_what_the_network_needs_and_no_further() -> None:
     for case in CASES:
         for length, extended, _ in _sides(case.plan()):
             needed = max(length, case.min_size)
@@ -108,7 +108,7 @@ def test_windows_are_no_larger_than_asked() -> None:
             asked = max(case.tile // case.multiple, 1) * case.multiple + 2 * margin
             least = ceil(case.min_size / case.multiple) * case.multiple
             assert spans[0].size <= max(asked, least), case
-            if not case.fit:  # one shape across pictures
+            if not case.fit:  # one shape across images
                 assert spans[0].size == min(max(asked, least), extended), case
 
 
@@ -122,7 +122,7 @@ def test_fitted_windows_waste_least() -> None:
             assert len(spans) == len(loose), case  # no more windows, each at most as large
             assert spans[0].size <= loose[0].size, case
             if len(spans) > 1 and case.min_size == 1:
-                # One step of the multiple less would not cover the picture.
+                # One step of the multiple less would not cover the image.
                 margin = ceil(case.overlap / case.multiple) * case.multiple
                 smaller = spans[0].size - case.multiple - 2 * margin
                 assert len(spans) * smaller + 2 * margin < extended, case

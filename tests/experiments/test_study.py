@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from experiments import images
 from experiments.ablations import auc, cells
 from experiments.study import RESULTS, publish, read_options, study_parser, trained
-from srkit.io.picture import Picture
-from srkit.io.write import write_picture
+from srkit.io.image import DecodedImage
+from srkit.io.write import write_image
 from srkit.tasks.train import WEIGHTS
 
 ROOT = RESULTS.parents[1]
@@ -74,7 +74,7 @@ def sets(
     for number, image in enumerate(found):
         folder = tmp_path / "benchmarks" / ("A" if number < 6 else "B") / "HR"
         folder.mkdir(parents=True, exist_ok=True)
-        write_picture(Picture(image), folder / f"{number}.png", format="png")
+        write_image(DecodedImage(image), folder / f"{number}.png", format="png")
     monkeypatch.setenv("SRKIT_DATA", str(tmp_path))
     return found
 

@@ -56,7 +56,7 @@ def test_its_parts_are_the_network_s(degrader: Degrader) -> None:
     assert degrader.quality_distance(lr, hr).shape == (2,)
 
 
-def test_gradient_reaches_the_picture_alone(degrader: Degrader) -> None:
+def test_gradient_reaches_the_image_alone(degrader: Degrader) -> None:
     lr, hr = torch.rand(1, 3, 24, 24), torch.rand(1, 3, 48, 48, requires_grad=True)
     made = degrader.reconstruct(degrader.estimate(lr).embedding, degrader.image_features(hr))
     torch.autograd.backward((made - lr).abs().mean() + degrader.far(degrader.network, hr).mean())

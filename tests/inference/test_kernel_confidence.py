@@ -1,4 +1,4 @@
-"""What a picture says of its blur: nothing where it is flat, half at a straight edge, less where rounds disagree."""
+"""What an image says of its blur: nothing where it is flat, half at a straight edge, less where rounds disagree."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch import Tensor
 from srkit.inference.kernel_confidence import confidence, noise_deviation
 
 
-def picture(luma: Any) -> Tensor:
-    """(1, 3, h, w) of a gray picture in [0, 1], rounded to 8 bits."""
+def image(luma: Any) -> Tensor:
+    """(1, 3, h, w) of a gray image in [0, 1], rounded to 8 bits."""
     levels = torch.as_tensor(np.asarray(luma, np.float32)).mul(255).round().div(255)
     return levels[None, None].expand(1, 3, -1, -1)
 
@@ -29,12 +29,12 @@ def edge(angle: float, height: float = 0.5, side: int = 64) -> np.ndarray[Any, A
 def texture() -> Tensor:
     """Waves both ways."""
     y, x = np.mgrid[:64, :64]
-    return picture(0.5 + 0.2 * np.sin(0.9 * x) * np.sin(1.1 * y))
+    return image(0.5 + 0.2 * np.sin(0.9 * x) * np.sin(1.1 * y))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (2, 2), (40, 30)], ids=str)
 @pytest.mark.parametrize("value", [0.0, 0.371, 1.0])
-def test_exactly_nothing_is_known_of_constant_pictures(size: tuple[int, int], value: float) -> None:
+def test_exactly_nothing_is_known_of_constant_images(size: tuple[int, int], value: float) -> None:
     found = confidence(torch.full((1, 3, *size), value))
     assert found.shape == size
     assert not found.any()
@@ -51,7 +51,7 @@ def test_it_is_a_share(rendered: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize("angle", [0.0, 0.4, math.pi / 4, math.pi / 2, 2.5])
 def test_an_edge_tells_half_whichever_way_it_runs(angle: float) -> None:
-    found = confidence(picture(edge(angle)))
+    found = confidence(image(edge(angle)))
     assert 0.4 < float(found[32, 32]) < 0.55
     away = found[torch.from_numpy(np.abs(edge(angle) - 0.5) > 0.2499)]
     assert float(away[away < 0.01].numel()) > 0.3 * away.numel()
@@ -59,13 +59,13 @@ def test_an_edge_tells_half_whichever_way_it_runs(angle: float) -> None:
 
 def test_what_varies_both_ways_tells_more_than_an_edge() -> None:
     corner = np.minimum(edge(0.0), edge(math.pi / 2))
-    assert confidence(picture(corner))[32, 32] > 0.7
+    assert confidence(image(corner))[32, 32] > 0.7
     assert confidence(texture())[16:48, 16:48].min() > 0.85
 
 
 def test_more_contrast_tells_more() -> None:
     heights = (0.0, 0.02, 0.05, 0.1, 0.3, 0.9)
-    told = [float(confidence(picture(edge(0.3, height)))[32, 32]) for height in heights]
+    told = [float(confidence(image(edge(0.3, height)))[32, 32]) for height in heights]
     assert told == sorted(told)
     assert told[0] == 0
     assert told[1] < 0.1
@@ -75,10 +75,10 @@ def test_more_contrast_tells_more() -> None:
 def test_noise_tells_nothing(deviation: float) -> None:
     random = np.random.default_rng(0)
     noise = random.normal(0.5, deviation, (128, 128))
-    found = confidence(picture(noise.clip(0, 1)))
+    found = confidence(image(noise.clip(0, 1)))
     assert float(found.mean()) < 0.06
     both = edge(0.3, 0.7, 128) + noise - 0.5
-    assert float(confidence(picture(both.clip(0, 1)))[64, 64]) > 0.35
+    assert float(confidence(image(both.clip(0, 1)))[64, 64]) > 0.35
 
 
 @pytest.mark.parametrize("deviation", [0.01, 0.05])

@@ -1,4 +1,4 @@
-"""The blur of pictures: the algorithm step by step, tiles, odd pictures, and what the numbers mean."""
+"""The blur of images: the algorithm step by step, tiles, odd images, and what the numbers mean."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from srkit.errors import ResourceError, SrkitError, UsageError
 from srkit.inference import kernel_estimator
 from srkit.inference.kernel_confidence import confidence
 from srkit.inference.kernel_estimator import Estimate, KernelEstimator
-from srkit.io.picture import Picture
+from srkit.io.image import DecodedImage
 from srkit.recipes.estimate import EstimateRecipe
 from srkit.zoo.header import Header
 from srkit.zoo.weights import load_weights, save_weights
@@ -35,14 +35,14 @@ Pixels = NDArray[Any]
 class Brightness:
     """A provider that takes what is bright for near, and counts what it is shown."""
 
-    name, version, sees_pictures = "brightness", "1", True
+    name, version, sees_images = "brightness", "1", True
 
     def __init__(self) -> None:
         self.seen: list[tuple[int, int]] = []
 
-    def estimate(self, picture: Tensor, name: str | None = None) -> Tensor:
-        self.seen.append((picture.shape[3], picture.shape[2]))
-        return normalised(picture.mean(1, keepdim=True), (0.0, 1.0))
+    def estimate(self, image: Tensor, name: str | None = None) -> Tensor:
+        self.seen.append((image.shape[3], image.shape[2]))
+        return normalised(image.mean(1, keepdim=True), (0.0, 1.0))
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_without_rounds_it_is_the_network_alone(
     estimator: Callable[..., Any], parts: tuple[Any, Any], rendered: Callable[..., Pixels]
 ) -> None:
     pixels = rendered(22, 31)
-    found = estimator(refine=0).estimate(Picture(pixels))
+    found = estimator(refine=0).estimate(DecodedImage(pixels))
     kernels = parts[0](tensor(pixels), torch.zeros(1, 1, 22, 31))
     equal(found.kernels.codes, encode(kernels, parts[1].basis)[0])
     equal(found.kernels.covariance, moments(from_map(kernels))[1][0].permute(2, 0, 1), 1e-3)
@@ -105,8 +105,8 @@ def test_rounds_are_those_of_the_paper(
     estimate, restore = parts
     lr, provider = tensor(rendered(24, 20)), Brightness()
 
-    def depth(picture: Tensor) -> Tensor:
-        small = torch.nn.functional.interpolate(provider.estimate(picture), (24, 20), mode="area")
+    def depth(image: Tensor) -> Tensor:
+        small = torch.nn.functional.interpolate(provider.estimate(image), (24, 20), mode="area")
         return small.clamp(0, 1)
 
     kernels, looked_at = estimate(lr, depth(lr)), lr
@@ -116,13 +116,13 @@ def test_rounds_are_those_of_the_paper(
         restored = restore(lr, encode(kernels, restore.basis))
         looked_at = (restored * 255).round().clamp(0, 255) / 255
     own = Brightness()
-    found = estimator(own, refine=rounds).estimate(Picture(rendered(24, 20)))
+    found = estimator(own, refine=rounds).estimate(DecodedImage(rendered(24, 20)))
     equal(found.kernels.codes, encode(kernels, restore.basis)[0], 1e-4)
     equal(found.kernels.depth, new_depth[0, 0], 1e-4)
     assert len(found.rounds) == rounds
     # The first round's depth is the start's, and is not looked for twice.
     assert own.seen == [(20, 24)] + [(40, 48)] * rounds
-    alone = estimator(Brightness(), refine=0).estimate(Picture(rendered(24, 20)))
+    alone = estimator(Brightness(), refine=0).estimate(DecodedImage(rendered(24, 20)))
     assert np.abs(alone.kernels.codes - found.kernels.codes).max() > 1e-3
 
 
@@ -130,65 +130,67 @@ def test_rounds_are_those_of_the_paper(
 def test_gamma_weighs_the_new_kernels(
     estimator: Callable[..., Any], rendered: Callable[..., Pixels], gamma: float
 ) -> None:
-    picture = Picture(rendered(16, 18))
+    image = DecodedImage(rendered(16, 18))
     first, second, mixed = (
-        estimator(Brightness(), refine=rounds, gamma=g).estimate(picture).kernels
+        estimator(Brightness(), refine=rounds, gamma=g).estimate(image).kernels
         for rounds, g in ((0, 0.9), (1, 1.0), (1, gamma))
     )
     equal(mixed.codes, gamma * second.codes + (1 - gamma) * first.codes)
 
 
-def test_a_depth_that_does_not_see_the_picture_needs_no_rounds(
+def test_a_depth_that_does_not_see_the_image_needs_no_rounds(
     estimator: Callable[..., Any], rendered: Callable[..., Pixels]
 ) -> None:
-    picture = Picture(rendered(16, 18))
-    none = estimator(refine=2).estimate(picture)
+    image = DecodedImage(rendered(16, 18))
+    none = estimator(refine=2).estimate(image)
     assert none.rounds == ()
-    np.testing.assert_array_equal(none.kernels.codes, estimator(refine=0).estimate(picture).kernels.codes)
+    np.testing.assert_array_equal(none.kernels.codes, estimator(refine=0).estimate(image).kernels.codes)
 
 
 @torch.inference_mode()
-def test_reblur_psnr_is_that_of_the_restored_picture_blurred_again(
+def test_reblur_psnr_is_that_of_the_restored_image_blurred_again(
     estimator: Callable[..., Any],
     parts: tuple[Any, Any],
     rendered: Callable[..., Pixels],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pixels = rendered(37, 25)
-    found = estimator().estimate(Picture(pixels))
+    found = estimator().estimate(DecodedImage(pixels))
     restored = parts[1](tensor(pixels), torch.from_numpy(found.kernels.codes)[None])
     levels = (restored * 255).round().clamp(0, 255) / 255
     again = blur(levels, kernels_of(found), 2)
     mse = float((again - tensor(pixels)).square().mean())
     assert found.reblur_psnr == pytest.approx(-10 * math.log10(mse), abs=1e-3)
     monkeypatch.setattr(kernel_estimator, "_BAND", 8)  # in bands it is the same
-    assert estimator().estimate(Picture(pixels)).reblur_psnr == pytest.approx(found.reblur_psnr, abs=1e-3)
+    assert estimator().estimate(DecodedImage(pixels)).reblur_psnr == pytest.approx(
+        found.reblur_psnr, abs=1e-3
+    )
 
 
-# -- pictures of every kind -----------------------------------------------------------------------------------
+# -- images of every kind -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [(33, 47), (64, 71)], ids=str)
 def test_tiles_are_told_of_the_whole(
     estimator: Callable[..., Any], rendered: Callable[..., Pixels], size: tuple[int, int]
 ) -> None:
-    picture = Picture(rendered(*size))
-    whole = estimator(Brightness(), tile="off").estimate(picture)
+    image = DecodedImage(rendered(*size))
+    whole = estimator(Brightness(), tile="off").estimate(image)
     for tile in (16, 24, "auto"):
-        tiled = estimator(Brightness(), tile=tile).estimate(picture)
+        tiled = estimator(Brightness(), tile=tile).estimate(image)
         equal(tiled.kernels.codes, whole.kernels.codes, 2e-3)
         equal(tiled.kernels.depth, whole.kernels.depth, 0.01)
-    # Where no restored picture is between, it is the same but for the order of sums.
-    plain = [estimator(Brightness(), tile=t, refine=0).estimate(picture).kernels for t in ("off", 16)]
+    # Where no restored image is between, it is the same but for the order of sums.
+    plain = [estimator(Brightness(), tile=t, refine=0).estimate(image).kernels for t in ("off", 16)]
     equal(plain[1].codes, plain[0].codes)
     equal(plain[1].covariance, plain[0].covariance, 1e-3)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (5, 7), (9, 3)], ids=str)
-def test_small_pictures(
+def test_small_images(
     estimator: Callable[..., Any], rendered: Callable[..., Pixels], size: tuple[int, int]
 ) -> None:
-    found = estimator(Brightness()).estimate(Picture(rendered(*size)))
+    found = estimator(Brightness()).estimate(DecodedImage(rendered(*size)))
     assert (found.kernels.height, found.kernels.width) == size
     assert np.isfinite(found.reblur_psnr) or found.reblur_psnr == math.inf
     assert (
@@ -197,8 +199,8 @@ def test_small_pictures(
 
 
 @pytest.mark.parametrize("value", [0, 93, 255])
-def test_a_constant_picture_tells_nothing(estimator: Callable[..., Any], value: int) -> None:
-    found = estimator(Brightness()).estimate(Picture(np.full((26, 30, 3), value, np.uint8)))
+def test_a_constant_image_tells_nothing(estimator: Callable[..., Any], value: int) -> None:
+    found = estimator(Brightness()).estimate(DecodedImage(np.full((26, 30, 3), value, np.uint8)))
     assert not found.kernels.confidence.any()
     assert any("flat" in warning for warning in found.warnings)
     assert found.blur.width > 0
@@ -207,7 +209,7 @@ def test_a_constant_picture_tells_nothing(estimator: Callable[..., Any], value: 
 def test_gray_16_bit_and_alpha(estimator: Callable[..., Any], rendered: Callable[..., Pixels]) -> None:
     pixels = rendered(24, 26)
     gray = pixels[:, :, 1:2]
-    plain = estimator().estimate(Picture(np.repeat(gray, 3, axis=2)))
+    plain = estimator().estimate(DecodedImage(np.repeat(gray, 3, axis=2)))
     kinds = {
         "gray": gray,
         "16 bit": gray.astype(np.uint16) * 257,
@@ -215,7 +217,7 @@ def test_gray_16_bit_and_alpha(estimator: Callable[..., Any], rendered: Callable
         "gray and alpha": np.concatenate([gray, pixels[:, :, :1]], axis=2),
     }
     for name, kind in kinds.items():
-        found = estimator().estimate(Picture(kind))
+        found = estimator().estimate(DecodedImage(kind))
         equal(found.kernels.codes, plain.kernels.codes)
         assert ["alpha" in warning for warning in found.warnings] == [True] * ("alpha" in name)
         # 16 bits are restored in 16 bits.
@@ -223,11 +225,11 @@ def test_gray_16_bit_and_alpha(estimator: Callable[..., Any], rendered: Callable
         assert found.reblur_psnr == pytest.approx(plain.reblur_psnr, abs=0.3)
 
 
-def test_the_picture_s_own_warnings_are_kept(
+def test_the_image_s_own_warnings_are_kept(
     estimator: Callable[..., Any], rendered: Callable[..., Pixels]
 ) -> None:
-    picture = Picture(rendered(24, 24), warnings=("only the first page was read",))
-    assert estimator().estimate(picture).warnings == ("only the first page was read",)
+    image = DecodedImage(rendered(24, 24), warnings=("only the first page was read",))
+    assert estimator().estimate(image).warnings == ("only the first page was read",)
 
 
 def test_depth_maps_by_name_and_what_is_said_of_them(
@@ -238,15 +240,15 @@ def test_depth_maps_by_name_and_what_is_said_of_them(
     np.save(tmp_path / "street.npy", ramp)
     ready = estimator()
     told = KernelEstimator(replace(ready.recipe, depth=str(tmp_path)))
-    picture = Picture(rendered(30, 26))
-    found = told.estimate(picture, "street.jpg")
+    image = DecodedImage(rendered(30, 26))
+    found = told.estimate(image, "street.jpg")
     assert found.rounds == ()
     assert found.kernels.depth[-1, -1] > 0.9 > 0.1 > found.kernels.depth[0, 0]
     assert len(found.warnings) == 2  # it was resized, and one of its values is no number
-    assert np.abs(found.kernels.codes - ready.estimate(picture).kernels.codes).max() > 1e-3
+    assert np.abs(found.kernels.codes - ready.estimate(image).kernels.codes).max() > 1e-3
     with refused(UsageError, tmp_path, "house"):
-        told.estimate(picture, "house.jpg")
-    assert told.estimate(picture, "street.jpg").warnings == found.warnings
+        told.estimate(image, "house.jpg")
+    assert told.estimate(image, "street.jpg").warnings == found.warnings
 
 
 # -- what the numbers mean ------------------------------------------------------------------------------------
@@ -256,9 +258,9 @@ def test_confidence_is_of_gradients_and_of_the_last_round(
     estimator: Callable[..., Any], rendered: Callable[..., Pixels]
 ) -> None:
     pixels = rendered(32, 32)
-    alone = estimator(Brightness(), refine=0).estimate(Picture(pixels)).kernels
+    alone = estimator(Brightness(), refine=0).estimate(DecodedImage(pixels)).kernels
     equal(alone.confidence, confidence(tensor(pixels)))
-    refined = estimator(Brightness(), refine=1, gamma=1.0).estimate(Picture(pixels)).kernels
+    refined = estimator(Brightness(), refine=1, gamma=1.0).estimate(DecodedImage(pixels)).kernels
     change = np.linalg.norm(refined.codes - alone.codes, axis=0) / np.linalg.norm(alone.codes, axis=0)
     equal(refined.confidence, confidence(tensor(pixels), torch.from_numpy(change)))
     assert (refined.confidence <= alone.confidence).all()
@@ -266,7 +268,7 @@ def test_confidence_is_of_gradients_and_of_the_last_round(
 
 
 def test_the_blur_in_numbers(estimator: Callable[..., Any], rendered: Callable[..., Pixels]) -> None:
-    found = estimator().estimate(Picture(rendered(28, 28)))
+    found = estimator().estimate(DecodedImage(rendered(28, 28)))
     weight = found.kernels.confidence / found.kernels.confidence.sum()
     xx, xy, yy = (found.kernels.covariance * weight).sum((1, 2))
     large, small = np.linalg.eigvalsh([[xx, xy], [xy, yy]])[::-1]
@@ -280,7 +282,8 @@ def test_the_blur_in_numbers(estimator: Callable[..., Any], rendered: Callable[.
 
 def test_bf16_is_near_fp32(estimator: Callable[..., Any], rendered: Callable[..., Pixels]) -> None:
     coarse, exact = (
-        estimator(dtype=dtype).estimate(Picture(rendered(32, 32))).kernels.codes for dtype in ("bf16", "fp32")
+        estimator(dtype=dtype).estimate(DecodedImage(rendered(32, 32))).kernels.codes
+        for dtype in ("bf16", "fp32")
     )
     assert 0 < np.abs(coarse - exact).mean() < 0.05 * np.abs(exact).mean()
 
@@ -298,14 +301,14 @@ def test_memory_that_runs_out_halves_the_tile(
             raise torch.OutOfMemoryError("CUDA out of memory")
         return usual(self, x, depth, basis)
 
-    picture = Picture(rendered(150, 130))
-    exact = estimator(refine=0).estimate(picture)
+    image = DecodedImage(rendered(150, 130))
+    exact = estimator(refine=0).estimate(image)
     monkeypatch.setattr(DKENet, "codes", scarce)
-    found = estimator(refine=0).estimate(picture)
+    found = estimator(refine=0).estimate(image)
     equal(found.kernels.codes, exact.kernels.codes)
     assert [w for w in found.warnings if "memory" in w]
     with refused(SrkitError, 128):
-        estimator(refine=0, tile=128).estimate(picture)
+        estimator(refine=0, tile=128).estimate(image)
 
 
 def _weights(path: Path, source: Path, change: Callable[[Any], None], **header: Any) -> Path:
@@ -329,7 +332,7 @@ def test_weights_whose_kernels_are_not_finite(
 
     path = _weights(tmp_path / "spoilt.safetensors", dkenet_weights, spoil)
     with refused(SrkitError, "spoilt"):
-        estimator(model=str(path)).estimate(Picture(rendered(16, 16)))
+        estimator(model=str(path)).estimate(DecodedImage(rendered(16, 16)))
 
 
 def test_models_of_the_wrong_kind(

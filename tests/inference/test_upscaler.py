@@ -1,4 +1,4 @@
-"""Pictures through networks: alpha, gray, 16 bit, any size, the self-ensemble."""
+"""Images through networks: alpha, gray, 16 bit, any size, the self-ensemble."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from srkit.archs.edsr import EDSR
 from srkit.inference.upscaler import Done, Upscaler, Work
-from srkit.io.picture import Picture
+from srkit.io.image import DecodedImage
 from srkit.ops.resize import bicubic
 from srkit.recipes.upscale import Target, UpscaleRecipe
 from srkit.zoo.header import Header
@@ -58,13 +58,13 @@ def upscale(edsr_weights: Path) -> Callable[..., NDArray[Any]]:
     ) -> NDArray[Any]:
         recipe = UpscaleRecipe(model=str(weights), device="cpu", dtype="fp32", **settings)
         done: Done[str]
-        (done,) = Upscaler(recipe).run([Work("a", Picture(pixels), width, height)])
+        (done,) = Upscaler(recipe).run([Work("a", DecodedImage(pixels), width, height)])
         assert done.error is None
-        assert done.picture is not None
-        assert (done.picture.width, done.picture.height) == (width, height)
-        assert done.picture.pixels.dtype == pixels.dtype
-        assert done.picture.pixels.shape[2] == pixels.shape[2]
-        return done.picture.pixels
+        assert done.image is not None
+        assert (done.image.width, done.image.height) == (width, height)
+        assert done.image.pixels.dtype == pixels.dtype
+        assert done.image.pixels.shape[2] == pixels.shape[2]
+        return done.image.pixels
 
     return run
 
@@ -136,7 +136,7 @@ def test_a_constant_alpha_is_exact(
     assert (upscale(pixels, 30, 25)[..., -1] == pixels[0, 0, -1]).all()
 
 
-def test_an_opaque_picture_is_the_same_with_and_without_alpha(
+def test_an_opaque_image_is_the_same_with_and_without_alpha(
     upscale: Callable[..., NDArray[Any]],
 ) -> None:
     pixels = noise(12, 15, 3)
@@ -230,14 +230,14 @@ def test_what_no_chain_gives_is_resampled(
     assert (difference > 0).mean() < 0.001  # exact halves alone
 
 
-def test_a_size_below_the_pictures_needs_no_network(
+def test_a_size_below_the_images_needs_no_network(
     edsr_weights: Path,
 ) -> None:
     upscaler = Upscaler(UpscaleRecipe(model=str(edsr_weights), device="cpu"))
-    (done,) = upscaler.run([Work("a", Picture(noise(12, 15, 4)), 10, 8)])
+    (done,) = upscaler.run([Work("a", DecodedImage(noise(12, 15, 4)), 10, 8)])
     assert done.passes == ()
-    assert done.picture is not None
-    assert done.picture.pixels.shape == (8, 10, 4)
+    assert done.image is not None
+    assert done.image.pixels.shape == (8, 10, 4)
 
 
 def test_the_self_ensemble_is_the_mean_of_eight(
@@ -277,12 +277,12 @@ def test_tiles_do_not_show(upscale: Callable[..., NDArray[Any]], shape: tuple[in
 def test_a_stream_keeps_its_order_and_its_failures(edsr_weights: Path) -> None:
     upscaler = Upscaler(UpscaleRecipe(model=str(edsr_weights), device="cpu", dtype="fp32"))
     works = [
-        Work(0, Picture(noise(8, 8, 3)), 16, 16),
+        Work(0, DecodedImage(noise(8, 8, 3)), 16, 16),
         None,  # nothing more is ready yet
-        Work(1, Picture(noise(8, 8, 4)), 40, 40),
+        Work(1, DecodedImage(noise(8, 8, 4)), 40, 40),
         Work(2, None, error=OSError("gone")),
-        Work(3, Picture(noise(6, 9, 1)), 9, 6),
-        Work(4, Picture(noise(8, 8, 2)), 16, 16),
+        Work(3, DecodedImage(noise(6, 9, 1)), 9, 6),
+        Work(4, DecodedImage(noise(8, 8, 2)), 16, 16),
     ]
     done = list(upscaler.run(works))
     assert [d.tag for d in done] == [0, 1, 2, 3, 4]
@@ -290,8 +290,8 @@ def test_a_stream_keeps_its_order_and_its_failures(edsr_weights: Path) -> None:
     assert str(done[2].error) == "gone"
     alone = [next(iter(upscaler.run([work]))) for work in works if work is not None]
     for one, other in zip(done, alone, strict=True):
-        if one.picture is not None and other.picture is not None:
-            assert (one.picture.pixels == other.picture.pixels).all()
+        if one.image is not None and other.image is not None:
+            assert (one.image.pixels == other.image.pixels).all()
 
 
 def test_passes_tell_how_each_network_was_run(edsr_weights: Path) -> None:
@@ -299,16 +299,16 @@ def test_passes_tell_how_each_network_was_run(edsr_weights: Path) -> None:
         model=str(edsr_weights), target=Target(scale=4), tile=16, overlap=3, device="cpu", dtype="bf16"
     )
     for recipe_, dtype in ((recipe, "bfloat16"), (replace(recipe, dtype="fp32"), "float32")):
-        (done,) = Upscaler(recipe_).run([Work("a", Picture(noise(8, 8, 3)), 32, 32)])
+        (done,) = Upscaler(recipe_).run([Work("a", DecodedImage(noise(8, 8, 3)), 32, 32)])
         assert [(p.model, p.tile, p.overlap, p.dtype) for p in done.passes] == [("tiny-x2", 16, 3, dtype)] * 2
 
 
 def test_bf16_is_near_fp32(edsr_weights: Path) -> None:
-    picture = Picture(noise(32, 32, 3))
+    image = DecodedImage(noise(32, 32, 3))
     pixels = []
     for dtype in ("fp32", "bf16"):
         recipe = UpscaleRecipe(model=str(edsr_weights), device="cpu", dtype=dtype)  # type: ignore[arg-type]
-        (done,) = Upscaler(recipe).run([Work("a", picture, 64, 64)])
-        assert done.picture is not None
-        pixels.append(done.picture.pixels.astype(float))
+        (done,) = Upscaler(recipe).run([Work("a", image, 64, 64)])
+        assert done.image is not None
+        pixels.append(done.image.pixels.astype(float))
     assert 0 < np.abs(pixels[0] - pixels[1]).mean() < 1

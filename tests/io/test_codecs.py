@@ -15,17 +15,17 @@ from srkit.io.codecs import through_jpeg, through_webp
 def test_quality_decides_the_error(
     codec: Callable[[NDArray[np.uint8], int], NDArray[np.uint8]], rendered: Callable[..., NDArray[np.uint8]]
 ) -> None:
-    picture = rendered(64, 80)
-    errors = [np.square(codec(picture, q).astype(float) - picture).mean() for q in (95, 50, 10)]
+    image = rendered(64, 80)
+    errors = [np.square(codec(image, q).astype(float) - image).mean() for q in (95, 50, 10)]
     assert 0 < errors[0] < errors[1] < errors[2]
 
 
 def test_channels_keep_their_places() -> None:
-    picture = np.zeros((16, 16, 3), dtype=np.uint8)
-    picture[..., 0] = 200
-    back = through_jpeg(picture, 95)
-    assert back.shape == picture.shape
-    assert np.abs(back.astype(int) - picture).max() < 8
+    image = np.zeros((16, 16, 3), dtype=np.uint8)
+    image[..., 0] = 200
+    back = through_jpeg(image, 95)
+    assert back.shape == image.shape
+    assert np.abs(back.astype(int) - image).max() < 8
 
 
 def test_full_colour_keeps_fine_stripes_of_colour() -> None:

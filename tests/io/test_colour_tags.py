@@ -13,8 +13,8 @@ from PIL import Image, ImageCms
 
 from srkit.io.colour_tags import from_cicp, from_gamma
 from srkit.io.icc import profile_space
-from srkit.io.read import read_picture
-from srkit.io.write import encode_picture
+from srkit.io.read import read_image
+from srkit.io.write import encode_image
 
 FLAT = (180, 90, 60)
 SRGB_XY = np.array([[0.64, 0.33], [0.30, 0.60], [0.15, 0.06], [0.3127, 0.3290]])
@@ -149,10 +149,10 @@ def shown(data: bytes) -> np.ndarray:
 @pytest.mark.parametrize("name", CASES)
 def test_outputs_show_what_the_input_shows(name: str, output: str) -> None:
     make, points, light = CASES[name]
-    picture = read_picture(make())
-    assert picture.warnings == ()
-    stored = tuple(int(v) for v in picture.pixels[16, 16])
-    data, warnings = encode_picture(picture, format=output, quality=100)
+    image = read_image(make())
+    assert image.warnings == ()
+    stored = tuple(int(v) for v in image.pixels[16, 16])
+    data, warnings = encode_image(image, format=output, quality=100)
     assert warnings == ()
     # Lossy formats err by a level or two, and steep curves multiply that.
     limit = 2.0 if output in ("png", "tiff") else 7.0
@@ -161,21 +161,21 @@ def test_outputs_show_what_the_input_shows(name: str, output: str) -> None:
 
 @pytest.mark.parametrize("name", [n for n in CASES if "sRGB" in n or "unspecified" in n])
 def test_srgb_by_tags_needs_no_profile(name: str) -> None:
-    assert read_picture(CASES[name][0]()).icc is None
+    assert read_image(CASES[name][0]()).icc is None
 
 
 @pytest.mark.parametrize("output", ["png", "jpg", "webp", "tiff", "avif"])
 @pytest.mark.parametrize("mode", ["L", "LA", "I;16"])
 def test_gray_too(mode: str, output: str) -> None:
     value = {"L": 64, "LA": (64, 200), "I;16": 64 * 257}[mode]
-    picture = read_picture(png(gama(1.0), mode=mode, value=value))
-    assert picture.icc is not None
-    assert profile_space(picture.icc) == "GRAY"
-    data, _ = encode_picture(picture, format=output, quality=100)
-    with Image.open(io.BytesIO(data)) as image:
-        icc = image.info.get("icc_profile")
+    image = read_image(png(gama(1.0), mode=mode, value=value))
+    assert image.icc is not None
+    assert profile_space(image.icc) == "GRAY"
+    data, _ = encode_image(image, format=output, quality=100)
+    with Image.open(io.BytesIO(data)) as pil:
+        icc = pil.info.get("icc_profile")
         # Pillow's engine takes gray of 8 bit without alpha.
-        plane = read_picture(data).colour[..., 0]
+        plane = read_image(data).colour[..., 0]
         eight = (plane // 257).astype(np.uint8) if plane.dtype == np.uint16 else plane
     if icc is None:
         found = int(eight[16, 16])
@@ -198,13 +198,13 @@ def test_hdr_is_warned_of_and_keeps_its_codes(kind: str, primaries: int, transfe
         if kind == "avif"
         else png(chunk(b"cICP", bytes([primaries, transfer, 0, 1])))
     )
-    picture = read_picture(data)
-    assert [w for w in picture.warnings if "HDR" in w and word in w]
-    assert picture.icc is not None
+    image = read_image(data)
+    assert [w for w in image.warnings if "HDR" in w and word in w]
+    assert image.icc is not None
     # ICC.1:2022, 9.2.17: the codes, for viewers that show HDR.
-    assert b"cicp\0\0\0\0" + bytes([primaries, transfer, 0, 1]) in picture.icc
-    again, _ = encode_picture(picture, format="webp")
-    assert read_picture(again).warnings == picture.warnings
+    assert b"cicp\0\0\0\0" + bytes([primaries, transfer, 0, 1]) in image.icc
+    again, _ = encode_image(image, format="webp")
+    assert read_image(again).warnings == image.warnings
 
 
 def test_hdr_white_is_white_where_there_is_no_hdr() -> None:
@@ -219,9 +219,9 @@ def test_hdr_white_is_white_where_there_is_no_hdr() -> None:
 
 def test_colours_that_are_not_known_are_warned_of() -> None:
     for data in (png(chunk(b"cICP", bytes([77, 13, 0, 1]))), avif(1, 99)):
-        picture = read_picture(data)
-        assert picture.icc is None
-        assert any("CICP" in w or "cICP" in w for w in picture.warnings)
+        image = read_image(data)
+        assert image.icc is None
+        assert any("CICP" in w or "cICP" in w for w in image.warnings)
 
 
 @pytest.mark.parametrize(
@@ -239,11 +239,11 @@ def test_colours_that_are_not_known_are_warned_of() -> None:
 def test_tags_that_make_no_sense_change_nothing(chunks: tuple[bytes, ...]) -> None:
     data = png(*chunks)
     try:
-        picture = read_picture(data)
+        image = read_image(data)
     except Exception as error:  # a chunk of a wrong length puts the decoder off
-        assert type(error).__name__ == "PictureError"
+        assert type(error).__name__ == "ImageError"
         return
-    assert picture.icc is None
+    assert image.icc is None
 
 
 def test_profiles_of_all_codes_are_accepted() -> None:

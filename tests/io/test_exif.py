@@ -14,9 +14,9 @@ from PIL import Image
 from srkit.io import exif as blocks
 from srkit.io.containers import tiff
 from srkit.io.ifd import EXIF, INTEROP, Directory, Tiff, build, read_directory
-from srkit.io.picture import Picture
-from srkit.io.read import read_picture
-from srkit.io.write import encode_picture
+from srkit.io.image import DecodedImage
+from srkit.io.read import read_image
+from srkit.io.write import encode_image
 
 MAKER = b"MAKER\0" + bytes(range(200))
 
@@ -129,7 +129,7 @@ def test_into_a_tiff_file_and_back(order: str, big: bool) -> None:
         assert (tags["XResolution"].value, tags["ResolutionUnit"].value) == ((300, 1), 2)
         assert tags["ExifTag"].value["PixelXDimension"] == 16
         assert np.array_equal(file.pages[0].asarray(), np.zeros((16, 16, 3), np.uint8))
-    back = read_picture(buffer.getvalue())
+    back = read_image(buffer.getvalue())
     assert back.exif is not None
     assert (values(back.exif)[0x010E], values(back.exif)[0x927C]) == ("words", MAKER)
     assert (back.xmp, back.iptc) == (b"<x/>", b"\x1c\2\x78\0\1a")
@@ -143,13 +143,11 @@ def test_tags_of_a_tiff_file_become_exif_elsewhere() -> None:
         (33550, "d", 3, (1.0, 1.0, 0.0), True),
     ]
     tifffile.imwrite(buffer, np.zeros((16, 16), np.uint8), photometric="minisblack", extratags=tags)
-    picture = read_picture(
-        buffer.getvalue()
-    )  # tifffile describes the array's shape, which the result has not
-    data, warnings = encode_picture(picture, format="jpg")
+    image = read_image(buffer.getvalue())  # tifffile describes the array's shape, which the result has not
+    data, warnings = encode_image(image, format="jpg")
     assert warnings == ()
-    with Image.open(io.BytesIO(data)) as image:
-        assert dict(image.getexif()) == {315: "an artist", 33432: "me", 305: "tifffile.py"}
+    with Image.open(io.BytesIO(data)) as pil:
+        assert dict(pil.getexif()) == {315: "an artist", 33432: "me", 305: "tifffile.py"}
 
 
 def test_a_directory_of_all_types_survives() -> None:
@@ -168,7 +166,7 @@ def test_a_directory_of_all_types_survives() -> None:
         assert read_directory(structure, 16) == source
 
 
-def test_metadata_of_a_picture_are_not_changed_by_writing_it() -> None:
-    picture = Picture(np.zeros((8, 8, 3), np.uint8), exif=block("<", 1))
-    encode_picture(picture, format="jpg")
-    assert picture.exif == block("<", 1)
+def test_metadata_of_an_image_are_not_changed_by_writing_it() -> None:
+    image = DecodedImage(np.zeros((8, 8, 3), np.uint8), exif=block("<", 1))
+    encode_image(image, format="jpg")
+    assert image.exif == block("<", 1)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from srkit.errors import SrkitError, UsageError
-from srkit.io.folders import OTHER_EXTENSIONS, PICTURE_EXTENSIONS, find_pictures
+from srkit.io.folders import OTHER_EXTENSIONS, PICTURE_EXTENSIONS, find_images
 from srkit.io.names import printable
 from srkit.progress import Silent
 from tests.helpers import refused
@@ -26,13 +26,13 @@ def tree(tmp_path: Path) -> Path:
 
 
 def relative(source: str | Path, recursive: bool = False) -> list[str]:
-    return [f.relative.as_posix() for f in find_pictures(source, recursive=recursive)]
+    return [f.relative.as_posix() for f in find_images(source, recursive=recursive)]
 
 
 def test_folders(tree: Path) -> None:
     assert relative(tree) == ["a.JPG", "b.png", "c.heic"]
     assert relative(tree, True) == ["a.JPG", "b.png", "c.heic", "sub/d.webp", "sub/deep/e.tif"]
-    found = find_pictures(tree, recursive=True)
+    found = find_images(tree, recursive=True)
     assert [f.path for f in found] == [tree / f.relative for f in found]
 
 
@@ -56,11 +56,11 @@ def test_an_existing_name_is_not_a_glob(tree: Path) -> None:
 def test_nothing_there(tree: Path) -> None:
     for missing in (tree / "no.png", f"{tree}/*.bmp", tree / ("n" * 300), "a\0b"):
         with refused(UsageError, printable(str(missing))):
-            find_pictures(missing, recursive=False)
+            find_images(missing, recursive=False)
     empty = tree / "empty"
     empty.mkdir()
     with refused(SrkitError, empty):
-        find_pictures(empty, recursive=True)
+        find_images(empty, recursive=True)
 
 
 def test_links(tree: Path) -> None:
@@ -101,7 +101,7 @@ def test_images_of_other_kinds_are_told_of_in_one_line(tree: Path, source: str) 
     for name in ("x.TGA", "y.ppm", "sub/z.ppm", ".w.tga", "s.mpo"):
         (tree / name).write_bytes(b"")
     listening = Listening()
-    found = find_pictures(source.format(tree), recursive=True, progress=listening)
+    found = find_images(source.format(tree), recursive=True, progress=listening)
     assert "s.mpo" in [f.path.name for f in found]
     (line,) = listening.warnings
     assert "\n" not in line
@@ -115,7 +115,7 @@ def test_a_folder_of_other_kinds_alone_names_them(tree: Path) -> None:
     for i in range(5):
         (tree / "raw" / f"{i}.nef").write_bytes(b"")
     with pytest.raises(SrkitError, match=r"5 images.*\.nef.*0\.nef"):
-        find_pictures(tree / "raw", recursive=False)
+        find_images(tree / "raw", recursive=False)
 
 
 def test_the_table_of_extensions() -> None:
@@ -128,9 +128,9 @@ def test_the_table_of_extensions() -> None:
 def test_names_that_are_not_utf8(tree: Path) -> None:
     name = os.fsdecode(b"caf\xe9.png")
     (tree / name).write_bytes(b"")
-    found = find_pictures(tree, recursive=False)
+    found = find_images(tree, recursive=False)
     assert name in [f.path.name for f in found]
-    assert [f.relative.name for f in find_pictures(f"{tree}/caf*", recursive=False)] == [name]
+    assert [f.relative.name for f in find_images(f"{tree}/caf*", recursive=False)] == [name]
     with pytest.raises(UsageError) as caught:
-        find_pictures(tree / os.fsdecode(b"no\xe9.png"), recursive=False)
+        find_images(tree / os.fsdecode(b"no\xe9.png"), recursive=False)
     str(caught.value).encode("utf-8")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from srkit.errors import PictureError
+from srkit.errors import ImageError
 from srkit.io._vips import vips
-from srkit.io.picture import Picture
-from srkit.io.read import read_picture
-from srkit.io.write import encode_picture
+from srkit.io.image import DecodedImage
+from srkit.io.read import read_image
+from srkit.io.write import encode_image
 
 
 def test_text_that_is_no_utf8() -> None:
@@ -24,9 +24,9 @@ def test_text_that_is_no_utf8() -> None:
 @pytest.mark.parametrize("offset", [8, 12], ids=["width", "height"])
 def test_sizes_that_no_image_has(capfd: pytest.CaptureFixture[str], side: int, offset: int) -> None:
     alpha = np.full((48, 64, 4), 128, np.uint8)
-    data = bytearray(encode_picture(Picture(alpha), format="avif")[0])
+    data = bytearray(encode_image(DecodedImage(alpha), format="avif")[0])
     at = data.index(b"ispe") + offset  # the box of the size (ISO/IEC 23008-12, 6.5.3)
     data[at : at + 4] = side.to_bytes(4, "big")
-    with pytest.raises(PictureError):
-        read_picture(bytes(data), max_pixels=10**6)
+    with pytest.raises(ImageError):
+        read_image(bytes(data), max_pixels=10**6)
     assert capfd.readouterr() == ("", "")

@@ -184,7 +184,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         path.write_bytes(content)
         with refused(UsageError, path, "srkit estimate-kernel"):
             read_kernel_map(path)
-    np.savez(tmp_path / "other.npz", picture=np.zeros(3))
+    np.savez(tmp_path / "other.npz", image=np.zeros(3))
     for path in (tmp_path / "other.npz", tmp_path / "missing.npz", tmp_path):
         with refused(UsageError, path):
             read_kernel_map(path)

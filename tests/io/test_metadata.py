@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
+from srkit.io.image import DecodedImage
 from srkit.io.metadata import OUTPUTS, READ, WRITTEN, Fate, Kind
-from srkit.io.picture import Picture
-from srkit.io.read import read_picture
-from srkit.io.write import encode_picture
+from srkit.io.read import read_image
+from srkit.io.write import encode_image
 from srkit.io.xmp import Provenance
 
 PILLOW = {
@@ -243,10 +243,10 @@ def test_the_table_is_whole() -> None:
 @pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize(("kind", "source"), [(k, f) for k, formats in READ.items() for f in formats])
 def test_each_kind_from_each_format_into_each(kind: Kind, source: str, output: str) -> None:
-    picture = read_picture(SOURCES[kind][source]())
-    assert picture.format == ("other" if source == "gif" else source)
-    data, dropped = encode_picture(picture, format=output, quality=100)
-    warnings = [w for w in (*picture.warnings, *dropped) if "alpha" not in w]  # of animated GIF
+    image = read_image(SOURCES[kind][source]())
+    assert image.format == ("other" if source == "gif" else source)
+    data, dropped = encode_image(image, format=output, quality=100)
+    warnings = [w for w in (*image.warnings, *dropped) if "alpha" not in w]  # of animated GIF
     fate = WRITTEN[kind][output]
     assert found(kind, data) == (fate in (Fate.KEPT, Fate.CONVERTED, Fate.CORRECTED))
     if fate is Fate.DROPPED:
@@ -259,7 +259,7 @@ def test_each_kind_from_each_format_into_each(kind: Kind, source: str, output: s
 @pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize("source", PILLOW)
 def test_nothing_is_made_up(source: str, output: str) -> None:
-    data, warnings = encode_picture(read_picture(plain(source)), format=output)
+    data, warnings = encode_image(read_image(plain(source)), format=output)
     assert warnings == ()
     with Image.open(io.BytesIO(data)) as image:
         image.load()
@@ -273,9 +273,9 @@ def test_nothing_is_made_up(source: str, output: str) -> None:
 
 @pytest.mark.parametrize("made", [None, Provenance("1.2.3", (("some-net", "ab" * 32),))])
 @pytest.mark.parametrize("output", OUTPUTS)
-def test_stripped_pictures_have_colours_alone(output: str, made: Provenance | None) -> None:
-    full = Picture(
-        read_picture(plain("png")).pixels,
+def test_stripped_images_have_colours_alone(output: str, made: Provenance | None) -> None:
+    full = DecodedImage(
+        read_image(plain("png")).pixels,
         profile(),
         exif().removeprefix(b"Exif\0\0"),
         XMP,
@@ -283,7 +283,7 @@ def test_stripped_pictures_have_colours_alone(output: str, made: Provenance | No
         iptc=IIM,
         texts=(("parameters", "my own words, Seed: 7"), ("Comment", "my own words")),
     )
-    data, warnings = encode_picture(full.stripped(), format=output, made=made)
+    data, warnings = encode_image(full.stripped(), format=output, made=made)
     assert warnings == ()
     assert found(Kind.PROFILE, data)
     for kind in (Kind.EXIF, Kind.XMP, Kind.IPTC, Kind.TEXT, Kind.COMMENT, Kind.RESOLUTION):
@@ -294,11 +294,11 @@ def test_stripped_pictures_have_colours_alone(output: str, made: Provenance | No
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_provenance_stands_beside_what_was_there(output: str) -> None:
     made = Provenance("1.2.3", (("some-net", "ab" * 32), ("other-net", "cd" * 32)))
-    picture = read_picture(SOURCES[Kind.XMP]["jpg"]())
-    data, warnings = encode_picture(picture, format=output, made=made)
+    image = read_image(SOURCES[Kind.XMP]["jpg"]())
+    data, warnings = encode_image(image, format=output, made=made)
     assert warnings == ()
     assert found(Kind.XMP, data)
-    assert data == encode_picture(picture, format=output, made=made)[0]
+    assert data == encode_image(image, format=output, made=made)[0]
     for word in (b"1.2.3", b"some-net", b"other-net", b"ab" * 32, b"cd" * 32):
         assert word in data
 
@@ -313,7 +313,7 @@ def test_texts_of_all_alphabets_and_codings() -> None:
         chunk(b"tEXt", b"exif:Orientation\x006"),
         chunk(b"tEXt", b"broken\0crc")[:-4] + b"\0\0\0\0",
     )
-    data, warnings = encode_picture(read_picture(source), format="png")
+    data, warnings = encode_image(read_image(source), format="png")
     assert warnings == ()
     with Image.open(io.BytesIO(data)) as image:
         assert isinstance(image, PngImagePlugin.PngImageFile)
@@ -325,26 +325,26 @@ def test_texts_behind_the_pixels_are_found() -> None:
     late = chunk(b"tEXt", b"parameters\0my own words, Seed: 7") + chunk(
         b"eXIf", exif(6).removeprefix(b"Exif\0\0")
     )
-    picture = read_picture(data[:-12] + late + data[-12:])
-    assert (picture.width, picture.height) == SIZE[::-1]
-    assert picture.texts == (("parameters", "my own words, Seed: 7"),)
+    image = read_image(data[:-12] + late + data[-12:])
+    assert (image.width, image.height) == SIZE[::-1]
+    assert image.texts == (("parameters", "my own words, Seed: 7"),)
 
 
 def test_a_text_that_inflates_without_end_is_left() -> None:
     bomb = chunk(b"zTXt", b"bomb\0\0" + zlib.compress(b"\0" * (32 << 20), 9))
-    picture = read_picture(png_with(bomb))
-    assert picture.texts == ()
-    assert any("'bomb'" in w for w in picture.warnings)
+    image = read_image(png_with(bomb))
+    assert image.texts == ()
+    assert any("'bomb'" in w for w in image.warnings)
 
 
 def test_cameras_previews_are_no_further_images() -> None:
-    """Multi-picture files of many cameras list a large preview of the same image (CIPA DC-007, 5.2.3.3)."""
+    """Multi-image files of many cameras list a large preview of the same image (CIPA DC-007, 5.2.3.3)."""
     data = two("jpg")
     entry = data.index(b"MPF\0II") + 4 + 50  # of the first image; each is 16 bytes, attributes first
     assert data[entry : entry + 4] == struct.pack("<I", 0x30000)
     preview = data[: entry + 16] + struct.pack("<I", 0x10002) + data[entry + 20 :]
-    assert read_picture(data).warnings != ()
-    assert read_picture(preview).warnings == ()
+    assert read_image(data).warnings != ()
+    assert read_image(preview).warnings == ()
 
 
 ORIENTED = XMP.replace(
@@ -356,25 +356,25 @@ ORIENTED = XMP.replace(
 @pytest.mark.parametrize("with_exif", [False, True])
 def test_an_orientation_in_xmp(with_exif: bool, output: str) -> None:
     """With EXIF's it is the same one; alone, browsers and libvips do not follow it, so the image is not turned."""
-    picture = read_picture(plain("jpg", xmp=ORIENTED, **({"exif": exif(6)} if with_exif else {})))
-    assert ((picture.width, picture.height) == SIZE) == (not with_exif)
-    assert bool(picture.warnings) == (not with_exif)
-    data, _ = encode_picture(picture, format=output)
+    image = read_image(plain("jpg", xmp=ORIENTED, **({"exif": exif(6)} if with_exif else {})))
+    assert ((image.width, image.height) == SIZE) == (not with_exif)
+    assert bool(image.warnings) == (not with_exif)
+    data, _ = encode_image(image, format=output)
     assert b'tiff:Orientation="1"' in data
     assert b'tiff:Orientation="6"' not in data
 
 
 def test_an_avif_is_turned_by_its_boxes_and_not_by_exif() -> None:
     """ISO/IEC 23008-12, A.2.1: EXIF's orientation is ignored in favour of `irot` and `imir`."""
-    turned = read_picture(plain("avif", exif=exif(6)))
+    turned = read_image(plain("avif", exif=exif(6)))
     assert (turned.width, turned.height) == SIZE[::-1]
     tag = struct.pack(">HHIH", 0x0112, 3, 1, 1)
     block = exif(6).removeprefix(b"Exif\0\0").replace(tag[:-1] + b"\6", tag)
-    data, _ = encode_picture(Picture(turned.pixels, exif=block), format="avif")
+    data, _ = encode_image(DecodedImage(turned.pixels, exif=block), format="avif")
     assert data.count(tag) == 1
-    by_exif = read_picture(data.replace(tag, tag[:-1] + b"\6"))
+    by_exif = read_image(data.replace(tag, tag[:-1] + b"\6"))
     assert (by_exif.width, by_exif.height) == SIZE[::-1]
-    assert found(Kind.ORIENTATION, encode_picture(by_exif, format="png")[0])
+    assert found(Kind.ORIENTATION, encode_image(by_exif, format="png")[0])
 
 
 @pytest.mark.parametrize(
@@ -386,7 +386,7 @@ def test_an_avif_is_turned_by_its_boxes_and_not_by_exif() -> None:
     ],
 )
 def test_pixels_that_are_not_square_are_warned_of(data: Callable[[], bytes]) -> None:
-    (warning,) = read_picture(data()).warnings
+    (warning,) = read_image(data()).warnings
     assert "aspect" in warning
 
 

@@ -12,8 +12,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from srkit.errors import PictureError
-from srkit.io.read import probe, read_picture
+from srkit.errors import ImageError
+from srkit.io.read import probe, read_image
 
 
 def encoded(kind: str, **options: Any) -> bytes:
@@ -110,8 +110,8 @@ CASES: dict[str, tuple[Callable[[], bytes], str]] = {
 @pytest.mark.parametrize("name", CASES)
 def test_named_as_what_it_is(name: str) -> None:
     make, words = CASES[name]
-    with pytest.raises(PictureError) as caught:
-        read_picture(make())
+    with pytest.raises(ImageError) as caught:
+        read_image(make())
     sentence = str(caught.value)
     assert words in sentence
     assert "damaged" not in sentence
@@ -122,13 +122,13 @@ def test_named_as_what_it_is(name: str) -> None:
 def test_what_is_supported_and_cut_is_damaged(share: float) -> None:
     for kind in ("PNG", "JPEG", "TIFF", "WEBP", "AVIF"):
         data = encoded(kind)
-        with pytest.raises(PictureError):
-            read_picture(data[: int(len(data) * share)])
+        with pytest.raises(ImageError):
+            read_image(data[: int(len(data) * share)])
 
 
 def test_samples_of_other_types_say_what_to_do() -> None:
     for dtype in (np.int16, np.uint32, np.int8):
-        with pytest.raises(PictureError) as caught:
+        with pytest.raises(ImageError) as caught:
             probe(tiff(gray(dtype), photometric="minisblack"))
         assert "damaged" not in str(caught.value)
         assert "PNG" in str(caught.value)

@@ -132,7 +132,7 @@ def test_a_panorama_is_scaled() -> None:
 
 
 @pytest.mark.parametrize(("size", "kept"), [((40, 80), True), ((80, 40), False)])
-def test_regions_lie_in_pictures_of_their_proportions(size: tuple[int, int], kept: bool) -> None:
+def test_regions_lie_in_images_of_their_proportions(size: tuple[int, int], kept: bool) -> None:
     regions = (
         "<m:Regions xmlns:m='http://www.metadataworkinggroup.com/schemas/regions/' rdf:parseType='Resource'>"
         "<m:AppliedToDimensions xmlns:d='http://ns.adobe.com/xap/1.0/sType/Dimensions#' d:w='10' d:h='20'/>"

@@ -14,35 +14,35 @@ from srkit.losses.images import checkerboard
 
 
 @pytest.fixture(scope="module")
-def pictures(rendered: Callable[..., NDArray[np.uint8]]) -> Tensor:
+def images(rendered: Callable[..., NDArray[np.uint8]]) -> Tensor:
     cuts = [torch.from_numpy(rendered(192, 192, seed)).permute(2, 0, 1) for seed in range(4)]
     return torch.stack(cuts).float() / 255
 
 
-def _dotted(pictures: Tensor, scale: int, amount: float) -> Tensor:
+def _dotted(images: Tensor, scale: int, amount: float) -> Tensor:
     """One pixel of every period is further from those around it."""
-    made = pictures.clone()
+    made = images.clone()
     made[:, :, 1::scale, 2::scale] += amount
     return made
 
 
 @pytest.mark.parametrize("scale", [2, 4])
-def test_a_pattern_is_found(pictures: Tensor, scale: int) -> None:
-    usual = float(checkerboard(pictures, scale))
-    found = [float(checkerboard(_dotted(pictures, scale, amount), scale)) for amount in (0.01, 0.03)]
+def test_a_pattern_is_found(images: Tensor, scale: int) -> None:
+    usual = float(checkerboard(images, scale))
+    found = [float(checkerboard(_dotted(images, scale, amount), scale)) for amount in (0.01, 0.03)]
     assert usual < 0.005
     assert 1.5 * usual < found[0] < found[1] / 2
 
 
-def test_of_a_flat_picture_and_of_noise() -> None:
+def test_of_a_flat_image_and_of_noise() -> None:
     assert float(checkerboard(torch.full((1, 3, 64, 64), 0.4), 4)) < 1e-6
     noise = torch.rand(4, 3, 128, 128, generator=torch.Generator().manual_seed(0))
     assert float(checkerboard(noise, 4)) < 1e-3
 
 
-def test_dots_that_are_not_of_the_grid_count_for_nothing(pictures: Tensor) -> None:
-    other = _dotted(pictures, 5, 0.03)
-    assert float(checkerboard(other, 4)) < 0.1 * float(checkerboard(_dotted(pictures, 4, 0.03), 4))
+def test_dots_that_are_not_of_the_grid_count_for_nothing(images: Tensor) -> None:
+    other = _dotted(images, 5, 0.03)
+    assert float(checkerboard(other, 4)) < 0.1 * float(checkerboard(_dotted(images, 4, 0.03), 4))
 
 
 def test_by_hand() -> None:
@@ -55,8 +55,8 @@ def test_by_hand() -> None:
     assert float(checkerboard(x, scale)) == pytest.approx(float(wanted), rel=1e-5)
 
 
-def test_the_gradient_takes_it_away(pictures: Tensor) -> None:
-    x = _dotted(pictures, 4, 0.03).requires_grad_()
+def test_the_gradient_takes_it_away(images: Tensor) -> None:
+    x = _dotted(images, 4, 0.03).requires_grad_()
     optimizer = torch.optim.Adam([x], lr=1e-3)
     before = float(checkerboard(x, 4).detach())
     for _ in range(20):

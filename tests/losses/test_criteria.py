@@ -45,26 +45,26 @@ def _pair(count: int = 2, height: int = SIDES[0], width: int = SIDES[1]) -> tupl
 
 
 @pytest.mark.parametrize("name", CRITERIA)
-def test_every_criterion_is_a_map_of_the_picture_s_size(name: str, views: Views) -> None:
+def test_every_criterion_is_a_map_of_the_image_s_size(name: str, views: Views) -> None:
     sr, hr = _pair()
-    for pictures in (sr, (3 * sr - 1).detach().requires_grad_()):  # it may leave [0, 1]
-        found = CRITERIA[name](pictures, Wanted(hr, views))
+    for images in (sr, (3 * sr - 1).detach().requires_grad_()):  # it may leave [0, 1]
+        found = CRITERIA[name](images, Wanted(hr, views))
         assert found.shape == (2, 1, *SIDES)
         assert found.dtype == torch.float32
         assert float(found.detach().min()) >= 0
         assert float(found.detach().max()) > 0
-        (slope,) = torch.autograd.grad(found.mean(), pictures)
+        (slope,) = torch.autograd.grad(found.mean(), images)
         assert bool(slope.isfinite().all())
         assert bool((slope != 0).any())
 
 
 @pytest.mark.parametrize("name", ["pixel", "ssim", "bottom", "top"])
-def test_equal_pictures_are_at_no_distance(name: str, views: Views) -> None:
+def test_equal_images_are_at_no_distance(name: str, views: Views) -> None:
     _, hr = _pair()
     flat = torch.full_like(hr, 0.7)
-    for pictures in (hr, flat, torch.zeros_like(hr)):
-        same = pictures.clone().requires_grad_()
-        found = CRITERIA[name](same, Wanted(pictures, views))
+    for images in (hr, flat, torch.zeros_like(hr)):
+        same = images.clone().requires_grad_()
+        found = CRITERIA[name](same, Wanted(images, views))
         assert float(found.detach().abs().max()) == 0
         (slope,) = torch.autograd.grad(found.mean(), same)
         assert bool(slope.isfinite().all())
@@ -140,15 +140,15 @@ def test_bottom_and_top_are_the_ends_of_a_provider() -> None:
 def test_what_is_wanted_is_looked_at_once_and_without_a_gradient() -> None:
     looks: list[Tensor] = []
 
-    def look(pictures: Tensor) -> Tensor:
-        looks.append(pictures)
-        return 2 * pictures
+    def look(images: Tensor) -> Tensor:
+        looks.append(images)
+        return 2 * images
 
     sr, hr = _pair()
     wanted = Wanted(hr.requires_grad_(), Views(top=look))
     for _ in range(2):
         CRITERIA["top"](sr, wanted)
-    assert [pictures is hr for pictures in looks].count(True) == 1
+    assert [images is hr for images in looks].count(True) == 1
     assert not wanted.top.requires_grad
 
 

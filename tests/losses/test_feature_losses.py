@@ -65,7 +65,7 @@ def test_values_are_the_definitions() -> None:
     assert float(SemanticLoss(encoder)(sr, hr)) == pytest.approx(float((2 - 2 * cos).mean()), rel=1e-3)
 
 
-def test_equal_pictures_are_at_no_distance(loss: PairLoss) -> None:
+def test_equal_images_are_at_no_distance(loss: PairLoss) -> None:
     sr, _ = pair()
     assert float(loss(sr, sr.detach()).detach()) == 0
 

@@ -1,4 +1,4 @@
-"""The generator's sum: each term by definition, every picture looked at once, the strengths of the terms."""
+"""The generator's sum: each term by definition, every image looked at once, the strengths of the terms."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class Counting:
     def __init__(self, provider: PerceptualFeatures) -> None:
         self._provider, self.looks = provider, Counter[int]()
 
-    def features(self, pictures: Tensor) -> list[Tensor]:
-        self.looks[id(pictures)] += 1
-        return self._provider.features(pictures)
+    def features(self, images: Tensor) -> list[Tensor]:
+        self.looks[id(images)] += 1
+        return self._provider.features(images)
 
 
 @pytest.fixture(scope="module")
@@ -93,13 +93,13 @@ def test_each_term_is_what_it_is_by_itself(provider: PerceptualFeatures, discrim
     torch.testing.assert_close(losses.total(terms), total)
 
 
-def test_every_picture_is_looked_at_once(provider: PerceptualFeatures, discriminator: UNetSN) -> None:
+def test_every_image_is_looked_at_once(provider: PerceptualFeatures, discriminator: UNetSN) -> None:
     made, target = _made()
     counted, judged = Counting(provider), Counter[int]()
 
-    def judge(pictures: Tensor) -> Tensor:
-        judged[id(pictures)] += 1
-        return discriminator(pictures)
+    def judge(images: Tensor) -> Tensor:
+        judged[id(images)] += 1
+        return discriminator(images)
 
     losses = GeneratorLosses(WEIGHTS, CriaPart(), FeatureExtractors(counted, counted), SCALE)
     losses(made, target, judge, discriminator(target))
@@ -137,7 +137,7 @@ def test_one_head_takes_the_terms_of_the_result(provider: PerceptualFeatures, di
     assert list(terms) == ["pixel", "perceptual", "adversarial", "checkerboard"]
 
 
-def test_strengths_are_gradients_at_the_pictures_that_terms_are_of(
+def test_strengths_are_gradients_at_the_images_that_terms_are_of(
     provider: PerceptualFeatures, discriminator: UNetSN
 ) -> None:
     made, target = _made()

@@ -37,7 +37,7 @@ def test_distance_of_kernels_is_the_sum_over_taps() -> None:
     assert float(kernel_distance(delta, other)) == 2  # nothing in common
     half = (delta + other) / 2
     half[1] = delta[1]
-    assert float(kernel_distance(half, delta)) == pytest.approx(0.5)  # 1 for one picture, 0 for the other
+    assert float(kernel_distance(half, delta)) == pytest.approx(0.5)  # 1 for one image, 0 for the other
     assert float(kernel_l1(half, delta)) == pytest.approx(0.5 * FACTOR)
 
 

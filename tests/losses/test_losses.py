@@ -16,16 +16,16 @@ CPU = torch.device("cpu")
 
 
 class Slopes:
-    """Feature provider and encoder in one: the picture's mean colour, and its rows' differences as a map."""
+    """Feature provider and encoder in one: the image's mean colour, and its rows' differences as a map."""
 
     name, version, dim, token_channels = "slopes", "1", 3, 3
 
-    def features(self, pictures: Tensor) -> list[Tensor]:
-        return [pictures[..., 1:, :] - pictures[..., :-1, :]]
+    def features(self, images: Tensor) -> list[Tensor]:
+        return [images[..., 1:, :] - images[..., :-1, :]]
 
-    def embed(self, pictures: Tensor) -> SimpleNamespace:
-        vector = torch.nn.functional.normalize(pictures.mean((2, 3)), dim=1)
-        return SimpleNamespace(vector=vector, tokens=pictures)
+    def embed(self, images: Tensor) -> SimpleNamespace:
+        vector = torch.nn.functional.normalize(images.mean((2, 3)), dim=1)
+        return SimpleNamespace(vector=vector, tokens=images)
 
 
 def context() -> LossContext:

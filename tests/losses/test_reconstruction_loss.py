@@ -1,4 +1,4 @@
-"""L_rec, and the weights that let it look where a picture has detail."""
+"""L_rec, and the weights that let it look where an image has detail."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def test_weights_lie_where_the_detail_is() -> None:
     inside[4:8, 10:14] = True
     assert bool((weights[0, 0][inside] == 1).all())
     assert bool((weights[0, 0][~inside] == 0).all())
-    assert bool((weights[1, 0, 8:] == 0).all())  # each picture by its own range
+    assert bool((weights[1, 0, 8:] == 0).all())  # each image by its own range
     assert bool((weights[1, 0, :8] > 0.9).all())
 
 
-def test_weights_of_odd_sides_of_flat_pictures_and_without_a_gradient() -> None:
+def test_weights_of_odd_sides_of_flat_images_and_without_a_gradient() -> None:
     assert bool((detail_weights(torch.full((1, 3, 9, 7), 0.3)) == 1).all())
     lr = torch.rand(1, 3, 9, 7, requires_grad=True)
     weights = detail_weights(lr)

@@ -52,7 +52,7 @@ REFUSED: list[tuple[str, list[Callable[..., Any]], tuple[Any, ...], tuple[object
     ("inf as a weight", [check_terms, needs_of], ({"l1": math.inf},), ("loss.l1", "inf")),
     ("the same, built", [lambda w: build_losses(w, LossContext(CPU))], ({"l1": -1.0},), ("loss.l1", -1.0)),
     (
-        "of pictures",
+        "of images",
         [check_terms],
         ({"l1": 1.0, "kernel": 1.0}, "picture"),
         ("kernel", "picture", "l1", "l2"),

@@ -99,7 +99,7 @@ def test_a_model_of_another_name_is_what_a_baseline_is_for() -> None:
     assert Baseline((RESULT,)).match(new) == RESULT
 
 
-def test_finished_pictures_have_no_hash_to_differ_in() -> None:
+def test_finished_images_have_no_hash_to_differ_in() -> None:
     assert Baseline((RESULT,)).match(replace(RESULT, model_sha256=None)) == RESULT
 
 
@@ -111,7 +111,7 @@ def test_with_several_models_the_name_decides() -> None:
         baseline.match(replace(RESULT, model="third"))
 
 
-def test_the_pictures_must_be_the_same() -> None:
+def test_the_images_must_be_the_same() -> None:
     fewer = replace(RESULT, images=RESULT.images[:1])
     other = replace(RESULT, images=(RESULT.images[0], ImageResult("new.png", {"psnr": 1.0, "ssim": 1.0})))
     with refused(UsageError, 2, "Set5 x4", 1):
@@ -121,7 +121,7 @@ def test_the_pictures_must_be_the_same() -> None:
     assert Baseline((RESULT,)).entry(replace(RESULT, images=())) == RESULT
 
 
-def test_pictures_that_failed_now_still_count_as_the_same_pictures() -> None:
+def test_images_that_failed_now_still_count_as_the_same_images() -> None:
     partial = replace(
         RESULT, images=RESULT.images[:1], failed=(FailedImage(RESULT.images[1].name, "broken"),)
     )
@@ -137,8 +137,8 @@ def damaged(**changes: Any) -> str:
         "protocol": "rgb",
         "lr_source": "none",
     }
-    pictures = {"images": [{"name": "a", "psnr": 30.0}], "failed": [], "support": [], "versions": {}}
-    result: dict[str, Any] = setting | pictures | changes
+    images = {"images": [{"name": "a", "psnr": 30.0}], "failed": [], "support": [], "versions": {}}
+    result: dict[str, Any] = setting | images | changes
     return json.dumps({"format_version": 1, "results": [{k: v for k, v in result.items() if v != "gone"}]})
 
 

@@ -54,7 +54,7 @@ def test_same_seed_same_interval_and_level_widens_it() -> None:
     assert wide.low < narrow.low < narrow.high < wide.high
 
 
-def test_many_pictures_are_resampled_in_parts() -> None:
+def test_many_images_are_resampled_in_parts() -> None:
     differences = np.random.default_rng(0).normal(
         0.5, 1, size=9000
     )  # 10,000 resamples would need 720 MB at once
@@ -103,7 +103,7 @@ def test_differences_are_paired_by_name_and_two_infinities_differ_by_nothing() -
     assert paired_differences(new, old, "psnr") == {"b": 0.5, "a": 0.0, "c": -math.inf}
 
 
-def test_pictures_that_failed_in_one_are_left_out_and_other_pictures_are_refused() -> None:
+def test_images_that_failed_in_one_are_left_out_and_other_images_are_refused() -> None:
     new = result("new", {"a": 31.0, "b": 30.0}, failed=("c",))
     assert paired_differences(new, result("old", {"a": 30.0, "c": 30.0}, failed=("b",)), "psnr") == {"a": 1.0}
     with refused(UsageError, "Set5 x4"):

@@ -74,7 +74,7 @@ def test_the_worst_by_the_metric_s_good_end() -> None:
 @pytest.mark.parametrize(
     ("text", "values", "passes", "found", "left_out"),
     [
-        # The fault that this is about: one identical picture hid every other.
+        # The fault that this is about: one identical image hid every other.
         ("psnr<30", {"a": INF, "b": 8.0}, False, 8.0, ("a",)),
         ("psnr.min<30", {"a": INF, "b": 8.0}, False, 8.0, ("a",)),
         ("psnr.max<30", {"a": INF, "b": 8.0}, False, 8.0, ("a",)),
@@ -192,7 +192,7 @@ def _noise() -> Tensor:
         (_noise(), _noise()),
     ],
 )
-def test_metrics_of_constant_and_identical_pictures(metric: str, sr: Tensor, hr: Tensor) -> None:
+def test_metrics_of_constant_and_identical_images(metric: str, sr: Tensor, hr: Tensor) -> None:
     """A finite value, or infinity where the two are equal: no NaN, and no infinity that is bad."""
     lr = hr[:, :, ::4, ::4].contiguous() if bool((hr == hr[..., :1, :1]).all()) else None
     if metric == "lr_psnr" and lr is None:

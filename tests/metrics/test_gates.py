@@ -130,7 +130,7 @@ def test_absolute_gates(text: str, broken: bool) -> None:
         ("psnr.max>+1.1", False),
     ],
 )
-def test_relative_gates_are_about_differences_picture_by_picture(text: str, broken: bool) -> None:
+def test_relative_gates_are_about_differences_image_by_image(text: str, broken: bool) -> None:
     baseline = Baseline((result("old", a=28.0, b=32.0, c=30.0),))
     verdicts = check([gate(text)], [result(a=28.0, b=31.3, c=31.0)], baseline)
     assert bool(verdicts) is broken
@@ -167,7 +167,7 @@ def test_a_hostile_name_stays_on_the_line() -> None:
     assert "\\n" in str(verdict) and "\u202e" not in str(verdict)
 
 
-def test_only_the_pictures_that_break_it_are_named_worst_first() -> None:
+def test_only_the_images_that_break_it_are_named_worst_first() -> None:
     (verdict,) = check([gate("psnr.min<30")], [result(a=29.0, b=31.0, c=20.0, d=28.0, e=29.5, f=25.0)], None)
     assert verdict.pictures == ("c", "f", "d", "a", "e")
     assert "(c, f, d and 2 more)" in str(verdict)
@@ -196,7 +196,7 @@ def test_nothing_evaluated_breaks_every_gate() -> None:
     assert str(verdict) == "psnr<1 broken on Set5 x4 (new): no image could be evaluated."
 
 
-def test_failed_pictures_take_no_part_on_either_side() -> None:
+def test_failed_images_take_no_part_on_either_side() -> None:
     baseline = Baseline((result("old", a=28.0, b=50.0),))
     (verdict,) = judge([gate("psnr<-0.1")], [result(a=28.0, failed=("b",))], baseline)
     assert verdict.passed and verdict.found == 0.0

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from srkit.errors import PictureError, ResourceError
+from srkit.errors import ImageError, ResourceError
 from srkit.metrics.protocols import PROTOCOLS
 from srkit.metrics.table import METRICS, Sample, Setup
 from srkit.progress import Silent
@@ -37,8 +37,8 @@ def nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def sample(height: int = 200, width: int = 220) -> Sample:
     g = torch.Generator().manual_seed(0)
-    picture = torch.randint(0, 256, (1, 3, height, width), generator=g, dtype=torch.uint8)
-    return Sample(picture, None, None, PROTOCOLS["classical"], None)
+    image = torch.randint(0, 256, (1, 3, height, width), generator=g, dtype=torch.uint8)
+    return Sample(image, None, None, PROTOCOLS["classical"], None)
 
 
 @needs_pyiqa
@@ -69,12 +69,12 @@ def test_niqe_of_one_colour_is_not_a_number() -> None:
 @pytest.mark.data
 @pytest.mark.metric_weights
 def test_niqe_of_old_photographs(data_root: Path) -> None:
-    """A real picture, 4 times larger by bicubic: worse than itself, in the range that papers report."""
-    from srkit.io.read import read_picture
+    """A real image, 4 times larger by bicubic: worse than itself, in the range that papers report."""
+    from srkit.io.read import read_image
     from srkit.ops.resize import bicubic_uint8
 
     scorer = METRICS["niqe"].make(Setup(CPU, PARAMETERS, Silent()))
-    pixels = np.array(read_picture(data_root / "real/RealSRSet/butterfly.png").colour)
+    pixels = np.array(read_image(data_root / "real/RealSRSet/butterfly.png").colour)
     lr = torch.from_numpy(pixels).permute(2, 0, 1)[None]
     sr = bicubic_uint8(lr, (4 * lr.shape[2], 4 * lr.shape[3]))
     original, enlarged = (scorer.score(Sample(x, None, None, PROTOCOLS["classical"], None)) for x in (lr, sr))
@@ -84,9 +84,9 @@ def test_niqe_of_old_photographs(data_root: Path) -> None:
 
 @needs_pyiqa
 @pytest.mark.metric_weights
-def test_niqe_of_a_small_picture_is_refused() -> None:
+def test_niqe_of_a_small_image_is_refused() -> None:
     scorer = METRICS["niqe"].make(Setup(CPU, PARAMETERS, Silent()))
-    with refused(PictureError, "100 x 96", "NIQE", "192 x 96"):
+    with refused(ImageError, "100 x 96", "NIQE", "192 x 96"):
         scorer.score(sample(96, 100))
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from srkit.data.benchmarks import cropped_size, find_dataset, rgb8
-from srkit.io.read import read_picture
+from srkit.io.read import read_image
 from srkit.metrics.protocols import PROTOCOLS, compared
 from srkit.metrics.psnr import psnr
 from srkit.metrics.ssim import ssim
@@ -17,7 +17,7 @@ from srkit.ops.resize import bicubic_uint8, downscale_uint8
 
 
 def tensor(path: Path) -> torch.Tensor:
-    return torch.from_numpy(rgb8(read_picture(path))).permute(2, 0, 1)[None].contiguous()
+    return torch.from_numpy(rgb8(read_image(path))).permute(2, 0, 1)[None].contiguous()
 
 
 def bicubic(root: Path, name: str, scale: int, *, with_ssim: bool = True) -> tuple[float, float]:
@@ -52,8 +52,8 @@ def test_bicubic(data_root: Path, name: str, scale: int, known_psnr: float, know
 
 
 @pytest.mark.data
-def test_given_and_made_lr_are_the_same_pictures(data_root: Path) -> None:
-    """MATLAB's own LR pictures, sample for sample: so a set without them loses nothing."""
+def test_given_and_made_lr_are_the_same_images(data_root: Path) -> None:
+    """MATLAB's own LR images, sample for sample: so a set without them loses nothing."""
     for item in find_dataset("Set5", data_root).pairs(4):
         assert item.lr is not None
         assert torch.equal(downscale_uint8(tensor(item.hr), 4), tensor(item.lr))

@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from srkit.errors import PictureError, UsageError
+from srkit.errors import ImageError, UsageError
 from srkit.metrics.display import DISPLAY
 from srkit.metrics.protocols import PROTOCOLS
 from srkit.metrics.table import METRICS, Sample, Setup, find_metrics, lr_psnr
@@ -60,7 +60,7 @@ def test_judge_is_always_at_hand() -> None:
     assert scorer.score(sample) == 0
     assert scorer.score(Sample(255 - hr, hr, None, PROTOCOLS["rgb"], 4)) > 0
     small = hr[..., :12]
-    with refused(PictureError, "12 x 32", "judge", 16):
+    with refused(ImageError, "12 x 32", "judge", 16):
         scorer.score(Sample(small, small, None, PROTOCOLS["rgb"], 4))
 
 

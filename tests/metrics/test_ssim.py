@@ -45,7 +45,7 @@ def test_map_is_the_definition(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("flat", [0.0, 0.2, 1.0])
-def test_flat_pictures_are_no_trouble(flat: float) -> None:
+def test_flat_images_are_no_trouble(flat: float) -> None:
     """Variances of nothing: what is left of them is rounding, which the constants must outweigh."""
     x = torch.full((1, 1, 40, 40), flat)
     y = torch.full((1, 1, 40, 40), 0.6)
@@ -67,13 +67,13 @@ def test_agrees_with_scikit_image() -> None:
     assert float(ssim(x, y)) == pytest.approx(expected, abs=1e-12)
 
 
-def test_symmetric_and_one_for_identical_pictures() -> None:
+def test_symmetric_and_one_for_identical_images() -> None:
     x, y = pair((2, 3, 50, 40))
     assert torch.equal(ssim(x, y), ssim(y, x))
     assert torch.equal(ssim(x, x), torch.ones(2, dtype=torch.float64))
 
 
-def test_a_picture_does_not_depend_on_its_batch() -> None:
+def test_an_image_does_not_depend_on_its_batch() -> None:
     x, y = pair((3, 3, 64, 50), seed=5)
     alone = torch.cat([ssim(x[i : i + 1], y[i : i + 1]) for i in range(3)])
     assert torch.equal(ssim(x, y), alone)

@@ -13,7 +13,7 @@ from experiments.presets import PRESETS, preset
 from srkit.data.benchmarks import find_dataset, rgb8
 from srkit.data.pairs import crop_to_multiple, make_lr
 from srkit.degradation.jpeg import jpegs
-from srkit.io.read import read_picture
+from srkit.io.read import read_image
 from srkit.metrics.traces import block_edges, noise_floor, sharpness, traces_of
 from srkit.ops.resize import bicubic
 
@@ -37,15 +37,15 @@ def clean() -> list[RGB]:
     return found
 
 
-def as_batch(picture: RGB) -> torch.Tensor:
-    return torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+def as_batch(image: RGB) -> torch.Tensor:
+    return torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
 
 
-def as_picture(batch: torch.Tensor) -> RGB:
+def as_image(batch: torch.Tensor) -> RGB:
     return (batch[0].permute(1, 2, 0).clamp(0, 1) * 255).round().to(torch.uint8).numpy()
 
 
-def test_clean_pictures(clean: list[RGB]) -> None:
+def test_clean_images(clean: list[RGB]) -> None:
     assert traces_of(clean).clean
     assert traces_of([np.repeat(one[:, :, :1], 3, axis=2) for one in clean]).clean
 
@@ -60,7 +60,7 @@ def test_noise(clean: list[RGB]) -> None:
 
 def test_compression_wherever_its_grid_lies(clean: list[RGB]) -> None:
     for shift in (0, 3):
-        compressed = [as_picture(jpegs([as_batch(one)], [50])[0])[shift:, shift:] for one in clean]
+        compressed = [as_image(jpegs([as_batch(one)], [50])[0])[shift:, shift:] for one in clean]
         found = traces_of(compressed)
         assert not found.clean
         assert found.blocks > 1.2
@@ -68,7 +68,7 @@ def test_compression_wherever_its_grid_lies(clean: list[RGB]) -> None:
 
 def test_blur(clean: list[RGB]) -> None:
     blurred = [
-        as_picture(bicubic(bicubic(as_batch(one), (32, 32)), (one.shape[0], one.shape[1]))) for one in clean
+        as_image(bicubic(bicubic(as_batch(one), (32, 32)), (one.shape[0], one.shape[1]))) for one in clean
     ]
     found = traces_of(blurred)
     assert not found.clean
@@ -76,7 +76,7 @@ def test_blur(clean: list[RGB]) -> None:
 
 
 def test_most_must_be_clean(clean: list[RGB]) -> None:
-    compressed = [as_picture(jpegs([as_batch(one)], [40])[0]) for one in clean]
+    compressed = [as_image(jpegs([as_batch(one)], [40])[0]) for one in clean]
     assert traces_of([*clean * 5, compressed[0]]).clean
     both = traces_of([*clean, *compressed])
     assert not both.clean
@@ -86,7 +86,7 @@ def test_most_must_be_clean(clean: list[RGB]) -> None:
     assert not traces_of(compressed).mixed
 
 
-def test_measures_of_known_pictures() -> None:
+def test_measures_of_known_images() -> None:
     rng = np.random.default_rng(0)
     flat = np.full((256, 256, 3), 128.0)
     noisy = (flat + rng.normal(0, 5, flat.shape)).round().astype(np.uint8)
@@ -102,7 +102,7 @@ def test_measures_of_known_pictures() -> None:
 def test_benchmarks_are_clean_and_hidden_degradations_are_seen(data_root: Path) -> None:
     for name, every in (("Set5", 1), ("Set14", 1), ("BSD100", 9), ("Urban100", 12)):
         hr = [
-            np.ascontiguousarray(crop_to_multiple(rgb8(read_picture(item.hr)), 4))
+            np.ascontiguousarray(crop_to_multiple(rgb8(read_image(item.hr)), 4))
             for item in find_dataset(name, data_root).pairs(4)[::every]
         ]
         assert traces_of([make_lr(one, 4) for one in hr]).clean, name

@@ -34,7 +34,7 @@ def test_both_directions_are_those_of_the_kernels(scale: int, height: int, width
 
 
 @pytest.mark.parametrize("scale", SCALES)
-def test_gradients_reach_pictures_and_codes(scale: int) -> None:
+def test_gradients_reach_images_and_codes(scale: int) -> None:
     codes, basis = _codes(scale, 2, 3)
     lr = torch.rand(1, 1, 2, 3, dtype=torch.float64, requires_grad=True)
 

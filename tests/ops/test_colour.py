@@ -52,7 +52,7 @@ def test_full_range() -> None:
     assert float(luma_full(_pixel((0, 0, 255)))) == pytest.approx(0.114, abs=1e-12)
 
 
-def test_the_picture_is_not_written_to() -> None:
+def test_the_image_is_not_written_to() -> None:
     for make in (luma_full, luma_limited):
         x = torch.rand(1, 3, 3, 3)
         before = x.clone()

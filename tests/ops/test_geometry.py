@@ -25,8 +25,8 @@ def test_a_window_keeps_its_positions_to_the_bit() -> None:
 
 
 def test_as_grid_sample_understands_them() -> None:
-    picture = torch.rand(1, 3, 7, 9)
-    torch.testing.assert_close(sample(picture, position_grid(7, 9)), picture)
+    image = torch.rand(1, 3, 7, 9)
+    torch.testing.assert_close(sample(image, position_grid(7, 9)), image)
 
 
 def test_halfway_between_two_cells_is_their_mean() -> None:

@@ -1,4 +1,4 @@
-"""Bicubic resizing against MATLAB's own pictures, a plain transcription of its algorithm, and Pillow."""
+"""Bicubic resizing against MATLAB's own images, a plain transcription of its algorithm, and Pillow."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _matrix(length: int, out: int) -> Array:
     return matrix
 
 
-def _picture(height: int, width: int, seed: int = 0) -> Tensor:
+def _image(height: int, width: int, seed: int = 0) -> Tensor:
     rng = torch.Generator().manual_seed(seed)
     return torch.randint(0, 256, (2, 3, height, width), dtype=torch.uint8, generator=rng)
 
@@ -63,7 +63,7 @@ SIZES = [
 
 @pytest.mark.parametrize(("size", "out"), SIZES)
 def test_bicubic_equals_the_matrix_of_its_taps(size: tuple[int, int], out: tuple[int, int]) -> None:
-    x = _picture(*size).double() / 255
+    x = _image(*size).double() / 255
     rows, columns = _matrix(size[0], out[0]), _matrix(size[1], out[1])
     expected = np.einsum("ij,ncjk,lk->ncil", rows, x.numpy(), columns)
     np.testing.assert_allclose(bicubic(x, out).numpy(), expected, atol=1e-12)
@@ -71,7 +71,7 @@ def test_bicubic_equals_the_matrix_of_its_taps(size: tuple[int, int], out: tuple
 
 @pytest.mark.parametrize(("size", "out"), SIZES)
 def test_uint8_rounds_half_up_after_each_pass(size: tuple[int, int], out: tuple[int, int]) -> None:
-    x = _picture(*size, seed=1)
+    x = _image(*size, seed=1)
     np.testing.assert_array_equal(bicubic_uint8(x, out).numpy(), _as_matlab(x, out)[0])
 
 
@@ -85,7 +85,7 @@ def test_whole_factors_lose_nothing(factor: int, shrink: bool) -> None:
     size, out = (27 * factor, 9 * factor), (27, 9)
     if not shrink:
         size, out = (9, 27), (9 * factor, 27 * factor)
-    noise, extreme = _picture(*size, seed=factor), (_picture(*size, seed=9) > 127).to(torch.uint8) * 255
+    noise, extreme = _image(*size, seed=factor), (_image(*size, seed=9) > 127).to(torch.uint8) * 255
     steps = (torch.arange(size[1]) % 256).to(torch.uint8).expand(2, 3, *size)
     midway = 0
     for x in (noise, extreme, steps, extreme // 85, extreme // 51 * 50):
@@ -128,7 +128,7 @@ def test_sums_of_whole_factors_fit_into_float32(factor: int) -> None:
 
 
 def test_lower_precision_asked_of_torch_does_not_reach_it() -> None:
-    x = _picture(160, 480).contiguous(memory_format=torch.channels_last)
+    x = _image(160, 480).contiguous(memory_format=torch.channels_last)
     expected = downscale_uint8(x, 4)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(downscale_uint8(x, 4), expected)
@@ -141,7 +141,7 @@ def test_lower_precision_asked_of_torch_does_not_reach_it() -> None:
 
 
 def test_layouts_give_the_same_samples() -> None:
-    x = _picture(300, 91, seed=2)  # more rows than are worked on at a time
+    x = _image(300, 91, seed=2)  # more rows than are worked on at a time
     expected = bicubic_uint8(x, (75, 273))
     large = torch.zeros(2, 310, 100, 3, dtype=torch.uint8)
     large[:, 3:303, 5:96] = x.permute(0, 2, 3, 1)
@@ -179,12 +179,12 @@ def test_agrees_with_pillow_away_from_the_border(out: tuple[int, int]) -> None:
     inner = (
         slice(6, -6),
         slice(6, -6),
-    )  # Pillow cuts the kernel off at the border, MATLAB mirrors the picture
+    )  # Pillow cuts the kernel off at the border, MATLAB mirrors the image
     np.testing.assert_allclose(ours[inner], theirs[inner], atol=2e-5)
 
 
 def test_the_asked_scale_counts_where_the_size_was_rounded() -> None:
-    x = _picture(10, 10).double()
+    x = _image(10, 10).double()
     assert output_size(10, 0.33) == 4
     by_scale = bicubic(x, (4, 4), scale=0.33)
     assert not torch.allclose(by_scale, bicubic(x, (4, 4)))
@@ -202,7 +202,7 @@ def test_output_size(length: int, scale: float, expected: int) -> None:
 
 
 def test_same_size_changes_nothing() -> None:
-    x = _picture(9, 7)
+    x = _image(9, 7)
     assert torch.equal(bicubic_uint8(x, (9, 7)), x)
     assert torch.equal(bicubic(x.float(), (9, 7)), x.float())
 
@@ -211,7 +211,7 @@ def test_constants_stay() -> None:
     x = torch.full((1, 3, 11, 6), 0.7, dtype=torch.float64)
     for size in ((3, 2), (22, 31), (11, 6), (1, 1)):
         assert bicubic(x, size).sub(0.7).abs().max() < 1e-12
-    assert bool((bicubic_uint8(_picture(4, 4) * 0 + 201, (9, 2)) == 201).all())
+    assert bool((bicubic_uint8(_image(4, 4) * 0 + 201, (9, 2)) == 201).all())
 
 
 def test_gradient() -> None:
@@ -255,14 +255,14 @@ def test_upscale_keeps_layout_and_precision() -> None:
 
 
 def test_downscale_is_the_benchmarks_lr() -> None:
-    x = _picture(12, 24)
+    x = _image(12, 24)
     lr = downscale_uint8(x, 3)
     assert lr.shape == (2, 3, 4, 8)
     assert torch.equal(lr, bicubic_uint8(x, (4, 8)))
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (1, 3, 0, 8), (8, 8)])
-def test_shapes_that_are_no_pictures(shape: tuple[int, ...]) -> None:
+def test_shapes_that_are_no_images(shape: tuple[int, ...]) -> None:
     calls: list[Callable[[Tensor], Tensor]] = [lambda x: bicubic(x, (4, 4)), lambda x: upscale(x, 2)]
     for call in calls:
         with refused(UsageError, shape):
@@ -276,7 +276,7 @@ def test_uint8_takes_uint8() -> None:
 
 @pytest.mark.cuda
 def test_same_on_cuda() -> None:
-    x = _picture(40, 31)
+    x = _image(40, 31)
     assert torch.equal(bicubic_uint8(x.cuda(), (13, 20)).cpu(), bicubic_uint8(x, (13, 20)))
     y = x.float() / 255
     torch.testing.assert_close(bicubic(y.cuda(), (13, 70)).cpu(), bicubic(y, (13, 70)), atol=1e-5, rtol=0)
@@ -320,7 +320,7 @@ def test_set5_x8_was_made_in_floating_point(data_root: Path) -> None:
 
 
 def test_rows_and_columns_are_treated_alike() -> None:
-    x = _picture(16, 10).double()
+    x = _image(16, 10).double()
     for size in ((5, 5), (5, 30), (30, 5), (30, 30)):
         across = bicubic(x.transpose(2, 3), (size[1], size[0])).transpose(2, 3)
         torch.testing.assert_close(bicubic(x, size), across, atol=1e-9, rtol=0)

@@ -1,4 +1,4 @@
-"""Measures of what people reject in an upscaled picture: patterns of the stride, shifted colours, flat that is not,
+"""Measures of what people reject in an upscaled image: patterns of the stride, shifted colours, flat that is not,
 tinted gray, paper that is not blank, and rings around cut-outs."""
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ _NEAR, _FAR = (
     6,
 )  # bins around a frequency that it is compared with; nearer ones hold what the window smears
 _LUMA = (0.299, 0.587, 0.114)
-_FLOOR = 1e-3  # of power: a picture of one level has none at all
+_FLOOR = 1e-3  # of power: an image of one level has none at all
 
 RISE = 6.0
-"""Decibels that a frequency of the stride may rise further than in the bicubic picture."""
+"""Decibels that a frequency of the stride may rise further than in the bicubic image."""
 VISIBLE = 0.5
 """Levels of 255 below which a pattern is seen by nobody, however sharp its frequency."""
 SHIFT = 2.0
-"""Levels of 255 by which a picture's mean colour may change."""
+"""Levels of 255 by which an image's mean colour may change."""
 ROUGH = 0.25
-"""Levels of 255 that a picture of one colour may deviate from its mean."""
+"""Levels of 255 that an image of one colour may deviate from its mean."""
 
 
 @dataclass(frozen=True)
@@ -36,17 +36,17 @@ class Pattern:
     """What repeats every few pixels."""
 
     decibels: float
-    """How far the strongest of its frequencies rises above those around it; near 0 in pictures without."""
+    """How far the strongest of its frequencies rises above those around it; near 0 in images without."""
     levels: float
     """Root mean square of all that rises, of 255."""
 
 
 def pattern(pixels: Pixels, period: int) -> Pattern:
-    """How much of a picture repeats every `period` pixels, along either axis or both (a checkerboard).
+    """How much of an image repeats every `period` pixels, along either axis or both (a checkerboard).
 
     The spectrum's power, as the mean of Hann windows that overlap by half (Welch), so that a pattern is found where its
     phase changes from place to place; at every multiple of 1 / period, against the median of the frequencies around it
-    (along the axis where it lies on one, since axes are strong in pictures by themselves).
+    (along the axis where it lies on one, since axes are strong in images by themselves).
 
     Args:
         pixels: (H, W, 3), uint8, at least 16 periods a side.
@@ -105,7 +105,7 @@ def deviation(pixels: Pixels, margin: int = 0, side: int = 16) -> float:
 
 
 def complaints(sr: Pixels, lr: Pixels) -> list[str]:
-    """What is wrong with an upscaled picture, in words; nothing where all is well.
+    """What is wrong with an upscaled image, in words; nothing where all is well.
 
     Args:
         sr: (scale h, scale w, 3) uint8, at least 16 times the scale a side.
@@ -129,10 +129,10 @@ def complaints(sr: Pixels, lr: Pixels) -> list[str]:
 def flat_complaints(
     upscale: Callable[[Pixels], Pixels], colours: Iterable[tuple[int, int, int]]
 ) -> list[str]:
-    """What becomes of pictures of one colour, in words; nothing where they stay so.
+    """What becomes of images of one colour, in words; nothing where they stay so.
 
     Args:
-        upscale: (h, w, 3) uint8 to the larger picture.
+        upscale: (h, w, 3) uint8 to the larger image.
         colours: of 255.
     """
     found = []
@@ -148,7 +148,7 @@ def flat_complaints(
 
 
 def tint(pixels: Pixels) -> int:
-    """The largest difference between the colours of a pixel; 0 in gray pictures.
+    """The largest difference between the colours of a pixel; 0 in gray images.
 
     Args:
         pixels: (H, W, 3), of any depth.
@@ -190,6 +190,6 @@ def noise_complaints(upscale: Callable[[Pixels], Pixels], sigmas: Iterable[float
         rough, plain = deviation(sr, margin), deviation(resample(lr, *sr.shape[:2]), margin)
         if rough > plain:
             found.append(
-                f"noise of {sigma:g} levels deviates by {rough:.2f}, in the bicubic picture by {plain:.2f}"
+                f"noise of {sigma:g} levels deviates by {rough:.2f}, in the bicubic image by {plain:.2f}"
             )
     return found

@@ -57,7 +57,7 @@ def test_a_checkerboard_is_found_and_measured(lr: Pixels, period: int) -> None:
 
 @pytest.mark.parametrize("period", [2, 4])
 def test_a_checkerboard_that_changes_from_place_to_place_is_found(lr: Pixels, period: int) -> None:
-    """Turned over in every other square of 48 pixels, so that it cancels over the whole picture."""
+    """Turned over in every other square of 48 pixels, so that it cancels over the whole image."""
     sr = _bicubic(lr)
     y, x = np.mgrid[0 : sr.shape[0], 0 : sr.shape[1]] // 48 % 2
     signs = (1 - 2 * ((y + x) % 2))[..., None]
@@ -88,9 +88,9 @@ def test_what_was_made_is_named_and_nothing_else(lr: Pixels) -> None:
 def test_detail_and_noise_are_no_pattern(rendered: Callable[..., Pixels], lr: Pixels) -> None:
     sharp = rendered(256, 256)
     noise = np.random.default_rng(0).normal(0, 8, sharp.shape)
-    for picture in (sharp, _added(sharp, noise), np.rot90(sharp).copy()):
+    for image in (sharp, _added(sharp, noise), np.rot90(sharp).copy()):
         for period in (2, 4):
-            found = pattern(picture, period)
+            found = pattern(image, period)
             assert found.decibels < 6 or found.levels < 0.5, found
     assert complaints(_added(_bicubic(lr), noise[:, :1].mean(2, keepdims=True)), lr) == []
 
@@ -104,12 +104,12 @@ def test_the_other_scales(lr: Pixels) -> None:
         assert any(f"pattern of {scale} pixels" in words for words in complaints(_added(sr, comb), lr))
 
 
-def test_too_small_a_picture_is_no_picture_without_patterns() -> None:
+def test_too_small_an_image_is_no_image_without_patterns() -> None:
     with refused(ValueError, 64):
         pattern(np.zeros((63, 80, 3), np.uint8), 4)
 
 
-def test_flat_pictures(lr: Pixels) -> None:
+def test_flat_images(lr: Pixels) -> None:
     colours = [(0, 0, 0), (128, 128, 128), (240, 30, 90)]
     assert flat_complaints(_bicubic, colours) == []
     assert noise_complaints(_bicubic, [3, 10]) == []

@@ -1,7 +1,7 @@
-"""What people reject is in no picture that the shipped weights make.
+"""What people reject is in no image that the shipped weights make.
 
-The networks for real pictures are held to all of it. Those for clean pictures are not made for noise, which they
-sharpen with the rest; of them flat pictures must stay flat. What the engine sees to, whatever the weights are, is asked
+The networks for real images are held to all of it. Those for clean images are not made for noise, which they
+sharpen with the rest; of them flat images must stay flat. What the engine sees to, whatever the weights are, is asked
 of all: exact planes and paper, gray that is gray, clean alpha, the levels of 16 bits.
 """
 
@@ -21,9 +21,9 @@ from srkit.degradation.pca import encode
 from srkit.engine.runner import Plane, Runner
 from srkit.inference.chain import RESTORING_FAMILIES
 from srkit.inference.upscaler import Done, Upscaler, Work
+from srkit.io.image import DecodedImage
 from srkit.io.kernel_map import KernelMap
-from srkit.io.picture import Picture
-from srkit.io.read import read_picture
+from srkit.io.read import read_image
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.zoo.manifest import Entry, Manifest
 from tests.quality.artefacts import Pixels, complaints, flat_complaints, noise_complaints, spilled, tint
@@ -52,7 +52,7 @@ def _named(entry: Entry) -> str:
 
 @pytest.fixture
 def enlarge(entry: Entry) -> Enlarge:
-    """Pictures through a shipped model, as `srkit upscale` runs it."""
+    """Images through a shipped model, as `srkit upscale` runs it."""
     return _enlarge(entry)
 
 
@@ -64,11 +64,11 @@ def _enlarge(entry: Entry, dtype: str = "auto") -> Enlarge:
     def run(lr: Pixels) -> Pixels:
         height, width = lr.shape[:2]
         kernels = _blur(upscaler, height, width) if kernel_conditioned else None
-        work = Work(None, Picture(lr), width * entry.scale, height * entry.scale, extras=Extras(kernels))
+        work = Work(None, DecodedImage(lr), width * entry.scale, height * entry.scale, extras=Extras(kernels))
         done: Done[None]
         (done,) = upscaler.run([work])
-        assert done.picture is not None, done.error
-        return done.picture.pixels
+        assert done.image is not None, done.error
+        return done.image.pixels
 
     return run
 
@@ -85,7 +85,7 @@ def _blur(upscaler: Upscaler, height: int, width: int) -> KernelMap:
 
 
 @pytest.mark.parametrize("entry", SHIPPED, ids=_named)
-def test_networks_leave_flat_pictures_flat_by_themselves(entry: Entry) -> None:
+def test_networks_leave_flat_images_flat_by_themselves(entry: Entry) -> None:
     """Without the correction of flat areas, in whose surroundings this is seen."""
     upscaler = Upscaler(UpscaleRecipe(model=entry.name, device="cpu"))
     runner, conditioning = upscaler.runner(entry.name), upscaler.conditioning(entry.name)
@@ -145,17 +145,17 @@ def test_sixteen_bits_keep_their_levels_in_bf16(entry: Entry) -> None:
 
 
 @pytest.mark.parametrize("entry", RESTORING, ids=_named)
-def test_noise_on_flat_pictures_does_not_grow(enlarge: Enlarge) -> None:
+def test_noise_on_flat_images_does_not_grow(enlarge: Enlarge) -> None:
     assert noise_complaints(enlarge, [3, 8]) == []
 
 
 @pytest.mark.data
 @pytest.mark.parametrize("entry", RESTORING, ids=_named)
-def test_real_pictures_keep_their_colour_and_have_no_pattern(enlarge: Enlarge, data_root: Path) -> None:
-    pictures = sorted((data_root / "real" / "RealSRSet").iterdir())
-    assert len(pictures) == 20
+def test_real_images_keep_their_colour_and_have_no_pattern(enlarge: Enlarge, data_root: Path) -> None:
+    images = sorted((data_root / "real" / "RealSRSet").iterdir())
+    assert len(images) == 20
     found = {}
-    for path in pictures:
+    for path in images:
         lr = _middle(path)
         if wrong := complaints(enlarge(lr), lr):
             found[path.name] = wrong
@@ -163,9 +163,9 @@ def test_real_pictures_keep_their_colour_and_have_no_pattern(enlarge: Enlarge, d
 
 
 def _middle(path: Path) -> Pixels:
-    """(CROP, CROP, 3) at most, from the middle of a picture."""
-    picture = read_picture(path)
-    colour = np.repeat(picture.colour, 3, axis=2) if picture.is_gray else picture.colour
+    """(CROP, CROP, 3) at most, from the middle of an image."""
+    image = read_image(path)
+    colour = np.repeat(image.colour, 3, axis=2) if image.is_gray else image.colour
     height, width = colour.shape[:2]
     rows, columns = min(CROP, height), min(CROP, width)
     top, left = (height - rows) // 2, (width - columns) // 2

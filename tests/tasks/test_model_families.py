@@ -12,9 +12,9 @@ import torch
 from srkit.archs.table import build
 from srkit.errors import ResourceError
 from srkit.inference.chain import Models
-from srkit.io.picture import Picture
-from srkit.io.read import read_picture
-from srkit.io.write import write_picture
+from srkit.io.image import DecodedImage
+from srkit.io.read import read_image
+from srkit.io.write import write_image
 from srkit.recipes.evaluate import EvalRecipe
 from srkit.recipes.upscale import Target, UpscaleRecipe
 from srkit.tasks.evaluate.run import EvalJob, Evaluation
@@ -60,9 +60,9 @@ def shipped(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> Path:
+def image(tmp_path: Path) -> Path:
     pixels = np.random.default_rng(0).integers(0, 256, (10, 12, 3), dtype=np.uint8)
-    write_picture(Picture(pixels), tmp_path / "in.png", format="png")
+    write_image(DecodedImage(pixels), tmp_path / "in.png", format="png")
     return tmp_path / "in.png"
 
 
@@ -96,23 +96,23 @@ def test_a_family_upscales_by_four_where_it_can() -> None:
 
 @pytest.mark.parametrize(("scale", "resampled"), [(2.0, True), (3.0, True), (4.0, False), (8.0, False)])
 def test_the_plan_says_how_and_it_is_done_so(
-    scale: float, resampled: bool, picture: Path, tmp_path: Path
+    scale: float, resampled: bool, image: Path, tmp_path: Path
 ) -> None:
     recipe = UpscaleRecipe(model="real", target=Target(scale), device="cpu", dtype="fp32")
-    job = UpscaleJob(recipe, str(picture), tmp_path / "out.png")
+    job = UpscaleJob(recipe, str(image), tmp_path / "out.png")
     plan = plan_upscale(job)
     (planned,) = plan.pictures
     assert (planned.resampled, plan.resampled) == (resampled, int(resampled))
     (record,) = run(job)
     assert (record.status, record.models) == ("done", planned.models)
     assert planned.models == (("real-x4", "edsr-x2") if scale == 8 else ("real-x4",))
-    written = read_picture(tmp_path / "out.png")
+    written = read_image(tmp_path / "out.png")
     assert (written.width, written.height) == (round(12 * scale), round(10 * scale))
 
 
 def test_evaluation_takes_a_family_too(rendered: Any, tmp_path: Path) -> None:
     (tmp_path / "own/HR").mkdir(parents=True)
-    write_picture(Picture(rendered(48, 64)), tmp_path / "own/HR/a.png", format="png")
+    write_image(DecodedImage(rendered(48, 64)), tmp_path / "own/HR/a.png", format="png")
     for scale, label in ((4, "real-x4"), (8, "real-x4+edsr-x2")):
         recipe = EvalRecipe(models=("real",), scale=scale, device="cpu", dtype="fp32")
         (result,) = Evaluation(EvalJob(recipe, datasets=("own",), data_root=tmp_path)).run()

@@ -1,4 +1,4 @@
-"""Training of networks that are told of whole pictures, with the random encoder, from a recipe to upscaled pictures."""
+"""Training of networks that are told of whole images, with the random encoder, from a recipe to upscaled images."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from srkit.zoo.load import load_model
 from tests.helpers import refused
 from tests.tasks.training_cases import CASES
 
-Picture = NDArray[np.uint8]
+RGB = NDArray[np.uint8]
 CPU = torch.device("cpu")
 JOB = CASES["sr, conditioned"].job
 STILL = ("optim.lr = 1e-12", "optim.steps = 1")
@@ -68,7 +68,7 @@ def test_each_term_is_logged_and_which_leads(trained: Path) -> None:
 
 
 def test_upscale_loads_what_was_trained(trained: Path, tmp_path: Path, photographs: Path) -> None:
-    """And gives the picture that the network gives where it is told of the whole of it."""
+    """And gives the image that the network gives where it is told of the whole of it."""
     output = tmp_path / "sr.png"
     recipe = UpscaleRecipe(model=str(trained / WEIGHTS), device="cpu", dtype="fp32", tile=16)
     (record,) = upscale(UpscaleJob(recipe, str(photographs / "0.png"), output))

@@ -24,15 +24,15 @@ from srkit.training.trainer import PairStep
 from tests.helpers import Listening, refused
 from tests.tasks.training_cases import CASES
 
-Picture = NDArray[np.uint8]
+RGB = NDArray[np.uint8]
 CPU = torch.device("cpu")
 JOB = CASES["sr, degraded"].job
 SHORT = ("optim.steps = 2", "run.validate_every = 100")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, rendered: Callable[..., Picture]) -> Path:
-    """Four pictures, the first and the last of which are held out, and a gray and a tiny one."""
+def folder(tmp_path_factory: pytest.TempPathFactory, rendered: Callable[..., RGB]) -> Path:
+    """Four images, the first and the last of which are held out, and a gray and a tiny one."""
     root = tmp_path_factory.mktemp("photographs")
     for i in range(4):
         cv2.imwrite(str(root / f"{i}.png"), rendered(48 + 2 * i, 64, seed=i % 2)[:, :, ::-1])
@@ -47,7 +47,7 @@ def test_losses_aim_at_the_target_of_what_the_recipe_says(
     folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    rendered: Callable[..., Picture],
+    rendered: Callable[..., RGB],
 ) -> None:
     seen: list[Batch] = []
     usual = PairStep.__call__
@@ -64,8 +64,8 @@ def test_losses_aim_at_the_target_of_what_the_recipe_says(
     assert len(progress.warned) == 2
     assert progress.about("5-tiny.png", 32) and progress.about("4-gray.png")
     part = replace(MILD, sharpen=sharpen, first=replace(MILD.first, noise=(2.0, 3.0)))
-    pictures = [rendered(48 + 2 * i, 64, seed=i % 2) for i in (1, 2)]
-    pairs = RealPairs(pictures, RealPlan(2, 8, 2, 0, degradation=part), CPU)
+    images = [rendered(48 + 2 * i, 64, seed=i % 2) for i in (1, 2)]
+    pairs = RealPairs(images, RealPlan(2, 8, 2, 0, degradation=part), CPU)
     for step, batch in enumerate(seen):
         expected = pairs.draw(step)
         assert torch.equal(batch.lr, expected.lr)
@@ -78,10 +78,10 @@ def test_what_validates_is_degraded_by_the_same_chance_each_time(
 ) -> None:
     judged: list[list[Batch]] = []
 
-    def noting(picture: Picture, number: int, *rest: Any) -> Batch:
+    def noting(image: RGB, number: int, *rest: Any) -> Batch:
         if number == 0:
             judged.append([])
-        judged[-1].append(usual(picture, number, *rest))
+        judged[-1].append(usual(image, number, *rest))
         return judged[-1][-1]
 
     usual = validation._judge
@@ -112,7 +112,7 @@ def test_the_share_of_the_data_is_logged_and_said(
     assert len([message for message in progress.said if f"{shares[-1]:.1%}" in message]) == 1
 
 
-def test_pictures_that_do_not_fit_into_memory(
+def test_images_that_do_not_fit_into_memory(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("srkit.tasks.train.images.fits_in_memory", lambda *_: False)
@@ -121,9 +121,7 @@ def test_pictures_that_do_not_fit_into_memory(
     assert run(JOB(folder, tmp_path / "memory", *SHORT, 'data.residency = "memory"')).steps == 2
 
 
-def test_folders_of_gray_pictures_alone(
-    folder: Path, tmp_path: Path, rendered: Callable[..., Picture]
-) -> None:
+def test_folders_of_gray_images_alone(folder: Path, tmp_path: Path, rendered: Callable[..., RGB]) -> None:
     for i in range(3):
         cv2.imwrite(str(tmp_path / f"{i}.png"), rendered(64, 64, seed=i % 2)[:, :, 1])
     with refused(SrkitError, 32):

@@ -30,13 +30,13 @@ from tests.helpers import Listening, refused
 from tests.tasks.training_cases import CASES
 from tests.training.gan_runs import gan_recipe
 
-Picture = NDArray[np.uint8]
+RGB = NDArray[np.uint8]
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, rendered: Callable[..., Picture]) -> Path:
-    """Nine pictures, a gray one and a tiny one among them. 0, 3 and 6 are held out: every third."""
+def folder(tmp_path_factory: pytest.TempPathFactory, rendered: Callable[..., RGB]) -> Path:
+    """Nine images, a gray one and a tiny one among them. 0, 3 and 6 are held out: every third."""
     root = tmp_path_factory.mktemp("photographs")
     for i in range(7):
         cv2.imwrite(str(root / f"{i}.png"), rendered(44 + 2 * i, 64 - i, seed=i % 2)[:, :, ::-1])

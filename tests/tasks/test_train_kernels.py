@@ -30,13 +30,13 @@ from tests.helpers import Listening, refused
 from tests.tasks.training_cases import CASES
 
 CPU = torch.device("cpu")
-TARGETS = {"kernels": "kernels", "picture": "kernels, picture", "depth": "kernels, depth"}
+TARGETS = {"kernels": "kernels", "picture": "kernels, image", "depth": "kernels, depth"}
 LONG = ("optim.steps = 60", "optim.ema = 0.8", "optim.lr = 3e-3", "run.validate_every = 1000")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, rendered: Callable[..., NDArray[np.uint8]]) -> Path:
-    """Six pictures; 0.png and 3.png are held out: every third. One is too small for crops of blurred pictures."""
+    """Six images; 0.png and 3.png are held out: every third. One is too small for crops of blurred images."""
     root = tmp_path_factory.mktemp("photographs")
     for i in range(6):
         side = 33 if i == 5 else 60 + i

@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from srkit.errors import Exit, ResourceError, UsageError
-from srkit.io.picture import Picture
-from srkit.io.read import read_picture
-from srkit.io.write import write_picture
+from srkit.io.image import DecodedImage
+from srkit.io.read import read_image
+from srkit.io.write import write_image
 from srkit.recipes.kinds import load_training_recipe
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.tasks.train import TrainJob, blurred, run
@@ -93,12 +93,12 @@ def _upscaled(weights: Path, source: Path, target: Path, **settings: Any) -> Any
 
 
 def test_upscale_with_it(weights: Path, rendered: Callable[..., Image], tmp_path: Path) -> None:
-    write_picture(Picture(rendered(18, 21)), tmp_path / "in.png", format="png")
+    write_image(DecodedImage(rendered(18, 21)), tmp_path / "in.png", format="png")
     results = []
     for seed in (1, 1, 2):
         record = _upscaled(weights, tmp_path / "in.png", tmp_path / f"{len(results)}.png", seed=seed)
         assert record.status == "done", record.error
-        results.append(read_picture(tmp_path / f"{len(results)}.png").pixels)
+        results.append(read_image(tmp_path / f"{len(results)}.png").pixels)
     assert results[0].shape == (72, 84, 3)
     assert np.array_equal(results[0], results[1])
     assert not np.array_equal(results[0], results[2])
@@ -113,7 +113,7 @@ def test_another_prior_than_it_was_trained_with_is_refused(
     before = file.read_bytes()
     state = load_file(file)
     state["conv_in.bias"] += 1
-    write_picture(Picture(rendered(16, 16)), tmp_path / "in.png", format="png")
+    write_image(DecodedImage(rendered(16, 16)), tmp_path / "in.png", format="png")
     try:
         save_file(state, file)
         with refused(ResourceError, weights, prior, "prior") as caught:

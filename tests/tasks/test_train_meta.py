@@ -31,11 +31,11 @@ from tests.training.runs import same
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six pictures of two kinds; every third is held out, too few for an episode."""
+    """Six images of two kinds; every third is held out, too few for an episode."""
     folder = tmp_path_factory.mktemp("photographs")
     for i in range(6):
-        picture = render("manga" if i % 2 else "street", 72, 64, i)
-        cv2.imwrite(str(folder / f"{i}.png"), picture[:, :, ::-1])
+        image = render("manga" if i % 2 else "street", 72, 64, i)
+        cv2.imwrite(str(folder / f"{i}.png"), image[:, :, ::-1])
     return folder
 
 

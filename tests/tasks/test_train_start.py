@@ -29,7 +29,7 @@ def seeded() -> None:
     torch.manual_seed(0)
 
 
-def _picture() -> Tensor:
+def _image() -> Tensor:
     return torch.rand(1, 3, 44, 44, generator=torch.Generator().manual_seed(1))
 
 
@@ -50,7 +50,7 @@ def test_cria_starts_as_what_an_edsr_is(tmp_path: Path) -> None:
     save_weights(path, edsr, Header(arch="edsr", arguments=arguments, scale=2), dtype=torch.float32)
     cria = Cria(**arguments, trunk="edsr", width=8, mask_width=4)
     copy_start(cria, str(path), told)
-    torch.testing.assert_close(cria(_picture()), edsr(_picture()), atol=1e-6, rtol=0)
+    torch.testing.assert_close(cria(_image()), edsr(_image()), atol=1e-6, rtol=0)
     # All but the mask's tensors and the first convolution of each head's units.
     kept = len([n for n in cria.state_dict() if n.startswith("mask.") or (".units." in n and ".conv1." in n)])
     count = len(cria.state_dict())
@@ -65,7 +65,7 @@ def test_cria_takes_the_trunk_of_a_published_esrgan(tmp_path: Path) -> None:
     copy_start(cria, str(tmp_path / "x.pth"), Silent())
     shown: list[Tensor] = []
     network.model[1].register_forward_hook(lambda _module, _input, out: shown.append(out))
-    x = _picture()
+    x = _image()
     network(x)
     inner = (slice(None), slice(None), slice(18, 26), slice(18, 26))  # beyond what zeros at the border reach
     torch.testing.assert_close(cria.trunk(centred(x))[inner], shown[0][inner], atol=1e-4, rtol=1e-4)
@@ -76,7 +76,7 @@ def test_the_same_network_takes_all_of_a_published_esrgan(tmp_path: Path) -> Non
     published = _published(tmp_path / "x.pth")
     network, told = RRDBNet(features=8, blocks=1), Listening()
     copy_start(network, str(tmp_path / "x.pth"), told)
-    torch.testing.assert_close(network(_picture()), published(_picture()), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(network(_image()), published(_image()), atol=1e-5, rtol=1e-4)
     count = len(network.state_dict())
     assert told.about(f"{count} of {count}")
     residual, told = RRDBNet(features=8, blocks=1, skip=True), Listening()

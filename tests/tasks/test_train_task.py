@@ -23,7 +23,7 @@ from srkit.zoo.load import load_model
 from tests.helpers import Listening, refused
 from tests.tasks.training_cases import CASES
 
-Picture = NDArray[np.uint8]
+RGB = NDArray[np.uint8]
 
 
 def _job(photographs: Path, output: Path, *settings: str, **changes: Any) -> TrainJob[Any]:
@@ -34,8 +34,8 @@ STILL = ("optim.lr = 1e-12", "optim.steps = 1")
 """A step so small that it changes nothing shows where the weights started."""
 
 
-def test_the_overlap_is_measured_where_pictures_are_large_enough(
-    photographs: Path, tmp_path: Path, rendered: Callable[..., Picture]
+def test_the_overlap_is_measured_where_images_are_large_enough(
+    photographs: Path, tmp_path: Path, rendered: Callable[..., RGB]
 ) -> None:
     small = load_model(run(_job(photographs, tmp_path / "small")).weights)
     assert small.header is not None
@@ -58,7 +58,7 @@ def test_the_overlap_is_measured_where_pictures_are_large_enough(
         ("a folder inside", {"1.png", "2.png"}, {"0.png", "3.png", "4.png", "5.png", "6.png"}),
     ],
 )
-def test_pictures_held_out_are_never_trained_on(
+def test_images_held_out_are_never_trained_on(
     residency: str,
     validation: str,
     judges: set[str],
@@ -74,7 +74,7 @@ def test_pictures_held_out_are_never_trained_on(
         (root / ("inner" if i in (1, 2) else ".") / f"{i}.png").symlink_to(photographs / f"{i}.png")
     used: set[str] = set()
 
-    def noting(path: Path) -> Picture:
+    def noting(path: Path) -> RGB:
         used.add(path.name)
         return read_rgb8(path)
 
@@ -89,7 +89,7 @@ def test_pictures_held_out_are_never_trained_on(
     monkeypatch.setattr(PhotographReader, "read_all", starting)
     settings = (f'data.residency = "{residency}"', "data.workers = 0", "optim.steps = 20")
     inside = (root / "inner",) if validation == "a folder inside" else ()
-    # The inner folder is named twice: its pictures must not be held out in one place and trained on in another.
+    # The inner folder is named twice: its images must not be held out in one place and trained on in another.
     result = run(_job(root, tmp_path / "run", *settings, data=(root, root / "inner"), validation=inside))
     assert set(result.held_out) == judges
     assert used == others
@@ -99,7 +99,7 @@ def test_pictures_held_out_are_never_trained_on(
 @pytest.mark.parametrize(("residency", "form"), [("memory", "png"), ("memory", "bmp"), ("stream", "png")])
 @pytest.mark.parametrize("validation", ["every third", "a folder"])
 def test_copies_of_what_is_held_out_are_not_trained_on(
-    residency: str, form: str, validation: str, tmp_path: Path, rendered: Callable[..., Picture]
+    residency: str, form: str, validation: str, tmp_path: Path, rendered: Callable[..., RGB]
 ) -> None:
     """Copies byte for byte, and what is read into memory by its pixels."""
     root = tmp_path / "photographs"
@@ -116,7 +116,7 @@ def test_copies_of_what_is_held_out_are_not_trained_on(
     assert len(progress.about(f"2.{form}")) == 1
 
 
-def test_nothing_but_copies(tmp_path: Path, rendered: Callable[..., Picture]) -> None:
+def test_nothing_but_copies(tmp_path: Path, rendered: Callable[..., RGB]) -> None:
     root = tmp_path / "photographs"
     root.mkdir()
     for i in range(6):

@@ -1,4 +1,4 @@
-"""Pictures to train on."""
+"""Images to train on."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from numpy.typing import NDArray
 
 
 @pytest.fixture(scope="session")
-def pictures(rendered: Callable[..., NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+def images(rendered: Callable[..., NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
     return [rendered(64, 50), rendered(48, 80, seed=1)]

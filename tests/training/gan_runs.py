@@ -81,11 +81,11 @@ def gan_start(base: GanRecipe) -> tuple[TrainState, GanStep]:
     return gan_state(network, base.optim, step), step
 
 
-def real_pairs(pictures: list[NDArray[np.uint8]], base: GanRecipe) -> RealPairs:
+def real_pairs(images: list[NDArray[np.uint8]], base: GanRecipe) -> RealPairs:
     part = degradation_of(base.data)
     assert part is not None
     return RealPairs(
-        pictures, RealPlan(2, base.data.patch, base.data.batch, base.seed, degradation=part, margin=2), CPU
+        images, RealPlan(2, base.data.patch, base.data.batch, base.seed, degradation=part, margin=2), CPU
     )
 
 

@@ -52,8 +52,8 @@ def state(base: TrainRecipe) -> TrainState:
         return new_state(EDSR(**ARGUMENTS), base.optim)
 
 
-def pairs(pictures: list[NDArray[np.uint8]], base: TrainRecipe) -> MemoryPairs:
-    return MemoryPairs(pictures, CropPlan(2, base.data.patch, base.data.batch, base.seed), CPU)
+def pairs(images: list[NDArray[np.uint8]], base: TrainRecipe) -> MemoryPairs:
+    return MemoryPairs(images, CropPlan(2, base.data.patch, base.data.batch, base.seed), CPU)
 
 
 def trainer(

@@ -115,7 +115,7 @@ def test_the_best_state_is_kept_not_the_last() -> None:
     [
         ((0.1, 0.12, 0.09), True),
         ((0.002, 0.002, 0.002), False),  # too little
-        ((2.0, -0.9, -0.9), False),  # one picture's chance
+        ((2.0, -0.9, -0.9), False),  # one image's chance
         ((0.06, 0.02, -0.01, 0.13, 0.09), True),
         ((0.06, 0.01, -0.03, 0.13, 0.02), False),
         ((0.1,), True),

@@ -63,7 +63,7 @@ def test_the_terms_are_what_they_say(loop: ClosedLoop) -> None:
     assert torch.allclose(regular, loop.far(loop.network, sr), rtol=1e-5)
 
 
-def test_a_gradient_reaches_the_picture_alone_and_not_through_the_controller(loop: ClosedLoop) -> None:
+def test_a_gradient_reaches_the_image_alone_and_not_through_the_controller(loop: ClosedLoop) -> None:
     (batch,) = batches(1)
     sr = (upscale(batch.lr, 2) * 0.9).requires_grad_(True)
     lr = batch.lr.clone().requires_grad_(True)
@@ -161,11 +161,11 @@ def test_what_went_too_far_is_not_taken(loop: ClosedLoop) -> None:
 
 
 def test_niqe_may_refuse(loop: ClosedLoop) -> None:
-    pictures = [torch.rand(1, 3, 48, 96, generator=torch.Generator().manual_seed(i)) for i in range(3)]
-    parts = [Batch(x, x) for x in pictures]
+    images = [torch.rand(1, 3, 48, 96, generator=torch.Generator().manual_seed(i)) for i in range(3)]
+    parts = [Batch(x, x) for x in images]
 
-    def darker(picture: Tensor) -> float:
-        return -float(picture.mean())
+    def darker(image: Tensor) -> float:
+        return -float(image.mean())
 
     judge = LoopJudge(loop, NEUTRAL, Enlarge(), parts, 20.0, None, darker)
     assert len(judge.base.niqe) == 3

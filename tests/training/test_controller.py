@@ -21,7 +21,7 @@ def _far(amount: float) -> PerceptualDistance:
     return PerceptualDistance("far", "1", 1, lambda a, b: [torch.full((len(a), 1, 1, 1), amount)])
 
 
-def test_distance_from_the_enlarged_picture() -> None:
+def test_distance_from_the_enlarged_image() -> None:
     distance = perceptual_distance("random", CPU)
     lr = torch.rand(2, 3, 16, 16, generator=_rng())
     blurred = upscale(lr, 2).clamp(0, 1)

@@ -149,7 +149,7 @@ def test_two_processes_are_one_with_the_doubled_batch(
 def test_two_processes_and_a_discriminator(
     tmp_path: Path, rendered: Callable[..., NDArray[np.uint8]]
 ) -> None:
-    """Each has pictures of its own; both networks learn from all of them."""
+    """Each has images of its own; both networks learn from all of them."""
     data, output, recipe = tmp_path / "data", tmp_path / "run", tmp_path / "tiny.toml"
     data.mkdir()
     for i in range(4):

@@ -25,7 +25,7 @@ from srkit.training.learners import ExemplarLearner, info_nce, make_learner, qua
 from srkit.training.state import TrainState, new_state
 from srkit.training.trainer import Limits, Trainer
 
-Picture = NDArray[np.uint8]
+RGB = NDArray[np.uint8]
 CPU = torch.device("cpu")
 MODELS: dict[str, dict[str, Any]] = {
     "contrast": {"arch": "compact", "arguments": {"widths": [8, 8], "blocks": [0, 1], "dim": 8, "side": 32}},
@@ -48,7 +48,7 @@ def _recipe(objective: str, steps: int = 6, **changes: Any) -> EncoderRecipe:
     )
 
 
-def _source(rendered: Callable[..., Picture], seed: int = 0) -> ViewSource:
+def _source(rendered: Callable[..., RGB], seed: int = 0) -> ViewSource:
     photographs = [rendered(96, 96, s) for s in (seed, seed + 1)]
     grids = [[np.indices((64, 64)).sum(0) % n < n // 2] for n in (4, 8, 16)]
     domains = [[np.repeat(g[..., None] * np.uint8(255), 3, 2) for g in grid] for grid in grids]
@@ -107,7 +107,7 @@ def test_quality_error_is_nothing_where_all_is_told() -> None:
 
 
 @pytest.mark.parametrize("objective", MODELS)
-def test_the_loss_falls(objective: str, rendered: Callable[..., Picture], tmp_path: Path) -> None:
+def test_the_loss_falls(objective: str, rendered: Callable[..., RGB], tmp_path: Path) -> None:
     recipe = _recipe(objective, steps=40)
     state, views = _state(recipe), _source(rendered)
     learner = state.network.train()
@@ -122,22 +122,22 @@ def test_the_loss_falls(objective: str, rendered: Callable[..., Picture], tmp_pa
     assert sum("val_loss" in line for line in lines) == 14  # every third step, and the last
 
 
-def test_the_judge_is_judged_by_what_it_tells_of_the_degradation(rendered: Callable[..., Picture]) -> None:
+def test_the_judge_is_judged_by_what_it_tells_of_the_degradation(rendered: Callable[..., RGB]) -> None:
     recipe = _recipe("exemplar")
     learner, views = _state(recipe).network, _source(rendered).draw(0)
     assert isinstance(learner, ExemplarLearner)
     assert set(learner.train()(views)) == {"loss", "which", "quality"}
-    beyond = replace(views, picture=views.picture + 100)
+    beyond = replace(views, image=views.image + 100)
     assert set(learner.eval()(beyond)) == {"loss"}
 
 
-def test_scales_are_what_the_stages_measure(rendered: Callable[..., Picture]) -> None:
+def test_scales_are_what_the_stages_measure(rendered: Callable[..., RGB]) -> None:
     network: Any = build("judge", MODELS["exemplar"]["arguments"])
-    pictures = [rendered(64, 80, 0), rendered(48, 48, 1)]
-    measure_scales(network, pictures)
-    x = torch.from_numpy(pictures[0]).permute(2, 0, 1)[None] / 255
+    images = [rendered(64, 80, 0), rendered(48, 48, 1)]
+    measure_scales(network, images)
+    x = torch.from_numpy(images[0]).permute(2, 0, 1)[None] / 255
     alone = [float(stage.detach().square().mean().sqrt()) for stage in network.stages(x)]
     both = network.scales.tolist()
-    measure_scales(network, pictures[:1])
+    measure_scales(network, images[:1])
     assert network.scales.tolist() == pytest.approx(alone, rel=1e-5)
     assert both != pytest.approx(alone, rel=1e-5)

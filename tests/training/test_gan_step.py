@@ -36,7 +36,7 @@ from tests.helpers import Listening, refused
 from tests.training.gan_runs import CPU, gan_recipe, gan_start, gan_trainer, real_pairs
 from tests.training.runs import InterruptAfter, SpoiltPairs, same
 
-Pictures = list[NDArray[np.uint8]]
+Images = list[NDArray[np.uint8]]
 
 
 def _future(state: TrainState) -> dict[str, Any]:
@@ -79,12 +79,12 @@ def test_a_discriminator_that_is_held_works_as_in_training() -> None:
 
 
 @pytest.mark.parametrize("arch", DISCRIMINATORS)
-def test_the_discriminator_learns_from_what_was_made_before_and_from_unsharpened_pictures(
-    arch: str, pictures: Pictures
+def test_the_discriminator_learns_from_what_was_made_before_and_from_unsharpened_images(
+    arch: str, images: Images
 ) -> None:
     """Its gradient, part of which is of the generator's step, is that of a step of its own."""
     base = gan_recipe(discriminator={"arch": arch})
-    (state, step), batch = gan_start(base), real_pairs(pictures, base).draw(0)
+    (state, step), batch = gan_start(base), real_pairs(images, base).draw(0)
     assert not torch.equal(batch.hr, batch.target)
     alone = copy.deepcopy(step.discriminator)
     with torch.no_grad():
@@ -97,9 +97,9 @@ def test_the_discriminator_learns_from_what_was_made_before_and_from_unsharpened
         torch.testing.assert_close(mine.grad, expected.grad)
 
 
-def test_neither_step_reaches_the_other_network(pictures: Pictures) -> None:
+def test_neither_step_reaches_the_other_network(images: Images) -> None:
     base = gan_recipe()
-    (state, step), batch = gan_start(base), real_pairs(pictures, base).draw(0)
+    (state, step), batch = gan_start(base), real_pairs(images, base).draw(0)
     network, judge = (copy.deepcopy(m.state_dict()) for m in (state.network, step.discriminator))
     frozen = GanStep(**{**vars(step), "factor": 0.0})
     _stepped(state, frozen, batch)
@@ -116,10 +116,10 @@ def test_neither_step_reaches_the_other_network(pictures: Pictures) -> None:
     assert not any(torch.equal(judge[name], parameters[name]) for name in weights)
 
 
-def test_the_discriminator_learns(pictures: Pictures) -> None:
+def test_the_discriminator_learns(images: Images) -> None:
     """What a generator that stands still makes."""
     base = gan_recipe()
-    (state, step), batch = gan_start(base), real_pairs(pictures, base).draw(0)
+    (state, step), batch = gan_start(base), real_pairs(images, base).draw(0)
     losses = []
     for _ in range(12):
         state.optimizer.param_groups[0]["lr"] = 0.0
@@ -128,12 +128,12 @@ def test_the_discriminator_learns(pictures: Pictures) -> None:
 
 
 def test_the_generator_learns_and_what_is_logged(
-    pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Led by the pixels and features, the result comes nearer to the target."""
     monkeypatch.setattr("srkit.training.trainer.LOG_EVERY", 5)
     base = gan_recipe(30, optim={"lr": 3e-3}, loss={"pixel": 20.0}, run={"gradients_every": 15})
-    (state, step), pairs = gan_start(base), real_pairs(pictures, base)
+    (state, step), pairs = gan_start(base), real_pairs(images, base)
     fixed = pairs.draw(1000)
     before = l1(state.network(fixed.lr), fixed.target)
     gan_trainer(base, pairs, step, tmp_path).fit(state)
@@ -152,10 +152,10 @@ def test_the_generator_learns_and_what_is_logged(
     assert all(looked[0][f"gradient ratio/{name}"] > 0 for name in terms)
 
 
-def test_pairs_without_a_target(pictures: Pictures) -> None:
+def test_pairs_without_a_target(images: Images) -> None:
     """Bicubic ones: their HR is the target."""
     base = gan_recipe()
-    real = real_pairs(pictures, base).draw(0)
+    real = real_pairs(images, base).draw(0)
     done = [
         _stepped(*gan_start(base), batch)
         for batch in (Batch(real.lr, real.hr), RealBatch(real.lr, real.hr, {}, target=real.hr))
@@ -163,20 +163,20 @@ def test_pairs_without_a_target(pictures: Pictures) -> None:
     assert same(dict(done[0].terms), dict(done[1].terms))
 
 
-def test_resumed_is_the_same_bit_for_bit(pictures: Pictures, tmp_path: Path) -> None:
+def test_resumed_is_the_same_bit_for_bit(images: Images, tmp_path: Path) -> None:
     base = gan_recipe(6, run={"validate_every": 2}, discriminator={"arch": "unet_sn"})
     straight, step = gan_start(base)
-    gan_trainer(base, real_pairs(pictures, base), step, tmp_path / "a").fit(straight)
+    gan_trainer(base, real_pairs(images, base), step, tmp_path / "a").fit(straight)
 
     broken, step = gan_start(base)
     with pytest.raises(KeyboardInterrupt):
-        trainer = gan_trainer(base, real_pairs(pictures, base), step, tmp_path / "b", InterruptAfter(3))
+        trainer = gan_trainer(base, real_pairs(images, base), step, tmp_path / "b", InterruptAfter(3))
         trainer.fit(broken)
     resumed, step = gan_start(base)
     restore(resumed, read_checkpoint(tmp_path / "b", CPU))
     assert resumed.step == 3
     assert bool(step.losses.criteria["align"].means.all())
-    gan_trainer(base, real_pairs(pictures, base), step, tmp_path / "b").fit(resumed)
+    gan_trainer(base, real_pairs(images, base), step, tmp_path / "b").fit(resumed)
     assert same(_future(straight), _future(resumed))
 
 
@@ -187,7 +187,7 @@ def folders(tmp_path: Path) -> None:
 
 
 def test_a_collapsed_run_ends_with_its_last_good_state(
-    pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("srkit.training.trainer.LOG_EVERY", 5)
     monkeypatch.setattr(collapse, "_APART", 1e9)  # whatever the logits are, they are apart
@@ -198,10 +198,10 @@ def test_a_collapsed_run_ends_with_its_last_good_state(
     }  # so that the short run is the long one's beginning
     base, short = (gan_recipe(n, optim=constant, discriminator={"patience": 20}) for n in (60, 5))
     good, step = gan_start(short)
-    gan_trainer(short, real_pairs(pictures, short), step, tmp_path / "a").fit(good)
+    gan_trainer(short, real_pairs(images, short), step, tmp_path / "a").fit(good)
     state, step = gan_start(base)
     progress = Listening()
-    gan_trainer(base, real_pairs(pictures, base), step, tmp_path / "b", progress).fit(state)
+    gan_trainer(base, real_pairs(images, base), step, tmp_path / "b", progress).fit(state)
     assert state.step == 5
     assert same(_future(good), _future(state))
     assert same(read_checkpoint(tmp_path / "b", CPU)["network"], state.network.state_dict())
@@ -209,29 +209,29 @@ def test_a_collapsed_run_ends_with_its_last_good_state(
 
 
 def test_numbers_that_are_no_longer_finite_end_a_run_in_the_same_way(
-    pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("srkit.training.trainer.LOG_EVERY", 4)
     base, progress = gan_recipe(30), Listening()
     state, step = gan_start(base)
-    spoilt = SpoiltPairs(real_pairs(pictures, base), step=5)
+    spoilt = SpoiltPairs(real_pairs(images, base), step=5)
     gan_trainer(base, spoilt, step, tmp_path, progress).fit(state)
     assert state.step == 4
     assert is_finite(content_of(state))
     assert len(progress.warned) == len(progress.about(8, 4)) == 1
 
 
-def test_without_a_good_state_there_is_an_error(pictures: Pictures, tmp_path: Path) -> None:
+def test_without_a_good_state_there_is_an_error(images: Images, tmp_path: Path) -> None:
     base = gan_recipe(30)
     state, step = gan_start(base)
     with torch.no_grad():
         next(step.discriminator.parameters()).fill_(torch.nan)
     with refused(DivergedError, 10, "discriminator.factor"):
-        gan_trainer(base, real_pairs(pictures, base), step, tmp_path).fit(state)
+        gan_trainer(base, real_pairs(images, base), step, tmp_path).fit(state)
 
 
 def test_a_discriminator_that_is_not_finite_is_not_saved(
-    pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even where the network still is, and before anybody looks at the logits."""
     base = gan_recipe(1)
@@ -244,15 +244,15 @@ def test_a_discriminator_that_is_not_finite_is_not_saved(
             next(step.discriminator.parameters()).fill_(torch.nan)
 
     monkeypatch.setattr(step.optimizer, "step", spoiling)
-    trainer = replace(gan_trainer(base, real_pairs(pictures, base), step, tmp_path), snapshot=None)
+    trainer = replace(gan_trainer(base, real_pairs(images, base), step, tmp_path), snapshot=None)
     with refused(DivergedError, 1, "optim.lr"):
         trainer.fit(state)
     assert not (tmp_path / "checkpoint.pt").exists()
 
 
-def test_a_snapshot_is_a_copy_of_what_is_finite(pictures: Pictures) -> None:
+def test_a_snapshot_is_a_copy_of_what_is_finite(images: Images) -> None:
     base, snapshot = gan_recipe(), Snapshot()
-    (state, step), pairs = gan_start(base), real_pairs(pictures, base)
+    (state, step), pairs = gan_start(base), real_pairs(images, base)
     assert not snapshot.restore(state)
     _stepped(state, step, pairs.draw(0))
     snapshot.take(state)
@@ -269,7 +269,7 @@ def test_a_snapshot_is_a_copy_of_what_is_finite(pictures: Pictures) -> None:
         _stepped(state, step, pairs.draw(2))
 
 
-def test_all_parts_of_a_network_with_two_heads_are_asked_for(pictures: Pictures) -> None:
+def test_all_parts_of_a_network_with_two_heads_are_asked_for(images: Images) -> None:
     base = gan_recipe()
     state, step = gan_start(base)
     assert isinstance(state.network, Cria)

@@ -84,14 +84,14 @@ def test_as_in_the_paper_nothing_is_shown_with_a_flaw(objective: Objective, batc
     seen: list[int] = []
     state = _state(objective, batch)
 
-    def forward(lr: Tensor, pictures: Tensor, *rest: Any) -> Any:
-        seen.append(len(pictures))
-        return state.network(lr, pictures, *rest)
+    def forward(lr: Tensor, images: Tensor, *rest: Any) -> Any:
+        seen.append(len(images))
+        return state.network(lr, images, *rest)
 
     for aim in (objective, replace(objective, contrast=0.0, margin=0.0)):
         done = ReconstructorStep(aim, 1.0, 0)(state, forward, batch, 0.0, False)
         assert (float(done.terms["flawed"]) > 0) == (aim.contrast > 0)
-    assert seen == [6, 4]  # a share of 0.3 of four pictures is two
+    assert seen == [6, 4]  # a share of 0.3 of four images is two
 
 
 def test_usual_is_of_the_batches(objective: Objective, batch: Batch) -> None:
@@ -120,7 +120,7 @@ def test_without_the_controller_the_embedding_stays_as_it_is(objective: Objectiv
     assert torch.equal(also, seen)
 
 
-def test_a_flawed_picture_has_the_factor_that_adapting_gives_it(objective: Objective, batch: Batch) -> None:
+def test_a_flawed_image_has_the_factor_that_adapting_gives_it(objective: Objective, batch: Batch) -> None:
     blurred = upscale(batch.lr[:2], 2)
     factor, seen = objective.factor(batch.lr, torch.cat([batch.hr, blurred]), 5, None)
     torch.testing.assert_close(factor[:4, 0], seen)
@@ -140,7 +140,7 @@ def test_it_learns_and_the_validator_sees_it(objective: Objective, batch: Batch)
 
 
 def test_it_learns_what_to_expect(objective: Objective, batch: Batch) -> None:
-    """Of pictures of much detail and of none: how far each looks from the enlarged one."""
+    """Of images of much detail and of none: how far each looks from the enlarged one."""
     flat = batch.hr[:2].mean((2, 3), keepdim=True).expand_as(batch.hr[:2])
     both = Batch(torch.cat([batch.lr[:2], flat[:, :, ::2, ::2]]), torch.cat([batch.hr[:2], flat]))
     seen = quality_distance(objective.reconstruction.distance, both.lr, both.hr)

@@ -45,7 +45,7 @@ from tests.training.runs import (
     with_run,
 )
 
-Pictures = list[NDArray[np.uint8]]
+Images = list[NDArray[np.uint8]]
 
 
 def _resumed(base: Any, folder: Path) -> TrainState:
@@ -54,11 +54,11 @@ def _resumed(base: Any, folder: Path) -> TrainState:
     return fresh
 
 
-def test_it_learns(pictures: Pictures, tmp_path: Path) -> None:
+def test_it_learns(images: Images, tmp_path: Path) -> None:
     base = recipe(60, lr=5e-3, ema=0.9)
-    run, validate = state(base), psnr_validator(pictures, 2, CPU, None)
+    run, validate = state(base), psnr_validator(images, 2, CPU, None)
     before = validate(run.ema)
-    trainer(base, pairs(pictures, base), tmp_path, validate=validate).fit(run)
+    trainer(base, pairs(images, base), tmp_path, validate=validate).fit(run)
     assert run.best_score > before + 1
     assert run.best is not None
     run.ema.load_state_dict(run.best)
@@ -66,11 +66,11 @@ def test_it_learns(pictures: Pictures, tmp_path: Path) -> None:
 
 
 def test_an_interrupt_inside_a_step_waits_for_its_end(
-    pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = recipe(12)
     straight = state(base)
-    trainer(base, pairs(pictures, base), tmp_path).fit(straight)
+    trainer(base, pairs(images, base), tmp_path).fit(straight)
 
     def interrupted(of: TrainState, decay: float) -> None:  # after the optimiser's update, before the count
         if of.step == 5:
@@ -80,14 +80,14 @@ def test_an_interrupt_inside_a_step_waits_for_its_end(
     first = state(base)
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr("srkit.training.trainer.update_ema", interrupted)
-        trainer(base, pairs(pictures, base), tmp_path).fit(first)
+        trainer(base, pairs(images, base), tmp_path).fit(first)
     second = _resumed(base, tmp_path)
     assert second.step == 6
-    trainer(base, pairs(pictures, base), tmp_path).fit(second)
+    trainer(base, pairs(images, base), tmp_path).fit(second)
     assert same(content(straight), content(second))
 
 
-def test_a_finished_run_goes_no_further(pictures: Pictures, tmp_path: Path) -> None:
+def test_a_finished_run_goes_no_further(images: Images, tmp_path: Path) -> None:
     base = with_run(recipe(6), validate_every=3)
     scores: list[float] = []
 
@@ -96,15 +96,15 @@ def test_a_finished_run_goes_no_further(pictures: Pictures, tmp_path: Path) -> N
         return scores[-1]
 
     first = state(base)
-    trainer(base, pairs(pictures, base), tmp_path, validate=validate).fit(first)
+    trainer(base, pairs(images, base), tmp_path, validate=validate).fit(first)
     assert len(scores) == 2  # not a third time for the last step
     again = _resumed(base, tmp_path)
-    trainer(base, pairs(pictures, base), tmp_path, validate=validate).fit(again)
+    trainer(base, pairs(images, base), tmp_path, validate=validate).fit(again)
     assert len(scores) == 2
     assert same(content(first), content(again))
 
 
-def test_the_best_average_is_kept(pictures: Pictures, tmp_path: Path) -> None:
+def test_the_best_average_is_kept(images: Images, tmp_path: Path) -> None:
     base = with_run(recipe(9), validate_every=2)
     seen: list[dict[str, torch.Tensor]] = []
     scores = iter([1.0, 3.0, 2.0, 3.0, 0.0])
@@ -114,13 +114,13 @@ def test_the_best_average_is_kept(pictures: Pictures, tmp_path: Path) -> None:
         return next(scores)
 
     run = state(base)
-    trainer(base, pairs(pictures, base), tmp_path, validate=validate).fit(run)
+    trainer(base, pairs(images, base), tmp_path, validate=validate).fit(run)
     assert run.best_score == 3.0
     assert same(run.best, seen[1])
     assert not same(run.ema.state_dict(), seen[1])
 
 
-def test_checkpoints_while_it_runs(pictures: Pictures, tmp_path: Path) -> None:
+def test_checkpoints_while_it_runs(images: Images, tmp_path: Path) -> None:
     base = with_run(recipe(5), checkpoint_minutes=0)
 
     class Died(Exception):  # noqa: N818
@@ -136,22 +136,22 @@ def test_checkpoints_while_it_runs(pictures: Pictures, tmp_path: Path) -> None:
                 raise Died
 
     with pytest.raises(Died):
-        trainer(base, pairs(pictures, base), tmp_path, progress=Dying()).fit(state(base))
+        trainer(base, pairs(images, base), tmp_path, progress=Dying()).fit(state(base))
     second = _resumed(base, tmp_path)
     assert second.step == 3
-    trainer(base, pairs(pictures, base), tmp_path).fit(second)
+    trainer(base, pairs(images, base), tmp_path).fit(second)
     straight = state(base)
-    trainer(base, pairs(pictures, base), tmp_path).fit(straight)
+    trainer(base, pairs(images, base), tmp_path).fit(straight)
     assert same(content(straight), content(second))
 
 
 @pytest.mark.parametrize("log_every", [1, 100])
 def test_a_loss_that_is_no_number_leaves_the_last_good_checkpoint(
-    log_every: int, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    log_every: int, images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("srkit.training.trainer.LOG_EVERY", log_every)
     base = with_run(recipe(10), checkpoint_minutes=0)
-    spoilt = SpoiltPairs(pairs(pictures, base), step=6)
+    spoilt = SpoiltPairs(pairs(images, base), step=6)
     with refused(SrkitError, 7, tmp_path, "optim.lr"):
         trainer(base, spoilt, tmp_path).fit(state(base))
     again = _resumed(base, tmp_path)
@@ -161,20 +161,20 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_checkpoint(
 
 @pytest.mark.parametrize("validate_every", [2, 1000])
 def test_a_loss_that_is_no_number_without_a_checkpoint(
-    validate_every: int, pictures: Pictures, tmp_path: Path
+    validate_every: int, images: Images, tmp_path: Path
 ) -> None:
     base = with_run(recipe(10), validate_every=validate_every)
     with refused(SrkitError, "optim.lr"):
-        trainer(base, SpoiltPairs(pairs(pictures, base), 0), tmp_path).fit(state(base))
+        trainer(base, SpoiltPairs(pairs(images, base), 0), tmp_path).fit(state(base))
     assert not (tmp_path / CHECKPOINT).exists()
     for line in (tmp_path / "metrics.jsonl").read_text().splitlines():
         json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
 
 
-def test_what_is_logged(pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_logged(images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("srkit.training.trainer.LOG_EVERY", 4)
     base = with_run(recipe(10), validate_every=5)
-    trainer(base, pairs(pictures, base), tmp_path, validate=lambda network: 30.5).fit(state(base))
+    trainer(base, pairs(images, base), tmp_path, validate=lambda network: 30.5).fit(state(base))
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [(line["step"], "val_psnr" in line) for line in lines] == [
         (4, False),
@@ -196,11 +196,11 @@ def _two_terms() -> Losses:
 
 
 def test_every_term_is_logged_and_now_and_then_which_leads(
-    pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("srkit.training.trainer.LOG_EVERY", 2)
     base = with_run(recipe(8), gradients_every=4)
-    trainer(base, pairs(pictures, base), tmp_path, losses=_two_terms()).fit(state(base))
+    trainer(base, pairs(images, base), tmp_path, losses=_two_terms()).fit(state(base))
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     steps = {line["step"]: line for line in lines if "loss" in line}
     assert set(steps) == {2, 4, 6, 8}
@@ -215,7 +215,7 @@ def test_every_term_is_logged_and_now_and_then_which_leads(
 
 @pytest.mark.parametrize("losses", [None, _two_terms()], ids=["a lone term", "never asked for"])
 def test_gradients_of_terms_are_not_looked_at_for_nothing(
-    losses: Losses | None, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    losses: Losses | None, images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def looked(*_: Any) -> Any:
         raise AssertionError
@@ -223,7 +223,7 @@ def test_gradients_of_terms_are_not_looked_at_for_nothing(
     monkeypatch.setattr("srkit.training.trainer.LOG_EVERY", 1)
     monkeypatch.setattr(Losses, "gradient_norms", looked)
     base = with_run(recipe(2), gradients_every=1 if losses is None else 0)
-    trainer(base, pairs(pictures, base), tmp_path, losses=losses).fit(state(base))
+    trainer(base, pairs(images, base), tmp_path, losses=losses).fit(state(base))
 
 
 def test_gradient_ratios() -> None:
@@ -238,7 +238,7 @@ def test_gradient_ratios() -> None:
 
 
 class Modulated(nn.Module):
-    """Adds a colour by the whole picture's mean and a slope by the place to what it upscales."""
+    """Adds a colour by the whole image's mean and a slope by the place to what it upscales."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -257,12 +257,12 @@ def test_numbers_that_are_not_finite_are_left_out_of_the_log(tmp_path: Path) -> 
 
 
 def test_conditions_of_crops_reach_the_network(
-    pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     conditioning = conditioned_on(monkeypatch, position=True, mean=lambda lr: lr.mean((2, 3)))
     base = recipe(16, lr=1e-2)
-    source = MemoryPairs(pictures, CropPlan(2, 8, 4, base.seed), CPU, conditioning)
-    validate = psnr_validator(pictures, 2, CPU, None, conditioning)
+    source = MemoryPairs(images, CropPlan(2, 8, 4, base.seed), CPU, conditioning)
+    validate = psnr_validator(images, 2, CPU, None, conditioning)
 
     def fresh() -> TrainState:
         with torch.random.fork_rng(devices=[]):
@@ -276,12 +276,12 @@ def test_conditions_of_crops_reach_the_network(
     assert run.best_score > validate(fresh().network)
 
 
-def test_parts_learn_at_their_own_rates(pictures: Pictures, tmp_path: Path) -> None:
+def test_parts_learn_at_their_own_rates(images: Images, tmp_path: Path) -> None:
     """Adam's first step is as long as the rate, wherever the gradient is not small."""
     base = recipe(1, lr=1e-3, warmup_steps=0, rates={"trunk": 0.1, "trunk.head": 0.0})
     run = state(base)
     before = {name: p.detach().clone() for name, p in run.network.named_parameters()}
-    trainer(base, pairs(pictures, base), tmp_path).fit(run)
+    trainer(base, pairs(images, base), tmp_path).fit(run)
     moved = {
         name: float((p.detach() - before[name]).abs().max()) for name, p in run.network.named_parameters()
     }
@@ -290,10 +290,10 @@ def test_parts_learn_at_their_own_rates(pictures: Pictures, tmp_path: Path) -> N
     assert moved["reconstruction.layers.0.weight"] == pytest.approx(1e-3, rel=0.05)
 
 
-def test_without_tensorboard(pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_tensorboard(images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard.summary.writer.record_writer", None)
     base = recipe(3)
-    trainer(base, pairs(pictures, base), tmp_path).fit(state(base))
+    trainer(base, pairs(images, base), tmp_path).fit(state(base))
     assert (tmp_path / "metrics.jsonl").read_text().count("val_psnr") == 1
     assert not (tmp_path / "tensorboard").exists()
 
@@ -310,22 +310,22 @@ class Adding(Silent):
 
 
 @pytest.mark.parametrize("resumed", [0, 4])
-def test_progress_adds_up(resumed: int, pictures: Pictures, tmp_path: Path) -> None:
+def test_progress_adds_up(resumed: int, images: Images, tmp_path: Path) -> None:
     base, progress = recipe(10), Adding()
     run = state(base)
     run.step = resumed
-    trainer(base, pairs(pictures, base), tmp_path, progress=progress).fit(run)
+    trainer(base, pairs(images, base), tmp_path, progress=progress).fit(run)
     assert progress.done == pytest.approx(progress.total) == 1.0
 
 
-def test_minutes_replace_steps(pictures: Pictures, tmp_path: Path) -> None:
+def test_minutes_replace_steps(images: Images, tmp_path: Path) -> None:
     base = recipe(1)  # a length in steps that must not count
     run = state(base)
-    trainer(base, pairs(pictures, base), tmp_path, minutes=0.3 / 60).fit(run)
+    trainer(base, pairs(images, base), tmp_path, minutes=0.3 / 60).fit(run)
     assert run.step > 1
     assert run.seconds >= 0.3
     before = run.step
-    trainer(base, pairs(pictures, base), tmp_path, minutes=0.3 / 60).fit(run)
+    trainer(base, pairs(images, base), tmp_path, minutes=0.3 / 60).fit(run)
     assert run.step == before  # earlier parts count
 
 

@@ -1,4 +1,4 @@
-"""Validation: the classical protocol on the middles of pictures."""
+"""Validation: the classical protocol on the middles of images."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ def _luma(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("scale", [2, 3])
 def test_bicubic_scores_as_by_hand(scale: int, rendered: Callable[..., NDArray[np.uint8]]) -> None:
-    pictures = [rendered(61, 70), rendered(48, 50, seed=1)]
+    images = [rendered(61, 70), rendered(48, 50, seed=1)]
     scores = []
-    for picture in pictures:
-        hr = picture[: picture.shape[0] // scale * scale, : picture.shape[1] // scale * scale]
+    for image in images:
+        hr = image[: image.shape[0] // scale * scale, : image.shape[1] // scale * scale]
         lr = torch.from_numpy(make_lr(hr, scale)).permute(2, 0, 1)[None].float() / 255
         sr = Bicubic(scale)(lr)[0].permute(1, 2, 0).clamp(0, 1).mul(255).round().byte().numpy()
         inner = (slice(scale, -scale), slice(scale, -scale))
         error = (_luma(sr)[inner] - _luma(hr)[inner]) / 255
         scores.append(-10 * np.log10((error**2).mean()))
-    assert psnr_validator(pictures, scale, CPU, None)(Bicubic(scale)) == pytest.approx(
+    assert psnr_validator(images, scale, CPU, None)(Bicubic(scale)) == pytest.approx(
         np.mean(scores), abs=0.01
     )
 
 
-def test_only_the_middle_of_large_pictures() -> None:
+def test_only_the_middle_of_large_images() -> None:
     rng = np.random.default_rng(0)
     large = rng.integers(0, 256, (LARGEST_SIDE + 101, LARGEST_SIDE // 2, 3), dtype=np.uint8)
     network = Bicubic(4)
@@ -59,7 +59,7 @@ def test_only_the_middle_of_large_pictures() -> None:
     assert network.sizes == [(LARGEST_SIDE // 4, LARGEST_SIDE // 8)]
 
 
-def test_a_picture_without_error_does_not_outweigh_the_others(
+def test_an_image_without_error_does_not_outweigh_the_others(
     rendered: Callable[..., NDArray[np.uint8]],
 ) -> None:
     black = np.zeros((40, 40, 3), np.uint8)
@@ -70,16 +70,16 @@ def test_a_picture_without_error_does_not_outweigh_the_others(
 
 
 def test_lr_is_made_by_the_given_function(rendered: Callable[..., NDArray[np.uint8]]) -> None:
-    """Once for each picture, and another way for each."""
-    pictures = [rendered(40, 44), rendered(48, 40, seed=1)]
+    """Once for each image, and another way for each."""
+    images = [rendered(40, 44), rendered(48, 40, seed=1)]
     made: list[tuple[int, tuple[int, ...]]] = []
 
     def lower(hr: NDArray[np.uint8], number: int) -> NDArray[np.uint8]:
         made.append((number, hr.shape))
         return np.full_like(make_lr(hr, 2), 100 * number)
 
-    score = psnr_validator(pictures, 2, CPU, None, lower=lower)
-    errors = [_luma(picture)[2:-2, 2:-2] - (16 + 219 * 100 * n / 255) for n, picture in enumerate(pictures)]
+    score = psnr_validator(images, 2, CPU, None, lower=lower)
+    errors = [_luma(image)[2:-2, 2:-2] - (16 + 219 * 100 * n / 255) for n, image in enumerate(images)]
     expected = np.mean([-10 * np.log10(((error / 255) ** 2).mean()) for error in errors])
     for _ in range(2):
         assert score(Bicubic(2)) == pytest.approx(expected, abs=0.05)
@@ -96,7 +96,7 @@ def test_no_gradients_are_kept(rendered: Callable[..., NDArray[np.uint8]]) -> No
 
 
 def test_the_middle_is_conditioned_on_the_whole_image_and_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the place says is also painted into the picture, so that the two can be compared."""
+    """What the place says is also painted into the image, so that the two can be compared."""
     height, width, scale = LARGEST_SIDE + 103, LARGEST_SIDE + 38, 4
     lr_height, lr_width = height // scale, width // scale
     grid = (position_grid(lr_height, lr_width)[0] + 1) / 2 * 255

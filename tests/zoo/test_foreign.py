@@ -101,7 +101,7 @@ NETWORKS: dict[str, tuple[Make, int, str]] = {
 
 
 def _reference(path: Path, x: torch.Tensor) -> torch.Tensor:
-    """What spandrel itself gives, channel by channel for networks of gray pictures."""
+    """What spandrel itself gives, channel by channel for networks of gray images."""
     state = torch.load(path, weights_only=True)
     model = spandrel.ModelLoader().load_from_state_dict(state).eval()
     if model.input_channels == 3:
@@ -132,7 +132,7 @@ def test_gives_what_spandrel_gives(tmp_path: Path, name: str) -> None:
     x = torch.rand(1, 3, height, width)
     before = x.clone()
     sr = model.network(x)
-    assert torch.equal(x, before), "the picture was changed in place"
+    assert torch.equal(x, before), "the image was changed in place"
     assert sr.shape == (1, 3, height * scale, width * scale)
     assert sr.dtype == torch.float32
     torch.testing.assert_close(sr.clamp(0, 1), _reference(path, x), atol=1e-4, rtol=0)
@@ -164,7 +164,7 @@ def test_exact_tiles_agree_with_the_whole(tmp_path: Path) -> None:
     assert float((whole - inner).abs().max()) <= 1 / 255
 
 
-def test_runs_in_bf16_with_fp32_pictures(tmp_path: Path) -> None:
+def test_runs_in_bf16_with_fp32_images(tmp_path: Path) -> None:
     path = tmp_path / "model.pth"
     torch.save(_compact().state_dict(), path)
     model = load_model(path)

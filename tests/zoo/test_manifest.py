@@ -28,7 +28,7 @@ HEADER = Header(
     scale=2,
     recipe="edsr",
     licence="Apache-2.0",
-    training_data="rendered pictures",
+    training_data="rendered images",
     scores={"classical": {"Set5": {"ssim": 0.9, "psnr": 31.0}}},
 )
 
@@ -68,7 +68,7 @@ def test_register_takes_everything_from_the_file(folder: Path) -> None:
         licence="Apache-2.0",
         summary="A small one.",
         recipe="edsr",
-        training_data="rendered pictures",
+        training_data="rendered images",
         scores={"classical": {"Set5": {"psnr": 31.0, "ssim": 0.9}}},
     )
     assert [entry.name for entry in Manifest.load(folder).shipped()] == ["small-x2"]

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from srkit.archs.cria_released import CriaReleased, is_released, released_name
 from srkit.errors import ResourceError
-from srkit.io.picture import Picture
-from srkit.io.read import read_picture
-from srkit.io.write import write_picture
+from srkit.io.image import DecodedImage
+from srkit.io.read import read_image
+from srkit.io.write import write_image
 from srkit.recipes.adapt import AdaptRecipe, TunePart
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.tasks.adapt.run import AdaptJob
@@ -33,7 +33,7 @@ State = dict[str, Tensor]
 
 
 def published(nf: int = NF, nb: int = NB, gc: int = GC, seed: int = 0) -> State:
-    """A checkpoint's tensors under the published names; the picture they make is near what they are shown."""
+    """A checkpoint's tensors under the published names; the image they make is near what they are shown."""
     layers: dict[str, tuple[int, int, int]] = {"conv_first": (3, nf, 3), "trunk_conv": (nf, nf, 3)}
     for block in range(nb):
         for dense in (1, 2, 3):
@@ -87,10 +87,10 @@ def reference(state: State, x: Tensor, scale: int) -> Tensor:
         h = start + 0.2 * h
     h = shallow + conv("trunk_conv", h)
     h = lrelu(conv("upconv2", larger(lrelu(conv("upconv1", larger(h))))))
-    picture = conv("conv_last", lrelu(conv("HRconv", h)))
-    mask = branch("sm", picture).softmax(1)
-    return conv("tail_conv1", mask * branch("branch1", picture)) + conv(
-        "tail_conv2", (1 - mask) * branch("branch2", picture)
+    image = conv("conv_last", lrelu(conv("HRconv", h)))
+    mask = branch("sm", image).softmax(1)
+    return conv("tail_conv1", mask * branch("branch1", image)) + conv(
+        "tail_conv2", (1 - mask) * branch("branch2", image)
     )
 
 
@@ -134,13 +134,13 @@ def test_the_whole_network_has_the_published_names_and_size() -> None:
 def test_the_command_line_s_way_tiled_or_not(rendered: Any, tmp_path: Path) -> None:
     path = written(tmp_path / "NTIRE.pth", published())
     lr = rendered(40, 50)
-    write_picture(Picture(lr), tmp_path / "a.png", format="png")
+    write_image(DecodedImage(lr), tmp_path / "a.png", format="png")
     results = []
     for tile in _TILES:
         recipe = UpscaleRecipe(model=str(path), tile=tile, device="cpu", dtype="fp32")
         (record,) = run(UpscaleJob(recipe, str(tmp_path / "a.png"), tmp_path / f"{tile}.png"))
         assert (record.status, record.models, record.scale) == ("done", ("NTIRE",), 4.0)
-        results.append(read_picture(tmp_path / f"{tile}.png").pixels.astype(int))
+        results.append(read_image(tmp_path / f"{tile}.png").pixels.astype(int))
     x = torch.from_numpy(lr.copy()).permute(2, 0, 1)[None] / 255
     wanted = (reference(published(), x, 4)[0].permute(1, 2, 0) * 255).round().clamp(0, 255).numpy()
     assert abs(results[0] - wanted).max() <= 1
@@ -151,7 +151,7 @@ def test_it_is_adapted_into_a_file_of_our_own(rendered: Any, tmp_path: Path) -> 
     path = written(tmp_path / "NTIRE.pth", published(seed=3))
     (tmp_path / "in").mkdir()
     for i in range(3):
-        write_picture(Picture(rendered(96, 96, i)), tmp_path / "in" / f"{i}.png", format="png")
+        write_image(DecodedImage(rendered(96, 96, i)), tmp_path / "in" / f"{i}.png", format="png")
     tune = TunePart(steps=2, patch=16, batch=2)
     recipe = AdaptRecipe(model=str(path), shots=2, tune=tune, device="cpu", dtype="fp32")
     result = adapt(AdaptJob(recipe, tmp_path / "in", tmp_path / "own.safetensors"))

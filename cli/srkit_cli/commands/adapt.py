@@ -42,9 +42,7 @@ _METRICS = ("psnr", "ssim")
 def adapt(
     domain: Annotated[
         Path,
-        typer.Argument(
-            help="A folder of HR examples, or HR/ and LR/ beneath it; or one of LR pictures alone."
-        ),
+        typer.Argument(help="A folder of HR examples, or HR/ and LR/ beneath it; or one of LR images alone."),
     ],
     output: Annotated[
         Path | None,
@@ -66,13 +64,13 @@ def adapt(
     self_supervised: Annotated[
         bool,
         typer.Option(
-            "--self-supervised", help="Learn from low-resolution pictures alone.", rich_help_panel=TRAINING
+            "--self-supervised", help="Learn from low-resolution images alone.", rich_help_panel=TRAINING
         ),
     ] = False,
     reconstructor: Annotated[
         str | None,
         typer.Option(
-            help="With --self-supervised: what degrades pictures; a name or a file.",
+            help="With --self-supervised: what degrades images; a name or a file.",
             autocompletion=completion.reconstructors,
             metavar="NAME",
             rich_help_panel=MODEL,
@@ -106,7 +104,7 @@ def adapt(
     ] = None,
     holdout: Annotated[
         float | None,
-        typer.Option(help="Share of the pictures kept back to judge.", metavar="F", rich_help_panel=TRAINING),
+        typer.Option(help="Share of the images kept back to judge.", metavar="F", rich_help_panel=TRAINING),
     ] = None,
     report: ReportPage = None,
     max_pixels: MaxPixels = 10**9,
@@ -137,7 +135,7 @@ def adapt(
     if self_supervised and shots is not None:
         raise UsageError(
             f"--shots {shots} and --self-supervised were both given; the one learns from high-resolution examples, the "
-            "other from low-resolution pictures alone: leave one out."
+            "other from low-resolution images alone: leave one out."
         )
     if reconstructor is not None and not self_supervised:
         raise UsageError("--reconstructor serves --self-supervised alone; add that or leave it out.")
@@ -191,7 +189,7 @@ def _pairs(result: AdaptResult) -> list[tuple[ImageResult, ImageResult]]:
 
 
 def _show(result: AdaptResult, console: Console) -> None:
-    """A row for each picture that judged, and one for their mean."""
+    """A row for each image that judged, and one for their mean."""
     from srkit.io.names import printable
     from srkit.metrics.degenerate import difference, mean_of
     from srkit.metrics.display import display, format_value
@@ -210,7 +208,7 @@ def _show(result: AdaptResult, console: Console) -> None:
         for (old, new), gain in zip(_pairs(result), gains, strict=True)
     ]
     rows.append(row(f"mean of {len(rows)}", result.before.mean, result.after.mean, mean_of(gains)))
-    columns = ("strip of" if result.strips else "picture", *heads, "gain")
+    columns = ("strip of" if result.strips else "image", *heads, "gain")
     console.table(columns, rows, numbers=columns[1:])
 
 
@@ -227,13 +225,13 @@ def _show_loop(result: AdaptResult, found: Findings, console: Console) -> None:
     rows = [row(printable(old.name), dict(old.values), dict(new.values)) for old, new in _pairs(result)]
     rows.append(row(f"mean of {len(rows)}", result.before.mean, result.after.mean))
     heads = [f"{display(metric).label} {when}" for metric in metrics for when in ("before", "after")]
-    columns = ("strip of" if result.strips else "picture", *heads)
+    columns = ("strip of" if result.strips else "image", *heads)
     console.table(columns, rows, numbers=columns[1:])
     for name, state in (("the weights at the end", found.raw), ("their moving average", found.average)):
         if state is not None:
             console.say(
                 f"{name}: L_rec {state.reconstruction:.4f}, alike {state.neutral:.4f}, FAR {state.far:.4f}, "
-                f"{state.change:.1f} dB from the base's pictures"
+                f"{state.change:.1f} dB from the base's images"
             )
 
 

@@ -63,7 +63,7 @@ def estimate_kernel(
     refine: Annotated[
         int,
         typer.Option(
-            help="Rounds that look at the restored picture; the paper's are 2.",
+            help="Rounds that look at the restored image; the paper's are 2.",
             metavar="N",
             rich_help_panel=MODEL,
         ),
@@ -115,7 +115,7 @@ def estimate_kernel(
     verbose: Verbose = False,
     debug: Debug = False,
 ) -> int:
-    """Estimate the blur of pictures, pixel by pixel: a kernel map and a preview of it for each.
+    """Estimate the blur of images, pixel by pixel: a kernel map and a preview of it for each.
 
     \b
     srkit estimate-kernel photo.jpg

@@ -67,13 +67,13 @@ def eval(
         typer.Option("--scale", "-s", help="Whole factor between LR and HR.", rich_help_panel=MODEL),
     ] = None,
     sr: Annotated[
-        Path | None, typer.Option(help="Folder of finished pictures.", metavar="DIR", rich_help_panel=INPUT)
+        Path | None, typer.Option(help="Folder of finished images.", metavar="DIR", rich_help_panel=INPUT)
     ] = None,
     hr: Annotated[
         Path | None, typer.Option(help="Folder of their references.", metavar="DIR", rich_help_panel=INPUT)
     ] = None,
     pattern: Annotated[
-        str, typer.Option(help="Name of an SR picture, as '{name}_x4'.", rich_help_panel=INPUT)
+        str, typer.Option(help="Name of an SR image, as '{name}_x4'.", rich_help_panel=INPUT)
     ] = "{name}",
     allow_crop: Annotated[
         bool, typer.Option("--allow-crop", help="Accept a few pixels of difference.", rich_help_panel=INPUT)
@@ -114,7 +114,7 @@ def eval(
     shots: Annotated[
         int,
         typer.Option(
-            help="Also adapt to the first K pictures; scored on the others.",
+            help="Also adapt to the first K images; scored on the others.",
             metavar="K",
             rich_help_panel=MODEL,
         ),
@@ -132,7 +132,7 @@ def eval(
     prompts: Annotated[
         Path | None,
         typer.Option(
-            help="What each picture shows, for models that take text: DIR of .txt, .tsv or COCO's .json.",
+            help="What each image shows, for models that take text: DIR of .txt, .tsv or COCO's .json.",
             metavar="FILE",
             rich_help_panel=MODEL,
         ),
@@ -147,14 +147,14 @@ def eval(
         ),
     ] = None,
     save_images: Annotated[
-        Path | None, typer.Option(help="Keep the SR pictures.", metavar="DIR", rich_help_panel=REPORT)
+        Path | None, typer.Option(help="Keep the SR images.", metavar="DIR", rich_help_panel=REPORT)
     ] = None,
     report: ReportPage = None,
     jsonl: Annotated[
-        Path | None, typer.Option(help="JSON Lines, a picture each.", metavar="FILE", rich_help_panel=REPORT)
+        Path | None, typer.Option(help="JSON Lines, an image each.", metavar="FILE", rich_help_panel=REPORT)
     ] = None,
     csv: Annotated[
-        Path | None, typer.Option(help="CSV, a picture each.", metavar="FILE", rich_help_panel=REPORT)
+        Path | None, typer.Option(help="CSV, an image each.", metavar="FILE", rich_help_panel=REPORT)
     ] = None,
     junit: Annotated[
         Path | None, typer.Option(help="JUnit XML for CI systems.", metavar="FILE", rich_help_panel=REPORT)
@@ -188,7 +188,7 @@ def eval(
     verbose: Verbose = False,
     debug: Debug = False,
 ) -> int:
-    """Measure a model on data sets, or finished pictures against their references.
+    """Measure a model on data sets, or finished images against their references.
 
     \b
     srkit eval --dataset Set5,Urban100 -m edsr-x4 --report report.html
@@ -206,7 +206,7 @@ def eval(
     if merge and model:
         raise UsageError("--merge reads what was measured; leave out --model.")
     if model and sr is not None:
-        raise UsageError("--model and --sr exclude each other; finished pictures need no model.")
+        raise UsageError("--model and --sr exclude each other; finished images need no model.")
     files = {"report": report, "jsonl": jsonl, "csv": csv, "junit": junit, "markdown": markdown}
     _check_files([path for path in (*files.values(), baseline) if path is not None])
     recipe = EvalRecipe(
@@ -288,29 +288,29 @@ def _run(job: EvalJob, files: dict[str, Path | None], json: bool, verbose: bool,
 
 
 def _show(report: Report, verbose: bool, console: Console) -> None:
-    """A row for each set and model; with -v a row for each picture before it; then what was compared."""
+    """A row for each set and model; with -v a row for each image before it; then what was compared."""
     from srkit.io.names import printable
     from srkit.metrics.display import display, format_value
 
     heads = [display(metric).label for metric in report.metrics]
     rows: list[list[str | None]] = []
 
-    def row(result: SetResult, picture: str, values: dict[str, float]) -> list[str | None]:
+    def row(result: SetResult, image: str, values: dict[str, float]) -> list[str | None]:
         cells = [format_value(m, values[m]) if m in values else None for m in report.metrics]
         scale = None if result.scale is None else f"x{result.scale}"
-        return [result.dataset, scale, result.model, result.protocol, result.lr_source, *cells, picture]
+        return [result.dataset, scale, result.model, result.protocol, result.lr_source, *cells, image]
 
     for result in report.results:
         if verbose:
             rows += [row(result, printable(image.name), dict(image.values)) for image in result.images]
         count, total = len(result.images), len(result.images) + len(result.failed)
         rows.append(row(result, f"mean of {count}" + (f" of {total}" if total > count else ""), result.mean))
-    columns = ("data set", "scale", "model", "protocol", "LR", *heads, "pictures")
+    columns = ("data set", "scale", "model", "protocol", "LR", *heads, "images")
     console.table(columns, rows, numbers=heads)
     if report.comparisons:
         console.line("")
         console.table(
-            ("data set", "model", "minus", "metric", "difference", "95 % low", "high", "pictures"),
+            ("data set", "model", "minus", "metric", "difference", "95 % low", "high", "images"),
             [
                 (
                     c.result.title,
@@ -322,7 +322,7 @@ def _show(report: Report, verbose: bool, console: Console) -> None:
                 )
                 for c in report.comparisons
             ],
-            numbers=("difference", "95 % low", "high", "pictures"),
+            numbers=("difference", "95 % low", "high", "images"),
         )
 
 
@@ -335,7 +335,7 @@ def _tell(report: Report, console: Console) -> None:
             console.error(f"{result.title}, {failed.name}: {failed.error}")
         if result.failed:
             console.say(
-                f"{result.title}: means over {len(result.images)} pictures, {len(result.failed)} failed"
+                f"{result.title}: means over {len(result.images)} images, {len(result.failed)} failed"
             )
     for title, support in dict.fromkeys((r.title, r.support) for r in report.results if r.support):
         console.say(

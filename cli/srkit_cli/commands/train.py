@@ -118,7 +118,7 @@ def train(
         console.json({**asdict(result), "weights": str(result.weights)})
     console.say(
         f"{result.weights}: {result.steps} steps, {result.seconds / 60:.1f} min, "
-        f"{_judged(result)} on {len(result.held_out)} pictures held out"
+        f"{_judged(result)} on {len(result.held_out)} images held out"
     )
     if output is None and resolved.kind in _UPSCALING:
         console.next_command("srkit", "upscale", "INPUT", "OUTPUT", "-m", str(result.weights))

@@ -138,7 +138,7 @@ def upscale(
     prompt: Annotated[
         str,
         typer.Option(
-            help="What the picture shows, in words, for a model that takes them (clipsr).",
+            help="What the image shows, in words, for a model that takes them (clipsr).",
             metavar="TEXT",
             rich_help_panel=MODEL,
         ),
@@ -146,7 +146,7 @@ def upscale(
     prompts: Annotated[
         Path | None,
         typer.Option(
-            help="The same for each picture: a folder of .txt by name, a .tsv or COCO's .json.",
+            help="The same for each image: a folder of .txt by name, a .tsv or COCO's .json.",
             metavar="FILE",
             rich_help_panel=MODEL,
         ),
@@ -154,7 +154,7 @@ def upscale(
     debug_maps: Annotated[
         Path | None,
         typer.Option(
-            help="Also write what a network with two heads makes each picture of, as DIR/NAME-align.png, -unif.png and "
+            help="Also write what a network with two heads makes each image of, as DIR/NAME-align.png, -unif.png and "
             "-mask.png: of a chain's first network, at the result's size, with --tta the mean. Four times as slow.",
             metavar="DIR",
             rich_help_panel=OUTPUT,
@@ -180,7 +180,7 @@ def upscale(
     verbose: Verbose = False,
     debug: Debug = False,
 ) -> int:
-    """Upscale pictures with a trained network.
+    """Upscale images with a trained network.
 
     \b
     srkit upscale photo.jpg photo-4x.png

@@ -12,7 +12,7 @@ from srkit.io.colour_tags import ColourTags
 COMMENT = "Comment"
 """The keyword of texts that are a file's comment (JPEG, GIF)."""
 C2PA = "C2PA content credentials"
-"""As what is lost: they are signed over the stored picture."""
+"""As what is lost: they are signed over the stored image."""
 MAX_BLOCK = 64 << 20
 """Longer blocks of metadata are not taken."""
 MAX_BLOCKS = 1_000_000
@@ -35,7 +35,7 @@ class Contents:
         images: how many images, frames or pages, thumbnails not counted.
         lost: what else there is that is not read, for a warning.
         unsupported: what kind of the format it is, where the decoder may not read it; for the error.
-        refused: what it is, where the decoder would read something else than the picture.
+        refused: what it is, where the decoder would read something else than the image.
     """
 
     exif: bytes | None = None

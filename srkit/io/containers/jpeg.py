@@ -122,7 +122,7 @@ def _application(found: Contents, number: int, data: bytes) -> None:
 
 
 def _images(index: bytes) -> int:
-    """How many images a multi-picture index lists that are no previews of the first (CIPA DC-007, 5.2.3)."""
+    """How many images a multi-image index lists that are no previews of the first (CIPA DC-007, 5.2.3)."""
     tiff = Tiff(lambda offset, size: index[offset : offset + size])
     for entry in tiff.entries(tiff.first)[0]:
         if entry.tag == _MP_ENTRIES:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from srkit.metrics.reports import csv_table, html_page, jsonl, junit, markdown
-from srkit.metrics.reports.gallery import Gallery, PictureKey
+from srkit.metrics.reports.gallery import Gallery, ImageKey
 from srkit.metrics.reports.report import Report, document
 
-__all__ = ["FORMATS", "Gallery", "PictureKey", "Report", "ReportFormat", "document"]
+__all__ = ["FORMATS", "Gallery", "ImageKey", "Report", "ReportFormat", "document"]
 
 
 @dataclass(frozen=True)

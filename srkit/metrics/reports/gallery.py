@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srkit.errors import UsageError
-from srkit.io.picture import Picture
-from srkit.io.write import encode_picture
+from srkit.io.image import DecodedImage
+from srkit.io.write import encode_image
 from srkit.ops.layout import RGB
 
 LABELS = {"lr": "LR bicubic", "before": "SR before", "sr": "SR", "hr": "HR"}
@@ -34,7 +34,7 @@ WHOLE_PIXELS = 1_500_000
 _USUAL_BYTES, _MOST_BYTES = 7.5, 12.2
 
 
-class PictureKey(NamedTuple):
+class ImageKey(NamedTuple):
     """Names one image of a run."""
 
     dataset: str
@@ -75,7 +75,7 @@ class Gallery:
 
     def add(
         self,
-        key: PictureKey,
+        key: ImageKey,
         sr: RGB,
         *,
         lr_bicubic: RGB | None = None,
@@ -112,11 +112,11 @@ class Gallery:
         if side != (height, width) and height * width <= WHOLE_PIXELS and self._wholes.wants(badness):
             self._wholes.put(key, badness, _encoded(arrays))
 
-    def crop(self, key: PictureKey) -> Views | None:
+    def crop(self, key: ImageKey) -> Views | None:
         """The crop of an image, or None: never added, or better than those that filled the space."""
         return self._crops.get(key)
 
-    def whole(self, key: PictureKey) -> Views | None:
+    def whole(self, key: ImageKey) -> Views | None:
         """The whole image, or None: as `crop`, or too large, or no larger than its crop."""
         return self._wholes.get(key)
 
@@ -127,8 +127,8 @@ class _Shelf:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._used = 0
-        self._views: dict[PictureKey, Views] = {}
-        self._least_bad: list[tuple[float, int, PictureKey]] = []
+        self._views: dict[ImageKey, Views] = {}
+        self._least_bad: list[tuple[float, int, ImageKey]] = []
         self._count = 0
         self._full = False
         self._lock = threading.Lock()
@@ -138,7 +138,7 @@ class _Shelf:
         with self._lock:
             return not self._full or not self._least_bad or badness > self._least_bad[0][0]
 
-    def put(self, key: PictureKey, badness: float, views: Views) -> None:
+    def put(self, key: ImageKey, badness: float, views: Views) -> None:
         with self._lock:
             if key in self._views:
                 return
@@ -151,7 +151,7 @@ class _Shelf:
                 self._full = True
                 self._used -= self._views.pop(heapq.heappop(self._least_bad)[2]).size
 
-    def get(self, key: PictureKey) -> Views | None:
+    def get(self, key: ImageKey) -> Views | None:
         return self._views.get(key)
 
 
@@ -162,7 +162,7 @@ def _encoded(arrays: dict[str, RGB], left: int = 0, top: int = 0) -> Views:
 
 
 def _data_uri(array: RGB) -> str:
-    data, _ = encode_picture(Picture(array), format="png", compression=6)
+    data, _ = encode_image(DecodedImage(array), format="png", compression=6)
     return "data:image/png;base64," + base64.b64encode(data).decode("ascii")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from srkit.metrics.reports.gallery import LABELS, Gallery, PictureKey, Views
+from srkit.metrics.reports.gallery import LABELS, Gallery, ImageKey, Views
 from srkit.metrics.reports.html_section import safe
 from srkit.metrics.results import SetResult
 
@@ -30,7 +30,7 @@ def prompt_tables(results: Sequence[SetResult], gallery: Gallery | None) -> Iter
 
 def _row(name: str, group: Sequence[SetResult], gallery: Gallery) -> str:
     """LR, one cell for each prompt, and HR; empty where the images that are kept do not show the same place."""
-    keys = [PictureKey(result.dataset, result.scale, result.model, name) for result in group]
+    keys = [ImageKey(result.dataset, result.scale, result.model, name) for result in group]
     found = _same([gallery.whole(key) for key in keys]) or _same([gallery.crop(key) for key in keys])
     if not found:
         return ""

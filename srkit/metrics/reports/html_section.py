@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from srkit.io.names import printable
 from srkit.metrics.bootstrap import paired_differences
 from srkit.metrics.display import display, format_value
-from srkit.metrics.reports.gallery import LABELS, VIEWS, Gallery, PictureKey, Views
+from srkit.metrics.reports.gallery import LABELS, VIEWS, Gallery, ImageKey, Views
 from srkit.metrics.reports.report import Section
 from srkit.metrics.reports.strip import Axis, strip, ticks
 from srkit.metrics.results import SetResult
@@ -95,13 +95,13 @@ def _columns(number: int, section: Section, axes: Axes) -> list[Column]:
 
 def _table(columns: list[Column], result: SetResult, gallery: Gallery | None) -> Iterator[str]:
     first = columns[0]
-    keys = [PictureKey(result.dataset, result.scale, result.model, image.name) for image in result.images]
+    keys = [ImageKey(result.dataset, result.scale, result.model, image.name) for image in result.images]
     crops = [None if gallery is None else gallery.crop(key) for key in keys]
     wholes = [None if gallery is None else gallery.whole(key) for key in keys]
     any_crops = any(crop is not None for crop in crops)
     yield f'<p class="note">{_legend(first, crops)}</p>\n'
     drawings = "".join(ticks(column.symbol, column.axis, column.values) for column in columns)
-    yield f'<svg class="defs" aria-hidden="true">{drawings}</svg>\n<table class="pictures"><thead><tr>'
+    yield f'<svg class="defs" aria-hidden="true">{drawings}</svg>\n<table class="images"><thead><tr>'
     if any_crops:
         yield '<th scope="col" class="crops">Crops</th>'
     yield '<th scope="col"><button type="button">Image</button></th>'
@@ -110,7 +110,7 @@ def _table(columns: list[Column], result: SetResult, gallery: Gallery | None) ->
     yield "</tr></thead><tbody>\n"
     for row in sorted(range(len(result.images)), key=first.badness, reverse=True):
         name = result.images[row].name
-        cell = f'<td class="crops">{_pictures(name, crops[row], wholes[row])}</td>' if any_crops else ""
+        cell = f'<td class="crops">{_crops_of(name, crops[row], wholes[row])}</td>' if any_crops else ""
         head = _name(name, crops[row], result.prompts.get(name))
         yield f"<tr>{cell}{head}{''.join(_number(column, row) for column in columns)}</tr>\n"
     yield "</tbody></table>\n"
@@ -160,7 +160,7 @@ def _number(column: Column, row: int) -> str:
     )
 
 
-def _pictures(name: str, crop: Views | None, whole: Views | None) -> str:
+def _crops_of(name: str, crop: Views | None, whole: Views | None) -> str:
     if crop is None:
         return ""
     # The whole image waits in a template: it is not decoded before somebody asks for it.

@@ -27,7 +27,7 @@ def write(report: Report, path: Path) -> None:
 def lines(report: Report) -> Iterator[str]:
     """The page, line by line, in the dialect of GitHub (tables, folded details)."""
     yield from _table(
-        ["Data set", "Scale", "Model", "Protocol", "Pictures", *(display(m).label for m in report.metrics)],
+        ["Data set", "Scale", "Model", "Protocol", "Images", *(display(m).label for m in report.metrics)],
         (_summary_row(section, report.metrics) for section in report.sections()),
         left=4,
     )
@@ -38,7 +38,7 @@ def lines(report: Report) -> Iterator[str]:
     if versions := report.versions:
         yield _escaped_item(f"Measured with {versions}")
     for section in report.sections():
-        yield from _pictures(section)
+        yield from _images(section)
 
 
 def _summary_row(section: Section, metrics: Sequence[str]) -> list[str]:
@@ -70,7 +70,7 @@ def _notes(section: Section) -> Iterator[str]:
         yield _escaped_item(f"Not evaluated: {failed.name}: {failed.error}")
 
 
-def _pictures(section: Section) -> Iterator[str]:
+def _images(section: Section) -> Iterator[str]:
     result = section.result
     if not result.images:
         return
@@ -80,7 +80,7 @@ def _pictures(section: Section) -> Iterator[str]:
     yield f"<details><summary>{summary}</summary>"
     yield ""
     yield from _table(
-        ["Picture", *(display(metric).label for metric in result.metrics)],
+        ["Image", *(display(metric).label for metric in result.metrics)],
         (
             [_escape(image.name), *(format_value(metric, image.values[metric]) for metric in result.metrics)]
             for image in result.images

@@ -17,7 +17,7 @@ from srkit.errors import SrkitError
 from srkit.inference.chain import Models
 from srkit.inference.upscaler import Upscaler
 from srkit.inference.work import Work
-from srkit.io.picture import Picture
+from srkit.io.image import DecodedImage
 from srkit.metrics.protocols import DEFAULT_PROTOCOL, find_protocol
 from srkit.metrics.reports import Gallery
 from srkit.metrics.results import ImageResult, SetResult
@@ -103,7 +103,7 @@ def score(
     upscaler = Upscaler(recipe, Models.of(model))
     protocol, scale = find_protocol(DEFAULT_PROTOCOL), model.info.scale
     metrics = {name: METRICS[name].make(Setup(upscaler.device)) for name in DEFAULT_METRICS}
-    images, pictures = [], []
+    images, finished = [], []
     progress.start(f"judging {model.name}", len(examples))
     extras = [extras_of(one, model.info) for one in examples]
     enlarged = upscaled(upscaler, ((one.name, one.lr) for one in examples), scale, extras)
@@ -113,11 +113,11 @@ def score(
         images.append(
             ImageResult(example.name, {name: scorer.score(sample) for name, scorer in metrics.items()})
         )
-        pictures.append(sr)
+        finished.append(sr)
         progress.advance()
     progress.finish()
     naming = Naming(dataset, lr_source, support, protocol.name, recipe)
-    return Scored(naming.result(model, images), tuple(pictures))
+    return Scored(naming.result(model, images), tuple(finished))
 
 
 def upscaled(
@@ -129,12 +129,12 @@ def upscaled(
         SrkitError: one that cannot be upscaled.
     """
     works = (
-        Work(name, Picture(lr), scale * lr.shape[1], scale * lr.shape[0], extras=given)
+        Work(name, DecodedImage(lr), scale * lr.shape[1], scale * lr.shape[0], extras=given)
         for (name, lr), given in zip(images, extras or itertools.repeat(NO_EXTRAS), strict=False)
     )
     for done in upscaler.run(works):
-        if done.picture is None:
+        if done.image is None:
             raise SrkitError(
                 f"'{done.tag}' could not be upscaled: {done.error or 'no image was made'}"
             ) from done.error
-        yield rgb8(done.picture)
+        yield rgb8(done.image)

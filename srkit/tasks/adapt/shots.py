@@ -13,7 +13,7 @@ from srkit.io.names import shown
 from srkit.losses.table import check_terms
 from srkit.metrics.bootstrap import compare
 from srkit.metrics.degenerate import some
-from srkit.metrics.reports import Gallery, PictureKey
+from srkit.metrics.reports import Gallery, ImageKey
 from srkit.metrics.results import SetResult
 from srkit.progress import Progress
 from srkit.recipes.adapt import AdaptRecipe
@@ -76,7 +76,7 @@ class Shots(Supervision[Fitted]):
             filled = Gallery(len(self.split.judge))
             for example, old, new in zip(self.split.judge, before.pictures, after.pictures, strict=True):
                 result = after.result
-                key = PictureKey(result.dataset, result.scale, result.model, example.name)
+                key = ImageKey(result.dataset, result.scale, result.model, example.name)
                 filled.add(key, new, hr=example.hr, before=None if after is before else old)
             return filled
 

@@ -15,7 +15,7 @@ from srkit.errors import ResourceError
 from srkit.inference.chain import Models
 from srkit.inference.degrader import load_degrader
 from srkit.inference.upscaler import Upscaler
-from srkit.metrics.reports import Gallery, PictureKey
+from srkit.metrics.reports import Gallery, ImageKey
 from srkit.metrics.results import ImageResult, SetResult
 from srkit.ops.layout import RGB
 from srkit.progress import Progress
@@ -124,7 +124,7 @@ class Unpaired(Supervision[LoopFitted]):
             old = _upscaled(self._base, fitted.parts, how)
             new = old if after is before else _upscaled(written, fitted.parts, how)
             for image, part, own, sr in zip(after.images, fitted.parts, old, new, strict=True):
-                key = PictureKey(after.dataset, after.scale, after.model, image.name)
+                key = ImageKey(after.dataset, after.scale, after.model, image.name)
                 large = resample(part.pixels, sr.shape[0], sr.shape[1])
                 filled.add(key, sr, lr_bicubic=large, before=None if after is before else own)
             return filled

@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 
 from srkit.data.benchmarks import NONE, Benchmark, BenchmarkItem, by_name, cropped_size
 from srkit.data.finished import CROP_LIMIT, common_size, match_finished, refuse_sizes
-from srkit.errors import PictureError, ResourceError, SrkitError, UsageError
+from srkit.errors import ImageError, ResourceError, SrkitError, UsageError
 from srkit.io.names import shown
 from srkit.io.read import probe
 from srkit.metrics.protocols import Protocol
@@ -138,7 +138,7 @@ def plan_alone(sr: Path, max_pixels: int, progress: Progress | None = None) -> S
     for name, path in by_name(sr, progress).items():
         try:
             entries.append(Entry(name, sr=path, size=size(path)))
-        except PictureError as error:
+        except ImageError as error:
             entries.append(Entry(name, sr=path, error=str(error)))
     return SetPlan(sr.resolve().name, None, NONE, tuple(entries))
 

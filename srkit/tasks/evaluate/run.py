@@ -1,4 +1,4 @@
-"""Evaluate models on data sets, or pictures that were finished elsewhere."""
+"""Evaluate models on data sets, or images that were finished elsewhere."""
 
 from __future__ import annotations
 
@@ -49,21 +49,21 @@ class EvalJob:
     recipe: EvalRecipe
     datasets: tuple[str, ...] = ()
     sr: Path | None = None
-    """Folder of finished pictures."""
+    """Folder of finished images."""
     hr: Path | None = None
     """Folder of their references."""
     pattern: str = DEFAULT_PATTERN
-    """Name of an SR picture without extension; `{name}` is its reference's."""
+    """Name of an SR image without extension; `{name}` is its reference's."""
     prompts: Path | None = None
     """What each reference shows, in words (`srkit.data.captions.find_captions`), for networks that take it."""
     allow_crop: bool = False
-    """Compare pictures whose sizes differ by a few pixels, from their top left."""
+    """Compare images whose sizes differ by a few pixels, from their top left."""
     data_root: Path | None = None
     weights_dir: Path | None = None
     save_images: Path | None = None
-    """SR pictures go to DIR/DATASET/NAME.png; with several models to DIR/MODEL/DATASET/NAME.png."""
+    """SR images go to DIR/DATASET/NAME.png; with several models to DIR/MODEL/DATASET/NAME.png."""
     with_gallery: bool = False
-    """Collect pictures for the HTML report."""
+    """Collect images for the HTML report."""
     gates: tuple[str, ...] = ()
     baseline: Path | None = None
     update_baseline: bool = False
@@ -76,7 +76,7 @@ class EvalJob:
 
 @dataclass(frozen=True)
 class _Runner:
-    """What makes SR pictures, and how results name it."""
+    """What makes SR images, and how results name it."""
 
     label: str
     sha256: str | None
@@ -94,7 +94,7 @@ class _Part:
     plan: SetPlan
     runner: _Runner
     blank: SetResult
-    """The result before any picture was evaluated; all of them count as failed."""
+    """The result before any image was evaluated; all of them count as failed."""
     save_to: Path | None
 
 
@@ -108,7 +108,7 @@ class Evaluation:
     Raises:
         UsageError: forms, names, sizes, gates or a baseline that make no sense.
         ResourceError: a model, a set or a metric's weights that are not to be had.
-        SrkitError: folders without pictures.
+        SrkitError: folders without images.
     """
 
     def __init__(self, job: EvalJob, progress: Progress | None = None) -> None:
@@ -138,14 +138,14 @@ class Evaluation:
             find_metrics(names), Setup(self.device, job.weights_dir, self._progress)
         )
         self._parts = [self._versioned(part) for part in self._parts]
-        pictures = sum(len(part.plan.entries) for part in self._parts)
-        self.gallery = Gallery(pictures) if job.with_gallery else None
+        images = sum(len(part.plan.entries) for part in self._parts)
+        self.gallery = Gallery(images) if job.with_gallery else None
 
     def run(self) -> tuple[SetResult, ...]:
-        """Evaluate every set with every model; pictures that fail are in the results, and the others go on.
+        """Evaluate every set with every model; images that fail are in the results, and the others go on.
 
         Raises:
-            SrkitError: the folder for pictures cannot be written to.
+            SrkitError: the folder for images cannot be written to.
         """
         return self._merged or tuple(self._run(part) for part in self._parts)
 
@@ -153,7 +153,7 @@ class Evaluation:
         """Hold the results against gates and baseline, and models against one another.
 
         Raises:
-            UsageError: a baseline of other pictures or without a gate's metric.
+            UsageError: a baseline of other images or without a gate's metric.
             SrkitError: the baseline cannot be made of these results, or not be written.
         """
         baseline = self._baseline
@@ -345,7 +345,7 @@ def _check_form(job: EvalJob) -> None:
         )
     if job.datasets and (job.sr or job.hr):
         raise UsageError(
-            "`dataset` and `sr` or `hr` exclude each other; give data sets, or folders of pictures."
+            "`dataset` and `sr` or `hr` exclude each other; give data sets, or folders of images."
         )
     if not job.datasets and job.sr is None:
         raise UsageError(
@@ -366,10 +366,10 @@ def _check_form(job: EvalJob) -> None:
     if job.hr is not None and job.recipe.scale is None:
         raise UsageError("`sr` and `hr` need the scale between LR and HR; add `scale` N.")
     if job.sr is not None and job.save_images is not None:
-        raise UsageError("`save_images` is for pictures that a model makes; leave it out with `sr`.")
+        raise UsageError("`save_images` is for images that a model makes; leave it out with `sr`.")
     if job.sr is not None and job.hr is None and job.recipe.scale is not None:
         raise UsageError(
-            "`scale` says nothing about pictures without references; add `hr` DIR, or leave it out."
+            "`scale` says nothing about images without references; add `hr` DIR, or leave it out."
         )
 
 
@@ -464,7 +464,7 @@ def _few_shot(runner: _Runner, upscaler: Upscaler, shots: Shots, recipe: EvalRec
 
 
 def _by_set(results: Iterable[SetResult]) -> list[list[SetResult]]:
-    """Results on the same pictures, in the order of the models."""
+    """Results on the same images, in the order of the models."""
     groups: dict[tuple[str, int | None], list[SetResult]] = {}
     for result in results:
         groups.setdefault((result.dataset, result.scale), []).append(result)

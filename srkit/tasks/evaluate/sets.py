@@ -17,15 +17,15 @@ from srkit.conditioning.makers import Extras
 from srkit.data.benchmarks import is_transparent, rgb8
 from srkit.engine.memory import total_memory
 from srkit.engine.pipeline import Pipeline
-from srkit.errors import PictureError, SrkitError
+from srkit.errors import ImageError, SrkitError
 from srkit.inference.upscaler import Upscaler
 from srkit.inference.work import Work
-from srkit.io.picture import Picture
-from srkit.io.read import read_picture
-from srkit.io.write import write_picture
+from srkit.io.image import DecodedImage
+from srkit.io.read import read_image
+from srkit.io.write import write_image
 from srkit.metrics.degenerate import worst_of
 from srkit.metrics.protocols import Protocol
-from srkit.metrics.reports.gallery import Gallery, PictureKey
+from srkit.metrics.reports.gallery import Gallery, ImageKey
 from srkit.metrics.results import FailedImage, ImageResult
 from srkit.metrics.table import Sample, Scorer
 from srkit.ops.layout import RGB, compute_alone
@@ -43,9 +43,9 @@ _WHITE, _BLACK = 255, 0
 class _Files(NamedTuple):
     """An image's files, decoded."""
 
-    hr: Picture | None
-    lr: Picture | None
-    sr: Picture | None
+    hr: DecodedImage | None
+    lr: DecodedImage | None
+    sr: DecodedImage | None
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Network:
 
     def run(self, stream: Iterator[Loaded | None]) -> Iterator[Finished]:
         for done in self.upscaler.run(self._work(loaded) for loaded in stream):
-            sr = None if done.picture is None else rgb8(done.picture)
+            sr = None if done.image is None else rgb8(done.image)
             yield Finished(done.tag, sr, done.error, done.warnings)
 
     def _work(self, loaded: Loaded | None) -> Work[Loaded] | None:
@@ -138,7 +138,7 @@ class Network:
             return Work(loaded, None, error=loaded.error)
         height, width = loaded.entry.size
         extras = Extras(prompt=self._prompts.get(loaded.entry.name, ""))
-        return Work(loaded, Picture(loaded.lr), width, height, extras=extras)
+        return Work(loaded, DecodedImage(loaded.lr), width, height, extras=extras)
 
 
 @dataclass(frozen=True)
@@ -205,21 +205,21 @@ class SetRun:
             return Loaded(entry, error=error)
         except MemoryError:
             return Loaded(
-                entry, error=PictureError("The image does not fit into memory; use a machine with more.")
+                entry, error=ImageError("The image does not fit into memory; use a machine with more.")
             )
 
     def _read(self, entry: Entry) -> Loaded:
         if entry.error is not None:
-            raise PictureError(entry.error)
+            raise ImageError(entry.error)
         notes: list[str] = []
 
-        def read(path: Path | None) -> Picture | None:
+        def read(path: Path | None) -> DecodedImage | None:
             if path is None:
                 return None
-            picture = read_picture(path, max_pixels=self.max_pixels)
-            if picture.depth == 16:
+            image = read_image(path, max_pixels=self.max_pixels)
+            if image.depth == 16:
                 notes.append(f"'{path.name}' has 16 bit; it was rounded to 8.")
-            return picture
+            return image
 
         files = _Files(read(entry.hr), read(entry.lr) if self.plan.has_lr else None, read(entry.sr))
         if not any(one is not None and is_transparent(one) for one in files):
@@ -238,10 +238,8 @@ class SetRun:
     def _over(self, background: int, files: _Files, entry: Entry, notes: tuple[str, ...]) -> Loaded:
         """The images as they are compared, with what is transparent laid over a background."""
 
-        def cut(picture: Picture | None, height: int, width: int) -> RGB | None:
-            return (
-                None if picture is None else np.ascontiguousarray(rgb8(picture, background)[:height, :width])
-            )
+        def cut(image: DecodedImage | None, height: int, width: int) -> RGB | None:
+            return None if image is None else np.ascontiguousarray(rgb8(image, background)[:height, :width])
 
         (height, width), scale = entry.size, self.plan.scale
         hr, sr, lr = cut(files.hr, height, width), cut(files.sr, height, width), None
@@ -256,7 +254,7 @@ class SetRun:
         name, notes = finished.loaded.entry.name, (*finished.loaded.notes, *finished.warnings)
         try:
             if finished.sr is None:
-                raise finished.error or PictureError("No SR image was made.")
+                raise finished.error or ImageError("No SR image was made.")
             values = self._values(finished.loaded, finished.sr)
             if (dark := finished.loaded.over_black) is not None and dark.sr is not None:
                 others = self._values(dark, dark.sr)
@@ -279,7 +277,7 @@ class SetRun:
         """Write the SR image, if asked to; what the disk says where it refuses."""
         if self.save_to is not None:
             try:
-                write_picture(Picture(sr), self.save_to / f"{name}.png", format="png")
+                write_image(DecodedImage(sr), self.save_to / f"{name}.png", format="png")
             except SrkitError as error:
                 return error
         return None
@@ -291,7 +289,7 @@ class SetRun:
         if loaded.lr is not None and self.plan.scale is not None:
             x = upscale(_tensor(loaded.lr).float(), self.plan.scale)
             enlarged = _array(x.round_().clamp_(0, 255).to(torch.uint8))
-        key = PictureKey(self.plan.dataset, self.plan.scale, self.label, name)
+        key = ImageKey(self.plan.dataset, self.plan.scale, self.label, name)
         self.gallery.add(key, sr, lr_bicubic=enlarged, hr=loaded.hr)
 
 
@@ -310,6 +308,6 @@ def _tensor(pixels: RGB) -> Tensor:
     return torch.from_numpy(pixels).permute(2, 0, 1)[None]
 
 
-def _array(picture: Tensor) -> RGB:
+def _array(image: Tensor) -> RGB:
     """(1, 3, H, W) to (H, W, 3)."""
-    return picture[0].permute(1, 2, 0).contiguous().numpy()
+    return image[0].permute(1, 2, 0).contiguous().numpy()

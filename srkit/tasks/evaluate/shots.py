@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from srkit.data.benchmarks import BenchmarkItem, rgb8
 from srkit.data.copies import Copies
 from srkit.data.examples import Domain
-from srkit.errors import PictureError, SrkitError, UsageError
+from srkit.errors import ImageError, SrkitError, UsageError
 from srkit.inference.chain import Models
 from srkit.inference.upscaler import Upscaler
-from srkit.io.read import read_picture
+from srkit.io.read import read_image
 from srkit.ops.layout import RGB
 from srkit.progress import Progress
 from srkit.recipes.adapt import TunePart
@@ -76,10 +76,10 @@ def _decoded(entry: Entry, max_pixels: int) -> RGB | None:
     if entry.hr is None or entry.error is not None:
         return None
     try:
-        picture = read_picture(entry.hr, max_pixels=max_pixels)
-    except PictureError:
+        image = read_image(entry.hr, max_pixels=max_pixels)
+    except ImageError:
         return None  # whoever uses it says why
-    return rgb8(picture)[: entry.size[0], : entry.size[1]]
+    return rgb8(image)[: entry.size[0], : entry.size[1]]
 
 
 def single_model(models: Models, scale: int) -> LoadedModel:

@@ -79,8 +79,8 @@ class Sheet:
         self._draw.text(place, text, fill=colour, font=font(size), anchor=anchor)
         return text_width(text, size)
 
-    def paste(self, picture: Image.Image, place: tuple[int, int]) -> None:
-        self.image.paste(picture, place)
+    def paste(self, image: Image.Image, place: tuple[int, int]) -> None:
+        self.image.paste(image, place)
 
     def frame(self, place: tuple[int, int], size: tuple[int, int]) -> None:
         """A thin line around an image."""

@@ -12,17 +12,17 @@ from pathlib import Path
 
 import numpy as np
 
-from srkit.errors import PictureError, SrkitError, UsageError
+from srkit.errors import ImageError, SrkitError, UsageError
 from srkit.inference.kernel_estimator import Estimate, KernelEstimator, Round
 from srkit.inference.kernel_summary import Blur
 from srkit.inference.upscaler import Work
 from srkit.io.atomic import atomic_path
 from srkit.io.folders import Found
+from srkit.io.image import DecodedImage
 from srkit.io.kernel_map import EXTENSION, write_kernel_map
 from srkit.io.names import folder_name, shown
-from srkit.io.picture import Picture
-from srkit.io.read import probe, read_picture
-from srkit.io.write import write_picture
+from srkit.io.read import probe, read_image
+from srkit.io.write import write_image
 from srkit.progress import Progress, Silent
 from srkit.recipes.estimate import EstimateRecipe
 from srkit.tasks.batch import Batch, FileItem, Outcome, Status
@@ -150,7 +150,7 @@ def run(job: EstimateJob, progress: Progress | None = None) -> Iterator[KernelRe
 @dataclass(frozen=True)
 class _Done:
     tag: _Item
-    picture: Picture | None = None
+    image: DecodedImage | None = None
     estimate: Estimate | None = None
     error: Exception | None = None
 
@@ -169,32 +169,32 @@ class _Estimating(Batch[_Item, _Done, Estimate, KernelRecord]):
         """The estimator does, as it goes through the image."""
 
     def read(self, item: _Item) -> Work[_Item]:
-        return Work(item, read_picture(item.source, max_pixels=self.job.recipe.max_pixels))
+        return Work(item, read_image(item.source, max_pixels=self.job.recipe.max_pixels))
 
     def compute(self, works: Iterator[Work[_Item] | None]) -> Iterator[_Done]:
         for work in works:
             if work is None:
                 continue
-            picture, item = work.picture, work.tag
-            if picture is None:
+            image, item = work.image, work.tag
+            if image is None:
                 yield _Done(item, error=work.error)
                 continue
             try:
-                yield _Done(item, picture, self.estimator.estimate(picture, item.source.name))
+                yield _Done(item, image, self.estimator.estimate(image, item.source.name))
             except Exception as error:  # one image's failure must not end the others
                 yield _Done(item, error=error)
 
     def write(self, done: _Done) -> Estimate:
         """The kernel map, and its preview."""
-        item, picture, estimate = done.tag, done.picture, done.estimate
-        if picture is None or estimate is None:
+        item, image, estimate = done.tag, done.image, done.estimate
+        if image is None or estimate is None:
             raise SrkitError("The image was not read.")
         make_parent(item.target)
         if item.preview is None:
             write_kernel_map(estimate.kernels, item.target)
             return estimate
         page = draw_preview(
-            picture.colour,
+            image.colour,
             estimate.kernels,
             title=item.source.name,
             subtitle=_subtitle(estimate, self.estimator),
@@ -204,7 +204,7 @@ class _Estimating(Batch[_Item, _Done, Estimate, KernelRecord]):
         make_parent(item.preview)
         # Around the map, so that neither is left without the other when one fails.
         with atomic_path(item.preview) as path:
-            write_picture(Picture(np.ascontiguousarray(page)), path, format="png", compression=6)
+            write_image(DecodedImage(np.ascontiguousarray(page)), path, format="png", compression=6)
             write_kernel_map(estimate.kernels, item.target)
         return estimate
 
@@ -290,7 +290,7 @@ def _item(job: EstimateJob, found: Found, *, to_file: bool) -> _Item:
     target = job.output if to_file else job.output / found.relative.with_suffix(EXTENSION)
     try:
         info = probe(found.path, max_pixels=job.recipe.max_pixels)
-    except PictureError as error:
+    except ImageError as error:
         _log.debug("%s failed", shown(found.path), exc_info=True)
         return _Item(found.path, target, None, error=str(error))
     longest = target.stem + PREVIEW_EXTENSION

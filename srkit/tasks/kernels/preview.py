@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from srkit.inference.kernel_summary import kernel_widths
+from srkit.io.image import Pixels
 from srkit.io.kernel_map import SIDE, Floats, KernelMap
-from srkit.io.picture import Pixels
 from srkit.recipes.estimate import EstimateRecipe
 from srkit.tasks.kernels import drawing as drawing
 from srkit.tasks.kernels.drawing import INK, MUTED, UNKNOWN, Sheet, coloured, resized, resized_values
@@ -95,13 +95,13 @@ def draw_preview(
     Returns:
         (H, W, 3) uint8; 1120 to 1424 pixels wide.
     """
-    picture = _shallow(pixels)
+    image = _shallow(pixels)
     layout = _laid_out(kernels.width, kernels.height)
     sheet = Sheet(layout.width, layout.height)
     _draw_head(sheet, layout, title, subtitle, facts)
     samples = sample_kernels(kernels, _SAMPLES)
     low, high = _range(kernels)
-    shown = resized(picture, layout.panel)
+    shown = resized(image, layout.panel)
     ellipses, magnified = _ellipses(shown, kernels, (low, high), grid, samples)
     panels = (
         ("Picture", shown),
@@ -257,14 +257,14 @@ def _width_panel(kernels: KernelMap, limits: tuple[float, float], size: tuple[in
 
 
 def _ellipses(
-    picture: Image.Image,
+    image: Image.Image,
     kernels: KernelMap,
     limits: tuple[float, float],
     grid: int,
     samples: Sequence[Sample],
 ) -> tuple[Image.Image, float]:
     """The kernels over the dimmed image, and how much larger than they are they were drawn."""
-    width, height = picture.size
+    width, height = image.size
     longer = max(kernels.width, kernels.height)
     pitch = longer / min(grid, longer)
     rows, columns = (max(1, round(side / pitch)) for side in (kernels.height, kernels.width))
@@ -279,8 +279,8 @@ def _ellipses(
     unit = _FINE * width / kernels.width / kernels.scale  # of the drawing, for an HR pixel
     room = 0.47 * _FINE * min(width / columns, height / rows)
     magnified = _magnification(covariances, known, unit, room)
-    image = _dimmed(picture).resize((width * _FINE, height * _FINE), Image.Resampling.BICUBIC)
-    draw = ImageDraw.Draw(image, "RGBA")
+    drawn = _dimmed(image).resize((width * _FINE, height * _FINE), Image.Resampling.BICUBIC)
+    draw = ImageDraw.Draw(drawn, "RGBA")
     for i in range(rows):
         for j in range(columns):
             centre = ((j + 0.5) * width * _FINE / columns, (i + 0.5) * height * _FINE / rows)
@@ -289,7 +289,7 @@ def _ellipses(
     for sample in samples:
         if sample.place is not None:
             _draw_mark(draw, sample, (width * _FINE / kernels.width, height * _FINE / kernels.height))
-    return image.resize((width, height), Image.Resampling.BOX), magnified
+    return drawn.resize((width, height), Image.Resampling.BOX), magnified
 
 
 def _draw_kernel(
@@ -334,9 +334,9 @@ def _magnification(covariances: NDArray[np.float32], known: Floats, unit: float,
     return drawing.nice(room / reach)
 
 
-def _dimmed(picture: Image.Image) -> Image.Image:
+def _dimmed(image: Image.Image) -> Image.Image:
     """Half way to gray, then to dark."""
-    colour = np.asarray(picture, np.float32)
+    colour = np.asarray(image, np.float32)
     gray = colour.mean(axis=2, keepdims=True)
     return Image.fromarray(((colour + gray) / 2 * _DIMMED + 10).round().astype(np.uint8))
 

@@ -33,11 +33,11 @@ _WIDTH = 1.0  # eigenvalues of the covariance, in LR pixels times HR pixels
 
 
 def overlap_of(
-    network: nn.Module, info: ArchInfo, pictures: Sequence[NDArray[Any]], progress: Progress
+    network: nn.Module, info: ArchInfo, images: Sequence[NDArray[Any]], progress: Progress
 ) -> int | None:
     """In LR pixels; None for what is not tiled.
 
-    An NBSR and a diffusion model (at its most steps) are measured, on the largest of the HR `pictures` (H, W, 3) uint8,
+    An NBSR and a diffusion model (at its most steps) are measured, on the largest of the HR `images` (H, W, 3) uint8,
     blurred the same everywhere, a little more than by bicubic.
     """
     if not isinstance(network, (NBSR, DiffusionSR)):
@@ -45,10 +45,10 @@ def overlap_of(
     progress.info("measuring how far tiles must overlap")
     scale, side = info.scale, _SIDE * info.scale
     kernel = gaussian(covariance_of(_WIDTH * scale, _WIDTH * scale, 0.0), scale).float()
-    largest = sorted(pictures, key=lambda picture: min(picture.shape[:2]), reverse=True)
+    largest = sorted(images, key=lambda image: min(image.shape[:2]), reverse=True)
     samples = []
-    for picture in largest[:_SAMPLES]:
-        hr = as_tensor(crop_to_multiple(picture[:side, :side], scale), torch.device("cpu"))
+    for image in largest[:_SAMPLES]:
+        hr = as_tensor(crop_to_multiple(image[:side, :side], scale), torch.device("cpu"))
         lr = blur(hr, _everywhere(kernel, hr.shape[2] // scale, hr.shape[3] // scale), scale)
         samples.append((lr[0].permute(1, 2, 0).clamp(0, 1) * 255).round().to(torch.uint8).numpy())
 

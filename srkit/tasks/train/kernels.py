@@ -112,7 +112,7 @@ class Kernels(BlurredExperiment[KernelsRecipe]):
         )
 
     def scores(self, state: TrainState) -> tuple[float | None, dict[str, float]]:
-        """The PSNR is that of crops, for the target `picture` alone."""
+        """The PSNR is that of crops, for the target `image` alone."""
         value = self._value(state)
         if self.recipe.target == "picture":
             return value, {}

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from srkit.errors import UsageError
 from srkit.inference.upscaler import Upscaler
+from srkit.io.image import DecodedImage
 from srkit.io.names import shown
-from srkit.io.picture import Picture
-from srkit.io.write import write_picture
+from srkit.io.write import write_image
 from srkit.tasks.places import (
     Existing,
     Place,
@@ -79,17 +79,17 @@ def prepare_folder(job: UpscaleJob, items: Sequence[Item]) -> None:
         make_folder(job.debug_maps, _places(items))
 
 
-def write_maps(item: Item, maps: Mapping[str, Picture], existing: Existing) -> tuple[str, ...]:
+def write_maps(item: Item, maps: Mapping[str, DecodedImage], existing: Existing) -> tuple[str, ...]:
     """Write the maps of an image, but for those that are to be kept; the files of all.
 
     Raises:
         SrkitError: one cannot be written.
     """
-    for part, picture in maps.items():
+    for part, image in maps.items():
         path = item.maps[part]
         if existing != "skip" or not os.path.lexists(path):
             make_parent(path)
-            write_picture(picture, path, format="png")
+            write_image(image, path, format="png")
     return tuple(str(item.maps[part]) for part in maps)
 
 

@@ -1,4 +1,4 @@
-"""What an upscaling job is made of: which pictures, in what size and format, and where each result goes."""
+"""What an upscaling job is made of: which images, in what size and format, and where each result goes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from srkit.encoders.depth import AUTO
-from srkit.errors import PictureError, UsageError
+from srkit.errors import ImageError, UsageError
 from srkit.inference.chain import Models
 from srkit.inference.kernel_extras import completion
 from srkit.inference.upscaler import Upscaler
@@ -39,7 +39,7 @@ STREAM = Path("-")
 RECIPE_EXTENSION = ".srkit.json"
 
 _log = logging.getLogger(__name__)
-_MAP_BYTES = 3 * (2 + 1)  # of a part of a picture: as the network gave it, and as it is written
+_MAP_BYTES = 3 * (2 + 1)  # of a part of an image: as the network gave it, and as it is written
 _KERNEL_BYTES = 4 * (15 + 5)  # of a kernel map in memory, for each pixel
 
 
@@ -59,17 +59,17 @@ class UpscaleJob:
     into_folder: bool = False
     """`output` is a folder, even if its name looks like a file's and it is not there yet."""
     data: bytes | None = None
-    """The encoded picture to upscale, instead of what `input` names (standard input)."""
+    """The encoded image to upscale, instead of what `input` names (standard input)."""
     sink: Callable[[bytes], None] | None = None
     """Takes the encoded result, instead of a file (standard output)."""
     kernel_map: Path | None = None
-    """The picture's blur, or a folder with that of each picture by name; for networks that are conditioned on it."""
+    """The image's blur, or a folder with that of each image by name; for networks that are conditioned on it."""
     shard: Shard | None = None
     """Take this part of a folder's images."""
     prompts: Path | None = None
-    """What each picture shows, in words (`srkit.data.captions.find_captions`), in place of the recipe's `prompt`."""
+    """What each image shows, in words (`srkit.data.captions.find_captions`), in place of the recipe's `prompt`."""
     debug_maps: Path | None = None
-    """Folder for what the network makes each picture of, as pictures of the results' size: NAME-PART.png."""
+    """Folder for what the network makes each image of, as images of the results' size: NAME-PART.png."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Item(FileItem):
     kernel_map: Path | None = None
     prompt: str = ""
     maps: Mapping[str, Path] = field(default_factory=dict)
-    """Where each part of what the network makes the picture of goes."""
+    """Where each part of what the network makes the image of goes."""
 
     @property
     def factor(self) -> float:
@@ -120,7 +120,7 @@ class Item(FileItem):
 
 
 def upscaler_for(job: UpscaleJob, progress: Progress | None = None) -> Upscaler:
-    """What upscales a job's pictures: by the recipe, and by the kernel maps or prompts where there are some.
+    """What upscales a job's images: by the recipe, and by the kernel maps or prompts where there are some.
 
     Raises:
         As `Upscaler`, `KernelMaps` and `prompted_models`.
@@ -153,16 +153,16 @@ def upscaler_for(job: UpscaleJob, progress: Progress | None = None) -> Upscaler:
 
 
 def gather(job: UpscaleJob, models: Models, progress: Progress | None = None) -> list[Item]:
-    """The pictures of a job with their outputs, formats and sizes, from their headers alone.
+    """The images of a job with their outputs, formats and sizes, from their headers alone.
 
     Args:
         progress: warned of images that cannot be read by their extension.
 
     Raises:
         UsageError: paths that make no sense: nothing there, an output that is or lies in the input, one file
-            for several pictures; a size that a single picture cannot be brought to, or a kernel map that is not
+            for several images; a size that a single image cannot be brought to, or a kernel map that is not
             its own.
-        SrkitError: no pictures.
+        SrkitError: no images.
     """
     found, single = _find(job, progress)
     to_file = single and _is_file(job)
@@ -170,8 +170,8 @@ def gather(job: UpscaleJob, models: Models, progress: Progress | None = None) ->
     maps = None if job.kernel_map is None else KernelMaps(job.kernel_map)
     if maps is not None and not maps.is_folder and not single:
         raise UsageError(
-            f"The kernel map {shown(maps.path)} is one picture's, and the input {shown(job.input)} is no single file; "
-            "give the folder of its pictures' maps."
+            f"The kernel map {shown(maps.path)} is one image's, and the input {shown(job.input)} is no single file; "
+            "give the folder of its images' maps."
         )
     prompts = _prompts(job, found, progress)
     items = [_item(job, f, models, maps, single=single, to_file=to_file) for f in found]
@@ -184,7 +184,7 @@ def gather(job: UpscaleJob, models: Models, progress: Progress | None = None) ->
 def _prompts(job: UpscaleJob, found: Sequence[Found], progress: Progress | None) -> dict[Path, str]:
     if job.prompts is not None and job.data is not None:
         raise UsageError(
-            f"`prompts` is {shown(job.prompts)}, and a picture from standard input has no name to find its prompt by; "
+            f"`prompts` is {shown(job.prompts)}, and an image from standard input has no name to find its prompt by; "
             "give `prompt`."
         )
     return prompts_of([one.path for one in found], job.recipe.prompt, job.prompts, progress)
@@ -226,13 +226,13 @@ def asked_format(output: Path) -> str:
 
 
 def _find(job: UpscaleJob, progress: Progress | None) -> tuple[list[Found], bool]:
-    """The pictures, and whether the input names one picture itself."""
+    """The images, and whether the input names one image itself."""
     if job.data is not None:
         return [Found(STREAM, STREAM)], True
     instead = "read it through standard input, with - as INPUT"
     found, single = find_sources(job.input, recursive=job.recursive, instead=instead, progress=progress)
     if job.sink is not None and not single:
-        raise UsageError(f"The input {shown(job.input)} is not a file; only one picture can go to stdout.")
+        raise UsageError(f"The input {shown(job.input)} is not a file; only one image can go to stdout.")
     if job.shard is not None:
         if single:
             raise UsageError(f"The input {shown(job.input)} is one file, which has no shards; give a folder.")
@@ -241,7 +241,7 @@ def _find(job: UpscaleJob, progress: Progress | None) -> tuple[list[Found], bool
 
 
 def _is_file(job: UpscaleJob) -> bool:
-    """Whether the output of a single picture is meant as a file."""
+    """Whether the output of a single image is meant as a file."""
     return job.sink is not None or is_file_name(job.output, into_folder=job.into_folder)
 
 
@@ -252,7 +252,7 @@ def _check_places(job: UpscaleJob, *, single: bool) -> None:
         )
     if job.data is not None and not _is_file(job):
         raise UsageError(
-            f"A picture from standard input has no name, and the output {shown(job.output)} is no file name; "
+            f"An image from standard input has no name, and the output {shown(job.output)} is no file name; "
             "give a file such as out.png."
         )
     if single:
@@ -277,7 +277,7 @@ def _item(
         width, height = recipe.target.size(info.width, info.height, models.own_scale)
         if maps is not None:
             kernel_map = maps.checked(found, info, max(width / info.width, height / info.height))
-    except (PictureError, UsageError) as error:
+    except (ImageError, UsageError) as error:
         if single and isinstance(error, UsageError):
             raise
         _log.debug("%s failed", shown(found.path), exc_info=True)

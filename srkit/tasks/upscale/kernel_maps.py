@@ -1,4 +1,4 @@
-"""Which kernel map belongs to which picture of an upscaling job, and whether the two and the network agree."""
+"""Which kernel map belongs to which image of an upscaling job, and whether the two and the network agree."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from srkit.conditioning.makers import CODES
 from srkit.errors import UsageError
 from srkit.inference.chain import Models
 from srkit.io.folders import Found, find_files
+from srkit.io.image import ImageInfo
 from srkit.io.kernel_map import EXTENSION, KernelMapInfo, probe_kernel_map
 from srkit.io.names import shown
-from srkit.io.picture import PictureInfo
 from srkit.progress import Progress
 from srkit.recipes.upscale import UpscaleRecipe
 
 
 class KernelMaps:
-    """One map for one picture, or a folder of maps that are found by the pictures' names.
+    """One map for one image, or a folder of maps that are found by the images' names.
 
     Args:
         path: what `srkit estimate-kernel` wrote: an .npz file, or a folder of them.
@@ -42,7 +42,7 @@ class KernelMaps:
         """That of all maps, so that one network serves them."""
 
     def of(self, found: Found) -> Path:
-        """The map of a picture: the file itself, or the one of its name (a/b.jpg: a/b.jpg.npz, else a/b.npz).
+        """The map of an image: the file itself, or the one of its name (a/b.jpg: a/b.jpg.npz, else a/b.npz).
 
         Raises:
             UsageError: the folder has none of that name.
@@ -59,18 +59,18 @@ class KernelMaps:
             "run `srkit estimate-kernel` on the same folder."
         )
 
-    def checked(self, found: Found, picture: PictureInfo, factor: float) -> Path:
-        """The map of a picture, whose header says that it fits.
+    def checked(self, found: Found, image: ImageInfo, factor: float) -> Path:
+        """The map of an image, whose header says that it fits.
 
         Args:
             factor: output pixels for an input pixel, along the side that grows more.
 
         Raises:
-            UsageError: there is none, or it is for another picture size, another scale or a smaller result.
+            UsageError: there is none, or it is for another image size, another scale or a smaller result.
         """
         path = self.of(found)
         info = probe_kernel_map(path)
-        self._check_size(path, info, found, picture)
+        self._check_size(path, info, found, image)
         if info.scale != self.scale:
             raise UsageError(
                 f"The kernel map {shown(path)} is for x{info.scale}, and the others are for x{self.scale}; upscale "
@@ -84,11 +84,11 @@ class KernelMaps:
         return path
 
     @staticmethod
-    def _check_size(path: Path, info: KernelMapInfo, found: Found, picture: PictureInfo) -> None:
-        if (info.width, info.height) != (picture.width, picture.height):
+    def _check_size(path: Path, info: KernelMapInfo, found: Found, image: ImageInfo) -> None:
+        if (info.width, info.height) != (image.width, image.height):
             raise UsageError(
-                f"The kernel map {shown(path)} is for a picture of {info.width} x {info.height} pixels, and "
-                f"{shown(found.path)} has {picture.width} x {picture.height}; estimate the kernels of this one."
+                f"The kernel map {shown(path)} is for an image of {info.width} x {info.height} pixels, and "
+                f"{shown(found.path)} has {image.width} x {image.height}; estimate the kernels of this one."
             )
 
     def models(self, recipe: UpscaleRecipe, progress: Progress | None = None) -> Models:
@@ -107,7 +107,7 @@ class KernelMaps:
             )
         if recipe.tta:
             raise UsageError(
-                "`tta` turns the picture, and the kernels of `kernel_map` do not turn with it; give one."
+                "`tta` turns the image, and the kernels of `kernel_map` do not turn with it; give one."
             )
         models = Models(f"nbsr-x{self.scale}" if recipe.model == "auto" else recipe.model, progress)
         model = models.get(self.scale if self.scale in models.scales else models.own_scale)

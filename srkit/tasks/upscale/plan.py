@@ -26,7 +26,7 @@ _BYTES_PER_PIXEL = {"png": 2.2, "tiff": 2.2, "jpg": 0.35, "webp": 0.25, "avif": 
 
 
 @dataclass(frozen=True)
-class PlannedPicture:
+class PlannedImage:
     input: str
     output: str
     error: str | None
@@ -39,7 +39,7 @@ class PlannedPicture:
     windows: int
     """Forward passes over all networks of the chain."""
     maps: tuple[str, ...] = ()
-    """Files of what the network makes the picture of."""
+    """Files of what the network makes the image of."""
     prompt: str | None = None
     """What the network is conditioned on, where a prompt was given."""
 
@@ -48,13 +48,13 @@ class PlannedPicture:
 class UpscalePlan:
     """The whole job; seconds from a short measurement on this machine, disk from typical files."""
 
-    pictures: tuple[PlannedPicture, ...]
+    pictures: tuple[PlannedImage, ...]
     device: str
     dtype: str
     tile: int | None
     overlap: int
     resampled: int
-    """Pictures whose size no chain gives exactly, so that bicubic resampling follows."""
+    """Images whose size no chain gives exactly, so that bicubic resampling follows."""
     megapixels: float
     memory_bytes: int
     disk_bytes: int
@@ -64,7 +64,7 @@ class UpscalePlan:
     def summary(self) -> list[tuple[str, str]]:
         """Label and value of each line that sums the plan up."""
         return [
-            ("pictures", f"{len(self.pictures)}, {self.megapixels:.1f} megapixels out"),
+            ("images", f"{len(self.pictures)}, {self.megapixels:.1f} megapixels out"),
             ("device", f"{self.device}, {self.dtype}, tile {self.tile or 'off'}, overlap {self.overlap}"),
             ("resampled after the networks", str(self.resampled)),
             ("memory", f"about {self.memory_bytes / 1e9:.2f} GB"),
@@ -113,13 +113,13 @@ class _Cost:
     pixels_per_second: float
     """Input pixels, all passes of the self-ensemble included."""
     bytes_per_pixel: float
-    seconds_per_picture: float
-    """What is found out from the whole picture before its first window."""
+    seconds_per_image: float
+    """What is found out from the whole image before its first window."""
 
 
 @dataclass(frozen=True)
 class _Work:
-    """What one picture takes."""
+    """What one image takes."""
 
     chain: tuple[Runner, ...] = ()
     models: tuple[str, ...] = ()
@@ -145,7 +145,7 @@ def _work_of(item: Item, upscaler: Upscaler, costs: dict[Runner, _Cost]) -> _Wor
         runs = 1 + (len(item.maps) if name == upscaler.viewed(names) and name not in names[:i] else 0)
         runs *= upscaler.recipe.samples
         windows += runs * len(plan.windows)
-        seconds += cost.seconds_per_picture
+        seconds += cost.seconds_per_image
         seconds += runs * height * width * plan.work / cost.pixels_per_second
         batch = min(runner.options.batch, len(plan.windows))
         activations = max(activations, cost.bytes_per_pixel * math.prod(plan.shape) * batch)
@@ -153,8 +153,8 @@ def _work_of(item: Item, upscaler: Upscaler, costs: dict[Runner, _Cost]) -> _Wor
     return _Work(chain, names, windows, seconds, activations, (width, height) != (item.width, item.height))
 
 
-def _planned(item: Item, work: _Work, upscaler: Upscaler) -> PlannedPicture:
-    return PlannedPicture(
+def _planned(item: Item, work: _Work, upscaler: Upscaler) -> PlannedImage:
+    return PlannedImage(
         input=str(item.source),
         output=str(item.target),
         error=item.error,
@@ -177,13 +177,13 @@ def _cost_of(name: str, runner: Runner, upscaler: Upscaler) -> _Cost:
     """From the better of two forward passes of a window that the network takes."""
     conditioning = upscaler.conditioning(name)
     shape = runner.plan(_PROBE_SIDE, _PROBE_SIDE).shape
-    picture = np.zeros((*shape, 3), np.uint8)
+    image = np.zeros((*shape, 3), np.uint8)
     lr = torch.zeros(1, runner.info.channels, *shape, device=runner.options.device)
-    conditions = conditioning.blank(picture)
+    conditions = conditioning.blank(image)
     need = bytes_per_pixel(upscaler.models.named(name).network, runner.info, conditioning.blank)
     forward = _seconds(lambda: runner.forward(lr, conditions), upscaler.device)
     return _Cost(
-        math.prod(shape) / forward, need, _seconds(lambda: conditioning.blank(picture), upscaler.device)
+        math.prod(shape) / forward, need, _seconds(lambda: conditioning.blank(image), upscaler.device)
     )
 
 

@@ -16,10 +16,10 @@ from srkit.inference.kernel_extras import with_map
 from srkit.inference.upscaler import Upscaler
 from srkit.inference.work import Done, Pass, Work
 from srkit.io.atomic import atomic_path
+from srkit.io.image import DecodedImage
 from srkit.io.kernel_map import read_kernel_map
-from srkit.io.picture import Picture
-from srkit.io.read import read_picture
-from srkit.io.write import encode_picture, write_picture
+from srkit.io.read import read_image
+from srkit.io.write import encode_image, write_image
 from srkit.io.xmp import Provenance
 from srkit.progress import Progress, Silent
 from srkit.recipes.load import to_mapping
@@ -109,11 +109,11 @@ class _Upscaling(Batch[Item, Done[Item], _Written, FileRecord]):
 
     def read(self, item: Item) -> Work[Item]:
         source = item.source if self.job.data is None else self.job.data
-        picture = read_picture(source, max_pixels=self.job.recipe.max_pixels)
+        image = read_image(source, max_pixels=self.job.recipe.max_pixels)
         extras = Extras(seed=self.job.recipe.seed, prompt=item.prompt)
         if item.kernel_map is not None:
             extras = with_map(extras, read_kernel_map(item.kernel_map))
-        return Work(item, picture, item.width, item.height, extras=extras, name=item.source.name)
+        return Work(item, image, item.width, item.height, extras=extras, name=item.source.name)
 
     def compute(self, works: Iterator[Work[Item] | None]) -> Iterator[Done[Item]]:
         return self.upscaler.run(works)
@@ -160,28 +160,30 @@ class _Upscaling(Batch[Item, Done[Item], _Written, FileRecord]):
 
 def _write(job: UpscaleJob, upscaler: Upscaler, done: Done[Item]) -> tuple[bytes | None, tuple[str, ...]]:
     """Write the result, or encode it for the sink; the encoded bytes, and warnings."""
-    item, recipe, picture = done.tag, job.recipe, done.picture
-    if picture is None:
+    item, recipe, image = done.tag, job.recipe, done.image
+    if image is None:
         raise SrkitError("The image was not made.")
     made = None if recipe.strip else _made(upscaler, done)
-    picture = picture.stripped() if recipe.strip else picture
+    image = image.stripped() if recipe.strip else image
     if job.sink is not None:
-        return encode_picture(
-            picture, format=item.format, quality=recipe.quality, compression=recipe.compression, made=made
+        return encode_image(
+            image, format=item.format, quality=recipe.quality, compression=recipe.compression, made=made
         )
     make_parent(item.target)
     if not job.save_recipe:
-        return None, _write_picture(job, item, picture, made)
+        return None, _write_image(job, item, image, made)
     # Around the image, so that neither is left without the other when one fails.
     with atomic_path(item.target.with_name(item.target.name + RECIPE_EXTENSION)) as path:
         path.write_text(json.dumps(_provenance(job, upscaler, done), indent=2) + "\n", encoding="utf-8")
-        return None, _write_picture(job, item, picture, made)
+        return None, _write_image(job, item, image, made)
 
 
-def _write_picture(job: UpscaleJob, item: Item, picture: Picture, made: Provenance | None) -> tuple[str, ...]:
+def _write_image(
+    job: UpscaleJob, item: Item, image: DecodedImage, made: Provenance | None
+) -> tuple[str, ...]:
     quality, compression = job.recipe.quality, job.recipe.compression
-    return write_picture(
-        picture, item.target, format=item.format, quality=quality, compression=compression, made=made
+    return write_image(
+        image, item.target, format=item.format, quality=quality, compression=compression, made=made
     )
 
 

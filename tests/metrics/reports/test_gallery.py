@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from srkit.errors import UsageError
-from srkit.metrics.reports import Gallery, PictureKey
+from srkit.metrics.reports import Gallery, ImageKey
 from srkit.metrics.reports import gallery as module
 from srkit.metrics.reports.gallery import PAGE_BYTES, Views
 from tests.helpers import refused
@@ -18,8 +18,8 @@ from tests.helpers import refused
 RGB = NDArray[np.uint8]
 
 
-def key(name: str) -> PictureKey:
-    return PictureKey("set", 4, "model", name)
+def key(name: str) -> ImageKey:
+    return ImageKey("set", 4, "model", name)
 
 
 def decoded(uri: str) -> RGB:
@@ -56,7 +56,7 @@ def test_window_is_the_worst_of_all_windows() -> None:
     assert (top, left) == np.unravel_index(sums.argmax(), sums.shape)
 
 
-def test_small_pictures_are_their_own_crop() -> None:
+def test_small_images_are_their_own_crop() -> None:
     gallery = Gallery(1)
     gallery.add(key("a"), noise(1, 3), hr=noise(1, 3, 1))
     crop = gallery.crop(key("a"))
@@ -72,7 +72,7 @@ def test_without_reference_the_crop_is_the_centre() -> None:
     assert crop is not None and (crop.top, crop.left) == (22, 122) and set(crop.uris) == {"sr"}
 
 
-def test_large_pictures_have_no_whole() -> None:
+def test_large_images_have_no_whole() -> None:
     gallery = Gallery(1)
     gallery.add(key("a"), np.zeros((1001, 1500, 3), np.uint8))
     assert gallery.whole(key("a")) is None and gallery.crop(key("a")) is not None
@@ -85,7 +85,7 @@ def test_views_of_another_size_or_type_are_refused(wrong: RGB) -> None:
 
 
 @pytest.mark.parametrize(("count", "side"), [(1, 256), (40, 256), (100, 160), (219, 112), (5000, 96)])
-def test_more_pictures_smaller_crops(count: int, side: int) -> None:
+def test_more_images_smaller_crops(count: int, side: int) -> None:
     assert Gallery(count).crop_side == side
 
 
@@ -106,7 +106,7 @@ def test_all_together_stay_in_their_bytes_and_the_worst_are_kept() -> None:
         assert present and absent and min(present) >= max(absent)
 
 
-def test_what_is_kept_does_not_depend_on_the_order_of_different_pictures() -> None:
+def test_what_is_kept_does_not_depend_on_the_order_of_different_images() -> None:
     uri = "x" * 10
     for order in ([1, 2, 3, 4], [4, 3, 2, 1], [2, 4, 1, 3]):
         shelf = module._Shelf(25)

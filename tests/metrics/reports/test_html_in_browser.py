@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from srkit.metrics.reports import Gallery, PictureKey, Report, html_page
+from srkit.metrics.reports import Gallery, ImageKey, Report, html_page
 from srkit.metrics.results import ImageResult, SetResult
 
 pytestmark = pytest.mark.chromium
@@ -39,10 +39,10 @@ class Browser(Protocol):
 
 
 def tinted(colour: tuple[int, int, int], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """A flat picture with a grid that shows how large a pixel is drawn."""
-    picture = np.full((*size, 3), colour, dtype=np.uint8)
-    picture[::32] = picture[:, ::32] = 20
-    return picture
+    """A flat image with a grid that shows how large a pixel is drawn."""
+    image = np.full((*size, 3), colour, dtype=np.uint8)
+    image[::32] = image[:, ::32] = 20
+    return image
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for image in images:
         size = (300, 400) if image.name != "b.png" else (256, 200)
         lr, sr, hr = (tinted(colour, size) for colour in (RED, GREEN, BLUE))
-        gallery.add(PictureKey("Set", 4, "model", image.name), sr, lr_bicubic=lr, hr=hr)
+        gallery.add(ImageKey("Set", 4, "model", image.name), sr, lr_bicubic=lr, hr=hr)
     result = SetResult("Set", 4, "model", None, "classical", "none", images)
     other = SetResult("Set", 4, "other", "cd" * 32, "classical", "none", images)
     page = tmp_path_factory.mktemp("report") / "report.html"
@@ -75,7 +75,7 @@ def page(browser: Browser, path: Path) -> Iterator[Browser]:
 
 
 def settle(page: Browser) -> None:
-    """Wait until the pictures of the viewer are decoded and drawn."""
+    """Wait until the images of the viewer are decoded and drawn."""
     page.run(
         "return Promise.all([...document.querySelectorAll('#stage img')].map((image) => image.decode()))"
         ".then(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(null)))))"
@@ -119,7 +119,7 @@ def divider(page: Browser) -> int:
 
 
 def frames(page: Browser) -> list[list[float]]:
-    """Of every picture in the viewer: left, top, width, height in its pane."""
+    """Of every image in the viewer: left, top, width, height in its pane."""
     settle(page)
     found: list[list[float]] = page.run(
         "return [...document.querySelectorAll('#stage .pane')].flatMap((pane) => {"
@@ -201,7 +201,7 @@ def test_divider_is_dragged(page: Browser, tmp_path: Path) -> None:
     page.drag((left + width / 2, top + height / 2), (left + 0.4 * width, top + height / 3))
     assert divider(page) == 40
     assert seen(page, tmp_path, [(0.36, 0.45), (0.44, 0.45)]) == ["lr", "sr"]
-    # A picture that is seen whole is not moved: a drag beside the divider takes it along.
+    # An image that is seen whole is not moved: a drag beside the divider takes it along.
     page.drag((left + 0.6 * width, top + height / 2), (left + 0.7 * width, top + height / 2))
     assert divider(page) == 70
 
@@ -239,7 +239,7 @@ def test_views_side_by_side_share_zoom_and_place(page: Browser, tmp_path: Path) 
     assert frames(page)[0][0] == pytest.approx(dragged[0][0] + 40, abs=0.2)
 
 
-def test_zoom_and_place_stay_from_picture_to_picture(page: Browser) -> None:
+def test_zoom_and_place_stay_from_image_to_image(page: Browser) -> None:
     open_viewer(page)
     page.press("+", "+", "+", "+", "+", "Shift+Left", "Shift+Left")
     zoom = "return document.querySelector('#zoom-value').textContent"
@@ -249,7 +249,7 @@ def test_zoom_and_place_stay_from_picture_to_picture(page: Browser) -> None:
     assert page.run("return document.querySelector('#viewer-name').textContent") == "a9.png"
     assert page.run("return document.querySelector('#viewer-place').textContent") == "2 of 4"
     assert (frames(page), page.run(zoom)) == (before, percent)
-    page.press("n", "2")  # a picture of another size, then another view
+    page.press("n", "2")  # an image of another size, then another view
     smaller = frames(page)
     assert smaller[0] == smaller[1] and page.run(zoom) == percent
     page.press("p")
@@ -259,7 +259,7 @@ def test_zoom_and_place_stay_from_picture_to_picture(page: Browser) -> None:
     assert width == 2 * 256 and left == pytest.approx((1200 - width) / 2, abs=0.5)
 
 
-def test_first_and_last_picture_and_where_the_focus_returns(page: Browser) -> None:
+def test_first_and_last_image_and_where_the_focus_returns(page: Browser) -> None:
     open_viewer(page, 3)
     page.click("#next")
     assert page.run("return document.querySelector('#next').disabled")
@@ -269,7 +269,7 @@ def test_first_and_last_picture_and_where_the_focus_returns(page: Browser) -> No
     assert focused_row(page) == "a10.png"
 
 
-def test_whole_picture(page: Browser) -> None:
+def test_whole_image(page: Browser) -> None:
     open_viewer(page)
     assert frames(page)[0][2:] == [512, 512]
     page.click("#whole")
@@ -327,4 +327,4 @@ def test_every_size_of_window(page: Browser, width: int, height: int) -> None:
         )
         assert outside == []
     share = box(page, "#stage")[3] / height
-    assert share > 0.45  # the pictures have most of the window
+    assert share > 0.45  # the images have most of the window

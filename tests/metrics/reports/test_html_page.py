@@ -13,7 +13,7 @@ import pytest
 
 from srkit.metrics.bootstrap import compare
 from srkit.metrics.gates import judge, parse_gate
-from srkit.metrics.reports import Gallery, PictureKey, Report, html_page
+from srkit.metrics.reports import Gallery, ImageKey, Report, html_page
 from srkit.metrics.reports.strip import Axis, strip
 from srkit.metrics.results import FailedImage, ImageResult, SetResult
 
@@ -89,7 +89,7 @@ def report() -> Report:
     rng = np.random.default_rng(0)
     for image in new.images:
         views = [rng.integers(0, 256, (280, 300, 3), dtype=np.uint8) for _ in range(3)]
-        gallery.add(PictureKey("Set5", 4, new.model, image.name), views[0], lr_bicubic=views[1], hr=views[2])
+        gallery.add(ImageKey("Set5", 4, new.model, image.name), views[0], lr_bicubic=views[1], hr=views[2])
     verdicts = judge([parse_gate("psnr.min<24", ("psnr",)), parse_gate("lpips>9", ("lpips",))], [new], None)
     return Report((new, old), tuple(verdicts), tuple(compare(new, old)), gallery)
 
@@ -161,8 +161,8 @@ def test_summary_names_the_best_and_says_over_how_many() -> None:
     assert '<a href="#set-1">' in summary and 'id="set-1"' in text
 
 
-def test_means_over_other_pictures_are_not_compared() -> None:
-    """The one leaves out its identical picture, which the other's mean counts: neither is the best."""
+def test_means_over_other_images_are_not_compared() -> None:
+    """The one leaves out its identical image, which the other's mean counts: neither is the best."""
     finite = {"nan.png": 22.0}
     text = "".join(
         html_page.parts(Report((result(changes=finite), result("old", finite | {"same.png": 99.0}))))
@@ -189,7 +189,7 @@ def test_everything_said_of_a_run_is_on_the_page(report: Report) -> None:
         assert said in text, said
 
 
-def test_pictures_are_in_the_rows_whole_ones_aside(report: Report) -> None:
+def test_images_are_in_the_rows_whole_ones_aside(report: Report) -> None:
     found = page(report)
     images = found.all("img")
     assert [image["data-view"] for image in images[:6]] == ["lr", "sr", "hr"] * 2
@@ -198,7 +198,7 @@ def test_pictures_are_in_the_rows_whole_ones_aside(report: Report) -> None:
     assert len(found.all("template")) == 5 and len(found.all("button", **{"class": "open"})) == 5
 
 
-def test_without_pictures_there_is_no_place_for_them() -> None:
+def test_without_images_there_is_no_place_for_them() -> None:
     found = page(Report((result(),), gallery=Gallery(5)))
     assert not found.all("img") and not found.all("th", **{"class": "crops"})
 
@@ -208,16 +208,16 @@ def test_crops_without_room_are_counted(monkeypatch: pytest.MonkeyPatch) -> None
     gallery = Gallery(5)
     hr = np.random.default_rng(0).integers(0, 200, (96, 96, 3), dtype=np.uint8)
     for badness, image in enumerate(result().images):
-        gallery.add(PictureKey("Set5", 4, "edsr-x4", image.name), hr + np.uint8(badness), hr=hr)
+        gallery.add(ImageKey("Set5", 4, "edsr-x4", image.name), hr + np.uint8(badness), hr=hr)
     text = "".join(html_page.parts(Report((result(),), gallery=gallery)))
     shown = text.count('class="open"')
     assert 0 < shown < 5 and f"{5 - shown} of the better images have none" in text
 
 
-def test_finished_pictures_without_reference() -> None:
+def test_finished_images_without_reference() -> None:
     images = (ImageResult("a.png", {"niqe": 4.0}),)
     gallery = Gallery(1)
-    gallery.add(PictureKey("out", None, "out", "a.png"), np.zeros((20, 20, 3), np.uint8))
+    gallery.add(ImageKey("out", None, "out", "a.png"), np.zeros((20, 20, 3), np.uint8))
     found = page(Report((SetResult("out", None, "out", None, "classical", "none", images),), gallery=gallery))
     assert [image["data-view"] for image in found.all("img")] == ["sr"]
     assert any("Crops show SR, from the middle" in text for text in found.text)
@@ -230,14 +230,14 @@ def test_nothing_evaluated() -> None:
     assert "0 of 1" in " ".join(page(Report((broken,))).text)
 
 
-def test_page_of_a_hundred_pictures_stays_below_30_megabytes(tmp_path: Path) -> None:
+def test_page_of_a_hundred_images_stays_below_30_megabytes(tmp_path: Path) -> None:
     gallery = Gallery(100)
     rng = np.random.default_rng(0)
     hr = rng.integers(0, 256, (240, 240, 3), dtype=np.uint8)  # noise, which nothing compresses
     images = tuple(ImageResult(f"{i}.png", {"psnr": 20.0 + i, "ssim": i / 100}) for i in range(100))
     for i, image in enumerate(images):
         gallery.add(
-            PictureKey("U", 4, "m", image.name), np.roll(hr, i + 1, 0), lr_bicubic=np.roll(hr, i, 1), hr=hr
+            ImageKey("U", 4, "m", image.name), np.roll(hr, i + 1, 0), lr_bicubic=np.roll(hr, i, 1), hr=hr
         )
     path = tmp_path / "report.html"
     html_page.write(Report((SetResult("U", 4, "m", None, "rgb", "none", images),), gallery=gallery), path)

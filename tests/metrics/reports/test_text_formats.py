@@ -105,12 +105,12 @@ def test_document_is_strict_json_and_reads_back() -> None:
     assert repr(found) == repr(NEW)  # by text, since NaN differs from itself
 
 
-def test_document_without_pictures() -> None:
+def test_document_without_images() -> None:
     (found,) = document(Report((SetResult("x", None, "dir", None, "classical", "none", ()),)))
     assert (found["count"], found["mean"], found["images"], found["scale"]) == (0, {}, [], None)
 
 
-def test_jsonl_has_a_record_a_picture(write: Write) -> None:
+def test_jsonl_has_a_record_an_image(write: Write) -> None:
     records = [json.loads(line) for line in write("jsonl", REPORT).decode().splitlines()]
     assert [record["status"] for record in records] == ["done"] * 3 + ["failed"] + ["done"] * 4
     assert records[1]["name"] == HOSTILE and records[1]["psnr_is_infinite"] is True
@@ -167,7 +167,7 @@ def suites(data: bytes) -> tuple[ElementTree.Element, list[ElementTree.Element]]
 
 def test_junit_counts_and_names(write: Write) -> None:
     root, (new, old) = suites(write("junit", REPORT))
-    # three gates, three pictures, one failed, one support; two gates broken, one picture breaks psnr.min itself
+    # three gates, three images, one failed, one support; two gates broken, one image breaks psnr.min itself
     # and, being NaN, ssim as well
     assert new.attrib == {
         "name": "Set5 x4 edsr-x4 classical",
@@ -208,7 +208,7 @@ def test_junit_holds_any_file_name(write: Write) -> None:
     )
 
 
-def test_junit_without_pictures_or_gates(write: Write) -> None:
+def test_junit_without_images_or_gates(write: Write) -> None:
     root, (suite,) = suites(write("junit", Report((SetResult("x", None, "dir", None, "rgb", "none", ()),))))
     assert suite.get("tests") == "0" == root.get("tests")
 
@@ -219,7 +219,7 @@ def cells(line: str) -> list[str]:
 
 def test_markdown_summary(write: Write) -> None:
     lines = write("markdown", REPORT).decode().splitlines()
-    assert cells(lines[0]) == ["Data set", "Scale", "Model", "Protocol", "Pictures", "PSNR", "SSIM"]
+    assert cells(lines[0]) == ["Data set", "Scale", "Model", "Protocol", "Images", "PSNR", "SSIM"]
     assert cells(lines[2]) == ["Set5", "4", "edsr-x4", "classical", "3 of 4", "26.75", "nan"]
     assert cells(lines[3]) == ["Set5", "4", "bicubic", "classical", "4", "20.00", "0.5000"]
     text = "\n".join(lines)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srkit.degradation.jpeg import jpegs
-from srkit.io.picture import Picture
-from srkit.io.write import write_picture
+from srkit.io.image import DecodedImage
+from srkit.io.write import write_image
 from srkit.losses import table
 from srkit.losses.images import l2
 from srkit.recipes.adapt import TunePart
@@ -47,7 +47,7 @@ class Kind:
 
 def write(path: Path, pixels: RGB) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_picture(Picture(np.ascontiguousarray(pixels)), path, format="png")
+    write_image(DecodedImage(np.ascontiguousarray(pixels)), path, format="png")
     return path
 
 

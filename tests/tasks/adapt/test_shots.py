@@ -15,9 +15,9 @@ from safetensors import safe_open
 from srkit.data.pairs import make_lr
 from srkit.errors import ResourceError, SrkitError, UsageError
 from srkit.inference.upscaler import Models, Upscaler, Work
-from srkit.io.picture import Picture
-from srkit.io.read import read_picture
-from srkit.io.write import write_picture
+from srkit.io.image import DecodedImage
+from srkit.io.read import read_image
+from srkit.io.write import write_image
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.rendered import render
 from srkit.tasks.adapt.fit import overwrites_itself
@@ -54,10 +54,10 @@ def test_the_scores_are_those_of_the_file(adapt: Callable[..., AdaptResult], scr
     """Upscaled anew with what was written."""
     result = adapt(screens)
     upscaler = Upscaler(UpscaleRecipe(model=str(result.output), device="cpu", dtype="fp32"))
-    hr = read_picture(screens / "d.png").pixels
-    (done,) = upscaler.run([Work("d", Picture(make_lr(hr, 2)), hr.shape[1], hr.shape[0])])
-    assert done.picture is not None
-    luma = [x.astype(np.float64) @ [65.481, 128.553, 24.966] / 255 for x in (done.picture.pixels, hr)]
+    hr = read_image(screens / "d.png").pixels
+    (done,) = upscaler.run([Work("d", DecodedImage(make_lr(hr, 2)), hr.shape[1], hr.shape[0])])
+    assert done.image is not None
+    luma = [x.astype(np.float64) @ [65.481, 128.553, 24.966] / 255 for x in (done.image.pixels, hr)]
     error = (luma[0] - luma[1])[2:-2, 2:-2]
     expected = 20 * np.log10(255 / np.sqrt((error**2).mean()))
     assert result.after.images[0].values["psnr"] == pytest.approx(expected, abs=1e-6)
@@ -173,7 +173,7 @@ def test_fewer_examples_than_shots(adapt: Callable[..., AdaptResult], screens: P
     assert len(listening.warned) == 2  # and that a strip of each is held out
 
 
-def test_a_single_picture(adapt: Callable[..., AdaptResult], tmp_path: Path) -> None:
+def test_a_single_image(adapt: Callable[..., AdaptResult], tmp_path: Path) -> None:
     write(tmp_path / "one" / "a.png", render("screen", 96, 64, 0))
     listening = Listening()
     result = adapt(tmp_path / "one", listening)
@@ -193,7 +193,7 @@ def test_examples_smaller_than_a_patch(
     assert listening.about("'b'", "48 x 30")
 
 
-def test_black_pictures(adapt: Callable[..., AdaptResult], screens: Path, tmp_path: Path) -> None:
+def test_black_images(adapt: Callable[..., AdaptResult], screens: Path, tmp_path: Path) -> None:
     for name in "ab":
         write(tmp_path / "black" / f"{name}.png", np.zeros((64, 64, 3), np.uint8))
     with refused(SrkitError, "'a'"):
@@ -208,9 +208,9 @@ def test_gray_and_16_bit(
 ) -> None:
     (tmp_path / "mixed").mkdir()
     gray = rendered(64, 64)[:, :, :1]
-    write_picture(Picture(np.ascontiguousarray(gray)), tmp_path / "mixed/a.png", format="png")
+    write_image(DecodedImage(np.ascontiguousarray(gray)), tmp_path / "mixed/a.png", format="png")
     deep = rendered(64, 64, seed=1).astype(np.uint16) * 257
-    write_picture(Picture(np.ascontiguousarray(deep)), tmp_path / "mixed/b.png", format="png")
+    write_image(DecodedImage(np.ascontiguousarray(deep)), tmp_path / "mixed/b.png", format="png")
     assert adapt(tmp_path / "mixed", shots=1).support == ("a",)
 
 

@@ -1,4 +1,4 @@
-"""Self-supervised adaptation as a task: from a folder of low-resolution pictures to weights that load."""
+"""Self-supervised adaptation as a task: from a folder of low-resolution images to weights that load."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_what_goes_too_far_is_taken_back(adapt: Adapt, phone: Path) -> None:
     assert result.loop.raw.change < 90
 
 
-def test_clean_pictures_are_left_alone(
+def test_clean_images_are_left_alone(
     adapt: Adapt, tmp_path: Path, edsr_weights: Path, rendered: Callable[..., RGB]
 ) -> None:
     for i in range(5):
@@ -182,10 +182,10 @@ def test_models_and_reconstructors_that_do_not_serve(
     assert not (tmp_path / "out.safetensors").exists()
 
 
-# -- few and bad pictures ----------------------------------------------------------------------------------
+# -- few and bad images ----------------------------------------------------------------------------------
 
 
-def test_one_picture(adapt: Adapt, tmp_path: Path, rendered: Callable[..., RGB]) -> None:
+def test_one_image(adapt: Adapt, tmp_path: Path, rendered: Callable[..., RGB]) -> None:
     write(tmp_path / "one/a.png", compressed(rendered(60, 110)))
     listening = Listening()
     result = adapt(tmp_path / "one", listening)
@@ -194,17 +194,17 @@ def test_one_picture(adapt: Adapt, tmp_path: Path, rendered: Callable[..., RGB])
     assert result.steps == 12
 
 
-def test_a_single_small_picture(adapt: Adapt, tmp_path: Path, rendered: Callable[..., RGB]) -> None:
+def test_a_single_small_image(adapt: Adapt, tmp_path: Path, rendered: Callable[..., RGB]) -> None:
     write(tmp_path / "one/a.png", compressed(rendered(30, 40)))
     with refused(SrkitError, "'a'"):
         adapt(tmp_path / "one")
 
 
 def test_small_gray_and_broken_ones(adapt: Adapt, tmp_path: Path, rendered: Callable[..., RGB]) -> None:
-    """Crops shrink to the smallest picture, down to what the degradation encoder needs; broken ones are named."""
+    """Crops shrink to the smallest image, down to what the degradation encoder needs; broken ones are named."""
     for i, side in enumerate((22, 26, 40, 40, 12)):
-        picture = compressed(rendered(side, 48, i))
-        write(tmp_path / f"some/{'abcde'[i]}.png", picture[:, :, :1] if i == 1 else picture)
+        image = compressed(rendered(side, 48, i))
+        write(tmp_path / f"some/{'abcde'[i]}.png", image[:, :, :1] if i == 1 else image)
     (tmp_path / "some/f.png").write_bytes(b"broken")
     listening = Listening()
     result = adapt(tmp_path / "some", listening, loop=replace(LOOP, patch=48))

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from srkit.errors import SrkitError
-from srkit.io.picture import Picture
-from srkit.io.write import write_picture
+from srkit.io.image import DecodedImage
+from srkit.io.write import write_image
 from srkit.metrics.protocols import PROTOCOLS
 from srkit.metrics.results import ImageResult
 from srkit.metrics.table import METRICS, Sample, Scorer, Setup
@@ -32,7 +32,7 @@ def plan(tmp_path: Path) -> SetPlan:
     for i in range(6):
         pixels = np.random.default_rng(i).integers(0, 256, (40 + 2 * i, 60, 3), dtype=np.uint8)
         path = tmp_path / f"{i}.png"
-        write_picture(Picture(pixels), path, format="png")
+        write_image(DecodedImage(pixels), path, format="png")
         entries.append(Entry(str(i), hr=path, size=(40 + 2 * i, 60)))
     return SetPlan("set", 2, "made: bicubic uint8", tuple(entries))
 
@@ -42,7 +42,7 @@ def run(plan: SetPlan, model: Model, scorer: Scorer, save_to: Path | None = None
 
 
 class Failing(Bicubic):
-    """A network that fails on one picture."""
+    """A network that fails on one image."""
 
     def run(self, stream: Iterator[Loaded | None]) -> Iterator[Finished]:
         for finished in super().run(stream):
@@ -73,7 +73,7 @@ def test_a_full_disk_ends_the_run(plan: SetPlan, tmp_path: Path) -> None:
 def test_sr_and_reference_are_cut_alike(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (41, 51, 3), dtype=np.uint8)
     for name in ("hr", "sr"):
-        write_picture(Picture(pixels), tmp_path / f"{name}.png", format="png")
+        write_image(DecodedImage(pixels), tmp_path / f"{name}.png", format="png")
     entry = Entry("a", hr=tmp_path / "hr.png", sr=tmp_path / "sr.png", size=(40, 50))
     plan = SetPlan("set", 2, "made: bicubic uint8", (entry,))
     seen: list[Sample] = []

@@ -1,4 +1,4 @@
-"""Few-shot evaluation: who teaches is not measured; both are measured on the same pictures, with an interval."""
+"""Few-shot evaluation: who teaches is not measured; both are measured on the same images, with an interval."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from srkit.errors import UsageError
-from srkit.io.picture import Picture
-from srkit.io.write import write_picture
+from srkit.io.image import DecodedImage
+from srkit.io.write import write_image
 from srkit.metrics.reports import Report
 from srkit.progress import Silent
 from srkit.recipes.adapt import TunePart
@@ -25,12 +25,12 @@ from tests.helpers import Listening, refused
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data root with the set `Screens` of six pictures; one that teaches is broken."""
+    """A data root with the set `Screens` of six images; one that teaches is broken."""
     root = tmp_path_factory.mktemp("data")
     folder = root / "Screens" / "HR"
     folder.mkdir(parents=True)
     for i in range(6):
-        write_picture(Picture(render("screen", 88, 80, i)), folder / f"{'abcdef'[i]}.png", format="png")
+        write_image(DecodedImage(render("screen", 88, 80, i)), folder / f"{'abcdef'[i]}.png", format="png")
     (folder / "b.png").write_bytes(b"broken")
     return root
 
@@ -51,7 +51,7 @@ def measure(root: Path, edsr_weights: Path) -> Callable[..., Report]:
     return run
 
 
-def test_both_on_the_pictures_left(measure: Callable[..., Report], edsr_weights: Path) -> None:
+def test_both_on_the_images_left(measure: Callable[..., Report], edsr_weights: Path) -> None:
     report = measure()
     adapted, base = report.results
     assert (adapted.model, base.model) == ("tiny-x2 3-shot", "tiny-x2")
@@ -88,7 +88,7 @@ def test_nothing_measured_has_a_say(
     monkeypatch.setattr(evaluate_shots, "fit", spying)
     measure()
     whole = [render("screen", 88, 80, i) for i in (0, 2)]
-    rows = {row.tobytes() for picture in whole for row in picture.reshape(-1, 3).reshape(80, 88, 3)[:, :40]}
+    rows = {row.tobytes() for image in whole for row in image.reshape(-1, 3).reshape(80, 88, 3)[:, :40]}
     assert all(row[:40].tobytes() in rows for hr in seen for row in hr if hr.shape[1] == 88)
     assert len(seen) == 4
 
@@ -119,7 +119,7 @@ def test_what_makes_no_sense(
         measure(**changes)
 
 
-def test_pictures_are_kept_by_model(
+def test_images_are_kept_by_model(
     measure: Callable[..., Report], root: Path, edsr_weights: Path, tmp_path: Path
 ) -> None:
     recipe = EvalRecipe(models=(str(edsr_weights),), shots=3, shot_steps=2, device="cpu", dtype="fp32")
@@ -135,8 +135,8 @@ def test_copies_of_the_support_are_not_measured(form: Any, edsr_weights: Path, t
     folder = tmp_path / "Pages" / "HR"
     folder.mkdir(parents=True)
     for name, seed in {"a": 0, "b": 1, "c": 0, "d": 2, "e": 1, "f": 3, "g": 2, "h": 3}.items():
-        image, own = Picture(render("screen", 88, 80, seed)), form if name in "ce" else "png"
-        write_picture(image, folder / f"{name}.{own}", format=own)
+        image, own = DecodedImage(render("screen", 88, 80, seed)), form if name in "ce" else "png"
+        write_image(image, folder / f"{name}.{own}", format=own)
     recipe = EvalRecipe(models=(str(edsr_weights),), shots=3, shot_steps=2, device="cpu", dtype="fp32")
     job, listening = EvalJob(recipe, datasets=("Pages",), data_root=tmp_path), Listening()
     for result in evaluate(job, listening).results:

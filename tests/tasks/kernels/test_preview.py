@@ -1,4 +1,4 @@
-"""The picture of a kernel map: its size for pictures of every shape, and that its colours say what is known."""
+"""The image of a kernel map: its size for images of every shape, and that its colours say what is known."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def made(height: int, width: int, **changes: Any) -> KernelMap:
 
 
 def panel_of(page: Any, index: int) -> Any:
-    """One of the four panels of a page for a picture of 4 : 3."""
+    """One of the four panels of a page for an image of 4 : 3."""
     row, column = divmod(index, 2)
     top, left = 162 + row * (498 + 44 + 30), 40 + column * (664 + 32)
     return page[top : top + 498, left : left + 664]
@@ -52,7 +52,7 @@ def test_pages_are_of_a_size_to_be_looked_at(size: tuple[int, int]) -> None:
     np.testing.assert_array_equal(page, again)
 
 
-def test_a_large_picture_makes_no_larger_page() -> None:
+def test_a_large_image_makes_no_larger_page() -> None:
     pixels = np.zeros((900, 1200, 3), np.uint8)
     page = draw_preview(pixels, made(900, 1200))
     assert page.shape == draw_preview(pixels[:90, :120], made(90, 120)).shape

@@ -57,7 +57,7 @@ def test_what_is_not_known_counts_for_nothing() -> None:
 
 @pytest.mark.parametrize(("size", "count"), [((1, 1), 1), ((1, 3), 3), ((5, 4), 8)], ids=str)
 @pytest.mark.parametrize("confidence", [0.0, 0.7])
-def test_small_pictures_give_what_they_have(size: tuple[int, int], count: int, confidence: float) -> None:
+def test_small_images_give_what_they_have(size: tuple[int, int], count: int, confidence: float) -> None:
     widths = np.linspace(1, 2, math.prod(size)).reshape(size)
     _, *samples = sample_kernels(made(widths, np.full(size, confidence)), 8)
     places = [s.place for s in samples]

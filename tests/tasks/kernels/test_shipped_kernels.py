@@ -1,4 +1,4 @@
-"""The shipped networks for kernels, on pictures that were blurred by known ones."""
+"""The shipped networks for kernels, on images that were blurred by known ones."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from srkit.data.pairs import crop_to_multiple
 from srkit.degradation.kernels import covariance_of, gaussian, largest_width
 from srkit.degradation.spatially_variant import blur_same
 from srkit.inference.kernel_estimator import Estimate, KernelEstimator
-from srkit.io.picture import Picture
+from srkit.io.image import DecodedImage
 from srkit.recipes.estimate import EstimateRecipe
 from srkit.rendered import render
 
 
-def blurred(hr: NDArray[np.uint8], scale: int, wide: float, narrow: float, angle: float) -> Picture:
-    """LR of a picture by one Gaussian, whose widths are in HR pixels."""
+def blurred(hr: NDArray[np.uint8], scale: int, wide: float, narrow: float, angle: float) -> DecodedImage:
+    """LR of an image by one Gaussian, whose widths are in HR pixels."""
     kernel = gaussian(covariance_of(wide**2, narrow**2, angle), scale).float()
     x = torch.from_numpy(np.ascontiguousarray(hr)).permute(2, 0, 1)[None].float() / 255
     lr = (blur_same(x, kernel[None], scale)[0].permute(1, 2, 0).clamp(0, 1) * 255).round()
-    return Picture(lr.to(torch.uint8).numpy())
+    return DecodedImage(lr.to(torch.uint8).numpy())
 
 
 @pytest.fixture(scope="module", params=[2, 4])

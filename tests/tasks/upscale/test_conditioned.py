@@ -19,9 +19,9 @@ from srkit.data.pairs import make_lr
 from srkit.encoders.semantic import semantic_encoder
 from srkit.inference.chain import Models
 from srkit.inference.upscaler import Done, Upscaler, Work
-from srkit.io.picture import Picture
-from srkit.io.read import read_picture
-from srkit.io.write import write_picture
+from srkit.io.image import DecodedImage
+from srkit.io.read import read_image
+from srkit.io.write import write_image
 from srkit.ops.colour import bleed, clamp_to_neighbours
 from srkit.ops.geometry import position_grid
 from srkit.recipes.evaluate import EvalRecipe
@@ -43,26 +43,26 @@ def upscale(cdasr_weights: Path) -> Callable[..., Pixels]:
         recipe = UpscaleRecipe(model=str(cdasr_weights), device="cpu", **{"dtype": "fp32", **settings})
         height, width = pixels.shape[:2]
         done: Done[str]
-        (done,) = Upscaler(recipe).run([Work("a", Picture(pixels), factor * width, factor * height)])
+        (done,) = Upscaler(recipe).run([Work("a", DecodedImage(pixels), factor * width, factor * height)])
         assert done.error is None
-        assert done.picture is not None
-        assert done.picture.pixels.dtype == pixels.dtype
-        return done.picture.pixels
+        assert done.image is not None
+        assert done.image.pixels.dtype == pixels.dtype
+        return done.image.pixels
 
     return run
 
 
 @pytest.fixture
 def direct(cdasr_weights: Path) -> Callable[[Pixels], Pixels]:
-    """The network's own result for a colour picture: embedded as a whole, run as a whole."""
+    """The network's own result for a colour image: embedded as a whole, run as a whole."""
     model = load_weights(cdasr_weights)
 
     @torch.inference_mode()
     def run(pixels: Pixels, seen: Pixels | None = None) -> Pixels:
         top = np.iinfo(pixels.dtype).max
 
-        def tensor(picture: Pixels) -> Tensor:
-            return torch.from_numpy(picture.astype(np.float32) / top).permute(2, 0, 1)[None]
+        def tensor(image: Pixels) -> Tensor:
+            return torch.from_numpy(image.astype(np.float32) / top).permute(2, 0, 1)[None]
 
         embedding = semantic_encoder("random", torch.device("cpu")).embed(
             tensor(pixels if seen is None else seen)
@@ -147,8 +147,8 @@ def test_alpha_has_the_conditions_of_its_colours(
     assert difference(result[:, :, :3], direct(seen)) <= 1
     as_colour = np.repeat(alpha, 3, axis=2)
     with_colours, by_itself = (
-        torch.from_numpy(direct(as_colour, seen=picture)).float().mean(2).round()[None, None]
-        for picture in (seen, as_colour)
+        torch.from_numpy(direct(as_colour, seen=image)).float().mean(2).round()[None, None]
+        for image in (seen, as_colour)
     )
     expected, other = (clamp_to_neighbours(plane, a)[0, 0].numpy() for plane in (with_colours, by_itself))
     assert difference(expected, result[:, :, 3]) <= 1
@@ -168,8 +168,8 @@ def test_an_image_whose_conditions_fail_fails_alone(
     monkeypatch.setattr(Conditioning, "__call__", failing)
     upscaler = Upscaler(UpscaleRecipe(model=str(cdasr_weights), device="cpu", dtype="fp32"))
     with_alpha = np.concatenate([rendered(13, 9), rendered(13, 9)[:, :, :1]], axis=2)
-    pictures = [rendered(12, 9), with_alpha, rendered(11, 9)]
-    works = [Work(i, Picture(p), 2 * p.shape[1], 2 * p.shape[0]) for i, p in enumerate(pictures)]
+    images = [rendered(12, 9), with_alpha, rendered(11, 9)]
+    works = [Work(i, DecodedImage(p), 2 * p.shape[1], 2 * p.shape[0]) for i, p in enumerate(images)]
     done = list(upscaler.run([works[0], None, *works[1:]]))
     assert [type(d.error).__name__ for d in done] == ["NoneType", "MemoryError", "NoneType"]
     assert [d.tag for d in done] == [0, 1, 2]
@@ -185,7 +185,7 @@ def test_files_plans_records_and_recipes(
     cdasr_weights: Path, rendered: Callable[..., Pixels], tmp_path: Path
 ) -> None:
     source = tmp_path / "in.png"
-    write_picture(Picture(rendered(40, 30)), source, format="png")
+    write_image(DecodedImage(rendered(40, 30)), source, format="png")
     recipe = UpscaleRecipe(model=str(cdasr_weights), target=Target(scale=4), device="cpu", dtype="fp32")
     job = UpscaleJob(recipe, str(source), tmp_path / "out.png", save_recipe=True)
     plan = plan_upscale(job)
@@ -205,14 +205,14 @@ def test_evaluation_conditions_the_network_too(
 ) -> None:
     hr = rendered(64, 80)
     (tmp_path / "own/HR").mkdir(parents=True)
-    write_picture(Picture(hr), tmp_path / "own/HR/a.png", format="png")
+    write_image(DecodedImage(hr), tmp_path / "own/HR/a.png", format="png")
     recipe = EvalRecipe(models=(str(cdasr_weights),), device="cpu", dtype="fp32")
     job = EvalJob(recipe, datasets=("own",), data_root=tmp_path, save_images=tmp_path / "sr")
     (result,) = Evaluation(job).run()
     assert result.failed == ()
     expected = direct(make_lr(hr, 2))
     (made,) = (tmp_path / "sr").rglob("a.png")
-    assert difference(read_picture(made).pixels, expected) <= 1
+    assert difference(read_image(made).pixels, expected) <= 1
 
 
 # -- which models `auto` takes --------------------------------------------------------------------------------

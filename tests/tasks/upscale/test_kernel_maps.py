@@ -20,10 +20,10 @@ from srkit.errors import ResourceError, UsageError
 from srkit.inference.chain import Models
 from srkit.inference.upscaler import Done, Upscaler, Work
 from srkit.io.folders import Found
+from srkit.io.image import DecodedImage, ImageInfo
 from srkit.io.kernel_map import KernelMap, write_kernel_map
-from srkit.io.picture import Picture, PictureInfo
-from srkit.io.read import read_picture
-from srkit.io.write import write_picture
+from srkit.io.read import read_image
+from srkit.io.write import write_image
 from srkit.recipes.upscale import Target, UpscaleRecipe
 from srkit.tasks.upscale import kernel_maps as kernel_maps
 from srkit.tasks.upscale.kernel_maps import KernelMaps
@@ -59,11 +59,11 @@ def upscale(nbsr_weights: Path) -> Callable[..., Pixels]:
         recipe = UpscaleRecipe(model=str(nbsr_weights), device="cpu", **{"dtype": "fp32", **settings})
         height, width = pixels.shape[:2]
         done: Done[str]
-        work = Work("a", Picture(pixels), 2 * width, 2 * height, extras=Extras(kernels))
+        work = Work("a", DecodedImage(pixels), 2 * width, 2 * height, extras=Extras(kernels))
         (done,) = Upscaler(recipe, extras=("kernels",)).run([work])
         assert done.error is None
-        assert done.picture is not None
-        return done.picture.pixels
+        assert done.image is not None
+        return done.image.pixels
 
     return run
 
@@ -149,7 +149,7 @@ def test_what_conditioning_refuses(
 
 @pytest.fixture
 def folder(kernels_for: Callable[..., KernelMap], tmp_path: Path) -> Path:
-    """Maps by name, one of them of another scale and one for a picture that shares its name with another."""
+    """Maps by name, one of them of another scale and one for an image that shares its name with another."""
     place = tmp_path / "maps"
     (place / "b").mkdir(parents=True)
     for name, size in (("a", (12, 16)), ("b/c", (12, 16)), ("d.jpg", (10, 11))):
@@ -162,8 +162,8 @@ def found(name: str) -> Found:
     return Found(Path("in") / name, Path(name))
 
 
-def info(width: int, height: int) -> PictureInfo:
-    return PictureInfo(width, height, 3, 8, False, "png")
+def info(width: int, height: int) -> ImageInfo:
+    return ImageInfo(width, height, 3, 8, False, "png")
 
 
 def test_maps_are_found_by_name(folder: Path) -> None:
@@ -224,7 +224,7 @@ def test_files_plans_and_recipes(
     kernels_for: Callable[..., KernelMap], nbsr_weights: Path, rendered: Callable[..., Pixels], tmp_path: Path
 ) -> None:
     source, place = tmp_path / "in.png", tmp_path / "in.npz"
-    write_picture(Picture(rendered(40, 30)), source, format="png")
+    write_image(DecodedImage(rendered(40, 30)), source, format="png")
     write_kernel_map(kernels_for(40, 30), place)
     recipe = UpscaleRecipe(model=str(nbsr_weights), device="cpu", dtype="fp32", tile=16)
     job = UpscaleJob(recipe, str(source), tmp_path / "out.png", save_recipe=True, kernel_map=place)
@@ -233,7 +233,7 @@ def test_files_plans_and_recipes(
     assert plan.seconds > 0
     (record,) = run(job)
     assert (record.status, record.models, record.width) == ("done", ("restores-x2",), 60)
-    assert read_picture(tmp_path / "out.png").pixels.shape == (80, 60, 3)
+    assert read_image(tmp_path / "out.png").pixels.shape == (80, 60, 3)
     saved = json.loads((tmp_path / "out.png.srkit.json").read_text())["kernel_map"]
     assert saved["path"] == str(place)
     assert len(saved["sha256"]) == 64

@@ -16,9 +16,9 @@ from PIL.PngImagePlugin import PngInfo
 
 from srkit.archs.edsr import EDSR
 from srkit.errors import ResourceError, UsageError
-from srkit.io.picture import Picture
-from srkit.io.read import read_picture
-from srkit.io.write import encode_picture, write_picture
+from srkit.io.image import DecodedImage
+from srkit.io.read import read_image
+from srkit.io.write import encode_image, write_image
 from srkit.recipes.upscale import Target, UpscaleRecipe
 from srkit.tasks.upscale.plan import plan_upscale
 from srkit.tasks.upscale.run import FileRecord, UpscaleJob, run
@@ -54,7 +54,7 @@ def family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def png(path: Path, width: int = 12, height: int = 8) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(width * height).integers(0, 256, (height, width, 3)).astype(np.uint8)
-    write_picture(Picture(pixels), path, format="png")
+    write_image(DecodedImage(pixels), path, format="png")
     return path
 
 
@@ -79,12 +79,12 @@ def test_auto_chooses_the_chain(tmp_path: Path, target: Target, models: tuple[st
     planned = plan_upscale(job).pictures[0]
     (record,) = run(job)
     assert (record.status, record.models, planned.models) == ("done", models, models)
-    written = read_picture(tmp_path / "b.png")
+    written = read_image(tmp_path / "b.png")
     assert (written.width, written.height) == (record.width, record.height)
 
 
 @pytest.mark.usefixtures("family")
-def test_pictures_of_one_job_may_need_different_chains(tmp_path: Path) -> None:
+def test_images_of_one_job_may_need_different_chains(tmp_path: Path) -> None:
     for i, width in enumerate((30, 10, 30, 8, 60, 30)):
         png(tmp_path / "in" / f"{i}.png", width, 10)
     job = UpscaleJob(
@@ -93,7 +93,7 @@ def test_pictures_of_one_job_may_need_different_chains(tmp_path: Path) -> None:
     records = list(run(job))
     assert [len(r.models) for r in records] == [1, 2, 1, 2, 0, 1]
     assert [r.models[-1:] for r in records[:2]] == [("edsr-x2",), ("edsr-x4",)]
-    assert all(read_picture(Path(r.output)).width == 60 for r in records)
+    assert all(read_image(Path(r.output)).width == 60 for r in records)
 
 
 def test_everything_refusable_is_refused_at_the_call(
@@ -131,18 +131,18 @@ def test_a_run_that_is_left_early_leaves_whole_files(
     names = sorted(p.name for p in (tmp_path / "out").iterdir())
     assert 1 <= len(names) < 12
     assert names == [f"{i:02}.png" for i in range(len(names))]
-    assert all(read_picture(tmp_path / "out" / name).width == 80 for name in names)
+    assert all(read_image(tmp_path / "out" / name).width == 80 for name in names)
 
 
 def test_data_and_sink(recipe: Callable[..., UpscaleRecipe], tmp_path: Path) -> None:
-    pixels = read_picture(png(tmp_path / "a.png"))
-    data, _ = encode_picture(pixels, format="png")
+    pixels = read_image(png(tmp_path / "a.png"))
+    data, _ = encode_image(pixels, format="png")
     taken: list[bytes] = []
     job = UpscaleJob(recipe(), "-", Path("-"), data=data, sink=taken.append)
     (record,) = run(job)
     assert (record.input, record.output, record.status) == ("-", "-", "done")
     (encoded,) = taken
-    assert read_picture(encoded).pixels.shape == (16, 24, 3)
+    assert read_image(encoded).pixels.shape == (16, 24, 3)
 
 
 def exif(orientation: int) -> Image.Exif:
@@ -171,23 +171,23 @@ def test_metadata_is_kept_and_the_orientation_applied_once(
         assert written.size == ((48, 72) if orientation > 4 else (72, 48))
         assert written.info["icc_profile"] == profile()
         assert written.getexif().get(0x0112, 1) == 1
-    picture = read_picture(Path(record.output))
-    assert picture.xmp is not None
-    assert b"kept" in picture.xmp
-    assert picture.exif is not None
-    assert b"Some program" in picture.exif
+    image = read_image(Path(record.output))
+    assert image.xmp is not None
+    assert b"kept" in image.xmp
+    assert image.exif is not None
+    assert b"Some program" in image.exif
     assert record.warnings == ()
 
 
 def test_the_orientation_turns_the_pixels(recipe: Callable[..., UpscaleRecipe], tmp_path: Path) -> None:
-    """The same picture, stored upright and stored turned, comes out the same."""
+    """The same image, stored upright and stored turned, comes out the same."""
     pixels = np.asarray(Image.open(png(tmp_path / "upright.png", 12, 8)))
     stored = np.ascontiguousarray(np.rot90(pixels))  # what orientation 6 turns back, clockwise
     Image.fromarray(stored).save(tmp_path / "turned.png", exif=exif(6))
     for name in ("upright", "turned"):
         job = UpscaleJob(recipe(), str(tmp_path / f"{name}.png"), tmp_path / f"{name}-2x.png")
         assert next(iter(run(job))).status == "done"
-    one, other = (read_picture(tmp_path / f"{name}-2x.png") for name in ("upright", "turned"))
+    one, other = (read_image(tmp_path / f"{name}-2x.png") for name in ("upright", "turned"))
     assert (one.pixels == other.pixels).all()
 
 
@@ -195,8 +195,8 @@ def test_sixteen_bit_gray_with_alpha_through_every_format(
     recipe: Callable[..., UpscaleRecipe], tmp_path: Path
 ) -> None:
     random = np.random.default_rng(0)
-    source = Picture(random.integers(0, 65536, (8, 12, 2)).astype(np.uint16))
-    write_picture(source, tmp_path / "a.tif", format="tiff")
+    source = DecodedImage(random.integers(0, 65536, (8, 12, 2)).astype(np.uint16))
+    write_image(source, tmp_path / "a.tif", format="tiff")
     for format, shape, depth, words in (
         ("png", (16, 24, 2), 16, []),
         ("tiff", (16, 24, 2), 16, []),
@@ -209,7 +209,7 @@ def test_sixteen_bit_gray_with_alpha_through_every_format(
         assert record.status == "done"
         assert len(record.warnings) == len(words)
         assert all(word in warning for word, warning in zip(words, record.warnings, strict=True))
-        written = read_picture(Path(record.output))
+        written = read_image(Path(record.output))
         assert (written.pixels.shape, written.depth) == (shape, depth)
 
 

@@ -1,4 +1,4 @@
-"""16-bit pictures through networks that end in reduced precision: fp32 unless asked otherwise, which is then said."""
+"""16-bit images through networks that end in reduced precision: fp32 unless asked otherwise, which is then said."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from spandrel.architectures import Compact
 from srkit.archs.edsr import EDSR
 from srkit.archs.esrgan import RRDBNet
 from srkit.inference.upscaler import Done, Upscaler, Work
-from srkit.io.picture import Picture
-from srkit.io.write import write_picture
+from srkit.io.image import DecodedImage
+from srkit.io.write import write_image
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.tasks.upscale.plan import plan_upscale
 from srkit.tasks.upscale.run import UpscaleJob, run
@@ -40,31 +40,31 @@ def fast_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("srkit.engine.device.has_fast_bf16", lambda device: True)
 
 
-def upscaled(weights: Path, *pictures: NDArray[Any], **settings: Any) -> list[Done[int]]:
+def upscaled(weights: Path, *images: NDArray[Any], **settings: Any) -> list[Done[int]]:
     upscaler = Upscaler(UpscaleRecipe(model=str(weights), device="cpu", **settings))
-    works = [Work(i, Picture(p), 2 * p.shape[1], 2 * p.shape[0]) for i, p in enumerate(pictures)]
+    works = [Work(i, DecodedImage(p), 2 * p.shape[1], 2 * p.shape[0]) for i, p in enumerate(images)]
     return list(upscaler.run(works))
 
 
-def test_each_picture_of_a_stream_by_its_depth(nearest: Path) -> None:
+def test_each_image_of_a_stream_by_its_depth(nearest: Path) -> None:
     shallow = (SLOPE // 257).astype(np.uint8)
     alpha = np.concatenate([SLOPE, SLOPE[:, ::-1, :1]], axis=2)
     done = upscaled(nearest, shallow, SLOPE, SLOPE[..., :1], shallow, alpha)
     assert [d.passes[0].dtype for d in done] == ["bfloat16", "float32", "float32", "bfloat16", "float32"]
     for one, lr in zip(done, (shallow, SLOPE, SLOPE[..., :1], shallow, alpha), strict=True):
-        assert one.picture is not None and not one.warnings
+        assert one.image is not None and not one.warnings
         if lr.dtype == np.uint16:
             # Of colours under alpha, which are bled, the channel that is alpha itself.
-            assert (one.picture.pixels[..., -1] == lr.repeat(2, 0).repeat(2, 1)[..., -1]).all()
+            assert (one.image.pixels[..., -1] == lr.repeat(2, 0).repeat(2, 1)[..., -1]).all()
 
 
 @pytest.mark.parametrize(("dtype", "loses"), [("bf16", True), ("fp32", False), ("auto", False)])
 def test_what_was_asked_for_is_done_and_said(nearest: Path, dtype: str, loses: bool) -> None:
     (done,) = upscaled(nearest, SLOPE, dtype=dtype)
-    assert done.picture is not None
+    assert done.image is not None
     assert done.passes[0].dtype == ("bfloat16" if loses else "float32")
     assert bool(done.warnings) == loses
-    assert (len(np.unique(done.picture.pixels)) < 400) == loses  # of 512
+    assert (len(np.unique(done.image.pixels)) < 400) == loses  # of 512
     (shallow,) = upscaled(nearest, (SLOPE // 257).astype(np.uint8), dtype=dtype)
     assert not shallow.warnings
 
@@ -83,7 +83,7 @@ def test_which_networks_do() -> None:
 def test_records_and_plans_tell_it(nearest: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for name, pixels in (("deep", SLOPE), ("shallow", (SLOPE // 257).astype(np.uint8))):
-        write_picture(Picture(pixels), tmp_path / f"in/{name}.png", format="png")
+        write_image(DecodedImage(pixels), tmp_path / f"in/{name}.png", format="png")
     job = UpscaleJob(UpscaleRecipe(model=str(nearest), device="cpu"), str(tmp_path / "in"), tmp_path / "out")
-    assert plan_upscale(job).dtype == "float32"  # the first picture's
+    assert plan_upscale(job).dtype == "float32"  # the first image's
     assert [record.dtype for record in run(job)] == ["float32", "bfloat16"]

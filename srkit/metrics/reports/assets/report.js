@@ -3,7 +3,7 @@
 (() => {
   const LABELS = { lr: "LR bicubic", before: "SR before", sr: "SR", hr: "HR" };
   const PAIRS = [["before", "sr"], ["lr", "sr"], ["sr", "hr"], ["before", "hr"], ["lr", "hr"]];
-  const MAX_SCALE = 40; // screen pixels a picture pixel
+  const MAX_SCALE = 40; // screen pixels an image pixel
   const WIPE_STEP = 0.02;
   const PAN_STEP = 40; // screen pixels
   const ZOOM_STEP = 1.25;
@@ -27,7 +27,7 @@
   // ---- sorting
 
   const text = new Intl.Collator(undefined, { numeric: true });
-  for (const button of document.querySelectorAll("table.pictures thead button")) {
+  for (const button of document.querySelectorAll("table.images thead button")) {
     button.addEventListener("click", () => sortBy(button.closest("th")));
   }
 
@@ -56,8 +56,8 @@
 
   const viewer = byId("viewer");
   const stage = byId("stage");
-  // Centre in shares of the picture and zoom over the fitting size: these stay the same in every view and from
-  // picture to picture, so that the same place is seen in all of them.
+  // Centre in shares of the image and zoom over the fitting size: these stay the same in every view and from
+  // image to image, so that the same place is seen in all of them.
   const state = { row: null, mode: "", wipe: 0.5, zoom: 1, x: 0.5, y: 0.5 };
   let modes = [];
   let panes = [];
@@ -181,8 +181,8 @@
     return made;
   }
 
-  // How a pane shows its picture: its size and the picture's, screen pixels a picture pixel, and the centre. The state
-  // itself is only changed by the reader: what a small picture cannot show is not forgotten for the next one.
+  // How a pane shows its image: its size and the image's, screen pixels an image pixel, and the centre. The state
+  // itself is only changed by the reader: what a small image cannot show is not forgotten for the next one.
   function view(pane) {
     const [width, height] = [pane.element.clientWidth, pane.element.clientHeight];
     const image = pane.images[0];
@@ -269,7 +269,7 @@
     (pane.handle || pane.element).focus();
     stage.setPointerCapture(event.pointerId);
     pointers.set(event.pointerId, { pane, x: event.clientX, y: event.clientY });
-    // A picture that is seen whole cannot be moved, so there a drag anywhere takes the divider.
+    // An image that is seen whole cannot be moved, so there a drag anywhere takes the divider.
     const split = pane.handle && (event.target === pane.handle || !pane.element.classList.contains("movable"));
     dragging = pointers.size > 1 ? "pinch" : split ? "wipe" : "pan";
     if (dragging === "wipe") follow(pane, event.clientX);

@@ -1,4 +1,4 @@
-"""The file picture: pixels as a file holds them, and what travels with them."""
+"""The file image: pixels as a file holds them, and what travels with them."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def is_colourless(pixels: Pixels) -> bool:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A decoded picture, orientation applied.
+class DecodedImage:
+    """A decoded image, orientation applied.
 
     Attributes:
         pixels: (H, W, C), uint8 in [0, 255] or uint16 in [0, 65535]; C = 1 gray, 2 gray and alpha, 3 RGB, 4
@@ -62,11 +62,11 @@ class Picture:
             or dtype not in (np.uint8, np.uint16)
         ):
             raise ValueError(
-                f"A picture's pixels are (H, W, 1 to 4), uint8 or uint16; found {shape}, {dtype}."
+                f"An image's pixels are (H, W, 1 to 4), uint8 or uint16; found {shape}, {dtype}."
             )
 
-    def stripped(self) -> Picture:
-        """The same picture without metadata but its colour profile."""
+    def stripped(self) -> DecodedImage:
+        """The same image without metadata but its colour profile."""
         return replace(self, exif=None, xmp=None, resolution=None, iptc=None, texts=())
 
     @property
@@ -102,8 +102,8 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class PictureInfo:
-    """What a file's header says of the picture that `read_picture` would give.
+class ImageInfo:
+    """What a file's header says of the image that `read_image` would give.
 
     Attributes:
         width, height: in pixels, orientation applied.
