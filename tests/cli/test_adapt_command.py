@@ -64,7 +64,7 @@ def test_table(adapt: Callable[..., Any], tmp_path: Path) -> None:
     ran = adapt("-v")
     assert ran.code == 0
     head, *rows = [line.split("\t") for line in ran.out.splitlines()]
-    assert head == ["picture", "PSNR before", "PSNR after", "SSIM before", "SSIM after", "gain"]
+    assert head == ["image", "PSNR before", "PSNR after", "SSIM before", "SSIM after", "gain"]
     assert [row[0] for row in rows] == ["c", "d", "mean of 2"]
     for row in rows:
         assert float(row[5]) == pytest.approx(float(row[2]) - float(row[1]), abs=0.011)

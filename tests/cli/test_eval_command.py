@@ -65,7 +65,7 @@ def test_bicubic_table(evaluate: Callable[..., Any]) -> None:
     ran = evaluate("--dataset", "Small", "-m", "bicubic", "-s", 2, "-v")
     assert ran.code == 0
     head, *rows = [line.split("\t") for line in ran.out.splitlines()]
-    assert head == ["data set", "scale", "model", "protocol", "LR", "PSNR", "SSIM", "LR PSNR", "pictures"]
+    assert head == ["data set", "scale", "model", "protocol", "LR", "PSNR", "SSIM", "LR PSNR", "images"]
     assert [row[-1] for row in rows] == [*NAMES, "mean of 3"]
     assert rows[-1][:5] == ["Small", "x2", "bicubic", "classical", "made: bicubic uint8"]
     for column in (5, 6, 7):

@@ -71,7 +71,7 @@ def test_table_and_report(adapt: Callable[..., Any], tmp_path: Path) -> None:
     ran = adapt("--report", tmp_path / "report.html", "-v")
     assert ran.code == 0
     head, *rows = [line.split("\t") for line in ran.out.splitlines()]
-    assert head[:3] == ["picture", "L_rec alike before", "L_rec alike after"]
+    assert head[:3] == ["image", "L_rec alike before", "L_rec alike after"]
     assert rows[-1][0] == f"mean of {len(rows) - 1}"
     assert "step 4: " in ran.err
     assert "Adaptation" in (tmp_path / "report.html").read_text()

@@ -164,7 +164,7 @@ def test_a_failure_that_nobody_foresaw(
 ) -> None:
     for name in ("a", "b", "c"):
         save(tmp_path / "in" / f"{name}.png")
-    for stage in ("read_picture", "write_picture"):
+    for stage in ("read_image", "write_image"):
         work = getattr(task, stage)
 
         def faulty(*arguments: Any, _work: Any = work, **more: Any) -> Any:
@@ -199,7 +199,7 @@ def test_memory_that_runs_out(
     def exhausted(*_arguments: Any, **_more: Any) -> Any:
         raise MemoryError
 
-    monkeypatch.setattr(task, "read_picture", exhausted)
+    monkeypatch.setattr(task, "read_image", exhausted)
     ran = upscale(save(tmp_path / "a.png"), tmp_path / "b.png")
     assert ran.code == 1
     assert str(tmp_path / "a.png") in ran.err

@@ -64,7 +64,7 @@ def test_less_than_the_receptive_field_where_its_rim_is_empty() -> None:
 
 
 @pytest.mark.parametrize(
-    "pictures",
+    "images",
     [[], [random_pixels(TILE, TILE)], [random_pixels(20, 40)], [random_pixels(TILE + 10, 30)]],
     ids=["none", "as large as a tile", "smaller", "one window at the overlap it needs"],
 )

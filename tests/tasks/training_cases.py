@@ -351,7 +351,7 @@ CASES = {
             "data.sides = []",
             "data.sides = [16]",
             "data.rendered = 0",
-            "data.images = 1",
+            "data.pictures = 1",
             "data.degraded = -1",
             "temperature = 0.0",
             "quality = -1.0",
@@ -391,7 +391,7 @@ CASES = {
             'model.start = "words"',
             "data.rendered = 0",
             "data.rendered_side = 32",
-            "data.images = 1",
+            "data.pictures = 1",
             "temperature = 0.0",
             "attributes = -1.0",
             ('data.captions = "nowhere.tsv"', "nowhere.tsv"),
@@ -453,7 +453,7 @@ CASES = {
         ),
     ),
     "kernels, image": Case(
-        'kind = "kernels"\ntarget = "image"\n[model]\narch = "nbsr"\n'
+        'kind = "kernels"\ntarget = "picture"\n[model]\narch = "nbsr"\n'
         'arguments = { scale = 2, features = 8, blocks = 1, trunk = "edsr", code = 5, sft_size = 1 }\n'
         "[loss]\nl1 = 1.0\n" + BLURRED + OPTIM,
         {"arch": "nbsr"},
