@@ -6,6 +6,8 @@ import logging
 import os
 import sys
 import traceback
+from functools import cache
+from typing import Any
 
 import typer
 import typer.main
@@ -58,6 +60,18 @@ def main() -> None:
     """Run the command line and exit with the code that spec and README promise."""
     fill_streams()
     sys.exit(_run(sys.argv[1:]))
+
+
+@cache
+def known_flags() -> frozenset[str]:
+    """The long flags of all commands."""
+    waiting: list[Any] = [typer.main.get_command(app)]
+    flags: set[str] = set()
+    while waiting:
+        command = waiting.pop()
+        waiting += getattr(command, "commands", {}).values()
+        flags |= {flag for parameter in command.params for flag in parameter.opts if flag.startswith("--")}
+    return frozenset(flags)
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -159,7 +159,8 @@ class Console:
         RichConsole().print(table)
 
 
-_SETTING = re.compile(r"`([a-z][a-z0-9]*(?:_[a-z0-9]+)*)`")
+_SETTING = re.compile(r"(?<!\w)'.*?'(?!\w)|`([a-z][a-z0-9]*(?:_[a-z0-9]+)*)`")
+"""What is quoted, as names and words of the user's are, or a word in backticks."""
 _missing: set[str] = set()
 """Names of the streams that the program was started without."""
 
@@ -196,8 +197,18 @@ def say_on_stderr(message: str) -> None:
 
 
 def with_flags(message: str) -> str:
-    """The library's names of settings as flags: `max_pixels`, with its quotes, as --max-pixels."""
-    return _SETTING.sub(lambda found: "--" + found[1].replace("_", "-"), message)
+    """The library's names of settings as flags: `max_pixels`, with its quotes, as --max-pixels.
+
+    Words that no command has a flag of stay (another library's), and so does what stands in single quotes.
+    """
+
+    def flag(found: re.Match[str]) -> str:
+        from srkit_cli.app import known_flags
+
+        name = "--" + (found[1] or "").replace("_", "-")
+        return name if name in known_flags() else found[0]
+
+    return _SETTING.sub(flag, message)
 
 
 def _flagged(value: Any) -> Any:

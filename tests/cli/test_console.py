@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from srkit_cli.console import Console
+from srkit_cli.console import Console, with_flags
+
+import srkit
 
 HOSTILE = (
     "\x1b[2J\x1b]0;title\x07",
@@ -90,11 +94,45 @@ def test_settings_are_written_as_flags(streams: Streams) -> None:
     out, err = streams()
     console = Console()
     console.warn("use a smaller `tile`, or raise `max_pixels`; `srkit doctor` says more")
-    console.json({"input": "`tile`", "files": [{"error": "give `hr`", "warnings": ["`shard_size` is 0"]}]})
+    console.json({"input": "`tile`", "files": [{"error": "give `hr`", "warnings": ["`max_pixels` is 0"]}]})
     assert (
         err.getvalue() == "warning: use a smaller --tile, or raise --max-pixels; `srkit doctor` says more\n"
     )
     assert json.loads(out.getvalue()) == {
         "input": "`tile`",
-        "files": [{"error": "give --hr", "warnings": ["--shard-size is 0"]}],
+        "files": [{"error": "give --hr", "warnings": ["--max-pixels is 0"]}],
     }
+
+
+def test_words_that_are_no_settings_stay() -> None:
+    for text in (
+        "expected a folder that `save_pretrained` of diffusers wrote",
+        "ValueError: `lengths` must be sorted",
+        "'`model`.png' is broken",
+        "the prompt is 'a `scale` model', and the image's 'own `tile`'",
+    ):
+        assert with_flags(text) == text
+    assert with_flags("the images' prompts: add `prompts` to 'it's a `model`'; see `hr`") == (
+        "the images' prompts: add --prompts to 'it's a `model`'; see --hr"
+    )
+
+
+def test_words_in_backticks_in_messages_are_settings() -> None:
+    """Each such word in the library's strings, but where one is named that is not the program's."""
+    found = {
+        word
+        for path in Path(srkit.__file__).parent.rglob("*.py")
+        for text in _messages(ast.parse(path.read_text(encoding="utf-8")))
+        for word in re.findall(r"`([a-z][a-z0-9_]*)`", text)
+    }
+    assert "max_pixels" in found
+    strangers = {word for word in found if with_flags(f"`{word}`") == f"`{word}`"}
+    assert strangers == {"save_pretrained"}
+
+
+def _messages(tree: ast.Module) -> Iterator[str]:
+    """Strings that are no docstrings."""
+    docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
+            yield node.value
