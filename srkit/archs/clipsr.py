@@ -11,14 +11,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Literal, Protocol, get_args
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srkit.archs.blocks import ResidualBlock, ResidualTrunk, begin_at_zero, centred, conv3x3
-from srkit.archs.info import ArchInfo
+from srkit.archs.info import ArchInfo, PromptedBlocks
 from srkit.archs.text_fusion import SLOPE, TIF, Refine, WordAttention
 from srkit.errors import UsageError, nearest
 from srkit.ops.geometry import sample
@@ -34,13 +34,6 @@ TextNorm = Literal["layer", "softmax"]
 def takes_text(info: ArchInfo) -> bool:
     """Whether a network is conditioned on a text."""
     return WORDS in info.conditioning
-
-
-class PromptedBlocks(Protocol):
-    """The frozen transformer blocks of an encoder, that prompts are put into (CLIP-SR's Map)."""
-
-    def __call__(self, maps: Tensor, prompts: Tensor) -> Tensor:
-        """maps (N, C, g, g) through the blocks, `prompts` (N, K, C) beside them, one in each; to (N, C, g, g)."""
 
 
 class CLIPSR(nn.Module):

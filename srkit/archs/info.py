@@ -1,13 +1,17 @@
-"""The facts about a network that the engine needs, and nothing else about it: its `ArchInfo`, and its views."""
+"""What others need to know of a network, whichever it is: its `ArchInfo`, and the views or guide that some have."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
-from torch import nn
+from torch import Tensor, nn
 
 Tiling = Literal["exact", "blend", "none"]
+
+PRIOR = "prior"
+"""Role of the frozen network that draws images in `srkit.archs.latent_fusion` (`ArchInfo.frozen`)."""
 
 
 @dataclass(frozen=True)
@@ -62,3 +66,26 @@ class Viewable(Protocol):
 def views_of(network: nn.Module) -> dict[str, View]:
     """The views of a network by their names; empty where it has none."""
     return network.views() if isinstance(network, Viewable) else {}
+
+
+class PromptedBlocks(Protocol):
+    """The frozen transformer blocks of an encoder, that prompts are put into (CLIP-SR's Map)."""
+
+    def __call__(self, maps: Tensor, prompts: Tensor) -> Tensor:
+        """maps (N, C, g, g) through the blocks, `prompts` (N, K, C) beside them, one in each; to (N, C, g, g)."""
+
+
+@runtime_checkable
+class Guided(Protocol):
+    """A network that makes a guide of the whole image and a text, once for each image (CLIP-SR)."""
+
+    side: int
+    """Pixels along the sides of the image that the guide is made of."""
+
+    def guide(
+        self, thumbnail: Tensor, sentence: Tensor | None = None, blocks: PromptedBlocks | None = None
+    ) -> Tensor:
+        """See `srkit.archs.clipsr.CLIPSR.guide`."""
+        ...
+
+    def parameters(self) -> Iterator[nn.Parameter]: ...

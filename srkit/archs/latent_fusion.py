@@ -14,14 +14,12 @@ from torch import Tensor, nn
 
 from srkit.archs.amf import AMF, resized
 from srkit.archs.condition_encoders import Pyramid
-from srkit.archs.info import ArchInfo
+from srkit.archs.info import PRIOR, ArchInfo
 from srkit.archs.nbsr import Coded
 from srkit.errors import ResourceError, UsageError
 from srkit.ops.resize import upscale
 from srkit.ops.wavelets import low_pass
 
-PRIOR = "prior"
-"""Role of the frozen network."""
 FACTOR = 8
 """Pixels of HR along the side of a latent one."""
 LATENT = 4

@@ -14,8 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from srkit.archs.clipsr import CLIPSR
-from srkit.archs.latent_fusion import PRIOR
+from srkit.archs.info import PRIOR, Guided
 from srkit.archs.table import info_of
 from srkit.conditioning.values import Condition, Conditions, Coordinates, Noise
 from srkit.encoders.latent_diffusion import LatentPrior
@@ -93,13 +92,13 @@ class Sources:
         return basis_of(self.network, self.weights)
 
     @property
-    def guided(self) -> CLIPSR:
+    def guided(self) -> Guided:
         """The network, one that makes a guide.
 
         Raises:
             UsageError: it is of another kind.
         """
-        if not isinstance(self.network, CLIPSR):
+        if not isinstance(self.network, Guided):
             raise UsageError(
                 f"The weights '{self.weights}' are of a network without a guide; choose a CLIP-SR."
             )
@@ -190,7 +189,7 @@ def _thumbnail(subject: Subject) -> Condition:
 
 
 def _guide(subject: Subject) -> Condition:
-    """What a text-guided network finds out once for each image (`srkit.archs.clipsr.CLIPSR.guide`)."""
+    """What a text-guided network finds out once for each image (`srkit.archs.info.Guided`)."""
     network, provider = subject.sources.guided, subject.sources.providers[TEXT]
     own, other = next(network.parameters()).device, subject.sources.device
 

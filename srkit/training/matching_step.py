@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from srkit.archs.clipsr import CLIPSR, SENTENCE, PromptedBlocks
+from srkit.archs.clipsr import CLIPSR, SENTENCE
+from srkit.archs.info import PromptedBlocks
 from srkit.archs.matching import TextDiscriminator
 from srkit.data.pairs import Batch
 from srkit.encoders.features import PerceptualFeatures

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from srkit.archs.latent_fusion import PRIOR, LatentFusion
+from srkit.archs.info import PRIOR
+from srkit.archs.latent_fusion import LatentFusion
 from srkit.archs.table import build, info_of
 from srkit.conditioning.makers import PROVIDERS
 from srkit.data.blurred import BlurredPairs
