@@ -10,7 +10,7 @@ import typer
 
 from srkit.errors import UsageError
 from srkit.recipes.shard import Shard
-from srkit_cli.groups import ENGINE, INPUT, OUTPUT, REPORT
+from srkit_cli.groups import ENGINE, INPUT, MODEL, OUTPUT, REPORT
 
 
 class DtypeName(StrEnum):
@@ -42,6 +42,7 @@ MaxPixels = Annotated[
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace existing outputs.", rich_help_panel=OUTPUT)
 ]
+OverwriteFile = Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")]
 SkipExisting = Annotated[
     bool, typer.Option("--skip-existing", help="Keep existing outputs.", rich_help_panel=OUTPUT)
 ]
@@ -57,6 +58,10 @@ ShardOf = Annotated[
         parser=Shard.parse,
         rich_help_panel=INPUT,
     ),
+]
+WholeScale = Annotated[
+    int | None,
+    typer.Option("--scale", "-s", help="Whole factor between LR and HR.", rich_help_panel=MODEL),
 ]
 ReportPage = Annotated[
     Path | None, typer.Option(help="HTML page with images.", metavar="FILE.html", rich_help_panel=REPORT)
@@ -80,6 +85,19 @@ Offline = Annotated[
         help="Fetch nothing; what is not here is an error (exit 5) that says how to get it. As SRKIT_OFFLINE=1.",
     ),
 ]
+
+
+def existing_of(*, overwrite: bool, skip_existing: bool) -> Literal["refuse", "overwrite", "skip"]:
+    """What is to be done with outputs that exist. Raises UsageError where both flags are given."""
+    if overwrite and skip_existing:
+        raise UsageError("--overwrite and --skip-existing exclude each other; give one.")
+    return "overwrite" if overwrite else "skip" if skip_existing else "refuse"
+
+
+def check_file(path: Path) -> None:
+    """Raises UsageError where no file can be written there."""
+    if path.is_dir() or not path.parent.is_dir():
+        raise UsageError(f"'{path}' cannot be written: give a file in a folder that exists.")
 
 
 def tile_of(text: str) -> int | Literal["auto", "off"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import importlib.util
 import json
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import srkit_cli
 from srkit.io.image import DecodedImage
 from srkit.io.read import read_image
 from srkit.io.write import write_image
+from srkit.metrics.reports import FORMATS
 from tests.helpers import assert_message, missing
 
 SCHEMA = json.loads((Path(srkit_cli.__file__).parent / "schemas" / "eval.json").read_text())
@@ -319,6 +321,16 @@ def test_one_broken_image(evaluate: Callable[..., Any], root: Path, tmp_path: Pa
     for name in NAMES:
         (root / f"Small/HR/{name}.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     assert evaluate("--dataset", "Small", "-m", "bicubic", "-s", 2).code == 1
+
+
+def test_every_report_names_flags(evaluate: Callable[..., Any], tmp_path: Path) -> None:
+    files = {form.option: tmp_path / f"r{form.suffix}" for form in FORMATS}
+    written = [word for option, path in files.items() for word in (f"--{option}", path)]
+    ran = evaluate("--dataset", "Small", "-m", "bicubic", "-s", 2, "--max-pixels", 3100, *written)
+    assert ran.code == 3
+    for text in (ran.err, *(path.read_text(encoding="utf-8") for path in files.values())):
+        plain = html.unescape(text).replace("\\", "")  # Markdown's and JSON's own signs
+        assert "--max-pixels" in plain and "`max_pixels`" not in plain
 
 
 def test_an_image_that_is_too_small(

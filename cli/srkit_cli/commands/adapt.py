@@ -29,6 +29,8 @@ from srkit_cli.options import (
     Seed,
     Threads,
     Verbose,
+    WholeScale,
+    check_file,
 )
 
 if TYPE_CHECKING:
@@ -76,10 +78,7 @@ def adapt(
             rich_help_panel=MODEL,
         ),
     ] = None,
-    scale: Annotated[
-        int | None,
-        typer.Option("--scale", "-s", help="Whole factor between LR and HR.", rich_help_panel=MODEL),
-    ] = None,
+    scale: WholeScale = None,
     model: Annotated[
         str,
         typer.Option(
@@ -130,8 +129,8 @@ def adapt(
     srkit adapt phone/ --self-supervised -m real-x4 -o phone-x4.safetensors
     srkit upscale INPUT OUTPUT -m screens-x4.safetensors
     """
-    if report is not None and (report.is_dir() or not report.parent.is_dir()):
-        raise UsageError(f"'{report}' cannot be written: give a file in a folder that exists.")
+    if report is not None:
+        check_file(report)
     if self_supervised and shots is not None:
         raise UsageError(
             f"--shots {shots} and --self-supervised were both given; the one learns from high-resolution examples, the "

@@ -11,7 +11,7 @@ from srkit.errors import Exit
 from srkit.rendered.table import DOMAINS
 from srkit_cli import completion
 from srkit_cli.console import Console
-from srkit_cli.options import Debug, Json, Quiet, Seed
+from srkit_cli.options import Debug, Json, OverwriteFile, Quiet, Seed
 
 
 def demo_image(
@@ -26,7 +26,7 @@ def demo_image(
     ] = "street",
     width: Annotated[int, typer.Option(help="In pixels.", metavar="N")] = 480,
     height: Annotated[int, typer.Option(help="In pixels.", metavar="N")] = 320,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    overwrite: OverwriteFile = False,
     seed: Seed = 0,
     json: Json = False,
     quiet: Quiet = False,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from srkit.errors import Exit, UsageError
+from srkit.errors import Exit
 from srkit.recipes.estimate import EstimateRecipe
 from srkit_cli import completion
 from srkit_cli.console import Console
@@ -29,6 +29,7 @@ from srkit_cli.options import (
     Threads,
     Tile,
     Verbose,
+    existing_of,
     tile_of,
 )
 from srkit_cli.records import report
@@ -122,8 +123,7 @@ def estimate_kernel(
     srkit estimate-kernel in/ kernels/
     srkit upscale photo.jpg photo-4x.png --kernel-map photo.npz
     """
-    if overwrite and skip_existing:
-        raise UsageError("--overwrite and --skip-existing exclude each other; give one.")
+    existing = existing_of(overwrite=overwrite, skip_existing=skip_existing)
     recipe = EstimateRecipe(
         scale=scale,
         model=model,
@@ -147,7 +147,7 @@ def estimate_kernel(
         input,
         default_output(input) if output is None else Path(output),
         recursive,
-        "overwrite" if overwrite else "skip" if skip_existing else "refuse",
+        existing,
         into_folder=output is not None and output.endswith(("/", os.sep)),
         with_preview=not no_preview,
         preview=preview,

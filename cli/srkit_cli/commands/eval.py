@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ import typer
 from srkit.errors import Exit, SrkitError, UsageError
 from srkit.recipes.evaluate import EvalRecipe
 from srkit_cli import completion
-from srkit_cli.console import Console
+from srkit_cli.console import Console, with_flags
 from srkit_cli.groups import GATES, INPUT, METRICS, MODEL, REPORT
 from srkit_cli.options import (
     Debug,
@@ -26,6 +27,8 @@ from srkit_cli.options import (
     ShardOf,
     Threads,
     Verbose,
+    WholeScale,
+    check_file,
 )
 
 if TYPE_CHECKING:
@@ -62,10 +65,7 @@ def eval(
             rich_help_panel=MODEL,
         ),
     ] = None,
-    scale: Annotated[
-        int | None,
-        typer.Option("--scale", "-s", help="Whole factor between LR and HR.", rich_help_panel=MODEL),
-    ] = None,
+    scale: WholeScale = None,
     sr: Annotated[
         Path | None, typer.Option(help="Folder of finished images.", metavar="DIR", rich_help_panel=INPUT)
     ] = None,
@@ -208,7 +208,9 @@ def eval(
     if model and sr is not None:
         raise UsageError("--model and --sr exclude each other; finished images need no model.")
     files = {"report": report, "jsonl": jsonl, "csv": csv, "junit": junit, "markdown": markdown}
-    _check_files([path for path in (*files.values(), baseline) if path is not None])
+    for path in (*files.values(), baseline):
+        if path is not None:
+            check_file(path)
     recipe = EvalRecipe(
         metrics=tuple(_listed([metrics])),
         protocol=protocol,
@@ -257,22 +259,16 @@ def _controls(texts: list[str]) -> tuple[str, ...]:
     return tuple(part for text in texts for part in ([text] if text.startswith("=") else _listed([text])))
 
 
-def _check_files(paths: list[Path]) -> None:
-    for path in paths:
-        if path.is_dir() or not path.parent.is_dir():
-            raise UsageError(f"'{path}' cannot be written: give a file in a folder that exists.")
-
-
 def _run(job: EvalJob, files: dict[str, Path | None], json: bool, verbose: bool, console: Console) -> int:
     from srkit.metrics.reports import FORMATS, Report, document
     from srkit.tasks.evaluate.run import Evaluation
 
     evaluation = Evaluation(job, console)
-    results = evaluation.run()
+    results = tuple(map(_flagged, evaluation.run()))
     trouble: SrkitError | None = None
     try:
         report = evaluation.judge(results)
-    except SrkitError as error:  # what was measured is told all the same
+    except SrkitError as error:  # what was measured is shown all the same
         report, trouble = Report(results, gallery=evaluation.gallery), error
     for form in FORMATS:
         if (path := files[form.option]) is not None:
@@ -285,6 +281,11 @@ def _run(job: EvalJob, files: dict[str, Path | None], json: bool, verbose: bool,
     if trouble is not None:
         raise trouble
     return _exit_code(report)
+
+
+def _flagged(result: SetResult) -> SetResult:
+    """The result with flags in the errors of its images, for every format."""
+    return replace(result, failed=tuple(replace(one, error=with_flags(one.error)) for one in result.failed))
 
 
 def _show(report: Report, verbose: bool, console: Console) -> None:

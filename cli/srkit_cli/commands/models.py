@@ -12,7 +12,7 @@ from srkit.errors import Exit, UsageError
 from srkit.io.names import shown_bytes
 from srkit_cli import completion
 from srkit_cli.console import Console
-from srkit_cli.options import Debug, Json, Offline, Quiet
+from srkit_cli.options import Debug, Json, Offline, OverwriteFile, Quiet
 
 if TYPE_CHECKING:
     from srkit.tasks.models import ModelFacts
@@ -223,7 +223,7 @@ def export(
         Path, typer.Option("--output", "-o", help=".safetensors or .pth for spandrel, .onnx.", metavar="FILE")
     ],
     target: Annotated[str, typer.Option("--for", help="spandrel or onnx.", metavar="PROGRAM")],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    overwrite: OverwriteFile = False,
     json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,

@@ -7,7 +7,7 @@ import sys
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -33,6 +33,7 @@ from srkit_cli.options import (
     Threads,
     Tile,
     Verbose,
+    existing_of,
     pixels,
     tile_of,
 )
@@ -187,8 +188,7 @@ def upscale(
     srkit upscale in/ out/ --scale 8
     srkit upscale in/ out/ --shard $SLURM_ARRAY_TASK_ID/8
     """
-    if overwrite and skip_existing:
-        raise UsageError("--overwrite and --skip-existing exclude each other; give one.")
+    existing = existing_of(overwrite=overwrite, skip_existing=skip_existing)
     if suffix and ("/" in suffix or os.sep in suffix):
         raise UsageError(f"--suffix is '{suffix}'; it must not hold a path separator.")
     recipe = UpscaleRecipe(
@@ -215,9 +215,6 @@ def upscale(
 
     from srkit.tasks.upscale.run import UpscaleJob
 
-    existing: Literal["refuse", "overwrite", "skip"] = (
-        "overwrite" if overwrite else "skip" if skip_existing else "refuse"
-    )
     if output == STREAM and json and not plan:
         raise UsageError("--json and an OUTPUT of - both need stdout; leave one out.")
     job = UpscaleJob(
