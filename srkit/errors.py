@@ -50,3 +50,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """` Did you mean 'x'?` for the closest known word, else an empty string (to append to a sentence)."""
     match = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f" Did you mean '{match[0]}'?" if match else ""
+
+
+def first_line(error: Exception) -> str:
+    """What another library's error says in its first line, without the full stop; its class where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(". ")

@@ -70,18 +70,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=deselected)
         items[:] = kept
     config.stash[_Left] = left
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A worker of xdist hands on what it deselected; all deselect the same."""
-    output: dict[str, object] | None = getattr(session.config, "workeroutput", None)
-    if output is not None:
-        output["left"] = dict(session.config.stash[_Left])
+    if hasattr(config, "workeroutput"):  # a worker of xdist, which hands this to `pytest_testnodedown`
+        config.workeroutput["left"] = dict(left)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
-    node.config.stash[_Left] = Counter(getattr(node, "workeroutput", {}).get("left", {}))
+    """Of each worker of xdist; all have deselected the same."""
+    if left := getattr(node, "workeroutput", {}).get("left"):
+        node.config.stash[_Left] = Counter(left)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

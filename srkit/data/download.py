@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from srkit.data.benchmarks import HOW_TO_GET, Benchmark, downloads_dir
-from srkit.errors import ResourceError, nearest
-from srkit.io.folders import PICTURE_EXTENSIONS
+from srkit.errors import ResourceError, first_line, nearest
+from srkit.io.folders import IMAGE_EXTENSIONS
 from srkit.io.names import shown, shown_bytes
 from srkit.progress import Progress
 from srkit.zoo.cache import cache_dir, exclusive
@@ -138,7 +138,7 @@ def unpack(archive: Path, folder: Path) -> int:
         with _Bounded(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
             for member in _checked(tar, archive, folder):
                 name = PurePosixPath(member.name).name
-                if name.startswith(".") or PurePosixPath(name).suffix.lower() not in PICTURE_EXTENSIONS:
+                if name.startswith(".") or PurePosixPath(name).suffix.lower() not in IMAGE_EXTENSIONS:
                     continue
                 if not name.isprintable():
                     raise _hostile(archive, f"the name of {name!a} steers terminals")
@@ -238,10 +238,9 @@ def _fetch(name: str, source: HubSet, staging: Path, target: Path, progress: Pro
     except (
         Exception
     ) as error:  # its own errors, and those of the HTTP library beneath, which differs by version
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ResourceError(
-            f"The data set '{name}' cannot be fetched from {source.repo}: {reason}; run the same command again to go "
-            "on from there."
+            f"The data set '{name}' cannot be fetched from {source.repo}: {first_line(error)}; run the same command "
+            "again to go on from there."
         ) from error
     archive = Path(path)
     found = sha256_of(archive)

@@ -27,11 +27,11 @@ from srkit.progress import Progress
 
 MOST_JUDGES = 12
 """Images that judge where `holdout` says nothing."""
-MOST_PICTURES = 400
+MAX_IMAGES = 400
 """More are thinned out evenly: the steps of an adaptation see no more."""
 _SHARE = 0.25
 """Of the images, or of each one's longer side, that judges where `holdout` says nothing."""
-_LEAST_PICTURES = 4
+_MIN_IMAGES = 4
 """Fewer are cut, so that every one teaches and judges."""
 
 
@@ -92,7 +92,7 @@ def split_low(domain: LowDomain, holdout: float | None, least: int, max_pixels: 
     Raises:
         SrkitError: no image is of use, or the only one is too small to keep a part back.
     """
-    files = _evenly(domain.files, MOST_PICTURES)
+    files = _evenly(domain.files, MAX_IMAGES)
     left_out = []
     if len(files) < len(domain.files):
         left_out.append(f"{len(files)} of the {len(domain.files)} images are used, evenly taken.")
@@ -104,7 +104,7 @@ def split_low(domain: LowDomain, holdout: float | None, least: int, max_pixels: 
             f"None of the {len(domain.files)} images in '{domain.name}' can be used{why}; low-resolution images "
             f"with both sides of {least} pixels or more, not all of one colour, are needed."
         )
-    if len(lows) >= _LEAST_PICTURES:
+    if len(lows) >= _MIN_IMAGES:
         most = MOST_JUDGES if holdout is None else len(lows) - 1
         count = min(most, max(1, round((holdout or _SHARE) * len(lows))))
         chosen = {i * len(lows) // count for i in range(count)}

@@ -19,7 +19,7 @@ _FORMS = (COMPACT, *(f"{kind}[:ID_OR_DIR]" for kind in PUBLIC), NONE)
 
 _PERCENTILES = (0.02, 0.98)
 _SAMPLED = 1 << 20  # values that percentiles are taken of: torch.quantile takes no more than 16 million
-_FLAT = 1e-6  # of the largest value: spread of a map that tells nothing
+_FLAT = 1e-6  # of the largest value: spread of a map that says nothing
 
 
 class DepthProvider(Protocol):
@@ -96,7 +96,7 @@ def depth_provider(
 def normalised(depth: Tensor, percentiles: tuple[float, float] = _PERCENTILES) -> Tensor:
     """A map (1, 1, h, w) moved and scaled so that these percentiles become 0 and 1, and clipped; float32.
 
-    A flat map tells nothing and becomes zeros.
+    A flat map says nothing and becomes zeros.
     """
     depth = depth.float()
     values = depth.flatten()

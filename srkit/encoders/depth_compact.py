@@ -15,7 +15,7 @@ from srkit.ops.resize import bicubic
 MODEL = "depth-compact"
 """Name of the shipped weights."""
 TASK = "depth"
-_LEAST_SIDE = 16
+_MIN_SIDE = 16
 
 
 class Compact:
@@ -44,7 +44,7 @@ class Compact:
         """See `DepthProvider`; the image is seen with its longer side at 256 pixels, whatever its size."""
         height, width = image.shape[2:]
         factor = self._side / max(height, width)
-        size = (max(_LEAST_SIDE, round(height * factor)), max(_LEAST_SIDE, round(width * factor)))
+        size = (max(_MIN_SIDE, round(height * factor)), max(_MIN_SIDE, round(width * factor)))
         seen = bicubic(image.to(self._device).float(), size).clamp(0, 1)
         found: Tensor = self._network(seen.contiguous(memory_format=torch.channels_last))
         return normalised(resized(found, (height, width)))

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srkit.encoders.depth import normalised, resized
-from srkit.errors import ImageError, UsageError
-from srkit.io.folders import PICTURE_EXTENSIONS, find_files
+from srkit.errors import ImageError, UsageError, first_line
+from srkit.io.folders import IMAGE_EXTENSIONS, find_files
 from srkit.io.read import read_image
 from srkit.progress import Progress
 
@@ -39,7 +39,7 @@ class DepthMaps:
     def __init__(self, folder: Path, device: torch.device, progress: Progress) -> None:
         self.name, self.version = str(folder), "maps"
         self._folder, self._device, self._progress = folder, device, progress
-        files = sorted(find_files(folder, {_ARRAY, *PICTURE_EXTENSIONS}, recursive=False), reverse=True)
+        files = sorted(find_files(folder, {_ARRAY, *IMAGE_EXTENSIONS}, recursive=False), reverse=True)
         if not files:
             raise UsageError(
                 f"The folder '{folder}' holds no depth map; expected files like NAME.png or NAME.npy."
@@ -103,9 +103,8 @@ def _array(file: Path) -> NDArray[np.float32]:
     try:
         values = np.load(file, allow_pickle=False)
     except Exception as error:  # NumPy's parser of headers raises what it likes: there is no common base
-        why = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ImageError(
-            f"The depth map '{file}' cannot be read ({why}); expected an array that numpy.save wrote."
+            f"The depth map '{file}' cannot be read ({first_line(error)}); expected an array that numpy.save wrote."
         ) from error
     if isinstance(values, np.ndarray) and values.ndim == 3 and 1 in (values.shape[0], values.shape[2]):
         values = values[:, :, 0] if values.shape[2] == 1 else values[0]

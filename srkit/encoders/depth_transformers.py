@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from srkit.encoders.depth import COMPACT, normalised, resized
-from srkit.errors import ResourceError
+from srkit.errors import ResourceError, first_line
 from srkit.ops.resize import bicubic
 from srkit.progress import Progress, Silent
 from srkit.zoo.connectivity import check_may_fetch, offline_variable
@@ -23,8 +23,8 @@ _LICENCES = {
     "depth-anything/Depth-Anything-V2-Small-hf": "licence Apache-2.0",
     "Intel/dpt-swinv2-tiny-256": "licence MIT",
 }
-_MOST_NARROW = 4  # times as long as wide
-_LEAST_DISTANCE = 1e-3  # metres: what is no farther is as near as can be
+_MAX_RATIO = 4  # of the longer side to the shorter
+_MIN_DISTANCE = 1e-3  # metres: what is no farther is as near as can be
 
 
 class PublicDepth:
@@ -41,7 +41,7 @@ class PublicDepth:
         progress: shows a download.
 
     Raises:
-        ResourceError: transformers is not installed, or the weights are missing, damaged, not to be had, or another
+        ResourceError: transformers is not installed, or the weights are missing, damaged, unavailable, or another
             kind's.
     """
 
@@ -76,15 +76,15 @@ class PublicDepth:
         found: Tensor = self._network(prepared["pixel_values"].to(self._device)).predicted_depth
         depth = found.float()[:, None]
         if self._metric:
-            depth = 1 / depth.clamp_min(_LEAST_DISTANCE)
+            depth = 1 / depth.clamp_min(_MIN_DISTANCE)
         return normalised(resized(depth, size))
 
 
 def _less_narrow(image: Tensor) -> Tensor:
     """(1, 3, h, w) stretched where a side is so short that the image processor would make nothing of it."""
     height, width = image.shape[2:]
-    least = math.ceil(max(height, width) / _MOST_NARROW)
-    return bicubic(image, (max(height, least), max(width, least))) if min(height, width) < least else image
+    side = math.ceil(max(height, width) / _MAX_RATIO)
+    return bicubic(image, (max(height, side), max(width, side))) if min(height, width) < side else image
 
 
 def import_transformers() -> Any:
@@ -119,10 +119,9 @@ def _load(transformers: Any, where: str, kind: str, *, here: bool) -> tuple[Any,
     except ResourceError:
         raise
     except Exception as error:  # transformers raises what its readers, the Hub's client and torch raise
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(". ")
         raise ResourceError(
-            f"The depth network '{where}' cannot be loaded ({reason}); expected a folder or a repository with "
-            f"config.json, preprocessor_config.json and model.safetensors, or use the provider {COMPACT}."
+            f"The depth network '{where}' cannot be loaded ({first_line(error)}); expected a folder or a repository "
+            f"with config.json, preprocessor_config.json and model.safetensors, or use the provider {COMPACT}."
         ) from error
     return config, network, processor
 
@@ -135,7 +134,7 @@ def _fetched(transformers: Any, repository: str, kind: str, progress: Progress) 
     check_may_fetch(
         f"The depth network '{repository}' (no folder, and not in the Hugging Face cache)",
         endpoint,
-        f"srkit estimate-kernel PICTURE kernels.npz --depth {kind}:{repository}",
+        f"srkit estimate-kernel INPUT kernels.npz --depth {kind}:{repository}",
         Path(HF_HUB_CACHE),
         f"name a folder that it was downloaded to, or use {COMPACT}",
     )
@@ -164,6 +163,5 @@ def _version(folder: Path | None, config: Any) -> str:
     digest = hashlib.sha256()
     for file in sorted(folder.glob("*.safetensors")):
         with file.open("rb") as stream:
-            for block in iter(lambda: stream.read(1 << 20), b""):
-                digest.update(block)
+            hashlib.file_digest(stream, lambda: digest)
     return f"sha256 {digest.hexdigest()[:12]}"

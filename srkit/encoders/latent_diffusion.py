@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from srkit.archs.latent_fusion import FACTOR, LATENT, Fuse
-from srkit.errors import ResourceError
+from srkit.errors import ResourceError, first_line
 from srkit.progress import Progress, Silent
 from srkit.zoo.connectivity import check_may_fetch, offline_variable
 from srkit.zoo.source import hub_endpoint
@@ -62,9 +62,8 @@ class LatentPrior:
             self._scheduler = diffusers.DDIMScheduler.from_pretrained(folder / "scheduler")
             self._prompt = _empty_prompt(transformers, folder).to(device)
         except Exception as error:  # diffusers raises what its readers and torch raise
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(". ")
             raise ResourceError(
-                f"The latent diffusion model '{folder}' cannot be loaded ({reason}); {_WANTED}."
+                f"The latent diffusion model '{folder}' cannot be loaded ({first_line(error)}); {_WANTED}."
             ) from error
         _check_sizes(folder, unet, vae)
         self._unet, self._vae = (m.float().eval().requires_grad_(False).to(device) for m in (unet, vae))
@@ -204,8 +203,7 @@ def _version(folder: Path) -> str:
         digest.update(json.dumps(kept, sort_keys=True).encode())
         for file in sorted((folder / part).glob("*.safetensors")):
             with file.open("rb") as stream:
-                while block := stream.read(1 << 20):
-                    digest.update(block)
+                hashlib.file_digest(stream, lambda: digest)
     return f"sha256 {digest.hexdigest()[:12]}"
 
 

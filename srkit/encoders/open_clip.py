@@ -24,13 +24,13 @@ class OpenClip:
 
     Args:
         model: an open_clip model name (`ViT-B-32`, `RN50`), with `-quickgelu` or `-gelu` behind it where a file
-            does not tell which activation it wants.
+            does not say which activation it wants.
         pretrained: one of open_clip's tags for the model (`openai`), else a checkpoint file.
         device: where it runs; in fp32, or in the dtype of an autocast around the call.
         progress: shows a download.
 
     Raises:
-        UsageError: no such model, or one that gives no map, or an activation that is not told.
+        UsageError: no such model, or one that gives no map, or an activation that is not named.
         ResourceError: the weights are missing, damaged or of another model, or open_clip is not installed.
     """
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from srkit.encoders.open_clip import OpenClip, squash
 from srkit.encoders.open_clip_weights import import_open_clip
 from srkit.encoders.text import TextEmbedding
-from srkit.errors import ResourceError, UsageError
+from srkit.errors import ResourceError, UsageError, first_line
 from srkit.ops.characters import cleaned
 from srkit.progress import Progress
 
@@ -109,8 +109,9 @@ class OpenClipText(OpenClip):
     def _through(self, block: Any, h: Tensor) -> Tensor:
         if getattr(self._visual.transformer, "batch_first", False):
             out: Tensor = block(h)
-            return out
-        return block(h.transpose(0, 1)).transpose(0, 1)  # type: ignore[no-any-return]
+        else:
+            out = block(h.transpose(0, 1)).transpose(0, 1)
+        return out
 
     def _patches(self, h: Tensor) -> Tensor:
         rows, columns = self._visual.grid_size
@@ -121,8 +122,7 @@ class OpenClipText(OpenClip):
         try:
             return import_open_clip().get_tokenizer(self._config)
         except Exception as error:  # whatever the client of the Hub, or a package that is missing, raises
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
             raise ResourceError(
-                f"The tokenizer of '{self._config}' is unavailable ({reason}); choose a model with CLIP's own, for "
-                "example ViT-B-32."
+                f"The tokenizer of '{self._config}' is unavailable ({first_line(error)}); choose a model with CLIP's "
+                "own, for example ViT-B-32."
             ) from error

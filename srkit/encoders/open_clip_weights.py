@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from srkit.encoders.torchscript import is_torchscript, read_script_tensors
 from srkit.encoders.weight_files import FoundWeights, WeightFile, find_weights, read_plain, tensors_by_name
-from srkit.errors import ResourceError, UsageError, nearest
+from srkit.errors import ResourceError, UsageError, first_line, nearest
 from srkit.progress import Progress
 from srkit.zoo.connectivity import offline_variable
 from srkit.zoo.files import check_checkpoint, sha256_of
@@ -53,27 +53,27 @@ def load_clip(model: str, pretrained: str, progress: Progress | None = None) -> 
 
     Args:
         model: an open_clip model name (`ViT-B-32`, `RN50`); with `-quickgelu` or `-gelu` behind it where a file
-            does not tell which of the two activations it was trained with.
+            does not say which of the two activations it was trained with.
         pretrained: a tag of open_clip's for that model (`openai`), else a checkpoint file.
         progress: shows a download.
 
     Raises:
-        UsageError: no such model, or an activation that is not told or not the weights'.
+        UsageError: no such model, or an activation that is not named or not the weights'.
         ResourceError: open_clip is not installed, or the weights are not there, damaged or of another model.
     """
     open_clip = import_open_clip()
-    config, told = _config(model)
+    config, named = _config(model)
     published = open_clip.get_pretrained_cfg(config, pretrained)
     if published:
         # Tables of older releases say of OpenAI's weights by their tag alone that they are QuickGELU's.
         quick = bool(published.get("quick_gelu", pretrained.lower() == "openai")) or _always_quick(config)
-        _check_told(told, quick, model, f"the weights '{pretrained}'")
+        _check_named(named, quick, model, f"the weights '{pretrained}'")
         found = _published(config, pretrained, published, progress)
         state, is_script = _read(found.path)
     else:
         found = _local(config, pretrained)
         state, is_script = _read(found.path)
-        quick = _activation(state, config, told, model, found.path)
+        quick = _activation(state, config, named, model, found.path)
     network = _build(config, quick)
     _fill(network, {k: v for k, v in state.items() if k not in _OPENAI_MARKS}, config, found.path, is_script)
     label = f"{config}{' with QuickGELU' if quick else ''}, sha256 {found.sha256[:12]}"
@@ -100,7 +100,7 @@ def import_open_clip() -> Any:
 
 
 def _config(model: str) -> tuple[str, bool | None]:
-    """open_clip's name, and whether the activation is QuickGELU where the name tells."""
+    """open_clip's name, and whether the activation is QuickGELU where the name says so."""
     open_clip = import_open_clip()
     name, known = model.replace("/", "-"), open_clip.list_models()
     for suffix, quick in (("-quickgelu", True), ("-gelu", False)):
@@ -167,17 +167,17 @@ def _read(path: Path) -> tuple[dict[str, Tensor], bool]:
     return tensors_by_name(content, path), False
 
 
-def _activation(state: Mapping[str, Tensor], config: str, told: bool | None, model: str, path: Path) -> bool:
+def _activation(state: Mapping[str, Tensor], config: str, named: bool | None, model: str, path: Path) -> bool:
     """Whether a file's weights want QuickGELU: x sigmoid(1.702 x), which OpenAI used, in place of GELU.
 
-    With the wrong one nothing fails, and the vectors are wrong. OpenAI's files tell: their archives hold the three
+    With the wrong one nothing fails, and the vectors are wrong. OpenAI's files show it: their archives hold the three
     marks, and a state dict saved from their package on a GPU is fp16 except for its LayerNorms.
     """
     if all(mark in state for mark in _OPENAI_MARKS):
-        _check_told(told, True, model, f"'{path}' (OpenAI's)")
+        _check_named(named, True, model, f"'{path}' (OpenAI's)")
         return True
-    if told is not None:
-        return told
+    if named is not None:
+        return named
     if _always_quick(config):
         return True
     mixed = {state[name].dtype for name in ("text_projection", "ln_final.weight") if name in state}
@@ -186,7 +186,7 @@ def _activation(state: Mapping[str, Tensor], config: str, told: bool | None, mod
     if f"{config}-quickgelu" not in import_open_clip().list_models():
         return False  # no weights of this architecture were trained with it
     raise UsageError(
-        f"'{path}' does not tell whether it was trained with QuickGELU, as OpenAI's weights were, or with GELU, as "
+        f"'{path}' does not say whether it was trained with QuickGELU, as OpenAI's weights were, or with GELU, as "
         f"most of LAION's, and the wrong one gives wrong vectors; write open_clip:{config}-quickgelu:FILE or "
         f"open_clip:{config}-gelu:FILE."
     )
@@ -197,8 +197,8 @@ def _always_quick(config: str) -> bool:
     return bool(import_open_clip().get_model_config(config).get("quick_gelu", False))
 
 
-def _check_told(told: bool | None, quick: bool, model: str, whose: str) -> None:
-    if told is not None and told != quick:
+def _check_named(named: bool | None, quick: bool, model: str, whose: str) -> None:
+    if named is not None and named != quick:
         is_, asked = ("QuickGELU", "GELU") if quick else ("GELU", "QuickGELU")
         base = model.removesuffix("-quickgelu").removesuffix("-gelu")
         raise UsageError(
@@ -220,7 +220,7 @@ def _build(config: str, quick_gelu: bool) -> Any:
     except (
         Exception
     ) as error:  # towers of transformers fetch their settings, and raise what its client raises
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        reason = first_line(error)
         raise ResourceError(f"open_clip cannot build '{config}' ({reason}); choose another model.") from error
 
 

@@ -38,7 +38,7 @@ class Lpips:
         weights: a folder that may hold the trunk, before the usual places.
 
     Raises:
-        ResourceError: the trunk is not to be had, or is damaged.
+        ResourceError: the trunk is unavailable or damaged.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""One stage of a frozen encoder: the maps whose make-up tells clean images from degraded ones."""
+"""One stage of a frozen encoder: the maps whose make-up differs between clean and degraded images."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from srkit.errors import ResourceError
+from srkit.errors import ResourceError, first_line
 from srkit.zoo.files import check_checkpoint, unreadable
 
 _DTYPES = {
@@ -60,7 +60,7 @@ def read_script_tensors(path: Path) -> dict[str, Tensor]:
     except OSError as error:
         raise unreadable(path, error) from error
     except Exception as error:  # a damaged pickle raises whatever its bytes happen to trip over
-        reason = (str(error).splitlines() or [type(error).__name__])[0].strip("'\"").rstrip(".")
+        reason = first_line(error).strip("'\"")
         raise ResourceError(
             f"'{path}' is a TorchScript archive whose tensors cannot be read ({reason}); fetch it again, or save the "
             "model's state_dict() instead."

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from srkit.errors import ResourceError, UsageError
+from srkit.errors import ResourceError, UsageError, first_line
 from srkit.progress import Progress, Silent
 from srkit.zoo.cache import cache_dir
 from srkit.zoo.files import check_checkpoint, sha256_of
@@ -69,7 +69,7 @@ def find_weights(
 ) -> FoundWeights:
     """The file in `weights_folder(folder)`, else in torch.hub's cache, else in ours, else fetched into ours.
 
-    A file in the folder is taken as it is; one in a cache must have the checksum that its name tells.
+    A file in the folder is taken as it is; one in a cache must have the checksum in its name.
 
     Raises:
         UsageError: `folder` is no folder.
@@ -140,8 +140,9 @@ def read_plain(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever zipfile, pickle and its own reader raise
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise ResourceError(f"'{path}' cannot be read as weights ({reason}); fetch it again.") from error
+        raise ResourceError(
+            f"'{path}' cannot be read as weights ({first_line(error)}); fetch it again."
+        ) from error
 
 
 def tensors_by_name(content: Any, path: Path) -> dict[str, Any]:

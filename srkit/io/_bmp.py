@@ -59,7 +59,7 @@ def decode_bmp(data: bytes, header: BmpHeader) -> Pixels:
 
     cv2.utils.logging.setLogLevel(
         cv2.utils.logging.LOG_LEVEL_SILENT
-    )  # it tells stderr what we tell the caller
+    )  # it writes to stderr what the caller is given as an error
     try:
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:

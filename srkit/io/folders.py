@@ -23,7 +23,7 @@ _NOT_READ = (
     " .pcx .qoi .sgi .ras .xbm .xpm .svg .svgz .wmf .emf .eps .jng .mng .jpf .jpm .j2c .jpc .jxr .wdp .hdp .bpg .flif"
     " .heics .avifs .fits .fit .fts .dcm .dng .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .orf .rw2 .raf .pef .srw .x3f"
 )
-PICTURE_EXTENSIONS = frozenset(_READ.split())
+IMAGE_EXTENSIONS = frozenset(_READ.split())
 """Of the files that are taken from a folder."""
 OTHER_EXTENSIONS = frozenset(_NOT_READ.split())
 """Of images that cannot be read: passed over in a folder, and named."""
@@ -42,7 +42,7 @@ def find_images(source: str | Path, *, recursive: bool, progress: Progress | Non
     """The image files of a file, a folder or a glob, sorted by relative path (as bytes).
 
     A file, or what a glob matches, is taken whatever its extension. In folders, files without an extension of
-    `PICTURE_EXTENSIONS` and hidden files (temporaries among them) are passed over. Links to folders are followed,
+    `IMAGE_EXTENSIONS` and hidden files (temporaries among them) are passed over. Links to folders are followed,
     except back to a folder that they lie in. A path that exists is never read as a glob.
 
     Args:
@@ -55,7 +55,7 @@ def find_images(source: str | Path, *, recursive: bool, progress: Progress | Non
     path = Path(source)
     # os.path, since Path's own raise for names too long for the file system.
     if os.path.isdir(path):  # noqa: PTH112
-        files = list(find_files(path, PICTURE_EXTENSIONS | OTHER_EXTENSIONS, recursive=recursive))
+        files = list(find_files(path, IMAGE_EXTENSIONS | OTHER_EXTENSIONS, recursive=recursive))
         found = [Found(p, p.relative_to(path)) for p in _readable(files, source, progress)]
         if not found:
             deeper = "" if recursive else " (its subfolders were not searched)"
@@ -82,11 +82,11 @@ def find_files(folder: Path, extensions: Collection[str], *, recursive: bool) ->
 
 
 def _readable(files: Iterable[Path], source: str | Path, progress: Progress | None) -> list[Path]:
-    """Those to take; the others are told of in one line."""
+    """Those to take; one line names the others."""
     others: list[Path] = []
     taken: list[Path] = []
     for path in files:
-        (taken if _extension(path) in PICTURE_EXTENSIONS else others).append(path)
+        (taken if _extension(path) in IMAGE_EXTENSIONS else others).append(path)
     if others and progress is not None:
         progress.warn(f"{_others(others, source)}; convert them to PNG to have them taken.")
     return taken
@@ -112,7 +112,7 @@ def _matches(pattern: str, recursive: bool, progress: Progress | None) -> list[F
     matched = [p for p in matched if not _comes_back(p, base)]
     files = {p for p in matched if p.is_file()}
     if recursive:
-        wanted = PICTURE_EXTENSIONS | OTHER_EXTENSIONS
+        wanted = IMAGE_EXTENSIONS | OTHER_EXTENSIONS
         below = (find_files(p, wanted, recursive=True) for p in matched if p.is_dir())
         files.update(_readable({path for some in below for path in some} - files, pattern, progress))
     if not files:

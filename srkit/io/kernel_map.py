@@ -145,7 +145,7 @@ _Header = tuple[tuple[int, ...], np.dtype[Any]]
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[zipfile.ZipFile, Mapping[str, _Header]]]:
-    """The archive and its arrays' headers; what goes wrong with it is told as one sentence."""
+    """The archive and its arrays' headers; what goes wrong with it becomes one sentence."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())

@@ -89,8 +89,8 @@ class _Opened:
 
 @contextlib.contextmanager
 def _opened(source: Path | bytes, max_pixels: int) -> Iterator[_Opened]:
-    """Open, find the kind, read the header and check the size; errors of the block are told with the file's
-    name."""
+    """Open, find the kind, read the header and check the size; errors of the block name the
+    file."""
     name = shown(source) if isinstance(source, Path) else "The image from standard input"
     contents = Contents()
     try:

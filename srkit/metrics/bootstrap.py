@@ -36,7 +36,7 @@ class Interval:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether the data tell the two apart at this level; False where there is no interval."""
+        """Whether the data distinguish the two at this level; False where there is no interval."""
         return self.low > 0 or self.high < 0
 
 

@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from srkit.io.names import printable as printable  # for reports
-
 
 @dataclass(frozen=True)
 class Display:

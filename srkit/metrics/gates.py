@@ -84,7 +84,7 @@ class Verdict:
         what = f"{'mean' if gate.statistic == 'mean' else f'{gate.statistic}imum'} {gate.metric}"
         sign = "" if self.baseline is None else "+"
         found = format(self.found, f"{sign}.6g")
-        if gate.breaks(float(found)) == self.passed:  # rounding would tell the contrary
+        if gate.breaks(float(found)) == self.passed:  # rounding would say the contrary
             found = format(self.found, f"{sign}.17g")
         against = "" if self.baseline is None else f" from baseline {self.baseline.model}"
         change = "" if self.baseline is None else " change"

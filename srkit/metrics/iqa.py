@@ -52,7 +52,7 @@ class Niqe(_PyiqaMetric):
         weights: a folder that may hold niqe_modelparameters.mat, before the usual places.
 
     Raises:
-        ResourceError: pyiqa is not installed, or the parameters are not to be had or damaged.
+        ResourceError: pyiqa is not installed, or the parameters are unavailable or damaged.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Musiq(_PyiqaMetric):
         weights: a folder that may hold musiq_koniq_ckpt-e95806b9.pth, before the usual places.
 
     Raises:
-        ResourceError: pyiqa is not installed, or the weights are not to be had or damaged.
+        ResourceError: pyiqa is not installed, or the weights are unavailable or damaged.
     """
 
     def __init__(

@@ -108,12 +108,12 @@ def compared(sr: Tensor, hr: Tensor, protocol: Protocol, scale: int) -> tuple[Te
             "they must be of one size."
         )
     border = protocol.border(scale)
-    least = 2 * border + WINDOW
+    smallest = 2 * border + WINDOW
     height, width = sr.shape[2:]
-    if min(height, width) < least:
+    if min(height, width) < smallest:
         raise ImageError(
             f"The image has {width} x {height} pixels; protocol '{protocol.name}' leaves out {border} at every side "
-            f"and SSIM's window takes {WINDOW}, so both sides must be at least {least}: leave the image out."
+            f"and SSIM's window takes {WINDOW}, so both sides must be at least {smallest}: leave the image out."
         )
     inner = (..., slice(border, height - border), slice(border, width - border))
     return _in_colour(to_8bit(sr)[inner], protocol.colour), _in_colour(to_8bit(hr)[inner], protocol.colour)

@@ -113,28 +113,14 @@ def _lpips(setup: Setup) -> Scorer:
     from srkit.encoders.perceptual import LPIPS_SMALLEST, Lpips
 
     network = Lpips(setup.device, setup.weights, setup.progress)
-
-    def score(sample: Sample) -> float:
-        if sample.hr is None:
-            raise UsageError("LPIPS was asked of an image without reference; give `hr`.")
-        _check_side(sample.sr, LPIPS_SMALLEST, "LPIPS")
-        return float(network.distance(sample.sr.float() / 255, sample.hr.float() / 255))
-
-    return Scorer(score, network.version)
+    return _distance("LPIPS", LPIPS_SMALLEST, network.distance, network.version)
 
 
 def _judge(setup: Setup) -> Scorer:
     from srkit.encoders.judge import JUDGE_SMALLEST, Judge
 
     network = Judge(setup.device)
-
-    def score(sample: Sample) -> float:
-        if sample.hr is None:
-            raise UsageError("The metric judge was asked of an image without reference; give `hr`.")
-        _check_side(sample.sr, JUDGE_SMALLEST, "judge")
-        return float(network.distance(sample.sr.float() / 255, sample.hr.float() / 255))
-
-    return Scorer(score, network.version)
+    return _distance("judge", JUDGE_SMALLEST, network.distance, network.version)
 
 
 def _niqe(setup: Setup) -> Scorer:
@@ -163,13 +149,23 @@ def _musiq(setup: Setup) -> Scorer:
     return Scorer(lambda sample: metric.score(sample.sr.float() / 255), metric.version)
 
 
-def _check_side(image: Tensor, least: int, metric: str) -> None:
-    height, width = image.shape[2:]
-    if min(height, width) < least:
-        raise ImageError(
-            f"The image has {width} x {height} pixels; {metric} needs at least {least} along both sides: leave the "
-            "image or the metric out."
-        )
+def _distance(
+    metric: str, smallest: int, distance: Callable[[Tensor, Tensor], Tensor], version: str
+) -> Scorer:
+    """A perceptual distance of SR from the reference, for images with sides of at least `smallest` pixels."""
+
+    def score(sample: Sample) -> float:
+        if sample.hr is None:
+            raise UsageError(f"The metric {metric} was asked of an image without reference; give `hr`.")
+        height, width = sample.sr.shape[2:]
+        if min(height, width) < smallest:
+            raise ImageError(
+                f"The image has {width} x {height} pixels; {metric} needs at least {smallest} along both sides: leave "
+                "the image or the metric out."
+            )
+        return float(distance(sample.sr.float() / 255, sample.hr.float() / 255))
+
+    return Scorer(score, version)
 
 
 METRICS: Mapping[str, Metric] = {

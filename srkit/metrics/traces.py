@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from srkit.ops.layout import RGB
 from srkit.ops.resize import bicubic
 
-LEAST = 20
-"""Shortest side of an image that has traces, in pixels."""
 NOISE, BLOCKS, SHARPNESS = 1.4, 1.2, 0.75
 """Of a folder: what is below the first two and above the last counts as clean."""
 MIXED = 0.25
@@ -55,7 +53,7 @@ class Traces:
 
 
 def traces_of(images: Sequence[RGB]) -> Traces:
-    """Of a folder's images, each with both sides of `LEAST` or more, at least one."""
+    """Of a folder's images, one or more, with sides of at least 20 pixels."""
     noise = np.quantile([noise_floor(one) for one in images], _FLAT)
     lights = [_light(one) for one in images]
     blocks = np.array([block_edges(light) for light in lights])

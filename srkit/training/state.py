@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from srkit.errors import ResourceError
+from srkit.errors import ResourceError, first_line
 from srkit.io.atomic import atomic_path
 from srkit.recipes.train import OptimPart
 from srkit.training.optim import Optimizer, build_optimizer
@@ -132,9 +132,8 @@ def read_checkpoint(folder: Path, device: torch.device) -> dict[str, Any]:
     try:
         saved = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # torch.load raises what its readers raise: there is no common base
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")
         raise ResourceError(
-            f"The checkpoint '{path}' cannot be read ({reason}); start anew with another `output`."
+            f"The checkpoint '{path}' cannot be read ({first_line(error)}); start anew with another `output`."
         ) from error
     if not isinstance(saved, dict) or not saved.keys() >= _KEYS:
         raise ResourceError(f"'{path}' is no checkpoint of a training run; start anew with another `output`.")

@@ -17,6 +17,9 @@ from srkit.io.atomic import atomic_path
 from srkit.io.names import shown
 from srkit.progress import Progress
 
+_SUFFIX = ".lock.json"
+_POLL_S = 0.2
+
 
 def cache_dir() -> Path:
     """`$SRKIT_CACHE`, else the platform's place for caches (`~/.cache/srkit` on Linux). Not created."""
@@ -29,9 +32,6 @@ def cache_dir() -> Path:
         return Path.home() / "Library" / "Caches" / "srkit"
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "srkit"
-
-
-_POLL_S = 0.2
 
 
 @contextlib.contextmanager
@@ -67,9 +67,6 @@ def cache_trouble(folder: Path, error: OSError) -> ResourceError:
         f"The cache {shown(folder)} cannot be written ({error.strerror or error}); free some space, or point "
         "SRKIT_CACHE to another folder."
     )
-
-
-_SUFFIX = ".lock.json"
 
 
 @dataclass(frozen=True)

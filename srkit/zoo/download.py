@@ -153,7 +153,7 @@ def _attempt(
 
 
 def _extent(status: int, headers: Message, offset: int) -> tuple[int, int | None]:
-    """Where in the file the answer begins, and how long the whole file is (None: not told)."""
+    """Where in the file the answer begins, and how long the whole file is (None: not stated)."""
     if status == 206:
         match = re.fullmatch(r"bytes (\d{1,19})-\d{1,19}/(\d{1,19}|\*)", headers.get("Content-Range", ""))
         if match is None or int(match[1]) != offset:
@@ -212,13 +212,13 @@ def _copy(
             raise _too_long(response.url, "it does not end", file.tell() + len(chunk) + room)
         with _writing(part):
             file.write(chunk)
-            file.flush()  # here, not when the file is closed, is a full disk told apart
+            file.flush()  # here, since on closing a full disk would pass for trouble with the network
         progress.advance(len(chunk))
 
 
 @contextlib.contextmanager
 def _writing(part: Path) -> Iterator[None]:
-    """Trouble with the disk, told apart from trouble with the network, which is tried again."""
+    """Trouble with the disk as an error of its own: trouble with the network is tried again."""
     try:
         yield
     except OSError as error:

@@ -11,7 +11,7 @@ from srkit.errors import ResourceError
 
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _ZIP = b"PK\x03\x04"
-_MOST_UNPACKED = 4
+_MAX_UNPACKED = 4
 """How many times a zip's own size its content may have: PyTorch writes it uncompressed."""
 
 
@@ -58,14 +58,14 @@ def check_checkpoint(path: Path) -> None:
 
 
 def _check_zip(path: Path) -> None:
-    """Refuse a zip that would fill the memory; one that is damaged is for its reader to tell."""
+    """Refuse a zip that would fill the memory; one that is damaged is for its reader to refuse."""
     try:
         with zipfile.ZipFile(path) as archive:
             content = sum(info.file_size for info in archive.infolist())
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
         return
     size = path.stat().st_size
-    if content > _MOST_UNPACKED * size + 2**20:
+    if content > _MAX_UNPACKED * size + 2**20:
         raise ResourceError(
             f"'{path}' has {size} bytes and unpacks to {content}; it is no file that PyTorch wrote, and may be made to "
             "harm: fetch it from where it was published."

@@ -30,7 +30,7 @@ from srkit.zoo.weights import read_tensors
 
 SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors")
 _WRAPPERS = ("model_state_dict", "state_dict", "params_ema", "params-ema", "params", "model", "net")
-_MOST_REPEATED, _MOST_MAPPINGS = 4, 1000
+_MAX_REPEATED, _MAX_MAPPINGS = 4, 1000
 """How many times a file's size its tensors may have, which can share values; dictionaries that are looked into."""
 
 BLEND_OVERLAP = 32
@@ -167,7 +167,7 @@ def read_state(path: Path) -> dict[str, Any]:
     size = path.stat().st_size
     if (
         sum(tensor.numel() * tensor.element_size() for tensor in tensors_in(state))
-        > _MOST_REPEATED * size + 2**20
+        > _MAX_REPEATED * size + 2**20
     ):
         raise ResourceError(
             f"'{path}' has {size} bytes and holds tensors of many times that, which repeat a few values; it may be "
@@ -183,7 +183,7 @@ def tensors_in(state: Mapping[str, Any]) -> Iterator[Tensor]:
         for value in mapping.values():
             if isinstance(value, Tensor):
                 yield value
-            elif isinstance(value, dict) and len(waiting) < _MOST_MAPPINGS:
+            elif isinstance(value, dict) and len(waiting) < _MAX_MAPPINGS:
                 waiting.append(value)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from srkit.errors import ResourceError
+from srkit.errors import ResourceError, first_line
 from srkit.progress import Progress
 from srkit.zoo.source import Hub
 
@@ -55,8 +55,7 @@ def fetch_from_hub(
     """
     import huggingface_hub
 
-    if hub.file is None:
-        hub = with_file(hub)
+    hub = with_file(hub)
     file = hub.file or ""
     try:
         url = huggingface_hub.hf_hub_url(hub.repo, file, revision=hub.revision)
@@ -64,7 +63,7 @@ def fetch_from_hub(
         announce(metadata.size)
         progress.start(f"Fetching {file}", metadata.size)
         try:
-            # By commit, so that the file is the one whose checksum was told.
+            # By commit, so that the file is the one whose checksum was given.
             with no_bars():
                 path = huggingface_hub.hf_hub_download(
                     hub.repo, file, revision=metadata.commit_hash or hub.revision, local_dir=staging
@@ -115,5 +114,5 @@ def _failed(hub: Hub, error: Exception) -> ResourceError:
     ):
         why = f"the repository has no file '{hub.file}'"
     else:
-        why = f"{(str(error).strip().splitlines() or [type(error).__name__])[0].rstrip('.')}; try again later"
+        why = f"{first_line(error)}; try again later"
     return ResourceError(f"'{hub.text}' {what} from the Hugging Face Hub: {why}.")

@@ -114,7 +114,7 @@ def find_indexed(name: str, progress: Progress) -> IndexedModel:
     """The model of that name; case and what is no letter or digit do not matter.
 
     Raises:
-        ResourceError: there is none (the message names the nearest), or the index is not to be had.
+        ResourceError: there is none (the message names the nearest), or the index is unavailable.
     """
     models = load_index(progress, f"srkit models pull {name}")
     plain = {_plain(model.name): model for model in models.values()}
@@ -136,7 +136,7 @@ def search(query: str, progress: Progress) -> list[IndexedModel]:
     Those that hold more of them in their name come first, then those with more in the other short fields.
 
     Raises:
-        ResourceError: the index is not to be had.
+        ResourceError: the index is unavailable.
     """
     words = query.casefold().split()
     scored = []
@@ -151,7 +151,7 @@ def search(query: str, progress: Progress) -> list[IndexedModel]:
 
 
 def load_index(progress: Progress, command: str) -> Mapping[str, IndexedModel]:
-    """The index by name: the copy in the cache if it is of today or nothing newer is to be had, else fetched.
+    """The index by name: the copy in the cache if it is of today or nothing newer is available, else fetched.
 
     Args:
         command: fetches it too, for the message where it may not be fetched.

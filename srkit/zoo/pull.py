@@ -132,17 +132,22 @@ def fetch(wanted: Wanted, progress: Progress, *, pause_s: float = 0.5) -> Pulled
         return _there(wanted, path) or _fetch(wanted, path, progress, pause_s)
 
 
+def _known(wanted: Wanted, path: Path) -> tuple[Lock | None, str | None, bool]:
+    """What was recorded of a file, the checksum that it must have, and whether that was known beforehand."""
+    lock = read_lock(path)
+    recorded = lock.sha256 if lock is not None and lock.source == wanted.source.text else None
+    pinned = wanted.sha256 is not None or (lock is not None and lock.pinned)
+    return lock, wanted.sha256 or recorded, pinned
+
+
 def _there(wanted: Wanted, path: Path) -> Pulled | None:
     """The file, if it has the checksum that is known of it."""
     if not path.is_file():
         return None
-    lock = read_lock(path)
-    recorded = lock.sha256 if lock is not None and lock.source == wanted.source.text else None
-    expected = wanted.sha256 or recorded
+    lock, expected, pinned = _known(wanted, path)
     if expected is None or sha256_of(path) != expected:
         return None
     size = path.stat().st_size
-    pinned = wanted.sha256 is not None or (lock is not None and lock.pinned)
     licence = wanted.licence or (lock.licence if lock else "")
     new = Lock(wanted.source.text, expected, size, pinned, wanted.name, licence)
     if new != lock:
@@ -153,10 +158,7 @@ def _there(wanted: Wanted, path: Path) -> Pulled | None:
 
 def _fetch(wanted: Wanted, path: Path, progress: Progress, pause_s: float) -> Pulled:
     """The caller holds the lock of `path`."""
-    lock = read_lock(path)
-    recorded = lock.sha256 if lock is not None and lock.source == wanted.source.text else None
-    expected = wanted.sha256 or recorded
-    pinned = wanted.sha256 is not None or (lock is not None and lock.pinned)
+    _, expected, pinned = _known(wanted, path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -174,8 +176,8 @@ def _fetch(wanted: Wanted, path: Path, progress: Progress, pause_s: float) -> Pu
         progress.say(f"fetching {wanted.name} ({', '.join(facts)}) from {wanted.source.text} to {path}")
 
     if isinstance(wanted.source, Hub):
-        arrived, told = fetch_from_hub(wanted.source, _staging(path), progress, announce)
-        found = _checked(arrived, wanted.source.text, expected or told)
+        arrived, stated = fetch_from_hub(wanted.source, _staging(path), progress, announce)
+        found = _checked(arrived, wanted.source.text, expected or stated)
     else:
         arrived = path.with_name(path.name + ".part")
         resumed = arrived.exists()

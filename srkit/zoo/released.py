@@ -18,7 +18,7 @@ from srkit.zoo.probe import agrees_in, smallest_overlap
 ARCH = "cria_released"
 _ORIGIN = "weights that the authors of Cria-CL published: github.com/House-Leo/RealSR-CCL"
 _KEEPS_SIZE = "camerasr"
-"""In the name of the one published file for images that keep their size; nothing in the file tells it from others."""
+"""In the name of the one published file for images that keep their size; nothing in the file distinguishes it."""
 
 
 def load_released(

@@ -41,7 +41,7 @@ class Url:
         return self.url
 
     def location(self, cache: Path) -> Path:
-        """Host, then path; a query is told apart by a hash, so that two never share a file."""
+        """Host, then path; a query is represented by a hash, so that two never share a file."""
         parts = urlsplit(self.url)
         steps = [_safe(step) for step in (_host(parts), *parts.path.split("/")) if step not in _NO_STEP]
         if parts.query:

@@ -79,7 +79,7 @@ for i, record in enumerate(run(job), 1):
         raise SystemExit(record.error)
     if i == 40:
         early = resident()
-print(f'{i} pictures: resident {early:.0f} MiB after 40, {resident():.0f} MiB after {i}')
+print(f'{i} images: resident {early:.0f} MiB after 40, {resident():.0f} MiB after {i}')
 """
     subprocess.run(
         [sys.executable, "-c", code, arguments.model, str(folder), str(scratch / "many-out")], check=True

@@ -81,7 +81,7 @@ def test_how_many_judge(tmp_path: Path, rendered: Rendered) -> None:
 def test_many_images_are_thinned_out(
     tmp_path: Path, rendered: Rendered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("srkit.data.unlabelled.MOST_PICTURES", 5)
+    monkeypatch.setattr("srkit.data.unlabelled.MAX_IMAGES", 5)
     split = split_low(folder(tmp_path / "x", rendered, 9), None, 24)
     assert sorted(low.name for low in (*split.support, *split.judge)) == ["00", "01", "03", "05", "07"]
     assert split.left_out == ("5 of the 9 images are used, evenly taken.",)

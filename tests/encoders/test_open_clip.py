@@ -39,8 +39,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def load(files: Path, config: str) -> OpenClip:
-    told = "-gelu" if config == "tiny-vit" else ""
-    return OpenClip(config + told, str(files / f"{config}.pt"), CPU)
+    suffix = "-gelu" if config == "tiny-vit" else ""
+    return OpenClip(config + suffix, str(files / f"{config}.pt"), CPU)
 
 
 def prepared(image: RGB, side: int, mode: str) -> Tensor:

@@ -78,7 +78,7 @@ def test_the_activation_matters(image: Tensor, folder: Path) -> None:
 
 
 def test_openai_s_archive_is_quickgelu_s(folder: Path, image: Tensor) -> None:
-    """Its own form: TorchScript, fp16 but for the norms, marks beside the weights. Nothing need be told."""
+    """Its own form: TorchScript, fp16 but for the norms, marks beside the weights. No activation need be named."""
     path = folder / "ViT-B-32.pt"
     clip_files.save_as_openai(clip_files.network("tiny-vit"), path)
     encoder = OpenClip("tiny-vit", str(path), CPU)

@@ -40,23 +40,23 @@ class Fading(Toy):
         return F.conv2d(x, taps.transpose(2, 3), groups=3, padding=(12, 0)).float()
 
 
-PICTURES = [random_pixels(160, 160, 0), random_pixels(90, 200, 1)]
+IMAGES = [random_pixels(160, 160, 0), random_pixels(90, 200, 1)]
 
 
 @pytest.mark.parametrize("reach", [0, 1, 7, 20])
 def test_the_least_that_is_enough(reach: int) -> None:
     network = Shift(reach, receptive_field=30)
-    assert measure_overlap(network, network.info, PICTURES, CPU) == reach
+    assert measure_overlap(network, network.info, IMAGES, CPU) == reach
 
 
 def test_pointwise_networks_need_none() -> None:
     network = Pointwise(receptive_field=9)
-    assert measure_overlap(network, network.info, PICTURES, CPU) == 0
+    assert measure_overlap(network, network.info, IMAGES, CPU) == 0
 
 
 def test_less_than_the_receptive_field_where_its_rim_is_empty() -> None:
     network = Fading()
-    overlap = measure_overlap(network, network.info, PICTURES, CPU)
+    overlap = measure_overlap(network, network.info, IMAGES, CPU)
     assert 2 <= overlap <= 5
     unseen = random_pixels(150, 180, seed=9)
     whole, tiled = (run_one(network, unseen, tile=tile, overlap=overlap).astype(int) for tile in (None, 32))
@@ -75,7 +75,7 @@ def test_images_that_no_tile_cuts_prove_nothing(images: list[np.ndarray]) -> Non
 
 def test_a_small_image_among_large_ones_does_no_harm() -> None:
     network = Shift(7, receptive_field=11)
-    assert measure_overlap(network, network.info, [random_pixels(8, 8), *PICTURES], CPU) == 7
+    assert measure_overlap(network, network.info, [random_pixels(8, 8), *IMAGES], CPU) == 7
 
 
 class Broken(Toy):
@@ -85,4 +85,4 @@ class Broken(Toy):
 
 def test_a_network_that_fails() -> None:
     with refused(SrkitError, "broken pipe in layer 3"):
-        measure_overlap(Broken(receptive_field=5), Broken(receptive_field=5).info, PICTURES, CPU)
+        measure_overlap(Broken(receptive_field=5), Broken(receptive_field=5).info, IMAGES, CPU)

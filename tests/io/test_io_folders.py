@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from srkit.errors import SrkitError, UsageError
-from srkit.io.folders import OTHER_EXTENSIONS, PICTURE_EXTENSIONS, find_images
+from srkit.io.folders import IMAGE_EXTENSIONS, OTHER_EXTENSIONS, find_images
 from srkit.io.names import printable
 from srkit.progress import Silent
 from tests.helpers import refused
@@ -119,9 +119,9 @@ def test_a_folder_of_other_kinds_alone_names_them(tree: Path) -> None:
 
 
 def test_the_table_of_extensions() -> None:
-    assert not PICTURE_EXTENSIONS & OTHER_EXTENSIONS
-    assert all(e == e.lower() and e.startswith(".") for e in PICTURE_EXTENSIONS | OTHER_EXTENSIONS)
-    assert {".mpo", ".jxl", ".heic", ".jp2"} <= PICTURE_EXTENSIONS
+    assert not IMAGE_EXTENSIONS & OTHER_EXTENSIONS
+    assert all(e == e.lower() and e.startswith(".") for e in IMAGE_EXTENSIONS | OTHER_EXTENSIONS)
+    assert {".mpo", ".jxl", ".heic", ".jp2"} <= IMAGE_EXTENSIONS
     assert {".tga", ".ppm", ".pgm"} <= OTHER_EXTENSIONS
 
 

@@ -21,9 +21,9 @@ FETCH = """
 import sys
 from srkit.progress import Silent
 from srkit.zoo.pull import pull
-class Told(Silent):
+class Saying(Silent):
     def say(self, message): print(message, file=sys.stderr, flush=True)
-pulled = pull(sys.argv[1], progress=Told(), pause_s=0.01)
+pulled = pull(sys.argv[1], progress=Saying(), pause_s=0.01)
 print(pulled.fetched, pulled.sha256)
 """
 Start = Callable[[], "subprocess.Popen[str]"]

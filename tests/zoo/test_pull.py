@@ -324,9 +324,9 @@ class _HubHandler(Handler):
             code = "RevisionNotFound" if revision else "EntryNotFound" if missing else "RepoNotFound"
             self._head(404, {"X-Error-Code": code}, 0)
             return
-        told = _sha(b"another file" if self.lie else content)
+        stated = _sha(b"another file" if self.lie else content)
         self._head(
-            200, {"ETag": f'"{told}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}, len(content)
+            200, {"ETag": f'"{stated}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}, len(content)
         )
 
     def do_GET(self) -> None:  # noqa: N802

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from collections.abc import Iterator
 
 from srkit.io.colour_tags import from_cicp, from_gamma
 from srkit.io.containers.contents import C2PA, MAX_BLOCK, MAX_BLOCKS, Contents, Source, iptc_of, text_of
+from srkit.io.exif import PREFIX, bare
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _XMP = b"XML:com.adobe.xmp"
@@ -80,16 +82,12 @@ def edited(start: bytes, chunks: bytes) -> bytes | None:
 
     What libvips makes up (a resolution) is left out. None while `start` does not reach to the pixels.
     """
-    at, kept = len(_SIGNATURE), start[: len(_SIGNATURE)]
-    while len(start) >= at + 8:
-        size, kind = struct.unpack_from(">I4s", start, at)
+    kept = _SIGNATURE
+    for kind, at, size in _chunks(Source(io.BytesIO(start))):
         if kind in (b"IDAT", b"PLTE", b"tRNS"):
-            return kept + chunks + start[at:]
-        if len(start) < at + 12 + size:
-            return None
-        if kind not in (b"pHYs", b"eXIf", b"iTXt", b"tEXt", b"zTXt"):
-            kept += start[at : at + 12 + size]
-        at += 12 + size
+            return kept + chunks + start[at - 8 :]
+        if kind not in _READERS:
+            kept += start[at - 8 : at + size + 4]
     return None
 
 
@@ -178,8 +176,8 @@ def _raw_profile(found: Contents, kind: str, text: bytes) -> None:
         data = bytes.fromhex("".join(text.decode("ascii").split()[2:]))
     except ValueError:
         data = b""
-    if kind in ("exif", "APP1") and data.startswith(b"Exif\0\0"):
-        found.exif = found.exif or data[6:]
+    if kind in ("exif", "APP1") and data.startswith(PREFIX):
+        found.exif = found.exif or bare(data)
     elif kind == "xmp" and data:
         found.xmp = found.xmp or data
     elif kind in ("iptc", "8bim"):

@@ -31,7 +31,7 @@ CROP_BYTES = 22_000_000
 WHOLE_PIXELS = 1_500_000
 """Larger images are shown by their crop alone: decoding three of them at once stalls a telephone."""
 # Of three views as PNG and base64: measured on Urban100, and where nothing can be compressed.
-_USUAL_BYTES, _MOST_BYTES = 7.5, 12.2
+_USUAL_BYTES, _MAX_BYTES = 7.5, 12.2
 
 
 class ImageKey(NamedTuple):
@@ -69,7 +69,7 @@ class Gallery:
     def __init__(self, count: int) -> None:
         side = math.isqrt(int(CROP_BYTES / (_USUAL_BYTES * max(count, 1)))) // 16 * 16
         self.crop_side = min(max(side, 96), 256)
-        crops = min(CROP_BYTES, int(_MOST_BYTES * count * self.crop_side**2))
+        crops = min(CROP_BYTES, int(_MAX_BYTES * count * self.crop_side**2))
         self._crops = _Shelf(crops)
         self._wholes = _Shelf(PAGE_BYTES - crops)
 
