@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,11 +11,9 @@ import torch
 import srkit
 from srkit.data.benchmarks import Benchmark, find_dataset, folder_dataset, listed
 from srkit.data.download import HUB_SETS, download_dataset
-from srkit.data.finished import DEFAULT_PATTERN
-from srkit.engine.device import pick_device, pick_dtype
+from srkit.engine.device import pick_device
 from srkit.errors import ResourceError, SrkitError, UsageError
-from srkit.inference.chain import DEFAULT_SCALE, Models
-from srkit.inference.kernel_extras import completion
+from srkit.inference.chain import DEFAULT_SCALE
 from srkit.inference.upscaler import Upscaler
 from srkit.io.names import shown
 from srkit.metrics.baseline import Baseline, read_baseline, write_baseline
@@ -27,64 +24,15 @@ from srkit.metrics.reports import Gallery, Report
 from srkit.metrics.results import FailedImage, SetResult
 from srkit.metrics.table import LR_CONSISTENCY, METRICS, Metric, Scorer, Setup, find_metrics
 from srkit.progress import Progress, Silent
-from srkit.recipes.evaluate import EvalRecipe
-from srkit.recipes.shard import Shard
-from srkit.recipes.upscale import UpscaleRecipe
+from srkit.tasks.evaluate.job import BICUBIC, EvalJob, check_form, check_references
 from srkit.tasks.evaluate.merge import merge
 from srkit.tasks.evaluate.plan import SetPlan, plan_alone, plan_dataset, plan_finished
-from srkit.tasks.evaluate.sets import Bicubic, FromFiles, Model, Network, SetRun
-from srkit.tasks.evaluate.shots import FewShot, Shots, single_model, take_shots
-from srkit.tasks.prompts import controlled, label_of, prompted_models, prompts_of, tell_of_prompts
+from srkit.tasks.evaluate.runners import Runner, bicubic_runner, few_shot_runner, network_runner, upscaler_for
+from srkit.tasks.evaluate.sets import FromFiles, Network, SetRun
+from srkit.tasks.evaluate.shots import Shots, take_shots
+from srkit.tasks.prompts import controlled, label_of, prompts_of, tell_of_prompts
 
-BICUBIC = "bicubic"
-
-
-@dataclass(frozen=True)
-class EvalJob:
-    """A recipe, what to apply it to, and what to hold the result against.
-
-    One of four forms: `datasets`; `sr` with `hr` (and the recipe's scale); `sr` alone; `merge`.
-    """
-
-    recipe: EvalRecipe
-    datasets: tuple[str, ...] = ()
-    sr: Path | None = None
-    """Folder of finished images."""
-    hr: Path | None = None
-    """Folder of their references."""
-    pattern: str = DEFAULT_PATTERN
-    """Name of an SR image without extension; `{name}` is its reference's."""
-    prompts: Path | None = None
-    """What each reference shows, in words (`srkit.data.captions.find_captions`), for networks that take it."""
-    allow_crop: bool = False
-    """Compare images whose sizes differ by a few pixels, from their top left."""
-    data_root: Path | None = None
-    weights_dir: Path | None = None
-    save_images: Path | None = None
-    """SR images go to DIR/DATASET/NAME.png; with several models to DIR/MODEL/DATASET/NAME.png."""
-    with_gallery: bool = False
-    """Collect images for the HTML report."""
-    gates: tuple[str, ...] = ()
-    baseline: Path | None = None
-    update_baseline: bool = False
-    """Create or replace the baseline with this run's results."""
-    shard: Shard | None = None
-    """Evaluate this part of each set; gates and baselines are for the whole."""
-    merge: tuple[Path, ...] = ()
-    """JSON Lines of all shards, instead of evaluating."""
-
-
-@dataclass(frozen=True)
-class _Runner:
-    """What makes SR images, and how results name it."""
-
-    label: str
-    sha256: str | None
-    model: Model
-    dtype: str | None = None
-    note: str | None = None
-    prepare: Callable[[Progress], None] | None = None
-    """To be called before the model is run."""
+__all__ = ["BICUBIC", "EvalJob", "Evaluation", "evaluate"]
 
 
 @dataclass(frozen=True)
@@ -92,7 +40,7 @@ class _Part:
     """One result to be: a set through a model."""
 
     plan: SetPlan
-    runner: _Runner
+    runner: Runner
     blank: SetResult
     """The result before any image was evaluated; all of them count as failed."""
     save_to: Path | None
@@ -114,7 +62,7 @@ class Evaluation:
     def __init__(self, job: EvalJob, progress: Progress | None = None) -> None:
         self.job = job
         self._progress = progress or Silent()
-        _check_form(job)
+        check_form(job)
         recipe = job.recipe
         if recipe.threads is not None:
             torch.set_num_threads(recipe.threads)
@@ -128,7 +76,7 @@ class Evaluation:
             self._baseline = self._read_baseline()
             return
         asked = find_metrics(recipe.metrics)
-        _check_references(asked, job)
+        check_references(asked, job)
         self._parts = self._plan()
         has_lr = any(part.plan.has_lr for part in self._parts)
         names = [*(m.name for m in asked), *([LR_CONSISTENCY] if has_lr else [])]
@@ -173,15 +121,16 @@ class Evaluation:
         job, recipe = self.job, self.job.recipe
         if job.sr is not None:
             plan = self._finished(job.sr)
-            return [self._part(plan, _Runner(job.sr.resolve().name, None, FromFiles()))]
+            return [self._part(plan, Runner(job.sr.resolve().name, None, FromFiles()))]
         parts = []
         reported: set[str] = set()
         taken: dict[SetPlan, Shots] = {}
         for name in recipe.models:
-            wanted = _upscale_recipe(recipe, name)
-            upscaler = None if name == BICUBIC else self._upscaler(wanted, prompted=job.prompts is not None)
+            upscaler = None
+            if name != BICUBIC:
+                upscaler = upscaler_for(recipe, name, self._progress, prompted=job.prompts is not None)
             scale = recipe.scale or (upscaler.models.own_scale if upscaler else DEFAULT_SCALE)
-            runner = _bicubic() if upscaler is None else _network(upscaler, scale)
+            runner = bicubic_runner() if upscaler is None else network_runner(upscaler, scale)
             if runner.note:
                 self._progress.warn(runner.note)
             for dataset in job.datasets:
@@ -199,13 +148,15 @@ class Evaluation:
                     taken[plan] = take_shots(plan, recipe.shots, recipe.max_pixels, self._progress)
                 shots = taken[plan]
                 # First, so that it is compared with what it was made from.
-                parts.append(self._part(shots.plan, _few_shot(runner, upscaler, shots, recipe), shots.names))
+                parts.append(
+                    self._part(shots.plan, few_shot_runner(runner, upscaler, shots, recipe), shots.names)
+                )
                 parts.append(self._part(shots.plan, runner, shots.names))
         _check_images(parts)
         return parts
 
     def _prompted(
-        self, plan: SetPlan, runner: _Runner, upscaler: Upscaler, source: Path, progress: Progress
+        self, plan: SetPlan, runner: Runner, upscaler: Upscaler, source: Path, progress: Progress
     ) -> list[_Part]:
         """The set through a model that takes text, once for each control of the prompts."""
         names = {entry.hr: entry.name for entry in plan.entries if entry.hr is not None}
@@ -219,12 +170,6 @@ class Evaluation:
             part = self._part(plan, one)
             parts.append(replace(part, blank=replace(part.blank, prompts=prompts)))
         return parts
-
-    def _upscaler(self, recipe: UpscaleRecipe, *, prompted: bool) -> Upscaler:
-        """A model's, with kernels estimated for networks that are conditioned on them."""
-        progress = self._progress
-        models = prompted_models(recipe.model, progress) if prompted else Models(recipe.model, progress)
-        return Upscaler(recipe, models, progress, complete=completion(recipe, models, progress))
 
     def _dataset(self, name: str) -> Benchmark:
         try:
@@ -251,7 +196,7 @@ class Evaluation:
             progress=self._progress,
         )
 
-    def _part(self, plan: SetPlan, runner: _Runner, support: tuple[str, ...] = ()) -> _Part:
+    def _part(self, plan: SetPlan, runner: Runner, support: tuple[str, ...] = ()) -> _Part:
         if self.job.shard is not None:
             plan = plan.shard(self.job.shard)
         blank = SetResult(
@@ -333,56 +278,6 @@ def evaluate(job: EvalJob, progress: Progress | None = None) -> Report:
     return evaluation.judge(evaluation.run())
 
 
-def _check_form(job: EvalJob) -> None:
-    if job.merge:
-        if job.datasets or job.sr or job.hr or job.shard:
-            raise UsageError("`merge` reads what was measured; leave out `dataset`, `sr`, `hr` and `shard`.")
-        return
-    if job.shard is not None and (job.gates or job.baseline or job.recipe.shots):
-        raise UsageError(
-            "`shard` measures a part of each set; leave out `fail_if` and `baseline`, which go with `merge`, and "
-            "`shots`."
-        )
-    if job.datasets and (job.sr or job.hr):
-        raise UsageError(
-            "`dataset` and `sr` or `hr` exclude each other; give data sets, or folders of images."
-        )
-    if not job.datasets and job.sr is None:
-        raise UsageError(
-            "Nothing to evaluate was given; add `dataset` NAME, or `sr` DIR with `hr` DIR or alone."
-        )
-    if len(set(job.datasets)) < len(job.datasets):
-        raise UsageError("`dataset` names one set twice; name each once.")
-    if job.recipe.shots and (job.sr is not None or BICUBIC in job.recipe.models):
-        raise UsageError("`shots` adapts networks; leave it out with `sr` and with `model` bicubic.")
-    if job.prompts is not None and (job.sr is not None or job.recipe.shots):
-        raise UsageError(
-            f"`prompts` is {shown(job.prompts)}; it is for networks on data sets: leave it out with `sr` and `shots`."
-        )
-    if job.prompts is None and job.recipe.prompt_controls != ("right",):
-        raise UsageError(
-            f"`prompt_control` is {','.join(job.recipe.prompt_controls)}; it needs the images' prompts: add `prompts`."
-        )
-    if job.hr is not None and job.recipe.scale is None:
-        raise UsageError("`sr` and `hr` need the scale between LR and HR; add `scale` N.")
-    if job.sr is not None and job.save_images is not None:
-        raise UsageError("`save_images` is for images that a model makes; leave it out with `sr`.")
-    if job.sr is not None and job.hr is None and job.recipe.scale is not None:
-        raise UsageError(
-            "`scale` says nothing about images without references; add `hr` DIR, or leave it out."
-        )
-
-
-def _check_references(asked: Sequence[Metric], job: EvalJob) -> None:
-    if job.datasets or job.hr is not None:
-        return
-    if needy := [metric.name for metric in asked if metric.reference is not None]:
-        free = [metric.name for metric in METRICS.values() if metric.reference is None]
-        raise UsageError(
-            f"{', '.join(needy)} need references; add `hr` DIR, or choose `metrics` {','.join(free)} or one of them."
-        )
-
-
 def _check_metrics(gates: Iterable[Gate], old: SetResult) -> None:
     for gate in gates:
         if gate.relative and gate.metric not in old.metrics:
@@ -408,59 +303,6 @@ def _check_images(parts: Sequence[_Part]) -> None:
 
 def _make_scorers(metrics: Iterable[Metric], setup: Setup) -> dict[str, Scorer]:
     return {metric.name: metric.make(setup) for metric in metrics}
-
-
-def _upscale_recipe(recipe: EvalRecipe, model: str) -> UpscaleRecipe:
-    return UpscaleRecipe(
-        model=model,
-        device=recipe.device,
-        dtype=recipe.dtype,
-        threads=recipe.threads,
-        seed=recipe.seed,
-        max_pixels=recipe.max_pixels,
-    )
-
-
-def _bicubic() -> _Runner:
-    return _Runner(BICUBIC, None, Bicubic())
-
-
-def _network(upscaler: Upscaler, scale: int) -> _Runner:
-    """The networks that give a scale, loaded, under the name and checksum of all of them."""
-    models = upscaler.models
-    if (models.scales == [1]) != (scale == 1):
-        raise UsageError(
-            f"The model '{upscaler.recipe.model}' is for scale {' or '.join(map(str, models.scales))}, and the scale "
-            f"is {scale}; a network that keeps the size goes with `scale` 1, and only that."
-        )
-    chain = models.chain(scale)
-    for step in chain:
-        upscaler.conditioning(step)  # now: a missing provider is an error before any work
-    loaded = list({model.sha256: model for model in map(models.named, chain)}.values())
-    label = "+".join(model.name for model in loaded)
-    note = None
-    scales = [models.named(step).info.scale for step in chain]
-    if math.prod(scales) != scale:
-        passes = " and ".join(f"x{s}" for s in scales)
-        note = f"{label}: no network is for x{scale}; {passes} is resampled to it."
-    dtypes = {str(pick_dtype(upscaler.recipe.dtype, upscaler.device, model.info)) for model in loaded}
-    return _Runner(
-        label,
-        "+".join(model.sha256 for model in loaded),
-        Network(upscaler),
-        ", ".join(sorted(dtype.removeprefix("torch.") for dtype in dtypes)),
-        note,
-    )
-
-
-def _few_shot(runner: _Runner, upscaler: Upscaler, shots: Shots, recipe: EvalRecipe) -> _Runner:
-    """The same network, adapted to the set before it is run; checksum and precision are the base's."""
-    scale = shots.plan.scale
-    if scale is None:
-        raise UsageError("`shots` needs the scale between LR and HR; add `scale` N.")
-    model = FewShot(single_model(upscaler.models, scale), upscaler, shots, recipe)
-    label = f"{runner.label} {len(shots.names)}-shot"
-    return replace(runner, label=label, model=model, note=None, prepare=model.prepare)
 
 
 def _by_set(results: Iterable[SetResult]) -> list[list[SetResult]]:

@@ -1,0 +1,103 @@
+"""What an evaluation is asked to do, and whether that makes sense."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from srkit.data.finished import DEFAULT_PATTERN
+from srkit.errors import UsageError
+from srkit.io.names import shown
+from srkit.metrics.table import METRICS, Metric
+from srkit.recipes.evaluate import EvalRecipe
+from srkit.recipes.shard import Shard
+
+BICUBIC = "bicubic"
+
+
+@dataclass(frozen=True)
+class EvalJob:
+    """A recipe, what to apply it to, and what to hold the result against.
+
+    One of four forms: `datasets`; `sr` with `hr` (and the recipe's scale); `sr` alone; `merge`.
+    """
+
+    recipe: EvalRecipe
+    datasets: tuple[str, ...] = ()
+    sr: Path | None = None
+    """Folder of finished images."""
+    hr: Path | None = None
+    """Folder of their references."""
+    pattern: str = DEFAULT_PATTERN
+    """Name of an SR image without extension; `{name}` is its reference's."""
+    prompts: Path | None = None
+    """What each reference shows, in words (`srkit.data.captions.find_captions`), for networks that take it."""
+    allow_crop: bool = False
+    """Compare images whose sizes differ by a few pixels, from their top left."""
+    data_root: Path | None = None
+    weights_dir: Path | None = None
+    save_images: Path | None = None
+    """SR images go to DIR/DATASET/NAME.png; with several models to DIR/MODEL/DATASET/NAME.png."""
+    with_gallery: bool = False
+    """Collect images for the HTML report."""
+    gates: tuple[str, ...] = ()
+    baseline: Path | None = None
+    update_baseline: bool = False
+    """Create or replace the baseline with this run's results."""
+    shard: Shard | None = None
+    """Evaluate this part of each set; gates and baselines are for the whole."""
+    merge: tuple[Path, ...] = ()
+    """JSON Lines of all shards, instead of evaluating."""
+
+
+def check_form(job: EvalJob) -> None:
+    """Raises UsageError where parts of a job contradict each other or are missing."""
+    if job.merge:
+        if job.datasets or job.sr or job.hr or job.shard:
+            raise UsageError("`merge` reads what was measured; leave out `dataset`, `sr`, `hr` and `shard`.")
+        return
+    if job.shard is not None and (job.gates or job.baseline or job.recipe.shots):
+        raise UsageError(
+            "`shard` measures a part of each set; leave out `fail_if` and `baseline`, which go with `merge`, and "
+            "`shots`."
+        )
+    if job.datasets and (job.sr or job.hr):
+        raise UsageError(
+            "`dataset` and `sr` or `hr` exclude each other; give data sets, or folders of images."
+        )
+    if not job.datasets and job.sr is None:
+        raise UsageError(
+            "Nothing to evaluate was given; add `dataset` NAME, or `sr` DIR with `hr` DIR or alone."
+        )
+    if len(set(job.datasets)) < len(job.datasets):
+        raise UsageError("`dataset` names one set twice; name each once.")
+    if job.recipe.shots and (job.sr is not None or BICUBIC in job.recipe.models):
+        raise UsageError("`shots` adapts networks; leave it out with `sr` and with `model` bicubic.")
+    if job.prompts is not None and (job.sr is not None or job.recipe.shots):
+        raise UsageError(
+            f"`prompts` is {shown(job.prompts)}; it is for networks on data sets: leave it out with `sr` and `shots`."
+        )
+    if job.prompts is None and job.recipe.prompt_controls != ("right",):
+        raise UsageError(
+            f"`prompt_control` is {','.join(job.recipe.prompt_controls)}; it needs the images' prompts: add `prompts`."
+        )
+    if job.hr is not None and job.recipe.scale is None:
+        raise UsageError("`sr` and `hr` need the scale between LR and HR; add `scale` N.")
+    if job.sr is not None and job.save_images is not None:
+        raise UsageError("`save_images` is for images that a model makes; leave it out with `sr`.")
+    if job.sr is not None and job.hr is None and job.recipe.scale is not None:
+        raise UsageError(
+            "`scale` says nothing about images without references; add `hr` DIR, or leave it out."
+        )
+
+
+def check_references(asked: Sequence[Metric], job: EvalJob) -> None:
+    """Raises UsageError where metrics need references and there are none."""
+    if job.datasets or job.hr is not None:
+        return
+    if needy := [metric.name for metric in asked if metric.reference is not None]:
+        free = [metric.name for metric in METRICS.values() if metric.reference is None]
+        raise UsageError(
+            f"{', '.join(needy)} need references; add `hr` DIR, or choose `metrics` {','.join(free)} or one of them."
+        )
