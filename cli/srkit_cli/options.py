@@ -10,7 +10,7 @@ import typer
 
 from srkit.errors import UsageError
 from srkit.recipes.shard import Shard
-from srkit_cli.groups import ENGINE, INPUT, MODEL, OUTPUT, REPORT
+from srkit_cli.groups import ENGINE, INPUT, MODEL, OUTPUT, REPORT, TRAINING
 
 
 class DtypeName(StrEnum):
@@ -62,6 +62,10 @@ ShardOf = Annotated[
 WholeScale = Annotated[
     int | None,
     typer.Option("--scale", "-s", help="Whole factor between LR and HR.", rich_help_panel=MODEL),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="key=value (repeatable).", metavar="K=V", rich_help_panel=TRAINING),
 ]
 ReportPage = Annotated[
     Path | None, typer.Option(help="HTML page with images.", metavar="FILE.html", rich_help_panel=REPORT)

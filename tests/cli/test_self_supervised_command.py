@@ -119,6 +119,8 @@ def test_a_reconstructor_that_is_missing(adapt: Callable[..., Any], tmp_path: Pa
         (("-m", "edsr-x99"), 5, ("edsr-x99",)),
         (("-o", "out.pth"), 2, (".safetensors",)),
         (("--report", "/gone/report.html"), 2, ("/gone/report.html",)),
+        (("--set", "loop.control=papper"), 2, ("loop.control", "papper", "paper")),
+        (("--set", "tune.rate=1"), 2, ("tune",)),
     ],
 )
 def test_errors(
@@ -148,3 +150,13 @@ def test_folders_without_low_resolution_images(
     (tmp_path / "empty").mkdir()
     ran = adapt(domain=tmp_path / "empty")
     assert (ran.code, ran.out) == (1, "")
+
+
+def test_settings_of_the_paper(adapt: Callable[..., Any], tmp_path: Path) -> None:
+    settings = ("loop.control=paper", "loop.noise_std=1.0", "loop.keep=average", "loop.rate=5e-6")
+    ran = adapt(*(word for one in settings for word in ("--set", one)), "--json", "-q")
+    assert ran.code == 0, ran.err
+    (document,) = ran.records
+    assert (document["best"], document["rates"]) == ("average", "5e-06 (adam)")
+    asked = read_header(tmp_path / "out.safetensors").adapted["recipe"]["loop"]
+    assert (asked["control"], asked["noise_std"], asked["steps"]) == ("paper", 1.0, 4)

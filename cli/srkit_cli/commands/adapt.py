@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from srkit.errors import Exit, UsageError
-from srkit.recipes.adapt import DEFAULT_STEPS, AdaptRecipe, TunePart
+from srkit.recipes.adapt import DEFAULT_STEPS, AdaptRecipe
+from srkit.recipes.load import from_settings
 from srkit.recipes.self_supervised import DEFAULT_STEPS as SELF_STEPS
-from srkit.recipes.self_supervised import LoopPart, SelfAdaptRecipe
+from srkit.recipes.self_supervised import SelfAdaptRecipe
 from srkit_cli import completion
 from srkit_cli.console import Console
 from srkit_cli.groups import MODEL, OUTPUT, TRAINING
@@ -27,6 +28,7 @@ from srkit_cli.options import (
     Quiet,
     ReportPage,
     Seed,
+    Settings,
     Threads,
     Verbose,
     WholeScale,
@@ -105,6 +107,7 @@ def adapt(
         float | None,
         typer.Option(help="Share of the images kept back to judge.", metavar="F", rich_help_panel=TRAINING),
     ] = None,
+    set_: Settings = None,
     report: ReportPage = None,
     max_pixels: MaxPixels = 10**9,
     device: Device = "auto",
@@ -127,6 +130,7 @@ def adapt(
     srkit adapt screenshots/ -o screens-x4.safetensors --report report.html
     srkit adapt pairs/ --shots 10 -m edsr-x2 -o mine-x2.safetensors --minutes 5
     srkit adapt phone/ --self-supervised -m real-x4 -o phone-x4.safetensors
+    srkit adapt screenshots/ --set tune.rate=1e-3 --set tune.optimiser=sgd
     srkit upscale INPUT OUTPUT -m screens-x4.safetensors
     """
     if report is not None:
@@ -138,7 +142,8 @@ def adapt(
         )
     if reconstructor is not None and not self_supervised:
         raise UsageError("--reconstructor serves --self-supervised alone; add that or leave it out.")
-    common: dict[str, Any] = {
+    # Flags are short forms of settings, and come last, as those of `srkit train` do.
+    flags: dict[str, Any] = {
         "model": model,
         "scale": scale,
         "holdout": holdout,
@@ -150,12 +155,13 @@ def adapt(
     }
     recipe: AdaptRecipe | SelfAdaptRecipe
     if self_supervised:
-        loop = LoopPart(steps=steps, minutes=minutes)
-        source = reconstructor or SelfAdaptRecipe.reconstructor
-        recipe = SelfAdaptRecipe(reconstructor=source, loop=loop, **common)
+        flags |= {"loop.steps": steps, "loop.minutes": minutes}
+        flags |= {} if reconstructor is None else {"reconstructor": reconstructor}
+        recipe = from_settings(SelfAdaptRecipe, set_ or (), flags)
     else:
-        count = AdaptRecipe.shots if shots is None else shots
-        recipe = AdaptRecipe(shots=count, tune=TunePart(steps=steps, minutes=minutes), **common)
+        flags |= {"tune.steps": steps, "tune.minutes": minutes}
+        flags |= {} if shots is None else {"shots": shots}
+        recipe = from_settings(AdaptRecipe, set_ or (), flags)
 
     from srkit.tasks.adapt.run import AdaptJob
 
