@@ -91,6 +91,26 @@ Offline = Annotated[
 ]
 
 
+def _weights_dir(value: Path | None) -> Path | None:
+    if value is not None:
+        from srkit.zoo.cache import look_in
+
+        look_in(value)
+    return value
+
+
+WeightsDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights-dir",
+        callback=_weights_dir,
+        metavar="DIR",
+        rich_help_panel=MODEL,
+        help="Weights of public encoders by file name (CLIP, VGG, LPIPS); else $SRKIT_WEIGHTS.",
+    ),
+]
+
+
 def existing_of(*, overwrite: bool, skip_existing: bool) -> Literal["refuse", "overwrite", "skip"]:
     """What is to be done with outputs that exist. Raises UsageError where both flags are given."""
     if overwrite and skip_existing:

@@ -31,6 +31,7 @@ from srkit_cli.options import (
     Settings,
     Threads,
     Verbose,
+    WeightsDir,
     WholeScale,
     check_file,
 )
@@ -115,6 +116,7 @@ def adapt(
     threads: Threads = None,
     seed: Seed = 0,
     offline: Offline = False,
+    weights_dir: WeightsDir = None,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,

@@ -13,7 +13,18 @@ from srkit.recipes.load import shipped_recipes
 from srkit_cli import completion
 from srkit_cli.console import Console
 from srkit_cli.groups import ENGINE, INPUT, OUTPUT, TRAINING
-from srkit_cli.options import Debug, Device, DtypeName, Json, Offline, Quiet, Settings, Threads, Verbose
+from srkit_cli.options import (
+    Debug,
+    Device,
+    DtypeName,
+    Json,
+    Offline,
+    Quiet,
+    Settings,
+    Threads,
+    Verbose,
+    WeightsDir,
+)
 
 if TYPE_CHECKING:
     from srkit.tasks.train.job import TrainResult
@@ -76,6 +87,7 @@ def train(
         int | None, typer.Option(help="Seed of everything random.", metavar="N", rich_help_panel=ENGINE)
     ] = None,
     offline: Offline = False,
+    weights_dir: WeightsDir = None,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,

@@ -162,6 +162,7 @@ def test_models_and_reconstructors_that_do_not_serve(
         (ResourceError, {"model": str(dkenet_weights)}, (dkenet_weights, "kernels", "sr")),
         (ResourceError, {"model": str(tmp_path / "four.safetensors")}, ("x2", "x4")),
         (UsageError, {"scale": 4}, ("--scale", 2, 4)),
+        (UsageError, {"loop": replace(LOOP, patch=21)}, ("loop.patch", 21, 22, "random")),
         (ResourceError, {"reconstructor": "reconstructor-x99"}, ("reconstructor-x99",)),
         (
             ResourceError,
