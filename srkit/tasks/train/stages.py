@@ -179,7 +179,7 @@ def stages_of(recipe: StagesRecipe, output: Path) -> list[Stage]:
                 f"A stage is called '{name}'; a name is of letters, digits, - and _, since it is that of a folder."
             )
     total = sum(part.share for part in recipe.stages.values())
-    tables = {name: _table_of(name, part) for name, part in recipe.stages.items()}
+    tables = {name: _table_of(name, part, recipe.common) for name, part in recipe.stages.items()}
     counted = sum(part.share for name, part in recipe.stages.items() if _is_counted(tables[name]))
     stages: list[Stage] = []
     for name, part in recipe.stages.items():
@@ -194,9 +194,11 @@ def stages_of(recipe: StagesRecipe, output: Path) -> list[Stage]:
     return stages
 
 
-def _table_of(name: str, part: StagePart) -> dict[str, Any]:
+def _table_of(name: str, part: StagePart, common: Mapping[str, Any]) -> dict[str, Any]:
     """The plain values of a stage's recipe."""
     table = read_table(part.recipe)
+    if "scale" in kind_of(table, part.recipe).keys:
+        merge(table, common)
     merge(table, part.set)
     if table.get("kind") == "stages":
         raise UsageError(f"In the stage '{name}': '{part.recipe}' has stages itself; name its stages here.")
