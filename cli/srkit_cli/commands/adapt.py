@@ -122,10 +122,11 @@ def adapt(
     verbose: Verbose = False,
     debug: Debug = False,
 ) -> int:
-    """Fine-tune a model to a kind of image; on the validation images it never gets worse.
+    """Fine-tune a model to a kind of image.
 
-    From a few high-resolution examples, or with --self-supervised from low-resolution images alone: then what counts
-    is how well these can be made once more from the results, and how natural the results look.
+    From a few high-resolution examples: on the validation images it never gets worse. Or with --self-supervised from
+    low-resolution images alone: then no one can say how near to the truth the results are, and what counts is how well
+    the images can be made once more from them, and how natural they look.
 
     \b
     srkit adapt --shots 5 screenshots/

@@ -49,7 +49,7 @@ class AdaptResult:
     after: SetResult
     """Of the weights that were written: where `kept` is false, the base's once more."""
     kept: bool
-    """Whether adapting helped; else the base's weights were written."""
+    """Whether what was learned was written; else the base's weights were."""
     support: tuple[str, ...]
     judge: tuple[str, ...]
     strips: bool
@@ -141,18 +141,8 @@ def _adapted(
         seconds=adapted.seconds,
         rates=fitted.rates,
         failed=split.failed,
-        verdict=_verdict(supervision, scores, findings, kept=adapted.kept),
+        verdict=supervision.verdict(fitted, scores),
         remarks=supervision.remarks(fitted),
         loop=findings,
         gallery=scores.gallery() if job.with_gallery else None,
     )
-
-
-def _verdict(supervision: Supervision[F], scores: Scores, found: Findings | None, *, kept: bool) -> str:
-    if found is not None and found.clean:
-        return "The images look clean already; what was written is the base model."
-    count, what = len(supervision.split.judge), "strip" if supervision.split.strips else "image"
-    on = f"the {what if count == 1 else f'{count} {what}s'} that it did not learn from"
-    if not kept:
-        return f"Adapting did not help on {on}; what was written is the base model."
-    return f"Adapting {supervision.gain(scores.before, scores.after).format(on=on)}."

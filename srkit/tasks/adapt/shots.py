@@ -14,7 +14,6 @@ from srkit.losses.table import check_terms
 from srkit.metrics.bootstrap import compare
 from srkit.metrics.degenerate import some
 from srkit.metrics.reports import Gallery, ImageKey
-from srkit.metrics.results import SetResult
 from srkit.progress import Progress
 from srkit.recipes.adapt import AdaptRecipe
 from srkit.recipes.upscale import UpscaleRecipe
@@ -82,10 +81,12 @@ class Shots(Supervision[Fitted]):
 
         return Scores(before.result, after.result, gallery)
 
-    def gain(self, before: SetResult, after: SetResult) -> str:
-        (found,) = compare(after, before, ["psnr"])
+    def verdict(self, fitted: Fitted, scores: Scores) -> str:
+        if not fitted.adapted.kept:
+            return f"Adapting did not help on {self.validated}; what was written is the base model."
+        (found,) = compare(scores.after, scores.before, ["psnr"])
         left = f"; infinite and left out: {some(found.left_out)}" if found.left_out else ""
-        return f"gained {found.interval.mean:+.2f} dB of PSNR on {{on}}{left}"
+        return f"Adapting gained {found.interval.mean:+.2f} dB of PSNR on {self.validated}{left}."
 
     def remarks(self, fitted: Fitted) -> tuple[str, ...]:
         support = ", ".join(example.name for example in self.split.support)
