@@ -271,6 +271,7 @@ def _document(result: AdaptResult) -> dict[str, Any]:
         "stopped": result.stopped,
         "seconds": result.seconds,
         "rates": result.rates,
+        "probe": result.probe,
         "failed": [{"name": name, "error": error} for name, error in result.failed],
         "versions": dict(before.versions),
         **({} if result.loop is None else _of_loop(result.loop)),

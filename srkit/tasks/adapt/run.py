@@ -17,8 +17,7 @@ from srkit.recipes.load import to_mapping
 from srkit.recipes.self_supervised import SelfAdaptRecipe
 from srkit.tasks.adapt.base import F, Supervision, base_and_output, origin, write_adapted
 from srkit.tasks.adapt.loop import Findings
-from srkit.tasks.adapt.score import Scores
-from srkit.tasks.adapt.shots import Shots
+from srkit.tasks.adapt.shots import Shots, probe_object
 from srkit.tasks.adapt.unpaired import Unpaired
 from srkit.zoo.load import load_model
 from srkit.zoo.loaded import LoadedModel
@@ -62,6 +61,8 @@ class AdaptResult:
     seconds: float
     rates: str
     """`learned (sgd)`, or the uniform rate."""
+    probe: dict[str, float | None]
+    """Mean gain in dB of each rate that was tried first (None: the loss was no number); empty: none was."""
     failed: tuple[tuple[str, str], ...]
     """Images that could not be read, and why."""
     verdict: str
@@ -140,6 +141,7 @@ def _adapted(
         stopped="clean" if findings is not None and findings.clean else adapted.stopped,
         seconds=adapted.seconds,
         rates=fitted.rates,
+        probe=probe_object(fitted.probe),
         failed=split.failed,
         verdict=supervision.verdict(fitted, scores),
         remarks=supervision.remarks(fitted),
