@@ -15,7 +15,7 @@ from srkit.recipes.self_supervised import DEFAULT_STEPS as SELF_STEPS
 from srkit.recipes.self_supervised import SelfAdaptRecipe
 from srkit_cli import completion
 from srkit_cli.console import Console
-from srkit_cli.groups import MODEL, OUTPUT, TRAINING
+from srkit_cli.groups import INPUT, MODEL, OUTPUT, TRAINING
 from srkit_cli.options import (
     Debug,
     Device,
@@ -81,6 +81,22 @@ def adapt(
             rich_help_panel=MODEL,
         ),
     ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="With --self-supervised: loop, or pairs of clean images degraded alike.",
+            metavar="NAME",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    clean: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --method pairs: clean images; else the folder's own, shrunk.",
+            metavar="DIR",
+            rich_help_panel=INPUT,
+        ),
+    ] = None,
     scale: WholeScale = None,
     model: Annotated[
         str,
@@ -143,8 +159,10 @@ def adapt(
             f"--shots {shots} and --self-supervised were both given; the one learns from high-resolution examples, the "
             "other from low-resolution images alone: leave one out."
         )
-    if reconstructor is not None and not self_supervised:
-        raise UsageError("--reconstructor serves --self-supervised alone; add that or leave it out.")
+    beside = {"reconstructor": reconstructor, "method": method, "clean": clean}
+    for name, value in beside.items():
+        if value is not None and not self_supervised:
+            raise UsageError(f"--{name} serves --self-supervised alone; add that or leave it out.")
     # Flags are short forms of settings, and come last, as those of `srkit train` do.
     flags: dict[str, Any] = {
         "model": model,
@@ -158,8 +176,9 @@ def adapt(
     }
     recipe: AdaptRecipe | SelfAdaptRecipe
     if self_supervised:
-        flags |= {"loop.steps": steps, "loop.minutes": minutes}
-        flags |= {} if reconstructor is None else {"reconstructor": reconstructor}
+        for part in ("loop", "pairs"):
+            flags |= {f"{part}.steps": steps, f"{part}.minutes": minutes}
+        flags |= {name: str(value) for name, value in beside.items() if value is not None}
         recipe = from_settings(SelfAdaptRecipe, set_ or (), flags)
     else:
         flags |= {"tune.steps": steps, "tune.minutes": minutes}
@@ -284,6 +303,8 @@ def _of_loop(found: Findings) -> dict[str, Any]:
         "best": found.best,
         "raw": _state(found.raw),
         "average": _state(found.average),
+        "method": "loop" if found.pairs is None else "pairs",
+        "pairs": None if found.pairs is None else vars(found.pairs),
         "far_weight": found.far_weight,
         "spread": found.spread,
         "traces": {

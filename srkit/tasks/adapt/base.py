@@ -158,7 +158,9 @@ def origin(
 
 def _without_paths(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """What a file that is handed on should hold: no path of this machine."""
-    return {name: Path(str(recipe[name])).name for name in ("model", "reconstructor") if name in recipe}
+    return {
+        name: Path(str(recipe[name])).name for name in ("model", "reconstructor", "clean") if name in recipe
+    }
 
 
 def write_adapted(

@@ -17,6 +17,7 @@ from srkit.recipes.load import to_mapping
 from srkit.recipes.self_supervised import SelfAdaptRecipe
 from srkit.tasks.adapt.base import F, Supervision, base_and_output, origin, write_adapted
 from srkit.tasks.adapt.loop import Findings
+from srkit.tasks.adapt.pairs import Paired
 from srkit.tasks.adapt.shots import Shots, probe_object
 from srkit.tasks.adapt.unpaired import Unpaired
 from srkit.zoo.load import load_model
@@ -101,7 +102,8 @@ def run(job: AdaptJob, progress: Progress | None = None) -> AdaptResult:
     pick_dtype(recipe.dtype, device, base.info)
     if isinstance(recipe, AdaptRecipe):
         return _adapted(job, base, output, Shots(recipe, job.domain, base, device, progress), progress)
-    return _adapted(job, base, output, Unpaired(recipe, job.domain, base, device, progress), progress)
+    by = Paired if recipe.method == "pairs" else Unpaired
+    return _adapted(job, base, output, by(recipe, job.domain, base, device, progress), progress)
 
 
 def _adapted(
