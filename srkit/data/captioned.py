@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from srkit.conditioning.makers import Conditioning, Sources
 from srkit.data.captions import rendered_wordings
 from srkit.data.packed import Crops
-from srkit.data.pairs import Batch, CropPlan, MemoryPairs, PairSource
+from srkit.data.pairs import CropPlan, MemoryPairs
 from srkit.encoders.text import TextEncoder
 from srkit.progress import Progress
 from srkit.rendered import draw, spec
@@ -97,22 +97,3 @@ class CaptionedPairs(MemoryPairs):
             chosen.append("" if dropped or not texts else texts[int(which * len(texts))])
         read = self._encoder.read(chosen)
         return super().conditions_of(crops, step) | {"words": read.words, "sentence": read.sentence}
-
-
-@dataclass(frozen=True)
-class JoinedPairs:
-    """Each batch is one of each source, end to end."""
-
-    sources: Sequence[PairSource]
-
-    def batches(self, first_step: int) -> Iterator[Batch]:
-        """See `srkit.data.pairs.PairSource`."""
-        for parts in zip(*(source.batches(first_step) for source in self.sources), strict=True):
-            lr, hr = (
-                torch.cat(found).contiguous(memory_format=torch.channels_last)
-                for found in ([part.lr for part in parts], [part.hr for part in parts])
-            )
-            names = parts[0].conditions
-            yield Batch(
-                lr, hr, {name: torch.cat([part.conditions[name] for part in parts]) for name in names}
-            )

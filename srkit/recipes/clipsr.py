@@ -18,12 +18,6 @@ class CaptionedDataPart(DataPart):
     """Captions of the photographs (`srkit.data.captions.find_captions`); empty: a .txt beside each."""
     dropout: float = bounded(0.15, min=0, max=1)
     """How often a crop comes without its caption, so that the network serves without one; 1: always."""
-    rendered: dict[str, int] = bounded(factory=dict, min=1)
-    """Rendered images by domain, seeds from 0, with captions of their own."""
-    rendered_sides: tuple[int, ...] = bounded((128,), min=64)
-    """Sides of the rendered images, in turn."""
-    rendered_batch: int = bounded(0, min=0)
-    """Crops in a step that are of rendered images; the others are of photographs."""
 
 
 @dataclass(frozen=True)
