@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -48,8 +49,12 @@ class Prompted(nn.Module):
         position: Tensor,
         words: Tensor | None = None,
         sentence: Tensor | None = None,
-    ) -> Tensor:
+        letters: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """The image; with `letters`, what `CLIPSR.aligned` gives."""
         guide = self.network.guide(thumbnail, sentence, self._blocks)
+        if letters is not None and words is not None and sentence is not None:
+            return self.network.aligned(lr, guide, position, words, sentence, letters)
         sr: Tensor = self.network(lr, guide=guide, position=position, words=words, sentence=sentence)
         return sr
 
@@ -85,13 +90,17 @@ class MatchingStep:
         return Prompted(network, self.encoder.prompted)
 
     def __call__(
-        self, state: TrainState, forward: Callable[..., Tensor], batch: Batch, rate: float, look: bool
+        self, state: TrainState, forward: Callable[..., Any], batch: Batch, rate: float, look: bool
     ) -> StepResult:
         with torch.autocast(batch.lr.device.type, self.autocast, enabled=self.autocast is not None):
-            sr = forward(batch.lr, **batch.conditions).float()
+            found = forward(batch.lr, **batch.conditions)
+            sr, misaligned = found if isinstance(found, tuple) else (found, None)
+            sr = sr.float()
             terms = self._terms(sr, batch)
-        loss = torch.stack([getattr(self.weights, name) * term for name, term in terms.items()]).sum()
         norms = self._norms(terms, sr) if look and len(terms) > 1 else {}
+        if misaligned is not None:
+            terms["alignment"] = misaligned
+        loss = torch.stack([getattr(self.weights, name) * term for name, term in terms.items()]).sum()
         descend(state, loss, self.clip_norm)
         logged = {"loss": loss.detach(), **{name: term.detach() for name, term in terms.items()}}
         if state.step % self.part.every == 0:
@@ -99,7 +108,7 @@ class MatchingStep:
         return StepResult(logged, norms)
 
     def _terms(self, sr: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """The terms whose weight is above 0, unweighted."""
+        """The terms of the result whose weight is above 0, unweighted."""
         terms: dict[str, Tensor] = {}
         if self.weights.pixel > 0:
             terms["pixel"] = l1(sr, batch.hr)
