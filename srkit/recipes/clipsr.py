@@ -28,11 +28,11 @@ class ClipsrWeights:
     """L1 of the result."""
     perceptual: float = bounded(0.0, min=0)
     """L1 of the result in the features of `providers.perceptual`."""
+    adversarial: float = bounded(0.0, min=0)
+    """-D(y^, t) - 4 cos(E(y^), t); the paper: 0.01. 0: there is no discriminator."""
     alignment: float = bounded(0.0, min=0)
     """Cross-entropy of one head of each attention against the letters that rendered images show where
     (`srkit.archs.text_fusion.WordAttention.misalignment`); for text encoders whose words are characters."""
-    adversarial: float = bounded(0.0, min=0)
-    """-D(y^, t) - 4 cos(E(y^), t); the paper: 0.01. 0: there is no discriminator."""
 
 
 @dataclass(frozen=True)
