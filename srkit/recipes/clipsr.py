@@ -33,6 +33,13 @@ class ClipsrWeights:
     alignment: float = bounded(0.0, min=0)
     """Cross-entropy of one head of each attention against the letters that rendered images show where
     (`srkit.archs.text_fusion.WordAttention.misalignment`); for text encoders whose words are characters."""
+    lettering: float = bounded(0.0, min=0)
+    """L1 of the pixels in which such letters stand, which are few among all; for the same encoders."""
+
+    @property
+    def of_letters(self) -> float:
+        """The weights of the terms that must know where letters stand."""
+        return self.alignment + self.lettering
 
 
 @dataclass(frozen=True)

@@ -90,10 +90,11 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
         recipe, setting = self.recipe, self.setting
         needed = self.needed_providers(recipe)
         self.providers = load_providers(recipe.providers, needed, setting.device, setting.progress)
-        if recipe.loss.alignment > 0 and not self.encoder.by_character:
+        if recipe.loss.of_letters > 0 and not self.encoder.by_character:
             raise UsageError(
-                f"'loss.alignment' is {recipe.loss.alignment}, and the words of the text encoder '{self.encoder.name}' "
-                "are not characters; set it to 0, or choose providers.text=words."
+                f"'loss.alignment' is {recipe.loss.alignment} and 'loss.lettering' {recipe.loss.lettering}, and the "
+                f"words of the text encoder '{self.encoder.name}' are not characters; set both to 0, or choose "
+                "providers.text=words."
             )
         network = build(recipe.model.arch, self.arguments)
         self.info = info_of(network)
@@ -199,7 +200,7 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
 
     def _pairs(self, images: Sequence[CaptionedImage], plan: CropPlan, network: nn.Module) -> CaptionedPairs:
         dropout, setting = self.recipe.data.dropout, self.setting
-        aligned = self.recipe.loss.alignment > 0
+        aligned = self.recipe.loss.of_letters > 0
         return CaptionedPairs(
             images, plan, setting.device, self.encoder, dropout, network, setting.progress, aligned=aligned
         )
