@@ -180,8 +180,8 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
         reader = PhotographReader(data.patch * scale)
         split = split_files(setting.job, data.holdout_every, reader, 4 * scale, progress)
         files, photographs = reader.read_all(split.rest, progress)
-        training = captioned(files, photographs, data.captions, progress)
-        self.validating = captioned(split.files, split.images, data.captions, progress)
+        parts = ((files, photographs), (split.files, split.images))
+        training, self.validating = captioned(parts, data.captions, progress)
         photographed, of_rendered = split_plan(data, crop_plan(setting, scale))
         sources = [self._pairs(training, photographed, network)]
         if data.rendered:
