@@ -129,11 +129,6 @@ class ImageExperiment(Experiment[R]):
     def autocast(self) -> torch.dtype | None:
         return self.setting.autocast(bf16_ok=self.info.bf16_ok)
 
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """Of the network."""
-        return dict(self.recipe.model.arguments)
-
     def network(self) -> nn.Module:
         """The network on its device, with the weights that it starts from; sets `info` and the providers.
 
@@ -179,16 +174,12 @@ class ImageExperiment(Experiment[R]):
         return PSNR.of(scored)
 
     def export(self, state: TrainState) -> None:
-        recipe = self.recipe
-        network = build(recipe.model.arch, self.arguments)
-        network.load_state_dict(state.best or state.ema.state_dict())
+        recipe, network = self.recipe, self.trained(state)
         self.setting.progress.info("measuring how far tiles must overlap")
         psnr = {"psnr": round(state.best_score, 3)}
         self.save(
             network,
             state,
-            arch=recipe.model.arch,
-            arguments=self.arguments,
             scale=self.info.scale,
             overlap=self._overlap(network),
             providers=self.providers.header | self.further_providers(),
