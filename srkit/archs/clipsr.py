@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +26,8 @@ from srkit.ops.resize import upscale
 
 SCALES = (4, 8, 16)
 GUIDE, WORDS, SENTENCE, POSITION = "guide", "words", "sentence", "position"
+LETTERS = "letters"
+"""In training: (N, h, w) int64, the word that each pixel shows; -1 where none is known."""
 
 Text = Literal["prompt", "bag", "constant"]
 TextNorm = Literal["layer", "softmax"]
@@ -137,10 +139,37 @@ class CLIPSR(nn.Module):
             words: (N, L, word_channels), zeros behind the end of the text; None: no text.
             sentence: (N, sentence_dim); zeros or None: no text.
         """
+        sr, _ = self._forward(x, guide, position, words, sentence, None)
+        return sr
+
+    def aligned(
+        self, x: Tensor, guide: Tensor, position: Tensor, words: Tensor, sentence: Tensor, letters: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """`forward`, and how far the attentions are from the words that pixels show.
+
+        Args:
+            letters: (N, h, w) int64, the word that each pixel shows; -1 where none is known.
+
+        Returns:
+            The image, and the mean of `srkit.archs.text_fusion.WordAttention.misalignment` over the attentions.
+        """
+        sr, found = self._forward(x, guide, position, words, sentence, letters)
+        return sr, torch.stack(found).mean() if found else torch.zeros((), device=x.device)
+
+    def _forward(
+        self,
+        x: Tensor,
+        guide: Tensor,
+        position: Tensor,
+        words: Tensor | None,
+        sentence: Tensor | None,
+        letters: Tensor | None,
+    ) -> tuple[Tensor, list[Tensor]]:
         z = self._vector(len(x), sentence)
         features: Tensor = self.trunk(centred(x).to(z.dtype))
         there = sample(guide, position).to(z.dtype, memory_format=torch.channels_last)
         features = features + self.fuse(torch.cat([features, there], dim=1))
+        misaligned: list[Tensor] = []
         if words is None:
             words = torch.zeros(len(x), 1, self._word_channels, device=x.device)
         elif self._text == "bag":
@@ -148,10 +177,13 @@ class CLIPSR(nn.Module):
             words = words.sum(1, keepdim=True) / count.clamp(min=1)
         for i, reader in enumerate(self.readers):
             if i < len(self.attentions):
-                features = self.attentions[i](features, words, position)
+                attention = cast(WordAttention, self.attentions[i])
+                if letters is not None and self._text == "prompt":
+                    misaligned.append(attention.misalignment(features, words, position, letters))
+                features = attention(features, words, position)
             features = reader(features)
         residual: Tensor = self.reconstruction(features, z)
-        return upscale(x, self.scale) + residual.to(x.dtype)
+        return upscale(x, self.scale) + residual.to(x.dtype), misaligned
 
     def guide(
         self, thumbnail: Tensor, sentence: Tensor | None = None, blocks: PromptedBlocks | None = None

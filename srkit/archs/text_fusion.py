@@ -6,6 +6,8 @@ images until training has changed them.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -110,19 +112,45 @@ class WordAttention(nn.Module):
             words: (N, L, channels), zeros behind the end of the text.
             position: (N, 2, h, w), see `srkit.ops.geometry`.
         """
-        count, _, height, width = h.shape
+        height, width = h.shape[2:]
+        q, k, v, there = self._asked(h, words, position)
+        read = F.scaled_dot_product_attention(q, k, v, attn_mask=there[:, None, None])
+        read = read.transpose(2, 3).reshape(len(h), -1, height, width)
+        out: Tensor = self.out(read)
+        return h + out
+
+    def misalignment(self, h: Tensor, words: Tensor, position: Tensor, letters: Tensor) -> Tensor:
+        """Cross-entropy of the attention of all heads but the last to the words that pixels are known to show.
+
+        The last one stays free for what words say of other places.
+
+        Args:
+            h, words, position: as `forward` takes them.
+            letters: (N, h, w) int64, the word that each pixel shows; -1 where none is known.
+
+        Returns:
+            A number, in nats; 0 where no word is known.
+        """
+        q, k, _, there = self._asked(h, words, position)
+        aligned = max(1, self.heads - 1)
+        logits = (q[:, :aligned] @ k[:, :aligned].transpose(2, 3)).float() / math.sqrt(q.shape[-1])
+        logits = logits.masked_fill(~there[:, None, None], float("-inf"))
+        wanted = torch.where(letters < 0, -1, letters + 1).flatten(1)  # the learned token comes first
+        wanted = wanted[:, None].expand(-1, aligned, -1)
+        total = F.cross_entropy(logits.flatten(0, 2), wanted.flatten(), ignore_index=-1, reduction="sum")
+        return total / (wanted >= 0).sum().clamp(min=1)
+
+    def _asked(self, h: Tensor, words: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Query, key and value, (N, heads, pixels or tokens, width), and (N, tokens) which tokens there are."""
         there = F.pad((words != 0).any(2), (1, 0), value=True)
         tokens = self.norm(words.to(h.dtype))
         query = self.query(torch.cat([h, position.to(h.dtype)], dim=1)).flatten(2).transpose(1, 2)
         key, value = (
-            torch.cat([null.expand(count, -1, -1), layer(tokens)], dim=1)
+            torch.cat([null.expand(len(h), -1, -1), layer(tokens)], dim=1)
             for null, layer in zip(self.null, (self.key, self.value), strict=True)
         )
         q, k, v = (one.unflatten(2, (self.heads, -1)).transpose(1, 2) for one in (query, key, value))
-        read = F.scaled_dot_product_attention(q, k, v, attn_mask=there[:, None, None])
-        read = read.transpose(2, 3).reshape(count, -1, height, width)
-        out: Tensor = self.out(read)
-        return h + out
+        return q, k, v, there
 
 
 def _mlp(text: int, features: int) -> nn.Sequential:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from srkit.archs.clipsr import LETTERS
 from srkit.conditioning.makers import Conditioning, Sources
 from srkit.data.captions import rendered_wordings
-from srkit.data.packed import Crops
-from srkit.data.pairs import Batch, CropPlan, MemoryPairs, PairSource
+from srkit.data.letters import letter_map, token_table
+from srkit.data.packed import Crops, PackedImages
+from srkit.data.pairs import CropPlan, MemoryPairs
 from srkit.encoders.text import TextEncoder
 from srkit.progress import Progress
 from srkit.rendered import draw, spec
@@ -71,6 +73,8 @@ class CaptionedPairs(MemoryPairs):
         encoder: of the texts.
         dropout: how often a caption is left out.
         network: that the pairs are for.
+        aligned: give each pixel's letter too, where a rendered image shows one that its caption names
+            (`srkit.data.letters`), for an encoder whose words are characters.
     """
 
     def __init__(
@@ -82,11 +86,24 @@ class CaptionedPairs(MemoryPairs):
         dropout: float,
         network: nn.Module,
         progress: Progress | None = None,
+        *,
+        aligned: bool = False,
     ) -> None:
         conditioning = Conditioning(("thumbnail", "position"), Sources(network, device=device))
         super().__init__([image.pixels for image in images], plan, device, conditioning, progress)
         self._texts = [images[number].texts for number in self.sources]
         self._encoder, self._dropout = encoder, dropout
+        self._letters: PackedImages | None = None
+        if aligned:
+            maps = []
+            for number, height, width in zip(
+                self.sources, self.lr.heights.tolist(), self.lr.widths.tolist(), strict=True
+            ):
+                image = images[number]
+                lettering = image.rendered.lettering if image.rendered else ()
+                maps.append(letter_map(lettering, height, width, image.pixels.shape[0] / height))
+            self._letters = PackedImages([found for found, _ in maps], device)
+            self._lines = [lines for _, lines in maps]
 
     def conditions_of(self, crops: Crops, step: int) -> dict[str, Tensor]:
         """See `MemoryPairs`: also the words and sentences of the texts that are drawn for the crops."""
@@ -96,23 +113,16 @@ class CaptionedPairs(MemoryPairs):
             texts, dropped, which = self._texts[number], rng.random() < self._dropout, rng.random()
             chosen.append("" if dropped or not texts else texts[int(which * len(texts))])
         read = self._encoder.read(chosen)
-        return super().conditions_of(crops, step) | {"words": read.words, "sentence": read.sentence}
+        found = super().conditions_of(crops, step) | {"words": read.words, "sentence": read.sentence}
+        if self._letters is not None:
+            found[LETTERS] = self._tokens(self._letters, crops, chosen)
+        return found
 
-
-@dataclass(frozen=True)
-class JoinedPairs:
-    """Each batch is one of each source, end to end."""
-
-    sources: Sequence[PairSource]
-
-    def batches(self, first_step: int) -> Iterator[Batch]:
-        """See `srkit.data.pairs.PairSource`."""
-        for parts in zip(*(source.batches(first_step) for source in self.sources), strict=True):
-            lr, hr = (
-                torch.cat(found).contiguous(memory_format=torch.channels_last)
-                for found in ([part.lr for part in parts], [part.hr for part in parts])
-            )
-            names = parts[0].conditions
-            yield Batch(
-                lr, hr, {name: torch.cat([part.conditions[name] for part in parts]) for name in names}
-            )
+    def _tokens(self, letters: PackedImages, crops: Crops, texts: Sequence[str]) -> Tensor:
+        """(B, p, p) int64: the token of its text that each pixel shows, -1 where it shows none."""
+        numbers = (letters.cut(crops, self.plan.patch)[:, 0] * 255).round().long()
+        tables = [
+            torch.from_numpy(token_table(self._lines[number], text, self._encoder.length))
+            for number, text in zip(crops.image.tolist(), texts, strict=True)
+        ]
+        return torch.stack([table.to(one.device)[one] for table, one in zip(tables, numbers, strict=True)])

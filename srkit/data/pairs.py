@@ -208,3 +208,22 @@ class MemoryPairs:
     def conditions_of(self, crops: Crops, step: int) -> dict[str, Tensor]:
         """The conditions of the crops of a step, by name: (B, ...) each."""
         return self._conditions.of(crops, self.plan.patch, self.lr.sizes_of(crops))
+
+
+@dataclass(frozen=True)
+class JoinedPairs:
+    """Each batch is one of each source, end to end."""
+
+    sources: Sequence[PairSource]
+
+    def batches(self, first_step: int) -> Iterator[Batch]:
+        """See `srkit.data.pairs.PairSource`."""
+        for parts in zip(*(source.batches(first_step) for source in self.sources), strict=True):
+            lr, hr = (
+                torch.cat(found).contiguous(memory_format=torch.channels_last)
+                for found in ([part.lr for part in parts], [part.hr for part in parts])
+            )
+            names = parts[0].conditions
+            yield Batch(
+                lr, hr, {name: torch.cat([part.conditions[name] for part in parts]) for name in names}
+            )

@@ -33,6 +33,8 @@ class OpenClipText(OpenClip):
         ResourceError: as `OpenClip`, or a tokenizer that open_clip would have to fetch is unavailable.
     """
 
+    by_character = False
+
     def __init__(
         self, model: str, pretrained: str, device: torch.device, progress: Progress | None = None
     ) -> None:

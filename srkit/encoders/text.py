@@ -50,6 +50,8 @@ class TextEncoder(Protocol):
     """L: every text is cut or filled to so many tokens, so that images batch."""
     word_channels: int
     """C of the words."""
+    by_character: bool
+    """Whether the words are the text's characters (`srkit.ops.characters`)."""
     map_channels: int
     """Channels of what `prompted` takes."""
     level_channels: tuple[int, ...]

@@ -29,6 +29,8 @@ class Words:
         ResourceError: the weights are missing or damaged, or are not this network's.
     """
 
+    by_character = True
+
     def __init__(self, device: torch.device, weights: Path | None = None) -> None:
         network, sha256 = own_network(WordsNetwork, NAME, weights or NAME, "text", device)
         name = NAME if weights is None else f"{NAME}:{weights}"

@@ -18,12 +18,6 @@ class CaptionedDataPart(DataPart):
     """Captions of the photographs (`srkit.data.captions.find_captions`); empty: a .txt beside each."""
     dropout: float = bounded(0.15, min=0, max=1)
     """How often a crop comes without its caption, so that the network serves without one; 1: always."""
-    rendered: dict[str, int] = bounded(factory=dict, min=1)
-    """Rendered images by domain, seeds from 0, with captions of their own."""
-    rendered_sides: tuple[int, ...] = bounded((128,), min=64)
-    """Sides of the rendered images, in turn."""
-    rendered_batch: int = bounded(0, min=0)
-    """Crops in a step that are of rendered images; the others are of photographs."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +30,16 @@ class ClipsrWeights:
     """L1 of the result in the features of `providers.perceptual`."""
     adversarial: float = bounded(0.0, min=0)
     """-D(y^, t) - 4 cos(E(y^), t); the paper: 0.01. 0: there is no discriminator."""
+    alignment: float = bounded(0.0, min=0)
+    """Cross-entropy of the attention to words against the letters that rendered images show where
+    (`srkit.archs.text_fusion.WordAttention.misalignment`); for text encoders whose words are characters."""
+    lettering: float = bounded(0.0, min=0)
+    """L1 of the pixels in which such letters stand, which are few among all; for the same encoders."""
+
+    @property
+    def of_letters(self) -> float:
+        """The weights of the terms that must know where letters stand."""
+        return self.alignment + self.lettering
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,12 @@ class DataPart:
     """Random crops that each crop is chosen from: the one with the most detail (`srkit.data.packed.choose_crops`)."""
     sizes: tuple[float, ...] = bounded((1.0,), above=0, max=1)
     """Factors (at most 1) at which every image is used. Smaller copies are sharper, as benchmark images are."""
+    rendered: dict[str, int] = bounded(factory=dict, min=1)
+    """Rendered images beside the photographs, by domain (`srkit.rendered.DOMAINS`), of the seeds from 0."""
+    rendered_sides: tuple[int, ...] = bounded((128,), min=64)
+    """Sides of the rendered images, in turn."""
+    rendered_batch: int = bounded(0, min=0)
+    """Crops of a step that are of rendered images; the others are of photographs."""
     holdout_every: int = bounded(20, min=1)
     """Every n-th image, by sorted name, is kept out of training and validates."""
     residency: Literal["auto", "memory", "stream"] = "auto"

@@ -216,6 +216,11 @@ def typeset_width(text: str, size: float, typeface: str) -> float:
     return _line(text, size, typeface).width
 
 
+def advances(text: str) -> list[float]:
+    """How wide each letter of a line is against the others."""
+    return [font(100.0).getlength(letter) for letter in text]
+
+
 def _line(text: str, size: float, typeface: str) -> Image.Image:
     """Coverage of a line, cut to where there is ink across and to an even height."""
     glyphs = [_glyph(letter, size, typeface) for letter in text]

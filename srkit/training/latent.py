@@ -1,10 +1,9 @@
-"""Steps of what fuses conditions into a latent diffusion model: the noise that it estimates, and how it is scored."""
+"""What fuses conditions into a latent diffusion model: the noise that it estimates, and how it is scored."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +11,7 @@ from torch import Tensor, nn
 from srkit.archs.latent_fusion import LatentFusion
 from srkit.data.pairs import Batch
 from srkit.ops.resize import upscale
-from srkit.training.state import TrainState
-from srkit.training.trainer import Measure, StepResult, descend
+from srkit.training.trainer import Measure
 
 NOISE_ERROR = Measure("val_noise_error", "held-out noise is missed by {:.4f} (mean square)", -1.0)
 
@@ -42,35 +40,6 @@ class NoiseEstimate(nn.Module):
         found = prior.epsilon(prior.noised(latent, eps, time), time, self.network.fused(maps))
         size = torch.stack([m.float().abs().mean() for level in maps for m in level]).mean()
         return (found.float() - eps).square().mean(), size
-
-
-@dataclass(frozen=True)
-class NoiseStep:
-    """Minimise both (Lin et al. 2024, Eqs. 4 and 5)."""
-
-    features: float
-    clip_norm: float
-    autocast: torch.dtype | None
-
-    is_sound = True
-
-    def module(self, network: nn.Module) -> nn.Module:
-        assert isinstance(network, LatentFusion)
-        return NoiseEstimate(network)
-
-    def __call__(
-        self,
-        state: TrainState,
-        forward: Callable[..., tuple[Tensor, Tensor]],
-        batch: Batch,
-        rate: float,
-        look: bool,
-    ) -> StepResult:
-        with torch.autocast(batch.lr.device.type, self.autocast, enabled=self.autocast is not None):
-            error, size = forward(batch.lr, **batch.conditions)
-        loss = error + self.features * size
-        descend(state, loss, self.clip_norm)
-        return StepResult({"loss": loss.detach(), "noise": error.detach(), "features": size.detach()})
 
 
 def noise_validator(batches: Sequence[Batch], dtype: torch.dtype | None) -> Callable[[nn.Module], float]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srkit.archs.clipsr import CLIPSR, SENTENCE
+from srkit.archs.clipsr import CLIPSR, LETTERS, SENTENCE
 from srkit.archs.info import PromptedBlocks
 from srkit.archs.matching import TextDiscriminator
 from srkit.data.pairs import Batch
@@ -48,8 +50,12 @@ class Prompted(nn.Module):
         position: Tensor,
         words: Tensor | None = None,
         sentence: Tensor | None = None,
-    ) -> Tensor:
+        letters: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """The image; with `letters`, what `CLIPSR.aligned` gives."""
         guide = self.network.guide(thumbnail, sentence, self._blocks)
+        if letters is not None and words is not None and sentence is not None:
+            return self.network.aligned(lr, guide, position, words, sentence, letters)
         sr: Tensor = self.network(lr, guide=guide, position=position, words=words, sentence=sentence)
         return sr
 
@@ -85,13 +91,17 @@ class MatchingStep:
         return Prompted(network, self.encoder.prompted)
 
     def __call__(
-        self, state: TrainState, forward: Callable[..., Tensor], batch: Batch, rate: float, look: bool
+        self, state: TrainState, forward: Callable[..., Any], batch: Batch, rate: float, look: bool
     ) -> StepResult:
         with torch.autocast(batch.lr.device.type, self.autocast, enabled=self.autocast is not None):
-            sr = forward(batch.lr, **batch.conditions).float()
+            found = forward(batch.lr, **batch.conditions)
+            sr, misaligned = found if isinstance(found, tuple) else (found, None)
+            sr = sr.float()
             terms = self._terms(sr, batch)
-        loss = torch.stack([getattr(self.weights, name) * term for name, term in terms.items()]).sum()
         norms = self._norms(terms, sr) if look and len(terms) > 1 else {}
+        if misaligned is not None:
+            terms["alignment"] = misaligned
+        loss = torch.stack([getattr(self.weights, name) * term for name, term in terms.items()]).sum()
         descend(state, loss, self.clip_norm)
         logged = {"loss": loss.detach(), **{name: term.detach() for name, term in terms.items()}}
         if state.step % self.part.every == 0:
@@ -99,10 +109,12 @@ class MatchingStep:
         return StepResult(logged, norms)
 
     def _terms(self, sr: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """The terms whose weight is above 0, unweighted."""
+        """The terms of the result whose weight is above 0, unweighted."""
         terms: dict[str, Tensor] = {}
         if self.weights.pixel > 0:
             terms["pixel"] = l1(sr, batch.hr)
+        if self.weights.lettering > 0:
+            terms["lettering"] = _lettering_l1(sr, batch)
         if self.weights.perceptual > 0 and self.perceptual is not None:
             with torch.no_grad():
                 wanted = self.perceptual.features(batch.hr)
@@ -151,3 +163,10 @@ class MatchingStep:
             "penalty": penalty.detach(),
             **{f"logit {name}": logits.detach().mean() for name, logits in means.items()},
         }
+
+
+def _lettering_l1(sr: Tensor, batch: Batch) -> Tensor:
+    """Mean L1 of the pixels in which letters stand that the captions name; 0 where there are none."""
+    shown = (batch.conditions[LETTERS] >= 0)[:, None].to(sr.dtype)
+    mask = F.interpolate(shown, sr.shape[2:], mode="nearest")
+    return ((sr - batch.hr).abs() * mask).sum() / (sr.shape[1] * mask.sum()).clamp(min=1)

@@ -202,3 +202,25 @@ def test_attention_without_words_reads_its_own_token() -> None:
 def test_refusals(changes: dict[str, Any], named: str) -> None:
     with refused(UsageError, named):
         network(**changes)
+
+
+def test_misalignment_falls_with_the_attention_to_the_words_that_are_shown() -> None:
+    torch.manual_seed(0)
+    layer = WordAttention(4, 5, heads=2, width=3)
+    h, words = torch.randn(2, 4, 3, 3), torch.randn(2, 6, 5)
+    words[0, 4:] = 0
+    position, letters = torch.zeros(2, 2, 3, 3), torch.full((2, 3, 3), -1)
+    assert layer.misalignment(h, words, position, letters) == 0
+    letters[0, 0], letters[1, 1] = 2, 5
+    before = layer.misalignment(h, words, position, letters)
+    optimizer = torch.optim.Adam(layer.parameters(), 0.05)
+    for _ in range(60):
+        optimizer.zero_grad()
+        layer.misalignment(h, words, position, letters).backward()
+        optimizer.step()
+    after = layer.misalignment(h, words, position, letters)
+    assert after < 0.1 * before
+    # One head is trained: the other's queries have no gradient, nor have the values.
+    grads = [p.grad for p in (layer.query.weight, layer.key.weight)]
+    assert all(g is not None and g[:3].any() and not g[3:].any() for g in grads)
+    assert layer.value.weight.grad is None

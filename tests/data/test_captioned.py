@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from srkit.archs.clipsr import CLIPSR
-from srkit.data.captioned import SOURCES, CaptionedImage, CaptionedPairs, JoinedPairs, render_captioned
-from srkit.data.pairs import Batch, CropPlan
+from srkit.data.captioned import SOURCES, CaptionedImage, CaptionedPairs, render_captioned
+from srkit.data.pairs import Batch, CropPlan, JoinedPairs
 from srkit.encoders.text import TextEncoder, text_encoder
 from srkit.progress import Silent
 

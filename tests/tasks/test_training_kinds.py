@@ -317,3 +317,15 @@ def test_weights_to_start_from_that_are_not_there(case: Case, make: Start, tmp_p
     with refused(ResourceError, tmp_path / "gone.safetensors"):
         run(make(case, tmp_path / "run", start=str(tmp_path / "gone.safetensors")))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("kind", ["text", "clipsr"])
+def test_only_captions_of_no_image_at_all_are_named(kind: str, make: Start, tmp_path: Path) -> None:
+    table = tmp_path / "captions.tsv"
+    named = [f"{i}.png\timage {i}" for i in (0, 1, 3, 4, 5, 6)]  # trained on, and held out
+    table.write_text("\n".join(["path\tcaption", *named, "elsewhere.png\tnothing here"]))
+    listening = Listening()
+    run(make(CASES[kind], tmp_path / "run", f'data.captions = "{table}"', "optim.steps = 1"), listening)
+    (warning,) = listening.about("elsewhere.png")
+    assert "0.png" not in warning
+    assert not listening.about("without a caption")

@@ -217,6 +217,13 @@ _OPTIM: tuple[Refusal, ...] = (
     "data.holdout_every = 1",
     "seed = -1",
 )
+_RENDERED: tuple[Refusal, ...] = (
+    ("data.rendered.sing = 2", "data.rendered", "sing", "sign"),
+    ("data.rendered_batch = 0", "data.rendered_batch", "0"),
+    ("data.rendered_batch = 4", "data.rendered_batch", "4"),
+    ("data.rendered.sign = 0", "data.rendered", "0"),
+    ("data.rendered_sides = [64]\ndata.patch = 40", "data.rendered_sides", "40"),
+)
 _CROPS: tuple[Refusal, ...] = (*_OPTIM, "data.batch = 0", "data.patch = -1", ('model.arch = "esdr"', "esdr"))
 
 CASES = {
@@ -252,6 +259,15 @@ CASES = {
         images=5,
         warns=False,  # what cannot be read is found out as it streams
     ),
+    "sr, rendered": Case(
+        EDSR + PAIRS + "rendered = { sign = 2 }\nrendered_batch = 1\nrendered_sides = [64]\n" + OPTIM,
+        {"arch": "edsr"},
+        ("scores", "classical", "held out", "psnr"),
+        "val_psnr",
+        images=3 + 2,
+        counts=("data.rendered = { manga = 2 }", "data.batch = 3"),
+        refused=_RENDERED,
+    ),
     "sr, degraded": Case(
         EDSR + PAIRS + 'degradation = "mild"\n' + OPTIM,
         {"arch": "edsr"},
@@ -260,6 +276,7 @@ CASES = {
         counts=('data.degradation = "real-esrgan"', "data.ranges.first.noise = [2.0, 3.0]"),
         refused=(
             ('data.degradation = "midl"', "midl", "real-esrgan", "mild"),
+            ("data.rendered.sign = 2\ndata.rendered_batch = 1", "data.degradation", "data.rendered"),
             ('data.residency = "stream"', "data.degradation", "mild", "data.residency", "stream"),
             ("data.ranges.sinc = 1.5", "sinc", "1.5"),
             ("data.ranges.second.jpeg = [90, 60]", "jpeg", "(90, 60)"),
@@ -403,7 +420,7 @@ CASES = {
         ("scores", "classical", "held out", "psnr"),
         "val_psnr",
         images=3 + 3,
-        counts=("data.dropout = 1.0", "data.rendered = { manga = 3 }"),
+        counts=("data.dropout = 1.0", "data.rendered = { manga = 3 }", "loss.lettering = 1.0"),
         others=(("model.arguments.features = 6", "features=8", "features=6"),),
         refused=(
             *_CROPS[:-1],
@@ -411,14 +428,12 @@ CASES = {
             ("model.arguments.sentence_dim = 64", "model.arguments.sentence_dim", "64", "random", "128"),
             ('providers.text = ""', "providers.text"),
             ('providers.text = "wards"', "wards", "words"),
-            ("data.rendered.sing = 2", "data.rendered", "sing", "sign"),
-            ("data.rendered_batch = 0", "data.rendered_batch", "0"),
-            ("data.rendered_batch = 4", "data.rendered_batch", "4"),
-            ("data.rendered.sign = 0", "data.rendered", "0"),
-            ("data.rendered_sides = [64]\ndata.patch = 17", "data.rendered_sides", "17", "68"),
+            *_RENDERED,
             ('data.degradation = "mild"', "data.degradation", "mild"),
             "data.dropout = 1.5",
             "loss.pixel = -1.0",
+            "loss.alignment = -1.0",
+            "loss.lettering = -1.0",
             "discriminator.every = 0",
         ),
     ),

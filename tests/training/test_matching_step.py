@@ -17,6 +17,7 @@ from srkit.encoders.text import TextEncoder, text_encoder
 from srkit.losses.images import l1
 from srkit.recipes.clipsr import ClipsrWeights, TextDiscriminatorPart
 from srkit.recipes.train import OptimPart
+from srkit.rendered.canvas import Lettering, Rendered
 from srkit.training.distributed import World
 from srkit.training.gan_step import discriminator_optimizer
 from srkit.training.matching_step import MatchingStep, Prompted
@@ -122,6 +123,38 @@ def test_the_discriminator_sees_images_and_texts(encoder: TextEncoder, penalty: 
     moved = [not torch.equal(a, b) for a, b in zip(before, step.discriminator.parameters(), strict=True)]
     assert moved[-2]  # the head; what its gains of zero hold back comes later
     assert set(step.others) == {"discriminator", "discriminator's optimizer"}
+
+
+def test_attention_is_trained_on_where_letters_stand(encoder: TextEncoder) -> None:
+    pixels = np.zeros((32, 32, 3), np.uint8)
+    rendered = Rendered(pixels, (Lettering("HO", (0, 0, 32, 32)),))
+    images = [CaptionedImage(pixels, ("it reads HO",), None, rendered)]
+    step = step_of(encoder, ClipsrWeights(alignment=1.0), TextDiscriminatorPart())
+    network = made()
+    pairs = CaptionedPairs(images, CropPlan(4, 8, 4, 0, False), CPU, encoder, 0.0, network, aligned=True)
+    state, module = new_state(network, OPTIM), step.module(network)
+    found = []
+    for batch in itertools.islice(pairs.batches(0), 40):
+        logged = step(state, module, batch, OPTIM.lr, True)
+        found.append(float(logged.terms["alignment"]))
+        assert not logged.norms  # one term of the result
+        state.step += 1
+    assert found[-1] < 0.3 * found[0]
+
+
+def test_pixels_of_letters_count_alone_in_lettering(encoder: TextEncoder) -> None:
+    pixels = np.full((32, 32, 3), 255, np.uint8)
+    pixels[:, :16] = 0
+    named = CaptionedImage(pixels, ("reads HO",), None, Rendered(pixels, (Lettering("HO", (0, 8, 16, 24)),)))
+    step = step_of(encoder, ClipsrWeights(lettering=0.5), TextDiscriminatorPart())
+    pairs = [
+        CaptionedPairs([image], CropPlan(4, 8, 2, 0, False), CPU, encoder, 0.0, made(), aligned=True)
+        for image in (named, CaptionedImage(pixels, ("a wall",)))
+    ]
+    there, nowhere = (next(iter(one.batches(0))) for one in pairs)
+    sr = torch.full_like(there.hr, 0.25)
+    assert step._terms(sr, there)["lettering"].item() == pytest.approx(0.25)  # its letters stand on black
+    assert step._terms(sr, nowhere)["lettering"].item() == 0
 
 
 def test_another_network_is_refused(encoder: TextEncoder) -> None:

@@ -55,7 +55,7 @@ class Evaluation:
 
     Raises:
         UsageError: forms, names, sizes, gates or a baseline that make no sense.
-        ResourceError: a model, a set or a metric's weights that are not to be had.
+        ResourceError: a model, a set or a metric's weights that are unavailable.
         SrkitError: folders without images.
     """
 

@@ -7,7 +7,6 @@ and without; the score is the PSNR with captions.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -17,16 +16,15 @@ from srkit.archs.clipsr import CLIPSR
 from srkit.archs.matching import TextDiscriminator
 from srkit.archs.table import build, info_of
 from srkit.conditioning.makers import TEXT, Conditioning, Extras, Sources
-from srkit.data.captioned import SOURCES, CaptionedImage, CaptionedPairs, JoinedPairs, render_captioned
-from srkit.data.pairs import CropPlan
+from srkit.data.captioned import SOURCES, CaptionedImage, CaptionedPairs, render_captioned
+from srkit.data.pairs import CropPlan, JoinedPairs
 from srkit.data.photographs import PhotographReader
 from srkit.encoders.text import TextEncoder
-from srkit.errors import UsageError, nearest
+from srkit.errors import UsageError
 from srkit.ops.layout import channels_last
 from srkit.recipes.clipsr import ClipsrRecipe
-from srkit.rendered import DOMAINS
 from srkit.tasks.train.experiment import Plan
-from srkit.tasks.train.images import ImageExperiment, Images, crop_plan
+from srkit.tasks.train.images import ImageExperiment, Images, crop_plan, split_plan
 from srkit.tasks.train.job import TrainJob, split_files
 from srkit.tasks.train.providers import load_providers
 from srkit.tasks.train.start import copy_start
@@ -63,23 +61,6 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
                 f"'data.degradation' is '{data.degradation}'; captioned images are made small by bicubic: leave it "
                 "empty."
             )
-        for domain in data.rendered:
-            if domain not in DOMAINS:
-                raise UsageError(
-                    f"'data.rendered' names '{domain}'; known are {', '.join(DOMAINS)}.{nearest(domain, DOMAINS)}"
-                )
-        if data.rendered_batch >= data.batch or bool(data.rendered_batch) != bool(data.rendered):
-            raise UsageError(
-                f"'data.rendered_batch' is {data.rendered_batch}, 'data.batch' {data.batch}, and 'data.rendered' names "
-                f"{len(data.rendered)} domains; a step needs crops of photographs too, and of rendered images where "
-                "there are any."
-            )
-        least = data.patch * _scale(recipe)
-        if data.rendered and min(data.rendered_sides, default=0) < least:
-            raise UsageError(
-                f"'data.rendered_sides' is {list(data.rendered_sides)}, and 'data.patch' {data.patch} makes crops of "
-                f"{least} pixels; every side must be as large."
-            )
         super().check(job)
 
     @property
@@ -109,6 +90,12 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
         recipe, setting = self.recipe, self.setting
         needed = self.needed_providers(recipe)
         self.providers = load_providers(recipe.providers, needed, setting.device, setting.progress)
+        if recipe.loss.of_letters > 0 and not self.encoder.by_character:
+            raise UsageError(
+                f"'loss.alignment' is {recipe.loss.alignment} and 'loss.lettering' {recipe.loss.lettering}, and the "
+                f"words of the text encoder '{self.encoder.name}' are not characters; set both to 0, or choose "
+                "providers.text=words."
+            )
         network = build(recipe.model.arch, self.arguments)
         self.info = info_of(network)
         if recipe.model.start and setting.saved is None:
@@ -193,18 +180,17 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
         reader = PhotographReader(data.patch * scale)
         split = split_files(setting.job, data.holdout_every, reader, 4 * scale, progress)
         files, photographs = reader.read_all(split.rest, progress)
-        training = captioned(files, photographs, data.captions, progress)
-        self.validating = captioned(split.files, split.images, data.captions, progress)
-        plan = replace(crop_plan(setting, scale), batch=data.batch - data.rendered_batch)
-        sources = [self._pairs(training, plan, network)]
+        parts = ((files, photographs), (split.files, split.images))
+        training, self.validating = captioned(parts, data.captions, progress)
+        photographed, of_rendered = split_plan(data, crop_plan(setting, scale))
+        sources = [self._pairs(training, photographed, network)]
         if data.rendered:
             drawn = render_captioned(data.rendered, data.rendered_sides, "train", 0, progress)
             few = {name: max(1, count // (5 * data.holdout_every)) for name, count in data.rendered.items()}
             self.validating += render_captioned(
                 few, data.rendered_sides[:1], "held-out", _HELD_OUT_SEED, progress
             )
-            rendered = replace(plan, batch=data.rendered_batch, sizes=(1.0,), seed=plan.seed + 1)
-            sources.append(self._pairs(drawn, rendered, network))
+            sources.append(self._pairs(drawn, of_rendered, network))
         return Images(
             JoinedPairs(sources),
             len(files) + sum(data.rendered.values()),
@@ -214,9 +200,7 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
 
     def _pairs(self, images: Sequence[CaptionedImage], plan: CropPlan, network: nn.Module) -> CaptionedPairs:
         dropout, setting = self.recipe.data.dropout, self.setting
-        return CaptionedPairs(images, plan, setting.device, self.encoder, dropout, network, setting.progress)
-
-
-def _scale(recipe: ClipsrRecipe) -> int:
-    with torch.device("meta"):
-        return info_of(build(recipe.model.arch, recipe.model.arguments)).scale
+        aligned = self.recipe.loss.of_letters > 0
+        return CaptionedPairs(
+            images, plan, setting.device, self.encoder, dropout, network, setting.progress, aligned=aligned
+        )

@@ -107,8 +107,6 @@ class Encoder(Experiment[EncoderRecipe]):
         self.save(
             network,
             state,
-            arch=recipe.model.arch,
-            arguments=dict(recipe.model.arguments),
             scale=1,
             task=TASKS[recipe.objective],
             normalisation="x * 4 - 2",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,15 +16,17 @@ from srkit.archs.info import ArchInfo
 from srkit.archs.table import build, info_of
 from srkit.conditioning.makers import SEMANTIC, UNCONDITIONED, Conditioning, Sources, roles_of
 from srkit.conditioning.values import whole
-from srkit.data.pairs import CropPlan, MemoryPairs, PairSource, crop_to_multiple, make_lr
+from srkit.data.captioned import render_captioned
+from srkit.data.pairs import CropPlan, JoinedPairs, MemoryPairs, PairSource, crop_to_multiple, make_lr
 from srkit.data.photographs import PhotographReader, fits_in_memory
 from srkit.data.real_pairs import RealPairs, RealPlan, make_real_lr
 from srkit.data.streamed import StreamedPairs
 from srkit.engine.overlap import measure_overlap
-from srkit.errors import SrkitError, UsageError
+from srkit.errors import SrkitError, UsageError, nearest
 from srkit.ops.geometry import rounded_up
 from srkit.ops.layout import channels_last
 from srkit.recipes.train import DataPart, ModelPart, degradation_of
+from srkit.rendered import DOMAINS
 from srkit.tasks.train.experiment import Experiment, R, Setting, check_holdout
 from srkit.tasks.train.job import TrainJob, split_files
 from srkit.tasks.train.providers import Providers, check_providers, load_providers
@@ -66,17 +68,43 @@ def check_images(job: TrainJob[Any]) -> None:
             f"'data.degradation' is '{data.degradation}' and 'data.residency' is 'stream'; crops are degraded of "
             "images held in memory alone: set data.residency=memory, or give fewer images."
         )
+    if data.rendered or data.rendered_batch:
+        _check_rendered(data, model_info(job.recipe.model).scale)
 
 
-def network_needs(model: ModelPart) -> frozenset[str]:
-    """The providers that a network needs.
+def _check_rendered(data: DataPart, scale: int) -> None:
+    for domain in data.rendered:
+        if domain not in DOMAINS:
+            raise UsageError(
+                f"'data.rendered' names '{domain}'; known are {', '.join(DOMAINS)}.{nearest(domain, DOMAINS)}"
+            )
+    if data.degradation:
+        raise UsageError(
+            f"'data.degradation' is '{data.degradation}' and 'data.rendered' names {len(data.rendered)} domains; "
+            "rendered images are made small by bicubic: leave one of the two empty."
+        )
+    if data.rendered_batch >= data.batch or bool(data.rendered_batch) != bool(data.rendered):
+        raise UsageError(
+            f"'data.rendered_batch' is {data.rendered_batch}, 'data.batch' {data.batch}, and 'data.rendered' names "
+            f"{len(data.rendered)} domains; a step needs crops of photographs too, and of rendered images where "
+            "there are any."
+        )
+    side = data.patch * scale
+    if min(data.rendered_sides, default=0) < side:
+        raise UsageError(
+            f"'data.rendered_sides' is {list(data.rendered_sides)}, and 'data.patch' {data.patch} makes crops of "
+            f"{side} pixels; every side must be as large."
+        )
+
+
+def model_info(model: ModelPart) -> ArchInfo:
+    """What is known of a recipe's network without building its tensors.
 
     Raises:
         UsageError: a network that there is none of.
     """
     with torch.device("meta"):
-        info = info_of(build(model.arch, model.arguments))
-    return roles_of(info.conditioning)
+        return info_of(build(model.arch, model.arguments))
 
 
 def conditioned(network: nn.Module, arch: str, providers: Providers, device: torch.device) -> Conditioning:
@@ -117,7 +145,7 @@ class ImageExperiment(Experiment[R]):
     @classmethod
     def needed_providers(cls, recipe: R) -> frozenset[str]:
         """The providers that the recipe's network and loss need."""
-        return network_needs(recipe.model)
+        return roles_of(model_info(recipe.model).conditioning)
 
     @classmethod
     def check(cls, job: TrainJob[R]) -> None:
@@ -127,11 +155,6 @@ class ImageExperiment(Experiment[R]):
     @property
     def autocast(self) -> torch.dtype | None:
         return self.setting.autocast(bf16_ok=self.info.bf16_ok)
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """Of the network."""
-        return dict(self.recipe.model.arguments)
 
     def network(self) -> nn.Module:
         """The network on its device, with the weights that it starts from; sets `info` and the providers.
@@ -158,16 +181,12 @@ class ImageExperiment(Experiment[R]):
         return PSNR.of(scored)
 
     def export(self, state: TrainState) -> None:
-        recipe = self.recipe
-        network = build(recipe.model.arch, self.arguments)
-        network.load_state_dict(state.best or state.ema.state_dict())
+        recipe, network = self.recipe, self.trained(state)
         self.setting.progress.info("measuring how far tiles must overlap")
         psnr = {"psnr": round(state.best_score, 3)}
         self.save(
             network,
             state,
-            arch=recipe.model.arch,
-            arguments=self.arguments,
             scale=self.info.scale,
             overlap=self._overlap(network),
             providers=self.providers.header | self.further_providers(),
@@ -198,7 +217,7 @@ def load_images(setting: Setting[Any], info: ArchInfo, conditioning: Conditionin
     """
     data, scale, progress = setting.recipe.data, info.scale, setting.progress
     degradation = degradation_of(data)
-    plan = crop_plan(setting, scale)
+    plan, of_rendered = split_plan(data, crop_plan(setting, scale))
     real = None if degradation is None else RealPlan(**vars(plan), degradation=degradation)
     side = data.patch * scale if real is None else real.smallest_side
     # Large enough for crops at one size at least; what is degraded as real images are must have colours.
@@ -221,7 +240,16 @@ def load_images(setting: Setting[Any], info: ArchInfo, conditioning: Conditionin
             pairs = MemoryPairs(images, plan, setting.device, conditioning, progress)
         else:
             pairs = RealPairs(images, real, setting.device, conditioning, progress)
-    return Images(pairs, len(files), tuple(file.name for file in split.files), split.images)
+    if data.rendered:
+        drawn = render_captioned(data.rendered, data.rendered_sides, "train", 0, progress)
+        pixels = [image.pixels for image in drawn]
+        pairs = JoinedPairs((pairs, MemoryPairs(pixels, of_rendered, setting.device, conditioning, progress)))
+    return Images(
+        pairs,
+        len(files) + sum(data.rendered.values()),
+        tuple(file.name for file in split.files),
+        split.images,
+    )
 
 
 def crop_plan(setting: Setting[Any], scale: int) -> CropPlan:
@@ -237,6 +265,14 @@ def crop_plan(setting: Setting[Any], scale: int) -> CropPlan:
         world.size,
         data.sizes,
         data.best_of,
+    )
+
+
+def split_plan(data: DataPart, plan: CropPlan) -> tuple[CropPlan, CropPlan]:
+    """The crops of photographs, and those of rendered images, which are used at their own size."""
+    return (
+        replace(plan, batch=data.batch - data.rendered_batch),
+        replace(plan, batch=data.rendered_batch, sizes=(1.0,), seed=plan.seed + 1),
     )
 
 

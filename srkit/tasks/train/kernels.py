@@ -96,18 +96,14 @@ class Kernels(BlurredExperiment[KernelsRecipe]):
         )
 
     def export(self, state: TrainState) -> None:
-        recipe = self.recipe
-        network = build(recipe.model.arch, recipe.model.arguments)
-        network.load_state_dict(state.best or state.ema.state_dict())
+        recipe, network = self.recipe, self.trained(state)
         self.save(
             network,
             state,
-            arch=recipe.model.arch,
-            arguments=dict(recipe.model.arguments),
             scale=self.info.scale,
             task=TASKS[recipe.target],
             overlap=overlap_of(network, self.info, self.validation, self.setting.progress),
-            providers={} if self.estimator is None else self.estimator.header,
+            providers=self.providers,
             scores={"held out": {recipe.target: {_SCORES[recipe.target]: self._value(state)}}},
         )
 

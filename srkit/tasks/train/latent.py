@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
 from srkit.archs.info import PRIOR
@@ -15,14 +14,14 @@ from srkit.errors import UsageError
 from srkit.ops.layout import channels_last
 from srkit.recipes.latent import LatentRecipe
 from srkit.tasks.train.blurred import BlurredExperiment, Source, blur_plan, placed, set_codes
-from srkit.tasks.train.experiment import Experiment, Plan, check_holdout
+from srkit.tasks.train.experiment import Experiment, Plan
 from srkit.tasks.train.job import TrainJob
 from srkit.tasks.train.start import copy_start
-from srkit.training.latent import NOISE_ERROR, NoiseStep, noise_validator
+from srkit.training.diffusion import DenoisingStep
+from srkit.training.latent import NOISE_ERROR, NoiseEstimate, noise_validator
 from srkit.training.state import TrainState, new_state
 
 _TIMES = 1000  # of the prior's training
-_NOISE_SEED = 1 << 21  # beside the recipe's: of times and noise
 
 
 class Latent(BlurredExperiment[LatentRecipe]):
@@ -32,21 +31,14 @@ class Latent(BlurredExperiment[LatentRecipe]):
 
     @classmethod
     def check(cls, job: TrainJob[LatentRecipe]) -> None:
-        recipe, data = job.recipe, job.recipe.data
-        check_holdout(data.holdout_every, "data.holdout_every", job)
+        recipe = job.recipe
         with torch.device("meta"):
             network = build(recipe.model.arch, recipe.model.arguments)
         if not isinstance(network, LatentFusion):
             raise UsageError(
                 f"The network '{recipe.model.arch}' is no latent fusion; set model.arch to 'latent_fusion'."
             )
-        if data.patch % network.info.multiple_of:
-            raise UsageError(
-                f"'data.patch' is {data.patch}; it must be a multiple of {network.info.multiple_of} for this network."
-            )
-        if data.every > 1:
-            raise UsageError(f"'data.every' is {data.every}, and no kernels are compared; leave it out.")
-        blur_plan(recipe, network.scale)
+        cls.check_crops(job, network.info)
 
     def plan(self) -> Plan:
         recipe, setting = self.recipe, self.setting
@@ -68,7 +60,9 @@ class Latent(BlurredExperiment[LatentRecipe]):
         return Plan(
             state=new_state(network, recipe.optim),
             batches=Source(lambda step: self._noised(network, pairs, step)).batches,
-            step=NoiseStep(recipe.features, recipe.optim.clip_norm, self.autocast),
+            step=DenoisingStep(
+                NoiseEstimate, "noise", 1.0, recipe.features, recipe.optim.clip_norm, self.autocast
+            ),
             validate=NOISE_ERROR.of(noise_validator(batches, self.autocast)),
             optim=recipe.optim,
             run=recipe.run,
@@ -77,17 +71,13 @@ class Latent(BlurredExperiment[LatentRecipe]):
         )
 
     def export(self, state: TrainState) -> None:
-        recipe = self.recipe
-        network = build(recipe.model.arch, recipe.model.arguments)
-        network.load_state_dict(state.best or state.ema.state_dict())
+        network = self.trained(state)
         named = {PRIOR: self.prior.name, f"{PRIOR} version": self.prior.version}
         self.save(
             network,
             state,
-            arch=recipe.model.arch,
-            arguments=dict(recipe.model.arguments),
             scale=self.info.scale,
-            providers=named | ({} if self.estimator is None else self.estimator.header),
+            providers=named | self.providers,
             scores={"held out": {"noise": {"mean square error": self._error(state)}}},
         )
 
@@ -106,11 +96,7 @@ class Latent(BlurredExperiment[LatentRecipe]):
         device, batch = self.setting.device, pairs.draw(step)
         codes = self.codes_of(batch, network.basis).to(device)
         latent = network.prior.encode(batch.hr.to(device))
-        count = len(latent)
-        seed = (self.recipe.seed + _NOISE_SEED, step, self.setting.world.rank)
-        rng = torch.Generator().manual_seed(int(np.random.default_rng(seed).integers(2**62)))
-        at = (torch.arange(count) + 0.5) / count if spread else torch.rand(count, generator=rng)
-        eps = torch.randn(latent.shape, generator=rng)
+        at, eps = self.noise(step, latent.shape, spread=spread)
         conditions = {
             "codes": codes,
             "depth": batch.depth,

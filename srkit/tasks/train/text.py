@@ -92,15 +92,13 @@ class Text(Experiment[TextRecipe]):
 
     def export(self, state: TrainState) -> None:
         """The network without the heads beside it."""
-        recipe, learner = self.recipe, state.ema
+        learner = state.ema
         learner.load_state_dict(state.best or learner.state_dict())
         self.accuracy = attribute_accuracy(learner, self.held_out, _SCORED, self.setting.device)
         found = {"loss": round(-state.best_score, 4), "accuracy": round(self.accuracy, 4)}
         self.save(
             cast(nn.Module, learner.network).cpu(),
             state,
-            arch=recipe.model.arch,
-            arguments=dict(recipe.model.arguments),
             scale=1,
             task="text",
             providers=self.providers.header,
@@ -116,8 +114,8 @@ class Text(Experiment[TextRecipe]):
         reader = PhotographReader(_SMALLEST)
         split = split_files(self.setting.job, data.holdout_every, reader, _SMALLEST, progress)
         files, photographs = reader.read_all(split.rest, progress)
-        training = captioned(files, photographs, data.captions, progress)
-        held_out = captioned(split.files, split.images, data.captions, progress)
+        parts = ((files, photographs), (split.files, split.images))
+        training, held_out = captioned(parts, data.captions, progress)
         sides = (data.rendered_side,)
         few = max(1, data.rendered // data.holdout_every)
         training += render_captioned(dict.fromkeys(DOMAINS, data.rendered), sides, "train", 0, progress)
@@ -139,16 +137,23 @@ class Text(Experiment[TextRecipe]):
 
 
 def captioned(
-    files: Sequence[Path], images: Sequence[np.ndarray], source: str, progress: Progress
-) -> list[CaptionedImage]:
-    """Photographs with their captions; those without one have no texts, and are named.
+    parts: Sequence[tuple[Sequence[Path], Sequence[np.ndarray]]], source: str, progress: Progress
+) -> list[list[CaptionedImage]]:
+    """Photographs with their captions, part by part (those to train on, those that validate).
+
+    Photographs without a caption have no texts; they, and captions of no photograph of any part, are named.
+
+    Args:
+        parts: files and their images.
+        source: as `srkit.data.captions.find_captions` takes it; empty: a .txt beside each.
 
     Raises:
-        UsageError: as `srkit.data.captions.find_captions`.
+        UsageError: as `find_captions`.
     """
-    found = find_captions(files, Path(source) if source else None)
+    found = find_captions([file for files, _ in parts for file in files], Path(source) if source else None)
     for warning in found.warnings():
         progress.warn(warning)
     return [
-        CaptionedImage(image, found.texts.get(file, ())) for file, image in zip(files, images, strict=True)
+        [CaptionedImage(image, found.texts.get(file, ())) for file, image in zip(*part, strict=True)]
+        for part in parts
     ]
