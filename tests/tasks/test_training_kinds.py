@@ -310,6 +310,25 @@ def test_an_output_that_cannot_be_written(case: Case, make: Start, tmp_path: Pat
     assert (tmp_path / "file").read_text() == "in the way"
 
 
+@pytest.mark.parametrize("name", ["text", "clipsr"])
+def test_captions_are_looked_for_among_all_images(
+    name: str, make: Start, folder: Path, tmp_path: Path
+) -> None:
+    """Those that are trained on, held out, or left out; what is left without its other half is named once."""
+    data = tmp_path / "photographs"
+    shutil.copytree(folder, data)
+    shutil.copy(data / "0.png", data / "8.png")  # a copy of one that is held out
+    for i in (0, 1, 2, 3, 5, 6, 7, 8):
+        (data / f"{i}.txt").write_text(f"image {i}")
+    listening = Listening()
+    run(make(CASES[name], tmp_path / "run", "optim.steps = 1", data=data), listening)
+    without_caption, without_image = [text for text in listening.warned if "caption" in text]
+    assert "4.png" in without_caption
+    assert ".png" not in without_caption.replace("4.png", "")
+    assert "notes.txt" in without_image
+    assert ".txt" not in without_image.replace("notes.txt", "")
+
+
 @pytest.mark.parametrize(
     "case", [c for c in CASES.values() if c.starts], ids=[n for n, c in CASES.items() if c.starts]
 )

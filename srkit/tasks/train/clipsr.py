@@ -18,17 +18,16 @@ from srkit.archs.table import build, info_of
 from srkit.conditioning.makers import TEXT, Conditioning, Extras, Sources
 from srkit.data.captioned import SOURCES, CaptionedImage, CaptionedPairs, render_captioned
 from srkit.data.pairs import CropPlan, JoinedPairs
-from srkit.data.photographs import PhotographReader
 from srkit.encoders.text import TextEncoder
 from srkit.errors import UsageError
 from srkit.ops.layout import channels_last
 from srkit.recipes.clipsr import ClipsrRecipe
 from srkit.tasks.train.experiment import Plan
 from srkit.tasks.train.images import ImageExperiment, Images, crop_plan, split_plan
-from srkit.tasks.train.job import TrainJob, split_files
+from srkit.tasks.train.job import TrainJob
 from srkit.tasks.train.providers import load_providers
 from srkit.tasks.train.start import copy_start
-from srkit.tasks.train.text import captioned
+from srkit.tasks.train.text import captioned_photographs
 from srkit.training.gan_step import discriminator_optimizer
 from srkit.training.matching_step import MatchingStep, Prompted
 from srkit.training.state import new_state
@@ -176,11 +175,9 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
         """Photographs and rendered images, to train on and to validate on."""
         data, setting, scale = self.recipe.data, self.setting, self.info.scale
         progress = setting.progress
-        reader = PhotographReader(data.patch * scale)
-        split = split_files(setting.job, data.holdout_every, reader, 4 * scale, progress)
-        files, photographs = reader.read_all(split.rest, progress)
-        training = captioned(files, photographs, data.captions, progress)
-        self.validating = captioned(split.files, split.images, data.captions, progress)
+        training, self.validating, names = captioned_photographs(
+            setting.job, data.patch * scale, 4 * scale, progress
+        )
         photographed, of_rendered = split_plan(data, crop_plan(setting, scale))
         sources = [self._pairs(training, photographed, network)]
         if data.rendered:
@@ -192,8 +189,8 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
             sources.append(self._pairs(drawn, of_rendered, network))
         return Images(
             JoinedPairs(sources),
-            len(files) + sum(data.rendered.values()),
-            tuple(file.name for file in split.files),
+            len(training) + sum(data.rendered.values()),
+            names,
             [image.pixels for image in self.validating],
         )
 
