@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -54,8 +54,7 @@ class Denoising(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """The residual (B, 3, s p, s p), and the mean absolute value of the conditions' maps, a scalar."""
         known = self.network.known(x, codes, depth, base=base, prior=self._prior)
-        sizes = [m.float().abs().mean() for maps in known.maps or () for m in maps]
-        size = torch.stack(sizes).mean() if sizes else base.new_zeros(())
+        size = base.new_zeros(()) if known.maps is None else mean_size(known.maps)
         return self.network.residual(state, level, known), size
 
 
@@ -71,19 +70,26 @@ class Imaging(Denoising):
 
 
 @dataclass(frozen=True)
-class DenoisingStep:
-    """Minimise the squared error of the residual, and the conditions' maps (Lin et al. 2024, Eqs. 4 and 5)."""
+class EstimateStep:
+    """Minimise the squared error of an estimate, and the conditions' maps (Lin et al. 2024, Eqs. 4 and 5)."""
 
-    weights: DiffusionWeights
-    prior: bool
+    name: str
+    """Of what is estimated, in the log."""
+    estimator: Callable[[nn.Module], nn.Module]
+    """Wraps the network into what gives the estimate and the maps' size for a batch."""
+    truth: Callable[[Batch], Tensor]
+    """What is to be estimated."""
+    weight: float
+    """Of the error."""
+    features: float
+    """Weight of the maps' size."""
     clip_norm: float
     autocast: torch.dtype | None
 
     is_sound = True
 
     def module(self, network: nn.Module) -> nn.Module:
-        assert isinstance(network, DiffusionSR)
-        return Denoising(network, prior=self.prior)
+        return self.estimator(network)
 
     def __call__(
         self,
@@ -94,11 +100,30 @@ class DenoisingStep:
         look: bool,
     ) -> StepResult:
         with torch.autocast(batch.lr.device.type, self.autocast, enabled=self.autocast is not None):
-            residual, size = forward(batch.lr, **batch.conditions)
-        error = (residual.float() - true_residual(batch)).square().mean()
-        loss = self.weights.residual * error + self.weights.features * size
+            found, size = forward(batch.lr, **batch.conditions)
+        error = (found.float() - self.truth(batch)).square().mean()
+        loss = self.weight * error + self.features * size
         descend(state, loss, self.clip_norm)
-        return StepResult({"loss": loss.detach(), "residual": error.detach(), "features": size.detach()})
+        return StepResult({"loss": loss.detach(), self.name: error.detach(), "features": size.detach()})
+
+
+def mean_size(maps: Iterable[Iterable[Tensor]]) -> Tensor:
+    """The mean absolute value of conditions' maps, a scalar in which each map counts the same."""
+    return torch.stack([m.float().abs().mean() for level in maps for m in level]).mean()
+
+
+def denoising_step(
+    weights: DiffusionWeights, clip_norm: float, autocast: torch.dtype | None, *, prior: bool
+) -> EstimateStep:
+    """The step of a diffusion model that estimates the residual; `prior`: without its conditions."""
+
+    def estimator(network: nn.Module) -> nn.Module:
+        assert isinstance(network, DiffusionSR)
+        return Denoising(network, prior=prior)
+
+    return EstimateStep(
+        "residual", estimator, true_residual, weights.residual, weights.features, clip_norm, autocast
+    )
 
 
 @dataclass(frozen=True)
@@ -118,7 +143,7 @@ def true_residual(batch: Batch) -> Tensor:
 def residual_validator(
     batches: Sequence[Batch], dtype: torch.dtype | None, *, prior: bool
 ) -> Callable[[nn.Module], Validation]:
-    """A function that scores a diffusion model by its estimates, and tells the PSNR of its samples too.
+    """A function that scores a diffusion model by its estimates, and gives the PSNR of its samples too.
 
     Args:
         dtype: autocast's; None: fp32.

@@ -1,10 +1,9 @@
-"""Steps of what fuses conditions into a latent diffusion model: the noise that it estimates, and how it is scored."""
+"""Steps of what fuses conditions into a latent diffusion model: the noise that it estimates, and its validation."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +11,8 @@ from torch import Tensor, nn
 from srkit.archs.latent_fusion import LatentFusion
 from srkit.data.pairs import Batch
 from srkit.ops.resize import upscale
-from srkit.training.state import TrainState
-from srkit.training.trainer import Measure, StepResult, descend
+from srkit.training.diffusion import EstimateStep, mean_size
+from srkit.training.trainer import Measure
 
 NOISE_ERROR = Measure("val_noise_error", "held-out noise is missed by {:.4f} (mean square)", -1.0)
 
@@ -21,14 +20,15 @@ NOISE_ERROR = Measure("val_noise_error", "held-out noise is missed by {:.4f} (me
 class NoiseEstimate(nn.Module):
     """A fusion with its prior, called for one estimate of the noise."""
 
-    def __init__(self, network: LatentFusion) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
+        assert isinstance(network, LatentFusion)
         self.network = network
 
     def forward(
         self, x: Tensor, codes: Tensor, depth: Tensor, latent: Tensor, time: Tensor, eps: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The mean square of what is missed of `eps`, and the mean absolute value of the maps; scalars.
+        """The estimate of `eps`, and the mean absolute value of the maps, a scalar.
 
         Args:
             x: LR (N, 3, h, w) in [0, 1].
@@ -40,37 +40,20 @@ class NoiseEstimate(nn.Module):
         maps = self.network.maps(upscale(x, self.network.scale), codes, depth)
         prior = self.network.prior
         found = prior.epsilon(prior.noised(latent, eps, time), time, self.network.fused(maps))
-        size = torch.stack([m.float().abs().mean() for level in maps for m in level]).mean()
-        return (found.float() - eps).square().mean(), size
+        return found, mean_size(maps)
 
 
-@dataclass(frozen=True)
-class NoiseStep:
-    """Minimise both (Lin et al. 2024, Eqs. 4 and 5)."""
+def noise_step(features: float, clip_norm: float, autocast: torch.dtype | None) -> EstimateStep:
+    """The step of a fusion, whose prior estimates noise.
 
-    features: float
-    clip_norm: float
-    autocast: torch.dtype | None
+    Args:
+        features: weight of the maps' size.
+    """
+    return EstimateStep("noise", NoiseEstimate, _true_noise, 1.0, features, clip_norm, autocast)
 
-    is_sound = True
 
-    def module(self, network: nn.Module) -> nn.Module:
-        assert isinstance(network, LatentFusion)
-        return NoiseEstimate(network)
-
-    def __call__(
-        self,
-        state: TrainState,
-        forward: Callable[..., tuple[Tensor, Tensor]],
-        batch: Batch,
-        rate: float,
-        look: bool,
-    ) -> StepResult:
-        with torch.autocast(batch.lr.device.type, self.autocast, enabled=self.autocast is not None):
-            error, size = forward(batch.lr, **batch.conditions)
-        loss = error + self.features * size
-        descend(state, loss, self.clip_norm)
-        return StepResult({"loss": loss.detach(), "noise": error.detach(), "features": size.detach()})
+def _true_noise(batch: Batch) -> Tensor:
+    return batch.conditions["eps"]
 
 
 def noise_validator(batches: Sequence[Batch], dtype: torch.dtype | None) -> Callable[[nn.Module], float]:
@@ -82,11 +65,11 @@ def noise_validator(batches: Sequence[Batch], dtype: torch.dtype | None) -> Call
 
     @torch.no_grad()
     def score(network: nn.Module) -> float:
-        assert isinstance(network, LatentFusion)
         errors = []
         for batch in batches:
             with torch.autocast(batch.lr.device.type, dtype, enabled=dtype is not None):
-                errors.append(float(NoiseEstimate(network)(batch.lr, **batch.conditions)[0]))
+                found, _ = NoiseEstimate(network)(batch.lr, **batch.conditions)
+            errors.append(float((found.float() - _true_noise(batch)).square().mean()))
         return -math.fsum(errors) / len(errors)
 
     return score

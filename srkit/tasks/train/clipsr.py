@@ -26,7 +26,6 @@ from srkit.tasks.train.experiment import Plan
 from srkit.tasks.train.images import ImageExperiment, Images, crop_plan, split_plan
 from srkit.tasks.train.job import TrainJob
 from srkit.tasks.train.providers import load_providers
-from srkit.tasks.train.start import copy_start
 from srkit.tasks.train.text import captioned_photographs
 from srkit.training.gan_step import discriminator_optimizer
 from srkit.training.matching_step import MatchingStep, Prompted
@@ -96,8 +95,7 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
             )
         network = build(recipe.model.arch, self.arguments)
         self.info = info_of(network)
-        if recipe.model.start and setting.saved is None:
-            copy_start(network, recipe.model.start, setting.progress)
+        self.start(network)
         channels_last(network, setting.device)
         self._sources = Conditioning(SOURCES, Sources(network, {TEXT: self.encoder}, device=setting.device))
         return network

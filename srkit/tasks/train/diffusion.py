@@ -20,20 +20,17 @@ from srkit.losses.generator import FeatureExtractors, GeneratorLosses
 from srkit.ops.layout import channels_last
 from srkit.recipes.diffusion import DiffusionRecipe
 from srkit.recipes.gan import CriaPart, GanWeights
-from srkit.tasks.train.blurred import BlurredExperiment, Source, blur_plan, placed, set_codes
-from srkit.tasks.train.experiment import Experiment, Plan, check_holdout
+from srkit.tasks.train.blurred import BlurredExperiment, Source, checked_network, placed, set_codes
+from srkit.tasks.train.experiment import Experiment, Plan
 from srkit.tasks.train.gan import check_discriminator
 from srkit.tasks.train.job import TrainJob
 from srkit.tasks.train.kernel_overlap import overlap_of
-from srkit.tasks.train.start import copy_start
 from srkit.training.collapse import CollapseWatch
-from srkit.training.diffusion import DenoisingStep, ImagingStep, denoising_batch, residual_validator
+from srkit.training.diffusion import ImagingStep, denoising_batch, denoising_step, residual_validator
 from srkit.training.gan_step import discriminator_optimizer, gan_state
 from srkit.training.state import Snapshot, TrainState, new_state
 from srkit.training.trainer import Step
 from srkit.zoo.load import load_model
-
-_NOISE_SEED = 1 << 21  # beside the recipe's: of levels and noise
 
 
 @dataclass(frozen=True)
@@ -54,35 +51,22 @@ class Diffusion(BlurredExperiment[DiffusionRecipe]):
 
     @classmethod
     def check(cls, job: TrainJob[DiffusionRecipe]) -> None:
-        recipe, data = job.recipe, job.recipe.data
-        check_holdout(data.holdout_every, "data.holdout_every", job)
-        with torch.device("meta"):
-            network = build(recipe.model.arch, recipe.model.arguments)
-        if not isinstance(network, DiffusionSR):
-            raise UsageError(
-                f"The network '{recipe.model.arch}' is no diffusion model; set model.arch to 'diffusion'."
-            )
+        recipe = job.recipe
+        network = checked_network(job, DiffusionSR, "diffusion")
         if recipe.learned == "fusion" and not recipe.model.start:
             raise UsageError(
                 "'learned' is 'fusion' and 'model.start' is empty, so that the U-Net would stay untrained; name the "
                 "weights of a prior."
             )
-        blur_plan(recipe, network.scale)
-        if data.patch % network.info.multiple_of:
-            raise UsageError(
-                f"'data.patch' is {data.patch}; it must be a multiple of {network.info.multiple_of} for this network."
-            )
         if recipe.levels[0] >= recipe.levels[1]:
-            raise UsageError(f"'levels' is {list(recipe.levels)}; the least must be below the most.")
-        if data.every > 1:
-            raise UsageError(f"'data.every' is {data.every}, and no kernels are compared; leave it out.")
+            raise UsageError(f"'levels' is {list(recipe.levels)}; the first must be below the second.")
         _check_loss(recipe, network.scale)
 
     def plan(self) -> Plan:
         recipe, setting = self.recipe, self.setting
         network = self._network()
         self.estimator = self.load_estimator()
-        images, held_out = self.read_images(blur_plan(recipe, self.info.scale).smallest_side)
+        images, held_out = self.read_images()
         pairs = self.train_pairs(images)
         if not bool(network.basis.any()):
             set_codes(network.nbsr, pairs)
@@ -114,17 +98,11 @@ class Diffusion(BlurredExperiment[DiffusionRecipe]):
         )
 
     def export(self, state: TrainState) -> None:
-        recipe = self.recipe
-        network = build(recipe.model.arch, recipe.model.arguments)
-        network.load_state_dict(state.best or state.ema.state_dict())
+        network = self.result(state)
         self.save(
             network,
             state,
-            arch=recipe.model.arch,
-            arguments=dict(recipe.model.arguments),
-            scale=self.info.scale,
             overlap=overlap_of(network, self.info, self.validation, self.setting.progress),
-            providers={} if self.estimator is None else self.estimator.header,
             scores={"held out": {"residual": {"rms error": self._error(state)}}},
         )
 
@@ -143,8 +121,7 @@ class Diffusion(BlurredExperiment[DiffusionRecipe]):
         self.info = info_of(network)
         if setting.saved is not None:  # the bases of what comes are made by its NBSR
             network.load_state_dict(setting.saved["network"])
-        elif recipe.model.start:
-            copy_start(network, recipe.model.start, setting.progress)
+        self.start(network)
         if recipe.nbsr and setting.saved is None:
             _take_nbsr(network.nbsr, recipe.nbsr, self)
         if recipe.learned == "fusion":
@@ -158,7 +135,7 @@ class Diffusion(BlurredExperiment[DiffusionRecipe]):
         recipe, part, device = self.recipe, self.recipe.discriminator, self.setting.device
         if not recipe.loss.adversarial:
             prior = recipe.learned == "prior"
-            return DenoisingStep(recipe.loss, prior, recipe.optim.clip_norm, self.autocast)
+            return denoising_step(recipe.loss, recipe.optim.clip_norm, self.autocast, prior=prior)
         torch.manual_seed(recipe.seed)
         discriminator = channels_last(build(part.arch, part.arguments), device)
         loss = recipe.loss
@@ -208,14 +185,9 @@ class Diffusion(BlurredExperiment[DiffusionRecipe]):
         return _Drawn(batch.lr, batch.hr, codes, batch.depth, base)
 
     def _noised(self, drawn: _Drawn, step: int, *, spread: bool = False) -> Batch:
-        """With noise, a function of the recipe's seed and the step; `spread`: at levels that stand side by side."""
-        recipe, count = self.recipe, len(drawn.lr)
-        seed = (recipe.seed + _NOISE_SEED, step, self.setting.world.rank)
-        rng = torch.Generator().manual_seed(int(np.random.default_rng(seed).integers(2**62)))
-        low, high = recipe.levels
-        at = (torch.arange(count) + 0.5) / count if spread else torch.rand(count, generator=rng)
-        eps = torch.randn(drawn.hr.shape, generator=rng)
-        device = self.setting.device
+        """With the step's noise; see `noise`."""
+        at, eps = self.noise(drawn.hr.shape, step, spread=spread)
+        (low, high), device = self.recipe.levels, self.setting.device
         lr, hr, codes, depth, base = (value.to(device) for value in vars(drawn).values())
         level = (low + (high - low) * at).to(device)
         return placed(denoising_batch(lr, hr, codes, depth, base, level, eps.to(device)), device)

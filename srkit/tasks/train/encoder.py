@@ -100,17 +100,15 @@ class Encoder(Experiment[EncoderRecipe]):
 
     def export(self, state: TrainState) -> None:
         """The network without what was beside it."""
-        recipe, learner = self.recipe, state.ema
+        learner = state.ema
         learner.load_state_dict(state.best or learner.state_dict())
         network = cast(nn.Module, learner.network).cpu()
         measure_scales(network, self.images.validation)
         self.save(
             network,
             state,
-            arch=recipe.model.arch,
-            arguments=dict(recipe.model.arguments),
             scale=1,
-            task=TASKS[recipe.objective],
+            task=TASKS[self.recipe.objective],
             normalisation="x * 4 - 2",
             scores={"held out": {"views": {"loss": round(-state.best_score, 4)}}},
         )

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 import srkit
+from srkit.archs.table import build
 from srkit.engine.device import pick_device, training_dtype
 from srkit.errors import UsageError
 from srkit.progress import Progress
@@ -25,10 +26,12 @@ from srkit.tasks.train.job import (
     check_output,
     prepare_output,
 )
+from srkit.tasks.train.start import copy_start
 from srkit.training.distributed import World, local_device, process_group
 from srkit.training.state import Snapshot, TrainState, read_checkpoint, restore
 from srkit.training.trainer import Limits, Step, Trainer, Validation
 from srkit.zoo.header import Header
+from srkit.zoo.loaded import LoadedModel
 from srkit.zoo.weights import save_weights
 
 R = TypeVar("R", bound=Any)
@@ -108,6 +111,31 @@ class Experiment(ABC, Generic[R]):
     def export(self, state: TrainState) -> None:
         """Write the weights that the run ends with (`save`)."""
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the network is built with: the recipe's, and what follows from the providers."""
+        return dict(self.recipe.model.arguments)
+
+    def start(self, network: nn.Module, task: str = "sr") -> LoadedModel | None:
+        """Give the network the weights for `task` that the recipe starts from; a resumed run has its own.
+
+        Returns:
+            the model that they are from, if there is one.
+
+        Raises:
+            UsageError, ResourceError: as `copy_start`.
+        """
+        start = self.recipe.model.start
+        if not start or self.setting.saved is not None:
+            return None
+        return copy_start(network, start, self.setting.progress, task)
+
+    def result(self, state: TrainState) -> nn.Module:
+        """The network on the CPU, with the weights that the run ends with."""
+        network = build(self.recipe.model.arch, self.arguments)
+        network.load_state_dict(state.best or state.ema.state_dict())
+        return network
+
     def scores(self, state: TrainState) -> tuple[float | None, dict[str, float]]:
         """The PSNR of the validation, None for what makes no images; and other scores by name."""
         return state.best_score, {}
@@ -121,11 +149,13 @@ class Experiment(ABC, Generic[R]):
         """Write a network as fp16 safetensors.
 
         Args:
-            facts: fields of its header beside those that follow from the job.
+            facts: fields of its header beside, or in place of, those that follow from the job.
         """
         job = self.setting.job
         header = Header(
             **{
+                "arch": job.recipe.model.arch,
+                "arguments": self.arguments,
                 "recipe": job.recipe.name,
                 "recipe_sha256": job.recipe.sha256,
                 "licence": job.licence,

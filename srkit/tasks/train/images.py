@@ -30,7 +30,6 @@ from srkit.rendered import DOMAINS
 from srkit.tasks.train.experiment import Experiment, R, Setting, check_holdout
 from srkit.tasks.train.job import TrainJob, split_files
 from srkit.tasks.train.providers import Providers, check_providers, load_providers
-from srkit.tasks.train.start import copy_start
 from srkit.training.state import TrainState
 from srkit.training.trainer import PSNR, Validation
 from srkit.training.validation import Lower, psnr_validator
@@ -129,11 +128,6 @@ class ImageExperiment(Experiment[R]):
     def autocast(self) -> torch.dtype | None:
         return self.setting.autocast(bf16_ok=self.info.bf16_ok)
 
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """Of the network."""
-        return dict(self.recipe.model.arguments)
-
     def network(self) -> nn.Module:
         """The network on its device, with the weights that it starts from; sets `info` and the providers.
 
@@ -143,8 +137,7 @@ class ImageExperiment(Experiment[R]):
         recipe, setting = self.recipe, self.setting
         network = build(recipe.model.arch, recipe.model.arguments)
         self.info = info_of(network)
-        if recipe.model.start and setting.saved is None:
-            copy_start(network, recipe.model.start, setting.progress)
+        self.start(network)
         channels_last(network, setting.device)
         needed = self.needed_providers(recipe)
         self.providers = load_providers(recipe.providers, needed, setting.device, setting.progress)
@@ -179,20 +172,16 @@ class ImageExperiment(Experiment[R]):
         return PSNR.of(scored)
 
     def export(self, state: TrainState) -> None:
-        recipe = self.recipe
-        network = build(recipe.model.arch, self.arguments)
-        network.load_state_dict(state.best or state.ema.state_dict())
+        network = self.result(state)
         self.setting.progress.info("measuring how far tiles must overlap")
         psnr = {"psnr": round(state.best_score, 3)}
         self.save(
             network,
             state,
-            arch=recipe.model.arch,
-            arguments=self.arguments,
             scale=self.info.scale,
             overlap=self._overlap(network),
             providers=self.providers.header | self.further_providers(),
-            scores={"classical": {_held_out(recipe.data): psnr}},
+            scores={"classical": {_held_out(self.recipe.data): psnr}},
         )
 
     def further_providers(self) -> dict[str, str]:

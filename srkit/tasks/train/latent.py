@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
 from srkit.archs.info import PRIOR
@@ -11,18 +10,15 @@ from srkit.archs.table import build, info_of
 from srkit.conditioning.makers import PROVIDERS
 from srkit.data.blurred import BlurredPairs
 from srkit.data.pairs import Batch
-from srkit.errors import UsageError
 from srkit.ops.layout import channels_last
 from srkit.recipes.latent import LatentRecipe
-from srkit.tasks.train.blurred import BlurredExperiment, Source, blur_plan, placed, set_codes
-from srkit.tasks.train.experiment import Experiment, Plan, check_holdout
+from srkit.tasks.train.blurred import BlurredExperiment, Source, checked_network, placed, set_codes
+from srkit.tasks.train.experiment import Experiment, Plan
 from srkit.tasks.train.job import TrainJob
-from srkit.tasks.train.start import copy_start
-from srkit.training.latent import NOISE_ERROR, NoiseStep, noise_validator
+from srkit.training.latent import NOISE_ERROR, noise_step, noise_validator
 from srkit.training.state import TrainState, new_state
 
 _TIMES = 1000  # of the prior's training
-_NOISE_SEED = 1 << 21  # beside the recipe's: of times and noise
 
 
 class Latent(BlurredExperiment[LatentRecipe]):
@@ -32,33 +28,18 @@ class Latent(BlurredExperiment[LatentRecipe]):
 
     @classmethod
     def check(cls, job: TrainJob[LatentRecipe]) -> None:
-        recipe, data = job.recipe, job.recipe.data
-        check_holdout(data.holdout_every, "data.holdout_every", job)
-        with torch.device("meta"):
-            network = build(recipe.model.arch, recipe.model.arguments)
-        if not isinstance(network, LatentFusion):
-            raise UsageError(
-                f"The network '{recipe.model.arch}' is no latent fusion; set model.arch to 'latent_fusion'."
-            )
-        if data.patch % network.info.multiple_of:
-            raise UsageError(
-                f"'data.patch' is {data.patch}; it must be a multiple of {network.info.multiple_of} for this network."
-            )
-        if data.every > 1:
-            raise UsageError(f"'data.every' is {data.every}, and no kernels are compared; leave it out.")
-        blur_plan(recipe, network.scale)
+        checked_network(job, LatentFusion, "latent_fusion")
 
     def plan(self) -> Plan:
         recipe, setting = self.recipe, self.setting
         network = build(recipe.model.arch, recipe.model.arguments)
         assert isinstance(network, LatentFusion)
         self.info = info_of(network)
-        if recipe.model.start and setting.saved is None:
-            copy_start(network, recipe.model.start, setting.progress)
+        self.start(network)
         self.prior = PROVIDERS[PRIOR](recipe.prior, setting.device, setting.progress)
         network.attach(self.prior)  # type: ignore[arg-type]
         self.estimator = self.load_estimator()
-        images, held_out = self.read_images(blur_plan(recipe, network.scale).smallest_side)
+        images, held_out = self.read_images()
         pairs = self.train_pairs(images)
         if not bool(network.basis.any()):
             set_codes(network, pairs)
@@ -68,7 +49,7 @@ class Latent(BlurredExperiment[LatentRecipe]):
         return Plan(
             state=new_state(network, recipe.optim),
             batches=Source(lambda step: self._noised(network, pairs, step)).batches,
-            step=NoiseStep(recipe.features, recipe.optim.clip_norm, self.autocast),
+            step=noise_step(recipe.features, recipe.optim.clip_norm, self.autocast),
             validate=NOISE_ERROR.of(noise_validator(batches, self.autocast)),
             optim=recipe.optim,
             run=recipe.run,
@@ -77,16 +58,10 @@ class Latent(BlurredExperiment[LatentRecipe]):
         )
 
     def export(self, state: TrainState) -> None:
-        recipe = self.recipe
-        network = build(recipe.model.arch, recipe.model.arguments)
-        network.load_state_dict(state.best or state.ema.state_dict())
         named = {PRIOR: self.prior.name, f"{PRIOR} version": self.prior.version}
         self.save(
-            network,
+            self.result(state),
             state,
-            arch=recipe.model.arch,
-            arguments=dict(recipe.model.arguments),
-            scale=self.info.scale,
             providers=named | ({} if self.estimator is None else self.estimator.header),
             scores={"held out": {"noise": {"mean square error": self._error(state)}}},
         )
@@ -102,15 +77,11 @@ class Latent(BlurredExperiment[LatentRecipe]):
     def _noised(
         self, network: LatentFusion, pairs: BlurredPairs, step: int, *, spread: bool = False
     ) -> Batch:
-        """A batch with times and noise, a function of the recipe's seed and the step; `spread`: times side by side."""
+        """A batch with the step's times and noise; see `noise`."""
         device, batch = self.setting.device, pairs.draw(step)
         codes = self.codes_of(batch, network.basis).to(device)
         latent = network.prior.encode(batch.hr.to(device))
-        count = len(latent)
-        seed = (self.recipe.seed + _NOISE_SEED, step, self.setting.world.rank)
-        rng = torch.Generator().manual_seed(int(np.random.default_rng(seed).integers(2**62)))
-        at = (torch.arange(count) + 0.5) / count if spread else torch.rand(count, generator=rng)
-        eps = torch.randn(latent.shape, generator=rng)
+        at, eps = self.noise(latent.shape, step, spread=spread)
         conditions = {
             "codes": codes,
             "depth": batch.depth,

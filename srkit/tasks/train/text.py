@@ -91,15 +91,13 @@ class Text(Experiment[TextRecipe]):
 
     def export(self, state: TrainState) -> None:
         """The network without the heads beside it."""
-        recipe, learner = self.recipe, state.ema
+        learner = state.ema
         learner.load_state_dict(state.best or learner.state_dict())
         self.accuracy = attribute_accuracy(learner, self.held_out, _SCORED, self.setting.device)
         found = {"loss": round(-state.best_score, 4), "accuracy": round(self.accuracy, 4)}
         self.save(
             cast(nn.Module, learner.network).cpu(),
             state,
-            arch=recipe.model.arch,
-            arguments=dict(recipe.model.arguments),
             scale=1,
             task="text",
             providers=self.providers.header,
