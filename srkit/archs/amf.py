@@ -39,8 +39,8 @@ class AMF(nn.Module):
 
     def forward(self, h: Tensor, maps: Sequence[Tensor]) -> Tensor:
         """h (N, C, h, w) and a map (N, c, h, w) for each modality, of one dtype, to the shape of h."""
-        for i, (perceptron, told) in enumerate(zip(self.perceptrons, maps, strict=True)):
-            scale, shift = perceptron(told).chunk(2, dim=1)
+        for i, (perceptron, condition) in enumerate(zip(self.perceptrons, maps, strict=True)):
+            scale, shift = perceptron(condition).chunk(2, dim=1)
             if self.norms:
                 h = self.norms[i](h)
             h = torch.addcmul(h + shift, scale, h)

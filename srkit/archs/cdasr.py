@@ -47,10 +47,10 @@ class CDASR(nn.Module):
         token_channels: channels C of the encoder's tokens.
         hidden, aligned: widths of the MLP on the vector (Eq. 3: 1024 and 512).
         token_features: channels that tokens are sampled in, at each LR pixel.
-        spatial: `tokens` tells the features what lies where; `global` is Eq. 4 as printed, which is constant over the
+        spatial: `tokens` conditions each place on what lies there; `global` is Eq. 4 as printed, which is constant over the
             image.
         condition: `constant` has a learned vector and learned tokens in place of the encoder's (for ablation: the
-            same capacity, told nothing).
+            same capacity, no content).
         token_grid: side of the grid of learned tokens.
 
     Raises:
@@ -180,7 +180,7 @@ class GlobalAlignment(nn.Module):
 
     With replicate padding the spread features are one vector everywhere, so they are computed for one pixel, and
     their share of the fusion is a shift. (With zero padding, which the paper does not speak of, the border of the
-    image would be told of in place of its content.)
+    image would show in place of its content.)
     """
 
     def __init__(self, features: int, semantic_dim: int, hidden: int, aligned: int) -> None:
@@ -195,9 +195,9 @@ class GlobalAlignment(nn.Module):
 
     def forward(self, features: Tensor, semantic: Tensor) -> Tensor:
         """features (N, features, h, w) and unit vectors (N, semantic_dim) to (N, features, h, w)."""
-        own, told = self.fuse.weight.chunk(2, dim=1)
+        own, given = self.fuse.weight.chunk(2, dim=1)
         everywhere = self.spread(self.mlp(semantic.to(own.dtype))[:, :, None, None])
-        shift = nn.functional.conv2d(everywhere, told.sum((2, 3), keepdim=True), self.fuse.bias)
+        shift = nn.functional.conv2d(everywhere, given.sum((2, 3), keepdim=True), self.fuse.bias)
         return features + nn.functional.conv2d(features, own, padding=1) + shift
 
 
@@ -219,7 +219,7 @@ def _zeroed(layer: M) -> M:
 
 def _conditioning(spatial: Spatial, condition: Source) -> tuple[str, ...]:
     names = {"tokens": ("semantic", "tokens", "position"), "global": ("semantic",)}[spatial]
-    # Where the learned tokens lie must still be told.
+    # Learned tokens lie somewhere in the whole image too.
     return names if condition == "encoder" else tuple(name for name in names if name == "position")
 
 
@@ -234,7 +234,7 @@ def _check(
         raise UsageError(f"CDASR was given scale {scale}; it is defined for 2, 3, 4, 8 and 16.")
     if min(widths) < 1 or min(counts) < 0:
         raise UsageError(
-            f"CDASR was given a width of {min(widths)} and a number of blocks of {min(counts)} as the least; "
+            f"CDASR was given a width of {min(widths)} and a number of blocks of {min(counts)} as the smallest; "
             "they must be at least 1 and at least 0."
         )
     for name, value, kind in (("spatial", spatial, Spatial), ("condition", condition, Source)):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from srkit.archs.blocks import SFT, ResidualBlock, begin_at_zero, conv3x3
 from srkit.ops.code_blur import CodeBlur
 
-_MOST_GAIN = 16.0
+_MAX_GAIN = 16.0
 """Beyond 1/16 of what the narrowest kernels of MANet's range project back, steps would no longer converge."""
 _FIRST_GAIN = -1.5  # before the sigmoid: 2.9, at which noise of 5 levels costs nothing yet
 
@@ -18,12 +18,12 @@ class Consistency(nn.Module):
     """x <- x + A*(g (y - A x)), some times over, with momentum: iterative back-projection with known kernels.
 
     A blurs and subsamples, A* is its adjoint (Irani and Peleg 1991, CVGIP, for one kernel; as a network's data step:
-    USRNet, Zhang et al. 2020, CVPR, Section 4.2). The gain g is told from features, for each LR pixel: what noise or a
+    USRNet, Zhang et al. 2020, CVPR, Section 4.2). The gain g follows from features, for each LR pixel: what noise or a
     wrong kernel makes of the residual is not to be projected back. Each step is local, so that pieces of an image
     give what the whole gives.
 
     Args:
-        features: channels that the gain is told from.
+        features: channels that the gain follows from.
         steps: how many; each has a factor and a momentum of its own.
     """
 
@@ -37,7 +37,7 @@ class Consistency(nn.Module):
 
     def forward(self, sr: Tensor, lr: Tensor, blur: CodeBlur, features: Tensor) -> Tensor:
         """sr (N, 3, s h, s w), what it is an image of (N, 3, h, w) and features (N, C, h, w) to sr's shape, fp32."""
-        gain = _MOST_GAIN * torch.sigmoid(self.gain(features).float() + self.level.float())
+        gain = _MAX_GAIN * torch.sigmoid(self.gain(features).float() + self.level.float())
         with torch.autocast(sr.device.type, enabled=False):
             sr, lr = sr.float(), lr.float()
             moved = torch.zeros_like(sr)

@@ -45,7 +45,7 @@ class CompactDepth(nn.Module):
             nn.Conv2d(before, width, 3, stride=2, padding=1) for before, width in pairwise(widths)
         )
         self.encode = nn.ModuleList(_Block(width) for width in widths)
-        self.context = nn.Linear(widths[-1], widths[-1])  # what the whole image shows, told to every place
+        self.context = nn.Linear(widths[-1], widths[-1])  # what the whole image shows, added at every place
         self.up = nn.ModuleList(nn.Conv2d(width, before, 1) for before, width in pairwise(widths))
         self.decode = nn.ModuleList(_Block(width) for width in widths[:-1])
         self.tail = conv3x3(widths[0], 1)

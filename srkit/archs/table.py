@@ -65,7 +65,7 @@ DISCRIMINATORS: Mapping[str, Callable[..., nn.Module]] = {
     "patchgan": PatchGAN,
     "unet_sn": UNetSN,
 }
-"""Networks that tell real images from made ones, place by place; only training knows them."""
+"""Networks that separate real images from made ones, place by place; only training knows them."""
 
 DEGRADERS: Mapping[str, Callable[..., nn.Module]] = {
     "reconstructor": Reconstructor,

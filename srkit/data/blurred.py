@@ -36,7 +36,7 @@ from srkit.progress import Progress, Silent
 
 KINDS = ("invariant", "motion", "bicubic", "smooth", "defocus")
 """Those with one kernel for all pixels of a crop first."""
-# Drawn no more often than the others, mode 6 taught dkenet-x4 nothing of its diagonals: see experiments/RESULTS.md.
+# Drawn no more often than the others, mode 6 left dkenet-x4 without its diagonals: see experiments/RESULTS.md.
 _DRAWN = (*MODES, "mode6", "mode6")
 _JPEG_UNIT = 16  # pixels of a side that are coded together, where colour has half the resolution
 _INVARIANT, _MOTION, _BICUBIC, _SMOOTH, _DEFOCUS = range(len(KINDS))
@@ -84,13 +84,13 @@ class BlurPlan:
     bicubic: float = 0.1
     """With the bicubic kernel."""
     noise: tuple[float, float] = (0.0, 15.0)
-    """Least and most standard deviation of Gaussian noise, in levels of 8 bit."""
+    """Range of the standard deviation of Gaussian noise, in levels of 8 bit."""
     noiseless: float = 0.5
     """Share of crops with no noise at all."""
     compressed: float = 0.0
     """Share of crops that go through JPEG, behind the noise."""
     jpeg: tuple[int, int] = (70, 100)
-    """Least and most quality of it."""
+    """Range of its quality."""
     scenes: int = 96
     """Layered scenes that are made once and held in memory."""
     scene_side: int = 384
@@ -110,10 +110,10 @@ class BlurPlan:
 
     def __post_init__(self) -> None:
         check_scale(self.scale)
-        for name, least in (("patch", 4), ("batch", 1), ("scenes", 0), ("scene_side", 32), ("seed", 0)):
-            if getattr(self, name) < least:
+        for name, lowest in (("patch", 4), ("batch", 1), ("scenes", 0), ("scene_side", 32), ("seed", 0)):
+            if getattr(self, name) < lowest:
                 raise UsageError(
-                    f"The plan of blurred pairs has {name} {getattr(self, name)}; it starts at {least}."
+                    f"The plan of blurred pairs has {name} {getattr(self, name)}; it starts at {lowest}."
                 )
         for name in _SHARES:
             if not 0 <= getattr(self, name) <= 1:
@@ -376,13 +376,13 @@ def _make_scenes(
 
 
 def _lens(depth: Tensor, scale: int, rng: torch.Generator) -> Tensor:
-    """Covariance (n, 3, p, p) of extractors drawn for depth (n, 1, p, p), half of them focused on what a crop shows."""
+    """Covariance (n, 3, p, p) of the defocus of lenses drawn for depth (n, 1, p, p), half of them focused on what a crop shows."""
     count = len(depth)
     uniform = torch.rand(6, count, generator=rng)
     pixel = torch.randint(depth[0].numel(), (count, 1), generator=rng).to(depth.device)
     focus = torch.where(uniform[0] < 0.5, depth.flatten(1).gather(1, pixel)[:, 0].cpu(), uniform[1])
-    least, most = smallest_width(scale), largest_width(scale)
-    widest = least + (most - least) * (0.3 + 0.7 * uniform[2])
+    sharp, blurred = smallest_width(scale), largest_width(scale)
+    widest = sharp + (blurred - sharp) * (0.3 + 0.7 * uniform[2])
     aspect = torch.where(uniform[3] < 0.6, 1.0, 0.2 + 0.8 * uniform[4])
     laws: tuple[Law, Law] = ("thin-lens", "linear")
     law = laws[int(torch.randint(2, (1,), generator=rng))]

@@ -26,7 +26,7 @@ def fingerprint(pixels: NDArray[np.uint8]) -> bytes:
 
 
 class Copies:
-    """Tells copies of images from their first occurrence, and keeps account of them.
+    """Separates copies of images from their first occurrence, and keeps account of them.
 
     An image may have several views, such as HR and LR; it is a copy where any of them is equal to the same view of an
     earlier one.

@@ -1,4 +1,4 @@
-"""Single flaws of high-resolution images: what a regulariser is to tell from images without any."""
+"""Single flaws of high-resolution images: what a regulariser is to separate from images without any."""
 
 from __future__ import annotations
 

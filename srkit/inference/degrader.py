@@ -86,8 +86,8 @@ def load_degrader(
         progress: shows downloads.
 
     Raises:
-        ResourceError: there is none, it is for another scale or task, is damaged, or a provider is not to be had or not
-            the one that it was trained with.
+        ResourceError: there is none, it is for another scale or task, is damaged, or a provider is unavailable or not the one
+            that it was trained with.
     """
     model = load_model(_shipped(scale) if source == AUTO else source, task=TASK, progress=progress)
     network = model.network
@@ -104,7 +104,7 @@ def load_degrader(
         stage = encoder_stage(named.get("far", ""), named.get("far stage", ""), device, progress=progress)
     except UsageError as error:
         raise ResourceError(
-            f"The weights '{model.path}' name a provider that is not to be had: {error}"
+            f"The weights '{model.path}' name a provider that is unavailable: {error}"
         ) from error
     for role, version in (("distance", distance.version), ("far", stage.version)):
         _check_version(model, role, version)

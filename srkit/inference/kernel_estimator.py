@@ -74,8 +74,8 @@ class KernelEstimator:
         depth: a provider in place of the recipe's.
 
     Raises:
-        UsageError: a device, precision, scale or depth provider that is not to be had.
-        ResourceError: weights that are not to be had.
+        UsageError: a device, precision, scale or depth provider that is unavailable.
+        ResourceError: weights that are unavailable.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class KernelEstimator:
 
     @torch.inference_mode()
     def kernels(self, image: DecodedImage, name: str | None = None) -> KernelMap:
-        """The kernels alone: without the restored image that tells how well they explain it.
+        """The kernels alone: without the restored image that shows how well they explain it.
 
         Raises:
             SrkitError: as `estimate`.

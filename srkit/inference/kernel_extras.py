@@ -45,7 +45,7 @@ class KernelExtras:
 
     Raises:
         UsageError: a depth provider that there is none of.
-        ResourceError: its weights are not to be had.
+        ResourceError: its weights are unavailable.
     """
 
     def __init__(self, recipe: UpscaleRecipe, progress: Progress | None = None) -> None:
@@ -58,7 +58,7 @@ class KernelExtras:
         """The estimator of kernels for a network; loaded once for each scale.
 
         Raises:
-            ResourceError: its weights are not to be had.
+            ResourceError: its weights are unavailable.
         """
         recipe, scale = self._recipe, model.info.scale
         if scale not in self._estimators:

@@ -70,9 +70,9 @@ class Upscaler:
             is, at the network's scale, with its tiles and self-ensemble, then resampled to the result's size.
 
     Raises:
-        UsageError: a device or precision that is not to be had, parts of a network without views, or steps and samples
+        UsageError: a device or precision that is unavailable, parts of a network without views, or steps and samples
             of one that draws none.
-        ResourceError: a model that is not to be had.
+        ResourceError: a model that is unavailable.
     """
 
     def __init__(

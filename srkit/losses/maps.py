@@ -9,7 +9,7 @@ from torch import Tensor
 
 _SCALES = 4  # of the gradient term
 _WEIGHT = 0.5  # of the gradient term
-_LEAST_SPREAD = 1e-3  # of a map that is flat: its scale cannot be told
+_MIN_SPREAD = 1e-3  # of a map that is flat: its scale is unknown
 
 
 def aligned_distance(estimated: Tensor, true: Tensor) -> Tensor:
@@ -25,7 +25,7 @@ def depth_l1(estimated: Tensor, true: Tensor) -> Tensor:
     """Mean absolute difference of maps (N, 1, h, w), in fp32; a scalar.
 
     Only where scale and shift of the truth are known, as those of rendered scenes are: from a random start a network
-    learns by it what `depth_loss`, which divides by what little the network says at first, teaches many times slower.
+    learns by it what `depth_loss`, which divides by what little the network gives at first, trains many times slower.
     """
     return F.l1_loss(estimated.float(), true.float())
 
@@ -47,7 +47,7 @@ def aligned(depth: Tensor) -> Tensor:
     flat = depth.float().flatten(1)
     flat = flat - flat.median(1, keepdim=True).values
     spread = flat.abs().mean(1, keepdim=True)
-    return (flat / spread.clamp_min(_LEAST_SPREAD)).view(depth.shape)
+    return (flat / spread.clamp_min(_MIN_SPREAD)).view(depth.shape)
 
 
 def _slopes(error: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ _FLAT = 1e-6  # range of detail in an image that has none
 def detail_weights(lr: Tensor) -> Tensor:
     """w = norm_[0,1]( sqrt(LH^2 + HL^2 + HH^2) ) of each image's one-level Haar transform, at the image's size.
 
-    Of the mean of the channels; from 0 where an image has the least detail to 1 where it has the most. An image that
+    Of the mean of the channels; from 0 where an image has its minimum of detail to 1 where it has its maximum. An image that
     is flat everywhere has none to prefer: all 1.
 
     Args:
@@ -45,8 +45,8 @@ def detail_weights(lr: Tensor) -> Tensor:
     with torch.no_grad():
         _, lh, hl, hh = haar(lr.float().mean(1, keepdim=True))
         detail = (lh.square() + hl.square() + hh.square()).sqrt()
-        least, most = detail.amin((2, 3), keepdim=True), detail.amax((2, 3), keepdim=True)
-        weight = torch.where(most - least > _FLAT, (detail - least) / (most - least).clamp_min(_FLAT), 1.0)
+        low, high = detail.amin((2, 3), keepdim=True), detail.amax((2, 3), keepdim=True)
+        weight = torch.where(high - low > _FLAT, (detail - low) / (high - low).clamp_min(_FLAT), 1.0)
         fine = F.interpolate(weight, scale_factor=2.0, mode="nearest")
         return fine[:, :, : lr.shape[2], : lr.shape[3]]
 
@@ -113,42 +113,42 @@ def flaw_margin(made: Tensor, lr: Tensor) -> Tensor:
     return ((1 + MARGIN) * errors[0] - errors[1]).clamp_min(0).mean()
 
 
-def pinball(told: Tensor, found: Tensor, quantile: float) -> Tensor:
-    """Smallest where `told` is that quantile of what is found (Koenker and Bassett 1978, "Regression quantiles").
+def pinball(estimated: Tensor, found: Tensor, quantile: float) -> Tensor:
+    """Smallest where `estimated` is that quantile of what is found (Koenker and Bassett 1978, "Regression quantiles").
 
     Args:
-        told, found: (N,); no gradient reaches what was found.
+        estimated, found: (N,); no gradient reaches what was found.
         quantile: between 0 and 1; 0.5 gives half the mean absolute difference.
 
     Returns:
         a scalar.
     """
-    missing = found.detach() - told
+    missing = found.detach() - estimated
     return torch.maximum(quantile * missing, (quantile - 1) * missing).mean()
 
 
-AMISS = 1.0
+OFFSET = 1.0
 """By how much descriptors of flawed images are to be predicted too high, in their usual deviations."""
 
 
 def far(
-    predicted: tuple[Tensor, Tensor], found: tuple[Tensor, Tensor], amiss: Tensor | None = None
+    predicted: tuple[Tensor, Tensor], found: tuple[Tensor, Tensor], offset: Tensor | None = None
 ) -> Tensor:
     """(|T_a S_avg(e_im) - S_avg(e_cl)| + |T_m S_max(e_im) - S_max(e_cl)|) / sqrt(C), of each image.
 
-    Taught on images without flaws alone, as the paper has it, predictions of images with flaws are off only by
-    what chance makes of them. They can be trained to be: with `amiss` this is 0 where they are off by that. (To ask for
-    a larger FAR of flawed images, whatever way, teaches next to nothing: each is off in another direction.)
+    Trained on images without flaws alone, as the paper has it, predictions of images with flaws are off only by
+    what chance makes of them. They can be trained to be: with `offset` this is 0 where they are off by that. (To ask for
+    a larger FAR of flawed images, whatever way, trains next to nothing: each is off in another direction.)
 
     Args:
         predicted: what `Reconstructor.predict` gives, (N, C) twice.
         found: what `Reconstructor.relative` gives, the same.
-        amiss: (N,), how much too high predictions should be: 0 of images without flaws, `AMISS` of others. None: 0.
+        offset: (N,), how much too high predictions should be: 0 of images without flaws, `OFFSET` of others. None: 0.
 
     Returns:
         (N,), float32; some 2 where nothing is predicted but the mean.
     """
-    wanted = found if amiss is None else (found[0] + amiss[:, None], found[1] + amiss[:, None])
+    wanted = found if offset is None else (found[0] + offset[:, None], found[1] + offset[:, None])
     apart = [(a - b).float().norm(dim=1) for a, b in zip(predicted, wanted, strict=True)]
     return torch.stack(apart).sum(0) / math.sqrt(predicted[0].shape[1])
 

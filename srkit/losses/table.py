@@ -167,7 +167,7 @@ def check_every(weights: Mapping[str, float], every: Mapping[str, int]) -> None:
     """Refuse, before any work is done, intervals that make no sense.
 
     Raises:
-        UsageError: one below 1, of no term of `weights`, or none that is 1: some steps would teach nothing.
+        UsageError: one below 1, of no term of `weights`, or none that is 1: some steps would train nothing.
     """
     for name, steps in every.items():
         if name not in weights:

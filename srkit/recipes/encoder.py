@@ -55,12 +55,12 @@ class EncoderRecipe(Recipe):
     model: ModelPart
     kind: Literal["encoder"] = "encoder"
     objective: Objective = "contrast"
-    """contrast: two views of an instance find each other among all others (InfoNCE); exemplar: tell which
-    image a view is of, and what it was degraded with and how strongly."""
+    """contrast: two views of an instance find each other among all others (InfoNCE); exemplar: name the
+    image that a view is of, and what it was degraded with and how strongly."""
     temperature: float = 0.1
     """Of the softmax over similarities (contrast only)."""
     quality: float = 1.0
-    """Weight of telling how strongly a view was degraded, and with what."""
+    """Weight of estimating how strongly a view was degraded, and with what."""
     data: EncoderDataPart = field(default_factory=EncoderDataPart)
     optim: OptimPart = field(default_factory=OptimPart)
     run: EncoderRunPart = field(default_factory=EncoderRunPart)

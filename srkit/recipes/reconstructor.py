@@ -34,7 +34,7 @@ class ControllerPart:
     noise_std: float = bounded(0.05, min=0)
     """Deviation of the factor's noise; 1 in the paper."""
     quantile: float = bounded(0.8, above=0, below=1)
-    """Of l, given LR, which the l* that is told is. Above the middle, since errors weigh unlike: where l* is too low, a
+    """Of l, given LR, which the estimated l* is. Above the middle, since errors weigh unlike: where l* is too low, an
     image that is blurred or noisy can be made into LR best, and a network is led towards its own input."""
 
 
@@ -61,7 +61,7 @@ class ReconstructorRecipe(Recipe):
     far: FarPart = field(default_factory=FarPart)
     controller: ControllerPart = field(default_factory=ControllerPart)
     data: DataPart = field(default_factory=lambda: DataPart(batch=8, degradation="mild"))
-    """With a degradation: it is what the reconstructor is to tell and to do."""
+    """With a degradation: it is what the reconstructor is to estimate and to apply."""
     judged: int = bounded(8, min=1)
     """Batches of the held-out images that validate."""
     optim: OptimPart = field(default_factory=OptimPart)

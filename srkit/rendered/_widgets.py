@@ -121,7 +121,7 @@ def form(pane: Sheet, theme: Theme, rng: Rng) -> None:
         y += rng.pick((_field, _checks, _switch, _slider, _buttons, _heading))(pane, y, size, theme, rng)
 
 
-_MARGIN = 14  # pixels beside the widgets of a form; each of them draws from `y` on and tells its height
+_MARGIN = 14  # pixels beside the widgets of a form; each of them draws from `y` on and returns its height
 
 
 def _field(pane: Sheet, y: int, size: int, theme: Theme, rng: Rng) -> int:

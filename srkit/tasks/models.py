@@ -121,7 +121,7 @@ def search_models(query: str, progress: Progress) -> list[ListedModel]:
     """Models of OpenModelDB that hold every word of `query`, the best first; see `srkit.zoo.openmodeldb.search`.
 
     Raises:
-        ResourceError: the index is not to be had.
+        ResourceError: the index is unavailable.
     """
     return [_listed(model) for model in search(query, progress)]
 

@@ -74,7 +74,7 @@ def prompts_of(
     return {image: texts[0] for image, texts in found.texts.items()}
 
 
-def tell_of_prompts(upscaler: Upscaler, prompts: Iterable[str], progress: Progress) -> None:
+def warn_of_prompts(upscaler: Upscaler, prompts: Iterable[str], progress: Progress) -> None:
     """Warn, once for each, of prompts that are cut off or say nothing."""
     prompts = list(dict.fromkeys(prompts))
     names = upscaler.models.chain(upscaler.models.own_scale) if prompts else ()

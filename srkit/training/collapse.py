@@ -1,4 +1,4 @@
-"""Whether a discriminator still teaches, told from its logits."""
+"""Whether a discriminator still trains the network, by its logits."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 LOOKED_EVERY = 10  # steps; looking makes the program wait for the device
-_APART = 0.005  # loss of a discriminator that tells all apart: logits 5 from each other, certain to 99.5 %
+_APART = 0.005  # loss of a discriminator that separates all: logits 5 from each other, certain to 99.5 %
 _LARGEST = 50.0  # mean logit; beyond it bf16 has steps of a quarter and more, and differences are lost
 _BLIND = 1e-4  # difference of the mean logits of one that sees none
 
 
 class CollapseWatch:
-    """Counts the looks at which a discriminator trained nothing, in a row.
+    """Counts the looks at which nothing was learned from a discriminator, in a row.
 
     Args:
         patience: steps in a row after which it is given up.
@@ -38,9 +38,9 @@ class CollapseWatch:
         Returns:
             what is wrong, as the rest of a sentence about the discriminator; None: one can go on.
         """
-        told = f"mean logits {real:.3g} of real images and {fake:.3g} of made ones"
+        logits = f"mean logits {real:.3g} of real images and {fake:.3g} of made ones"
         if not all(map(math.isfinite, (loss, real, fake))):
-            return f"gives numbers that are not finite ({told})"
+            return f"gives numbers that are not finite ({logits})"
         now = {
             "apart": loss < _APART,
             "large": max(abs(real), abs(fake)) > _LARGEST,
@@ -49,11 +49,11 @@ class CollapseWatch:
         self._rows = {name: count + 1 if now[name] else 0 for name, count in self._rows.items()}
         steps = self._looks * LOOKED_EVERY
         if self._rows["apart"] >= self._looks:
-            return f"has told all images apart for {steps} steps ({told}, loss {loss:.2g})"
+            return f"has separated all images for {steps} steps ({logits}, loss {loss:.2g})"
         if self._rows["large"] >= self._looks:
-            return f"has been saturated for {steps} steps ({told})"
+            return f"has been saturated for {steps} steps ({logits})"
         if self._rows["blind"] >= self._looks:
-            return f"has seen no difference for {steps} steps ({told})"
+            return f"has seen no difference for {steps} steps ({logits})"
         return None
 
     def state_dict(self) -> dict[str, int]:

@@ -46,7 +46,7 @@ class LoopJudge:
         batches: the parts, each a batch of one.
         most_change: PSNR in dB below which a state went too far from the base to be taken: its scores are NaN.
         autocast: precision of the network's arithmetic; None: fp32.
-        niqe: of an image (1, 3, H, W) in [0, 1], lower is better. A state by which it rises for sure is not taken
+        niqe: of an image (1, 3, H, W) in [0, 1], lower is better. A state by which it rises beyond doubt is not taken
             either; that it falls says nothing, for noise lowers it.
     """
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from srkit.archs.reconstructor import Reconstructor
 from srkit.data.pairs import Batch
 from srkit.degradation.flaws import flawed
-from srkit.losses.reconstruction import AMISS, Far, ReconstructionLoss, far, flaw_margin, pinball
+from srkit.losses.reconstruction import OFFSET, Far, ReconstructionLoss, far, flaw_margin, pinball
 from srkit.training.controller import Controller, no_factor, quality_distance
 from srkit.training.state import TrainState
 from srkit.training.trainer import Measure, StepResult, descend
@@ -26,7 +26,7 @@ RECONSTRUCTION = Measure(
 
 @dataclass(frozen=True)
 class Objective:
-    """L_pt = L_rec + m margin + lambda_pt (FAR(Y) + c FAR(flawed images, to be predicted amiss)) + r untold l*."""
+    """L_pt = L_rec + m margin + lambda_pt (FAR(Y) + c FAR(flawed images, to be predicted too high)) + r pinball(l*)."""
 
     reconstruction: ReconstructionLoss
     far: Far
@@ -43,7 +43,7 @@ class Objective:
     margin: float
     """m, weight of `srkit.losses.reconstruction.flaw_margin`; the paper has none."""
     expected: float
-    """r, weight of telling l* (`srkit.losses.reconstruction.pinball`); the paper has one l* for all images."""
+    """r, weight of estimating l* (`srkit.losses.reconstruction.pinball`); the paper has one l* for all images."""
     quantile: float
     """Of l of images without flaws, which l* is."""
     autocast: torch.dtype | None
@@ -101,14 +101,14 @@ class ReconstructorStep:
         count = len(batch.hr)
         pixel, apart = aim.reconstruction(made[:count], batch.lr)
         margin = flaw_margin(made, batch.lr)
-        amiss = torch.zeros(len(shown), device=shown.device)
-        amiss[count:] = AMISS
-        unlike = far((predicted[0], predicted[1]), found, amiss)
+        offset = torch.zeros(len(shown), device=shown.device)
+        offset[count:] = OFFSET
+        unlike = far((predicted[0], predicted[1]), found, offset)
         regular = unlike[:count].mean()
         bad = unlike[count:].mean() if len(unlike) > count else torch.zeros_like(regular)
         loss = pixel + aim.reconstruction.perceptual * apart + aim.margin * margin
-        untold = pinball(expected, seen, aim.quantile)
-        loss = loss + aim.far_weight * (regular + aim.contrast * bad) + aim.expected * untold
+        missed = pinball(expected, seen, aim.quantile)
+        loss = loss + aim.far_weight * (regular + aim.contrast * bad) + aim.expected * missed
         descend(state, loss, self.clip_norm)
         terms = {
             "loss": loss,

@@ -33,7 +33,7 @@ def test_what_teaches_goes_on(real: float, fake: float) -> None:
         (
             3.0,
             -3.0,
-            "has told all images apart for 50 steps (mean logits 3 of real images and -3 of made",
+            "has separated all images for 50 steps (mean logits 3 of real images and -3 of made",
         ),
         (-60.0, -61.0, "has been saturated for 50 steps (mean logits -60"),
         (2.0, 2.0, "has seen no difference for 50 steps (mean logits 2"),

@@ -92,7 +92,7 @@ def train(
     """
     from srkit.recipes.kinds import load_training_recipe  # the recipes of all kinds: a tenth of a second
 
-    # The flags are short forms of settings, so that the saved recipe tells the whole truth.
+    # The flags are short forms of settings, so that the saved recipe is complete.
     flags = {"steps": steps, "seed": seed, "dtype": dtype and dtype.value}
     values = {name: value for name, value in flags.items() if value is not None}
     resolved = load_training_recipe(recipe, set_ or (), values)

@@ -177,10 +177,10 @@ def _degradation(recipe: ReconstructorRecipe) -> SecondOrderPart:
 
 
 def _check_crops(recipe: ReconstructorRecipe, distance: PerceptualDistance) -> None:
-    least = max(LEAST_SIDE, distance.smallest)
-    if recipe.data.patch < least:
+    min_side = max(LEAST_SIDE, distance.smallest)
+    if recipe.data.patch < min_side:
         raise UsageError(
-            f"'data.patch' is {recipe.data.patch}; it must be at least {least}, which the degradation encoder and the "
+            f"'data.patch' is {recipe.data.patch}; it must be at min_side {min_side}, which the degradation encoder and the "
             f"distance '{distance.name}' need."
         )
 
