@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from srkit._version import __version__
@@ -23,6 +24,7 @@ from srkit.recipes.kinds import load_training_recipe
 from srkit.tasks.train import WEIGHTS, TrainJob, TrainResult, blurred, reconstructor, run
 from srkit.training.state import CHECKPOINT, read_checkpoint
 from srkit.zoo.load import load_model
+from tests.encoders import clip_files
 from tests.helpers import Listening, refused
 from tests.tasks.training_cases import CASES, LAST, Case, named_by
 from tests.training.runs import CPU, same
@@ -329,3 +331,19 @@ def test_only_captions_of_no_image_at_all_are_named(kind: str, make: Start, tmp_
     (warning,) = listening.about("elsewhere.png")
     assert "0.png" not in warning
     assert not listening.about("without a caption")
+
+
+def test_letters_are_known_to_encoders_of_characters_alone(make: Start, tmp_path: Path) -> None:
+    clip_files.register(tmp_path)
+    clip = tmp_path / "clip.pt"
+    torch.save(clip_files.network("tiny-vit").state_dict(), clip)
+    settings = (
+        f'providers.text = "open_clip:tiny-vit-gelu:{clip}"',
+        "loss.lettering = 0.5",
+        "optim.steps = 1",
+    )
+    with refused(UsageError, "loss.alignment", "loss.lettering", "tiny-vit-gelu"):
+        run(make(CASES["clipsr"], tmp_path / "run", *settings))
+    # Photographs alone show no letters that are known: nothing is asked of the encoder.
+    case = replace(CASES["clipsr"], table=CASES["clipsr"].table.replace("{ sign = 2, portrait = 1 }", "{}"))
+    run(make(case, tmp_path / "photographs", *settings, "data.rendered_batch = 0"))

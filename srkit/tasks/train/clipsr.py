@@ -70,6 +70,11 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
         return self.providers.text
 
     @property
+    def _aligned(self) -> bool:
+        """Whether the losses must know where letters stand, which rendered images alone show."""
+        return self.recipe.loss.of_letters > 0 and bool(self.recipe.data.rendered)
+
+    @property
     def arguments(self) -> dict[str, Any]:
         encoder = self.encoder
         widths = {
@@ -90,7 +95,7 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
         recipe, setting = self.recipe, self.setting
         needed = self.needed_providers(recipe)
         self.providers = load_providers(recipe.providers, needed, setting.device, setting.progress)
-        if recipe.loss.of_letters > 0 and not self.encoder.by_character:
+        if self._aligned and not self.encoder.by_character:
             raise UsageError(
                 f"'loss.alignment' is {recipe.loss.alignment} and 'loss.lettering' {recipe.loss.lettering}, and the "
                 f"words of the text encoder '{self.encoder.name}' are not characters; set both to 0, or choose "
@@ -200,7 +205,13 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
 
     def _pairs(self, images: Sequence[CaptionedImage], plan: CropPlan, network: nn.Module) -> CaptionedPairs:
         dropout, setting = self.recipe.data.dropout, self.setting
-        aligned = self.recipe.loss.of_letters > 0
         return CaptionedPairs(
-            images, plan, setting.device, self.encoder, dropout, network, setting.progress, aligned=aligned
+            images,
+            plan,
+            setting.device,
+            self.encoder,
+            dropout,
+            network,
+            setting.progress,
+            aligned=self._aligned,
         )
