@@ -47,10 +47,10 @@ class CDASR(nn.Module):
         token_channels: channels C of the encoder's tokens.
         hidden, aligned: widths of the MLP on the vector (Eq. 3: 1024 and 512).
         token_features: channels that tokens are sampled in, at each LR pixel.
-        spatial: `tokens` conditions each place on what lies there; `global` is Eq. 4 as printed, which is constant over the
-            image.
+        spatial: `tokens` conditions the features on what lies where; `global` is Eq. 4 as printed, which is constant
+            over the image.
         condition: `constant` has a learned vector and learned tokens in place of the encoder's (for ablation: the
-            same capacity, no content).
+            same capacity, without a condition).
         token_grid: side of the grid of learned tokens.
 
     Raises:
@@ -180,7 +180,7 @@ class GlobalAlignment(nn.Module):
 
     With replicate padding the spread features are one vector everywhere, so they are computed for one pixel, and
     their share of the fusion is a shift. (With zero padding, which the paper does not speak of, the border of the
-    image would show in place of its content.)
+    image would be the condition in place of its content.)
     """
 
     def __init__(self, features: int, semantic_dim: int, hidden: int, aligned: int) -> None:
@@ -219,7 +219,7 @@ def _zeroed(layer: M) -> M:
 
 def _conditioning(spatial: Spatial, condition: Source) -> tuple[str, ...]:
     names = {"tokens": ("semantic", "tokens", "position"), "global": ("semantic",)}[spatial]
-    # Learned tokens lie somewhere in the whole image too.
+    # Where the learned tokens lie must still be given.
     return names if condition == "encoder" else tuple(name for name in names if name == "position")
 
 

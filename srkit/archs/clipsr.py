@@ -26,6 +26,8 @@ from srkit.ops.resize import upscale
 
 SCALES = (4, 8, 16)
 GUIDE, WORDS, SENTENCE, POSITION = "guide", "words", "sentence", "position"
+LETTERS = "letters"
+"""In training: (N, h, w) int64, the word that each pixel shows; -1 where none is known."""
 
 Text = Literal["prompt", "bag", "constant"]
 TextNorm = Literal["layer", "softmax"]

@@ -1,7 +1,7 @@
 """A small convolutional encoder of images: a unit vector, a map of tokens, and perceptual stages.
 
 Plain convolutions without normalisation layers: what a place gives depends on its surroundings alone, so that the
-stages mean the same on a tile, an image and a batch, and degraded images keep what sets them apart.
+stages mean the same on a tile, an image and a batch, and degraded images keep what distinguishes them.
 """
 
 from __future__ import annotations

@@ -18,12 +18,12 @@ class Consistency(nn.Module):
     """x <- x + A*(g (y - A x)), some times over, with momentum: iterative back-projection with known kernels.
 
     A blurs and subsamples, A* is its adjoint (Irani and Peleg 1991, CVGIP, for one kernel; as a network's data step:
-    USRNet, Zhang et al. 2020, CVPR, Section 4.2). The gain g follows from features, for each LR pixel: what noise or a
-    wrong kernel makes of the residual is not to be projected back. Each step is local, so that pieces of an image
+    USRNet, Zhang et al. 2020, CVPR, Section 4.2). The gain g is estimated from features, for each LR pixel: what noise
+    or a wrong kernel makes of the residual is not to be projected back. Each step is local, so that pieces of an image
     give what the whole gives.
 
     Args:
-        features: channels that the gain follows from.
+        features: channels that the gain is estimated from.
         steps: how many; each has a factor and a momentum of its own.
     """
 

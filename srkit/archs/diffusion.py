@@ -102,8 +102,8 @@ class DiffusionSR(nn.Module):
         factors = [scale / (_PIECE << level) for level in range(self._levels)]
         channels = {"kernels": len(self.nbsr.basis), "depth": 1, "lr": 3}
         self.encoders = nn.ModuleDict({name: Pyramid(channels[name], width, factors) for name in modalities})
-        inputs = [width] * len(modalities)
-        self.fusion = nn.ModuleList(make_fusion(fusion, w, inputs, hidden) for w in widths if inputs)
+        fused = [width] * len(modalities) if modalities else []
+        self.fusion = nn.ModuleList(make_fusion(fusion, w, fused, hidden) for w in widths if fused)
         self.pull = nn.Parameter(torch.zeros(())) if consistent else None
 
     @property
@@ -232,7 +232,7 @@ class DiffusionSR(nn.Module):
     def constrained(self, residual: Tensor, known: Known) -> Tensor:
         """A step towards residuals that LR does not show: r - g s^2 A*(A r), with A the blur and g learned, 0 to 1.
 
-        NBSR has answered to LR already, and separates its noise and JPEG from detail; what is added must not be seen
+        NBSR has answered to LR already, whose noise and JPEG it separates from detail; what is added must not be seen
         there. Where r is 0 the step changes nothing.
         """
         if known.blur is None or self.pull is None:

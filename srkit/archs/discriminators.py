@@ -1,4 +1,4 @@
-"""Networks that separate real images from made ones, place by place: they give a map of logits."""
+"""Discriminators between real and generated images, place by place: their output is a map of logits."""
 
 from __future__ import annotations
 

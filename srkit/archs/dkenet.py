@@ -47,7 +47,7 @@ class DKENet(nn.Module):
         contrast: show the network, beside the image, its detail divided by how strong detail is around each pixel
             (`normalised_detail`): blur is in how detail falls off, whatever the contrast. Not in the paper.
         levels: resolutions, each half of the one before: the paper's 2, or more. A few pixels show little of their
-            blur; more pixels around them make it less of a guess. Added levels change nothing at first.
+            blur; their surroundings show more. Added levels change nothing at first.
         energies: radii of the squares over which the network is shown, beside the image, how strong its differences
             are (`detail_energies`). Not in the paper. They, too, change nothing at first.
 

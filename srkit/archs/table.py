@@ -65,7 +65,7 @@ DISCRIMINATORS: Mapping[str, Callable[..., nn.Module]] = {
     "patchgan": PatchGAN,
     "unet_sn": UNetSN,
 }
-"""Networks that separate real images from made ones, place by place; only training knows them."""
+"""Discriminators between real and generated images, place by place; only training uses them."""
 
 DEGRADERS: Mapping[str, Callable[..., nn.Module]] = {
     "reconstructor": Reconstructor,

@@ -120,7 +120,9 @@ class WordAttention(nn.Module):
         return h + out
 
     def misalignment(self, h: Tensor, words: Tensor, position: Tensor, letters: Tensor) -> Tensor:
-        """Cross-entropy of the first head's attention: what it gives to the words that pixels are known to show.
+        """Cross-entropy of the attention of all heads but the last to the words that pixels are known to show.
+
+        The last one stays free for what words say of other places.
 
         Args:
             h, words, position: as `forward` takes them.
@@ -130,10 +132,12 @@ class WordAttention(nn.Module):
             A number, in nats; 0 where no word is known.
         """
         q, k, _, there = self._asked(h, words, position)
-        logits = (q[:, 0] @ k[:, 0].transpose(1, 2)).float() / math.sqrt(q.shape[-1])
-        logits = logits.masked_fill(~there[:, None], float("-inf"))
+        aligned = max(1, self.heads - 1)
+        logits = (q[:, :aligned] @ k[:, :aligned].transpose(2, 3)).float() / math.sqrt(q.shape[-1])
+        logits = logits.masked_fill(~there[:, None, None], float("-inf"))
         wanted = torch.where(letters < 0, -1, letters + 1).flatten(1)  # the learned token comes first
-        total = F.cross_entropy(logits.transpose(1, 2), wanted, ignore_index=-1, reduction="sum")
+        wanted = wanted[:, None].expand(-1, aligned, -1)
+        total = F.cross_entropy(logits.flatten(0, 2), wanted.flatten(), ignore_index=-1, reduction="sum")
         return total / (wanted >= 0).sum().clamp(min=1)
 
     def _asked(self, h: Tensor, words: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

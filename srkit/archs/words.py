@@ -1,7 +1,7 @@
 """A small encoder of texts: hashed characters, trigrams and words, and two transformer layers.
 
 It knows no vocabulary, so any alphabet and any invented word is taken. Its tokens are the characters in their order,
-as they came in beside what they mean in the text: the letters of a sign must stay apart, and in place.
+as they came in beside what they mean in the text: the letters of a sign must stay distinct, and in place.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ from srkit.progress import Progress, Silent
 
 KINDS = ("invariant", "motion", "bicubic", "smooth", "defocus")
 """Those with one kernel for all pixels of a crop first."""
-# Drawn no more often than the others, mode 6 left dkenet-x4 without its diagonals: see experiments/RESULTS.md.
+# Drawn no more often than the others, dkenet-x4 learned nothing of mode 6's diagonals: see experiments/RESULTS.md.
 _DRAWN = (*MODES, "mode6", "mode6")
 _JPEG_UNIT = 16  # pixels of a side that are coded together, where colour has half the resolution
 _INVARIANT, _MOTION, _BICUBIC, _SMOOTH, _DEFOCUS = range(len(KINDS))

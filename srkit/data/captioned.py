@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from srkit.archs.clipsr import LETTERS
 from srkit.conditioning.makers import Conditioning, Sources
 from srkit.data.captions import rendered_wordings
 from srkit.data.letters import letter_map, token_table
@@ -114,7 +115,7 @@ class CaptionedPairs(MemoryPairs):
         read = self._encoder.read(chosen)
         found = super().conditions_of(crops, step) | {"words": read.words, "sentence": read.sentence}
         if self._letters is not None:
-            found["letters"] = self._tokens(self._letters, crops, chosen)
+            found[LETTERS] = self._tokens(self._letters, crops, chosen)
         return found
 
     def _tokens(self, letters: PackedImages, crops: Crops, texts: Sequence[str]) -> Tensor:

@@ -210,7 +210,7 @@ def _matched(images: Sequence[Path], rows: Iterable[tuple[str, tuple[str, ...]]]
             case [first, second, *_]:
                 raise UsageError(
                     f"'{name}' of the captions {shown(source)} is the name of {shown(first)} and of {shown(second)}; "
-                    "write as much of the path as sets them apart."
+                    "write as much of the path as distinguishes them."
                 )
     return _captions(images, texts, spare)
 

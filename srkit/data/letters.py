@@ -13,7 +13,7 @@ from srkit.rendered.canvas import Lettering
 from srkit.rendered.lettering import advances
 
 LETTERS = 255
-"""How many letters of an image are told apart; those behind them count as none."""
+"""How many letters of an image are numbered; those behind them count as none."""
 NONE = -1
 _NARROWEST = 0.5  # LR pixels: narrower letters leave LR nothing that attention could find them by
 

@@ -42,8 +42,8 @@ def random_gradients(count: int, patch: int, scale: int, rng: torch.Generator) -
 def patchwork(patch: int, scale: int, rng: torch.Generator) -> Tensor:
     """(3, patch, patch): covariances of MANet's range, drawn for every block of a grid; so are its size and place.
 
-    Half of the maps share two to four among all blocks, so that blocks say something of each other wherever they lie. In half of
-    them kernels are much longer than wide, so that their direction shows.
+    Half of the maps share two to four among all blocks, so that blocks are informative of each other wherever they lie.
+    In half of them kernels are much longer than wide, so that their direction shows.
     """
     side = int(torch.randint(*_BLOCKS, (1,), generator=rng))
     places = (torch.arange(patch) + torch.randint(side, (2, 1), generator=rng)) // side

@@ -86,8 +86,8 @@ def load_degrader(
         progress: shows downloads.
 
     Raises:
-        ResourceError: there is none, it is for another scale or task, is damaged, or a provider is unavailable or not the one
-            that it was trained with.
+        ResourceError: there is none, it is for another scale or task, is damaged, or a provider is unavailable or not
+            the one that it was trained with.
     """
     model = load_model(_shipped(scale) if source == AUTO else source, task=TASK, progress=progress)
     network = model.network

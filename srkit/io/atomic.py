@@ -1,6 +1,6 @@
 """Files that appear whole or not at all: written beside their target under a hidden name, then renamed.
 
-The temporary name holds the writing process, so that what a killed run left behind differs from what
+The temporary name holds the writing process, so that what a killed run left behind can be distinguished from what
 another run is still writing. It does not hold the target's name, so that it is never too long.
 """
 

@@ -219,7 +219,7 @@ def check_criteria(names: Sequence[str]) -> None:
 def _blurred(fields: Tensor) -> Tensor:
     """(F, N, C, H, W) seen through the Gaussian window, of the same shape.
 
-    As matrix products, which are fp32 on every device: cuDNN's convolutions are TF32 unless told otherwise, and the
+    As matrix products, which are fp32 on every device: cuDNN's convolutions are TF32 by default, and the
     variances would cancel.
     """
     rows = _windows(fields.shape[-2], fields.device)

@@ -136,7 +136,7 @@ class Once(Generic[T]):
 
     Args:
         of: the function.
-        known: what it gives, or is to give, for some images. Images are told apart by being another tensor.
+        known: what it gives, or is to give, for some images. Images are distinguished by tensor identity.
     """
 
     def __init__(self, of: Callable[[Tensor], T], known: Mapping[Tensor, T] | None = None) -> None:

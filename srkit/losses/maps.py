@@ -9,7 +9,7 @@ from torch import Tensor
 
 _SCALES = 4  # of the gradient term
 _WEIGHT = 0.5  # of the gradient term
-_MIN_SPREAD = 1e-3  # of a map that is flat: its scale is unknown
+_LEAST_SPREAD = 1e-3  # of a map that is flat: its scale is undefined
 
 
 def aligned_distance(estimated: Tensor, true: Tensor) -> Tensor:
@@ -25,7 +25,8 @@ def depth_l1(estimated: Tensor, true: Tensor) -> Tensor:
     """Mean absolute difference of maps (N, 1, h, w), in fp32; a scalar.
 
     Only where scale and shift of the truth are known, as those of rendered scenes are: from a random start a network
-    learns by it what `depth_loss`, which divides by what little the network gives at first, trains many times slower.
+    learns by it what it learns many times slower by `depth_loss`, which divides by what little the network says at
+    first.
     """
     return F.l1_loss(estimated.float(), true.float())
 

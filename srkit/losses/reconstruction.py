@@ -113,21 +113,21 @@ def flaw_margin(made: Tensor, lr: Tensor) -> Tensor:
     return ((1 + MARGIN) * errors[0] - errors[1]).clamp_min(0).mean()
 
 
-def pinball(estimated: Tensor, found: Tensor, quantile: float) -> Tensor:
-    """Smallest where `estimated` is that quantile of what is found (Koenker and Bassett 1978, "Regression quantiles").
+def pinball(estimate: Tensor, found: Tensor, quantile: float) -> Tensor:
+    """Smallest where `estimate` is that quantile of what is found (Koenker and Bassett 1978, "Regression quantiles").
 
     Args:
-        estimated, found: (N,); no gradient reaches what was found.
+        estimate, found: (N,); no gradient reaches what was found.
         quantile: between 0 and 1; 0.5 gives half the mean absolute difference.
 
     Returns:
         a scalar.
     """
-    missing = found.detach() - estimated
+    missing = found.detach() - estimate
     return torch.maximum(quantile * missing, (quantile - 1) * missing).mean()
 
 
-OFFSET = 1.0
+FLAWED_OFFSET = 1.0
 """By how much descriptors of flawed images are to be predicted too high, in their usual deviations."""
 
 
@@ -137,13 +137,14 @@ def far(
     """(|T_a S_avg(e_im) - S_avg(e_cl)| + |T_m S_max(e_im) - S_max(e_cl)|) / sqrt(C), of each image.
 
     Trained on images without flaws alone, as the paper has it, predictions of images with flaws are off only by
-    what chance makes of them. They can be trained to be: with `offset` this is 0 where they are off by that. (To ask for
-    a larger FAR of flawed images, whatever way, trains next to nothing: each is off in another direction.)
+    what chance makes of them. They can be trained to be: with `offset` this is 0 where they are off by that. (To ask
+    for a larger FAR of flawed images, whatever way, trains next to nothing: each is off in another direction.)
 
     Args:
         predicted: what `Reconstructor.predict` gives, (N, C) twice.
         found: what `Reconstructor.relative` gives, the same.
-        offset: (N,), how much too high predictions should be: 0 of images without flaws, `OFFSET` of others. None: 0.
+        offset: (N,), how much too high predictions should be: 0 of images without flaws, `FLAWED_OFFSET` of others.
+            None: 0.
 
     Returns:
         (N,), float32; some 2 where nothing is predicted but the mean.

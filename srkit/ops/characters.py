@@ -1,6 +1,6 @@
 """Texts as numbers: for each character its own, its neighbours' and its word's, hashed, so that any alphabet will do.
 
-Spaces are no tokens: where words begin and end follows from each character's place in its word.
+Spaces are no tokens: each character's place in its word shows where words begin and end.
 """
 
 from __future__ import annotations

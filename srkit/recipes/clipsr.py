@@ -31,8 +31,15 @@ class ClipsrWeights:
     adversarial: float = bounded(0.0, min=0)
     """-D(y^, t) - 4 cos(E(y^), t); the paper: 0.01. 0: there is no discriminator."""
     alignment: float = bounded(0.0, min=0)
-    """Cross-entropy of one head of each attention against the letters that rendered images show where
+    """Cross-entropy of the attention to words against the letters that rendered images show where
     (`srkit.archs.text_fusion.WordAttention.misalignment`); for text encoders whose words are characters."""
+    lettering: float = bounded(0.0, min=0)
+    """L1 of the pixels in which such letters stand, which are few among all; for the same encoders."""
+
+    @property
+    def of_letters(self) -> float:
+        """The weights of the terms that must know where letters stand."""
+        return self.alignment + self.lettering
 
 
 @dataclass(frozen=True)

@@ -55,8 +55,8 @@ class EncoderRecipe(Recipe):
     model: ModelPart
     kind: Literal["encoder"] = "encoder"
     objective: Objective = "contrast"
-    """contrast: two views of an instance find each other among all others (InfoNCE); exemplar: name the
-    image that a view is of, and what it was degraded with and how strongly."""
+    """contrast: two views of an instance find each other among all others (InfoNCE); exemplar: classify which
+    image a view is of, and what it was degraded with and how strongly."""
     temperature: float = 0.1
     """Of the softmax over similarities (contrast only)."""
     quality: float = 1.0

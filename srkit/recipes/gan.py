@@ -63,7 +63,7 @@ class DiscriminatorPart:
     """Its learning rate, times the network's."""
     betas: tuple[float, ...] = bounded((0.9, 0.999), min=0, below=1, length=2)
     patience: int = bounded(1000, min=1)
-    """Steps for which its logits may say that nothing is learned from it before the run goes back to its last good state."""
+    """Steps for which its logits may show that it trains nothing before the run goes back to its last good state."""
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class ControllerPart:
     noise_std: float = bounded(0.05, min=0)
     """Deviation of the factor's noise; 1 in the paper."""
     quantile: float = bounded(0.8, above=0, below=1)
-    """Of l, given LR, which the estimated l* is. Above the middle, since errors weigh unlike: where l* is too low, an
+    """Of l, given LR, which the estimated l* is. Above the middle, since errors weigh unlike: where l* is too low, a
     image that is blurred or noisy can be made into LR best, and a network is led towards its own input."""
 
 

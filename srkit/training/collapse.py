@@ -1,4 +1,4 @@
-"""Whether a discriminator still trains the network, by its logits."""
+"""Whether a discriminator still trains its generator, by its logits."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class CollapseWatch:
         Returns:
             what is wrong, as the rest of a sentence about the discriminator; None: one can go on.
         """
-        logits = f"mean logits {real:.3g} of real images and {fake:.3g} of made ones"
+        means = f"mean logits {real:.3g} of real images and {fake:.3g} of made ones"
         if not all(map(math.isfinite, (loss, real, fake))):
-            return f"gives numbers that are not finite ({logits})"
+            return f"gives numbers that are not finite ({means})"
         now = {
             "apart": loss < _APART,
             "large": max(abs(real), abs(fake)) > _LARGEST,
@@ -49,11 +49,11 @@ class CollapseWatch:
         self._rows = {name: count + 1 if now[name] else 0 for name, count in self._rows.items()}
         steps = self._looks * LOOKED_EVERY
         if self._rows["apart"] >= self._looks:
-            return f"has separated all images for {steps} steps ({logits}, loss {loss:.2g})"
+            return f"has separated all images for {steps} steps ({means}, loss {loss:.2g})"
         if self._rows["large"] >= self._looks:
-            return f"has been saturated for {steps} steps ({logits})"
+            return f"has been saturated for {steps} steps ({means})"
         if self._rows["blind"] >= self._looks:
-            return f"has seen no difference for {steps} steps ({logits})"
+            return f"has seen no difference for {steps} steps ({means})"
         return None
 
     def state_dict(self) -> dict[str, int]:

@@ -6,7 +6,8 @@ indicator, is 1 - l.
 
 The paper's s = 1 - l where adapting is right for an image of l = 0.5 alone: R was trained s = l, so s = 2 l* - l leaves
 an image as it is where l is that of the true one, l*. One l* for all images would be wrong for most,
-which have little detail or much, so E_deg learns to estimate it for each (`srkit.archs.reconstructor.DegradationEstimate`).
+which have little detail or much, so E_deg learns to estimate it for each
+(`srkit.archs.reconstructor.DegradationEstimate`).
 """
 
 from __future__ import annotations

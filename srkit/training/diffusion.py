@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,6 @@ from srkit.archs.diffusion import SIGMA, DiffusionSR, noisy
 from srkit.data.pairs import Batch
 from srkit.metrics.psnr import psnr
 from srkit.ops.noise_field import noise_field
-from srkit.recipes.diffusion import DiffusionWeights
 from srkit.training.gan_step import GanStep
 from srkit.training.state import TrainState
 from srkit.training.trainer import StepResult, Validation, descend
@@ -33,8 +33,10 @@ def denoising_batch(
         level: (B,) of the noise.
         eps: as base, standard normal.
     """
-    state = noisy((hr - base) / SIGMA, level, eps)
-    return Batch(lr, hr, {"codes": codes, "depth": depth, "base": base, "level": level, "state": state})
+    truth = (hr - base) / SIGMA
+    state = noisy(truth, level, eps)
+    conditions = {"codes": codes, "depth": depth, "base": base, "level": level, "state": state}
+    return Batch(lr, hr, {**conditions, "truth": truth})
 
 
 class Denoising(nn.Module):
@@ -50,19 +52,36 @@ class Denoising(nn.Module):
         self.network, self._prior = network, prior
 
     def forward(
-        self, x: Tensor, codes: Tensor, depth: Tensor, base: Tensor, level: Tensor, state: Tensor
+        self,
+        x: Tensor,
+        codes: Tensor,
+        depth: Tensor,
+        base: Tensor,
+        level: Tensor,
+        state: Tensor,
+        truth: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """The residual (B, 3, s p, s p), and the mean absolute value of the conditions' maps, a scalar."""
+        """The mean square of what is missed of `truth`, the residual, and the mean absolute value of the conditions'
+        maps; scalars."""
         known = self.network.known(x, codes, depth, base=base, prior=self._prior)
-        size = base.new_zeros(()) if known.maps is None else mean_size(known.maps)
-        return self.network.residual(state, level, known), size
+        sizes = [m.float().abs().mean() for maps in known.maps or () for m in maps]
+        size = torch.stack(sizes).mean() if sizes else base.new_zeros(())
+        found = self.network.residual(state, level, known)
+        return (found.float() - truth).square().mean(), size
 
 
 class Imaging(Denoising):
     """The same, for the image."""
 
     def forward(  # type: ignore[override]
-        self, x: Tensor, codes: Tensor, depth: Tensor, base: Tensor, level: Tensor, state: Tensor
+        self,
+        x: Tensor,
+        codes: Tensor,
+        depth: Tensor,
+        base: Tensor,
+        level: Tensor,
+        state: Tensor,
+        truth: Tensor,
     ) -> Tensor:
         """(B, 3, s p, s p)."""
         known = self.network.known(x, codes, depth, base=base, prior=self._prior)
@@ -70,26 +89,24 @@ class Imaging(Denoising):
 
 
 @dataclass(frozen=True)
-class EstimateStep:
-    """Minimise the squared error of an estimate, and the conditions' maps (Lin et al. 2024, Eqs. 4 and 5)."""
+class DenoisingStep:
+    """Minimise an estimate's squared error, and the conditions' maps (Lin et al. 2024, Eqs. 4 and 5)."""
 
+    wrapped: Callable[[Any], nn.Module]
+    """The network as a module that gives both, such as `Denoising`."""
     name: str
-    """Of what is estimated, in the log."""
-    estimator: Callable[[nn.Module], nn.Module]
-    """Wraps the network into what gives the estimate and the maps' size for a batch."""
-    truth: Callable[[Batch], Tensor]
-    """What is to be estimated."""
+    """Of the error in the log."""
     weight: float
     """Of the error."""
     features: float
-    """Weight of the maps' size."""
+    """Weight of the maps."""
     clip_norm: float
     autocast: torch.dtype | None
 
     is_sound = True
 
     def module(self, network: nn.Module) -> nn.Module:
-        return self.estimator(network)
+        return self.wrapped(network)
 
     def __call__(
         self,
@@ -100,30 +117,10 @@ class EstimateStep:
         look: bool,
     ) -> StepResult:
         with torch.autocast(batch.lr.device.type, self.autocast, enabled=self.autocast is not None):
-            found, size = forward(batch.lr, **batch.conditions)
-        error = (found.float() - self.truth(batch)).square().mean()
+            error, size = forward(batch.lr, **batch.conditions)
         loss = self.weight * error + self.features * size
         descend(state, loss, self.clip_norm)
         return StepResult({"loss": loss.detach(), self.name: error.detach(), "features": size.detach()})
-
-
-def mean_size(maps: Iterable[Iterable[Tensor]]) -> Tensor:
-    """The mean absolute value of conditions' maps, a scalar in which each map counts the same."""
-    return torch.stack([m.float().abs().mean() for level in maps for m in level]).mean()
-
-
-def denoising_step(
-    weights: DiffusionWeights, clip_norm: float, autocast: torch.dtype | None, *, prior: bool
-) -> EstimateStep:
-    """The step of a diffusion model that estimates the residual; `prior`: without its conditions."""
-
-    def estimator(network: nn.Module) -> nn.Module:
-        assert isinstance(network, DiffusionSR)
-        return Denoising(network, prior=prior)
-
-    return EstimateStep(
-        "residual", estimator, true_residual, weights.residual, weights.features, clip_norm, autocast
-    )
 
 
 @dataclass(frozen=True)
@@ -135,15 +132,10 @@ class ImagingStep(GanStep):
         return Imaging(network, prior=False)
 
 
-def true_residual(batch: Batch) -> Tensor:
-    """What is to be estimated."""
-    return (batch.hr - batch.conditions["base"]) / SIGMA
-
-
 def residual_validator(
     batches: Sequence[Batch], dtype: torch.dtype | None, *, prior: bool
 ) -> Callable[[nn.Module], Validation]:
-    """A function that scores a diffusion model by its estimates, and gives the PSNR of its samples too.
+    """A function that scores a diffusion model by its estimates, beside the PSNR of its samples.
 
     Args:
         dtype: autocast's; None: fp32.
@@ -158,15 +150,15 @@ def residual_validator(
             rows, columns = (torch.arange(side, device=batch.hr.device) for side in batch.hr.shape[2:])
             eps = noise_field(_SAMPLE_SEED, rows, columns, 3).expand_as(batch.hr)
             with torch.autocast(batch.lr.device.type, dtype, enabled=dtype is not None):
-                found, _ = Denoising(network, prior=prior)(batch.lr, **batch.conditions)
+                error, _ = Denoising(network, prior=prior)(batch.lr, **batch.conditions)
                 sr = network(batch.lr, batch.conditions["codes"], batch.conditions["depth"], eps)
-            errors.append(float((found.float() - true_residual(batch)).square().mean()))
+            errors.append(float(error))
             rounded = (sr.float().clamp(0, 1) * 255).round() / 255
             scores.append(float(psnr(rounded, batch.hr).clamp_max(_MAX_DB).mean()))
-        error, db = math.sqrt(math.fsum(errors) / len(errors)), math.fsum(scores) / len(scores)
+        rms, db = math.sqrt(math.fsum(errors) / len(errors)), math.fsum(scores) / len(scores)
         message = (
-            f"held-out residuals are missed by {error:.4f} (rms, NBSR's own is near 1); samples {db:.3f} dB"
+            f"held-out residuals are missed by {rms:.4f} (rms, NBSR's own is near 1); samples {db:.3f} dB"
         )
-        return Validation(-error, {"val_residual_error": error, "val_psnr": db}, message)
+        return Validation(-rms, {"val_residual_error": rms, "val_psnr": db}, message)
 
     return validate

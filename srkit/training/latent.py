@@ -1,4 +1,4 @@
-"""Steps of what fuses conditions into a latent diffusion model: the noise that it estimates, and its validation."""
+"""What fuses conditions into a latent diffusion model: the noise that it estimates, and how it is scored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from srkit.archs.latent_fusion import LatentFusion
 from srkit.data.pairs import Batch
 from srkit.ops.resize import upscale
-from srkit.training.diffusion import EstimateStep, mean_size
 from srkit.training.trainer import Measure
 
 NOISE_ERROR = Measure("val_noise_error", "held-out noise is missed by {:.4f} (mean square)", -1.0)
@@ -41,19 +40,6 @@ class NoiseEstimate(nn.Module):
         prior = self.network.prior
         found = prior.epsilon(prior.noised(latent, eps, time), time, self.network.fused(maps))
         return found, mean_size(maps)
-
-
-def noise_step(features: float, clip_norm: float, autocast: torch.dtype | None) -> EstimateStep:
-    """The step of a fusion, whose prior estimates noise.
-
-    Args:
-        features: weight of the maps' size.
-    """
-    return EstimateStep("noise", NoiseEstimate, _true_noise, 1.0, features, clip_norm, autocast)
-
-
-def _true_noise(batch: Batch) -> Tensor:
-    return batch.conditions["eps"]
 
 
 def noise_validator(batches: Sequence[Batch], dtype: torch.dtype | None) -> Callable[[nn.Module], float]:

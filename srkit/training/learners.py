@@ -40,7 +40,7 @@ def info_nce(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     return F.cross_entropy(similarity, partner)
 
 
-def quality_error(estimated: Tensor, views: Views) -> Tensor:
+def quality_error(estimate: Tensor, views: Views) -> Tensor:
     """Squared error of the strengths (V, `DEGRADATIONS`) that a read-out estimates; a scalar.
 
     A clean view's are all 0; the weakest degradation's is a quarter, the strongest's 1. To the mean error of all
@@ -48,7 +48,7 @@ def quality_error(estimated: Tensor, views: Views) -> Tensor:
     same, it is the degradation's alone.
     """
     true = F.one_hot(views.kind, CLEAN + 1)[:, :CLEAN] * (_WEAKEST + (1 - _WEAKEST) * views.strength[:, None])
-    error = estimated.float() - true
+    error = estimate.float() - true
     mean = error.square().sum(1).mean()
     degraded = (views.kind != CLEAN).view(2, -1)
     twins = int(degraded[0].sum())
@@ -62,8 +62,8 @@ def quality_error(estimated: Tensor, views: Views) -> Tensor:
 class ContrastLearner(nn.Module):
     """Both views of an instance are to have the same vector, and no other instance's: `info_nce`.
 
-    A degraded image being an instance of its own, the vector must differ from the clean one's. A linear read-out of
-    the degradation (`quality_error`) hastens that: left to the comparison alone, compression is learned late.
+    A degraded image being an instance of its own, the vector must distinguish it from the clean one. A linear read-out
+    of the degradation (`quality_error`) hastens that: left to the comparison alone, compression is learned late.
     """
 
     def __init__(self, network: CompactEncoder, temperature: float, quality: float) -> None:
@@ -82,9 +82,10 @@ class ContrastLearner(nn.Module):
 
 
 class ExemplarLearner(nn.Module):
-    """Name the image that a view is of (Dosovitskiy et al. 2014, exemplar CNN), and how it was degraded.
+    """Classify which image a view is of (Dosovitskiy et al. 2014, exemplar CNN), and how it was degraded.
 
-    While it is judged, the images are others than those it can name: the loss is that of the degradation alone.
+    In validation, the images are others than those it was trained to classify: the loss is that of the degradation
+    alone.
     """
 
     def __init__(self, network: JudgeNetwork, images: int, quality: float) -> None:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srkit.archs.clipsr import CLIPSR, SENTENCE
+from srkit.archs.clipsr import CLIPSR, LETTERS, SENTENCE
 from srkit.archs.info import PromptedBlocks
 from srkit.archs.matching import TextDiscriminator
 from srkit.data.pairs import Batch
@@ -112,6 +113,8 @@ class MatchingStep:
         terms: dict[str, Tensor] = {}
         if self.weights.pixel > 0:
             terms["pixel"] = l1(sr, batch.hr)
+        if self.weights.lettering > 0 and LETTERS in batch.conditions:
+            terms["lettering"] = _lettering_l1(sr, batch)
         if self.weights.perceptual > 0 and self.perceptual is not None:
             with torch.no_grad():
                 wanted = self.perceptual.features(batch.hr)
@@ -160,3 +163,10 @@ class MatchingStep:
             "penalty": penalty.detach(),
             **{f"logit {name}": logits.detach().mean() for name, logits in means.items()},
         }
+
+
+def _lettering_l1(sr: Tensor, batch: Batch) -> Tensor:
+    """Mean L1 of the pixels in which letters stand that the captions name; 0 where there are none."""
+    shown = (batch.conditions[LETTERS] >= 0)[:, None].to(sr.dtype)
+    mask = F.interpolate(shown, sr.shape[2:], mode="nearest")
+    return ((sr - batch.hr).abs() * mask).sum() / (sr.shape[1] * mask.sum()).clamp(min=1)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from srkit.archs.reconstructor import Reconstructor
 from srkit.data.pairs import Batch
 from srkit.degradation.flaws import flawed
-from srkit.losses.reconstruction import OFFSET, Far, ReconstructionLoss, far, flaw_margin, pinball
+from srkit.losses.reconstruction import FLAWED_OFFSET, Far, ReconstructionLoss, far, flaw_margin, pinball
 from srkit.training.controller import Controller, no_factor, quality_distance
 from srkit.training.state import TrainState
 from srkit.training.trainer import Measure, StepResult, descend
@@ -26,7 +26,8 @@ RECONSTRUCTION = Measure(
 
 @dataclass(frozen=True)
 class Objective:
-    """L_pt = L_rec + m margin + lambda_pt (FAR(Y) + c FAR(flawed images, to be predicted too high)) + r pinball(l*)."""
+    """L_pt = L_rec + m margin + lambda_pt (FAR(Y) + c FAR(flawed images, to be predicted with an offset)) + r error of
+    l*."""
 
     reconstruction: ReconstructionLoss
     far: Far
@@ -102,7 +103,7 @@ class ReconstructorStep:
         pixel, apart = aim.reconstruction(made[:count], batch.lr)
         margin = flaw_margin(made, batch.lr)
         offset = torch.zeros(len(shown), device=shown.device)
-        offset[count:] = OFFSET
+        offset[count:] = FLAWED_OFFSET
         unlike = far((predicted[0], predicted[1]), found, offset)
         regular = unlike[:count].mean()
         bad = unlike[count:].mean() if len(unlike) > count else torch.zeros_like(regular)
@@ -118,7 +119,7 @@ class ReconstructorStep:
             "flawed": bad,
             "margin": margin,
             "l": seen.mean(),
-            "l untold": untold,
+            "l untold": missed,
         }
         return StepResult({name: term.detach() for name, term in terms.items()}, {})
 

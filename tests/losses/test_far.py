@@ -8,7 +8,7 @@ from torch import Tensor
 
 from srkit.archs.reconstructor import Reconstructor
 from srkit.encoders.stages import EncoderStage, encoder_stage
-from srkit.losses.reconstruction import OFFSET, Far, far
+from srkit.losses.reconstruction import FLAWED_OFFSET, Far, far
 from srkit.ops.descriptors import gram_descriptors
 
 CPU = torch.device("cpu")
@@ -75,12 +75,12 @@ def test_its_gradient_goes_through_both_encoders(network: Reconstructor, stage: 
     assert bool((other != 0).any())
 
 
-def test_flawed_images_are_to_be_predicted_amiss() -> None:
+def test_flawed_images_are_to_be_predicted_with_an_offset() -> None:
     found = (torch.randn(3, 16), torch.randn(3, 16))
-    offset = torch.tensor([0.0, OFFSET, 0.5])
+    offset = torch.tensor([0.0, FLAWED_OFFSET, 0.5])
     above = (found[0] + offset[:, None], found[1] + offset[:, None])
     assert far(above, found, offset).tolist() == pytest.approx([0, 0, 0], abs=1e-6)
-    assert far(above, found).tolist() == pytest.approx([0, 2 * OFFSET, 1], rel=1e-5)
+    assert far(above, found).tolist() == pytest.approx([0, 2 * FLAWED_OFFSET, 1], rel=1e-5)
     assert torch.equal(far(above, found, torch.zeros(3)), far(above, found))
 
 
@@ -98,7 +98,7 @@ def test_it_learns_what_is_without_flaws(stage: EncoderStage) -> None:
         noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(9))
         return (images + 0.2 * noise).clamp(0, 1)
 
-    offset = torch.tensor([0.0, OFFSET]).repeat_interleave(16)
+    offset = torch.tensor([0.0, FLAWED_OFFSET]).repeat_interleave(16)
     for step in range(steps):
         images = _images(16, 100 + step, side)
         both = torch.cat([images, noisy(images)])

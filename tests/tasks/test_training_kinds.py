@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from srkit._version import __version__
@@ -23,6 +24,7 @@ from srkit.recipes.kinds import load_training_recipe
 from srkit.tasks.train import WEIGHTS, TrainJob, TrainResult, blurred, reconstructor, run
 from srkit.training.state import CHECKPOINT, read_checkpoint
 from srkit.zoo.load import load_model
+from tests.encoders import clip_files
 from tests.helpers import Listening, refused
 from tests.tasks.training_cases import CASES, LAST, Case, named_by
 from tests.training.runs import CPU, same
@@ -336,3 +338,31 @@ def test_weights_to_start_from_that_are_not_there(case: Case, make: Start, tmp_p
     with refused(ResourceError, tmp_path / "gone.safetensors"):
         run(make(case, tmp_path / "run", start=str(tmp_path / "gone.safetensors")))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("kind", ["text", "clipsr"])
+def test_only_captions_of_no_image_at_all_are_named(kind: str, make: Start, tmp_path: Path) -> None:
+    table = tmp_path / "captions.tsv"
+    named = [f"{i}.png\timage {i}" for i in (0, 1, 3, 4, 5, 6)]  # trained on, and held out
+    table.write_text("\n".join(["path\tcaption", *named, "elsewhere.png\tnothing here"]))
+    listening = Listening()
+    run(make(CASES[kind], tmp_path / "run", f'data.captions = "{table}"', "optim.steps = 1"), listening)
+    (warning,) = listening.about("elsewhere.png")
+    assert "0.png" not in warning
+    assert not listening.about("without a caption")
+
+
+def test_letters_are_known_to_encoders_of_characters_alone(make: Start, tmp_path: Path) -> None:
+    clip_files.register(tmp_path)
+    clip = tmp_path / "clip.pt"
+    torch.save(clip_files.network("tiny-vit").state_dict(), clip)
+    settings = (
+        f'providers.text = "open_clip:tiny-vit-gelu:{clip}"',
+        "loss.lettering = 0.5",
+        "optim.steps = 1",
+    )
+    with refused(UsageError, "loss.alignment", "loss.lettering", "tiny-vit-gelu"):
+        run(make(CASES["clipsr"], tmp_path / "run", *settings))
+    # Photographs alone show no letters that are known: nothing is asked of the encoder.
+    case = replace(CASES["clipsr"], table=CASES["clipsr"].table.replace("{ sign = 2, portrait = 1 }", "{}"))
+    run(make(case, tmp_path / "photographs", *settings, "data.rendered_batch = 0"))

@@ -420,7 +420,7 @@ CASES = {
         ("scores", "classical", "held out", "psnr"),
         "val_psnr",
         images=3 + 3,
-        counts=("data.dropout = 1.0", "data.rendered = { manga = 3 }", "loss.alignment = 1.0"),
+        counts=("data.dropout = 1.0", "data.rendered = { manga = 3 }", "loss.lettering = 1.0"),
         others=(("model.arguments.features = 6", "features=8", "features=6"),),
         refused=(
             *_CROPS[:-1],
@@ -433,6 +433,7 @@ CASES = {
             "data.dropout = 1.5",
             "loss.pixel = -1.0",
             "loss.alignment = -1.0",
+            "loss.lettering = -1.0",
             "discriminator.every = 0",
         ),
     ),

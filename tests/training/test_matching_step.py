@@ -142,6 +142,21 @@ def test_attention_is_trained_on_where_letters_stand(encoder: TextEncoder) -> No
     assert found[-1] < 0.3 * found[0]
 
 
+def test_pixels_of_letters_count_alone_in_lettering(encoder: TextEncoder) -> None:
+    pixels = np.full((32, 32, 3), 255, np.uint8)
+    pixels[:, :16] = 0
+    named = CaptionedImage(pixels, ("reads HO",), None, Rendered(pixels, (Lettering("HO", (0, 8, 16, 24)),)))
+    step = step_of(encoder, ClipsrWeights(lettering=0.5), TextDiscriminatorPart())
+    pairs = [
+        CaptionedPairs([image], CropPlan(4, 8, 2, 0, False), CPU, encoder, 0.0, made(), aligned=True)
+        for image in (named, CaptionedImage(pixels, ("a wall",)))
+    ]
+    there, nowhere = (next(iter(one.batches(0))) for one in pairs)
+    sr = torch.full_like(there.hr, 0.25)
+    assert step._terms(sr, there)["lettering"].item() == pytest.approx(0.25)  # its letters stand on black
+    assert step._terms(sr, nowhere)["lettering"].item() == 0
+
+
 def test_another_network_is_refused(encoder: TextEncoder) -> None:
     with pytest.raises(TypeError, match="Linear"):
         step_of(encoder, ClipsrWeights(), TextDiscriminatorPart()).module(nn.Linear(1, 1))

@@ -1,9 +1,9 @@
-"""What trainings on images with known blur share (kinds `kernels`, `diffusion`, `latent`): sources, an estimator."""
+"""What trainings on images with known blur share (kinds `kernels`, `diffusion`, `latent`): crops, estimator, noise."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -24,7 +24,6 @@ from srkit.ops.layout import RGB, channels_last
 from srkit.progress import Silent
 from srkit.tasks.train.experiment import Experiment, R, check_holdout
 from srkit.tasks.train.job import TrainJob, split_files
-from srkit.training.state import TrainState
 from srkit.zoo.load import load_model
 
 KERNELS_TASK = "kernels"
@@ -33,6 +32,7 @@ N = TypeVar("N", bound=nn.Module)
 VALIDATION_SEED = 1 << 20  # beside the recipe's, so that what validates is no draw of the training
 _NOISE_SEED = 1 << 21  # beside the recipe's: of noise and its levels
 _VALIDATION_SCENES = 24
+_NOISE_SEED = 1 << 21  # beside the recipe's: of times and noise
 _CODE_BATCHES = 24  # that the codes' mean and deviation are measured on
 
 
@@ -71,9 +71,42 @@ class BlurredExperiment(Experiment[R]):
     def autocast(self) -> torch.dtype | None:
         return self.setting.autocast(bf16_ok=self.info.bf16_ok)
 
-    def save(self, network: nn.Module, state: TrainState, **facts: Any) -> None:
-        providers = {} if self.estimator is None else self.estimator.header
-        super().save(network, state, **{"scale": self.info.scale, "providers": providers, **facts})
+    @property
+    def providers(self) -> dict[str, str]:
+        """What the header says of them."""
+        return {} if self.estimator is None else self.estimator.header
+
+    @classmethod
+    def check_crops(cls, job: TrainJob[R], info: ArchInfo) -> None:
+        """Refuse crops that the network does not take, or that a plan cannot be made of.
+
+        Raises:
+            UsageError: what is wrong with the part `data`.
+        """
+        data = job.recipe.data
+        check_holdout(data.holdout_every, "data.holdout_every", job)
+        blur_plan(job.recipe, info.scale)
+        if data.patch % info.multiple_of:
+            raise UsageError(
+                f"'data.patch' is {data.patch}; it must be a multiple of {info.multiple_of} for this network."
+            )
+        if data.every > 1:
+            raise UsageError(f"'data.every' is {data.every}, and no kernels are compared; leave it out.")
+
+    def noise(self, step: int, shape: Sequence[int], *, spread: bool) -> tuple[Tensor, Tensor]:
+        """Times in [0, 1) and standard normal noise of a step, a function of the recipe's seed and the step.
+
+        Args:
+            shape: of the noise, (B, C, h, w).
+            spread: times that stand side by side in [0, 1], in place of random ones.
+
+        Returns:
+            (B,) and (B, C, h, w), on the CPU.
+        """
+        seed, count = (self.recipe.seed + _NOISE_SEED, step, self.setting.world.rank), shape[0]
+        rng = torch.Generator().manual_seed(int(np.random.default_rng(seed).integers(2**62)))
+        at = (torch.arange(count) + 0.5) / count if spread else torch.rand(count, generator=rng)
+        return at, torch.randn(tuple(shape), generator=rng)
 
     def load_estimator(self) -> Estimator | None:
         """The recipe's, on the device; None where it names none.

@@ -68,6 +68,11 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
         return self.providers.text
 
     @property
+    def _aligned(self) -> bool:
+        """Whether the losses must know where letters stand, which rendered images alone show."""
+        return self.recipe.loss.of_letters > 0 and bool(self.recipe.data.rendered)
+
+    @property
     def arguments(self) -> dict[str, Any]:
         encoder = self.encoder
         widths = {
@@ -88,10 +93,11 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
         recipe, setting = self.recipe, self.setting
         needed = self.needed_providers(recipe)
         self.providers = load_providers(recipe.providers, needed, setting.device, setting.progress)
-        if recipe.loss.alignment > 0 and not self.encoder.by_character:
+        if self._aligned and not self.encoder.by_character:
             raise UsageError(
-                f"'loss.alignment' is {recipe.loss.alignment}, and the words of the text encoder '{self.encoder.name}' "
-                "are not characters; set it to 0, or choose providers.text=words."
+                f"'loss.alignment' is {recipe.loss.alignment} and 'loss.lettering' {recipe.loss.lettering}, and the "
+                f"words of the text encoder '{self.encoder.name}' are not characters; set both to 0, or choose "
+                "providers.text=words."
             )
         network = build(recipe.model.arch, self.arguments)
         self.info = info_of(network)
@@ -173,9 +179,11 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
         """Photographs and rendered images, to train on and to validate on."""
         data, setting, scale = self.recipe.data, self.setting, self.info.scale
         progress = setting.progress
-        training, self.validating, names = captioned_photographs(
-            setting.job, data.patch * scale, 4 * scale, progress
-        )
+        reader = PhotographReader(data.patch * scale)
+        split = split_files(setting.job, data.holdout_every, reader, 4 * scale, progress)
+        files, photographs = reader.read_all(split.rest, progress)
+        parts = ((files, photographs), (split.files, split.images))
+        training, self.validating = captioned(parts, data.captions, progress)
         photographed, of_rendered = split_plan(data, crop_plan(setting, scale))
         sources = [self._pairs(training, photographed, network)]
         if data.rendered:
@@ -194,7 +202,13 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
 
     def _pairs(self, images: Sequence[CaptionedImage], plan: CropPlan, network: nn.Module) -> CaptionedPairs:
         dropout, setting = self.recipe.data.dropout, self.setting
-        aligned = self.recipe.loss.alignment > 0
         return CaptionedPairs(
-            images, plan, setting.device, self.encoder, dropout, network, setting.progress, aligned=aligned
+            images,
+            plan,
+            setting.device,
+            self.encoder,
+            dropout,
+            network,
+            setting.progress,
+            aligned=self._aligned,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,19 @@ from srkit.losses.generator import FeatureExtractors, GeneratorLosses
 from srkit.ops.layout import channels_last
 from srkit.recipes.diffusion import DiffusionRecipe
 from srkit.recipes.gan import CriaPart, GanWeights
-from srkit.tasks.train.blurred import BlurredExperiment, Source, checked_network, placed, set_codes
+from srkit.tasks.train.blurred import BlurredExperiment, Source, blur_plan, placed, set_codes
 from srkit.tasks.train.experiment import Experiment, Plan
 from srkit.tasks.train.gan import check_discriminator
 from srkit.tasks.train.job import TrainJob
 from srkit.tasks.train.kernel_overlap import overlap_of
 from srkit.training.collapse import CollapseWatch
-from srkit.training.diffusion import ImagingStep, denoising_batch, denoising_step, residual_validator
+from srkit.training.diffusion import (
+    Denoising,
+    DenoisingStep,
+    ImagingStep,
+    denoising_batch,
+    residual_validator,
+)
 from srkit.training.gan_step import discriminator_optimizer, gan_state
 from srkit.training.state import Snapshot, TrainState, new_state
 from srkit.training.trainer import Step
@@ -52,12 +59,18 @@ class Diffusion(BlurredExperiment[DiffusionRecipe]):
     @classmethod
     def check(cls, job: TrainJob[DiffusionRecipe]) -> None:
         recipe = job.recipe
-        network = checked_network(job, DiffusionSR, "diffusion")
+        with torch.device("meta"):
+            network = build(recipe.model.arch, recipe.model.arguments)
+        if not isinstance(network, DiffusionSR):
+            raise UsageError(
+                f"The network '{recipe.model.arch}' is no diffusion model; set model.arch to 'diffusion'."
+            )
         if recipe.learned == "fusion" and not recipe.model.start:
             raise UsageError(
                 "'learned' is 'fusion' and 'model.start' is empty, so that the U-Net would stay untrained; name the "
                 "weights of a prior."
             )
+        cls.check_crops(job, network.info)
         if recipe.levels[0] >= recipe.levels[1]:
             raise UsageError(f"'levels' is {list(recipe.levels)}; the first must be below the second.")
         _check_loss(recipe, network.scale)
@@ -98,11 +111,13 @@ class Diffusion(BlurredExperiment[DiffusionRecipe]):
         )
 
     def export(self, state: TrainState) -> None:
-        network = self.result(state)
+        network = self.trained(state)
         self.save(
             network,
             state,
+            scale=self.info.scale,
             overlap=overlap_of(network, self.info, self.validation, self.setting.progress),
+            providers=self.providers,
             scores={"held out": {"residual": {"rms error": self._error(state)}}},
         )
 
@@ -134,8 +149,9 @@ class Diffusion(BlurredExperiment[DiffusionRecipe]):
     def _step(self) -> Step:
         recipe, part, device = self.recipe, self.recipe.discriminator, self.setting.device
         if not recipe.loss.adversarial:
-            prior = recipe.learned == "prior"
-            return denoising_step(recipe.loss, recipe.optim.clip_norm, self.autocast, prior=prior)
+            wrapped = partial(Denoising, prior=recipe.learned == "prior")
+            of = (recipe.loss.residual, recipe.loss.features)
+            return DenoisingStep(wrapped, "residual", *of, recipe.optim.clip_norm, self.autocast)
         torch.manual_seed(recipe.seed)
         discriminator = channels_last(build(part.arch, part.arguments), device)
         loss = recipe.loss
@@ -185,9 +201,10 @@ class Diffusion(BlurredExperiment[DiffusionRecipe]):
         return _Drawn(batch.lr, batch.hr, codes, batch.depth, base)
 
     def _noised(self, drawn: _Drawn, step: int, *, spread: bool = False) -> Batch:
-        """With the step's noise; see `noise`."""
-        at, eps = self.noise(drawn.hr.shape, step, spread=spread)
-        (low, high), device = self.recipe.levels, self.setting.device
+        """With noise, a function of the recipe's seed and the step; `spread`: at levels that stand side by side."""
+        at, eps = self.noise(step, drawn.hr.shape, spread=spread)
+        low, high = self.recipe.levels
+        device = self.setting.device
         lr, hr, codes, depth, base = (value.to(device) for value in vars(drawn).values())
         level = (low + (high - low) * at).to(device)
         return placed(denoising_batch(lr, hr, codes, depth, base, level, eps.to(device)), device)

@@ -145,13 +145,27 @@ class Experiment(ABC, Generic[R]):
         if self.setting.saved is not None:
             restore(state, dict(self.setting.saved))
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Of the recipe's network."""
+        return dict(self.recipe.model.arguments)
+
+    def trained(self, state: TrainState) -> nn.Module:
+        """The recipe's network with the weights that the run ends with."""
+        network: nn.Module = build(self.recipe.model.arch, self.arguments)
+        network.load_state_dict(state.best or state.ema.state_dict())
+        return network
+
     def save(self, network: nn.Module, state: TrainState, **facts: Any) -> None:
         """Write a network as fp16 safetensors.
 
         Args:
-            facts: fields of its header beside, or in place of, those that follow from the job.
+            facts: fields of its header beside those that follow from the job; `arch` and `arguments` where they are
+                not those of the recipe's part `model`.
         """
         job = self.setting.job
+        if "arch" not in facts:
+            facts |= {"arch": job.recipe.model.arch, "arguments": self.arguments}
         header = Header(
             **{
                 "arch": job.recipe.model.arch,

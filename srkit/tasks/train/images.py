@@ -172,7 +172,7 @@ class ImageExperiment(Experiment[R]):
         return PSNR.of(scored)
 
     def export(self, state: TrainState) -> None:
-        network = self.result(state)
+        recipe, network = self.recipe, self.trained(state)
         self.setting.progress.info("measuring how far tiles must overlap")
         psnr = {"psnr": round(state.best_score, 3)}
         self.save(

@@ -92,13 +92,15 @@ class Kernels(BlurredExperiment[KernelsRecipe]):
         )
 
     def export(self, state: TrainState) -> None:
-        target, network = self.recipe.target, self.result(state)
+        recipe, network = self.recipe, self.trained(state)
         self.save(
             network,
             state,
-            task=TASKS[target],
+            scale=self.info.scale,
+            task=TASKS[recipe.target],
             overlap=overlap_of(network, self.info, self.validation, self.setting.progress),
-            scores={"held out": {target: {_SCORES[target]: self._value(state)}}},
+            providers=self.providers,
+            scores={"held out": {recipe.target: {_SCORES[recipe.target]: self._value(state)}}},
         )
 
     def scores(self, state: TrainState) -> tuple[float | None, dict[str, float]]:

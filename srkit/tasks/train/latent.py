@@ -12,10 +12,12 @@ from srkit.data.blurred import BlurredPairs
 from srkit.data.pairs import Batch
 from srkit.ops.layout import channels_last
 from srkit.recipes.latent import LatentRecipe
-from srkit.tasks.train.blurred import BlurredExperiment, Source, checked_network, placed, set_codes
+from srkit.tasks.train.blurred import BlurredExperiment, Source, blur_plan, placed, set_codes
 from srkit.tasks.train.experiment import Experiment, Plan
 from srkit.tasks.train.job import TrainJob
-from srkit.training.latent import NOISE_ERROR, noise_step, noise_validator
+from srkit.tasks.train.start import copy_start
+from srkit.training.diffusion import DenoisingStep
+from srkit.training.latent import NOISE_ERROR, NoiseEstimate, noise_validator
 from srkit.training.state import TrainState, new_state
 
 _TIMES = 1000  # of the prior's training
@@ -28,7 +30,14 @@ class Latent(BlurredExperiment[LatentRecipe]):
 
     @classmethod
     def check(cls, job: TrainJob[LatentRecipe]) -> None:
-        checked_network(job, LatentFusion, "latent_fusion")
+        recipe = job.recipe
+        with torch.device("meta"):
+            network = build(recipe.model.arch, recipe.model.arguments)
+        if not isinstance(network, LatentFusion):
+            raise UsageError(
+                f"The network '{recipe.model.arch}' is no latent fusion; set model.arch to 'latent_fusion'."
+            )
+        cls.check_crops(job, network.info)
 
     def plan(self) -> Plan:
         recipe, setting = self.recipe, self.setting
@@ -49,7 +58,9 @@ class Latent(BlurredExperiment[LatentRecipe]):
         return Plan(
             state=new_state(network, recipe.optim),
             batches=Source(lambda step: self._noised(network, pairs, step)).batches,
-            step=noise_step(recipe.features, recipe.optim.clip_norm, self.autocast),
+            step=DenoisingStep(
+                NoiseEstimate, "noise", 1.0, recipe.features, recipe.optim.clip_norm, self.autocast
+            ),
             validate=NOISE_ERROR.of(noise_validator(batches, self.autocast)),
             optim=recipe.optim,
             run=recipe.run,
@@ -58,11 +69,13 @@ class Latent(BlurredExperiment[LatentRecipe]):
         )
 
     def export(self, state: TrainState) -> None:
+        network = self.trained(state)
         named = {PRIOR: self.prior.name, f"{PRIOR} version": self.prior.version}
         self.save(
             self.result(state),
             state,
-            providers=named | ({} if self.estimator is None else self.estimator.header),
+            scale=self.info.scale,
+            providers=named | self.providers,
             scores={"held out": {"noise": {"mean square error": self._error(state)}}},
         )
 
@@ -81,7 +94,7 @@ class Latent(BlurredExperiment[LatentRecipe]):
         device, batch = self.setting.device, pairs.draw(step)
         codes = self.codes_of(batch, network.basis).to(device)
         latent = network.prior.encode(batch.hr.to(device))
-        at, eps = self.noise(latent.shape, step, spread=spread)
+        at, eps = self.noise(step, latent.shape, spread=spread)
         conditions = {
             "codes": codes,
             "depth": batch.depth,
