@@ -126,13 +126,13 @@ def _start(module: nn.Module) -> None:
 def _check(name: str, features: int, layers: int) -> None:
     if min(features, layers) < 1:
         raise UsageError(
-            f"{name} was given {features} features and {layers} layers; both must be at min_side 1."
+            f"{name} was given {features} features and {layers} layers; both must be at least 1."
         )
 
 
 def _check_size(name: str, x: Tensor, min_side: int) -> None:
     if x.ndim != 4 or x.shape[1] != 3 or min(x.shape[2:]) < min_side:
         raise UsageError(
-            f"{name} was given a tensor of shape {tuple(x.shape)}; it takes (N, 3, H, W), H and W at min_side {min_side}: "
+            f"{name} was given a tensor of shape {tuple(x.shape)}; it takes (N, 3, H, W), H and W at least {min_side}: "
             "use larger crops."
         )

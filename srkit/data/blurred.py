@@ -270,10 +270,10 @@ class BlurredPairs:
             kernels[:first] = same.flatten(1)[:, :, None, None]
             lr[:first] = blur_window(around[:first], same, plan.scale, margin)
         if first < plan.batch:
-            extractors = int((kind == _DEFOCUS).sum())
-            covariance = self._smooth(plan.batch - first - extractors, rng).to(device)
-            if extractors:
-                covariance = torch.cat([covariance, _lens(depth[-extractors:], plan.scale, rng)])
+            defocused = int((kind == _DEFOCUS).sum())
+            covariance = self._smooth(plan.batch - first - defocused, rng).to(device)
+            if defocused:
+                covariance = torch.cat([covariance, _lens(depth[-defocused:], plan.scale, rng)])
             kernels[first:] = gaussian_map(covariance, plan.scale)
             lr[first:] = blur_window(around[first:], kernels[first:], plan.scale, margin)
         return kernels, lr
@@ -376,7 +376,7 @@ def _make_scenes(
 
 
 def _lens(depth: Tensor, scale: int, rng: torch.Generator) -> Tensor:
-    """Covariance (n, 3, p, p) of the defocus of lenses drawn for depth (n, 1, p, p), half of them focused on what a crop shows."""
+    """Covariance (n, 3, p, p) of lenses drawn for depth (n, 1, p, p), half of them focused on what a crop shows."""
     count = len(depth)
     uniform = torch.rand(6, count, generator=rng)
     pixel = torch.randint(depth[0].numel(), (count, 1), generator=rng).to(depth.device)

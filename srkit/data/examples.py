@@ -1,4 +1,4 @@
-"""Examples of a domain for few-shot adaptation: found, read, checked, and split into a support set and a validation set."""
+"""Examples of a domain for few-shot adaptation: found, read, checked, split into support and validation set."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from srkit.ops.layout import RGB
 from srkit.progress import Progress
 
 MARGIN = 4
-"""LR pixels between the part in the support set and the strip that validates: an LR pixel is made of HR pixels up to two LR pixels
-away, so that with four no HR pixel has a part in both."""
+"""LR pixels between what is trained on and the strip that validates: an LR pixel is made of HR pixels up to two LR
+pixels away, so that with four no HR pixel has a part in both."""
 MOST_JUDGES = 20
 """Images that validate where `holdout` says nothing: more would take longer than the adapting."""
 _SHIFT_PX, _SHIFT_LR = 0.75, 0.15
@@ -147,7 +147,7 @@ def _paired(
 
 
 def split_examples(domain: Domain, shots: int, holdout: float | None, needs: Needs) -> Split[Example]:
-    """The first `shots` usable images by name are the support set, others validate; without others, a strip of each does.
+    """The first `shots` usable images by name are the support set, others validate, or, without others, strips of each.
 
     Of images with the same content (HR, or given LR) only the first is used.
 
@@ -188,8 +188,8 @@ def split_examples(domain: Domain, shots: int, holdout: float | None, needs: Nee
     if not strips:
         side = (needs.teach + MARGIN + needs.judge) * needs.scale
         raise SrkitError(
-            f"The only usable example, '{support[0].name}', is too small to hold a part out for validation; give one of "
-            f"{side} pixels or more along one side, or more of them."
+            f"The only usable example, '{support[0].name}', is too small to hold a part out for validation; give "
+            f"one of {side} pixels or more along one side, or more of them."
         )
     return Split(tuple(rest for rest, _ in parts), strips, True, tuple(reader.failed), reader.left_out)
 
@@ -204,7 +204,7 @@ def _validation_items(
 
 
 def _cut(example: Example, share: float, needs: Needs) -> tuple[Example, Example | None]:
-    """The part to train on, and a strip at the end of the longer side that validates; None where there is no room for it."""
+    """What is trained on, and a strip at the longer side's end that validates; None where there is no room for it."""
     axis = int(example.lr.shape[1] > example.lr.shape[0])
     length = example.lr.shape[axis]
     strip = max(needs.judge, round(length * share))

@@ -1,4 +1,4 @@
-"""Low-resolution images alone, for self-supervised adaptation: found, read, and split into a support set and a validation set.
+"""Low-resolution images alone, for self-supervised adaptation: found, read, split into support and validation set.
 
 Of the support set crops; of the validation set the middles, or where they are few, the middles of their parts.
 """
@@ -79,13 +79,13 @@ def find_low(domain: Path, scale: int, progress: Progress | None = None) -> LowD
 
 
 def split_low(domain: LowDomain, holdout: float | None, min_side: int, max_pixels: int = 10**9) -> Split[Low]:
-    """Images evenly taken from all validate, the others are the support set; where they are few, a strip of each validates.
+    """Images evenly taken from all validate, the others are trained on; where they are few, a strip of each validates.
 
     Of images with the same content only the first is used.
 
     Args:
-        holdout: share that validates: of the images, or of each one's longer side where they are few. None: a quarter of
-            the images, at most `MOST_JUDGES`, or of each one, or half of a single one.
+        holdout: share that validates: of the images, or of each one's longer side where they are few. None: a quarter
+            of the images, at most `MOST_JUDGES`, or of each one, or half of a single one.
         min_side: shortest side of an image of use.
         max_pixels: limit for decoding.
 
@@ -132,8 +132,8 @@ def _read(
             continue
         if min(lr.shape[:2]) < min_side:
             left_out.append(
-                f"'{name}' is left out: it has {lr.shape[1]} x {lr.shape[0]} pixels, and both sides must have {min_side} "
-                "or more."
+                f"'{name}' is left out: it has {lr.shape[1]} x {lr.shape[0]} pixels, and both sides must have "
+                f"{min_side} or more."
             )
         elif bool((lr == lr[0, 0]).all()):
             left_out.append(
@@ -166,7 +166,7 @@ def _in_strips(
 
 
 def _cut(low: Low, share: float, min_side: int) -> tuple[Low, Low | None]:
-    """The part to train on, and a strip at the end of the longer side that validates; None where there is no room for it."""
+    """What is trained on, and a strip at the longer side's end that validates; None where there is no room for it."""
     axis = int(low.lr.shape[1] > low.lr.shape[0])
     length = low.lr.shape[axis]
     strip = max(min_side, round(length * share))

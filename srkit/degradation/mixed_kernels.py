@@ -66,7 +66,7 @@ def smooth_kernels(
         beta: (B,); 1 is a Gaussian where `plateau` is not set.
         plateau: (B,) bool, the second form.
         sides: (B,), taps of a side, odd.
-        widest: taps of a side of the result, at lowest `sides`.
+        widest: taps of a side of the result, at least `sides`.
 
     Returns:
         (B, widest, widest) float64; each sums to 1.

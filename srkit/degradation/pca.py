@@ -36,8 +36,8 @@ def sample_covariance(scale: int, count: int, rng: torch.Generator, *, elongated
     Liang et al. 2021 (MANet), section 4.1; eigenvalues in squared HR pixels.
 
     Args:
-        elongated: above 1: lam1 nearer to the widest and lam2 to the narrowest, by raising what is drawn for them from [0, 1]
-            to the power of 1 / elongated and of elongated.
+        elongated: above 1: lam1 nearer to its maximum and lam2 to its minimum, by raising what is drawn for them from
+            [0, 1] to the power of 1 / elongated and of elongated.
     """
     uniform = torch.rand(3, count, generator=rng, dtype=torch.float64)
     narrow = smallest_width(scale)

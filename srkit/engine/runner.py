@@ -271,7 +271,7 @@ class Runner:
         return results[0] if len(results) == 1 else torch.stack(results).mean(0)
 
     def _sound(self, lr: Tensor, sr: Tensor, conditions: Mapping[str, Condition]) -> tuple[Tensor, bool]:
-        """The result of one window (1, ...), done again in fp32 if it is invalid in reduced precision; whether it was."""
+        """The result of one window (1, ...), again in fp32 if reduced precision made it invalid; whether it was."""
         exact = self.options.dtype == torch.float32
         again = not exact and _is_invalid(lr, sr)
         if again:

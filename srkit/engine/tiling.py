@@ -81,7 +81,7 @@ def plan_tiles(
         tile: side of a tile; None: the whole image is one window.
         overlap: pixels that a window reads beyond its tile, on each side where the image goes on.
         multiple: window sides and positions are multiples of this; the image is extended to one.
-        min_size: the image is extended to at min_side this, and windows are no smaller.
+        min_size: the image is extended to at least this, and windows are no smaller.
         fit: shrink the windows so that they cover the image with as little work done twice as can be; else every
             image larger than a window has windows of exactly one shape, which batches across images.
     """

@@ -118,7 +118,7 @@ def _by_scale(families: Sequence[str]) -> dict[int, str]:
 def choose_chain(factor: float, scales: Sequence[int], later: Sequence[int] | None = None) -> tuple[int, ...]:
     """Scales to apply in order, the smallest product that reaches `factor`; the rest is resampled down.
 
-    Fewest passes first, then the smallest product, then the smallest amount of work (the small factor first). A factor of 1
+    Fewest passes first, then the smallest product, then the least work (the small factor first). A factor of 1
     or less needs none.
 
     Args:

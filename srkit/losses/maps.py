@@ -9,7 +9,7 @@ from torch import Tensor
 
 _SCALES = 4  # of the gradient term
 _WEIGHT = 0.5  # of the gradient term
-_LEAST_SPREAD = 1e-3  # of a map that is flat: its scale is undefined
+_MIN_SPREAD = 1e-3  # of a map that is flat: its scale is undefined
 
 
 def aligned_distance(estimated: Tensor, true: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ _FLAT = 1e-6  # range of detail in an image that has none
 def detail_weights(lr: Tensor) -> Tensor:
     """w = norm_[0,1]( sqrt(LH^2 + HL^2 + HH^2) ) of each image's one-level Haar transform, at the image's size.
 
-    Of the mean of the channels; from 0 where an image has its minimum of detail to 1 where it has its maximum. An image that
+    Of the mean of the channels; from 0 where an image has the least detail to 1 where it has the most. An image that
     is flat everywhere has none to prefer: all 1.
 
     Args:
@@ -45,8 +45,8 @@ def detail_weights(lr: Tensor) -> Tensor:
     with torch.no_grad():
         _, lh, hl, hh = haar(lr.float().mean(1, keepdim=True))
         detail = (lh.square() + hl.square() + hh.square()).sqrt()
-        low, high = detail.amin((2, 3), keepdim=True), detail.amax((2, 3), keepdim=True)
-        weight = torch.where(high - low > _FLAT, (detail - low) / (high - low).clamp_min(_FLAT), 1.0)
+        least, most = detail.amin((2, 3), keepdim=True), detail.amax((2, 3), keepdim=True)
+        weight = torch.where(most - least > _FLAT, (detail - least) / (most - least).clamp_min(_FLAT), 1.0)
         fine = F.interpolate(weight, scale_factor=2.0, mode="nearest")
         return fine[:, :, : lr.shape[2], : lr.shape[3]]
 

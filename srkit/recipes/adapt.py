@@ -20,7 +20,7 @@ class TunePart:
     """The fine-tuning itself; what `srkit eval --shots` takes over unchanged."""
 
     steps: int | None = None
-    """Maximal number of steps; fewer are taken where the images that validate get worse. None: 800, or what `minutes` allow."""
+    """Maximal number of steps; fewer where the images that validate get worse. None: 800, or what `minutes` allow."""
     minutes: float | None = None
     """Maximal number of minutes; then runs no longer repeat exactly."""
     patch: int = 32

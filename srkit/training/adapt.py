@@ -4,7 +4,7 @@ The weights' moving average is judged now and then, and where it is no better th
 the base: weights between the two often keep what was gained on the new images and not what was lost on others
 (Wortsman et al. 2022, Robust fine-tuning of zero-shot models). States are compared by a lower confidence bound of
 their gain: the mean over the images that validate less two standard errors, since these are few, and with a strip of an
-image the rest of which was learned from a gain is easy. The best is kept, and the base itself where no bound is above 0.
+image the rest of which was learned from a gain is easy. The best is kept; the base itself where no bound is above 0.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ _BLIND = 1e-4  # difference of the mean logits of one that sees none
 
 
 class CollapseWatch:
-    """Counts the looks at which nothing was learned from a discriminator, in a row.
+    """Counts the looks at which a discriminator trained nothing, in a row.
 
     Args:
         patience: steps in a row after which it is given up.

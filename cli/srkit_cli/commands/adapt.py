@@ -93,13 +93,13 @@ def adapt(
     steps: Annotated[
         int | None,
         typer.Option(
-            help=f"Maximal number of steps; {DEFAULT_STEPS} ({SELF_STEPS} if self-supervised), or what --minutes allow.",
+            help=f"Maximum of steps; {DEFAULT_STEPS} ({SELF_STEPS} if self-supervised), or what --minutes allow.",
             metavar="N",
             rich_help_panel=TRAINING,
         ),
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="Maximal number of minutes.", metavar="F", rich_help_panel=TRAINING)
+        float | None, typer.Option(help="Maximum of minutes.", metavar="F", rich_help_panel=TRAINING)
     ] = None,
     holdout: Annotated[
         float | None,

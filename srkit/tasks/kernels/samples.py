@@ -26,7 +26,7 @@ class Sample:
 
 
 def sample_kernels(kernels: KernelMap, max_count: int) -> list[Sample]:
-    """The mean kernel, and at most `max_count` from the sharpest to the max_count blurred, each from where it is best known."""
+    """The mean kernel, and up to `max_count` from sharp to blurred, each from where it is best known."""
     weight = kernels.confidence if kernels.confidence.any() else np.ones_like(kernels.confidence)
     total = float(weight.sum(dtype=np.float64))
     mean = np.einsum("khw,hw->k", kernels.codes, weight) / total

@@ -5,16 +5,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from srkit.archs.dkenet import DKENet
 from srkit.archs.info import ArchInfo
 from srkit.archs.nbsr import Coded
-from srkit.archs.table import build, info_of
 from srkit.data.blurred import BlurPlan, BlurredBatch, BlurredPairs
 from srkit.data.pairs import Batch
 from srkit.data.photographs import PhotographReader
@@ -27,10 +26,7 @@ from srkit.tasks.train.job import TrainJob, split_files
 from srkit.zoo.load import load_model
 
 KERNELS_TASK = "kernels"
-N = TypeVar("N", bound=nn.Module)
-"""The networks of one kind."""
 VALIDATION_SEED = 1 << 20  # beside the recipe's, so that what validates is no draw of the training
-_NOISE_SEED = 1 << 21  # beside the recipe's: of noise and its levels
 _VALIDATION_SCENES = 24
 _NOISE_SEED = 1 << 21  # beside the recipe's: of times and noise
 _CODE_BATCHES = 24  # that the codes' mean and deviation are measured on
@@ -127,17 +123,13 @@ class BlurredExperiment(Experiment[R]):
         network = channels_last(model.network, self.setting.device)
         return Estimator(network, model.name, f"sha256 {model.sha256[:12]}")
 
-    def read_images(self, smallest: int | None = None) -> tuple[list[RGB], tuple[str, ...]]:
+    def read_images(self, smallest: int) -> tuple[list[RGB], tuple[str, ...]]:
         """Images to train on, and the names of those that validate, which `validation` holds.
-
-        Args:
-            smallest: shortest side; None: as the blur needs it.
 
         Raises:
             SrkitError: none is left.
         """
         setting = self.setting
-        smallest = smallest or blur_plan(self.recipe, self.info.scale).smallest_side
         reader = PhotographReader(smallest)
         split = split_files(setting.job, self.recipe.data.holdout_every, reader, smallest, setting.progress)
         _, images = reader.read_all(split.rest, setting.progress)
@@ -157,18 +149,6 @@ class BlurredExperiment(Experiment[R]):
         plan = replace(plan, seed=seed, scenes=min(plan.scenes, _VALIDATION_SCENES))
         return BlurredPairs(self.validation, plan, self.setting.device, Silent())
 
-    def noise(self, shape: torch.Size, step: int, *, spread: bool) -> tuple[Tensor, Tensor]:
-        """Levels (B,) in [0, 1) and standard normal noise of a shape (B, ...), functions of the seed and the step.
-
-        Args:
-            spread: levels side by side instead of drawn ones.
-        """
-        seed = (self.recipe.seed + _NOISE_SEED, step, self.setting.world.rank)
-        rng = torch.Generator().manual_seed(int(np.random.default_rng(seed).integers(2**62)))
-        count = shape[0]
-        levels = (torch.arange(count) + 0.5) / count if spread else torch.rand(count, generator=rng)
-        return levels, torch.randn(shape, generator=rng)
-
     @torch.no_grad()
     def codes_of(self, batch: BlurredBatch, basis: Tensor) -> Tensor:
         """Codes (B, K, p, p) of the true kernels, or of those that the estimator finds."""
@@ -177,35 +157,6 @@ class BlurredExperiment(Experiment[R]):
             return encode(batch.kernels, basis.to(batch.kernels.device))
         with torch.autocast(device.type, self.autocast, enabled=self.autocast is not None):
             return self.estimator.network.codes(batch.lr.to(device), batch.depth.to(device), basis)
-
-
-def checked_network(job: TrainJob[Any], kind: type[N], arch: str) -> N:
-    """The recipe's network, without memory for its weights, where crops and blur suit it.
-
-    Args:
-        kind: of network that the recipe trains.
-        arch: the name of one.
-
-    Raises:
-        UsageError: it is of another kind, or they do not.
-    """
-    recipe, data = job.recipe, job.recipe.data
-    check_holdout(data.holdout_every, "data.holdout_every", job)
-    with torch.device("meta"):
-        network = build(recipe.model.arch, recipe.model.arguments)
-    if not isinstance(network, kind):
-        raise UsageError(
-            f"The network '{recipe.model.arch}' is not of the kind that this recipe trains; set model.arch to '{arch}'."
-        )
-    info = info_of(network)
-    if data.patch % info.multiple_of:
-        raise UsageError(
-            f"'data.patch' is {data.patch}; it must be a multiple of {info.multiple_of} for this network."
-        )
-    if data.every > 1:
-        raise UsageError(f"'data.every' is {data.every}, and no kernels are compared; leave it out.")
-    blur_plan(recipe, info.scale)
-    return network
 
 
 def set_codes(network: Coded, pairs: BlurredPairs) -> None:

@@ -179,11 +179,9 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
         """Photographs and rendered images, to train on and to validate on."""
         data, setting, scale = self.recipe.data, self.setting, self.info.scale
         progress = setting.progress
-        reader = PhotographReader(data.patch * scale)
-        split = split_files(setting.job, data.holdout_every, reader, 4 * scale, progress)
-        files, photographs = reader.read_all(split.rest, progress)
-        parts = ((files, photographs), (split.files, split.images))
-        training, self.validating = captioned(parts, data.captions, progress)
+        training, self.validating, names = captioned_photographs(
+            setting.job, data.patch * scale, 4 * scale, progress
+        )
         photographed, of_rendered = split_plan(data, crop_plan(setting, scale))
         sources = [self._pairs(training, photographed, network)]
         if data.rendered:

@@ -79,7 +79,7 @@ class Diffusion(BlurredExperiment[DiffusionRecipe]):
         recipe, setting = self.recipe, self.setting
         network = self._network()
         self.estimator = self.load_estimator()
-        images, held_out = self.read_images()
+        images, held_out = self.read_images(blur_plan(recipe, self.info.scale).smallest_side)
         pairs = self.train_pairs(images)
         if not bool(network.basis.any()):
             set_codes(network.nbsr, pairs)

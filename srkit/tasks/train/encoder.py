@@ -100,7 +100,7 @@ class Encoder(Experiment[EncoderRecipe]):
 
     def export(self, state: TrainState) -> None:
         """The network without what was beside it."""
-        learner = state.ema
+        recipe, learner = self.recipe, state.ema
         learner.load_state_dict(state.best or learner.state_dict())
         network = cast(nn.Module, learner.network).cpu()
         measure_scales(network, self.images.validation)
@@ -108,7 +108,7 @@ class Encoder(Experiment[EncoderRecipe]):
             network,
             state,
             scale=1,
-            task=TASKS[self.recipe.objective],
+            task=TASKS[recipe.objective],
             normalisation="x * 4 - 2",
             scores={"held out": {"views": {"loss": round(-state.best_score, 4)}}},
         )

@@ -111,9 +111,18 @@ class Experiment(ABC, Generic[R]):
     def export(self, state: TrainState) -> None:
         """Write the weights that the run ends with (`save`)."""
 
+    def scores(self, state: TrainState) -> tuple[float | None, dict[str, float]]:
+        """The PSNR of the validation, None for what makes no images; and other scores by name."""
+        return state.best_score, {}
+
+    def resume(self, state: TrainState) -> None:
+        """Go on from the checkpoint."""
+        if self.setting.saved is not None:
+            restore(state, dict(self.setting.saved))
+
     @property
     def arguments(self) -> dict[str, Any]:
-        """What the network is built with: the recipe's, and what follows from the providers."""
+        """Of the recipe's network."""
         return dict(self.recipe.model.arguments)
 
     def start(self, network: nn.Module, task: str = "sr") -> LoadedModel | None:
@@ -129,26 +138,6 @@ class Experiment(ABC, Generic[R]):
         if not start or self.setting.saved is not None:
             return None
         return copy_start(network, start, self.setting.progress, task)
-
-    def result(self, state: TrainState) -> nn.Module:
-        """The network on the CPU, with the weights that the run ends with."""
-        network = build(self.recipe.model.arch, self.arguments)
-        network.load_state_dict(state.best or state.ema.state_dict())
-        return network
-
-    def scores(self, state: TrainState) -> tuple[float | None, dict[str, float]]:
-        """The PSNR of the validation, None for what makes no images; and other scores by name."""
-        return state.best_score, {}
-
-    def resume(self, state: TrainState) -> None:
-        """Go on from the checkpoint."""
-        if self.setting.saved is not None:
-            restore(state, dict(self.setting.saved))
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """Of the recipe's network."""
-        return dict(self.recipe.model.arguments)
 
     def trained(self, state: TrainState) -> nn.Module:
         """The recipe's network with the weights that the run ends with."""
@@ -168,8 +157,6 @@ class Experiment(ABC, Generic[R]):
             facts |= {"arch": job.recipe.model.arch, "arguments": self.arguments}
         header = Header(
             **{
-                "arch": job.recipe.model.arch,
-                "arguments": self.arguments,
                 "recipe": job.recipe.name,
                 "recipe_sha256": job.recipe.sha256,
                 "licence": job.licence,

@@ -181,7 +181,7 @@ class ImageExperiment(Experiment[R]):
             scale=self.info.scale,
             overlap=self._overlap(network),
             providers=self.providers.header | self.further_providers(),
-            scores={"classical": {_held_out(self.recipe.data): psnr}},
+            scores={"classical": {_held_out(recipe.data): psnr}},
         )
 
     def further_providers(self) -> dict[str, str]:

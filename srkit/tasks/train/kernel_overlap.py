@@ -37,7 +37,7 @@ def overlap_of(
 ) -> int | None:
     """In LR pixels; None for what is not tiled.
 
-    An NBSR and a diffusion model (at its maximal number of steps) are measured, on the largest of the HR `images` (H, W, 3) uint8,
+    An NBSR and a diffusion model (at its most steps) are measured, on the largest of the HR `images` (H, W, 3) uint8,
     blurred the same everywhere, a little more than by bicubic.
     """
     if not isinstance(network, (NBSR, DiffusionSR)):

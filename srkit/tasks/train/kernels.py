@@ -73,7 +73,9 @@ class Kernels(BlurredExperiment[KernelsRecipe]):
         if started is not None and isinstance(network, NBSR) and started.info.scale != self.info.scale:
             network.basis.zero_()  # that of another scale; `_train_source` makes this one's
         self.estimator = self.load_estimator()
-        images, held_out = self.read_images(SMALLEST if recipe.target == "depth" else None)
+        blurred = recipe.target != "depth"
+        smallest = blur_plan(recipe, self.info.scale).smallest_side if blurred else SMALLEST
+        images, held_out = self.read_images(smallest)
         train = self._train_source(network, images)
         channels_last(network, setting.device)
         validation = self._validation_source(network)

@@ -10,12 +10,12 @@ from srkit.archs.table import build, info_of
 from srkit.conditioning.makers import PROVIDERS
 from srkit.data.blurred import BlurredPairs
 from srkit.data.pairs import Batch
+from srkit.errors import UsageError
 from srkit.ops.layout import channels_last
 from srkit.recipes.latent import LatentRecipe
 from srkit.tasks.train.blurred import BlurredExperiment, Source, blur_plan, placed, set_codes
 from srkit.tasks.train.experiment import Experiment, Plan
 from srkit.tasks.train.job import TrainJob
-from srkit.tasks.train.start import copy_start
 from srkit.training.diffusion import DenoisingStep
 from srkit.training.latent import NOISE_ERROR, NoiseEstimate, noise_validator
 from srkit.training.state import TrainState, new_state
@@ -48,7 +48,7 @@ class Latent(BlurredExperiment[LatentRecipe]):
         self.prior = PROVIDERS[PRIOR](recipe.prior, setting.device, setting.progress)
         network.attach(self.prior)  # type: ignore[arg-type]
         self.estimator = self.load_estimator()
-        images, held_out = self.read_images()
+        images, held_out = self.read_images(blur_plan(recipe, network.scale).smallest_side)
         pairs = self.train_pairs(images)
         if not bool(network.basis.any()):
             set_codes(network, pairs)
@@ -72,7 +72,7 @@ class Latent(BlurredExperiment[LatentRecipe]):
         network = self.trained(state)
         named = {PRIOR: self.prior.name, f"{PRIOR} version": self.prior.version}
         self.save(
-            self.result(state),
+            network,
             state,
             scale=self.info.scale,
             providers=named | self.providers,
@@ -90,7 +90,7 @@ class Latent(BlurredExperiment[LatentRecipe]):
     def _noised(
         self, network: LatentFusion, pairs: BlurredPairs, step: int, *, spread: bool = False
     ) -> Batch:
-        """A batch with the step's times and noise; see `noise`."""
+        """A batch with times and noise, a function of the recipe's seed and the step; `spread`: times side by side."""
         device, batch = self.setting.device, pairs.draw(step)
         codes = self.codes_of(batch, network.basis).to(device)
         latent = network.prior.encode(batch.hr.to(device))

@@ -75,7 +75,7 @@ class Meta(Experiment[MetaRecipe]):
             )
         if tasks.rendered <= tasks.shots:
             raise UsageError(
-                f"'tasks.rendered' is {tasks.rendered}; it must be at min_side {tasks.shots + 1}, above tasks.shots."
+                f"'tasks.rendered' is {tasks.rendered}; it must be at least {tasks.shots + 1}, above tasks.shots."
             )
 
     def plan(self) -> Plan:

@@ -146,7 +146,7 @@ class Reconstruction(Experiment[ReconstructorRecipe]):
     def export(self, state: TrainState) -> None:
         recipe = self.recipe
         self.save(
-            self.result(state),
+            self.trained(state),
             state,
             scale=self.info.scale,
             task=TASK,
@@ -177,10 +177,10 @@ def _degradation(recipe: ReconstructorRecipe) -> SecondOrderPart:
 
 
 def _check_crops(recipe: ReconstructorRecipe, distance: PerceptualDistance) -> None:
-    min_side = max(LEAST_SIDE, distance.smallest)
-    if recipe.data.patch < min_side:
+    least = max(LEAST_SIDE, distance.smallest)
+    if recipe.data.patch < least:
         raise UsageError(
-            f"'data.patch' is {recipe.data.patch}; it must be at min_side {min_side}, which the degradation encoder and the "
+            f"'data.patch' is {recipe.data.patch}; it must be at least {least}, which the degradation encoder and the "
             f"distance '{distance.name}' need."
         )
 
