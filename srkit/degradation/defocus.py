@@ -7,6 +7,7 @@ depths. Its squared width adds to that of the lens and the sensor themselves.
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -83,3 +84,25 @@ def on_lr_grid(depth: Tensor, scale: int) -> Tensor:
     small = F.avg_pool2d(depth, scale)
     low, high = small.amin((2, 3), keepdim=True), small.amax((2, 3), keepdim=True)
     return (small - low) / (high - low).clamp(min=1e-12)
+
+
+def sample_defocus(depth: Tensor, scale: int, rng: torch.Generator) -> Tensor:
+    """Covariances of lenses that are drawn for depth maps, half of them focused on what a map shows.
+
+    Args:
+        depth: (N, 1, h, w), inverse depth in [0, 1].
+
+    Returns:
+        (N, 3, h, w), as `defocus`.
+    """
+    count = len(depth)
+    uniform = torch.rand(6, count, generator=rng)
+    pixel = torch.randint(depth[0].numel(), (count, 1), generator=rng).to(depth.device)
+    focus = torch.where(uniform[0] < 0.5, depth.flatten(1).gather(1, pixel)[:, 0].cpu(), uniform[1])
+    narrowest, widest = smallest_width(scale), largest_width(scale)
+    drawn = narrowest + (widest - narrowest) * (0.3 + 0.7 * uniform[2])
+    aspect = torch.where(uniform[3] < 0.6, 1.0, 0.2 + 0.8 * uniform[4])
+    laws: tuple[Law, Law] = ("thin-lens", "linear")
+    law = laws[int(torch.randint(2, (1,), generator=rng))]
+    theta = math.pi * uniform[5]
+    return defocus(depth, focus, scale, widest=drawn, aspect=aspect, theta=theta, law=law)
