@@ -56,11 +56,10 @@ RATE = 1e-4
 LEAST_PATCH = 16
 """Side in LR pixels that a crop may shrink to where the clean images are small."""
 _HOLDOUT_EVERY = 5  # of the clean images, that validate
-_VALIDATED, _VALIDATED_SIDE = (
-    12,
-    64,
-)  # images that validate, and the longest side of their middles in LR pixels
-_MAX_CLEAN = 200
+_VALIDATED, _VALIDATED_SIDE = 12, 64
+"""Images that validate, and the longest side of their middles in LR pixels."""
+_MAX_CLEAN, _CLEAN_SIDE = 200, 1024
+"""Clean images that are read, and the longest side in pixels of their middles, which are used."""
 _SHRINK = (1.0, 2 / 3, 1 / 2, 1 / 3, 1 / 4)  # of the folder's own images, until they look clean
 
 
@@ -98,7 +97,7 @@ class Paired(Unpaired):
             matched = self._matched()
             found = self._checked(self._learned(network, conditioning, matched.settings), judge)
             gain = np.mean(found.best) - np.mean(found.before)
-            counts = (recipe.pairs.draws, recipe.pairs.kept)
+            counts = (recipe.pairs.draws, len(matched.settings.seed))
             pairs = PairFindings(float(gain), *counts, matched.distance, matched.usual)
         fresh = copy.deepcopy(base.network)
         fresh.load_state_dict(found.state_dict)
@@ -234,7 +233,7 @@ class Paired(Unpaired):
         files = find_photographs([folder], self._progress)
         reader = PhotographReader(least, gray=False)
         files = files[:: max(1, len(files) // _MAX_CLEAN)]
-        found = [one for one in map(reader.read, files) if one is not None]
+        found = [_middle(one) for one in map(reader.read, files) if one is not None]
         reader.report(self._progress)
         if len(found) < 2:
             raise UsageError(
@@ -255,3 +254,8 @@ class Paired(Unpaired):
             f"The images of '{self._domain.name}' are too small to be shrunk until they look clean (sides of {least} "
             "pixels would have to be left); name a folder of clean images with `clean`."
         )
+
+
+def _middle(image: RGB) -> RGB:
+    top, left = (max(0, length - _CLEAN_SIDE) // 2 for length in image.shape[:2])
+    return image[top : top + _CLEAN_SIDE, left : left + _CLEAN_SIDE].copy()
