@@ -68,6 +68,8 @@ ROWS = (
     Row("learned constant: the same network, no caption in training", ("data.dropout=1.0",), "none"),
     Row("bag of words: the mean of the words", ("model.arguments.text=bag",)),
     Row("no attention to words", ("model.arguments.readings=0", "model.arguments.blocks=12")),
+    Row("attention not trained on where letters stand", ("loss.alignment=0.0",)),
+    Row("letters weigh as all pixels", ("loss.lettering=0.0",)),
     Row("no TIF in the skips", ("model.arguments.fused_skips=false",)),
     Row("no Map", ("model.arguments.mapped=false",)),
     Row("softmax(F_T) as printed", ("model.arguments.text_norm=softmax",)),

@@ -234,7 +234,7 @@ def _check(
         raise UsageError(f"CDASR was given scale {scale}; it is defined for 2, 3, 4, 8 and 16.")
     if min(widths) < 1 or min(counts) < 0:
         raise UsageError(
-            f"CDASR was given a width of {min(widths)} and a number of blocks of {min(counts)} as the least; "
+            f"CDASR was given a width of {min(widths)} and a number of blocks of {min(counts)} as the smallest; "
             "they must be at least 1 and at least 0."
         )
     for name, value, kind in (("spatial", spatial, Spatial), ("condition", condition, Source)):

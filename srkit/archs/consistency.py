@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from srkit.archs.blocks import SFT, ResidualBlock, begin_at_zero, conv3x3
 from srkit.ops.code_blur import CodeBlur
 
-_MOST_GAIN = 16.0
+_MAX_GAIN = 16.0
 """Beyond 1/16 of what the narrowest kernels of MANet's range project back, steps would no longer converge."""
 _FIRST_GAIN = -1.5  # before the sigmoid: 2.9, at which noise of 5 levels costs nothing yet
 
@@ -37,7 +37,7 @@ class Consistency(nn.Module):
 
     def forward(self, sr: Tensor, lr: Tensor, blur: CodeBlur, features: Tensor) -> Tensor:
         """sr (N, 3, s h, s w), what it is an image of (N, 3, h, w) and features (N, C, h, w) to sr's shape, fp32."""
-        gain = _MOST_GAIN * torch.sigmoid(self.gain(features).float() + self.level.float())
+        gain = _MAX_GAIN * torch.sigmoid(self.gain(features).float() + self.level.float())
         with torch.autocast(sr.device.type, enabled=False):
             sr, lr = sr.float(), lr.float()
             moved = torch.zeros_like(sr)

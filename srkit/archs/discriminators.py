@@ -32,7 +32,7 @@ class PatchGAN(nn.Module):
         super().__init__()
         _check("PatchGAN", features, layers)
         widths = [features * min(2**i, _WIDEST) for i in range(layers + 1)]
-        self.least = 3 * 2**layers
+        self.min_side = 3 * 2**layers
         """Smallest side of an image."""
         parts: list[nn.Module] = [nn.Conv2d(3, features, 4, 2, 1), nn.LeakyReLU(_SLOPE)]
         for i in range(layers):
@@ -49,9 +49,9 @@ class PatchGAN(nn.Module):
         """x (N, 3, H, W) in [0, 1] to logits.
 
         Raises:
-            UsageError: a side below `least`.
+            UsageError: a side below `min_side`.
         """
-        _check_size("PatchGAN", x, self.least)
+        _check_size("PatchGAN", x, self.min_side)
         logits: Tensor = self.layers(x.to(next(self.parameters()).dtype))
         return logits
 
@@ -69,7 +69,7 @@ class UNetSN(nn.Module):
         UsageError: features below 1.
     """
 
-    least = 8
+    min_side = 8
     """Smallest side of an image."""
 
     def __init__(self, features: int = 64) -> None:
@@ -91,9 +91,9 @@ class UNetSN(nn.Module):
         """x (N, 3, H, W) in [0, 1] to logits.
 
         Raises:
-            UsageError: a side below `least`.
+            UsageError: a side below `min_side`.
         """
-        _check_size("UNetSN", x, self.least)
+        _check_size("UNetSN", x, self.min_side)
         h = F.leaky_relu(self.first(x.to(self.first.weight.dtype)), _SLOPE)
         skips = [h]
         for layer in self.down:
@@ -130,9 +130,9 @@ def _check(name: str, features: int, layers: int) -> None:
         )
 
 
-def _check_size(name: str, x: Tensor, least: int) -> None:
-    if x.ndim != 4 or x.shape[1] != 3 or min(x.shape[2:]) < least:
+def _check_size(name: str, x: Tensor, min_side: int) -> None:
+    if x.ndim != 4 or x.shape[1] != 3 or min(x.shape[2:]) < min_side:
         raise UsageError(
-            f"{name} was given a tensor of shape {tuple(x.shape)}; it takes (N, 3, H, W), H and W at least {least}: "
+            f"{name} was given a tensor of shape {tuple(x.shape)}; it takes (N, 3, H, W), H and W at least {min_side}: "
             "use larger crops."
         )

@@ -20,7 +20,7 @@ from srkit.ops.resize import upscale
 
 SCALES = (2, 3, 4)
 _SIDE = 21  # of a kernel
-_LEAST_DEVIATION = 1e-5  # of a code that says nothing
+_MIN_DEVIATION = 1e-5  # of a code that says nothing
 
 
 class Coded(nn.Module):
@@ -44,7 +44,7 @@ class Coded(nn.Module):
     def normalised(self, codes: Tensor) -> Tensor:
         """Codes of mean 0 and deviation 1 over the kernels of the training."""
         mean, deviation = (t.to(codes.dtype)[:, None, None] for t in (self.code_mean, self.code_deviation))
-        return (codes - mean) / deviation.clamp_min(_LEAST_DEVIATION)
+        return (codes - mean) / deviation.clamp_min(_MIN_DEVIATION)
 
 
 class NBSR(Coded):
@@ -155,6 +155,6 @@ def _check(scale: int, counts: tuple[int, ...], sft_size: int) -> None:
         raise UsageError(f"NBSR was given scale {scale}; it is defined for 2, 3 and 4.")
     if min(counts) < 1 or sft_size not in (1, 3):
         raise UsageError(
-            f"NBSR was given {min(counts)} as the least of its numbers and {sft_size} as sft_size; they must be at "
+            f"NBSR was given {min(counts)} as the smallest of its numbers and {sft_size} as sft_size; they must be at "
             "least 1, and 1 or 3."
         )

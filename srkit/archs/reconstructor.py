@@ -29,7 +29,7 @@ _SLOPE = 0.1  # of the leaky ReLUs
 _CONTRAST = 4.0  # one over the usual deviation of images in [0, 1]
 _DEMODULATION = 1e-8
 _FINE = 30.0  # one over what is near 0 of a descriptor whose usual deviation is 1
-_LEAST_DEVIATION = 1e-3  # of a descriptor that hardly varies; below it fp16 would round it away
+_MIN_DEVIATION = 1e-3  # of a descriptor that hardly varies; below it fp16 would round it away
 
 
 class DegradationEstimate(NamedTuple):
@@ -159,15 +159,15 @@ class Reconstructor(nn.Module):
 
         They predict what `relative` gives of the other encoder's descriptors, from E_img's, as compressed as these.
         """
-        average, most = gram_descriptors(features)
+        average, peak = gram_descriptors(features)
         with torch.autocast(features.device.type, enabled=False):
-            layers = ((self.to_average, average), (self.to_most, most))
+            layers = ((self.to_average, average), (self.to_most, peak))
             found = [
                 F.linear(_compressed(x), layer.weight.float(), layer.bias.float()) for layer, x in layers
             ]
         return found[0], found[1]
 
-    def relative(self, average: Tensor, most: Tensor) -> tuple[Tensor, Tensor]:
+    def relative(self, average: Tensor, peak: Tensor) -> tuple[Tensor, Tensor]:
         """S_avg and S_max (N, C) of the other encoder's maps, over their usual deviations, compressed and standardised.
 
         How Gram matrices are to be scaled, the paper leaves open. As they are, the strongest channels are all that
@@ -176,16 +176,16 @@ class Reconstructor(nn.Module):
         """
         found = [
             (_compressed(x / size) - mean) / deviation
-            for x, (size, mean, deviation) in zip((average, most), self.usual.float(), strict=True)
+            for x, (size, mean, deviation) in zip((average, peak), self.usual.float(), strict=True)
         ]
         return found[0], found[1]
 
-    def set_usual(self, average: Tensor, most: Tensor) -> None:
+    def set_usual(self, average: Tensor, peak: Tensor) -> None:
         """What is usual: by the descriptors (M, C) of M images without flaws, M at least 2."""
-        for usual, x in zip(self.usual, (average, most), strict=True):
-            size = x.std(0).clamp_min(_LEAST_DEVIATION)
+        for usual, x in zip(self.usual, (average, peak), strict=True):
+            size = x.std(0).clamp_min(_MIN_DEVIATION)
             small = _compressed(x / size)
-            usual.copy_(torch.stack([size, small.mean(0), small.std(0).clamp_min(_LEAST_DEVIATION)]))
+            usual.copy_(torch.stack([size, small.mean(0), small.std(0).clamp_min(_MIN_DEVIATION)]))
 
     def _shown(self, images: Tensor) -> Tensor:
         """Of roughly zero mean and unit variance, so that their features can be predicted from the start."""

@@ -12,7 +12,7 @@ _REACH = 8
 """Largest shift that is looked for, in LR pixels."""
 _ROUNDS = 4
 _FLAT = 1.0  # deviation of luma, of 255, below which there is nothing to align by
-_LEAST_SIDE = 12  # LR pixels
+_MIN_SIDE = 12  # LR pixels
 
 Gray = NDArray[np.float64]
 
@@ -42,7 +42,7 @@ def match(lr: NDArray[np.uint8], expected: NDArray[np.uint8]) -> Match | None:
         None where an image is too small or too flat to say.
     """
     one, other = _luma(lr), _luma(expected)
-    if min(one.shape) < _LEAST_SIDE or one.std() < _FLAT or other.std() < _FLAT:
+    if min(one.shape) < _MIN_SIDE or one.std() < _FLAT or other.std() < _FLAT:
         return None
     down, right = _whole_pixels(one, other)
     fraction = np.zeros(2)

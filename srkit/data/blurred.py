@@ -15,7 +15,7 @@ from torch import Tensor
 from srkit.data.packed import Crops, PackedImages, draw_crops
 from srkit.data.pairs import crop_to_multiple
 from srkit.data.scenes import layered_scene
-from srkit.degradation.defocus import Law, defocus, on_lr_grid
+from srkit.degradation.defocus import on_lr_grid, sample_defocus
 from srkit.degradation.jpeg import jpegs
 from srkit.degradation.kernels import (
     RADIUS,
@@ -24,8 +24,6 @@ from srkit.degradation.kernels import (
     check_scale,
     gaussian,
     gaussian_map,
-    largest_width,
-    smallest_width,
 )
 from srkit.degradation.modes import BLOCK, MODES, mode_covariance
 from srkit.degradation.pca import sample_covariance, sample_motion
@@ -84,13 +82,13 @@ class BlurPlan:
     bicubic: float = 0.1
     """With the bicubic kernel."""
     noise: tuple[float, float] = (0.0, 15.0)
-    """Least and most standard deviation of Gaussian noise, in levels of 8 bit."""
+    """Range of the standard deviation of Gaussian noise, in levels of 8 bit."""
     noiseless: float = 0.5
     """Share of crops with no noise at all."""
     compressed: float = 0.0
     """Share of crops that go through JPEG, behind the noise."""
     jpeg: tuple[int, int] = (70, 100)
-    """Least and most quality of it."""
+    """Range of its quality."""
     scenes: int = 96
     """Layered scenes that are made once and held in memory."""
     scene_side: int = 384
@@ -110,10 +108,10 @@ class BlurPlan:
 
     def __post_init__(self) -> None:
         check_scale(self.scale)
-        for name, least in (("patch", 4), ("batch", 1), ("scenes", 0), ("scene_side", 32), ("seed", 0)):
-            if getattr(self, name) < least:
+        for name, lowest in (("patch", 4), ("batch", 1), ("scenes", 0), ("scene_side", 32), ("seed", 0)):
+            if getattr(self, name) < lowest:
                 raise UsageError(
-                    f"The plan of blurred pairs has {name} {getattr(self, name)}; it starts at {least}."
+                    f"The plan of blurred pairs has {name} {getattr(self, name)}; it starts at {lowest}."
                 )
         for name in _SHARES:
             if not 0 <= getattr(self, name) <= 1:
@@ -270,10 +268,10 @@ class BlurredPairs:
             kernels[:first] = same.flatten(1)[:, :, None, None]
             lr[:first] = blur_window(around[:first], same, plan.scale, margin)
         if first < plan.batch:
-            extractors = int((kind == _DEFOCUS).sum())
-            covariance = self._smooth(plan.batch - first - extractors, rng).to(device)
-            if extractors:
-                covariance = torch.cat([covariance, _lens(depth[-extractors:], plan.scale, rng)])
+            defocused = int((kind == _DEFOCUS).sum())
+            covariance = self._smooth(plan.batch - first - defocused, rng).to(device)
+            if defocused:
+                covariance = torch.cat([covariance, sample_defocus(depth[-defocused:], plan.scale, rng)])
             kernels[first:] = gaussian_map(covariance, plan.scale)
             lr[first:] = blur_window(around[first:], kernels[first:], plan.scale, margin)
         return kernels, lr
@@ -373,21 +371,6 @@ def _make_scenes(
     if plan.scenes:
         progress.finish()
     return scenes, depths
-
-
-def _lens(depth: Tensor, scale: int, rng: torch.Generator) -> Tensor:
-    """Covariance (n, 3, p, p) of extractors drawn for depth (n, 1, p, p), half of them focused on what a crop shows."""
-    count = len(depth)
-    uniform = torch.rand(6, count, generator=rng)
-    pixel = torch.randint(depth[0].numel(), (count, 1), generator=rng).to(depth.device)
-    focus = torch.where(uniform[0] < 0.5, depth.flatten(1).gather(1, pixel)[:, 0].cpu(), uniform[1])
-    least, most = smallest_width(scale), largest_width(scale)
-    widest = least + (most - least) * (0.3 + 0.7 * uniform[2])
-    aspect = torch.where(uniform[3] < 0.6, 1.0, 0.2 + 0.8 * uniform[4])
-    laws: tuple[Law, Law] = ("thin-lens", "linear")
-    law = laws[int(torch.randint(2, (1,), generator=rng))]
-    theta = math.pi * uniform[5]
-    return defocus(depth, focus, scale, widest=widest, aspect=aspect, theta=theta, law=law)
 
 
 def random_smooth(count: int, patch: int, rng: torch.Generator) -> Tensor:

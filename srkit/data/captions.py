@@ -8,7 +8,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,11 @@ class Captions:
     without_image: tuple[str, ...] = ()
     """Captions that belong to none of the images: files, or rows by their path."""
 
+    def of(self, images: Sequence[Path]) -> Captions:
+        """Those of some of the images; a caption of one of the others is not without an image."""
+        texts = {image: self.texts[image] for image in images if image in self.texts}
+        return replace(self, texts=texts, without_caption=tuple(one for one in images if one not in texts))
+
     def warnings(self) -> Iterator[str]:
         """What has no counterpart, a sentence for each kind."""
         if self.without_caption:
@@ -48,9 +53,10 @@ def find_captions(images: Sequence[Path], source: Path | None = None) -> Caption
 
     Args:
         images: files.
-        source: None: a .txt of the same name beside each image; a folder: the same, in that folder; a .tsv with the
-            columns path, caption and, if there are, detail and keywords; or a .json as COCO has it. In tables and JSON,
-            an image is named by a path relative to the table, by the end of its path, or by its name alone.
+        source: None: a .txt of the same name beside each image; a folder: the same, in that folder, by the image's path
+            from the folder that all images have in common; a .tsv with the columns path, caption and, if there are,
+            detail and keywords; or a .json as COCO has it. In tables and JSON, an image is named by a path relative to
+            the table, by the end of its path, or by its name alone.
 
     Raises:
         UsageError: nothing is there, or it cannot be read as what its name says; two captions for one image, or one

@@ -1,4 +1,4 @@
-"""Examples of a domain for few-shot adaptation: found, read, checked, and split into those that teach and judge."""
+"""Examples of a domain for few-shot adaptation: found, read, checked, split into support and validation set."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from srkit.ops.layout import RGB
 from srkit.progress import Progress
 
 MARGIN = 4
-"""LR pixels between what teaches and the strip that judges: an LR pixel is made of HR pixels up to two LR pixels
-away, so that with four no HR pixel has a part in both."""
+"""LR pixels between what is trained on and the strip that validates: an LR pixel is made of HR pixels up to two LR
+pixels away, so that with four no HR pixel has a part in both."""
 MOST_JUDGES = 20
-"""Images that judge where `holdout` says nothing: more would take longer than the adapting."""
+"""Images that validate where `holdout` says nothing: more would take longer than the adapting."""
 _SHIFT_PX, _SHIFT_LR = 0.75, 0.15
 """HR and LR pixels from which, both reached, a pair counts as shifted: below is what the estimate can be off by."""
 _SURE = 0.7
@@ -77,8 +77,8 @@ class Needs:
 
     Attributes:
         scale: factor between LR and HR.
-        teach: least side of an image that teaches, in LR pixels.
-        judge: least side of an image that judges, in LR pixels.
+        teach: shortest side of an image of the support set, in LR pixels.
+        judge: shortest side of an image that validates, in LR pixels.
         max_pixels: limit for decoding.
     """
 
@@ -147,18 +147,18 @@ def _paired(
 
 
 def split_examples(domain: Domain, shots: int, holdout: float | None, needs: Needs) -> Split[Example]:
-    """The first `shots` usable images by name teach, others judge; where there are none, a strip of each does.
+    """The first `shots` usable images by name are the support set, others validate, or, without others, strips of each.
 
     Of images with the same content (HR, or given LR) only the first is used.
 
     Args:
-        holdout: share that judges: of all images, or of each one's area where strips judge. None: all the others,
+        holdout: share that validates: of all images, or of each one's area where strips validate. None: all the others,
             evenly thinned to `MOST_JUDGES`; a quarter of each image, or half of a single one. Where none of several
-            can be cut, the last one judges as a whole.
+            can be cut, the last one validates as a whole.
 
     Raises:
         UsageError: pairs whose sizes do not match, or whose images are shifted against each other.
-        SrkitError: no image is of use, or none is large enough to keep a part back.
+        SrkitError: no image is of use, or none is large enough to hold a part out.
     """
     reader = _Reader(domain, needs)
     support = reader.take(domain.items, shots, needs.teach)
@@ -181,13 +181,15 @@ def split_examples(domain: Domain, shots: int, holdout: float | None, needs: Nee
     strips = tuple(strip for _, strip in parts if strip is not None)
     if not strips and len(support) > 1:
         last = support.pop()
-        reader.note(f"No example is large enough to be cut, so '{last.name}' judges, and does not teach.")
+        reader.note(
+            f"No example is large enough to be cut, so '{last.name}' validates, and is not trained on."
+        )
         return Split(tuple(support), (last,), False, tuple(reader.failed), reader.left_out)
     if not strips:
-        least = (needs.teach + MARGIN + needs.judge) * needs.scale
+        side = (needs.teach + MARGIN + needs.judge) * needs.scale
         raise SrkitError(
-            f"The only usable example, '{support[0].name}', is too small to keep a part back that judges; give one of "
-            f"{least} pixels or more along one side, or more of them."
+            f"The only usable example, '{support[0].name}', is too small to hold a part out for validation; give "
+            f"one of {side} pixels or more along one side, or more of them."
         )
     return Split(tuple(rest for rest, _ in parts), strips, True, tuple(reader.failed), reader.left_out)
 
@@ -202,7 +204,7 @@ def _validation_items(
 
 
 def _cut(example: Example, share: float, needs: Needs) -> tuple[Example, Example | None]:
-    """What teaches, and a strip at the end of the longer side that judges; None where there is no room for one."""
+    """What is trained on, and a strip at the longer side's end that validates; None where there is no room for it."""
     axis = int(example.lr.shape[1] > example.lr.shape[0])
     length = example.lr.shape[axis]
     strip = max(needs.judge, round(length * share))
@@ -251,10 +253,10 @@ class _Reader:
         more = f"; and {len(reasons) - 3} more" if len(reasons) > 3 else ""
         return f" ({'; '.join(reasons[:3])}{more})" if reasons else ""
 
-    def take(self, items: Sequence[BenchmarkItem], count: int, least: int) -> list[Example]:
+    def take(self, items: Sequence[BenchmarkItem], count: int, min_side: int) -> list[Example]:
         """The first `count` usable examples among the items."""
         found: list[Example] = []
-        for example in self._usable(items, least):
+        for example in self._usable(items, min_side):
             found.append(example)
             if len(found) == count:
                 break
@@ -274,7 +276,7 @@ class _Reader:
                 f"{', '.join(self._shifted[:8])}{more}; align them or have the LR images made."
             )
 
-    def _usable(self, items: Sequence[BenchmarkItem], least: int) -> Iterator[Example]:
+    def _usable(self, items: Sequence[BenchmarkItem], min_side: int) -> Iterator[Example]:
         for item in items:
             self.seen.add(item.name)
             try:
@@ -282,7 +284,7 @@ class _Reader:
             except SrkitError as error:
                 self.failed.append((item.name, str(error)))
                 continue
-            if example is not None and self._fits(example, least) and self._is_new(example):
+            if example is not None and self._fits(example, min_side) and self._is_new(example):
                 yield example
 
     def _is_new(self, example: Example) -> bool:
@@ -324,11 +326,11 @@ class _Reader:
         )
         return False
 
-    def _fits(self, example: Example, least: int) -> bool:
+    def _fits(self, example: Example, min_side: int) -> bool:
         side = min(example.lr.shape[:2])
-        if side < least:
+        if side < min_side:
             size = f"{example.hr.shape[1]} x {example.hr.shape[0]}"
-            needed = least * self.needs.scale
+            needed = min_side * self.needs.scale
             self.note(
                 f"'{example.name}' is left out: it has {size} pixels, and both sides must have {needed} or more."
             )
@@ -342,7 +344,7 @@ class _Reader:
 
 
 def least_judged(scale: int, border: int, window: int) -> int:
-    """Least side, in LR pixels, of an image that can be judged with `border` HR pixels left out at every side."""
+    """Shortest side, in LR pixels, of an image that can validate with `border` HR pixels left out at every side."""
     return math.ceil((2 * border + window) / scale)
 
 

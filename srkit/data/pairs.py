@@ -184,8 +184,8 @@ class MemoryPairs:
         copies = [
             (number, shrunk(image, factor)) for number, image in enumerate(images) for factor in plan.sizes
         ]
-        least = plan.patch * plan.scale
-        kept = [(number, copy) for number, copy in copies if min(copy.shape[:2]) >= least]
+        min_side = plan.patch * plan.scale
+        kept = [(number, copy) for number, copy in copies if min(copy.shape[:2]) >= min_side]
         self.sources = tuple(number for number, _ in kept)
         """For each copy the number of the image that it was made of."""
         hr = [crop_to_multiple(copy, plan.scale) for _, copy in kept]

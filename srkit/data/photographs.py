@@ -148,6 +148,8 @@ class HeldOut:
     rest: list[Path]
     files: list[Path]
     images: list[RGB]
+    unused: list[Path]
+    """Files in neither part."""
 
 
 def hold_out(files: Sequence[Path], every: int, reader: PhotographReader) -> HeldOut:
@@ -161,6 +163,7 @@ def hold_out(files: Sequence[Path], every: int, reader: PhotographReader) -> Hel
     rest: list[Path] = []
     held: list[Path] = []
     images: list[RGB] = []
+    unused: list[Path] = []
     for start in range(0, len(files), every):
         block = list(files[start : start + every])
         while block:
@@ -170,10 +173,11 @@ def hold_out(files: Sequence[Path], every: int, reader: PhotographReader) -> Hel
                 held.append(file)
                 images.append(image)
                 break
+            unused.append(file)
         rest += block
     if not images:
         raise reader.none_usable()
-    return HeldOut(rest, held, images)
+    return HeldOut(rest, held, images, unused)
 
 
 def is_gray(image: RGB) -> bool:

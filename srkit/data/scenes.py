@@ -138,11 +138,11 @@ def _tilt(rows: int, columns: int, level: float, rng: np.random.Generator) -> De
 
 
 def _texture(
-    images: Sequence[Pixels], height: int, width: int, most: float, rng: np.random.Generator
+    images: Sequence[Pixels], height: int, width: int, max_zoom: float, rng: np.random.Generator
 ) -> Pixels:
-    """A part of one of the images (height, width, 3), at between half of `most` and `most` of its size."""
+    """A part of one of the images (height, width, 3), at between half of `max_zoom` and `max_zoom` of its size."""
     source = images[int(rng.integers(len(images)))]
-    factor = most * float(rng.uniform(0.5, 1.0)) if rng.random() < 0.5 else 1.0
+    factor = max_zoom * float(rng.uniform(0.5, 1.0)) if rng.random() < 0.5 else 1.0
     tall, wide = (math.ceil(side / factor) for side in (height, width))
     missing = [max(0, need - side) for need, side in zip((tall, wide), source.shape[:2], strict=True)]
     if any(missing):

@@ -150,7 +150,7 @@ class _CropOfStep(Dataset[tuple[Tensor, Tensor, Tensor, int]]):
     def _usable(self, rng: np.random.Generator) -> tuple[int, NDArray[np.uint8], int]:
         """The number of a copy, an image that can be read and is as large as a crop, cut to whole LR pixels, and the
         number of a file that is of no use."""
-        sizes, least, useless = self.plan.sizes, self.plan.patch * self.plan.scale, -1
+        sizes, min_side, useless = self.plan.sizes, self.plan.patch * self.plan.scale, -1
         for _ in range(self.DRAWS):
             file = int(rng.integers(len(self.files)))
             try:
@@ -160,9 +160,9 @@ class _CropOfStep(Dataset[tuple[Tensor, Tensor, Tensor, int]]):
                 continue
             size = int(rng.choice(len(sizes), p=self._shares))
             hr = shrunk(whole, sizes[size])
-            if min(hr.shape[:2]) >= least:
+            if min(hr.shape[:2]) >= min_side:
                 return file * len(sizes) + size, crop_to_multiple(hr, self.plan.scale), useless
-            if min(whole.shape[:2]) * max(sizes) < least:
+            if min(whole.shape[:2]) * max(sizes) < min_side:
                 useless = file
         raise _NoneUsableError(f"{self.DRAWS} images in a row cannot be used.")
 

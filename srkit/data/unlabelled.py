@@ -1,6 +1,6 @@
-"""Low-resolution images alone, for self-supervised adaptation: found, read, split into those that teach and judge.
+"""Low-resolution images alone, for self-supervised adaptation: found, read, split into support and validation set.
 
-Crops of those that teach; of those that judge the middles, or where they are few, the middles of their parts.
+Of the support set crops; of the validation set the middles, or where they are few, the middles of their parts.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from srkit.ops.layout import RGB, as_tensor
 from srkit.progress import Progress
 
 MOST_JUDGES = 12
-"""Images that judge where `holdout` says nothing."""
+"""Images that validate where `holdout` says nothing."""
 MAX_IMAGES = 400
 """More are thinned out evenly: the steps of an adaptation see no more."""
 _SHARE = 0.25
-"""Of the images, or of each one's longer side, that judges where `holdout` says nothing."""
+"""Of the images, or of each one's longer side, that validates where `holdout` says nothing."""
 _MIN_IMAGES = 4
-"""Fewer are cut, so that every one teaches and judges."""
+"""Fewer are cut, so that every one is trained on and validates."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,50 +78,50 @@ def find_low(domain: Path, scale: int, progress: Progress | None = None) -> LowD
     return LowDomain(name, tuple(by_name(domain, progress).items()), ".")
 
 
-def split_low(domain: LowDomain, holdout: float | None, least: int, max_pixels: int = 10**9) -> Split[Low]:
-    """Images evenly taken from all judge, the others teach; where there are few, a strip of each judges.
+def split_low(domain: LowDomain, holdout: float | None, min_side: int, max_pixels: int = 10**9) -> Split[Low]:
+    """Images evenly taken from all validate, the others are trained on; where they are few, a strip of each validates.
 
     Of images with the same content only the first is used.
 
     Args:
-        holdout: share that judges: of the images, or of each one's longer side where they are few. None: a quarter of
-            the images, at most `MOST_JUDGES`, or of each one, or half of a single one.
-        least: shortest side of an image that teaches or judges.
+        holdout: share that validates: of the images, or of each one's longer side where they are few. None: a quarter
+            of the images, at most `MOST_JUDGES`, or of each one, or half of a single one.
+        min_side: shortest side of an image of use.
         max_pixels: limit for decoding.
 
     Raises:
-        SrkitError: no image is of use, or the only one is too small to keep a part back.
+        SrkitError: no image is of use, or the only one is too small to hold a part out.
     """
     files = _evenly(domain.files, MAX_IMAGES)
     left_out = []
     if len(files) < len(domain.files):
         left_out.append(f"{len(files)} of the {len(domain.files)} images are used, evenly taken.")
-    lows, failed = _read(files, least, max_pixels, left_out)
+    lows, failed = _read(files, min_side, max_pixels, left_out)
     if not lows:
         reasons = [error.rstrip(".") for _, error in failed] + [text.rstrip(".") for text in left_out]
         why = f" ({'; '.join(reasons[:3])}{'; ...' if len(reasons) > 3 else ''})" if reasons else ""
         raise SrkitError(
             f"None of the {len(domain.files)} images in '{domain.name}' can be used{why}; low-resolution images "
-            f"with both sides of {least} pixels or more, not all of one colour, are needed."
+            f"with both sides of {min_side} pixels or more, not all of one colour, are needed."
         )
     if len(lows) >= _MIN_IMAGES:
-        most = MOST_JUDGES if holdout is None else len(lows) - 1
-        count = min(most, max(1, round((holdout or _SHARE) * len(lows))))
+        limit = MOST_JUDGES if holdout is None else len(lows) - 1
+        count = min(limit, max(1, round((holdout or _SHARE) * len(lows))))
         chosen = {i * len(lows) // count for i in range(count)}
         support = tuple(low for i, low in enumerate(lows) if i not in chosen)
         judge = tuple(low for i, low in enumerate(lows) if i in chosen)
         return Split(support, judge, False, tuple(failed), tuple(left_out))
-    return _in_strips(lows, holdout or (0.5 if len(lows) == 1 else _SHARE), least, failed, left_out)
+    return _in_strips(lows, holdout or (0.5 if len(lows) == 1 else _SHARE), min_side, failed, left_out)
 
 
-def _evenly(files: Sequence[tuple[str, Path]], most: int) -> Sequence[tuple[str, Path]]:
-    if len(files) <= most:
+def _evenly(files: Sequence[tuple[str, Path]], count: int) -> Sequence[tuple[str, Path]]:
+    if len(files) <= count:
         return files
-    return [files[i * len(files) // most] for i in range(most)]
+    return [files[i * len(files) // count] for i in range(count)]
 
 
 def _read(
-    files: Sequence[tuple[str, Path]], least: int, max_pixels: int, left_out: list[str]
+    files: Sequence[tuple[str, Path]], min_side: int, max_pixels: int, left_out: list[str]
 ) -> tuple[list[Low], list[tuple[str, str]]]:
     lows, failed, copies = [], [], Copies()
     for name, path in files:
@@ -130,10 +130,10 @@ def _read(
         except SrkitError as error:
             failed.append((name, str(error)))
             continue
-        if min(lr.shape[:2]) < least:
+        if min(lr.shape[:2]) < min_side:
             left_out.append(
-                f"'{name}' is left out: it has {lr.shape[1]} x {lr.shape[0]} pixels, and both sides must have {least} "
-                "or more."
+                f"'{name}' is left out: it has {lr.shape[1]} x {lr.shape[0]} pixels, and both sides must have "
+                f"{min_side} or more."
             )
         elif bool((lr == lr[0, 0]).all()):
             left_out.append(
@@ -148,30 +148,30 @@ def _read(
 def _in_strips(
     lows: Sequence[Low],
     share: float,
-    least: int,
+    min_side: int,
     failed: Sequence[tuple[str, str]],
     left_out: Sequence[str],
 ) -> Split[Low]:
-    parts = [_cut(low, share, least) for low in lows]
+    parts = [_cut(low, share, min_side) for low in lows]
     strips = tuple(strip for _, strip in parts if strip is not None)
     if strips:
         return Split(tuple(rest for rest, _ in parts), strips, True, tuple(failed), tuple(left_out))
     if len(lows) == 1:
         raise SrkitError(
-            f"The only usable image, '{lows[0].name}', is too small to keep a part back that judges; give one of "
-            f"{2 * least + MARGIN} pixels or more along one side, or more of them."
+            f"The only usable image, '{lows[0].name}', is too small to hold a part out for validation; give one of "
+            f"{2 * min_side + MARGIN} pixels or more along one side, or more of them."
         )
-    note = f"No image is large enough to be cut, so '{lows[-1].name}' judges, and does not teach."
+    note = f"No image is large enough to be cut, so '{lows[-1].name}' validates, and is not trained on."
     return Split(tuple(lows[:-1]), (lows[-1],), False, tuple(failed), (*left_out, note))
 
 
-def _cut(low: Low, share: float, least: int) -> tuple[Low, Low | None]:
-    """What teaches, and a strip at the end of the longer side that judges; None where there is no room for one."""
+def _cut(low: Low, share: float, min_side: int) -> tuple[Low, Low | None]:
+    """What is trained on, and a strip at the longer side's end that validates; None where there is no room for it."""
     axis = int(low.lr.shape[1] > low.lr.shape[0])
     length = low.lr.shape[axis]
-    strip = max(least, round(length * share))
+    strip = max(min_side, round(length * share))
     kept = length - strip - MARGIN
-    if kept < least:
+    if kept < min_side:
         return low, None
     first, last = (
         low.lr[:kept] if axis == 0 else low.lr[:, :kept],
@@ -242,17 +242,17 @@ class Part:
         return Batch(lr, lr, part_of(conditions, (height, width), self.rows, self.columns, device))
 
 
-def parts_of(lows: Sequence[Low], wanted: int, side: int, least: int, multiple: int) -> list[Part]:
-    """The middles of images that judge, at most `side` long; where there are fewer than `wanted`, of their parts.
+def parts_of(lows: Sequence[Low], wanted: int, side: int, min_side: int, multiple: int) -> list[Part]:
+    """The middles of images that validate, at most `side` long; where there are fewer than `wanted`, of their parts.
 
     Args:
-        least: shortest side of a part.
+        min_side: of a part.
         multiple: sides are multiples of this.
     """
     each = math.ceil(wanted / len(lows))
     found = []
     for low in lows:
         height, width = low.lr.shape[:2]
-        count = max(1, min(each, max(height, width) // max(least, multiple)))
+        count = max(1, min(each, max(height, width) // max(min_side, multiple)))
         found += [Part(low, *place) for place in middles(height, width, count, side, multiple)]
     return found

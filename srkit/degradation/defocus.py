@@ -7,6 +7,7 @@ depths. Its squared width adds to that of the lens and the sensor themselves.
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -32,9 +33,9 @@ def defocus(
     """Covariance of the blur of every LR pixel from its depth.
 
     With t = |d - d_f| / max(d_f, 1 - d_f), which is 1 at the depth farthest from the focus, lam1 is
-    least + (widest - least) t^2 by the law of the thin lens (widths grow linearly, so their squares add), or
-    least + (widest - least) t by the law "linear", under which more of an image is clearly blurred. lam2 grows
-    likewise, `aspect` times as much, and least = 0.175 s.
+    narrowest + (widest - narrowest) t^2 by the law of the thin lens (widths grow linearly, so their squares add), or
+    narrowest + (widest - narrowest) t by the law "linear", under which more of an image is clearly blurred. lam2 grows
+    likewise, `aspect` times as much, and narrowest = 0.175 s.
 
     Args:
         depth: (N, 1, h, w), inverse depth in [0, 1].
@@ -58,15 +59,17 @@ def defocus(
         )
     if law not in ("thin-lens", "linear"):
         raise UsageError(f"There is no law of defocus '{law}'; known are thin-lens and linear.")
-    least = smallest_width(scale)
-    most = largest_width(scale) if widest is None else widest
-    focus, most, aspect, theta = (
+    narrowest = smallest_width(scale)
+    widest = largest_width(scale) if widest is None else widest
+    focus, widest, aspect, theta = (
         torch.as_tensor(t, dtype=depth.dtype, device=depth.device).view(-1, 1, 1)
-        for t in (focus, most, aspect, theta)
+        for t in (focus, widest, aspect, theta)
     )
     away = (depth[:, 0] - focus).abs() / torch.maximum(focus, 1 - focus)
-    grown = (most - least) * (away.square() if law == "thin-lens" else away)
-    return covariance_of(least + grown, least + aspect * grown, theta).permute(0, 3, 1, 2).contiguous()
+    grown = (widest - narrowest) * (away.square() if law == "thin-lens" else away)
+    return (
+        covariance_of(narrowest + grown, narrowest + aspect * grown, theta).permute(0, 3, 1, 2).contiguous()
+    )
 
 
 def on_lr_grid(depth: Tensor, scale: int) -> Tensor:
@@ -81,3 +84,25 @@ def on_lr_grid(depth: Tensor, scale: int) -> Tensor:
     small = F.avg_pool2d(depth, scale)
     low, high = small.amin((2, 3), keepdim=True), small.amax((2, 3), keepdim=True)
     return (small - low) / (high - low).clamp(min=1e-12)
+
+
+def sample_defocus(depth: Tensor, scale: int, rng: torch.Generator) -> Tensor:
+    """Covariances of lenses that are drawn for depth maps, half of them focused on what a map shows.
+
+    Args:
+        depth: (N, 1, h, w), inverse depth in [0, 1].
+
+    Returns:
+        (N, 3, h, w), as `defocus`.
+    """
+    count = len(depth)
+    uniform = torch.rand(6, count, generator=rng)
+    pixel = torch.randint(depth[0].numel(), (count, 1), generator=rng).to(depth.device)
+    focus = torch.where(uniform[0] < 0.5, depth.flatten(1).gather(1, pixel)[:, 0].cpu(), uniform[1])
+    narrowest, widest = smallest_width(scale), largest_width(scale)
+    drawn = narrowest + (widest - narrowest) * (0.3 + 0.7 * uniform[2])
+    aspect = torch.where(uniform[3] < 0.6, 1.0, 0.2 + 0.8 * uniform[4])
+    laws: tuple[Law, Law] = ("thin-lens", "linear")
+    law = laws[int(torch.randint(2, (1,), generator=rng))]
+    theta = math.pi * uniform[5]
+    return defocus(depth, focus, scale, widest=drawn, aspect=aspect, theta=theta, law=law)

@@ -40,8 +40,8 @@ def sample_kernels(part: FirstOrderPart, count: int, rng: torch.Generator) -> Te
         _shape(part.generalized, uniform[3], uniform[4]),
     )
     beta = torch.where(kind < 2, 1.0, beta)
-    least = torch.where(sides < _NARROW, max(part.cutoff[0], _NARROW_CUTOFF), part.cutoff[0])
-    cutoff = least + (part.cutoff[1] - least).clamp(min=0) * uniform[5]
+    lowest = torch.where(sides < _NARROW, max(part.cutoff[0], _NARROW_CUTOFF), part.cutoff[0])
+    cutoff = lowest + (part.cutoff[1] - lowest).clamp(min=0) * uniform[5]
     widest = part.sides[1]
     smooth = smooth_kernels(sigma, theta, beta, plateau, sides, widest)
     ringing = sinc_kernels(math.pi * cutoff, sides, widest)
@@ -117,7 +117,7 @@ def _sample_kinds(part: FirstOrderPart, count: int, rng: torch.Generator) -> Ten
 
 
 def _shape(limits: Range, side: Tensor, uniform: Tensor) -> Tensor:
-    """Shapes beta: half of them from the least to 1, half from 1 to the most, where the range has both."""
+    """Shapes beta: half of them from the range's start to 1, half from 1 to its end, where the range has both."""
     middle = min(max(1.0, limits[0]), limits[1])
     low, high = between((limits[0], middle), uniform), between((middle, limits[1]), uniform)
     return torch.where(side < 0.5, low, high)

@@ -1,16 +1,16 @@
 """MANet's six ways in which Gaussian blur varies over an image, as maps of covariance.
 
 They are those of its code, `stable_batch_kernel_SV_mode` in `codes/utils/util.py` of JingyunLiang/MANet at commit
-eaf8265: kernels are constant in blocks of 40 x 40 HR pixels, and the eigenvalues go from least = 0.175 s to
-most = 2.5 s. With y and x from 0 at the first block towards 1 behind the last, downwards and to the right, and lam1
+eaf8265: kernels are constant in blocks of 40 x 40 HR pixels, and the eigenvalues go from narrow = 0.175 s to
+wide = 2.5 s. With y and x from 0 at the first block towards 1 behind the last, downwards and to the right, and lam1
 along theta (0: to the right):
 
-    1   lam1 = most              lam2 grows with y      theta = 0
+    1   lam1 = wide              lam2 grows with y      theta = 0
     2   lam1 grows with x        lam2 grows with y      theta = 0
-    3   lam1 = most              lam2 = least           theta = pi y
+    3   lam1 = wide              lam2 = narrow           theta = pi y
     4   lam1 grows with x        lam2 grows with y      theta = pi y
-    5   all three are drawn for every block, lam1 and lam2 from [least, most], theta from [0, pi)
-    6   lam1 = most              lam2 = least           theta = pi / 4 or 3 pi / 4, as a chessboard
+    5   all three are drawn for every block, lam1 and lam2 from [narrow, wide], theta from [0, pi)
+    6   lam1 = wide              lam2 = narrow           theta = pi / 4 or 3 pi / 4, as a chessboard
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ class _Grid:
 
     y: Tensor
     x: Tensor
-    least: float
-    most: float
+    narrow: float
+    wide: float
     rng: torch.Generator
 
     def grown(self, along: Tensor) -> Tensor:
-        return self.least + (self.most - self.least) * along
+        return self.narrow + (self.wide - self.narrow) * along
 
     def chessboard(self) -> Tensor:
         rows, columns = (torch.arange(t.numel()).view(t.shape) for t in (self.y, self.x))
@@ -56,12 +56,12 @@ def _drawn(grid: _Grid) -> _Axes:
 
 
 MODES: Mapping[str, Callable[[_Grid], _Axes]] = {
-    "mode1": lambda grid: (grid.most, grid.grown(grid.y), 0.0),
+    "mode1": lambda grid: (grid.wide, grid.grown(grid.y), 0.0),
     "mode2": lambda grid: (grid.grown(grid.x), grid.grown(grid.y), 0.0),
-    "mode3": lambda grid: (grid.most, grid.least, math.pi * grid.y),
+    "mode3": lambda grid: (grid.wide, grid.narrow, math.pi * grid.y),
     "mode4": lambda grid: (grid.grown(grid.x), grid.grown(grid.y), math.pi * grid.y),
     "mode5": _drawn,
-    "mode6": lambda grid: (grid.most, grid.least, math.pi / 4 * (1 + 2 * grid.chessboard())),
+    "mode6": lambda grid: (grid.wide, grid.narrow, math.pi / 4 * (1 + 2 * grid.chessboard())),
 }
 """lam1, lam2 and theta of every block, by the mode's name."""
 

@@ -36,13 +36,13 @@ def sample_covariance(scale: int, count: int, rng: torch.Generator, *, elongated
     Liang et al. 2021 (MANet), section 4.1; eigenvalues in squared HR pixels.
 
     Args:
-        elongated: above 1: lam1 nearer to its most and lam2 to its least, by raising what is drawn for them from [0, 1]
-            to the power of 1 / elongated and of elongated.
+        elongated: above 1: lam1 nearer to its maximum and lam2 to its minimum, by raising what is drawn for them from
+            [0, 1] to the power of 1 / elongated and of elongated.
     """
     uniform = torch.rand(3, count, generator=rng, dtype=torch.float64)
-    least = smallest_width(scale)
-    lam1 = least + (largest_width(scale) - least) * uniform[0] ** (1 / elongated)
-    return covariance_of(lam1, least + (lam1 - least) * uniform[1] ** elongated, math.pi * uniform[2])
+    narrow = smallest_width(scale)
+    lam1 = narrow + (largest_width(scale) - narrow) * uniform[0] ** (1 / elongated)
+    return covariance_of(lam1, narrow + (lam1 - narrow) * uniform[1] ** elongated, math.pi * uniform[2])
 
 
 def sample_motion(scale: int, count: int, rng: torch.Generator) -> Tensor:

@@ -20,7 +20,7 @@ upscaling reaches, bicubic upscaling is constant all over the pixel."""
 _OTHER = {5: 2, 6: 4, 7: 6, 8: 8}
 """Weights of all other colours. A coarsely compressed JPEG is constant over blocks of 8 or 16 pixels, between which it
 jumps, and a network smooths that; so the squares are larger than such blocks."""
-_MOST_SHIFT = 12 / 255
+_MAX_SHIFT = 12 / 255
 """A network that gives flat areas a colour further away means to (it brightens, say), and is left alone. The shipped
 ones stay within 9 in images of a single pixel, which are nothing but border, and within 3 in larger ones."""
 _SAMPLES = 4096
@@ -41,7 +41,7 @@ def hold_flat(sr: NDArray[Any], lr: NDArray[Any], scale: int) -> None:
     full = weight == _FULL
     if not full.any():
         return
-    if _shift(sr, lr, full, scale) > _MOST_SHIFT * np.iinfo(lr.dtype).max:
+    if _shift(sr, lr, full, scale) > _MAX_SHIFT * np.iinfo(lr.dtype).max:
         return
     for top in range(0, len(lr), _STRIP):
         rows = slice(top, top + _STRIP)

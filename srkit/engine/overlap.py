@@ -27,7 +27,7 @@ def measure_overlap(
     device: torch.device,
     conditioner: Conditioner = unconditioned,
 ) -> int:
-    """The least overlap in LR pixels at which tiles of 64 equal the whole image within 0.6/255 everywhere.
+    """The smallest overlap in LR pixels at which tiles of 64 equal the whole image within 0.6/255 everywhere.
 
     Where no image is large enough to be cut into tiles, or none of the overlaps at which one is cut is enough, it
     is the receptive field.
@@ -48,7 +48,7 @@ def measure_overlap(
     sources = [Plane(p.astype(np.uint16) * 257, None, conditioner(p)) for p in images]
     whole = [_run(network, info, p, None, 0, device) for p in sources]
     low, high = 0, min(info.receptive_field, measurable + 1)
-    while low < high:  # the error falls with the overlap, so halving finds the least
+    while low < high:  # the error falls with the overlap, so halving finds the smallest
         overlap = (low + high) // 2
         tiled = (_run(network, info, p, TILE, overlap, device) for p in sources)
         if all(_difference(a, b) <= _TOLERANCE for a, b in zip(tiled, whole, strict=True)):

@@ -26,7 +26,7 @@ from srkit.ops.layout import channels_last
 
 T = TypeVar("T")
 
-# A result this flat, where the input is not, has collapsed; see `_spoilt`.
+# A result this flat, where the input is not, has collapsed; see `_is_invalid`.
 _COLLAPSED = 0.01
 _FLAT = 2 / 255
 
@@ -271,9 +271,9 @@ class Runner:
         return results[0] if len(results) == 1 else torch.stack(results).mean(0)
 
     def _sound(self, lr: Tensor, sr: Tensor, conditions: Mapping[str, Condition]) -> tuple[Tensor, bool]:
-        """The result of one window (1, ...), done again in fp32 if reduced precision spoils it; whether it was."""
+        """The result of one window (1, ...), again in fp32 if reduced precision made it invalid; whether it was."""
         exact = self.options.dtype == torch.float32
-        again = not exact and _spoilt(lr, sr)
+        again = not exact and _is_invalid(lr, sr)
         if again:
             sr = self._forward(self._exact_network(), lr, conditions)
         if (again or exact) and not bool(sr.sum().isfinite()):
@@ -298,7 +298,7 @@ def _without_tf32() -> AbstractContextManager[None]:
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=False)
 
 
-def _spoilt(lr: Tensor, sr: Tensor) -> bool:
+def _is_invalid(lr: Tensor, sr: Tensor) -> bool:
     """Whether a result in reduced precision is not finite, or flat where the input is not."""
     deviation = sr.std()
     if not bool(deviation.isfinite()):

@@ -82,12 +82,12 @@ def plan_tiles(
         overlap: pixels that a window reads beyond its tile, on each side where the image goes on.
         multiple: window sides and positions are multiples of this; the image is extended to one.
         min_size: the image is extended to at least this, and windows are no smaller.
-        fit: shrink the windows so that they cover the image with the least work done twice; else every
+        fit: shrink the windows so that they cover the image with as little work done twice as can be; else every
             image larger than a window has windows of exactly one shape, which batches across images.
     """
     sides = [rounded_up(max(side, min_size), multiple) for side in (height, width)]
-    least = rounded_up(max(1, min_size), multiple)
-    rows, columns = (_spans(side, tile, overlap, multiple, least, fit) for side in sides)
+    min_side = rounded_up(max(1, min_size), multiple)
+    rows, columns = (_spans(side, tile, overlap, multiple, min_side, fit) for side in sides)
     return TilePlan(height, width, (sides[0], sides[1]), rows, columns)
 
 
@@ -97,17 +97,17 @@ def cut(x: Tensor, window: Window) -> Tensor:
 
 
 def _spans(
-    length: int, tile: int | None, overlap: int, multiple: int, least: int, fit: bool
+    length: int, tile: int | None, overlap: int, multiple: int, min_side: int, fit: bool
 ) -> tuple[Span, ...]:
     margin = rounded_up(overlap, multiple)
-    size = length if tile is None else max(max(1, tile // multiple) * multiple + 2 * margin, least)
+    size = length if tile is None else max(max(1, tile // multiple) * multiple + 2 * margin, min_side)
     if length <= size:
         return (Span(0, length, 0, length),)
     # The outermost windows own their outer overlap as well: there is nothing beyond it to be blended with.
     inner = length - 2 * margin
     count = math.ceil(inner / (size - 2 * margin))
     if fit:
-        size = max(math.ceil(inner / count / multiple) * multiple + 2 * margin, least)
+        size = max(math.ceil(inner / count / multiple) * multiple + 2 * margin, min_side)
     room = length - size
     starts = [i * room // (count - 1) // multiple * multiple for i in range(count)]
     starts[-1] = room

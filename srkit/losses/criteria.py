@@ -24,7 +24,7 @@ DECAY = 0.99
 _WINDOW = 11
 _SIGMA_PX = 1.5
 _C1, _C2 = 0.01**2, 0.03**2
-_LEAST_MEAN = 1e-6  # of a criterion that is met everywhere
+_MIN_MEAN = 1e-6  # of a criterion that is met everywhere
 
 View = Callable[[Tensor], Tensor]
 """Images (N, 3, H, W) in [0, 1] to maps (N, C, h, w) that are compared place by place."""
@@ -190,7 +190,7 @@ class Criteria(nn.Module):
             return maps
         if self.training:
             self._take_in(torch.stack([found.detach().mean() for found in maps.values()]))
-        known = torch.where(self.means > 0, self.means, 1.0).clamp_min(_LEAST_MEAN)
+        known = torch.where(self.means > 0, self.means, 1.0).clamp_min(_MIN_MEAN)
         return {name: found / mean for (name, found), mean in zip(maps.items(), known, strict=True)}
 
     @torch.no_grad()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 _SCALES = 4  # of the gradient term
 _WEIGHT = 0.5  # of the gradient term
-_LEAST_SPREAD = 1e-3  # of a map that is flat: its scale is undefined
+_MIN_SPREAD = 1e-3  # of a map that is flat: its scale is undefined
 
 
 def aligned_distance(estimated: Tensor, true: Tensor) -> Tensor:
@@ -48,7 +48,7 @@ def aligned(depth: Tensor) -> Tensor:
     flat = depth.float().flatten(1)
     flat = flat - flat.median(1, keepdim=True).values
     spread = flat.abs().mean(1, keepdim=True)
-    return (flat / spread.clamp_min(_LEAST_SPREAD)).view(depth.shape)
+    return (flat / spread.clamp_min(_MIN_SPREAD)).view(depth.shape)
 
 
 def _slopes(error: Tensor) -> Tensor:

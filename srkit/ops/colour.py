@@ -90,7 +90,7 @@ def _halved(x: Tensor) -> Tensor:
 
 
 def clamp_to_neighbours(sr: Tensor, lr: Tensor, reach: int = 1) -> Tensor:
-    """Hold an upscaled alpha between the least and the greatest value of the LR pixels around each pixel.
+    """Hold an upscaled alpha between the smallest and the greatest value of the LR pixels around each pixel.
 
     So opaque and empty regions stay exactly so, whatever a network does to them.
 

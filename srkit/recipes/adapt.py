@@ -21,9 +21,9 @@ class TunePart:
     """The fine-tuning itself; what `srkit eval --shots` takes over unchanged."""
 
     steps: int | None = None
-    """Most steps; fewer are taken where the images that judge get worse. None: 800, or what `minutes` allow."""
+    """Maximal number of steps; fewer where the images that validate get worse. None: 800, or what `minutes` allow."""
     minutes: float | None = None
-    """Most minutes; then runs no longer repeat exactly."""
+    """Maximal number of minutes; then runs no longer repeat exactly."""
     patch: int = 32
     """Side of a crop in LR pixels; smaller where an example is."""
     batch: int = 8

@@ -1,6 +1,6 @@
 """The second-order degradation: every share and range it draws from; settings of Real-ESRGAN, and milder ones.
 
-Shares lie in [0, 1]; a range is its least and its most value.
+Shares lie in [0, 1]; a range is its lowest and its highest value.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ KERNELS = (
 )
 """The families of blur kernels (`srkit.degradation.mixed_kernels`)."""
 WIDEST = 51
-"""Most taps of a side of a kernel."""
+"""Maximal number of taps of a side of a kernel."""
 
 
 def _usual_kernels() -> dict[str, float]:
@@ -53,7 +53,7 @@ class FirstOrderPart:
     generalized: Range = (0.5, 4.0)
     """Shape beta of generalised Gaussians: half of them below 1, peaked; half above, flat."""
     plateau: Range = (1.0, 2.0)
-    """Shape beta of plateaus: half of them at the least value, if that is 1 or more."""
+    """Shape beta of plateaus: half of them at the lowest value, if that is 1 or more."""
     up: float = 0.2
     """Share of images that are made larger."""
     down: float = 0.7
@@ -103,7 +103,7 @@ class FirstOrderPart:
         _check_range("grain_size", self.grain_size, 0, 20)
         if not self.factor[0] <= 1 <= self.factor[1]:
             raise UsageError(
-                f"The range factor is {_told(self.factor)} in a degradation; images are made smaller down to the "
+                f"The range factor is {_listed(self.factor)} in a degradation; images are made smaller down to the "
                 "one and larger up to the other, so 1 must lie between."
             )
 
@@ -179,18 +179,22 @@ def _check_share(name: str, value: float) -> None:
         raise UsageError(f"The key {name} is {value:g} in a degradation; it is a share from 0 to 1.")
 
 
-def _check_range(name: str, values: tuple[float, ...], least: float, most: float) -> None:
-    if len(values) != 2 or not all(map(math.isfinite, values)) or not least <= values[0] <= values[1] <= most:
+def _check_range(name: str, values: tuple[float, ...], lowest: float, highest: float) -> None:
+    if (
+        len(values) != 2
+        or not all(map(math.isfinite, values))
+        or not lowest <= values[0] <= values[1] <= highest
+    ):
         raise UsageError(
-            f"The range {name} is {_told(values)} in a degradation; "
-            f"it takes two numbers from {least:g} to {most:g}, the smaller first."
+            f"The range {name} is {_listed(values)} in a degradation; "
+            f"it takes two numbers from {lowest:g} to {highest:g}, the smaller first."
         )
 
 
 def _check_sides(name: str, values: tuple[int, ...]) -> None:
     _check_range(name, values, 3, WIDEST)
     if not all(side % 2 for side in values):
-        raise UsageError(f"The range {name} is {_told(values)} in a degradation; sides of kernels are odd.")
+        raise UsageError(f"The range {name} is {_listed(values)} in a degradation; sides of kernels are odd.")
 
 
 def _check_kernels(shares: Mapping[str, float]) -> None:
@@ -207,7 +211,7 @@ def _check_kernels(shares: Mapping[str, float]) -> None:
         )
 
 
-def _told(values: tuple[float, ...]) -> str:
+def _listed(values: tuple[float, ...]) -> str:
     return f"({', '.join(f'{value:g}' for value in values)})"
 
 

@@ -52,7 +52,7 @@ class DiffusionRecipe(Recipe):
     estimator: str = ""
     """Weights of a network for `kernels`; what it estimates takes the place of the true kernels."""
     levels: tuple[float, float] = bounded((0.0, 1.0), min=0, max=1, length=2)
-    """Least and most level of noise that is drawn, 1 being noise alone."""
+    """Range of the levels of noise that are drawn, 1 being noise alone."""
     data: DiffusionDataPart = field(default_factory=DiffusionDataPart)
     optim: OptimPart = field(default_factory=OptimPart)
     run: RunPart = field(default_factory=RunPart)

@@ -29,7 +29,7 @@ class EvalRecipe:
     shots: int = 0
     """Above 0: each model is measured twice, as it is and adapted to the first images of the set, on the others."""
     shot_steps: int | None = None
-    """Most steps of adapting; None: as `srkit adapt` takes."""
+    """Maximal number of steps of adapting; None: as `srkit adapt` takes."""
     prompt_controls: tuple[PromptControl, ...] = ("right",)
     """Which prompts networks that take them get; each is a result of its own, and the first is compared with each of
     the others."""

@@ -25,12 +25,12 @@ class BlurPart:
     modes: float = 0.5
     patchwork: float = 0.0
     noise: tuple[float, float] = bounded((0.0, 15.0), min=0, length=2)
-    """Least and most standard deviation of the noise, in levels of 8 bit."""
+    """Range of the standard deviation of the noise, in levels of 8 bit."""
     noiseless: float = 0.5
     compressed: float = 0.0
     """Share of crops that go through JPEG, behind the noise."""
     jpeg: tuple[int, int] = bounded((70, 100), min=1, max=100, length=2)
-    """Least and most quality of it."""
+    """Range of its quality."""
     scenes: int = 96
     scene_side: int = 384
     elsewhere: float = 0.15

@@ -22,9 +22,9 @@ class LoopPart:
     """The fine-tuning on low-resolution images alone (HR-aware, Zhang and Yao 2024, arXiv 2411.16175)."""
 
     steps: int | None = None
-    """Most steps. None: 300, or what `minutes` allow."""
+    """Maximal number of steps. None: 300, or what `minutes` allow."""
     minutes: float | None = None
-    """Most minutes; then runs no longer repeat exactly."""
+    """Maximal number of minutes; then runs no longer repeat exactly."""
     patch: int = 48
     """Side of a crop in LR pixels; smaller where an image is. The paper has 64."""
     batch: int = 4

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from srkit.rendered.canvas import Pixels, Point, Rng, Sheet, curve, tone
+from srkit.rendered.canvas import Pixels, Point, Rng, Sheet, curve
+from srkit.rendered.colours import tone
 from srkit.rendered.lettering import broken, sign_word
 from srkit.rendered.specs import Split, in_split
 
@@ -46,7 +47,7 @@ class Panel(Sheet):
         pitch: float,
         pattern: str | None = None,
     ) -> None:
-        """Screentone within `shape`; see `srkit.rendered.canvas.tone`."""
+        """Screentone within `shape`; see `srkit.rendered.colours.tone`."""
         tone(self, shape, level, pitch, INK, pattern or self.screentone)
 
     @property

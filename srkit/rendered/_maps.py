@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 from srkit.rendered._drafting import dashed, label, slope, wander
-from srkit.rendered.canvas import Box, Colour, Floats, Point, Rng, Sheet, clouds, mix, shade
+from srkit.rendered.canvas import Box, Colour, Floats, Point, Rng, Sheet, clouds
+from srkit.rendered.colours import mix, shade
 from srkit.rendered.lettering import place, street_name
 
 _GRID = 5.0  # pixels between the samples that contour lines are found from

@@ -8,7 +8,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from srkit.rendered.canvas import Colour, Floats, Noise, Pixels, Rng, cosine, f32, mix, shade
+from srkit.rendered.canvas import Colour, Floats, Noise, Pixels, Rng, cosine, f32
+from srkit.rendered.colours import mix, shade
 
 FINER = 2  # every edge here is soft already: its distance is known, and it is drawn over a pixel
 _CHANCES = 256  # after so many cells their chances repeat

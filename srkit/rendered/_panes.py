@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 
 from srkit.rendered._widgets import Theme, disc, form, path, rounded, thumbnail
-from srkit.rendered.canvas import Colour, Point, Rng, Sheet, hue, mix, shade
+from srkit.rendered.canvas import Colour, Point, Rng, Sheet
+from srkit.rendered.colours import hue, mix, shade
 from srkit.rendered.lettering import broken, fitted, menu, noun, number, person, sentence, term, title, word
 
 _WHITE = (255, 255, 255)

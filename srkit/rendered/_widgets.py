@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-from srkit.rendered.canvas import Box, Colour, Point, Rng, Sheet, hue, mix, paint, shade
+from srkit.rendered.canvas import Box, Colour, Point, Rng, Sheet
+from srkit.rendered.colours import hue, mix, paint, shade
 from srkit.rendered.lettering import fitted, menu, noun, number, person, term, title
 
 _SMOOTH = 4  # curves are drawn this much finer than the display

@@ -31,12 +31,10 @@ from srkit.rendered.canvas import (
     cosine,
     curve,
     f32,
-    hue,
-    mix,
     polar,
     reduce_bands,
-    shade,
-)  # fmt: skip
+)
+from srkit.rendered.colours import hue, mix, shade
 from srkit.rendered.lettering import sign_text
 from srkit.rendered.specs import Caption, Spec, Split, Wording, choice, words
 

@@ -10,14 +10,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image
 
+from srkit.rendered._light import glowing, reflect, wet
 from srkit.rendered.canvas import (
-    COLOURS,
     Box,
     Colour,
     Lettering,
-    Noise,
     Pixels,
     Point,
     Rendered,
@@ -26,12 +25,9 @@ from srkit.rendered.canvas import (
     clouds,
     curve,
     f32,
-    hue,
-    mix,
-    paint,
     polar,
-    shade,
-)  # fmt: skip
+)
+from srkit.rendered.colours import COLOURS, hue, mix, paint, shade
 from srkit.rendered.lettering import noun, place, sign_text
 from srkit.rendered.specs import Caption, Spec, Wording, a, choice, words
 
@@ -110,13 +106,13 @@ class _Scene:
         for row in range(rows):
             near, rng = (row + 1) / rows, self.spec.rng("row", row)
             self._houses(self.sky_to + (self.ground - self.sky_to) * near, near, rng)
-        water, rng = self.spec.ground == "water", self.spec.rng(self.spec.ground)
+        rng = self.spec.rng(self.spec.ground)
         self._named_sign(rng)
-        image = self._glowing(self.sheet.reduced(), self.light.image)
-        if water:
-            self._reflect(image, rng.child("waves"))
+        image = glowing(self.sheet.reduced(), self.light.image)
+        if self.spec.ground == "water":
+            reflect(image, self.ground, self.dark, rng.child("waves"))
         else:
-            self._wet(image, rng.child("puddles"))
+            wet(image, self.ground, rng.child("puddles"))
         return image
 
     def _named_sign(self, ground: Rng) -> None:
@@ -367,50 +363,3 @@ class _Scene:
         front, back = (34, 0.5) if forward else (0.5, 34)
         self._lamp((x + front * grow, y - 6 * grow), 1.6 * grow, (255, 246, 220), 1.5)
         self._lamp((x + back * grow, y - 6.5 * grow), 1.2 * grow, (255, 40, 30), 1.4)
-
-    # What light does.
-
-    def _glowing(self, image: Pixels, light: Image.Image) -> Pixels:
-        """The image with halos: the light blurred thrice, near, farther and far, and added."""
-        blurs = (ImageFilter.BoxBlur(radius) for radius in (2, 6, 20))
-        halos = [np.asarray(light.filter(blur).filter(blur)) for blur in blurs]
-        for row in range(self.height):  # a row at a time, for the sake of memory
-            total = image[row].astype(np.int32)
-            for halo, gain in zip(halos, (5, 7, 9), strict=True):
-                total += halo[row].astype(np.int32) * gain // 10
-            image[row] = np.minimum(total, 255)
-        return image
-
-    def _reflect(self, image: Pixels, rng: Rng) -> None:
-        """The shore in the water, drawn out downwards and broken by ripples that grow towards the viewer."""
-        low = self.ground
-        depth = self.height - low
-        source = Image.fromarray(np.ascontiguousarray(image[max(0, low - 2 * depth) : low][::-1]))
-        soft = np.asarray(source.filter(ImageFilter.BoxBlur(1))).astype(np.float32)
-        y = np.arange(depth, dtype=np.float32)[:, None]
-        small, large = (
-            Noise(rng, depth, self.width, cell).rows(0, depth) for cell in ((2.2, 14.0), (5.0, 34.0))
-        )
-        ripple = small - f32(0.5) + (large - f32(0.5)) * f32(1.4)
-        moved = y * f32(1.3) + ripple * (f32(3) + y * f32(0.28))
-        down = np.clip(moved, 0, len(soft) - 2)
-        row = down.astype(np.int32)
-        share = (down - row)[:, :, None]
-        aside = (ripple * 3).round().astype(np.int32)
-        columns = np.clip(np.arange(self.width)[None, :] + aside, 0, self.width - 1)
-        mirrored = soft[row, columns] * (1 - share) + soft[row + 1, columns] * share
-        shine = (f32(0.42) + f32(0.5) * ripple)[:, :, None] + f32(0.2)
-        shown = np.array(self.dark, np.float32) * f32(0.8) + mirrored * shine
-        image[low:] = np.clip(shown, 0, 255).round().astype(np.uint8)
-
-    def _wet(self, image: Pixels, rng: Rng) -> None:
-        """Streaks of light on the asphalt below what shines."""
-        low = self.ground
-        depth = self.height - low
-        source = image[max(0, low - depth) : low][::-1]
-        streaks = Image.fromarray(np.ascontiguousarray(source)).filter(ImageFilter.BoxBlur(2))
-        short = streaks.resize((self.width, max(1, streaks.height // 14)), Image.Resampling.BOX)
-        tall = np.asarray(short.resize((self.width, depth), Image.Resampling.BICUBIC)).astype(np.float32)
-        wet = Noise(rng, depth, self.width, (5.0, 22.0)).rows(0, depth)[:, :, None]
-        shown = image[low:] + tall * (f32(0.12) + f32(0.4) * wet)
-        image[low:] = np.clip(shown, 0, 255).round().astype(np.uint8)

@@ -15,7 +15,8 @@ from PIL import Image
 
 from srkit.rendered._panes import CONTENTS, Content, files
 from srkit.rendered._widgets import Theme, disc, theme_of
-from srkit.rendered.canvas import COLOURS, Rendered, Rng, Sheet
+from srkit.rendered.canvas import Rendered, Rng, Sheet
+from srkit.rendered.colours import COLOURS
 from srkit.rendered.lettering import fitted, menu, sign_word, title
 from srkit.rendered.specs import Caption, Spec, Split, Wording, a, choice, words
 

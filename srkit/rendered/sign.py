@@ -14,20 +14,8 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from srkit.rendered._masonry import FINER, Surface, painted
-from srkit.rendered.canvas import (
-    Box,
-    Colour,
-    Noise,
-    Pixels,
-    Point,
-    Rendered,
-    Rng,
-    Sheet,
-    f32,
-    mix,
-    reduce_bands,
-    shade,
-)
+from srkit.rendered.canvas import Box, Colour, Noise, Pixels, Point, Rendered, Rng, Sheet, f32, reduce_bands
+from srkit.rendered.colours import mix, shade
 from srkit.rendered.lettering import TYPEFACES, sentence, sign_text, small_text, typeset, typeset_width
 from srkit.rendered.specs import Caption, Spec, Split, Wording, a, choice, words
 from srkit.rendered.texture import Texture

@@ -10,22 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from srkit.rendered.canvas import (
-    COLOURS,
-    Colour,
-    Floats,
-    Noise,
-    Pixels,
-    Rendered,
-    Rng,
-    cosine,
-    f32,
-    hue,
-    mix,
-    paint,
-    reduce_bands,
-    shade,
-)  # fmt: skip
+from srkit.rendered.canvas import Colour, Floats, Noise, Pixels, Rendered, Rng, cosine, f32, reduce_bands
+from srkit.rendered.colours import COLOURS, hue, mix, paint, shade
 from srkit.rendered.specs import Caption, Spec, Wording, choice
 
 _FINER = 3  # rounded threads need less than lines do

@@ -31,22 +31,8 @@ from srkit.rendered._masonry import (
     shingles,
     to_edge,
 )  # fmt: skip
-from srkit.rendered.canvas import (
-    COLOURS,
-    Colour,
-    Floats,
-    Noise,
-    Pixels,
-    Rendered,
-    Rng,
-    cosine,
-    f32,
-    hue,
-    mix,
-    paint,
-    reduce_bands,
-    shade,
-)  # fmt: skip
+from srkit.rendered.canvas import Colour, Floats, Noise, Pixels, Rendered, Rng, cosine, f32, reduce_bands
+from srkit.rendered.colours import COLOURS, hue, mix, paint, shade
 from srkit.rendered.specs import Caption, Spec, Wording, choice
 
 _WHERE = {"brick": "wall", "cobbles": "paving", "blocks": "wall", "shingles": "roof"}

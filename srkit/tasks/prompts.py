@@ -46,13 +46,19 @@ def prompted_models(name: str, progress: Progress | None = None) -> Models:
 
 
 def prompts_of(
-    images: Sequence[Path], prompt: str, source: Path | None, progress: Progress | None = None
+    images: Sequence[Path],
+    prompt: str,
+    source: Path | None,
+    progress: Progress | None = None,
+    *,
+    among: Sequence[Path] | None = None,
 ) -> dict[Path, str]:
     """The prompt of each image: the same for all, or its own.
 
     Args:
         source: as `srkit.data.captions.find_captions` takes it; of several captions the first.
         progress: warned of prompts without an image, and of images without a prompt, which go without one.
+        among: all images that `source` is of, where `images` are a shard of them.
 
     Raises:
         UsageError: both are given, or as `find_captions`.
@@ -61,14 +67,14 @@ def prompts_of(
         return dict.fromkeys(images, prompt)
     if prompt:
         raise UsageError(f"`prompt` is {quoted(prompt)}, and `prompts` is {shown(source)}; give one of them.")
-    found = find_captions(images, source)
+    found = find_captions(among or images, source).of(images)
     if progress is not None:
         for warning in found.warnings():
             progress.warn(warning)
     return {image: texts[0] for image, texts in found.texts.items()}
 
 
-def tell_of_prompts(upscaler: Upscaler, prompts: Iterable[str], progress: Progress) -> None:
+def warn_of_prompts(upscaler: Upscaler, prompts: Iterable[str], progress: Progress) -> None:
     """Warn, once for each, of prompts that are cut off or say nothing."""
     prompts = list(dict.fromkeys(prompts))
     names = upscaler.models.chain(upscaler.models.own_scale) if prompts else ()

@@ -1,10 +1,10 @@
-"""Fine-tuning on a few images, others of which judge, so that it never makes a model worse by what they say.
+"""Fine-tuning on a few images, validated on others, so that it never makes a model worse by what they say.
 
 The weights' moving average is judged now and then, and where it is no better than before, so is the way to it from
 the base: weights between the two often keep what was gained on the new images and not what was lost on others
-(Wortsman et al. 2022, Robust fine-tuning of zero-shot models). States are compared by what they gain for sure: the
-mean over the images that judge less two standard errors, since few images judge, and with a strip of an image the
-rest of which was learned from a gain is easy. The best is kept, and the base itself where none gains for sure.
+(Wortsman et al. 2022, Robust fine-tuning of zero-shot models). States are compared by a lower confidence bound of
+their gain: the mean over the images that validate less two standard errors, since these are few, and with a strip of an
+image the rest of which was learned from a gain is easy. The best is kept; the base itself where no bound is above 0.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from srkit.progress import Progress, Silent
 from srkit.training.inner import ADAM, InnerRule, InnerSteps, Rates
 
 Judge = Callable[[nn.Module], Sequence[float]]
-"""A network's score on every image that judges, higher is better."""
+"""A network's score on every image that validates, higher is better."""
 Loss = Callable[[Tensor, Batch], Tensor]
 """SR and the batch that it was made from to a scalar."""
 Gain = Callable[[Sequence[float], Sequence[float]], float]
-"""The base's scores and another state's to what that gains for sure; NaN: it must not be taken."""
+"""The base's scores and another state's to a lower confidence bound of its gain; NaN: it must not be taken."""
 Stop = Literal["steps", "minutes", "judges", "diverged"]
 
 
@@ -79,7 +79,7 @@ class AdaptSettings:
         all_ways: judge the others too then, and take the best.
         judge_every: steps between judgements.
         patience: judgements in a row without a new best after which it stops.
-        gain: what is gained for sure.
+        gain: a lower confidence bound of what is gained.
         least_gain: of that, in the judges' unit, below which the base is kept.
         unit: of scores, for messages.
         autocast: precision of the network's arithmetic; None: fp32.
@@ -198,7 +198,7 @@ class _Run:
 
     def run(self, pairs: PairSource) -> Adapted:
         self._progress.start("adapting", 1.0)
-        self._tell(self._before)
+        self._report(self._before)
         stopped = self._loop(pairs)
         self._progress.finish()
         kept = self._best_step > 0
@@ -272,7 +272,7 @@ class _Run:
                 parameter.copy_(value)
             scores = tuple(self._judge(self._blended))
             if way is self._settings.ways[0]:
-                self._tell(scores)
+                self._report(scores)
             self._judged.append(Judgement(self._step, way, scores))
             better |= self._offer(scores, way)
             if better and not self._settings.all_ways:
@@ -289,7 +289,7 @@ class _Run:
         self._best_state = _state(self._blended)
         return True
 
-    def _tell(self, scores: Sequence[float]) -> None:
+    def _report(self, scores: Sequence[float]) -> None:
         unit = self._settings.unit
         self._progress.info(f"step {self._step}: {_mean(scores):.3f} {unit} on the images that judge")
 

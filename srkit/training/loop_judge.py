@@ -48,7 +48,7 @@ class LoopJudge:
         most_change: PSNR in dB below which a state went too far from the base to be taken: its scores are NaN, as are
             those of a state whose mean FAR is above the base's.
         autocast: precision of the network's arithmetic; None: fp32.
-        niqe: of an image (1, 3, H, W) in [0, 1], lower is better. A state by which it rises for sure is not taken
+        niqe: of an image (1, 3, H, W) in [0, 1], lower is better. A state by which it rises beyond doubt is not taken
             either; that it falls says nothing, for noise lowers it.
     """
 

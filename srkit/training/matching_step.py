@@ -113,7 +113,7 @@ class MatchingStep:
         terms: dict[str, Tensor] = {}
         if self.weights.pixel > 0:
             terms["pixel"] = l1(sr, batch.hr)
-        if self.weights.lettering > 0:
+        if self.weights.lettering > 0 and LETTERS in batch.conditions:
             terms["lettering"] = _lettering_l1(sr, batch)
         if self.weights.perceptual > 0 and self.perceptual is not None:
             with torch.no_grad():

@@ -95,7 +95,7 @@ class _Appended:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with self._told():
+        with self._writing():
             path.parent.mkdir(parents=True, exist_ok=True)
             # A link is not followed: what it leads to may be nobody's log.
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
@@ -103,7 +103,7 @@ class _Appended:
             self._file = os.fdopen(os.open(path, flags, 0o666), "ab", buffering=0)
 
     def append(self, record: bytes) -> None:
-        with self._told():
+        with self._writing():
             size = self._file.seek(0, io.SEEK_END)
             rest = memoryview(record)
             try:
@@ -117,7 +117,7 @@ class _Appended:
         self._file.close()
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _writing(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:

@@ -20,7 +20,7 @@ from srkit.ops.layout import as_tensor
 LARGEST_SIDE = 512  # HR pixels: the middle of an image is enough to choose by
 Lower = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
 """LR (h, w, 3) of an HR image (scale h, scale w, 3), and of its number, so that chance can be another for each."""
-_MOST_DB = 100.0  # for an image that comes out without any error (a black one), lest it outweigh all others
+_MAX_DB = 100.0  # for an image that comes out without any error (a black one), lest it outweigh all others
 
 
 def psnr_validator(
@@ -59,7 +59,7 @@ def psnr_of(network: nn.Module, judge: Batch, scale: int, dtype: torch.dtype | N
         sr = network(judge.lr, **judge.conditions)
     sr = (sr.float().clamp(0, 1) * 255).round() / 255
     inner = (slice(None), slice(None), slice(scale, -scale), slice(scale, -scale))
-    return min(_MOST_DB, float(psnr(luma_limited(sr)[inner], luma_limited(judge.hr)[inner])))
+    return min(_MAX_DB, float(psnr(luma_limited(sr)[inner], luma_limited(judge.hr)[inner])))
 
 
 def _judge(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,14 @@ import torch
 
 from srkit.encoders.text import text_encoder
 from srkit.errors import ResourceError, UsageError
-from srkit.metrics.reports import Report, html_page
+from srkit.metrics.reports import Report, html_page, jsonl
 from srkit.recipes.adapt import AdaptRecipe, TunePart
 from srkit.recipes.evaluate import EvalRecipe
+from srkit.recipes.shard import Shard
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.rendered import render
 from srkit.tasks.adapt import run as adapt
+from srkit.tasks.evaluate.merge import merge
 from srkit.tasks.evaluate.run import EvalJob, Evaluation
 from srkit.tasks.prompts import controlled, prompts_of
 from srkit.tasks.upscale.plan import plan_upscale
@@ -111,6 +114,30 @@ def test_prompts_without_an_image_and_the_reverse_are_named(folder: Path, tmp_pa
     assert found == {}
     assert any("spare.txt" in text for text in listening.warned)
     assert any("0.png" in text for text in listening.warned)
+
+
+def test_a_shard_does_not_name_the_captions_of_the_others(
+    weights: Path, folder: Path, tmp_path: Path
+) -> None:
+    """Nor do its images lose theirs where the captions lie in folders as the images do."""
+    for name in ("a", "b"):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        (tmp_path / "texts" / name).mkdir(parents=True)
+        shutil.copy(folder / "0.png", tmp_path / "in" / name / f"{name}.png")
+        (tmp_path / "texts" / name / f"{name}.txt").write_text(f"a sign that reads {name}")
+    (tmp_path / "texts" / "spare.txt").write_text("x")
+    recipe = UpscaleRecipe(model=str(weights), device="cpu", dtype="fp32")
+    found = {}
+    for index in range(1, 4):
+        job = UpscaleJob(
+            recipe, str(tmp_path / "in"), tmp_path / "out", recursive=True, shard=Shard(index, 3)
+        )
+        listening = Listening()
+        plan = plan_upscale(replace(job, prompts=tmp_path / "texts"), listening)
+        assert ["spare.txt" in text for text in listening.warned] == [True]
+        assert not any("a.txt" in text or "b.txt" in text for text in listening.warned)
+        found |= {Path(one.input).name: one.prompt for one in plan.pictures}
+    assert found == {"a.png": "a sign that reads a", "b.png": "a sign that reads b"}
 
 
 def test_refusals(weights: Path, folder: Path, tmp_path: Path, edsr_weights: Path) -> None:
@@ -216,6 +243,8 @@ def test_evaluation_under_each_control(weights: Path, folder: Path, tmp_path: Pa
         len({v[2] for v in list(values.values())[:3]}) == 1
     )  # the third has no prompt, whatever the control
     check_page(report, tmp_path / "page.html")
+    jsonl.write(report, tmp_path / "all.jsonl")
+    assert [one.prompts for one in merge([tmp_path / "all.jsonl"])] == [one.prompts for one in results]
 
 
 def check_page(report: Report, path: Path) -> None:

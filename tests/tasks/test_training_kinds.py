@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from srkit._version import __version__
@@ -23,6 +24,7 @@ from srkit.recipes.kinds import load_training_recipe
 from srkit.tasks.train import WEIGHTS, TrainJob, TrainResult, blurred, reconstructor, run
 from srkit.training.state import CHECKPOINT, read_checkpoint
 from srkit.zoo.load import load_model
+from tests.encoders import clip_files
 from tests.helpers import Listening, refused
 from tests.tasks.training_cases import CASES, LAST, Case, named_by
 from tests.training.runs import CPU, same
@@ -310,6 +312,25 @@ def test_an_output_that_cannot_be_written(case: Case, make: Start, tmp_path: Pat
     assert (tmp_path / "file").read_text() == "in the way"
 
 
+@pytest.mark.parametrize("name", ["text", "clipsr"])
+def test_captions_are_looked_for_among_all_images(
+    name: str, make: Start, folder: Path, tmp_path: Path
+) -> None:
+    """Those that are trained on, held out, or left out; what is left without its other half is named once."""
+    data = tmp_path / "photographs"
+    shutil.copytree(folder, data)
+    shutil.copy(data / "0.png", data / "8.png")  # a copy of one that is held out
+    for i in (0, 1, 2, 3, 5, 6, 7, 8):
+        (data / f"{i}.txt").write_text(f"image {i}")
+    listening = Listening()
+    run(make(CASES[name], tmp_path / "run", "optim.steps = 1", data=data), listening)
+    without_caption, without_image = [text for text in listening.warned if "caption" in text]
+    assert "4.png" in without_caption
+    assert ".png" not in without_caption.replace("4.png", "")
+    assert "notes.txt" in without_image
+    assert ".txt" not in without_image.replace("notes.txt", "")
+
+
 @pytest.mark.parametrize(
     "case", [c for c in CASES.values() if c.starts], ids=[n for n, c in CASES.items() if c.starts]
 )
@@ -329,3 +350,19 @@ def test_only_captions_of_no_image_at_all_are_named(kind: str, make: Start, tmp_
     (warning,) = listening.about("elsewhere.png")
     assert "0.png" not in warning
     assert not listening.about("without a caption")
+
+
+def test_letters_are_known_to_encoders_of_characters_alone(make: Start, tmp_path: Path) -> None:
+    clip_files.register(tmp_path)
+    clip = tmp_path / "clip.pt"
+    torch.save(clip_files.network("tiny-vit").state_dict(), clip)
+    settings = (
+        f'providers.text = "open_clip:tiny-vit-gelu:{clip}"',
+        "loss.lettering = 0.5",
+        "optim.steps = 1",
+    )
+    with refused(UsageError, "loss.alignment", "loss.lettering", "tiny-vit-gelu"):
+        run(make(CASES["clipsr"], tmp_path / "run", *settings))
+    # Photographs alone show no letters that are known: nothing is asked of the encoder.
+    case = replace(CASES["clipsr"], table=CASES["clipsr"].table.replace("{ sign = 2, portrait = 1 }", "{}"))
+    run(make(case, tmp_path / "photographs", *settings, "data.rendered_batch = 0"))

@@ -112,17 +112,17 @@ def adapt(
     steps: Annotated[
         int | None,
         typer.Option(
-            help=f"Most steps of learning; {DEFAULT_STEPS} ({SELF_STEPS} if self-supervised), or what --minutes allow.",
+            help=f"Maximum of steps; {DEFAULT_STEPS} ({SELF_STEPS} if self-supervised), or what --minutes allow.",
             metavar="N",
             rich_help_panel=TRAINING,
         ),
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="Most minutes of learning.", metavar="F", rich_help_panel=TRAINING)
+        float | None, typer.Option(help="Maximum of minutes.", metavar="F", rich_help_panel=TRAINING)
     ] = None,
     holdout: Annotated[
         float | None,
-        typer.Option(help="Share of the images kept back to judge.", metavar="F", rich_help_panel=TRAINING),
+        typer.Option(help="Share of the images held out to validate.", metavar="F", rich_help_panel=TRAINING),
     ] = None,
     set_: Settings = None,
     report: ReportPage = None,

@@ -120,7 +120,7 @@ def eval(
         ),
     ] = 0,
     shot_steps: Annotated[
-        int | None, typer.Option(help="Most steps of that.", metavar="N", rich_help_panel=MODEL)
+        int | None, typer.Option(help="Maximal number of steps of that.", metavar="N", rich_help_panel=MODEL)
     ] = None,
     shard: ShardOf = None,
     merge: Annotated[
@@ -277,7 +277,7 @@ def _run(job: EvalJob, files: dict[str, Path | None], json: bool, verbose: bool,
         console.json(document(report))
     else:
         _show(report, verbose, console)
-    _tell(report, console)
+    _say_remarks(report, console)
     if trouble is not None:
         raise trouble
     return _exit_code(report)
@@ -327,7 +327,7 @@ def _show(report: Report, verbose: bool, console: Console) -> None:
         )
 
 
-def _tell(report: Report, console: Console) -> None:
+def _say_remarks(report: Report, console: Console) -> None:
     from srkit.io.names import printable
     from srkit.metrics.protocols import find_protocol
 

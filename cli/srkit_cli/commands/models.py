@@ -120,7 +120,9 @@ def pull(
 @app.command()
 def search(
     query: Annotated[list[str], typer.Argument(help="Words that all must occur.", metavar="QUERY...")],
-    limit: Annotated[int, typer.Option(help="Most models to show; 0 for all.", metavar="N", min=0)] = 25,
+    limit: Annotated[
+        int, typer.Option(help="Maximal number of models to show; 0 for all.", metavar="N", min=0)
+    ] = 25,
     offline: Offline = False,
     json: Json = False,
     quiet: Quiet = False,

@@ -15,7 +15,7 @@ RESULT = ("dataset", "scale", "model", "model_sha256", "protocol", "lr_source")
 """What a record says of its result."""
 PLACE = "place"
 """Where the record stands, for `srkit eval --merge`: `part` (number of the result), `index` and `count` of the whole
-set's images, and `versions`."""
+set's images, `versions`, and the image's `prompt`, where it has one."""
 
 
 def write(report: Report, path: Path) -> None:
@@ -45,10 +45,11 @@ def _about(
     result: SetResult, part: int, index: Mapping[str, int], name: str, error: str | None
 ) -> dict[str, Any]:
     place = {"part": part, "index": index[name], "count": len(index), "versions": dict(result.versions)}
+    prompt = {"prompt": result.prompts[name]} if name in result.prompts else {}
     status = "done" if error is None else "failed"
     return {
         **{of: getattr(result, of) for of in RESULT},
-        PLACE: place,
+        PLACE: place | prompt,
         "name": name,
         "status": status,
         "error": error,

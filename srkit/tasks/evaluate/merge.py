@@ -60,6 +60,7 @@ class _Group:
     images: dict[int, ImageResult] = field(default_factory=dict)
     failed: dict[int, FailedImage] = field(default_factory=dict)
     versions: list[dict[str, str]] = field(default_factory=list)
+    prompts: dict[str, str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -98,6 +99,7 @@ class _Group:
             images=tuple(self.images[n] for n in sorted(self.images)),
             failed=tuple(self.failed[n] for n in sorted(self.failed)),
             versions={name: version for versions in self.versions for name, version in versions.items()},
+            prompts=self.prompts,
         )
 
 
@@ -115,6 +117,8 @@ def _take(groups: dict[_Key, _Group], record: Any) -> None:
         raise ValueError(f"'{printable(name)}' is number {index} of {count}, and others are of {group.count}")
     if index in group.images or index in group.failed:
         raise ValueError(f"'{printable(name)}' of {group.title} is there twice")
+    if "prompt" in place:
+        group.prompts[name] = read_field(place, "prompt", str)
     if read_field(record, "status", str) == "done":
         group.images[index] = image_from({k: v for k, v in record.items() if k not in _ABOUT})
     else:

@@ -30,7 +30,7 @@ from srkit.tasks.evaluate.plan import SetPlan, plan_alone, plan_dataset, plan_fi
 from srkit.tasks.evaluate.runners import Runner, bicubic_runner, few_shot_runner, network_runner, upscaler_for
 from srkit.tasks.evaluate.sets import FromFiles, Network, SetRun
 from srkit.tasks.evaluate.shots import Shots, take_shots
-from srkit.tasks.prompts import controlled, label_of, prompts_of, tell_of_prompts
+from srkit.tasks.prompts import controlled, label_of, prompts_of, warn_of_prompts
 
 __all__ = ["BICUBIC", "EvalJob", "Evaluation", "evaluate"]
 
@@ -164,7 +164,7 @@ class Evaluation:
         parts = []
         for control in self.job.recipe.prompt_controls:
             prompts = {names[hr]: text for hr, text in controlled(own, list(names), control).items()}
-            tell_of_prompts(upscaler, prompts.values(), progress)
+            warn_of_prompts(upscaler, prompts.values(), progress)
             label = f"{runner.label} {label_of(control)}"
             one = replace(runner, label=label, model=Network(upscaler, prompts))
             part = self._part(plan, one)

@@ -120,12 +120,14 @@ def resized_values(values: NDArray[np.float32], size: tuple[int, int]) -> NDArra
 
 
 def ellipse(
-    centre: tuple[float, float], covariance: Sequence[float], factor: float, least: float = 0.0
+    centre: tuple[float, float], covariance: Sequence[float], factor: float, min_axis: float = 0.0
 ) -> list[tuple[float, float]]:
-    """Corners of the ellipse of a covariance (xx, xy, yy): `factor` standard deviations, at least `least` long."""
+    """Corners of the ellipse of a covariance (xx, xy, yy): `factor` standard deviations, at least `min_axis` long."""
     xx, xy, yy = covariance
     middle, radius = (xx + yy) / 2, math.hypot((xx - yy) / 2, xy)
-    major, minor = (max(least, factor * math.sqrt(max(0.0, middle + sign * radius))) for sign in (1.0, -1.0))
+    major, minor = (
+        max(min_axis, factor * math.sqrt(max(0.0, middle + sign * radius))) for sign in (1.0, -1.0)
+    )
     angle = math.atan2(xy, (xx - yy) / 2) / 2
     cos, sin = math.cos(angle), math.sin(angle)
     turn = np.linspace(0, 2 * math.pi, _CORNERS + 1)

@@ -20,16 +20,16 @@ from srkit.tasks.kernels.samples import Sample, sample_kernels
 
 _MARGIN, _GAP, _LEGEND, _CAPTION = 40, 32, 44, 30
 _HEAD = 132
-_LEAST_PAGE = 1120
+_MIN_PAGE = 1120
 _PANEL_AREA, _PANEL_WIDTH, _PANEL_HEIGHT = 664 * 498, 664, 760
 _FINE = 2  # ellipses are drawn that many times as large and made smaller, for smooth lines
 _SAMPLES = 8
 _CLEAR = 0.25
 """Confidence from which on colours are shown in full."""
-_LEAST_KNOWN = 0.02
+_MIN_KNOWN = 0.02
 """Confidence below which no ellipse is drawn."""
 _DIMMED = 0.45  # of the image under the ellipses
-_LEAST_RANGE = 0.4  # HR pixels that the colours of widths span at least: noise must not look like structure
+_MIN_RANGE = 0.4  # HR pixels that the colours of widths span at least: noise must not look like structure
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _laid_out(width: int, height: int) -> _Layout:
         panel_width = round(min(_PANEL_WIDTH, math.sqrt(_PANEL_AREA * aspect), _PANEL_HEIGHT * aspect))
         panel = (panel_width, round(panel_width / aspect))
     panel = (max(24, panel[0]), max(24, panel[1]))
-    page = max(_LEAST_PAGE, columns * panel[0] + (columns - 1) * _GAP + 2 * _MARGIN)
+    page = max(_MIN_PAGE, columns * panel[0] + (columns - 1) * _GAP + 2 * _MARGIN)
     count = _SAMPLES + 1
     tile = (page - 2 * _MARGIN - (count - 1) * 10) // count // SIDE * SIDE
     return _Layout(columns, panel, page, tile)
@@ -301,7 +301,7 @@ def _draw_kernel(
     limits: tuple[float, float],
 ) -> None:
     x, y = centre
-    if known < _LEAST_KNOWN:
+    if known < _MIN_KNOWN:
         dot = 1.5 * _FINE
         draw.ellipse((x - dot, y - dot, x + dot, y + dot), fill=(*UNKNOWN, 200))
         return
@@ -329,7 +329,7 @@ def _magnification(covariances: NDArray[np.float32], known: Floats, unit: float,
     """So that all but the widest ellipses fit into their cells; a round number."""
     xx, xy, yy = covariances
     longest = np.sqrt(np.maximum(0, (xx + yy) / 2 + np.hypot((xx - yy) / 2, xy)))
-    counted = longest[known >= _LEAST_KNOWN] if (known >= _LEAST_KNOWN).any() else longest
+    counted = longest[known >= _MIN_KNOWN] if (known >= _MIN_KNOWN).any() else longest
     reach = 2 * unit * max(0.3, float(np.quantile(counted, 0.95)))
     return drawing.nice(room / reach)
 
@@ -365,6 +365,6 @@ def _range(kernels: KernelMap) -> tuple[float, float]:
     """Widths between which colours run: those of nearly all pixels whose kernels are known, in tenths."""
     widths, known = kernel_widths(kernels), kernels.confidence >= min(_CLEAR, float(kernels.confidence.max()))
     low, high = (float(np.quantile(widths[known], q)) for q in (0.02, 0.98))
-    missing = max(0.0, _LEAST_RANGE - (high - low)) / 2
+    missing = max(0.0, _MIN_RANGE - (high - low)) / 2
     low = max(0.0, math.floor((low - missing) * 10) / 10)
-    return low, max(low + _LEAST_RANGE, math.ceil((high + missing) * 10) / 10)
+    return low, max(low + _MIN_RANGE, math.ceil((high + missing) * 10) / 10)

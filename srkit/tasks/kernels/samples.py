@@ -25,14 +25,14 @@ class Sample:
     """Row and column of its LR pixel; None: the mean of all."""
 
 
-def sample_kernels(kernels: KernelMap, most: int) -> list[Sample]:
-    """The mean kernel, and at most so many from the sharpest to the most blurred, each from where it is best known."""
+def sample_kernels(kernels: KernelMap, max_count: int) -> list[Sample]:
+    """The mean kernel, and up to `max_count` from sharp to blurred, each from where it is best known."""
     weight = kernels.confidence if kernels.confidence.any() else np.ones_like(kernels.confidence)
     total = float(weight.sum(dtype=np.float64))
     mean = np.einsum("khw,hw->k", kernels.codes, weight) / total
     xx, xy, yy = (float(v) / total for v in np.einsum("khw,hw->k", kernels.covariance, weight))
     samples = [Sample("mean", _kernel(kernels, mean.astype(np.float32)), (xx, xy, yy))]
-    for number, (row, column) in enumerate(_places(kernels, most), start=1):
+    for number, (row, column) in enumerate(_places(kernels, max_count), start=1):
         covariance = tuple(float(v) for v in kernels.covariance[:, row, column])
         kernel = _kernel(kernels, kernels.codes[:, row, column])
         samples.append(
@@ -47,17 +47,17 @@ def _kernel(kernels: KernelMap, code: NDArray[np.float32]) -> NDArray[np.float32
     return np.asarray(kernel / total if abs(total) > 1e-6 else kernel, np.float32)
 
 
-def _places(kernels: KernelMap, most: int) -> list[tuple[int, int]]:
+def _places(kernels: KernelMap, max_count: int) -> list[tuple[int, int]]:
     """Rows and columns of the best known pixel in each of some classes of width that are known equally well."""
     known = kernels.confidence.ravel() if kernels.confidence.any() else np.ones(kernels.confidence.size)
     order = kernel_widths(kernels).argsort(axis=None, kind="stable")
     reached = known[order].cumsum(dtype=np.float64)
     middle = reached - known[order] / 2
-    classes = np.minimum(middle / reached[-1] * most, most - 1).astype(int)
+    classes = np.minimum(middle / reached[-1] * max_count, max_count - 1).astype(int)
     rows, columns = np.divmod(np.arange(known.size), kernels.width)
     taken = np.zeros(known.size, bool)
     places: list[tuple[int, int]] = []
-    for number in range(most):
+    for number in range(max_count):
         own = order[classes == number]
         if not own.size:
             continue

@@ -18,17 +18,15 @@ from srkit.archs.table import build, info_of
 from srkit.conditioning.makers import TEXT, Conditioning, Extras, Sources
 from srkit.data.captioned import SOURCES, CaptionedImage, CaptionedPairs, render_captioned
 from srkit.data.pairs import CropPlan, JoinedPairs
-from srkit.data.photographs import PhotographReader
 from srkit.encoders.text import TextEncoder
 from srkit.errors import UsageError
 from srkit.ops.layout import channels_last
 from srkit.recipes.clipsr import ClipsrRecipe
 from srkit.tasks.train.experiment import Plan
 from srkit.tasks.train.images import ImageExperiment, Images, crop_plan, split_plan
-from srkit.tasks.train.job import TrainJob, split_files
+from srkit.tasks.train.job import TrainJob
 from srkit.tasks.train.providers import load_providers
-from srkit.tasks.train.start import copy_start
-from srkit.tasks.train.text import captioned
+from srkit.tasks.train.text import captioned_photographs
 from srkit.training.gan_step import discriminator_optimizer
 from srkit.training.matching_step import MatchingStep, Prompted
 from srkit.training.state import new_state
@@ -70,6 +68,11 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
         return self.providers.text
 
     @property
+    def _aligned(self) -> bool:
+        """Whether the losses must know where letters stand, which rendered images alone show."""
+        return self.recipe.loss.of_letters > 0 and bool(self.recipe.data.rendered)
+
+    @property
     def arguments(self) -> dict[str, Any]:
         encoder = self.encoder
         widths = {
@@ -90,7 +93,7 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
         recipe, setting = self.recipe, self.setting
         needed = self.needed_providers(recipe)
         self.providers = load_providers(recipe.providers, needed, setting.device, setting.progress)
-        if recipe.loss.of_letters > 0 and not self.encoder.by_character:
+        if self._aligned and not self.encoder.by_character:
             raise UsageError(
                 f"'loss.alignment' is {recipe.loss.alignment} and 'loss.lettering' {recipe.loss.lettering}, and the "
                 f"words of the text encoder '{self.encoder.name}' are not characters; set both to 0, or choose "
@@ -98,8 +101,7 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
             )
         network = build(recipe.model.arch, self.arguments)
         self.info = info_of(network)
-        if recipe.model.start and setting.saved is None:
-            copy_start(network, recipe.model.start, setting.progress)
+        self.start(network)
         channels_last(network, setting.device)
         self._sources = Conditioning(SOURCES, Sources(network, {TEXT: self.encoder}, device=setting.device))
         return network
@@ -177,11 +179,9 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
         """Photographs and rendered images, to train on and to validate on."""
         data, setting, scale = self.recipe.data, self.setting, self.info.scale
         progress = setting.progress
-        reader = PhotographReader(data.patch * scale)
-        split = split_files(setting.job, data.holdout_every, reader, 4 * scale, progress)
-        files, photographs = reader.read_all(split.rest, progress)
-        parts = ((files, photographs), (split.files, split.images))
-        training, self.validating = captioned(parts, data.captions, progress)
+        training, self.validating, names = captioned_photographs(
+            setting.job, data.patch * scale, 4 * scale, progress
+        )
         photographed, of_rendered = split_plan(data, crop_plan(setting, scale))
         sources = [self._pairs(training, photographed, network)]
         if data.rendered:
@@ -193,14 +193,20 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
             sources.append(self._pairs(drawn, of_rendered, network))
         return Images(
             JoinedPairs(sources),
-            len(files) + sum(data.rendered.values()),
-            tuple(file.name for file in split.files),
+            len(training) + sum(data.rendered.values()),
+            names,
             [image.pixels for image in self.validating],
         )
 
     def _pairs(self, images: Sequence[CaptionedImage], plan: CropPlan, network: nn.Module) -> CaptionedPairs:
         dropout, setting = self.recipe.data.dropout, self.setting
-        aligned = self.recipe.loss.of_letters > 0
         return CaptionedPairs(
-            images, plan, setting.device, self.encoder, dropout, network, setting.progress, aligned=aligned
+            images,
+            plan,
+            setting.device,
+            self.encoder,
+            dropout,
+            network,
+            setting.progress,
+            aligned=self._aligned,
         )

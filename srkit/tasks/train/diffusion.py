@@ -26,7 +26,6 @@ from srkit.tasks.train.experiment import Experiment, Plan
 from srkit.tasks.train.gan import check_discriminator
 from srkit.tasks.train.job import TrainJob
 from srkit.tasks.train.kernel_overlap import overlap_of
-from srkit.tasks.train.start import copy_start
 from srkit.training.collapse import CollapseWatch
 from srkit.training.diffusion import (
     Denoising,
@@ -137,8 +136,7 @@ class Diffusion(BlurredExperiment[DiffusionRecipe]):
         self.info = info_of(network)
         if setting.saved is not None:  # the bases of what comes are made by its NBSR
             network.load_state_dict(setting.saved["network"])
-        elif recipe.model.start:
-            copy_start(network, recipe.model.start, setting.progress)
+        self.start(network)
         if recipe.nbsr and setting.saved is None:
             _take_nbsr(network.nbsr, recipe.nbsr, self)
         if recipe.learned == "fusion":

@@ -26,10 +26,12 @@ from srkit.tasks.train.job import (
     check_output,
     prepare_output,
 )
+from srkit.tasks.train.start import copy_start
 from srkit.training.distributed import World, local_device, process_group
 from srkit.training.state import Snapshot, TrainState, read_checkpoint, restore
 from srkit.training.trainer import Limits, Step, Trainer, Validation
 from srkit.zoo.header import Header
+from srkit.zoo.loaded import LoadedModel
 from srkit.zoo.weights import save_weights
 
 R = TypeVar("R", bound=Any)
@@ -122,6 +124,20 @@ class Experiment(ABC, Generic[R]):
     def arguments(self) -> dict[str, Any]:
         """Of the recipe's network."""
         return dict(self.recipe.model.arguments)
+
+    def start(self, network: nn.Module, task: str = "sr") -> LoadedModel | None:
+        """Give the network the weights for `task` that the recipe starts from; a resumed run has its own.
+
+        Returns:
+            the model that they are from, if there is one.
+
+        Raises:
+            UsageError, ResourceError: as `copy_start`.
+        """
+        start = self.recipe.model.start
+        if not start or self.setting.saved is not None:
+            return None
+        return copy_start(network, start, self.setting.progress, task)
 
     def trained(self, state: TrainState) -> nn.Module:
         """The recipe's network with the weights that the run ends with."""

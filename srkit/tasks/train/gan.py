@@ -172,9 +172,9 @@ def check_discriminator(part: DiscriminatorPart, scale: int, patch: int) -> None
             f"{nearest(part.arch, DISCRIMINATORS)}"
         )
     with torch.device("meta"):
-        least = int(getattr(build(part.arch, part.arguments), "least", 1))
-    if scale * patch < least:
+        min_side = int(getattr(build(part.arch, part.arguments), "min_side", 1))
+    if scale * patch < min_side:
         raise UsageError(
-            f"The discriminator '{part.arch}' takes images of {least} pixels a side or more, and 'data.patch' "
+            f"The discriminator '{part.arch}' takes images of {min_side} pixels a side or more, and 'data.patch' "
             f"{patch} makes crops of {scale * patch}; choose a larger one."
         )

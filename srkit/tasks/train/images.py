@@ -30,7 +30,6 @@ from srkit.rendered import DOMAINS
 from srkit.tasks.train.experiment import Experiment, R, Setting, check_holdout
 from srkit.tasks.train.job import TrainJob, split_files
 from srkit.tasks.train.providers import Providers, check_providers, load_providers
-from srkit.tasks.train.start import copy_start
 from srkit.training.state import TrainState
 from srkit.training.trainer import PSNR, Validation
 from srkit.training.validation import Lower, psnr_validator
@@ -165,8 +164,7 @@ class ImageExperiment(Experiment[R]):
         recipe, setting = self.recipe, self.setting
         network = build(recipe.model.arch, recipe.model.arguments)
         self.info = info_of(network)
-        if recipe.model.start and setting.saved is None:
-            copy_start(network, recipe.model.start, setting.progress)
+        self.start(network)
         channels_last(network, setting.device)
         needed = self.needed_providers(recipe)
         self.providers = load_providers(recipe.providers, needed, setting.device, setting.progress)

@@ -138,12 +138,13 @@ def split_files(
         rest = [file for file in files if os.path.realpath(file) not in judging]
         validation = PhotographReader(validates)
         usable, images = validation.read_all(given, progress)
-        split = HeldOut(rest, usable, images)
+        split = HeldOut(rest, usable, images, [file for file in given if file not in usable])
     else:
         split = hold_out(files, every, reader)
     copies = same_bytes(split.rest, split.files)
     reader.leave_out(copies, split.images)
-    split = replace(split, rest=[file for file in split.rest if file not in copies])
+    rest = [file for file in split.rest if file not in copies]
+    split = replace(split, rest=rest, unused=[*split.unused, *copies])
     if not split.rest:
         reader.report(progress)
         raise SrkitError(

@@ -33,7 +33,6 @@ from srkit.tasks.train.blurred import (
 from srkit.tasks.train.experiment import Experiment, Plan, check_holdout
 from srkit.tasks.train.job import TrainJob
 from srkit.tasks.train.kernel_overlap import overlap_of
-from srkit.tasks.train.start import copy_start
 from srkit.training.kernels import MEASURES, batch_validator
 from srkit.training.state import TrainState, new_state
 from srkit.training.trainer import PairStep
@@ -70,10 +69,9 @@ class Kernels(BlurredExperiment[KernelsRecipe]):
         recipe, setting = self.recipe, self.setting
         network = build(recipe.model.arch, recipe.model.arguments)
         self.info = info_of(network)
-        if recipe.model.start and setting.saved is None:
-            started = copy_start(network, recipe.model.start, setting.progress, TASKS[recipe.target])
-            if isinstance(network, NBSR) and started.info.scale != self.info.scale:
-                network.basis.zero_()  # that of another scale; `_train_source` makes this one's
+        started = self.start(network, TASKS[recipe.target])
+        if started is not None and isinstance(network, NBSR) and started.info.scale != self.info.scale:
+            network.basis.zero_()  # that of another scale; `_train_source` makes this one's
         self.estimator = self.load_estimator()
         blurred = recipe.target != "depth"
         smallest = blur_plan(recipe, self.info.scale).smallest_side if blurred else SMALLEST
@@ -108,7 +106,7 @@ class Kernels(BlurredExperiment[KernelsRecipe]):
         )
 
     def scores(self, state: TrainState) -> tuple[float | None, dict[str, float]]:
-        """The PSNR is that of crops, for the target `image` alone."""
+        """The PSNR is that of crops, for the target `picture` alone."""
         value = self._value(state)
         if self.recipe.target == "picture":
             return value, {}

@@ -16,7 +16,6 @@ from srkit.recipes.latent import LatentRecipe
 from srkit.tasks.train.blurred import BlurredExperiment, Source, blur_plan, placed, set_codes
 from srkit.tasks.train.experiment import Experiment, Plan
 from srkit.tasks.train.job import TrainJob
-from srkit.tasks.train.start import copy_start
 from srkit.training.diffusion import DenoisingStep
 from srkit.training.latent import NOISE_ERROR, NoiseEstimate, noise_validator
 from srkit.training.state import TrainState, new_state
@@ -45,8 +44,7 @@ class Latent(BlurredExperiment[LatentRecipe]):
         network = build(recipe.model.arch, recipe.model.arguments)
         assert isinstance(network, LatentFusion)
         self.info = info_of(network)
-        if recipe.model.start and setting.saved is None:
-            copy_start(network, recipe.model.start, setting.progress)
+        self.start(network)
         self.prior = PROVIDERS[PRIOR](recipe.prior, setting.device, setting.progress)
         network.attach(self.prior)  # type: ignore[arg-type]
         self.estimator = self.load_estimator()

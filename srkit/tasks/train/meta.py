@@ -195,9 +195,9 @@ class _Tasks:
         cls, job: TrainJob[MetaRecipe], base: LoadedModel, device: torch.device, progress: Progress
     ) -> _Tasks:
         recipe, info = job.recipe, base.info
-        least = recipe.inner.patch * info.scale
-        reader = PhotographReader(least)
-        split = split_files(job, recipe.tasks.holdout_every, reader, least, progress)
+        min_side = recipe.inner.patch * info.scale
+        reader = PhotographReader(min_side)
+        split = split_files(job, recipe.tasks.holdout_every, reader, min_side, progress)
         kept, photographs = reader.read_all(split.rest, progress)
         made = _Maker(recipe, base, device, progress)
         groups = made.clustered(photographs)

@@ -25,7 +25,6 @@ from srkit.recipes.train import degradation_of
 from srkit.tasks.train.experiment import Experiment, Plan, check_resumed
 from srkit.tasks.train.images import Images, check_images, load_images
 from srkit.tasks.train.job import TrainJob
-from srkit.tasks.train.start import copy_start
 from srkit.training.controller import Controller
 from srkit.training.reconstructor import (
     RECONSTRUCTION,
@@ -75,10 +74,9 @@ class Reconstruction(Experiment[ReconstructorRecipe]):
     def plan(self) -> Plan:
         self._load_providers()
         recipe, setting = self.recipe, self.setting
-        network = cast(Reconstructor, build(ARCH, self._arguments))
+        network = cast(Reconstructor, build(ARCH, self.arguments))
         self.info = info_of(network)
-        if recipe.model.start and setting.saved is None:
-            copy_start(network, recipe.model.start, setting.progress, TASK)
+        self.start(network, TASK)
         channels_last(network, setting.device)
         self.images = load_images(setting, self.info)
         objective = self._objective()
@@ -112,7 +110,7 @@ class Reconstruction(Experiment[ReconstructorRecipe]):
         torch.manual_seed(recipe.seed)
 
     @property
-    def _arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         return {**self.recipe.model.arguments, "described": self.stage.channels}
 
     def _objective(self) -> Objective:
@@ -147,13 +145,9 @@ class Reconstruction(Experiment[ReconstructorRecipe]):
 
     def export(self, state: TrainState) -> None:
         recipe = self.recipe
-        network = build(ARCH, self._arguments)
-        network.load_state_dict(state.best or state.ema.state_dict())
         self.save(
-            network,
+            self.trained(state),
             state,
-            arch=ARCH,
-            arguments=self._arguments,
             scale=self.info.scale,
             task=TASK,
             providers={

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -111,17 +110,13 @@ class Text(Experiment[TextRecipe]):
     def _images(self) -> tuple[list[CaptionedImage], list[CaptionedImage], tuple[str, ...]]:
         """To train on and to validate on, photographs and rendered images; the names of what validates."""
         data, progress = self.recipe.data, self.setting.progress
-        reader = PhotographReader(_SMALLEST)
-        split = split_files(self.setting.job, data.holdout_every, reader, _SMALLEST, progress)
-        files, photographs = reader.read_all(split.rest, progress)
-        parts = ((files, photographs), (split.files, split.images))
-        training, held_out = captioned(parts, data.captions, progress)
+        training, held_out, names = captioned_photographs(self.setting.job, _SMALLEST, _SMALLEST, progress)
         sides = (data.rendered_side,)
         few = max(1, data.rendered // data.holdout_every)
         training += render_captioned(dict.fromkeys(DOMAINS, data.rendered), sides, "train", 0, progress)
         held_out += render_captioned(dict.fromkeys(DOMAINS, few), sides, "held-out", _HELD_OUT_SEED, progress)
         has_text = [[one for one in images if one.texts] for images in (training, held_out)]
-        return has_text[0], has_text[1], tuple(file.name for file in split.files)
+        return has_text[0], has_text[1], names
 
     def _vectors(self, images: Sequence[CaptionedImage], encoder: SemanticEncoder) -> Tensor:
         """(P, D): what the encoder of images gives."""
@@ -136,24 +131,31 @@ class Text(Experiment[TextRecipe]):
         return torch.cat(found)
 
 
-def captioned(
-    parts: Sequence[tuple[Sequence[Path], Sequence[np.ndarray]]], source: str, progress: Progress
-) -> list[list[CaptionedImage]]:
-    """Photographs with their captions, part by part (those to train on, those that validate).
+def captioned_photographs(
+    job: TrainJob[Any], smallest: int, validates: int, progress: Progress
+) -> tuple[list[CaptionedImage], list[CaptionedImage], tuple[str, ...]]:
+    """Photographs with their captions, to train on and to validate on; and the names of those that validate.
 
-    Photographs without a caption have no texts; they, and captions of no photograph of any part, are named.
+    Those without a caption have no texts and are named, as captions without a photograph are.
 
     Args:
-        parts: files and their images.
-        source: as `srkit.data.captions.find_captions` takes it; empty: a .txt beside each.
+        smallest: shortest side of a photograph to train on.
+        validates: shortest side of one to validate on.
 
     Raises:
-        UsageError: as `find_captions`.
+        UsageError: as `srkit.data.captions.find_captions`, and a folder that is not there.
+        SrkitError: none is left to train or to validate on.
     """
-    found = find_captions([file for files, _ in parts for file in files], Path(source) if source else None)
+    data = job.recipe.data
+    reader = PhotographReader(smallest)
+    split = split_files(job, data.holdout_every, reader, validates, progress)
+    files, photographs = reader.read_all(split.rest, progress)
+    source = Path(data.captions) if data.captions else None
+    found = find_captions([*split.rest, *split.files, *split.unused], source).of([*files, *split.files])
     for warning in found.warnings():
         progress.warn(warning)
-    return [
+    training, held_out = (
         [CaptionedImage(image, found.texts.get(file, ())) for file, image in zip(*part, strict=True)]
-        for part in parts
-    ]
+        for part in ((files, photographs), (split.files, split.images))
+    )
+    return training, held_out, tuple(file.name for file in split.files)

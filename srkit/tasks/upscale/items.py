@@ -164,7 +164,8 @@ def gather(job: UpscaleJob, models: Models, progress: Progress | None = None) ->
             its own.
         SrkitError: no images.
     """
-    found, single = _find(job, progress)
+    everything, single = _find(job, progress)
+    found = [one for one in everything if job.shard is None or job.shard.holds(one.relative)]
     to_file = single and _is_file(job)
     _check_places(job, single=single)
     maps = None if job.kernel_map is None else KernelMaps(job.kernel_map)
@@ -173,7 +174,7 @@ def gather(job: UpscaleJob, models: Models, progress: Progress | None = None) ->
             f"The kernel map {shown(maps.path)} is one image's, and the input {shown(job.input)} is no single file; "
             "give the folder of its images' maps."
         )
-    prompts = _prompts(job, found, progress)
+    prompts = _prompts(job, found, everything, progress)
     items = [_item(job, f, models, maps, single=single, to_file=to_file) for f in found]
     items = [replace(item, prompt=prompts.get(item.source, "")) for item in items]
     items = with_distinct_targets(items, job.suffix)
@@ -181,13 +182,16 @@ def gather(job: UpscaleJob, models: Models, progress: Progress | None = None) ->
     return items
 
 
-def _prompts(job: UpscaleJob, found: Sequence[Found], progress: Progress | None) -> dict[Path, str]:
+def _prompts(
+    job: UpscaleJob, found: Sequence[Found], everything: Sequence[Found], progress: Progress | None
+) -> dict[Path, str]:
     if job.prompts is not None and job.data is not None:
         raise UsageError(
             f"`prompts` is {shown(job.prompts)}, and an image from standard input has no name to find its prompt by; "
             "give `prompt`."
         )
-    return prompts_of([one.path for one in found], job.recipe.prompt, job.prompts, progress)
+    mine, among = ([one.path for one in images] for images in (found, everything))
+    return prompts_of(mine, job.recipe.prompt, job.prompts, progress, among=among)
 
 
 def pending(job: UpscaleJob, items: list[Item]) -> list[Item]:
@@ -226,17 +230,15 @@ def asked_format(output: Path) -> str:
 
 
 def _find(job: UpscaleJob, progress: Progress | None) -> tuple[list[Found], bool]:
-    """The images, and whether the input names one image itself."""
+    """The images of all shards, and whether the input names one image itself."""
     if job.data is not None:
         return [Found(STREAM, STREAM)], True
     instead = "read it through standard input, with - as INPUT"
     found, single = find_sources(job.input, recursive=job.recursive, instead=instead, progress=progress)
     if job.sink is not None and not single:
         raise UsageError(f"The input {shown(job.input)} is not a file; only one image can go to stdout.")
-    if job.shard is not None:
-        if single:
-            raise UsageError(f"The input {shown(job.input)} is one file, which has no shards; give a folder.")
-        found = [one for one in found if job.shard.holds(one.relative)]
+    if job.shard is not None and single:
+        raise UsageError(f"The input {shown(job.input)} is one file, which has no shards; give a folder.")
     return found, single
 
 

@@ -25,7 +25,7 @@ from srkit.progress import Progress, Silent
 from srkit.recipes.load import to_mapping
 from srkit.tasks.batch import Batch, Outcome, Status
 from srkit.tasks.places import make_parent
-from srkit.tasks.prompts import tell_of_prompts
+from srkit.tasks.prompts import warn_of_prompts
 from srkit.tasks.upscale.debug_maps import check_existing, prepare_folder, with_maps, write_maps
 from srkit.tasks.upscale.items import (
     RECIPE_EXTENSION,
@@ -83,7 +83,7 @@ def run(job: UpscaleJob, progress: Progress | None = None) -> Iterator[FileRecor
     upscaler = upscaler_for(job, progress)
     items = with_maps(job, gather(job, upscaler.models, progress), upscaler)
     todo = pending(job, items)
-    tell_of_prompts(upscaler, [item.prompt for item in todo if item.prompt], progress)
+    warn_of_prompts(upscaler, [item.prompt for item in todo if item.prompt], progress)
     check_existing(todo, job.existing)
     # Now, so that a missing model or an impossible precision stops the job before it begins.
     for name, depth in sorted({(n, i.depth) for i in todo for n in upscaler.models.chain(i.factor)}):

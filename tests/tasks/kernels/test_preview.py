@@ -136,7 +136,7 @@ def test_ellipses_have_the_covariance_s_axes() -> None:
     far = corners[np.argmax(np.hypot(*corners.T))]
     assert np.hypot(*far) == pytest.approx(3, rel=1e-3)
     assert math.atan2(far[1], far[0]) % math.pi == pytest.approx(angle, abs=0.05)
-    assert np.hypot(*np.array(drawing.ellipse((0, 0), (0, 0, -1), 1, least=2)).T) == pytest.approx(2)
+    assert np.hypot(*np.array(drawing.ellipse((0, 0), (0, 0, -1), 1, min_axis=2)).T) == pytest.approx(2)
 
 
 @pytest.mark.parametrize(("value", "rounded"), [(7.9, 6), (8, 8), (0.19, 0.15), (14.9, 10), (1.6, 1.5)])
