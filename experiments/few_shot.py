@@ -6,12 +6,15 @@
 Domains: rendered ones by name, `screen-1` and `screen-2` being screens of single and of double density alone;
 `Urban100` or another benchmark (the first images by name are the support set, all others are scored); `photographs`
 (the held-out images of `train/`). Optimizers: `auto` is what `srkit adapt` uses (learned rates where the weights have
-them), `adam:RATE` and `sgd:RATE` have uniform rates. Every optimizer has the same budget.
+them, else the best of a probe), `adam:RATE` and `sgd:RATE` have uniform rates, `auto:STEPS` and `adam:RATE:STEPS` so
+many steps at most. Every other optimizer has the same budget. The images that are scored are the same for all draws of
+a rendered domain.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -76,6 +79,7 @@ def main() -> None:
     parser.add_argument("--domains", default="screen,manga,Urban100,photographs")
     parser.add_argument("--optimizers", default="auto")
     parser.add_argument("--shots", type=int, default=5, help="size of the support set (%(default)s)")
+    parser.add_argument("--draws", type=int, default=1, help="support sets of each domain (%(default)s)")
     parser.add_argument("--seconds", type=float, default=0, help="budget of adapting; 0: the default steps")
     parser.add_argument("--steps", type=int, help="max steps")
     parser.add_argument("--device", default="cpu")
@@ -92,25 +96,25 @@ def table(options: argparse.Namespace) -> Iterator[str]:
     yield from table_head(
         [
             *("domain", "images scored", "optimizer", "rates", "0-shot", f"{options.shots}-shot"),
-            *("gain, 95 % interval", "steps", "best step (alpha)", "seconds"),
+            *("gain, 95 % interval", "steps", "best step (alpha)", "CPU seconds"),
         ]
     )
-    for domain in options.domains.split(","):
-        support, rest = images(domain, options.shots, options.limit)
+    for domain, number in itertools.product(options.domains.split(","), range(options.draws)):
+        support, rest = images(domain, options.shots, options.limit, number)
         tests = with_lr(rest, model.info.scale)
         before = psnrs(model, tests, setup)
         for optimizer in options.optimizers.split(","):
-            started = time.monotonic()
+            started = time.process_time()
             found = fitted(model, support, tune_of(optimizer, options.seconds, options.steps), setup)
-            seconds = time.monotonic() - started
+            seconds = time.process_time() - started
             after = psnrs(found.model, tests, setup)
             adapted = found.adapted
             yield table_row(
                 [
-                    domain,
+                    domain if options.draws == 1 else f"{domain}, draw {number + 1}",
                     str(len(tests)),
                     optimizer,
-                    found.rates,
+                    rates_text(found),
                     f"{before.mean():.2f}",
                     f"{after.mean():.2f}",
                     interval_text(paired_bootstrap(after - before)),
@@ -121,16 +125,18 @@ def table(options: argparse.Namespace) -> Iterator[str]:
             )
 
 
-def images(domain: str, shots: int, limit: int) -> tuple[list[RGB], list[RGB]]:
-    """The support set, and the images that are scored."""
+def images(domain: str, shots: int, limit: int, number: int = 0) -> tuple[list[RGB], list[RGB]]:
+    """The support set of that number, and the images that are scored."""
+    first = number * shots
     if domain in RENDERED:
         draw = RENDERED[domain]
-        support = [draw(*SUPPORT_SIDES, seed) for seed in range(shots)]
+        support = [draw(*SUPPORT_SIDES, seed) for seed in range(first, first + shots)]
         return support, [draw(TEST_SIDE, TEST_SIDE, 100 + i) for i in range(min(TESTS, limit))]
     if domain == "photographs":
         files = photographs(data_root() / "train")[::HOLDOUT_EVERY]
     else:
         files = photographs(data_root() / "benchmarks" / domain / "HR")
+    files = files[first : first + shots] + files[:first] + files[first + shots :]
     found = [read_rgb8(file) for file in files[: shots + limit]]
     return found[:shots], found[shots:]
 
@@ -145,10 +151,16 @@ def tune_of(optimizer: str, seconds: float, steps: int | None) -> TunePart:
     tune = TunePart() if steps is None else TunePart(steps=steps)
     if seconds:
         tune = replace(tune, steps=10**9, minutes=seconds / 60)
-    if optimizer != "auto":
-        kind, _, rate = optimizer.partition(":")
-        tune = replace(tune, optimiser="adam" if kind == "adam" else "sgd", rate=float(rate))
-    return tune
+    kind, *numbers = optimizer.split(":")
+    if kind != "auto":
+        tune = replace(tune, optimiser="adam" if kind == "adam" else "sgd", rate=float(numbers.pop(0)))
+    return replace(tune, steps=int(numbers[0])) if numbers else tune
+
+
+def rates_text(found: Fitted) -> str:
+    """The rate, and what those that were tried gained on the validation images."""
+    tried = ", ".join(f"{gain:+.2f}" for gain in found.probe.values())
+    return f"{found.rates}: {tried}" if tried else found.rates
 
 
 def psnrs(model: LoadedModel, tests: list[Example], setup: Setup = CPU) -> NDArray[np.float64]:

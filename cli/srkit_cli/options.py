@@ -10,7 +10,7 @@ import typer
 
 from srkit.errors import UsageError
 from srkit.recipes.shard import Shard
-from srkit_cli.groups import ENGINE, INPUT, MODEL, OUTPUT, REPORT
+from srkit_cli.groups import ENGINE, INPUT, MODEL, OUTPUT, REPORT, TRAINING
 
 
 class DtypeName(StrEnum):
@@ -63,6 +63,10 @@ WholeScale = Annotated[
     int | None,
     typer.Option("--scale", "-s", help="Whole factor between LR and HR.", rich_help_panel=MODEL),
 ]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="key=value (repeatable).", metavar="K=V", rich_help_panel=TRAINING),
+]
 ReportPage = Annotated[
     Path | None, typer.Option(help="HTML page with images.", metavar="FILE.html", rich_help_panel=REPORT)
 ]
@@ -83,6 +87,26 @@ Offline = Annotated[
         callback=_offline,
         rich_help_panel=ENGINE,
         help="Fetch nothing; what is not here is an error (exit 5) that says how to get it. As SRKIT_OFFLINE=1.",
+    ),
+]
+
+
+def _weights_dir(value: Path | None) -> Path | None:
+    if value is not None:
+        from srkit.zoo.cache import look_in
+
+        look_in(value)
+    return value
+
+
+WeightsDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights-dir",
+        callback=_weights_dir,
+        metavar="DIR",
+        rich_help_panel=MODEL,
+        help="Weights of public encoders by file name (CLIP, VGG, LPIPS); else $SRKIT_WEIGHTS.",
     ),
 ]
 

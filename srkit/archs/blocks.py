@@ -212,6 +212,11 @@ def upsampling_stages(scale: int) -> tuple[int, ...]:
     return (2,) * exponent if 2**exponent == scale else (scale,)
 
 
+def built_between(scale: int, upsampler: Upsampler, blocks_between: int) -> int:
+    """How many of `blocks_between` a `Reconstruction` is built with: those of `edsr` at x8 and x16, else none."""
+    return blocks_between if upsampler == "edsr" and scale >= DEEP_SCALE else 0
+
+
 def receptive_field(scale: int, blocks: int, upsampler: Upsampler, blocks_between: int = 0) -> int:
     """Radius in LR pixels of a `ResidualTrunk` and its `Reconstruction` (an upper bound)."""
     at_lr = 1 + 2 * blocks + 1

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from srkit.archs.blocks import (
-    DEEP_SCALE,
     Reconstruction,
     ResidualTrunk,
     Upsampler,
     begin_at_zero,
+    built_between,
     centred,
     conv3x3,
     receptive_field,
@@ -42,7 +42,7 @@ class CDASR(nn.Module):
         features: channels of the trunk.
         blocks: residual blocks of the trunk.
         upsampler: `edsr` or `single` (see `Reconstruction`).
-        blocks_between: residual blocks between the stages of `edsr` at x8 and x16 (the paper leaves the count open).
+        blocks_between: as `EDSR` takes it (the paper leaves the count open).
         semantic_dim: length D of the encoder's vector.
         token_channels: channels C of the encoder's tokens.
         hidden, aligned: widths of the MLP on the vector (Eq. 3: 1024 and 512).
@@ -76,8 +76,8 @@ class CDASR(nn.Module):
         super().__init__()
         widths = (features, semantic_dim, token_channels, hidden, aligned, token_features, token_grid)
         _check(scale, widths, (blocks, blocks_between), spatial, condition)
-        between = blocks_between if scale >= DEEP_SCALE else 0
-        self.scale = scale
+        between = built_between(scale, upsampler, blocks_between)
+        self.scale, self.blocks_between = scale, between
         self.trunk = ResidualTrunk(features, blocks)
         self.alignment: TokenAlignment | GlobalAlignment
         if spatial == "tokens":

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from srkit.archs.blocks import DEEP_SCALE, Reconstruction, ResidualTrunk, Upsampler, centred, receptive_field
+from srkit.archs.blocks import (
+    Reconstruction,
+    ResidualTrunk,
+    Upsampler,
+    built_between,
+    centred,
+    receptive_field,
+)
 from srkit.archs.info import ArchInfo
 from srkit.errors import UsageError
 from srkit.ops.resize import upscale
@@ -26,7 +33,8 @@ class EDSR(nn.Module):
         upsampler: `edsr` as published, or `single` (see `Reconstruction`).
         residual_scale: factor on each block's residual (0.1 in the large EDSR).
         blocks_between: residual blocks between the stages of `edsr` at x8 and x16 (none as published; with them it
-            is what CDASR starts from).
+            is what CDASR starts from). `single` and smaller scales have none, whatever is asked for; the attribute of
+            that name says how many there are.
 
     Raises:
         UsageError: a scale that no stage of PixelShuffle is defined for, no features, or a negative number of
@@ -50,8 +58,8 @@ class EDSR(nn.Module):
                 f"EDSR was given {features} features and {min(blocks, blocks_between)} blocks; it takes at least 1 "
                 "and at least 0."
             )
-        between = blocks_between if scale >= DEEP_SCALE else 0
-        self.scale = scale
+        between = built_between(scale, upsampler, blocks_between)
+        self.scale, self.blocks_between = scale, between
         self.trunk = ResidualTrunk(features, blocks, residual_scale)
         self.reconstruction = Reconstruction(features, scale, upsampler, between)
         self.info = ArchInfo(

@@ -79,6 +79,13 @@ LATENT: Mapping[str, Callable[..., nn.Module]] = {
 """Networks that run with a frozen latent diffusion model, which is no part of their weights."""
 
 
+def built_arguments(network: nn.Module, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """A network's arguments as a header gives them: `blocks_between` is what it was built with, not asked for."""
+    if "blocks_between" not in arguments:
+        return dict(arguments)
+    return {**arguments, "blocks_between": getattr(network, "blocks_between", arguments["blocks_between"])}
+
+
 def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     """The network `name`, constructed with `arguments`, randomly initialised.
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from srkit.conditioning.makers import UNCONDITIONED, Conditioning
 from srkit.data.packed import PackedImages
 from srkit.data.pairs import Batch, CropConditions, CropPlan, crop_to_multiple, shrunk
-from srkit.degradation.second_order import second_order
+from srkit.degradation.second_order import Draw, degrade, draw
 from srkit.errors import UsageError
 from srkit.ops.layout import as_tensor
 from srkit.progress import Progress
@@ -77,6 +77,7 @@ class RealPairs:
 
     Args:
         images: (H, W, 3) uint8; copies (`plan.sizes`) with a side below `plan.smallest_side` are left out.
+        known: settings that each crop's is chosen from, with noise of its own; None: drawn anew of the plan's.
 
     Raises:
         UsageError: no image is large enough.
@@ -89,8 +90,9 @@ class RealPairs:
         device: torch.device,
         conditioning: Conditioning = UNCONDITIONED,
         progress: Progress | None = None,
+        known: Draw | None = None,
     ) -> None:
-        self.plan = plan
+        self.plan, self._known = plan, known
         copies = [shrunk(image, factor) for image in images for factor in plan.sizes]
         hr = [crop_to_multiple(c, plan.scale) for c in copies if min(c.shape[:2]) >= plan.smallest_side]
         if not hr:
@@ -102,7 +104,7 @@ class RealPairs:
         self._sizes = (self.hr.heights // plan.scale, self.hr.widths // plan.scale)
         lows = (
             # Unlike a step's, of two numbers.
-            make_real_lr(image, plan.scale, plan.degradation, self._generator(0, number), device)
+            make_real_lr(image, plan.scale, plan.degradation, self._generator(0, number), device, known)
             for number, image in enumerate(hr)
         )
         self._conditions = CropConditions(conditioning, lows, len(hr), device, progress)
@@ -122,7 +124,12 @@ class RealPairs:
         rng = self._generator(step)
         place = torch.randint(2 * plan.margin + 1, (plan.batch, 2), generator=rng).tolist()
         hr = self.hr.cut(mine, plan.side, plan.scale)
-        lr, target = second_order(hr, plan.scale, plan.degradation, rng)
+        lr, target = degrade(
+            hr,
+            plan.scale,
+            some(plan.degradation, self._known, len(hr), rng),
+            sharpen=plan.degradation.sharpen,
+        )
         inner = self._inner(hr, place, plan.scale)
         aim = self._inner(target, place, plan.scale) if plan.degradation.sharpen else inner
         sizes = (self._sizes[0][mine.image], self._sizes[1][mine.image])
@@ -148,6 +155,13 @@ class RealPairs:
         return torch.stack(cuts).contiguous(memory_format=torch.channels_last)
 
 
+def some(degradation: SecondOrderPart, known: Draw | None, count: int, rng: torch.Generator) -> Draw:
+    """Settings for `count` images: chosen from those that are known, or drawn anew where none are."""
+    if known is None:
+        return draw(degradation, count, rng)
+    return known.take(torch.randint(len(known.seed), (count,), generator=rng), rng)
+
+
 @torch.no_grad()
 def make_real_lr(
     hr: NDArray[np.uint8],
@@ -155,7 +169,9 @@ def make_real_lr(
     degradation: SecondOrderPart,
     rng: torch.Generator,
     device: torch.device,
+    known: Draw | None = None,
 ) -> NDArray[np.uint8]:
-    """LR (h, w, 3) of an HR image (scale h, scale w, 3), degraded once as a whole."""
-    lr, _ = second_order(as_tensor(hr, device), scale, degradation, rng)
+    """LR (h, w, 3) of an HR image (scale h, scale w, 3), degraded once as a whole; `known` as `RealPairs` takes it."""
+    drawn = some(degradation, known, 1, rng)
+    lr, _ = degrade(as_tensor(hr, device), scale, drawn, sharpen=degradation.sharpen)
     return (lr[0].permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().contiguous().numpy()

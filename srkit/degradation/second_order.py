@@ -103,6 +103,18 @@ class Draw:
         """What is done to each of `count` parts of the batch, as `Tensor.tensor_split` makes them."""
         return [self._part(lambda value, n=n: value.tensor_split(count)[n]) for n in range(count)]  # type: ignore[misc]
 
+    def take(self, which: Tensor, rng: torch.Generator | None = None) -> Draw:
+        """What is done to images (B',) int64 of the batch, in that order.
+
+        Args:
+            rng: draws noise, and the place of the last JPEG's blocks, anew; None: as they were.
+        """
+        taken = self._part(lambda value: value[which])
+        if rng is None:
+            return taken
+        seed = torch.randint(2**62, (len(which),), generator=rng)
+        return replace(taken, seed=seed, offset=torch.randint(8, (len(which), 2), generator=rng))
+
     def _part(self, of: Callable[[Tensor], Tensor]) -> Draw:
         first, second = (OrderDraw(*map(of, vars(order).values())) for order in (self.first, self.second))
         rest = [of(value) for value in vars(self).values() if isinstance(value, Tensor)]
@@ -158,9 +170,16 @@ def second_order(
         UsageError: hr of another shape, or with sides that are no multiples of the scale.
     """
     _check(hr, scale)
-    drawn = draw(part, len(hr), rng)
+    return degrade(hr, scale, draw(part, len(hr), rng), sharpen=part.sharpen, library=library)
+
+
+def degrade(
+    hr: Tensor, scale: int, drawn: Draw, *, sharpen: bool, library: Library = "auto"
+) -> tuple[Tensor, Tensor]:
+    """Degrade a batch by what was drawn for it; the rest as `second_order`."""
+    _check(hr, scale)
     hr = hr.contiguous(memory_format=torch.channels_last)
-    work = partial(_degrade, scale=scale, sharpen=part.sharpen, library=library)
+    work = partial(_degrade, scale=scale, sharpen=sharpen, library=library)
     if not uses_opencv(hr, library):
         low, target = work(hr, drawn)
         return low, target

@@ -10,14 +10,13 @@ from typing import Any
 
 import torch
 
-from srkit.errors import ResourceError, UsageError, first_line
+from srkit.errors import ResourceError, first_line
 from srkit.progress import Progress, Silent
-from srkit.zoo.cache import cache_dir
+from srkit.zoo.cache import WEIGHTS_VARIABLE, cache_dir, no_weights_folder
 from srkit.zoo.files import check_checkpoint, sha256_of
 from srkit.zoo.pull import Wanted, fetch
 from srkit.zoo.source import parse_source
 
-WEIGHTS_VARIABLE = "SRKIT_WEIGHTS"
 _HASH_IN_PATH = re.compile(r"/([0-9a-f]{64})/")  # OpenAI's convention: all of it
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,})\.\w+")  # torch.hub's convention: the beginning of the SHA-256
 
@@ -58,7 +57,7 @@ def weights_folder(chosen: Path | None) -> Path | None:
     """
     if chosen is not None:
         if not chosen.is_dir():
-            raise UsageError(f"The folder of weights '{chosen}' is not there; check `weights_dir`.")
+            raise no_weights_folder(chosen)
         return chosen
     named = os.environ.get(WEIGHTS_VARIABLE)
     return Path(named).expanduser() if named else None

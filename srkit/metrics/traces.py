@@ -65,7 +65,7 @@ def traces_of(images: Sequence[RGB]) -> Traces:
     )
 
 
-def noise_floor(image: RGB) -> float:
+def noise_floor(image: RGB | NDArray[np.float64]) -> float:
     """Deviation of the diagonal second difference in the flattest blocks, mean over the channels (levels of 8 bit)."""
     x = image.astype(np.float64)
     diagonal = (x[:-1, :-1] - x[1:, :-1] - x[:-1, 1:] + x[1:, 1:]) / 2
@@ -73,6 +73,15 @@ def noise_floor(image: RGB) -> float:
     blocks = diagonal[: rows * _GRID, : columns * _GRID].reshape(rows, _GRID, columns, _GRID, 3)
     deviations = np.sqrt((blocks**2).mean(axis=(1, 3))).reshape(-1, 3)
     return float(np.quantile(deviations, _STILL, axis=0).mean())
+
+
+def of_patch(image: RGB) -> NDArray[np.float64]:
+    """Traces of one image as numbers whose differences mean the same everywhere: logarithms of the noise of its
+    channels and of their differences (none where noise is gray), of `block_edges`, and of `sharpness`."""
+    x, light = image.astype(np.float64), _light(image)
+    differences = x[:, :, (0, 2, 0)] - x[:, :, (1, 1, 2)]
+    found = [noise_floor(x) + 0.1, noise_floor(differences) + 0.1, block_edges(light), sharpness(light)]
+    return np.log(np.maximum(found, 1e-3))
 
 
 def block_edges(light: NDArray[np.float64]) -> float:

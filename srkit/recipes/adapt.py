@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from srkit.errors import UsageError
+from srkit.recipes.bounds import bounded, check_bounds
 from srkit.recipes.load import Recipe
 from srkit.recipes.upscale import MAX_SCALE
 
@@ -36,8 +37,13 @@ class TunePart:
     optimiser: Optimiser = "auto"
     """auto: the model's learned rates where it has some, else Adam."""
     rate: float | None = None
-    """Of every parameter, where no learned rates are used. None: 5e-4, or 1e-4 for foreign networks, of which it is
-    not known what they bear."""
+    """Of every parameter, where no learned rates are used. None: the best of `probe`."""
+    probe: tuple[float, ...] = bounded((1.0, 2.0, 4.0, 8.0), above=0)
+    """Rates that are tried first, as multiples of 5e-4, or of 1e-4 for foreign networks, of which it is not known what
+    they bear; the one that gains most on the validation images is taken. The first alone where the run has less than
+    twice the steps of all trials. Empty: 1."""
+    probe_steps: int = bounded(50, min=1)
+    """Steps of each trial."""
     warmup_steps: int = 50
     """Over which the rate rises; at most a tenth of the steps."""
     ema: float = 0.98
@@ -77,6 +83,7 @@ class AdaptRecipe(Recipe):
         check_common(self)
         at_least_one("`shots`", self.shots)
         check_learning("tune", self.tune)
+        check_bounds(self.tune, "tune.")
 
 
 class Common(Protocol):

@@ -64,10 +64,39 @@ def read_table(source: str | Path, settings: Sequence[str] = ()) -> dict[str, An
         ) from error
     except (ValueError, RecursionError) as error:  # bad TOML, bad UTF-8, numbers too long, tables too deep
         raise UsageError(f"The recipe '{path}' is not valid TOML: {error}.") from error
-    for setting in settings:
-        key, value = _key_and_value(setting)
-        lay_over(table, key, value)
+    set_values(table, settings)
     return table
+
+
+def set_values(table: dict[str, Any], settings: Sequence[str]) -> None:
+    """Lay `key=value` settings over a recipe's plain values, the last of a key last.
+
+    Raises:
+        UsageError: a setting that is no `key=value`, or one of a table where a value stands.
+    """
+    for setting in settings:
+        lay_over(table, *_key_and_value(setting))
+
+
+def from_settings(kind: type[R], settings: Sequence[str], flags: Mapping[str, Any]) -> R:
+    """A recipe that has a default for everything, with `key=value` settings laid over it, and these flags over both.
+
+    Args:
+        flags: values by their keys; one that is the recipe's default holds no setting back.
+
+    Raises:
+        UsageError: as `load_recipe`.
+    """
+    table = to_mapping(kind())
+    defaults = copy.deepcopy(table)
+    set_values(table, settings)
+    for key, value in flags.items():
+        default: Any = defaults
+        for part in key.split("."):
+            default = default[part]
+        if value != default:
+            lay_over(table, key, value)
+    return from_mapping(kind, table)
 
 
 def from_mapping(kind: type[R], table: Mapping[str, Any], where: str = "") -> R:
@@ -76,7 +105,7 @@ def from_mapping(kind: type[R], table: Mapping[str, Any], where: str = "") -> R:
     values: dict[str, Any] = {}
     for key, value in table.items():
         if key not in hints:
-            raise UsageError(f"'{where}{key}' is no setting of this recipe.{nearest(key, hints)}")
+            raise UsageError(f"'{where}{key}' is no setting of this recipe.{_nearest_key(key, hints)}")
         values[key] = _convert(hints[key], value, f"{where}{key}")
     for field in dataclasses.fields(typing.cast(Any, kind)):
         if field.name not in values and not _has_default(field):
@@ -118,6 +147,14 @@ def to_mapping(recipe: Any) -> dict[str, Any]:
 def to_toml(recipe: Any) -> str:
     """The resolved recipe as TOML: loads back to an equal recipe."""
     return _toml_table(to_mapping(recipe), "").lstrip("\n")
+
+
+def _nearest_key(key: str, hints: Mapping[str, Any]) -> str:
+    """As `nearest`; a key that one of the tables has comes first, with that table's name."""
+    for name, hint in hints.items():
+        if dataclasses.is_dataclass(hint) and key in typing.get_type_hints(hint):
+            return f" Did you mean '{name}.{key}'?"
+    return nearest(key, hints)
 
 
 def _has_default(field: dataclasses.Field[Any]) -> bool:

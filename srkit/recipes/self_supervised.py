@@ -8,11 +8,13 @@ from typing import Literal, get_args
 
 from srkit.errors import UsageError
 from srkit.recipes.adapt import at_least_one, check_common, check_learning, most_steps
+from srkit.recipes.bounds import bounded, check_bounds
 from srkit.recipes.load import Recipe
 
 Control = Literal["adapting", "paper", "reversed", "off"]
 Keep = Literal["judged", "raw", "average"]
-DEFAULT_STEPS = 300
+Method = Literal["loop", "pairs"]
+DEFAULT_STEPS, PAIR_STEPS = 300, 600
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,42 @@ class LoopPart:
 
 
 @dataclass(frozen=True)
+class PairsPart:
+    """The fine-tuning on pairs that are made of clean images as the folder's images seem to have been made."""
+
+    steps: int | None = None
+    """Most steps. None: 600, or what `minutes` allow."""
+    minutes: float | None = None
+    """Most minutes; then runs no longer repeat exactly."""
+    degradation: str = "wide"
+    """What settings are drawn from (`srkit.recipes.degradation.SETTINGS`)."""
+    draws: int = bounded(1000, min=1)
+    """Settings that are drawn."""
+    kept: int = bounded(24, min=1)
+    """Of these the ones whose images are most like the folder's; pairs are made with them."""
+    patch: int = 32
+    """Side of a crop in LR pixels; smaller where the clean images are, down to 16."""
+    batch: int = 8
+    """Crops in a step."""
+    rate: float | None = None
+    """Of Adam. None: 1e-4."""
+    warmup_steps: int = 20
+    """Over which the rate rises; at most a tenth of the steps."""
+    ema: float = 0.98
+    """Decay of the average of the weights, which is what is validated and kept."""
+    judge_every: int = 100
+    """Steps between validations."""
+    patience: int = 3
+    """Validations in a row without a new best after which it stops."""
+    loss: dict[str, float] = field(default_factory=lambda: {"l1": 1.0})
+    """Weights of the loss terms, by name (`srkit.losses.table`); `perceptual` compares features of `compact`."""
+
+    @property
+    def most_steps(self) -> int:
+        return most_steps(self.steps, self.minutes, PAIR_STEPS)
+
+
+@dataclass(frozen=True)
 class SelfAdaptRecipe(Recipe):
     """Everything that decides the weights; paths and reports are the job's."""
 
@@ -77,7 +115,12 @@ class SelfAdaptRecipe(Recipe):
     holdout: float | None = None
     """Share held out to judge: of the images, or where they are few, of each one. None: a quarter of them, at most
     twelve, or of each one (half of a single one)."""
+    method: Method = "loop"
+    """`loop`: through the reconstructor; `pairs`: by pairs made of clean images, with degradations that match."""
+    clean: str = ""
+    """Folder of the clean images of `pairs`. Empty: the folder's own, shrunk until they look clean."""
     loop: LoopPart = field(default_factory=LoopPart)
+    pairs: PairsPart = field(default_factory=PairsPart)
     device: str = "auto"
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     threads: int | None = None
@@ -88,11 +131,19 @@ class SelfAdaptRecipe(Recipe):
         check_common(self)
         loop = self.loop
         check_learning("loop", loop)
-        for name, known in (("control", get_args(Control)), ("keep", get_args(Keep))):
-            if getattr(loop, name) not in known:
-                raise UsageError(
-                    f"'loop.{name}' is '{getattr(loop, name)}'; it must be one of {', '.join(known)}."
-                )
+        check_learning("pairs", self.pairs)
+        check_bounds(self.pairs, "pairs.")
+        for name, value, known in (
+            ("loop.control", loop.control, get_args(Control)),
+            ("loop.keep", loop.keep, get_args(Keep)),
+            ("method", self.method, get_args(Method)),
+        ):
+            if value not in known:
+                raise UsageError(f"'{name}' is '{value}'; it must be one of {', '.join(known)}.")
+        if self.clean and self.method != "pairs":
+            raise UsageError(
+                f"`clean` is '{self.clean}', which serves `method` pairs alone; add that or leave it out."
+            )
         at_least_one("loop.draws", loop.draws)
         for name in ("perceptual", "far_share", "noise_std"):
             value = getattr(loop, name)

@@ -27,6 +27,9 @@ class StagesRecipe(Recipe):
     kind: Literal["stages"] = "stages"
     scale: int = 4
     """Of every stage that has a scale to be set."""
+    common: dict[str, Any] = field(default_factory=dict)
+    """Settings laid over the recipe of every stage that has a scale to be set, before the stage's own:
+    `common.model.arguments.upsampler = "edsr"`."""
     steps: int | None = bounded(None, min=1)
     """Steps of all stages of the kinds `sr` and `gan` together, shared out; None: as many as each recipe says."""
     seed: int = bounded(0, min=0)

@@ -37,14 +37,16 @@ class LoopJudge:
 
     A part's score is minus the mean of L_rec without the controller and of FAR, each over the base's mean: the base
     has -1. Neither is what adapting makes smaller: the controller is left out, by which an image that is too sharp and
-    one that is too blurred can reconstruct alike.
+    one that is too blurred can reconstruct alike. Mild blur lowers L_rec without the controller, but raises FAR, so a
+    state whose FAR is above the base's is not taken.
 
     Args:
         loop: as it adapts.
         neutral: what embeddings are multiplied by where there is no controller.
         base: the network that is adapted.
         batches: the parts, each a batch of one.
-        most_change: PSNR in dB below which a state went too far from the base to be taken: its scores are NaN.
+        most_change: PSNR in dB below which a state went too far from the base to be taken: its scores are NaN, as are
+            those of a state whose mean FAR is above the base's.
         autocast: precision of the network's arithmetic; None: fp32.
         niqe: of an image (1, 3, H, W) in [0, 1], lower is better. A state by which it rises beyond doubt is not taken
             either; that it falls says nothing, for noise lowers it.
@@ -76,7 +78,8 @@ class LoopJudge:
     def scores(self, found: Measures) -> list[float]:
         """Of each part, higher is better."""
         more = [new - old for new, old in zip(found.niqe, self.base.niqe, strict=True)]
-        if not found.change >= self._most_change or (more and least_of(more) > 0):
+        degraded = _mean(found.far) > _mean(self.base.far)
+        if not found.change >= self._most_change or degraded or (more and least_of(more) > 0):
             return [math.nan] * len(found.far)
         usual = [_mean(self.base.neutral), _mean(self.base.far)]
         pairs = zip(found.neutral, found.far, strict=True)

@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from srkit.errors import ResourceError
+from srkit.errors import ResourceError, UsageError
 from srkit.io.atomic import atomic_path
 from srkit.io.names import shown
 from srkit.progress import Progress
 
+WEIGHTS_VARIABLE = "SRKIT_WEIGHTS"
 _SUFFIX = ".lock.json"
 _POLL_S = 0.2
 
@@ -32,6 +33,23 @@ def cache_dir() -> Path:
         return Path.home() / "Library" / "Caches" / "srkit"
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "srkit"
+
+
+def look_in(folder: Path) -> None:
+    """Take weights of public networks that are in a folder, by their file names, in place of fetching them: in this
+    process and those that it starts, as `SRKIT_WEIGHTS` does.
+
+    Raises:
+        UsageError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise no_weights_folder(folder)
+    os.environ[WEIGHTS_VARIABLE] = str(folder.absolute())
+
+
+def no_weights_folder(folder: Path) -> UsageError:
+    """The error for a folder of weights that is not there."""
+    return UsageError(f"The folder of weights {shown(folder)} is not there; check `weights_dir`.")
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -38,7 +39,7 @@ def save_weights(
     Args:
         path: where to; conventionally `.safetensors`. An existing file is replaced.
         network: its floating-point tensors are stored as `dtype`, others as they are.
-        header: what the file says about itself.
+        header: what the file says about itself; its arguments are written as the network was built (`built_arguments`).
         dtype: fp16 halves the file and costs a trained network no quality that shows.
         rates: as `LoadedModel.rates`; stored as float32.
 
@@ -49,6 +50,7 @@ def save_weights(
     tensors = {name: _stored(name, tensor, dtype) for name, tensor in network.state_dict().items()}
     _check_rates(rates or {}, network, f"The rates for '{path}'")
     tensors |= {_RATES + name: _stored(name, rate, torch.float32) for name, rate in (rates or {}).items()}
+    header = replace(header, arguments=table.built_arguments(network, header.arguments))
     with atomic_path(Path(path)) as temporary:
         # Not safetensors' own file writer: it makes a file that only its owner may read.
         temporary.write_bytes(save(tensors, metadata=header.to_metadata()))

@@ -9,8 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from srkit.archs.blocks import ResidualBlock
 from srkit.archs.cdasr import CDASR, GlobalAlignment, TokenAlignment
 from srkit.archs.edsr import EDSR
+from srkit.archs.table import build, built_arguments
 from srkit.errors import UsageError
 from srkit.ops.geometry import TURNS, position_grid, turn, turn_back
 from tests.helpers import refused
@@ -86,6 +88,27 @@ def test_trunk_and_reconstruction_are_named_like_edsr(scale: int) -> None:
 def test_residual_blocks_stand_between_the_stages_from_x8_on(scale: int, between: int) -> None:
     layers = CDASR(scale, 4, 1).reconstruction.layers
     assert sum(type(layer).__name__ == "ResidualBlock" for layer in layers) == between
+
+
+@pytest.mark.parametrize("arch", ["cdasr", "edsr"])
+@pytest.mark.parametrize(
+    ("scale", "upsampler", "built"),
+    [(4, "edsr", 0), (8, "single", 0), (16, "single", 0), (8, "edsr", 3), (16, "edsr", 3)],
+)
+def test_the_arguments_say_what_was_built(arch: str, scale: int, upsampler: str, built: int) -> None:
+    asked = {"scale": scale, "features": 4, "blocks": 1, "upsampler": upsampler, "blocks_between": 3}
+    with torch.device("meta"):
+        network = build(arch, asked)
+        said = built_arguments(network, asked)
+        again = build(arch, said)
+    assert said == asked | {"blocks_between": built}
+    stages = {8: 3, 16: 4}.get(scale, 1)
+    layers = list(network.get_submodule("reconstruction.layers").children())
+    assert sum(isinstance(layer, ResidualBlock) for layer in layers) == built * (stages - 1)
+    assert {n: t.shape for n, t in again.state_dict().items()} == {
+        n: t.shape for n, t in network.state_dict().items()
+    }
+    assert built_arguments(network, {"scale": scale}) == {"scale": scale}
 
 
 @pytest.mark.parametrize(

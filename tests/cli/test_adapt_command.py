@@ -152,6 +152,12 @@ def test_encoders_that_are_missing_or_wrong(
         (("-o", "/gone/out.safetensors"), 2, ("/gone",)),
         (("-o", "out.pth"), 2, (".safetensors",)),
         (("--report", "/gone/report.html"), 2, ("/gone/report.html",)),
+        (("--set", "tune.rate"), 2, ("tune.rate", "key=value")),
+        (("--set", "tune.rate=0"), 2, ("tune.rate", 0.0)),
+        (("--set", "tune.rates=1"), 2, ("tune.rates", "rate")),
+        (("--set", "rate=1"), 2, ("rate", "tune.rate")),
+        (("--set", "loop.draws=2"), 2, ("loop",)),
+        (("--set", "tune.optimiser=muon"), 2, ("tune.optimiser", "muon", "auto", "adam", "sgd")),
     ],
 )
 def test_errors(
@@ -181,3 +187,15 @@ def test_the_command_line_asks_for_what_the_recipe_says(adapt: Callable[..., Any
     asked = read_header(tmp_path / "out.safetensors").adapted["recipe"]
     assert (asked["seed"], asked["dtype"], asked["shots"], asked["tune"]["steps"]) == (7, "fp32", 2, 16)
     assert asked["tune"]["minutes"] == 9
+
+
+def test_settings(adapt: Callable[..., Any], tmp_path: Path) -> None:
+    """Each as given, flags over them, in the header; a loss is laid over the recipe's, as in `srkit train`."""
+    settings = ("tune.rate=1e-3", "tune.optimiser=sgd", "tune.loss.l1=0.5", "tune.steps=99", "holdout=0.4")
+    ran = adapt(*(word for one in settings for word in ("--set", one)), "--json", "-q")
+    assert ran.code == 0, ran.err
+    (document,) = ran.records
+    assert (document["rates"], document["steps"]) == ("0.001 (sgd)", 16)
+    asked = read_header(tmp_path / "out.safetensors").adapted["recipe"]
+    assert (asked["holdout"], asked["shots"], asked["tune"]["rate"]) == (0.4, 2, 1e-3)
+    assert (asked["tune"]["steps"], asked["tune"]["loss"]) == (16, {"l2": 1.0, "l1": 0.5})

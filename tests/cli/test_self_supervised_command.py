@@ -57,7 +57,7 @@ def test_json(adapt: Callable[..., Any], tmp_path: Path) -> None:
     assert (ran.code, ran.err) == (0, "")
     (document,) = ran.records
     jsonschema.validate(document, SCHEMA)
-    assert document["way"] == "self-supervised"
+    assert (document["way"], document["method"], document["pairs"]) == ("self-supervised", "loop", None)
     assert document["output"] == str(tmp_path / "out.safetensors")
     assert (document["support"], document["judge"]) == (["b", "c", "d", "e"], ["a"])
     assert (document["steps"], document["stopped"], document["protocol"]) == (4, "steps", "none")
@@ -119,6 +119,8 @@ def test_a_reconstructor_that_is_missing(adapt: Callable[..., Any], tmp_path: Pa
         (("-m", "edsr-x99"), 5, ("edsr-x99",)),
         (("-o", "out.pth"), 2, (".safetensors",)),
         (("--report", "/gone/report.html"), 2, ("/gone/report.html",)),
+        (("--set", "loop.control=papper"), 2, ("loop.control", "papper", "paper")),
+        (("--set", "tune.rate=1"), 2, ("tune",)),
     ],
 )
 def test_errors(
@@ -133,8 +135,12 @@ def test_what_serves_it_alone(
     call: Callable[..., Any], phone: Path, tmp_path: Path, edsr_weights: Path
 ) -> None:
     flags = ("-m", edsr_weights, "-o", tmp_path / "out.safetensors", "--device", "cpu")
-    ran = call("adapt", phone, *flags, "--reconstructor", "reconstructor-x2")
-    ran.refused(2, "--reconstructor", "--self-supervised")
+    for flag, value in (
+        ("--reconstructor", "reconstructor-x2"),
+        ("--method", "pairs"),
+        ("--clean", tmp_path),
+    ):
+        call("adapt", phone, *flags, flag, value).refused(2, flag, "--self-supervised")
 
 
 def test_folders_without_low_resolution_images(
@@ -148,3 +154,29 @@ def test_folders_without_low_resolution_images(
     (tmp_path / "empty").mkdir()
     ran = adapt(domain=tmp_path / "empty")
     assert (ran.code, ran.out) == (1, "")
+
+
+def test_settings_of_the_paper(adapt: Callable[..., Any], tmp_path: Path) -> None:
+    settings = ("loop.control=paper", "loop.noise_std=1.0", "loop.keep=average", "loop.rate=5e-6")
+    ran = adapt(*(word for one in settings for word in ("--set", one)), "--json", "-q")
+    assert ran.code == 0, ran.err
+    (document,) = ran.records
+    assert (document["best"], document["rates"]) == ("average", "5e-06 (adam)")
+    asked = read_header(tmp_path / "out.safetensors").adapted["recipe"]["loop"]
+    assert (asked["control"], asked["noise_std"], asked["steps"]) == ("paper", 1.0, 4)
+
+
+def test_by_pairs(adapt: Callable[..., Any], tmp_path: Path, rendered: Callable[..., Any]) -> None:
+    """The document says what was matched; steps are those of this method."""
+    (tmp_path / "clean").mkdir()
+    for i in range(3):
+        image = DecodedImage(np.ascontiguousarray(rendered(96, 96, 30 + i)))
+        write_image(image, tmp_path / "clean" / f"{i}.png", format="png")
+    small = ("--set", "pairs.draws=6", "--set", "pairs.kept=2", "--set", "pairs.patch=16")
+    ran = adapt("--method", "pairs", "--clean", tmp_path / "clean", *small, "--json", "-q")
+    assert ran.code == 0, ran.err
+    (document,) = ran.records
+    jsonschema.validate(document, SCHEMA)
+    assert (document["method"], document["steps"]) == ("pairs", 4)
+    assert (document["pairs"]["drawn"], document["pairs"]["kept"]) == (6, 2)
+    assert document["raw"] is None

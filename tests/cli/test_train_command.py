@@ -215,3 +215,22 @@ def test_interrupted_and_resumed(train: Callable[..., Any], server: Any, data: P
     resumed = train("--resume", "--json", "--steps", "1000000", "--minutes", "0.0001")
     assert resumed.code == 0, resumed.err
     assert resumed.records[0]["steps"] >= 100
+
+
+def test_weights_of_public_encoders(
+    call: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the folder that is named; where they are missing, the message names the option."""
+    from tests.encoders.public_files import VGG19
+
+    monkeypatch.setenv("SRKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("SRKIT_OFFLINE", "1")
+    monkeypatch.setenv("SRKIT_WEIGHTS", str(tmp_path))
+    perceptual = ("--set", "loss.perceptual=0.1", "--set", "providers.perceptual=vgg19")
+    where = ("train", "edsr-x2", "--data", tmp_path, "-o", tmp_path / "run", *perceptual)
+    call(*where).refused(5, VGG19, "--weights-dir")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / VGG19).write_bytes(b"")
+    call(*where, "--weights-dir", tmp_path / "mine").refused(5, tmp_path / "mine" / VGG19)
+    call(*where, "--weights-dir", tmp_path / "gone").refused(2, tmp_path / "gone", "--weights-dir")

@@ -19,6 +19,7 @@ from srkit.encoders.semantic import semantic_encoder
 from srkit.errors import UsageError
 from srkit.losses.table import LossContext, build_losses
 from tests.encoders import clip_files
+from tests.encoders.public_files import save_openai_clip
 from tests.helpers import refused
 
 BICUBIC = Image.Resampling.BICUBIC
@@ -224,12 +225,8 @@ def test_building_draws_no_random_numbers(files: Path) -> None:
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     """A folder with random fp16 weights in place of OpenAI's ViT-B-32, and open_clip's network with the same."""
-    from safetensors.torch import save_file
-
     folder = tmp_path_factory.mktemp("published")
-    network = clip_files.network("ViT-B-32", quick_gelu=True).half()
-    save_file(network.state_dict(), folder / "open_clip-ViT-B-32-openai.safetensors")
-    return folder, network.float()
+    return folder, save_openai_clip("ViT-B-32", folder)
 
 
 def test_the_paper_s_encoder(

@@ -14,20 +14,17 @@ from srkit.encoders.weight_files import find_weights, load_tensors
 from srkit.errors import ResourceError, UsageError
 from srkit.metrics.protocols import PROTOCOLS
 from srkit.metrics.table import METRICS, Sample, Setup
+from tests.encoders.public_files import ALEXNET, save_alexnet
 from tests.helpers import Listening, refused
 
-TRUNK = "alexnet-owt-7be5be79.pth"
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
 def trunk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a random AlexNet as torchvision publishes it: features and classifier."""
-    from torchvision.models import alexnet
-
-    torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("weights")
-    torch.save(alexnet().state_dict(), folder / TRUNK)
+    save_alexnet(folder)
     return folder
 
 
@@ -37,7 +34,7 @@ def by_hand(folder: Path, sr: torch.Tensor, hr: torch.Tensor) -> float:
     from torchvision.models import alexnet
 
     network = alexnet()
-    network.load_state_dict(torch.load(folder / TRUNK))
+    network.load_state_dict(torch.load(folder / ALEXNET))
     linear = torch.load(Path(lpips.__file__).parent / "weights/v0.1/alex.pth", map_location="cpu")
     shift = torch.tensor([-0.030, -0.088, -0.188]).view(1, 3, 1, 1)
     scale = torch.tensor([0.458, 0.448, 0.450]).view(1, 3, 1, 1)
@@ -63,7 +60,7 @@ def test_distance_is_the_paper_s(trunk: Path) -> None:
     assert float(metric.distance(sr, hr)) == pytest.approx(by_hand(trunk, sr, hr), rel=1e-5)
     assert float(metric.distance(hr, hr)) == 0
     assert "net alex, v0.1" in metric.version
-    assert TRUNK in metric.version
+    assert ALEXNET in metric.version
 
 
 def test_metric_of_the_table_reads_uint8(trunk: Path) -> None:
@@ -78,14 +75,14 @@ def test_metric_of_the_table_reads_uint8(trunk: Path) -> None:
 def test_a_file_that_only_has_the_name_is_warned_of(trunk: Path) -> None:
     progress = Listening()
     Lpips(CPU, trunk, progress)
-    assert progress.about(trunk / TRUNK)
+    assert progress.about(trunk / ALEXNET)
 
 
 def test_a_cache_with_another_content_is_not_trusted(trunk: Path, tmp_path: Path) -> None:
     checkpoints = tmp_path / "torch" / "hub" / "checkpoints"
     checkpoints.mkdir(parents=True)
-    shutil.copy(trunk / TRUNK, checkpoints)
-    with refused(ResourceError, TRUNK):
+    shutil.copy(trunk / ALEXNET, checkpoints)
+    with refused(ResourceError, ALEXNET):
         Lpips(CPU)
 
 
@@ -95,8 +92,10 @@ def test_the_folder_may_come_from_the_environment(trunk: Path, monkeypatch: pyte
 
 
 def test_missing_weights_say_which_where_and_how(tmp_path: Path) -> None:
-    address = f"https://download.pytorch.org/models/{TRUNK}"
-    with refused(ResourceError, TRUNK, tmp_path, address, "--weights-dir", "$SRKIT_WEIGHTS", "SRKIT_OFFLINE"):
+    address = f"https://download.pytorch.org/models/{ALEXNET}"
+    with refused(
+        ResourceError, ALEXNET, tmp_path, address, "--weights-dir", "$SRKIT_WEIGHTS", "SRKIT_OFFLINE"
+    ):
         Lpips(CPU, tmp_path)
     with refused(UsageError, tmp_path / "none"):
         Lpips(CPU, tmp_path / "none")
@@ -104,8 +103,8 @@ def test_missing_weights_say_which_where_and_how(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"not weights", b"version https://git-lfs.github.com/spec/v1\noid"])
 def test_damaged_weights(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / TRUNK).write_bytes(content)
-    with refused(ResourceError, tmp_path / TRUNK):
+    (tmp_path / ALEXNET).write_bytes(content)
+    with refused(ResourceError, tmp_path / ALEXNET):
         Lpips(CPU, tmp_path)
 
 
@@ -115,15 +114,15 @@ class _Runs:
 
 
 def test_nothing_in_a_file_is_executed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    torch.save({"features.0.weight": _Runs()}, tmp_path / TRUNK)
-    with refused(ResourceError, tmp_path / TRUNK):
+    torch.save({"features.0.weight": _Runs()}, tmp_path / ALEXNET)
+    with refused(ResourceError, tmp_path / ALEXNET):
         load_tensors(find_weights(weight_files_entry(), tmp_path))
     assert "executed" not in capsys.readouterr().out
 
 
 def test_another_network_under_the_name(tmp_path: Path) -> None:
-    torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / TRUNK)
-    with refused(ResourceError, tmp_path / TRUNK):
+    torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / ALEXNET)
+    with refused(ResourceError, tmp_path / ALEXNET):
         Lpips(CPU, tmp_path)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,33 +12,18 @@ from srkit.encoders.features import PerceptualFeatures, perceptual_features
 from srkit.encoders.vgg import Vgg
 from srkit.errors import ResourceError, UsageError
 from srkit.losses.table import LossContext, build_losses
+from tests.encoders.public_files import VGG19, save_vgg19, vgg19_layers
 from tests.helpers import refused
 
-FILE = "vgg19-dcbb9e9d.pth"
 CPU = torch.device("cpu")
 INDEX = {"conv1_2": 2, "conv2_2": 7, "conv3_4": 16, "conv5_4": 34}
 """Of these convolutions in torchvision's `vgg19().features`."""
 
 
-@cache
-def layers() -> nn.Sequential:
-    """torchvision's own convolutions, with random weights that keep the signal's size."""
-    from torchvision.models.vgg import cfgs, make_layers
-
-    found: nn.Sequential = make_layers(cfgs["E"], batch_norm=False)
-    generator = torch.Generator().manual_seed(0)
-    for module in found:
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, generator=generator)
-            nn.init.normal_(module.bias, std=0.1, generator=generator)  # type: ignore[arg-type]
-    return found.eval().requires_grad_(False)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("weights")
-    state = {f"features.{name}": tensor for name, tensor in layers().state_dict().items()}
-    torch.save({**state, "classifier.6.bias": torch.zeros(1000)}, folder / FILE)
+    save_vgg19(folder)
     return folder
 
 
@@ -52,7 +36,7 @@ def by_torchvision(images: Tensor, name: str) -> Tensor:
     from torchvision.transforms.functional import normalize
 
     x = normalize(images, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-    for layer in layers()[: INDEX[name] + 1]:
+    for layer in vgg19_layers()[: INDEX[name] + 1]:
         # torchvision's ReLUs work in place, on what is compared.
         x = torch.relu(x) if isinstance(layer, nn.ReLU) else layer(x)
     return x
@@ -96,7 +80,7 @@ def test_vgg16_is_torchvision_s(tmp_path: Path) -> None:
 
 def test_default_is_the_last_convolution(default: PerceptualFeatures) -> None:
     assert default.name == "vgg19"
-    assert FILE in default.version
+    assert VGG19 in default.version
     images = torch.rand(1, 3, 32, 32)
     (found,) = default.features(images)
     assert found.shape == (1, 512, 2, 2)
@@ -155,8 +139,8 @@ def test_images_that_are_too_small(default: PerceptualFeatures) -> None:
 
 
 def test_missing_and_other_weights(tmp_path: Path) -> None:
-    with refused(ResourceError, FILE, f"https://download.pytorch.org/models/{FILE}", "$SRKIT_WEIGHTS"):
+    with refused(ResourceError, VGG19, f"https://download.pytorch.org/models/{VGG19}", "$SRKIT_WEIGHTS"):
         perceptual_features("vgg19", CPU)
-    torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / FILE)
-    with refused(ResourceError, tmp_path / FILE):
+    torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / VGG19)
+    with refused(ResourceError, tmp_path / VGG19):
         perceptual_features("vgg19", CPU, weights=tmp_path)

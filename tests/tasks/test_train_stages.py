@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn import PixelShuffle
 
+from srkit.archs.blocks import ResidualBlock, upsampling_stages
 from srkit.archs.table import build, info_of
 from srkit.errors import ResourceError, UsageError
 from srkit.recipes.kinds import load_training_recipe
@@ -70,6 +72,19 @@ def test_steps_and_minutes_are_shared_out(photographs: Path, tmp_path: Path) -> 
     assert spent["deep"] >= 0.3
 
 
+def test_what_is_set_for_all_stages_and_for_one(tmp_path: Path) -> None:
+    """A stage's own setting counts; stages that have no scale to be set are left out."""
+    settings = ["common.data.batch=3", "common.optim.steps=9", "stages.align.set.data.batch=5"]
+    stages = stages_of(load_training_recipe("cdasr", settings), tmp_path)  # type: ignore[arg-type]
+    found = [(stage.recipe.data.batch, stage.recipe.optim.steps) for stage in stages[:2]]  # type: ignore[attr-defined]
+    assert found == [(3, 9), (5, 9)]
+    assert stages[2].recipe == load_training_recipe(
+        "cdasr-meta", values={"start": str(tmp_path / "align" / WEIGHTS), "seed": 0}
+    )
+    with refused(UsageError, "pretrain", "optim.stebs", "steps"):
+        stages_of(load_training_recipe("cdasr", ["common.optim.stebs=9"]), tmp_path)  # type: ignore[arg-type]
+
+
 def test_no_stages_and_stages_of_stages(photographs: Path, tmp_path: Path) -> None:
     job = JOB(photographs, tmp_path / "run")
     with refused(UsageError, "stages"):
@@ -109,7 +124,7 @@ def test_cdasr_at_every_scale(scale: int, upsampler: str, align: str, tmp_path: 
     settings = [
         f"scale={scale}",
         f"stages.align.recipe={align}",
-        *(f"stages.{name}.set.model.arguments.upsampler={upsampler}" for name in ("pretrain", "align")),
+        f"common.model.arguments.upsampler={upsampler}",
     ]
     recipe = load_training_recipe("cdasr", settings)
     check(TrainJob(recipe, (tmp_path,), tmp_path / "run"))
@@ -125,5 +140,11 @@ def test_cdasr_at_every_scale(scale: int, upsampler: str, align: str, tmp_path: 
             for name in ("pretrain", "align")
         )
     assert info_of(first).scale == info_of(second).scale == scale
+    between = 0 if upsampler == "single" else {8: 2 * 2, 16: 3 * 2}.get(scale, 0)
+    layers = list(second.get_submodule("reconstruction.layers").children())
+    assert sum(isinstance(layer, ResidualBlock) for layer in layers) == between
+    assert sum(isinstance(layer, PixelShuffle) for layer in layers) == len(
+        upsampling_stages(scale) if upsampler == "edsr" else (scale,)
+    )
     taken = second.state_dict()
     assert all(taken[name].shape == tensor.shape for name, tensor in first.state_dict().items())

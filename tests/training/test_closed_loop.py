@@ -160,6 +160,16 @@ def test_what_went_too_far_is_not_taken(loop: ClosedLoop) -> None:
     assert all(map(math.isnan, nothing(Enlarge(math.nan))))
 
 
+def test_far_may_refuse(loop: ClosedLoop) -> None:
+    """However much better it reconstructs: blur does that."""
+    judge = LoopJudge(loop, NEUTRAL, Enlarge(), batches(2, 1), 40.0, None)
+    base = judge.base
+    better = replace(base, neutral=tuple(0.5 * error for error in base.neutral), change=50.0)
+    assert not any(map(math.isnan, judge.scores(better)))
+    blurred = replace(better, far=(base.far[0], 1.01 * base.far[1]))
+    assert all(map(math.isnan, judge.scores(blurred)))
+
+
 def test_niqe_may_refuse(loop: ClosedLoop) -> None:
     images = [torch.rand(1, 3, 48, 96, generator=torch.Generator().manual_seed(i)) for i in range(3)]
     parts = [Batch(x, x) for x in images]
@@ -167,10 +177,14 @@ def test_niqe_may_refuse(loop: ClosedLoop) -> None:
     def darker(image: Tensor) -> float:
         return -float(image.mean())
 
+    def lighter(image: Tensor) -> float:
+        return float(image.mean())
+
     judge = LoopJudge(loop, NEUTRAL, Enlarge(), parts, 20.0, None, darker)
     assert len(judge.base.niqe) == 3
     assert all(map(math.isnan, judge(Enlarge(0.95))))
-    assert not any(map(math.isnan, judge(Enlarge(1.02))))
+    other = LoopJudge(loop, NEUTRAL, Enlarge(), parts, 20.0, None, lighter)
+    assert not any(map(math.isnan, other(Enlarge(0.95))))
     small = LoopJudge(loop, NEUTRAL, Enlarge(), [*parts, *batches(1, 1)], 20.0, None, darker)
     assert small.base.niqe == ()
 

@@ -48,6 +48,14 @@ def weights(tmp_path: Path, network: EDSR) -> Path:
     return path
 
 
+def test_a_header_says_what_was_built(tmp_path: Path, network: EDSR) -> None:
+    """Blocks between stages that the network does not have are not claimed."""
+    asked = replace(HEADER, arguments=ARGUMENTS | {"blocks_between": 2})
+    save_weights(tmp_path / "asked.safetensors", network, asked)
+    written = read_header(tmp_path / "asked.safetensors")
+    assert written == replace(asked, arguments=ARGUMENTS | {"blocks_between": 0})
+
+
 def test_header_survives_the_file(weights: Path) -> None:
     assert read_header(weights) == HEADER
     assert has_header(weights)

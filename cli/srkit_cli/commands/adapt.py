@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from srkit.errors import Exit, UsageError
-from srkit.recipes.adapt import DEFAULT_STEPS, AdaptRecipe, TunePart
+from srkit.recipes.adapt import DEFAULT_STEPS, AdaptRecipe
+from srkit.recipes.load import from_settings
 from srkit.recipes.self_supervised import DEFAULT_STEPS as SELF_STEPS
-from srkit.recipes.self_supervised import LoopPart, SelfAdaptRecipe
+from srkit.recipes.self_supervised import SelfAdaptRecipe
 from srkit_cli import completion
 from srkit_cli.console import Console
-from srkit_cli.groups import MODEL, OUTPUT, TRAINING
+from srkit_cli.groups import INPUT, MODEL, OUTPUT, TRAINING
 from srkit_cli.options import (
     Debug,
     Device,
@@ -27,8 +28,10 @@ from srkit_cli.options import (
     Quiet,
     ReportPage,
     Seed,
+    Settings,
     Threads,
     Verbose,
+    WeightsDir,
     WholeScale,
     check_file,
 )
@@ -78,6 +81,22 @@ def adapt(
             rich_help_panel=MODEL,
         ),
     ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="With --self-supervised: loop, or pairs of clean images degraded alike.",
+            metavar="NAME",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    clean: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --method pairs: clean images; else the folder's own, shrunk.",
+            metavar="DIR",
+            rich_help_panel=INPUT,
+        ),
+    ] = None,
     scale: WholeScale = None,
     model: Annotated[
         str,
@@ -105,6 +124,7 @@ def adapt(
         float | None,
         typer.Option(help="Share of the images held out to validate.", metavar="F", rich_help_panel=TRAINING),
     ] = None,
+    set_: Settings = None,
     report: ReportPage = None,
     max_pixels: MaxPixels = 10**9,
     device: Device = "auto",
@@ -112,21 +132,24 @@ def adapt(
     threads: Threads = None,
     seed: Seed = 0,
     offline: Offline = False,
+    weights_dir: WeightsDir = None,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
     debug: Debug = False,
 ) -> int:
-    """Fine-tune a model to a kind of image; on the validation images it never gets worse.
+    """Fine-tune a model to a kind of image.
 
-    From a few high-resolution examples, or with --self-supervised from low-resolution images alone: then what counts
-    is how well these can be made once more from the results, and how natural the results look.
+    From a few high-resolution examples: on the validation images it never gets worse. Or with --self-supervised from
+    low-resolution images alone: then no one can say how near to the truth the results are, and what counts is how well
+    the images can be made once more from them, and how natural they look.
 
     \b
     srkit adapt --shots 5 screenshots/
     srkit adapt screenshots/ -o screens-x4.safetensors --report report.html
     srkit adapt pairs/ --shots 10 -m edsr-x2 -o mine-x2.safetensors --minutes 5
     srkit adapt phone/ --self-supervised -m real-x4 -o phone-x4.safetensors
+    srkit adapt screenshots/ --set tune.rate=1e-3 --set tune.optimiser=sgd
     srkit upscale INPUT OUTPUT -m screens-x4.safetensors
     """
     if report is not None:
@@ -136,9 +159,12 @@ def adapt(
             f"--shots {shots} and --self-supervised were both given; the one learns from high-resolution examples, the "
             "other from low-resolution images alone: leave one out."
         )
-    if reconstructor is not None and not self_supervised:
-        raise UsageError("--reconstructor serves --self-supervised alone; add that or leave it out.")
-    common: dict[str, Any] = {
+    beside = {"reconstructor": reconstructor, "method": method, "clean": clean}
+    for name, value in beside.items():
+        if value is not None and not self_supervised:
+            raise UsageError(f"--{name} serves --self-supervised alone; add that or leave it out.")
+    # Flags are short forms of settings, and come last, as those of `srkit train` do.
+    flags: dict[str, Any] = {
         "model": model,
         "scale": scale,
         "holdout": holdout,
@@ -150,12 +176,14 @@ def adapt(
     }
     recipe: AdaptRecipe | SelfAdaptRecipe
     if self_supervised:
-        loop = LoopPart(steps=steps, minutes=minutes)
-        source = reconstructor or SelfAdaptRecipe.reconstructor
-        recipe = SelfAdaptRecipe(reconstructor=source, loop=loop, **common)
+        for part in ("loop", "pairs"):
+            flags |= {f"{part}.steps": steps, f"{part}.minutes": minutes}
+        flags |= {name: str(value) for name, value in beside.items() if value is not None}
+        recipe = from_settings(SelfAdaptRecipe, set_ or (), flags)
     else:
-        count = AdaptRecipe.shots if shots is None else shots
-        recipe = AdaptRecipe(shots=count, tune=TunePart(steps=steps, minutes=minutes), **common)
+        flags |= {"tune.steps": steps, "tune.minutes": minutes}
+        flags |= {} if shots is None else {"shots": shots}
+        recipe = from_settings(AdaptRecipe, set_ or (), flags)
 
     from srkit.tasks.adapt.run import AdaptJob
 
@@ -262,6 +290,7 @@ def _document(result: AdaptResult) -> dict[str, Any]:
         "stopped": result.stopped,
         "seconds": result.seconds,
         "rates": result.rates,
+        "probe": result.probe,
         "failed": [{"name": name, "error": error} for name, error in result.failed],
         "versions": dict(before.versions),
         **({} if result.loop is None else _of_loop(result.loop)),
@@ -274,6 +303,8 @@ def _of_loop(found: Findings) -> dict[str, Any]:
         "best": found.best,
         "raw": _state(found.raw),
         "average": _state(found.average),
+        "method": "loop" if found.pairs is None else "pairs",
+        "pairs": None if found.pairs is None else vars(found.pairs),
         "far_weight": found.far_weight,
         "spread": found.spread,
         "traces": {

@@ -13,7 +13,18 @@ from srkit.recipes.load import shipped_recipes
 from srkit_cli import completion
 from srkit_cli.console import Console
 from srkit_cli.groups import ENGINE, INPUT, OUTPUT, TRAINING
-from srkit_cli.options import Debug, Device, DtypeName, Json, Offline, Quiet, Threads, Verbose
+from srkit_cli.options import (
+    Debug,
+    Device,
+    DtypeName,
+    Json,
+    Offline,
+    Quiet,
+    Settings,
+    Threads,
+    Verbose,
+    WeightsDir,
+)
 
 if TYPE_CHECKING:
     from srkit.tasks.train.job import TrainResult
@@ -46,10 +57,7 @@ def train(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start anew where it holds a run.", rich_help_panel=OUTPUT)
     ] = False,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="key=value (repeatable).", metavar="K=V", rich_help_panel=TRAINING),
-    ] = None,
+    set_: Settings = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the run's checkpoint.", rich_help_panel=OUTPUT)
     ] = False,
@@ -79,6 +87,7 @@ def train(
         int | None, typer.Option(help="Seed of everything random.", metavar="N", rich_help_panel=ENGINE)
     ] = None,
     offline: Offline = False,
+    weights_dir: WeightsDir = None,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,

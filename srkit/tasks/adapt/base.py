@@ -17,7 +17,6 @@ from srkit.data.unlabelled import Low
 from srkit.errors import SrkitError, UsageError
 from srkit.inference.chain import ADAPTED_FAMILIES, Models
 from srkit.io.names import folder_name, shown
-from srkit.metrics.results import SetResult
 from srkit.progress import Progress
 from srkit.tasks.adapt.fit import Fitted
 from srkit.tasks.adapt.loop import Findings
@@ -61,8 +60,14 @@ class Supervision(ABC, Generic[F]):
         """Of the base and of what was written, which is the base itself where adapting did not help."""
 
     @abstractmethod
-    def gain(self, before: SetResult, after: SetResult) -> str:
-        """`gained +1.00 dB of PSNR on {on}`."""
+    def verdict(self, fitted: F, scores: Scores) -> str:
+        """What came of it, in a sentence that claims no more than was measured."""
+
+    @property
+    def validated(self) -> str:
+        """`the 3 images that it did not learn from`."""
+        count, what = len(self.split.judge), "strip" if self.split.strips else "image"
+        return f"the {what if count == 1 else f'{count} {what}s'} that it did not learn from"
 
     @abstractmethod
     def remarks(self, fitted: F) -> tuple[str, ...]:
@@ -153,7 +158,9 @@ def origin(
 
 def _without_paths(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """What a file that is handed on should hold: no path of this machine."""
-    return {name: Path(str(recipe[name])).name for name in ("model", "reconstructor") if name in recipe}
+    return {
+        name: Path(str(recipe[name])).name for name in ("model", "reconstructor", "clean") if name in recipe
+    }
 
 
 def write_adapted(

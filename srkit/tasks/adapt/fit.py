@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
@@ -28,6 +29,7 @@ from srkit.progress import Progress
 from srkit.recipes.adapt import TunePart
 from srkit.training.adapt import Adapted, AdaptSettings, Judge, adapt, pairs_loss
 from srkit.training.inner import ADAM, SGD, InnerRule, Rates, check_rates, uniform_rates
+from srkit.training.rate_probe import best_rate, probe_rates
 from srkit.training.validation import psnr_of
 from srkit.zoo.loaded import LoadedModel
 
@@ -59,6 +61,8 @@ class Fitted:
     adapted: Adapted
     rates: str
     """Which rates were used: `learned`, or `0.0005 (adam)`."""
+    probe: Mapping[float, float] = field(default_factory=dict, kw_only=True)
+    """Mean gain of each rate that was tried first, in dB; empty: none was."""
 
 
 def split_for(
@@ -92,11 +96,11 @@ def fit(model: LoadedModel, split: Split[Example], options: Fit, progress: Progr
     providers = ModelProviders(device, progress)
     conditioning = providers.conditioning(model)
     encoder = _loss_encoder(model, weights, providers)
-    rule, rates, words = _rates(model, tune)
+    rule, rates, candidates = _rates(model, tune)
     autocast = autocast_for(options.dtype, device, info.bf16_ok)
     losses = build_losses(weights, LossContext(device, semantic=encoder, autocast=autocast))
     settings = AdaptSettings(
-        rates=rates,
+        rates=rates or uniform_rates(network, candidates[0]),
         rule=rule,
         loss=pairs_loss(lambda sr, hr: losses(sr, hr)[0]),
         minutes=tune.minutes,
@@ -112,17 +116,40 @@ def fit(model: LoadedModel, split: Split[Example], options: Fit, progress: Progr
     variety = Variety(tune.turns and not takes_text(info), tune.phases, tune.colours)
     extras = [extras_of(one, info) for one in split.support]
     pairs = SupportPairs(split.support, plan, device, conditioning, variety, extras=extras)
-    found = adapt(
-        network,
-        pairs,
-        tune.most_steps,
-        _judge(split, info, device, conditioning, autocast),
-        settings,
-        progress,
-    )
+    judge = _judge(split, info, device, conditioning, autocast)
+    gains: dict[float, float] = {}
+    if len(candidates) > 1:
+        settings, gains = _probed(network, pairs, candidates, tune, judge, settings, progress)
+    found = adapt(network, pairs, tune.most_steps, judge, settings, progress)
     fresh = copy.deepcopy(model.network)
     fresh.load_state_dict(found.state_dict)
-    return Fitted(replace(model, network=fresh), found, words)
+    words = f"{best_rate(gains) if gains else candidates[0]:g}" if candidates else "learned"
+    return Fitted(replace(model, network=fresh), found, f"{words} ({rule.kind})", probe=gains)
+
+
+def _probed(
+    network: nn.Module,
+    pairs: SupportPairs,
+    rates: Sequence[float],
+    tune: TunePart,
+    judge: Judge,
+    settings: AdaptSettings,
+    progress: Progress,
+) -> tuple[AdaptSettings, dict[float, float]]:
+    """The settings with the best of some rates, and what each gained; of the minutes at most a quarter is used up."""
+    progress.info(
+        f"{tune.probe_steps} steps at each of the rates {', '.join(f'{rate:g}' for rate in rates)} come first; the "
+        "best by the validation images is taken"
+    )
+    started = time.monotonic()
+    limited = replace(settings, minutes=None if tune.minutes is None else tune.minutes / 4)
+    gains = probe_rates(network, pairs, rates, tune.probe_steps, judge, limited, progress)
+    rate = best_rate(gains)
+    progress.info(f"rate {rate:g} of {', '.join(f'{one:g} ({gain:+.3f} dB)' for one, gain in gains.items())}")
+    left = tune.minutes
+    if left is not None:
+        left = max(left / 2, left - (time.monotonic() - started) / 60)
+    return replace(settings, rates=uniform_rates(network, rate), minutes=left), gains
 
 
 def _loss_encoder(
@@ -152,12 +179,16 @@ def loss_weights(model: LoadedModel, tune: TunePart) -> dict[str, float]:
     return dict(tune.loss)
 
 
-def _rates(model: LoadedModel, tune: TunePart) -> tuple[InnerRule, Rates, str]:
-    """The direction of a step, the rates, and these in words."""
+def _rates(model: LoadedModel, tune: TunePart) -> tuple[InnerRule, Rates | None, list[float]]:
+    """The direction of a step, and the learned rates, or uniform ones that are to be tried."""
     if tune.optimiser != "auto" or not model.rates:
         rule = SGD if tune.optimiser == "sgd" else ADAM
-        rate = tune.rate or (OWN_RATE if model.source == "srkit" else FOREIGN_RATE)
-        return rule, uniform_rates(model.network, rate), f"{rate:g} ({rule.kind})"
+        if tune.rate is not None:
+            return rule, None, [tune.rate]
+        usual = OWN_RATE if model.source == "srkit" else FOREIGN_RATE
+        rates = [usual * factor for factor in tune.probe] or [usual]
+        is_long = tune.most_steps >= 2 * len(rates) * tune.probe_steps
+        return rule, None, rates if is_long else rates[:1]
     check_rates(model.network, model.rates, f"'{model.name}'")
     kind = "sgd" if model.header is None else model.header.rates.get("rule", "sgd")
     known = next((rule for rule in (ADAM, SGD) if rule.kind == kind), None)
@@ -165,7 +196,7 @@ def _rates(model: LoadedModel, tune: TunePart) -> tuple[InnerRule, Rates, str]:
         raise ResourceError(
             f"'{model.name}' holds rates for an inner step '{kind}', which this srkit does not know; update srkit."
         )
-    return known, model.rates, f"learned ({known.kind})"
+    return known, model.rates, []
 
 
 def autocast_for(dtype: Dtype, device: torch.device, bf16_ok: bool) -> torch.dtype | None:

@@ -81,6 +81,21 @@ class State:
 
 
 @dataclass(frozen=True)
+class PairFindings:
+    """What came of learning by pairs with matched degradations."""
+
+    gain: float
+    """Mean, in dB of PSNR, of what was kept over the base, on pairs that were not learned from; 0 where nothing was."""
+    drawn: int
+    """Settings that were drawn."""
+    kept: int
+    distance: float
+    """Of the kept ones to the folder's images, mean; the unit is the spread of all that were drawn."""
+    usual: float
+    """Of all that were drawn."""
+
+
+@dataclass(frozen=True)
 class Findings:
     """What self-supervised adaptation finds out beside the weights."""
 
@@ -97,6 +112,8 @@ class Findings:
     traces: Traces
     clean: bool
     """Whether the images looked clean, so that nothing was learned."""
+    pairs: PairFindings | None = None
+    """Of the method `pairs`."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +154,7 @@ def fit(
         ResourceError: the encoder that it was trained with is unavailable.
     """
     info, part, device = model.info, options.loop, options.device
-    network = _placed(model.network, device)
+    network = placed(model.network, device)
     conditioning = ModelProviders(device, progress).conditioning(model)
     autocast = options.autocast(info)
     patch = _patch(split.support, part, info.multiple_of)
@@ -150,18 +167,7 @@ def fit(
     loop = closed_loop(degrader, part)
     first = list(itertools.islice(crops.batches(0), _CALIBRATING))
     loop = loop.calibrated(network, first, part.far_share, autocast)
-    least = least_side(model, degrader)
-    parts = tuple(parts_of(split.judge, LEAST_PARTS, JUDGED_SIDE, least, info.multiple_of))
-    batches = _batches(parts, device, conditioning)
-    judge = LoopJudge(
-        loop,
-        factor_of(degrader.controller, "off"),
-        network,
-        batches,
-        part.most_change,
-        autocast,
-        _niqe(device),
-    )
+    parts, judge = loop_judge(model, network, degrader, loop, split, conditioning, options)
     lows = (*split.support, *split.judge)
     traces = traces_of([low.lr for low in lows])
     clean = traces.clean and not part.even_clean
@@ -201,10 +207,10 @@ def fit(
         adapted=found,
         rates=f"{rate:g} ({ADAM.kind})",
         base=judge.base,
-        best=judge.measure(_placed(fresh, device)) if found.kept else judge.base,
+        best=judge.measure(placed(fresh, device)) if found.kept else judge.base,
         parts=parts,
         findings=Findings(
-            best=_best_words(found.best_way),
+            best=best_words(found.best_way),
             raw=ends[0],
             average=ends[1],
             far_weight=loop.far_weight,
@@ -215,7 +221,34 @@ def fit(
     )
 
 
-def _best_words(way: Way | None) -> str:
+def loop_judge(
+    model: LoadedModel,
+    network: nn.Module,
+    degrader: Degrader,
+    loop: ClosedLoop,
+    split: Split[Low],
+    conditioning: Conditioning,
+    options: LoopFit,
+) -> tuple[tuple[Part, ...], LoopJudge]:
+    """The parts that judge, and what they say of networks.
+
+    Args:
+        network: the model's, on the device.
+    """
+    least, device = least_side(model, degrader), options.device
+    parts = tuple(parts_of(split.judge, LEAST_PARTS, JUDGED_SIDE, least, model.info.multiple_of))
+    return parts, LoopJudge(
+        loop,
+        factor_of(degrader.controller, "off"),
+        network,
+        _batches(parts, device, conditioning),
+        options.loop.most_change,
+        options.autocast(model.info),
+        _niqe(device),
+    )
+
+
+def best_words(way: Way | None) -> str:
     if way is None:
         return "base"
     return way.of if way.share == 1 else f"{way.share:g} {way.of}"
@@ -279,7 +312,8 @@ def _batches(parts: Sequence[Part], device: torch.device, conditioning: Conditio
     return [part.batch(device, conditions[part.low.name]) for part in parts]
 
 
-def _placed(network: nn.Module, device: torch.device) -> nn.Module:
+def placed(network: nn.Module, device: torch.device) -> nn.Module:
+    """A copy on a device."""
     return channels_last(copy.deepcopy(network), device)
 
 

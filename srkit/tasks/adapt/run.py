@@ -17,8 +17,8 @@ from srkit.recipes.load import to_mapping
 from srkit.recipes.self_supervised import SelfAdaptRecipe
 from srkit.tasks.adapt.base import F, Supervision, base_and_output, origin, write_adapted
 from srkit.tasks.adapt.loop import Findings
-from srkit.tasks.adapt.score import Scores
-from srkit.tasks.adapt.shots import Shots
+from srkit.tasks.adapt.pairs import Paired
+from srkit.tasks.adapt.shots import Shots, probe_object
 from srkit.tasks.adapt.unpaired import Unpaired
 from srkit.zoo.load import load_model
 from srkit.zoo.loaded import LoadedModel
@@ -49,7 +49,7 @@ class AdaptResult:
     after: SetResult
     """Of the weights that were written: where `kept` is false, the base's once more."""
     kept: bool
-    """Whether adapting helped; else the base's weights were written."""
+    """Whether what was learned was written; else the base's weights were."""
     support: tuple[str, ...]
     judge: tuple[str, ...]
     strips: bool
@@ -62,6 +62,8 @@ class AdaptResult:
     seconds: float
     rates: str
     """`learned (sgd)`, or the uniform rate."""
+    probe: dict[str, float | None]
+    """Mean gain in dB of each rate that was tried first (None: the loss was no number); empty: none was."""
     failed: tuple[tuple[str, str], ...]
     """Images that could not be read, and why."""
     verdict: str
@@ -100,7 +102,8 @@ def run(job: AdaptJob, progress: Progress | None = None) -> AdaptResult:
     pick_dtype(recipe.dtype, device, base.info)
     if isinstance(recipe, AdaptRecipe):
         return _adapted(job, base, output, Shots(recipe, job.domain, base, device, progress), progress)
-    return _adapted(job, base, output, Unpaired(recipe, job.domain, base, device, progress), progress)
+    by = Paired if recipe.method == "pairs" else Unpaired
+    return _adapted(job, base, output, by(recipe, job.domain, base, device, progress), progress)
 
 
 def _adapted(
@@ -140,19 +143,10 @@ def _adapted(
         stopped="clean" if findings is not None and findings.clean else adapted.stopped,
         seconds=adapted.seconds,
         rates=fitted.rates,
+        probe=probe_object(fitted.probe),
         failed=split.failed,
-        verdict=_verdict(supervision, scores, findings, kept=adapted.kept),
+        verdict=supervision.verdict(fitted, scores),
         remarks=supervision.remarks(fitted),
         loop=findings,
         gallery=scores.gallery() if job.with_gallery else None,
     )
-
-
-def _verdict(supervision: Supervision[F], scores: Scores, found: Findings | None, *, kept: bool) -> str:
-    if found is not None and found.clean:
-        return "The images look clean already; what was written is the base model."
-    count, what = len(supervision.split.judge), "strip" if supervision.split.strips else "image"
-    on = f"the {what if count == 1 else f'{count} {what}s'} that it did not learn from"
-    if not kept:
-        return f"Adapting did not help on {on}; what was written is the base model."
-    return f"Adapting {supervision.gain(scores.before, scores.after).format(on=on)}."

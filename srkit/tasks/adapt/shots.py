@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,7 +17,6 @@ from srkit.losses.table import check_terms
 from srkit.metrics.bootstrap import compare
 from srkit.metrics.degenerate import some
 from srkit.metrics.reports import Gallery, ImageKey
-from srkit.metrics.results import SetResult
 from srkit.progress import Progress
 from srkit.recipes.adapt import AdaptRecipe
 from srkit.recipes.upscale import UpscaleRecipe
@@ -22,6 +24,11 @@ from srkit.tasks.adapt.base import Supervision
 from srkit.tasks.adapt.fit import Fit, Fitted, fit, split_for
 from srkit.tasks.adapt.score import Scored, Scores, score
 from srkit.zoo.loaded import LoadedModel
+
+
+def probe_object(gains: Mapping[float, float]) -> dict[str, float | None]:
+    """Gains by rate as a file or a document has them; null: the loss was no number."""
+    return {f"{rate:g}": gain if math.isfinite(gain) else None for rate, gain in gains.items()}
 
 
 class Shots(Supervision[Fitted]):
@@ -69,6 +76,9 @@ class Shots(Supervision[Fitted]):
         options = Fit(recipe.tune, self._device, recipe.dtype, recipe.seed)
         return fit(self._base, self.split, options, self._progress)
 
+    def about(self, fitted: Fitted) -> dict[str, Any]:
+        return {"rates": fitted.rates, "probe": probe_object(fitted.probe)}
+
     def scores(self, fitted: Fitted, written: LoadedModel) -> Scores:
         before, after = self._before, self._before if written is self._base else self._score(written)
 
@@ -82,14 +92,20 @@ class Shots(Supervision[Fitted]):
 
         return Scores(before.result, after.result, gallery)
 
-    def gain(self, before: SetResult, after: SetResult) -> str:
-        (found,) = compare(after, before, ["psnr"])
+    def verdict(self, fitted: Fitted, scores: Scores) -> str:
+        if not fitted.adapted.kept:
+            return f"Adapting did not help on {self.validated}; what was written is the base model."
+        (found,) = compare(scores.after, scores.before, ["psnr"])
         left = f"; infinite and left out: {some(found.left_out)}" if found.left_out else ""
-        return f"gained {found.interval.mean:+.2f} dB of PSNR on {{on}}{left}"
+        return f"Adapting gained {found.interval.mean:+.2f} dB of PSNR on {self.validated}{left}."
 
     def remarks(self, fitted: Fitted) -> tuple[str, ...]:
         support = ", ".join(example.name for example in self.split.support)
-        return (f"Learned from {support}; {fitted.adapted.steps} steps, rates {fitted.rates}.",)
+        remarks = [f"Learned from {support}; {fitted.adapted.steps} steps, rates {fitted.rates}."]
+        if fitted.probe:
+            tried = ", ".join(f"{rate:g} {gain:+.3f} dB" for rate, gain in fitted.probe.items())
+            remarks.append(f"Rates tried first, by their mean gain on the validation images: {tried}.")
+        return tuple(remarks)
 
     def _score(self, model: LoadedModel) -> Scored:
         recipe = self._recipe

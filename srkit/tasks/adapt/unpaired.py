@@ -11,7 +11,7 @@ import torch
 from srkit.data.examples import Split
 from srkit.data.unlabelled import Low, Part, find_low
 from srkit.engine.resample import resample
-from srkit.errors import ResourceError
+from srkit.errors import ResourceError, UsageError
 from srkit.inference.chain import Models
 from srkit.inference.degrader import load_degrader
 from srkit.inference.upscaler import Upscaler
@@ -22,7 +22,7 @@ from srkit.progress import Progress
 from srkit.recipes.self_supervised import SelfAdaptRecipe
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.tasks.adapt.base import Supervision
-from srkit.tasks.adapt.loop import Findings, LoopFit, LoopFitted, fit, split_for
+from srkit.tasks.adapt.loop import Findings, LoopFit, LoopFitted, fit, least_side, split_for
 from srkit.tasks.adapt.score import Naming, Scores, upscaled
 from srkit.training.loop_judge import Measures
 from srkit.zoo.loaded import LoadedModel
@@ -39,7 +39,7 @@ class Unpaired(Supervision[LoopFitted]):
     """The LR images of a folder, with the reconstructor that closes the loop.
 
     Raises:
-        UsageError: a folder without LR images.
+        UsageError: a folder without LR images, or crops too small for the networks.
         ResourceError: a network that keeps the size, or a reconstructor or provider that is unavailable or
             not the right one.
         SrkitError: no usable images.
@@ -64,6 +64,12 @@ class Unpaired(Supervision[LoopFitted]):
         self._degrader = load_degrader(
             recipe.reconstructor, base.info.scale, device, self._options.autocast(), progress
         )
+        least = least_side(base, self._degrader)
+        if recipe.loop.patch < least:
+            raise UsageError(
+                f"'loop.patch' is {recipe.loop.patch}; it must be at least {least}, which '{base.name}' and the "
+                f"reconstructor's distance '{self._degrader.distance.name}' need."
+            )
         self.split: Split[Low] = split_for(
             self._domain, base, self._degrader, recipe.holdout, recipe.max_pixels
         )
@@ -131,12 +137,21 @@ class Unpaired(Supervision[LoopFitted]):
 
         return Scores(before, after, gallery)
 
-    def gain(self, before: SetResult, after: SetResult) -> str:
+    def verdict(self, fitted: LoopFitted, scores: Scores) -> str:
+        """Without a claim of improvement: mild blur lowers the reconstruction error, too (experiments/RESULTS.md)."""
+        if fitted.findings.clean:
+            return "The images look clean already; what was written is the base model."
+        if not fitted.adapted.kept:
+            return f"No change passed the checks on {self.validated}; what was written is the base model."
         changes = []
         for metric, words in (("neutral", "reconstruction error"), ("far", "FAR")):
-            old, new = (result.mean[metric] for result in (before, after))
+            old, new = (result.mean[metric] for result in (scores.before, scores.after))
             changes.append(f"{words} {new / old - 1:+.1%}" if old else f"{words} {new:.4f}")
-        return f"helped on {{on}}: {', '.join(changes)}"
+        return (
+            f"Whether adapting helped cannot be known without references: on {self.validated} the images lie "
+            f"{fitted.best.change:.1f} dB from those of the base ({', '.join(changes)}; mild blur lowers the former, "
+            "too); compare both by eye."
+        )
 
     def remarks(self, fitted: LoopFitted) -> tuple[str, ...]:
         found, remarks = fitted.findings, []

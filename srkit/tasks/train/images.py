@@ -106,6 +106,33 @@ def model_info(model: ModelPart) -> ArchInfo:
         return info_of(build(model.arch, model.arguments))
 
 
+def conditioned(network: nn.Module, arch: str, providers: Providers, device: torch.device) -> Conditioning:
+    """What conditions a network on a device, tried once: one built for another encoder would fail at its first image.
+
+    Args:
+        arch: of the network, for the message.
+
+    Raises:
+        UsageError: the network does not take what the encoder gives.
+    """
+    info, encoder = info_of(network), providers.semantic
+    conditioning = Conditioning(info.conditioning, Sources(network, {SEMANTIC: encoder}, device=device))
+    if not conditioning.of_content or encoder is None:
+        return conditioning
+    side = rounded_up(max(16, info.min_size), info.multiple_of)
+    lr = torch.zeros(1, 3, side, side, device=device)
+    try:
+        with torch.no_grad():
+            network(lr, **whole(conditioning(np.zeros((side, side, 3), np.uint8)), (side, side), device))
+    except RuntimeError as error:
+        raise UsageError(
+            f"The network '{arch}' does not take what the encoder '{encoder.name}' gives: vectors of {encoder.dim} "
+            f"numbers and tokens of {encoder.token_channels} channels; set semantic_dim and token_channels in "
+            "model.arguments to these, or choose another providers.semantic."
+        ) from error
+    return conditioning
+
+
 class ImageExperiment(Experiment[R]):
     """Training of a network that makes images, from the recipe's parts `model`, `data`, `run` and `providers`."""
 
@@ -141,28 +168,8 @@ class ImageExperiment(Experiment[R]):
         channels_last(network, setting.device)
         needed = self.needed_providers(recipe)
         self.providers = load_providers(recipe.providers, needed, setting.device, setting.progress)
-        sources = Sources(network, {SEMANTIC: self.providers.semantic}, device=setting.device)
-        self.conditioning = Conditioning(self.info.conditioning, sources)
-        self._check_conditions(network)
+        self.conditioning = conditioned(network, recipe.model.arch, self.providers, setting.device)
         return network
-
-    def _check_conditions(self, network: nn.Module) -> None:
-        """A network built for another encoder fails at its first image: here, with what to do about it."""
-        encoder, device = self.providers.semantic, self.setting.device
-        if not self.conditioning.of_content or encoder is None:
-            return
-        side = rounded_up(max(16, self.info.min_size), self.info.multiple_of)
-        lr = torch.zeros(1, 3, side, side, device=device)
-        try:
-            with torch.no_grad():
-                conditions = self.conditioning(np.zeros((side, side, 3), np.uint8))
-                network(lr, **whole(conditions, (side, side), device))
-        except RuntimeError as error:
-            raise UsageError(
-                f"The network '{self.recipe.model.arch}' does not take what the encoder '{encoder.name}' gives: "
-                f"vectors of {encoder.dim} numbers and tokens of {encoder.token_channels} channels; set semantic_dim "
-                "and token_channels in model.arguments to these, or choose another providers.semantic."
-            ) from error
 
     def validation(self) -> Callable[[nn.Module], Validation]:
         """PSNR of the held-out images; see `srkit.training.validation.psnr_validator`."""

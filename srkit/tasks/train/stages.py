@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from srkit.archs.table import build
 from srkit.engine.device import pick_device
 from srkit.errors import ResourceError, UsageError
 from srkit.progress import Progress
@@ -18,7 +19,7 @@ from srkit.recipes.kinds import TrainingRecipe, kind_of, load_training_recipe, t
 from srkit.recipes.load import merge, read_table
 from srkit.recipes.stages import StagePart, StagesRecipe
 from srkit.tasks.train.experiment import check_experiment, experiment_of, run_experiment
-from srkit.tasks.train.images import ImageExperiment
+from srkit.tasks.train.images import ImageExperiment, conditioned
 from srkit.tasks.train.job import WEIGHTS, TrainJob, TrainResult, check_job, check_output, prepare_output
 from srkit.tasks.train.providers import load_providers
 from srkit.training.distributed import local_device, process_group, wait_for_all
@@ -126,13 +127,21 @@ def check_stages(job: TrainJob[Any]) -> None:
 
 
 def _check_providers(stages: list[Stage], progress: Progress) -> None:
-    """Load what later stages need once beforehand: weights that are missing must be noticed now."""
+    """Load what later stages need once beforehand: weights that are missing, or do not fit, must be noticed now."""
+    cpu = torch.device("cpu")
     for stage in stages:
         experiment = experiment_of(stage.recipe.kind)
         if issubclass(experiment, ImageExperiment):
             recipe: Any = stage.recipe
-            needed = experiment.needed_providers(recipe)
-            load_providers(recipe.providers, needed, torch.device("cpu"), progress)
+            providers = load_providers(recipe.providers, experiment.needed_providers(recipe), cpu, progress)
+            if providers.semantic is None:
+                continue
+            try:
+                conditioned(
+                    build(recipe.model.arch, recipe.model.arguments), recipe.model.arch, providers, cpu
+                )
+            except UsageError as error:
+                raise _in_stage(stage.name, error) from error
 
 
 def _in_stage(name: str, error: UsageError) -> UsageError:
@@ -170,7 +179,7 @@ def stages_of(recipe: StagesRecipe, output: Path) -> list[Stage]:
                 f"A stage is called '{name}'; a name is of letters, digits, - and _, since it is that of a folder."
             )
     total = sum(part.share for part in recipe.stages.values())
-    tables = {name: _table_of(name, part) for name, part in recipe.stages.items()}
+    tables = {name: _table_of(name, part, recipe.common) for name, part in recipe.stages.items()}
     counted = sum(part.share for name, part in recipe.stages.items() if _is_counted(tables[name]))
     stages: list[Stage] = []
     for name, part in recipe.stages.items():
@@ -185,9 +194,11 @@ def stages_of(recipe: StagesRecipe, output: Path) -> list[Stage]:
     return stages
 
 
-def _table_of(name: str, part: StagePart) -> dict[str, Any]:
+def _table_of(name: str, part: StagePart, common: Mapping[str, Any]) -> dict[str, Any]:
     """The plain values of a stage's recipe."""
     table = read_table(part.recipe)
+    if "scale" in kind_of(table, part.recipe).keys:
+        merge(table, common)
     merge(table, part.set)
     if table.get("kind") == "stages":
         raise UsageError(f"In the stage '{name}': '{part.recipe}' has stages itself; name its stages here.")

@@ -169,8 +169,13 @@ LOOPS: list[tuple[str, Any, str]] = [
     ("part.keep", "best", "loop.keep"),
     ("part.control", "on", "loop.control"),
 ]
+SHOTS: list[tuple[str, Any, str]] = [
+    ("shots", 0, "--shots"),
+    ("part.probe", (1.0, -2.0), "tune.probe"),
+    ("part.probe_steps", 0, "tune.probe_steps"),
+]
 REFUSED = [
-    *((AdaptRecipe, "tune", TunePart, *row) for row in (*BOTH, ("shots", 0, "--shots"))),
+    *((AdaptRecipe, "tune", TunePart, *row) for row in (*BOTH, *SHOTS)),
     *((SelfAdaptRecipe, "loop", LoopPart, *row) for row in (*BOTH, *LOOPS)),
 ]
 
@@ -179,5 +184,6 @@ REFUSED = [
 def test_recipes_that_make_no_sense(
     recipe: Any, part: str, make: Any, key: str, value: Any, named: str
 ) -> None:
-    with refused(UsageError, named.format(part=part), value):
+    shown = list(value) if isinstance(value, tuple) else value
+    with refused(UsageError, named.format(part=part), shown):
         recipe(**({part: make(**{key[5:]: value})} if key.startswith("part.") else {key: value}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -159,6 +160,43 @@ def test_a_network_that_computes_weights_as_it_runs(
     assert result.after.mean["psnr"] > result.before.mean["psnr"]
     with safe_open(result.output, framework="pt") as file:
         assert set(file.keys()) == set(network.state_dict())
+
+
+# -- the probe of rates ------------------------------------------------------------------------------------
+
+
+def test_the_rate_is_probed_where_none_is_given(adapt: Callable[..., AdaptResult], screens: Path) -> None:
+    """Eight steps at each of two rates, of which the first moves nothing; said beforehand, and in the record."""
+    tune = replace(TUNE, steps=32, rate=None, probe=(1e-6, 4.0), probe_steps=8)
+    listening = Listening()
+    result = adapt(screens, listening, tune=tune)
+    assert listening.about(8, 5e-10, 0.002)
+    assert result.rates == "0.002 (adam)"
+    assert list(result.probe) == ["5e-10", "0.002"]
+    assert abs(result.probe["5e-10"] or 0) < 1e-3 < (result.probe["0.002"] or 0)
+    about = read_header(result.output).adapted
+    assert (about["rates"], about["probe"]) == (result.rates, result.probe)
+    assert any("0.002" in remark and "5e-10" in remark for remark in result.remarks)
+    given = adapt(screens, output="given.safetensors", tune=replace(tune, rate=2e-3))
+    assert (given.probe, given.after.images) == ({}, result.after.images)  # the probe leaves no trace
+
+
+@pytest.mark.parametrize(
+    ("changes", "rate"),
+    [({"steps": 31}, "0.001 (adam)"), ({"probe": ()}, "0.0005 (adam)"), ({"probe": (4.0,)}, "0.002 (adam)")],
+)
+def test_no_probe_where_there_is_no_choice_or_no_time(
+    changes: dict[str, Any], rate: str, adapt: Callable[..., AdaptResult], screens: Path
+) -> None:
+    tune = replace(TUNE, steps=32, rate=None, probe=(2.0, 4.0), probe_steps=8)
+    result = adapt(screens, tune=replace(tune, **changes))
+    assert (result.rates, result.probe) == (rate, {})
+
+
+def test_the_probe_keeps_to_the_minutes(adapt: Callable[..., AdaptResult], screens: Path) -> None:
+    tune = replace(TUNE, steps=None, minutes=0.02, rate=None, probe=(2.0, 4.0), probe_steps=10**6)
+    result = adapt(screens, tune=replace(tune, probe_steps=10**6))
+    assert (result.stopped, len(result.probe)) == ("minutes", 2)
 
 
 # -- few and bad examples ----------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from srkit.training.controller import Controller
 from srkit.zoo.header import Header, read_header
 from srkit.zoo.load import load_model
 from srkit.zoo.weights import load_weights, read_tensors, save_weights
-from tests.helpers import Listening, refused
+from tests.helpers import Listening, missing, refused
 from tests.tasks.adapt.adapting import LOOP, compressed, write
 
 RGB = NDArray[np.uint8]
@@ -39,7 +40,7 @@ def adapt(self_adapt: Adapt) -> Adapt:
 # -- what comes of it --------------------------------------------------------------------------------------
 
 
-def test_it_helps_by_what_it_sees_and_says_so(adapt: Adapt, phone: Path) -> None:
+def test_it_changes_what_it_sees_and_claims_no_more(adapt: Adapt, phone: Path) -> None:
     result = adapt(phone)
     assert not result.loop.clean
     assert (result.support, result.judge, result.strips) == (("b", "c", "d", "e"), ("a",), False)
@@ -55,6 +56,12 @@ def test_it_helps_by_what_it_sees_and_says_so(adapt: Adapt, phone: Path) -> None
     assert about["providers"]["distance"] == "random"
     assert about["far_weight"] == result.loop.far_weight > 0
     assert "/" not in json.dumps(about["recipe"])
+    # It says that nobody can know, and how far it went; and no more.
+    changed = after["neutral"] / before["neutral"] - 1, after["far"] / before["far"] - 1
+    assert not missing(result.verdict, ("cannot be known", "references", *(f"{one:+.1%}" for one in changed)))
+    distance = re.search(r"lie ([\d.]+) dB", result.verdict)
+    assert distance is not None
+    assert float(distance[1]) >= min(LOOP.most_change, result.loop.raw.change)
 
 
 def test_what_goes_too_far_is_taken_back(adapt: Adapt, phone: Path) -> None:
@@ -162,6 +169,7 @@ def test_models_and_reconstructors_that_do_not_serve(
         (ResourceError, {"model": str(dkenet_weights)}, (dkenet_weights, "kernels", "sr")),
         (ResourceError, {"model": str(tmp_path / "four.safetensors")}, ("x2", "x4")),
         (UsageError, {"scale": 4}, ("--scale", 2, 4)),
+        (UsageError, {"loop": replace(LOOP, patch=21)}, ("loop.patch", 21, 22, "random")),
         (ResourceError, {"reconstructor": "reconstructor-x99"}, ("reconstructor-x99",)),
         (
             ResourceError,

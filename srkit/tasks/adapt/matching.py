@@ -1,0 +1,148 @@
+"""Degradations that make clean images into ones like those of a folder: drawn at random, and the nearest kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from srkit.archs.reconstructor import LEAST_SIDE
+from srkit.degradation.second_order import Draw, degrade, draw
+from srkit.inference.degrader import Degrader
+from srkit.metrics.traces import of_patch
+from srkit.ops.layout import RGB, as_tensor
+from srkit.progress import Progress
+from srkit.recipes.degradation import SecondOrderPart
+
+SIDE = 64
+"""Of the patches that are compared, in LR pixels; smaller where images are."""
+_FOLDER = 48  # patches of the folder, at most
+_FIRST, _THEN = 2, 8  # clean patches that every setting, and then the best of them, are tried on
+_TRIED = 6  # times the settings that are kept come to the second trial
+_CHUNK = 32  # patches that are degraded at a time
+_TRACES, _BANDS = 4, 8  # numbers of `of_patch`, and bands of the spectrum
+
+
+@dataclass(frozen=True)
+class Matched:
+    """The settings that were kept."""
+
+    settings: Draw
+    distance: float
+    """Mean of theirs to the folder; the unit is the deviation, by setting and content, of each number compared."""
+    usual: float
+    """Of all that were drawn."""
+
+
+def match(
+    clean: Sequence[RGB],
+    lows: Sequence[RGB],
+    degrader: Degrader,
+    part: SecondOrderPart,
+    counts: tuple[int, int],
+    rng: torch.Generator,
+    progress: Progress,
+) -> Matched:
+    """The settings whose images are most like the folder's.
+
+    They are compared by means over patches: of the traces that degradations leave (`srkit.metrics.traces.of_patch`), of
+    the power spectrum, and of the embeddings that the reconstructor estimates; each number over its deviation among all
+    settings and by content, and the three groups alike. All are tried on two patches, the best of these on eight.
+
+    Args:
+        clean: HR images, of 22 LR pixels a side or more.
+        lows: the folder's LR images, likewise.
+        part: what settings are drawn from.
+        counts: how many are drawn, and how many of them are kept.
+    """
+    scale, (drawn, kept) = degrader.model.info.scale, counts
+    side = min(SIDE, *(min(one.shape[:2]) for one in lows), *(min(one.shape[:2]) // scale for one in clean))
+    side = max(LEAST_SIDE, side)
+    of_folder = np.stack([_numbers(one, degrader) for one in _patches(lows, side, _FOLDER)])
+    wanted = of_folder.mean(0)
+    patches = _patches(clean, side * scale, _THEN)
+    every = draw(part, drawn, rng)
+    progress.start("matching degradations", drawn + _TRIED * kept)
+
+    def tried(which: Tensor, count: int) -> NDArray[np.float64]:
+        """Numbers (B, D) of settings (B,), means over the patches."""
+        rows = []
+        for some in torch.split(which, max(1, _CHUNK // count)):
+            rows.append(_of_settings(every.take(some), patches[:count], scale, degrader))
+            progress.advance(len(some))
+        return np.concatenate(rows)
+
+    first = tried(torch.arange(drawn), min(_FIRST, len(patches)))
+    # Numbers that depend on what the patches show count less.
+    deviation = np.sqrt(first.var(0) + of_folder.var(0) / min(_FIRST, len(patches))) + 1e-6
+    apart = _distances(first, wanted, deviation)
+    best = torch.from_numpy(np.argsort(apart, kind="stable")[: _TRIED * kept].copy())
+    then = _distances(tried(best, len(patches)), wanted, deviation)
+    order = np.argsort(then, kind="stable")[:kept]
+    progress.finish()
+    return Matched(
+        every.take(best[torch.from_numpy(order.copy())]), float(then[order].mean()), float(apart.mean())
+    )
+
+
+def _distances(
+    found: NDArray[np.float64], wanted: NDArray[np.float64], deviation: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(B,) of numbers (B, D) from those of the folder."""
+    squares = ((found - wanted) / deviation) ** 2
+    groups = np.split(squares, [_TRACES, _TRACES + _BANDS], axis=1)
+    return np.asarray(np.sqrt(np.mean([group.mean(1) for group in groups], axis=0)))
+
+
+@torch.no_grad()
+def _of_settings(
+    settings: Draw, patches: Sequence[RGB], scale: int, degrader: Degrader
+) -> NDArray[np.float64]:
+    """Means (B, D) over the patches."""
+    count, device = len(settings.seed), next(degrader.network.parameters()).device
+    hr = torch.cat([as_tensor(one, device) for one in patches]).repeat_interleave(count, 0)
+    lr, _ = degrade(hr, scale, settings.take(torch.arange(count).repeat(len(patches))), sharpen=False)
+    lows = (lr.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).cpu().numpy()
+    seen = np.stack([_seen(one) for one in lows])
+    rows = np.concatenate([seen, degrader.estimate(lr).embedding.cpu().numpy()], 1)
+    return np.asarray(rows.reshape(len(patches), count, -1).mean(0), np.float64)
+
+
+@torch.no_grad()
+def _numbers(low: RGB, degrader: Degrader) -> NDArray[np.float64]:
+    device = next(degrader.network.parameters()).device
+    return np.concatenate([_seen(low), degrader.estimate(as_tensor(low, device)).embedding[0].cpu().numpy()])
+
+
+def _seen(low: RGB) -> NDArray[np.float64]:
+    """Traces and spectrum of a patch."""
+    return np.concatenate([of_patch(low), _spectrum(low)])
+
+
+def _spectrum(low: RGB) -> NDArray[np.float64]:
+    """Logarithms of the mean power of the light in rings of equal width up to half a cycle a pixel, (8,).
+
+    Blur, resampling and sharpening change it from the fine end, noise fills that end; what images show, hardly.
+    """
+    light = low.astype(np.float64).mean(2)
+    rows, columns = (np.hanning(length) for length in light.shape)
+    power = np.abs(np.fft.fft2((light - light.mean()) * rows[:, None] * columns)) ** 2
+    down, across = (np.fft.fftfreq(length) for length in light.shape)
+    ring = (np.hypot(down[:, None], across) * 2 * _BANDS).astype(int)
+    sums, sizes = (np.bincount(ring.ravel(), weight, _BANDS)[:_BANDS] for weight in (power.ravel(), None))
+    return np.asarray(np.log(sums / np.maximum(sizes, 1) + 1.0))
+
+
+def _patches(images: Sequence[RGB], side: int, count: int) -> list[RGB]:
+    """The middles of at most so many images, evenly taken; of fewer, places towards their corners, too."""
+    chosen = [images[i * len(images) // count] for i in range(count)] if len(images) > count else list(images)
+    found: list[RGB] = []
+    for down, right in ((0.5, 0.5), (0.25, 0.25), (0.75, 0.75), (0.25, 0.75), (0.75, 0.25)):
+        for image in chosen[: count - len(found)]:
+            top, left = int((image.shape[0] - side) * down), int((image.shape[1] - side) * right)
+            found.append(np.ascontiguousarray(image[top : top + side, left : left + side]))
+    return found

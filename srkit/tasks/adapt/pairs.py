@@ -1,0 +1,261 @@
+"""Supervision by low-resolution images alone, through pairs of clean images and degradations that match the folder's.
+
+Self-supervised adaptation without its own loop: what the images went through is estimated by drawing settings of the
+second-order degradation and keeping those that make clean images into ones like these (`srkit.tasks.adapt.matching`);
+the network is fine-tuned on pairs made so. L_rec and FAR of the folder's images are measured beside it, and a network
+whose FAR is above the base's is not kept.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from srkit.conditioning.makers import Conditioning, ModelProviders
+from srkit.data.examples import Example
+from srkit.data.pairs import crop_to_multiple, shrunk
+from srkit.data.photographs import PhotographReader, find_photographs
+from srkit.data.real_pairs import RealPairs, RealPlan, TargetPairs, make_real_lr
+from srkit.data.support import judge_batches
+from srkit.degradation.second_order import Draw
+from srkit.encoders.features import perceptual_features
+from srkit.errors import UsageError
+from srkit.io.names import shown
+from srkit.losses.table import LossContext, build_losses, check_terms, needs_of
+from srkit.metrics.traces import traces_of
+from srkit.ops.layout import RGB
+from srkit.recipes.degradation import second_order_settings
+from srkit.tasks.adapt.fit import overwrites_itself
+from srkit.tasks.adapt.loop import (
+    Findings,
+    LoopFitted,
+    PairFindings,
+    best_words,
+    closed_loop,
+    embeddings,
+    loop_judge,
+    placed,
+)
+from srkit.tasks.adapt.matching import Matched, match
+from srkit.tasks.adapt.score import Scores
+from srkit.tasks.adapt.unpaired import Unpaired
+from srkit.training.adapt import Adapted, AdaptSettings, Judge, adapt, pairs_loss, unchanged
+from srkit.training.inner import ADAM, uniform_rates
+from srkit.training.loop_judge import LoopJudge, spread_of
+from srkit.training.validation import psnr_of
+
+RATE = 1e-4
+"""Of Adam, where none is asked for."""
+LEAST_PATCH = 16
+"""Side in LR pixels that a crop may shrink to where the clean images are small."""
+_HOLDOUT_EVERY = 5  # of the clean images, that validate
+_VALIDATED, _VALIDATED_SIDE = 12, 64
+"""Images that validate, and the longest side of their middles in LR pixels."""
+_MAX_CLEAN, _CLEAN_SIDE = 200, 1024
+"""Clean images that are read, and the longest side in pixels of their middles, which are used."""
+_SHRINK = (1.0, 2 / 3, 1 / 2, 1 / 3, 1 / 4)  # of the folder's own images, until they look clean
+
+
+class Paired(Unpaired):
+    """The LR images of a folder, and clean images that are degraded like them.
+
+    Raises:
+        UsageError, ResourceError, SrkitError: as `Unpaired`; no clean images that are large enough; losses that do not
+            serve.
+    """
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        part = self._recipe.pairs
+        check_terms(part.loss, "picture")
+        if unknown := needs_of(part.loss) - {"perceptual"}:
+            raise UsageError(f"'pairs.loss' has a term that needs a {min(unknown)} provider; leave it out.")
+        settings = second_order_settings(part.degradation)
+        self._settings = replace(settings, sharpen=False, clean=0.0)
+        self._patch, self._train, self._held = self._clean_images()
+
+    def fit(self) -> LoopFitted:
+        recipe, base, options = self._recipe, self._base, self._options
+        network = placed(base.network, options.device)
+        conditioning = ModelProviders(options.device, self._progress).conditioning(base)
+        loop = closed_loop(self._degrader, recipe.loop)
+        parts, judge = loop_judge(base, network, self._degrader, loop, self.split, conditioning, options)
+        lows = (*self.split.support, *self.split.judge)
+        traces = traces_of([low.lr for low in lows])
+        clean = traces.clean and not recipe.loop.even_clean
+        pairs: PairFindings | None = None
+        if clean:
+            found = unchanged(network, lambda network: [0.0])
+        else:
+            matched = self._matched()
+            found = self._checked(self._learned(network, conditioning, matched.settings), judge)
+            gain = np.mean(found.best) - np.mean(found.before)
+            counts = (recipe.pairs.draws, len(matched.settings.seed))
+            pairs = PairFindings(float(gain), *counts, matched.distance, matched.usual)
+        fresh = copy.deepcopy(base.network)
+        fresh.load_state_dict(found.state_dict)
+        return LoopFitted(
+            model=replace(base, network=fresh),
+            adapted=found,
+            rates=f"{recipe.pairs.rate or RATE:g} ({ADAM.kind})",
+            base=judge.base,
+            best=judge.measure(placed(fresh, options.device)) if found.kept else judge.base,
+            parts=parts,
+            findings=Findings(
+                best=best_words(found.best_way),
+                raw=None,
+                average=None,
+                far_weight=0.0,
+                spread=spread_of(embeddings(lows, self._degrader, options.device)),
+                traces=traces,
+                clean=clean,
+                pairs=pairs,
+            ),
+        )
+
+    def about(self, fitted: LoopFitted) -> dict[str, Any]:
+        pairs = fitted.findings.pairs
+        return {**super().about(fitted), "method": "pairs", "pairs": None if pairs is None else vars(pairs)}
+
+    def verdict(self, fitted: LoopFitted, scores: Scores) -> str:
+        pairs = fitted.findings.pairs
+        if pairs is None or not fitted.adapted.kept:
+            return super().verdict(fitted, scores)
+        return (
+            f"Adapting gained {pairs.gain:+.2f} dB of PSNR on clean images degraded as those of '{self._domain.name}' "
+            "seem to be, which it did not learn from; how much of it holds for these cannot be known without "
+            "references: compare both by eye."
+        )
+
+    def remarks(self, fitted: LoopFitted) -> tuple[str, ...]:
+        remarks, pairs = super().remarks(fitted), fitted.findings.pairs
+        if pairs is None:
+            return remarks
+        return (
+            f"Of {pairs.drawn} degradations drawn from '{self._recipe.pairs.degradation}' the {pairs.kept} nearest to "
+            f"the images were used: {pairs.distance:.2f} from them, all together {pairs.usual:.2f}, in deviations of "
+            "the drawn.",
+            *remarks,
+        )
+
+    def _matched(self) -> Matched:
+        part = self._recipe.pairs
+        found = match(
+            self._train,
+            [low.lr for low in self.split.support],
+            self._degrader,
+            self._settings,
+            (part.draws, min(part.kept, part.draws)),
+            torch.Generator().manual_seed(self._recipe.seed),
+            self._progress,
+        )
+        self._progress.info(
+            f"the {part.kept} nearest of {part.draws} degradations are {found.distance:.2f} from the images, all "
+            f"together {found.usual:.2f}"
+        )
+        return found
+
+    def _learned(self, network: nn.Module, conditioning: Conditioning, known: Draw) -> Adapted:
+        """What comes of fine-tuning on pairs with the settings that are known."""
+        part, options, info = self._recipe.pairs, self._options, self._base.info
+        autocast = options.autocast(info)
+        plan = RealPlan(
+            info.scale, self._patch, part.batch, options.seed, degradation=self._settings, sizes=(1.0,)
+        )
+        pairs = RealPairs(self._train, plan, options.device, conditioning, self._progress, known)
+        features = None
+        if "perceptual" in needs_of(part.loss):
+            features = perceptual_features("compact", options.device, progress=self._progress)
+        losses = build_losses(part.loss, LossContext(options.device, None, features, autocast))
+        settings = AdaptSettings(
+            rates=uniform_rates(network, part.rate or RATE),
+            loss=pairs_loss(lambda sr, hr: losses(sr, hr)[0]),
+            minutes=part.minutes,
+            warmup_steps=min(part.warmup_steps, part.most_steps // 10),
+            ema=part.ema,
+            judge_every=part.judge_every,
+            patience=part.patience,
+            autocast=autocast,
+            training_mode=overwrites_itself(network, info),
+        )
+        judge = self._judge(known, conditioning, autocast)
+        return adapt(network, TargetPairs(pairs), part.most_steps, judge, settings, self._progress)
+
+    def _judge(self, known: Draw, conditioning: Conditioning, autocast: torch.dtype | None) -> Judge:
+        """PSNR on the clean images that validate, each degraded once."""
+        info, device = self._base.info, self._options.device
+        batches = []
+        for number, hr in enumerate(self._held):
+            rng = torch.Generator().manual_seed(self._recipe.seed + number)
+            lr = make_real_lr(hr, info.scale, self._settings, rng, torch.device("cpu"), known)
+            example = Example(str(number), hr, lr, False)
+            batches += judge_batches(example, 1, _VALIDATED_SIDE, info.multiple_of, device, conditioning)
+        return lambda network: [psnr_of(network, batch, info.scale, autocast) for batch in batches]
+
+    def _checked(self, found: Adapted, judge: LoopJudge) -> Adapted:
+        """The base where what was kept has a higher FAR on the folder's images: flaws that the base's have not."""
+        if not found.kept:
+            return found
+        network = copy.deepcopy(self._base.network)
+        base = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        network.load_state_dict(found.state_dict)
+        measured = judge.measure(placed(network, self._options.device))
+        if math.fsum(measured.far) <= math.fsum(judge.base.far):
+            return found
+        self._progress.info("FAR of the folder's images rose, so the base model is kept")
+        return replace(found, state_dict=base, kept=False, best_step=0, best_way=None, best=found.before)
+
+    def _clean_images(self) -> tuple[int, list[RGB], list[RGB]]:
+        """The side of crops in LR pixels, and the images to train and to validate on, sides multiples of the scale."""
+        recipe, info = self._recipe, self._base.info
+        scale = info.scale
+        least = (LEAST_PATCH + 2 * RealPlan.margin) * scale
+        least = max(least, info.min_size * scale)
+        images = self._given(least) if recipe.clean else self._shrunk(least)
+        images = [crop_to_multiple(one, scale) for one in images]
+        room = min(min(one.shape[:2]) for one in images) // scale - 2 * RealPlan.margin
+        patch = min(recipe.pairs.patch, room) // info.multiple_of * info.multiple_of
+        held = images[::_HOLDOUT_EVERY][:_VALIDATED]
+        train = [one for i, one in enumerate(images) if i % _HOLDOUT_EVERY]
+        return patch, train, held
+
+    def _given(self, least: int) -> list[RGB]:
+        folder = Path(self._recipe.clean)
+        if not folder.is_dir():
+            raise UsageError(f"The folder `clean` {shown(folder)} is not there; check the path.")
+        files = find_photographs([folder], self._progress)
+        reader = PhotographReader(least, gray=False)
+        files = files[:: max(1, len(files) // _MAX_CLEAN)]
+        found = [_middle(one) for one in map(reader.read, files) if one is not None]
+        reader.report(self._progress)
+        if len(found) < 2:
+            raise UsageError(
+                f"The folder `clean` {shown(folder)} has {len(found)} images that can be used; at least 2 in colour "
+                f"with sides of {least} pixels are needed."
+            )
+        return found
+
+    def _shrunk(self, least: int) -> list[RGB]:
+        """The folder's own images at the largest size at which they look clean."""
+        lows = [low.lr for low in self.split.support]
+        for factor in _SHRINK:
+            images = [shrunk(one, factor) for one in lows]
+            large = [one for one in images if min(one.shape[:2]) >= least]
+            if len(large) >= 2 and traces_of(large).clean:
+                return large
+        raise UsageError(
+            f"The images of '{self._domain.name}' are too small to be shrunk until they look clean (sides of {least} "
+            "pixels would have to be left); name a folder of clean images with `clean`."
+        )
+
+
+def _middle(image: RGB) -> RGB:
+    top, left = (max(0, length - _CLEAN_SIDE) // 2 for length in image.shape[:2])
+    return image[top : top + _CLEAN_SIDE, left : left + _CLEAN_SIDE].copy()
