@@ -6,7 +6,10 @@ it chooses nothing: the weights are the average of the last step.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from torch import nn
 
 from srkit.archs.cria import Cria
 from srkit.archs.table import ARCHS, DISCRIMINATORS, build, info_of
@@ -22,6 +25,7 @@ from srkit.tasks.train.job import TrainJob
 from srkit.training.collapse import CollapseWatch
 from srkit.training.gan_step import GanStep, discriminator_optimizer, gan_state
 from srkit.training.state import Snapshot
+from srkit.zoo.blend import header_pair
 
 _VGG = "vgg19"
 _VGG_BOTTOM = "vgg19:conv1_2"
@@ -77,6 +81,11 @@ class Adversarial(ImageExperiment[GanRecipe]):
         if self.bottom is None or self.bottom is self.providers.perceptual:
             return {}
         return {"bottom": self.bottom.name, "bottom version": self.bottom.version}
+
+    def further_facts(self, network: nn.Module) -> dict[str, Any]:
+        """The start, which was trained by its pixels, is the other end of the dial `strength`."""
+        start, folder = self.recipe.model.start, self.setting.job.output
+        return {"pairs": {"strength": header_pair(start, folder)}} if start else {}
 
     def _load_bottom(self) -> PerceptualFeatures | None:
         if "bottom" not in _compared(self.recipe):

@@ -193,7 +193,12 @@ class ImageExperiment(Experiment[R]):
             overlap=self._overlap(network),
             providers=self.providers.header | self.further_providers(),
             scores={"classical": {_held_out(recipe.data): psnr}},
+            **self.further_facts(network),
         )
+
+    def further_facts(self, network: nn.Module) -> dict[str, Any]:
+        """Further fields of the header, for the network that is written."""
+        return {}
 
     def further_providers(self) -> dict[str, str]:
         """What the header says of providers beside those of the recipe's part."""
