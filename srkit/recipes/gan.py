@@ -29,6 +29,15 @@ class GanWeights:
     of a head small is not to show it. Not in the paper."""
     checkerboard: float = bounded(0.0, min=0)
     """Patterns of the grid in the result (`srkit.losses.images`). Not in the paper."""
+    align_pixel: float = bounded(0.0, min=0)
+    """L1 of the image of the head of alignment, not weighted by the mask. This and the next three tell the heads apart
+    ("each sub-branch uses different losses"); of a network with one head they are of the result."""
+    align_ssim: float = bounded(0.0, min=0)
+    """1 - SSIM of the same image."""
+    unif_perceptual: float = bounded(0.0, min=0)
+    """L1 of the image of the head of uniformity in the features of `providers.perceptual`."""
+    unif_adversarial: float = bounded(0.0, min=0)
+    """Relativistic average GAN of the same image. The discriminator learns from the result, as ever."""
 
 
 @dataclass(frozen=True)

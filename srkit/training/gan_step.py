@@ -59,7 +59,7 @@ class GanStep:
         }
 
     def module(self, network: nn.Module) -> nn.Module:
-        return Whole(network) if isinstance(network, Cria) else network
+        return Whole(network) if isinstance(network, Cria) and network.heads == 2 else network
 
     def __call__(
         self,

@@ -15,8 +15,9 @@ from srkit.archs.cria import Cria
 from srkit.archs.table import ARCHS, DISCRIMINATORS, build, info_of
 from srkit.encoders.features import PerceptualFeatures, perceptual_features
 from srkit.errors import UsageError, nearest
+from srkit.losses.contrast import mask_facts
 from srkit.losses.criteria import check_criteria
-from srkit.losses.generator import HEADS, FeatureExtractors, GeneratorLosses, criteria_of
+from srkit.losses.generator import HEADS, OF_HEADS, FeatureExtractors, GeneratorLosses, criteria_of
 from srkit.ops.layout import channels_last
 from srkit.recipes.gan import DiscriminatorPart, GanRecipe
 from srkit.tasks.train.experiment import Plan
@@ -55,7 +56,7 @@ class Adversarial(ImageExperiment[GanRecipe]):
         """Beside them, the one of `bottom_provider` may be needed."""
         compared = _compared(recipe)
         own = "bottom" in compared and bottom_provider(recipe) == recipe.providers.perceptual
-        looks = recipe.loss.perceptual > 0 or "top" in compared or own
+        looks = recipe.loss.perceptual > 0 or recipe.loss.unif_perceptual > 0 or "top" in compared or own
         return super().needed_providers(recipe) | ({"perceptual"} if looks else set())
 
     def plan(self) -> Plan:
@@ -86,6 +87,16 @@ class Adversarial(ImageExperiment[GanRecipe]):
         """The start, which was trained by its pixels, is the other end of the dial `strength`."""
         start, folder = self.recipe.model.start, self.setting.job.output
         return {"pairs": {"strength": header_pair(start, folder)}} if start else {}
+
+    def further_scores(self, network: nn.Module) -> dict[str, Any]:
+        """Whether the mask separates anything: its mean and deviation, both means over held-out images."""
+        if not isinstance(network, Cria) or network.heads == 1:
+            return {}
+        with torch.inference_mode():
+            found = [mask_facts(network.parts(lr).mask) for lr in self.held_out_lr()]
+        deviation = sum(float(facts.deviation) for facts in found) / len(found)
+        mean = sum(float(facts.mean) for facts in found) / len(found)
+        return {"mask": {self.held_out_name: {"mean": round(mean, 4), "deviation": round(deviation, 4)}}}
 
     def _load_bottom(self) -> PerceptualFeatures | None:
         if "bottom" not in _compared(self.recipe):
@@ -143,11 +154,17 @@ def _check_weights(recipe: GanRecipe) -> None:
         )
     with torch.device("meta"):
         network = build(recipe.model.arch, recipe.model.arguments)
-    used = [name for name in (*HEADS, "balance") if getattr(recipe.loss, name) > 0]
+    used = [name for name in (*HEADS, "balance", *OF_HEADS) if getattr(recipe.loss, name) > 0]
     if used and not isinstance(network, Cria):
         raise UsageError(
             f"'loss.{used[0]}' is {getattr(recipe.loss, used[0])}, and the network '{recipe.model.arch}' has no two "
-            "heads; set loss.align, loss.unif and loss.balance to 0, or model.arch=cria."
+            "heads; set loss.align, loss.unif, loss.balance and those that begin so to 0, or model.arch=cria."
+        )
+    compared = [name for name in HEADS if getattr(recipe.loss, name) > 0]
+    if compared and isinstance(network, Cria) and network.heads == 1:
+        raise UsageError(
+            f"'loss.{compared[0]}' is {getattr(recipe.loss, compared[0])}, and 'model.arguments.heads' is 1, which "
+            "leaves no mask to compare criteria under; set loss.align and loss.unif to 0, or heads to 2."
         )
 
 

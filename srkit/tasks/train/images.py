@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from srkit.archs.info import ArchInfo
 from srkit.archs.table import build, info_of
@@ -192,9 +192,30 @@ class ImageExperiment(Experiment[R]):
             scale=self.info.scale,
             overlap=self._overlap(network),
             providers=self.providers.header | self.further_providers(),
-            scores={"classical": {_held_out(recipe.data): psnr}},
+            scores={"classical": {self.held_out_name: psnr}, **self.further_scores(network.eval())},
             **self.further_facts(network),
         )
+
+    @property
+    def held_out_name(self) -> str:
+        """What the header calls the held-out images."""
+        data = self.recipe.data
+        return f"{_HELD_OUT}, degraded ({data.degradation})" if data.degradation else _HELD_OUT
+
+    def held_out_lr(self) -> list[Tensor]:
+        """LR of the corners of the largest held-out images as the recipe degrades, (1, 3, h, w) in [0, 1], CPU."""
+        scale = self.info.scale
+        lower, side = (
+            _lower(self.recipe.data, scale) or (lambda hr, _: make_lr(hr, scale)),
+            _OVERLAP_SIDE * scale,
+        )
+        corners = [crop_to_multiple(image[:side, :side], scale) for image in self._largest()]
+        made = (lower(corner, number) for number, corner in enumerate(corners))
+        return [torch.from_numpy(lr).permute(2, 0, 1)[None].float() / 255 for lr in made]
+
+    def further_scores(self, network: nn.Module) -> dict[str, Any]:
+        """Further scores of the header, for the network that is written, which is on the CPU."""
+        return {}
 
     def further_facts(self, network: nn.Module) -> dict[str, Any]:
         """Further fields of the header, for the network that is written."""
@@ -205,11 +226,14 @@ class ImageExperiment(Experiment[R]):
         return {}
 
     def _overlap(self, network: nn.Module) -> int:
-        largest = sorted(self.images.validation, key=lambda image: min(image.shape[:2]), reverse=True)
-        samples = [_lr_sample(image, self.info.scale) for image in largest[:_OVERLAP_SAMPLES]]
+        samples = [_lr_sample(image, self.info.scale) for image in self._largest()]
         return measure_overlap(
             network, self.info, samples, torch.device("cpu"), self.conditioning_of(network)
         )
+
+    def _largest(self) -> list[NDArray[np.uint8]]:
+        largest = sorted(self.images.validation, key=lambda image: min(image.shape[:2]), reverse=True)
+        return largest[:_OVERLAP_SAMPLES]
 
     def conditioning_of(self, network: nn.Module) -> Conditioning:
         """What conditions the network that is written."""
@@ -294,11 +318,6 @@ def _lower(data: DataPart, scale: int) -> Lower | None:
         return make_real_lr(image, scale, degradation, rng, torch.device("cpu"))
 
     return lower
-
-
-def _held_out(data: DataPart) -> str:
-    """What the header calls the held-out images."""
-    return f"{_HELD_OUT}, degraded ({data.degradation})" if data.degradation else _HELD_OUT
 
 
 def _lr_sample(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
