@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from srkit.recipes.bounds import bounded
 from srkit.recipes.load import Recipe
-from srkit.recipes.train import DataPart, ModelPart, OptimPart, ProvidersPart, RunPart
+from srkit.recipes.train import DataPart, ModelPart, OptimPart, ProvidersPart, RunPart, TeacherPart
 
 
 @dataclass(frozen=True)
@@ -88,5 +88,6 @@ class GanRecipe(Recipe):
     loss: GanWeights = field(default_factory=GanWeights)
     cria: CriaPart = field(default_factory=CriaPart)
     discriminator: DiscriminatorPart = field(default_factory=DiscriminatorPart)
+    teacher: TeacherPart = field(default_factory=TeacherPart)
     providers: ProvidersPart = field(default_factory=ProvidersPart)
     seed: int = bounded(0, min=0)

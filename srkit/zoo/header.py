@@ -18,7 +18,7 @@ from srkit.zoo.files import check_checkpoint, unreadable
 
 METADATA_KEY = "srkit"
 FORMAT_VERSION = 1
-_LATER = frozenset({"rates", "adapted", "controller", "pairs", "blended"})
+_LATER = frozenset({"rates", "adapted", "controller", "pairs", "blended", "teacher"})
 """Fields that the first files of this format lack."""
 
 
@@ -63,6 +63,8 @@ class Header:
     folder of this one."""
     blended: dict[str, Any] = field(default_factory=dict)
     """What weights between two others are made of: `of` (names, sha256, licences) and `alpha`, the second's share."""
+    teacher: dict[str, Any] = field(default_factory=dict)
+    """The network whose results were a target of the training: `name`, `sha256`, `licence`, `weight`; else empty."""
     srkit_version: str = __version__
     format_version: int = FORMAT_VERSION
 

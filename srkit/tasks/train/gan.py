@@ -86,7 +86,8 @@ class Adversarial(ImageExperiment[GanRecipe]):
     def further_facts(self, network: nn.Module) -> dict[str, Any]:
         """The start, which was trained by its pixels, is the other end of the dial `strength`."""
         start, folder = self.recipe.model.start, self.setting.job.output
-        return {"pairs": {"strength": header_pair(start, folder)}} if start else {}
+        pairs = {"pairs": {"strength": header_pair(start, folder)}} if start else {}
+        return super().further_facts(network) | pairs
 
     def further_scores(self, network: nn.Module) -> dict[str, Any]:
         """Whether the mask separates anything: its mean and deviation, both means over held-out images."""
@@ -124,6 +125,7 @@ class Adversarial(ImageExperiment[GanRecipe]):
             clip_norm=recipe.optim.clip_norm,
             autocast=self.autocast,
             world=self.setting.world,
+            teacher=self.taught_by(recipe.teacher),
         )
 
 

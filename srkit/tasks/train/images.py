@@ -25,13 +25,15 @@ from srkit.engine.overlap import measure_overlap
 from srkit.errors import SrkitError, UsageError, nearest
 from srkit.ops.geometry import rounded_up
 from srkit.ops.layout import channels_last
-from srkit.recipes.train import DataPart, ModelPart, degradation_of
+from srkit.recipes.train import DataPart, ModelPart, TeacherPart, degradation_of
 from srkit.rendered import DOMAINS
 from srkit.tasks.train.experiment import Experiment, R, Setting, check_holdout
 from srkit.tasks.train.job import TrainJob, split_files
 from srkit.tasks.train.providers import Providers, check_providers, load_providers
 from srkit.tasks.train.start import copy_start
+from srkit.tasks.train.teachers import NamedTeacher, load_teacher
 from srkit.training.state import TrainState
+from srkit.training.teacher import Teacher
 from srkit.training.trainer import PSNR, Validation
 from srkit.training.validation import Lower, psnr_validator
 
@@ -114,6 +116,7 @@ class ImageExperiment(Experiment[R]):
     images: Images
     providers: Providers
     conditioning: Conditioning
+    teacher: NamedTeacher | None = None
 
     @classmethod
     def needed_providers(cls, recipe: R) -> frozenset[str]:
@@ -219,7 +222,19 @@ class ImageExperiment(Experiment[R]):
 
     def further_facts(self, network: nn.Module) -> dict[str, Any]:
         """Further fields of the header, for the network that is written."""
-        return {}
+        if self.teacher is None:
+            return {}
+        words = "; ".join(text for text in (self.setting.job.data_words, self.teacher.words) if text)
+        return {"teacher": self.teacher.header, "training_data": words}
+
+    def taught_by(self, part: TeacherPart) -> Teacher | None:
+        """The teacher of the recipe's part, which the header then names. After `network`.
+
+        Raises:
+            UsageError, ResourceError: as `load_teacher`.
+        """
+        self.teacher = load_teacher(part, self.info, self.setting)
+        return None if self.teacher is None else self.teacher.teacher
 
     def further_providers(self) -> dict[str, str]:
         """What the header says of providers beside those of the recipe's part."""
