@@ -26,6 +26,7 @@ from srkit.zoo.load import load_model
 NAME = "realesrgan-x4plus"
 BLOCKS = 23
 _FP16_TAG = 0x01306B47
+_OPTION = re.compile(r"(?<!\S)(-?\d+)=(\S+)")
 _SIDE = 48  # of the image's part that is compared, in pixels: RRDBNet takes seconds for more
 
 
@@ -41,7 +42,8 @@ def main() -> None:
     if options.image is not None:
         pixels = read_image(options.image).colour
         top, left = ((side - _SIDE) // 2 for side in pixels.shape[:2])
-        lr = pixels[top : top + _SIDE, left : left + _SIDE].astype(np.float32) / 255
+        middle = pixels[top : top + _SIDE, left : left + _SIDE]
+        lr: NDArray[np.float32] = (middle / 255).astype(np.float32)
         ours, theirs = _by_torch(options.out, lr), _by_ncnn(graph, weights, lr)
         difference = np.abs(ours - theirs)
         print(f"largest difference {difference.max() * 255:.3f}, mean {difference.mean() * 255:.4f} of 255")
@@ -63,7 +65,7 @@ def convert(graph: str, weights: bytes) -> dict[str, Tensor]:
         raise ValueError(f"{len(layers)} convolutions; RRDBNet with {BLOCKS} blocks has {len(names)}")
     state: dict[str, Tensor] = {}
     for name, words in zip(names, layers, strict=True):
-        options = dict(re.fullmatch(r"(-?\d+)=(.*)", word).groups() for word in words if "=" in word)  # type: ignore[union-attr]
+        options: dict[str, str] = dict(_OPTION.findall(" ".join(words)))
         outputs, count = int(options["0"]), int(options["6"])
         if int.from_bytes(weights[place : place + 4], "little") != _FP16_TAG:
             raise ValueError(f"the weights of {words[1]} are not stored as fp16")
@@ -96,7 +98,7 @@ def _by_torch(path: Path, lr: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _by_ncnn(graph: Path, weights: Path, lr: NDArray[np.float32]) -> NDArray[np.float32]:
-    import ncnn
+    import ncnn  # type: ignore[import-not-found]  # installed for this alone
 
     net = ncnn.Net()
     net.opt.use_vulkan_compute = False
@@ -106,7 +108,10 @@ def _by_ncnn(graph: Path, weights: Path, lr: NDArray[np.float32]) -> NDArray[np.
     net.load_param(str(graph))
     net.load_model(str(weights))
     extractor = net.create_extractor()
-    extractor.input("data", ncnn.Mat(np.ascontiguousarray(lr.transpose(2, 0, 1))))
+    planes = np.ascontiguousarray(
+        lr.transpose(2, 0, 1)
+    )  # ncnn reads its memory, and keeps no reference to it
+    extractor.input("data", ncnn.Mat(planes))
     _, out = extractor.extract("output")
     return np.array(out).transpose(1, 2, 0)
 

@@ -108,7 +108,7 @@ class Cria(nn.Module):
         if self.heads == 2:
             return self.parts(x).sr
         h = centred(x).to(self.trunk.head.weight.dtype)
-        sr = upscale(x, self.scale) + self.align(self.trunk(h)).to(x.dtype)
+        sr: Tensor = upscale(x, self.scale) + self.align(self.trunk(h)).to(x.dtype)
         return sr + colour_lost(sr, x, self.keep_colour) if self.keep_colour else sr
 
     def parts(self, x: Tensor) -> CriaParts:

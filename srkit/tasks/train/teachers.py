@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from srkit.archs.info import ArchInfo
 from srkit.errors import UsageError
@@ -39,7 +40,7 @@ class NamedTeacher:
         return f"teacher {self.name} ({self.licence})"
 
 
-def load_teacher(part: TeacherPart, info: ArchInfo, setting: Setting) -> NamedTeacher | None:
+def load_teacher(part: TeacherPart, info: ArchInfo, setting: Setting[Any]) -> NamedTeacher | None:
     """The recipe's teacher on the run's device; None where it has none.
 
     Args:
