@@ -40,6 +40,10 @@ def _has_diffusers() -> bool:
     return all(find_spec(name) is not None for name in ("diffusers", "transformers"))
 
 
+def _has(*packages: str) -> Callable[[], bool]:
+    return lambda: all(find_spec(name) is not None for name in packages)
+
+
 # Tests with one of these marks are deselected, not skipped, where what they need is not there.
 REQUIREMENTS: dict[str, tuple[Callable[[], bool], str]] = {
     "data": (_has_folder("SRKIT_DATA"), "$SRKIT_DATA names no folder"),
@@ -49,6 +53,8 @@ REQUIREMENTS: dict[str, tuple[Callable[[], bool], str]] = {
         _has_diffusers,
         "diffusers or transformers is not installed; pip install 'srkit[diffusion]'",
     ),
+    "ray": (_has("ray", "pyarrow"), "ray is not installed; pip install 'srkit[ray]'"),
+    "s3": (_has("s3fs", "moto", "flask"), "s3fs or moto is not installed; pip install s3fs 'moto[server]'"),
     "chromium": (_has_chromium, "no chromium and chromedriver"),
 }
 

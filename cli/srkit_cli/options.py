@@ -25,7 +25,8 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no mess
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Full traceback on errors.")]
 Device = Annotated[
-    str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", metavar="NAME", rich_help_panel=ENGINE)
+    str,
+    typer.Option(help="auto, cpu, cuda, cuda:N, cuda:all or mps.", metavar="NAME", rich_help_panel=ENGINE),
 ]
 Dtype = Annotated[
     DtypeName, typer.Option(help="Precision; auto takes the fastest the device has.", rich_help_panel=ENGINE)
@@ -57,6 +58,31 @@ ShardOf = Annotated[
         metavar="I/N",
         parser=Shard.parse,
         rich_help_panel=INPUT,
+    ),
+]
+
+
+class EngineName(StrEnum):
+    local = "local"
+    ray = "ray"
+
+
+Engine = Annotated[
+    EngineName,
+    typer.Option(help="ray: in many processes, here or on a cluster (extra ray).", rich_help_panel=ENGINE),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        help="Of Ray; else one for each GPU, or for each --threads cores.",
+        metavar="N",
+        rich_help_panel=ENGINE,
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        help="Of a Ray cluster: auto, HOST:PORT or ray://HOST:PORT.", metavar="A", rich_help_panel=ENGINE
     ),
 ]
 WholeScale = Annotated[

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -45,11 +45,11 @@ def report(found: Iterable[R], done: Callable[[R], None], json: bool, console: C
     Raises:
         SrkitError: the task ended with an error before any file was done.
     """
-    records: list[R] = []
+    count = dict.fromkeys(("done", "skipped", "failed"), 0)  # no list: there may be a million records
     last = None
     try:
         for record in found:
-            records.append(record)
+            count[record.status] += 1
             if json:
                 console.json(asdict(record))
             if record.error is None or record.error != last:  # one full disk is one message
@@ -58,11 +58,11 @@ def report(found: Iterable[R], done: Callable[[R], None], json: bool, console: C
             last = record.error
     except SrkitError as error:
         # After part was done, it is a partial failure; before, nothing could be done.
-        if not any(r.status == "done" for r in records):
+        if not count["done"]:
             raise
         console.error(str(error))
         return Exit.PARTIAL
-    return _exit_code(records, console)
+    return _exit_code(count, console)
 
 
 def _show(record: Record, console: Console) -> None:
@@ -74,8 +74,7 @@ def _show(record: Record, console: Console) -> None:
         console.warn(f"{record.input}: {warning}")
 
 
-def _exit_code(records: list[R], console: Console) -> int:
-    count = {status: sum(r.status == status for r in records) for status in ("done", "skipped", "failed")}
+def _exit_code(count: Mapping[str, int], console: Console) -> int:
     console.say(", ".join(f"{n} {status}" for status, n in count.items() if n or status == "done"))
     if not count["failed"]:
         return Exit.DONE

@@ -69,15 +69,12 @@ class Pipeline(Generic[J, D, R, E]):
         self._ready: queue.Queue[tuple[D] | BaseException | None] = queue.Queue(_AHEAD)
 
     def run(self, jobs: Iterable[J]) -> Generator[E, None, None]:
-        """Outcomes in the order of the jobs. Closing the iterator, or an interrupt, stops after what is being
-        encoded. A pipeline runs once."""
+        """Outcomes in the order of the jobs, which are taken one after another, in the thread that decodes. Closing the
+        iterator, or an interrupt, stops after what is being encoded. A pipeline runs once."""
         if self._stopped.is_set():
             raise RuntimeError("this pipeline has run already")  # it would wait for its reader for ever
-        jobs = list(jobs)
-        costs = deque(self._cost(job) for job in jobs)
-        reader = threading.Thread(
-            target=self._read, args=(jobs, list(costs)), daemon=True, name="srkit-decode"
-        )
+        costs: deque[int] = deque()
+        reader = threading.Thread(target=self._read, args=(jobs, costs), daemon=True, name="srkit-decode")
         encoders = ThreadPoolExecutor(_ENCODERS, thread_name_prefix="srkit-encode")
         pending: deque[Future[E]] = deque()
         reader.start()
@@ -94,14 +91,18 @@ class Pipeline(Generic[J, D, R, E]):
             reader.join()
             encoders.shutdown(wait=True, cancel_futures=True)
 
-    def _read(self, jobs: list[J], costs: list[int]) -> None:
+    def _read(self, jobs: Iterable[J], costs: deque[int]) -> None:
         try:
-            for job, cost in zip(jobs, costs, strict=True):
+            for job in jobs:
+                cost = self._cost(job)
                 if not self._budget.acquire(cost, self._stopped):
                     return
+                costs.append(cost)
                 self._hand_over((self._decode(job),))
             self._hand_over(None)
-        except BaseException as error:  # a defect in decode: raised where the caller can see it
+        except (
+            BaseException
+        ) as error:  # of the jobs, or a defect in decode: raised where the caller can see it
             self._hand_over(error)
 
     def _hand_over(self, item: tuple[D] | BaseException | None) -> None:

@@ -72,7 +72,7 @@ def remove_stale(folder: Path) -> list[Path]:
         return removed
     for path in entries:
         match = _TEMPORARY.fullmatch(path.name)
-        if match is None or match["host"] != _host() or _alive(int(match["pid"])):
+        if match is None or match["host"] != _host() or is_alive(int(match["pid"])):
             continue
         with contextlib.suppress(OSError):
             if stat.S_ISREG(path.lstat().st_mode):
@@ -96,7 +96,8 @@ def _host() -> str:
     return hashlib.blake2b(platform.node().encode("utf-8", "replace"), digest_size=4).hexdigest()
 
 
-def _alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether a process of this machine lives."""
     if os.name == "nt":  # there, os.kill(pid, 0) would end the process
         return True
     try:

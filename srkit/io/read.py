@@ -41,7 +41,19 @@ _UNSUPPORTED = re.compile(
 )
 
 
-def probe(source: Path | bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageInfo:
+@dataclass(frozen=True)
+class Encoded:
+    """The bytes of an image file that lies elsewhere, and what messages call it."""
+
+    data: bytes
+    name: str
+
+
+Readable = Path | bytes | Encoded
+"""A file, the bytes of one from standard input, or of one with a name."""
+
+
+def probe(source: Readable, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageInfo:
     """What the header says, without decoding.
 
     Args:
@@ -55,7 +67,7 @@ def probe(source: Path | bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Imag
         return opened.info
 
 
-def read_image(source: Path | bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> DecodedImage:
+def read_image(source: Readable, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> DecodedImage:
     """Decode an image, its first page only (a warning says so), with orientation applied.
 
     Palettes become RGB, 1 bit and 2, 4 bit gray become 8 bit, CMYK becomes sRGB through its profile. Float
@@ -88,10 +100,12 @@ class _Opened:
 
 
 @contextlib.contextmanager
-def _opened(source: Path | bytes, max_pixels: int) -> Iterator[_Opened]:
+def _opened(source: Readable, max_pixels: int) -> Iterator[_Opened]:
     """Open, find the kind, read the header and check the size; errors of the block name the
     file."""
-    name = shown(source) if isinstance(source, Path) else "The image from standard input"
+    name = "The image from standard input"
+    if not isinstance(source, bytes):
+        name = shown(source.name if isinstance(source, Encoded) else source)
     contents = Contents()
     try:
         with _handle(source, name) as handle:
@@ -129,9 +143,9 @@ def _not_here(name: str, what: str) -> str:
     return f"{name} is {what}, which cannot be read here; convert it to PNG, or to 8-bit JPEG or TIFF."
 
 
-def _handle(source: Path | bytes, name: str) -> BinaryIO:
-    if isinstance(source, bytes):
-        data = source
+def _handle(source: Readable, name: str) -> BinaryIO:
+    if not isinstance(source, Path):
+        data = source.data if isinstance(source, Encoded) else source
     else:
         status = source.stat()
         if stat.S_ISDIR(status.st_mode):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Generic, Literal, Protocol, TypeVar
 
@@ -31,6 +33,11 @@ class FileItem(Place):
     """One image on its way: where from, where to, what its header says."""
 
     info: ImageInfo | None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it is to be computed, where items are streamed."""
+        return True
 
     @property
     def outputs(self) -> tuple[Path, ...]:
@@ -134,13 +141,35 @@ class Batch(ABC, Generic[I, D, W, Record]):
                 else:
                     outcome = next(finished)
                     now = time.monotonic()
-                    outcome, last = Outcome(outcome.done, outcome.written, outcome.error, now - last), now
+                    outcome, last = replace(outcome, seconds=now - last), now
                     self.deliver(outcome)
                     self.advance(item, progress)
                     yield self.record(item, "failed" if outcome.error else "done", outcome.error, outcome)
         finally:
             finished.close()
             progress.finish()
+
+    def stream(self, items: Iterable[I]) -> Iterator[Record]:
+        """The same for items that are made as they are asked for, in a thread: a record for each, in order; those that
+        are not `wanted` are skipped."""
+        passing: deque[I] = deque()
+
+        def noted() -> Iterator[I]:
+            for item in items:
+                passing.append(item)
+                yield item
+
+        last = time.monotonic()
+        with contextlib.closing(self._outcomes(noted())) as outcomes:
+            for outcome in outcomes:
+                item, now = passing.popleft(), time.monotonic()
+                outcome, last = replace(outcome, seconds=now - last), now
+                if item.error is not None:
+                    yield self.record(item, "failed", item.error, None)
+                elif not item.wanted:
+                    yield self.record(item, "skipped", None, None)
+                else:
+                    yield self.record(item, "failed" if outcome.error else "done", outcome.error, outcome)
 
     def amount(self, items: Sequence[I]) -> float:
         """Of progress, in all."""
@@ -150,13 +179,15 @@ class Batch(ABC, Generic[I, D, W, Record]):
         """Progress for an item that is finished."""
         progress.advance(item.megapixels)
 
-    def _outcomes(self, items: Sequence[I]) -> Generator[Outcome[D, W], None, None]:
+    def _outcomes(self, items: Iterable[I]) -> Generator[Outcome[D, W], None, None]:
         unwritable = threading.Event()  # a full disk, say: the next image would meet the same
 
         def read(item: I) -> Work[I]:
             try:
                 if unwritable.is_set():
                     raise SrkitError(NOT_TRIED)
+                if item.error is not None or not item.wanted:
+                    raise SrkitError(item.error or "There is nothing to do.")
                 return self.read(item)
             except Exception as error:  # one image's failure must not end the others; so below
                 return Work(item, None, error=error)

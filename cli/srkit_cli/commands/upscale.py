@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -12,15 +13,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from srkit.errors import Exit, UsageError
+from srkit.recipes.engine import EngineRecipe
 from srkit.recipes.upscale import Target, UpscaleRecipe
 from srkit_cli import completion
 from srkit_cli.console import Console
 from srkit_cli.groups import ENGINE, MODEL, OUTPUT, REPORT, SIZE
 from srkit_cli.options import (
+    Address,
     Debug,
     Device,
     Dtype,
     DtypeName,
+    Engine,
+    EngineName,
     Json,
     MaxPixels,
     Offline,
@@ -34,6 +39,7 @@ from srkit_cli.options import (
     Tile,
     Verbose,
     WeightsDir,
+    Workers,
     existing_of,
     pixels,
     tile_of,
@@ -55,9 +61,12 @@ class FormatName(StrEnum):
 
 def upscale(
     input: Annotated[
-        str, typer.Argument(help="A file, a folder, a glob in quotes, or - for stdin.", metavar="INPUT")
+        str,
+        typer.Argument(help="A file, a folder, a glob in quotes, a URL, or - for stdin.", metavar="INPUT"),
     ],
-    output: Annotated[str, typer.Argument(help="A file, a folder, or - for stdout.", metavar="OUTPUT")],
+    output: Annotated[
+        str, typer.Argument(help="A file, a folder, a URL, or - for stdout.", metavar="OUTPUT")
+    ],
     scale: Annotated[
         float | None,
         typer.Option("--scale", "-s", help="Factor, above 1 and up to 16.", rich_help_panel=SIZE),
@@ -192,6 +201,9 @@ def upscale(
     device: Device = "auto",
     dtype: Dtype = DtypeName.auto,
     threads: Threads = None,
+    engine: Engine = EngineName.local,
+    workers: Workers = None,
+    address: Address = None,
     seed: Seed = 0,
     offline: Offline = False,
     weights_dir: WeightsDir = None,
@@ -206,6 +218,7 @@ def upscale(
     srkit upscale photo.jpg photo-4x.png
     srkit upscale in/ out/ --scale 8
     srkit upscale in/ out/ --shard $SLURM_ARRAY_TASK_ID/8
+    srkit upscale s3://bucket/in s3://bucket/out --engine ray --address auto
     """
     existing = existing_of(overwrite=overwrite, skip_existing=skip_existing)
     if suffix and ("/" in suffix or os.sep in suffix):
@@ -233,8 +246,15 @@ def upscale(
         strip=strip,
     )
     console = Console(quiet=quiet, verbose=verbose)
+    way = EngineRecipe.of(engine.value, workers, address, device)
 
+    from srkit.io.storage import is_url, without_file
     from srkit.tasks.upscale.run import UpscaleJob
+
+    input, output = without_file(input), without_file(output)
+    streamed = way.name == "ray" or is_url(input) or is_url(output)
+    if streamed and plan:
+        raise UsageError("--plan is for paths and --engine local; leave it out.")
 
     if output == STREAM and json and not plan:
         raise UsageError("--json and an OUTPUT of - both need stdout; leave one out.")
@@ -255,17 +275,26 @@ def upscale(
         prompts=prompts,
         debug_maps=debug_maps,
     )
+    if streamed:
+        from srkit.tasks.upscale.streamed import run_streamed
+
+        return _report(run_streamed(job, output, way, console), json, console)
     return _plan(job, json, console) if plan else _run(job, json, console)
 
 
 def _run(job: UpscaleJob, json: bool, console: Console) -> int:
     from srkit.tasks.upscale.run import run
 
+    return _report(run(job, console), json, console)
+
+
+def _report(records: Iterator[FileRecord], json: bool, console: Console) -> int:
+
     def done(record: FileRecord) -> None:
         if record.status == "done":
             console.info(f"{record.output}: {record.width} x {record.height}, {record.seconds:.2f} s")
 
-    return report(run(job, console), done, json, console)
+    return report(records, done, json, console)
 
 
 def _plan(job: UpscaleJob, json: bool, console: Console) -> int:

@@ -15,7 +15,7 @@ from srkit.inference.upscaler import Upscaler
 from srkit.io.folders import Found
 from srkit.io.formats import FORMATS, auto_format, format_of_name
 from srkit.io.names import shown
-from srkit.io.read import probe
+from srkit.io.read import Encoded, probe
 from srkit.progress import Progress
 from srkit.recipes.shard import Shard
 from srkit.recipes.upscale import UpscaleRecipe
@@ -179,7 +179,7 @@ def gather(job: UpscaleJob, models: Models, progress: Progress | None = None) ->
             "give the folder of its images' maps."
         )
     prompts = _prompts(job, found, everything, progress)
-    items = [_item(job, f, models, maps, single=single, to_file=to_file) for f in found]
+    items = [item_of(job, f, models, maps, single=single, to_file=to_file) for f in found]
     items = [replace(item, prompt=prompts.get(item.source, "")) for item in items]
     items = with_distinct_targets(items, job.suffix)
     refuse_inputs_as_outputs(items, ignore=STREAM)
@@ -271,14 +271,31 @@ def _check_places(job: UpscaleJob, *, single: bool) -> None:
     check_folders(job.input, job.output)
 
 
-def _item(
-    job: UpscaleJob, found: Found, models: Models, maps: KernelMaps | None, *, single: bool, to_file: bool
+def item_of(
+    job: UpscaleJob,
+    found: Found,
+    models: Models,
+    maps: KernelMaps | None,
+    *,
+    single: bool = False,
+    to_file: bool = False,
+    data: Encoded | None = None,
 ) -> Item:
+    """One image of a job, from its header; what is wrong with it is its `error`.
+
+    Args:
+        single: the input names this image itself, so that a size it cannot be brought to is the job's error.
+        to_file: the output is its file.
+        data: the image, where it lies in no file.
+
+    Raises:
+        UsageError: of a single image.
+    """
     recipe = job.recipe
     guess = job.output if to_file else job.output / found.relative
     kernel_map: Path | None = None
     try:
-        source = found.path if job.data is None else job.data
+        source = data or (found.path if job.data is None else job.data)
         info = probe(source, max_pixels=recipe.max_pixels)
         width, height = recipe.target.size(info.width, info.height, models.own_scale)
         if maps is not None:

@@ -18,7 +18,7 @@ from srkit.inference.work import Done, Pass, Work
 from srkit.io.atomic import atomic_path
 from srkit.io.image import DecodedImage
 from srkit.io.kernel_map import read_kernel_map
-from srkit.io.read import read_image
+from srkit.io.read import Readable, read_image
 from srkit.io.write import encode_image, write_image
 from srkit.io.xmp import Provenance
 from srkit.progress import Progress, Silent
@@ -93,17 +93,21 @@ def run(job: UpscaleJob, progress: Progress | None = None) -> Iterator[FileRecor
         upscaler.runner(name, depth)
     prepare_output(job, todo)
     prepare_folder(job, todo)
-    return _Upscaling(job, upscaler).run(items, todo, progress)
+    return Upscaling(job, upscaler).run(items, todo, progress)
 
 
 @dataclass(frozen=True)
-class _Written:
+class Written:
+    """What writing an image gave."""
+
     warnings: tuple[str, ...] = ()
     encoded: bytes | None = None
     maps: tuple[str, ...] = ()
 
 
-class _Upscaling(Batch[Item, Done[Item], _Written, FileRecord]):
+class Upscaling(Batch[Item, Done[Item], Written, FileRecord]):
+    """The loop over a job's images."""
+
     label, failure = "upscaling", "The image could not be upscaled"
     too_large = "The result of {} does not fit into memory; choose a smaller one or free some."
 
@@ -111,30 +115,33 @@ class _Upscaling(Batch[Item, Done[Item], _Written, FileRecord]):
         self.job, self.upscaler = job, upscaler
 
     def read(self, item: Item) -> Work[Item]:
-        source = item.source if self.job.data is None else self.job.data
-        image = read_image(source, max_pixels=self.job.recipe.max_pixels)
+        image = read_image(self.source_of(item), max_pixels=self.job.recipe.max_pixels)
         extras = Extras(seed=self.job.recipe.seed, prompt=item.prompt)
         if item.kernel_map is not None:
             extras = with_map(extras, read_kernel_map(item.kernel_map))
         return Work(item, image, item.width, item.height, extras=extras, name=item.source.name)
 
+    def source_of(self, item: Item) -> Readable:
+        """Where the image is read from."""
+        return item.source if self.job.data is None else self.job.data
+
     def compute(self, works: Iterator[Work[Item] | None]) -> Iterator[Done[Item]]:
         return self.upscaler.run(works)
 
-    def write(self, done: Done[Item]) -> _Written:
+    def write(self, done: Done[Item]) -> Written:
         maps = write_maps(done.tag, done.parts, self.job.existing)
         encoded, warnings = _write(self.job, self.upscaler, done)
         if self.job.debug_maps is not None and not maps:
             warnings = (*warnings, "no network runs at this size, so there are no maps of it")
-        return _Written((*done.warnings, *warnings), encoded, maps)
+        return Written((*done.warnings, *warnings), encoded, maps)
 
-    def deliver(self, outcome: Outcome[Done[Item], _Written]) -> None:
+    def deliver(self, outcome: Outcome[Done[Item], Written]) -> None:
         written = outcome.written
         if written is not None and written.encoded is not None and self.job.sink is not None:
             self.job.sink(written.encoded)
 
     def record(
-        self, item: Item, status: Status, error: str | None, outcome: Outcome[Done[Item], _Written] | None
+        self, item: Item, status: Status, error: str | None, outcome: Outcome[Done[Item], Written] | None
     ) -> FileRecord:
         record = FileRecord(str(item.source), str(item.target), status, error, prompt=item.prompt or None)
         if outcome is None:

@@ -1,0 +1,219 @@
+"""Places that a URL names, such as s3://bucket/folder: listed, read and written through fsspec.
+
+The protocols' own packages (s3fs, gcsfs, adlfs) are imported when a URL asks for them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from srkit.errors import SrkitError, UsageError, first_line
+from srkit.io.names import shown
+from srkit.io.read import Encoded
+
+ANSWER_S = 9.0
+"""How long a place has to give its first answer."""
+_OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory"})
+"""Where a PUT is whole or not at all; elsewhere files are written beside their target and renamed."""
+_PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
+_PAGE = 10_000
+
+T = TypeVar("T")
+
+
+def is_url(text: str) -> bool:
+    """Whether this names a place by a URL, and not by a path."""
+    protocol, mark, _ = text.partition("://")
+    return bool(mark) and protocol.isascii() and protocol.replace("+", "").replace("-", "").isalnum()
+
+
+def without_file(text: str) -> str:
+    """The path that a `file://` URL means; any other text as it is."""
+    from urllib.parse import unquote
+
+    return unquote(text.removeprefix("file://")) if text.lower().startswith("file://") else text
+
+
+class Storage:
+    """The files below a URL, by their paths relative to it.
+
+    Args:
+        url: of a folder or prefix; for folders of this machine, their path.
+
+    Raises:
+        UsageError: a protocol that fsspec does not know, or whose package is not installed.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self.protocol = url.partition("://")[0].lower() if is_url(url) else "file"
+        try:
+            import fsspec
+
+            options = {} if self.protocol == "file" else {"use_listings_cache": False}
+            self._fs, root = fsspec.url_to_fs(url, **options)
+        except (ImportError, ValueError) as error:
+            raise self._unknown(error) from error
+        self._root = str(root).rstrip("/")
+
+    def __reduce__(self) -> tuple[type[Storage], tuple[str]]:
+        return Storage, (self.url,)  # connections are each process's own
+
+    def url_of(self, name: str) -> str:
+        return f"{self.url}/{name}"
+
+    def names(self, *, recursive: bool) -> Iterator[str]:
+        """The files' paths relative to the URL, page by page where the place gives pages, in any order.
+
+        Raises:
+            UsageError: there is no such place.
+            SrkitError: it does not answer, or may not be listed.
+        """
+        start = len(self._root) + 1
+        pages = self._pages(recursive)
+        while (page := self._answer(lambda: next(pages, None))) is not None:
+            for name in page:
+                if (relative := name[start:]) and name[:start] == f"{self._root}/":
+                    yield relative
+
+    def read(self, name: str) -> Encoded:
+        """Raises SrkitError where it cannot be had."""
+        with self._explained(name):
+            return Encoded(self._fs.cat_file(self._path(name)), self.url_of(name))
+
+    def put(self, source: Path, name: str) -> None:
+        """Store a file, whole or not at all; one that is there is replaced. Raises SrkitError where it cannot be."""
+        with self._explained(name):
+            if self.protocol in _OBJECT_STORES:
+                self._fs.put_file(str(source), self._path(name))
+                return
+            path = self._path(name)
+            parent, _, last = path.rpartition("/")
+            self._fs.makedirs(parent, exist_ok=True)
+            part = f"{parent}/.srkit-{last}.part"
+            self._fs.put_file(str(source), part)
+            self._fs.mv(part, path)
+
+    def create(self, name: str, data: bytes, *, replace: bool = False) -> bool:
+        """Store a small file where none of the name is; whether that was so.
+
+        Raises:
+            UsageError, SrkitError: as `names`, or it may not be written.
+        """
+        mode = "overwrite" if replace else "create"
+
+        def write() -> bool:
+            try:
+                self._fs.pipe_file(self._path(name), data, mode=mode)
+            except FileExistsError:
+                return False
+            return True
+
+        return self._answer(write)
+
+    def read_small(self, name: str) -> bytes | None:
+        """What `create` stored; None where nothing is."""
+        with self._explained(name):
+            try:
+                return bytes(self._fs.cat_file(self._path(name)))
+            except FileNotFoundError:
+                return None
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        with self._explained(name), contextlib.suppress(FileNotFoundError):
+            self._fs.rm_file(self._path(name))
+
+    # -- how fsspec is asked --------------------------------------------------------------------------------
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{name}"
+
+    def _pages(self, recursive: bool) -> Iterator[list[str]]:
+        if not hasattr(self._fs, "_iterdir"):
+            found = self._fs.find(self._root, maxdepth=None if recursive else 1)
+            if not found and not self._fs.exists(self._root):
+                raise FileNotFoundError(self._root)
+            yield found
+            return
+        # s3fs' own listing would keep a record of 1 kB for each object; here a page at a time is kept.
+        from fsspec.asyn import sync
+
+        bucket, _, prefix = self._root.partition("/")
+        entries = self._fs._iterdir(
+            bucket, delimiter="" if recursive else "/", prefix=f"{prefix}/" if prefix else ""
+        )
+
+        async def page() -> list[str]:
+            names: list[str] = []
+            async for entry in entries:
+                if entry["type"] == "file":
+                    names.append(entry["name"])
+                if len(names) == _PAGE:
+                    break
+            return names
+
+        while names := sync(self._fs.loop, page):
+            yield names
+
+    def _answer(self, ask: Callable[[], T]) -> T:
+        """What `ask` gives, unless it takes too long. In a thread, since clients retry for minutes by themselves."""
+        result: list[T] = []
+        failure: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                result.append(ask())
+            except BaseException as error:
+                failure.append(error)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        thread.join(ANSWER_S)
+        with self._explained(""):
+            if failure:
+                raise failure[0]
+            if not result:
+                raise TimeoutError(f"no answer in {ANSWER_S:.0f} s")
+        return result[0]
+
+    @contextlib.contextmanager
+    def _explained(self, name: str) -> Iterator[None]:
+        """What fails in the block is said in a sentence."""
+        place = shown(self.url_of(name) if name else self.url)
+        try:
+            yield
+        except SrkitError:
+            raise
+        except FileNotFoundError as error:
+            kind = SrkitError if name else UsageError
+            raise kind(
+                f"{place} is not there ({first_line(error)}); check the bucket and the path."
+            ) from error
+        except PermissionError as error:
+            raise SrkitError(
+                f"{place} may not be used ({first_line(error)}); check the credentials and what they allow."
+            ) from error
+        except Exception as error:  # each protocol has exceptions of its own
+            what = f"{type(error).__name__}: {first_line(error)}"
+            if "Credentials" in what:
+                advice = f"give credentials as {self._package()} takes them (docs/SCALE.md)"
+            else:
+                advice = "check the address and the network"
+            raise SrkitError(f"{place} cannot be reached ({what}); {advice}.") from error
+
+    def _package(self) -> str:
+        return _PACKAGES.get(self.protocol, "fsspec")
+
+    def _unknown(self, error: Exception) -> UsageError:
+        if isinstance(error, ImportError):
+            package = _PACKAGES.get(self.protocol, str(error))
+            return UsageError(
+                f"{shown(self.url)} needs the package {package}, which is not installed; run "
+                f"`pip install {package}` or `pip install 'srkit[cloud]'`."
+            )
+        return UsageError(f"{shown(self.url)} is of no protocol that is known ({first_line(error)}).")
