@@ -7,7 +7,7 @@ import math
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from functools import reduce
+from functools import lru_cache, reduce
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+import srkit.rendered
 from srkit._version import __version__
+from srkit.data import captioned
 from srkit.errors import ResourceError, SrkitError, UsageError
 from srkit.progress import Silent
 from srkit.recipes.kinds import load_training_recipe
-from srkit.tasks.train import WEIGHTS, TrainJob, TrainResult, blurred, reconstructor, run
+from srkit.tasks.train import WEIGHTS, TrainJob, TrainResult, blurred, reconstructor, run, text
 from srkit.training.state import CHECKPOINT, read_checkpoint
 from srkit.zoo.load import load_model
 from tests.encoders import clip_files
@@ -60,11 +62,17 @@ def make(folder: Path, edsr_weights: Path) -> Start:
     return job
 
 
+DRAWN = lru_cache(maxsize=256)(srkit.rendered.draw)
+"""Rendered images, drawn once for all runs: a Spec is the same image each time."""
+
+
 @pytest.fixture(autouse=True)
 def few_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That statistics of the data are measured on."""
+    """That statistics of the data, and the accuracy that is written into a header, are measured on."""
     monkeypatch.setattr(reconstructor, "_USUAL_BATCHES", 2)
     monkeypatch.setattr(blurred, "_CODE_BATCHES", 2)
+    monkeypatch.setattr(text, "_SCORED", 2)
+    monkeypatch.setattr(captioned, "draw", DRAWN)
 
 
 @pytest.fixture(scope="session")

@@ -157,7 +157,7 @@ reading_blocks = 1
 heads = 2
 side = 16
 [data]
-patch = 16
+patch = 8
 batch = 4
 holdout_every = 3
 rendered = { sign = 2, portrait = 1 }
@@ -443,6 +443,7 @@ CASES = {
         ("scores", "classical", "held out", "psnr"),
         "val_psnr",
         best=LAST,
+        large=0.1,
         images=3 + 3,
         counts=("discriminator.with_text = false", "discriminator.penalty = false"),
     ),
