@@ -1,4 +1,4 @@
-"""Which of several uniform rates to adapt with: a few steps at each, judged as adapting is."""
+"""Which of several uniform rates to adapt with: a few steps at each, validated as adapting is."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def probe_rates(
         settings: their rates are replaced; `minutes` is that of all adaptations together.
 
     Returns:
-        The mean gain on the validation images by rate, in the judge's unit; minus infinity where the loss was no
+        The mean gain on the validation images by rate, in the scores' unit; minus infinity where the loss was no
         number.
     """
     minutes = settings.minutes

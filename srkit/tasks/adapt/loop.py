@@ -232,7 +232,7 @@ def loop_validator(
     conditioning: Conditioning,
     options: LoopFit,
 ) -> tuple[tuple[Part, ...], LoopValidator]:
-    """The parts that judge, and what they say of networks.
+    """The validation parts, and what they say of networks.
 
     Args:
         network: the model's, on the device.

@@ -218,9 +218,9 @@ class Paired(Unpaired):
         """The side of crops in LR pixels, and the images to train and to validate on, sides multiples of the scale."""
         recipe, info = self._recipe, self._base.info
         scale = info.scale
-        least = (MIN_PATCH + 2 * RealPlan.margin) * scale
-        least = max(least, info.min_size * scale)
-        images = self._given(least) if recipe.clean else self._shrunk(least)
+        shortest = (MIN_PATCH + 2 * RealPlan.margin) * scale
+        shortest = max(shortest, info.min_size * scale)
+        images = self._given(shortest) if recipe.clean else self._shrunk(shortest)
         images = [crop_to_multiple(one, scale) for one in images]
         room = min(min(one.shape[:2]) for one in images) // scale - 2 * RealPlan.margin
         patch = min(recipe.pairs.patch, room) // info.multiple_of * info.multiple_of
@@ -228,33 +228,33 @@ class Paired(Unpaired):
         train = [one for i, one in enumerate(images) if i % _HOLDOUT_EVERY]
         return patch, train, held
 
-    def _given(self, least: int) -> list[RGB]:
+    def _given(self, shortest: int) -> list[RGB]:
         folder = Path(self._recipe.clean)
         if not folder.is_dir():
             raise UsageError(f"The folder `clean` {shown(folder)} is not there; check the path.")
         files = find_photographs([folder], self._progress)
-        reader = PhotographReader(least, gray=False)
+        reader = PhotographReader(shortest, gray=False)
         files = files[:: max(1, len(files) // _MAX_CLEAN)]
         found = [_middle(one) for one in map(reader.read, files) if one is not None]
         reader.report(self._progress)
         if len(found) < 2:
             raise UsageError(
                 f"The folder `clean` {shown(folder)} has {len(found)} images that can be used; at least 2 in colour "
-                f"with sides of {least} pixels are needed."
+                f"with sides of {shortest} pixels are needed."
             )
         return found
 
-    def _shrunk(self, least: int) -> list[RGB]:
+    def _shrunk(self, shortest: int) -> list[RGB]:
         """The folder's own images at the largest size at which they look clean."""
         lows = [low.lr for low in self.split.support]
         for factor in _SHRINK:
             images = [shrunk(one, factor) for one in lows]
-            large = [one for one in images if min(one.shape[:2]) >= least]
+            large = [one for one in images if min(one.shape[:2]) >= shortest]
             if len(large) >= 2 and traces_of(large).clean:
                 return large
         raise UsageError(
-            f"The images of '{self._domain.name}' are too small to be shrunk until they look clean (sides of {least} "
-            "pixels would have to be left); name a folder of clean images with `clean`."
+            f"The images of '{self._domain.name}' are too small to be shrunk until they look clean (sides of "
+            f"{shortest} pixels would have to be left); name a folder of clean images with `clean`."
         )
 
 

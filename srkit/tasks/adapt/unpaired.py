@@ -64,10 +64,10 @@ class Unpaired(Supervision[LoopFitted]):
         self._degrader = load_degrader(
             recipe.reconstructor, base.info.scale, device, self._options.autocast(), progress
         )
-        least = min_side(base, self._degrader)
-        if recipe.loop.patch < least:
+        shortest = min_side(base, self._degrader)
+        if recipe.loop.patch < shortest:
             raise UsageError(
-                f"'loop.patch' is {recipe.loop.patch}; it must be at least {least}, which '{base.name}' and the "
+                f"'loop.patch' is {recipe.loop.patch}; it must be at least {shortest}, which '{base.name}' and the "
                 f"reconstructor's distance '{self._degrader.distance.name}' need."
             )
         self.split: Split[UnpairedImage] = split_for(

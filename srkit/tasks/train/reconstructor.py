@@ -177,11 +177,11 @@ def _degradation(recipe: ReconstructorRecipe) -> SecondOrderPart:
 
 
 def _check_crops(recipe: ReconstructorRecipe, distance: PerceptualDistance) -> None:
-    least = max(MIN_SIDE, distance.smallest)
-    if recipe.data.patch < least:
+    smallest = max(MIN_SIDE, distance.smallest)
+    if recipe.data.patch < smallest:
         raise UsageError(
-            f"'data.patch' is {recipe.data.patch}; it must be at least {least}, which the degradation encoder and the "
-            f"distance '{distance.name}' need."
+            f"'data.patch' is {recipe.data.patch}; it must be at least {smallest}, which the degradation encoder and "
+            f"the distance '{distance.name}' need."
         )
 
 
