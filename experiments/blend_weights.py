@@ -17,7 +17,9 @@ from torch import Tensor, nn
 
 from experiments.study import read_options, study_parser
 from srkit.archs.table import build
+from srkit.zoo.blend import blend
 from srkit.zoo.load import load_model
+from srkit.zoo.loaded import LoadedModel
 from srkit.zoo.weights import save_weights
 
 KEEP_COLOUR = 8
@@ -31,27 +33,27 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--alpha", type=float, required=True, help="0: START, 1: END")
     options = read_options(parser)
-    start, end = (load_model(path) for path in (options.start, options.end))
-    if end.header is None or start.header is None:
+    start, end = (_keeping_colour(load_model(path)) for path in (options.start, options.end))
+    blended = blend(start, end, options.alpha)
+    if blended.header is None or start.header is None or end.header is None:
         raise SystemExit("START and END must both be weights of srkit.")
-    arguments = end.header.arguments | {"keep_colour": KEEP_COLOUR}
-    network = build(end.header.arch, arguments).eval()
-    network.load_state_dict(end.network.state_dict())
-    other = start.network.state_dict()
     with torch.no_grad():
-        for name, tensor in network.state_dict().items():
-            tensor.copy_(torch.lerp(other[name].float(), tensor.float(), options.alpha))
-        for weight, bias in last_layers(network):
+        for weight, bias in last_layers(blended.network):
             level_phases(weight, bias)
-    header = replace(
-        end.header,
-        arguments=arguments,
-        overlap=max(start.overlap, end.overlap) + KEEP_COLOUR + 1,
-        steps=(start.header.steps or 0) + (end.header.steps or 0),
-        recipe=f"{start.header.recipe} to {end.header.recipe}, alpha {options.alpha:g}",
-        scores={},
-    )
-    save_weights(options.out, network, header)
+    steps = (start.header.steps or 0) + (end.header.steps or 0)
+    save_weights(options.out, blended.network, replace(blended.header, steps=steps))
+
+
+def _keeping_colour(model: LoadedModel) -> LoadedModel:
+    """The model with `keep_colour`, which has no weights."""
+    if model.header is None:
+        raise SystemExit(f"{model.path} is no weights file of srkit.")
+    arguments = model.header.arguments | {"keep_colour": KEEP_COLOUR}
+    network = build(model.header.arch, arguments).eval()
+    network.load_state_dict(model.network.state_dict())
+    added = 0 if model.header.arguments.get("keep_colour") else KEEP_COLOUR + 1
+    header = replace(model.header, arguments=arguments)
+    return replace(model, network=network, header=header, overlap=model.overlap + added)
 
 
 def last_layers(network: nn.Module) -> list[tuple[Tensor, Tensor]]:

@@ -64,6 +64,7 @@ class Cria(nn.Module):
         upsampler: of each head; `nearest` is the paper's (see `NearestReconstruction`), the others are cheaper (see
             `Reconstruction`).
         trunk: `rrdb` is the paper's; `edsr` has the names and shapes of `srkit.archs.edsr.EDSR`'s tensors.
+        heads: 2; 1: the head of alignment alone, without a mask, which the paper's main effect is held against.
         keep_colour: radius in LR pixels of the squares whose mean colour is kept (`colour_lost`); 0: whatever the
             heads make of it. It has no weights. Not in the paper.
 
@@ -82,14 +83,18 @@ class Cria(nn.Module):
         upsampler: HeadUpsampler = "nearest",
         trunk: Trunk = "rrdb",
         keep_colour: int = 0,
+        heads: int = 2,
     ) -> None:
         super().__init__()
+        if heads not in (1, 2):
+            raise UsageError(f"Cria-CL was given {heads} heads; it is defined for 1 and 2.")
         _check(scale, (features, blocks, growth, width, mask_width), upsampler, keep_colour)
-        self.scale, self.keep_colour = scale, keep_colour
+        self.scale, self.keep_colour, self.heads = scale, keep_colour, heads
         self.trunk = make_trunk(trunk, features, blocks, growth)
         self.align = _Head(features, width, scale, upsampler)
-        self.unif = _Head(features, width, scale, upsampler)
-        self.mask = nn.Sequential(*units(3, mask_width), conv3x3(mask_width, 2))
+        if heads == 2:
+            self.unif = _Head(features, width, scale, upsampler)
+            self.mask = nn.Sequential(*units(3, mask_width), conv3x3(mask_width, 2))
         deep = blocks_radius(trunk, blocks) + 2 * UNITS + _reconstruction_radius(scale, upsampler)
         # Beyond the squares, the pixels between which their means are interpolated.
         self.info = ArchInfo(
@@ -100,10 +105,14 @@ class Cria(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.parts(x).sr
+        if self.heads == 2:
+            return self.parts(x).sr
+        h = centred(x).to(self.trunk.head.weight.dtype)
+        sr: Tensor = upscale(x, self.scale) + self.align(self.trunk(h)).to(x.dtype)
+        return sr + colour_lost(sr, x, self.keep_colour) if self.keep_colour else sr
 
     def parts(self, x: Tensor) -> CriaParts:
-        """x (N, 3, h, w) in [0, 1] to the result, both heads' images and the mask, all of x's dtype."""
+        """x (N, 3, h, w) in [0, 1] to the result, both heads' images and the mask, all of x's dtype; of two heads."""
         h = centred(x).to(self.trunk.head.weight.dtype)
         features = self.trunk(h)
         base = upscale(x, self.scale)
@@ -124,8 +133,8 @@ class Cria(nn.Module):
         return CriaView(self, part)
 
     def views(self) -> dict[str, View]:
-        """All of them, by the parts' names."""
-        return {part: self.view(part) for part in get_args(Part)}
+        """All of them, by the parts' names; none where there is one head."""
+        return {part: self.view(part) for part in get_args(Part)} if self.heads == 2 else {}
 
     def begun_by(self, source: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Values with which both heads begin as the reconstruction of a network with one head.
@@ -142,7 +151,7 @@ class Cria(nn.Module):
         """
         own = self.state_dict()
         found: dict[str, Tensor] = {}
-        for head in ("align", "unif"):
+        for head in ("align", "unif")[: self.heads]:
             for name in own:
                 if name.startswith(f"{head}.reconstruction."):
                     tensor = source.get(name.removeprefix(f"{head}."))

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from srkit.conditioning.makers import CODES
 from srkit.errors import ResourceError
 from srkit.progress import Progress
+from srkit.zoo.blend import turned, without_pair
 from srkit.zoo.load import find_family, load_model
 from srkit.zoo.loaded import LoadedModel
 from srkit.zoo.manifest import Manifest
@@ -33,21 +34,28 @@ class Models:
             checkpoint file.
         progress: shows what is fetched.
         families: those that `auto` chooses among.
+        dials: shares by name (`UpscaleRecipe.dials`), to which the network of a first pass is turned as it is loaded.
 
     Raises:
+        UsageError: a dial of a model that has no pair for it.
         ResourceError: the model is missing, damaged, or for another task.
     """
 
     def __init__(
-        self, name: str, progress: Progress | None = None, families: Sequence[str] = DEFAULT_FAMILIES
+        self,
+        name: str,
+        progress: Progress | None = None,
+        families: Sequence[str] = DEFAULT_FAMILIES,
+        dials: Mapping[str, float] | None = None,
     ) -> None:
-        self._progress, self._is_default = progress, name == "auto"
+        self._progress, self._is_default, self._dials = progress, name == "auto", dict(dials or {})
         self._loaded: dict[str, LoadedModel] = {}
         self._names: Mapping[int, str] = _by_scale(families) if name == "auto" else find_family(name)
         restores = bool(self._names) and name in RESTORING_FAMILIES
         self._later: Mapping[int, str] = _by_scale(families) if restores else {}
         if self._names:
             self.own_scale = DEFAULT_SCALE if DEFAULT_SCALE in self._names else max(self._names)
+            self._check_dials(name)
         elif name == "auto":
             raise ResourceError(
                 "No weights are shipped with this installation; install srkit again or give `model` FILE."
@@ -60,14 +68,23 @@ class Models:
         """One network that is loaded already."""
         models = cls.__new__(cls)
         models._loaded, models._later, models._progress, models._is_default = {}, {}, None, False
+        models._dials = {}
         models._take(model)
         return models
 
     def _take(self, model: LoadedModel) -> None:
-        self._names, self._loaded[model.name] = {model.info.scale: model.name}, model
+        turned_model = turned(model, self._dials, self._progress)
+        self._names, self._loaded[model.name] = {model.info.scale: model.name}, turned_model
         self.own_scale = model.info.scale
         if CODES in model.info.conditioning:
             self._later = _by_scale(DEFAULT_FAMILIES)
+
+    def _check_dials(self, name: str) -> None:
+        """Refuse dials that none of a family's models has, before any is loaded."""
+        manifest = Manifest.load()
+        for dial in self._dials:
+            if not any(dial in manifest.entry(own).pairs for own in self._names.values()):
+                raise without_pair(name, dial)
 
     @property
     def own_conditions(self) -> tuple[str, ...]:
@@ -91,7 +108,9 @@ class Models:
     def named(self, name: str) -> LoadedModel:
         """A network of a chain."""
         if name not in self._loaded:
-            self._loaded[name] = load_model(name, progress=self._progress)
+            model = load_model(name, progress=self._progress)
+            first = name in self._names.values()
+            self._loaded[name] = turned(model, self._dials, self._progress) if first else model
         return self._loaded[name]
 
     def chain(self, factor: float) -> tuple[str, ...]:

@@ -90,7 +90,7 @@ class Upscaler:
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
         self.device = pick_device(recipe.device)
-        self.models = models or Models(recipe.model, progress)
+        self.models = models or Models(recipe.model, progress, dials=recipe.dials)
         self._complete, self._with_parts = complete, with_parts
         given = tuple(extras) if complete is None else (*extras, "kernels", "depth")
         settings = RunSettings(self.device, recipe.dtype, recipe.tile, recipe.overlap, recipe.tta)

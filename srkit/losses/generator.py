@@ -14,7 +14,7 @@ from torch import Tensor
 from srkit.archs.cria import CriaParts
 from srkit.encoders.features import PerceptualFeatures
 from srkit.losses.contrast import alignment, uniformity
-from srkit.losses.criteria import Criteria, View, Views, Wanted
+from srkit.losses.criteria import Criteria, View, Views, Wanted, ssim_distance_map
 from srkit.losses.gan import generator_loss
 from srkit.losses.images import checkerboard, feature_l1, l1
 from srkit.recipes.gan import CriaPart, GanWeights
@@ -23,7 +23,12 @@ T = TypeVar("T")
 
 HEADS = ("align", "unif")
 _PAIR = ("pixel", "perceptual")
-_AT = {"align": "align", "unif": "unif", "balance": "mask"}  # what terms are of that are not of the result
+OF_HEADS = ("align_pixel", "align_ssim", "unif_perceptual", "unif_adversarial")
+"""Terms of one head's image alone."""
+_AT = {"align": "align", "unif": "unif", "balance": "mask"} | {
+    name: name.partition("_")[0] for name in OF_HEADS
+}
+"""What terms are of that are not of the result."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,7 @@ class GeneratorLosses:
             terms["checkerboard"] = checkerboard(sr, self._scale)
         if isinstance(made, CriaParts) and "balance" in self.weights:
             terms["balance"] = (made.mask.float().mean() - 0.5).square()
+        terms |= self._of_heads(made, target, judged, real, perceptual)
         if isinstance(made, CriaParts) and self.criteria:
             same = self._extractors.bottom is self._extractors.perceptual
             bottom = perceptual if same else _seen(self._extractors.bottom, target, self._extractors.autocast)
@@ -103,7 +109,7 @@ class GeneratorLosses:
     def gradient_norms(self, terms: Mapping[str, Tensor], made: CriaParts | Tensor) -> dict[str, float]:
         """L2 norm, over the whole batch, of each weighted term's gradient at the image that it is of.
 
-        That is the result; for `align` and `unif` their own head's image, for `balance` the mask. First that of the
+        That is the result; for terms of a head its image, for `balance` the mask. First that of the
         pixel and the perceptual term together, which the others can be held against. The terms' graphs are kept.
         """
 
@@ -115,9 +121,31 @@ class GeneratorLosses:
         pair = {name: terms[name] for name in _PAIR if name in terms}
         found = {" and ".join(pair): norm(self.total(pair), sr)} if len(pair) > 1 else {}
         for name, term in terms.items():
-            at = _AT.get(name)
+            at = None if isinstance(made, Tensor) else _AT.get(name)
             found[name] = norm(self.weights[name] * term, sr if at is None else getattr(made, at))
         return found
+
+    def _of_heads(
+        self,
+        made: CriaParts | Tensor,
+        target: Tensor,
+        judged: View,
+        real: Tensor,
+        perceptual: Once[list[Tensor]] | None,
+    ) -> dict[str, Tensor]:
+        """The terms of one head's image each; `judged` and `perceptual` remember what they have looked at."""
+        align, unif = (made, made) if isinstance(made, Tensor) else (made.align, made.unif)
+        terms: dict[str, Tensor] = {}
+        if "align_pixel" in self.weights:
+            terms["align_pixel"] = l1(align, target)
+        if "align_ssim" in self.weights:
+            terms["align_ssim"] = ssim_distance_map(align, target).mean()
+        with _precision(unif, self._extractors.autocast):
+            if "unif_perceptual" in self.weights and perceptual is not None:
+                terms["unif_perceptual"] = feature_l1(perceptual(unif), perceptual(target))
+            if "unif_adversarial" in self.weights:
+                terms["unif_adversarial"] = generator_loss(judged(unif), real)
+        return terms
 
     def _compared(self, made: CriaParts, wanted: Wanted) -> dict[str, Tensor]:
         """The terms of the heads."""

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from srkit.recipes.bounds import bounded
 from srkit.recipes.load import Recipe
-from srkit.recipes.train import DataPart, ModelPart, OptimPart, ProvidersPart, RunPart
+from srkit.recipes.train import DataPart, ModelPart, OptimPart, ProvidersPart, RunPart, TeacherPart
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,15 @@ class GanWeights:
     of a head small is not to show it. Not in the paper."""
     checkerboard: float = bounded(0.0, min=0)
     """Patterns of the grid in the result (`srkit.losses.images`). Not in the paper."""
+    align_pixel: float = bounded(0.0, min=0)
+    """L1 of the image of the head of alignment, not weighted by the mask. This and the next three tell the heads apart
+    ("each sub-branch uses different losses"); of a network with one head they are of the result."""
+    align_ssim: float = bounded(0.0, min=0)
+    """1 - SSIM of the same image."""
+    unif_perceptual: float = bounded(0.0, min=0)
+    """L1 of the image of the head of uniformity in the features of `providers.perceptual`."""
+    unif_adversarial: float = bounded(0.0, min=0)
+    """Relativistic average GAN of the same image. The discriminator learns from the result, as ever."""
 
 
 @dataclass(frozen=True)
@@ -79,5 +88,6 @@ class GanRecipe(Recipe):
     loss: GanWeights = field(default_factory=GanWeights)
     cria: CriaPart = field(default_factory=CriaPart)
     discriminator: DiscriminatorPart = field(default_factory=DiscriminatorPart)
+    teacher: TeacherPart = field(default_factory=TeacherPart)
     providers: ProvidersPart = field(default_factory=ProvidersPart)
     seed: int = bounded(0, min=0)

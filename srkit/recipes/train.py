@@ -124,6 +124,18 @@ class ProvidersPart:
 
 
 @dataclass(frozen=True)
+class TeacherPart:
+    """A trained network whose result on the same LR is one more target, by L1."""
+
+    model: str = ""
+    """A model's name or file, of the network's scale; empty: none."""
+    weight: float = bounded(0.1, min=0)
+    """Of the term; 0: no teacher."""
+    licence: str = ""
+    """Of the teacher, where neither its file nor the list of models says it."""
+
+
+@dataclass(frozen=True)
 class TrainRecipe(Recipe):
     name: str
     model: ModelPart
@@ -135,5 +147,6 @@ class TrainRecipe(Recipe):
     """Weights of the loss terms, by name (`srkit.losses.table`)."""
     loss_every: dict[str, int] = field(default_factory=dict)
     """Terms that are taken every n-th step alone, with n times their weight: their n. For costly ones."""
+    teacher: TeacherPart = field(default_factory=TeacherPart)
     providers: ProvidersPart = field(default_factory=ProvidersPart)
     seed: int = bounded(0, min=0)

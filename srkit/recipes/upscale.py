@@ -10,6 +10,8 @@ from srkit.errors import UsageError
 
 OutputFormat = Literal["auto", "png", "jpg", "webp", "tiff", "avif"]
 MAX_SCALE = 16.0
+DIALS = ("strength", "denoise")
+"""Fields of the recipe that go between the weights of two networks."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,11 @@ class UpscaleRecipe:
     max_pixels: int = 10**9
     prompt: str = ""
     """What the images show, in words, for networks that are conditioned on it."""
+    strength: float | None = None
+    """How much of what a perceptually trained network adds to the PSNR-trained one that it started from, 0 to 1; None:
+    the network as it is."""
+    denoise: float | None = None
+    """From the network for light damage, 0, to that for strong damage, 1; None: the network as it is."""
     strip: bool = False
     """Write no metadata but the colour profile, and none of srkit's."""
 
@@ -111,5 +118,13 @@ class UpscaleRecipe:
         ):
             if value is not None and not low <= value <= high:
                 raise UsageError(f"{name} is {value}; it must be from {low} to {high}.")
+        for name, share in (("`strength`", self.strength), ("`denoise`", self.denoise)):
+            if share is not None and not 0 <= share <= 1:  # refuses nan as well
+                raise UsageError(f"{name} is {share:g}; it must be from 0 to 1.")
         if not self.depth:
             raise UsageError("`depth` is empty; it must be auto, none, a provider's name or a folder.")
+
+    @property
+    def dials(self) -> dict[str, float]:
+        """Those that are turned, by their names."""
+        return {dial: share for dial in DIALS if (share := getattr(self, dial)) is not None}

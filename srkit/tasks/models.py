@@ -219,13 +219,48 @@ def export_model(name: str, target: str, output: Path, *, overwrite: bool) -> Lo
         raise UsageError(
             f"The export is for '{target}'; it must be for {' or '.join(SUFFIXES)}.{nearest(target, SUFFIXES)}"
         )
+    _check_output(output, overwrite=overwrite)
+    model = load_model(name)
+    export(model, target, output)
+    return model
+
+
+def blend_models(
+    start: str, end: str, alpha: float, output: Path, progress: Progress, *, overwrite: bool
+) -> LoadedModel:
+    """Write the weights between those of two models; see `srkit.zoo.blend.blend`. Returns what was written.
+
+    Args:
+        start, end: names of models, or checkpoints' paths.
+        alpha: share of `end`.
+        output: .safetensors.
+
+    Raises:
+        UsageError: also an output that exists or is called otherwise.
+        ResourceError: also a model that is missing or damaged.
+    """
+    from srkit.zoo.blend import blend, check_share
+    from srkit.zoo.load import load_model
+    from srkit.zoo.weights import save_weights
+
+    check_share("alpha", alpha)
+    if output.suffix != ".safetensors":
+        raise UsageError(
+            f"The output {shown(output)} is no .safetensors file, which weights are written as; name one."
+        )
+    _check_output(output, overwrite=overwrite)
+    blended = blend(load_model(start, progress=progress), load_model(end, progress=progress), alpha)
+    if blended.header is None:
+        raise RuntimeError("a blend has a header")
+    save_weights(output, blended.network, blended.header)
+    return replace(blended, path=output)
+
+
+def _check_output(output: Path, *, overwrite: bool) -> None:
     if output.exists() and not overwrite:
         raise UsageError(
             f"{shown(output)} is there already; give another `output`, or `overwrite` to replace it."
         )
-    model = load_model(name)
-    export(model, target, output)
-    return model
 
 
 def _verify_fetched(name: str, path: Path, entry: Entry | None) -> Verified:

@@ -22,7 +22,9 @@ FAMILY = "clipsr"
 _SHOWN = 60  # characters of a prompt in a message
 
 
-def prompted_models(name: str, progress: Progress | None = None) -> Models:
+def prompted_models(
+    name: str, progress: Progress | None = None, dials: Mapping[str, float] | None = None
+) -> Models:
     """The networks of a job that has prompts: what `name` names, else the shipped ones that take text.
 
     Raises:
@@ -35,7 +37,7 @@ def prompted_models(name: str, progress: Progress | None = None) -> Models:
             "A prompt was given, and no model that takes one came with this installation; give -m FILE, of a network "
             "that `srkit train clipsr-x8` makes."
         )
-    models = Models(FAMILY if name == "auto" else name, progress)
+    models = Models(FAMILY if name == "auto" else name, progress, dials=dials)
     model = models.get(models.own_scale)
     if not takes_text(model.info):
         others = f"choose {' or '.join(named)}" if named else "choose one that `srkit train clipsr-x8` makes"

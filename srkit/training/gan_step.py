@@ -22,6 +22,7 @@ from srkit.training.collapse import LOOKED_EVERY, CollapseWatch
 from srkit.training.distributed import World, average_gradients, mean_over
 from srkit.training.optim import set_rate
 from srkit.training.state import Stateful, TrainState, new_state
+from srkit.training.teacher import Teacher
 from srkit.training.trainer import DivergedError, StepResult, descend
 
 
@@ -43,6 +44,7 @@ class GanStep:
     """Of the generator's gradient."""
     autocast: torch.dtype | None
     world: World
+    teacher: Teacher | None = None
 
     @property
     def is_sound(self) -> bool:
@@ -59,7 +61,7 @@ class GanStep:
         }
 
     def module(self, network: nn.Module) -> nn.Module:
-        return Whole(network) if isinstance(network, Cria) else network
+        return Whole(network) if isinstance(network, Cria) and network.heads == 2 else network
 
     def __call__(
         self,
@@ -78,6 +80,9 @@ class GanStep:
             terms = self.losses(made, target, self.discriminator, real.detach())
             norms = self.losses.gradient_norms(terms, made) if look else {}
             loss = self.losses.total(terms)
+            if self.teacher is not None:
+                terms["teacher"] = self.teacher(made if isinstance(made, Tensor) else made.sr, batch.lr)
+                loss = loss + self.teacher.weight * terms["teacher"]
             descend(state, loss, self.clip_norm)
         for criteria in self.losses.criteria.values():
             criteria.means.copy_(mean_over(criteria.means, self.world))

@@ -24,6 +24,7 @@ from srkit.training.interrupt import whole_step
 from srkit.training.optim import learning_rate, set_rate
 from srkit.training.run_log import RunLog
 from srkit.training.state import CHECKPOINT, Snapshot, TrainState, save_checkpoint, update_ema
+from srkit.training.teacher import Teacher
 
 LOG_EVERY = 100
 _CLOCKED_EVERY = 20  # steps on CUDA, where the clock must wait for the device
@@ -140,6 +141,7 @@ class PairStep:
     losses: Losses
     clip_norm: float
     autocast: torch.dtype | None
+    teacher: Teacher | None = None
 
     is_sound = True
 
@@ -152,6 +154,9 @@ class PairStep:
         with torch.autocast(batch.lr.device.type, self.autocast, enabled=self.autocast is not None):
             sr = forward(batch.lr, **batch.conditions)
         loss, terms = self.losses(sr, batch.hr, state.step + 1)
+        if self.teacher is not None:
+            taught = self.teacher(sr, batch.lr)
+            loss, terms = loss + self.teacher.weight * taught, {**terms, "teacher": taught.detach()}
         descend(state, loss, self.clip_norm)
         asked = look and len(self.losses.weights) > 1
         norms = self.losses.gradient_norms(sr.detach(), batch.hr) if asked else {}

@@ -18,7 +18,7 @@ from srkit.zoo.files import check_checkpoint, unreadable
 
 METADATA_KEY = "srkit"
 FORMAT_VERSION = 1
-_LATER = frozenset({"rates", "adapted", "controller"})
+_LATER = frozenset({"rates", "adapted", "controller", "pairs", "blended", "teacher"})
 """Fields that the first files of this format lack."""
 
 
@@ -58,6 +58,13 @@ class Header:
     """What `srkit adapt` made the weights from: base and its `sha256`, support images, recipe; else empty."""
     controller: dict[str, Any] = field(default_factory=dict)
     """Of a reconstructor that knows one (`srkit.training.controller`): its `noise_std`."""
+    pairs: dict[str, str] = field(default_factory=dict)
+    """By a dial of `srkit upscale` (`strength`, `denoise`), the other end: a model's name, or a file's path from the
+    folder of this one."""
+    blended: dict[str, Any] = field(default_factory=dict)
+    """What weights between two others are made of: `of` (names, sha256, licences) and `alpha`, the second's share."""
+    teacher: dict[str, Any] = field(default_factory=dict)
+    """The network whose results were a target of the training: `name`, `sha256`, `licence`, `weight`; else empty."""
     srkit_version: str = __version__
     format_version: int = FORMAT_VERSION
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from math import prod
@@ -55,6 +55,8 @@ class Entry:
     """By protocol, data set and metric: `{"classical": {"Set5": {"psnr": 31.3, "ssim": 0.88}}}`."""
     source: str = SHIPPED
     """`shipped`, a URL, or `hf:owner/repo/file[@revision]`."""
+    pairs: dict[str, str] = field(default_factory=dict)
+    """By a dial of `srkit upscale` (`strength`, `denoise`), the model at its other end."""
 
     @property
     def shipped(self) -> bool:
@@ -165,7 +167,7 @@ def format_entries(entries: list[Entry]) -> str:
     """The manifest file's text: entries by name, fields in order: equal content is equal text."""
     order = [item.name for item in fields(Entry)]
     models = [
-        {name: _plain(asdict(entry)[name]) for name in order}
+        {name: _plain(asdict(entry)[name]) for name in order if name != "pairs" or entry.pairs}
         for entry in sorted(entries, key=lambda entry: entry.name)
     ]
     document = {"format_version": MANIFEST_VERSION, "models": models}
@@ -201,17 +203,24 @@ PUBLIC_ENTRIES: tuple[Entry, ...] = tuple(
 )
 
 
-def register(path: Path, name: str, summary: str) -> Entry:
+def register(path: Path, name: str, summary: str, pairs: Mapping[str, str] | None = None) -> Entry:
     """Write the manifest entry of a weights file, in the `manifest.json` of the file's own folder.
 
-    An entry of the same name is replaced; a missing manifest is begun. Everything but name and summary comes
+    An entry of the same name is replaced; a missing manifest is begun. Everything but name, summary and pairs comes
     from the file: its header, its checksum, its tensors.
+
+    Args:
+        pairs: see `Entry.pairs`; None keeps those of the entry that is replaced.
 
     Raises:
         ResourceError: the file is no weights file of ours, or the manifest is damaged.
     """
     path = Path(path)
     header = read_header(path)
+    manifest = path.parent / MANIFEST_NAME
+    known = read_entries(manifest) if manifest.exists() else []
+    if pairs is None:
+        pairs = next((other.pairs for other in known if other.name == name), {})
     entry = Entry(
         name=name,
         file=path.name,
@@ -227,9 +236,9 @@ def register(path: Path, name: str, summary: str) -> Entry:
         training_data=header.training_data,
         scores=header.scores,
         source=SHIPPED,
+        pairs=dict(pairs),
     )
-    manifest = path.parent / MANIFEST_NAME
-    others = [other for other in read_entries(manifest) if other.name != name] if manifest.exists() else []
+    others = [other for other in known if other.name != name]
     if any(other.file == path.name for other in others):
         raise ResourceError(
             f"'{manifest}' has '{path.name}' under another name already; remove that entry first."

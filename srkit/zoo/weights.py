@@ -19,7 +19,15 @@ from srkit.zoo.files import check_checkpoint, sha256_of, unreadable
 from srkit.zoo.header import Header, broken_file, has_header, read_header
 from srkit.zoo.loaded import LoadedModel
 
-__all__ = ["copy_weights", "has_header", "load_weights", "read_header", "read_tensors", "save_weights"]
+__all__ = [
+    "copy_weights",
+    "encode_weights",
+    "has_header",
+    "load_weights",
+    "read_header",
+    "read_tensors",
+    "save_weights",
+]
 
 
 MAX_SCALE, MAX_OVERLAP = 32, 4096
@@ -47,13 +55,28 @@ def save_weights(
         ResourceError: a tensor is not finite in `dtype`, rates that do not fit the network's parameters, or the
             header cannot be written.
     """
-    tensors = {name: _stored(name, tensor, dtype) for name, tensor in network.state_dict().items()}
     _check_rates(rates or {}, network, f"The rates for '{path}'")
-    tensors |= {_RATES + name: _stored(name, rate, torch.float32) for name, rate in (rates or {}).items()}
-    header = replace(header, arguments=table.built_arguments(network, header.arguments))
+    content = encode_weights(network, header, dtype, rates)
     with atomic_path(Path(path)) as temporary:
         # Not safetensors' own file writer: it makes a file that only its owner may read.
-        temporary.write_bytes(save(tensors, metadata=header.to_metadata()))
+        temporary.write_bytes(content)
+
+
+def encode_weights(
+    network: nn.Module,
+    header: Header,
+    dtype: torch.dtype = torch.float16,
+    rates: Mapping[str, Tensor] | None = None,
+) -> bytes:
+    """The content of the file that `save_weights` writes.
+
+    Raises:
+        ResourceError: as `save_weights`, but for rates that do not fit.
+    """
+    tensors = {name: _stored(name, tensor, dtype) for name, tensor in network.state_dict().items()}
+    tensors |= {_RATES + name: _stored(name, rate, torch.float32) for name, rate in (rates or {}).items()}
+    header = replace(header, arguments=table.built_arguments(network, header.arguments))
+    return save(tensors, metadata=header.to_metadata())
 
 
 def _stored(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:

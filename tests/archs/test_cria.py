@@ -13,7 +13,9 @@ from srkit.archs.cria import Cria, colour_lost
 from srkit.archs.edsr import EDSR
 from srkit.archs.esrgan import RRDBNet
 from srkit.archs.info import views_of
+from srkit.errors import UsageError
 from srkit.ops.resize import upscale
+from tests.helpers import refused
 
 SMALL: dict[str, Any] = {
     "scale": 4,
@@ -190,3 +192,16 @@ def test_colour_lost_is_what_was_taken() -> None:
     torch.testing.assert_close(
         lost, torch.tensor([0.1, 0.0, -0.2]).view(1, 3, 1, 1).expand_as(sr), atol=1e-5, rtol=0
     )
+
+
+@torch.inference_mode()
+def test_one_head_is_that_of_alignment() -> None:
+    both, one = _network(), Cria(**SMALL, heads=1)
+    names = {name for name in both.state_dict() if not name.startswith(("unif.", "mask."))}
+    assert set(one.state_dict()) == names
+    one.load_state_dict({name: both.state_dict()[name] for name in names})
+    x = _image()
+    torch.testing.assert_close(one(x), both.parts(x).align)
+    assert one.views() == {}
+    with refused(UsageError, "3"):
+        Cria(**SMALL, heads=3)

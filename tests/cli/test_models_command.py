@@ -174,3 +174,25 @@ def test_export_for_what(srkit: Any, tmp_path: Path) -> None:
     done = srkit("models", "export", "edsr-x2", "--for", "onyx", "-o", str(tmp_path / "x.onnx"))
     assert done.returncode == 2
     assert "'onyx'" in done.stderr and "'onnx'" in done.stderr
+
+
+def test_blend(srkit: Any, tmp_path: Path) -> None:
+    for name, arguments in (("a", ARGUMENTS), ("b", ARGUMENTS), ("wide", ARGUMENTS | {"features": 16})):
+        header = Header(arch="edsr", arguments=arguments, scale=2, licence=f"licence of {name}")
+        save_weights(tmp_path / f"{name}.safetensors", EDSR(**arguments), header)  # type: ignore[arg-type]
+    a, b, wide, out = (str(tmp_path / f"{name}.safetensors") for name in ("a", "b", "wide", "out"))
+    done = srkit("models", "blend", a, b, "--alpha", "0.25", "-o", out, "--json")
+    assert done.returncode == 0, done.stderr
+    made = _valid("models-blend", done.stdout)
+    assert made["sha256"] == sha256_of(Path(out))
+    assert [part["sha256"] for part in made["of"]] == [sha256_of(Path(path)) for path in (a, b)]
+    for arguments, named in (
+        ((a, b, "--alpha", "0.5", "-o", out), "overwrite"),
+        ((a, b, "--alpha", "nan", "-o", out, "--overwrite"), "alpha"),
+        ((a, wide, "--alpha", "0.5", "-o", out, "--overwrite"), "arguments"),
+        ((a, b, "--alpha", "0.5", "-o", str(tmp_path / "out.pth")), ".safetensors"),
+    ):
+        done = srkit("models", "blend", *arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert_message(done.stderr.splitlines()[-1], named)
+    assert sha256_of(Path(out)) == made["sha256"]

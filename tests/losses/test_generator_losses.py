@@ -23,7 +23,7 @@ from srkit.losses.criteria import (
     top_of,
 )
 from srkit.losses.gan import generator_loss
-from srkit.losses.generator import FeatureExtractors, GeneratorLosses, Once, criteria_of
+from srkit.losses.generator import OF_HEADS, FeatureExtractors, GeneratorLosses, Once, criteria_of
 from srkit.losses.images import PerceptualLoss, checkerboard, l1
 from srkit.recipes.gan import CriaPart, GanWeights
 
@@ -156,6 +156,42 @@ def test_strengths_are_gradients_at_the_images_that_terms_are_of(
     (slope,) = torch.autograd.grad(pair, made.sr, retain_graph=True)
     assert norms["pixel and perceptual"] == pytest.approx(float(slope.norm()))
     torch.autograd.backward(losses.total(terms))  # the graphs are still there
+
+
+ONLY_RESULT = GanWeights(0.0, 0.0, 1e-9, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("name", OF_HEADS)
+def test_a_loss_of_one_head_leaves_the_other_and_the_mask_alone(
+    name: str, provider: PerceptualFeatures, discriminator: UNetSN
+) -> None:
+    made, target = _made()
+    extractors = FeatureExtractors(provider, provider)
+    losses = GeneratorLosses(replace(ONLY_RESULT, **{name: 1.0}), CriaPart(), extractors, SCALE)
+    term = losses(made, target, discriminator, discriminator(target))[name]
+    slopes = torch.autograd.grad(
+        term, (made.align, made.unif, made.mask), allow_unused=True, retain_graph=True
+    )
+    own, other = slopes[:2] if name.startswith("align") else slopes[1::-1]
+    assert own is not None
+    assert bool(own.abs().max() > 0)
+    assert other is None
+    assert slopes[2] is None
+    assert losses.gradient_norms({name: term}, made)[name] == pytest.approx(float(own.norm()))
+
+
+def test_losses_of_the_heads_by_themselves(provider: PerceptualFeatures, discriminator: UNetSN) -> None:
+    made, target = _made()
+    weights = replace(ONLY_RESULT, **dict.fromkeys(OF_HEADS, 1.0))
+    losses = GeneratorLosses(weights, CriaPart(), FeatureExtractors(provider, provider), SCALE)
+    real = discriminator(target)
+    for images, align, unif in ((made, made.align, made.unif), (made.sr, made.sr, made.sr)):
+        terms = losses(images, target, discriminator, real)
+        assert list(terms) == ["adversarial", *OF_HEADS]
+        torch.testing.assert_close(terms["align_pixel"], l1(align, target))
+        torch.testing.assert_close(terms["align_ssim"], ssim_distance_map(align, target).mean())
+        torch.testing.assert_close(terms["unif_perceptual"], PerceptualLoss(provider)(unif, target))
+        torch.testing.assert_close(terms["unif_adversarial"], generator_loss(discriminator(unif), real))
 
 
 def test_the_anchor_comes_first_and_once() -> None:

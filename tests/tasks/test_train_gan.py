@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from srkit.encoders.features import perceptual_features
-from srkit.errors import ResourceError
+from srkit.errors import ResourceError, UsageError
 from srkit.recipes.gan import GanRecipe
 from srkit.recipes.kinds import load_training_recipe
 from srkit.recipes.load import shipped_recipes, to_toml
@@ -134,6 +134,25 @@ def test_a_provider_of_its_own_for_the_bottom_is_recorded(folder: Path, tmp_path
     assert header.providers["bottom"] == "compact"
     assert header.providers["bottom version"] == compact.version
     assert header.providers["perceptual"] == "random"
+
+
+def test_heads_with_losses_of_their_own_and_one_head(folder: Path, tmp_path: Path) -> None:
+    own = ("loss.align = 0.0", "loss.unif = 0.0", "loss.align_ssim = 0.1", "loss.unif_adversarial = 0.1")
+    for heads in (2, 1):
+        output = tmp_path / str(heads)
+        model = load_model(run(_job(folder, output, *own, f"model.arguments.heads = {heads}")).weights)
+        assert model.header is not None
+        last = json.loads((output / "metrics.jsonl").read_text().splitlines()[-1])
+        names = set(model.network.state_dict())
+        assert any(name.startswith("mask.") for name in names) == (heads == 2)
+        assert ("mask" in model.header.scores) == (heads == 2)
+        if heads == 2:
+            (facts,) = model.header.scores["mask"].values()
+            assert 0 < facts["mean"] < 1
+            assert 0 < facts["deviation"] < 0.5
+        assert last["step"] > 0
+    with refused(UsageError, "loss.align", "model.arguments.heads"):
+        run(_job(folder, tmp_path / "mask", "model.arguments.heads = 1"))
 
 
 @pytest.mark.parametrize("name", [name for name in shipped_recipes() if name.startswith(("cria", "real"))])

@@ -244,6 +244,38 @@ def export(
     return Exit.DONE
 
 
+@app.command()
+def blend(
+    start: Annotated[str, typer.Argument(help="A model's name, or a file.", metavar="A")],
+    end: Annotated[str, typer.Argument(help="Another of the same network.", metavar="B")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A .safetensors file.", metavar="FILE")],
+    alpha: Annotated[float, typer.Option(help="Share of B, 0 to 1.", metavar="X")],
+    overwrite: OverwriteFile = False,
+    offline: Offline = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> int:
+    """Write the weights between those of two models of one architecture, arguments and scale.
+
+    \b
+    srkit models blend runs/psnr/model.safetensors runs/gan/model.safetensors --alpha 0.4 -o between.safetensors
+    """
+    from srkit.tasks.models import blend_models
+
+    console = Console(quiet=quiet)
+    blended = blend_models(start, end, alpha, output, console, overwrite=overwrite)
+    if json:
+        header = blended.header
+        console.json(
+            {"output": str(output), "sha256": blended.sha256, "scale": blended.info.scale}
+            | ({"licence": header.licence, **header.blended} if header else {})
+        )
+    else:
+        console.line(str(output))
+    return Exit.DONE
+
+
 def _lines(facts: ModelFacts, checksum: str) -> list[tuple[str, Any]]:
     """Label and value of each line for people; what is not known is left out."""
     lines = [

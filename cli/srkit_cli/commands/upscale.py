@@ -122,6 +122,23 @@ def upscale(
             rich_help_panel=MODEL,
         ),
     ] = UpscaleRecipe.depth,
+    strength: Annotated[
+        float | None,
+        typer.Option(
+            help="0 to 1, for a model that has a pair: from the PSNR-trained network (0) to the perceptually trained "
+            "one (1).",
+            metavar="X",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    denoise: Annotated[
+        float | None,
+        typer.Option(
+            help="0 to 1, for a model that has a pair: from the network for light damage (0) to that for strong (1).",
+            metavar="X",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
     steps: Annotated[
         int | None,
         typer.Option(
@@ -211,6 +228,8 @@ def upscale(
         depth=depth,
         max_pixels=max_pixels,
         prompt=prompt,
+        strength=strength,
+        denoise=denoise,
         strip=strip,
     )
     console = Console(quiet=quiet, verbose=verbose)

@@ -6,14 +6,18 @@ it chooses nothing: the weights are the average of the last step.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from torch import nn
 
 from srkit.archs.cria import Cria
 from srkit.archs.table import ARCHS, DISCRIMINATORS, build, info_of
 from srkit.encoders.features import PerceptualFeatures, perceptual_features
 from srkit.errors import UsageError, nearest
+from srkit.losses.contrast import mask_facts
 from srkit.losses.criteria import check_criteria
-from srkit.losses.generator import HEADS, FeatureExtractors, GeneratorLosses, criteria_of
+from srkit.losses.generator import HEADS, OF_HEADS, FeatureExtractors, GeneratorLosses, criteria_of
 from srkit.ops.layout import channels_last
 from srkit.recipes.gan import DiscriminatorPart, GanRecipe
 from srkit.tasks.train.experiment import Plan
@@ -22,6 +26,7 @@ from srkit.tasks.train.job import TrainJob
 from srkit.training.collapse import CollapseWatch
 from srkit.training.gan_step import GanStep, discriminator_optimizer, gan_state
 from srkit.training.state import Snapshot
+from srkit.zoo.blend import header_pair
 
 _VGG = "vgg19"
 _VGG_BOTTOM = "vgg19:conv1_2"
@@ -51,7 +56,7 @@ class Adversarial(ImageExperiment[GanRecipe]):
         """Beside them, the one of `bottom_provider` may be needed."""
         compared = _compared(recipe)
         own = "bottom" in compared and bottom_provider(recipe) == recipe.providers.perceptual
-        looks = recipe.loss.perceptual > 0 or "top" in compared or own
+        looks = recipe.loss.perceptual > 0 or recipe.loss.unif_perceptual > 0 or "top" in compared or own
         return super().needed_providers(recipe) | ({"perceptual"} if looks else set())
 
     def plan(self) -> Plan:
@@ -77,6 +82,22 @@ class Adversarial(ImageExperiment[GanRecipe]):
         if self.bottom is None or self.bottom is self.providers.perceptual:
             return {}
         return {"bottom": self.bottom.name, "bottom version": self.bottom.version}
+
+    def further_facts(self, network: nn.Module) -> dict[str, Any]:
+        """The start, which was trained by its pixels, is the other end of the dial `strength`."""
+        start, folder = self.recipe.model.start, self.setting.job.output
+        pairs = {"pairs": {"strength": header_pair(start, folder)}} if start else {}
+        return super().further_facts(network) | pairs
+
+    def further_scores(self, network: nn.Module) -> dict[str, Any]:
+        """Whether the mask separates anything: its mean and deviation, both means over held-out images."""
+        if not isinstance(network, Cria) or network.heads == 1:
+            return {}
+        with torch.inference_mode():
+            found = [mask_facts(network.parts(lr).mask) for lr in self.held_out_lr()]
+        deviation = sum(float(facts.deviation) for facts in found) / len(found)
+        mean = sum(float(facts.mean) for facts in found) / len(found)
+        return {"mask": {self.held_out_name: {"mean": round(mean, 4), "deviation": round(deviation, 4)}}}
 
     def _load_bottom(self) -> PerceptualFeatures | None:
         if "bottom" not in _compared(self.recipe):
@@ -104,6 +125,7 @@ class Adversarial(ImageExperiment[GanRecipe]):
             clip_norm=recipe.optim.clip_norm,
             autocast=self.autocast,
             world=self.setting.world,
+            teacher=self.taught_by(recipe.teacher),
         )
 
 
@@ -134,11 +156,17 @@ def _check_weights(recipe: GanRecipe) -> None:
         )
     with torch.device("meta"):
         network = build(recipe.model.arch, recipe.model.arguments)
-    used = [name for name in (*HEADS, "balance") if getattr(recipe.loss, name) > 0]
+    used = [name for name in (*HEADS, "balance", *OF_HEADS) if getattr(recipe.loss, name) > 0]
     if used and not isinstance(network, Cria):
         raise UsageError(
             f"'loss.{used[0]}' is {getattr(recipe.loss, used[0])}, and the network '{recipe.model.arch}' has no two "
-            "heads; set loss.align, loss.unif and loss.balance to 0, or model.arch=cria."
+            "heads; set loss.align, loss.unif, loss.balance and those that begin so to 0, or model.arch=cria."
+        )
+    compared = [name for name in HEADS if getattr(recipe.loss, name) > 0]
+    if compared and isinstance(network, Cria) and network.heads == 1:
+        raise UsageError(
+            f"'loss.{compared[0]}' is {getattr(recipe.loss, compared[0])}, and 'model.arguments.heads' is 1, which "
+            "leaves no mask to compare criteria under; set loss.align and loss.unif to 0, or heads to 2."
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from srkit.archs.info import ArchInfo
 from srkit.archs.table import build, info_of
@@ -25,12 +25,14 @@ from srkit.engine.overlap import measure_overlap
 from srkit.errors import SrkitError, UsageError, nearest
 from srkit.ops.geometry import rounded_up
 from srkit.ops.layout import channels_last
-from srkit.recipes.train import DataPart, ModelPart, degradation_of
+from srkit.recipes.train import DataPart, ModelPart, TeacherPart, degradation_of
 from srkit.rendered import DOMAINS
 from srkit.tasks.train.experiment import Experiment, R, Setting, check_holdout
 from srkit.tasks.train.job import TrainJob, split_files
 from srkit.tasks.train.providers import Providers, check_providers, load_providers
+from srkit.tasks.train.teachers import NamedTeacher, load_teacher
 from srkit.training.state import TrainState
+from srkit.training.teacher import Teacher
 from srkit.training.trainer import PSNR, Validation
 from srkit.training.validation import Lower, psnr_validator
 
@@ -140,6 +142,7 @@ class ImageExperiment(Experiment[R]):
     images: Images
     providers: Providers
     conditioning: Conditioning
+    teacher: NamedTeacher | None = None
 
     @classmethod
     def needed_providers(cls, recipe: R) -> frozenset[str]:
@@ -179,7 +182,7 @@ class ImageExperiment(Experiment[R]):
         return PSNR.of(scored)
 
     def export(self, state: TrainState) -> None:
-        recipe, network = self.recipe, self.trained(state)
+        network = self.trained(state)
         self.setting.progress.info("measuring how far tiles must overlap")
         psnr = {"psnr": round(state.best_score, 3)}
         self.save(
@@ -188,19 +191,60 @@ class ImageExperiment(Experiment[R]):
             scale=self.info.scale,
             overlap=self._overlap(network),
             providers=self.providers.header | self.further_providers(),
-            scores={"classical": {_held_out(recipe.data): psnr}},
+            scores={"classical": {self.held_out_name: psnr}, **self.further_scores(network.eval())},
+            **self.further_facts(network),
         )
+
+    @property
+    def held_out_name(self) -> str:
+        """What the header calls the held-out images."""
+        data = self.recipe.data
+        return f"{_HELD_OUT}, degraded ({data.degradation})" if data.degradation else _HELD_OUT
+
+    def held_out_lr(self) -> list[Tensor]:
+        """LR of the corners of the largest held-out images as the recipe degrades, (1, 3, h, w) in [0, 1], CPU."""
+        scale = self.info.scale
+        lower, side = (
+            _lower(self.recipe.data, scale) or (lambda hr, _: make_lr(hr, scale)),
+            _OVERLAP_SIDE * scale,
+        )
+        corners = [crop_to_multiple(image[:side, :side], scale) for image in self._largest()]
+        made = (lower(corner, number) for number, corner in enumerate(corners))
+        return [torch.from_numpy(lr).permute(2, 0, 1)[None].float() / 255 for lr in made]
+
+    def further_scores(self, network: nn.Module) -> dict[str, Any]:
+        """Further scores of the header, for the network that is written, which is on the CPU."""
+        return {}
+
+    def further_facts(self, network: nn.Module) -> dict[str, Any]:
+        """Further fields of the header, for the network that is written."""
+        if self.teacher is None:
+            return {}
+        words = "; ".join(text for text in (self.setting.job.data_words, self.teacher.words) if text)
+        return {"teacher": self.teacher.header, "training_data": words}
+
+    def taught_by(self, part: TeacherPart) -> Teacher | None:
+        """The teacher of the recipe's part, which the header then names. After `network`.
+
+        Raises:
+            UsageError, ResourceError: as `load_teacher`.
+        """
+        self.teacher = load_teacher(part, self.info, self.setting)
+        return None if self.teacher is None else self.teacher.teacher
 
     def further_providers(self) -> dict[str, str]:
         """What the header says of providers beside those of the recipe's part."""
         return {}
 
     def _overlap(self, network: nn.Module) -> int:
-        largest = sorted(self.images.validation, key=lambda image: min(image.shape[:2]), reverse=True)
-        samples = [_lr_sample(image, self.info.scale) for image in largest[:_OVERLAP_SAMPLES]]
+        samples = [_lr_sample(image, self.info.scale) for image in self._largest()]
         return measure_overlap(
             network, self.info, samples, torch.device("cpu"), self.conditioning_of(network)
         )
+
+    def _largest(self) -> list[NDArray[np.uint8]]:
+        largest = sorted(self.images.validation, key=lambda image: min(image.shape[:2]), reverse=True)
+        return largest[:_OVERLAP_SAMPLES]
 
     def conditioning_of(self, network: nn.Module) -> Conditioning:
         """What conditions the network that is written."""
@@ -285,11 +329,6 @@ def _lower(data: DataPart, scale: int) -> Lower | None:
         return make_real_lr(image, scale, degradation, rng, torch.device("cpu"))
 
     return lower
-
-
-def _held_out(data: DataPart) -> str:
-    """What the header calls the held-out images."""
-    return f"{_HELD_OUT}, degraded ({data.degradation})" if data.degradation else _HELD_OUT
 
 
 def _lr_sample(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:

@@ -35,7 +35,7 @@ class SuperResolution(ImageExperiment[TrainRecipe]):
         return Plan(
             state=state,
             batches=TargetPairs(pairs).batches if isinstance(pairs, RealPairs) else pairs.batches,
-            step=PairStep(losses, recipe.optim.clip_norm, self.autocast),
+            step=PairStep(losses, recipe.optim.clip_norm, self.autocast, self.taught_by(recipe.teacher)),
             validate=self.validation(),
             optim=recipe.optim,
             run=recipe.run,

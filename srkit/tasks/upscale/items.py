@@ -142,7 +142,11 @@ def upscaler_for(job: UpscaleJob, progress: Progress | None = None) -> Upscaler:
         raise UsageError(
             "`tta` turns the image, and what a prompt says of it, letters say, does not turn with it; give one."
         )
-    models = prompted_models(recipe.model, progress) if prompted else Models(recipe.model, progress)
+    models = (
+        prompted_models(recipe.model, progress, recipe.dials)
+        if prompted
+        else Models(recipe.model, progress, dials=recipe.dials)
+    )
     complete = completion(recipe, models, progress)
     if complete is None and recipe.depth != AUTO:
         raise UsageError(

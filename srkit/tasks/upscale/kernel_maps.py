@@ -109,7 +109,8 @@ class KernelMaps:
             raise UsageError(
                 "`tta` turns the image, and the kernels of `kernel_map` do not turn with it; give one."
             )
-        models = Models(f"nbsr-x{self.scale}" if recipe.model == "auto" else recipe.model, progress)
+        name = f"nbsr-x{self.scale}" if recipe.model == "auto" else recipe.model
+        models = Models(name, progress, dials=recipe.dials)
         model = models.get(self.scale if self.scale in models.scales else models.own_scale)
         if CODES not in model.info.conditioning:
             raise UsageError(

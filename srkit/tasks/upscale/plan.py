@@ -15,6 +15,7 @@ from srkit.engine.memory import bytes_per_pixel
 from srkit.engine.runner import Runner
 from srkit.inference.upscaler import Upscaler
 from srkit.progress import Progress
+from srkit.recipes.upscale import DIALS
 from srkit.tasks.places import nearest_existing
 from srkit.tasks.upscale.debug_maps import with_maps
 from srkit.tasks.upscale.items import Item, UpscaleJob, gather, pending, upscaler_for
@@ -60,6 +61,9 @@ class UpscalePlan:
     disk_bytes: int
     disk_free_bytes: int
     seconds: float
+    strength: float | None = None
+    denoise: float | None = None
+    """How the dials stand, where they are turned."""
 
     def summary(self) -> list[tuple[str, str]]:
         """Label and value of each line that sums the plan up."""
@@ -70,6 +74,7 @@ class UpscalePlan:
             ("memory", f"about {self.memory_bytes / 1e9:.2f} GB"),
             ("disk", f"about {self.disk_bytes / 1e6:.0f} MB of {self.disk_free_bytes / 1e9:.1f} GB free"),
             ("time", f"about {self.seconds:.0f} s"),
+            *((dial, f"{share:g}") for dial in DIALS if (share := getattr(self, dial)) is not None),
         ]
 
 
@@ -103,6 +108,8 @@ def plan_upscale(job: UpscaleJob, progress: Progress | None = None) -> UpscalePl
         disk_bytes=int(sum(_disk_bytes(item) for item in items)),
         disk_free_bytes=shutil.disk_usage(nearest_existing(job.output)).free,
         seconds=sum(work.seconds for work in works),
+        strength=job.recipe.strength,
+        denoise=job.recipe.denoise,
     )
 
 

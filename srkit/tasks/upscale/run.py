@@ -65,6 +65,9 @@ class FileRecord:
     """Files of what the network made the image of, or of further samples, where they were asked for."""
     prompt: str | None = None
     """What the network was conditioned on, where a prompt was given."""
+    strength: float | None = None
+    denoise: float | None = None
+    """How the dials stand, where they are turned."""
 
 
 def run(job: UpscaleJob, progress: Progress | None = None) -> Iterator[FileRecord]:
@@ -136,9 +139,11 @@ class _Upscaling(Batch[Item, Done[Item], _Written, FileRecord]):
         record = FileRecord(str(item.source), str(item.target), status, error, prompt=item.prompt or None)
         if outcome is None:
             return record
-        passes = outcome.done.passes
+        passes, recipe = outcome.done.passes, self.job.recipe
         record = replace(
             record,
+            strength=recipe.strength,
+            denoise=recipe.denoise,
             models=tuple(p.model for p in passes),
             tile=passes[-1].tile if passes else None,
             overlap=passes[-1].overlap if passes else None,
@@ -215,6 +220,13 @@ def _provenance(job: UpscaleJob, upscaler: Upscaler, done: Done[Item]) -> dict[s
 
 def _pass_record(run: Pass, model: LoadedModel) -> dict[str, Any]:
     """One network of the chain; with the providers of its conditions, where there are any."""
-    record = {"name": run.model, "sha256": model.sha256, "tile": run.tile, "overlap": run.overlap}
+    record: dict[str, Any] = {
+        "name": run.model,
+        "sha256": model.sha256,
+        "tile": run.tile,
+        "overlap": run.overlap,
+    }
+    if model.header is not None and model.header.blended:
+        record["blended"] = model.header.blended
     providers = model.header.providers if model.header is not None and model.info.conditioning else {}
     return record | {"providers": providers} if providers else record
