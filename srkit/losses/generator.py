@@ -89,7 +89,7 @@ class GeneratorLosses:
             terms["checkerboard"] = checkerboard(sr, self._scale)
         if isinstance(made, CriaParts) and "balance" in self.weights:
             terms["balance"] = (made.mask.float().mean() - 0.5).square()
-        terms |= self._of_heads(made, target, judged, real, perceptual)
+        terms |= self._of_heads(made, target, critic, real, perceptual)
         if isinstance(made, CriaParts) and self.criteria:
             same = self._extractors.bottom is self._extractors.perceptual
             bottom = perceptual if same else _seen(self._extractors.bottom, target, self._extractors.autocast)
