@@ -29,7 +29,7 @@ from experiments.presets import PRESETS
 from experiments.self_supervised import SETS, degraded
 from experiments.study import publish, read_options, study_parser, trained
 from srkit.data.examples import Split
-from srkit.data.unlabelled import Low
+from srkit.data.unlabelled import UnpairedImage
 from srkit.engine.device import training_dtype
 from srkit.inference.chain import Models
 from srkit.inference.degrader import Degrader, load_degrader
@@ -135,7 +135,7 @@ def train_reconstructor(options: argparse.Namespace, modulation: str, scale: int
 
 def adapted(model: LoadedModel, degrader: Degrader, pairs: Sequence[Pair], part: LoopPart) -> LoadedModel:
     """The model after adapting to the LR of all pairs."""
-    lows = tuple(Low(str(number), pair.lr) for number, pair in enumerate(pairs))
+    lows = tuple(UnpairedImage(str(number), pair.lr) for number, pair in enumerate(pairs))
     split = Split(lows, lows[:1], False)  # the result of validation is not used
     return fit(model, degrader, split, LoopFit(part, CPU, "auto", 0), Silent()).model
 

@@ -28,7 +28,7 @@ SIZE = 21
 """Side of a kernel in HR pixels."""
 TAPS = SIZE * SIZE
 SCALES = (2, 3, 4)
-MOST_LEVELS = 5
+MAX_LEVELS = 5
 _WEAK = 0.1  # of the usual strength, where a layer's result is added to, or multiplies, what came before
 _STRIP = 65536  # kernels that `codes` holds at a time: 116 MB
 
@@ -72,8 +72,8 @@ class DKENet(nn.Module):
                 f"DKENet was given {features} features and {depth_features} of the depth; it takes a multiple of 4 "
                 "and at least 1."
             )
-        if not 2 <= levels <= MOST_LEVELS:
-            raise UsageError(f"DKENet was given {levels} levels; it takes from 2 to {MOST_LEVELS}.")
+        if not 2 <= levels <= MAX_LEVELS:
+            raise UsageError(f"DKENet was given {levels} levels; it takes from 2 to {MAX_LEVELS}.")
         if any(radius < 1 for radius in energies):
             raise UsageError(f"DKENet was given energies {list(energies)}; they are radii of at least 1.")
         self._contrast, self._energies, self._multiple = contrast, tuple(energies), 1 << (levels - 1)

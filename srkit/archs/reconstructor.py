@@ -23,7 +23,7 @@ from srkit.ops.descriptors import gram_descriptors
 
 Modulation = Literal["gfm", "stylegan2", "stylegan2_nodemod"]
 SCALES = (2, 4)
-LEAST_SIDE = 22
+MIN_SIDE = 22
 """Shortest side of an image that E_deg estimates the degradation of, in LR pixels."""
 _SLOPE = 0.1  # of the leaky ReLUs
 _CONTRAST = 4.0  # one over the usual deviation of images in [0, 1]
@@ -122,15 +122,15 @@ class Reconstructor(nn.Module):
         return self.reconstruct(embedding * factor, features, rng), *self.predict(features), estimate.distance
 
     def estimate(self, lr: Tensor) -> DegradationEstimate:
-        """What E_deg estimates of images (N, 3, h, w) in [0, 1], sides at least `LEAST_SIDE`.
+        """What E_deg estimates of images (N, 3, h, w) in [0, 1], sides at least `MIN_SIDE`.
 
         Raises:
             UsageError: smaller images.
         """
-        if min(lr.shape[2:]) < LEAST_SIDE:
+        if min(lr.shape[2:]) < MIN_SIDE:
             raise UsageError(
                 f"A degradation cannot be estimated from images of shape {tuple(lr.shape)}; their sides must be "
-                f"at least {LEAST_SIDE}."
+                f"at least {MIN_SIDE}."
             )
         embedding, seen = self.degradation(self._shown(lr))
         return DegradationEstimate(

@@ -124,7 +124,7 @@ def _install(name: str, source: HubSet, target: Path, progress: Progress) -> Non
 def unpack(archive: Path, folder: Path) -> int:
     """Write the images of a .tar.gz into `folder`, without the archive's own folders; how many they were.
 
-    Everything is judged from its header before it is read. Links, devices, sparse files, names that lead out of the
+    Everything is checked by its header before it is read. Links, devices, sparse files, names that lead out of the
     folder, two files of one name, more than `MAX_FILES` or `MAX_BYTES`: any of them refuses the whole archive.
 
     Raises:
@@ -179,7 +179,7 @@ class _Bounded(gzip.GzipFile):
 
 
 def _checked(tar: tarfile.TarFile, archive: Path, folder: Path) -> Iterator[tarfile.TarInfo]:
-    """The regular files, each judged before anything behind its header is read."""
+    """The regular files, each checked before anything behind its header is read."""
     total = count = 0
     for member in tar:
         count += 1

@@ -1,4 +1,4 @@
-"""Episodes: a few images of a domain to adapt on, and others of it to be judged by."""
+"""Episodes: a few images of a domain to adapt on, and others of it to measure on."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class EpisodePlan:
 def draw_episode(domains: Sequence[TaskDomain], plan: EpisodePlan, number: int) -> Episode:
     """Episode `number`: a function of the plan and the number alone. Domains are drawn evenly.
 
-    Support and query are different images: what an episode adapts on never judges it.
+    Support and query are different images: what an episode adapts on never scores it.
     """
     rng = np.random.default_rng((plan.seed, number))
     domain = domains[int(rng.integers(len(domains)))]

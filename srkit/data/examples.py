@@ -26,7 +26,7 @@ from srkit.progress import Progress
 MARGIN = 4
 """LR pixels between what is trained on and the strip that validates: an LR pixel is made of HR pixels up to two LR
 pixels away, so that with four no HR pixel has a part in both."""
-MOST_JUDGES = 20
+MAX_VALIDATION = 20
 """Images that validate where `holdout` says nothing: more would take longer than the adapting."""
 _SHIFT_PX, _SHIFT_LR = 0.75, 0.15
 """HR and LR pixels from which, both reached, a pair counts as shifted: below is what the estimate can be off by."""
@@ -77,14 +77,14 @@ class Needs:
 
     Attributes:
         scale: factor between LR and HR.
-        teach: shortest side of an image of the support set, in LR pixels.
-        judge: shortest side of an image that validates, in LR pixels.
+        support: shortest side of an image of the support set, in LR pixels.
+        validation: shortest side of an image that validates, in LR pixels.
         max_pixels: limit for decoding.
     """
 
     scale: int
-    teach: int
-    judge: int
+    support: int
+    validation: int
     max_pixels: int = 10**9
 
 
@@ -93,12 +93,12 @@ E = TypeVar("E", covariant=True)
 
 @dataclass(frozen=True)
 class Split(Generic[E]):
-    """Images to learn from and images that judge; no pixel is in both."""
+    """Images to fine-tune on and held-out images; no pixel is in both."""
 
     support: tuple[E, ...]
-    judge: tuple[E, ...]
+    validation: tuple[E, ...]
     strips: bool
-    """Whether the images that judge are strips of the support images."""
+    """Whether the validation images are strips of the support images."""
     failed: tuple[tuple[str, str], ...] = ()
     """Files that could not be read, and why."""
     left_out: tuple[str, ...] = field(default=())
@@ -153,7 +153,7 @@ def split_examples(domain: Domain, shots: int, holdout: float | None, needs: Nee
 
     Args:
         holdout: share that validates: of all images, or of each one's area where strips validate. None: all the others,
-            evenly thinned to `MOST_JUDGES`; a quarter of each image, or half of a single one. Where none of several
+            evenly thinned to `MAX_VALIDATION`; a quarter of each image, or half of a single one. Where none of several
             can be cut, the last one validates as a whole.
 
     Raises:
@@ -161,10 +161,10 @@ def split_examples(domain: Domain, shots: int, holdout: float | None, needs: Nee
         SrkitError: no image is of use, or none is large enough to hold a part out.
     """
     reader = _Reader(domain, needs)
-    support = reader.take(domain.items, shots, needs.teach)
+    support = reader.take(domain.items, shots, needs.support)
     rest = [item for item in domain.items if item.name not in reader.seen]
-    judges = (
-        reader.take(_validation_items(rest, holdout, len(domain.items)), len(rest), needs.judge)
+    validation = (
+        reader.take(_validation_items(rest, holdout, len(domain.items)), len(rest), needs.validation)
         if rest
         else []
     )
@@ -172,10 +172,10 @@ def split_examples(domain: Domain, shots: int, holdout: float | None, needs: Nee
     if not support:
         raise SrkitError(
             f"None of the {len(domain.items)} examples in '{domain.name}' can be used{reader.words}; images with "
-            f"both sides of {needs.teach * needs.scale} pixels or more, not all of one colour, are needed."
+            f"both sides of {needs.support * needs.scale} pixels or more, not all of one colour, are needed."
         )
-    if judges:
-        return Split(tuple(support), tuple(judges), False, tuple(reader.failed), reader.left_out)
+    if validation:
+        return Split(tuple(support), tuple(validation), False, tuple(reader.failed), reader.left_out)
     share = holdout or (0.5 if len(support) == 1 else 0.25)
     parts = [_cut(example, share, needs) for example in support]
     strips = tuple(strip for _, strip in parts if strip is not None)
@@ -186,7 +186,7 @@ def split_examples(domain: Domain, shots: int, holdout: float | None, needs: Nee
         )
         return Split(tuple(support), (last,), False, tuple(reader.failed), reader.left_out)
     if not strips:
-        side = (needs.teach + MARGIN + needs.judge) * needs.scale
+        side = (needs.support + MARGIN + needs.validation) * needs.scale
         raise SrkitError(
             f"The only usable example, '{support[0].name}', is too small to hold a part out for validation; give "
             f"one of {side} pixels or more along one side, or more of them."
@@ -197,7 +197,7 @@ def split_examples(domain: Domain, shots: int, holdout: float | None, needs: Nee
 def _validation_items(
     items: Sequence[BenchmarkItem], holdout: float | None, total: int
 ) -> list[BenchmarkItem]:
-    count = MOST_JUDGES if holdout is None else max(1, round(holdout * total))
+    count = MAX_VALIDATION if holdout is None else max(1, round(holdout * total))
     if count >= len(items):
         return list(items)
     return [items[i * len(items) // count] for i in range(count)]
@@ -207,9 +207,9 @@ def _cut(example: Example, share: float, needs: Needs) -> tuple[Example, Example
     """What is trained on, and a strip at the longer side's end that validates; None where there is no room for it."""
     axis = int(example.lr.shape[1] > example.lr.shape[0])
     length = example.lr.shape[axis]
-    strip = max(needs.judge, round(length * share))
+    strip = max(needs.validation, round(length * share))
     kept = length - strip - MARGIN
-    if kept < needs.teach or example.lr.shape[1 - axis] < needs.judge:
+    if kept < needs.support or example.lr.shape[1 - axis] < needs.validation:
         return example, None
 
     def part(start: int, end: int) -> Example:
@@ -343,7 +343,7 @@ class _Reader:
         return True
 
 
-def least_judged(scale: int, border: int, window: int) -> int:
+def min_validation_side(scale: int, border: int, window: int) -> int:
     """Shortest side, in LR pixels, of an image that can validate with `border` HR pixels left out at every side."""
     return math.ceil((2 * border + window) / scale)
 

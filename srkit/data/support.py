@@ -26,7 +26,7 @@ class Variety:
     Attributes:
         turns: flips and quarter turns.
         phases: where the LR grid lies on the HR pixels: LR images are made anew for other offsets (at most
-            `MOST_PHASES` of scale squared). Only where LR images are made; given ones stay as they are.
+            `MAX_PHASES` of scale squared). Only where LR images are made; given ones stay as they are.
         colours: channels exchanged, and light and dark: making LR images commutes with both.
     """
 
@@ -35,7 +35,7 @@ class Variety:
     colours: bool = False
 
 
-MOST_PHASES = 16
+MAX_PHASES = 16
 PLAIN = Variety()
 
 
@@ -141,13 +141,13 @@ def _lows(
 def _phases(scale: int, seed: int) -> list[tuple[int, int]]:
     """Offsets of the LR grid in HR pixels, none first."""
     every = [(down, right) for down in range(scale) for right in range(scale)]
-    if len(every) <= MOST_PHASES:
+    if len(every) <= MAX_PHASES:
         return every
-    order = np.random.default_rng(seed).permutation(len(every) - 1)[: MOST_PHASES - 1] + 1
+    order = np.random.default_rng(seed).permutation(len(every) - 1)[: MAX_PHASES - 1] + 1
     return [every[0], *(every[i] for i in sorted(order.tolist()))]
 
 
-def judge_batches(
+def validation_batches(
     example: Example,
     parts: int,
     largest: int,

@@ -25,7 +25,7 @@ from srkit.io.read import read_image
 from srkit.ops.layout import RGB, as_tensor
 from srkit.progress import Progress
 
-MOST_JUDGES = 12
+MAX_VALIDATION = 12
 """Images that validate where `holdout` says nothing."""
 MAX_IMAGES = 400
 """More are thinned out evenly: the steps of an adaptation see no more."""
@@ -36,7 +36,7 @@ _MIN_IMAGES = 4
 
 
 @dataclass(frozen=True, eq=False)
-class Low:
+class UnpairedImage:
     """A low-resolution image (h, w, 3)."""
 
     name: str
@@ -44,7 +44,7 @@ class Low:
 
 
 @dataclass(frozen=True)
-class LowDomain:
+class UnpairedDomain:
     """A folder of low-resolution images."""
 
     name: str
@@ -54,7 +54,7 @@ class LowDomain:
     """Where they lie: `.`, `LR` or `LR/X4`."""
 
 
-def find_low(domain: Path, scale: int, progress: Progress | None = None) -> LowDomain:
+def find_unpaired(domain: Path, scale: int, progress: Progress | None = None) -> UnpairedDomain:
     """The images of a folder, or those of `LR/X4` or `LR/` beneath it.
 
     Args:
@@ -69,23 +69,25 @@ def find_low(domain: Path, scale: int, progress: Progress | None = None) -> LowD
     name = domain.resolve().name or str(domain)
     for source in (f"LR/X{scale}", "LR"):
         if (domain / source).is_dir():
-            return LowDomain(name, tuple(by_name(domain / source, progress).items()), source)
+            return UnpairedDomain(name, tuple(by_name(domain / source, progress).items()), source)
     if (domain / "HR").is_dir():
         raise UsageError(
             f"{shown(domain)} holds HR/ and no LR/; `self_supervised` learns from low-resolution images: put them "
             "into LR/ or name their folder, or learn from HR/ with `shots`."
         )
-    return LowDomain(name, tuple(by_name(domain, progress).items()), ".")
+    return UnpairedDomain(name, tuple(by_name(domain, progress).items()), ".")
 
 
-def split_low(domain: LowDomain, holdout: float | None, min_side: int, max_pixels: int = 10**9) -> Split[Low]:
+def split_unpaired(
+    domain: UnpairedDomain, holdout: float | None, min_side: int, max_pixels: int = 10**9
+) -> Split[UnpairedImage]:
     """Images evenly taken from all validate, the others are trained on; where they are few, a strip of each validates.
 
     Of images with the same content only the first is used.
 
     Args:
         holdout: share that validates: of the images, or of each one's longer side where they are few. None: a quarter
-            of the images, at most `MOST_JUDGES`, or of each one, or half of a single one.
+            of the images, at most `MAX_VALIDATION`, or of each one, or half of a single one.
         min_side: shortest side of an image of use.
         max_pixels: limit for decoding.
 
@@ -105,12 +107,12 @@ def split_low(domain: LowDomain, holdout: float | None, min_side: int, max_pixel
             f"with both sides of {min_side} pixels or more, not all of one colour, are needed."
         )
     if len(lows) >= _MIN_IMAGES:
-        limit = MOST_JUDGES if holdout is None else len(lows) - 1
+        limit = MAX_VALIDATION if holdout is None else len(lows) - 1
         count = min(limit, max(1, round((holdout or _SHARE) * len(lows))))
         chosen = {i * len(lows) // count for i in range(count)}
         support = tuple(low for i, low in enumerate(lows) if i not in chosen)
-        judge = tuple(low for i, low in enumerate(lows) if i in chosen)
-        return Split(support, judge, False, tuple(failed), tuple(left_out))
+        validation = tuple(low for i, low in enumerate(lows) if i in chosen)
+        return Split(support, validation, False, tuple(failed), tuple(left_out))
     return _in_strips(lows, holdout or (0.5 if len(lows) == 1 else _SHARE), min_side, failed, left_out)
 
 
@@ -122,7 +124,7 @@ def _evenly(files: Sequence[tuple[str, Path]], count: int) -> Sequence[tuple[str
 
 def _read(
     files: Sequence[tuple[str, Path]], min_side: int, max_pixels: int, left_out: list[str]
-) -> tuple[list[Low], list[tuple[str, str]]]:
+) -> tuple[list[UnpairedImage], list[tuple[str, str]]]:
     lows, failed, copies = [], [], Copies()
     for name, path in files:
         try:
@@ -140,18 +142,18 @@ def _read(
                 f"'{name}' is left out: it is all of one colour, from which there is nothing to learn."
             )
         elif copies.add(name, lr):
-            lows.append(Low(name, lr))
+            lows.append(UnpairedImage(name, lr))
     left_out += copies.sentences
     return lows, failed
 
 
 def _in_strips(
-    lows: Sequence[Low],
+    lows: Sequence[UnpairedImage],
     share: float,
     min_side: int,
     failed: Sequence[tuple[str, str]],
     left_out: Sequence[str],
-) -> Split[Low]:
+) -> Split[UnpairedImage]:
     parts = [_cut(low, share, min_side) for low in lows]
     strips = tuple(strip for _, strip in parts if strip is not None)
     if strips:
@@ -165,7 +167,7 @@ def _in_strips(
     return Split(tuple(lows[:-1]), (lows[-1],), False, tuple(failed), (*left_out, note))
 
 
-def _cut(low: Low, share: float, min_side: int) -> tuple[Low, Low | None]:
+def _cut(low: UnpairedImage, share: float, min_side: int) -> tuple[UnpairedImage, UnpairedImage | None]:
     """What is trained on, and a strip at the longer side's end that validates; None where there is no room for it."""
     axis = int(low.lr.shape[1] > low.lr.shape[0])
     length = low.lr.shape[axis]
@@ -177,10 +179,10 @@ def _cut(low: Low, share: float, min_side: int) -> tuple[Low, Low | None]:
         low.lr[:kept] if axis == 0 else low.lr[:, :kept],
         low.lr[-strip:] if axis == 0 else low.lr[:, -strip:],
     )
-    return Low(low.name, first), Low(low.name, last)
+    return UnpairedImage(low.name, first), UnpairedImage(low.name, last)
 
 
-class LowCrops:
+class UnpairedCrops:
     """Endless crops of low-resolution images: a `srkit.data.pairs.PairSource` whose HR is the LR itself.
 
     Args:
@@ -192,7 +194,7 @@ class LowCrops:
 
     def __init__(
         self,
-        lows: Sequence[Low],
+        lows: Sequence[UnpairedImage],
         plan: CropPlan,
         device: torch.device,
         conditioning: Conditioning = UNCONDITIONED,
@@ -225,9 +227,9 @@ class LowCrops:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of an image that judges."""
+    """A part of a validation image."""
 
-    low: Low
+    low: UnpairedImage
     rows: slice
     columns: slice
 
@@ -242,7 +244,9 @@ class Part:
         return Batch(lr, lr, part_of(conditions, (height, width), self.rows, self.columns, device))
 
 
-def parts_of(lows: Sequence[Low], wanted: int, side: int, min_side: int, multiple: int) -> list[Part]:
+def parts_of(
+    lows: Sequence[UnpairedImage], wanted: int, side: int, min_side: int, multiple: int
+) -> list[Part]:
     """The middles of images that validate, at most `side` long; where there are fewer than `wanted`, of their parts.
 
     Args:

@@ -101,7 +101,11 @@ class Draw:
 
     def split(self, count: int) -> list[Draw]:
         """What is done to each of `count` parts of the batch, as `Tensor.tensor_split` makes them."""
-        return [self._part(lambda value, n=n: value.tensor_split(count)[n]) for n in range(count)]  # type: ignore[misc]
+
+        def nth(number: int) -> Callable[[Tensor], Tensor]:
+            return lambda value: value.tensor_split(count)[number]
+
+        return [self._part(nth(number)) for number in range(count)]
 
     def take(self, which: Tensor, rng: torch.Generator | None = None) -> Draw:
         """What is done to images (B',) int64 of the batch, in that order.

@@ -19,7 +19,7 @@ from srkit.errors import UsageError
 
 NAME = "judge"
 JUDGE_SMALLEST = 16
-"""Shortest side of an image that is judged, in pixels."""
+"""Shortest side of an image that is compared, in pixels."""
 _STRIP_PIXELS = 2**18  # of a strip, beside what is seen around it
 _FLOOR = 0.1  # activity below this share of the stage's usual counts as little, not as another direction
 

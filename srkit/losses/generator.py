@@ -75,7 +75,7 @@ class GeneratorLosses:
             real: its logits of the real images, without a graph.
         """
         sr = made if isinstance(made, Tensor) else made.sr
-        judged = Once(discriminator, {target: real})
+        critic = Once(discriminator, {target: real})
         perceptual = _seen(self._extractors.perceptual, target, self._extractors.autocast)
         terms: dict[str, Tensor] = {}
         if "pixel" in self.weights:
@@ -84,19 +84,19 @@ class GeneratorLosses:
             with _precision(sr, self._extractors.autocast):
                 terms["perceptual"] = feature_l1(perceptual(sr), perceptual(target))
         with _precision(sr, self._extractors.autocast):
-            terms["adversarial"] = generator_loss(judged(sr), real)
+            terms["adversarial"] = generator_loss(critic(sr), real)
         if "checkerboard" in self.weights:
             terms["checkerboard"] = checkerboard(sr, self._scale)
         if isinstance(made, CriaParts) and "balance" in self.weights:
             terms["balance"] = (made.mask.float().mean() - 0.5).square()
-        terms |= self._of_heads(made, target, judged, real, perceptual)
+        terms |= self._of_heads(made, target, critic, real, perceptual)
         if isinstance(made, CriaParts) and self.criteria:
             same = self._extractors.bottom is self._extractors.perceptual
             bottom = perceptual if same else _seen(self._extractors.bottom, target, self._extractors.autocast)
             views = Views(
                 bottom=_map_of(bottom, 0),
                 top=_map_of(perceptual, -1),
-                discriminator=judged,
+                discriminator=critic,
                 autocast=self._extractors.autocast,
             )
             terms |= self._compared(made, Wanted(target, views))

@@ -45,8 +45,8 @@ def detail_weights(lr: Tensor) -> Tensor:
     with torch.no_grad():
         _, lh, hl, hh = haar(lr.float().mean(1, keepdim=True))
         detail = (lh.square() + hl.square() + hh.square()).sqrt()
-        least, most = detail.amin((2, 3), keepdim=True), detail.amax((2, 3), keepdim=True)
-        weight = torch.where(most - least > _FLAT, (detail - least) / (most - least).clamp_min(_FLAT), 1.0)
+        low, high = detail.amin((2, 3), keepdim=True), detail.amax((2, 3), keepdim=True)
+        weight = torch.where(high - low > _FLAT, (detail - low) / (high - low).clamp_min(_FLAT), 1.0)
         fine = F.interpolate(weight, scale_factor=2.0, mode="nearest")
         return fine[:, :, : lr.shape[2], : lr.shape[3]]
 

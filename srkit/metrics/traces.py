@@ -1,6 +1,6 @@
 """Traces that noise, compression and blur leave in images: whether a folder of them looks clean, without references.
 
-Each trace depends on what an image shows as well, so a folder is judged by all of its images together. Those that
+Each trace depends on what an image shows as well, so a folder is classified by all of its images together. Those that
 were shrunk bicubically from sharp ones stay within the limits, those through `experiments/presets.py` are beyond one
 of them; what is only a little blurred counts as clean.
 """

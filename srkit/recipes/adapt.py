@@ -47,9 +47,9 @@ class TunePart:
     warmup_steps: int = 50
     """Over which the rate rises; at most a tenth of the steps."""
     ema: float = 0.98
-    """Decay of the average of the weights, which is what is judged and kept."""
+    """Decay of the average of the weights, which is what is validated and kept."""
     judge_every: int = 50
-    """Steps between judgements."""
+    """Steps between validations."""
     patience: int = 4
     """Judgements in a row without a new best after which it stops."""
     loss: dict[str, float] = field(default_factory=lambda: {"l2": 1.0})
@@ -70,7 +70,7 @@ class AdaptRecipe(Recipe):
     shots: int = 5
     """Examples to learn from."""
     holdout: float | None = None
-    """Share held out to judge: of the examples where there are more than `shots`, else of every one's area.
+    """Share held out to validate on: of the examples where there are more than `shots`, else of every one's area.
     None: all the others up to twenty, or a quarter of each (half of a single one)."""
     tune: TunePart = field(default_factory=TunePart)
     device: str = "auto"

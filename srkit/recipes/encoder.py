@@ -38,7 +38,7 @@ class EncoderDataPart:
     sides: tuple[int, ...] = bounded((96, 128, 160), min=32)
     """Sides of the squares that the network sees; one is drawn for each step."""
     holdout_every: int = bounded(20, min=2)
-    """Every n-th photograph, by sorted name, is kept out of training and validates."""
+    """Every n-th photograph, by sorted name, is held out of training to validate on."""
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from srkit.errors import UsageError
 
 SCALES = (2, 3, 4)
 DEFAULT_SCALE = 4
-MOST_ROUNDS = 20
-MOST_ELLIPSES = 64
+MAX_ROUNDS = 20
+MAX_ELLIPSES = 64
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class EstimateRecipe:
             raise UsageError(f"`scale` is {self.scale}; kernels of 21 x 21 serve 2, 3 and 4.")
         if not self.depth:
             raise UsageError("`depth` is empty; it must be auto, none, a provider's name or a folder.")
-        if not 0 <= self.refine <= MOST_ROUNDS:
-            raise UsageError(f"`refine` is {self.refine}; it must be from 0 to {MOST_ROUNDS} rounds.")
+        if not 0 <= self.refine <= MAX_ROUNDS:
+            raise UsageError(f"`refine` is {self.refine}; it must be from 0 to {MAX_ROUNDS} rounds.")
         if not 0 < self.gamma <= 1:
             raise UsageError(f"'gamma' is {self.gamma}; it must be above 0 and at most 1.")
-        if not 1 <= self.grid <= MOST_ELLIPSES:
-            raise UsageError(f"`grid` is {self.grid}; it must be from 1 to {MOST_ELLIPSES}.")
+        if not 1 <= self.grid <= MAX_ELLIPSES:
+            raise UsageError(f"`grid` is {self.grid}; it must be from 1 to {MAX_ELLIPSES}.")
         if isinstance(self.tile, int) and self.tile < 16:
             raise UsageError(f"`tile` is {self.tile}; it must be auto, off, or at least 16 pixels.")
         for name, value, low, high in (

@@ -50,7 +50,7 @@ class KernelsDataPart:
     every: int = bounded(1, min=1)
     """Of `kernels`: compared are those of every n-th pixel in both directions, from a place that each step draws."""
     holdout_every: int = bounded(20, min=1)
-    """Every n-th photograph, by sorted name, is kept out of training and validates."""
+    """Every n-th photograph, by sorted name, is held out of training to validate on."""
     judged: int = bounded(8, min=1)
     """Batches of the photographs held out that validate."""
     blur: BlurPart = field(default_factory=BlurPart)

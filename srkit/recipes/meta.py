@@ -20,7 +20,7 @@ class TasksPart:
     domains: tuple[str, ...] = ("street", "drawing", "halftone", "textile", "texture", "night")
     """Rendered domains (`srkit.rendered`) that are learned from."""
     held_out: tuple[str, ...] = ("screen", "manga")
-    """Rendered domains that only judge: the rates are kept that help most on what they were not learned from."""
+    """Rendered domains that only validate: the rates are kept that help most on what they were not learned from."""
     rendered: int = bounded(12, min=2)
     """Images of each rendered domain, seeds from 0."""
     rendered_side: int = 320
@@ -28,7 +28,7 @@ class TasksPart:
     shots: int = bounded(5, min=1)
     """Images that an episode adapts on; as many others, or what the domain has, are its query."""
     holdout_every: int = bounded(20, min=1)
-    """Every n-th photograph, by sorted name, is kept out; together they are one more domain that judges."""
+    """Every n-th photograph, by sorted name, is held out; together they are one more domain that validates."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class OuterPart:
     validate_every: int = bounded(25, min=1)
     """Steps between validations on the domains held out."""
     judged: int = bounded(4, min=1)
-    """Episodes of each domain that judges."""
+    """Episodes of each domain that validates."""
 
 
 @dataclass(frozen=True)

@@ -36,9 +36,9 @@ class LoopPart:
     warmup_steps: int = 20
     """Over which the rate rises; at most a tenth of the steps."""
     ema: float = 0.999
-    """Decay of the average of the weights, one of the states that are judged."""
+    """Decay of the average of the weights, one of the states that are validated."""
     judge_every: int = 150
-    """Steps between judgements."""
+    """Steps between validations."""
     patience: int = 2
     """Judgements in a row without a new best after which it stops."""
     perceptual: float = 0.1
@@ -58,7 +58,7 @@ class LoopPart:
     truth is, nobody can say here, so the images must not go far. At this, PSNR fell by less than 0.1 dB
     (measured)."""
     keep: Keep = "judged"
-    """What is kept: the best by the judges, or `raw`, the weights at the end, or their `average`, whatever they say."""
+    """What is kept: the best by validation, or `raw`, the weights at the end, or their `average`, whatever they say."""
     even_clean: bool = False
     """Learn from images that look clean already, too (`srkit.metrics.traces`); else these are left as they are."""
 
@@ -113,7 +113,7 @@ class SelfAdaptRecipe(Recipe):
     reconstructor: str = "auto"
     """A name or a file; auto: the shipped one of the model's scale."""
     holdout: float | None = None
-    """Share held out to judge: of the images, or where they are few, of each one. None: a quarter of them, at most
+    """Share held out: of the images, or where they are few, of each one. None: a quarter of them, at most
     twelve, or of each one (half of a single one)."""
     method: Method = "loop"
     """`loop`: through the reconstructor; `pairs`: by pairs made of clean images, with degradations that match."""

@@ -24,7 +24,7 @@ class TextDataPart:
     texts: int = bounded(32, min=0)
     """Captions in a step of images that are not drawn: their attributes alone are learned from."""
     holdout_every: int = bounded(20, min=2)
-    """Every n-th photograph, by sorted name, is kept out of training and validates."""
+    """Every n-th photograph, by sorted name, is held out of training to validate on."""
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class DataPart:
     rendered_batch: int = bounded(0, min=0)
     """Crops of a step that are of rendered images; the others are of photographs."""
     holdout_every: int = bounded(20, min=1)
-    """Every n-th image, by sorted name, is kept out of training and validates."""
+    """Every n-th image, by sorted name, is held out of training to validate on."""
     residency: Literal["auto", "memory", "stream"] = "auto"
     """memory: decoded once and kept; stream: decoded by worker processes; auto: memory where it fits."""
     workers: int = bounded(4, min=0)

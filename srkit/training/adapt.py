@@ -1,7 +1,7 @@
 """Fine-tuning on a few images, validated on others, so that it never makes a model worse by what they say.
 
-The weights' moving average is judged now and then, and where it is no better than before, so is the way to it from
-the base: weights between the two often keep what was gained on the new images and not what was lost on others
+The weights' moving average is validated now and then, and where it is no better than before, so are interpolations
+between the base and it: these often keep what was gained on the new images and not what was lost on others
 (Wortsman et al. 2022, Robust fine-tuning of zero-shot models). States are compared by a lower confidence bound of
 their gain: the mean over the images that validate less two standard errors, since these are few, and with a strip of an
 image the rest of which was learned from a gain is easy. The best is kept; the base itself where no bound is above 0.
@@ -26,7 +26,7 @@ from srkit.losses.images import l1
 from srkit.progress import Progress, Silent
 from srkit.training.inner import ADAM, InnerRule, InnerSteps, Rates
 
-Judge = Callable[[nn.Module], Sequence[float]]
+Score = Callable[[nn.Module], Sequence[float]]
 """A network's score on every image that validates, higher is better."""
 Loss = Callable[[Tensor, Batch], Tensor]
 """SR and the batch that it was made from to a scalar."""
@@ -36,24 +36,24 @@ Stop = Literal["steps", "minutes", "judges", "diverged"]
 
 
 @dataclass(frozen=True)
-class Way:
+class Interpolation:
     """A state between the base and what was learned."""
 
     of: Literal["average", "raw"]
     """Whether what was learned are the weights' moving average or the weights as they are."""
-    share: float
-    """Of the way from the base to it."""
+    alpha: float
+    """The state is (1 - alpha) times the base plus alpha times that."""
 
 
-AVERAGED = (Way("average", 1.0), Way("average", 0.5), Way("average", 0.25))
+AVERAGED = (Interpolation("average", 1.0), Interpolation("average", 0.5), Interpolation("average", 0.25))
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What the images that judge said of a state."""
+class Validated:
+    """The scores of a state."""
 
     step: int
-    way: Way
+    interpolation: Interpolation
     scores: tuple[float, ...]
 
 
@@ -72,15 +72,15 @@ class AdaptSettings:
         loss: what is made smaller.
         minutes: a limit beside the steps; with it a run does not repeat exactly.
         warmup_steps: over which the rates rise linearly; afterwards they fall along half a cosine.
-        ema: decay of the average that is judged and kept.
+        ema: decay of the average that is validated and kept.
         ema_warmup: with a smaller decay early, so that the base is forgotten as soon as there is something better;
             without, much of the base stays in an average over few steps.
-        ways: states that are judged, one after another until there is a new best.
-        all_ways: judge the others too then, and take the best.
-        judge_every: steps between judgements.
-        patience: judgements in a row without a new best after which it stops.
+        interpolations: states that are validated, one after another until there is a new best.
+        all_interpolations: score the others too then, and take the best.
+        judge_every: steps between validations.
+        patience: validations in a row without a new best after which it stops.
         gain: a lower confidence bound of what is gained.
-        least_gain: of that, in the judges' unit, below which the base is kept.
+        min_gain: of that, in the scores' unit, below which the base is kept.
         unit: of scores, for messages.
         autocast: precision of the network's arithmetic; None: fp32.
         training_mode: train in training mode, all but normalisation and dropout, a network that evaluates other
@@ -94,12 +94,12 @@ class AdaptSettings:
     warmup_steps: int = 10
     ema: float = 0.98
     ema_warmup: bool = True
-    ways: tuple[Way, ...] = AVERAGED
-    all_ways: bool = False
+    interpolations: tuple[Interpolation, ...] = AVERAGED
+    all_interpolations: bool = False
     judge_every: int = 50
     patience: int = 4
-    gain: Gain = field(default_factory=lambda: sure_gain)
-    least_gain: float = 0.005
+    gain: Gain = field(default_factory=lambda: lower_bound_of_gain)
+    min_gain: float = 0.005
     unit: str = "dB"
     autocast: torch.dtype | None = None
     training_mode: bool = False
@@ -110,20 +110,20 @@ class Adapted:
     """What came of fine-tuning."""
 
     state_dict: dict[str, Tensor]
-    """The network's state that judged best, on the CPU: the base's where `kept` is false."""
+    """The network's state that scored best, on the CPU: the base's where `kept` is false."""
     kept: bool
     """Whether that is another state than the base's."""
     steps: int
     """Steps taken."""
     best_step: int
     """The step after which the best state was; 0: the base."""
-    best_way: Way | None
+    best_interpolation: Interpolation | None
     """Where the best state lies; None: the base."""
     before: tuple[float, ...]
-    """Scores of the base by the images that judge."""
+    """Scores of the base on the validation images."""
     best: tuple[float, ...]
     """Scores of that state."""
-    judged: tuple[Judgement, ...]
+    validated: tuple[Validated, ...]
     """All but the base, in their order."""
     seconds: float
     stopped: Stop
@@ -131,14 +131,14 @@ class Adapted:
 
     @property
     def best_blend(self) -> float:
-        """Share of the way from the base to what was learned that the best state lies at; 0: the base."""
-        return 0.0 if self.best_way is None else self.best_way.share
+        """Alpha of the best state; 0: the base."""
+        return 0.0 if self.best_interpolation is None else self.best_interpolation.alpha
 
     @property
     def curve(self) -> tuple[tuple[int, float], ...]:
-        """Steps and mean score, the base's first, of the state that was judged first at each."""
+        """Steps and mean score, the base's first, of the state that was validated first at each."""
         means = {0: _mean(self.before)}
-        for one in self.judged:
+        for one in self.validated:
             means.setdefault(one.step, _mean(one.scores))
         return tuple(means.items())
 
@@ -147,7 +147,7 @@ def adapt(
     network: nn.Module,
     pairs: PairSource,
     steps: int,
-    judge: Judge,
+    score: Score,
     settings: AdaptSettings,
     progress: Progress | None = None,
 ) -> Adapted:
@@ -160,14 +160,14 @@ def adapt(
             and dropout are those of its deployment.
         pairs: endless batches.
         steps: at most so many.
-        judge: scores a network on images that are not among the pairs.
+        score: scores a network on images that are not among the pairs.
     """
-    return _Run(network, steps, judge, settings, progress or Silent()).run(pairs)
+    return _Run(network, steps, score, settings, progress or Silent()).run(pairs)
 
 
-def unchanged(network: nn.Module, judge: Judge) -> Adapted:
+def unchanged(network: nn.Module, score: Score) -> Adapted:
     """What comes of not fine-tuning a network."""
-    scores = tuple(judge(network))
+    scores = tuple(score(network))
     return Adapted(_state(network), False, 0, 0, None, scores, scores, (), 0.0, "steps")
 
 
@@ -175,9 +175,9 @@ class _Run:
     """One fine-tuning while it lasts."""
 
     def __init__(
-        self, network: nn.Module, steps: int, judge: Judge, settings: AdaptSettings, progress: Progress
+        self, network: nn.Module, steps: int, score: Score, settings: AdaptSettings, progress: Progress
     ) -> None:
-        self._steps, self._judge, self._settings, self._progress = steps, judge, settings, progress
+        self._steps, self._score, self._settings, self._progress = steps, score, settings, progress
         self._average = copy.deepcopy(network).eval().requires_grad_(False)
         self._network = copy.deepcopy(network).eval().requires_grad_(True)
         if settings.training_mode:
@@ -188,12 +188,12 @@ class _Run:
         self._start = [p.clone() for p in self._averaged]
         self._step = 0
         self._seconds = 0.0
-        self._before = self._best = tuple(judge(self._average))
-        self._sure = settings.least_gain
+        self._before = self._best = tuple(score(self._average))
+        self._bound = settings.min_gain
         self._best_step = 0
-        self._best_way: Way | None = None
+        self._best_interpolation: Interpolation | None = None
         self._best_state = _state(self._average)
-        self._judged: list[Judgement] = []
+        self._validated: list[Validated] = []
         self._worse = 0
 
     def run(self, pairs: PairSource) -> Adapted:
@@ -207,10 +207,10 @@ class _Run:
             kept=kept,
             steps=self._step,
             best_step=self._best_step,
-            best_way=self._best_way,
+            best_interpolation=self._best_interpolation,
             before=self._before,
             best=self._best,
-            judged=tuple(self._judged),
+            validated=tuple(self._validated),
             seconds=self._seconds,
             stopped=stopped,
         )
@@ -225,7 +225,7 @@ class _Run:
             self._progress.advance(self._done() - done)
             ended = not sound or self._done() >= 1
             if ended or self._step % self._settings.judge_every == 0:
-                self._judge_ways()
+                self._validate()
                 self._seconds = time.monotonic() - started
             if not sound:
                 return "diverged"
@@ -261,45 +261,49 @@ class _Run:
         torch._foreach_lerp_(self._averaged, self._inner.parameters, 1 - decay)
         return True
 
-    def _judge_ways(self) -> None:
-        if self._judged and self._judged[-1].step == self._step:
+    def _validate(self) -> None:
+        if self._validated and self._validated[-1].step == self._step:
             return
         better = False
-        for way in self._settings.ways:
-            learned = self._averaged if way.of == "average" else self._inner.parameters
-            states = torch._foreach_lerp(self._start, learned, way.share) if way.share < 1 else learned
+        for interpolation in self._settings.interpolations:
+            learned = self._averaged if interpolation.of == "average" else self._inner.parameters
+            states = (
+                torch._foreach_lerp(self._start, learned, interpolation.alpha)
+                if interpolation.alpha < 1
+                else learned
+            )
             for parameter, value in zip(self._blended.parameters(), states, strict=True):
                 parameter.copy_(value)
-            scores = tuple(self._judge(self._blended))
-            if way is self._settings.ways[0]:
+            scores = tuple(self._score(self._blended))
+            if interpolation is self._settings.interpolations[0]:
                 self._report(scores)
-            self._judged.append(Judgement(self._step, way, scores))
-            better |= self._offer(scores, way)
-            if better and not self._settings.all_ways:
+            self._validated.append(Validated(self._step, interpolation, scores))
+            better |= self._offer(scores, interpolation)
+            if better and not self._settings.all_interpolations:
                 break
         self._worse = 0 if better else self._worse + 1
 
-    def _offer(self, scores: tuple[float, ...], way: Way) -> bool:
-        """Keep the state that is judged if it is the best so far; whether it is."""
-        sure = self._settings.gain(self._before, scores)
-        if not sure > self._sure:
+    def _offer(self, scores: tuple[float, ...], interpolation: Interpolation) -> bool:
+        """Keep the state that is validated if it is the best so far; whether it is."""
+        bound = self._settings.gain(self._before, scores)
+        if not bound > self._bound:
             return False
-        self._sure, self._best = sure, scores
-        self._best_step, self._best_way = self._step, way
+        self._bound, self._best = bound, scores
+        self._best_step, self._best_interpolation = self._step, interpolation
         self._best_state = _state(self._blended)
         return True
 
     def _report(self, scores: Sequence[float]) -> None:
         unit = self._settings.unit
-        self._progress.info(f"step {self._step}: {_mean(scores):.3f} {unit} on the images that judge")
+        self._progress.info(f"step {self._step}: {_mean(scores):.3f} {unit} on the validation images")
 
 
-def sure_gain(before: Sequence[float], after: Sequence[float]) -> float:
+def lower_bound_of_gain(before: Sequence[float], after: Sequence[float]) -> float:
     """Mean gain less two standard errors; of a single image the gain."""
-    return least_of([new - old for new, old in zip(after, before, strict=True)])
+    return lower_bound([new - old for new, old in zip(after, before, strict=True)])
 
 
-def least_of(gains: Sequence[float]) -> float:
+def lower_bound(gains: Sequence[float]) -> float:
     """Mean less two standard errors; of a single number itself."""
     mean = _mean(gains)
     if len(gains) < 2:

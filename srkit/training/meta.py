@@ -1,6 +1,6 @@
 """Learning the rates of few-shot adaptation: what a step on the support images should have been.
 
-CDASR, Eqs. 10 and 11: theta' = theta - alpha dL_S/dtheta is judged on query images of the same domain, and alpha
+CDASR, Eqs. 10 and 11: theta' = theta - alpha dL_S/dtheta is scored on query images of the same domain, and alpha
 follows -dL_Q(theta')/dalpha (Meta-SGD; Li et al. 2017; one rate a tensor: MAML++, Antoniou et al. 2019).
 
 After one inner step dL_Q/dalpha is exactly -grad L_Q(theta') . grad L_S(theta), so no second derivative is needed.

@@ -1,4 +1,4 @@
-"""Which of several uniform rates to adapt with: a few steps at each, judged as adapting is."""
+"""Which of several uniform rates to adapt with: a few steps at each, validated as adapting is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 from srkit.data.pairs import PairSource
 from srkit.progress import Progress
-from srkit.training.adapt import AVERAGED, AdaptSettings, Judge, adapt
+from srkit.training.adapt import AVERAGED, AdaptSettings, Score, adapt
 from srkit.training.inner import uniform_rates
 
 
@@ -19,19 +19,19 @@ def probe_rates(
     pairs: PairSource,
     rates: Sequence[float],
     steps: int,
-    judge: Judge,
+    score: Score,
     settings: AdaptSettings,
     progress: Progress,
 ) -> dict[float, float]:
     """What a short adaptation at each rate gains, each from the network as it is; the network is not changed.
 
     Args:
-        network, pairs, judge: as `srkit.training.adapt.adapt` takes them.
+        network, pairs, score: as `srkit.training.adapt.adapt` takes them.
         steps: of each adaptation, its whole schedule included.
         settings: their rates are replaced; `minutes` is that of all adaptations together.
 
     Returns:
-        The mean gain on the validation images by rate, in the judge's unit; minus infinity where the loss was no
+        The mean gain on the validation images by rate, in the scores' unit; minus infinity where the loss was no
         number.
     """
     minutes = settings.minutes
@@ -39,16 +39,16 @@ def probe_rates(
         settings,
         minutes=None if minutes is None else minutes / len(rates),
         warmup_steps=min(settings.warmup_steps, steps // 10),
-        ways=AVERAGED[:1],
+        interpolations=AVERAGED[:1],
         judge_every=steps,
     )
     gains = {}
     progress.start("probing rates", len(rates))
     for rate in rates:
-        found = adapt(network, pairs, steps, judge, replace(short, rates=uniform_rates(network, rate)))
+        found = adapt(network, pairs, steps, score, replace(short, rates=uniform_rates(network, rate)))
         gains[rate] = -math.inf
         if found.stopped != "diverged":
-            after = found.judged[-1].scores
+            after = found.validated[-1].scores
             gains[rate] = math.fsum(after) / len(after) - math.fsum(found.before) / len(found.before)
         progress.advance()
     progress.finish()

@@ -1,4 +1,4 @@
-"""What trains a reconstructor step by step, and what it is judged by."""
+"""The training step of a reconstructor, and its validation."""
 
 from __future__ import annotations
 

@@ -41,28 +41,28 @@ def psnr_validator(
         extras: what comes with each image; none: nothing does.
     """
     made = lower or (lambda image, number: make_lr(image, scale))
-    judges = [
-        _judge(image, number, scale, device, conditioning, made, extras[number] if extras else NO_EXTRAS)
+    batches = [
+        _middle(image, number, scale, device, conditioning, made, extras[number] if extras else NO_EXTRAS)
         for number, image in enumerate(images)
     ]
 
     def score(network: nn.Module) -> float:
-        return math.fsum(psnr_of(network, judge, scale, dtype) for judge in judges) / len(judges)
+        return math.fsum(psnr_of(network, batch, scale, dtype) for batch in batches) / len(batches)
 
     return score
 
 
 @torch.no_grad()
-def psnr_of(network: nn.Module, judge: Batch, scale: int, dtype: torch.dtype | None) -> float:
+def psnr_of(network: nn.Module, batch: Batch, scale: int, dtype: torch.dtype | None) -> float:
     """A network's PSNR (classical protocol) on a batch of one image, at most 100 dB; `dtype` is autocast's."""
-    with torch.autocast(judge.lr.device.type, dtype, enabled=dtype is not None):
-        sr = network(judge.lr, **judge.conditions)
+    with torch.autocast(batch.lr.device.type, dtype, enabled=dtype is not None):
+        sr = network(batch.lr, **batch.conditions)
     sr = (sr.float().clamp(0, 1) * 255).round() / 255
     inner = (slice(None), slice(None), slice(scale, -scale), slice(scale, -scale))
-    return min(_MAX_DB, float(psnr(luma_limited(sr)[inner], luma_limited(judge.hr)[inner])))
+    return min(_MAX_DB, float(psnr(luma_limited(sr)[inner], luma_limited(batch.hr)[inner])))
 
 
-def _judge(
+def _middle(
     image: NDArray[np.uint8],
     number: int,
     scale: int,

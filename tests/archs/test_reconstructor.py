@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from srkit.archs.reconstructor import LEAST_SIDE, Reconstructor, _compressed, _Styled
+from srkit.archs.reconstructor import MIN_SIDE, Reconstructor, _compressed, _Styled
 from srkit.archs.table import DEGRADERS, build, info_of
 from srkit.ops.descriptors import gram_descriptors
 from srkit.zoo.header import Header
@@ -66,7 +66,7 @@ def test_the_sizes_of_the_paper_and_of_what_is_shipped() -> None:
 @pytest.mark.parametrize("scale", [2, 4])
 def test_sizes(scale: int) -> None:
     network = _network(scale=scale)
-    lr, hr = _images(LEAST_SIDE, width=31), _images(LEAST_SIDE * scale, width=31 * scale)
+    lr, hr = _images(MIN_SIDE, width=31), _images(MIN_SIDE * scale, width=31 * scale)
     (embedding, expected), features = network.estimate(lr), network.image_features(hr)
     assert (embedding.shape, embedding.dtype) == ((2, 10), torch.float32)
     assert (expected.shape, expected.dtype) == ((2,), torch.float32)

@@ -13,7 +13,7 @@ from srkit.data.benchmarks import rgb8
 from srkit.data.copies import Copies, fingerprint, same_bytes
 from srkit.data.examples import Example, Needs, Split, find_examples, split_examples
 from srkit.data.pairs import make_lr
-from srkit.data.unlabelled import Low, find_low, split_low
+from srkit.data.unlabelled import UnpairedImage, find_unpaired, split_unpaired
 from srkit.io.image import DecodedImage
 from srkit.io.read import read_image
 from srkit.io.write import write_image
@@ -40,7 +40,7 @@ def write(path: Path, pixels: RGB, way: str = "bytes") -> None:
 
 
 def labelled(folder: Path, shots: int) -> Split[Example]:
-    return split_examples(find_examples(folder, 2), shots, None, Needs(scale=2, teach=8, judge=8))
+    return split_examples(find_examples(folder, 2), shots, None, Needs(scale=2, support=8, validation=8))
 
 
 def contents(images: list[RGB]) -> list[bytes]:
@@ -107,7 +107,7 @@ def test_a_copy_is_on_one_side_only(way: str, tmp_path: Path, rendered: Rendered
         write(tmp_path / name, rendered(40, 40, seed), way if name in "ce" else "bytes")
     parts = labelled(tmp_path, 2)
     assert [example.name for example in parts.support] == ["a", "b"]
-    assert [example.name for example in parts.judge] == ["d"]
+    assert [example.name for example in parts.validation] == ["d"]
     assert not parts.strips
     assert any("'c'" in sentence and "'a'" in sentence for sentence in parts.left_out)
     assert any("'e'" in sentence and "'b'" in sentence for sentence in parts.left_out)
@@ -119,9 +119,9 @@ def test_copies_alone_leave_a_strip(way: str, tmp_path: Path, rendered: Rendered
     for name in "abcdef":
         write(tmp_path / name, rendered(96, 40), way if name != "a" else "bytes")
     parts = labelled(tmp_path, 5)
-    assert (len(parts.support), len(parts.judge), parts.strips) == (1, 1, True)
+    assert (len(parts.support), len(parts.validation), parts.strips) == (1, 1, True)
     rows = {row.tobytes() for row in parts.support[0].hr}
-    assert not any(row.tobytes() in rows for row in parts.judge[0].hr)
+    assert not any(row.tobytes() in rows for row in parts.validation[0].hr)
     assert all(f"'{name}'" in parts.left_out[0] for name in "abcdef")
 
 
@@ -140,12 +140,12 @@ def test_copies_among_pairs(shared: str, tmp_path: Path, rendered: Rendered) -> 
         write(tmp_path / "LR" / name, lr)
     parts = labelled(tmp_path, 1)
     assert [example.name for example in parts.support] == ["a"]
-    assert [example.name for example in parts.judge] == ["c"]
+    assert [example.name for example in parts.validation] == ["c"]
     assert any("'b'" in sentence and "'a'" in sentence for sentence in parts.left_out)
 
 
-def unlabelled(folder: Path) -> Split[Low]:
-    return split_low(find_low(folder, 2), None, 24)
+def unlabelled(folder: Path) -> Split[UnpairedImage]:
+    return split_unpaired(find_unpaired(folder, 2), None, 24)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -153,11 +153,11 @@ def test_copies_among_low_resolution_images(way: str, tmp_path: Path, rendered: 
     for i in range(8):
         write(tmp_path / "some" / str(i), rendered(30, 90, i % 4), way if i >= 4 else "bytes")
     parts = unlabelled(tmp_path / "some")
-    sides = [contents([low.lr for low in lows]) for lows in (parts.support, parts.judge)]
+    sides = [contents([low.lr for low in lows]) for lows in (parts.support, parts.validation)]
     assert [len(side) for side in sides] == [3, 1]
     assert not set(sides[0]) & set(sides[1])
     assert sum(f"'{i}'" in sentence for i in range(4, 8) for sentence in parts.left_out) == 4
     for name in "abcdef":
         write(tmp_path / "one" / name, rendered(30, 90), way if name != "a" else "bytes")
     parts = unlabelled(tmp_path / "one")
-    assert (len(parts.support), len(parts.judge), parts.strips) == (1, 1, True)
+    assert (len(parts.support), len(parts.validation), parts.strips) == (1, 1, True)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from srkit.data.examples import MARGIN, MOST_JUDGES, Example, Needs, Split, find_examples, split_examples
+from srkit.data.examples import MARGIN, MAX_VALIDATION, Example, Needs, Split, find_examples, split_examples
 from srkit.data.pairs import make_lr
 from srkit.errors import SrkitError, UsageError
 from srkit.io.image import DecodedImage
@@ -18,7 +18,7 @@ from srkit.io.write import write_image
 from tests.helpers import missing, refused
 
 RGB = NDArray[np.uint8]
-NEEDS = Needs(scale=2, teach=8, judge=8)
+NEEDS = Needs(scale=2, support=8, validation=8)
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_pairs(where: str, folder: Callable[..., Path], rendered: Callable[..., 
     assert found.lr_source == where
     parts = split(domain, 1)
     assert names(parts.support) == ["a"]
-    assert np.array_equal(parts.judge[0].lr, given)
+    assert np.array_equal(parts.validation[0].lr, given)
 
 
 def test_hr_without_lr_is_made(folder: Callable[..., Path], rendered: Callable[..., RGB]) -> None:
@@ -96,20 +96,24 @@ def test_layouts_that_are_none(tmp_path: Path, folder: Callable[..., Path]) -> N
 # -- what teaches and what judges --------------------------------------------------------------------------
 
 
-def test_the_first_by_name_teach_and_the_others_judge(folder: Callable[..., Path]) -> None:
+def test_the_first_by_name_are_the_support(folder: Callable[..., Path]) -> None:
     parts = split(folder(dict.fromkeys("edcba", (40, 40))), 2)
-    assert (names(parts.support), names(parts.judge), parts.strips) == (["a", "b"], ["c", "d", "e"], False)
+    assert (names(parts.support), names(parts.validation), parts.strips) == (
+        ["a", "b"],
+        ["c", "d", "e"],
+        False,
+    )
 
 
 @pytest.mark.parametrize(("holdout", "judges"), [(0.2, ["c"]), (0.4, ["c", "d"]), (0.9, ["c", "d", "e"])])
 def test_a_share_judges(holdout: float, judges: list[str], folder: Callable[..., Path]) -> None:
-    assert names(split(folder(dict.fromkeys("abcde", (40, 40))), 2, holdout).judge) == judges
+    assert names(split(folder(dict.fromkeys("abcde", (40, 40))), 2, holdout).validation) == judges
 
 
 def test_a_large_folder_is_thinned(folder: Callable[..., Path]) -> None:
-    parts = split(folder({f"{i:03}": (24, 24) for i in range(2 * MOST_JUDGES + 1)}), 1)
-    assert len(parts.judge) == MOST_JUDGES
-    assert names(parts.judge)[:3] == ["001", "003", "005"]
+    parts = split(folder({f"{i:03}": (24, 24) for i in range(2 * MAX_VALIDATION + 1)}), 1)
+    assert len(parts.validation) == MAX_VALIDATION
+    assert names(parts.validation)[:3] == ["001", "003", "005"]
 
 
 @pytest.mark.parametrize(("height", "width"), [(96, 64), (64, 96), (97, 65)])
@@ -117,21 +121,21 @@ def test_strips(height: int, width: int, folder: Callable[..., Path], rendered: 
     """A quarter of the longer side judges; between it and what teaches lie pixels that serve neither."""
     parts = split(folder({"a": (height, width), "b": (height, width)}), 2)
     assert parts.strips
-    assert names(parts.support) == names(parts.judge) == ["a", "b"]
+    assert names(parts.support) == names(parts.validation) == ["a", "b"]
     whole = rendered(height, width)[: height // 2 * 2, : width // 2 * 2]
-    teach, judge = parts.support[0], parts.judge[0]
+    support, judge = parts.support[0], parts.validation[0]
     axis = int(width > height)
     assert judge.lr.shape[axis] == 12
-    assert teach.lr.shape[axis] == 48 - 12 - MARGIN
-    end, start = teach.hr.shape[axis], whole.shape[axis] - judge.hr.shape[axis]
-    assert np.array_equal(teach.hr, whole[:end] if axis == 0 else whole[:, :end])
+    assert support.lr.shape[axis] == 48 - 12 - MARGIN
+    end, start = support.hr.shape[axis], whole.shape[axis] - judge.hr.shape[axis]
+    assert np.array_equal(support.hr, whole[:end] if axis == 0 else whole[:, :end])
     assert np.array_equal(judge.hr, whole[start:] if axis == 0 else whole[:, start:])
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_no_pixel_has_a_part_in_both(scale: int, tmp_path: Path, rendered: Callable[..., RGB]) -> None:
     """Whatever the strip's HR pixels are, what teaches is the same; and the other way round."""
-    needs = Needs(scale, teach=8, judge=8)
+    needs = Needs(scale, support=8, validation=8)
     image = rendered(60 * scale, 12 * scale)
     found = []
     for kind in ("as it is", "strip", "rest"):
@@ -146,25 +150,25 @@ def test_no_pixel_has_a_part_in_both(scale: int, tmp_path: Path, rendered: Calla
     plain, strip, rest = found
     assert np.array_equal(plain.support[0].lr, strip.support[0].lr)
     assert np.array_equal(plain.support[0].hr, strip.support[0].hr)
-    assert not np.array_equal(plain.judge[0].lr, strip.judge[0].lr)
-    assert np.array_equal(plain.judge[0].lr, rest.judge[0].lr)
+    assert not np.array_equal(plain.validation[0].lr, strip.validation[0].lr)
+    assert np.array_equal(plain.validation[0].lr, rest.validation[0].lr)
     assert not np.array_equal(plain.support[0].lr, rest.support[0].lr)
 
 
 def test_of_a_single_image_half_judges(folder: Callable[..., Path]) -> None:
     parts = split(folder({"a": (96, 64)}), 5)
-    assert (parts.judge[0].lr.shape[0], parts.support[0].lr.shape[0]) == (24, 20)
+    assert (parts.validation[0].lr.shape[0], parts.support[0].lr.shape[0]) == (24, 20)
     parts = split(folder({}), 5, holdout=0.25)
-    assert parts.judge[0].lr.shape[0] == 12
+    assert parts.validation[0].lr.shape[0] == 12
 
 
 def test_one_too_small_to_be_cut_teaches_whole(folder: Callable[..., Path]) -> None:
     parts = split(folder({"a": (96, 64), "b": (32, 32)}), 5)
     assert names(parts.support) == ["a", "b"]
-    assert names(parts.judge) == ["a"]
+    assert names(parts.validation) == ["a"]
     assert parts.support[1].hr.shape == (32, 32, 3)
     parts = split(folder({"all/a": (32, 32), "all/b": (32, 30), "all/c": (32, 32)}) / "all", 5)
-    assert (names(parts.support), names(parts.judge), parts.strips) == (["a", "b"], ["c"], False)
+    assert (names(parts.support), names(parts.validation), parts.strips) == (["a", "b"], ["c"], False)
     assert ["'c'" in text for text in parts.left_out] == [True]
     with refused(SrkitError, "'a'", 40):
         split(folder({"a": (32, 32)}, "small") / "small", 5)
@@ -179,7 +183,7 @@ def test_broken_small_and_flat_images_are_left_out(folder: Callable[..., Path]) 
     write(domain / "d.png", np.zeros((40, 40, 3), np.uint8))
     parts = split(domain, 2)
     assert names(parts.support) == ["b", "e"]
-    assert names(parts.judge) == ["f"]
+    assert names(parts.validation) == ["f"]
     assert [name for name, _ in parts.failed] == ["a"]
     assert not missing(parts.left_out[0], ("'c'", "40 x 14", 16))
     assert not missing(parts.left_out[1], ("'d'",))

@@ -14,7 +14,7 @@ from torch import Tensor
 from srkit.conditioning.makers import Conditioning
 from srkit.data.examples import Example
 from srkit.data.pairs import CropPlan, make_lr
-from srkit.data.support import MOST_PHASES, SupportPairs, Variety, judge_batches
+from srkit.data.support import MAX_PHASES, SupportPairs, Variety, validation_batches
 from srkit.errors import UsageError
 from srkit.ops.geometry import position_grid
 from srkit.ops.layout import as_tensor
@@ -95,7 +95,7 @@ def test_the_middle_of_an_image(
 ) -> None:
     hr = rendered(60, 42)
     example = Example("a", hr, make_lr(hr, 2))
-    (batch,) = judge_batches(example, 1, largest, multiple, CPU, conditioning)
+    (batch,) = validation_batches(example, 1, largest, multiple, CPU, conditioning)
     top, left = ((side - kept) // 2 for side, kept in zip((30, 21), size, strict=True))
     rows, columns = slice(top, top + size[0]), slice(left, left + size[1])
     whole = as_tensor(example.lr, CPU)
@@ -112,7 +112,7 @@ def test_parts_that_judge_lie_beside_each_other(turned: bool) -> None:
     example = numbered(4, 16, 0)
     if turned:
         example = Example("turned", example.hr.swapaxes(0, 1), example.lr.swapaxes(0, 1))
-    found = judge_batches(example, 3, 4, 2, CPU)
+    found = validation_batches(example, 3, 4, 2, CPU)
     seen = [batch.lr.transpose(2, 3) if turned else batch.lr for batch in found]
     firsts = [round(float(lr[0, 0, 0, 0]) * 255) for lr in seen]
     assert [lr.shape for lr in seen] == [(1, 3, 4, 4)] * 3
@@ -131,7 +131,7 @@ def test_lr_is_made_anew_on_other_grids(scale: int, rendered: Callable[..., NDAr
     found = SupportPairs(
         [example], CropPlan(scale, 10, 16, 0), CPU, variety=Variety(turns=False, phases=True)
     )
-    assert len(found.lr.heights) == min(MOST_PHASES, scale**2)
+    assert len(found.lr.heights) == min(MAX_PHASES, scale**2)
     places = set()
     for batch in islice(found.batches(0), 4):
         for low, high in zip(batch.lr, batch.hr, strict=True):

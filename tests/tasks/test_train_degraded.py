@@ -84,8 +84,8 @@ def test_what_validates_is_degraded_by_the_same_chance_each_time(
         judged[-1].append(usual(image, number, *rest))
         return judged[-1][-1]
 
-    usual = validation._judge
-    monkeypatch.setattr(validation, "_judge", noting)
+    usual = validation._middle
+    monkeypatch.setattr(validation, "_middle", noting)
     for name, setting in (("a", ""), ("b", "seed = 5"), ("c", 'data.degradation = ""')):
         run(JOB(folder, tmp_path / name, *SHORT, setting))
     degraded, again, bicubic = judged

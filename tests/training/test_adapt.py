@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from srkit.data.pairs import Batch
-from srkit.training.adapt import AdaptSettings, Way, adapt, pairs_loss, unchanged
+from srkit.training.adapt import AdaptSettings, Interpolation, adapt, pairs_loss, unchanged
 from srkit.training.inner import SGD, uniform_rates
 from tests.training.runs import same
 
@@ -101,10 +101,10 @@ def test_what_does_not_help_is_taken_back() -> None:
 def test_the_best_state_is_kept_not_the_last() -> None:
     network = Brighter()
 
-    def judge(of: nn.Module) -> list[float]:
+    def score(of: nn.Module) -> list[float]:
         return [-abs(float(of.get_parameter("factor").detach()) - 1.3)] * 2
 
-    found = adapt(network, Pairs(), 60, judge, settings(network, patience=2))
+    found = adapt(network, Pairs(), 60, score, settings(network, patience=2))
     assert found.stopped == "judges"
     assert 0 < found.best_step < found.steps
     assert float(found.state_dict["factor"]) == pytest.approx(1.3, abs=0.2)
@@ -126,11 +126,11 @@ def test_the_best_state_is_kept_not_the_last() -> None:
 def test_a_gain_must_be_beyond_doubt(gains: tuple[float, ...], kept: bool) -> None:
     network = Brighter()
 
-    def judge(of: nn.Module) -> list[float]:
+    def score(of: nn.Module) -> list[float]:
         is_base = float(of.get_parameter("factor").detach()) == 1
         return [30.0 + (0 if is_base else gain) for gain in gains]
 
-    found = adapt(network, Pairs(), 5, judge, settings(network))
+    found = adapt(network, Pairs(), 5, score, settings(network))
     assert found.kept is kept
     assert (float(found.state_dict["factor"]) != 1) is kept
 
@@ -182,11 +182,11 @@ def test_the_average_is_what_is_judged() -> None:
     network = Brighter()
     seen: list[float] = []
 
-    def judge(of: nn.Module) -> list[float]:
+    def score(of: nn.Module) -> list[float]:
         seen.append(float(of.get_parameter("factor").detach()))
         return nearness(of)
 
-    adapt(network, Pairs(), 5, judge, settings(network, ema=0.98))
+    adapt(network, Pairs(), 5, score, settings(network, ema=0.98))
     straight = adapt(network, Pairs(), 5, nearness, settings(network))
     assert 1 < seen[-1] < float(straight.state_dict["factor"])
 
@@ -216,10 +216,10 @@ def test_training_mode_for_networks_that_overwrite_themselves() -> None:
 def test_half_the_way_is_judged_where_all_of_it_is_too_much() -> None:
     network = Brighter()
 
-    def judge(of: nn.Module) -> list[float]:
+    def score(of: nn.Module) -> list[float]:
         return [-abs(float(of.get_parameter("factor").detach()) - 1.1)]
 
-    found = adapt(network, Pairs(), 8, judge, settings(network, judge_every=8))
+    found = adapt(network, Pairs(), 8, score, settings(network, judge_every=8))
     all_of_it = adapt(network, Pairs(), 8, nearness, settings(network, judge_every=8))
     far = float(all_of_it.state_dict["factor"]) - 1
     assert all_of_it.best_blend == 1
@@ -232,17 +232,25 @@ def test_half_the_way_is_judged_where_all_of_it_is_too_much() -> None:
 def test_the_weights_as_they_are_and_a_plain_average() -> None:
     """Without the smaller decay early, much of the base stays in an average over few steps."""
     network = Brighter()
-    ways = (Way("raw", 1.0), Way("raw", 0.5), Way("average", 1.0))
-    plain = settings(network, ema=0.9, ema_warmup=False, ways=ways, all_ways=True, judge_every=5, patience=9)
+    interpolations = (Interpolation("raw", 1.0), Interpolation("raw", 0.5), Interpolation("average", 1.0))
+    plain = settings(
+        network,
+        ema=0.9,
+        ema_warmup=False,
+        interpolations=interpolations,
+        all_interpolations=True,
+        judge_every=5,
+        patience=9,
+    )
     found = adapt(network, Pairs(), 10, nearness, plain)
-    assert [(one.step, one.way) for one in found.judged] == [(5, way) for way in ways] + [
-        (10, way) for way in ways
-    ]
-    raw, half, average = (10 - one.scores[0] for one in found.judged[3:])  # what is left to 2
+    assert [(one.step, one.interpolation) for one in found.validated] == [
+        (5, interpolation) for interpolation in interpolations
+    ] + [(10, interpolation) for interpolation in interpolations]
+    raw, half, average = (10 - one.scores[0] for one in found.validated[3:])  # what is left to 2
     assert half == pytest.approx((1 + raw) / 2)
     assert raw < half
     assert 1 - average < (1 - raw) * (1 - 0.9**10)
-    assert found.best_way == Way("raw", 1.0)
+    assert found.best_interpolation == Interpolation("raw", 1.0)
     assert found.best_blend == 1
     assert 2 - float(found.state_dict["factor"]) == pytest.approx(raw)
     assert [step for step, _ in found.curve] == [0, 5, 10]
@@ -251,15 +259,15 @@ def test_the_weights_as_they_are_and_a_plain_average() -> None:
 def test_the_best_of_all_ways_and_not_the_first_that_is_better() -> None:
     network = Brighter()
 
-    def judge(of: nn.Module) -> list[float]:
+    def score(of: nn.Module) -> list[float]:
         return [-abs(float(of.get_parameter("factor").detach()) - 1.11)] * 2
 
-    ways = (Way("raw", 0.9), Way("raw", 0.5))
-    both = settings(network, ways=ways, all_ways=True, judge_every=8)
-    found = adapt(network, Pairs(), 8, judge, both)
-    first = adapt(network, Pairs(), 8, judge, replace(both, all_ways=False))
-    assert found.best_way == Way("raw", 0.5)
-    assert first.best_way == Way("raw", 0.9)
+    interpolations = (Interpolation("raw", 0.9), Interpolation("raw", 0.5))
+    both = settings(network, interpolations=interpolations, all_interpolations=True, judge_every=8)
+    found = adapt(network, Pairs(), 8, score, both)
+    first = adapt(network, Pairs(), 8, score, replace(both, all_interpolations=False))
+    assert found.best_interpolation == Interpolation("raw", 0.5)
+    assert first.best_interpolation == Interpolation("raw", 0.9)
     assert found.best[0] > first.best[0]
     assert float(network.factor.detach()) == 1
 
@@ -275,5 +283,5 @@ def test_gains_of_another_kind() -> None:
 def test_unchanged() -> None:
     network = Brighter()
     found = unchanged(network, nearness)
-    assert (found.kept, found.steps, found.judged, found.before) == (False, 0, (), found.best)
+    assert (found.kept, found.steps, found.validated, found.before) == (False, 0, (), found.best)
     assert same(found.state_dict, dict(network.state_dict()))

@@ -17,7 +17,7 @@ from srkit.losses.reconstruction import Far, ReconstructionLoss, detail_weights
 from srkit.ops.resize import upscale
 from srkit.training.closed_loop import ClosedLoop
 from srkit.training.controller import Controller
-from srkit.training.loop_judge import LoopJudge, spread_of
+from srkit.training.loop_validator import LoopValidator, spread_of
 
 CPU = torch.device("cpu")
 NEUTRAL = Controller().neutral
@@ -133,7 +133,7 @@ def test_without_far(loop: ClosedLoop) -> None:
 
 
 def test_the_base_has_minus_one(loop: ClosedLoop) -> None:
-    judge = LoopJudge(loop, NEUTRAL, Enlarge(), batches(3, 1), 40.0, None)
+    judge = LoopValidator(loop, NEUTRAL, Enlarge(), batches(3, 1), 40.0, None)
     assert sum(judge(Enlarge())) / 3 == pytest.approx(-1)
     assert judge.base.change == math.inf
     assert judge.seen == [judge.base]
@@ -142,7 +142,7 @@ def test_the_base_has_minus_one(loop: ClosedLoop) -> None:
 
 
 def test_scores_are_of_what_it_measures(loop: ClosedLoop) -> None:
-    judge = LoopJudge(loop, NEUTRAL, Enlarge(), batches(3, 1), 30.0, None)
+    judge = LoopValidator(loop, NEUTRAL, Enlarge(), batches(3, 1), 30.0, None)
     scores = judge(Enlarge(0.99))
     found, base = judge.seen[0], judge.base
     usual = sum(base.neutral) / 3, sum(base.far) / 3
@@ -153,16 +153,16 @@ def test_scores_are_of_what_it_measures(loop: ClosedLoop) -> None:
 
 
 def test_what_went_too_far_is_not_taken(loop: ClosedLoop) -> None:
-    judge = LoopJudge(loop, NEUTRAL, Enlarge(), batches(2, 1), 40.0, None)
+    judge = LoopValidator(loop, NEUTRAL, Enlarge(), batches(2, 1), 40.0, None)
     assert all(map(math.isnan, judge(Enlarge(0.9))))
     assert not any(map(math.isnan, judge(Enlarge(0.999))))
-    nothing = LoopJudge(loop, NEUTRAL, Enlarge(), batches(2, 1), 40.0, None)
+    nothing = LoopValidator(loop, NEUTRAL, Enlarge(), batches(2, 1), 40.0, None)
     assert all(map(math.isnan, nothing(Enlarge(math.nan))))
 
 
 def test_far_may_refuse(loop: ClosedLoop) -> None:
     """However much better it reconstructs: blur does that."""
-    judge = LoopJudge(loop, NEUTRAL, Enlarge(), batches(2, 1), 40.0, None)
+    judge = LoopValidator(loop, NEUTRAL, Enlarge(), batches(2, 1), 40.0, None)
     base = judge.base
     better = replace(base, neutral=tuple(0.5 * error for error in base.neutral), change=50.0)
     assert not any(map(math.isnan, judge.scores(better)))
@@ -180,12 +180,12 @@ def test_niqe_may_refuse(loop: ClosedLoop) -> None:
     def lighter(image: Tensor) -> float:
         return float(image.mean())
 
-    judge = LoopJudge(loop, NEUTRAL, Enlarge(), parts, 20.0, None, darker)
+    judge = LoopValidator(loop, NEUTRAL, Enlarge(), parts, 20.0, None, darker)
     assert len(judge.base.niqe) == 3
     assert all(map(math.isnan, judge(Enlarge(0.95))))
-    other = LoopJudge(loop, NEUTRAL, Enlarge(), parts, 20.0, None, lighter)
+    other = LoopValidator(loop, NEUTRAL, Enlarge(), parts, 20.0, None, lighter)
     assert not any(map(math.isnan, other(Enlarge(0.95))))
-    small = LoopJudge(loop, NEUTRAL, Enlarge(), [*parts, *batches(1, 1)], 20.0, None, darker)
+    small = LoopValidator(loop, NEUTRAL, Enlarge(), [*parts, *batches(1, 1)], 20.0, None, darker)
     assert small.base.niqe == ()
 
 

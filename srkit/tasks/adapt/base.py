@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from srkit.data.examples import Example, Split
-from srkit.data.unlabelled import Low
+from srkit.data.unlabelled import UnpairedImage
 from srkit.errors import SrkitError, UsageError
 from srkit.inference.chain import ADAPTED_FAMILIES, Models
 from srkit.io.names import folder_name, shown
@@ -31,9 +31,9 @@ F = TypeVar("F", bound=Fitted)
 
 
 class Supervision(ABC, Generic[F]):
-    """What a network learns from and is judged by; everything is checked when it is made."""
+    """What a network learns from and is validated on; everything is checked when it is made."""
 
-    split: Split[Example] | Split[Low]
+    split: Split[Example] | Split[UnpairedImage]
 
     @property
     @abstractmethod
@@ -66,7 +66,7 @@ class Supervision(ABC, Generic[F]):
     @property
     def validated(self) -> str:
         """`the 3 images that it did not learn from`."""
-        count, what = len(self.split.judge), "strip" if self.split.strips else "image"
+        count, what = len(self.split.validation), "strip" if self.split.strips else "image"
         return f"the {what if count == 1 else f'{count} {what}s'} that it did not learn from"
 
     @abstractmethod

@@ -14,9 +14,9 @@ from torch import nn
 from srkit.archs.clipsr import takes_text
 from srkit.archs.info import ArchInfo
 from srkit.conditioning.makers import SEMANTIC, Conditioning, ModelProviders
-from srkit.data.examples import Domain, Example, Needs, Split, extras_of, least_judged, split_examples
+from srkit.data.examples import Domain, Example, Needs, Split, extras_of, min_validation_side, split_examples
 from srkit.data.pairs import CropPlan
-from srkit.data.support import SupportPairs, Variety, judge_batches
+from srkit.data.support import SupportPairs, Variety, validation_batches
 from srkit.encoders.semantic import SemanticEncoder
 from srkit.engine.device import Dtype, has_fast_bf16
 from srkit.errors import ResourceError, UsageError
@@ -27,20 +27,20 @@ from srkit.ops.geometry import rounded_up
 from srkit.ops.layout import channels_last
 from srkit.progress import Progress
 from srkit.recipes.adapt import TunePart
-from srkit.training.adapt import Adapted, AdaptSettings, Judge, adapt, pairs_loss
+from srkit.training.adapt import Adapted, AdaptSettings, Score, adapt, pairs_loss
 from srkit.training.inner import ADAM, SGD, InnerRule, Rates, check_rates, uniform_rates
 from srkit.training.rate_probe import best_rate, probe_rates
 from srkit.training.validation import psnr_of
 from srkit.zoo.loaded import LoadedModel
 
-LEAST_PATCH = 16
+MIN_PATCH = 16
 """Side in LR pixels that a crop may shrink to where the examples are small."""
 OWN_RATE, FOREIGN_RATE = 5e-4, 1e-4
 """Of Adam, where none is asked for; foreign networks may bear no more than a tenth of what they were trained with."""
-LEAST_JUDGES = 4
-"""Fewer images that judge are cut into parts, so that it shows how much a gain differs from place to place."""
-JUDGED_PIXELS = 1_500_000
-"""HR pixels that judge while adapting goes on, over all images: their middles, so that judging takes little time."""
+MIN_PARTS = 4
+"""Fewer validation images are cut into parts, so that it shows how much a gain differs from place to place."""
+VALIDATION_PIXELS = 1_500_000
+"""HR pixels to validate on while adapting goes on, over all images: their middles, so that it takes little time."""
 
 
 @dataclass(frozen=True)
@@ -68,21 +68,23 @@ class Fitted:
 def split_for(
     domain: Domain, model: LoadedModel, shots: int, holdout: float | None, patch: int, max_pixels: int
 ) -> Split[Example]:
-    """The examples that teach a model and those that judge: see `srkit.data.examples.split_examples`."""
+    """Support and validation examples for a model: see `srkit.data.examples.split_examples`."""
     info = model.info
     border = find_protocol(DEFAULT_PROTOCOL).border(info.scale)
-    least = max(info.min_size, info.multiple_of)
+    shortest = max(info.min_size, info.multiple_of)
     needs = Needs(
         scale=info.scale,
-        teach=rounded_up(max(least, min(patch, LEAST_PATCH)), info.multiple_of),
-        judge=rounded_up(max(least, least_judged(info.scale, border, WINDOW)), info.multiple_of),
+        support=rounded_up(max(shortest, min(patch, MIN_PATCH)), info.multiple_of),
+        validation=rounded_up(
+            max(shortest, min_validation_side(info.scale, border, WINDOW)), info.multiple_of
+        ),
         max_pixels=max_pixels,
     )
     return split_examples(domain, shots, holdout, needs)
 
 
 def fit(model: LoadedModel, split: Split[Example], options: Fit, progress: Progress) -> Fitted:
-    """Fine-tune a copy of a model's network on the support, judged by the rest; the model is not changed.
+    """Fine-tune a copy of a model's network on the support, validated on the rest; the model is not changed.
 
     A network that is conditioned on text is given the captions that lie beside the images; its guide stays as it is.
 
@@ -116,11 +118,11 @@ def fit(model: LoadedModel, split: Split[Example], options: Fit, progress: Progr
     variety = Variety(tune.turns and not takes_text(info), tune.phases, tune.colours)
     extras = [extras_of(one, info) for one in split.support]
     pairs = SupportPairs(split.support, plan, device, conditioning, variety, extras=extras)
-    judge = _judge(split, info, device, conditioning, autocast)
+    score = _validate(split, info, device, conditioning, autocast)
     gains: dict[float, float] = {}
     if len(candidates) > 1:
-        settings, gains = _probed(network, pairs, candidates, tune, judge, settings, progress)
-    found = adapt(network, pairs, tune.most_steps, judge, settings, progress)
+        settings, gains = _probed(network, pairs, candidates, tune, score, settings, progress)
+    found = adapt(network, pairs, tune.most_steps, score, settings, progress)
     fresh = copy.deepcopy(model.network)
     fresh.load_state_dict(found.state_dict)
     words = f"{best_rate(gains) if gains else candidates[0]:g}" if candidates else "learned"
@@ -132,7 +134,7 @@ def _probed(
     pairs: SupportPairs,
     rates: Sequence[float],
     tune: TunePart,
-    judge: Judge,
+    score: Score,
     settings: AdaptSettings,
     progress: Progress,
 ) -> tuple[AdaptSettings, dict[float, float]]:
@@ -143,7 +145,7 @@ def _probed(
     )
     started = time.monotonic()
     limited = replace(settings, minutes=None if tune.minutes is None else tune.minutes / 4)
-    gains = probe_rates(network, pairs, rates, tune.probe_steps, judge, limited, progress)
+    gains = probe_rates(network, pairs, rates, tune.probe_steps, score, limited, progress)
     rate = best_rate(gains)
     progress.info(f"rate {rate:g} of {', '.join(f'{one:g} ({gain:+.3f} dB)' for one, gain in gains.items())}")
     left = tune.minutes
@@ -211,21 +213,23 @@ def _patch(split: Split[Example], tune: TunePart, info: ArchInfo) -> int:
     return int(max(info.multiple_of, side // info.multiple_of * info.multiple_of, info.min_size))
 
 
-def _judge(
+def _validate(
     split: Split[Example],
     info: ArchInfo,
     device: torch.device,
     conditioning: Conditioning,
     autocast: torch.dtype | None,
-) -> Judge:
-    least = rounded_up(max(info.min_size, least_judged(info.scale, info.scale, WINDOW)), info.multiple_of)
-    wanted = -(-LEAST_JUDGES // len(split.judge))
-    parts = [max(1, min(wanted, max(one.lr.shape[:2]) // least)) for one in split.judge]
-    largest = max(least, math.isqrt(JUDGED_PIXELS // sum(parts)) // info.scale)
+) -> Score:
+    shortest = rounded_up(
+        max(info.min_size, min_validation_side(info.scale, info.scale, WINDOW)), info.multiple_of
+    )
+    wanted = -(-MIN_PARTS // len(split.validation))
+    parts = [max(1, min(wanted, max(one.lr.shape[:2]) // shortest)) for one in split.validation]
+    largest = max(shortest, math.isqrt(VALIDATION_PIXELS // sum(parts)) // info.scale)
     batches = [
         batch
-        for one, count in zip(split.judge, parts, strict=True)
-        for batch in judge_batches(
+        for one, count in zip(split.validation, parts, strict=True)
+        for batch in validation_batches(
             one, count, largest, info.multiple_of, device, conditioning, extras_of(one, info)
         )
     ]

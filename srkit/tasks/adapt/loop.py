@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from srkit.archs.info import ArchInfo
-from srkit.archs.reconstructor import LEAST_SIDE
+from srkit.archs.reconstructor import MIN_SIDE
 from srkit.conditioning.makers import Conditioning, ModelProviders
 from srkit.data.examples import Split
 from srkit.data.pairs import Batch, CropPlan
-from srkit.data.unlabelled import Low, LowCrops, LowDomain, Part, parts_of, split_low
+from srkit.data.unlabelled import Part, UnpairedCrops, UnpairedDomain, UnpairedImage, parts_of, split_unpaired
 from srkit.engine.device import Dtype
 from srkit.inference.degrader import Degrader
 from srkit.losses.reconstruction import ReconstructionLoss
@@ -27,25 +27,25 @@ from srkit.ops.layout import as_tensor, channels_last
 from srkit.progress import Progress
 from srkit.recipes.self_supervised import Control, LoopPart
 from srkit.tasks.adapt.fit import Fitted, autocast_for, overwrites_itself
-from srkit.training.adapt import AdaptSettings, Way, adapt, sure_gain, unchanged
+from srkit.training.adapt import AdaptSettings, Interpolation, adapt, lower_bound_of_gain, unchanged
 from srkit.training.closed_loop import ClosedLoop
 from srkit.training.controller import Controller, Factor, no_factor
 from srkit.training.inner import ADAM, uniform_rates
-from srkit.training.loop_judge import LoopJudge, Measures, spread_of
+from srkit.training.loop_validator import LoopValidator, Measures, spread_of
 from srkit.zoo.loaded import LoadedModel
 
 RATE = 2e-6
 """Of Adam, where none is asked for."""
-SHARES = (1.0, 0.7, 0.5, 0.35, 0.25, 0.17, 0.12)
-ENDS = RAW, AVERAGE = Way("raw", 1.0), Way("average", 1.0)
-WAYS = (*(Way("raw", share) for share in SHARES), AVERAGE)
-"""The states that are judged: the weights as they are and shares of the way to them, and their average."""
-LEAST_GAIN = 0.002
-"""Of the judge's score, for sure, below which the base is kept."""
-JUDGED_SIDE = 48
-"""Longest side of the parts that judge, in LR pixels."""
-LEAST_PARTS = 6
-"""Fewer images that judge are cut into parts, so that it shows how much a gain differs from place to place."""
+ALPHAS = (1.0, 0.7, 0.5, 0.35, 0.25, 0.17, 0.12)
+ENDS = RAW, AVERAGE = Interpolation("raw", 1.0), Interpolation("average", 1.0)
+INTERPOLATIONS = (*(Interpolation("raw", alpha) for alpha in ALPHAS), AVERAGE)
+"""The states that are validated: the weights, interpolations of them with the base, and their average."""
+MIN_GAIN = 0.002
+"""Lower confidence bound of the score's gain below which the base is kept."""
+VALIDATION_SIDE = 48
+"""Longest side of the validation parts, in LR pixels."""
+MIN_PARTS = 6
+"""Fewer validation images are cut into parts, so that it shows how much a gain differs from place to place."""
 _CALIBRATING = 4  # batches over which the gradients' lengths are averaged
 _SPREAD_SIDE = 96  # of the middles that an image's degradation is estimated from, in LR pixels
 
@@ -66,7 +66,7 @@ class LoopFit:
 
 @dataclass(frozen=True)
 class State:
-    """Of the weights as they were at the end, or of their average: means over the parts that judge."""
+    """Of the weights as they were at the end, or of their average: means over the validation parts."""
 
     reconstruction: float
     neutral: float
@@ -100,7 +100,7 @@ class Findings:
     """What self-supervised adaptation finds out beside the weights."""
 
     best: str
-    """What was kept: `base`, `average`, `raw`, or a share of the way, as `0.35 raw`."""
+    """What was kept: `base`, `average`, `raw`, or an interpolation with the base, as `0.35 raw`."""
     raw: State | None
     """The weights at the end; None where nothing was learned."""
     average: State | None
@@ -108,7 +108,7 @@ class Findings:
     far_weight: float
     """lambda_ft."""
     spread: float
-    """Of the degradations of all images (`srkit.training.loop_judge.spread_of`)."""
+    """Of the degradations of all images (`srkit.training.loop_validator.spread_of`)."""
     traces: Traces
     clean: bool
     """Whether the images looked clean, so that nothing was learned."""
@@ -121,31 +121,31 @@ class LoopFitted(Fitted):
     """The same of the closed loop, with what it measured."""
 
     base: Measures
-    """Of the base, by the parts that judge."""
+    """Of the base, on the validation parts."""
     best: Measures
     """Of what was kept."""
     parts: tuple[Part, ...]
-    """What judged."""
+    """That were validated on."""
     findings: Findings
 
 
-def least_side(model: LoadedModel, degrader: Degrader) -> int:
-    """Shortest side, in LR pixels, of an image that teaches or judges."""
-    least = max(LEAST_SIDE, degrader.distance.smallest, model.info.min_size)
-    return rounded_up(least, model.info.multiple_of)
+def min_side(model: LoadedModel, degrader: Degrader) -> int:
+    """Shortest side, in LR pixels, of an image of use."""
+    shortest = max(MIN_SIDE, degrader.distance.smallest, model.info.min_size)
+    return rounded_up(shortest, model.info.multiple_of)
 
 
 def split_for(
-    domain: LowDomain, model: LoadedModel, degrader: Degrader, holdout: float | None, max_pixels: int
-) -> Split[Low]:
-    """The images that teach a model and those that judge: see `srkit.data.unlabelled.split_low`."""
-    return split_low(domain, holdout, least_side(model, degrader), max_pixels)
+    domain: UnpairedDomain, model: LoadedModel, degrader: Degrader, holdout: float | None, max_pixels: int
+) -> Split[UnpairedImage]:
+    """Support and validation images for a model: see `srkit.data.unlabelled.split_unpaired`."""
+    return split_unpaired(domain, holdout, min_side(model, degrader), max_pixels)
 
 
 def fit(
-    model: LoadedModel, degrader: Degrader, split: Split[Low], options: LoopFit, progress: Progress
+    model: LoadedModel, degrader: Degrader, split: Split[UnpairedImage], options: LoopFit, progress: Progress
 ) -> LoopFitted:
-    """Fine-tune a copy of a model's network on the images that teach, judged by the others.
+    """Fine-tune a copy of a model's network on the support, validated on the others.
 
     The model is not changed.
 
@@ -158,7 +158,7 @@ def fit(
     conditioning = ModelProviders(device, progress).conditioning(model)
     autocast = options.autocast(info)
     patch = _patch(split.support, part, info.multiple_of)
-    crops = LowCrops(
+    crops = UnpairedCrops(
         split.support,
         CropPlan(info.scale, patch, part.batch, options.seed, augment=part.turns),
         device,
@@ -167,14 +167,14 @@ def fit(
     loop = closed_loop(degrader, part)
     first = list(itertools.islice(crops.batches(0), _CALIBRATING))
     loop = loop.calibrated(network, first, part.far_share, autocast)
-    parts, judge = loop_judge(model, network, degrader, loop, split, conditioning, options)
-    lows = (*split.support, *split.judge)
+    parts, score = loop_validator(model, network, degrader, loop, split, conditioning, options)
+    lows = (*split.support, *split.validation)
     traces = traces_of([low.lr for low in lows])
     clean = traces.clean and not part.even_clean
     rate = part.rate or RATE
-    judged = part.keep == "judged"
-    # All gain without end then (`_any_gain`), so the first that is judged is kept.
-    ways = WAYS if judged else tuple(sorted(ENDS, key=lambda way: way.of != part.keep))
+    chosen = part.keep == "judged"
+    # All gain without end then (`_any_gain`), so the first that is validated is kept.
+    interpolations = INTERPOLATIONS if chosen else tuple(sorted(ENDS, key=lambda end: end.of != part.keep))
     settings = AdaptSettings(
         rates=uniform_rates(network, rate),
         rule=ADAM,
@@ -183,34 +183,36 @@ def fit(
         warmup_steps=min(part.warmup_steps, part.most_steps // 10),
         ema=part.ema,
         ema_warmup=False,
-        ways=ways,
-        all_ways=True,
-        judge_every=part.judge_every if judged else part.most_steps,
+        interpolations=interpolations,
+        all_interpolations=True,
+        judge_every=part.judge_every if chosen else part.most_steps,
         patience=part.patience,
-        gain=sure_gain if judged else _any_gain,
-        least_gain=LEAST_GAIN,
+        gain=lower_bound_of_gain if chosen else _any_gain,
+        min_gain=MIN_GAIN,
         unit="times what the base has",
         autocast=autocast,
         training_mode=overwrites_itself(network, info),
     )
     found = (
-        unchanged(network, judge)
+        unchanged(network, score)
         if clean
-        else adapt(network, crops, part.most_steps, judge, settings, progress)
+        else adapt(network, crops, part.most_steps, score, settings, progress)
     )
     fresh = copy.deepcopy(model.network)
     fresh.load_state_dict(found.state_dict)
-    last = {one.way: measures for one, measures in zip(found.judged, judge.seen[1:], strict=True)}
-    ends = [State.of(last.get(end, judge.base)) if found.judged and not clean else None for end in ENDS]
+    last = {
+        one.interpolation: measures for one, measures in zip(found.validated, score.seen[1:], strict=True)
+    }
+    ends = [State.of(last.get(end, score.base)) if found.validated and not clean else None for end in ENDS]
     return LoopFitted(
         model=replace(model, network=fresh),
         adapted=found,
         rates=f"{rate:g} ({ADAM.kind})",
-        base=judge.base,
-        best=judge.measure(placed(fresh, device)) if found.kept else judge.base,
+        base=score.base,
+        best=score.measure(placed(fresh, device)) if found.kept else score.base,
         parts=parts,
         findings=Findings(
-            best=best_words(found.best_way),
+            best=best_words(found.best_interpolation),
             raw=ends[0],
             average=ends[1],
             far_weight=loop.far_weight,
@@ -221,23 +223,23 @@ def fit(
     )
 
 
-def loop_judge(
+def loop_validator(
     model: LoadedModel,
     network: nn.Module,
     degrader: Degrader,
     loop: ClosedLoop,
-    split: Split[Low],
+    split: Split[UnpairedImage],
     conditioning: Conditioning,
     options: LoopFit,
-) -> tuple[tuple[Part, ...], LoopJudge]:
-    """The parts that judge, and what they say of networks.
+) -> tuple[tuple[Part, ...], LoopValidator]:
+    """The validation parts, and what they say of networks.
 
     Args:
         network: the model's, on the device.
     """
-    least, device = least_side(model, degrader), options.device
-    parts = tuple(parts_of(split.judge, LEAST_PARTS, JUDGED_SIDE, least, model.info.multiple_of))
-    return parts, LoopJudge(
+    least, device = min_side(model, degrader), options.device
+    parts = tuple(parts_of(split.validation, MIN_PARTS, VALIDATION_SIDE, least, model.info.multiple_of))
+    return parts, LoopValidator(
         loop,
         factor_of(degrader.controller, "off"),
         network,
@@ -248,10 +250,10 @@ def loop_judge(
     )
 
 
-def best_words(way: Way | None) -> str:
-    if way is None:
+def best_words(interpolation: Interpolation | None) -> str:
+    if interpolation is None:
         return "base"
-    return way.of if way.share == 1 else f"{way.share:g} {way.of}"
+    return interpolation.of if interpolation.alpha == 1 else f"{interpolation.alpha:g} {interpolation.of}"
 
 
 def closed_loop(degrader: Degrader, part: LoopPart) -> ClosedLoop:
@@ -285,11 +287,11 @@ def factor_of(controller: Controller | None, control: Control, noise_std: float 
     return factors[control]
 
 
-def embeddings(lows: Sequence[Low], degrader: Degrader, device: torch.device) -> Tensor:
+def embeddings(lows: Sequence[UnpairedImage], degrader: Degrader, device: torch.device) -> Tensor:
     """e_d (N, D) of the middles of images."""
     found = []
     with torch.no_grad():
-        for part in parts_of(lows, len(lows), _SPREAD_SIDE, LEAST_SIDE, 1):
+        for part in parts_of(lows, len(lows), _SPREAD_SIDE, MIN_SIDE, 1):
             found.append(degrader.estimate(as_tensor(part.pixels, device)).embedding[0].cpu())
     return torch.stack(found)
 
@@ -317,7 +319,7 @@ def placed(network: nn.Module, device: torch.device) -> nn.Module:
     return channels_last(copy.deepcopy(network), device)
 
 
-def _patch(lows: Sequence[Low], part: LoopPart, multiple: int) -> int:
+def _patch(lows: Sequence[UnpairedImage], part: LoopPart, multiple: int) -> int:
     """The recipe's, or as large as the smallest image allows, in whole multiples that the network takes."""
     side = min(part.patch, *(min(low.lr.shape[:2]) for low in lows))
     return int(side // multiple * multiple)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srkit.archs.reconstructor import LEAST_SIDE
+from srkit.archs.reconstructor import MIN_SIDE
 from srkit.degradation.second_order import Draw, degrade, draw
 from srkit.inference.degrader import Degrader
 from srkit.metrics.traces import of_patch
@@ -61,7 +61,7 @@ def match(
     """
     scale, (drawn, kept) = degrader.model.info.scale, counts
     side = min(SIDE, *(min(one.shape[:2]) for one in lows), *(min(one.shape[:2]) // scale for one in clean))
-    side = max(LEAST_SIDE, side)
+    side = max(MIN_SIDE, side)
     of_folder = np.stack([_numbers(one, degrader) for one in _patches(lows, side, _FOLDER)])
     wanted = of_folder.mean(0)
     patches = _patches(clean, side * scale, _THEN)

@@ -23,7 +23,7 @@ from srkit.data.examples import Example
 from srkit.data.pairs import crop_to_multiple, shrunk
 from srkit.data.photographs import PhotographReader, find_photographs
 from srkit.data.real_pairs import RealPairs, RealPlan, TargetPairs, make_real_lr
-from srkit.data.support import judge_batches
+from srkit.data.support import validation_batches
 from srkit.degradation.second_order import Draw
 from srkit.encoders.features import perceptual_features
 from srkit.errors import UsageError
@@ -40,20 +40,20 @@ from srkit.tasks.adapt.loop import (
     best_words,
     closed_loop,
     embeddings,
-    loop_judge,
+    loop_validator,
     placed,
 )
 from srkit.tasks.adapt.matching import Matched, match
 from srkit.tasks.adapt.score import Scores
 from srkit.tasks.adapt.unpaired import Unpaired
-from srkit.training.adapt import Adapted, AdaptSettings, Judge, adapt, pairs_loss, unchanged
+from srkit.training.adapt import Adapted, AdaptSettings, Score, adapt, pairs_loss, unchanged
 from srkit.training.inner import ADAM, uniform_rates
-from srkit.training.loop_judge import LoopJudge, spread_of
+from srkit.training.loop_validator import LoopValidator, spread_of
 from srkit.training.validation import psnr_of
 
 RATE = 1e-4
 """Of Adam, where none is asked for."""
-LEAST_PATCH = 16
+MIN_PATCH = 16
 """Side in LR pixels that a crop may shrink to where the clean images are small."""
 _HOLDOUT_EVERY = 5  # of the clean images, that validate
 _VALIDATED, _VALIDATED_SIDE = 12, 64
@@ -86,8 +86,8 @@ class Paired(Unpaired):
         network = placed(base.network, options.device)
         conditioning = ModelProviders(options.device, self._progress).conditioning(base)
         loop = closed_loop(self._degrader, recipe.loop)
-        parts, judge = loop_judge(base, network, self._degrader, loop, self.split, conditioning, options)
-        lows = (*self.split.support, *self.split.judge)
+        parts, score = loop_validator(base, network, self._degrader, loop, self.split, conditioning, options)
+        lows = (*self.split.support, *self.split.validation)
         traces = traces_of([low.lr for low in lows])
         clean = traces.clean and not recipe.loop.even_clean
         pairs: PairFindings | None = None
@@ -95,7 +95,7 @@ class Paired(Unpaired):
             found = unchanged(network, lambda network: [0.0])
         else:
             matched = self._matched()
-            found = self._checked(self._learned(network, conditioning, matched.settings), judge)
+            found = self._checked(self._learned(network, conditioning, matched.settings), score)
             gain = np.mean(found.best) - np.mean(found.before)
             counts = (recipe.pairs.draws, len(matched.settings.seed))
             pairs = PairFindings(float(gain), *counts, matched.distance, matched.usual)
@@ -105,11 +105,11 @@ class Paired(Unpaired):
             model=replace(base, network=fresh),
             adapted=found,
             rates=f"{recipe.pairs.rate or RATE:g} ({ADAM.kind})",
-            base=judge.base,
-            best=judge.measure(placed(fresh, options.device)) if found.kept else judge.base,
+            base=score.base,
+            best=score.measure(placed(fresh, options.device)) if found.kept else score.base,
             parts=parts,
             findings=Findings(
-                best=best_words(found.best_way),
+                best=best_words(found.best_interpolation),
                 raw=None,
                 average=None,
                 far_weight=0.0,
@@ -185,10 +185,10 @@ class Paired(Unpaired):
             autocast=autocast,
             training_mode=overwrites_itself(network, info),
         )
-        judge = self._judge(known, conditioning, autocast)
-        return adapt(network, TargetPairs(pairs), part.most_steps, judge, settings, self._progress)
+        score = self._score(known, conditioning, autocast)
+        return adapt(network, TargetPairs(pairs), part.most_steps, score, settings, self._progress)
 
-    def _judge(self, known: Draw, conditioning: Conditioning, autocast: torch.dtype | None) -> Judge:
+    def _score(self, known: Draw, conditioning: Conditioning, autocast: torch.dtype | None) -> Score:
         """PSNR on the clean images that validate, each degraded once."""
         info, device = self._base.info, self._options.device
         batches = []
@@ -196,29 +196,31 @@ class Paired(Unpaired):
             rng = torch.Generator().manual_seed(self._recipe.seed + number)
             lr = make_real_lr(hr, info.scale, self._settings, rng, torch.device("cpu"), known)
             example = Example(str(number), hr, lr, False)
-            batches += judge_batches(example, 1, _VALIDATED_SIDE, info.multiple_of, device, conditioning)
+            batches += validation_batches(example, 1, _VALIDATED_SIDE, info.multiple_of, device, conditioning)
         return lambda network: [psnr_of(network, batch, info.scale, autocast) for batch in batches]
 
-    def _checked(self, found: Adapted, judge: LoopJudge) -> Adapted:
+    def _checked(self, found: Adapted, score: LoopValidator) -> Adapted:
         """The base where what was kept has a higher FAR on the folder's images: flaws that the base's have not."""
         if not found.kept:
             return found
         network = copy.deepcopy(self._base.network)
         base = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         network.load_state_dict(found.state_dict)
-        measured = judge.measure(placed(network, self._options.device))
-        if math.fsum(measured.far) <= math.fsum(judge.base.far):
+        measured = score.measure(placed(network, self._options.device))
+        if math.fsum(measured.far) <= math.fsum(score.base.far):
             return found
         self._progress.info("FAR of the folder's images rose, so the base model is kept")
-        return replace(found, state_dict=base, kept=False, best_step=0, best_way=None, best=found.before)
+        return replace(
+            found, state_dict=base, kept=False, best_step=0, best_interpolation=None, best=found.before
+        )
 
     def _clean_images(self) -> tuple[int, list[RGB], list[RGB]]:
         """The side of crops in LR pixels, and the images to train and to validate on, sides multiples of the scale."""
         recipe, info = self._recipe, self._base.info
         scale = info.scale
-        least = (LEAST_PATCH + 2 * RealPlan.margin) * scale
-        least = max(least, info.min_size * scale)
-        images = self._given(least) if recipe.clean else self._shrunk(least)
+        shortest = (MIN_PATCH + 2 * RealPlan.margin) * scale
+        shortest = max(shortest, info.min_size * scale)
+        images = self._given(shortest) if recipe.clean else self._shrunk(shortest)
         images = [crop_to_multiple(one, scale) for one in images]
         room = min(min(one.shape[:2]) for one in images) // scale - 2 * RealPlan.margin
         patch = min(recipe.pairs.patch, room) // info.multiple_of * info.multiple_of
@@ -226,33 +228,33 @@ class Paired(Unpaired):
         train = [one for i, one in enumerate(images) if i % _HOLDOUT_EVERY]
         return patch, train, held
 
-    def _given(self, least: int) -> list[RGB]:
+    def _given(self, shortest: int) -> list[RGB]:
         folder = Path(self._recipe.clean)
         if not folder.is_dir():
             raise UsageError(f"The folder `clean` {shown(folder)} is not there; check the path.")
         files = find_photographs([folder], self._progress)
-        reader = PhotographReader(least, gray=False)
+        reader = PhotographReader(shortest, gray=False)
         files = files[:: max(1, len(files) // _MAX_CLEAN)]
         found = [_middle(one) for one in map(reader.read, files) if one is not None]
         reader.report(self._progress)
         if len(found) < 2:
             raise UsageError(
                 f"The folder `clean` {shown(folder)} has {len(found)} images that can be used; at least 2 in colour "
-                f"with sides of {least} pixels are needed."
+                f"with sides of {shortest} pixels are needed."
             )
         return found
 
-    def _shrunk(self, least: int) -> list[RGB]:
+    def _shrunk(self, shortest: int) -> list[RGB]:
         """The folder's own images at the largest size at which they look clean."""
         lows = [low.lr for low in self.split.support]
         for factor in _SHRINK:
             images = [shrunk(one, factor) for one in lows]
-            large = [one for one in images if min(one.shape[:2]) >= least]
+            large = [one for one in images if min(one.shape[:2]) >= shortest]
             if len(large) >= 2 and traces_of(large).clean:
                 return large
         raise UsageError(
-            f"The images of '{self._domain.name}' are too small to be shrunk until they look clean (sides of {least} "
-            "pixels would have to be left); name a folder of clean images with `clean`."
+            f"The images of '{self._domain.name}' are too small to be shrunk until they look clean (sides of "
+            f"{shortest} pixels would have to be left); name a folder of clean images with `clean`."
         )
 
 

@@ -1,4 +1,4 @@
-"""Adapt a model to a domain, judged by images that it does not learn from."""
+"""Adapt a model to a domain, validated on images that it does not learn from."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ class AdaptResult:
     support: tuple[str, ...]
     judge: tuple[str, ...]
     strips: bool
-    """Whether strips of the support images judged, which were kept out of training."""
+    """Whether strips of the support images were held out to validate on."""
     steps: int
     best_step: int
-    """The step whose weights judged best; 0: the base's."""
+    """The step whose weights were best; 0: the base's."""
     stopped: str
     """`steps`, `minutes`, `judges`, `diverged`; `clean`, before it began."""
     seconds: float
@@ -120,7 +120,7 @@ def _adapted(
     adapted, findings = fitted.adapted, supervision.findings(fitted)
     if adapted.stopped == "diverged":
         progress.warn("The loss was no longer a number, so adapting ended; the last good state counts.")
-    support, judge = (tuple(one.name for one in images) for images in (split.support, split.judge))
+    support, judge = (tuple(one.name for one in images) for images in (split.support, split.validation))
     about = {
         **origin(base, job.domain, adapted, to_mapping(recipe), recipe.sha256),
         "support": list(support),

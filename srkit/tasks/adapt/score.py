@@ -104,7 +104,7 @@ def score(
     protocol, scale = find_protocol(DEFAULT_PROTOCOL), model.info.scale
     metrics = {name: METRICS[name].make(Setup(upscaler.device)) for name in DEFAULT_METRICS}
     images, finished = [], []
-    progress.start(f"judging {model.name}", len(examples))
+    progress.start(f"scoring {model.name}", len(examples))
     extras = [extras_of(one, model.info) for one in examples]
     enlarged = upscaled(upscaler, ((one.name, one.lr) for one in examples), scale, extras)
     for example, sr in zip(examples, enlarged, strict=True):

@@ -64,7 +64,7 @@ class Shots(Supervision[Fitted]):
             part = "half of it is" if count == 1 else "a strip of a quarter of each is"
             if holdout is not None:
                 part = f"a strip of {holdout:.0%} of each is"
-            found.append(f"There is no image left to judge by, so {part} kept out of training and judges.")
+            found.append(f"There is no image left to validate on, so {part} held out of training for that.")
         return found
 
     def prepare(self) -> None:
@@ -83,8 +83,8 @@ class Shots(Supervision[Fitted]):
         before, after = self._before, self._before if written is self._base else self._score(written)
 
         def gallery() -> Gallery:
-            filled = Gallery(len(self.split.judge))
-            for example, old, new in zip(self.split.judge, before.pictures, after.pictures, strict=True):
+            filled = Gallery(len(self.split.validation))
+            for example, old, new in zip(self.split.validation, before.pictures, after.pictures, strict=True):
                 result = after.result
                 key = ImageKey(result.dataset, result.scale, result.model, example.name)
                 filled.add(key, new, hr=example.hr, before=None if after is before else old)
@@ -111,7 +111,7 @@ class Shots(Supervision[Fitted]):
         recipe = self._recipe
         return score(
             model,
-            self.split.judge,
+            self.split.validation,
             UpscaleRecipe(device=recipe.device, dtype=recipe.dtype, seed=recipe.seed),
             dataset=self._domain.name,
             lr_source=self._domain.lr_source,

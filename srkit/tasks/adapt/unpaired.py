@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from srkit.data.examples import Split
-from srkit.data.unlabelled import Low, Part, find_low
+from srkit.data.unlabelled import Part, UnpairedImage, find_unpaired
 from srkit.engine.resample import resample
 from srkit.errors import ResourceError, UsageError
 from srkit.inference.chain import Models
@@ -22,9 +22,9 @@ from srkit.progress import Progress
 from srkit.recipes.self_supervised import SelfAdaptRecipe
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.tasks.adapt.base import Supervision
-from srkit.tasks.adapt.loop import Findings, LoopFit, LoopFitted, fit, least_side, split_for
+from srkit.tasks.adapt.loop import Findings, LoopFit, LoopFitted, fit, min_side, split_for
 from srkit.tasks.adapt.score import Naming, Scores, upscaled
-from srkit.training.loop_judge import Measures
+from srkit.training.loop_validator import Measures
 from srkit.zoo.loaded import LoadedModel
 
 PROTOCOL = "none"
@@ -59,18 +59,18 @@ class Unpaired(Supervision[LoopFitted]):
                 "enlarge; choose another model."
             )
         self._recipe, self._base, self._progress = recipe, base, progress
-        self._domain = find_low(folder, base.info.scale, progress)
+        self._domain = find_unpaired(folder, base.info.scale, progress)
         self._options = LoopFit(recipe.loop, device, recipe.dtype, recipe.seed)
         self._degrader = load_degrader(
             recipe.reconstructor, base.info.scale, device, self._options.autocast(), progress
         )
-        least = least_side(base, self._degrader)
-        if recipe.loop.patch < least:
+        shortest = min_side(base, self._degrader)
+        if recipe.loop.patch < shortest:
             raise UsageError(
-                f"'loop.patch' is {recipe.loop.patch}; it must be at least {least}, which '{base.name}' and the "
+                f"'loop.patch' is {recipe.loop.patch}; it must be at least {shortest}, which '{base.name}' and the "
                 f"reconstructor's distance '{self._degrader.distance.name}' need."
             )
-        self.split: Split[Low] = split_for(
+        self.split: Split[UnpairedImage] = split_for(
             self._domain, base, self._degrader, recipe.holdout, recipe.max_pixels
         )
 
@@ -81,9 +81,9 @@ class Unpaired(Supervision[LoopFitted]):
             found.append(f"{count} {'image' if count == 1 else 'images'} could not be read.")
         if self.split.strips:
             found.append(
-                "There are few images, so a strip of each is kept out of training and judges."
+                "There are few images, so a strip of each is held out to validate on."
                 if len(self.split.support) > 1
-                else "There is one image only, so a part of it is kept out of training and judges."
+                else "There is one image only, so a part of it is held out to validate on."
             )
         return found
 

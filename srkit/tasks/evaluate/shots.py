@@ -112,7 +112,7 @@ class FewShot:
         self._network: Network | None = None
 
     def prepare(self, progress: Progress) -> None:
-        """Adapt; strips of the support images judge, so that no image that is measured has a say.
+        """Adapt; strips of the support images validate, so that no image that is measured has a say.
 
         Raises:
             SrkitError: no usable support images.

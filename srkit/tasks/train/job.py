@@ -59,7 +59,7 @@ class TrainResult:
     pictures: int
     held_out: tuple[str, ...]
     scores: Mapping[str, float] = field(default_factory=dict)
-    """Other numbers that the run was judged by, by their names."""
+    """Other numbers of the validation, by their names."""
 
 
 def check_job(job: TrainJob[Any]) -> None:
@@ -134,8 +134,8 @@ def split_files(
     files = find_photographs(job.data, progress)
     if job.validation:
         given = find_photographs(job.validation, progress)
-        judging = {os.path.realpath(file) for file in given}
-        rest = [file for file in files if os.path.realpath(file) not in judging]
+        held = {os.path.realpath(file) for file in given}
+        rest = [file for file in files if os.path.realpath(file) not in held]
         validation = PhotographReader(validates)
         usable, images = validation.read_all(given, progress)
         split = HeldOut(rest, usable, images, [file for file in given if file not in usable])

@@ -10,7 +10,7 @@ from typing import Any, cast
 import torch
 
 from srkit.archs.info import ArchInfo
-from srkit.archs.reconstructor import LEAST_SIDE, Reconstructor
+from srkit.archs.reconstructor import MIN_SIDE, Reconstructor
 from srkit.archs.table import build, info_of
 from srkit.data.pairs import Batch
 from srkit.data.real_pairs import RealPairs, RealPlan
@@ -177,11 +177,11 @@ def _degradation(recipe: ReconstructorRecipe) -> SecondOrderPart:
 
 
 def _check_crops(recipe: ReconstructorRecipe, distance: PerceptualDistance) -> None:
-    least = max(LEAST_SIDE, distance.smallest)
-    if recipe.data.patch < least:
+    smallest = max(MIN_SIDE, distance.smallest)
+    if recipe.data.patch < smallest:
         raise UsageError(
-            f"'data.patch' is {recipe.data.patch}; it must be at least {least}, which the degradation encoder and the "
-            f"distance '{distance.name}' need."
+            f"'data.patch' is {recipe.data.patch}; it must be at least {smallest}, which the degradation encoder and "
+            f"the distance '{distance.name}' need."
         )
 
 

@@ -99,15 +99,15 @@ def test_it_repeats_to_the_byte(adapt: Callable[..., AdaptResult], phone: Path) 
 def test_what_raises_far_is_taken_back(
     adapt: Callable[..., AdaptResult], phone: Path, edsr_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from srkit.training.loop_judge import LoopJudge
+    from srkit.training.loop_validator import LoopValidator
 
-    usual = LoopJudge.measure
+    usual = LoopValidator.measure
 
     def measure(self: Any, network: Any) -> Any:
         found = usual(self, network)
         return replace(found, far=tuple(10 * one for one in found.far)) if hasattr(self, "base") else found
 
-    monkeypatch.setattr(LoopJudge, "measure", measure)
+    monkeypatch.setattr(LoopValidator, "measure", measure)
     result = adapt(phone)
     assert not result.kept
     base, written = read_tensors(edsr_weights), read_tensors(result.output)

@@ -19,7 +19,7 @@ from srkit.archs.edsr import EDSR
 from srkit.data.pairs import make_lr
 from srkit.errors import ResourceError, SrkitError, UsageError
 from srkit.recipes.self_supervised import Control
-from srkit.tasks.adapt.loop import LEAST_GAIN, LoopFit, factor_of, fit
+from srkit.tasks.adapt.loop import MIN_GAIN, LoopFit, factor_of, fit
 from srkit.tasks.adapt.run import AdaptResult
 from srkit.training.controller import Controller
 from srkit.zoo.header import Header, read_header
@@ -46,7 +46,7 @@ def test_it_changes_what_it_sees_and_claims_no_more(adapt: Adapt, phone: Path) -
     assert (result.support, result.judge, result.strips) == (("b", "c", "d", "e"), ("a",), False)
     before, after = result.before.mean, result.after.mean
     score = (after["neutral"] / before["neutral"] + after["far"] / before["far"]) / 2
-    assert score < 1 - LEAST_GAIN
+    assert score < 1 - MIN_GAIN
     assert result.before.metrics == ("neutral", "far", "reconstruction")
     assert [image.name for image in result.after.images] == ["a (1)", "a (2)"]
     assert result.loop.raw is not None and result.loop.average is not None
@@ -92,7 +92,7 @@ def test_clean_images_are_left_alone(
 def test_the_controller_and_the_regulariser_can_be_left_out(
     phone: Path, edsr_weights: Path, reconstructor_weights: Path
 ) -> None:
-    from srkit.data.unlabelled import find_low
+    from srkit.data.unlabelled import find_unpaired
     from srkit.inference.degrader import load_degrader
     from srkit.progress import Silent
     from srkit.tasks.adapt.loop import split_for
@@ -100,7 +100,7 @@ def test_the_controller_and_the_regulariser_can_be_left_out(
     cpu = torch.device("cpu")
     model = load_model(edsr_weights)
     degrader = load_degrader(str(reconstructor_weights), 2, cpu, None)
-    split = split_for(find_low(phone, 2), model, degrader, None, 10**9)
+    split = split_for(find_unpaired(phone, 2), model, degrader, None, 10**9)
     states = []
     for change in (
         {},

@@ -80,9 +80,9 @@ def test_nothing_measured_has_a_say(
     real = evaluate_shots.fit
 
     def spying(model: Any, split: Any, *rest: Any) -> Any:
-        seen.extend(example.hr for example in (*split.support, *split.judge))
+        seen.extend(example.hr for example in (*split.support, *split.validation))
         assert split.strips
-        assert {example.name for example in (*split.support, *split.judge)} == {"a", "c"}
+        assert {example.name for example in (*split.support, *split.validation)} == {"a", "c"}
         return real(model, split, *rest)
 
     monkeypatch.setattr(evaluate_shots, "fit", spying)

@@ -1,4 +1,4 @@
-"""What images without references say of a network that adapts to them: the judge of self-supervised adaptation."""
+"""Validation of self-supervised adaptation: what images without references say of a network that adapts to them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from srkit.data.pairs import Batch
 from srkit.metrics.iqa import NIQE_BLOCK
-from srkit.training.adapt import least_of
+from srkit.training.adapt import lower_bound
 from srkit.training.closed_loop import ClosedLoop
 from srkit.training.controller import Factor
 
 
 @dataclass(frozen=True)
 class Measures:
-    """Of a network's images of the parts that judge; of errors lower is better."""
+    """Of a network's images of the validation parts; of errors lower is better."""
 
     reconstruction: tuple[float, ...]
     """L_rec of each, as adapting makes it smaller."""
@@ -32,8 +32,8 @@ class Measures:
     """NIQE of each, where it is at hand."""
 
 
-class LoopJudge:
-    """A `srkit.training.adapt.Judge`: how much better than the base's the images are, by what the loop can see.
+class LoopValidator:
+    """A `srkit.training.adapt.Score`: how much better than the base's the images are, by what the loop can see.
 
     A part's score is minus the mean of L_rec without the controller and of FAR, each over the base's mean: the base
     has -1. Neither is what adapting makes smaller: the controller is left out, by which an image that is too sharp and
@@ -79,7 +79,7 @@ class LoopJudge:
         """Of each part, higher is better."""
         more = [new - old for new, old in zip(found.niqe, self.base.niqe, strict=True)]
         degraded = _mean(found.far) > _mean(self.base.far)
-        if not found.change >= self._most_change or degraded or (more and least_of(more) > 0):
+        if not found.change >= self._most_change or degraded or (more and lower_bound(more) > 0):
             return [math.nan] * len(found.far)
         usual = [_mean(self.base.neutral), _mean(self.base.far)]
         pairs = zip(found.neutral, found.far, strict=True)
