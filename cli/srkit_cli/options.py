@@ -25,6 +25,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no mess
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Full traceback on errors.")]
 Device = Annotated[
+    str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", metavar="NAME", rich_help_panel=ENGINE)
+]
+Devices = Annotated[
     str,
     typer.Option(help="auto, cpu, cuda, cuda:N, cuda:all or mps.", metavar="NAME", rich_help_panel=ENGINE),
 ]

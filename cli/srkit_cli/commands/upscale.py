@@ -21,7 +21,7 @@ from srkit_cli.groups import ENGINE, MODEL, OUTPUT, REPORT, SIZE
 from srkit_cli.options import (
     Address,
     Debug,
-    Device,
+    Devices,
     Dtype,
     DtypeName,
     Engine,
@@ -198,7 +198,7 @@ def upscale(
         bool,
         typer.Option("--strip", help="Write no metadata but the colour profile.", rich_help_panel=OUTPUT),
     ] = False,
-    device: Device = "auto",
+    device: Devices = "auto",
     dtype: Dtype = DtypeName.auto,
     threads: Threads = None,
     engine: Engine = EngineName.local,
