@@ -205,7 +205,7 @@ def test_by_default_it_is_the_shipped_one_of_the_map_s_scale(
 ) -> None:
     asked: list[str] = []
 
-    def models(name: str, *progress: object) -> Models:
+    def models(name: str, *progress: object, **dials: object) -> Models:
         asked.append(name)
         return Models(str(nbsr_weights))
 
