@@ -84,7 +84,7 @@ def test_nbsr_estimates_by_itself(
     source, out = save(tmp_path / "in.png", 20, 24), tmp_path / "out.png"
     ran = call("upscale", source, out, "-m", nbsr_weights, "-s", "4", "--json")
     assert ran.code == 0, ran.err
-    assert ran.records[0]["models"] == ["restores-x2", "cdasr-x2"]  # kernels are of the input alone
+    assert ran.records[0]["models"] == ["restores-x2", "srvgg-x2"]  # kernels are of the input alone
     assert read_image(out).width == 80
 
 
