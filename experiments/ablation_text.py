@@ -22,20 +22,15 @@ import torch
 from numpy.typing import NDArray
 
 from experiments.ablations import cells, made_scorers
-from experiments.images import RGB, levels, multiple_of, read_rgb8
+from experiments.images import RGB, enlarged, levels, multiple_of, read_rgb8
 from experiments.study import publish, read_options, study_parser, table_head, table_row, trained
-from srkit.conditioning.makers import Extras
-from srkit.data.benchmarks import find_dataset, rgb8
+from srkit.data.benchmarks import find_dataset
 from srkit.data.captioned import render_captioned
 from srkit.data.captions import find_captions
-from srkit.data.pairs import make_lr
-from srkit.inference.upscaler import Upscaler, Work
-from srkit.io.image import DecodedImage
 from srkit.metrics.protocols import PROTOCOLS
 from srkit.metrics.psnr import psnr
 from srkit.metrics.table import Sample
 from srkit.progress import Silent
-from srkit.recipes.upscale import UpscaleRecipe
 
 FIRST_SEED = 2_000_000  # of the rendered images that are measured on
 DOMAINS = ("sign", "portrait", "textile")
@@ -146,25 +141,12 @@ def measured(
     weights: Path, prompts: str, images: Sequence[Shown], scale: int
 ) -> dict[str, NDArray[np.float64]]:
     """Scores by name: PSNR in the boxes of signs, `judge` of the rendered images, PSNR of the photographs."""
-    upscaler = Upscaler(UpscaleRecipe(model=str(weights), device="cpu", dtype="fp32"))
     (judge,) = made_scorers(["judge"]).values()
     protocol = PROTOCOLS["classical"]
     (classical,) = made_scorers(["psnr"]).values()
-    works = (
-        Work(
-            one,
-            DecodedImage(make_lr(one.hr, scale)),
-            one.hr.shape[1],
-            one.hr.shape[0],
-            extras=Extras(prompt=said),
-        )
-        for one, said in zip(images, _prompts(images, prompts), strict=True)
-    )
     found: dict[str, list[float]] = {"boxes": [], "judge": [], "photographs": []}
-    for done in upscaler.run(works):
-        if done.image is None:
-            raise SystemExit(str(done.error))
-        one, sr = done.tag, rgb8(done.image)
+    made = enlarged(weights, [one.hr for one in images], _prompts(images, prompts), scale)
+    for one, sr in zip(images, made, strict=True):
         sample = Sample(levels(sr), levels(one.hr), None, protocol, scale)
         if one.group == PHOTOGRAPHS:
             found["photographs"].append(classical.score(sample))

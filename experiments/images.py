@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from srkit.conditioning.makers import Extras
 from srkit.data.benchmarks import find_dataset, rgb8
-from srkit.data.pairs import crop_to_multiple
+from srkit.data.pairs import crop_to_multiple, make_lr
+from srkit.inference.upscaler import Upscaler, Work
 from srkit.io.folders import find_images
+from srkit.io.image import DecodedImage
 from srkit.io.read import read_image
+from srkit.recipes.upscale import UpscaleRecipe
 
 RGB = NDArray[np.uint8]
 """An image (H, W, 3)."""
@@ -32,6 +36,19 @@ def data_root() -> Path:
 
 def read_rgb8(path: Path) -> RGB:
     return rgb8(read_image(path))
+
+
+def enlarged(weights: str | Path, images: Sequence[RGB], prompts: Sequence[str], scale: int) -> Iterator[RGB]:
+    """What a network makes of each image's bicubic LR and a prompt, fp32 on the CPU, in order."""
+    upscaler = Upscaler(UpscaleRecipe(model=str(weights), device="cpu", dtype="fp32"))
+    works = (
+        Work(None, DecodedImage(make_lr(hr, scale)), hr.shape[1], hr.shape[0], extras=Extras(prompt=prompt))
+        for hr, prompt in zip(images, prompts, strict=True)
+    )
+    for done in upscaler.run(works):
+        if done.image is None:
+            raise SystemExit(str(done.error))
+        yield rgb8(done.image)
 
 
 def photographs(folder: Path) -> list[Path]:

@@ -20,19 +20,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from experiments.images import RGB
+from experiments.images import RGB, enlarged
 from experiments.study import publish, read_options, study_parser, table_head, table_row
-from srkit.conditioning.makers import Extras
-from srkit.data.benchmarks import rgb8
 from srkit.data.captioned import render_captioned
 from srkit.data.captions import rendered_wordings
 from srkit.data.pairs import make_lr
-from srkit.inference.upscaler import Upscaler, Work
-from srkit.io.image import DecodedImage
 from srkit.progress import Silent
-from srkit.recipes.upscale import UpscaleRecipe
 from srkit.rendered.sign import Sign as SignSpec
 from srkit.rendered.specs import Split, counterfactual
+from srkit.zoo.load import load_model
 
 FIRST_SEED = 3_000_000
 ENLARGED = 2  # the reader's smallest letters are larger than a sign's
@@ -103,34 +99,9 @@ def signs(split: Split, count: int, side: int, read: Reader) -> tuple[list[Sign]
     return found, drawn
 
 
-def loaded(weights: str) -> Upscaler:
-    """An upscaler for a model's name or file."""
-    return Upscaler(UpscaleRecipe(model=weights, device="cpu", dtype="fp32"))
-
-
-def enlarged(weights: str, shown: Sequence[Sign], prompts: Sequence[str], scale: int) -> list[RGB]:
-    """The results of a network, given each sign's LR and a prompt."""
-    works = (
-        Work(
-            number,
-            DecodedImage(make_lr(sign.hr, scale)),
-            sign.hr.shape[1],
-            sign.hr.shape[0],
-            extras=Extras(prompt=prompt),
-        )
-        for number, (sign, prompt) in enumerate(zip(shown, prompts, strict=True))
-    )
-    results: dict[int, RGB] = {}
-    for done in loaded(weights).run(works):
-        if done.image is None:
-            raise SystemExit(str(done.error))
-        results[done.tag] = rgb8(done.image)
-    return [results[number] for number in range(len(shown))]
-
-
 def lines(options: argparse.Namespace, read: Reader) -> Iterator[str]:
     """Markdown: the shares of signs whose word, or whose edited word, is read."""
-    scale = loaded(options.weights).models.own_scale
+    scale = load_model(options.weights).info.scale
     side = 16 * scale
     yield from table_head(
         ["words", "signs", "read in HR", "right", "none", "edited: the edited word", "blind"]
@@ -139,13 +110,14 @@ def lines(options: argparse.Namespace, read: Reader) -> Iterator[str]:
         shown, drawn = signs(split, options.images, side, read)
         if not shown:
             raise SystemExit(f"The reader reads none of {drawn} signs in HR.")
-        made = {
-            "right": enlarged(options.weights, shown, [one.caption for one in shown], scale),
-            "none": enlarged(options.weights, shown, [""] * len(shown), scale),
-            "edited": enlarged(options.weights, shown, [one.other_caption for one in shown], scale),
+        images, none = [one.hr for one in shown], [""] * len(shown)
+        runs = {
+            "right": (options.weights, [one.caption for one in shown]),
+            "none": (options.weights, none),
+            "edited": (options.weights, [one.other_caption for one in shown]),
+            **({"blind": (options.blind, none)} if options.blind else {}),
         }
-        if options.blind:
-            made["blind"] = enlarged(options.blind, shown, [""] * len(shown), scale)
+        made = {key: list(enlarged(file, images, texts, scale)) for key, (file, texts) in runs.items()}
         wanted = {"edited": [one.other_text for one in shown]}
         own = [one.text for one in shown]
         shares = [

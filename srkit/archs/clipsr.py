@@ -139,24 +139,9 @@ class CLIPSR(nn.Module):
             words: (N, L, word_channels), zeros behind the end of the text; None: no text.
             sentence: (N, sentence_dim); zeros or None: no text.
         """
-        sr, _ = self._forward(x, guide, position, words, sentence, None)
-        return sr
+        return self.aligned(x, guide, position, words, sentence, None)[0]
 
     def aligned(
-        self, x: Tensor, guide: Tensor, position: Tensor, words: Tensor, sentence: Tensor, letters: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """`forward`, and how far the attentions are from the words that pixels show.
-
-        Args:
-            letters: (N, h, w) int64, the word that each pixel shows; -1 where none is known.
-
-        Returns:
-            The image, and the mean of `srkit.archs.text_fusion.WordAttention.misalignment` over the attentions.
-        """
-        sr, found = self._forward(x, guide, position, words, sentence, letters)
-        return sr, torch.stack(found).mean() if found else torch.zeros((), device=x.device)
-
-    def _forward(
         self,
         x: Tensor,
         guide: Tensor,
@@ -164,7 +149,15 @@ class CLIPSR(nn.Module):
         words: Tensor | None,
         sentence: Tensor | None,
         letters: Tensor | None,
-    ) -> tuple[Tensor, list[Tensor]]:
+    ) -> tuple[Tensor, Tensor]:
+        """`forward`, and how far the attentions are from the words that pixels show.
+
+        Args:
+            letters: (N, h, w) int64, the word that each pixel shows, -1 where none is known; None: of no pixel.
+
+        Returns:
+            The image, and the mean of `srkit.archs.text_fusion.WordAttention.misalignment` over the attentions.
+        """
         z = self._vector(len(x), sentence)
         features: Tensor = self.trunk(centred(x).to(z.dtype))
         there = sample(guide, position).to(z.dtype, memory_format=torch.channels_last)
@@ -183,7 +176,8 @@ class CLIPSR(nn.Module):
                 features = attention(features, words, position)
             features = reader(features)
         residual: Tensor = self.reconstruction(features, z)
-        return upscale(x, self.scale) + residual.to(x.dtype), misaligned
+        mean = torch.stack(misaligned).mean() if misaligned else torch.zeros((), device=x.device)
+        return upscale(x, self.scale) + residual.to(x.dtype), mean
 
     def guide(
         self, thumbnail: Tensor, sentence: Tensor | None = None, blocks: PromptedBlocks | None = None

@@ -127,6 +127,9 @@ class Learning(Protocol):
     def rate(self) -> float | None: ...
 
     @property
+    def warmup_steps(self) -> int: ...
+
+    @property
     def ema(self) -> float: ...
 
     @property

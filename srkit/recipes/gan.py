@@ -30,7 +30,7 @@ class GanWeights:
     checkerboard: float = bounded(0.0, min=0)
     """Patterns of the grid in the result (`srkit.losses.images`). Not in the paper."""
     align_pixel: float = bounded(0.0, min=0)
-    """L1 of the image of the head of alignment, not weighted by the mask. This and the next three tell the heads apart
+    """L1 of the image of the head of alignment, not weighted by the mask. This and the next three separate the heads
     ("each sub-branch uses different losses"); of a network with one head they are of the result."""
     align_ssim: float = bounded(0.0, min=0)
     """1 - SSIM of the same image."""

@@ -52,6 +52,10 @@ class Claim:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """End the claim."""
         self._ended.set()
         self._thread.join()
         with contextlib.suppress(SrkitError):  # it is taken for that of a killed run then

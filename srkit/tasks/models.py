@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from srkit.errors import ResourceError, UsageError, nearest
-from srkit.io.names import shown
+from srkit.errors import ResourceError
 from srkit.progress import Progress, Silent
 from srkit.zoo.cache import Lock, cache_dir, find_pulled, lock_path, pulled_files, read_lock
 from srkit.zoo.files import check_checkpoint, sha256_of
@@ -19,7 +18,7 @@ from srkit.zoo.pull import Pulled, pull
 from srkit.zoo.source import parse_source
 
 if TYPE_CHECKING:
-    from srkit.zoo.loaded import LoadedModel
+    pass
 
 
 @dataclass(frozen=True)
@@ -199,68 +198,6 @@ def verify_models(names: Sequence[str] = ()) -> list[Verified]:
                 f"The model '{name}' is not on this machine; run `srkit models pull {entry.name}`."
             )
     return [result for result in checked if result.name in names]
-
-
-def export_model(name: str, target: str, output: Path, *, overwrite: bool) -> LoadedModel:
-    """Write a model for other programs; see `srkit.zoo.export.export`. Returns the model.
-
-    Args:
-        name: of a model, or a checkpoint's path.
-        target: `spandrel` or `onnx`.
-
-    Raises:
-        UsageError: also another target, or an output that exists.
-        ResourceError: also a model that is missing or damaged.
-    """
-    from srkit.zoo.export import SUFFIXES, export
-    from srkit.zoo.load import load_model
-
-    if target not in SUFFIXES:
-        raise UsageError(
-            f"The export is for '{target}'; it must be for {' or '.join(SUFFIXES)}.{nearest(target, SUFFIXES)}"
-        )
-    _check_output(output, overwrite=overwrite)
-    model = load_model(name)
-    export(model, target, output)
-    return model
-
-
-def blend_models(
-    start: str, end: str, alpha: float, output: Path, progress: Progress, *, overwrite: bool
-) -> LoadedModel:
-    """Write the weights between those of two models; see `srkit.zoo.blend.blend`. Returns what was written.
-
-    Args:
-        start, end: names of models, or checkpoints' paths.
-        alpha: share of `end`.
-        output: .safetensors.
-
-    Raises:
-        UsageError: also an output that exists or is called otherwise.
-        ResourceError: also a model that is missing or damaged.
-    """
-    from srkit.zoo.blend import blend, check_share
-    from srkit.zoo.load import load_model
-    from srkit.zoo.weights import save_weights
-
-    check_share("alpha", alpha)
-    if output.suffix != ".safetensors":
-        raise UsageError(
-            f"The output {shown(output)} is no .safetensors file, which weights are written as; name one."
-        )
-    _check_output(output, overwrite=overwrite)
-    blended = blend(load_model(start, progress=progress), load_model(end, progress=progress), alpha)
-    if blended.header is None:
-        raise RuntimeError("a blend has a header")
-    save_weights(output, blended.network, blended.header)
-    return replace(blended, path=output)
-
-
-def _check_output(output: Path, *, overwrite: bool) -> None:
-    if output.exists() and not overwrite:
-        raise UsageError(
-            f"{shown(output)} is there already; give another `output`, or `overwrite` to replace it."
-        )
 
 
 def _verify_fetched(name: str, path: Path, entry: Entry | None) -> Verified:

@@ -70,22 +70,17 @@ class Denoising(nn.Module):
         return (found.float() - truth).square().mean(), size
 
 
-class Imaging(Denoising):
-    """The same, for the image."""
+class Imaging(nn.Module):
+    """The same, for the image (B, 3, s p, s p)."""
 
-    def forward(  # type: ignore[override]
-        self,
-        x: Tensor,
-        codes: Tensor,
-        depth: Tensor,
-        base: Tensor,
-        level: Tensor,
-        state: Tensor,
-        truth: Tensor,
-    ) -> Tensor:
-        """(B, 3, s p, s p)."""
-        known = self.network.known(x, codes, depth, base=base, prior=self._prior)
-        return self.network.image(self.network.residual(state, level, known), known)
+    def __init__(self, network: DiffusionSR) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor, codes: Tensor, depth: Tensor, base: Tensor, **noised: Tensor) -> Tensor:
+        """Of the arguments of `Denoising`, `truth` is not looked at."""
+        known = self.network.known(x, codes, depth, base=base)
+        return self.network.image(self.network.residual(noised["state"], noised["level"], known), known)
 
 
 @dataclass(frozen=True)
@@ -129,7 +124,7 @@ class ImagingStep(GanStep):
 
     def module(self, network: nn.Module) -> nn.Module:
         assert isinstance(network, DiffusionSR)
-        return Imaging(network, prior=False)
+        return Imaging(network)
 
 
 def residual_validator(

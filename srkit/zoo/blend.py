@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from srkit.errors import ResourceError, UsageError
+from srkit.errors import UsageError
 from srkit.progress import Progress
 from srkit.zoo.header import Header
 from srkit.zoo.load import load_model
@@ -117,13 +117,17 @@ def header_pair(start: str, folder: Path) -> str:
     return start if start in Manifest.load() or not path.exists() else os.path.relpath(path, folder)
 
 
+def moved_pairs(pairs: Mapping[str, str], source: Path, target: Path) -> dict[str, str]:
+    """The pairs of a file in the folder `source` as a copy of it in `target` names them."""
+    known = Manifest.load()
+    return {
+        dial: named if named in known else header_pair(str(source / named), target)
+        for dial, named in pairs.items()
+    }
+
+
 def _header(start: LoadedModel, end: LoadedModel, alpha: float) -> Header:
     """That of the blend, once both are known to be alike."""
-    for model in (start, end):
-        if model.header is None:
-            raise UsageError(
-                f"'{model.path}' is no weights file of srkit, and only such are blended; choose another model."
-            )
     first, last = _of(start), _of(end)
     shared = first.providers.keys() & last.providers.keys()
     compared: dict[str, tuple[Any, Any]] = {f: (getattr(first, f), getattr(last, f)) for f in _ALIKE}
@@ -164,7 +168,9 @@ def _made_of(model: LoadedModel) -> dict[str, Any]:
 
 def _of(model: LoadedModel) -> Header:
     if model.header is None:
-        raise ResourceError(f"'{model.path}' has no header of srkit; choose another model.")
+        raise UsageError(
+            f"'{model.path}' is no weights file of srkit, and only such are blended; choose another model."
+        )
     return model.header
 
 

@@ -28,7 +28,7 @@ def test_letters_lie_side_by_side_in_their_line() -> None:
     assert found[2, 0, 0] == found[2, 6, 0] == 0
     assert [n for n in found[2, :, 0].tolist() if n] == sorted(n for n in found[2, :, 0].tolist() if n)
     assert set(found[2, :, 0].tolist()) == {0, 1, 2, 3, 4}
-    assert found[5, :, 0].tolist() == [5, 5, 6, 0, 0, 0, 0, 0] or found[5, :4, 0].tolist() == [5, 6, 6, 0]
+    assert found[5, :, 0].tolist() == [5, 5, 6, 0, 0, 0, 0, 0]
     assert not found[[0, 1, 4, 6, 7]].any()
 
 

@@ -18,6 +18,7 @@ from srkit.encoders.text import text_encoder
 from srkit.errors import ResourceError, UsageError
 from srkit.metrics.reports import Report, html_page, jsonl
 from srkit.recipes.adapt import AdaptRecipe, TunePart
+from srkit.recipes.engine import EngineRecipe
 from srkit.recipes.evaluate import EvalRecipe
 from srkit.recipes.shard import Shard
 from srkit.recipes.upscale import UpscaleRecipe
@@ -28,6 +29,7 @@ from srkit.tasks.evaluate.run import EvalJob, Evaluation
 from srkit.tasks.prompts import controlled, prompts_of
 from srkit.tasks.upscale.plan import plan_upscale
 from srkit.tasks.upscale.run import UpscaleJob, run
+from srkit.tasks.upscale.streamed import run_streamed
 from tests.encoders import clip_files
 from tests.helpers import Listening, refused
 from tests.tasks.guided import save
@@ -137,6 +139,11 @@ def test_a_shard_does_not_name_the_captions_of_the_others(
         assert ["spare.txt" in text for text in listening.warned] == [True]
         assert not any("a.txt" in text or "b.txt" in text for text in listening.warned)
         found |= {Path(one.input).name: one.prompt for one in plan.pictures}
+        target = f"memory://shards/{tmp_path.name}/{index}"
+        prompted, listening = replace(job, prompts=tmp_path / "texts"), Listening()
+        for record in run_streamed(prompted, target, EngineRecipe(), listening):
+            assert record.prompt == found[Path(record.input).name]
+        assert ["spare.txt" in text for text in listening.warned] == [True]
     assert found == {"a.png": "a sign that reads a", "b.png": "a sign that reads b"}
 
 

@@ -25,6 +25,7 @@ from srkit.recipes.load import shipped_recipes, to_toml
 from srkit.tasks.train import WEIGHTS, TrainJob, check, run
 from srkit.tasks.train.gan import Adversarial, bottom_provider
 from srkit.training.state import read_checkpoint
+from srkit.zoo.blend import pair_of, turned
 from srkit.zoo.load import load_model
 from tests.helpers import Listening, refused
 from tests.tasks.training_cases import CASES
@@ -98,6 +99,16 @@ def test_stages_pass_the_weights_on(folder: Path, tmp_path: Path) -> None:
     x = torch.rand(1, 3, 12, 12)
     torch.testing.assert_close(before(x), after(x), atol=1e-3, rtol=0)
     assert result.validation_psnr is not None
+    # The dial goes back to what it started from.
+    model = load_model(result.weights)
+    assert pair_of(model, "strength") == tmp_path / "run" / "start" / WEIGHTS
+    dial = turned(model, {"strength": 0.0}).network
+    torch.testing.assert_close(before(x), dial(x), atol=1e-3, rtol=0)
+
+
+def test_a_start_of_another_network_is_no_pair(folder: Path, tmp_path: Path, edsr_weights: Path) -> None:
+    result = run(_job(folder, tmp_path, f'model.start = "{edsr_weights}"'))
+    assert pair_of(load_model(result.weights), "strength") is None
 
 
 @pytest.mark.cuda

@@ -231,7 +231,7 @@ def export(
     debug: Debug = False,
 ) -> int:
     """Write a model for other programs: chaiNNer and ComfyUI (spandrel), or any that runs ONNX."""
-    from srkit.tasks.models import export_model
+    from srkit.tasks.model_files import export_model
 
     console = Console(quiet=quiet)
     exported = export_model(model, target, output, overwrite=overwrite)
@@ -261,7 +261,7 @@ def blend(
     \b
     srkit models blend runs/psnr/model.safetensors runs/gan/model.safetensors --alpha 0.4 -o between.safetensors
     """
-    from srkit.tasks.models import blend_models
+    from srkit.tasks.model_files import blend_models
 
     console = Console(quiet=quiet)
     blended = blend_models(start, end, alpha, output, console, overwrite=overwrite)

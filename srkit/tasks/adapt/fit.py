@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -26,7 +27,7 @@ from srkit.metrics.ssim import WINDOW
 from srkit.ops.geometry import rounded_up
 from srkit.ops.layout import channels_last
 from srkit.progress import Progress
-from srkit.recipes.adapt import TunePart
+from srkit.recipes.adapt import Learning, TunePart
 from srkit.training.adapt import Adapted, AdaptSettings, Score, adapt, pairs_loss
 from srkit.training.inner import ADAM, SGD, InnerRule, Rates, check_rates, uniform_rates
 from srkit.training.rate_probe import best_rate, probe_rates
@@ -101,16 +102,12 @@ def fit(model: LoadedModel, split: Split[Example], options: Fit, progress: Progr
     rule, rates, candidates = _rates(model, tune)
     autocast = autocast_for(options.dtype, device, info.bf16_ok)
     losses = build_losses(weights, LossContext(device, semantic=encoder, autocast=autocast))
-    settings = AdaptSettings(
+    settings = settings_of(
+        tune,
+        autocast,
         rates=rates or uniform_rates(network, candidates[0]),
         rule=rule,
         loss=pairs_loss(lambda sr, hr: losses(sr, hr)[0]),
-        minutes=tune.minutes,
-        warmup_steps=min(tune.warmup_steps, tune.most_steps // 10),
-        ema=tune.ema,
-        judge_every=tune.judge_every,
-        patience=tune.patience,
-        autocast=autocast,
         training_mode=overwrites_itself(network, info),
     )
     plan = CropPlan(info.scale, _patch(split, tune, info), tune.batch, options.seed)
@@ -127,6 +124,19 @@ def fit(model: LoadedModel, split: Split[Example], options: Fit, progress: Progr
     fresh.load_state_dict(found.state_dict)
     words = f"{best_rate(gains) if gains else candidates[0]:g}" if candidates else "learned"
     return Fitted(replace(model, network=fresh), found, f"{words} ({rule.kind})", probe=gains)
+
+
+def settings_of(part: Learning, autocast: torch.dtype | None, **others: Any) -> AdaptSettings:
+    """What a recipe's part says of how to adapt; `others` are fields beside and over these."""
+    said = {
+        "minutes": part.minutes,
+        "warmup_steps": min(part.warmup_steps, part.most_steps // 10),
+        "ema": part.ema,
+        "judge_every": part.judge_every,
+        "patience": part.patience,
+        "autocast": autocast,
+    }
+    return AdaptSettings(**{**said, **others})
 
 
 def _probed(

@@ -26,8 +26,8 @@ from srkit.ops.geometry import rounded_up
 from srkit.ops.layout import as_tensor, channels_last
 from srkit.progress import Progress
 from srkit.recipes.self_supervised import Control, LoopPart
-from srkit.tasks.adapt.fit import Fitted, autocast_for, overwrites_itself
-from srkit.training.adapt import AdaptSettings, Interpolation, adapt, lower_bound_of_gain, unchanged
+from srkit.tasks.adapt.fit import Fitted, autocast_for, overwrites_itself, settings_of
+from srkit.training.adapt import Interpolation, adapt, lower_bound_of_gain, unchanged
 from srkit.training.closed_loop import ClosedLoop
 from srkit.training.controller import Controller, Factor, no_factor
 from srkit.training.inner import ADAM, uniform_rates
@@ -175,22 +175,19 @@ def fit(
     chosen = part.keep == "judged"
     # All gain without end then (`_any_gain`), so the first that is validated is kept.
     interpolations = INTERPOLATIONS if chosen else tuple(sorted(ENDS, key=lambda end: end.of != part.keep))
-    settings = AdaptSettings(
+    settings = settings_of(
+        part,
+        autocast,
         rates=uniform_rates(network, rate),
         rule=ADAM,
         loss=loop.loss(options.seed),
-        minutes=part.minutes,
-        warmup_steps=min(part.warmup_steps, part.most_steps // 10),
-        ema=part.ema,
         ema_warmup=False,
         interpolations=interpolations,
         all_interpolations=True,
         judge_every=part.judge_every if chosen else part.most_steps,
-        patience=part.patience,
         gain=lower_bound_of_gain if chosen else _any_gain,
         min_gain=MIN_GAIN,
         unit="times what the base has",
-        autocast=autocast,
         training_mode=overwrites_itself(network, info),
     )
     found = (

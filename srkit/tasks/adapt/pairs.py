@@ -32,7 +32,7 @@ from srkit.losses.table import LossContext, build_losses, check_terms, needs_of
 from srkit.metrics.traces import traces_of
 from srkit.ops.layout import RGB
 from srkit.recipes.degradation import second_order_settings
-from srkit.tasks.adapt.fit import overwrites_itself
+from srkit.tasks.adapt.fit import overwrites_itself, settings_of
 from srkit.tasks.adapt.loop import (
     Findings,
     LoopFitted,
@@ -46,7 +46,7 @@ from srkit.tasks.adapt.loop import (
 from srkit.tasks.adapt.matching import Matched, match
 from srkit.tasks.adapt.score import Scores
 from srkit.tasks.adapt.unpaired import Unpaired
-from srkit.training.adapt import Adapted, AdaptSettings, Score, adapt, pairs_loss, unchanged
+from srkit.training.adapt import Adapted, Score, adapt, pairs_loss, unchanged
 from srkit.training.inner import ADAM, uniform_rates
 from srkit.training.loop_validator import LoopValidator, spread_of
 from srkit.training.validation import psnr_of
@@ -174,15 +174,11 @@ class Paired(Unpaired):
         if "perceptual" in needs_of(part.loss):
             features = perceptual_features("compact", options.device, progress=self._progress)
         losses = build_losses(part.loss, LossContext(options.device, None, features, autocast))
-        settings = AdaptSettings(
+        settings = settings_of(
+            part,
+            autocast,
             rates=uniform_rates(network, part.rate or RATE),
             loss=pairs_loss(lambda sr, hr: losses(sr, hr)[0]),
-            minutes=part.minutes,
-            warmup_steps=min(part.warmup_steps, part.most_steps // 10),
-            ema=part.ema,
-            judge_every=part.judge_every,
-            patience=part.patience,
-            autocast=autocast,
             training_mode=overwrites_itself(network, info),
         )
         score = self._score(known, conditioning, autocast)

@@ -27,6 +27,7 @@ from srkit.training.collapse import CollapseWatch
 from srkit.training.gan_step import GanStep, discriminator_optimizer, gan_state
 from srkit.training.state import Snapshot
 from srkit.zoo.blend import header_pair
+from srkit.zoo.load import load_model
 
 _VGG = "vgg19"
 _VGG_BOTTOM = "vgg19:conv1_2"
@@ -84,10 +85,12 @@ class Adversarial(ImageExperiment[GanRecipe]):
         return {"bottom": self.bottom.name, "bottom version": self.bottom.version}
 
     def further_facts(self, network: nn.Module) -> dict[str, Any]:
-        """The start, which was trained by its pixels, is the other end of the dial `strength`."""
-        start, folder = self.recipe.model.start, self.setting.job.output
-        pairs = {"pairs": {"strength": header_pair(start, folder)}} if start else {}
-        return super().further_facts(network) | pairs
+        """The start, which was trained by its pixels, is the other end of the dial `strength` if it can be blended."""
+        start, facts = self.recipe.model.start, super().further_facts(network)
+        header = load_model(start).header if start else None
+        if header is None or (header.arch, header.arguments) != (self.recipe.model.arch, self.arguments):
+            return facts
+        return facts | {"pairs": {"strength": header_pair(start, self.setting.job.output)}}
 
     def further_scores(self, network: nn.Module) -> dict[str, Any]:
         """Whether the mask separates anything: its mean and deviation, both means over held-out images."""

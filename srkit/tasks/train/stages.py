@@ -24,6 +24,7 @@ from srkit.tasks.train.job import WEIGHTS, TrainJob, TrainResult, check_job, che
 from srkit.tasks.train.providers import load_providers
 from srkit.training.distributed import local_device, process_group, wait_for_all
 from srkit.training.state import CHECKPOINT, read_checkpoint
+from srkit.zoo.blend import moved_pairs
 from srkit.zoo.weights import copy_weights, read_header
 
 # The kinds whose steps are counted and shared out: rates of adaptation take steps of another kind.
@@ -69,8 +70,10 @@ def run_stages(job: TrainJob[Any], progress: Progress) -> TrainResult:
         result = done.result(job.output / WEIGHTS)
         if world.is_main:
             last = stages[-1].folder / WEIGHTS
+            header = read_header(last)
             header = replace(
-                read_header(last),
+                header,
+                pairs=moved_pairs(header.pairs, last.parent, job.output),
                 recipe=job.recipe.name,
                 recipe_sha256=job.recipe.sha256,
                 steps=result.steps,

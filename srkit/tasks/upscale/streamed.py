@@ -46,7 +46,7 @@ def run_streamed(
 
     Raises:
         As `srkit.tasks.upscale.run.run`, when this is called; and:
-        UsageError: another run writes into the output; workers, a GPU or an address that are not to be had.
+        UsageError: another run writes into the output; workers, a GPU or an address that are unavailable.
         SrkitError: a place that does not answer, or may not be used.
     """
     progress = progress or Silent()
@@ -64,18 +64,17 @@ def run_streamed(
         upscaler = upscaler_for(
             replace(job, recipe=replace(job.recipe, device="cpu", dtype="auto")), progress
         )
-    names = list_names(job.input, recursive=job.recursive, progress=progress)
-    if job.shard is not None:
-        names = [name for name in names if job.shard.holds(Path(name))]
+    everything = list_names(job.input, recursive=job.recursive, progress=progress)
+    names = [name for name in everything if job.shard is None or job.shard.holds(Path(name))]
     if not is_url(target) and names:
         make_folder(job.output, [Place(Path(job.input, names[0]), job.output / names[0])])
     claim = Claim(Storage(target), job.shard)
     try:
         outputs = frozenset[str]() if job.existing == "overwrite" else list_outputs(target)
         rows, kept = make_rows(job, names, outputs)
-        rows = _prompted(job, rows, upscaler, progress)
+        rows = _prompted(job, rows, everything, upscaler, progress)
     except BaseException:
-        claim.__exit__(None, None, None)
+        claim.release()
         raise
 
     def records() -> Iterator[FileRecord]:
@@ -283,12 +282,15 @@ class _Streaming(Upscaling):
         return target.relative_to(self.job.output).as_posix()
 
 
-def _prompted(job: UpscaleJob, rows: list[Row], upscaler: Upscaler, progress: Progress) -> list[Row]:
-    """The rows with the prompts of their images, where there are any."""
+def _prompted(
+    job: UpscaleJob, rows: list[Row], everything: Sequence[str], upscaler: Upscaler, progress: Progress
+) -> list[Row]:
+    """The rows with the prompts of their images, where there are any; `everything` names those of all shards."""
     if not job.recipe.prompt and job.prompts is None:
         return rows
     paths = [Path(job.input, name) for row in rows for name in row.names]
-    prompts = prompts_of(paths, job.recipe.prompt, job.prompts, progress)
+    among = [Path(job.input, name) for name in everything]
+    prompts = prompts_of(paths, job.recipe.prompt, job.prompts, progress, among=among)
     warn_of_prompts(upscaler, filter(None, prompts.values()), progress)
     return [
         replace(row, prompts=tuple(prompts.get(Path(job.input, name), "") for name in row.names))
