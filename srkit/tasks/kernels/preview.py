@@ -104,7 +104,7 @@ def draw_preview(
     shown = resized(image, layout.panel)
     ellipses, magnified = _ellipses(shown, kernels, (low, high), grid, samples)
     panels = (
-        ("Picture", shown),
+        ("Image", shown),
         ("Depth", _depth_panel(kernels, layout.panel)),
         ("Kernels", ellipses),
         ("Width of the blur", _width_panel(kernels, (low, high), layout.panel)),
@@ -181,7 +181,7 @@ def _draw_legends(
     labels = f"{limits[0]:.1f}", f"{limits[1]:.1f} px" if narrow else f"{limits[1]:.1f} HR pixels"
     used = _draw_bar(sheet, (x, top), width, drawing.WIDTHS, *labels)
     sheet.swatch((x + used + 20, top + 2), 11, UNKNOWN)
-    sheet.text((x + used + 38, top), "unknown" if narrow else "grey: the image does not tell", 13, MUTED)
+    sheet.text((x + used + 38, top), "unknown" if narrow else "grey: undetermined", 13, MUTED)
 
 
 def _draw_bar(
