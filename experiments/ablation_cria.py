@@ -24,7 +24,7 @@ import numpy as np
 
 from experiments.ablations import Pair, Values, made_scorers, score_table, scored
 from experiments.images import benchmark
-from experiments.presets import PRESETS, preset
+from experiments.presets import ABLATED, preset
 from experiments.study import publish, read_options, study_parser, trained
 from srkit.inference.upscaler import Upscaler
 from srkit.metrics.table import Scorer
@@ -132,7 +132,7 @@ def main() -> None:
     lines = score_table(values, {row.name: row.control for row in rows}, "against its control")
     lines += [
         "",
-        f"{len(pairs) // len(PRESETS)} images under {len(PRESETS)} hidden degradations (mean of these); "
+        f"{len(pairs) // len(ABLATED)} images under {len(ABLATED)} hidden degradations (mean of these); "
         f"{options.start_steps} shared steps by L1 alone, then {options.steps} per row; mean of {options.seeds} seeds. "
         f"{spent.minutes:.0f} CPU minutes in total.",
     ]
@@ -172,7 +172,7 @@ def degraded(every: int) -> list[Pair]:
     """Each image under each hidden degradation; each image has a random seed of its own."""
     found = [hr for name, n in SETS.items() for hr in benchmark([name], SCALE, every=n)][::every]
     return [
-        Pair(hr, preset(name, hr, SCALE, seed=number)) for number, hr in enumerate(found) for name in PRESETS
+        Pair(hr, preset(name, hr, SCALE, seed=number)) for number, hr in enumerate(found) for name in ABLATED
     ]
 
 
@@ -180,7 +180,7 @@ def measured(weights: Path, pairs: list[Pair], scorers: Mapping[str, Scorer]) ->
     """Scores of the images, each the mean over the degradations."""
     upscaler = Upscaler(UpscaleRecipe(model=str(weights), device="cpu", tile="off"))
     values = scored(upscaler, pairs, scorers)
-    return {name: found.reshape(-1, len(PRESETS)).mean(1) for name, found in values.items()}
+    return {name: found.reshape(-1, len(ABLATED)).mean(1) for name, found in values.items()}
 
 
 if __name__ == "__main__":

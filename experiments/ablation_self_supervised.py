@@ -25,7 +25,7 @@ import torch
 
 from experiments.ablations import Pair, Values, made_scorers, score_table, scored
 from experiments.images import middles
-from experiments.presets import PRESETS
+from experiments.presets import ABLATED
 from experiments.self_supervised import SETS, degraded
 from experiments.study import publish, read_options, study_parser, trained
 from srkit.data.examples import Split
@@ -92,7 +92,7 @@ def main() -> None:
     model = load_model(options.model)
     scale = model.info.scale
     hr = middles(SETS, options.count, options.side, scale)
-    sets = {name: degraded(name, hr, scale) for name in PRESETS}
+    sets = {name: degraded(name, hr, scale) for name in ABLATED}
     measured = made_scorers(SHOWN)
     names = {SHIPPED: options.reconstructor, GFM: options.gfm, STYLED: options.stylegan2}
     degraders: dict[str, Degrader] = {}
@@ -115,7 +115,7 @@ def main() -> None:
     lines = score_table(values, controls, "difference", named=True)
     lines += [
         "",
-        f"{options.model} on {options.count} images under {len(PRESETS)} hidden degradations (mean of these), "
+        f"{options.model} on {options.count} images under {len(ABLATED)} hidden degradations (mean of these), "
         f"{options.steps} steps at {options.rate:g} per row; the last two reconstructors had {options.train_steps} "
         f"steps. {(time.process_time() - started) / 60:.0f} CPU minutes in total.",
     ]

@@ -1,7 +1,8 @@
-"""Three fixed hidden degradations of whole images: test degradations of models for real images, never trained on.
+"""Fixed hidden degradations of whole images: test degradations of models for real images, never trained on.
 
 Each simulates the history of a kind of image and has a component that the second-order degradation lacks: another shape
-of blur, signal-dependent beside constant noise, a second JPEG with an offset grid, grain.
+of blur, signal-dependent beside constant noise, a second JPEG with an offset grid, grain, banded rows, bilinear
+enlargement after compression, a line screen.
 """
 
 from __future__ import annotations
@@ -38,8 +39,7 @@ def _shared(hr: Tensor, scale: int, rng: torch.Generator) -> Tensor:
     lr = resized(first, (height, width), "bilinear")
     taps = torch.tensor([1.0, 2.0, 1.0]) / 4
     lr = lr + 0.6 * (lr - filtered(lr, torch.outer(taps, taps)))
-    top, left = torch.randint(1, 8, (2,), generator=rng).tolist()
-    return _compressed(F.pad(lr, (left, 0, top, 0), mode="replicate"), 45)[:, :, top:, left:]
+    return _compressed_apart(lr, 45, rng)
 
 
 def _scan(hr: Tensor, scale: int, rng: torch.Generator) -> Tensor:
@@ -53,12 +53,47 @@ def _scan(hr: Tensor, scale: int, rng: torch.Generator) -> Tensor:
     return _compressed(lr + grain * (12 / 255) * (0.3 + 2.8 * light * (1 - light)), 85)
 
 
+def _night(hr: Tensor, scale: int, rng: torch.Generator) -> Tensor:
+    """A small sensor at high gain: noise of 25 levels in the middle tones, stronger in shadows, its colours in
+    blotches, with banded rows, JPEG at 80."""
+    lr = resized(hr, (hr.shape[2] // scale, hr.shape[3] // scale), "area")
+    offset = torch.arange(-3.0, 4.0)
+    taps = (-0.5 * offset.square()).softmax(0)
+    kernel = torch.outer(taps, taps)
+    colour = filtered(_normal(lr, rng), kernel) / kernel.square().sum().sqrt()
+    noise = 0.8 * _normal(lr[:, :1], rng) + 0.6 * colour
+    bands = torch.randn(1, 1, lr.shape[2], 1, generator=rng) * 2
+    return _compressed(lr + (noise * 25 * (1.2 - 0.4 * lr) + bands) / 255, 80)
+
+
+def _messenger(hr: Tensor, scale: int, rng: torch.Generator) -> Tensor:
+    """A screenshot of an image that a messenger sent: made smaller and compressed strongly, enlarged for display."""
+    height, width = (side // scale for side in hr.shape[2:])
+    sent = resized(hr, (max(1, round(0.85 * height)), max(1, round(0.85 * width))), "area")
+    return resized(_compressed_apart(sent, 40, rng), (height, width), "bilinear")
+
+
+def _print(hr: Tensor, scale: int, rng: torch.Generator) -> Tensor:
+    """A scanned print of parallel lines at 45 degrees, one screen for all inks, with a soft scanner and JPEG at 75."""
+    rows, columns = (torch.arange(side, dtype=torch.float32) for side in hr.shape[2:])
+    period = 1.6 * scale
+    phase = (rows[:, None] + columns[None]) / (period * math.sqrt(2)) + float(torch.rand(1, generator=rng))
+    lines = hr + (2 * (phase % 1 - 0.5).abs() - 0.5) * hr * (1 - hr) * 1.6  # tones stay on average
+    lr = blur_same(lines, _disk(0.45 * scale, scale)[None], scale)
+    return _compressed(lr + _normal(lr[:, :1], rng) * (3 / 255), 75)
+
+
 PRESETS: Mapping[str, Callable[[Tensor, int, torch.Generator], Tensor]] = {
     "camera": _camera,
     "shared": _shared,
     "scan": _scan,
+    "night": _night,
+    "messenger": _messenger,
+    "print": _print,
 }
 """Degradations by name: HR (1, 3, s h, s w) in [0, 1], the scale and a generator to LR (1, 3, h, w)."""
+ABLATED = ("camera", "shared", "scan")
+"""Those of the ablations of Cria-CL and of self-supervised adaptation."""
 
 
 def preset(name: str, hr: NDArray[np.uint8], scale: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -93,6 +128,12 @@ def preset(name: str, hr: NDArray[np.uint8], scale: int, seed: int = 0) -> NDArr
 
 def _compressed(x: Tensor, quality: int) -> Tensor:
     return jpegs([x], [quality])[0]
+
+
+def _compressed_apart(x: Tensor, quality: int, rng: torch.Generator) -> Tensor:
+    """The same with the grid of blocks at a random place other than the corner."""
+    top, left = torch.randint(1, 8, (2,), generator=rng).tolist()
+    return _compressed(F.pad(x, (left, 0, top, 0), mode="replicate"), quality)[:, :, top:, left:]
 
 
 def _disk(radius: float, scale: int) -> Tensor:
