@@ -35,6 +35,11 @@ class CropPlan:
     best_of: int = 1
     """Random crops that each crop is chosen from, by detail (`srkit.data.packed.choose_crops`)."""
 
+    @property
+    def smallest_side(self) -> int:
+        """Shortest side of an image that crops can be cut from, in HR pixels."""
+        return self.patch * self.scale
+
     def draw(
         self, packed: PackedImages, sizes: tuple[Tensor, Tensor], side: int, step: int, scale: int = 1
     ) -> Crops:
@@ -63,6 +68,14 @@ class Batch:
     """(B, 3, s p, s p), likewise."""
     conditions: dict[str, Tensor] = field(default_factory=dict)
     """Of the network, by name: (B, ...) each."""
+    sharpened: Tensor | None = None
+    """(B, 3, s p, s p): HR sharpened, where a degradation asks for it."""
+
+    @property
+    def target(self) -> Tensor:
+        """What losses that compare images aim at: `sharpened` where there is one, else `hr`, which is what a
+        discriminator takes for real in any case."""
+        return self.hr if self.sharpened is None else self.sharpened
 
 
 class PairSource(Protocol):
@@ -219,11 +232,13 @@ class JoinedPairs:
     def batches(self, first_step: int) -> Iterator[Batch]:
         """See `srkit.data.pairs.PairSource`."""
         for parts in zip(*(source.batches(first_step) for source in self.sources), strict=True):
-            lr, hr = (
-                torch.cat(found).contiguous(memory_format=torch.channels_last)
-                for found in ([part.lr for part in parts], [part.hr for part in parts])
+            lr, hr, target = (
+                torch.cat([getattr(part, name) for part in parts]).contiguous(
+                    memory_format=torch.channels_last
+                )
+                for name in ("lr", "hr", "target")
             )
             names = parts[0].conditions
-            yield Batch(
-                lr, hr, {name: torch.cat([part.conditions[name] for part in parts]) for name in names}
-            )
+            conditions = {name: torch.cat([part.conditions[name] for part in parts]) for name in names}
+            plain = all(part.sharpened is None for part in parts)
+            yield Batch(lr, hr, conditions, None if plain else target)

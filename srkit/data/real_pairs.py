@@ -48,27 +48,6 @@ class RealPlan(CropPlan):
         return self.side * self.scale
 
 
-@dataclass(frozen=True)
-class RealBatch(Batch):
-    """Training pairs; `lr` is in whole levels of 8 bit, `hr` as in the images."""
-
-    target: Tensor = field(kw_only=True)
-    """(B, 3, s p, s p): what losses that compare images are to aim at, HR sharpened if the plan says so; `hr` is
-    what a discriminator takes for real."""
-
-
-@dataclass(frozen=True)
-class TargetPairs:
-    """Real pairs for training that knows no discriminator: `hr` is their target."""
-
-    pairs: RealPairs
-
-    def batches(self, first_step: int) -> Iterator[Batch]:
-        """See `srkit.data.pairs.PairSource`."""
-        for batch in self.pairs.batches(first_step):
-            yield Batch(batch.lr, batch.target, batch.conditions)
-
-
 class RealPairs:
     """All images decoded once and kept as uint8 on the device; crops are cut and degraded there.
 
@@ -109,15 +88,16 @@ class RealPairs:
         )
         self._conditions = CropConditions(conditioning, lows, len(hr), device, progress)
 
-    def batches(self, first_step: int) -> Iterator[RealBatch]:
-        """Batches of steps first_step, first_step + 1, ...; a function of seed, rank and step alone."""
+    def batches(self, first_step: int) -> Iterator[Batch]:
+        """Batches of steps first_step, first_step + 1, ...; a function of seed, rank and step alone. LR is in whole
+        levels of 8 bit."""
         step = first_step
         while True:
             yield self.draw(step)
             step += 1
 
     @torch.no_grad()
-    def draw(self, step: int) -> RealBatch:
+    def draw(self, step: int) -> Batch:
         """The batch of one step."""
         plan = self.plan
         mine = plan.draw(self.hr, self._sizes, plan.side, step, plan.scale)
@@ -131,13 +111,13 @@ class RealPairs:
             sharpen=plan.degradation.sharpen,
         )
         inner = self._inner(hr, place, plan.scale)
-        aim = self._inner(target, place, plan.scale) if plan.degradation.sharpen else inner
+        sharpened = self._inner(target, place, plan.scale) if plan.degradation.sharpen else None
         sizes = (self._sizes[0][mine.image], self._sizes[1][mine.image])
         conditions = {
             name: self._inner(value, place) if name in self._conditions.of_place else value
             for name, value in self._conditions.of(mine, plan.side, sizes).items()
         }
-        return RealBatch(self._inner(lr, place), inner, conditions, target=aim)
+        return Batch(self._inner(lr, place), inner, conditions, sharpened)
 
     def _generator(self, *of: int) -> torch.Generator:
         draws = np.random.default_rng((self.plan.seed, self.plan.rank, *of))

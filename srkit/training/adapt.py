@@ -58,8 +58,8 @@ class Validated:
 
 
 def pairs_loss(loss: Callable[[Tensor, Tensor], Tensor]) -> Loss:
-    """A loss of SR and HR, for batches of pairs."""
-    return lambda sr, batch: loss(sr, batch.hr)
+    """A loss of SR and the target, for batches of pairs."""
+    return lambda sr, batch: loss(sr, batch.target)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from srkit.archs.cria import Cria, CriaParts
 from srkit.data.pairs import Batch
-from srkit.data.real_pairs import RealBatch
 from srkit.losses.contrast import mask_facts
 from srkit.losses.gan import discriminator_loss
 from srkit.losses.generator import GeneratorLosses
@@ -71,13 +70,12 @@ class GanStep:
         rate: float,
         look: bool,
     ) -> StepResult:
-        target = batch.target if isinstance(batch, RealBatch) else batch.hr
         with torch.autocast(batch.lr.device.type, self.autocast, enabled=self.autocast is not None):
             made = forward(batch.lr, **batch.conditions)
             # Until its own step the discriminator is the same: its logits of the real images serve both steps.
             real = self.discriminator(batch.hr)
         with held(self.discriminator):
-            terms = self.losses(made, target, self.discriminator, real.detach())
+            terms = self.losses(made, batch.target, self.discriminator, real.detach())
             norms = self.losses.gradient_norms(terms, made) if look else {}
             loss = self.losses.total(terms)
             if self.teacher is not None:

@@ -153,13 +153,13 @@ class PairStep:
     ) -> StepResult:
         with torch.autocast(batch.lr.device.type, self.autocast, enabled=self.autocast is not None):
             sr = forward(batch.lr, **batch.conditions)
-        loss, terms = self.losses(sr, batch.hr, state.step + 1)
+        loss, terms = self.losses(sr, batch.target, state.step + 1)
         if self.teacher is not None:
             taught = self.teacher(sr, batch.lr)
             loss, terms = loss + self.teacher.weight * taught, {**terms, "teacher": taught.detach()}
         descend(state, loss, self.clip_norm)
         asked = look and len(self.losses.weights) > 1
-        norms = self.losses.gradient_norms(sr.detach(), batch.hr) if asked else {}
+        norms = self.losses.gradient_norms(sr.detach(), batch.target) if asked else {}
         return StepResult({"loss": loss.detach(), **terms}, norms)
 
 

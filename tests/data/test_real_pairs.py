@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srkit.conditioning.makers import Conditioning
-from srkit.data.real_pairs import RealBatch, RealPairs, RealPlan, TargetPairs, make_real_lr
+from srkit.data.pairs import Batch, JoinedPairs
+from srkit.data.real_pairs import RealPairs, RealPlan, make_real_lr
 from srkit.degradation.filters import sharpened
 from srkit.errors import UsageError
 from srkit.ops.geometry import position_grid
@@ -44,7 +45,7 @@ def _pairs(
     return RealPairs(images, _plan(**changes), CPU, conditioning or Conditioning())
 
 
-def _same(one: RealBatch, other: RealBatch) -> bool:
+def _same(one: Batch, other: Batch) -> bool:
     return all(torch.equal(getattr(one, name), getattr(other, name)) for name in ("lr", "hr", "target"))
 
 
@@ -180,16 +181,14 @@ def test_smaller_copies_are_used_too(rendered: Callable[..., RGB]) -> None:
     assert pairs.hr.heights.tolist() == [96, 48]
 
 
-def test_pairs_for_training_without_a_discriminator_have_the_target_as_hr(
-    rendered: Callable[..., RGB],
-) -> None:
+def test_joined_pairs_keep_their_targets(rendered: Callable[..., RGB]) -> None:
     pairs = _pairs(rendered, Conditioning(["position"]))
-    for step, batch in zip((3, 4), TargetPairs(pairs).batches(3), strict=False):
+    for step, batch in zip((3, 4), JoinedPairs((pairs, pairs)).batches(3), strict=False):
         expected = pairs.draw(step)
-        assert torch.equal(batch.lr, expected.lr)
-        assert torch.equal(batch.hr, expected.target)
-        assert not torch.equal(batch.hr, expected.hr)
-        assert torch.equal(batch.conditions["position"], expected.conditions["position"])
+        for name in ("lr", "hr", "target"):
+            assert torch.equal(getattr(batch, name), torch.cat([getattr(expected, name)] * 2))
+        assert not torch.equal(batch.hr, batch.target)
+        assert torch.equal(batch.conditions["position"], expected.conditions["position"].repeat(2, 1, 1, 1))
 
 
 def test_whole_images_are_degraded_by_their_chance(rendered: Callable[..., RGB]) -> None:

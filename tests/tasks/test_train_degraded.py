@@ -69,8 +69,8 @@ def test_losses_aim_at_the_target_of_what_the_recipe_says(
     for step, batch in enumerate(seen):
         expected = pairs.draw(step)
         assert torch.equal(batch.lr, expected.lr)
-        assert torch.equal(batch.hr, expected.target)
-        assert torch.equal(batch.hr, expected.hr) == (not sharpen)
+        assert torch.equal(batch.target, expected.target)
+        assert torch.equal(batch.target, batch.hr) == (not sharpen)
 
 
 def test_what_validates_is_degraded_by_the_same_chance_each_time(

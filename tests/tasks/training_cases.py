@@ -276,7 +276,6 @@ CASES = {
         counts=('data.degradation = "real-esrgan"', "data.ranges.first.noise = [2.0, 3.0]"),
         refused=(
             ('data.degradation = "midl"', "midl", "real-esrgan", "mild"),
-            ("data.rendered.sign = 2\ndata.rendered_batch = 1", "data.degradation", "data.rendered"),
             ('data.residency = "stream"', "data.degradation", "mild", "data.residency", "stream"),
             ("data.ranges.sinc = 1.5", "sinc", "1.5"),
             ("data.ranges.second.jpeg = [90, 60]", "jpeg", "(90, 60)"),
@@ -285,6 +284,17 @@ CASES = {
             ("data.ranges.first.kernels = { iso = 0.9 }", "kernels"),
             ('data.degradation = ""\ndata.ranges.sinc = 0.5', "data.ranges", "sinc", "data.degradation"),
         ),
+    ),
+    "sr, rendered and degraded": Case(
+        EDSR
+        + PAIRS
+        + 'degradation = "mild"\nrendered = { sign = 2 }\nrendered_batch = 1\nrendered_sides = [64]\n'
+        + OPTIM,
+        {"arch": "edsr"},
+        ("scores", "classical", "held out, degraded (mild)", "psnr"),
+        "val_psnr",
+        images=3 + 2,
+        refused=(("data.rendered_sides = [64]\ndata.patch = 27", "data.rendered_sides", "27"),),
     ),
     "sr, conditioned": Case(
         CDASR

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from srkit.archs.cria import Cria
 from srkit.archs.table import DISCRIMINATORS, build
 from srkit.data.pairs import Batch
-from srkit.data.real_pairs import RealBatch
 from srkit.losses.gan import discriminator_loss
 from srkit.losses.images import l1
 from srkit.training import collapse
@@ -158,7 +157,7 @@ def test_pairs_without_a_target(images: Images) -> None:
     real = real_pairs(images, base).draw(0)
     done = [
         _stepped(*gan_start(base), batch)
-        for batch in (Batch(real.lr, real.hr), RealBatch(real.lr, real.hr, {}, target=real.hr))
+        for batch in (Batch(real.lr, real.hr), Batch(real.lr, real.hr, {}, real.hr))
     ]
     assert same(dict(done[0].terms), dict(done[1].terms))
 

@@ -22,7 +22,7 @@ from srkit.conditioning.makers import Conditioning, ModelProviders
 from srkit.data.examples import Example
 from srkit.data.pairs import crop_to_multiple, shrunk
 from srkit.data.photographs import PhotographReader, find_photographs
-from srkit.data.real_pairs import RealPairs, RealPlan, TargetPairs, make_real_lr
+from srkit.data.real_pairs import RealPairs, RealPlan, make_real_lr
 from srkit.data.support import validation_batches
 from srkit.degradation.second_order import Draw
 from srkit.encoders.features import perceptual_features
@@ -182,7 +182,7 @@ class Paired(Unpaired):
             training_mode=overwrites_itself(network, info),
         )
         score = self._score(known, conditioning, autocast)
-        return adapt(network, TargetPairs(pairs), part.most_steps, score, settings, self._progress)
+        return adapt(network, pairs, part.most_steps, score, settings, self._progress)
 
     def _score(self, known: Draw, conditioning: Conditioning, autocast: torch.dtype | None) -> Score:
         """PSNR on the clean images that validate, each degraded once."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -79,21 +79,16 @@ def _check_rendered(data: DataPart, scale: int) -> None:
             raise UsageError(
                 f"'data.rendered' names '{domain}'; known are {', '.join(DOMAINS)}.{nearest(domain, DOMAINS)}"
             )
-    if data.degradation:
-        raise UsageError(
-            f"'data.degradation' is '{data.degradation}' and 'data.rendered' names {len(data.rendered)} domains; "
-            "rendered images are made small by bicubic: leave one of the two empty."
-        )
     if data.rendered_batch >= data.batch or bool(data.rendered_batch) != bool(data.rendered):
         raise UsageError(
             f"'data.rendered_batch' is {data.rendered_batch}, 'data.batch' {data.batch}, and 'data.rendered' names "
             f"{len(data.rendered)} domains; a step needs crops of photographs too, and of rendered images where "
             "there are any."
         )
-    side = data.patch * scale
+    side = (RealPlan if data.degradation else CropPlan)(scale, data.patch, data.batch, 0).smallest_side
     if min(data.rendered_sides, default=0) < side:
         raise UsageError(
-            f"'data.rendered_sides' is {list(data.rendered_sides)}, and 'data.patch' {data.patch} makes crops of "
+            f"'data.rendered_sides' is {list(data.rendered_sides)}, and 'data.patch' {data.patch} needs "
             f"{side} pixels; every side must be as large."
         )
 
@@ -259,16 +254,23 @@ def load_images(setting: Setting[Any], info: ArchInfo, conditioning: Conditionin
     """
     data, scale, progress = setting.recipe.data, info.scale, setting.progress
     degradation = degradation_of(data)
-    plan, of_rendered = split_plan(data, crop_plan(setting, scale))
-    real = None if degradation is None else RealPlan(**vars(plan), degradation=degradation)
-    side = data.patch * scale if real is None else real.smallest_side
+    plan = crop_plan(setting, scale)
+    if degradation is not None:
+        plan = RealPlan(**vars(plan), degradation=degradation)
+    plan, of_rendered = split_plan(data, plan)
+
+    def in_memory(images: Sequence[NDArray[np.uint8]], plan: CropPlan) -> PairSource:
+        if isinstance(plan, RealPlan):
+            return RealPairs(images, plan, setting.device, conditioning, progress)
+        return MemoryPairs(images, plan, setting.device, conditioning, progress)
+
     # Large enough for crops at one size at least; what is degraded as real images are must have colours.
-    reader = PhotographReader(math.ceil(side / max(data.sizes)), gray=real is None)
+    reader = PhotographReader(math.ceil(plan.smallest_side / max(data.sizes)), gray=degradation is None)
     split = split_files(setting.job, data.holdout_every, reader, 4 * scale, progress)
     fits = data.residency == "auto" and fits_in_memory(split.rest, scale, setting.device, data.sizes)
     files = split.rest
     pairs: PairSource
-    if real is None and not fits and data.residency != "memory":
+    if degradation is None and not fits and data.residency != "memory":
         reader.report(progress)
         pairs = StreamedPairs(files, plan, setting.device, data.workers, conditioning, progress)
     elif data.residency == "auto" and not fits:
@@ -278,14 +280,10 @@ def load_images(setting: Setting[Any], info: ArchInfo, conditioning: Conditionin
         )
     else:
         files, images = reader.read_all(files, progress)
-        if real is None:
-            pairs = MemoryPairs(images, plan, setting.device, conditioning, progress)
-        else:
-            pairs = RealPairs(images, real, setting.device, conditioning, progress)
+        pairs = in_memory(images, plan)
     if data.rendered:
         drawn = render_captioned(data.rendered, data.rendered_sides, "train", 0, progress)
-        pixels = [image.pixels for image in drawn]
-        pairs = JoinedPairs((pairs, MemoryPairs(pixels, of_rendered, setting.device, conditioning, progress)))
+        pairs = JoinedPairs((pairs, in_memory([image.pixels for image in drawn], of_rendered)))
     return Images(
         pairs,
         len(files) + sum(data.rendered.values()),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from srkit.data.real_pairs import RealPairs, TargetPairs
 from srkit.losses.table import LossContext, build_losses, check_every, check_terms, needs_of
 from srkit.recipes.train import TrainRecipe
 from srkit.tasks.train.experiment import Plan
@@ -29,12 +28,12 @@ class SuperResolution(ImageExperiment[TrainRecipe]):
         recipe, network = self.recipe, self.network()
         state = new_state(network, recipe.optim)
         self.images = load_images(self.setting, self.info, self.conditioning)
-        pairs, providers = self.images.pairs, self.providers
+        providers = self.providers
         context = LossContext(self.setting.device, providers.semantic, providers.perceptual, self.autocast)
         losses = build_losses(recipe.loss, context, recipe.loss_every)
         return Plan(
             state=state,
-            batches=TargetPairs(pairs).batches if isinstance(pairs, RealPairs) else pairs.batches,
+            batches=self.images.pairs.batches,
             step=PairStep(losses, recipe.optim.clip_norm, self.autocast, self.taught_by(recipe.teacher)),
             validate=self.validation(),
             optim=recipe.optim,
