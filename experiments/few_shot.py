@@ -6,7 +6,8 @@
 Domains: rendered ones by name, `screen-1` and `screen-2` being screens of single and of double density alone;
 `Urban100` or another benchmark (the first images by name are the support set, all others are scored); `photographs`
 (the held-out images of `train/`). Optimizers: `auto` is what `srkit adapt` uses (learned rates where the weights have
-them, else the best of a probe), `adam:RATE` and `sgd:RATE` have uniform rates, `auto:STEPS` and `adam:RATE:STEPS` so
+them, else the best of a probe), `adam:RATE`, `muon:RATE` and `sgd:RATE` have uniform rates, `auto:STEPS` and
+`adam:RATE:STEPS` so
 many steps at most. Every other optimizer has the same budget. The images that are scored are the same for all draws of
 a rendered domain.
 """
@@ -37,7 +38,7 @@ from srkit.io.image import DecodedImage
 from srkit.io.write import write_image
 from srkit.metrics.bootstrap import paired_bootstrap
 from srkit.progress import Silent
-from srkit.recipes.adapt import TunePart
+from srkit.recipes.adapt import Optimiser, TunePart
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.rendered import DOMAINS, draw, render, spec
 from srkit.rendered.screen import Screen
@@ -153,7 +154,7 @@ def tune_of(optimizer: str, seconds: float, steps: int | None) -> TunePart:
         tune = replace(tune, steps=10**9, minutes=seconds / 60)
     kind, *numbers = optimizer.split(":")
     if kind != "auto":
-        tune = replace(tune, optimiser="adam" if kind == "adam" else "sgd", rate=float(numbers.pop(0)))
+        tune = replace(tune, optimiser=cast(Optimiser, kind), rate=float(numbers.pop(0)) if numbers else None)
     return replace(tune, steps=int(numbers[0])) if numbers else tune
 
 

@@ -12,7 +12,7 @@ from srkit.recipes.bounds import bounded, check_bounds
 from srkit.recipes.load import Recipe
 from srkit.recipes.upscale import MAX_SCALE
 
-Optimiser = Literal["auto", "adam", "sgd"]
+Optimiser = Literal["auto", "adam", "sgd", "muon"]
 DEFAULT_STEPS = 800
 
 

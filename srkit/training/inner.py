@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from srkit.errors import ResourceError, UsageError
+from srkit.training.optim import is_matrix, muon_update
 
-InnerKind = Literal["sgd", "adam"]
+InnerKind = Literal["sgd", "adam", "muon"]
 Granularity = Literal["tensor", "element"]
 Rates = Mapping[str, Tensor]
 """Natural logarithms of the rates by parameter name: a scalar, or of the parameter's shape."""
@@ -28,12 +29,15 @@ class InnerRule:
     """What direction a step takes for a gradient."""
 
     kind: InnerKind = "sgd"
-    """sgd: the gradient itself (Eq. 10); adam: the gradient over its own running size, so that rates are lengths."""
+    """sgd: the gradient itself (Eq. 10); adam: the gradient over its own running size, so that rates are lengths;
+    muon: for weight matrices that read no image the running mean of the gradient, orthogonalised
+    (`srkit.training.optim`), for all else Adam's direction at half the rate."""
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = 1e-8
 
 
-SGD, ADAM = InnerRule("sgd"), InnerRule("adam")
+SGD, ADAM, MUON = InnerRule("sgd"), InnerRule("adam"), InnerRule("muon")
+_ADAM_BESIDE_MUON = 0.5
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,27 @@ def directions(
     size = torch._foreach_div(second, 1 - beta2**steps)
     size = torch._foreach_sqrt(torch._foreach_add(size, rule.epsilon**2))
     mean = torch._foreach_div(first, 1 - beta1**steps)
-    return list(torch._foreach_div(mean, size)), Moments(tuple(first), tuple(second), steps)
+    moves = list(torch._foreach_div(mean, size))
+    if rule.kind == "muon":
+        moves = _with_matrices(moves, gradients, first, beta1)
+    return moves, Moments(tuple(first), tuple(second), steps)
+
+
+def _with_matrices(
+    moves: list[Tensor], gradients: Sequence[Tensor], means: Sequence[Tensor], momentum: float
+) -> list[Tensor]:
+    """Muon's directions in place of Adam's for weight matrices; equal shapes are orthogonalised together."""
+    by_shape: dict[torch.Size, list[int]] = {}
+    for number, gradient in enumerate(gradients):
+        if is_matrix(gradient):
+            by_shape.setdefault(gradient.shape, []).append(number)
+        else:
+            moves[number] = moves[number] * _ADAM_BESIDE_MUON
+    for shape, numbers in by_shape.items():
+        ahead = torch.stack([torch.lerp(gradients[n], means[n], momentum).flatten(1) for n in numbers])
+        for n, found in zip(numbers, muon_update(ahead), strict=True):
+            moves[n] = found.view(shape)
+    return moves
 
 
 def uniform_rates(network: nn.Module, rate: float, granularity: Granularity = "tensor") -> dict[str, Tensor]:

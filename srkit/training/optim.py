@@ -89,10 +89,14 @@ class Muon(torch.optim.Optimizer):
         matrices = torch.stack(
             [g.add(b, alpha=momentum).flatten(1) for g, b in zip(gradients, buffers, strict=True)]
         )
-        updates = orthogonalised(matrices).to(parameters[0].dtype)
-        scale = lr * _RMS_OF_ADAM * math.sqrt(max(matrices.shape[1:]))
+        updates = muon_update(matrices)
         for parameter, update in zip(parameters, updates, strict=True):
-            parameter.sub_(update.view(parameter.shape), alpha=scale)
+            parameter.sub_(update.view(parameter.shape), alpha=lr)
+
+
+def muon_update(matrices: Tensor) -> Tensor:
+    """0.2 sqrt(max(m, n)) times each matrix (..., m, n), orthogonalised: of the size of Adam's steps."""
+    return orthogonalised(matrices).to(matrices.dtype) * (_RMS_OF_ADAM * math.sqrt(max(matrices.shape[-2:])))
 
 
 def orthogonalised(matrices: Tensor) -> Tensor:
@@ -164,7 +168,7 @@ def build_optimizer(network: nn.Module, optim: OptimPart) -> Optimizer:
         if factor == 0:
             parameter.requires_grad_(False)
         if parameter.requires_grad:
-            by_muon = bool(matrices.value(name, 0.0)) and _is_matrix(parameter)
+            by_muon = bool(matrices.value(name, 0.0)) and is_matrix(parameter)
             own = factor if by_muon or not muon else factor * optim.adam_factor
             by_rule.setdefault((by_muon, own), []).append(parameter)
     if not by_rule:
@@ -181,7 +185,8 @@ def build_optimizer(network: nn.Module, optim: OptimPart) -> Optimizer:
     return found[0] if len(found) == 1 else Together(found)
 
 
-def _is_matrix(parameter: nn.Parameter) -> bool:
+def is_matrix(parameter: Tensor) -> bool:
+    """Whether Muon may fit a parameter: a weight that reads features, not an image."""
     return parameter.ndim >= 2 and parameter.shape[1] > _IMAGE_CHANNELS
 
 

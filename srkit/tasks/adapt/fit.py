@@ -29,7 +29,7 @@ from srkit.ops.layout import channels_last
 from srkit.progress import Progress
 from srkit.recipes.adapt import Learning, TunePart
 from srkit.training.adapt import Adapted, AdaptSettings, Score, adapt, pairs_loss
-from srkit.training.inner import ADAM, SGD, InnerRule, Rates, check_rates, uniform_rates
+from srkit.training.inner import ADAM, MUON, SGD, InnerRule, Rates, check_rates, uniform_rates
 from srkit.training.rate_probe import best_rate, probe_rates
 from srkit.training.validation import psnr_of
 from srkit.zoo.loaded import LoadedModel
@@ -194,7 +194,7 @@ def loss_weights(model: LoadedModel, tune: TunePart) -> dict[str, float]:
 def _rates(model: LoadedModel, tune: TunePart) -> tuple[InnerRule, Rates | None, list[float]]:
     """The direction of a step, and the learned rates, or uniform ones that are to be tried."""
     if tune.optimiser != "auto" or not model.rates:
-        rule = SGD if tune.optimiser == "sgd" else ADAM
+        rule = {"sgd": SGD, "muon": MUON}.get(tune.optimiser, ADAM)
         if tune.rate is not None:
             return rule, None, [tune.rate]
         usual = OWN_RATE if model.source == "srkit" else FOREIGN_RATE
