@@ -157,7 +157,7 @@ def test_encoders_that_are_missing_or_wrong(
         (("--set", "tune.rates=1"), 2, ("tune.rates", "rate")),
         (("--set", "rate=1"), 2, ("rate", "tune.rate")),
         (("--set", "loop.draws=2"), 2, ("loop",)),
-        (("--set", "tune.optimiser=muon"), 2, ("tune.optimiser", "muon", "auto", "adam", "sgd")),
+        (("--set", "tune.optimiser=lion"), 2, ("tune.optimiser", "lion", "auto", "adam", "sgd", "muon")),
     ],
 )
 def test_errors(

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from srkit.errors import ResourceError, UsageError
-from srkit.training.inner import ADAM, SGD, InnerSteps, check_rates, directions, uniform_rates
+from srkit.training.inner import ADAM, MUON, SGD, InnerSteps, check_rates, directions, uniform_rates
 from tests.helpers import refused
 
 
@@ -42,6 +42,21 @@ def test_uniform_rates_are_what_torch_does(kind: str) -> None:
         optimizer.step()
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_muon_moves_matrices_evenly_and_all_else_by_half_of_adam() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 6, 3))
+    torch.autograd.backward(_loss(network, 0))
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    moves, _ = directions(MUON, gradients, None)
+    halves, _ = directions(ADAM, gradients, None)
+    for name, move, half in zip(dict(network.named_parameters()), moves, halves, strict=True):
+        if name == "2.weight":
+            size = 0.2 * math.sqrt(72)
+            values = torch.linalg.svdvals(move.flatten(1)) / size
+            assert 0.6 < float(values.min()) <= float(values.max()) < 1.3
+        else:
+            torch.testing.assert_close(move, 0.5 * half)
 
 
 def test_each_tensor_has_its_own_rate() -> None:
