@@ -16,7 +16,7 @@ from srkit.encoders.features import PerceptualFeatures
 from srkit.losses.contrast import alignment, uniformity
 from srkit.losses.criteria import Criteria, View, Views, Wanted, ssim_distance_map
 from srkit.losses.gan import generator_loss
-from srkit.losses.images import checkerboard, feature_l1, l1
+from srkit.losses.images import checkerboard, chroma, feature_l1, l1
 from srkit.recipes.gan import CriaPart, GanWeights
 
 T = TypeVar("T")
@@ -80,6 +80,8 @@ class GeneratorLosses:
         terms: dict[str, Tensor] = {}
         if "pixel" in self.weights:
             terms["pixel"] = l1(sr, target)
+        if "chroma" in self.weights:
+            terms["chroma"] = chroma(sr, target)
         if "perceptual" in self.weights and perceptual is not None:
             with _precision(sr, self._extractors.autocast):
                 terms["perceptual"] = feature_l1(perceptual(sr), perceptual(target))

@@ -13,7 +13,7 @@ from torch import Tensor
 from srkit.encoders.features import PerceptualFeatures
 from srkit.encoders.semantic import SemanticEncoder
 from srkit.errors import UsageError, nearest
-from srkit.losses.images import PerceptualLoss, SemanticLoss, l1, l2
+from srkit.losses.images import PerceptualLoss, SemanticLoss, chroma, l1, l2
 from srkit.losses.maps import depth_l1, depth_loss, kernel_entropy, kernel_l1
 
 _T = TypeVar("_T")
@@ -57,6 +57,7 @@ def _semantic(context: LossContext) -> PairLoss:
 LOSSES: Mapping[str, Term] = {
     "l1": Term(lambda context: l1),
     "l2": Term(lambda context: l2),
+    "chroma": Term(lambda context: chroma),
     "perceptual": Term(_perceptual, frozenset({"perceptual"})),
     "semantic": Term(_semantic, frozenset({"semantic"})),
     "kernel": Term(lambda context: kernel_l1, of="kernels"),

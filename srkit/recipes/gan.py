@@ -16,6 +16,8 @@ class GanWeights:
 
     pixel: float = bounded(0.01, min=0)
     """L1 of the result."""
+    chroma: float = bounded(0.0, min=0)
+    """Colours of the result and their steps (`srkit.losses.images.chroma`). Not in the paper."""
     perceptual: float = bounded(1.0, min=0)
     """L1 of the result in the features of `providers.perceptual`."""
     adversarial: float = bounded(0.005, min=0)
