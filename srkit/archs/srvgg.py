@@ -2,10 +2,12 @@
 
 The tensors map one to one to those of the published network, which spandrel and the tools around it read
 (`published_state`). What differs is where training starts: each convolution of the trunk starts near the identity, so
-that a deep stack without skips passes its input through at first.
+that a deep stack without skips passes its input through at first, and four channels carry colours (`carry_colours`).
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +16,12 @@ from torch import Tensor, nn
 from srkit.archs.blocks import conv3x3
 from srkit.archs.info import ArchInfo
 from srkit.errors import UsageError
+
+
+COLOUR_CHANNELS = 4
+_LUMA = (0.299, 0.587, 0.114)
+_RAISED = 0.25
+"""Added to slopes of colours in [-1, 1]; those below minus this, at hard edges, are changed by the activations."""
 
 
 class SRVGG(nn.Module):
@@ -46,12 +54,52 @@ class SRVGG(nn.Module):
             layers += [_near_identity(features), nn.LeakyReLU(slope)]
         self.trunk = nn.Sequential(*layers)
         self.reconstruction = conv3x3(features, 3 * scale**2)
+        if features > COLOUR_CHANNELS:
+            self.carry_colours(range(COLOUR_CHANNELS))
         self.info = ArchInfo(scale=scale, receptive_field=convs + 2, fp16_ok=True)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.trunk(x.to(self.reconstruction.weight.dtype))
         residual = F.pixel_shuffle(self.reconstruction(h), self.scale)
         return F.interpolate(x, scale_factor=float(self.scale), mode="nearest") + residual.to(x.dtype)
+
+    @torch.no_grad()
+    def carry_colours(self, channels: Sequence[int]) -> None:
+        """Give channels of the trunk over to the slopes of the colours, in place.
+
+        Nearest-neighbour upscaling shows LR pixels as blocks. Those of the luma are learned away at once; photographs
+        hold so few strong colours that those of the chroma would stay. Each of four channels carries the slope of one
+        colour difference (B - Y and R - Y, central differences along x and y) unchanged through all layers, raised by
+        a constant so that it stays above zero, and the last convolution makes a plane of it within each LR pixel.
+        Training may change all of it.
+
+        Args:
+            channels: numbers of `COLOUR_CHANNELS` channels; what they and other channels had of each other is lost.
+        """
+        first, *hidden = (layer for layer in self.trunk if isinstance(layer, nn.Conv2d))
+        last = self.reconstruction
+        luma = torch.tensor(_LUMA)
+        differences = torch.eye(3)[[2, 0]] - luma  # B - Y, R - Y
+        # R - Y, G - Y and B - Y in terms of these: the weighted sum of the three is 0.
+        mixed = torch.tensor([[0.0, 1.0], [-_LUMA[2] / _LUMA[1], -_LUMA[0] / _LUMA[1]], [1.0, 0.0]])
+        place = (torch.arange(self.scale) + 0.5) / self.scale - 0.5
+        for channel, (of, along_x) in zip(channels, ((0, True), (0, False), (1, True), (1, False)), strict=True):
+            for layer in (first, *hidden):
+                _biases(layer)[channel] = 0
+                layer.weight[channel] = 0
+            _biases(first)[channel] = _RAISED
+            ends = first.weight[channel]
+            before, after = (ends[:, 1, 0], ends[:, 1, 2]) if along_x else (ends[:, 0, 1], ends[:, 2, 1])
+            before.copy_(-differences[of] / 2)
+            after.copy_(differences[of] / 2)
+            for layer in hidden:
+                layer.weight[:, channel] = 0
+                layer.weight[channel, channel, 1, 1] = 1
+            grid = (place[None] if along_x else place[:, None]).expand(self.scale, self.scale)
+            slopes = (mixed[:, of, None, None] * grid).flatten()
+            last.weight[:, channel] = 0
+            last.weight[:, channel, 1, 1] = slopes
+            _biases(last).sub_(_RAISED * slopes)
 
     def published_state(self) -> dict[str, Tensor]:
         """The weights under the published names (`body.0.weight` ...), fp32."""
@@ -64,6 +112,11 @@ class SRVGG(nn.Module):
                     f"body.{number}.{name}": value.float() for name, value in layer.state_dict().items()
                 }
         return found
+
+
+def _biases(layer: nn.Conv2d) -> Tensor:
+    assert layer.bias is not None
+    return layer.bias
 
 
 def _near_identity(features: int) -> nn.Conv2d:

@@ -16,8 +16,6 @@ class GanWeights:
 
     pixel: float = bounded(0.01, min=0)
     """L1 of the result."""
-    chroma: float = bounded(0.0, min=0)
-    """Colours of the result and their steps (`srkit.losses.images.chroma`). Not in the paper."""
     perceptual: float = bounded(1.0, min=0)
     """L1 of the result in the features of `providers.perceptual`."""
     adversarial: float = bounded(0.005, min=0)
@@ -40,6 +38,8 @@ class GanWeights:
     """L1 of the image of the head of uniformity in the features of `providers.perceptual`."""
     unif_adversarial: float = bounded(0.0, min=0)
     """Relativistic average GAN of the same image. The discriminator learns from the result, as ever."""
+    chroma: float = bounded(0.0, min=0)
+    """Colours of the result and their steps (`srkit.losses.images.chroma`). Not in the paper."""
 
 
 @dataclass(frozen=True)

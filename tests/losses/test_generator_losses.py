@@ -24,12 +24,12 @@ from srkit.losses.criteria import (
 )
 from srkit.losses.gan import generator_loss
 from srkit.losses.generator import OF_HEADS, FeatureExtractors, GeneratorLosses, Once, criteria_of
-from srkit.losses.images import PerceptualLoss, checkerboard, l1
+from srkit.losses.images import PerceptualLoss, checkerboard, chroma, l1
 from srkit.recipes.gan import CriaPart, GanWeights
 
 CPU = torch.device("cpu")
-WEIGHTS = GanWeights(1.0, 0.5, 0.1, 0.2, 0.3, 0.4, 0.6)
-TERMS = ["pixel", "perceptual", "adversarial", "checkerboard", "balance", "align", "unif"]
+WEIGHTS = GanWeights(1.0, 0.5, 0.1, 0.2, 0.3, 0.4, 0.6, chroma=0.7)
+TERMS = ["pixel", "chroma", "perceptual", "adversarial", "checkerboard", "balance", "align", "unif"]
 SCALE = 4
 
 
@@ -79,6 +79,7 @@ def test_each_term_is_what_it_is_by_itself(provider: PerceptualFeatures, discrim
     apart = [CRITERIA[name](made.unif, wanted) for name in ("top", "adversarial")]
     expected = {
         "pixel": l1(made.sr, target),
+        "chroma": chroma(made.sr, target),
         "perceptual": PerceptualLoss(provider)(made.sr, target),
         "adversarial": generator_loss(discriminator(made.sr), real),
         "checkerboard": checkerboard(made.sr, SCALE),
@@ -116,7 +117,7 @@ def test_a_provider_of_its_own_for_the_bottom(provider: PerceptualFeatures, disc
     assert set(top.looks) == {id(made.sr), id(made.unif), id(target)}
 
 
-@pytest.mark.parametrize("left_out", ["pixel", "perceptual", "checkerboard", "balance", "align", "unif"])
+@pytest.mark.parametrize("left_out", ["pixel", "chroma", "perceptual", "checkerboard", "balance", "align", "unif"])
 def test_a_term_of_weight_0_is_left_out(
     left_out: str, provider: PerceptualFeatures, discriminator: UNetSN
 ) -> None:
@@ -134,7 +135,7 @@ def test_one_head_takes_the_terms_of_the_result(provider: PerceptualFeatures, di
     made, target = _made()
     losses = GeneratorLosses(WEIGHTS, CriaPart(), FeatureExtractors(provider, provider), SCALE)
     terms = losses(made.sr, target, discriminator, discriminator(target))
-    assert list(terms) == ["pixel", "perceptual", "adversarial", "checkerboard"]
+    assert list(terms) == ["pixel", "chroma", "perceptual", "adversarial", "checkerboard"]
 
 
 def test_strengths_are_gradients_at_the_images_that_terms_are_of(

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from srkit.losses.images import l1, l2
+from srkit.losses.images import chroma, l1, l2
 from srkit.losses.table import LOSSES, LossContext, build_losses, needs_of
 
 CPU = torch.device("cpu")
@@ -46,6 +46,17 @@ def test_l1() -> None:
 def test_l2() -> None:
     sr, hr = torch.tensor([0.5, 0.0, 1.0, 0.25]), torch.tensor([0.0, 0.0, 0.0, 0.5])
     assert float(l2(sr, hr)) == pytest.approx((0.25 + 0 + 1 + 0.0625) / 4)
+
+
+def test_chroma_is_of_colours_and_their_steps_alone() -> None:
+    hr = torch.full((1, 3, 4, 6), 0.5)
+    assert float(chroma(hr + 0.2, hr)) == pytest.approx(0, abs=1e-6)  # luma alone
+    tinted = hr + torch.tensor([0.1, 0.1, -0.1]).view(1, 3, 1, 1)
+    luma = 0.1 * (0.299 + 0.587 - 0.114)
+    assert float(chroma(tinted, hr)) == pytest.approx((2 * (0.1 - luma) + 0.1 + luma) / 3, abs=1e-6)
+    striped = torch.cat([tinted[..., :3], hr[..., 3:]], dim=3)  # one step of 5 across each row
+    mean = (2 * (0.1 - luma) + 0.1 + luma) / 3
+    assert float(chroma(striped, hr)) == pytest.approx(mean * (1 / 2 + 1 / 5), abs=1e-6)
 
 
 def test_l1_is_taken_in_fp32() -> None:

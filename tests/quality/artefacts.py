@@ -193,3 +193,20 @@ def noise_complaints(upscale: Callable[[Pixels], Pixels], sigmas: Iterable[float
                 f"noise of {sigma:g} levels deviates by {rough:.2f}, in the bicubic image by {plain:.2f}"
             )
     return found
+
+
+def colour_blocks(pixels: Pixels, scale: int) -> float:
+    """How much larger colours' steps across the borders of LR pixels are than those inside; 1 where they are alike.
+
+    Args:
+        pixels: (H, W, 3), uint8, sides multiples of the scale, without hard edges of its own.
+        scale: at least 2.
+    """
+    x = pixels.astype(np.float64)
+    colours = (x - (x @ np.array(_LUMA))[..., None]).transpose(2, 0, 1)
+    found = []
+    for axis in (1, 2):
+        steps = np.abs(np.diff(colours, axis=axis)).mean(axis=(0, 3 - axis))
+        profile = [steps[place::scale].mean() + 1e-2 for place in range(scale)]
+        found.append(profile[-1] / np.median(profile))
+    return max(found)
