@@ -10,6 +10,7 @@ that read it, over that of all channels. It prints the chosen ones and what PSNR
 from __future__ import annotations
 
 import copy
+import itertools
 from pathlib import Path
 
 import torch
@@ -51,12 +52,11 @@ def main() -> None:
 def usage(network: SRVGG, images: Tensor) -> Tensor:
     """(F,): what share each channel of the trunk has in what reads it, summed over the layers."""
     total = torch.zeros(network.features)
-    readers = [layer for layer in network.trunk if isinstance(layer, nn.Conv2d)][1:] + [network.reconstruction]
-    x, reading = images, iter(readers)
-    for layer in network.trunk:
+    x = images
+    for layer, reader in itertools.pairwise([*network.trunk, network.reconstruction]):
         x = layer(x)
-        if not isinstance(layer, nn.Conv2d):
-            given = x.std(dim=(0, 2, 3)) * next(reading).weight.flatten(2).norm(dim=(0, 2))
+        if isinstance(reader, nn.Conv2d):
+            given = x.std(dim=(0, 2, 3)) * reader.weight.flatten(2).norm(dim=(0, 2))
             total += given / given.sum()
     return total
 

@@ -17,7 +17,6 @@ from srkit.archs.blocks import conv3x3
 from srkit.archs.info import ArchInfo
 from srkit.errors import UsageError
 
-
 COLOUR_CHANNELS = 4
 _LUMA = (0.299, 0.587, 0.114)
 _RAISED = 0.25
@@ -83,7 +82,9 @@ class SRVGG(nn.Module):
         # R - Y, G - Y and B - Y in terms of these: the weighted sum of the three is 0.
         mixed = torch.tensor([[0.0, 1.0], [-_LUMA[2] / _LUMA[1], -_LUMA[0] / _LUMA[1]], [1.0, 0.0]])
         place = (torch.arange(self.scale) + 0.5) / self.scale - 0.5
-        for channel, (of, along_x) in zip(channels, ((0, True), (0, False), (1, True), (1, False)), strict=True):
+        for channel, (of, along_x) in zip(
+            channels, ((0, True), (0, False), (1, True), (1, False)), strict=True
+        ):
             for layer in (first, *hidden):
                 _biases(layer)[channel] = 0
                 layer.weight[channel] = 0

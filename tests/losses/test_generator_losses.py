@@ -117,7 +117,9 @@ def test_a_provider_of_its_own_for_the_bottom(provider: PerceptualFeatures, disc
     assert set(top.looks) == {id(made.sr), id(made.unif), id(target)}
 
 
-@pytest.mark.parametrize("left_out", ["pixel", "chroma", "perceptual", "checkerboard", "balance", "align", "unif"])
+@pytest.mark.parametrize(
+    "left_out", ["pixel", "chroma", "perceptual", "checkerboard", "balance", "align", "unif"]
+)
 def test_a_term_of_weight_0_is_left_out(
     left_out: str, provider: PerceptualFeatures, discriminator: UNetSN
 ) -> None:

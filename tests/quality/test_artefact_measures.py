@@ -11,8 +11,11 @@ import pytest
 from srkit.engine.resample import resample
 from tests.helpers import refused
 from tests.quality.artefacts import (
+    BLOCKS,
     Pixels,
+    colour_blocks,
     colour_shift,
+    colour_wheel,
     complaints,
     deviation,
     flat_complaints,
@@ -144,3 +147,14 @@ def test_spilled() -> None:
     assert spilled(sr, lr, 255, radius=1) == 5
     with pytest.raises(ValueError, match="no pixel has 7"):
         spilled(sr, lr, 7, radius=1)
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_blocks_of_colour(scale: int) -> None:
+    lr = colour_wheel(32)
+    smooth = resample(lr, 32 * scale, 32 * scale)
+    nearest = lr.repeat(scale, axis=0).repeat(scale, axis=1)
+    assert colour_blocks(smooth, scale) < 1.1
+    assert colour_blocks(nearest, scale) > 10
+    half = ((smooth.astype(int) + nearest) // 2).astype(np.uint8)
+    assert colour_blocks(half, scale) > BLOCKS

@@ -26,7 +26,17 @@ from srkit.io.kernel_map import KernelMap
 from srkit.io.read import read_image
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.zoo.manifest import Entry, Manifest
-from tests.quality.artefacts import Pixels, complaints, flat_complaints, noise_complaints, spilled, tint
+from tests.quality.artefacts import (
+    BLOCKS,
+    Pixels,
+    colour_blocks,
+    colour_wheel,
+    complaints,
+    flat_complaints,
+    noise_complaints,
+    spilled,
+    tint,
+)
 
 KERNEL_CONDITIONED = "nbsr"  # an architecture that upscales nothing without a kernel map
 ALL = [entry for entry in Manifest.load().shipped() if entry.task == "sr"]
@@ -123,6 +133,12 @@ def test_ink_on_paper(entry: Entry, enlarge: Enlarge) -> None:
     for enlarged in (sr, coloured):
         assert spilled(enlarged.max(2), page.max(2), 0, radius=2) == 0
         assert spilled(enlarged.min(2), page.min(2), 255, radius=2) == 0
+
+
+@pytest.mark.parametrize("entry", ALL, ids=_named)
+def test_strong_colours_show_no_blocks(entry: Entry, enlarge: Enlarge) -> None:
+    """Of the size of LR pixels, as networks that add to nearest-neighbour upscaling leave them in chroma."""
+    assert colour_blocks(enlarge(colour_wheel(48 if entry.scale <= 4 else 32)), entry.scale) < BLOCKS
 
 
 @pytest.mark.parametrize("entry", ALL, ids=_named)
