@@ -14,11 +14,11 @@ import torch
 from srkit.engine.memory import bytes_per_pixel
 from srkit.engine.runner import Runner
 from srkit.inference.upscaler import Upscaler
-from srkit.progress import Progress
+from srkit.progress import Progress, Silent
 from srkit.recipes.upscale import DIALS
 from srkit.tasks.places import nearest_existing
-from srkit.tasks.upscale.debug_maps import with_maps
-from srkit.tasks.upscale.items import Item, UpscaleJob, gather, pending, upscaler_for
+from srkit.tasks.upscale.job import Item, UpscaleJob
+from srkit.tasks.upscale.prepare import prepared
 
 _PROBE_SIDE = 128
 _PROCESS_BYTES = 5e8  # interpreter, libraries and networks
@@ -85,10 +85,8 @@ def plan_upscale(job: UpscaleJob, progress: Progress | None = None) -> UpscalePl
     Raises:
         As `srkit.tasks.upscale.run`, except for outputs that exist or cannot be written to.
     """
-    upscaler = upscaler_for(job, progress)
-    items = with_maps(job, gather(job, upscaler.models, progress), upscaler)
-    if job.existing == "skip":
-        items = pending(job, items)
+    ready = prepared(job, progress or Silent(), dry=True)
+    upscaler, items = ready.upscaler, ready.todo
     costs: dict[Runner, _Cost] = {}
     works = [_work_of(item, upscaler, costs) for item in items]
     first = next((runner.options for work in works for runner in work.chain), None)
