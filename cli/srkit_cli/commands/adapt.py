@@ -15,7 +15,7 @@ from srkit.recipes.self_supervised import DEFAULT_STEPS as SELF_STEPS
 from srkit.recipes.self_supervised import SelfAdaptRecipe
 from srkit_cli import completion
 from srkit_cli.console import Console
-from srkit_cli.groups import INPUT, MODEL, OUTPUT, TRAINING
+from srkit_cli.groups import INPUT, MODEL, OUTPUT, TRAINING, option
 from srkit_cli.options import (
     Debug,
     Device,
@@ -51,78 +51,58 @@ def adapt(
     ],
     output: Annotated[
         Path | None,
-        typer.Option(
+        option(
+            "The weights; else FOLDER-MODEL.safetensors in the working folder.",
+            OUTPUT,
             "--output",
             "-o",
-            help="The weights; else FOLDER-MODEL.safetensors in the working folder.",
             metavar="FILE.safetensors",
-            rich_help_panel=OUTPUT,
         ),
     ] = None,
     overwrite: Overwrite = False,
     shots: Annotated[
-        int | None,
-        typer.Option(
-            help=f"Examples to learn from; {AdaptRecipe.shots}.", metavar="K", rich_help_panel=TRAINING
-        ),
+        int | None, option(f"Examples to learn from; {AdaptRecipe.shots}.", TRAINING, metavar="K")
     ] = None,
     self_supervised: Annotated[
-        bool,
-        typer.Option(
-            "--self-supervised", help="Learn from low-resolution images alone.", rich_help_panel=TRAINING
-        ),
+        bool, option("Learn from low-resolution images alone.", TRAINING, "--self-supervised")
     ] = False,
     reconstructor: Annotated[
         str | None,
-        typer.Option(
-            help="With --self-supervised: what degrades images; a name or a file.",
-            autocompletion=completion.reconstructors,
+        option(
+            "With --self-supervised: what degrades images; a name or a file.",
+            MODEL,
             metavar="NAME",
-            rich_help_panel=MODEL,
+            autocompletion=completion.reconstructors,
         ),
     ] = None,
     method: Annotated[
         str | None,
-        typer.Option(
-            help="With --self-supervised: loop, or pairs of clean images degraded alike.",
-            metavar="NAME",
-            rich_help_panel=TRAINING,
+        option(
+            "With --self-supervised: loop, or pairs of clean images degraded alike.", TRAINING, metavar="NAME"
         ),
     ] = None,
     clean: Annotated[
         Path | None,
-        typer.Option(
-            help="With --method pairs: clean images; else the folder's own, shrunk.",
-            metavar="DIR",
-            rich_help_panel=INPUT,
-        ),
+        option("With --method pairs: clean images; else the folder's own, shrunk.", INPUT, metavar="DIR"),
     ] = None,
     scale: WholeScale = None,
     model: Annotated[
         str,
-        typer.Option(
-            "--model",
-            "-m",
-            "-n",
-            help="A name or a checkpoint file.",
-            autocompletion=completion.sr_models,
-            rich_help_panel=MODEL,
+        option(
+            "A name or a checkpoint file.", MODEL, "--model", "-m", "-n", autocompletion=completion.sr_models
         ),
     ] = "auto",
     steps: Annotated[
         int | None,
-        typer.Option(
-            help=f"Maximum of steps; {DEFAULT_STEPS} ({SELF_STEPS} if self-supervised), or what --minutes allow.",
+        option(
+            f"Maximum of steps; {DEFAULT_STEPS} ({SELF_STEPS} if self-supervised), or what --minutes allow.",
+            TRAINING,
             metavar="N",
-            rich_help_panel=TRAINING,
         ),
     ] = None,
-    minutes: Annotated[
-        float | None, typer.Option(help="Maximum of minutes.", metavar="F", rich_help_panel=TRAINING)
-    ] = None,
+    minutes: Annotated[float | None, option("Maximum of minutes.", TRAINING, metavar="F")] = None,
     holdout: Annotated[
-        float | None,
-        typer.Option(help="Share of the images held out to validate.", metavar="F", rich_help_panel=TRAINING),
+        float | None, option("Share of the images held out to validate.", TRAINING, metavar="F")
     ] = None,
     set_: Settings = None,
     report: ReportPage = None,

@@ -12,7 +12,7 @@ from srkit.errors import Exit
 from srkit.recipes.estimate import EstimateRecipe
 from srkit_cli import completion
 from srkit_cli.console import Console
-from srkit_cli.groups import MODEL, OUTPUT
+from srkit_cli.groups import MODEL, OUTPUT, option
 from srkit_cli.options import (
     Debug,
     Device,
@@ -48,57 +48,38 @@ def estimate_kernel(
         ),
     ] = None,
     scale: Annotated[
-        int | None,
-        typer.Option(
-            "--scale", "-s", help="Of the upscaling to come: 2, 3 or 4.", metavar="N", rich_help_panel=MODEL
-        ),
+        int | None, option("Of the upscaling to come: 2, 3 or 4.", MODEL, "--scale", "-s", metavar="N")
     ] = None,
     depth: Annotated[
-        str,
-        typer.Option(
-            help="auto, none, a provider's name, or a folder of depth maps.",
-            metavar="NAME|DIR",
-            rich_help_panel=MODEL,
-        ),
+        str, option("auto, none, a provider's name, or a folder of depth maps.", MODEL, metavar="NAME|DIR")
     ] = EstimateRecipe.depth,
     refine: Annotated[
-        int,
-        typer.Option(
-            help="Rounds that look at the restored image; the paper's are 2.",
-            metavar="N",
-            rich_help_panel=MODEL,
-        ),
+        int, option("Rounds that look at the restored image; the paper's are 2.", MODEL, metavar="N")
     ] = EstimateRecipe.refine,
     preview: Annotated[
-        Path | None,
-        typer.Option(
-            help="Where the preview goes; else beside the map.", metavar="FILE.png", rich_help_panel=OUTPUT
-        ),
+        Path | None, option("Where the preview goes; else beside the map.", OUTPUT, metavar="FILE.png")
     ] = None,
-    no_preview: Annotated[
-        bool, typer.Option("--no-preview", help="Write kernel maps alone.", rich_help_panel=OUTPUT)
-    ] = False,
+    no_preview: Annotated[bool, option("Write kernel maps alone.", OUTPUT, "--no-preview")] = False,
     grid: Annotated[
-        int,
-        typer.Option(help="Ellipses along the preview's longer side.", metavar="N", rich_help_panel=OUTPUT),
+        int, option("Ellipses along the preview's longer side.", OUTPUT, metavar="N")
     ] = EstimateRecipe.grid,
     model: Annotated[
         str,
-        typer.Option(
+        option(
+            "What estimates: a name or a file.",
+            MODEL,
             "--model",
             "-m",
             "-n",
-            help="What estimates: a name or a file.",
             autocompletion=completion.kernel_models,
-            rich_help_panel=MODEL,
         ),
     ] = EstimateRecipe.model,
     restorer: Annotated[
         str,
-        typer.Option(
-            help="What restores, for rounds and the re-blur PSNR: a name or a file.",
+        option(
+            "What restores, for rounds and the re-blur PSNR: a name or a file.",
+            MODEL,
             autocompletion=completion.sr_models,
-            rich_help_panel=MODEL,
         ),
     ] = EstimateRecipe.restorer,
     tile: Tile = "auto",
