@@ -13,28 +13,9 @@ from srkit.recipes.adapt import DEFAULT_STEPS, AdaptRecipe
 from srkit.recipes.load import from_settings
 from srkit.recipes.self_supervised import DEFAULT_STEPS as SELF_STEPS
 from srkit.recipes.self_supervised import SelfAdaptRecipe
-from srkit_cli import completion
+from srkit_cli import completion, options
 from srkit_cli.console import Console
 from srkit_cli.groups import INPUT, MODEL, OUTPUT, TRAINING, option
-from srkit_cli.options import (
-    Debug,
-    Device,
-    Dtype,
-    DtypeName,
-    Json,
-    MaxPixels,
-    Offline,
-    Overwrite,
-    Quiet,
-    ReportPage,
-    Seed,
-    Settings,
-    Threads,
-    Verbose,
-    WeightsDir,
-    WholeScale,
-    check_file,
-)
 
 if TYPE_CHECKING:
     from srkit.metrics.results import ImageResult
@@ -59,7 +40,7 @@ def adapt(
             metavar="FILE.safetensors",
         ),
     ] = None,
-    overwrite: Overwrite = False,
+    overwrite: options.Overwrite = False,
     shots: Annotated[
         int | None, option(f"Examples to learn from; {AdaptRecipe.shots}.", TRAINING, metavar="K")
     ] = None,
@@ -85,7 +66,7 @@ def adapt(
         Path | None,
         option("With --method pairs: clean images; else the folder's own, shrunk.", INPUT, metavar="DIR"),
     ] = None,
-    scale: WholeScale = None,
+    scale: options.WholeScale = None,
     model: Annotated[
         str,
         option(
@@ -104,19 +85,19 @@ def adapt(
     holdout: Annotated[
         float | None, option("Share of the images held out to validate.", TRAINING, metavar="F")
     ] = None,
-    set_: Settings = None,
-    report: ReportPage = None,
-    max_pixels: MaxPixels = 10**9,
-    device: Device = "auto",
-    dtype: Dtype = DtypeName.auto,
-    threads: Threads = None,
-    seed: Seed = 0,
-    offline: Offline = False,
-    weights_dir: WeightsDir = None,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    debug: Debug = False,
+    set_: options.Settings = None,
+    report: options.ReportPage = None,
+    max_pixels: options.MaxPixels = 10**9,
+    device: options.Device = "auto",
+    dtype: options.Dtype = options.DtypeName.auto,
+    threads: options.Threads = None,
+    seed: options.Seed = 0,
+    offline: options.Offline = False,
+    weights_dir: options.WeightsDir = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
 ) -> int:
     """Fine-tune a model to a kind of image.
 
@@ -133,7 +114,7 @@ def adapt(
     srkit upscale INPUT OUTPUT -m screens-x4.safetensors
     """
     if report is not None:
-        check_file(report)
+        options.check_file(report)
     if self_supervised and shots is not None:
         raise UsageError(
             f"--shots {shots} and --self-supervised were both given; the one learns from high-resolution examples, the "

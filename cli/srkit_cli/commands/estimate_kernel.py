@@ -10,28 +10,9 @@ import typer
 
 from srkit.errors import Exit
 from srkit.recipes.estimate import EstimateRecipe
-from srkit_cli import completion
+from srkit_cli import completion, options
 from srkit_cli.console import Console
 from srkit_cli.groups import MODEL, OUTPUT, option
-from srkit_cli.options import (
-    Debug,
-    Device,
-    Dtype,
-    DtypeName,
-    Json,
-    MaxPixels,
-    Offline,
-    Overwrite,
-    Quiet,
-    Recursive,
-    Seed,
-    SkipExisting,
-    Threads,
-    Tile,
-    Verbose,
-    existing_of,
-    tile_of,
-)
 from srkit_cli.records import report
 
 if TYPE_CHECKING:
@@ -82,20 +63,20 @@ def estimate_kernel(
             autocompletion=completion.sr_models,
         ),
     ] = EstimateRecipe.restorer,
-    tile: Tile = "auto",
-    recursive: Recursive = False,
-    overwrite: Overwrite = False,
-    skip_existing: SkipExisting = False,
-    max_pixels: MaxPixels = 10**9,
-    device: Device = "auto",
-    dtype: Dtype = DtypeName.auto,
-    threads: Threads = None,
-    seed: Seed = 0,
-    offline: Offline = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    debug: Debug = False,
+    tile: options.Tile = "auto",
+    recursive: options.Recursive = False,
+    overwrite: options.Overwrite = False,
+    skip_existing: options.SkipExisting = False,
+    max_pixels: options.MaxPixels = 10**9,
+    device: options.Device = "auto",
+    dtype: options.Dtype = options.DtypeName.auto,
+    threads: options.Threads = None,
+    seed: options.Seed = 0,
+    offline: options.Offline = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
 ) -> int:
     """Estimate the blur of images, pixel by pixel: a kernel map and a preview of it for each.
 
@@ -104,7 +85,7 @@ def estimate_kernel(
     srkit estimate-kernel in/ kernels/
     srkit upscale photo.jpg photo-4x.png --kernel-map photo.npz
     """
-    existing = existing_of(overwrite=overwrite, skip_existing=skip_existing)
+    existing = options.existing_of(overwrite=overwrite, skip_existing=skip_existing)
     recipe = EstimateRecipe(
         scale=scale,
         model=model,
@@ -112,7 +93,7 @@ def estimate_kernel(
         depth=depth,
         refine=refine,
         grid=grid,
-        tile=tile_of(tile),
+        tile=options.tile_of(tile),
         device=device,
         dtype=dtype.value,
         threads=threads,

@@ -10,21 +10,9 @@ import typer
 
 from srkit.errors import Exit
 from srkit.recipes.load import shipped_recipes
-from srkit_cli import completion
+from srkit_cli import completion, options
 from srkit_cli.console import Console
 from srkit_cli.groups import ENGINE, INPUT, OUTPUT, TRAINING, option
-from srkit_cli.options import (
-    Debug,
-    Device,
-    DtypeName,
-    Json,
-    Offline,
-    Quiet,
-    Settings,
-    Threads,
-    Verbose,
-    WeightsDir,
-)
 
 if TYPE_CHECKING:
     from srkit.tasks.train.job import TrainResult
@@ -45,7 +33,7 @@ def train(
         Path | None, option("Folder of the run; else runs/RECIPE.", OUTPUT, "--output", "-o", metavar="DIR")
     ] = None,
     overwrite: Annotated[bool, option("Start anew where it holds a run.", OUTPUT, "--overwrite")] = False,
-    set_: Settings = None,
+    set_: options.Settings = None,
     resume: Annotated[bool, option("Go on from the run's checkpoint.", OUTPUT, "--resume")] = False,
     minutes: Annotated[
         float | None, option("Training time, earlier parts included.", TRAINING, metavar="F")
@@ -56,16 +44,16 @@ def train(
     ] = None,
     data_terms: Annotated[str, option("Names and terms of the data, for the header.", OUTPUT)] = "",
     licence: Annotated[str, option("Licence of the weights, for the header.", OUTPUT)] = "",
-    device: Device = "auto",
-    dtype: Annotated[DtypeName | None, option("Precision of the arithmetic.", ENGINE)] = None,
-    threads: Threads = None,
+    device: options.Device = "auto",
+    dtype: Annotated[options.DtypeName | None, option("Precision of the arithmetic.", ENGINE)] = None,
+    threads: options.Threads = None,
     seed: Annotated[int | None, option("Seed of everything random.", ENGINE, metavar="N")] = None,
-    offline: Offline = False,
-    weights_dir: WeightsDir = None,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    debug: Debug = False,
+    offline: options.Offline = False,
+    weights_dir: options.WeightsDir = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
 ) -> int:
     """Train a network from a recipe and folders of photographs.
 

@@ -15,35 +15,9 @@ import typer
 from srkit.errors import Exit, UsageError
 from srkit.recipes.engine import EngineRecipe
 from srkit.recipes.upscale import Target, UpscaleRecipe
-from srkit_cli import completion
+from srkit_cli import completion, options
 from srkit_cli.console import Console
 from srkit_cli.groups import ENGINE, MODEL, OUTPUT, REPORT, SIZE, option
-from srkit_cli.options import (
-    Address,
-    Debug,
-    Devices,
-    Dtype,
-    DtypeName,
-    Engine,
-    EngineName,
-    Json,
-    MaxPixels,
-    Offline,
-    Overwrite,
-    Quiet,
-    Recursive,
-    Seed,
-    ShardOf,
-    SkipExisting,
-    Threads,
-    Tile,
-    Verbose,
-    WeightsDir,
-    Workers,
-    existing_of,
-    pixels,
-    tile_of,
-)
 from srkit_cli.records import STREAM, report
 
 if TYPE_CHECKING:
@@ -82,7 +56,7 @@ def upscale(
             autocompletion=completion.sr_models,
         ),
     ] = "auto",
-    tile: Tile = "auto",
+    tile: options.Tile = "auto",
     overlap: Annotated[str, option("auto, or pixels.", ENGINE)] = "auto",
     tta: Annotated[
         bool, option("Eight-fold self-ensemble: better, eight times slower.", MODEL, "--tta")
@@ -92,12 +66,12 @@ def upscale(
     ] = FormatName.auto,
     quality: Annotated[int | None, option("1 to 100, for JPEG, WebP, AVIF.", OUTPUT, metavar="N")] = None,
     compression: Annotated[int | None, option("0 to 9, for PNG and TIFF.", OUTPUT, metavar="N")] = None,
-    recursive: Recursive = False,
-    shard: ShardOf = None,
+    recursive: options.Recursive = False,
+    shard: options.ShardOf = None,
     suffix: Annotated[str, option("Put behind each name.", OUTPUT, metavar="TEXT")] = "",
-    overwrite: Overwrite = False,
-    skip_existing: SkipExisting = False,
-    max_pixels: MaxPixels = 10**9,
+    overwrite: options.Overwrite = False,
+    skip_existing: options.SkipExisting = False,
+    max_pixels: options.MaxPixels = 10**9,
     kernel_map: Annotated[
         Path | None, option("The blur, from estimate-kernel; or a folder of maps.", MODEL, metavar="FILE")
     ] = None,
@@ -167,19 +141,19 @@ def upscale(
         bool, option("A .srkit.json beside each output.", OUTPUT, "--save-recipe")
     ] = False,
     strip: Annotated[bool, option("Write no metadata but the colour profile.", OUTPUT, "--strip")] = False,
-    device: Devices = "auto",
-    dtype: Dtype = DtypeName.auto,
-    threads: Threads = None,
-    engine: Engine = EngineName.local,
-    workers: Workers = None,
-    address: Address = None,
-    seed: Seed = 0,
-    offline: Offline = False,
-    weights_dir: WeightsDir = None,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    debug: Debug = False,
+    device: options.Devices = "auto",
+    dtype: options.Dtype = options.DtypeName.auto,
+    threads: options.Threads = None,
+    engine: options.Engine = options.EngineName.local,
+    workers: options.Workers = None,
+    address: options.Address = None,
+    seed: options.Seed = 0,
+    offline: options.Offline = False,
+    weights_dir: options.WeightsDir = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
 ) -> int:
     """Upscale images with a trained network.
 
@@ -189,14 +163,14 @@ def upscale(
     srkit upscale in/ out/ --shard $SLURM_ARRAY_TASK_ID/8
     srkit upscale s3://bucket/in s3://bucket/out --engine ray --address auto
     """
-    existing = existing_of(overwrite=overwrite, skip_existing=skip_existing)
+    existing = options.existing_of(overwrite=overwrite, skip_existing=skip_existing)
     if suffix and ("/" in suffix or os.sep in suffix):
         raise UsageError(f"--suffix is '{suffix}'; it must not hold a path separator.")
     recipe = UpscaleRecipe(
         model=model,
         target=Target(scale, width, height, max_size),
-        tile=tile_of(tile),
-        overlap="auto" if overlap == "auto" else pixels("--overlap", overlap, "auto"),
+        tile=options.tile_of(tile),
+        overlap="auto" if overlap == "auto" else options.pixels("--overlap", overlap, "auto"),
         tta=tta,
         format=format.value,
         quality=quality,
