@@ -91,7 +91,7 @@ def plan_upscale(job: UpscaleJob, progress: Progress | None = None) -> UpscalePl
     works = [_work_of(item, upscaler, costs) for item in items]
     first = next((runner.options for work in works for runner in work.chain), None)
     return UpscalePlan(
-        pictures=tuple(_planned(i, w, upscaler) for i, w in zip(items, works, strict=True)),
+        pictures=tuple(_planned(i, w) for i, w in zip(items, works, strict=True)),
         device=str(upscaler.device),
         dtype=str(first.dtype).removeprefix("torch.") if first else "",
         tile=first.tile if first else None,
@@ -158,7 +158,7 @@ def _work_of(item: Item, upscaler: Upscaler, costs: dict[Runner, _Cost]) -> _Wor
     return _Work(chain, names, windows, seconds, activations, (width, height) != (item.width, item.height))
 
 
-def _planned(item: Item, work: _Work, upscaler: Upscaler) -> PlannedImage:
+def _planned(item: Item, work: _Work) -> PlannedImage:
     return PlannedImage(
         input=str(item.source),
         output=str(item.target),
