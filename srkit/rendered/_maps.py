@@ -293,7 +293,7 @@ def streets(width: int, height: int, palette: str, name: str, rng: Rng) -> Sheet
         sheet.line(path, colours.casing, wide + 1.4)
     for path, wide, main in sorted(drawn, key=lambda road: road[2]):
         sheet.line(path, colours.main if main else colours.street, wide)
-    for path, wide, main in drawn:
+    for path, _, main in drawn:
         _names(sheet, path, main, colours, rng)
     if rng.chance(0.5):
         line = wander(sheet, rng)
