@@ -62,7 +62,7 @@ class Batch:
     hr: Tensor
     """(B, 3, s p, s p), likewise."""
     conditions: dict[str, Tensor] = field(default_factory=dict)
-    """Of the network, by name: (B, ...) each."""
+    """The network's conditions by name, (B, ...) each."""
 
 
 class PairSource(Protocol):
@@ -128,7 +128,7 @@ class CropConditions:
     def of(
         self, crops: Crops, patch: int, sizes: tuple[Tensor, Tensor], images: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """Of crops of `patch` LR pixels, by name: (B, ...) each.
+        """The conditions of crops of `patch` LR pixels by name, (B, ...) each.
 
         Args:
             sizes: heights and widths (B,) of the LR images that the crops are cut from.

@@ -39,7 +39,7 @@ class RealPlan(CropPlan):
 
     @property
     def side(self) -> int:
-        """Of what is degraded for a crop, in LR pixels."""
+        """Side of what is degraded for a crop, in LR pixels."""
         return self.patch + 2 * self.margin
 
     @property

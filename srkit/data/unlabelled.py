@@ -30,7 +30,7 @@ MAX_VALIDATION = 12
 MAX_IMAGES = 400
 """More are thinned out evenly: the steps of an adaptation see no more."""
 _SHARE = 0.25
-"""Of the images, or of each one's longer side, that validates where `holdout` says nothing."""
+"""Fraction of the images, or of each one's longer side, that validates where `holdout` says nothing."""
 _MIN_IMAGES = 4
 """Fewer are cut, so that every one is trained on and validates."""
 

@@ -70,7 +70,7 @@ class _Instance:
     level: int
     turn: int
     side: float
-    """Of a view, in the pixels of the level."""
+    """Side of a view, in the pixels of the level."""
     centre: tuple[float, float]
     kind: int = CLEAN
     strength: float = 0.0

@@ -19,7 +19,7 @@ from srkit.errors import UsageError, nearest
 from srkit.losses.gan import generator_map
 
 DECAY = 0.99
-"""Of the running means: they know the last hundred steps or so."""
+"""Decay of the running means, over the last hundred steps or so."""
 _WINDOW = 11
 _SIGMA_PX = 1.5
 _C1, _C2 = 0.01**2, 0.03**2

@@ -35,7 +35,7 @@ from srkit.training.loop_validator import LoopValidator, Measures, spread_of
 from srkit.zoo.loaded import LoadedModel
 
 RATE = 2e-6
-"""Of Adam, where none is asked for."""
+"""Adam's learning rate where the recipe gives none."""
 ALPHAS = (1.0, 0.7, 0.5, 0.35, 0.25, 0.17, 0.12)
 ENDS = RAW, AVERAGE = Interpolation("raw", 1.0), Interpolation("average", 1.0)
 INTERPOLATIONS = (*(Interpolation("raw", alpha) for alpha in ALPHAS), AVERAGE)
@@ -60,13 +60,13 @@ class LoopFit:
     seed: int
 
     def autocast(self, info: ArchInfo | None = None) -> torch.dtype | None:
-        """Of a network, or of the frozen ones, which bear bf16."""
+        """Autocast dtype of a network, or of the frozen ones, which run in bf16."""
         return autocast_for(self.dtype, self.device, info.bf16_ok if info is not None else True)
 
 
 @dataclass(frozen=True)
 class State:
-    """Of the weights as they were at the end, or of their average: means over the validation parts."""
+    """Scores of the last weights, or of their moving average: means over the validation parts."""
 
     reconstruction: float
     neutral: float
@@ -90,9 +90,9 @@ class PairFindings:
     """Settings that were drawn."""
     kept: int
     distance: float
-    """Of the kept ones to the folder's images, mean; the unit is the spread of all that were drawn."""
+    """Mean distance of the kept settings to the folder's images, in units of the spread of all that were drawn."""
     usual: float
-    """Of all that were drawn."""
+    """Mean distance of all settings that were drawn."""
 
 
 @dataclass(frozen=True)
@@ -108,12 +108,12 @@ class Findings:
     far_weight: float
     """lambda_ft."""
     spread: float
-    """Of the degradations of all images (`srkit.training.loop_validator.spread_of`)."""
+    """Spread of the degradations of all images (`srkit.training.loop_validator.spread_of`)."""
     traces: Traces
     clean: bool
     """Whether the images looked clean, so that nothing was learned."""
     pairs: PairFindings | None = None
-    """Of the method `pairs`."""
+    """Findings of the method `pairs`."""
 
 
 @dataclass(frozen=True)
@@ -121,9 +121,9 @@ class LoopFitted(Fitted):
     """The same of the closed loop, with what it measured."""
 
     base: Measures
-    """Of the base, on the validation parts."""
+    """Measures of the base on the validation parts."""
     best: Measures
-    """Of what was kept."""
+    """Measures of the weights that were kept."""
     parts: tuple[Part, ...]
     """That were validated on."""
     findings: Findings

@@ -19,7 +19,7 @@ from srkit.progress import Progress
 from srkit.recipes.degradation import SecondOrderPart
 
 SIDE = 64
-"""Of the patches that are compared, in LR pixels; smaller where images are."""
+"""Side of the patches that are compared, in LR pixels; smaller where images are."""
 _FOLDER = 48  # patches of the folder, at most
 _FIRST, _THEN = 2, 8  # clean patches that every setting, and then the best of them, are tried on
 _TRIED = 6  # times the settings that are kept come to the second trial
@@ -35,7 +35,7 @@ class Matched:
     distance: float
     """Mean of theirs to the folder; the unit is the deviation, by setting and content, of each number compared."""
     usual: float
-    """Of all that were drawn."""
+    """Mean distance of all settings that were drawn."""
 
 
 def match(

@@ -52,7 +52,7 @@ from srkit.training.loop_validator import LoopValidator, spread_of
 from srkit.training.validation import psnr_of
 
 RATE = 1e-4
-"""Of Adam, where none is asked for."""
+"""Adam's learning rate where the recipe gives none."""
 MIN_PATCH = 16
 """Side in LR pixels that a crop may shrink to where the clean images are small."""
 _HOLDOUT_EVERY = 5  # of the clean images, that validate

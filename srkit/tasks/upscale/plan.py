@@ -128,7 +128,7 @@ class _Work:
 
     chain: tuple[Runner, ...] = ()
     models: tuple[str, ...] = ()
-    """Of the chain, by name."""
+    """Names of the networks in `chain`."""
     windows: int = 0
     seconds: float = 0.0
     activation_bytes: float = 0.0

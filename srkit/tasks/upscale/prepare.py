@@ -26,7 +26,7 @@ class Prepared:
     upscaler: Upscaler
     items: list[Item]
     todo: list[Item]
-    """Those of `items` that are to be computed, or reported as failed: all but those that are done already."""
+    """The `items` that are to be computed, or reported as failed: all but those that are done already."""
 
 
 def prepared(job: UpscaleJob, progress: Progress, *, dry: bool = False) -> Prepared:
