@@ -160,8 +160,8 @@ class CLIPSR(nn.Module):
         """
         z = self._vector(len(x), sentence)
         features: Tensor = self.trunk(centred(x).to(z.dtype))
-        there = sample(guide, position).to(z.dtype, memory_format=torch.channels_last)
-        features = features + self.fuse(torch.cat([features, there], dim=1))
+        sampled = sample(guide, position).to(z.dtype, memory_format=torch.channels_last)
+        features = features + self.fuse(torch.cat([features, sampled], dim=1))
         misaligned: list[Tensor] = []
         if words is None:
             words = torch.zeros(len(x), 1, self._word_channels, device=x.device)
@@ -240,8 +240,8 @@ class Guidance(nn.Module):
         )
         self.tifs = nn.ModuleList(TIF(width, text) for width in widths[1:]) if fused_skips else None
         self.map = Map(text, map_channels, widths[-1], prompts) if mapped else conv3x3(widths[-1], widths[-1])
-        ways = [widths[-1], *reversed(widths)]
-        self.refine = nn.ModuleList(Refine(a, b, text) for a, b in itertools.pairwise(ways))
+        channels = [widths[-1], *reversed(widths)]
+        self.refine = nn.ModuleList(Refine(a, b, text) for a, b in itertools.pairwise(channels))
         self.out = nn.Conv2d(widths[0], features, 1)
 
     def forward(self, x: Tensor, z: Tensor, blocks: PromptedBlocks | None) -> Tensor:
@@ -301,8 +301,8 @@ class TextReconstruction(nn.Module):
 
     def __init__(self, features: int, stages: Sequence[int], text: int) -> None:
         super().__init__()
-        ways = [features, *stages]
-        self.convs = nn.ModuleList(conv3x3(a, 4 * b) for a, b in zip(ways, stages, strict=False))
+        channels = [features, *stages]
+        self.convs = nn.ModuleList(conv3x3(a, 4 * b) for a, b in zip(channels, stages, strict=False))
         self.tifs = nn.ModuleList(TIF(width, text) for width in stages)
         self.last = conv3x3(stages[-1], 3)
         # A convolution before a doubling, and one of the TIF behind it, at each resolution; the last rounds up.

@@ -168,8 +168,8 @@ def fit(
     first = list(itertools.islice(crops.batches(0), _CALIBRATING))
     loop = loop.calibrated(network, first, part.far_share, autocast)
     parts, score = loop_validator(model, network, degrader, loop, split, conditioning, options)
-    lows = (*split.support, *split.validation)
-    traces = traces_of([low.lr for low in lows])
+    images = (*split.support, *split.validation)
+    traces = traces_of([image.lr for image in images])
     clean = traces.clean and not part.even_clean
     rate = part.rate or RATE
     chosen = part.keep == "judged"
@@ -213,7 +213,7 @@ def fit(
             raw=ends[0],
             average=ends[1],
             far_weight=loop.far_weight,
-            spread=spread_of(embeddings(lows, degrader, device)),
+            spread=spread_of(embeddings(images, degrader, device)),
             traces=traces,
             clean=clean,
         ),
@@ -234,8 +234,8 @@ def loop_validator(
     Args:
         network: the model's, on the device.
     """
-    least, device = min_side(model, degrader), options.device
-    parts = tuple(parts_of(split.validation, MIN_PARTS, VALIDATION_SIDE, least, model.info.multiple_of))
+    shortest, device = min_side(model, degrader), options.device
+    parts = tuple(parts_of(split.validation, MIN_PARTS, VALIDATION_SIDE, shortest, model.info.multiple_of))
     return parts, LoopValidator(
         loop,
         factor_of(degrader.controller, "off"),
@@ -284,11 +284,11 @@ def factor_of(controller: Controller | None, control: Control, noise_std: float 
     return factors[control]
 
 
-def embeddings(lows: Sequence[UnpairedImage], degrader: Degrader, device: torch.device) -> Tensor:
+def embeddings(images: Sequence[UnpairedImage], degrader: Degrader, device: torch.device) -> Tensor:
     """e_d (N, D) of the middles of images."""
     found = []
     with torch.no_grad():
-        for part in parts_of(lows, len(lows), _SPREAD_SIDE, MIN_SIDE, 1):
+        for part in parts_of(images, len(images), _SPREAD_SIDE, MIN_SIDE, 1):
             found.append(degrader.estimate(as_tensor(part.pixels, device)).embedding[0].cpu())
     return torch.stack(found)
 
@@ -306,9 +306,9 @@ def _niqe(device: torch.device) -> Callable[[Tensor], float] | None:
 
 
 def _batches(parts: Sequence[Part], device: torch.device, conditioning: Conditioning) -> list[Batch]:
-    known = {part.low.name: part.low.lr for part in parts}
+    known = {part.image.name: part.image.lr for part in parts}
     conditions = {name: conditioning(lr) for name, lr in known.items()}
-    return [part.batch(device, conditions[part.low.name]) for part in parts]
+    return [part.batch(device, conditions[part.image.name]) for part in parts]
 
 
 def placed(network: nn.Module, device: torch.device) -> nn.Module:
@@ -316,7 +316,7 @@ def placed(network: nn.Module, device: torch.device) -> nn.Module:
     return channels_last(copy.deepcopy(network), device)
 
 
-def _patch(lows: Sequence[UnpairedImage], part: LoopPart, multiple: int) -> int:
+def _patch(images: Sequence[UnpairedImage], part: LoopPart, multiple: int) -> int:
     """The recipe's, or as large as the smallest image allows, in whole multiples that the network takes."""
-    side = min(part.patch, *(min(low.lr.shape[:2]) for low in lows))
+    side = min(part.patch, *(min(image.lr.shape[:2]) for image in images))
     return int(side // multiple * multiple)
