@@ -81,10 +81,6 @@ class Console:
         """A failure that does not end the command; shown even when quiet."""
         self._message(f"error: {message}")
 
-    def error_line(self, text: str) -> None:
-        """What ended the command, as it is."""
-        self._message(text)
-
     def say(self, message: str) -> None:
         """A line for people, on stderr: how a command ended, or what is being fetched."""
         if not self.quiet:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import typer
 from typer.core import TyperCommand
 
 GROUPS = ("Input", "Size", "Model", "Metrics", "Training", "Output", "Report", "Gates", "Engine")
 """Values for an option's `rich_help_panel`, in the order of the help."""
 INPUT, SIZE, MODEL, METRICS, TRAINING, OUTPUT, REPORT, GATES, ENGINE = GROUPS
+
+
+def option(help: str, group: str | None = None, *flags: str, **more: Any) -> Any:
+    """A `typer.Option` of a group; without `flags`, its flag is the parameter's name."""
+    return typer.Option(*flags, help=help, rich_help_panel=group, **more)
 
 
 class GroupedCommand(TyperCommand):

@@ -10,7 +10,7 @@ import typer
 
 from srkit.errors import UsageError
 from srkit.recipes.shard import Shard
-from srkit_cli.groups import ENGINE, INPUT, MODEL, OUTPUT, REPORT, TRAINING
+from srkit_cli.groups import ENGINE, INPUT, MODEL, OUTPUT, REPORT, TRAINING, option
 
 
 class DtypeName(StrEnum):
@@ -20,39 +20,22 @@ class DtypeName(StrEnum):
     fp16 = "fp16"
 
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout (JSON Lines for files).")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no messages but errors.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Full traceback on errors.")]
-Device = Annotated[
-    str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", metavar="NAME", rich_help_panel=ENGINE)
-]
-Devices = Annotated[
-    str,
-    typer.Option(help="auto, cpu, cuda, cuda:N, cuda:all or mps.", metavar="NAME", rich_help_panel=ENGINE),
-]
-Dtype = Annotated[
-    DtypeName, typer.Option(help="Precision; auto takes the fastest the device has.", rich_help_panel=ENGINE)
-]
-Tile = Annotated[
-    str, typer.Option("--tile", "-t", help="auto, off, or a side in pixels.", rich_help_panel=ENGINE)
-]
-Threads = Annotated[int | None, typer.Option(help="CPU threads.", metavar="N", rich_help_panel=ENGINE)]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.", metavar="N", rich_help_panel=ENGINE)]
+Json = Annotated[bool, option("One JSON document on stdout (JSON Lines for files).", None, "--json")]
+Quiet = Annotated[bool, option("No progress, no messages but errors.", None, "--quiet", "-q")]
+Verbose = Annotated[bool, option("Say more.", None, "--verbose", "-v")]
+Debug = Annotated[bool, option("Full traceback on errors.", None, "--debug")]
+Device = Annotated[str, option("auto, cpu, cuda, cuda:N or mps.", ENGINE, metavar="NAME")]
+Devices = Annotated[str, option("auto, cpu, cuda, cuda:N, cuda:all or mps.", ENGINE, metavar="NAME")]
+Dtype = Annotated[DtypeName, option("Precision; auto takes the fastest the device has.", ENGINE)]
+Tile = Annotated[str, option("auto, off, or a side in pixels.", ENGINE, "--tile", "-t")]
+Threads = Annotated[int | None, option("CPU threads.", ENGINE, metavar="N")]
+Seed = Annotated[int, option("Seed of everything random.", ENGINE, metavar="N")]
 
-MaxPixels = Annotated[
-    int, typer.Option(help="Refuse images that declare more.", metavar="N", rich_help_panel=INPUT)
-]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace existing outputs.", rich_help_panel=OUTPUT)
-]
-OverwriteFile = Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")]
-SkipExisting = Annotated[
-    bool, typer.Option("--skip-existing", help="Keep existing outputs.", rich_help_panel=OUTPUT)
-]
-Recursive = Annotated[
-    bool, typer.Option("--recursive", "-r", help="Subfolders too; mirror the tree.", rich_help_panel=INPUT)
-]
+MaxPixels = Annotated[int, option("Refuse images that declare more.", INPUT, metavar="N")]
+Overwrite = Annotated[bool, option("Replace existing outputs.", OUTPUT, "--overwrite")]
+OverwriteFile = Annotated[bool, option("Replace an existing file.", None, "--overwrite")]
+SkipExisting = Annotated[bool, option("Keep existing outputs.", OUTPUT, "--skip-existing")]
+Recursive = Annotated[bool, option("Subfolders too; mirror the tree.", INPUT, "--recursive", "-r")]
 ShardOf = Annotated[
     Shard | None,
     typer.Option(
@@ -70,35 +53,16 @@ class EngineName(StrEnum):
     ray = "ray"
 
 
-Engine = Annotated[
-    EngineName,
-    typer.Option(help="ray: in many processes, here or on a cluster (extra ray).", rich_help_panel=ENGINE),
-]
+Engine = Annotated[EngineName, option("ray: in many processes, here or on a cluster (extra ray).", ENGINE)]
 Workers = Annotated[
-    int | None,
-    typer.Option(
-        help="Of Ray; else one for each GPU, or for each --threads cores.",
-        metavar="N",
-        rich_help_panel=ENGINE,
-    ),
+    int | None, option("Of Ray; else one for each GPU, or for each --threads cores.", ENGINE, metavar="N")
 ]
 Address = Annotated[
-    str | None,
-    typer.Option(
-        help="Of a Ray cluster: auto, HOST:PORT or ray://HOST:PORT.", metavar="A", rich_help_panel=ENGINE
-    ),
+    str | None, option("Of a Ray cluster: auto, HOST:PORT or ray://HOST:PORT.", ENGINE, metavar="A")
 ]
-WholeScale = Annotated[
-    int | None,
-    typer.Option("--scale", "-s", help="Whole factor between LR and HR.", rich_help_panel=MODEL),
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="key=value (repeatable).", metavar="K=V", rich_help_panel=TRAINING),
-]
-ReportPage = Annotated[
-    Path | None, typer.Option(help="HTML page with images.", metavar="FILE.html", rich_help_panel=REPORT)
-]
+WholeScale = Annotated[int | None, option("Whole factor between LR and HR.", MODEL, "--scale", "-s")]
+Settings = Annotated[list[str] | None, option("key=value (repeatable).", TRAINING, "--set", metavar="K=V")]
+ReportPage = Annotated[Path | None, option("HTML page with images.", REPORT, metavar="FILE.html")]
 
 
 def _offline(value: bool) -> bool:

@@ -2,7 +2,7 @@
 Super-Resolution), the graph of its figure, for images of any size.
 
 The paper's network takes 64 x 64 pixels and gives 256 x 256. Here its encoder, its prompts and its refinement run once
-for each image, on LR squeezed to that size (`guide`); what they find is sampled at the place of every LR pixel. Trunk
+for each image, on LR resized to that size (`guide`); what they find is sampled at the place of every LR pixel. Trunk
 and reconstruction are convolutional, so tiles give what the whole image gives.
 """
 
@@ -57,7 +57,7 @@ class CLIPSR(nn.Module):
         guide_features: channels of the guide.
         readings: attentions to the words, each with `reading_blocks` residual blocks behind it; 0: none.
         heads: of each attention.
-        side: of the squeezed image that the guide is made of.
+        side: of the thumbnail that the guide is made of.
         text: `prompt`; `bag` has the mean of the words in place of the words; `constant` takes no text (ablations).
         text_norm: `layer`; `softmax` as printed, which is nearly constant.
         fused_skips: TIFs in the skips of the guide (ablation: none).
@@ -160,8 +160,8 @@ class CLIPSR(nn.Module):
         """
         z = self._vector(len(x), sentence)
         features: Tensor = self.trunk(centred(x).to(z.dtype))
-        there = sample(guide, position).to(z.dtype, memory_format=torch.channels_last)
-        features = features + self.fuse(torch.cat([features, there], dim=1))
+        sampled = sample(guide, position).to(z.dtype, memory_format=torch.channels_last)
+        features = features + self.fuse(torch.cat([features, sampled], dim=1))
         misaligned: list[Tensor] = []
         if words is None:
             words = torch.zeros(len(x), 1, self._word_channels, device=x.device)
@@ -185,7 +185,7 @@ class CLIPSR(nn.Module):
         """What is found out once for each image.
 
         Args:
-            thumbnail: the whole LR image, squeezed to (N, 3, side, side), in [0, 1].
+            thumbnail: the whole LR image, resized to (N, 3, side, side), in [0, 1].
             sentence: as `forward` takes it.
             blocks: the encoder's frozen blocks, where the network is `mapped`.
 
@@ -214,7 +214,7 @@ class CLIPSR(nn.Module):
 
 
 class Guidance(nn.Module):
-    """The paper's graph between the squeezed image and its reconstruction.
+    """The paper's graph between the thumbnail and its reconstruction.
 
     E_I gives features r at 64, 32, 16 and 8 pixels; TIFs fuse the text into the three small ones; the prompts that P
     makes of the text go through the encoder's frozen blocks beside the smallest (Map); R refines what comes out of
@@ -240,8 +240,8 @@ class Guidance(nn.Module):
         )
         self.tifs = nn.ModuleList(TIF(width, text) for width in widths[1:]) if fused_skips else None
         self.map = Map(text, map_channels, widths[-1], prompts) if mapped else conv3x3(widths[-1], widths[-1])
-        ways = [widths[-1], *reversed(widths)]
-        self.refine = nn.ModuleList(Refine(a, b, text) for a, b in itertools.pairwise(ways))
+        channels = [widths[-1], *reversed(widths)]
+        self.refine = nn.ModuleList(Refine(a, b, text) for a, b in itertools.pairwise(channels))
         self.out = nn.Conv2d(widths[0], features, 1)
 
     def forward(self, x: Tensor, z: Tensor, blocks: PromptedBlocks | None) -> Tensor:
@@ -301,8 +301,8 @@ class TextReconstruction(nn.Module):
 
     def __init__(self, features: int, stages: Sequence[int], text: int) -> None:
         super().__init__()
-        ways = [features, *stages]
-        self.convs = nn.ModuleList(conv3x3(a, 4 * b) for a, b in zip(ways, stages, strict=False))
+        channels = [features, *stages]
+        self.convs = nn.ModuleList(conv3x3(a, 4 * b) for a, b in zip(channels, stages, strict=False))
         self.tifs = nn.ModuleList(TIF(width, text) for width in stages)
         self.last = conv3x3(stages[-1], 3)
         # A convolution before a doubling, and one of the TIF behind it, at each resolution; the last rounds up.

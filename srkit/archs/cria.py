@@ -237,7 +237,7 @@ class _Head(nn.Module):
 
 
 def units(before: int, width: int) -> list[Unit]:
-    """Those of one branch: from `before` channels to `width`."""
+    """The units of one branch: from `before` channels to `width`."""
     return [Unit(before if i == 0 else width, width) for i in range(UNITS)]
 
 

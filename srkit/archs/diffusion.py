@@ -37,7 +37,7 @@ KAPPA = 1.0
 Modality = Literal["kernels", "depth", "lr"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
 _COLOUR_LEVELS = 4
-"""Of the wavelet transform whose rest, coarser than 30 HR pixels, stays that of NBSR."""
+"""Levels of the wavelet transform whose low-pass band, coarser than 30 HR pixels, stays that of NBSR."""
 _COLOUR_REACH = (1 << _COLOUR_LEVELS) - 1  # HR pixels
 _TIME = 64  # numbers that a noise level is shown as
 _EMBEDDING = 128

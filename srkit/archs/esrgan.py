@@ -1,6 +1,6 @@
 """ESRGAN's generator (Wang et al. 2018, ECCVW), as Real-ESRGAN (Wang et al. 2021, ICCVW) uses it at x4, x2 and x1.
 
-Published weights come under three sets of names (`model.0`, `RRDB_trunk`, `body`); `from_published` knows all.
+Published weights come under three sets of names (`model.0`, `RRDB_trunk`, `body`); `own_names` knows all.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -84,35 +83,6 @@ class RRDBNet(nn.Module):
         return {_published_name(name): value.float() for name, value in self.state_dict().items()}
 
 
-def from_published(checkpoint: Mapping[str, Any]) -> RRDBNet:
-    """The network of a published checkpoint, with its weights.
-
-    Args:
-        checkpoint: tensors by name, bare or under `params_ema`, `params` or `state_dict`, as `torch.load` gives them.
-
-    Raises:
-        ResourceError: no weights of this network (ESRGAN+, and ESRGAN at x2 or x8 by fewer or more upsampling stages,
-            are other networks).
-    """
-    state = own_names(checkpoint)
-    head, last = state.get("trunk.head.weight"), state.get("reconstruction.last.weight")
-    dense = state.get("trunk.blocks.0.rdb1.conv1.weight")
-    numbers = [int(name.split(".")[2]) for name in state if name.startswith("trunk.blocks.")]
-    if head is None or last is None or dense is None:
-        raise _not_published("the first or last convolution or the dense blocks are missing")
-    scale = {3 * fold**2: scale for scale, fold in _UNSHUFFLE.items()}.get(head.shape[1])
-    if scale is None or last.shape[0] != 3:
-        raise _not_published(f"it takes {head.shape[1]} channels to {last.shape[0]}")
-    with torch.random.fork_rng(devices=[]):
-        network = RRDBNet(scale, head.shape[0], max(numbers) + 1, dense.shape[0])
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        reason = next(line.strip() for line in str(error).splitlines()[1:] if line.strip())
-        raise _not_published(reason.rstrip(".:")[:200]) from error
-    return network.eval()
-
-
 def centred_trunk(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     """A published x4 trunk, under the names it has here, for a network that shows its trunk `centred` images.
 
@@ -134,7 +104,7 @@ def own_names(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     """A published checkpoint's tensors by the names that `RRDBNet` gives them; what it has no name for keeps its own.
 
     Args:
-        checkpoint: as `from_published` takes it.
+        checkpoint: tensors by name, bare or under `params_ema`, `params` or `state_dict`, as `torch.load` gives them.
     """
     return {_own_name(name): tensor for name, tensor in published_tensors(checkpoint).items()}
 
@@ -143,7 +113,7 @@ def published_tensors(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     """The tensors of a checkpoint by their names, without what training and its parallelism put around them.
 
     Args:
-        checkpoint: as `from_published` takes it.
+        checkpoint: as `own_names` takes it.
     """
     inner = next(
         (checkpoint[key] for key in ("params_ema", "params", "state_dict") if key in checkpoint), None

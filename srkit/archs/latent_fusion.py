@@ -51,7 +51,7 @@ class Prior(Protocol):
         """The noise in a noisy latent image at times (N,)."""
 
     def times(self, steps: int) -> list[int]:
-        """Of a sampler of so many steps, falling."""
+        """The timesteps of a sampler of so many steps, falling."""
 
     def step(self, eps: Tensor, time: int, latent: Tensor) -> Tensor:
         """The latent image of the next time."""
@@ -123,7 +123,7 @@ class LatentFusion(Coded):
 
     @property
     def steps(self) -> int:
-        """Of the sampler."""
+        """Steps of the sampler."""
         return self._steps
 
     @steps.setter

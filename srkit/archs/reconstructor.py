@@ -188,7 +188,7 @@ class Reconstructor(nn.Module):
             usual.copy_(torch.stack([size, small.mean(0), small.std(0).clamp_min(_MIN_DEVIATION)]))
 
     def _shown(self, images: Tensor) -> Tensor:
-        """Of roughly zero mean and unit variance, so that their features can be predicted from the start."""
+        """Images with roughly zero mean and unit variance, so that their features can be predicted from the start."""
         return (centred(images.float()) * _CONTRAST).to(self.to_average.weight.dtype)
 
 

@@ -47,7 +47,7 @@ class Extras:
     depth: Tensor | None = None
     """(1, 1, h, w), inverse depth in [0, 1]."""
     seed: int = 0
-    """Of the noise that a sample is made from."""
+    """Seed of the noise that a diffusion model samples from."""
     prompt: str = ""
     """What the image shows, in words; empty: nothing is known."""
 
@@ -116,13 +116,13 @@ class Subject:
 
     @cached_property
     def embedding(self) -> Embedding:
-        """That of the semantic encoder, float32."""
+        """The semantic encoder's embedding, float32."""
         found: Embedding = self.sources.providers[SEMANTIC].embed(as_tensor(self.image, self.sources.device))
         return Embedding(found.vector.float(), found.tokens.float())
 
     @cached_property
     def text(self) -> TextEmbedding:
-        """That of the prompt."""
+        """The prompt's embedding."""
         found: TextEmbedding = self.sources.providers[TEXT].read([self.extras.prompt])
         return found
 
@@ -183,7 +183,7 @@ def _noise(subject: Subject) -> Noise:
 
 
 def _thumbnail(subject: Subject) -> Condition:
-    """(1, 3, side, side): the whole image, squeezed to what the network's guide takes."""
+    """(1, 3, side, side): the whole image, resized to what the network's guide takes."""
     x = as_tensor(subject.image, subject.sources.device)
     return Condition(bicubic(x, (subject.sources.guided.side,) * 2).clamp(0, 1))
 
@@ -269,7 +269,7 @@ class Conditioning:
 
     @torch.no_grad()
     def __call__(self, image: NDArray[Any], extras: Extras = NO_EXTRAS) -> Conditions:
-        """Of a whole image (H, W, 3), uint8 or uint16; the providers see all of it.
+        """The conditions of a whole image (H, W, 3), uint8 or uint16; the providers see all of it.
 
         Raises:
             UsageError: an extra that is missing, or is of another image size.
@@ -286,7 +286,7 @@ class Conditioning:
 
 
 UNCONDITIONED = Conditioning()
-"""That of networks without conditions."""
+"""The conditioning of networks without conditions."""
 
 
 def basis_of(network: nn.Module | None, weights: str) -> Tensor:

@@ -25,7 +25,7 @@ class Match:
     """LR pixels by which its content lies below that of the HR image; negative: above."""
     right: float
     correlation: float
-    """Of the two where they cover each other once shifted, in [-1, 1]."""
+    """Correlation of the two where they cover each other once shifted, in [-1, 1]."""
 
 
 def match(lr: NDArray[np.uint8], expected: NDArray[np.uint8]) -> Match | None:

@@ -51,7 +51,7 @@ class Benchmark:
 
     name: str
     folder: Path
-    """Of the reference images; LR images lie beside it."""
+    """Folder of the reference images; LR images lie beside it."""
 
     def given_lr(self, scale: int) -> Path | None:
         """The folder of LR images for a scale, `LR_bicubic/X4` or `LR/X4` beside the reference's, if it is there."""

@@ -71,9 +71,9 @@ class BlurPlan:
     smooth: float = 0.25
     """With Gaussians that vary over the crop: MANet's modes 1 to 6, turned, patchwork, or random smooth gradients."""
     modes: float = 0.5
-    """Of `smooth`, the share of MANet's modes, of which mode 6 comes three times as often as each of the others."""
+    """Fraction of `smooth` with MANet's modes, of which mode 6 comes three times as often as each of the others."""
     patchwork: float = 0.0
-    """Of `smooth`, the share whose Gaussians change with every block of 6 to 24 LR pixels: see
+    """Fraction of `smooth` whose Gaussians change with every block of 6 to 24 LR pixels: see
     `srkit.degradation.random_maps.patchwork`."""
     defocus: float = 0.3
     """With the blur of a lens, from the depth of a layered scene."""
@@ -94,15 +94,15 @@ class BlurPlan:
     scene_side: int = 384
     """Their side in HR pixels, made larger where a crop needs it."""
     elsewhere: float = 0.15
-    """Of the crops with other blur than defocus, the share that is cut from scenes: depth need not mean blur."""
+    """Fraction of the crops without defocus that is cut from scenes: depth need not mean blur."""
     withheld: float = 0.2
-    """Of the crops of scenes, the share whose depth is withheld (zeros)."""
+    """Fraction of the crops of scenes whose depth is withheld (zeros)."""
     wrong: float = 0.1
-    """Of the crops of scenes, the share that is given another scene's depth."""
+    """Fraction of the crops of scenes that is given another scene's depth."""
     jittered: float = 0.5
-    """Of the right depth, the share that is bent, tilted and softened, as an estimated depth would be."""
+    """Fraction of the right depth maps that is bent, tilted and softened, as an estimated depth would be."""
     unrelated: float = 0.5
-    """Of the photographs, the share that is given a depth that is not theirs; the rest is given none (zeros)."""
+    """Fraction of the photographs that is given a depth that is not theirs; the rest is given none (zeros)."""
     augment: bool = True
     rank: int = 0
 
@@ -141,7 +141,7 @@ class BlurPlan:
 
     @property
     def shares(self) -> tuple[float, ...]:
-        """Of `KINDS`, in their order."""
+        """Probabilities of `KINDS`, in their order."""
         return (self.invariant, self.motion, self.bicubic, self.smooth, self.defocus)
 
     @property

@@ -35,7 +35,7 @@ class CaptionedImage:
     texts: tuple[str, ...] = ()
     """The fullest first; none where nothing is known."""
     spec: Spec | None = None
-    """Of a rendered image."""
+    """What a rendered image was drawn from."""
     rendered: Rendered | None = None
 
 

@@ -36,7 +36,7 @@ class Captions:
     """Captions that belong to none of the images: files, or rows by their path."""
 
     def of(self, images: Sequence[Path]) -> Captions:
-        """Those of some of the images; a caption of one of the others is not without an image."""
+        """The captions of some of the images; a caption of one of the others is not without an image."""
         texts = {image: self.texts[image] for image in images if image in self.texts}
         return replace(self, texts=texts, without_caption=tuple(one for one in images if one not in texts))
 

@@ -65,7 +65,7 @@ def _keys(views: Sequence[NDArray[np.uint8]]) -> list[tuple[int, bytes]]:
 
 
 def same_bytes(files: Iterable[Path], others: Iterable[Path]) -> set[Path]:
-    """Those of the files whose bytes are the same as those of one of the others.
+    """The files whose bytes are the same as those of one of the others.
 
     Only files of a size that occurs on both sides are read. One that cannot be read is no copy.
     """
@@ -94,7 +94,7 @@ def _size(file: Path) -> int:
 
 
 def _hash(file: Path) -> bytes:
-    """Of the content; empty where it cannot be read."""
+    """Hash of the content; empty where it cannot be read."""
     try:
         with file.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").digest()

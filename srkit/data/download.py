@@ -44,7 +44,7 @@ class HubSet:
     licence: str
     """As the repository's card or the set's authors state it."""
     sha256: str | None = None
-    """Of the archive; None: what the Hub says of it at `revision`."""
+    """Checksum of the archive; None: what the Hub says of it at `revision`."""
 
 
 HUB_SETS: Mapping[str, HubSet] = {

@@ -92,7 +92,7 @@ def crop_positions(crops: Crops, patch: int, sizes: tuple[Tensor, Tensor], devic
 
 
 def choose_crops(packed: PackedImages, crops: Crops, patch: int, best_of: int, scale: int = 1) -> Crops:
-    """Of each `best_of` crops in a row the one with the most detail: the largest mean gradient of its green.
+    """The most detailed of each `best_of` crops in a row: that with the largest mean gradient of its green.
 
     Args:
         crops: `best_of` times as many as are wanted.

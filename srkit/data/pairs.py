@@ -67,7 +67,7 @@ class Batch:
     hr: Tensor
     """(B, 3, s p, s p), likewise."""
     conditions: dict[str, Tensor] = field(default_factory=dict)
-    """Of the network, by name: (B, ...) each."""
+    """The network's conditions by name, (B, ...) each."""
     sharpened: Tensor | None = None
     """(B, 3, s p, s p): HR sharpened, where a degradation asks for it."""
 
@@ -110,7 +110,7 @@ class CropConditions:
 
     Args:
         conditioning: of the network.
-        lows: the whole LR images (h, w, 3) that crops are cut from, in the order of their numbers; read only where a
+        lr_images: whole, (h, w, 3), that crops are cut from, in the order of their numbers; read only where a
             condition depends on what they show. None is an image that no crop is cut from.
         count: of images.
         device: where conditions are.
@@ -125,7 +125,7 @@ class CropConditions:
     def __init__(
         self,
         conditioning: Conditioning,
-        lows: Iterable[NDArray[np.uint8] | None],
+        lr_images: Iterable[NDArray[np.uint8] | None],
         count: int,
         device: torch.device,
         progress: Progress | None = None,
@@ -135,13 +135,13 @@ class CropConditions:
         self.of_place, self._device = conditioning.of_place, device
         self._of_images: dict[str, Tensor] = {}
         if conditioning.of_content:
-            made = _made(conditioning, lows, extras or [NO_EXTRAS] * count, progress or Silent())
+            made = _made(conditioning, lr_images, extras or [NO_EXTRAS] * count, progress or Silent())
             self._of_images = {name: value.to(stored or device) for name, value in made.items()}
 
     def of(
         self, crops: Crops, patch: int, sizes: tuple[Tensor, Tensor], images: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """Of crops of `patch` LR pixels, by name: (B, ...) each.
+        """The conditions of crops of `patch` LR pixels by name, (B, ...) each.
 
         Args:
             sizes: heights and widths (B,) of the LR images that the crops are cut from.
@@ -157,15 +157,15 @@ class CropConditions:
 
 def _made(
     conditioning: Conditioning,
-    lows: Iterable[NDArray[np.uint8] | None],
+    lr_images: Iterable[NDArray[np.uint8] | None],
     extras: Sequence[Extras],
     progress: Progress,
 ) -> dict[str, Tensor]:
     """The conditions of whole LR images, by name: (count, ...) each; zeros where an image is None."""
     progress.start("making the conditions of images", len(extras))
     found: list[dict[str, Tensor] | None] = []
-    for low, given in zip(lows, extras, strict=True):
-        found.append(None if low is None else _of_image(conditioning(low, given)))
+    for lr, given in zip(lr_images, extras, strict=True):
+        found.append(None if lr is None else _of_image(conditioning(lr, given)))
         progress.advance()
     progress.finish()
     like = next((known for known in found if known is not None), {})

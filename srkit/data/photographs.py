@@ -153,7 +153,7 @@ class HeldOut:
 
 
 def hold_out(files: Sequence[Path], every: int, reader: PhotographReader) -> HeldOut:
-    """Of every `every` files in a row the first that is of use validates; those found to be of no use are left out.
+    """The first usable of every `every` files in a row validates; those found to be of no use are left out.
 
     Where all are of use, that is every n-th file.
 

@@ -39,7 +39,7 @@ class RealPlan(CropPlan):
 
     @property
     def side(self) -> int:
-        """Of what is degraded for a crop, in LR pixels."""
+        """Side of what is degraded for a crop, in LR pixels."""
         return self.patch + 2 * self.margin
 
     @property
@@ -81,12 +81,12 @@ class RealPairs:
             )
         self.hr = PackedImages(hr, device)
         self._sizes = (self.hr.heights // plan.scale, self.hr.widths // plan.scale)
-        lows = (
+        lr_images = (
             # Unlike a step's, of two numbers.
             make_real_lr(image, plan.scale, plan.degradation, self._generator(0, number), device, known)
             for number, image in enumerate(hr)
         )
-        self._conditions = CropConditions(conditioning, lows, len(hr), device, progress)
+        self._conditions = CropConditions(conditioning, lr_images, len(hr), device, progress)
 
     def batches(self, first_step: int) -> Iterator[Batch]:
         """Batches of steps first_step, first_step + 1, ...; a function of seed, rank and step alone. LR is in whole

@@ -49,7 +49,7 @@ class StreamedPairs:
         self.files, self.plan, self.device, self.workers = list(files), plan, device, workers
         self._progress = progress or Silent()
         self._passed_over: set[int] = set()
-        lows = DataLoader(
+        lr_images = DataLoader(
             _WholeLows(self.files, plan),
             batch_size=None,
             num_workers=workers,
@@ -59,7 +59,7 @@ class StreamedPairs:
         )
         count = len(files) * len(plan.sizes)
         cpu = torch.device("cpu")
-        self._conditions = CropConditions(conditioning, lows, count, device, self._progress, stored=cpu)
+        self._conditions = CropConditions(conditioning, lr_images, count, device, self._progress, stored=cpu)
 
     def batches(self, first_step: int) -> Iterator[Batch]:
         """See `PairSource`.

@@ -76,8 +76,8 @@ class SupportPairs:
         self.plan, self._variety = plan, variety
         self.count = len(examples)
         self.hr = PackedImages([one.hr for one in examples], device)
-        lows, owners, offsets = _lows(examples, plan, variety)
-        self.lr = PackedImages(lows, device)
+        lr_images, owners, offsets = _lr_images(examples, plan, variety)
+        self.lr = PackedImages(lr_images, device)
         self._owners = torch.tensor(owners)
         self._offsets = torch.tensor(offsets)
         whole = [one.lr for one in examples]
@@ -95,11 +95,13 @@ class SupportPairs:
         chosen = torch.isin(self._owners, torch.tensor(list(images))).nonzero()[:, 0]
         sizes = (self.lr.heights[chosen], self.lr.widths[chosen])
         crops = draw_crops(sizes, plan.patch, plan.batch, seed=seed, step=step, augment=self._variety.turns)
-        low = replace(crops, image=chosen[crops.image])
-        owners, (down, right) = self._owners[low.image], self._offsets[low.image].T
-        high = Crops(owners, low.top * plan.scale + down, low.left * plan.scale + right, low.turn)
-        conditions = self._conditions.of(low, plan.patch, self.lr.sizes_of(low), owners)
-        pair = [self.lr.cut(low, plan.patch), self.hr.cut(high, plan.patch * plan.scale)]
+        lr_crops = replace(crops, image=chosen[crops.image])
+        owners, (down, right) = self._owners[lr_crops.image], self._offsets[lr_crops.image].T
+        hr_crops = Crops(
+            owners, lr_crops.top * plan.scale + down, lr_crops.left * plan.scale + right, lr_crops.turn
+        )
+        conditions = self._conditions.of(lr_crops, plan.patch, self.lr.sizes_of(lr_crops), owners)
+        pair = [self.lr.cut(lr_crops, plan.patch), self.hr.cut(hr_crops, plan.patch * plan.scale)]
         if self._variety.colours:
             random = torch.Generator().manual_seed((seed * 1_000_003 + step + 1) % 2**63)
             order = torch.rand(plan.batch, 3, generator=random).argsort(1).to(device)
@@ -118,24 +120,24 @@ def _recoloured(x: Tensor, order: Tensor, negative: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def _lows(
+def _lr_images(
     examples: Sequence[Example], plan: CropPlan, variety: Variety
 ) -> tuple[list[RGB], list[int], list[tuple[int, int]]]:
     """LR images, the example that each is of, and where in its HR image it begins (down, right)."""
-    lows: list[RGB] = []
+    lr_images: list[RGB] = []
     owners: list[int] = []
     offsets: list[tuple[int, int]] = []
     for i, example in enumerate(examples):
         phases = _phases(plan.scale, plan.seed + i) if variety.phases and example.made else [(0, 0)]
         for down, right in phases:
-            low = example.lr
+            lr = example.lr
             if (down, right) != (0, 0):
-                low = make_lr(crop_to_multiple(example.hr[down:, right:], plan.scale), plan.scale)
-            if min(low.shape[:2]) >= plan.patch:
-                lows.append(low)
+                lr = make_lr(crop_to_multiple(example.hr[down:, right:], plan.scale), plan.scale)
+            if min(lr.shape[:2]) >= plan.patch:
+                lr_images.append(lr)
                 owners.append(i)
                 offsets.append((down, right))
-    return lows, owners, offsets
+    return lr_images, owners, offsets
 
 
 def _phases(scale: int, seed: int) -> list[tuple[int, int]]:
@@ -170,6 +172,6 @@ def validation_batches(
     for rows, columns in middles(height, width, parts, largest, multiple):
         high_rows, high_columns = (slice(s.start * scale, s.stop * scale) for s in (rows, columns))
         own = part_of(conditions, (height, width), rows, columns, device)
-        low, high = example.lr[rows, columns], example.hr[high_rows, high_columns]
-        batches.append(Batch(as_tensor(low, device), as_tensor(high, device), own))
+        lr, hr = example.lr[rows, columns], example.hr[high_rows, high_columns]
+        batches.append(Batch(as_tensor(lr, device), as_tensor(hr, device), own))
     return batches

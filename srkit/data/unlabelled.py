@@ -30,7 +30,7 @@ MAX_VALIDATION = 12
 MAX_IMAGES = 400
 """More are thinned out evenly: the steps of an adaptation see no more."""
 _SHARE = 0.25
-"""Of the images, or of each one's longer side, that validates where `holdout` says nothing."""
+"""Fraction of the images, or of each one's longer side, that validates where `holdout` says nothing."""
 _MIN_IMAGES = 4
 """Fewer are cut, so that every one is trained on and validates."""
 
@@ -98,22 +98,22 @@ def split_unpaired(
     left_out = []
     if len(files) < len(domain.files):
         left_out.append(f"{len(files)} of the {len(domain.files)} images are used, evenly taken.")
-    lows, failed = _read(files, min_side, max_pixels, left_out)
-    if not lows:
+    images, failed = _read(files, min_side, max_pixels, left_out)
+    if not images:
         reasons = [error.rstrip(".") for _, error in failed] + [text.rstrip(".") for text in left_out]
         why = f" ({'; '.join(reasons[:3])}{'; ...' if len(reasons) > 3 else ''})" if reasons else ""
         raise SrkitError(
             f"None of the {len(domain.files)} images in '{domain.name}' can be used{why}; low-resolution images "
             f"with both sides of {min_side} pixels or more, not all of one colour, are needed."
         )
-    if len(lows) >= _MIN_IMAGES:
-        limit = MAX_VALIDATION if holdout is None else len(lows) - 1
-        count = min(limit, max(1, round((holdout or _SHARE) * len(lows))))
-        chosen = {i * len(lows) // count for i in range(count)}
-        support = tuple(low for i, low in enumerate(lows) if i not in chosen)
-        validation = tuple(low for i, low in enumerate(lows) if i in chosen)
+    if len(images) >= _MIN_IMAGES:
+        limit = MAX_VALIDATION if holdout is None else len(images) - 1
+        count = min(limit, max(1, round((holdout or _SHARE) * len(images))))
+        chosen = {i * len(images) // count for i in range(count)}
+        support = tuple(image for i, image in enumerate(images) if i not in chosen)
+        validation = tuple(image for i, image in enumerate(images) if i in chosen)
         return Split(support, validation, False, tuple(failed), tuple(left_out))
-    return _in_strips(lows, holdout or (0.5 if len(lows) == 1 else _SHARE), min_side, failed, left_out)
+    return _in_strips(images, holdout or (0.5 if len(images) == 1 else _SHARE), min_side, failed, left_out)
 
 
 def _evenly(files: Sequence[tuple[str, Path]], count: int) -> Sequence[tuple[str, Path]]:
@@ -125,7 +125,7 @@ def _evenly(files: Sequence[tuple[str, Path]], count: int) -> Sequence[tuple[str
 def _read(
     files: Sequence[tuple[str, Path]], min_side: int, max_pixels: int, left_out: list[str]
 ) -> tuple[list[UnpairedImage], list[tuple[str, str]]]:
-    lows, failed, copies = [], [], Copies()
+    images, failed, copies = [], [], Copies()
     for name, path in files:
         try:
             lr = rgb8(read_image(path, max_pixels=max_pixels))
@@ -142,51 +142,51 @@ def _read(
                 f"'{name}' is left out: it is all of one colour, from which there is nothing to learn."
             )
         elif copies.add(name, lr):
-            lows.append(UnpairedImage(name, lr))
+            images.append(UnpairedImage(name, lr))
     left_out += copies.sentences
-    return lows, failed
+    return images, failed
 
 
 def _in_strips(
-    lows: Sequence[UnpairedImage],
+    images: Sequence[UnpairedImage],
     share: float,
     min_side: int,
     failed: Sequence[tuple[str, str]],
     left_out: Sequence[str],
 ) -> Split[UnpairedImage]:
-    parts = [_cut(low, share, min_side) for low in lows]
+    parts = [_cut(image, share, min_side) for image in images]
     strips = tuple(strip for _, strip in parts if strip is not None)
     if strips:
         return Split(tuple(rest for rest, _ in parts), strips, True, tuple(failed), tuple(left_out))
-    if len(lows) == 1:
+    if len(images) == 1:
         raise SrkitError(
-            f"The only usable image, '{lows[0].name}', is too small to hold a part out for validation; give one of "
+            f"The only usable image, '{images[0].name}', is too small to hold a part out for validation; give one of "
             f"{2 * min_side + MARGIN} pixels or more along one side, or more of them."
         )
-    note = f"No image is large enough to be cut, so '{lows[-1].name}' validates, and is not trained on."
-    return Split(tuple(lows[:-1]), (lows[-1],), False, tuple(failed), (*left_out, note))
+    note = f"No image is large enough to be cut, so '{images[-1].name}' validates, and is not trained on."
+    return Split(tuple(images[:-1]), (images[-1],), False, tuple(failed), (*left_out, note))
 
 
-def _cut(low: UnpairedImage, share: float, min_side: int) -> tuple[UnpairedImage, UnpairedImage | None]:
+def _cut(image: UnpairedImage, share: float, min_side: int) -> tuple[UnpairedImage, UnpairedImage | None]:
     """What is trained on, and a strip at the longer side's end that validates; None where there is no room for it."""
-    axis = int(low.lr.shape[1] > low.lr.shape[0])
-    length = low.lr.shape[axis]
+    axis = int(image.lr.shape[1] > image.lr.shape[0])
+    length = image.lr.shape[axis]
     strip = max(min_side, round(length * share))
     kept = length - strip - MARGIN
     if kept < min_side:
-        return low, None
+        return image, None
     first, last = (
-        low.lr[:kept] if axis == 0 else low.lr[:, :kept],
-        low.lr[-strip:] if axis == 0 else low.lr[:, -strip:],
+        image.lr[:kept] if axis == 0 else image.lr[:, :kept],
+        image.lr[-strip:] if axis == 0 else image.lr[:, -strip:],
     )
-    return UnpairedImage(low.name, first), UnpairedImage(low.name, last)
+    return UnpairedImage(image.name, first), UnpairedImage(image.name, last)
 
 
 class UnpairedCrops:
     """Endless crops of low-resolution images: a `srkit.data.pairs.PairSource` whose HR is the LR itself.
 
     Args:
-        lows: each with both sides of `plan.patch` or more.
+        images: each with both sides of `plan.patch` or more.
         plan: crops; `sizes`, `rank` and `world` are not used.
         device: where images live and crops are cut.
         conditioning: of the network.
@@ -194,14 +194,14 @@ class UnpairedCrops:
 
     def __init__(
         self,
-        lows: Sequence[UnpairedImage],
+        images: Sequence[UnpairedImage],
         plan: CropPlan,
         device: torch.device,
         conditioning: Conditioning = UNCONDITIONED,
     ) -> None:
         self.plan = plan
-        self.lr = PackedImages([low.lr for low in lows], device)
-        self._conditions = CropConditions(conditioning, (low.lr for low in lows), len(lows), device)
+        self.lr = PackedImages([image.lr for image in images], device)
+        self._conditions = CropConditions(conditioning, (image.lr for image in images), len(images), device)
 
     def batches(self, first_step: int) -> Iterator[Batch]:
         step = first_step
@@ -229,23 +229,23 @@ class UnpairedCrops:
 class Part:
     """A part of a validation image."""
 
-    low: UnpairedImage
+    image: UnpairedImage
     rows: slice
     columns: slice
 
     @property
     def pixels(self) -> RGB:
-        return self.low.lr[self.rows, self.columns]
+        return self.image.lr[self.rows, self.columns]
 
     def batch(self, device: torch.device, conditions: Conditions) -> Batch:
         """The part alone, with the conditions of the whole image."""
-        height, width = self.low.lr.shape[:2]
+        height, width = self.image.lr.shape[:2]
         lr = as_tensor(self.pixels, device)
         return Batch(lr, lr, part_of(conditions, (height, width), self.rows, self.columns, device))
 
 
 def parts_of(
-    lows: Sequence[UnpairedImage], wanted: int, side: int, min_side: int, multiple: int
+    images: Sequence[UnpairedImage], wanted: int, side: int, min_side: int, multiple: int
 ) -> list[Part]:
     """The middles of images that validate, at most `side` long; where there are fewer than `wanted`, of their parts.
 
@@ -253,10 +253,10 @@ def parts_of(
         min_side: of a part.
         multiple: sides are multiples of this.
     """
-    each = math.ceil(wanted / len(lows))
+    each = math.ceil(wanted / len(images))
     found = []
-    for low in lows:
-        height, width = low.lr.shape[:2]
+    for image in images:
+        height, width = image.lr.shape[:2]
         count = max(1, min(each, max(height, width) // max(min_side, multiple)))
-        found += [Part(low, *place) for place in middles(height, width, count, side, multiple)]
+        found += [Part(image, *place) for place in middles(height, width, count, side, multiple)]
     return found

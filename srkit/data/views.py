@@ -70,7 +70,7 @@ class _Instance:
     level: int
     turn: int
     side: float
-    """Of a view, in the pixels of the level."""
+    """Side of a view, in the pixels of the level."""
     centre: tuple[float, float]
     kind: int = CLEAN
     strength: float = 0.0
@@ -119,7 +119,7 @@ class ViewSource:
         twins = [_degraded(instance, rng) for instance in clean[: plan.degraded]]
         pixels = []
         for _ in range(2):
-            cuts = [self._cut(instance, side, rng) for instance in clean]
+            cuts = [self._cut(instance, rng) for instance in clean]
             pixels += [_seen(cut, side) for cut in cuts]
             pixels += [
                 _seen(cut.degraded(twin, side, rng), side) for cut, twin in zip(cuts, twins, strict=False)
@@ -143,7 +143,7 @@ class ViewSource:
         centre = (float(rng.uniform(0, height)), float(rng.uniform(0, width)))
         return _Instance(image, level, int(rng.integers(TURNS)), min(wanted, height, width), centre)
 
-    def _cut(self, instance: _Instance, side: int, rng: np.random.Generator) -> _Cut:
+    def _cut(self, instance: _Instance, rng: np.random.Generator) -> _Cut:
         whole = self._levels[instance.image][instance.level]
         size, centre = np.asarray(whole.shape[2:]), np.asarray(instance.centre)
         if rng.random() < _WHOLE:

@@ -8,7 +8,7 @@ correlated, not flipped:
 with rows u, columns v and the edge of HR repeated. So LR[i, j] samples HR where the kernel's centroid lies. The
 centre of LR pixel (i, j) is HR position s i + (s - 1) / 2, and LR stays aligned with HR, as in antialiased bicubic,
 where the centroid lies at 10 + (s - 1) / 2 in both directions. Kernels that are centred on the middle tap, or in the
-top left as those of MANet's code (Liang et al. 2021, `utils_sisr`), belong to the other sampling phases: `recentred`.
+top left as those of MANet's code (Liang et al. 2021, `utils_sisr`), belong to the other sampling phases.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from srkit.errors import UsageError
-from srkit.ops.resize import keys_cubic, taps
+from srkit.ops.resize import taps
 
 SIZE = 21
 RADIUS = SIZE // 2
@@ -188,34 +188,6 @@ def moments(kernels: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack([x, y], dim=-1) + RADIUS, torch.stack([xx, xy, yy], dim=-1)
 
 
-def recentred(kernels: Tensor, scale: int) -> Tensor:
-    """Kernels of any sampling phase, moved so that their centroid lies at `centre(scale)`, and LR on HR.
-
-    Interpolated with Keys' cubic, which keeps the sum, moves the centroid exactly and leaves the covariance as it is,
-    as long as nothing is pushed over the border; whole pixels are moved without interpolation. What falls over the
-    border is lost, and the rest divided by its sum.
-
-    Args:
-        kernels: (..., 21, 21), each summing to 1, wherever their centroids.
-        scale: 2, 3 or 4.
-
-    Returns:
-        (..., 21, 21), each sums to 1; an aligned kernel comes back as it was, to 1e-5.
-    """
-    centroid, _ = moments(kernels)
-    shift = centre(scale) - centroid
-    tap = torch.arange(SIZE, dtype=kernels.dtype, device=kernels.device)
-    place = tap[:, None] - tap[None, :]
-    columns, rows = (keys_cubic(place - shift[..., None, None, axis]) for axis in (0, 1))
-    moved = rows @ kernels @ columns.transpose(-2, -1)
-    return moved / moved.sum((-2, -1), keepdim=True)
-
-
-def as_map(kernels: Tensor) -> Tensor:
-    """Kernels laid out (N, h, w, 21, 21) to the channels of a map (N, 441, h, w), contiguous."""
-    return kernels.flatten(3).permute(0, 3, 1, 2).contiguous()
-
-
 def from_map(kernels: Tensor) -> Tensor:
-    """The inverse of `as_map`; a view."""
+    """Kernels (N, h, w, 21, 21) of a map (N, 441, h, w); a view."""
     return kernels.permute(0, 2, 3, 1).view(len(kernels), *kernels.shape[2:], SIZE, SIZE)

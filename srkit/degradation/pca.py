@@ -25,7 +25,7 @@ from srkit.ops.code_blur import code_sums
 
 COMPONENTS = 15
 LONGEST_MOTION = 3.0
-"""Of the segments of motion that are sampled, in LR pixels."""
+"""Length of the longest segments of motion that are sampled, in LR pixels."""
 
 _GAUSSIANS, _MOTIONS, _BICUBICS = 4000, 800, 400  # sampled kernels of each kind
 

@@ -338,7 +338,7 @@ def _draw_beyond(part: SecondOrderPart, count: int, rng: torch.Generator) -> tup
 
 
 def _chosen(which: Tensor, one: Tensor, other: Tensor) -> Tensor:
-    """Of each image, `one` where `which` (B,), else `other`; kernels get the side of the larger ones."""
+    """`one` for each image where `which` (B,), else `other`; kernels get the side of the larger ones."""
     if one.ndim == 3:
         side = max(one.shape[1], other.shape[1])
         one, other = (F.pad(k, ((side - k.shape[1]) // 2,) * 4) for k in (one, other))

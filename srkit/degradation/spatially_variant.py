@@ -45,25 +45,6 @@ def blur(hr: Tensor, kernels: Tensor, scale: int) -> Tensor:
     return blurred
 
 
-def blur_adjoint(lr: Tensor, kernels: Tensor, scale: int) -> Tensor:
-    """The adjoint of `blur` in the image: <blur(x, K), y> = <x, blur_adjoint(y, K)> for every x and y.
-
-    Args:
-        lr: (N, C, h, w).
-        kernels: (N, 441, h, w); N may be 1.
-
-    Returns:
-        (N, C, s h, s w).
-
-    Raises:
-        UsageError: shapes that do not belong together, or another scale.
-    """
-    shape = (*lr.shape[:2], *(side * scale for side in lr.shape[2:]))
-    _check(shape, kernels.shape, TAPS, scale)
-    dtype = torch.promote_types(lr.dtype, kernels.dtype)
-    return _adjoint(lr.to(dtype), kernels.to(dtype).expand(len(lr), -1, -1, -1), scale)
-
-
 def blur_codes(hr: Tensor, codes: Tensor, basis: Tensor, scale: int) -> Tensor:
     """`blur` with the kernels that codes stand for, none of which is made: HR is blurred with every one of the basis.
 
@@ -196,7 +177,7 @@ def _blur(hr: Tensor, kernels: Tensor, scale: int, margin: int = 0) -> Tensor:
 
 
 def _adjoint(lr: Tensor, kernels: Tensor, scale: int) -> Tensor:
-    """See `blur_adjoint`."""
+    """The adjoint of `blur` in the image: <blur(x, K), y> = <x, _adjoint(y, K)> for every x and y."""
     count, channels, height, width = lr.shape
     around = lr.new_zeros(count, channels, height * scale + 2 * RADIUS, width * scale + 2 * RADIUS)
     for top, bottom in _strips(count, height, width):

@@ -40,7 +40,7 @@ class Compact:
         self.name, self.version = name, version
         self.dim, self.token_channels = network.dim, network.token_channels
         self.channels = network.widths
-        """Of the maps that `features` gives."""
+        """Channels of the maps that `features` gives."""
 
     def embed(self, images: Tensor) -> Embedding:
         """See `SemanticEncoder`: vectors (N, 128), tokens (N, 256, 10, 10) for the shipped weights."""

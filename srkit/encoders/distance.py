@@ -35,7 +35,7 @@ class PerceptualDistance:
     means of which sum to the distance."""
 
     def distance(self, a: Tensor, b: Tensor) -> Tensor:
-        """Of images (N, 3, H, W) in [0, 1], of the same shape; (N,), 0 for identical images.
+        """The distances of images (N, 3, H, W) in [0, 1], of the same shape; (N,), 0 for identical images.
 
         Raises:
             UsageError: other shapes, or sides below `smallest`.

@@ -40,7 +40,7 @@ class SemanticEncoder(Protocol):
     """C of the tokens."""
 
     def embed(self, images: Tensor) -> Embedding:
-        """Of images (N, 3, H, W) in [0, 1], of any size.
+        """The embeddings of images (N, 3, H, W) in [0, 1], of any size.
 
         Each whole image is resized to the encoder's square by antialiased bicubic, and normalised.
         """

@@ -25,7 +25,7 @@ class EncoderStage:
     encoder: str
     """As recipes spell it, and the headers of weights that were trained with it say."""
     stage: str
-    """Of `STAGES`."""
+    """Name of the stage, one of `STAGES`."""
     version: str
     """Names the encoder's weights, so that equal versions mean equal numbers."""
     channels: int

@@ -30,7 +30,7 @@ class TextEmbedding:
 
     @staticmethod
     def none(encoder: TextEncoder, device: torch.device, count: int = 1) -> TextEmbedding:
-        """That of texts without characters."""
+        """The embedding of texts without characters."""
         return TextEmbedding(
             torch.zeros(count, encoder.dim, device=device),
             torch.zeros(count, encoder.length, encoder.word_channels, device=device),
@@ -58,13 +58,13 @@ class TextEncoder(Protocol):
     """Channels of the maps that `levels` gives."""
 
     def read(self, texts: Sequence[str]) -> TextEmbedding:
-        """Of N texts; what a text has beyond `length` tokens is cut off."""
+        """The embeddings of N texts; what a text has beyond `length` tokens is cut off."""
 
     def fits(self, text: str) -> bool:
         """Whether nothing of a text is cut off."""
 
     def embed(self, images: Tensor) -> Embedding:
-        """Of images (N, 3, H, W) in [0, 1]; the vectors (N, D) are of unit length, as `read`'s are not."""
+        """The embeddings of images (N, 3, H, W) in [0, 1]; their vectors (N, D) are of unit length, `read`'s not."""
 
     def levels(self, images: Tensor) -> list[Tensor]:
         """Maps (N, C_i, h_i, w_i) of several depths of the encoder of images, for a discriminator."""

@@ -33,7 +33,7 @@ from srkit.zoo.loaded import LoadedModel
 
 Watch = Callable[[Tensor, Tensor], None]
 TASK = "kernels"
-"""Of the weights that estimate kernels."""
+"""Task of the weights that estimate kernels."""
 LITTLE_CONFIDENCE = 0.05
 """Mean over the image below which it is said that little is known."""
 
@@ -59,7 +59,7 @@ class Estimate:
     kernels: KernelMap
     blur: Blur
     rounds: tuple[Round, ...]
-    """Of refinement, in their order."""
+    """Rounds of refinement, in their order."""
     reblur_psnr: float
     """In dB, over all channels: the restored image, blurred with the map and subsampled, against the input."""
     warnings: tuple[str, ...] = ()
@@ -102,7 +102,7 @@ class KernelEstimator:
 
     @property
     def rounds(self) -> int:
-        """Of refinement, that an image gets: none where the depth would be the same in each."""
+        """Number of refinement rounds; none where the depth would be the same in each."""
         return self.recipe.refine if self.depth.sees_images else 0
 
     @property
@@ -262,7 +262,7 @@ def _relative_change(before: Tensor, after: Tensor, codes: int) -> Tensor:
 
 
 def _psnr(lr: Tensor, sr: Pixels, blurred: Callable[[Tensor, slice], Tensor], scale: int) -> float:
-    """Of the blurred restored image against the input, band by band; infinite where they are equal."""
+    """PSNR of the blurred restored image against the input, band by band; infinite where they are equal."""
     height = lr.shape[2]
     margin = math.ceil(SIZE / scale)  # beyond it, a band's own edge is not seen
     error = 0.0

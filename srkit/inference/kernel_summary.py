@@ -15,11 +15,11 @@ class Blur:
     """An image's blur in a few numbers; pixels count by their confidence, or alike where there is none."""
 
     width: float
-    """Of the mean kernel: standard deviation in HR pixels, the root mean square over both axes."""
+    """Standard deviation of the mean kernel in HR pixels, the root mean square over both axes."""
     axes: tuple[float, float]
-    """Of the mean kernel: standard deviations along its axes, the longer first."""
+    """Standard deviations of the mean kernel along its axes, the longer first."""
     angle: float
-    """Of the longer axis in degrees, from x (right) towards y (down), in [0, 180)."""
+    """Angle of the longer axis in degrees, from x (right) towards y (down), in [0, 180)."""
     spread: float
     """Standard deviation of the kernels' widths over the image, in HR pixels."""
 

@@ -120,7 +120,7 @@ class Upscaler:
         return () if name is None else tuple(views_of(self.models.named(name).network))
 
     def viewed(self, names: Iterable[str]) -> str | None:
-        """That of a chain whose views are run, at its first pass; None where none has views or none is asked."""
+        """The network of a chain whose views are run, at its first pass; None where none has views or none is asked."""
         if not self._with_parts:
             return None
         return next((name for name in names if views_of(self.models.named(name).network)), None)
@@ -138,7 +138,7 @@ class Upscaler:
         return self._runners.of(model, depth)
 
     def conditioning(self, name: str) -> Conditioning:
-        """That of a network of a chain.
+        """The conditioning of a network of a chain.
 
         Raises:
             UsageError, ResourceError: as `runner`.

@@ -32,7 +32,7 @@ def vips() -> Any:
 
 
 def _settle_messages(pyvips: Any) -> None:
-    """Of damaged files, libvips quotes bytes that are no UTF-8, on which pyvips fails, and GLib writes to stderr."""
+    """libvips quotes bytes of damaged files that are no UTF-8, on which pyvips fails, and GLib writes to stderr."""
 
     def text(value: Any) -> str:
         ffi = pyvips.ffi

@@ -22,11 +22,6 @@ from srkit.io.names import is_file_system_trouble, shown, writing_failed
 _TEMPORARY = re.compile(r"\.srkit-(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]+)-[0-9a-f]{12}\.part")
 
 
-def is_temporary(name: str) -> bool:
-    """Whether a file name (without its folder) is one of our temporaries."""
-    return _TEMPORARY.fullmatch(name) is not None
-
-
 @contextlib.contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
     """An empty temporary file beside `target`, renamed to it when the block ends without an exception.

@@ -156,7 +156,7 @@ def _edited(
         entries, following = tiff.entries(at)
     except ValueError:  # beyond the block: nobody can read it from there
         return exif
-    kept = [_with_value(tiff, exif, e, values.get(e.tag)) for e in entries if e.tag not in drop]
+    kept = [_with_value(tiff, e, values.get(e.tag)) for e in entries if e.tag not in drop]
     table = (
         struct.pack(tiff.order + "H", len(kept)) + b"".join(kept) + struct.pack(tiff.order + "I", following)
     )
@@ -165,7 +165,7 @@ def _edited(
     return exif[: start + at] + table.ljust(size, b"\0") + exif[start + at + size :]
 
 
-def _with_value(tiff: Tiff, exif: bytes, entry: Entry, value: int | None) -> bytes:
+def _with_value(tiff: Tiff, entry: Entry, value: int | None) -> bytes:
     """The twelve bytes of an entry, with this value if it is not None."""
     old = tiff.read(entry.at, 12)
     if value is None or tiff.whole(entry) == value:

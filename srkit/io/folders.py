@@ -24,9 +24,9 @@ _NOT_READ = (
     " .heics .avifs .fits .fit .fts .dcm .dng .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .orf .rw2 .raf .pef .srw .x3f"
 )
 IMAGE_EXTENSIONS = frozenset(_READ.split())
-"""Of the files that are taken from a folder."""
+"""Extensions of the files that are taken from a folder."""
 OTHER_EXTENSIONS = frozenset(_NOT_READ.split())
-"""Of images that cannot be read: passed over in a folder, and named."""
+"""Extensions of images that cannot be read: passed over in a folder, and named."""
 _NAMED = 3
 
 
@@ -73,7 +73,7 @@ def find_images(source: str | Path, *, recursive: bool, progress: Progress | Non
 def image_names(
     names: Iterable[str], source: str, *, recursive: bool, progress: Progress | None = None
 ) -> list[str]:
-    """Of files below a place, by their paths relative to it, those that `find_images` takes of a folder, in its order.
+    """Those files below a place, by their relative paths, that `find_images` takes of a folder, in its order.
 
     A million names take some 100 MB here.
 

@@ -51,12 +51,12 @@ class Entry:
     kind: int
     count: int
     at: int
-    """Of the entry itself."""
+    """Offset of the entry itself."""
     where: int
 
     @property
     def size(self) -> int:
-        """Of all values, in bytes."""
+        """Size of all values, in bytes."""
         return _SIZES.get(self.kind, 0) * self.count
 
 

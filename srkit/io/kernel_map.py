@@ -18,9 +18,9 @@ from srkit.io.atomic import atomic_path
 from srkit.io.names import shown
 
 VERSION = 1
-"""Of the file's layout."""
+"""Version of the file's layout."""
 SIDE = 21
-"""Of a kernel, in HR pixels."""
+"""Side of a kernel, in HR pixels."""
 EXTENSION = ".npz"
 
 _MAPS = ("codes", "covariance", "confidence", "depth")
@@ -78,12 +78,12 @@ class KernelMap:
 
     @property
     def height(self) -> int:
-        """Of the LR image."""
+        """Height of the LR image."""
         return int(self.codes.shape[1])
 
     @property
     def width(self) -> int:
-        """Of the LR image."""
+        """Width of the LR image."""
         return int(self.codes.shape[2])
 
 
@@ -93,7 +93,7 @@ class KernelMapInfo:
 
     width: int
     height: int
-    """Of the LR image."""
+    """Height of the LR image."""
     scale: int
     model_sha256: str
 

@@ -15,12 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srkit.encoders.features import PerceptualFeatures
 from srkit.errors import UsageError, nearest
 from srkit.losses.gan import generator_map
 
 DECAY = 0.99
-"""Of the running means: they know the last hundred steps or so."""
+"""Decay of the running means, over the last hundred steps or so."""
 _WINDOW = 11
 _SIGMA_PX = 1.5
 _C1, _C2 = 0.01**2, 0.03**2
@@ -82,16 +81,6 @@ class Wanted:
     def _look(self, name: str) -> Tensor:
         with torch.no_grad():
             return self.views.look(name, self.hr)
-
-
-def bottom_of(provider: PerceptualFeatures) -> View:
-    """The lowest map of a provider (`vgg19:conv1_2`; of `compact` the first stage)."""
-    return lambda images: provider.features(images)[0]
-
-
-def top_of(provider: PerceptualFeatures) -> View:
-    """The highest map of a provider (`vgg19` is conv5_4 before its ReLU; of `compact` the last stage)."""
-    return lambda images: provider.features(images)[-1]
 
 
 def pixel_map(sr: Tensor, hr: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ class FeatureExtractors:
 
     perceptual: PerceptualFeatures | None = None
     bottom: PerceptualFeatures | None = None
-    """Of the criterion `bottom`; it may be the same as `perceptual`."""
+    """Extractor of the criterion `bottom`; it may be the same as `perceptual`."""
     autocast: torch.dtype | None = None
     """Precision of their arithmetic, and of the discriminator's; None: fp32."""
 

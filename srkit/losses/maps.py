@@ -64,7 +64,7 @@ def _slopes(error: Tensor) -> Tensor:
 
 
 FACTOR = 1e4
-"""Of the distance in the loss (MANet, Liang et al. 2021, ICCV: its training code)."""
+"""Factor on the distance in the loss (MANet, Liang et al. 2021, ICCV: its training code)."""
 _TINY = 1e-8  # lest the logarithm of a tap be minus infinity
 
 

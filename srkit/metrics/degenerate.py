@@ -18,7 +18,7 @@ from srkit.io.names import printable
 from srkit.metrics.display import display
 
 Direction = Literal["<", ">"]
-"""Of a gate: values on that side of its limit break it."""
+"""The side of a gate's limit on which values break it."""
 
 
 def settled(metric: str, value: float) -> float:

@@ -14,7 +14,7 @@ from srkit.metrics.results import FailedImage, ImageResult, SetResult
 
 _FLAG = "_is_infinite"
 _NEGATIVE_FLAG = "_is_negative_infinite"
-"""Of differences and what gates found; no metric of an image is."""
+"""Only differences and the values of gates can be; no metric of an image is."""
 
 
 def values_object(values: Mapping[str, float]) -> dict[str, Any]:

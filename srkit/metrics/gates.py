@@ -68,7 +68,7 @@ class Verdict:
     baseline: SetResult | None
     """What a relative gate was compared with."""
     pictures: tuple[str, ...]
-    """Of a broken gate: images that break `.min` or `.max` by themselves, or make it NaN or infinite; worst first."""
+    """Images that break `.min` or `.max` by themselves, or make the gate NaN or infinite; worst first."""
     left_out: tuple[str, ...] = ()
     """Images whose value or difference is infinite on the side that passes."""
 

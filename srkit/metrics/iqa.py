@@ -39,7 +39,7 @@ class _PyiqaMetric:
         self.version = f"pyiqa {version('pyiqa')}, {label}"
 
     def score(self, image: Tensor) -> float:
-        """Of one image (1, 3, H, W) in [0, 1]."""
+        """The score of one image (1, 3, H, W) in [0, 1]."""
         with torch.inference_mode():
             return float(self._network(image.to(self._device, torch.float32)))
 

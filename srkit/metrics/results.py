@@ -47,7 +47,7 @@ class SetResult:
     support: tuple[str, ...] = ()
     """Images used for few-shot adaptation: named here, left out of `images` and of the means."""
     versions: Mapping[str, str] = field(default_factory=dict)
-    """Of srkit, torch and every metric with a network: what a reader needs to repeat the numbers."""
+    """Versions of srkit, torch and every metric with a network: what a reader needs to repeat the numbers."""
     names: tuple[str, ...] = ()
     """All images of the set in its order, where this result is a shard's; empty: `images` and `failed` are all."""
     prompts: Mapping[str, str] = field(default_factory=dict)

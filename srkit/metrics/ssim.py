@@ -44,27 +44,6 @@ def ssim(sr: Tensor, hr: Tensor) -> Tensor:
     return torch.stack(totals).view(sr.shape[:2]).sum(1) / count
 
 
-def ssim_map(sr: Tensor, hr: Tensor) -> Tensor:
-    """SSIM at every position where the window lies inside the image: see `ssim`.
-
-    Args:
-        sr, hr: (N, C, H, W) in [0, 1].
-
-    Returns:
-        (N, C, H - 10, W - 10), float64; its mean is `ssim`.
-
-    Raises:
-        UsageError: as `ssim`.
-    """
-    _check(sr, hr)
-    columns = sr.shape[3] - WINDOW + 1
-    planes = []
-    for x, y in _planes(sr, hr):
-        strips = [strip.transpose(0, 1).clone().flatten(1)[:, :columns] for strip in _strips(x, y)]
-        planes.append(torch.cat(strips))
-    return torch.stack(planes).view(*sr.shape[:2], -1, columns)
-
-
 def _check(sr: Tensor, hr: Tensor) -> None:
     if sr.shape != hr.shape or sr.ndim != 4 or 0 in sr.shape[:2]:
         raise UsageError(

@@ -18,9 +18,9 @@ from srkit.ops.layout import RGB
 from srkit.ops.resize import bicubic
 
 NOISE, BLOCKS, SHARPNESS = 1.4, 1.2, 0.75
-"""Of a folder: what is below the first two and above the last counts as clean."""
+"""A folder counts as clean that is below the first two and above the last."""
 MIXED = 0.25
-"""Of a folder of one kind, fewer images than this share look compressed, or all but fewer."""
+"""In a folder of one kind, less than this fraction of the images looks compressed, or all but less than it."""
 _GRID = 8  # pixels between the edges of JPEG's blocks, and of those that noise is looked for in
 _STILL = 0.05  # share of the blocks that counts as flat
 _FLAT = 0.25  # quantile over images: many have no flat place, in which noise would show alone
@@ -31,7 +31,7 @@ _EDGES = 0.95  # quantile of gradients that counts as the strongest edges
 
 @dataclass(frozen=True)
 class Traces:
-    """Of a folder of images."""
+    """Traces of degradation in a folder of images."""
 
     noise: float
     """Deviation of the finest detail in the flattest places, in levels of 8 bit."""
@@ -53,7 +53,7 @@ class Traces:
 
 
 def traces_of(images: Sequence[RGB]) -> Traces:
-    """Of a folder's images, one or more, with sides of at least 20 pixels."""
+    """The traces in a folder's images, one or more, with sides of at least 20 pixels."""
     noise = np.quantile([noise_floor(one) for one in images], _FLAT)
     lights = [_light(one) for one in images]
     blocks = np.array([block_edges(light) for light in lights])

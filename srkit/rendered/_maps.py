@@ -293,8 +293,8 @@ def streets(width: int, height: int, palette: str, name: str, rng: Rng) -> Sheet
         sheet.line(path, colours.casing, wide + 1.4)
     for path, wide, main in sorted(drawn, key=lambda road: road[2]):
         sheet.line(path, colours.main if main else colours.street, wide)
-    for path, wide, main in drawn:
-        _names(sheet, path, wide, main, colours, rng)
+    for path, _, main in drawn:
+        _names(sheet, path, main, colours, rng)
     if rng.chance(0.5):
         line = wander(sheet, rng)
         ink = rng.pick(((214, 60, 60), (40, 110, 200), (30, 140, 80)))
@@ -343,7 +343,7 @@ def _block(sheet: Sheet, town: _Town, box: Box, colours: _Colours, rng: Rng) -> 
             u += wide
 
 
-def _names(sheet: Sheet, path: Sequence[Point], wide: float, main: bool, colours: _Colours, rng: Rng) -> None:
+def _names(sheet: Sheet, path: Sequence[Point], main: bool, colours: _Colours, rng: Rng) -> None:
     name, size = street_name(rng), 9.0 if main else rng.between(6.5, 7.8)
     reach = sheet.length(name, size) / 12
     k = rng.between(2, 8)

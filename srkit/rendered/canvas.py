@@ -338,7 +338,7 @@ class Noise:
 
 
 def _between(first: int, last: int, cell: float) -> tuple[NDArray[np.int64], Floats]:
-    """Of every sample: the grid value before it, and how far it is to the next, eased."""
+    """For every sample the grid value before it, and how far it is to the next, eased."""
     position = np.arange(first, last, dtype=np.float64) / cell
     index = np.floor(position).astype(np.int64)
     t = position - index

@@ -172,7 +172,7 @@ class Batch(ABC, Generic[I, D, W, Record]):
                     yield self.record(item, "failed" if outcome.error else "done", outcome.error, outcome)
 
     def amount(self, items: Sequence[I]) -> float:
-        """Of progress, in all."""
+        """Total units of progress."""
         return sum(item.megapixels for item in items)
 
     def advance(self, item: I, progress: Progress) -> None:

@@ -9,7 +9,7 @@ from srkit.errors import UsageError
 from srkit.io.image import DecodedImage
 from srkit.io.write import write_image
 from srkit.rendered import render
-from srkit.tasks.upscale.run import asked_format
+from srkit.tasks.places import asked_format
 
 
 @dataclass(frozen=True)

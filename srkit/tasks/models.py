@@ -94,7 +94,7 @@ class ListedModel:
     size: int | None
     """Bytes."""
     url: str
-    """Of the file, or of the page that offers it."""
+    """Address of the file, or of the page that offers it."""
     sha256: str | None
     readable: bool
     """Whether there is a form that can be read."""

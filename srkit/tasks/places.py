@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 
 from srkit.errors import ImageError, SrkitError, UsageError
 from srkit.io.folders import Found, find_images
+from srkit.io.formats import FORMATS, format_of_name
 from srkit.io.names import is_file_system_trouble, shown
 from srkit.progress import Progress
 
@@ -66,6 +67,21 @@ def is_file_name(output: Path, *, into_folder: bool) -> bool:
     """Whether the output of a single image is meant as a file."""
     is_folder = into_folder or os.path.isdir(output)  # noqa: PTH112
     return not is_folder and output.suffix != ""
+
+
+def asked_format(output: Path) -> str:
+    """The format that an output file's extension asks for.
+
+    Raises:
+        UsageError: none that can be written.
+    """
+    format = format_of_name(output)
+    if format is None:
+        known = ", ".join(form.extension for form in FORMATS.values())
+        raise UsageError(
+            f"The output {shown(output)} has no extension of a format that is written; end it in one of {known}."
+        )
+    return format
 
 
 def check_folders(source: str, output: Path) -> None:

@@ -18,7 +18,7 @@ from srkit.recipes.evaluate import FIXED, PromptControl
 from srkit.zoo.manifest import Manifest
 
 FAMILY = "clipsr"
-"""Of the shipped models that take a prompt."""
+"""Family of the shipped models that take a prompt."""
 _SHOWN = 60  # characters of a prompt in a message
 
 

@@ -127,7 +127,7 @@ def moved_pairs(pairs: Mapping[str, str], source: Path, target: Path) -> dict[st
 
 
 def _header(start: LoadedModel, end: LoadedModel, alpha: float) -> Header:
-    """That of the blend, once both are known to be alike."""
+    """The header of the blend, once both are known to be alike."""
     first, last = _of(start), _of(end)
     shared = first.providers.keys() & last.providers.keys()
     compared: dict[str, tuple[Any, Any]] = {f: (getattr(first, f), getattr(last, f)) for f in _ALIKE}

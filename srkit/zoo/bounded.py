@@ -15,13 +15,13 @@ from torch.overrides import TorchFunctionMode
 from srkit.errors import ResourceError
 
 _LARGEST = 8192
-"""Of a whole number among a constructor's arguments: ours are channels, blocks, scales and sides."""
+"""Limit for whole numbers among a constructor's arguments: ours are channels, blocks, scales and sides."""
 _LONGEST = 256  # list, or text
 _DEEPEST = 4
 _TIMES, _SLACK, _FOREIGN_SLACK = 2, 1 << 20, 1 << 28
 """Values for each of the file, and beyond: buffers that no file holds; of foreign networks, attention masks."""
 _CALLS, _SPARE_CALLS, _FOREIGN_SPARE_CALLS = 50, 5_000, 500_000
-"""Of torch, for each tensor of the file, and beyond. Shipped networks take 7 to 13 for each, and no values beyond."""
+"""Calls of torch for each tensor, and beyond. Shipped networks take 7 to 13 for each, and no values beyond."""
 
 _SIZED = {torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn, torch.full}
 _COUNTED = {torch.arange, torch.linspace, torch.eye}

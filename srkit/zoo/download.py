@@ -28,7 +28,7 @@ from srkit.io.names import shown_bytes
 from srkit.progress import Progress
 
 MAX_BYTES = 16 * 2**30
-"""Of one file; the largest checkpoints in use have a few gigabytes."""
+"""Limit for one file; the largest checkpoints in use have a few gigabytes."""
 _CHUNK = 1 << 20
 _TIMEOUT_S = 30.0
 _PATIENCE = 3
@@ -291,7 +291,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    """Of http and https alone, with the proxies of the environment: urllib's own also opens files, FTP and data."""
+    """Opens http and https alone, with the environment's proxies: urllib's own also opens files, FTP and data."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler,

@@ -20,7 +20,7 @@ from srkit.zoo.foreign import ForeignNetwork, describe, read_state
 from srkit.zoo.loaded import LoadedModel
 
 SUFFIXES: Mapping[str, tuple[str, ...]] = {"spandrel": (".safetensors", ".pth"), "onnx": (".onnx",)}
-"""Of the files, by target."""
+"""Extensions of the files, by target."""
 OPSET = 18
 _EXAMPLE = 32  # side of the image that the graph is traced with; its sizes are free
 

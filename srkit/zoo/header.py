@@ -57,7 +57,7 @@ class Header:
     adapted: dict[str, Any] = field(default_factory=dict)
     """What `srkit adapt` made the weights from: base and its `sha256`, support images, recipe; else empty."""
     controller: dict[str, Any] = field(default_factory=dict)
-    """Of a reconstructor that knows one (`srkit.training.controller`): its `noise_std`."""
+    """The controller of a reconstructor that was trained with one (`srkit.training.controller`): its `noise_std`."""
     pairs: dict[str, str] = field(default_factory=dict)
     """By a dial of `srkit upscale` (`strength`, `denoise`), the other end: a model's name, or a file's path from the
     folder of this one."""

@@ -27,7 +27,7 @@ class LoadedModel:
     overlap: int
     """Overlap of tiles per side in LR pixels: the header's, a measured one, else the receptive field."""
     sha256: str
-    """Of the file, in lower-case hexadecimal."""
+    """Checksum of the file, in lower-case hexadecimal."""
     header: Header | None
     """None for a checkpoint that came through spandrel."""
     path: Path

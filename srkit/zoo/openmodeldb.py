@@ -46,7 +46,7 @@ class IndexedFile:
     sha256: str | None
     """None: not stated."""
     urls: tuple[str, ...]
-    """Of files, or of pages that offer them to a browser."""
+    """Addresses of files, or of pages that offer them to a browser."""
 
     @property
     def direct_urls(self) -> tuple[str, ...]:

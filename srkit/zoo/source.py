@@ -13,7 +13,7 @@ from srkit.errors import UsageError
 
 _NO_STEP = ("", ".", "..")
 _OWN_SUFFIXES = (".lock.json", ".part", ".part.json")
-"""Of the files that are kept beside fetched ones."""
+"""Extensions of the files that are kept beside fetched ones."""
 _LONGEST = 120  # characters of a step; file systems take 255 bytes
 _HUB_FORM = "owner/repo, or hf:owner/repo/file@revision"
 _HUB = re.compile(

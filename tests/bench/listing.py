@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from srkit.recipes.upscale import UpscaleRecipe
-from srkit.tasks.upscale.items import UpscaleJob
+from srkit.tasks.upscale.job import UpscaleJob
 from srkit.tasks.upscale.rows import list_names, make_rows
 
 

@@ -10,7 +10,9 @@ forking.
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import importlib
 import json
 import os
 import signal
@@ -20,7 +22,19 @@ from typing import Any
 
 from srkit_cli import app
 
-import srkit.tasks.upscale.plan  # noqa: F401 - with torch and the rest: imported once, for all children
+PRELOADED = (
+    "pydantic",  # which typer imports as it reads the arguments
+    "torch._dynamo",  # which optimizers import
+    "srkit.tasks.adapt.run",
+    "srkit.tasks.evaluate.run",
+    "srkit.tasks.kernels.estimate",
+    "srkit.tasks.models",
+    "srkit.tasks.train.experiment",
+    "srkit.tasks.upscale.plan",
+    "srkit.tasks.upscale.run",
+    "srkit.tasks.upscale.streamed",
+)
+"""Imported once, for all children: nothing that starts threads, which a fork would lose."""
 
 
 def _become(request: dict[str, Any]) -> None:
@@ -58,6 +72,9 @@ def _run() -> None:
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for module in PRELOADED:
+        with contextlib.suppress(ModuleNotFoundError):  # not every typer takes pydantic
+            importlib.import_module(module)
     gc.freeze()  # what is shared with the children stays shared
     answers = sys.stdout
     for line in sys.stdin:

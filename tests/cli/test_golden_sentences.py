@@ -91,7 +91,7 @@ def test_what_is_said_of_an_interrupt(
     def interrupted(*_arguments: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(upscale, "gather", interrupted)
+    monkeypatch.setattr(upscale, "prepared", interrupted)
     ran = call("upscale", "in.png", "b.png", "-m", edsr_weights)
     assert ran.code == Exit.INTERRUPTED
     said = (

@@ -184,7 +184,7 @@ def test_a_failure_that_nobody_foresaw(
         def broken(*_arguments: Any, _error: Exception = error) -> Any:
             raise _error
 
-        monkeypatch.setattr(task, "gather", broken)
+        monkeypatch.setattr(task, "prepared", broken)
         ran = upscale(tmp_path / "in", tmp_path / "out")
         assert ran.code == 1
         assert re.fullmatch(rf"\n?srkit: .*unforeseen.*{type(error).__name__}.*\n", ran.err)
@@ -203,7 +203,7 @@ def test_memory_that_runs_out(
     ran = upscale(save(tmp_path / "a.png"), tmp_path / "b.png")
     assert ran.code == 1
     assert str(tmp_path / "a.png") in ran.err
-    monkeypatch.setattr(task, "gather", exhausted)
+    monkeypatch.setattr(task, "prepared", exhausted)
     ran = upscale(tmp_path / "a.png", tmp_path / "b.png")
     ran.refused(1)
 

@@ -17,7 +17,7 @@ from srkit.degradation.kernels import SIZE, bicubic_kernel, centre, gaussian, mo
 from srkit.degradation.modes import mode_covariance
 from srkit.degradation.pca import decode, encode, kernel_basis
 from srkit.degradation.second_order import second_order
-from srkit.degradation.spatially_variant import blur, blur_adjoint, blur_codes, blur_same, blur_window
+from srkit.degradation.spatially_variant import blur, blur_codes, blur_same, blur_window
 from srkit.errors import UsageError
 from srkit.recipes.degradation import MILD
 from tests.helpers import refused
@@ -72,7 +72,6 @@ REFUSED: list[tuple[Callable[[], Any], tuple[object, ...]]] = [
     (lambda: blur(HR, KERNELS[:, :-1], 4), ((2, 440, 4, 5), "x4")),
     (lambda: blur(HR, KERNELS, 2), ((2, 441, 4, 5), "x2")),
     (lambda: blur_codes(HR, KERNELS, kernel_basis(4), 4), ((2, 441, 4, 5), 15)),
-    (lambda: blur_adjoint(HR, KERNELS, 4), ((2, 441, 4, 5), "x4")),
     (lambda: blur_window(HR, KERNELS, 4, 9), (9, 10)),
     (lambda: blur_same(HR, torch.zeros(3, SIZE, SIZE), 4), ((3, 21, 21), "21 x 21")),
 ]

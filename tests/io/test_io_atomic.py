@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from srkit.errors import SrkitError
-from srkit.io.atomic import atomic_path, is_temporary, remove_stale
+from srkit.io.atomic import atomic_path, remove_stale
 from tests.helpers import refused
 
 
@@ -24,7 +24,7 @@ def test_the_target_appears_at_the_end(tmp_path: Path) -> None:
     target = tmp_path / "a.json"
     with atomic_path(target) as temporary:
         assert temporary.parent == tmp_path
-        assert is_temporary(temporary.name)
+        assert temporary.name.startswith(".srkit-")
         temporary.write_text("whole")
         assert not target.exists()
     assert target.read_text() == "whole"

@@ -17,10 +17,8 @@ from srkit.losses.criteria import (
     CRITERIA,
     Views,
     Wanted,
-    bottom_of,
     pixel_map,
     ssim_distance_map,
-    top_of,
 )
 from srkit.losses.gan import generator_loss
 from srkit.losses.generator import OF_HEADS, FeatureExtractors, GeneratorLosses, Once, criteria_of
@@ -73,7 +71,9 @@ def test_each_term_is_what_it_is_by_itself(provider: PerceptualFeatures, discrim
     cria = CriaPart(eta=1.5, t=3.0, raw=True)
     losses = GeneratorLosses(WEIGHTS, cria, FeatureExtractors(provider, provider), SCALE)
     terms = losses(made, target, discriminator, real)
-    wanted = Wanted(target, Views(bottom_of(provider), top_of(provider), discriminator))
+    wanted = Wanted(
+        target, Views(lambda x: provider.features(x)[0], lambda x: provider.features(x)[-1], discriminator)
+    )
     pixel, ssim = pixel_map(made.align, target), ssim_distance_map(made.align, target)
     bottom = CRITERIA["bottom"](made.align, wanted)
     apart = [CRITERIA[name](made.unif, wanted) for name in ("top", "adversarial")]

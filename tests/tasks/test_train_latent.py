@@ -20,7 +20,7 @@ from srkit.io.write import write_image
 from srkit.recipes.kinds import load_training_recipe
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.tasks.train import TrainJob, blurred, run
-from srkit.tasks.upscale.items import UpscaleJob
+from srkit.tasks.upscale.job import UpscaleJob
 from srkit.tasks.upscale.run import run as upscale
 from srkit.zoo.header import read_header
 from srkit.zoo.load import load_model

@@ -13,28 +13,9 @@ from srkit.recipes.adapt import DEFAULT_STEPS, AdaptRecipe
 from srkit.recipes.load import from_settings
 from srkit.recipes.self_supervised import DEFAULT_STEPS as SELF_STEPS
 from srkit.recipes.self_supervised import SelfAdaptRecipe
-from srkit_cli import completion
+from srkit_cli import completion, options
 from srkit_cli.console import Console
-from srkit_cli.groups import INPUT, MODEL, OUTPUT, TRAINING
-from srkit_cli.options import (
-    Debug,
-    Device,
-    Dtype,
-    DtypeName,
-    Json,
-    MaxPixels,
-    Offline,
-    Overwrite,
-    Quiet,
-    ReportPage,
-    Seed,
-    Settings,
-    Threads,
-    Verbose,
-    WeightsDir,
-    WholeScale,
-    check_file,
-)
+from srkit_cli.groups import INPUT, MODEL, OUTPUT, TRAINING, option
 
 if TYPE_CHECKING:
     from srkit.metrics.results import ImageResult
@@ -51,92 +32,72 @@ def adapt(
     ],
     output: Annotated[
         Path | None,
-        typer.Option(
+        option(
+            "The weights; else FOLDER-MODEL.safetensors in the working folder.",
+            OUTPUT,
             "--output",
             "-o",
-            help="The weights; else FOLDER-MODEL.safetensors in the working folder.",
             metavar="FILE.safetensors",
-            rich_help_panel=OUTPUT,
         ),
     ] = None,
-    overwrite: Overwrite = False,
+    overwrite: options.Overwrite = False,
     shots: Annotated[
-        int | None,
-        typer.Option(
-            help=f"Examples to learn from; {AdaptRecipe.shots}.", metavar="K", rich_help_panel=TRAINING
-        ),
+        int | None, option(f"Examples to learn from; {AdaptRecipe.shots}.", TRAINING, metavar="K")
     ] = None,
     self_supervised: Annotated[
-        bool,
-        typer.Option(
-            "--self-supervised", help="Learn from low-resolution images alone.", rich_help_panel=TRAINING
-        ),
+        bool, option("Learn from low-resolution images alone.", TRAINING, "--self-supervised")
     ] = False,
     reconstructor: Annotated[
         str | None,
-        typer.Option(
-            help="With --self-supervised: what degrades images; a name or a file.",
-            autocompletion=completion.reconstructors,
+        option(
+            "With --self-supervised: what degrades images; a name or a file.",
+            MODEL,
             metavar="NAME",
-            rich_help_panel=MODEL,
+            autocompletion=completion.reconstructors,
         ),
     ] = None,
     method: Annotated[
         str | None,
-        typer.Option(
-            help="With --self-supervised: loop, or pairs of clean images degraded alike.",
-            metavar="NAME",
-            rich_help_panel=TRAINING,
+        option(
+            "With --self-supervised: loop, or pairs of clean images degraded alike.", TRAINING, metavar="NAME"
         ),
     ] = None,
     clean: Annotated[
         Path | None,
-        typer.Option(
-            help="With --method pairs: clean images; else the folder's own, shrunk.",
-            metavar="DIR",
-            rich_help_panel=INPUT,
-        ),
+        option("With --method pairs: clean images; else the folder's own, shrunk.", INPUT, metavar="DIR"),
     ] = None,
-    scale: WholeScale = None,
+    scale: options.WholeScale = None,
     model: Annotated[
         str,
-        typer.Option(
-            "--model",
-            "-m",
-            "-n",
-            help="A name or a checkpoint file.",
-            autocompletion=completion.sr_models,
-            rich_help_panel=MODEL,
+        option(
+            "A name or a checkpoint file.", MODEL, "--model", "-m", "-n", autocompletion=completion.sr_models
         ),
     ] = "auto",
     steps: Annotated[
         int | None,
-        typer.Option(
-            help=f"Maximum of steps; {DEFAULT_STEPS} ({SELF_STEPS} if self-supervised), or what --minutes allow.",
+        option(
+            f"Maximum of steps; {DEFAULT_STEPS} ({SELF_STEPS} if self-supervised), or what --minutes allow.",
+            TRAINING,
             metavar="N",
-            rich_help_panel=TRAINING,
         ),
     ] = None,
-    minutes: Annotated[
-        float | None, typer.Option(help="Maximum of minutes.", metavar="F", rich_help_panel=TRAINING)
-    ] = None,
+    minutes: Annotated[float | None, option("Maximum of minutes.", TRAINING, metavar="F")] = None,
     holdout: Annotated[
-        float | None,
-        typer.Option(help="Share of the images held out to validate.", metavar="F", rich_help_panel=TRAINING),
+        float | None, option("Share of the images held out to validate.", TRAINING, metavar="F")
     ] = None,
-    set_: Settings = None,
-    report: ReportPage = None,
-    max_pixels: MaxPixels = 10**9,
-    device: Device = "auto",
-    dtype: Dtype = DtypeName.auto,
-    threads: Threads = None,
-    seed: Seed = 0,
-    offline: Offline = False,
-    weights_dir: WeightsDir = None,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    debug: Debug = False,
+    set_: options.Settings = None,
+    report: options.ReportPage = None,
+    max_pixels: options.MaxPixels = 10**9,
+    device: options.Device = "auto",
+    dtype: options.Dtype = options.DtypeName.auto,
+    threads: options.Threads = None,
+    seed: options.Seed = 0,
+    offline: options.Offline = False,
+    weights_dir: options.WeightsDir = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
 ) -> int:
     """Fine-tune a model to a kind of image.
 
@@ -153,7 +114,7 @@ def adapt(
     srkit upscale INPUT OUTPUT -m screens-x4.safetensors
     """
     if report is not None:
-        check_file(report)
+        options.check_file(report)
     if self_supervised and shots is not None:
         raise UsageError(
             f"--shots {shots} and --self-supervised were both given; the one learns from high-resolution examples, the "

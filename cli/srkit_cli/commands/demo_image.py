@@ -11,6 +11,7 @@ from srkit.errors import Exit
 from srkit.rendered.table import DOMAINS
 from srkit_cli import completion
 from srkit_cli.console import Console
+from srkit_cli.groups import option
 from srkit_cli.options import Debug, Json, OverwriteFile, Quiet, Seed
 
 
@@ -20,12 +21,10 @@ def demo_image(
     ),
     domain: Annotated[
         str,
-        typer.Option(
-            help=f"What it shows: {', '.join(DOMAINS)}.", metavar="NAME", autocompletion=completion.domains
-        ),
+        option(f"What it shows: {', '.join(DOMAINS)}.", metavar="NAME", autocompletion=completion.domains),
     ] = "street",
-    width: Annotated[int, typer.Option(help="In pixels.", metavar="N")] = 480,
-    height: Annotated[int, typer.Option(help="In pixels.", metavar="N")] = 320,
+    width: Annotated[int, option("In pixels.", metavar="N")] = 480,
+    height: Annotated[int, option("In pixels.", metavar="N")] = 320,
     overwrite: OverwriteFile = False,
     seed: Seed = 0,
     json: Json = False,

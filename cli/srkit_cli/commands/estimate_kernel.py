@@ -10,28 +10,9 @@ import typer
 
 from srkit.errors import Exit
 from srkit.recipes.estimate import EstimateRecipe
-from srkit_cli import completion
+from srkit_cli import completion, options
 from srkit_cli.console import Console
-from srkit_cli.groups import MODEL, OUTPUT
-from srkit_cli.options import (
-    Debug,
-    Device,
-    Dtype,
-    DtypeName,
-    Json,
-    MaxPixels,
-    Offline,
-    Overwrite,
-    Quiet,
-    Recursive,
-    Seed,
-    SkipExisting,
-    Threads,
-    Tile,
-    Verbose,
-    existing_of,
-    tile_of,
-)
+from srkit_cli.groups import MODEL, OUTPUT, option
 from srkit_cli.records import report
 
 if TYPE_CHECKING:
@@ -48,73 +29,54 @@ def estimate_kernel(
         ),
     ] = None,
     scale: Annotated[
-        int | None,
-        typer.Option(
-            "--scale", "-s", help="Of the upscaling to come: 2, 3 or 4.", metavar="N", rich_help_panel=MODEL
-        ),
+        int | None, option("Of the upscaling to come: 2, 3 or 4.", MODEL, "--scale", "-s", metavar="N")
     ] = None,
     depth: Annotated[
-        str,
-        typer.Option(
-            help="auto, none, a provider's name, or a folder of depth maps.",
-            metavar="NAME|DIR",
-            rich_help_panel=MODEL,
-        ),
+        str, option("auto, none, a provider's name, or a folder of depth maps.", MODEL, metavar="NAME|DIR")
     ] = EstimateRecipe.depth,
     refine: Annotated[
-        int,
-        typer.Option(
-            help="Rounds that look at the restored image; the paper's are 2.",
-            metavar="N",
-            rich_help_panel=MODEL,
-        ),
+        int, option("Rounds that look at the restored image; the paper's are 2.", MODEL, metavar="N")
     ] = EstimateRecipe.refine,
     preview: Annotated[
-        Path | None,
-        typer.Option(
-            help="Where the preview goes; else beside the map.", metavar="FILE.png", rich_help_panel=OUTPUT
-        ),
+        Path | None, option("Where the preview goes; else beside the map.", OUTPUT, metavar="FILE.png")
     ] = None,
-    no_preview: Annotated[
-        bool, typer.Option("--no-preview", help="Write kernel maps alone.", rich_help_panel=OUTPUT)
-    ] = False,
+    no_preview: Annotated[bool, option("Write kernel maps alone.", OUTPUT, "--no-preview")] = False,
     grid: Annotated[
-        int,
-        typer.Option(help="Ellipses along the preview's longer side.", metavar="N", rich_help_panel=OUTPUT),
+        int, option("Ellipses along the preview's longer side.", OUTPUT, metavar="N")
     ] = EstimateRecipe.grid,
     model: Annotated[
         str,
-        typer.Option(
+        option(
+            "What estimates: a name or a file.",
+            MODEL,
             "--model",
             "-m",
             "-n",
-            help="What estimates: a name or a file.",
             autocompletion=completion.kernel_models,
-            rich_help_panel=MODEL,
         ),
     ] = EstimateRecipe.model,
     restorer: Annotated[
         str,
-        typer.Option(
-            help="What restores, for rounds and the re-blur PSNR: a name or a file.",
+        option(
+            "What restores, for rounds and the re-blur PSNR: a name or a file.",
+            MODEL,
             autocompletion=completion.sr_models,
-            rich_help_panel=MODEL,
         ),
     ] = EstimateRecipe.restorer,
-    tile: Tile = "auto",
-    recursive: Recursive = False,
-    overwrite: Overwrite = False,
-    skip_existing: SkipExisting = False,
-    max_pixels: MaxPixels = 10**9,
-    device: Device = "auto",
-    dtype: Dtype = DtypeName.auto,
-    threads: Threads = None,
-    seed: Seed = 0,
-    offline: Offline = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    debug: Debug = False,
+    tile: options.Tile = "auto",
+    recursive: options.Recursive = False,
+    overwrite: options.Overwrite = False,
+    skip_existing: options.SkipExisting = False,
+    max_pixels: options.MaxPixels = 10**9,
+    device: options.Device = "auto",
+    dtype: options.Dtype = options.DtypeName.auto,
+    threads: options.Threads = None,
+    seed: options.Seed = 0,
+    offline: options.Offline = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
 ) -> int:
     """Estimate the blur of images, pixel by pixel: a kernel map and a preview of it for each.
 
@@ -123,7 +85,7 @@ def estimate_kernel(
     srkit estimate-kernel in/ kernels/
     srkit upscale photo.jpg photo-4x.png --kernel-map photo.npz
     """
-    existing = existing_of(overwrite=overwrite, skip_existing=skip_existing)
+    existing = options.existing_of(overwrite=overwrite, skip_existing=skip_existing)
     recipe = EstimateRecipe(
         scale=scale,
         model=model,
@@ -131,7 +93,7 @@ def estimate_kernel(
         depth=depth,
         refine=refine,
         grid=grid,
-        tile=tile_of(tile),
+        tile=options.tile_of(tile),
         device=device,
         dtype=dtype.value,
         threads=threads,

@@ -10,26 +10,9 @@ import typer
 
 from srkit.errors import Exit, SrkitError, UsageError
 from srkit.recipes.evaluate import EvalRecipe
-from srkit_cli import completion
+from srkit_cli import completion, options
 from srkit_cli.console import Console, with_flags
-from srkit_cli.groups import GATES, INPUT, METRICS, MODEL, REPORT
-from srkit_cli.options import (
-    Debug,
-    Device,
-    Dtype,
-    DtypeName,
-    Json,
-    MaxPixels,
-    Offline,
-    Quiet,
-    ReportPage,
-    Seed,
-    ShardOf,
-    Threads,
-    Verbose,
-    WholeScale,
-    check_file,
-)
+from srkit_cli.groups import GATES, INPUT, METRICS, MODEL, REPORT, option
 
 if TYPE_CHECKING:
     from srkit.metrics.reports import Report
@@ -38,12 +21,8 @@ if TYPE_CHECKING:
 
 Names = Annotated[
     list[str] | None,
-    typer.Option(
-        "--dataset",
-        help="Sets by name, with commas.",
-        metavar="NAME",
-        autocompletion=completion.data_sets,
-        rich_help_panel=INPUT,
+    option(
+        "Sets by name, with commas.", INPUT, "--dataset", metavar="NAME", autocompletion=completion.data_sets
     ),
 ]
 
@@ -56,137 +35,85 @@ def eval(
     dataset: Names = None,
     model: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
+            "A name, a file, or bicubic; repeat to compare with the first.",
+            MODEL,
             "--model",
             "-m",
             "-n",
-            help="A name, a file, or bicubic; repeat to compare with the first.",
             autocompletion=completion.evaluated_models,
-            rich_help_panel=MODEL,
         ),
     ] = None,
-    scale: WholeScale = None,
-    sr: Annotated[
-        Path | None, typer.Option(help="Folder of finished images.", metavar="DIR", rich_help_panel=INPUT)
-    ] = None,
-    hr: Annotated[
-        Path | None, typer.Option(help="Folder of their references.", metavar="DIR", rich_help_panel=INPUT)
-    ] = None,
-    pattern: Annotated[
-        str, typer.Option(help="Name of an SR image, as '{name}_x4'.", rich_help_panel=INPUT)
-    ] = "{name}",
-    allow_crop: Annotated[
-        bool, typer.Option("--allow-crop", help="Accept a few pixels of difference.", rich_help_panel=INPUT)
-    ] = False,
+    scale: options.WholeScale = None,
+    sr: Annotated[Path | None, option("Folder of finished images.", INPUT, metavar="DIR")] = None,
+    hr: Annotated[Path | None, option("Folder of their references.", INPUT, metavar="DIR")] = None,
+    pattern: Annotated[str, option("Name of an SR image, as '{name}_x4'.", INPUT)] = "{name}",
+    allow_crop: Annotated[bool, option("Accept a few pixels of difference.", INPUT, "--allow-crop")] = False,
     metrics: Annotated[
         str,
-        typer.Option(
-            help="psnr, ssim, lpips, judge, niqe, musiq, with commas.",
-            autocompletion=completion.metrics,
-            rich_help_panel=METRICS,
+        option(
+            "psnr, ssim, lpips, judge, niqe, musiq, with commas.", METRICS, autocompletion=completion.metrics
         ),
     ] = "psnr,ssim",
-    protocol: Annotated[
-        str, typer.Option(help="classical, rgb, div2k, ntire or real.", rich_help_panel=METRICS)
-    ] = "classical",
+    protocol: Annotated[str, option("classical, rgb, div2k, ntire or real.", METRICS)] = "classical",
     data_root: Annotated[
         Path | None,
-        typer.Option(
-            help="Where sets lie; else $SRKIT_DATA. Public ones are fetched.",
-            metavar="DIR",
-            rich_help_panel=INPUT,
-        ),
+        option("Where sets lie; else $SRKIT_DATA. Public ones are fetched.", INPUT, metavar="DIR"),
     ] = None,
     download: Annotated[
-        bool,
-        typer.Option(
-            "--download",
-            help="Accepted as before; missing sets are fetched anyway.",
-            rich_help_panel=INPUT,
-        ),
+        bool, option("Accepted as before; missing sets are fetched anyway.", INPUT, "--download")
     ] = False,
     weights_dir: Annotated[
-        Path | None,
-        typer.Option(
-            help="Metric weights by file name; else $SRKIT_WEIGHTS.", metavar="DIR", rich_help_panel=METRICS
-        ),
+        Path | None, option("Metric weights by file name; else $SRKIT_WEIGHTS.", METRICS, metavar="DIR")
     ] = None,
     shots: Annotated[
-        int,
-        typer.Option(
-            help="Also adapt to the first K images; scored on the others.",
-            metavar="K",
-            rich_help_panel=MODEL,
-        ),
+        int, option("Also adapt to the first K images; scored on the others.", MODEL, metavar="K")
     ] = 0,
-    shot_steps: Annotated[
-        int | None, typer.Option(help="Maximal number of steps of that.", metavar="N", rich_help_panel=MODEL)
-    ] = None,
-    shard: ShardOf = None,
+    shot_steps: Annotated[int | None, option("Maximal number of steps of that.", MODEL, metavar="N")] = None,
+    shard: options.ShardOf = None,
     merge: Annotated[
-        bool,
-        typer.Option(
-            "--merge", help="Put the results of shards together, as of one run.", rich_help_panel=INPUT
-        ),
+        bool, option("Put the results of shards together, as of one run.", INPUT, "--merge")
     ] = False,
     prompts: Annotated[
         Path | None,
-        typer.Option(
-            help="What each image shows, for models that take text: DIR of .txt, .tsv or COCO's .json.",
+        option(
+            "What each image shows, for models that take text: DIR of .txt, .tsv or COCO's .json.",
+            MODEL,
             metavar="FILE",
-            rich_help_panel=MODEL,
         ),
     ] = None,
     prompt_control: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
+            "right, none, shuffled, with commas, or =TEXT (repeatable); the first is compared with each.",
+            MODEL,
             "--prompt-control",
-            help="right, none, shuffled, with commas, or =TEXT (repeatable); the first is compared with each.",
             metavar="NAMES",
-            rich_help_panel=MODEL,
         ),
     ] = None,
-    save_images: Annotated[
-        Path | None, typer.Option(help="Keep the SR images.", metavar="DIR", rich_help_panel=REPORT)
-    ] = None,
-    report: ReportPage = None,
-    jsonl: Annotated[
-        Path | None, typer.Option(help="JSON Lines, an image each.", metavar="FILE", rich_help_panel=REPORT)
-    ] = None,
-    csv: Annotated[
-        Path | None, typer.Option(help="CSV, an image each.", metavar="FILE", rich_help_panel=REPORT)
-    ] = None,
-    junit: Annotated[
-        Path | None, typer.Option(help="JUnit XML for CI systems.", metavar="FILE", rich_help_panel=REPORT)
-    ] = None,
-    markdown: Annotated[
-        Path | None, typer.Option(help="Markdown table.", metavar="FILE", rich_help_panel=REPORT)
-    ] = None,
-    baseline: Annotated[
-        Path | None, typer.Option(help="Results to compare with.", metavar="FILE.json", rich_help_panel=GATES)
-    ] = None,
+    save_images: Annotated[Path | None, option("Keep the SR images.", REPORT, metavar="DIR")] = None,
+    report: options.ReportPage = None,
+    jsonl: Annotated[Path | None, option("JSON Lines, an image each.", REPORT, metavar="FILE")] = None,
+    csv: Annotated[Path | None, option("CSV, an image each.", REPORT, metavar="FILE")] = None,
+    junit: Annotated[Path | None, option("JUnit XML for CI systems.", REPORT, metavar="FILE")] = None,
+    markdown: Annotated[Path | None, option("Markdown table.", REPORT, metavar="FILE")] = None,
+    baseline: Annotated[Path | None, option("Results to compare with.", GATES, metavar="FILE.json")] = None,
     fail_if: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--fail-if", help="Gate, as 'psnr<-0.05' (repeatable).", metavar="GATE", rich_help_panel=GATES
-        ),
+        list[str] | None, option("Gate, as 'psnr<-0.05' (repeatable).", GATES, "--fail-if", metavar="GATE")
     ] = None,
     update_baseline: Annotated[
-        bool,
-        typer.Option(
-            "--update-baseline", help="Create or replace the baseline, then gate.", rich_help_panel=GATES
-        ),
+        bool, option("Create or replace the baseline, then gate.", GATES, "--update-baseline")
     ] = False,
-    max_pixels: MaxPixels = 10**9,
-    device: Device = "auto",
-    dtype: Dtype = DtypeName.auto,
-    threads: Threads = None,
-    seed: Seed = 0,
-    offline: Offline = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    debug: Debug = False,
+    max_pixels: options.MaxPixels = 10**9,
+    device: options.Device = "auto",
+    dtype: options.Dtype = options.DtypeName.auto,
+    threads: options.Threads = None,
+    seed: options.Seed = 0,
+    offline: options.Offline = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
 ) -> int:
     """Measure a model on data sets, or finished images against their references.
 
@@ -210,7 +137,7 @@ def eval(
     files = {"report": report, "jsonl": jsonl, "csv": csv, "junit": junit, "markdown": markdown}
     for path in (*files.values(), baseline):
         if path is not None:
-            check_file(path)
+            options.check_file(path)
     recipe = EvalRecipe(
         metrics=tuple(_listed([metrics])),
         protocol=protocol,

@@ -12,6 +12,7 @@ from srkit.errors import Exit, UsageError
 from srkit.io.names import shown_bytes
 from srkit_cli import completion
 from srkit_cli.console import Console
+from srkit_cli.groups import option
 from srkit_cli.options import Debug, Json, Offline, OverwriteFile, Quiet
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def pull(
             autocompletion=completion.all_models,
         ),
     ],
-    sha256: Annotated[str | None, typer.Option(help="What the file must have.", metavar="HEX")] = None,
+    sha256: Annotated[str | None, option("What the file must have.", metavar="HEX")] = None,
     offline: Offline = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -222,9 +223,9 @@ def path(
 def export(
     model: Annotated[str, typer.Argument(help="A model's name, or a checkpoint file.", metavar="NAME|FILE")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help=".safetensors or .pth for spandrel, .onnx.", metavar="FILE")
+        Path, option(".safetensors or .pth for spandrel, .onnx.", None, "--output", "-o", metavar="FILE")
     ],
-    target: Annotated[str, typer.Option("--for", help="spandrel or onnx.", metavar="PROGRAM")],
+    target: Annotated[str, option("spandrel or onnx.", None, "--for", metavar="PROGRAM")],
     overwrite: OverwriteFile = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -248,8 +249,8 @@ def export(
 def blend(
     start: Annotated[str, typer.Argument(help="A model's name, or a file.", metavar="A")],
     end: Annotated[str, typer.Argument(help="Another of the same network.", metavar="B")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="A .safetensors file.", metavar="FILE")],
-    alpha: Annotated[float, typer.Option(help="Share of B, 0 to 1.", metavar="X")],
+    output: Annotated[Path, option("A .safetensors file.", None, "--output", "-o", metavar="FILE")],
+    alpha: Annotated[float, option("Share of B, 0 to 1.", metavar="X")],
     overwrite: OverwriteFile = False,
     offline: Offline = False,
     json: Json = False,

@@ -10,21 +10,9 @@ import typer
 
 from srkit.errors import Exit
 from srkit.recipes.load import shipped_recipes
-from srkit_cli import completion
+from srkit_cli import completion, options
 from srkit_cli.console import Console
-from srkit_cli.groups import ENGINE, INPUT, OUTPUT, TRAINING
-from srkit_cli.options import (
-    Debug,
-    Device,
-    DtypeName,
-    Json,
-    Offline,
-    Quiet,
-    Settings,
-    Threads,
-    Verbose,
-    WeightsDir,
-)
+from srkit_cli.groups import ENGINE, INPUT, OUTPUT, TRAINING, option
 
 if TYPE_CHECKING:
     from srkit.tasks.train.job import TrainResult
@@ -40,58 +28,32 @@ def train(
             help=f"{', '.join(shipped_recipes())}, or a TOML file.", autocompletion=completion.recipes
         ),
     ],
-    data: Annotated[
-        list[Path],
-        typer.Option(help="A folder of photographs (repeatable).", metavar="DIR", rich_help_panel=INPUT),
-    ],
+    data: Annotated[list[Path], option("A folder of photographs (repeatable).", INPUT, metavar="DIR")],
     output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Folder of the run; else runs/RECIPE.",
-            metavar="DIR",
-            rich_help_panel=OUTPUT,
-        ),
+        Path | None, option("Folder of the run; else runs/RECIPE.", OUTPUT, "--output", "-o", metavar="DIR")
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Start anew where it holds a run.", rich_help_panel=OUTPUT)
-    ] = False,
-    set_: Settings = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the run's checkpoint.", rich_help_panel=OUTPUT)
-    ] = False,
+    overwrite: Annotated[bool, option("Start anew where it holds a run.", OUTPUT, "--overwrite")] = False,
+    set_: options.Settings = None,
+    resume: Annotated[bool, option("Go on from the run's checkpoint.", OUTPUT, "--resume")] = False,
     minutes: Annotated[
-        float | None,
-        typer.Option(help="Training time, earlier parts included.", metavar="F", rich_help_panel=TRAINING),
+        float | None, option("Training time, earlier parts included.", TRAINING, metavar="F")
     ] = None,
-    steps: Annotated[
-        int | None, typer.Option(help="Length in steps.", metavar="N", rich_help_panel=TRAINING)
-    ] = None,
+    steps: Annotated[int | None, option("Length in steps.", TRAINING, metavar="N")] = None,
     val: Annotated[
-        list[Path] | None,
-        typer.Option(help="A folder to validate on (repeatable).", metavar="DIR", rich_help_panel=INPUT),
+        list[Path] | None, option("A folder to validate on (repeatable).", INPUT, metavar="DIR")
     ] = None,
-    data_terms: Annotated[
-        str, typer.Option(help="Names and terms of the data, for the header.", rich_help_panel=OUTPUT)
-    ] = "",
-    licence: Annotated[
-        str, typer.Option(help="Licence of the weights, for the header.", rich_help_panel=OUTPUT)
-    ] = "",
-    device: Device = "auto",
-    dtype: Annotated[
-        DtypeName | None, typer.Option(help="Precision of the arithmetic.", rich_help_panel=ENGINE)
-    ] = None,
-    threads: Threads = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Seed of everything random.", metavar="N", rich_help_panel=ENGINE)
-    ] = None,
-    offline: Offline = False,
-    weights_dir: WeightsDir = None,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    debug: Debug = False,
+    data_terms: Annotated[str, option("Names and terms of the data, for the header.", OUTPUT)] = "",
+    licence: Annotated[str, option("Licence of the weights, for the header.", OUTPUT)] = "",
+    device: options.Device = "auto",
+    dtype: Annotated[options.DtypeName | None, option("Precision of the arithmetic.", ENGINE)] = None,
+    threads: options.Threads = None,
+    seed: Annotated[int | None, option("Seed of everything random.", ENGINE, metavar="N")] = None,
+    offline: options.Offline = False,
+    weights_dir: options.WeightsDir = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
 ) -> int:
     """Train a network from a recipe and folders of photographs.
 

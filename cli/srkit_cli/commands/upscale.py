@@ -15,35 +15,9 @@ import typer
 from srkit.errors import Exit, UsageError
 from srkit.recipes.engine import EngineRecipe
 from srkit.recipes.upscale import Target, UpscaleRecipe
-from srkit_cli import completion
+from srkit_cli import completion, options
 from srkit_cli.console import Console
-from srkit_cli.groups import ENGINE, MODEL, OUTPUT, REPORT, SIZE
-from srkit_cli.options import (
-    Address,
-    Debug,
-    Devices,
-    Dtype,
-    DtypeName,
-    Engine,
-    EngineName,
-    Json,
-    MaxPixels,
-    Offline,
-    Overwrite,
-    Quiet,
-    Recursive,
-    Seed,
-    ShardOf,
-    SkipExisting,
-    Threads,
-    Tile,
-    Verbose,
-    WeightsDir,
-    Workers,
-    existing_of,
-    pixels,
-    tile_of,
-)
+from srkit_cli.groups import ENGINE, MODEL, OUTPUT, REPORT, SIZE, option
 from srkit_cli.records import STREAM, report
 
 if TYPE_CHECKING:
@@ -67,150 +41,119 @@ def upscale(
     output: Annotated[
         str, typer.Argument(help="A file, a folder, a URL, or - for stdout.", metavar="OUTPUT")
     ],
-    scale: Annotated[
-        float | None,
-        typer.Option("--scale", "-s", help="Factor, above 1 and up to 16.", rich_help_panel=SIZE),
-    ] = None,
-    width: Annotated[
-        int | None, typer.Option(help="Exact width of the result.", metavar="N", rich_help_panel=SIZE)
-    ] = None,
-    height: Annotated[
-        int | None, typer.Option(help="Exact height of the result.", metavar="N", rich_help_panel=SIZE)
-    ] = None,
-    max_size: Annotated[
-        int | None, typer.Option(help="Exact longest side of the result.", metavar="N", rich_help_panel=SIZE)
-    ] = None,
+    scale: Annotated[float | None, option("Factor, above 1 and up to 16.", SIZE, "--scale", "-s")] = None,
+    width: Annotated[int | None, option("Exact width of the result.", SIZE, metavar="N")] = None,
+    height: Annotated[int | None, option("Exact height of the result.", SIZE, metavar="N")] = None,
+    max_size: Annotated[int | None, option("Exact longest side of the result.", SIZE, metavar="N")] = None,
     model: Annotated[
         str,
-        typer.Option(
+        option(
+            "A name of `srkit models`, a family of them (real), or a file.",
+            MODEL,
             "--model",
             "-m",
             "-n",
-            help="A name of `srkit models`, a family of them (real), or a file.",
             autocompletion=completion.sr_models,
-            rich_help_panel=MODEL,
         ),
     ] = "auto",
-    tile: Tile = "auto",
-    overlap: Annotated[str, typer.Option(help="auto, or pixels.", rich_help_panel=ENGINE)] = "auto",
+    tile: options.Tile = "auto",
+    overlap: Annotated[str, option("auto, or pixels.", ENGINE)] = "auto",
     tta: Annotated[
-        bool,
-        typer.Option(
-            "--tta", help="Eight-fold self-ensemble: better, eight times slower.", rich_help_panel=MODEL
-        ),
+        bool, option("Eight-fold self-ensemble: better, eight times slower.", MODEL, "--tta")
     ] = False,
     format: Annotated[
-        FormatName, typer.Option("--format", "-f", help="auto keeps the input's.", rich_help_panel=OUTPUT)
+        FormatName, option("auto keeps the input's.", OUTPUT, "--format", "-f")
     ] = FormatName.auto,
-    quality: Annotated[
-        int | None, typer.Option(help="1 to 100, for JPEG, WebP, AVIF.", metavar="N", rich_help_panel=OUTPUT)
-    ] = None,
-    compression: Annotated[
-        int | None, typer.Option(help="0 to 9, for PNG and TIFF.", metavar="N", rich_help_panel=OUTPUT)
-    ] = None,
-    recursive: Recursive = False,
-    shard: ShardOf = None,
-    suffix: Annotated[
-        str, typer.Option(help="Put behind each name.", metavar="TEXT", rich_help_panel=OUTPUT)
-    ] = "",
-    overwrite: Overwrite = False,
-    skip_existing: SkipExisting = False,
-    max_pixels: MaxPixels = 10**9,
+    quality: Annotated[int | None, option("1 to 100, for JPEG, WebP, AVIF.", OUTPUT, metavar="N")] = None,
+    compression: Annotated[int | None, option("0 to 9, for PNG and TIFF.", OUTPUT, metavar="N")] = None,
+    recursive: options.Recursive = False,
+    shard: options.ShardOf = None,
+    suffix: Annotated[str, option("Put behind each name.", OUTPUT, metavar="TEXT")] = "",
+    overwrite: options.Overwrite = False,
+    skip_existing: options.SkipExisting = False,
+    max_pixels: options.MaxPixels = 10**9,
     kernel_map: Annotated[
-        Path | None,
-        typer.Option(
-            help="The blur, from estimate-kernel; or a folder of maps.", metavar="FILE", rich_help_panel=MODEL
-        ),
+        Path | None, option("The blur, from estimate-kernel; or a folder of maps.", MODEL, metavar="FILE")
     ] = None,
     depth: Annotated[
         str,
-        typer.Option(
-            help="For models that are conditioned on blur, where it is to be estimated: auto, none, a provider's name, "
+        option(
+            "For models that are conditioned on blur, where it is to be estimated: auto, none, a provider's name, "
             "or a folder of depth maps.",
+            MODEL,
             metavar="NAME|DIR",
-            rich_help_panel=MODEL,
         ),
     ] = UpscaleRecipe.depth,
     strength: Annotated[
         float | None,
-        typer.Option(
-            help="0 to 1, for a model that has a pair: from the PSNR-trained network (0) to the perceptually trained "
+        option(
+            "0 to 1, for a model that has a pair: from the PSNR-trained network (0) to the perceptually trained "
             "one (1).",
+            MODEL,
             metavar="X",
-            rich_help_panel=MODEL,
         ),
     ] = None,
     denoise: Annotated[
         float | None,
-        typer.Option(
-            help="0 to 1, for a model that has a pair: from the network for light damage (0) to that for strong (1).",
+        option(
+            "0 to 1, for a model that has a pair: from the network for light damage (0) to that for strong (1).",
+            MODEL,
             metavar="X",
-            rich_help_panel=MODEL,
         ),
     ] = None,
     steps: Annotated[
-        int | None,
-        typer.Option(
-            help="Of a diffusion model's sampler; else the model's own.", metavar="N", rich_help_panel=MODEL
-        ),
+        int | None, option("Of a diffusion model's sampler; else the model's own.", MODEL, metavar="N")
     ] = None,
     samples: Annotated[
         int,
-        typer.Option(
-            help="Of a diffusion model, each with a seed of its own: also NAME-2.png, ... and NAME-spread.png, which "
+        option(
+            "Of a diffusion model, each with a seed of its own: also NAME-2.png, ... and NAME-spread.png, which "
             "is bright where the result is invented (8 levels for one of standard deviation).",
+            MODEL,
             metavar="N",
-            rich_help_panel=MODEL,
         ),
     ] = UpscaleRecipe.samples,
     prompt: Annotated[
         str,
-        typer.Option(
-            help="What the image shows, in words, for a model that takes them (clipsr).",
-            metavar="TEXT",
-            rich_help_panel=MODEL,
+        option(
+            "What the image shows, in words, for a model that takes them (clipsr).", MODEL, metavar="TEXT"
         ),
     ] = "",
     prompts: Annotated[
         Path | None,
-        typer.Option(
-            help="The same for each image: a folder of .txt by name, a .tsv or COCO's .json.",
+        option(
+            "The same for each image: a folder of .txt by name, a .tsv or COCO's .json.",
+            MODEL,
             metavar="FILE",
-            rich_help_panel=MODEL,
         ),
     ] = None,
     debug_maps: Annotated[
         Path | None,
-        typer.Option(
-            help="Also write what a network with two heads makes each image of, as DIR/NAME-align.png, -unif.png and "
+        option(
+            "Also write what a network with two heads makes each image of, as DIR/NAME-align.png, -unif.png and "
             "-mask.png: of a chain's first network, at the result's size, with --tta the mean. Four times as slow.",
+            OUTPUT,
             metavar="DIR",
-            rich_help_panel=OUTPUT,
         ),
     ] = None,
-    plan: Annotated[
-        bool, typer.Option("--plan", help="Print what would be done; do nothing.", rich_help_panel=REPORT)
-    ] = False,
+    plan: Annotated[bool, option("Print what would be done; do nothing.", REPORT, "--plan")] = False,
     save_recipe: Annotated[
-        bool, typer.Option("--save-recipe", help="A .srkit.json beside each output.", rich_help_panel=OUTPUT)
+        bool, option("A .srkit.json beside each output.", OUTPUT, "--save-recipe")
     ] = False,
-    strip: Annotated[
-        bool,
-        typer.Option("--strip", help="Write no metadata but the colour profile.", rich_help_panel=OUTPUT),
-    ] = False,
-    device: Devices = "auto",
-    dtype: Dtype = DtypeName.auto,
-    threads: Threads = None,
-    engine: Engine = EngineName.local,
-    workers: Workers = None,
-    address: Address = None,
-    seed: Seed = 0,
-    offline: Offline = False,
-    weights_dir: WeightsDir = None,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    debug: Debug = False,
+    strip: Annotated[bool, option("Write no metadata but the colour profile.", OUTPUT, "--strip")] = False,
+    device: options.Devices = "auto",
+    dtype: options.Dtype = options.DtypeName.auto,
+    threads: options.Threads = None,
+    engine: options.Engine = options.EngineName.local,
+    workers: options.Workers = None,
+    address: options.Address = None,
+    seed: options.Seed = 0,
+    offline: options.Offline = False,
+    weights_dir: options.WeightsDir = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
 ) -> int:
     """Upscale images with a trained network.
 
@@ -220,14 +163,14 @@ def upscale(
     srkit upscale in/ out/ --shard $SLURM_ARRAY_TASK_ID/8
     srkit upscale s3://bucket/in s3://bucket/out --engine ray --address auto
     """
-    existing = existing_of(overwrite=overwrite, skip_existing=skip_existing)
+    existing = options.existing_of(overwrite=overwrite, skip_existing=skip_existing)
     if suffix and ("/" in suffix or os.sep in suffix):
         raise UsageError(f"--suffix is '{suffix}'; it must not hold a path separator.")
     recipe = UpscaleRecipe(
         model=model,
         target=Target(scale, width, height, max_size),
-        tile=tile_of(tile),
-        overlap="auto" if overlap == "auto" else pixels("--overlap", overlap, "auto"),
+        tile=options.tile_of(tile),
+        overlap="auto" if overlap == "auto" else options.pixels("--overlap", overlap, "auto"),
         tta=tta,
         format=format.value,
         quality=quality,

@@ -25,9 +25,9 @@ from srkit.ops.layout import RGB
 LABELS = {"lr": "LR bicubic", "before": "SR before", "sr": "SR", "hr": "HR"}
 VIEWS = tuple(LABELS)
 PAGE_BYTES = 28_000_000
-"""Of all images as they stand in the page, so that with its tables it stays below 30 MB."""
+"""Limit for all images as they stand in the page, so that with its tables it stays below 30 MB."""
 CROP_BYTES = 22_000_000
-"""Of the crops among them; whole images have what the crops leave."""
+"""Limit for the crops among them; whole images have what the crops leave."""
 WHOLE_PIXELS = 1_500_000
 """Larger images are shown by their crop alone: decoding three of them at once stalls a telephone."""
 # Of three views as PNG and base64: measured on Urban100, and where nothing can be compressed.
@@ -51,7 +51,7 @@ class Views:
     width: int
     height: int
     left: int = 0
-    """Of a crop: where it lies in the image."""
+    """Where a crop lies in the image."""
     top: int = 0
 
     @property

@@ -57,7 +57,7 @@ class Supervision(ABC, Generic[F]):
 
     @abstractmethod
     def scores(self, fitted: F, written: LoadedModel) -> Scores:
-        """Of the base and of what was written, which is the base itself where adapting did not help."""
+        """Scores of the base and of the written weights, which are the base's where adapting did not help."""
 
     @abstractmethod
     def verdict(self, fitted: F, scores: Scores) -> str:

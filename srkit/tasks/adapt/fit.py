@@ -37,7 +37,8 @@ from srkit.zoo.loaded import LoadedModel
 MIN_PATCH = 16
 """Side in LR pixels that a crop may shrink to where the examples are small."""
 OWN_RATE, FOREIGN_RATE = 5e-4, 1e-4
-"""Of Adam, where none is asked for; foreign networks may bear no more than a tenth of what they were trained with."""
+"""Adam's learning rate where the recipe gives none; foreign networks may bear only a tenth of that they were
+trained with."""
 MIN_PARTS = 4
 """Fewer validation images are cut into parts, so that it shows how much a gain differs from place to place."""
 VALIDATION_PIXELS = 1_500_000

@@ -35,7 +35,7 @@ from srkit.training.loop_validator import LoopValidator, Measures, spread_of
 from srkit.zoo.loaded import LoadedModel
 
 RATE = 2e-6
-"""Of Adam, where none is asked for."""
+"""Adam's learning rate where the recipe gives none."""
 ALPHAS = (1.0, 0.7, 0.5, 0.35, 0.25, 0.17, 0.12)
 ENDS = RAW, AVERAGE = Interpolation("raw", 1.0), Interpolation("average", 1.0)
 INTERPOLATIONS = (*(Interpolation("raw", alpha) for alpha in ALPHAS), AVERAGE)
@@ -60,13 +60,13 @@ class LoopFit:
     seed: int
 
     def autocast(self, info: ArchInfo | None = None) -> torch.dtype | None:
-        """Of a network, or of the frozen ones, which bear bf16."""
+        """Autocast dtype of a network, or of the frozen ones, which run in bf16."""
         return autocast_for(self.dtype, self.device, info.bf16_ok if info is not None else True)
 
 
 @dataclass(frozen=True)
 class State:
-    """Of the weights as they were at the end, or of their average: means over the validation parts."""
+    """Scores of the last weights, or of their moving average: means over the validation parts."""
 
     reconstruction: float
     neutral: float
@@ -90,9 +90,9 @@ class PairFindings:
     """Settings that were drawn."""
     kept: int
     distance: float
-    """Of the kept ones to the folder's images, mean; the unit is the spread of all that were drawn."""
+    """Mean distance of the kept settings to the folder's images, in units of the spread of all that were drawn."""
     usual: float
-    """Of all that were drawn."""
+    """Mean distance of all settings that were drawn."""
 
 
 @dataclass(frozen=True)
@@ -108,12 +108,12 @@ class Findings:
     far_weight: float
     """lambda_ft."""
     spread: float
-    """Of the degradations of all images (`srkit.training.loop_validator.spread_of`)."""
+    """Spread of the degradations of all images (`srkit.training.loop_validator.spread_of`)."""
     traces: Traces
     clean: bool
     """Whether the images looked clean, so that nothing was learned."""
     pairs: PairFindings | None = None
-    """Of the method `pairs`."""
+    """Findings of the method `pairs`."""
 
 
 @dataclass(frozen=True)
@@ -121,9 +121,9 @@ class LoopFitted(Fitted):
     """The same of the closed loop, with what it measured."""
 
     base: Measures
-    """Of the base, on the validation parts."""
+    """Measures of the base on the validation parts."""
     best: Measures
-    """Of what was kept."""
+    """Measures of the weights that were kept."""
     parts: tuple[Part, ...]
     """That were validated on."""
     findings: Findings
@@ -168,8 +168,8 @@ def fit(
     first = list(itertools.islice(crops.batches(0), _CALIBRATING))
     loop = loop.calibrated(network, first, part.far_share, autocast)
     parts, score = loop_validator(model, network, degrader, loop, split, conditioning, options)
-    lows = (*split.support, *split.validation)
-    traces = traces_of([low.lr for low in lows])
+    images = (*split.support, *split.validation)
+    traces = traces_of([image.lr for image in images])
     clean = traces.clean and not part.even_clean
     rate = part.rate or RATE
     chosen = part.keep == "judged"
@@ -213,7 +213,7 @@ def fit(
             raw=ends[0],
             average=ends[1],
             far_weight=loop.far_weight,
-            spread=spread_of(embeddings(lows, degrader, device)),
+            spread=spread_of(embeddings(images, degrader, device)),
             traces=traces,
             clean=clean,
         ),
@@ -234,8 +234,8 @@ def loop_validator(
     Args:
         network: the model's, on the device.
     """
-    least, device = min_side(model, degrader), options.device
-    parts = tuple(parts_of(split.validation, MIN_PARTS, VALIDATION_SIDE, least, model.info.multiple_of))
+    shortest, device = min_side(model, degrader), options.device
+    parts = tuple(parts_of(split.validation, MIN_PARTS, VALIDATION_SIDE, shortest, model.info.multiple_of))
     return parts, LoopValidator(
         loop,
         factor_of(degrader.controller, "off"),
@@ -284,11 +284,11 @@ def factor_of(controller: Controller | None, control: Control, noise_std: float 
     return factors[control]
 
 
-def embeddings(lows: Sequence[UnpairedImage], degrader: Degrader, device: torch.device) -> Tensor:
+def embeddings(images: Sequence[UnpairedImage], degrader: Degrader, device: torch.device) -> Tensor:
     """e_d (N, D) of the middles of images."""
     found = []
     with torch.no_grad():
-        for part in parts_of(lows, len(lows), _SPREAD_SIDE, MIN_SIDE, 1):
+        for part in parts_of(images, len(images), _SPREAD_SIDE, MIN_SIDE, 1):
             found.append(degrader.estimate(as_tensor(part.pixels, device)).embedding[0].cpu())
     return torch.stack(found)
 
@@ -306,9 +306,9 @@ def _niqe(device: torch.device) -> Callable[[Tensor], float] | None:
 
 
 def _batches(parts: Sequence[Part], device: torch.device, conditioning: Conditioning) -> list[Batch]:
-    known = {part.low.name: part.low.lr for part in parts}
+    known = {part.image.name: part.image.lr for part in parts}
     conditions = {name: conditioning(lr) for name, lr in known.items()}
-    return [part.batch(device, conditions[part.low.name]) for part in parts]
+    return [part.batch(device, conditions[part.image.name]) for part in parts]
 
 
 def placed(network: nn.Module, device: torch.device) -> nn.Module:
@@ -316,7 +316,7 @@ def placed(network: nn.Module, device: torch.device) -> nn.Module:
     return channels_last(copy.deepcopy(network), device)
 
 
-def _patch(lows: Sequence[UnpairedImage], part: LoopPart, multiple: int) -> int:
+def _patch(images: Sequence[UnpairedImage], part: LoopPart, multiple: int) -> int:
     """The recipe's, or as large as the smallest image allows, in whole multiples that the network takes."""
-    side = min(part.patch, *(min(low.lr.shape[:2]) for low in lows))
+    side = min(part.patch, *(min(image.lr.shape[:2]) for image in images))
     return int(side // multiple * multiple)

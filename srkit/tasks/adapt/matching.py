@@ -19,7 +19,7 @@ from srkit.progress import Progress
 from srkit.recipes.degradation import SecondOrderPart
 
 SIDE = 64
-"""Of the patches that are compared, in LR pixels; smaller where images are."""
+"""Side of the patches that are compared, in LR pixels; smaller where images are."""
 _FOLDER = 48  # patches of the folder, at most
 _FIRST, _THEN = 2, 8  # clean patches that every setting, and then the best of them, are tried on
 _TRIED = 6  # times the settings that are kept come to the second trial
@@ -35,12 +35,12 @@ class Matched:
     distance: float
     """Mean of theirs to the folder; the unit is the deviation, by setting and content, of each number compared."""
     usual: float
-    """Of all that were drawn."""
+    """Mean distance of all settings that were drawn."""
 
 
 def match(
     clean: Sequence[RGB],
-    lows: Sequence[RGB],
+    lr_images: Sequence[RGB],
     degrader: Degrader,
     part: SecondOrderPart,
     counts: tuple[int, int],
@@ -55,14 +55,16 @@ def match(
 
     Args:
         clean: HR images, of 22 LR pixels a side or more.
-        lows: the folder's LR images, likewise.
+        lr_images: the folder's LR images, likewise.
         part: what settings are drawn from.
         counts: how many are drawn, and how many of them are kept.
     """
     scale, (drawn, kept) = degrader.model.info.scale, counts
-    side = min(SIDE, *(min(one.shape[:2]) for one in lows), *(min(one.shape[:2]) // scale for one in clean))
+    side = min(
+        SIDE, *(min(one.shape[:2]) for one in lr_images), *(min(one.shape[:2]) // scale for one in clean)
+    )
     side = max(MIN_SIDE, side)
-    of_folder = np.stack([_numbers(one, degrader) for one in _patches(lows, side, _FOLDER)])
+    of_folder = np.stack([_numbers(one, degrader) for one in _patches(lr_images, side, _FOLDER)])
     wanted = of_folder.mean(0)
     patches = _patches(clean, side * scale, _THEN)
     every = draw(part, drawn, rng)
@@ -106,29 +108,29 @@ def _of_settings(
     count, device = len(settings.seed), next(degrader.network.parameters()).device
     hr = torch.cat([as_tensor(one, device) for one in patches]).repeat_interleave(count, 0)
     lr, _ = degrade(hr, scale, settings.take(torch.arange(count).repeat(len(patches))), sharpen=False)
-    lows = (lr.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).cpu().numpy()
-    seen = np.stack([_seen(one) for one in lows])
+    lr_images = (lr.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).cpu().numpy()
+    seen = np.stack([_seen(one) for one in lr_images])
     rows = np.concatenate([seen, degrader.estimate(lr).embedding.cpu().numpy()], 1)
     return np.asarray(rows.reshape(len(patches), count, -1).mean(0), np.float64)
 
 
 @torch.no_grad()
-def _numbers(low: RGB, degrader: Degrader) -> NDArray[np.float64]:
+def _numbers(lr: RGB, degrader: Degrader) -> NDArray[np.float64]:
     device = next(degrader.network.parameters()).device
-    return np.concatenate([_seen(low), degrader.estimate(as_tensor(low, device)).embedding[0].cpu().numpy()])
+    return np.concatenate([_seen(lr), degrader.estimate(as_tensor(lr, device)).embedding[0].cpu().numpy()])
 
 
-def _seen(low: RGB) -> NDArray[np.float64]:
+def _seen(lr: RGB) -> NDArray[np.float64]:
     """Traces and spectrum of a patch."""
-    return np.concatenate([of_patch(low), _spectrum(low)])
+    return np.concatenate([of_patch(lr), _spectrum(lr)])
 
 
-def _spectrum(low: RGB) -> NDArray[np.float64]:
+def _spectrum(lr: RGB) -> NDArray[np.float64]:
     """Logarithms of the mean power of the light in rings of equal width up to half a cycle a pixel, (8,).
 
     Blur, resampling and sharpening change it from the fine end, noise fills that end; what images show, hardly.
     """
-    light = low.astype(np.float64).mean(2)
+    light = lr.astype(np.float64).mean(2)
     rows, columns = (np.hanning(length) for length in light.shape)
     power = np.abs(np.fft.fft2((light - light.mean()) * rows[:, None] * columns)) ** 2
     down, across = (np.fft.fftfreq(length) for length in light.shape)

@@ -52,7 +52,7 @@ from srkit.training.loop_validator import LoopValidator, spread_of
 from srkit.training.validation import psnr_of
 
 RATE = 1e-4
-"""Of Adam, where none is asked for."""
+"""Adam's learning rate where the recipe gives none."""
 MIN_PATCH = 16
 """Side in LR pixels that a crop may shrink to where the clean images are small."""
 _HOLDOUT_EVERY = 5  # of the clean images, that validate
@@ -87,8 +87,8 @@ class Paired(Unpaired):
         conditioning = ModelProviders(options.device, self._progress).conditioning(base)
         loop = closed_loop(self._degrader, recipe.loop)
         parts, score = loop_validator(base, network, self._degrader, loop, self.split, conditioning, options)
-        lows = (*self.split.support, *self.split.validation)
-        traces = traces_of([low.lr for low in lows])
+        images = (*self.split.support, *self.split.validation)
+        traces = traces_of([image.lr for image in images])
         clean = traces.clean and not recipe.loop.even_clean
         pairs: PairFindings | None = None
         if clean:
@@ -113,7 +113,7 @@ class Paired(Unpaired):
                 raw=None,
                 average=None,
                 far_weight=0.0,
-                spread=spread_of(embeddings(lows, self._degrader, options.device)),
+                spread=spread_of(embeddings(images, self._degrader, options.device)),
                 traces=traces,
                 clean=clean,
                 pairs=pairs,
@@ -149,7 +149,7 @@ class Paired(Unpaired):
         part = self._recipe.pairs
         found = match(
             self._train,
-            [low.lr for low in self.split.support],
+            [image.lr for image in self.split.support],
             self._degrader,
             self._settings,
             (part.draws, min(part.kept, part.draws)),
@@ -242,9 +242,9 @@ class Paired(Unpaired):
 
     def _shrunk(self, shortest: int) -> list[RGB]:
         """The folder's own images at the largest size at which they look clean."""
-        lows = [low.lr for low in self.split.support]
+        lr_images = [image.lr for image in self.split.support]
         for factor in _SHRINK:
-            images = [shrunk(one, factor) for one in lows]
+            images = [shrunk(one, factor) for one in lr_images]
             large = [one for one in images if min(one.shape[:2]) >= shortest]
             if len(large) >= 2 and traces_of(large).clean:
                 return large

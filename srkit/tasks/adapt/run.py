@@ -29,7 +29,7 @@ class AdaptJob:
     """A recipe, the folder of images, and where the weights go."""
 
     recipe: AdaptRecipe | SelfAdaptRecipe
-    """Of labelled examples, or of low-resolution images alone."""
+    """The recipe for HR examples, or for low-resolution images alone."""
     domain: Path
     output: Path | None = None
     """None: `FOLDER-MODEL.safetensors` in the working folder."""
@@ -45,9 +45,9 @@ class AdaptResult:
 
     output: Path
     before: SetResult
-    """Of the base."""
+    """Scores of the base."""
     after: SetResult
-    """Of the weights that were written: where `kept` is false, the base's once more."""
+    """Scores of the written weights; the base's where `kept` is false."""
     kept: bool
     """Whether what was learned was written; else the base's weights were."""
     support: tuple[str, ...]
@@ -71,7 +71,7 @@ class AdaptResult:
     remarks: tuple[str, ...]
     """What a report says beside it."""
     loop: Findings | None = None
-    """Of self-supervised adaptation."""
+    """Findings of self-supervised adaptation."""
     gallery: Gallery | None = None
 
     @property

@@ -30,7 +30,7 @@ from srkit.zoo.loaded import LoadedModel
 
 @dataclass(frozen=True)
 class Scores:
-    """Of the base and of what was written; the same where adapting did not help."""
+    """Scores of the base and of the written weights; the same where adapting did not help."""
 
     before: SetResult
     after: SetResult
@@ -60,7 +60,7 @@ class Naming:
     def result(
         self, model: LoadedModel, images: Iterable[ImageResult], versions: Mapping[str, str] | None = None
     ) -> SetResult:
-        """Of a model.
+        """Scores of a model.
 
         Args:
             versions: beside those of the program and the device.

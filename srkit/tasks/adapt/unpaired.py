@@ -115,7 +115,7 @@ class Unpaired(Supervision[LoopFitted]):
     def scores(self, fitted: LoopFitted, written: LoadedModel) -> Scores:
         recipe = self._recipe
         how = UpscaleRecipe(device=recipe.device, dtype=recipe.dtype, seed=recipe.seed)
-        support = tuple(low.name for low in self.split.support)
+        support = tuple(image.name for image in self.split.support)
         naming = Naming(self._domain.name, self._domain.source, support, PROTOCOL, how)
 
         def result(model: LoadedModel, found: Measures) -> SetResult:
@@ -179,7 +179,7 @@ def _images(parts: Sequence[Part], found: Measures) -> list[ImageResult]:
     columns = {"neutral": found.neutral, "far": found.far, "reconstruction": found.reconstruction}
     if found.niqe:
         columns["niqe"] = found.niqe
-    names = [part.low.name for part in parts]
+    names = [part.image.name for part in parts]
     numbered = [
         name if names.count(name) == 1 else f"{name} ({names[:i].count(name) + 1})"
         for i, name in enumerate(names)
@@ -191,5 +191,5 @@ def _images(parts: Sequence[Part], found: Measures) -> list[ImageResult]:
 
 
 def _upscaled(model: LoadedModel, parts: Sequence[Part], how: UpscaleRecipe) -> list[RGB]:
-    images = ((part.low.name, part.pixels) for part in parts)
+    images = ((part.image.name, part.pixels) for part in parts)
     return list(upscaled(Upscaler(how, Models.of(model)), images, model.info.scale))

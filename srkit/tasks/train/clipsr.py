@@ -63,7 +63,7 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
 
     @property
     def encoder(self) -> TextEncoder:
-        """Of the captions."""
+        """The encoder of the captions."""
         assert self.providers.text is not None  # as needed
         return self.providers.text
 

@@ -122,7 +122,7 @@ class Experiment(ABC, Generic[R]):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Of the recipe's network."""
+        """Constructor arguments of the recipe's network."""
         return dict(self.recipe.model.arguments)
 
     def start(self, network: nn.Module, task: str = "sr") -> LoadedModel | None:

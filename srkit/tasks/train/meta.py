@@ -147,7 +147,7 @@ class Meta(Experiment[MetaRecipe]):
         return None, {f"gain on {name}, dB": gain for name, gain in self._gains(state).items()}
 
     def _gains(self, state: TrainState) -> dict[str, float]:
-        """Of the best rates, which the learner has from now on."""
+        """Gains of the best rates, which the learner has from now on."""
         learner = learner_of(state.network)
         learner.load_state_dict(state.best or learner.state_dict())
         return gains_of(self.recipe, self.inner, self.tasks.validation, learner)

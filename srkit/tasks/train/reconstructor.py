@@ -36,12 +36,12 @@ from srkit.training.reconstructor import (
 from srkit.training.state import TrainState, new_state
 
 ARCH = TASK = "reconstructor"
-_VALIDATION_SEED = 1 << 20  # beside the recipe's, so that what validates is no draw of the training
+_VALIDATION_SEED = 1 << 20  # added to the recipe's seed, so that no validation batch is drawn in training
 _USUAL_BATCHES = 24  # that the usual descriptors are measured on
 
 
 class Reconstruction(Experiment[ReconstructorRecipe]):
-    """Fit R, E_deg and E_img to make LR once more from HR."""
+    """Fit R, E_deg and E_img to reconstruct LR from HR."""
 
     # Other providers would validate by other numbers, and what the network predicts would be another encoder's.
     resumes = ("far.encoder", "far.stage", *Experiment.resumes)
@@ -162,7 +162,7 @@ class Reconstruction(Experiment[ReconstructorRecipe]):
         )
 
     def scores(self, state: TrainState) -> tuple[float | None, dict[str, float]]:
-        """The error of making the held-out images once more."""
+        """The error of reconstructing the held-out LR images."""
         return None, {"reconstruction error": round(-state.best_score, 4)}
 
 

@@ -39,7 +39,7 @@ class Stage:
     folder: Path
     recipe: TrainingRecipe
     share: float
-    """Of the whole run."""
+    """Fraction of the whole run."""
 
     @property
     def is_begun(self) -> bool:

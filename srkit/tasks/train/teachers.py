@@ -19,7 +19,7 @@ from srkit.zoo.manifest import Manifest
 
 @dataclass(frozen=True)
 class NamedTeacher:
-    """A teacher, and what is said of it in the header of the weights that it taught."""
+    """A teacher, and what is said of it in the header of the weights that were trained with it."""
 
     teacher: Teacher
     name: str

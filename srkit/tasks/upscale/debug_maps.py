@@ -15,15 +15,12 @@ from srkit.io.names import shown
 from srkit.io.write import write_image
 from srkit.tasks.places import (
     Existing,
-    Place,
     check_folders,
-    exists_already,
-    make_folder,
     make_parent,
     name_error,
     refuse_inputs_as_outputs,
 )
-from srkit.tasks.upscale.items import STREAM, Item, UpscaleJob
+from srkit.tasks.upscale.job import STREAM, Item, UpscaleJob
 
 
 def with_maps(job: UpscaleJob, items: Sequence[Item], upscaler: Upscaler) -> list[Item]:
@@ -57,28 +54,6 @@ def with_maps(job: UpscaleJob, items: Sequence[Item], upscaler: Upscaler) -> lis
     return found
 
 
-def check_existing(items: Sequence[Item], existing: Existing) -> None:
-    """Refuse to replace maps of items that are to be computed.
-
-    Raises:
-        UsageError: some exist, where they are neither replaced nor kept.
-    """
-    there = [path for item in items for path in item.maps.values() if os.path.lexists(path)]
-    if there and existing == "refuse":
-        raise exists_already(there[0], len(there) - 1)
-
-
-def prepare_folder(job: UpscaleJob, items: Sequence[Item]) -> None:
-    """Make the folder of the maps, so that one that cannot be had is refused before any work.
-
-    Raises:
-        UsageError: a file stands where a folder is needed.
-        SrkitError: the folder cannot be made, or may not be written to.
-    """
-    if job.debug_maps is not None:
-        make_folder(job.debug_maps, _places(items))
-
-
 def write_maps(item: Item, maps: Mapping[str, DecodedImage], existing: Existing) -> tuple[str, ...]:
     """Write the maps of an image, but for those that are to be kept; the files of all.
 
@@ -103,9 +78,10 @@ def _stem(job: UpscaleJob, item: Item) -> Path:
 
 
 def _check(items: Sequence[Item]) -> None:
-    refuse_inputs_as_outputs([*items, *_places(items)], ignore=STREAM)
+    places = [place for item in items for place in item.map_places]
+    refuse_inputs_as_outputs([*items, *places], ignore=STREAM)
     taken = {os.path.realpath(item.target) for item in items if item.error is None}
-    for place in _places(items):
+    for place in places:
         real = os.path.realpath(place.target)
         if real in taken:
             raise UsageError(
@@ -113,7 +89,3 @@ def _check(items: Sequence[Item]) -> None:
                 "folder, or rename the input."
             )
         taken.add(real)
-
-
-def _places(items: Sequence[Item]) -> list[Place]:
-    return [Place(item.source, path) for item in items if item.error is None for path in item.maps.values()]

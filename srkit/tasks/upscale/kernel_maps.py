@@ -39,7 +39,7 @@ class KernelMaps:
                 )
             first = maps[0]
         self.scale = probe_kernel_map(first).scale
-        """That of all maps, so that one network serves them."""
+        """Scale of all maps, so that one network serves them."""
 
     def of(self, found: Found) -> Path:
         """The map of an image: the file itself, or the one of its name (a/b.jpg: a/b.jpg.npz, else a/b.npz).

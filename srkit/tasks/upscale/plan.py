@@ -14,11 +14,11 @@ import torch
 from srkit.engine.memory import bytes_per_pixel
 from srkit.engine.runner import Runner
 from srkit.inference.upscaler import Upscaler
-from srkit.progress import Progress
+from srkit.progress import Progress, Silent
 from srkit.recipes.upscale import DIALS
 from srkit.tasks.places import nearest_existing
-from srkit.tasks.upscale.debug_maps import with_maps
-from srkit.tasks.upscale.items import Item, UpscaleJob, gather, pending, upscaler_for
+from srkit.tasks.upscale.job import Item, UpscaleJob
+from srkit.tasks.upscale.prepare import prepared
 
 _PROBE_SIDE = 128
 _PROCESS_BYTES = 5e8  # interpreter, libraries and networks
@@ -85,15 +85,13 @@ def plan_upscale(job: UpscaleJob, progress: Progress | None = None) -> UpscalePl
     Raises:
         As `srkit.tasks.upscale.run`, except for outputs that exist or cannot be written to.
     """
-    upscaler = upscaler_for(job, progress)
-    items = with_maps(job, gather(job, upscaler.models, progress), upscaler)
-    if job.existing == "skip":
-        items = pending(job, items)
+    ready = prepared(job, progress or Silent(), dry=True)
+    upscaler, items = ready.upscaler, ready.todo
     costs: dict[Runner, _Cost] = {}
     works = [_work_of(item, upscaler, costs) for item in items]
     first = next((runner.options for work in works for runner in work.chain), None)
     return UpscalePlan(
-        pictures=tuple(_planned(i, w, upscaler) for i, w in zip(items, works, strict=True)),
+        pictures=tuple(_planned(i, w) for i, w in zip(items, works, strict=True)),
         device=str(upscaler.device),
         dtype=str(first.dtype).removeprefix("torch.") if first else "",
         tile=first.tile if first else None,
@@ -130,7 +128,7 @@ class _Work:
 
     chain: tuple[Runner, ...] = ()
     models: tuple[str, ...] = ()
-    """Of the chain, by name."""
+    """Names of the networks in `chain`."""
     windows: int = 0
     seconds: float = 0.0
     activation_bytes: float = 0.0
@@ -160,7 +158,7 @@ def _work_of(item: Item, upscaler: Upscaler, costs: dict[Runner, _Cost]) -> _Wor
     return _Work(chain, names, windows, seconds, activations, (width, height) != (item.width, item.height))
 
 
-def _planned(item: Item, work: _Work, upscaler: Upscaler) -> PlannedImage:
+def _planned(item: Item, work: _Work) -> PlannedImage:
     return PlannedImage(
         input=str(item.source),
         output=str(item.target),

@@ -16,7 +16,7 @@ from srkit.io.storage import Storage, is_url
 from srkit.progress import Progress
 from srkit.recipes.upscale import OutputFormat
 from srkit.tasks.places import check_folders, exists_already
-from srkit.tasks.upscale.items import UpscaleJob
+from srkit.tasks.upscale.job import UpscaleJob
 
 _FALLBACKS = tuple(FORMATS[name].extension for name in ("png", "tiff"))
 """Of the formats that `auto` takes where the input's own does not hold the result."""

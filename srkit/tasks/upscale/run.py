@@ -25,22 +25,13 @@ from srkit.progress import Progress, Silent
 from srkit.recipes.load import to_mapping
 from srkit.tasks.batch import Batch, Outcome, Status
 from srkit.tasks.places import make_parent
-from srkit.tasks.prompts import warn_of_prompts
-from srkit.tasks.upscale.debug_maps import check_existing, prepare_folder, with_maps, write_maps
-from srkit.tasks.upscale.items import (
-    RECIPE_EXTENSION,
-    Item,
-    UpscaleJob,
-    asked_format,
-    gather,
-    pending,
-    prepare_output,
-    upscaler_for,
-)
+from srkit.tasks.upscale.debug_maps import write_maps
+from srkit.tasks.upscale.job import RECIPE_EXTENSION, Item, UpscaleJob
+from srkit.tasks.upscale.prepare import prepared
 from srkit.zoo.files import sha256_of
 from srkit.zoo.loaded import LoadedModel
 
-__all__ = ["FileRecord", "UpscaleJob", "asked_format", "run"]
+__all__ = ["FileRecord", "UpscaleJob", "run"]
 
 
 @dataclass(frozen=True)
@@ -78,22 +69,11 @@ def run(job: UpscaleJob, progress: Progress | None = None) -> Iterator[FileRecor
     to, the rest are failures that were not tried.
 
     Raises:
-        UsageError: paths, sizes or a device that make no sense; an output that exists; maps of a model without.
-        ResourceError: a model that is missing or damaged.
-        SrkitError: no images, or an output folder that may not be written to.
+        As `srkit.tasks.upscale.prepare.prepared`.
     """
     progress = progress or Silent()
-    upscaler = upscaler_for(job, progress)
-    items = with_maps(job, gather(job, upscaler.models, progress), upscaler)
-    todo = pending(job, items)
-    warn_of_prompts(upscaler, [item.prompt for item in todo if item.prompt], progress)
-    check_existing(todo, job.existing)
-    # Now, so that a missing model or an impossible precision stops the job before it begins.
-    for name, depth in sorted({(n, i.depth) for i in todo for n in upscaler.models.chain(i.factor)}):
-        upscaler.runner(name, depth)
-    prepare_output(job, todo)
-    prepare_folder(job, todo)
-    return Upscaling(job, upscaler).run(items, todo, progress)
+    ready = prepared(job, progress)
+    return Upscaling(job, ready.upscaler).run(ready.items, ready.todo, progress)
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,11 @@ from srkit.tasks.claim import Claim
 from srkit.tasks.cluster import Cluster
 from srkit.tasks.places import Place, exists_already, make_folder, with_distinct_targets
 from srkit.tasks.prompts import prompts_of, warn_of_prompts
-from srkit.tasks.upscale.debug_maps import check_existing, with_maps
-from srkit.tasks.upscale.items import RECIPE_EXTENSION, Item, UpscaleJob, item_of, upscaler_for
+from srkit.tasks.upscale.debug_maps import with_maps
+from srkit.tasks.upscale.items import item_of
+from srkit.tasks.upscale.job import RECIPE_EXTENSION, Item, UpscaleJob
 from srkit.tasks.upscale.kernel_maps import KernelMaps
+from srkit.tasks.upscale.prepare import check_existing, upscaler_for
 from srkit.tasks.upscale.rows import Row, check_ends, list_names, list_outputs, make_rows
 from srkit.tasks.upscale.run import FileRecord, Upscaling, Written
 

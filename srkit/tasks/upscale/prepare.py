@@ -1,0 +1,110 @@
+"""The set-up of an upscaling job: its networks, its images, and what can be refused before any work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from srkit.encoders.depth import AUTO
+from srkit.errors import UsageError
+from srkit.inference.chain import Models
+from srkit.inference.kernel_extras import completion
+from srkit.inference.upscaler import Upscaler
+from srkit.progress import Progress
+from srkit.tasks.places import Existing, exists_already, left_to_do, make_folder
+from srkit.tasks.prompts import prompted_models, warn_of_prompts
+from srkit.tasks.upscale.items import gather
+from srkit.tasks.upscale.job import Item, UpscaleJob
+from srkit.tasks.upscale.kernel_maps import KernelMaps
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is ready to run."""
+
+    upscaler: Upscaler
+    items: list[Item]
+    todo: list[Item]
+    """The `items` that are to be computed, or reported as failed: all but those that are done already."""
+
+
+def prepared(job: UpscaleJob, progress: Progress, *, dry: bool = False) -> Prepared:
+    """Set a job up, so that what can be refused is refused before any work.
+
+    Args:
+        progress: warned of prompts that are cut off, and of images that are not read.
+        dry: no network is loaded, no folder made, and no existing output refused.
+
+    Raises:
+        UsageError: paths, sizes or a device that make no sense; an output that exists; maps of a model without.
+        ResourceError: a model that is missing or damaged.
+        SrkitError: no images, or an output folder that may not be written to.
+    """
+    upscaler = upscaler_for(job, progress)
+    items = gather(job, upscaler, progress)
+    if dry:
+        return Prepared(upscaler, items, _left(job, items, "skip" if job.existing == "skip" else "overwrite"))
+    todo = _left(job, items, job.existing)
+    warn_of_prompts(upscaler, [item.prompt for item in todo if item.prompt], progress)
+    check_existing(todo, job.existing)
+    # Now, so that a missing model or an impossible precision stops the job before it begins.
+    for name, depth in sorted({(n, i.depth) for i in todo for n in upscaler.models.chain(i.factor)}):
+        upscaler.runner(name, depth)
+    if job.sink is None:
+        make_folder(job.output, todo)
+    if job.debug_maps is not None:
+        make_folder(job.debug_maps, [place for item in todo for place in item.map_places])
+    return Prepared(upscaler, items, todo)
+
+
+def upscaler_for(job: UpscaleJob, progress: Progress | None = None) -> Upscaler:
+    """What upscales a job's images: by the recipe, and by the kernel maps or prompts where there are some.
+
+    Raises:
+        As `Upscaler`, `KernelMaps` and `prompted_models`.
+    """
+    recipe, with_parts = job.recipe, job.debug_maps is not None
+    if recipe.samples > 1 and job.sink is not None:
+        raise UsageError("`samples` writes several files, and stdout takes one; give an output file.")
+    if recipe.samples > 1 and with_parts:
+        raise UsageError("`samples` and `debug_maps` exclude each other; give one.")
+    if job.kernel_map is not None:
+        if recipe.depth != AUTO:
+            raise UsageError(
+                "`depth` is for kernels to be estimated, and `kernel_map` holds its depth; leave one out."
+            )
+        models = KernelMaps(job.kernel_map).models(recipe, progress)
+        return Upscaler(recipe, models, progress, extras=("kernels", "depth"), with_parts=with_parts)
+    prompted = bool(recipe.prompt) or job.prompts is not None
+    if prompted and recipe.tta:
+        raise UsageError(
+            "`tta` turns the image, and what a prompt says of it, letters say, does not turn with it; give one."
+        )
+    models = (
+        prompted_models(recipe.model, progress, recipe.dials)
+        if prompted
+        else Models(recipe.model, progress, dials=recipe.dials)
+    )
+    complete = completion(recipe, models, progress)
+    if complete is None and recipe.depth != AUTO:
+        raise UsageError(
+            f"`depth` is for models that are conditioned on blur, and '{models.name_of(models.own_scale)}' is not; "
+            "leave it out."
+        )
+    return Upscaler(recipe, models, progress, complete=complete, with_parts=with_parts)
+
+
+def check_existing(items: Sequence[Item], existing: Existing) -> None:
+    """Refuse to replace maps of items that are to be computed.
+
+    Raises:
+        UsageError: some exist, where they are neither replaced nor kept.
+    """
+    there = [path for item in items for path in item.maps.values() if os.path.lexists(path)]
+    if there and existing == "refuse":
+        raise exists_already(there[0], len(there) - 1)
+
+
+def _left(job: UpscaleJob, items: list[Item], existing: Existing) -> list[Item]:
+    return items if job.sink is not None else left_to_do(items, existing)
