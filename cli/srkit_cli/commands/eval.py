@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from srkit.errors import Exit, SrkitError, UsageError
+from srkit.recipes.engine import EngineRecipe
 from srkit.recipes.evaluate import EvalRecipe
 from srkit_cli import completion
 from srkit_cli.console import Console, with_flags
 from srkit_cli.groups import GATES, INPUT, METRICS, MODEL, REPORT
 from srkit_cli.options import (
+    Address,
     Debug,
-    Device,
+    Devices,
     Dtype,
     DtypeName,
+    Engine,
+    EngineName,
     Json,
     MaxPixels,
     Offline,
@@ -28,6 +32,7 @@ from srkit_cli.options import (
     Threads,
     Verbose,
     WholeScale,
+    Workers,
     check_file,
 )
 
@@ -178,7 +183,10 @@ def eval(
         ),
     ] = False,
     max_pixels: MaxPixels = 10**9,
-    device: Device = "auto",
+    device: Devices = "auto",
+    engine: Engine = EngineName.local,
+    workers: Workers = None,
+    address: Address = None,
     dtype: Dtype = DtypeName.auto,
     threads: Threads = None,
     seed: Seed = 0,
@@ -245,6 +253,7 @@ def eval(
         update_baseline=update_baseline,
         shard=shard,
         merge=tuple(shards or ()),
+        engine=EngineRecipe.of(engine.value, workers, address, device),
     )
     return _run(job, files, json, verbose, Console(quiet=quiet, verbose=verbose))
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from srkit.data.finished import DEFAULT_PATTERN
 from srkit.errors import UsageError
 from srkit.io.names import shown
 from srkit.metrics.table import METRICS, Metric
+from srkit.recipes.engine import EngineRecipe
 from srkit.recipes.evaluate import EvalRecipe
 from srkit.recipes.shard import Shard
 
@@ -49,14 +50,20 @@ class EvalJob:
     """Evaluate this part of each set; gates and baselines are for the whole."""
     merge: tuple[Path, ...] = ()
     """JSON Lines of all shards, instead of evaluating."""
+    engine: EngineRecipe = field(default_factory=EngineRecipe)
+    """With Ray, reports hold no images, as with `merge`."""
 
 
 def check_form(job: EvalJob) -> None:
     """Raises UsageError where parts of a job contradict each other or are missing."""
     if job.merge:
-        if job.datasets or job.sr or job.hr or job.shard:
-            raise UsageError("`merge` reads what was measured; leave out `dataset`, `sr`, `hr` and `shard`.")
+        if job.datasets or job.sr or job.hr or job.shard or job.engine.name != "local":
+            raise UsageError(
+                "`merge` reads what was measured; leave out `dataset`, `sr`, `hr`, `shard` and `engine`."
+            )
         return
+    if job.engine.name != "local" and job.recipe.shots:
+        raise UsageError("`shots` adapts a network in one process; leave out `shots`, or `engine`.")
     if job.shard is not None and (job.gates or job.baseline or job.recipe.shots):
         raise UsageError(
             "`shard` measures a part of each set; leave out `fail_if` and `baseline`, which go with `merge`, and "

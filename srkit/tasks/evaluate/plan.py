@@ -34,6 +34,8 @@ class Entry:
     """That SR and reference are compared at."""
     error: str | None = None
     """Why it cannot be evaluated, known from a header."""
+    prompt: str = ""
+    """What a network that takes text is conditioned on."""
 
 
 @dataclass(frozen=True)

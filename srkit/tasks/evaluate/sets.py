@@ -122,9 +122,8 @@ class Bicubic:
 class Network:
     """A network, as `srkit upscale` runs it."""
 
-    def __init__(self, upscaler: Upscaler, prompts: Mapping[str, str] | None = None) -> None:
-        self.upscaler, self._prompts = upscaler, prompts or {}
-        """By the image's name."""
+    def __init__(self, upscaler: Upscaler) -> None:
+        self.upscaler = upscaler
 
     def run(self, stream: Iterator[Loaded | None]) -> Iterator[Finished]:
         for done in self.upscaler.run(self._work(loaded) for loaded in stream):
@@ -137,7 +136,7 @@ class Network:
         if loaded.lr is None:
             return Work(loaded, None, error=loaded.error)
         height, width = loaded.entry.size
-        extras = Extras(prompt=self._prompts.get(loaded.entry.name, ""))
+        extras = Extras(prompt=loaded.entry.prompt)
         return Work(loaded, DecodedImage(loaded.lr), width, height, extras=extras)
 
 
