@@ -37,6 +37,7 @@ from srkit_cli.options import (
 )
 
 if TYPE_CHECKING:
+    from srkit.io.remote import Remote
     from srkit.metrics.reports import Report
     from srkit.metrics.results import SetResult
     from srkit.tasks.evaluate.run import EvalJob
@@ -72,10 +73,12 @@ def eval(
     ] = None,
     scale: WholeScale = None,
     sr: Annotated[
-        Path | None, typer.Option(help="Folder of finished images.", metavar="DIR", rich_help_panel=INPUT)
+        str | None,
+        typer.Option(help="Folder or URL of finished images.", metavar="DIR", rich_help_panel=INPUT),
     ] = None,
     hr: Annotated[
-        Path | None, typer.Option(help="Folder of their references.", metavar="DIR", rich_help_panel=INPUT)
+        str | None,
+        typer.Option(help="Folder or URL of their references.", metavar="DIR", rich_help_panel=INPUT),
     ] = None,
     pattern: Annotated[
         str, typer.Option(help="Name of an SR image, as '{name}_x4'.", rich_help_panel=INPUT)
@@ -95,9 +98,9 @@ def eval(
         str, typer.Option(help="classical, rgb, div2k, ntire or real.", rich_help_panel=METRICS)
     ] = "classical",
     data_root: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="Where sets lie; else $SRKIT_DATA. Public ones are fetched.",
+            help="Where sets lie, or a URL; else $SRKIT_DATA. Public ones are fetched.",
             metavar="DIR",
             rich_help_panel=INPUT,
         ),
@@ -239,12 +242,12 @@ def eval(
     job = EvalJob(
         recipe,
         datasets=tuple(_listed(dataset or [])),
-        sr=sr,
-        hr=hr,
+        sr=_place(sr),
+        hr=_place(hr),
         pattern=pattern,
         prompts=prompts,
         allow_crop=allow_crop,
-        data_root=data_root,
+        data_root=_place(data_root),
         weights_dir=weights_dir,
         save_images=save_images,
         with_gallery=report is not None,
@@ -256,6 +259,12 @@ def eval(
         engine=EngineRecipe.of(engine.value, workers, address, device),
     )
     return _run(job, files, json, verbose, Console(quiet=quiet, verbose=verbose))
+
+
+def _place(text: str | None) -> Path | Remote | None:
+    from srkit.io.remote import place_of
+
+    return None if text is None else place_of(text)
 
 
 def _listed(texts: list[str]) -> list[str]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from srkit.errors import SrkitError
+from srkit.io.remote import place_of
 from srkit.metrics.reports import Report
 from srkit.metrics.reports.jsonl import PLACE, records
 from srkit.metrics.results import FailedImage, SetResult
@@ -22,7 +22,7 @@ from srkit.tasks.evaluate.merge import Merger
 from srkit.tasks.evaluate.parts import Measure, Part
 from srkit.tasks.evaluate.plan import Entry
 from srkit.tasks.evaluate.runners import Runner, network_runner, upscaler_for
-from srkit.tasks.evaluate.sets import FromFiles, Model, Network
+from srkit.tasks.evaluate.sets import FromFiles, Network
 
 
 def run_parts(
@@ -146,21 +146,22 @@ def _value(row: Any, record: Any, warnings: list[str], fatal: str) -> dict[str, 
 
 def _bare(part: Part) -> tuple[Part, str | None]:
     """A part without images and network, to be sent; and the network's name."""
-    model: Model = part.runner.model
-    name = None
-    if isinstance(model, Network):
-        model, name = FromFiles(), model.upscaler.recipe.model
+    runner, name = part.runner, None
+    if isinstance(runner.model, Network):
+        name = runner.model.upscaler.recipe.model
+        runner = replace(runner, model=FromFiles())
     plan = replace(part.plan, entries=(), names=())
     blank = replace(part.blank, failed=(), names=(), prompts={})
-    return replace(part, plan=plan, blank=blank, runner=replace(part.runner, model=model)), name
+    return replace(part, plan=plan, blank=blank, runner=runner), name
 
 
 def _values(entry: Entry) -> dict[str, Any]:
     return {
-        name: os.fspath(value) if isinstance(value, Path) else value for name, value in asdict(entry).items()
+        name: os.fspath(value) if isinstance(value, os.PathLike) else value
+        for name, value in vars(entry).items()
     }
 
 
 def _entry(values: dict[str, Any]) -> Entry:
-    paths = {name: None if values[name] is None else Path(values[name]) for name in ("hr", "lr", "sr")}
+    paths = {name: None if values[name] is None else place_of(values[name]) for name in ("hr", "lr", "sr")}
     return Entry(**{**values, **paths, "size": tuple(values["size"])})

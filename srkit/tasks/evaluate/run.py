@@ -14,6 +14,7 @@ from srkit.errors import ResourceError, UsageError
 from srkit.inference.chain import DEFAULT_SCALE
 from srkit.inference.upscaler import Upscaler
 from srkit.io.names import shown
+from srkit.io.remote import Remote
 from srkit.metrics.baseline import Baseline, read_baseline, write_baseline
 from srkit.metrics.bootstrap import compare
 from srkit.metrics.gates import Gate, judge, needs_baseline, parse_gate
@@ -177,7 +178,7 @@ class Evaluation:
                 self._progress.say(f"{name} is not in {shown(self.job.data_root)}; taking it from the cache")
             return download_dataset(name, self._progress)
 
-    def _finished(self, sr: Path) -> SetPlan:
+    def _finished(self, sr: Path | Remote) -> SetPlan:
         job, recipe = self.job, self.job.recipe
         if job.hr is None or recipe.scale is None:
             return plan_alone(sr, recipe.max_pixels, self._progress)

@@ -22,6 +22,7 @@ from srkit.inference.upscaler import Upscaler
 from srkit.inference.work import Work
 from srkit.io.image import DecodedImage
 from srkit.io.read import read_image
+from srkit.io.remote import Remote
 from srkit.io.write import write_image
 from srkit.metrics.degenerate import worst_of
 from srkit.metrics.protocols import Protocol
@@ -212,7 +213,7 @@ class SetRun:
             raise ImageError(entry.error)
         notes: list[str] = []
 
-        def read(path: Path | None) -> DecodedImage | None:
+        def read(path: Path | Remote | None) -> DecodedImage | None:
             if path is None:
                 return None
             image = read_image(path, max_pixels=self.max_pixels)
