@@ -130,10 +130,11 @@ def shown_images(options: argparse.Namespace) -> list[Shown]:
             boxes = tuple(letters.box for letters in one.rendered.lettering) if one.rendered else ()
             found.append(Shown(domain, one.pixels, one.texts[0], boxes if domain == "sign" else ()))
     items = find_dataset(PHOTOGRAPHS, None).pairs(options.scale)[: options.limit]
-    captions = find_captions([item.hr for item in items], options.captions)
-    for item in items:
-        hr = multiple_of(read_rgb8(item.hr), options.scale)
-        found.append(Shown(PHOTOGRAPHS, hr, captions.texts.get(item.hr, ("",))[0]))
+    paths = [item.hr for item in items if isinstance(item.hr, Path)]
+    captions = find_captions(paths, options.captions)
+    for path in paths:
+        hr = multiple_of(read_rgb8(path), options.scale)
+        found.append(Shown(PHOTOGRAPHS, hr, captions.texts.get(path, ("",))[0]))
     return found
 
 

@@ -19,6 +19,7 @@ from srkit.inference.upscaler import Upscaler, Work
 from srkit.io.folders import find_images
 from srkit.io.image import DecodedImage
 from srkit.io.read import read_image
+from srkit.io.remote import Remote
 from srkit.recipes.upscale import UpscaleRecipe
 
 RGB = NDArray[np.uint8]
@@ -34,7 +35,7 @@ def data_root() -> Path:
     return Path(name)
 
 
-def read_rgb8(path: Path) -> RGB:
+def read_rgb8(path: Path | Remote) -> RGB:
     return rgb8(read_image(path))
 
 

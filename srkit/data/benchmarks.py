@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,11 @@ from srkit.errors import ResourceError, SrkitError, UsageError, nearest
 from srkit.io.folders import find_images
 from srkit.io.image import DecodedImage
 from srkit.io.names import shown
+from srkit.io.remote import Remote
 from srkit.progress import Progress
 from srkit.zoo.cache import cache_dir
+
+P = TypeVar("P", bound=Path | Remote)
 
 DATA_VARIABLE = "SRKIT_DATA"
 MADE = "made: bicubic uint8"
@@ -40,8 +44,8 @@ class BenchmarkItem:
     """One reference image, and its LR image where one is given."""
 
     name: str
-    hr: Path
-    lr: Path | None
+    hr: Path | Remote
+    lr: Path | Remote | None
     """None: to be made from the reference, if the protocol allows."""
 
 
@@ -50,10 +54,10 @@ class Benchmark:
     """A folder of reference images."""
 
     name: str
-    folder: Path
+    folder: Path | Remote
     """Folder of the reference images; LR images lie beside it."""
 
-    def given_lr(self, scale: int) -> Path | None:
+    def given_lr(self, scale: int) -> Path | Remote | None:
         """The folder of LR images for a scale, `LR_bicubic/X4` or `LR/X4` beside the reference's, if it is there."""
         for above in ("LR_bicubic", "LR"):
             folder = self.folder.parent / above / f"X{scale}"
@@ -94,12 +98,12 @@ class Benchmark:
         return [BenchmarkItem(name, path, partners[name]) for name, path in references.items()]
 
 
-def find_dataset(name: str, root: Path | None = None) -> Benchmark:
+def find_dataset(name: str, root: Path | Remote | None = None) -> Benchmark:
     """The set of that name: `DIR/NAME/HR`, else `DIR/benchmarks/NAME/HR`.
 
     Args:
         name: `Set5`, or any folder's name.
-        root: DIR; by default `$SRKIT_DATA`, then the cache that fetched sets go to.
+        root: DIR, or a URL; by default `$SRKIT_DATA`, then the cache that fetched sets go to.
 
     Raises:
         UsageError: `root` is no folder, or `name` is no name.
@@ -116,7 +120,8 @@ def find_dataset(name: str, root: Path | None = None) -> Benchmark:
         if (place / "HR").is_dir():
             return Benchmark(name, place / "HR")
     looked = ", ".join(shown(place / "HR") for place in places)
-    known = {*HOW_TO_GET, *(path.parent.name for place in places for path in place.parent.glob("*/HR"))}
+    here = [place.parent for place in places if isinstance(place, Path)]
+    known = {*HOW_TO_GET, *(path.parent.name for above in here for path in above.glob("*/HR"))}
     how = HOW_TO_GET.get(name) or "put its images there, or name the folder above with `data_root`"
     raise ResourceError(
         f"The data set '{name}' is not on this machine; looked for {looked}: {how}."
@@ -124,7 +129,7 @@ def find_dataset(name: str, root: Path | None = None) -> Benchmark:
     )
 
 
-def data_roots(root: Path | None = None) -> list[Path]:
+def data_roots(root: Path | Remote | None = None) -> list[Path | Remote]:
     """Where sets are looked for: `root` alone, else `$SRKIT_DATA` and the cache."""
     if root is not None:
         return [root]
@@ -137,7 +142,7 @@ def downloads_dir() -> Path:
     return cache_dir() / "data"
 
 
-def folder_dataset(folder: Path) -> Benchmark:
+def folder_dataset(folder: Path | Remote) -> Benchmark:
     """The set that a folder of reference images is; called as the folder, or as the one above if that is `HR`.
 
     Raises:
@@ -150,7 +155,7 @@ def folder_dataset(folder: Path) -> Benchmark:
     return Benchmark(name or str(folder), folder)
 
 
-def by_name(folder: Path, progress: Progress | None = None) -> dict[str, Path]:
+def by_name(folder: P, progress: Progress | None = None) -> dict[str, P]:
     """The images right in a folder by file name without extension, sorted.
 
     Args:
@@ -160,13 +165,19 @@ def by_name(folder: Path, progress: Progress | None = None) -> dict[str, Path]:
         SrkitError: there are none.
         UsageError: two share a name.
     """
-    found = find_images(folder, recursive=False, progress=progress)
-    if twice := [stem for stem, count in Counter(f.path.stem for f in found).items() if count > 1]:
+    paths = _images(folder, progress)
+    if twice := [stem for stem, count in Counter(path.stem for path in paths).items() if count > 1]:
         raise UsageError(
             f"The folder {shown(folder)} holds several images named {listed(twice)}; images are matched by their "
             "names without extension, so leave one of each."
         )
-    return {f.path.stem: f.path for f in found}
+    return {path.stem: path for path in paths}
+
+
+def _images(folder: Path | Remote, progress: Progress | None) -> Sequence[Any]:
+    if isinstance(folder, Remote):
+        return folder.images(progress)
+    return [found.path for found in find_images(folder, recursive=False, progress=progress)]
 
 
 def listed(names: Iterable[str], limit: int = 8) -> str:

@@ -20,6 +20,7 @@ from srkit.data.pairs import crop_to_multiple, make_lr
 from srkit.errors import ImageError, SrkitError, UsageError
 from srkit.io.names import shown
 from srkit.io.read import read_image
+from srkit.io.remote import Remote
 from srkit.ops.layout import RGB
 from srkit.progress import Progress
 
@@ -45,7 +46,7 @@ class Example:
     lr: RGB
     made: bool = True
     """Whether LR was made of HR by us; another one may be made then."""
-    source: Path | None = None
+    source: Path | Remote | None = None
     """The file of HR."""
 
 
@@ -55,7 +56,7 @@ def extras_of(example: Example, info: ArchInfo) -> Extras:
     Raises:
         UsageError: as `srkit.data.captions.caption_beside`.
     """
-    if example.source is None or not takes_text(info):
+    if not isinstance(example.source, Path) or not takes_text(info):
         return NO_EXTRAS
     return Extras(prompt=caption_beside(example.source))
 

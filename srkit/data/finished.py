@@ -8,6 +8,7 @@ from pathlib import Path
 from srkit.data.benchmarks import BenchmarkItem, by_name, cropped_size, listed
 from srkit.errors import UsageError
 from srkit.io.names import shown
+from srkit.io.remote import Remote
 from srkit.progress import Progress
 
 DEFAULT_PATTERN = "{name}"
@@ -16,12 +17,12 @@ CROP_LIMIT = 16
 
 
 def match_finished(
-    folder: Path,
+    folder: Path | Remote,
     references: Iterable[BenchmarkItem],
     scale: int,
     pattern: str = DEFAULT_PATTERN,
     progress: Progress | None = None,
-) -> dict[str, Path]:
+) -> dict[str, Path | Remote]:
     """The SR image of every reference, by the reference's name.
 
     Args:

@@ -24,6 +24,7 @@ from srkit.io.containers.contents import Contents
 from srkit.io.image import DecodedImage, ImageInfo, Pixels
 from srkit.io.kinds import HEAD, contents_of, kind_of, what_it_is
 from srkit.io.names import shown
+from srkit.io.remote import Remote
 
 DEFAULT_MAX_PIXELS = 10**9
 
@@ -49,8 +50,8 @@ class Encoded:
     name: str
 
 
-Readable = Path | bytes | Encoded
-"""A file, the bytes of one from standard input, or of one with a name."""
+Readable = Path | Remote | bytes | Encoded
+"""A file, here or by its URL, the bytes of one from standard input, or of one with a name."""
 
 
 def probe(source: Readable, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageInfo:
@@ -104,6 +105,8 @@ def _opened(source: Readable, max_pixels: int) -> Iterator[_Opened]:
     """Open, find the kind, read the header and check the size; errors of the block name the
     file."""
     name = "The image from standard input"
+    if isinstance(source, Remote):
+        source = source.read()
     if not isinstance(source, bytes):
         name = shown(source.name if isinstance(source, Encoded) else source)
     contents = Contents()
@@ -143,7 +146,7 @@ def _not_here(name: str, what: str) -> str:
     return f"{name} is {what}, which cannot be read here; convert it to PNG, or to 8-bit JPEG or TIFF."
 
 
-def _handle(source: Readable, name: str) -> BinaryIO:
+def _handle(source: Path | bytes | Encoded, name: str) -> BinaryIO:
     if not isinstance(source, Path):
         data = source.data if isinstance(source, Encoded) else source
     else:

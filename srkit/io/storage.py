@@ -80,6 +80,10 @@ class Storage:
                 if (relative := name[start:]) and name[:start] == f"{self._root}/":
                     yield relative
 
+    def is_folder(self) -> bool:
+        """Whether anything lies below the URL. Raises SrkitError where the place does not answer."""
+        return self._answer(lambda: bool(self._fs.isdir(self._root)))
+
     def read(self, name: str) -> Encoded:
         """Raises SrkitError where it cannot be had."""
         with self._explained(name):

@@ -7,12 +7,14 @@ ended: those are done one at a time from then on, and one on which three workers
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
 import os
 import socket
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import srkit
@@ -62,6 +64,7 @@ class Cluster:
                 "`engine` ray needs the package ray, which is not installed; run `pip install 'srkit[ray]'`."
             ) from error
         _connect(engine.address)
+        _be_quiet()
         resources = ray.cluster_resources()
         gpus, cores = int(resources.get("GPU", 0)), int(resources.get("CPU", 0))
         on_gpu = device.startswith("cuda") or (device == "auto" and gpus > 0)
@@ -111,7 +114,7 @@ class Cluster:
             ]
             data = ray.data.from_arrow(tables).map_batches(
                 _actor(),
-                fn_constructor_args=(kind, arguments, srkit.__version__, ledger),
+                fn_constructor_args=(kind, arguments, srkit.__version__, str(Path.cwd()), ledger),
                 batch_size=block,
                 batch_format="pyarrow",
                 compute=ray.data.ActorPoolStrategy(size=self.workers, max_tasks_in_flight_per_actor=2),
@@ -164,6 +167,10 @@ def _connect(address: str | None) -> None:
             f"Ray cannot be reached at '{address}' ({_reason(error)}); start it with `ray start --head`, or leave "
             "`address` out for this machine alone."
         ) from error
+
+
+def _be_quiet() -> None:
+    """Keep what Ray Data says of itself from the terminal."""
     import ray.data
 
     context = ray.data.DataContext.get_current()
@@ -234,9 +241,13 @@ def _ledger() -> Any:
 
 def _actor() -> type:
     class Actor:
-        def __init__(self, kind: type[Worker], arguments: tuple[Any, ...], version: str, ledger: Any) -> None:
+        def __init__(
+            self, kind: type[Worker], arguments: tuple[Any, ...], version: str, folder: str, ledger: Any
+        ) -> None:
             import srkit
 
+            with contextlib.suppress(OSError):  # paths may be relative to it; where it is not, they must not
+                os.chdir(folder)
             self.kind, self.arguments, self.ledger = kind, arguments, ledger
             self.fatal, self.worker = "", None
             try:
@@ -264,7 +275,9 @@ def _actor() -> type:
             made = self.done({number: row for number, row in rows.items() if not deaths[number]})
             for number, row in rows.items():
                 if deaths[number] >= _DEATHS:
-                    reason = f"{_DEATHS} workers died on this image (of memory, or of a crash); upscale it by itself."
+                    reason = (
+                        f"{_DEATHS} workers died on this image (of memory, or of a crash); try it by itself."
+                    )
                     made[number] = self.kind.failed(row, reason, self.arguments)
                 elif deaths[number]:
                     made |= self.done({number: row})

@@ -67,6 +67,41 @@ def damaged(photos: Path, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def evaluate(
+    photos: Path, edsr_weights: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., Any]:
+    """Runs `srkit eval` in this process on seven images: one is too small, one is damaged;
+    by a network and by bicubic: exit code, all that is written by name, stderr."""
+    folder, data = tmp_path / "data/Own/HR", (photos / "1.png").read_bytes()
+    folder.mkdir(parents=True)
+    for n in (1, 4, 5, 7, 8, 10):
+        (folder / f"{n}.png").write_bytes((photos / f"{n}.png").read_bytes())
+    (folder / "damaged.png").write_bytes(data[:20])
+
+    def run(out: Path, *arguments: object) -> tuple[int, dict[str, bytes], str]:
+        out.mkdir()
+        options: list[object] = [
+            "--data-root",
+            tmp_path / "data",
+            "--dataset",
+            "Own",
+            "--dtype",
+            "fp32",
+            "--json",
+        ]
+        options += ["-m", edsr_weights, "-m", "bicubic", "-s", 4, "--save-images", out / "sr"]
+        for form in ("jsonl", "csv", "junit", "markdown"):
+            options += [f"--{form}", out / form]
+        capsys.readouterr()
+        code = _run([str(one) for one in ("eval", *options, *arguments)])
+        said = capsys.readouterr()
+        (out / "json").write_text(said.out)
+        return int(code), files(out), said.err
+
+    return run
+
+
 def assert_sentence(err: str, *named: str) -> None:
     assert err.startswith("srkit: "), err
     assert err.count("\n") == 1, err

@@ -51,6 +51,28 @@ def test_any_number_of_workers_makes_the_same(
     assert sorted(r["output"] for r in records) == sorted(str(tmp_path / "out" / name) for name in expected)
 
 
+@pytest.mark.parametrize(
+    ("workers", "gate", "expected"), [(1, "psnr<1", 3), (2, "psnr<1", 3), (3, "psnr<99", 4)]
+)
+def test_evaluations_are_those_of_one_process(
+    workers: int, gate: str, expected: int, evaluate: Callable[..., Any], tmp_path: Path
+) -> None:
+    code, local, err = evaluate(tmp_path / "local", "--fail-if", gate)
+    assert code == expected
+    options = ("--fail-if", gate, "--engine", "ray", "--workers", workers, "--threads", 1)
+    assert evaluate(tmp_path / "ray", *options) == (code, local, err)
+    assert len(local) == 2 * 5 + 5
+
+
+def test_a_shard_is_evaluated(evaluate: Callable[..., Any], tmp_path: Path) -> None:
+    shard = ("--shard", "1/2")
+    code, local, _ = evaluate(tmp_path / "local", *shard)
+    assert evaluate(tmp_path / "ray", *shard, "--engine", "ray", "--workers", 1, "--threads", 1)[:2] == (
+        code,
+        local,
+    )
+
+
 def test_damaged_images_are_records_and_runs_are_resumed(
     damaged: Path, upscale: Callable[..., Any], tmp_path: Path
 ) -> None:

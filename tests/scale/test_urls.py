@@ -13,6 +13,7 @@ from typing import Any
 
 import fsspec
 import pytest
+from srkit_cli.app import _run
 
 from srkit.errors import SrkitError, UsageError
 from srkit.io.storage import Storage
@@ -111,6 +112,35 @@ def test_the_claim_of_a_killed_run_is_taken_over(memory: Any) -> None:
     memory.pipe_file("/to/out/.srkit-run.json", b'{"host": "elsewhere", "pid": 1, "time": 0}')
     with Claim(Storage("memory://to/out"), None):
         assert str(os.getpid()).encode() in memory.cat_file("/to/out/.srkit-run.json")
+
+
+def test_evaluation_of_what_lies_elsewhere(
+    photos: Path, expected: dict[str, bytes], memory: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Finished images, and sets below a data root: the scores, the failures and the sentences of folders."""
+    for n in (4, 5, 7):
+        for place, data in (("sr", expected[f"{n}.png"]), ("Own/HR", expected[f"{n}.png"])):
+            memory.pipe_file(f"/{place}/{n}.png", data)
+            (tmp_path / place).mkdir(parents=True, exist_ok=True)
+            (tmp_path / place / f"{n}.png").write_bytes(data)
+    memory.pipe_file("/Own/LR/X4/4.png", (photos / "4.png").read_bytes())
+
+    def measured(root: object, *arguments: str) -> Any:
+        capsys.readouterr()
+        code = _run(["eval", *(one.replace("ROOT", str(root)) for one in arguments), "--json"])
+        return code, capsys.readouterr()
+
+    finished = ("--sr", "ROOT/sr", "--hr", "ROOT/Own/HR", "-s", "2", "--fail-if", "psnr<1")
+    assert measured("memory://", *finished) == measured(tmp_path, *finished)
+    assert measured("memory://", *finished)[0] == 0
+    data_set = ("--data-root", "ROOT", "--dataset", "Own", "-s", "2", "-m", "bicubic")
+    assert measured("memory://", *data_set) == measured(tmp_path, *data_set)
+    code, said = measured("memory://", *data_set[:4], "-s", "4", "-m", "bicubic")
+    assert code == 2
+    assert_sentence(said.err, "memory://Own/LR/X4", "5", "7")
+    code, said = measured("memory://", "--sr", "ROOT/absent", "--hr", "ROOT/Own/HR", "-s", "2")
+    assert code == 2
+    assert_sentence(said.err, "memory://absent", "--sr")
 
 
 def test_protocols_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from srkit.errors import Exit, SrkitError, UsageError
+from srkit.recipes.engine import EngineRecipe
 from srkit.recipes.evaluate import EvalRecipe
 from srkit_cli import completion, options
 from srkit_cli.console import Console, with_flags
 from srkit_cli.groups import GATES, INPUT, METRICS, MODEL, REPORT, option
 
 if TYPE_CHECKING:
+    from srkit.io.remote import Remote
     from srkit.metrics.reports import Report
     from srkit.metrics.results import SetResult
     from srkit.tasks.evaluate.run import EvalJob
@@ -45,8 +47,8 @@ def eval(
         ),
     ] = None,
     scale: options.WholeScale = None,
-    sr: Annotated[Path | None, option("Folder of finished images.", INPUT, metavar="DIR")] = None,
-    hr: Annotated[Path | None, option("Folder of their references.", INPUT, metavar="DIR")] = None,
+    sr: Annotated[str | None, option("Folder or URL of finished images.", INPUT, metavar="DIR")] = None,
+    hr: Annotated[str | None, option("Folder or URL of their references.", INPUT, metavar="DIR")] = None,
     pattern: Annotated[str, option("Name of an SR image, as '{name}_x4'.", INPUT)] = "{name}",
     allow_crop: Annotated[bool, option("Accept a few pixels of difference.", INPUT, "--allow-crop")] = False,
     metrics: Annotated[
@@ -57,8 +59,8 @@ def eval(
     ] = "psnr,ssim",
     protocol: Annotated[str, option("classical, rgb, div2k, ntire or real.", METRICS)] = "classical",
     data_root: Annotated[
-        Path | None,
-        option("Where sets lie; else $SRKIT_DATA. Public ones are fetched.", INPUT, metavar="DIR"),
+        str | None,
+        option("Where sets lie, or a URL; else $SRKIT_DATA. Public ones are fetched.", INPUT, metavar="DIR"),
     ] = None,
     download: Annotated[
         bool, option("Accepted as before; missing sets are fetched anyway.", INPUT, "--download")
@@ -105,7 +107,10 @@ def eval(
         bool, option("Create or replace the baseline, then gate.", GATES, "--update-baseline")
     ] = False,
     max_pixels: options.MaxPixels = 10**9,
-    device: options.Device = "auto",
+    device: options.Devices = "auto",
+    engine: options.Engine = options.EngineName.local,
+    workers: options.Workers = None,
+    address: options.Address = None,
     dtype: options.Dtype = options.DtypeName.auto,
     threads: options.Threads = None,
     seed: options.Seed = 0,
@@ -158,12 +163,12 @@ def eval(
     job = EvalJob(
         recipe,
         datasets=tuple(_listed(dataset or [])),
-        sr=sr,
-        hr=hr,
+        sr=_place(sr),
+        hr=_place(hr),
         pattern=pattern,
         prompts=prompts,
         allow_crop=allow_crop,
-        data_root=data_root,
+        data_root=_place(data_root),
         weights_dir=weights_dir,
         save_images=save_images,
         with_gallery=report is not None,
@@ -172,8 +177,15 @@ def eval(
         update_baseline=update_baseline,
         shard=shard,
         merge=tuple(shards or ()),
+        engine=EngineRecipe.of(engine.value, workers, address, device),
     )
     return _run(job, files, json, verbose, Console(quiet=quiet, verbose=verbose))
+
+
+def _place(text: str | None) -> Path | Remote | None:
+    from srkit.io.remote import place_of
+
+    return None if text is None else place_of(text)
 
 
 def _listed(texts: list[str]) -> list[str]:

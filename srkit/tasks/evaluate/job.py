@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from srkit.data.finished import DEFAULT_PATTERN
 from srkit.errors import UsageError
 from srkit.io.names import shown
+from srkit.io.remote import Remote
 from srkit.metrics.table import METRICS, Metric
+from srkit.recipes.engine import EngineRecipe
 from srkit.recipes.evaluate import EvalRecipe
 from srkit.recipes.shard import Shard
 
@@ -25,9 +27,9 @@ class EvalJob:
 
     recipe: EvalRecipe
     datasets: tuple[str, ...] = ()
-    sr: Path | None = None
+    sr: Path | Remote | None = None
     """Folder of finished images."""
-    hr: Path | None = None
+    hr: Path | Remote | None = None
     """Folder of their references."""
     pattern: str = DEFAULT_PATTERN
     """Name of an SR image without extension; `{name}` is its reference's."""
@@ -35,7 +37,7 @@ class EvalJob:
     """What each reference shows, in words (`srkit.data.captions.find_captions`), for networks that take it."""
     allow_crop: bool = False
     """Compare images whose sizes differ by a few pixels, from their top left."""
-    data_root: Path | None = None
+    data_root: Path | Remote | None = None
     weights_dir: Path | None = None
     save_images: Path | None = None
     """SR images go to DIR/DATASET/NAME.png; with several models to DIR/MODEL/DATASET/NAME.png."""
@@ -49,14 +51,20 @@ class EvalJob:
     """Evaluate this part of each set; gates and baselines are for the whole."""
     merge: tuple[Path, ...] = ()
     """JSON Lines of all shards, instead of evaluating."""
+    engine: EngineRecipe = field(default_factory=EngineRecipe)
+    """With Ray, reports hold no images, as with `merge`."""
 
 
 def check_form(job: EvalJob) -> None:
     """Raises UsageError where parts of a job contradict each other or are missing."""
     if job.merge:
-        if job.datasets or job.sr or job.hr or job.shard:
-            raise UsageError("`merge` reads what was measured; leave out `dataset`, `sr`, `hr` and `shard`.")
+        if job.datasets or job.sr or job.hr or job.shard or job.engine.name != "local":
+            raise UsageError(
+                "`merge` reads what was measured; leave out `dataset`, `sr`, `hr`, `shard` and `engine`."
+            )
         return
+    if job.engine.name != "local" and job.recipe.shots:
+        raise UsageError("`shots` adapts a network in one process; leave out `shots`, or `engine`.")
     if job.shard is not None and (job.gates or job.baseline or job.recipe.shots):
         raise UsageError(
             "`shard` measures a part of each set; leave out `fail_if` and `baseline`, which go with `merge`, and "
@@ -77,6 +85,10 @@ def check_form(job: EvalJob) -> None:
     if job.prompts is not None and (job.sr is not None or job.recipe.shots):
         raise UsageError(
             f"`prompts` is {shown(job.prompts)}; it is for networks on data sets: leave it out with `sr` and `shots`."
+        )
+    if job.prompts is not None and isinstance(job.data_root, Remote):
+        raise UsageError(
+            f"`prompts` is for images in folders, and `data_root` is {shown(job.data_root)}; give a folder."
         )
     if job.prompts is None and job.recipe.prompt_controls != ("right",):
         raise UsageError(

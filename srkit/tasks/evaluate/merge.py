@@ -30,24 +30,47 @@ def merge(paths: Sequence[Path], progress: Progress | None = None) -> tuple[SetR
         UsageError: a file that cannot be read, that other programs or versions wrote, an image that is there twice, or
             sets of which images are missing.
     """
-    groups: dict[_Key, _Group] = {}
+    merger = Merger()
     for path in paths:
         for number, record in enumerate(_records(path), start=1):
             try:
-                _take(groups, record)
+                merger.take(record)
             except ValueError as error:
                 raise UsageError(
                     f"Line {number} of {shown(path)} is no record of `srkit eval --jsonl` ({error}); make it anew with "
                     "this version of srkit."
                 ) from error
-    if not groups:
+    results = merger.results(progress or Silent())
+    if not results:
         raise UsageError(
             f"There are no records in {', '.join(map(shown, paths))}; give the JSON Lines of all shards."
         )
-    ordered = sorted(groups.values(), key=lambda group: group.part)
-    for group in ordered:
-        group.warn(progress or Silent())
-    return tuple(group.result() for group in ordered)
+    return tuple(results.values())
+
+
+class Merger:
+    """Puts the records of images together, whatever their order."""
+
+    def __init__(self) -> None:
+        self._groups: dict[_Key, _Group] = {}
+
+    def take(self, record: Any) -> None:
+        """One more. Raises ValueError where it is no record, or there already; the message says what is wrong."""
+        _take(self._groups, record)
+
+    def results(self, progress: Progress) -> dict[int, SetResult]:
+        """The results by their numbers, in order.
+
+        Args:
+            progress: warned where versions differ.
+
+        Raises:
+            UsageError: images are missing.
+        """
+        ordered = sorted(self._groups.values(), key=lambda group: group.part)
+        for group in ordered:
+            group.warn(progress)
+        return {group.part: group.result() for group in ordered}
 
 
 @dataclass

@@ -11,13 +11,14 @@ from srkit.data.finished import CROP_LIMIT, common_size, match_finished, refuse_
 from srkit.errors import ImageError, ResourceError, SrkitError, UsageError
 from srkit.io.names import shown
 from srkit.io.read import probe
+from srkit.io.remote import Remote
 from srkit.metrics.protocols import Protocol
 from srkit.progress import Progress
 from srkit.recipes.shard import Shard
 
 Size = tuple[int, int]
 """(height, width)."""
-Probe = Callable[[Path], Size]
+Probe = Callable[[Path | Remote], Size]
 
 
 @dataclass(frozen=True)
@@ -25,15 +26,17 @@ class Entry:
     """One image to be evaluated."""
 
     name: str
-    hr: Path | None = None
-    lr: Path | None = None
+    hr: Path | Remote | None = None
+    lr: Path | Remote | None = None
     """A given LR image; None: made from the reference, or none at all."""
-    sr: Path | None = None
+    sr: Path | Remote | None = None
     """A finished image; None: a model makes it."""
     size: Size = (0, 0)
     """That SR and reference are compared at."""
     error: str | None = None
     """Why it cannot be evaluated, known from a header."""
+    prompt: str = ""
+    """What a network that takes text is conditioned on."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ def plan_dataset(
 
 
 def plan_finished(
-    sr: Path,
+    sr: Path | Remote,
     benchmark: Benchmark,
     scale: int,
     protocol: Protocol,
@@ -124,7 +127,7 @@ def plan_finished(
     )
 
 
-def plan_alone(sr: Path, max_pixels: int, progress: Progress | None = None) -> SetPlan:
+def plan_alone(sr: Path | Remote, max_pixels: int, progress: Progress | None = None) -> SetPlan:
     """A folder of images without references.
 
     Raises:
@@ -176,9 +179,9 @@ def _with_finished(
 
 def _prober(max_pixels: int) -> Probe:
     """Sizes from headers, each file looked at once."""
-    known: dict[Path, Size] = {}
+    known: dict[Path | Remote, Size] = {}
 
-    def size(path: Path) -> Size:
+    def size(path: Path | Remote) -> Size:
         if path not in known:
             info = probe(path, max_pixels=max_pixels)
             known[path] = (info.height, info.width)

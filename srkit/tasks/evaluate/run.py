@@ -3,47 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-import srkit
 from srkit.data.benchmarks import Benchmark, find_dataset, folder_dataset, listed
 from srkit.data.download import HUB_SETS, download_dataset
-from srkit.engine.device import pick_device
-from srkit.errors import ResourceError, SrkitError, UsageError
+from srkit.errors import ResourceError, UsageError
 from srkit.inference.chain import DEFAULT_SCALE
 from srkit.inference.upscaler import Upscaler
 from srkit.io.names import shown
+from srkit.io.remote import Remote
 from srkit.metrics.baseline import Baseline, read_baseline, write_baseline
 from srkit.metrics.bootstrap import compare
 from srkit.metrics.gates import Gate, judge, needs_baseline, parse_gate
 from srkit.metrics.protocols import find_protocol
 from srkit.metrics.reports import Gallery, Report
 from srkit.metrics.results import FailedImage, SetResult
-from srkit.metrics.table import LR_CONSISTENCY, METRICS, Metric, Scorer, Setup, find_metrics
+from srkit.metrics.table import LR_CONSISTENCY, find_metrics
 from srkit.progress import Progress, Silent
+from srkit.tasks.cluster import Cluster
 from srkit.tasks.evaluate.job import BICUBIC, EvalJob, check_form, check_references
 from srkit.tasks.evaluate.merge import merge
+from srkit.tasks.evaluate.parts import Measure, Part
 from srkit.tasks.evaluate.plan import SetPlan, plan_alone, plan_dataset, plan_finished
+from srkit.tasks.evaluate.rows import run_parts
 from srkit.tasks.evaluate.runners import Runner, bicubic_runner, few_shot_runner, network_runner, upscaler_for
-from srkit.tasks.evaluate.sets import FromFiles, Network, SetRun
+from srkit.tasks.evaluate.sets import FromFiles
 from srkit.tasks.evaluate.shots import Shots, take_shots
 from srkit.tasks.prompts import controlled, label_of, prompts_of, warn_of_prompts
 
 __all__ = ["BICUBIC", "EvalJob", "Evaluation", "evaluate"]
-
-
-@dataclass(frozen=True)
-class _Part:
-    """One result to be: a set through a model."""
-
-    plan: SetPlan
-    runner: Runner
-    blank: SetResult
-    """The result before any image was evaluated; all of them count as failed."""
-    save_to: Path | None
 
 
 class Evaluation:
@@ -60,17 +51,21 @@ class Evaluation:
     """
 
     def __init__(self, job: EvalJob, progress: Progress | None = None) -> None:
-        self.job = job
+        self._asked = self.job = job
         self._progress = progress or Silent()
         check_form(job)
         recipe = job.recipe
+        self._cluster = None
+        if job.engine.name == "ray":
+            self._cluster = Cluster(job.engine, recipe.device, recipe.threads)
+            recipe = replace(recipe, device="cpu", dtype="auto")  # the driver needs no GPU
+            self.job = job = replace(job, recipe=recipe)
         if recipe.threads is not None:
             torch.set_num_threads(recipe.threads)
         self.protocol = find_protocol(recipe.protocol)
-        self.device = pick_device(recipe.device)
         self._merged = merge(job.merge, self._progress) if job.merge else ()
         if job.merge:
-            self._parts, self._scorers, self.gallery = [], {}, None
+            self._parts, self.gallery = [], None
             metrics = (metric for result in self._merged for metric in result.metrics)
             self._gates = tuple(parse_gate(text, dict.fromkeys(metrics)) for text in job.gates)
             self._baseline = self._read_baseline()
@@ -79,23 +74,25 @@ class Evaluation:
         check_references(asked, job)
         self._parts = self._plan()
         has_lr = any(part.plan.has_lr for part in self._parts)
-        names = [*(m.name for m in asked), *([LR_CONSISTENCY] if has_lr else [])]
+        self._names = names = [*(m.name for m in asked), *([LR_CONSISTENCY] if has_lr else [])]
         self._gates = tuple(parse_gate(text, dict.fromkeys(names)) for text in job.gates)
         self._baseline = self._read_baseline()
-        self._scorers = _make_scorers(
-            find_metrics(names), Setup(self.device, job.weights_dir, self._progress)
-        )
-        self._parts = [self._versioned(part) for part in self._parts]
+        self._measure = Measure(job, names, self._progress)
+        self._parts = [self._measure.versioned(part) for part in self._parts]
         images = sum(len(part.plan.entries) for part in self._parts)
-        self.gallery = Gallery(images) if job.with_gallery else None
+        self.gallery = Gallery(images) if job.with_gallery and self._cluster is None else None
 
     def run(self) -> tuple[SetResult, ...]:
         """Evaluate every set with every model; images that fail are in the results, and the others go on.
 
         Raises:
-            SrkitError: the folder for images cannot be written to.
+            SrkitError: the folder for images cannot be written to, or Ray gives up.
         """
-        return self._merged or tuple(self._run(part) for part in self._parts)
+        if self._cluster is not None:
+            return run_parts(self._cluster, self._asked, self._names, self._parts, self._progress)
+        return self._merged or tuple(
+            self._measure.run(part, self._progress, self.gallery) for part in self._parts
+        )
 
     def judge(self, results: tuple[SetResult, ...]) -> Report:
         """Hold the results against gates and baseline, and models against one another.
@@ -117,7 +114,7 @@ class Evaluation:
 
     # -- before the work ----------------------------------------------------------------------------------
 
-    def _plan(self) -> list[_Part]:
+    def _plan(self) -> list[Part]:
         job, recipe = self.job, self.job.recipe
         if job.sr is not None:
             plan = self._finished(job.sr)
@@ -157,17 +154,17 @@ class Evaluation:
 
     def _prompted(
         self, plan: SetPlan, runner: Runner, upscaler: Upscaler, source: Path, progress: Progress
-    ) -> list[_Part]:
+    ) -> list[Part]:
         """The set through a model that takes text, once for each control of the prompts."""
-        names = {entry.hr: entry.name for entry in plan.entries if entry.hr is not None}
+        names = {entry.hr: entry.name for entry in plan.entries if isinstance(entry.hr, Path)}
         own = prompts_of(list(names), "", source, progress)
         parts = []
         for control in self.job.recipe.prompt_controls:
             prompts = {names[hr]: text for hr, text in controlled(own, list(names), control).items()}
             warn_of_prompts(upscaler, prompts.values(), progress)
             label = f"{runner.label} {label_of(control)}"
-            one = replace(runner, label=label, model=Network(upscaler, prompts))
-            part = self._part(plan, one)
+            entries = tuple(replace(one, prompt=prompts.get(one.name, "")) for one in plan.entries)
+            part = self._part(replace(plan, entries=entries), replace(runner, label=label))
             parts.append(replace(part, blank=replace(part.blank, prompts=prompts)))
         return parts
 
@@ -181,7 +178,7 @@ class Evaluation:
                 self._progress.say(f"{name} is not in {shown(self.job.data_root)}; taking it from the cache")
             return download_dataset(name, self._progress)
 
-    def _finished(self, sr: Path) -> SetPlan:
+    def _finished(self, sr: Path | Remote) -> SetPlan:
         job, recipe = self.job, self.job.recipe
         if job.hr is None or recipe.scale is None:
             return plan_alone(sr, recipe.max_pixels, self._progress)
@@ -196,7 +193,7 @@ class Evaluation:
             progress=self._progress,
         )
 
-    def _part(self, plan: SetPlan, runner: Runner, support: tuple[str, ...] = ()) -> _Part:
+    def _part(self, plan: SetPlan, runner: Runner, support: tuple[str, ...] = ()) -> Part:
         if self.job.shard is not None:
             plan = plan.shard(self.job.shard)
         blank = SetResult(
@@ -216,14 +213,7 @@ class Evaluation:
             recipe = self.job.recipe
             several = len(recipe.models) > 1 or recipe.shots > 0 or self.job.prompts is not None
             folder = folder / runner.label / plan.dataset if several else folder / plan.dataset
-        return _Part(plan, runner, blank, folder)
-
-    def _versioned(self, part: _Part) -> _Part:
-        versions = {"srkit": srkit.__version__, "torch": torch.__version__, "device": str(self.device)}
-        if part.runner.dtype is not None:
-            versions["dtype"] = part.runner.dtype
-        versions |= {name: s.version for name, s in self._scorers.items() if s.version is not None}
-        return replace(part, blank=replace(part.blank, versions=versions))
+        return Part(plan, runner, blank, folder)
 
     def _read_baseline(self) -> Baseline | None:
         """The baseline, once it is sure that this run can be held against it."""
@@ -239,37 +229,6 @@ class Evaluation:
                 baseline.match(result)
                 _check_metrics(self._gates, baseline.entry(result))
         return baseline
-
-    # -- the work -----------------------------------------------------------------------------------------
-
-    def _run(self, part: _Part) -> SetResult:
-        if part.save_to is not None:
-            try:
-                part.save_to.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise SrkitError(
-                    f"The folder {shown(part.save_to)} cannot be made ({error.strerror}); choose another `save_images`."
-                ) from error
-        scorers = {
-            name: scorer
-            for name, scorer in self._scorers.items()
-            if METRICS[name].reference != "lr" or part.plan.has_lr
-        }
-        if part.runner.prepare is not None:
-            part.runner.prepare(self._progress)
-        run = SetRun(
-            part.plan,
-            part.runner.model,
-            part.runner.label,
-            self.protocol,
-            scorers,
-            self.device,
-            self.job.recipe.max_pixels,
-            part.save_to,
-            self.gallery,
-        )
-        images, failed = run.run(self._progress)
-        return replace(part.blank, images=tuple(images), failed=tuple(failed))
 
 
 def evaluate(job: EvalJob, progress: Progress | None = None) -> Report:
@@ -287,7 +246,7 @@ def _check_metrics(gates: Iterable[Gate], old: SetResult) -> None:
             )
 
 
-def _check_images(parts: Sequence[_Part]) -> None:
+def _check_images(parts: Sequence[Part]) -> None:
     names = [(part.runner.label, part.plan.dataset) for part in parts]
     if len(set(names)) < len(names):
         raise UsageError("Two of the models are the same, or have files of one name; name each once.")
@@ -299,10 +258,6 @@ def _check_images(parts: Sequence[_Part]) -> None:
             raise UsageError(
                 f"{listed(existing)} exist already in {shown(part.save_to)}; give another `save_images` or remove them."
             )
-
-
-def _make_scorers(metrics: Iterable[Metric], setup: Setup) -> dict[str, Scorer]:
-    return {metric.name: metric.make(setup) for metric in metrics}
 
 
 def _by_set(results: Iterable[SetResult]) -> list[list[SetResult]]:

@@ -22,6 +22,7 @@ from srkit.inference.upscaler import Upscaler
 from srkit.inference.work import Work
 from srkit.io.image import DecodedImage
 from srkit.io.read import read_image
+from srkit.io.remote import Remote
 from srkit.io.write import write_image
 from srkit.metrics.degenerate import worst_of
 from srkit.metrics.protocols import Protocol
@@ -122,9 +123,8 @@ class Bicubic:
 class Network:
     """A network, as `srkit upscale` runs it."""
 
-    def __init__(self, upscaler: Upscaler, prompts: Mapping[str, str] | None = None) -> None:
-        self.upscaler, self._prompts = upscaler, prompts or {}
-        """By the image's name."""
+    def __init__(self, upscaler: Upscaler) -> None:
+        self.upscaler = upscaler
 
     def run(self, stream: Iterator[Loaded | None]) -> Iterator[Finished]:
         for done in self.upscaler.run(self._work(loaded) for loaded in stream):
@@ -137,7 +137,7 @@ class Network:
         if loaded.lr is None:
             return Work(loaded, None, error=loaded.error)
         height, width = loaded.entry.size
-        extras = Extras(prompt=self._prompts.get(loaded.entry.name, ""))
+        extras = Extras(prompt=loaded.entry.prompt)
         return Work(loaded, DecodedImage(loaded.lr), width, height, extras=extras)
 
 
@@ -213,7 +213,7 @@ class SetRun:
             raise ImageError(entry.error)
         notes: list[str] = []
 
-        def read(path: Path | None) -> DecodedImage | None:
+        def read(path: Path | Remote | None) -> DecodedImage | None:
             if path is None:
                 return None
             image = read_image(path, max_pixels=self.max_pixels)

@@ -1,0 +1,72 @@
+"""A place that a URL names, with as much of `pathlib.Path` as data sets need of a folder and its images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from srkit.progress import Progress
+
+if TYPE_CHECKING:
+    from srkit.io.read import Encoded
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A folder or file by its URL, which is not looked at until it is asked for."""
+
+    url: str
+    """Without a slash at its end."""
+
+    def __fspath__(self) -> str:
+        return self.url
+
+    def __str__(self) -> str:
+        return self.url
+
+    def __truediv__(self, name: str) -> Remote:
+        return Remote(f"{self.url}/{name}")
+
+    @property
+    def name(self) -> str:
+        return self.url.rpartition("/")[2]
+
+    @property
+    def stem(self) -> str:
+        return Path(self.name).stem
+
+    @property
+    def parent(self) -> Remote:
+        return Remote(self.url.rpartition("/")[0])
+
+    def resolve(self) -> Remote:
+        return self
+
+    def is_dir(self) -> bool:
+        """Whether anything lies below it. Raises SrkitError where the place does not answer."""
+        from srkit.io.storage import Storage
+
+        return Storage(self.url).is_folder()
+
+    def images(self, progress: Progress | None = None) -> list[Remote]:
+        """The images right in it, as `srkit.io.folders.find_images` takes them. Raises SrkitError: there are none."""
+        from srkit.io.folders import image_names
+        from srkit.io.storage import Storage
+
+        names = Storage(self.url).names(recursive=False)
+        return [self / name for name in image_names(names, self.url, recursive=False, progress=progress)]
+
+    def read(self) -> Encoded:
+        """The file's bytes. Raises SrkitError where it cannot be had."""
+        from srkit.io.storage import Storage
+
+        return Storage(self.parent.url).read(self.name)
+
+
+def place_of(text: str) -> Path | Remote:
+    """The place that a path or URL names; `file://` is a path."""
+    from srkit.io.storage import is_url, without_file
+
+    text = without_file(text)
+    return Remote(text.rstrip("/")) if is_url(text) else Path(text)

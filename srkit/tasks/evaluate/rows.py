@@ -1,0 +1,167 @@
+"""Evaluating in many processes by Ray: images by their names in, records as of `srkit eval --jsonl` out."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from srkit.errors import SrkitError
+from srkit.io.remote import place_of
+from srkit.metrics.reports import Report
+from srkit.metrics.reports.jsonl import PLACE, records
+from srkit.metrics.results import FailedImage, SetResult
+from srkit.progress import Progress, Silent
+from srkit.tasks.cluster import Cluster
+from srkit.tasks.evaluate.job import EvalJob
+from srkit.tasks.evaluate.merge import Merger
+from srkit.tasks.evaluate.parts import Measure, Part
+from srkit.tasks.evaluate.plan import Entry
+from srkit.tasks.evaluate.runners import Runner, network_runner, upscaler_for
+from srkit.tasks.evaluate.sets import FromFiles, Network
+
+
+def run_parts(
+    cluster: Cluster, job: EvalJob, metrics: Sequence[str], parts: Sequence[Part], progress: Progress
+) -> tuple[SetResult, ...]:
+    """What one process would make of every part, to the last digit.
+
+    Args:
+        job: as it was asked for; the workers' device and threads are the cluster's.
+        metrics: by name, in the order of the results.
+
+    Raises:
+        SrkitError: no worker can be set up, or the folder for images cannot be written to.
+    """
+    job = replace(job, recipe=replace(job.recipe, **cluster.settings))
+    rows = [
+        {"part": number, "index": index, "entry": _values(entry)}
+        for number, part in enumerate(parts)
+        for index, entry in enumerate(part.plan.entries)
+    ]
+    merger = Merger()
+    progress.start("evaluating", len(rows))
+    try:
+        for value in cluster.run(EvalWorker, (job, tuple(metrics), [_bare(part) for part in parts]), rows):
+            if value["fatal"]:
+                raise SrkitError(value["fatal"])
+            for warning in value["warnings"]:
+                progress.warn(warning)
+            count = len(parts[value["part"]].plan.entries)
+            place = {"part": value["part"], "index": value["index"], "count": count}
+            merger.take({**value["record"], PLACE: value["record"][PLACE] | place})
+            progress.advance()
+    finally:
+        progress.finish()
+    merged = merger.results(progress)
+    return tuple(
+        replace(merged[number], names=part.blank.names, prompts=part.blank.prompts)
+        if number in merged
+        else part.blank
+        for number, part in enumerate(parts)
+    )
+
+
+class EvalWorker:
+    """Loads the networks and the metrics once, and measures whatever rows it is given, as `srkit eval` does in one
+    process.
+
+    Args:
+        job: says how.
+        metrics: by name.
+        parts: without images; and each one's model, where that is a network.
+
+    Raises:
+        As `Measure` and `network_runner`.
+    """
+
+    def __init__(
+        self, job: EvalJob, metrics: Sequence[str], parts: Sequence[tuple[Part, str | None]]
+    ) -> None:
+        if job.recipe.threads is not None:
+            torch.set_num_threads(job.recipe.threads)
+        self._measure = Measure(job, metrics, Silent())
+        loaded: dict[tuple[str, int | None], Runner] = {}
+        self._parts = []
+        for part, model in parts:
+            if model is not None:
+                if (key := (model, part.plan.scale)) not in loaded:
+                    upscaler = upscaler_for(job.recipe, model, Silent(), prompted=job.prompts is not None)
+                    loaded[key] = network_runner(upscaler, part.plan.scale or upscaler.models.own_scale)
+                part = replace(part, runner=replace(loaded[key], label=part.runner.label))
+            self._parts.append(self._measure.versioned(part))
+
+    def run(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
+        """For each row its record, and the warnings of its block at the first."""
+        made: list[dict[str, Any]] = []
+        for number, group in itertools.groupby(rows, key=lambda row: row["part"]):
+            made += self._run(self._parts[number], list(group))
+        return made
+
+    def _run(self, part: Part, rows: list[Any]) -> list[dict[str, Any]]:
+        entries = tuple(map(_entry, (row["entry"] for row in rows)))
+        heard, fatal, by_name = _Heard(), "", dict[str, Any]()
+        try:
+            result = self._measure.run(replace(part, plan=replace(part.plan, entries=entries)), heard)
+            by_name = {record["name"]: record for record in records(Report((result,)))}
+        except SrkitError as error:  # of the folder for images: the next would meet the same
+            fatal = str(error)
+        first = [heard.warnings] + [[]] * len(rows)
+        return [
+            _value(row, by_name.get(row["entry"]["name"]), warnings, fatal)
+            for row, warnings in zip(rows, first, strict=False)
+        ]
+
+    @staticmethod
+    def failed(row: Any, reason: str, arguments: tuple[Any, ...]) -> dict[str, Any]:
+        """The record of a row that no worker survives."""
+        part: Part = arguments[2][row["part"]][0]
+        result = replace(part.blank, failed=(FailedImage(row["entry"]["name"], reason),))
+        return _value(row, next(records(Report((result,)))), [], "")
+
+
+class _Heard(Silent):
+    """Keeps the warnings."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
+
+
+def _value(row: Any, record: Any, warnings: list[str], fatal: str) -> dict[str, Any]:
+    return {
+        "part": row["part"],
+        "index": row["index"],
+        "record": record,
+        "warnings": warnings,
+        "fatal": fatal,
+    }
+
+
+def _bare(part: Part) -> tuple[Part, str | None]:
+    """A part without images and network, to be sent; and the network's name."""
+    runner, name = part.runner, None
+    if isinstance(runner.model, Network):
+        name = runner.model.upscaler.recipe.model
+        runner = replace(runner, model=FromFiles())
+    plan = replace(part.plan, entries=(), names=())
+    blank = replace(part.blank, failed=(), names=(), prompts={})
+    return replace(part, plan=plan, blank=blank, runner=runner), name
+
+
+def _values(entry: Entry) -> dict[str, Any]:
+    return {
+        name: os.fspath(value) if isinstance(value, os.PathLike) else value
+        for name, value in vars(entry).items()
+    }
+
+
+def _entry(values: dict[str, Any]) -> Entry:
+    paths = {name: None if values[name] is None else place_of(values[name]) for name in ("hr", "lr", "sr")}
+    return Entry(**{**values, **paths, "size": tuple(values["size"])})
