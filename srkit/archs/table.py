@@ -13,6 +13,7 @@ from srkit.archs.compact import CompactEncoder
 from srkit.archs.cria import Cria
 from srkit.archs.cria_released import CriaReleased
 from srkit.archs.depth import CompactDepth
+from srkit.archs.diagnose import DiagnoseNetwork
 from srkit.archs.diffusion import DiffusionSR
 from srkit.archs.discriminators import PatchGAN, UNetSN
 from srkit.archs.dkenet import DKENet
@@ -61,6 +62,11 @@ ESTIMATORS: Mapping[str, Callable[..., nn.Module]] = {
 }
 """Networks that give what is known of each pixel, not images; their weights are for other tasks than `sr`."""
 
+CLASSIFIERS: Mapping[str, Callable[..., nn.Module]] = {
+    "diagnose": DiagnoseNetwork,
+}
+"""Networks that say what kind of image one is; their weights are for other tasks than `sr`."""
+
 DISCRIMINATORS: Mapping[str, Callable[..., nn.Module]] = {
     "patchgan": PatchGAN,
     "unet_sn": UNetSN,
@@ -92,7 +98,7 @@ def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     Raises:
         UsageError: an unknown network, or arguments that it does not take.
     """
-    known = {**ARCHS, **ENCODERS, **ESTIMATORS, **DISCRIMINATORS, **DEGRADERS, **LATENT}
+    known = {**ARCHS, **ENCODERS, **ESTIMATORS, **CLASSIFIERS, **DISCRIMINATORS, **DEGRADERS, **LATENT}
     if name not in known:
         raise UsageError(f"There is no network '{name}'; known are {', '.join(known)}.{nearest(name, known)}")
     try:

@@ -19,6 +19,7 @@ from srkit.engine.resample import resample
 from srkit.engine.runner import Plane, Runner, RunnerOptions
 from srkit.errors import SrkitError, UsageError
 from srkit.inference.chain import Models
+from srkit.inference.diagnosis import Diagnosis, Look
 from srkit.inference.runners import Runners, RunSettings
 from srkit.inference.samples import check_sampling, gathered, part_names, repeated
 from srkit.inference.work import Complete, Done, Pass, Work
@@ -62,12 +63,13 @@ class Upscaler:
 
     Args:
         recipe: what to do.
-        models: the networks; by default those that `recipe.model` names.
+        models: the networks; by default those that `look` has for clean images, or that `recipe.model` names.
         progress: shows downloads.
         extras: fields of `Extras` that come with each image.
         complete: estimates the kernels and the depth of images that come without, for the first network of a chain.
         with_parts: results come with what the first network of the chain that has views makes them of; as the image
             is, at the network's scale, with its tiles and self-ensemble, then resampled to the result's size.
+        look: chooses the networks of each image by what it looks like; None: all have the same.
 
     Raises:
         UsageError: a device or precision that is unavailable, parts of a network without views, or steps and samples
@@ -84,13 +86,17 @@ class Upscaler:
         extras: Collection[str] = (),
         complete: Complete | None = None,
         with_parts: bool = False,
+        look: Look | None = None,
     ) -> None:
         if recipe.threads is not None:
             torch.set_num_threads(recipe.threads)
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
         self.device = pick_device(recipe.device)
-        self.models = models or Models(recipe.model, progress, dials=recipe.dials)
+        self.look = look
+        if models is None:
+            models = look.default if look else Models(recipe.model, progress, dials=recipe.dials)
+        self.models = models
         self._complete, self._with_parts = complete, with_parts
         given = tuple(extras) if complete is None else (*extras, "kernels", "depth")
         settings = RunSettings(self.device, recipe.dtype, recipe.tile, recipe.overlap, recipe.tta)
@@ -125,25 +131,37 @@ class Upscaler:
             return None
         return next((name for name in names if views_of(self.models.named(name).network)), None)
 
-    def runner(self, name: str, depth: int = 8) -> Runner:
-        """The engine's runner for a network of a chain; see `Runners.of`.
+    def looked(self, image: DecodedImage, factor: float) -> Diagnosis | None:
+        """What was found in an image; None where all have the same networks, or no network runs."""
+        return None if self.look is None or not self.models.chain(factor) else self.look(image)
+
+    def models_for(self, diagnosis: Diagnosis | None) -> Models:
+        """The networks for an image, by what was found in it.
+
+        Raises:
+            ResourceError: as `Look.models`.
+        """
+        return self.models if diagnosis is None or self.look is None else self.look.models(diagnosis)
+
+    def runner(self, name: str, depth: int = 8, models: Models | None = None) -> Runner:
+        """The engine's runner for a network of a chain, of `models` if given; see `Runners.of`.
 
         Raises:
             UsageError, ResourceError: as `Runners.of`, and weights that are unavailable.
         """
-        model = self.models.named(name)
+        model = (models or self.models).named(name)
         if self.recipe.steps is not None and NOISE in model.info.conditioning:
             network: Any = model.network
             network.steps = self.recipe.steps
         return self._runners.of(model, depth)
 
-    def conditioning(self, name: str) -> Conditioning:
-        """The conditioning of a network of a chain.
+    def conditioning(self, name: str, models: Models | None = None) -> Conditioning:
+        """The conditioning of a network of a chain, of `models` if given.
 
         Raises:
             UsageError, ResourceError: as `runner`.
         """
-        return self._runners.conditioning(self.models.named(name))
+        return self._runners.conditioning((models or self.models).named(name))
 
     def run(self, stream: Iterable[Work[T] | None]) -> Iterator[Done[T]]:
         """Upscale a stream; results in order. A None says that nothing more is ready yet."""
@@ -153,31 +171,45 @@ class Upscaler:
         return gathered(self._run(repeated(map(self._completed, stream), count)), count)
 
     def _run(self, stream: Iterable[Work[T] | None]) -> Iterator[Done[T]]:
-        kind: tuple[tuple[str, ...], int] = (), 8
+        kind: tuple[Models, tuple[str, ...], int] = self.models, (), 8
 
-        def kind_of(work: Work[T] | None) -> tuple[tuple[str, ...], int]:
+        def kind_of(work: Work[T] | None) -> tuple[Models, tuple[str, ...], int]:
             nonlocal kind
             if work is not None and work.image is not None:
-                p = work.image
-                kind = self.models.chain(max(work.width / p.width, work.height / p.height)), p.depth
+                models = self.models_for(work.diagnosis)
+                kind = models, models.chain(_factor(work, work.image)), work.image.depth
             return kind
 
-        for (names, depth), works in itertools.groupby(stream, kind_of):
+        for (models, names, depth), works in itertools.groupby(map(self._looked_at, stream), kind_of):
             planes: Iterator[Plane[_Part[T]] | None] = _planes(map(self._completed, works))
             viewed = self.viewed(names)
             for i, name in enumerate(names):
-                inputs = _conditioned(planes, self.conditioning(name))
+                inputs = _conditioned(planes, self.conditioning(name, models))
                 if i == names.index(name) and name == viewed:
                     inputs = _seen(inputs, self._views_of(name))
-                planes = self.runner(name, depth).run(inputs)
-            yield from self._collect(planes, names, depth)
+                planes = self.runner(name, depth, models).run(inputs)
+            yield from self._collect(planes, [self._pass(name, depth, models) for name in names])
+
+    def _looked_at(self, work: Work[T] | None) -> Work[T] | None:
+        """With what was found in the image, where that chooses its networks; they are ready then."""
+        if work is None or work.image is None or work.error is not None or self.look is None:
+            return work
+        try:
+            factor = _factor(work, work.image)
+            diagnosis = self.looked(work.image, factor)
+            models = self.models_for(diagnosis)
+            for name in models.chain(factor):
+                self.runner(name, work.image.depth, models)
+            return replace(work, diagnosis=diagnosis)
+        except Exception as error:  # one image's failure must not end the others
+            return replace(work, error=error)
 
     def _completed(self, work: Work[T] | None) -> Work[T] | None:
         """With kernels and depth, where the first network is conditioned on them and none came with the image."""
         if self._complete is None or work is None or work.image is None or work.error is not None:
             return work
         image = work.image
-        names = self.models.chain(max(work.width / image.width, work.height / image.height))
+        names = self.models.chain(_factor(work, image))
         model = self.models.named(names[0]) if names else None
         if work.extras.kernels is not None or model is None or CODES not in model.info.conditioning:
             return work
@@ -194,9 +226,7 @@ class Upscaler:
             self._viewers[name] = {part: _Viewer(view, options) for part, view in views.items()}
         return self._viewers[name]
 
-    def _collect(
-        self, planes: Iterable[Plane[_Part[T]] | None], names: tuple[str, ...], depth: int
-    ) -> Iterator[Done[T]]:
+    def _collect(self, planes: Iterable[Plane[_Part[T]] | None], passes: list[Pass]) -> Iterator[Done[T]]:
         colour: Plane[_Part[T]] | None = None
         for plane in planes:
             if plane is None:
@@ -206,7 +236,7 @@ class Upscaler:
                 continue
             parts = [plane] if colour is None else [colour, plane]
             colour = None
-            yield self._finish(parts, [self._pass(name, depth) for name in names])
+            yield self._finish(parts, passes)
 
     def _finish(self, parts: list[Plane[_Part[T]]], passes: list[Pass]) -> Done[T]:
         work = parts[0].tag.work
@@ -232,14 +262,20 @@ class Upscaler:
             (*work.image.warnings, *dict.fromkeys(warnings)),
             tuple(passes),
             seen,
+            work.diagnosis,
         )
 
-    def _pass(self, name: str, depth: int) -> Pass:
-        runner = self.runner(name, depth)
+    def _pass(self, name: str, depth: int, models: Models) -> Pass:
+        runner = self.runner(name, depth, models)
         options = runner.options
         dtype = str(options.dtype).removeprefix("torch.")
         holds = runner.info.fp32_sum or options.dtype == torch.float32
-        return Pass(name, options.tile, options.overlap, dtype, holds)
+        return Pass(name, options.tile, options.overlap, dtype, models.named(name), holds)
+
+
+def _factor(work: Work[T], image: DecodedImage) -> float:
+    """Output pixels for an input pixel, along the side that grows more."""
+    return max(work.width / image.width, work.height / image.height)
 
 
 def _needs_alpha(image: DecodedImage | None) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from srkit.conditioning.makers import NO_EXTRAS, Extras
+from srkit.inference.diagnosis import Diagnosis
 from srkit.io.image import DecodedImage
 from srkit.zoo.loaded import LoadedModel
 
@@ -29,6 +30,8 @@ class Work(Generic[T]):
     """What comes with it, for networks that are conditioned on it."""
     name: str | None = None
     """By which depths that come by name are found."""
+    diagnosis: Diagnosis | None = None
+    """What was found in the image, where the networks are chosen by that."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Pass:
     """Side in input pixels; None: whole images."""
     overlap: int
     dtype: str
+    loaded: LoadedModel
+    """The network itself."""
     holds_16_bits: bool = True
     """Whether the levels of 16-bit images survive in that precision."""
 
@@ -56,3 +61,4 @@ class Done(Generic[T]):
     parts: Mapping[str, DecodedImage] = field(default_factory=dict)
     """What the network made the image of, by name: images of 8 bit and of the result's size; or further samples, of
     the result's kind, and their spread."""
+    diagnosis: Diagnosis | None = None

@@ -38,6 +38,7 @@ class DecodedImage:
         resolution: horizontal and vertical pixels per millimetre, or None where the file does not say.
         iptc: IPTC-IIM data sets, or None.
         texts: keyword and text of PNG's text chunks; a comment of JPEG and GIF has the keyword `Comment`.
+        jpeg_quality: 1 to 100, from the quantisation tables of the JPEG that it was read from, or None.
 
     Raises:
         ValueError: the array has another shape or type.
@@ -52,6 +53,7 @@ class DecodedImage:
     resolution: tuple[float, float] | None = None
     iptc: bytes | None = None
     texts: tuple[tuple[str, str], ...] = ()
+    jpeg_quality: int | None = None
 
     def __post_init__(self) -> None:
         shape, dtype = self.pixels.shape, self.pixels.dtype

@@ -277,6 +277,7 @@ def _decode(opened: _Opened) -> DecodedImage:
         resolution,
         contents.iptc,
         tuple(contents.texts),
+        contents.jpeg_quality,
     )
 
 

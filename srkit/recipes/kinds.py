@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from srkit.errors import UsageError, nearest
 from srkit.recipes.clipsr import ClipsrRecipe
+from srkit.recipes.diagnose import DiagnoseRecipe
 from srkit.recipes.diffusion import DiffusionRecipe
 from srkit.recipes.encoder import EncoderRecipe
 from srkit.recipes.gan import GanRecipe
@@ -51,6 +52,7 @@ class Kind:
 
 KINDS: Mapping[str, Kind] = {
     "sr": Kind(TrainRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}),
+    "diagnose": Kind(DiagnoseRecipe),
     "encoder": Kind(EncoderRecipe),
     "kernels": Kind(KernelsRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}),
     "diffusion": Kind(DiffusionRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}),

@@ -397,6 +397,29 @@ CASES = {
         best=min,
         images=3 + 4,
     ),
+    "diagnose": Case(
+        'kind = "diagnose"\n[model]\narch = "diagnose"\narguments = { widths = [6, 8], hidden = 8 }\n'
+        '[data]\nside = 32\nbatch = 8\ncrops = 16\nsizes = [1.0]\ndomains = ["screen", "texture"]\nrendered = 2\n'
+        "rendered_side = 64\nholdout_every = 3\n" + OPTIM,
+        {"arch": "diagnose", "scale": 1, "task": "diagnose"},
+        ("scores", "held out", "crops", "loss"),
+        "val_loss",
+        best=min,
+        images=3 + 4,
+        counts=("data.mildest = 22.0", "data.strong = 20.0", 'data.degradation = "mild"', "data.batch = 6"),
+        others=(("model.arguments.hidden = 6",),),
+        refused=(
+            *_OPTIM,
+            ('data.domains = ["screan"]', "data.domains", "screan", "screen"),
+            ('data.degradation = "wilde"', "wilde"),
+            "data.side = 16",
+            "data.crops = 1",
+            "data.mildest = 19.0",
+            "data.false_alarms = 1.0",
+            'model.start = "judge"',
+            ('model.arch = "judge"', "model.arch", "judge"),
+        ),
+    ),
     "text": Case(
         'kind = "text"\n[model]\narch = "words"\n'
         "arguments = { width = 8, layers = 1, heads = 2, embedding = 4, dim = 128, length = 24 }\n"

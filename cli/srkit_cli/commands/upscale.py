@@ -48,7 +48,8 @@ def upscale(
     model: Annotated[
         str,
         option(
-            "A name of `srkit models`, a family of them (real), or a file.",
+            "auto looks at each image: clean ones go to the default networks, damaged ones to real. Or a name of "
+            "`srkit models`, a family of them (real), or a file.",
             MODEL,
             "--model",
             "-m",
@@ -235,6 +236,8 @@ def _report(records: Iterator[FileRecord], json: bool, console: Console) -> int:
 
     def done(record: FileRecord) -> None:
         if record.status == "done":
+            if record.diagnosis is not None:
+                console.info(f"{record.input}: {record.diagnosis.words}")
             console.info(f"{record.output}: {record.width} x {record.height}, {record.seconds:.2f} s")
 
     return report(records, done, json, console)
@@ -262,6 +265,9 @@ def _plan(job: UpscaleJob, json: bool, console: Console) -> int:
     ]
     columns = ("input", "output", "size", "models", "windows", *(["prompt"] if prompted else []))
     console.table(columns, rows, numbers=("size", "windows"))
+    for p in plan.pictures:
+        if p.diagnosis is not None:
+            console.line(f"{p.input}: {p.diagnosis.words}")
     for label, value in plan.summary():
         console.line(f"{label}: {value}")
     return Exit.DONE

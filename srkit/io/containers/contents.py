@@ -33,6 +33,7 @@ class Contents:
         colour_first: `colour` outranks an ICC profile.
         icc: a profile that libvips does not find.
         images: how many images, frames or pages, thumbnails not counted.
+        jpeg_quality: 1 to 100, from the quantisation tables of a JPEG.
         lost: what else there is that is not read, for a warning.
         unsupported: what kind of the format it is, where the decoder may not read it; for the error.
         refused: what it is, where the decoder would read something else than the image.
@@ -47,6 +48,7 @@ class Contents:
     colour_first: bool = False
     icc: bytes | None = None
     images: int = 1
+    jpeg_quality: int | None = None
     lost: list[str] = field(default_factory=list)
     unsupported: str | None = None
     refused: str | None = None

@@ -20,7 +20,8 @@ from srkit.io.exif import PREFIX, per_millimetre
 from srkit.io.ifd import Tiff
 
 MAX_SEGMENT = 65_533
-_SOI, _EOI, _SOS, _COM = 0xD8, 0xD9, 0xDA, 0xFE
+_SOI, _EOI, _SOS, _DQT, _COM = 0xD8, 0xD9, 0xDA, 0xDB, 0xFE
+_USUAL_SUM = 3689  # of the 64 steps of T.81, table K.1
 _FRAMES = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}
 _XMP, _EXTENDED_XMP = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
 _PHOTOSHOP = b"Photoshop 3.0\0"
@@ -37,7 +38,9 @@ def scan(source: Source) -> Contents:
     """What the segments hold, up to the first scan or the first that is damaged."""
     found = Contents()
     for marker, data in _segments(source):
-        if marker == _COM:
+        if marker == _DQT:
+            found.jpeg_quality = found.jpeg_quality or _quality(data)
+        elif marker == _COM:
             found.add_text(COMMENT, text_of(data))
         elif marker in _FRAMES:
             found.unsupported = _unsupported(marker, data)
@@ -97,6 +100,17 @@ def _segments(source: Source) -> Iterator[tuple[int, bytes]]:
         size = struct.unpack_from(">H", declared, 2)[0]
         yield marker, source.at(at + 4, size - 2)
         at += 2 + max(size, 2)
+
+
+def _quality(data: bytes) -> int | None:
+    """1 to 100, as libjpeg counts it, by the sum of the first quantisation table's steps; None where it is cut off."""
+    size = 2 if data[:1] >= b"\x10" else 1
+    steps = data[1 : 1 + 64 * size]
+    if len(steps) < 64 * size:
+        return None
+    total: int = sum(struct.unpack(f">64{'BH'[size - 1]}", steps))
+    percent = 100 * total / _USUAL_SUM
+    return max(1, min(100, round(100 - percent / 2 if percent <= 100 else 5000 / percent)))
 
 
 def _application(found: Contents, number: int, data: bytes) -> None:

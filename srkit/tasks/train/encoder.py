@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -56,11 +56,7 @@ class Encoder(Experiment[EncoderRecipe]):
             )
         if not recipe.data.sides:
             raise UsageError("'data.sides' is []; it must name at least one side, none below 32.")
-        for domain in recipe.data.domains:
-            if domain not in DOMAINS:
-                raise UsageError(
-                    f"'data.domains' names '{domain}'; known are {', '.join(DOMAINS)}.{nearest(domain, DOMAINS)}"
-                )
+        check_domains(recipe.data.domains)
 
     def plan(self) -> Plan:
         recipe, data, setting = self.recipe, self.recipe.data, self.setting
@@ -123,20 +119,34 @@ class Encoder(Experiment[EncoderRecipe]):
         _, photographs = reader.read_all(split.rest, progress)
         count = max(1, data.rendered // data.holdout_every)
         progress.start("rendering", len(data.domains) * (data.rendered + count))
-        drawn = [_drawn(one, data.rendered + count, data.rendered_side, progress) for one in data.domains]
+        images = [drawn(one, data.rendered + count, data.rendered_side, progress) for one in data.domains]
         progress.finish()
         return _Images(
             photographs,
-            [images[count:] for images in drawn],
+            [some[count:] for some in images],
             split.images,
-            [images[:count] for images in drawn],
+            [some[:count] for some in images],
             tuple(file.name for file in split.files),
         )
 
 
-def _drawn(domain: str, count: int, side: int, progress: Progress) -> list[RGB]:
+def drawn(domain: str, count: int, side: int, progress: Progress) -> list[RGB]:
+    """Images of a rendered domain, of the seeds from 0."""
     images = []
     for seed in range(count):
         images.append(render(domain, side, side, seed))
         progress.advance()
     return images
+
+
+def check_domains(domains: Sequence[str]) -> None:
+    """Refuse rendered domains of 'data.domains' that there are none of.
+
+    Raises:
+        UsageError: one of them.
+    """
+    for domain in domains:
+        if domain not in DOMAINS:
+            raise UsageError(
+                f"'data.domains' names '{domain}'; known are {', '.join(DOMAINS)}.{nearest(domain, DOMAINS)}"
+            )

@@ -185,6 +185,10 @@ def experiment_of(kind: str) -> type[Experiment[Any]]:
             from srkit.tasks.train.diffusion import Diffusion
 
             return Diffusion
+        case "diagnose":
+            from srkit.tasks.train.diagnose import Diagnose
+
+            return Diagnose
         case "encoder":
             from srkit.tasks.train.encoder import Encoder
 

@@ -6,14 +6,18 @@ import math
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from srkit.engine.memory import bytes_per_pixel
 from srkit.engine.runner import Runner
+from srkit.errors import ImageError
+from srkit.inference.chain import Models
+from srkit.inference.diagnosis import Diagnosis
 from srkit.inference.upscaler import Upscaler
+from srkit.io.read import read_image
 from srkit.progress import Progress, Silent
 from srkit.recipes.upscale import DIALS
 from srkit.tasks.places import nearest_existing
@@ -43,6 +47,8 @@ class PlannedImage:
     """Files of what the network makes the image of."""
     prompt: str | None = None
     """What the network is conditioned on, where a prompt was given."""
+    diagnosis: Diagnosis | None = None
+    """What was found in the image, and chosen by that; None where the model was named."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,7 @@ def plan_upscale(job: UpscaleJob, progress: Progress | None = None) -> UpscalePl
     ready = prepared(job, progress or Silent(), dry=True)
     upscaler, items = ready.upscaler, ready.todo
     costs: dict[Runner, _Cost] = {}
-    works = [_work_of(item, upscaler, costs) for item in items]
+    works = _works(job, items, upscaler, costs, progress or Silent())
     first = next((runner.options for work in works for runner in work.chain), None)
     return UpscalePlan(
         pictures=tuple(_planned(i, w) for i, w in zip(items, works, strict=True)),
@@ -133,18 +139,55 @@ class _Work:
     seconds: float = 0.0
     activation_bytes: float = 0.0
     resampled: bool = False
+    diagnosis: Diagnosis | None = None
+    error: str | None = None
+    """Why the image cannot be looked at."""
 
 
-def _work_of(item: Item, upscaler: Upscaler, costs: dict[Runner, _Cost]) -> _Work:
+def _works(
+    job: UpscaleJob, items: list[Item], upscaler: Upscaler, costs: dict[Runner, _Cost], progress: Progress
+) -> list[_Work]:
+    """What each image takes; where the networks are chosen by what it looks like, it is read."""
+    if upscaler.look is None:
+        return [_work_of(item, upscaler, costs) for item in items]
+    works = []
+    progress.start("looking", len(items))
+    try:
+        for item in items:
+            works.append(_looked(job, item, upscaler, costs))
+            progress.advance()
+    finally:
+        progress.finish()
+    return works
+
+
+def _looked(job: UpscaleJob, item: Item, upscaler: Upscaler, costs: dict[Runner, _Cost]) -> _Work:
     if item.info is None or item.error is not None:
         return _Work()
-    names = upscaler.models.chain(item.factor)
-    chain = tuple(upscaler.runner(name, item.depth) for name in names)
+    started = time.monotonic()
+    try:
+        image = read_image(item.source if job.data is None else job.data, max_pixels=job.recipe.max_pixels)
+    except ImageError as error:
+        return _Work(error=str(error))
+    diagnosis = upscaler.looked(image, item.factor)
+    seconds = time.monotonic() - started
+    work = _work_of(item, upscaler, costs, diagnosis)
+    return replace(work, seconds=work.seconds + seconds, diagnosis=diagnosis)
+
+
+def _work_of(
+    item: Item, upscaler: Upscaler, costs: dict[Runner, _Cost], diagnosis: Diagnosis | None = None
+) -> _Work:
+    if item.info is None or item.error is not None:
+        return _Work()
+    models = upscaler.models_for(diagnosis)
+    names = models.chain(item.factor)
+    chain = tuple(upscaler.runner(name, item.depth, models) for name in names)
     height, width = item.info.height, item.info.width
     windows, seconds, activations = 0, 0.0, 0.0
     for i, (name, runner) in enumerate(zip(names, chain, strict=True)):
         if runner not in costs:
-            costs[runner] = _cost_of(name, runner, upscaler)
+            costs[runner] = _cost_of(name, runner, upscaler, models)
         plan, cost = runner.plan(height, width), costs[runner]
         # The views of a network are run as it is, each by itself.
         runs = 1 + (len(item.maps) if name == upscaler.viewed(names) and name not in names[:i] else 0)
@@ -162,7 +205,7 @@ def _planned(item: Item, work: _Work) -> PlannedImage:
     return PlannedImage(
         input=str(item.source),
         output=str(item.target),
-        error=item.error,
+        error=item.error or work.error,
         width=item.width,
         height=item.height,
         models=work.models,
@@ -170,6 +213,7 @@ def _planned(item: Item, work: _Work) -> PlannedImage:
         windows=work.windows,
         maps=tuple(map(str, item.maps.values())),
         prompt=item.prompt or None,
+        diagnosis=work.diagnosis,
     )
 
 
@@ -178,14 +222,14 @@ def _disk_bytes(item: Item) -> float:
     return (_BYTES_PER_PIXEL[item.format] + maps) * item.width * item.height
 
 
-def _cost_of(name: str, runner: Runner, upscaler: Upscaler) -> _Cost:
+def _cost_of(name: str, runner: Runner, upscaler: Upscaler, models: Models) -> _Cost:
     """From the better of two forward passes of a window that the network takes."""
-    conditioning = upscaler.conditioning(name)
+    conditioning = upscaler.conditioning(name, models)
     shape = runner.plan(_PROBE_SIDE, _PROBE_SIDE).shape
     image = np.zeros((*shape, 3), np.uint8)
     lr = torch.zeros(1, runner.info.channels, *shape, device=runner.options.device)
     conditions = conditioning.blank(image)
-    need = bytes_per_pixel(upscaler.models.named(name).network, runner.info, conditioning.blank)
+    need = bytes_per_pixel(models.named(name).network, runner.info, conditioning.blank)
     forward = _seconds(lambda: runner.forward(lr, conditions), upscaler.device)
     return _Cost(
         math.prod(shape) / forward, need, _seconds(lambda: conditioning.blank(image), upscaler.device)

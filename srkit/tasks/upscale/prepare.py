@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from srkit.encoders.depth import AUTO
+from srkit.engine.device import pick_device
 from srkit.errors import UsageError
 from srkit.inference.chain import Models
+from srkit.inference.diagnosis import look_for
 from srkit.inference.kernel_extras import completion
 from srkit.inference.upscaler import Upscaler
 from srkit.progress import Progress
@@ -81,6 +83,11 @@ def upscaler_for(job: UpscaleJob, progress: Progress | None = None) -> Upscaler:
         raise UsageError(
             "`tta` turns the image, and what a prompt says of it, letters say, does not turn with it; give one."
         )
+    look = (
+        None if prompted or recipe.depth != AUTO else look_for(recipe, pick_device(recipe.device), progress)
+    )
+    if look is not None:
+        return Upscaler(recipe, None, progress, with_parts=with_parts, look=look)
     models = (
         prompted_models(recipe.model, progress, recipe.dials)
         if prompted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ import torch
 import srkit
 from srkit.conditioning.makers import Extras
 from srkit.errors import SrkitError
+from srkit.inference.diagnosis import Diagnosis
 from srkit.inference.kernel_extras import with_map
 from srkit.inference.upscaler import Upscaler
 from srkit.inference.work import Done, Pass, Work
@@ -29,7 +30,6 @@ from srkit.tasks.upscale.debug_maps import write_maps
 from srkit.tasks.upscale.job import RECIPE_EXTENSION, Item, UpscaleJob
 from srkit.tasks.upscale.prepare import prepared
 from srkit.zoo.files import sha256_of
-from srkit.zoo.loaded import LoadedModel
 
 __all__ = ["FileRecord", "UpscaleJob", "run"]
 
@@ -59,6 +59,8 @@ class FileRecord:
     strength: float | None = None
     denoise: float | None = None
     """How the dials stand, where they are turned."""
+    diagnosis: Diagnosis | None = None
+    """What was found in the image, and chosen by that; None where the model was named."""
 
 
 def run(job: UpscaleJob, progress: Progress | None = None) -> Iterator[FileRecord]:
@@ -131,6 +133,7 @@ class Upscaling(Batch[Item, Done[Item], Written, FileRecord]):
             record,
             strength=recipe.strength,
             denoise=recipe.denoise,
+            diagnosis=outcome.done.diagnosis,
             models=tuple(p.model for p in passes),
             tile=passes[-1].tile if passes else None,
             overlap=passes[-1].overlap if passes else None,
@@ -155,7 +158,7 @@ def _write(job: UpscaleJob, upscaler: Upscaler, done: Done[Item]) -> tuple[bytes
     item, recipe, image = done.tag, job.recipe, done.image
     if image is None:
         raise SrkitError("The image was not made.")
-    made = None if recipe.strip else _made(upscaler, done)
+    made = None if recipe.strip else _made(done)
     image = image.stripped() if recipe.strip else image
     if job.sink is not None:
         return encode_image(
@@ -179,10 +182,9 @@ def _write_image(
     )
 
 
-def _made(upscaler: Upscaler, done: Done[Item]) -> Provenance:
+def _made(done: Done[Item]) -> Provenance:
     """What the written file says of how it was made."""
-    models = [upscaler.models.named(p.model) for p in done.passes]
-    return Provenance(srkit.__version__, tuple((model.name, model.sha256) for model in models))
+    return Provenance(srkit.__version__, tuple((p.loaded.name, p.loaded.sha256) for p in done.passes))
 
 
 def _provenance(job: UpscaleJob, upscaler: Upscaler, done: Done[Item]) -> dict[str, Any]:
@@ -195,18 +197,20 @@ def _provenance(job: UpscaleJob, upscaler: Upscaler, done: Done[Item]) -> dict[s
         "size": [done.tag.width, done.tag.height],
         "format": done.tag.format,
         "settings": to_mapping(job.recipe),
-        "models": [_pass_record(p, upscaler.models.named(p.model)) for p in done.passes],
+        "models": [_pass_record(p) for p in done.passes],
         "dtype": done.passes[-1].dtype if done.passes else None,
         "device": str(upscaler.device),
         "threads": torch.get_num_threads(),
         "versions": {"srkit": srkit.__version__, "torch": torch.__version__},
         **({"kernel_map": of_kernels} if of_kernels else {}),
         **({"prompt": done.tag.prompt} if done.tag.prompt else {}),
+        **({"diagnosis": asdict(done.diagnosis)} if done.diagnosis is not None else {}),
     }
 
 
-def _pass_record(run: Pass, model: LoadedModel) -> dict[str, Any]:
+def _pass_record(run: Pass) -> dict[str, Any]:
     """One network of the chain; with the providers of its conditions, where there are any."""
+    model = run.loaded
     record: dict[str, Any] = {
         "name": run.model,
         "sha256": model.sha256,

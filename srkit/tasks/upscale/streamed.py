@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from srkit.errors import SrkitError, UsageError
+from srkit.inference.diagnosis import Diagnosis
 from srkit.inference.upscaler import Upscaler
 from srkit.inference.work import Done
 from srkit.io.atomic import remove_stale
@@ -302,4 +303,5 @@ def _prompted(
 
 def _record(values: dict[str, Any]) -> FileRecord:
     tuples = {field: tuple(values[field]) for field in ("models", "warnings", "maps")}
-    return FileRecord(**{**values, **tuples})
+    found = values["diagnosis"]
+    return FileRecord(**{**values, **tuples, "diagnosis": None if found is None else Diagnosis(**found)})

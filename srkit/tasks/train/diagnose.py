@@ -1,0 +1,114 @@
+"""Train a network that tells damaged images from clean ones (kind `diagnose`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, cast
+
+from srkit.archs.diagnose import DiagnoseNetwork
+from srkit.archs.table import build
+from srkit.data.damaged import SPARE, DamagePlan, DamagePool, Judged
+from srkit.data.photographs import PhotographReader
+from srkit.errors import UsageError
+from srkit.ops.layout import RGB, channels_last
+from srkit.recipes.degradation import second_order_settings
+from srkit.recipes.diagnose import DiagnoseRecipe
+from srkit.recipes.train import RunPart
+from srkit.tasks.train.encoder import check_domains, drawn
+from srkit.tasks.train.experiment import Experiment, Plan
+from srkit.tasks.train.job import TrainJob, split_files
+from srkit.training.diagnose import DiagnoseLearner, calibrate, standardise
+from srkit.training.encoder import LOSS, EncoderStep, loss_validator
+from srkit.training.state import TrainState, new_state
+
+_VALIDATED = 256
+"""Crops in a batch that validates."""
+
+
+class Diagnose(Experiment[DiagnoseRecipe]):
+    """Fit the network on crops, clean and damaged; the score is the loss on those of held-out images."""
+
+    _clean: list[RGB]
+
+    @classmethod
+    def check(cls, job: TrainJob[DiagnoseRecipe]) -> None:
+        recipe = job.recipe
+        if recipe.model.arch != "diagnose":
+            raise UsageError(
+                f"'model.arch' is '{recipe.model.arch}'; the kind diagnose trains the network 'diagnose': name it."
+            )
+        if recipe.model.start:
+            raise UsageError(
+                f"'model.start' is '{recipe.model.start}'; this network starts from nothing: leave it empty."
+            )
+        second_order_settings(recipe.data.degradation)
+        check_domains(recipe.data.domains)
+
+    def plan(self) -> Plan:
+        recipe, data, setting = self.recipe, self.recipe.data, self.setting
+        progress = setting.progress
+        smallest = data.side + SPARE
+        reader = PhotographReader(smallest)
+        split = split_files(setting.job, data.holdout_every, reader, smallest, progress)
+        _, photographs = reader.read_all(split.rest, progress)
+        held = max(1, data.rendered // data.holdout_every)
+        progress.start("rendering", len(data.domains) * (data.rendered + held))
+        images = [drawn(one, data.rendered + held, data.rendered_side, progress) for one in data.domains]
+        progress.finish()
+        rendered = [image for some in images for image in some[held:]]
+        held_rendered = [image for some in images for image in some[:held]]
+        self._clean = [*split.images, *held_rendered]
+        settings = second_order_settings(data.degradation)
+        plan = DamagePlan(
+            data.side,
+            data.sizes,
+            settings,
+            data.mildest,
+            data.strong,
+            data.batch,
+            recipe.seed,
+            setting.world.rank,
+        )
+        pool = DamagePool(photographs, rendered, data.crops, plan, progress)
+        fixed = replace(plan, batch=_VALIDATED, rank=0)
+        held_out = DamagePool(
+            split.images, held_rendered, max(16, data.crops // data.holdout_every), fixed, progress
+        )
+        network = cast(DiagnoseNetwork, build(recipe.model.arch, self.arguments))
+        standardise(network, pool.damaged)
+        learner = channels_last(DiagnoseLearner(network), setting.device)
+        autocast = setting.autocast()
+
+        def batches(first_step: int) -> Iterator[Judged]:
+            return (batch.to(setting.device) for batch in pool.batches(first_step))
+
+        run = recipe.run
+        return Plan(
+            state=new_state(learner, recipe.optim),
+            batches=batches,
+            step=EncoderStep(recipe.optim.clip_norm, autocast),
+            validate=LOSS.of(loss_validator(held_out, setting.device, autocast)),
+            optim=recipe.optim,
+            run=RunPart(run.validate_every, run.checkpoint_minutes, precision=run.precision, compile="off"),
+            images=len(photographs) + len(rendered),
+            held_out=tuple(file.name for file in split.files),
+        )
+
+    def export(self, state: TrainState) -> None:
+        """The network, with its threshold at a logit of 0."""
+        learner: Any = state.ema
+        learner.load_state_dict(state.best or learner.state_dict())
+        network: DiagnoseNetwork = learner.network.cpu()
+        calibrate(network, self._clean, self.recipe.data.false_alarms)
+        self.save(
+            network,
+            state,
+            scale=1,
+            task="diagnose",
+            normalisation="levels of 8 bit in luma and colour",
+            scores={"held out": {"crops": {"loss": round(-state.best_score, 4)}}},
+        )
+
+    def scores(self, state: TrainState) -> tuple[float | None, dict[str, float]]:
+        return None, {"loss": -state.best_score}
