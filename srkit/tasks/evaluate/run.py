@@ -156,7 +156,7 @@ class Evaluation:
         self, plan: SetPlan, runner: Runner, upscaler: Upscaler, source: Path, progress: Progress
     ) -> list[Part]:
         """The set through a model that takes text, once for each control of the prompts."""
-        names = {entry.hr: entry.name for entry in plan.entries if entry.hr is not None}
+        names = {entry.hr: entry.name for entry in plan.entries if isinstance(entry.hr, Path)}
         own = prompts_of(list(names), "", source, progress)
         parts = []
         for control in self.job.recipe.prompt_controls:
