@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 
 from srkit.data.benchmarks import NONE, Benchmark, BenchmarkItem, by_name, cropped_size
 from srkit.data.finished import CROP_LIMIT, common_size, match_finished, refuse_sizes
-from srkit.errors import ImageError, ResourceError, SrkitError, UsageError
+from srkit.errors import ResourceError, SrkitError, UsageError
 from srkit.io.names import shown
 from srkit.io.read import probe
 from srkit.io.remote import Remote
@@ -141,7 +141,7 @@ def plan_alone(sr: Path | Remote, max_pixels: int, progress: Progress | None = N
     for name, path in by_name(sr, progress).items():
         try:
             entries.append(Entry(name, sr=path, size=size(path)))
-        except ImageError as error:
+        except SrkitError as error:
             entries.append(Entry(name, sr=path, error=str(error)))
     return SetPlan(sr.resolve().name, None, NONE, tuple(entries))
 
