@@ -33,6 +33,8 @@ class DiagnoseDataPart:
         "night",
     )
     """Rendered domains (`srkit.rendered`) that are clean, beside the photographs."""
+    judged: tuple[str, ...] = ("sign", "manga", "screen", "drawing", "night")
+    """Those whose held-out images fix the threshold, with the photographs; woven patterns are too like print."""
     rendered: int = bounded(10, min=1)
     """Images of each domain, seeds from 0; as many more, in a ratio of `holdout_every`, validate."""
     rendered_side: int = bounded(512, min=64)

@@ -58,7 +58,8 @@ class Diagnose(Experiment[DiagnoseRecipe]):
         progress.finish()
         rendered = [image for some in images for image in some[held:]]
         held_rendered = [image for some in images for image in some[:held]]
-        self._clean = [*split.images, *held_rendered]
+        judged = (some[:held] for one, some in zip(data.domains, images, strict=True) if one in data.judged)
+        self._clean = [*split.images, *(image for some in judged for image in some)]
         settings = second_order_settings(data.degradation)
         plan = DamagePlan(
             data.side,
