@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from srkit.archs.info import ArchInfo
 
-SMALLEST_SEEN = 24
-"""Shortest side of an image that can be judged, in pixels: less shows no period of 8."""
+SMALLEST_SEEN = 64
+"""Shortest side of an image that can be judged, in pixels: that of the crops in training; less shows too little."""
 PATCH, PATCHES = 128, 6
 """Side of the patches of an image that are looked at, in pixels, and how many at most."""
 _BLOCK = 8
