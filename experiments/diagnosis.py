@@ -3,7 +3,7 @@
     SRKIT_DATA=... python experiments/diagnosis.py [--limit 100] [--write]
 
 Clean are the bicubic LR of Set5, Set14, BSD100 and Urban100 at x2 and x4, as a whole and cropped off the grid of 8
-pixels, and rendered images; damaged those sets at x4, and every fourth image at x2, under the three hidden
+pixels, and rendered images; damaged those sets at x4, and every fourth image at x2, under the hidden
 degradations of `experiments/presets.py`, on which nothing was trained or tuned. A misjudged image costs where the other
 networks give a higher PSNR (classical protocol). Last, the seconds of looking at an image of 512 x 512 beside those of
 upscaling it by srvgg-x4, the better of five and of two.

@@ -37,11 +37,11 @@ def _damaged(image: RGB) -> RGB:
 def folder(rendered: Callable[..., RGB], tmp_path: Path) -> Path:
     """Clean, damaged and constant images, in turn."""
     images = {
-        "a-clean": rendered(48, 64),
+        "a-clean": rendered(64, 72),
         "b-damaged": _damaged(rendered(64, 64, 1)),
         "c-constant": np.full((40, 40, 3), 128, np.uint8),
         "d-damaged": _damaged(rendered(64, 80, 2)),
-        "e-clean": rendered(56, 48, 3),
+        "e-clean": rendered(80, 64, 3),
         "f-tiny": rendered(1, 1),
     }
     (tmp_path / "in").mkdir()
@@ -153,7 +153,7 @@ def test_an_image_that_cannot_be_looked_at_fails_alone(
     look = Look.__call__
 
     def fails(self: Look, image: DecodedImage) -> object:
-        if image.width == 64 and image.height == 48:
+        if (image.width, image.height) == (72, 64):
             raise MemoryError
         return look(self, image)
 
