@@ -27,8 +27,8 @@ VISIBLE = 0.5
 """Levels of 255 below which a pattern is seen by nobody, however sharp its frequency."""
 SHIFT = 2.0
 """Levels of 255 by which an image's mean colour may change."""
-BLOCKS = 1.3
-"""What `colour_blocks` may find: bicubic's is 1.03, EDSR's 1.07 to 1.19; at 1.5 blocks are seen."""
+BLOCKS = 1.5
+"""What `colour_blocks` may find: bicubic's is 1.03, EDSR's 1.12 to 1.19; at 3 blocks are plain to see."""
 ROUGH = 0.25
 """Levels of 255 that an image of one colour may deviate from its mean."""
 

