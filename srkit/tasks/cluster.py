@@ -170,13 +170,20 @@ def _connect(address: str | None) -> None:
 
 
 def _be_quiet() -> None:
-    """Keep what Ray Data says of itself from the terminal."""
+    """Keep what Ray Data says of itself from the terminal, and what Ray says of dead machines from stdout."""
     import ray.data
+    from ray._private import worker
 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
+    # Ray prints these to the driver's stdout whatever `log_to_driver` is; there, records are.
+    printed = getattr(worker, "print_to_stdstream", None)
+    if printed is not None:
+        worker.print_to_stdstream = lambda data, *rest, **named: printed(
+            {**data, "is_err": True}, *rest, **named
+        )
 
 
 def _nodes() -> list[dict[str, Any]]:
