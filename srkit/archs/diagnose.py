@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from srkit.archs.info import ArchInfo
+from srkit.ops.colour import TO_YCC
 
 SMALLEST_SEEN = 64
 """Shortest side of an image that can be judged, in pixels: that of the crops in training; less shows too little."""
@@ -24,7 +25,6 @@ _ZERO = 0.6  # a DCT coefficient below this, in levels, was quantised to 0; roun
 _INPUTS = 5
 _GRID = 10  # numbers that say how much one grid of blocks stands out
 MEASURES = 2 * _BANDS + _GRID
-_TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 
 
 class DiagnoseNetwork(nn.Module):
@@ -90,7 +90,7 @@ def luma_of(x: Tensor) -> Tensor:
 
 def _ycc(x: Tensor) -> Tensor:
     """Luma and colour in levels of 8 bit."""
-    return torch.einsum("oc,nchw->nohw", torch.tensor(_TO_YCC, device=x.device), x.float()) * 255
+    return torch.einsum("oc,nchw->nohw", torch.tensor(TO_YCC, device=x.device), x.float()) * 255
 
 
 def _inputs(ycc: Tensor) -> tuple[Tensor, Tensor]:

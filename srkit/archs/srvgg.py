@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from srkit.archs.blocks import conv3x3
 from srkit.archs.info import ArchInfo
 from srkit.errors import UsageError
+from srkit.ops.colour import LUMA
 
 COLOUR_CHANNELS = 4
-_LUMA = (0.299, 0.587, 0.114)
 _RAISED = 0.25
 """Added to slopes of colours in [-1, 1]; those below minus this, at hard edges, are changed by the activations."""
 
@@ -77,10 +77,10 @@ class SRVGG(nn.Module):
         """
         first, *hidden = (layer for layer in self.trunk if isinstance(layer, nn.Conv2d))
         last = self.reconstruction
-        luma = torch.tensor(_LUMA)
+        luma = torch.tensor(LUMA)
         differences = torch.eye(3)[[2, 0]] - luma  # B - Y, R - Y
         # R - Y, G - Y and B - Y in terms of these: the weighted sum of the three is 0.
-        mixed = torch.tensor([[0.0, 1.0], [-_LUMA[2] / _LUMA[1], -_LUMA[0] / _LUMA[1]], [1.0, 0.0]])
+        mixed = torch.tensor([[0.0, 1.0], [-LUMA[2] / LUMA[1], -LUMA[0] / LUMA[1]], [1.0, 0.0]])
         place = (torch.arange(self.scale) + 0.5) / self.scale - 0.5
         for channel, (of, along_x) in zip(
             channels, ((0, True), (0, False), (1, True), (1, False)), strict=True

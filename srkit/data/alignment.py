@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from srkit.ops.colour import LUMA
+
 _REACH = 8
 """Largest shift that is looked for, in LR pixels."""
 _ROUNDS = 4
@@ -54,7 +56,7 @@ def match(lr: NDArray[np.uint8], expected: NDArray[np.uint8]) -> Match | None:
 
 
 def _luma(image: NDArray[np.uint8]) -> Gray:
-    luma: Gray = image.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
+    luma: Gray = image.astype(np.float64) @ np.array(LUMA)
     return luma
 
 

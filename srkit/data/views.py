@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srkit.io.codecs import through_jpeg
+from srkit.ops.colour import LUMA
 from srkit.ops.geometry import TURNS, turn
 from srkit.ops.resize import bicubic_uint8
 
@@ -31,7 +32,6 @@ _WHOLE = 0.15  # share of views that show the whole image
 _OFFSET = 0.4  # of a view's centre from its instance's, in sides
 _SHARES = (0.25, 0.25, 0.5)  # of the degradations: compression is the hardest to learn
 _COLOURS = 6  # random numbers that a change of colour takes
-_LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
@@ -239,7 +239,7 @@ def _recoloured(pixels: Tensor, draws: Tensor) -> Tensor:
     bright, contrast = 0.7 + 0.45 * draws[:, 0], 0.75 + 0.5 * draws[:, 1]
     saturation = torch.where(draws[:, 2] < 0.1, torch.zeros(()), 0.4 + 1.2 * draws[:, 2])
     balance = 0.85 + 0.3 * draws[:, 3:6]
-    gray = torch.tensor(_LUMA).expand(3, 3)
+    gray = torch.tensor(LUMA).expand(3, 3)
     mixing = saturation.view(-1, 1, 1) * torch.eye(3) + (1 - saturation).view(-1, 1, 1) * gray
     mixing = mixing * (bright * contrast)[:, None, None] * balance[:, :, None]
     mean = torch.einsum("vij,vj->vi", mixing, pixels.mean((2, 3)))

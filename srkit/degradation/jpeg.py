@@ -19,6 +19,7 @@ from torch import Tensor
 
 from srkit.degradation.filters import Library, as_array, from_array, uses_opencv
 from srkit.io.codecs import through_jpeg, through_webp
+from srkit.ops.colour import TO_YCC
 
 _LUMA = """16 11 10 16 24 40 51 61 12 12 14 19 26 58 60 55 14 13 16 24 40 57 69 56 14 17 22 29 51 87 80 62
            18 22 37 56 68 109 103 77 24 35 55 64 81 104 113 92 49 64 78 87 103 121 120 101
@@ -26,7 +27,6 @@ _LUMA = """16 11 10 16 24 40 51 61 12 12 14 19 26 58 60 55 14 13 16 24 40 57 69 
 _CHROMA = """17 18 24 47 99 99 99 99 18 21 26 66 99 99 99 99 24 26 56 99 99 99 99 99 47 66 99 99 99 99 99 99
              99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99
              99 99 99 99 99 99 99 99"""  # ITU-T T.81, tables K.1 and K.2
-_TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 _TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))  # JFIF 1.02
 _UNIT = 16  # pixels of a side that are coded together, where colour has half the resolution
 
@@ -85,7 +85,7 @@ def differentiable_jpeg(x: Tensor, quality: Tensor, full_colour: Tensor | None =
     x = _on_canvas(x, -(-height // _UNIT) * _UNIT, -(-width // _UNIT) * _UNIT)
     levels = rounded(x.clamp(0, 1) * 255)
     middle = torch.tensor([0.0, 128.0, 128.0], device=x.device).view(1, 3, 1, 1)
-    ycc = rounded(_mixed(levels, _TO_YCC) + middle).clamp(0, 255) - 128
+    ycc = rounded(_mixed(levels, TO_YCC) + middle).clamp(0, 255) - 128
     luma = _coded(ycc[:, :1], _table(_LUMA, quality))
     chroma = rounded(F.avg_pool2d(ycc[:, 1:], 2))
     chroma = _coded(chroma, _table(_CHROMA, quality)) - 128

@@ -12,6 +12,7 @@ from torch import Tensor
 from srkit.encoders.features import PerceptualFeatures
 from srkit.encoders.semantic import SemanticEncoder
 from srkit.errors import UsageError
+from srkit.ops.colour import LUMA
 
 
 def feature_l1(sr: Sequence[Tensor], hr: Sequence[Tensor]) -> Tensor:
@@ -75,7 +76,7 @@ def chroma(sr: Tensor, hr: Tensor) -> Tensor:
         hr: of the same shape.
     """
     away = sr.float() - hr.float()
-    away = away - (away * away.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    away = away - (away * away.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
     steps = [away.diff(dim=dim).abs().mean() for dim in (2, 3)]
     return away.abs().mean() + steps[0] + steps[1]
 
@@ -108,7 +109,6 @@ class SemanticLoss:
             return unit_distance(self.encoder.embed(sr).vector, wanted)
 
 
-_LUMA = (0.299, 0.587, 0.114)
 _LEAST = 1e-3  # of the mean detail: in what is flat everywhere, rounding is no pattern
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from srkit.ops.colour import LUMA
 from srkit.ops.layout import RGB
 from srkit.ops.resize import bicubic
 
@@ -111,6 +112,6 @@ def _strongest(x: NDArray[np.float64]) -> float:
 
 
 def _light(image: RGB) -> NDArray[np.float64]:
-    weights = np.array([0.299, 0.587, 0.114])  # BT.601
+    weights = np.array(LUMA)
     light: NDArray[np.float64] = image.astype(np.float64) @ weights
     return light

@@ -9,9 +9,10 @@ from torch import Tensor
 # ITU-R BT.601, limited range, for R, G, B in [0, 1]: the luma of MATLAB's `rgb2ycbcr` in units of 1/255.
 _LIMITED = (65.481, 128.553, 24.966)
 _LIMITED_OFFSET = 16.0
-# BT.601, full range: weights of R, G, B that sum to one.
-_FULL = (0.299, 0.587, 0.114)
-
+LUMA = (0.299, 0.587, 0.114)
+"""BT.601, full range: weights of R, G, B that sum to one."""
+TO_YCC = (LUMA, (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
+"""Rows of Y, Cb and Cr as JPEG has them (JFIF), without the offset of the colours."""
 
 _STRIP = 64  # rows that are converted at a time, so that they stay in a core's cache
 
@@ -31,7 +32,7 @@ def luma_full(rgb: Tensor) -> Tensor:
 
     uint8 counts as n/255 and gives float64 in [0, 1].
     """
-    return _weighted_bytes(rgb, _FULL, 255, 0.0) if rgb.dtype == torch.uint8 else _weighted(rgb, _FULL)
+    return _weighted_bytes(rgb, LUMA, 255, 0.0) if rgb.dtype == torch.uint8 else _weighted(rgb, LUMA)
 
 
 def _weighted(rgb: Tensor, weights: tuple[float, float, float]) -> Tensor:

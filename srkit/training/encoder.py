@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -66,10 +66,13 @@ class EncoderStep:
 
 
 class Source(Protocol):
-    """Batches for learners."""
+    """Batches for learners; each has `to(device)`."""
+
+    def batches(self, first_step: int) -> Iterator[Any]:
+        """Those of steps first_step, first_step + 1, ..."""
 
     def draw(self, step: int) -> Any:
-        """The batch of one step, which has `to(device)`."""
+        """The batch of one step."""
 
 
 def loss_validator(

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from srkit.errors import ResourceError, UsageError
+from srkit.recipes.train import OptimPart
 from srkit.training.optim import is_matrix, muon_update
 
 InnerKind = Literal["sgd", "adam", "muon"]
@@ -37,7 +38,7 @@ class InnerRule:
 
 
 SGD, ADAM, MUON = InnerRule("sgd"), InnerRule("adam"), InnerRule("muon")
-_ADAM_BESIDE_MUON = 0.5
+_ADAM_BESIDE_MUON = OptimPart.adam_factor
 
 
 @dataclass(frozen=True)

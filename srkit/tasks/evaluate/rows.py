@@ -110,10 +110,9 @@ class EvalWorker:
             by_name = {record["name"]: record for record in records(Report((result,)))}
         except SrkitError as error:  # of the folder for images: the next would meet the same
             fatal = str(error)
-        first = [heard.warnings] + [[]] * len(rows)
         return [
-            _value(row, by_name.get(row["entry"]["name"]), warnings, fatal)
-            for row, warnings in zip(rows, first, strict=False)
+            _value(row, by_name.get(row["entry"]["name"]), [] if number else heard.warnings, fatal)
+            for number, row in enumerate(rows)
         ]
 
     @staticmethod

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, cast
 
 from srkit.archs.diagnose import DiagnoseNetwork
 from srkit.archs.table import build
-from srkit.data.damaged import SPARE, DamagePlan, DamagePool, Judged
+from srkit.data.damaged import SPARE, DamagePlan, DamagePool
 from srkit.data.photographs import PhotographReader
 from srkit.errors import UsageError
 from srkit.ops.layout import RGB, channels_last
 from srkit.recipes.degradation import second_order_settings
 from srkit.recipes.diagnose import DiagnoseRecipe
-from srkit.recipes.train import RunPart
-from srkit.tasks.train.encoder import check_domains, drawn
+from srkit.tasks.train.encoder import check_domains, drawn, learner_plan
 from srkit.tasks.train.experiment import Experiment, Plan
 from srkit.tasks.train.job import TrainJob, split_files
 from srkit.training.diagnose import DiagnoseLearner, calibrate, standardise
-from srkit.training.encoder import LOSS, EncoderStep, loss_validator
-from srkit.training.state import TrainState, new_state
+from srkit.training.state import TrainState
 
 _VALIDATED = 256
 """Crops in a batch that validates."""
@@ -54,11 +51,11 @@ class Diagnose(Experiment[DiagnoseRecipe]):
         _, photographs = reader.read_all(split.rest, progress)
         held = max(1, data.rendered // data.holdout_every)
         progress.start("rendering", len(data.domains) * (data.rendered + held))
-        images = [drawn(one, data.rendered + held, data.rendered_side, progress) for one in data.domains]
+        scenes = [drawn(one, data.rendered + held, data.rendered_side, progress) for one in data.domains]
         progress.finish()
-        rendered = [image for some in images for image in some[held:]]
-        held_rendered = [image for some in images for image in some[:held]]
-        judged = (some[:held] for one, some in zip(data.domains, images, strict=True) if one in data.judged)
+        rendered = [image for some in scenes for image in some[held:]]
+        held_rendered = [image for some in scenes for image in some[:held]]
+        judged = (some[:held] for one, some in zip(data.domains, scenes, strict=True) if one in data.judged)
         self._clean = [*split.images, *(image for some in judged for image in some)]
         settings = second_order_settings(data.degradation)
         plan = DamagePlan(
@@ -79,22 +76,9 @@ class Diagnose(Experiment[DiagnoseRecipe]):
         network = cast(DiagnoseNetwork, build(recipe.model.arch, self.arguments))
         standardise(network, pool.damaged)
         learner = channels_last(DiagnoseLearner(network), setting.device)
-        autocast = setting.autocast()
-
-        def batches(first_step: int) -> Iterator[Judged]:
-            return (batch.to(setting.device) for batch in pool.batches(first_step))
-
-        run = recipe.run
-        return Plan(
-            state=new_state(learner, recipe.optim),
-            batches=batches,
-            step=EncoderStep(recipe.optim.clip_norm, autocast),
-            validate=LOSS.of(loss_validator(held_out, setting.device, autocast)),
-            optim=recipe.optim,
-            run=RunPart(run.validate_every, run.checkpoint_minutes, precision=run.precision, compile="off"),
-            images=len(photographs) + len(rendered),
-            held_out=tuple(file.name for file in split.files),
-        )
+        images = len(photographs) + len(rendered)
+        names = tuple(file.name for file in split.files)
+        return learner_plan(setting, learner, pool, held_out, images, names)
 
     def export(self, state: TrainState) -> None:
         """The network, with its threshold at a logit of 0."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from torch import nn
 
 from srkit.archs.table import build
 from srkit.data.photographs import PhotographReader
-from srkit.data.views import SMALLEST, ViewPlan, Views, ViewSource
+from srkit.data.views import SMALLEST, ViewPlan, ViewSource
 from srkit.errors import UsageError, nearest
 from srkit.ops.layout import RGB, channels_last
 from srkit.progress import Progress
@@ -19,9 +19,9 @@ from srkit.recipes.encoder import EncoderRecipe
 from srkit.recipes.load import to_mapping
 from srkit.recipes.train import RunPart
 from srkit.rendered import DOMAINS, render
-from srkit.tasks.train.experiment import Experiment, Plan
+from srkit.tasks.train.experiment import Experiment, Plan, Setting
 from srkit.tasks.train.job import TrainJob, split_files
-from srkit.training.encoder import LOSS, EncoderStep, loss_validator, measure_scales
+from srkit.training.encoder import LOSS, EncoderStep, Source, loss_validator, measure_scales
 from srkit.training.learners import TASKS, make_learner
 from srkit.training.state import TrainState, new_state
 
@@ -39,6 +39,38 @@ class _Images:
     @property
     def count(self) -> int:
         return len(self.photographs) + sum(map(len, self.rendered))
+
+
+def learner_plan(
+    setting: Setting[Any],
+    learner: nn.Module,
+    source: Source,
+    held_out: Source,
+    images: int,
+    names: tuple[str, ...],
+) -> Plan:
+    """The plan of a training whose network gives its loss by itself, validated by that on held-out batches.
+
+    Args:
+        learner: on the run's device; a batch to its terms, `loss` among them.
+        images: training images.
+        names: of what validates.
+    """
+    recipe, run, autocast = setting.recipe, setting.recipe.run, setting.autocast()
+
+    def batches(first_step: int) -> Iterator[Any]:
+        return (batch.to(setting.device) for batch in source.batches(first_step))
+
+    return Plan(
+        state=new_state(learner, recipe.optim),
+        batches=batches,
+        step=EncoderStep(recipe.optim.clip_norm, autocast),
+        validate=LOSS.of(loss_validator(held_out, setting.device, autocast)),
+        optim=recipe.optim,
+        run=RunPart(run.validate_every, run.checkpoint_minutes, precision=run.precision, compile="off"),
+        images=images,
+        held_out=names,
+    )
 
 
 class Encoder(Experiment[EncoderRecipe]):
@@ -67,22 +99,7 @@ class Encoder(Experiment[EncoderRecipe]):
         views = ViewSource(images.photographs, images.rendered, plan)
         fixed = ViewPlan(data.pictures, data.degraded, data.sides, recipe.seed)
         held_out = ViewSource(images.validation, images.validation_rendered, fixed)
-        autocast = setting.autocast()
-
-        def batches(first_step: int) -> Iterator[Views]:
-            return (batch.to(setting.device) for batch in views.batches(first_step))
-
-        run = recipe.run
-        return Plan(
-            state=new_state(learner, recipe.optim),
-            batches=batches,
-            step=EncoderStep(recipe.optim.clip_norm, autocast),
-            validate=LOSS.of(loss_validator(held_out, setting.device, autocast)),
-            optim=recipe.optim,
-            run=RunPart(run.validate_every, run.checkpoint_minutes, precision=run.precision, compile="off"),
-            images=images.count,
-            held_out=images.held_out,
-        )
+        return learner_plan(setting, learner, views, held_out, images.count, images.held_out)
 
     def resume(self, state: TrainState) -> None:
         super().resume(state)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,14 +19,13 @@ from srkit.errors import UsageError
 from srkit.ops.layout import as_tensor, channels_last
 from srkit.progress import Progress
 from srkit.recipes.text import TextRecipe
-from srkit.recipes.train import RunPart
 from srkit.rendered import DOMAINS
+from srkit.tasks.train.encoder import learner_plan
 from srkit.tasks.train.experiment import Experiment, Plan
 from srkit.tasks.train.job import TrainJob, split_files
 from srkit.tasks.train.providers import Providers, check_providers, load_providers
-from srkit.training.encoder import LOSS, EncoderStep, loss_validator
-from srkit.training.state import TrainState, new_state
-from srkit.training.texts import TextBatch, TextLearner, TextPlan, TextSource, attribute_accuracy
+from srkit.training.state import TrainState
+from srkit.training.texts import TextLearner, TextPlan, TextSource, attribute_accuracy
 
 _NEEDED = frozenset({"semantic"})
 _SMALLEST = 64
@@ -72,22 +71,7 @@ class Text(Experiment[TextRecipe]):
         fixed = TextPlan(data.pictures, data.texts, recipe.seed, split="held-out")
         self.held_out = TextSource(held_out, self._vectors(held_out, encoder), fixed, network.length)
         learner = channels_last(TextLearner(network, recipe.temperature, recipe.attributes), setting.device)
-        autocast = setting.autocast()
-
-        def batches(first_step: int) -> Iterator[TextBatch]:
-            return (batch.to(setting.device) for batch in source.batches(first_step))
-
-        run = recipe.run
-        return Plan(
-            state=new_state(learner, recipe.optim),
-            batches=batches,
-            step=EncoderStep(recipe.optim.clip_norm, autocast),
-            validate=LOSS.of(loss_validator(self.held_out, setting.device, autocast)),
-            optim=recipe.optim,
-            run=RunPart(run.validate_every, run.checkpoint_minutes, precision=run.precision, compile="off"),
-            images=len(training),
-            held_out=names,
-        )
+        return learner_plan(setting, learner, source, self.held_out, len(training), names)
 
     def export(self, state: TrainState) -> None:
         """The network without the heads beside it."""
