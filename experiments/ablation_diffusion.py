@@ -115,7 +115,7 @@ def trained_row(options: argparse.Namespace, name: str) -> Path:
     return trained(options, folder, "diffusion-x4-fusion", settings)
 
 
-def model(file: Path) -> DiffusionSR:
+def model(file: Path | str) -> DiffusionSR:
     network = load_model(str(file)).network
     if not isinstance(network, DiffusionSR):
         raise SystemExit(f"{file} is no diffusion model.")
@@ -170,19 +170,25 @@ def other_conditions(cases: Sequence[Case], basis: Tensor) -> dict[str, list[Cas
 
 
 @torch.inference_mode()
+def sampled(network: DiffusionSR, case: Case, seed: int | None) -> Tensor:
+    """(1, 3, SIDE, SIDE) in whole levels of 8 bit, in [0, 1]: the model's result; None: that of its NBSR."""
+    x, rows = batch(case.made.lr), torch.arange(SIDE)
+    with torch.autocast("cpu", torch.bfloat16):
+        if seed is None:
+            sr: Tensor = network.nbsr(x, case.codes)
+        else:
+            sr = network(x, case.codes, case.depth, noise_field(seed, rows, rows, 3))
+    return (sr.float().clamp(0, 1) * 255).round() / 255
+
+
 def scores(
     network: DiffusionSR, cases: Sequence[Case], scorers: Mapping[str, Scorer], *, samples: bool = True
 ) -> Values:
     """Every score of every image; without `samples`, of the network's NBSR."""
     values: dict[str, list[float]] = {name: [] for name in scorers}
-    rows = torch.arange(SIDE)
-    noise = noise_field(SEED, rows, rows, 3) if samples else None
     for case in cases:
-        with torch.autocast("cpu", torch.bfloat16):
-            x = batch(case.made.lr)
-            sr = network(x, case.codes, case.depth, noise) if samples else network.nbsr(x, case.codes)
-        rounded = (sr.float().clamp(0, 1) * 255).round().to(torch.uint8)
-        sample = Sample(rounded, levels(case.hr), levels(case.made.lr), PROTOCOLS["classical"], SCALE)
+        sr = (sampled(network, case, SEED if samples else None) * 255).round().to(torch.uint8)
+        sample = Sample(sr, levels(case.hr), levels(case.made.lr), PROTOCOLS["classical"], SCALE)
         for name, scorer in scorers.items():
             values[name].append(scorer.score(sample))
     return {name: np.array(found) for name, found in values.items()}

@@ -74,7 +74,7 @@ class CLIPSR(nn.Module):
         blocks: int = 8,
         stages: Sequence[int] = (64, 48, 24),
         sentence_dim: int = 128,
-        word_channels: int = 256,
+        word_channels: int = 264,
         map_channels: int = 128,
         widths: Sequence[int] = (16, 32, 48, 64),
         prompts: int = 8,

@@ -6,6 +6,8 @@ as they came in beside what they mean in the text: the letters of a sign must st
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,6 +15,10 @@ from torch import Tensor, nn
 from srkit.archs.info import ArchInfo
 from srkit.errors import UsageError
 from srkit.ops.characters import CODES, PLACES
+
+_WAVES = (1, 2, 4, 8)
+"""Frequencies, in half periods of a word, that show where in its word a character stands."""
+_MARKS = torch.tensor([ord(mark) for mark in "\"'()[],.:;!?"])
 
 
 class WordsNetwork(nn.Module):
@@ -45,7 +51,8 @@ class WordsNetwork(nn.Module):
                 f"The text encoder was given width {width}, {layers} layers, {heads} heads, embedding {embedding}, dim "
                 f"{dim} and length {length}; nothing may be below 1, and the heads must divide the width."
             )
-        self.width, self.dim, self.length, self.channels = width, dim, length, 2 * width
+        self.width, self.dim, self.length = width, dim, length
+        self.channels = 2 * width + 2 * len(_WAVES)
         self.codes = nn.Embedding(CODES, embedding)
         self.enter = nn.Linear(3 * embedding, width)
         self.starts, self.ends = nn.Embedding(PLACES, width), nn.Embedding(PLACES, width)
@@ -56,9 +63,11 @@ class WordsNetwork(nn.Module):
         self.info = ArchInfo(scale=1, receptive_field=0, tiling="none")
 
     def forward(self, codes: Tensor) -> tuple[Tensor, Tensor]:
-        """codes (N, L, 5) to the sentence (N, D) and the words (N, L, 2 width); float32, zeros where there is no text.
+        """codes (N, L, 5) to the sentence (N, D) and words (N, L, `channels`); float32, zeros where there is no text.
 
-        Words are the characters as they enter the layers, beside the same as they leave them.
+        Words are the characters as they enter the layers, the same as they leave them, and sines and cosines of the
+        fraction of its word that lies before a character's middle: a pixel of a word knows where in the word it lies
+        before it can be known what letter it shows.
         """
         there = codes[:, :, 0] > 0
         hashes = self.codes(codes[:, :, :3]).flatten(2)
@@ -72,7 +81,7 @@ class WordsNetwork(nn.Module):
         shown = there[:, :, None].float()
         mean = (h.float() * shown).sum(1) / shown.sum(1).clamp(min=1)
         sentence = F.linear(mean, self.project.weight.float(), self.project.bias.float())
-        words = torch.cat([entered, h], dim=2).float() * shown
+        words = torch.cat([entered, h, _places_in_words(codes)], dim=2).float() * shown
         return sentence * there.any(1, keepdim=True), words
 
     def prompted(self, maps: Tensor, prompts: Tensor) -> Tensor:
@@ -89,6 +98,20 @@ class WordsNetwork(nn.Module):
             h = block(torch.cat([h, prompts[:, i :: len(self.blocks)]], dim=1))[:, :count]
         out: Tensor = self.norm(h).transpose(1, 2).unflatten(2, grid)
         return out
+
+
+def _places_in_words(codes: Tensor) -> Tensor:
+    """(N, L, 2 waves), float32, of codes (N, L, 5); quotes and other marks do not count."""
+    here = torch.arange(codes.shape[1], device=codes.device)
+    marks = torch.isin(codes[:, :, 0], _MARKS.to(codes.device))
+    counted = F.pad(marks.long().cumsum(1), (1, 0))  # marks before each place
+    before, behind = codes[:, :, 3], codes[:, :, 4]
+    first, last = (here - before).clamp_min(0), (here + behind + 1).clamp_max(codes.shape[1])
+    before = before - (counted[:, :-1] - counted.gather(1, first))
+    behind = behind - (counted.gather(1, last) - counted[:, 1:])
+    fraction = (before + 0.5) / (before + behind + 1).clamp_min(1)
+    angles = math.pi * fraction[:, :, None] * torch.tensor(_WAVES, device=codes.device)
+    return torch.cat([angles.sin(), angles.cos()], dim=2)
 
 
 class TransformerLayer(nn.Module):

@@ -46,7 +46,7 @@ class Words:
         self.level_channels = images.channels
 
     def read(self, texts: Sequence[str]) -> TextEmbedding:
-        """See `TextEncoder`: sentences (N, 128), words (N, 160, 256) for the shipped weights."""
+        """See `TextEncoder`: sentences (N, 128), words (N, 160, 264) for the shipped weights."""
         with torch.no_grad(), torch.autocast(self._device.type, enabled=False):
             sentence, words = self._network(encode(texts, self.length).to(self._device))
         return TextEmbedding(sentence, words)
