@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -47,10 +49,22 @@ def test_control_characters_are_spaces() -> None:
 def test_words_are_in_order_and_know_their_letters() -> None:
     sentence, words = network()(encode(["ab", "ba", "ab cd"], 20))
     assert sentence.shape == (3, 12)
-    assert words.shape == (3, 20, 32)
+    assert words.shape == (3, 20, network().channels)
     assert [(row != 0).any(1).sum().item() for row in words] == [2, 2, 4]
     assert not torch.allclose(words[0, 0], words[1, 0], atol=1e-3)
     assert not torch.allclose(sentence[0], sentence[1], atol=1e-4)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("text", ["OPEN", 'a sign "OPEN",', "(OPEN)", "it's OPEN!"])
+def test_words_know_where_in_their_word_they_stand(text: str) -> None:
+    """The first sine and cosine are of half a period over the word, whose quotes and stops do not count."""
+    codes = encode([text], 20)
+    _, words = network()(codes)
+    letters = [int((codes[0, :, 0] == ord(letter)).nonzero()[0, 0]) for letter in "OPEN"]
+    sine, cosine = words[0, letters, 32], words[0, letters, 36]
+    fractions = torch.atan2(sine, cosine) / math.pi
+    assert torch.allclose(fractions, torch.tensor([0.125, 0.375, 0.625, 0.875]), atol=1e-5)
 
 
 @torch.inference_mode()
