@@ -101,8 +101,8 @@ class RunPart:
     """Steps between validations."""
     checkpoint_minutes: float = bounded(3.0, min=0)
     gradients_every: int = bounded(500, min=0)
-    """Steps between measurements of each loss term's gradient norm, of which shares in percent are logged (0: none).
-    With a single term nothing is measured."""
+    """Steps between measurements of the norms of the loss terms' gradients, in multiples of 100 (0: none). A single
+    term is not measured."""
     clock: Literal["wall", "cpu"] = "wall"
     """Clock of `--minutes` and of the logged seconds; cpu: the process's CPU time, which other programs on the machine
     hardly affect."""
