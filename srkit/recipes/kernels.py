@@ -54,19 +54,19 @@ class KernelsDataPart:
     judged: int = bounded(8, min=1)
     """Number of validation batches, of held-out photographs."""
     blur: BlurPart = field(default_factory=BlurPart)
-    """Blur of the crops; for `kernels` and `image`."""
+    """Blur of the crops; for `kernels` and `picture`."""
 
 
 @dataclass(frozen=True)
 class KernelsRecipe(Recipe):
     name: str
     target: Target
-    """Target of training: `kernels` from an image and its depth; the `image` from the blurred one and its kernels; or
-    `depth` from an image."""
+    """Target of training: `kernels` from an image and its depth; `picture`, the image from the blurred one and its
+    kernels; or `depth` from an image."""
     model: ModelPart
     kind: Literal["kernels"] = "kernels"
     estimator: str = ""
-    """For `image`: weights (a model's name or file) of a network for `kernels`, whose estimates replace the true
+    """For `picture`: weights (a model's name or file) of a network for `kernels`, whose estimates replace the true
     kernels; empty: the true kernels."""
     data: KernelsDataPart = field(default_factory=KernelsDataPart)
     optim: OptimPart = field(default_factory=OptimPart)
