@@ -33,7 +33,7 @@ from srkit.training.trainer import StepResult, descend
 
 
 class Prompted(nn.Module):
-    """A `CLIPSR` that computes its guide from the thumbnail and the caption, for the gradients of training.
+    """A `CLIPSR` that takes the inputs of its guide, thumbnail and sentence, in place of the guide.
 
     Args:
         blocks: blocks of the encoder that computes the guide.

@@ -51,7 +51,7 @@ def take_shots(plan: SetPlan, shots: int, max_pixels: int, progress: Progress) -
     for entry in sorted(plan.entries, key=lambda entry: entry.name):
         full = len(support) == shots
         if full and all(entry.size != other.size for other in support):
-            continue  # a different size: not a copy, without decoding
+            continue  # a different size rules out a copy without decoding
         hr = _decoded(entry, max_pixels)
         if hr is not None and (copies.has(entry.name, hr) if full else not copies.add(entry.name, hr)):
             left_out.add(entry.name)

@@ -84,9 +84,7 @@ class Diffusion(BlurredExperiment[DiffusionRecipe]):
         if not bool(network.basis.any()):
             set_codes(network.nbsr, pairs)
         channels_last(network, setting.device)
-        frozen = copy.deepcopy(
-            network
-        ).eval()  # the base is that of fixed weights, whatever wraps the network
+        frozen = copy.deepcopy(network).eval()  # computes the base with fixed weights, outside of wrappers
         validation = Source(lambda step: self._noised(self._drawn(frozen, held, step), step, spread=True))
         held = self.validation_pairs()
         batches = [validation.draw(step) for step in range(recipe.data.judged)]

@@ -189,7 +189,7 @@ def _work_of(
         if runner not in costs:
             costs[runner] = _cost_of(name, runner, upscaler, models)
         plan, cost = runner.plan(height, width), costs[runner]
-        # Views (parts) of a network are computed by separate runs, without self-ensemble.
+        # Each view (part) of a network takes a separate run.
         runs = 1 + (len(item.maps) if name == upscaler.viewed(names) and name not in names[:i] else 0)
         runs *= upscaler.recipe.samples
         windows += runs * len(plan.windows)
