@@ -25,19 +25,19 @@ class Exit(IntEnum):
 
 
 class SrkitError(Exception):
-    """Nothing usable came out of what was asked for."""
+    """No usable output could be produced."""
 
     exit_code: ClassVar[Exit] = Exit.FAILED
 
 
 class UsageError(SrkitError):
-    """A value, path or combination that was asked for makes no sense."""
+    """A value, path or combination of options is invalid."""
 
     exit_code = Exit.USAGE
 
 
 class ImageError(SrkitError):
-    """One image could not be read or written; the others go on."""
+    """An image could not be read or written; the other images are still processed."""
 
 
 class ResourceError(SrkitError):
@@ -47,11 +47,11 @@ class ResourceError(SrkitError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """` Did you mean 'x'?` for the closest known word, else an empty string (to append to a sentence)."""
+    """Suggestion ` Did you mean 'x'?` of the closest known word, to append to a sentence; empty if none is close."""
     match = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f" Did you mean '{match[0]}'?" if match else ""
 
 
 def first_line(error: Exception) -> str:
-    """What another library's error says in its first line, without the full stop; its class where it says nothing."""
+    """First line of an error's message without the full stop; the name of its class if it has no message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(". ")

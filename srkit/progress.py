@@ -1,4 +1,4 @@
-"""How tasks report their progress, without knowing who listens."""
+"""Interface by which tasks report progress; tasks do not know the receiver."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ class Progress(Protocol):
         """Begin a stage of `total` units of work (None: unknown)."""
 
     def advance(self, amount: float = 1.0) -> None:
-        """`amount` more units of the stage are done."""
+        """Report `amount` more units of the stage as done."""
 
     def finish(self) -> None:
-        """The stage has ended."""
+        """End the stage."""
 
     def info(self, message: str) -> None:
-        """Something a user may like to know."""
+        """Report details that are shown on request only."""
 
     def say(self, message: str) -> None:
-        """Something that a user sees without asking for it, such as what is being fetched and under which licence."""
+        """Report a message that is shown by default, such as a download and its licence."""
 
     def warn(self, message: str) -> None:
-        """Something a user should know: a result differs from what was asked for."""
+        """Report a deviation of the result from the request."""
 
 
 class Silent:
-    """Progress that nobody watches."""
+    """Progress that is discarded."""
 
     def start(self, label: str, total: float | None) -> None: ...
 

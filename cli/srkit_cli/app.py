@@ -38,7 +38,7 @@ app = typer.Typer(
     add_help_option=False,  # see _dispatch
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # its panels take longer to import and draw than all the rest of --help
+    rich_markup_mode=None,  # its panels take longer to import and draw than the rest of --help
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("upscale", cls=GroupedCommand)(upscale.upscale)
@@ -52,19 +52,19 @@ app.command("doctor")(doctor.doctor)
 app.command("schema")(schema.schema)
 app.add_typer(completion_command.app, name="completion")
 
-# What typer raises for a wrong flag or value; taken from typer's own class, since its base is not exported.
+# Base class of typer's errors for invalid flags and values; taken from a subclass, since typer does not export it.
 _FlagError: type[Exception] = typer.BadParameter.__mro__[2]
 
 
 def main() -> None:
-    """Run the command line and exit with the code that spec and README promise."""
+    """Run the command line and exit with the code that the specification and README define."""
     fill_streams()
     sys.exit(_run(sys.argv[1:]))
 
 
 @cache
 def known_flags() -> frozenset[str]:
-    """The long flags of all commands."""
+    """Long flags of all commands."""
     waiting: list[Any] = [typer.main.get_command(app)]
     flags: set[str] = set()
     while waiting:
@@ -77,7 +77,7 @@ def known_flags() -> frozenset[str]:
 def _dispatch(arguments: list[str]) -> int:
     if os.environ.get(completion.VARIABLE):
         return completion.answer(app)
-    # As options of typer's own, these two would bring pydantic into every start.
+    # As typer options, these two would import pydantic at every start.
     if arguments[:1] == ["--version"]:
         Console().line(f"srkit {__version__}")
         return Exit.DONE
@@ -93,7 +93,7 @@ def _run(arguments: list[str]) -> int:
     if os.environ.get("SRKIT_OFFLINE"):
         from srkit.zoo.connectivity import offline_variable
 
-        offline_variable()  # before anything imports the Hub's client, which reads its own variable then
+        offline_variable()  # before anything imports the Hub's client, which then reads its own variable
     if debug:
         logging.basicConfig(format="%(message)s")
         logging.getLogger("srkit").setLevel(logging.DEBUG)
@@ -116,9 +116,9 @@ def _run(arguments: list[str]) -> int:
 
 
 def _explained(error: BaseException, arguments: list[str]) -> tuple[str, Exit]:
-    """The sentence and the exit code for what ended a command."""
+    """Message and exit code of the exception that ended a command."""
     if isinstance(error, typer.Abort) and isinstance(error.__cause__, EOFError):
-        error = error.__cause__  # typer takes any for the end of a dialogue
+        error = error.__cause__  # typer takes any EOFError for the end of a dialogue
     if isinstance(error, SrkitError):
         return str(error), error.exit_code
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
@@ -128,10 +128,10 @@ def _explained(error: BaseException, arguments: list[str]) -> tuple[str, Exit]:
         )
     if isinstance(error, _FlagError):
         sentence = getattr(error, "format_message", error.__str__)().rstrip(".")
-        sentence = sentence.replace("Value error, ", "")  # pydantic's, before what typer says of a choice
-        # Without any argument typer has shown the help, and has nothing to say.
+        sentence = sentence.replace("Value error, ", "")  # pydantic's prefix to typer's message on choices
+        # Without arguments typer has shown the help, and the message is empty.
         return (f"{sentence}; see `srkit {_command_of(arguments)}--help`." if sentence else ""), Exit.USAGE
-    # What PyTorch raises, recognised without importing it: of the CPU's allocator it is a plain RuntimeError.
+    # PyTorch's error, recognised without importing torch; the CPU allocator raises a plain RuntimeError.
     of_torch = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and of_torch):
         return "Memory ran out; choose smaller images, a smaller --tile, or a smaller batch.", Exit.FAILED

@@ -1,7 +1,7 @@
-"""What shells ask for as a user types: the answers, and the names that options offer.
+"""Shell completion: answers while a user types, and the names that options offer.
 
-A shell's script (`srkit completion`) runs the program with `_SRKIT_COMPLETE` set; nothing here is imported otherwise
-but the functions that offer names, whose own imports wait until they are asked.
+A shell's script (`srkit completion`) runs the program with `_SRKIT_COMPLETE` set; otherwise only the functions that
+offer names are imported, and these import the rest when they are called.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from srkit.errors import Exit
 
 PROGRAM, VARIABLE = "srkit", "_SRKIT_COMPLETE"
 
-# typer's own, as an autoloaded file, offers nothing at a shell's first completion.
+# typer's own script, if autoloaded, offers nothing at a shell's first completion.
 _ZSH = f"""#compdef {PROGRAM}
 compdef _{PROGRAM} {PROGRAM}
 
@@ -27,18 +27,18 @@ if [ "$funcstack[1]" = "_{PROGRAM}" ]; then _{PROGRAM}; fi"""
 
 def answer(app: typer.Typer) -> int:
     """Answer a shell on stdout; typer ends the process with the code that the shell's script expects."""
-    from typer._completion_classes import completion_init  # what `add_completion=True` does at every start
+    from typer._completion_classes import completion_init  # as typer does with `add_completion=True`
 
     completion_init()
     try:
         app([], prog_name=PROGRAM, complete_var=VARIABLE)
-    except Exception:  # a message would stand in the middle of the line that is being typed
+    except Exception:  # a message would appear in the line that is being typed
         return Exit.FAILED
     return Exit.DONE
 
 
 def script(shell: str) -> str:
-    """The completion script of a shell."""
+    """Completion script of a shell."""
     from typer._completion_shared import get_completion_script
 
     if shell == "zsh":
@@ -67,7 +67,7 @@ def kernel_models(incomplete: str) -> list[str]:
 
 
 def reconstructors(incomplete: str) -> list[str]:
-    """What `adapt --self-supervised` degrades images with."""
+    """Reconstructors for `adapt --self-supervised`."""
     return _models("reconstructor")
 
 
@@ -105,7 +105,7 @@ def schemas(incomplete: str) -> list[str]:
 
 
 def domains(incomplete: str) -> list[str]:
-    """What `demo-image` can show."""
+    """Domains of `demo-image`."""
     from srkit.rendered.table import DOMAINS
 
     return list(DOMAINS)

@@ -1,4 +1,4 @@
-"""What the commands show: progress and messages on stderr, data on stdout. The only Rich code."""
+"""Output of the commands: progress and messages on stderr, data on stdout. The only module that uses Rich."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Console:
     """Receives progress (`srkit.progress.Progress`) and prints results.
 
     Args:
-        quiet: no progress and no messages.
-        verbose: `info` messages are shown as well as warnings.
+            quiet: suppress progress and messages.
+            verbose: show `info` messages as well as warnings.
     """
 
     def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
@@ -43,14 +43,14 @@ class Console:
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         columns = (
-            TextColumn("{task.description}", markup=False),  # names of models and data sets may hold brackets
+            TextColumn("{task.description}", markup=False),  # model and data set names may contain brackets
             BarColumn(),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
         )
-        # Where stdout is a file or pipe, Rich must not take its text to the terminal.
+        # If stdout is a file or pipe, Rich must not redirect its text to the terminal.
         self._bar = Progress(
             *columns,
             console=RichConsole(stderr=True),
@@ -78,16 +78,16 @@ class Console:
             self._message(f"warning: {message}")
 
     def error(self, message: str) -> None:
-        """A failure that does not end the command; shown even when quiet."""
+        """Print an error that does not end the command; shown even when quiet."""
         self._message(f"error: {message}")
 
     def say(self, message: str) -> None:
-        """A line for people, on stderr: how a command ended, or what is being fetched."""
+        """Print a line on stderr for the user: the outcome of a command, or a download in progress."""
         if not self.quiet:
             self._message(message)
 
     def next_command(self, *words: str) -> None:
-        """What to type next, quoted for a shell."""
+        """Print a suggested next command, quoted for a shell."""
         import shlex
 
         self.say(f"Next: {shlex.join(words)}")
@@ -103,13 +103,13 @@ class Console:
     # -- data -------------------------------------------------------------------------------------------
 
     def json(self, value: Any) -> None:
-        """One document on stdout; its errors and warnings name flags."""
+        """Print one JSON document on stdout; its errors and warnings name flags."""
         self.line(json.dumps(_flagged(value), ensure_ascii=True, allow_nan=False))
         self.flush()
 
     def line(self, text: str) -> None:
-        """Plain output on stdout; characters that it cannot show become question marks, and a terminal gets none that
-        command it."""
+        """Print plain text on stdout. Characters that it cannot encode become question marks; on a terminal, control
+        characters are removed."""
         encoding = sys.stdout.encoding or "utf-8"
         if sys.stdout.isatty():
             text = "\n".join(printable(line) for line in text.split("\n"))
@@ -117,10 +117,10 @@ class Console:
             sys.stdout.write(text.encode(encoding, "replace").decode(encoding) + "\n")
 
     def bytes(self, data: bytes) -> None:
-        """A whole file on stdout.
+        """Write a whole file to stdout.
 
         Raises:
-            SrkitError: it cannot be written, or the program was started without.
+            SrkitError: stdout cannot be written, or the program was started without it.
         """
         if "stdout" in _missing:
             raise SrkitError("The program was started without standard output; give a file as OUTPUT.")
@@ -129,14 +129,14 @@ class Console:
             sys.stdout.buffer.flush()
 
     def flush(self) -> None:
-        """Hand over what was printed, so that a failure is seen now and not when the program ends."""
+        """Flush stdout, so that a write failure is reported now and not at the end of the program."""
         with _naming_stdout():
             sys.stdout.flush()
 
     def table(
         self, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, numbers: Sequence[str] = ()
     ) -> None:
-        """A table on stdout; `numbers` are the columns to set flush right. Tabs between cells in a pipe."""
+        """Print a table on stdout; the columns `numbers` are right-aligned. In a pipe, cells are separated by tabs."""
         cells = [["" if cell is None else printable(str(cell)) for cell in row] for row in rows]
         if not sys.stdout.isatty():
             for row in (list(columns), *cells):
@@ -156,29 +156,29 @@ class Console:
 
 
 _SETTING = re.compile(r"(?<!\w)'.*?'(?!\w)|`([a-z][a-z0-9]*(?:_[a-z0-9]+)*)`")
-"""What is quoted, as names and words of the user's are, or a word in backticks."""
+"""Quoted text, such as the user's names and words, or a word in backticks."""
 _missing: set[str] = set()
-"""Names of the streams that the program was started without."""
+"""Names of the standard streams that were closed at the program's start."""
 
 
 def fill_streams() -> None:
-    """Have the streams that the program was started without (by a service, cron, pythonw) lead nowhere.
+    """Redirect closed standard streams (as under a service, cron or pythonw) to the null device.
 
-    Their numbers are taken as well: else the next files that are opened would get them, and what a library writes to
-    stderr would go into an output.
+    Their file descriptors are occupied as well; otherwise the next opened files would get them, and a library's
+    messages on stderr would end up in an output file.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
         except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the lowest number that is free
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # gets the lowest free number
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w" if number else "r"))  # noqa: SIM115, PTH123 - to the end
             _missing.add(name)
 
 
 def settle_streams() -> None:
-    """Where stdout or stderr is a closed pipe or a full disk, keep the interpreter from failing on it at its exit."""
+    """Keep the interpreter from failing at its exit if stdout or stderr is a closed pipe or on a full disk."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -187,15 +187,15 @@ def settle_streams() -> None:
 
 
 def say_on_stderr(message: str) -> None:
-    """A line on stderr, in characters that it can show; that it cannot be written ends no work."""
+    """Print a line on stderr, in characters that it can encode; write errors are ignored."""
     with contextlib.suppress(OSError):
         sys.stderr.write(printable(with_flags(message)) + "\n")
 
 
 def with_flags(message: str) -> str:
-    """The library's names of settings as flags: `max_pixels`, with its quotes, as --max-pixels.
+    """Replace the library's names of settings by flags: `max_pixels`, in backticks, becomes --max-pixels.
 
-    Words that no command has a flag of stay (another library's), and so does what stands in single quotes.
+    Words that are no flag of a command (another library's names) and texts in single quotes are unchanged.
     """
 
     def flag(found: re.Match[str]) -> str:
@@ -208,7 +208,7 @@ def with_flags(message: str) -> str:
 
 
 def _flagged(value: Any) -> Any:
-    """A document with flags in the errors and warnings of its objects."""
+    """JSON document with flags in the errors and warnings of its objects."""
     if isinstance(value, list | tuple):
         return [_flagged(one) for one in value]
     if not isinstance(value, dict):
@@ -227,7 +227,7 @@ def _naming_stdout() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        raise  # whoever read it has gone: nothing to complain of
+        raise  # the reader has closed the pipe, which is no error
     except OSError as error:
         raise SrkitError(
             f"Standard output cannot be written ({error.strerror}); send it elsewhere."

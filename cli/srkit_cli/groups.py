@@ -1,4 +1,4 @@
-"""Options in named groups in --help, without Rich, which takes longer to import than all the rest of it."""
+"""Named groups of options in --help without Rich, which takes longer to import than everything else in --help."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperCommand
 
 GROUPS = ("Input", "Size", "Model", "Metrics", "Training", "Output", "Report", "Gates", "Engine")
-"""Values for an option's `rich_help_panel`, in the order of the help."""
+"""Values of an option's `rich_help_panel`, in the order of the help."""
 INPUT, SIZE, MODEL, METRICS, TRAINING, OUTPUT, REPORT, GATES, ENGINE = GROUPS
 
 
@@ -18,7 +18,7 @@ def option(help: str, group: str | None = None, *flags: str, **more: Any) -> Any
 
 
 class GroupedCommand(TyperCommand):
-    """A command whose help lists its options by their `rich_help_panel`; those without one come last."""
+    """Command whose help lists its options by `rich_help_panel`; options without one come last."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         sections: dict[str, list[tuple[str, str]]] = {name: [] for name in ("Arguments", *GROUPS, "Other")}

@@ -105,20 +105,20 @@ WeightsDir = Annotated[
 
 
 def existing_of(*, overwrite: bool, skip_existing: bool) -> Literal["refuse", "overwrite", "skip"]:
-    """What is to be done with outputs that exist. Raises UsageError where both flags are given."""
+    """Treatment of existing outputs. Raises UsageError if both flags are given."""
     if overwrite and skip_existing:
         raise UsageError("--overwrite and --skip-existing exclude each other; give one.")
     return "overwrite" if overwrite else "skip" if skip_existing else "refuse"
 
 
 def check_file(path: Path) -> None:
-    """Raises UsageError where no file can be written there."""
+    """Raise UsageError if no file can be written at `path`."""
     if path.is_dir() or not path.parent.is_dir():
         raise UsageError(f"'{path}' cannot be written: give a file in a folder that exists.")
 
 
 def tile_of(text: str) -> int | Literal["auto", "off"]:
-    """The value of --tile. Raises UsageError where it is none."""
+    """Value of --tile. Raises UsageError if the text is invalid."""
     if text == "auto":
         return "auto"
     if text == "off":
@@ -127,7 +127,7 @@ def tile_of(text: str) -> int | Literal["auto", "off"]:
 
 
 def pixels(flag: str, text: str, words: str) -> int:
-    """A whole number. Raises UsageError, which names the words that the flag takes too, where it is none."""
+    """Whole number from a text. Raises UsageError, which also names the accepted words, if it is none."""
     try:
         return int(text)
     except ValueError:

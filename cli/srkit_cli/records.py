@@ -1,4 +1,4 @@
-"""What commands over files report of each file, and how they end."""
+"""Records of the processed files, and exit codes, of commands over files."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from srkit.io.names import shown
 from srkit_cli.console import Console
 
 STREAM = "-"
-"""What stands for stdin as INPUT and stdout as OUTPUT."""
+"""Name of stdin as INPUT and of stdout as OUTPUT."""
 
 
 class Record(Protocol):
-    """What a task reports of a file; a dataclass."""
+    """Interface of a task's record of a processed file; a dataclass."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
@@ -36,11 +36,11 @@ R = TypeVar("R", bound=Record)
 
 
 def report(found: Iterable[R], done: Callable[[R], None], json: bool, console: Console) -> int:
-    """Report each record as it comes, and of all at the end; the exit code.
+    """Report each record as it is produced and a summary at the end; return the exit code.
 
     Args:
-        found: made as they are asked for.
-        done: reports of a record what is its command's own, after errors and warnings.
+        found: records, produced lazily.
+        done: prints the command's own part of a record, after errors and warnings.
 
     Raises:
         SrkitError: the task ended with an error before any file was done.
@@ -57,7 +57,7 @@ def report(found: Iterable[R], done: Callable[[R], None], json: bool, console: C
                 done(record)
             last = record.error
     except SrkitError as error:
-        # After part was done, it is a partial failure; before, nothing could be done.
+        # After some files were done, this is a partial failure; before, nothing could be done.
         if not count["done"]:
             raise
         console.error(str(error))

@@ -1,6 +1,6 @@
-"""Texts as numbers: for each character its own, its neighbours' and its word's, hashed, so that any alphabet will do.
+"""Encoding of texts as numbers for any alphabet: hashes of each character, its neighbours and its word.
 
-Spaces are no tokens: each character's place in its word shows where words begin and end.
+Spaces are not tokens; the position of each character in its word marks word boundaries.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ import torch
 from torch import Tensor
 
 CODES = 4096
-"""Different hashes; 0 is what stands behind a text's end."""
+"""Number of different hashes; 0 is padding after the end of a text."""
 PLACES = 16
-"""Different places in a word, counted from its start and from its end; longer words share the last."""
-_OWN = 128  # codes that are the printable ASCII characters' own
+"""Number of different positions in a word, from its start and from its end; characters further on share the last."""
+_OWN = 128  # codes reserved for the printable ASCII characters
 
 
 def cleaned(text: str) -> str:
-    """The text in compatibility form (NFKC), with one space for each run of white space and control characters."""
+    """Text in compatibility form (NFKC); each run of white space and control characters becomes one space."""
     text = unicodedata.normalize("NFKC", text.encode("utf-8", "replace").decode("utf-8"))
     return " ".join("".join(" " if unicodedata.category(c) == "Cc" else c for c in text).split())
 
 
 def characters(text: str) -> int:
-    """How many tokens a text has before it is cut."""
+    """Number of tokens of a text before truncation."""
     return len(cleaned(text).replace(" ", ""))
 
 
 def encode(texts: Sequence[str], length: int) -> Tensor:
     """Codes (N, length, 5) int64 of N texts: character, trigram, word, place from the start, place from the end.
 
-    Characters count with their case, trigrams and words without. A text with more characters is cut, one with fewer
-    is followed by zeros.
+    Characters are case-sensitive, trigrams and words are not. Longer texts are truncated, shorter ones are padded
+    with zeros.
     """
     codes = torch.zeros(len(texts), length, 5, dtype=torch.int64)
     for row, text in enumerate(texts):
@@ -46,7 +46,7 @@ def encode(texts: Sequence[str], length: int) -> Tensor:
 
 def _word(word: str) -> list[tuple[int, int, int, int, int]]:
     low = word.casefold()
-    # What folding makes longer ("ß") has no trigrams of its own: the letters' places must stay.
+    # A word that case folding lengthens ("ß") keeps its case, so that positions of letters stay.
     low = low if len(low) == len(word) else word
     padded, whole = f" {low} ", _hashed("word", low.strip(".,;:!?\"'()"))
     return [

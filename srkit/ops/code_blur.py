@@ -1,8 +1,8 @@
-"""Blur and its adjoint with kernels that are given as codes, none of which is made.
+"""Blur with per-pixel kernels that are given as PCA codes, and its adjoint, without materialising any kernel.
 
-Blur is linear in the kernel, so what codes weigh may as well be the image blurred with every kernel of the basis: K
-convolutions in place of a kernel for each pixel. Both directions work on HR split into its s x s phases, each on the
-LR grid, where these are dense convolutions. The convention of kernels is in `srkit.degradation.kernels`.
+Blur is linear in the kernel, so the image is blurred with each of the K kernels of the basis and the results are
+weighted by the codes: K convolutions instead of one kernel per pixel. Both directions split HR into its s x s phases,
+each on the LR grid, where these are dense convolutions. `srkit.degradation.kernels` defines the convention of kernels.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from torch import Tensor
 class CodeBlur:
     """LR[i, j] = sum over u, v of K_ij[u, v] HR[s i + u - r, s j + v - r] with r = 10, the edge of HR repeated.
 
-    K_ij is what the codes at (i, j) stand for, divided by its sum. Linear in HR; differentiable in HR and codes, in the
-    dtype that these are of, for which autocast is to be off.
+    K_ij is the kernel of the codes at (i, j), divided by its sum. The operation is linear in HR, differentiable in HR
+    and codes, and runs in their dtype; autocast must be off.
 
     Args:
         codes: (N, K, h, w); N may be 1 for all images.
@@ -27,7 +27,7 @@ class CodeBlur:
     def __init__(self, codes: Tensor, basis: Tensor, scale: int) -> None:
         size = basis.shape[-1]
         self._scale, self._radius = scale, size // 2
-        self._reach = (size - 1) // scale  # LR pixels by which phases are longer than LR
+        self._reach = (size - 1) // scale  # extra LR pixels of the padded phases
         missing = (self._reach + 1) * scale - size
         self._weight = F.pixel_unshuffle(F.pad(basis[:, None], (0, missing, 0, missing)), scale)
         self._codes = codes / code_sums(codes, basis)
@@ -38,7 +38,7 @@ class CodeBlur:
         return self.of_surroundings(F.pad(hr, (before, after, before, after), mode="replicate"))
 
     def of_surroundings(self, around: Tensor) -> Tensor:
-        """The same of HR with r pixels more before the first, and at least as many as kernels see behind the last."""
+        """LR of HR with margins: r pixels before each first pixel, at least the kernels' reach behind each last."""
         count, channels = around.shape[:2]
         phases = F.pixel_unshuffle(around.flatten(0, 1)[:, None], self._scale)
         blurred = F.conv2d(phases.contiguous(memory_format=torch.channels_last), self._weight)
@@ -58,15 +58,15 @@ class CodeBlur:
 
     @property
     def _margins(self) -> tuple[int, int]:
-        """HR pixels that kernels see before the first and behind the last."""
+        """Padding before and behind HR, in pixels."""
         return self._radius, self._reach * self._scale - self._radius
 
 
 def folded(around: Tensor, dim: int, before: int, length: int) -> Tensor:
-    """What lies outside of `length` samples added to the first and the last of them: the adjoint of repeating the edge.
+    """Samples with the padding added to the first and last of the `length` inner ones: the adjoint of edge repetition.
 
     Args:
-        around: with `before` samples more before the first, and any number behind the last.
+        around: `before` samples of padding, then the inner samples, then any number of samples of padding.
     """
     inside = around.narrow(dim, before, length).clone()
     after = around.shape[dim] - before - length
@@ -76,6 +76,6 @@ def folded(around: Tensor, dim: int, before: int, length: int) -> Tensor:
 
 
 def code_sums(codes: Tensor, basis: Tensor) -> Tensor:
-    """(N, 1, h, w): what the taps add up to that codes (N, K, h, w) stand for."""
+    """Sums of the taps of the kernels of codes (N, K, h, w): (N, 1, h, w)."""
     weight = basis.to(codes.dtype).sum((1, 2))
     return (codes * weight[:, None, None]).sum(1, keepdim=True)

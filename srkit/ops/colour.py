@@ -1,4 +1,4 @@
-"""Colour conversions that the field's protocols define, and colour under transparency."""
+"""Colour conversions of the field's protocols, and colour of transparent pixels."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 _LIMITED = (65.481, 128.553, 24.966)
 _LIMITED_OFFSET = 16.0
 LUMA = (0.299, 0.587, 0.114)
-"""BT.601, full range: weights of R, G, B that sum to one."""
+"""Weights of R, G, B in BT.601 full-range luma; they sum to one."""
 TO_YCC = (LUMA, (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
-"""Rows of Y, Cb and Cr as JPEG has them (JFIF), without the offset of the colours."""
+"""Rows of Y, Cb and Cr in JPEG's transform (JFIF), without the offset of the chroma."""
 
-_STRIP = 64  # rows that are converted at a time, so that they stay in a core's cache
+_STRIP = 64  # rows converted at a time, so that they stay in a core's cache
 
 
 def luma_limited(rgb: Tensor) -> Tensor:
@@ -36,13 +36,13 @@ def luma_full(rgb: Tensor) -> Tensor:
 
 
 def _weighted(rgb: Tensor, weights: tuple[float, float, float]) -> Tensor:
-    # Channel by channel, so that no second (N, 3, H, W) array is made of a large image.
+    # Channel by channel: avoids a second (N, 3, H, W) array for a large image.
     red, green, blue = (rgb[:, c : c + 1] for c in range(3))
     return (red * weights[0]).add_(green, alpha=weights[1]).add_(blue, alpha=weights[2])
 
 
 def _weighted_bytes(rgb: Tensor, weights: tuple[float, float, float], divisor: int, offset: float) -> Tensor:
-    """Weighted sum of uint8 channels, divided, plus the offset; in float64."""
+    """Weighted sum of uint8 channels, divided by `divisor`, plus `offset`, in float64."""
     count, _, height, width = rgb.shape
     factors = torch.tensor([weights], dtype=torch.float64, device=rgb.device) / divisor
     out = torch.empty(count, 1, height, width, dtype=torch.float64, device=rgb.device)
@@ -57,10 +57,10 @@ def _weighted_bytes(rgb: Tensor, weights: tuple[float, float, float], divisor: i
 def bleed(colour: Tensor, alpha: Tensor) -> Tensor:
     """Give transparent pixels the colours around them, in proportion to their transparency.
 
-    What lies under alpha 0 is arbitrary (often black), and what lies under a small alpha is often the backdrop
-    that the image was cut from; a sharpened edge would show both as a fringe. A pixel keeps its own colour as
-    far as it is visible; the rest is the alpha-weighted mean of its 3 x 3 neighbours, and where none of them is
-    visible, of the smallest 2^k x 2^k block with any visible pixel (a pull-push pyramid).
+    The colour under alpha 0 is arbitrary (often black), and the colour under a small alpha is often the former
+    backdrop of the image; sharpening would show both as a fringe. A pixel keeps its own colour in proportion to its
+    alpha; the rest is the alpha-weighted mean of its 3 x 3 neighbours, or, if none of them is visible, of the
+    smallest 2^k x 2^k block with a visible pixel (a pull-push pyramid).
 
     Args:
         colour: (N, C, H, W) float.
@@ -91,14 +91,14 @@ def _halved(x: Tensor) -> Tensor:
 
 
 def clamp_to_neighbours(sr: Tensor, lr: Tensor, reach: int = 1) -> Tensor:
-    """Hold an upscaled alpha between the smallest and the greatest value of the LR pixels around each pixel.
+    """Clamp an upscaled alpha channel to the minimum and maximum of the LR pixels around each pixel.
 
-    So opaque and empty regions stay exactly so, whatever a network does to them.
+    Opaque and empty regions then stay exactly opaque and empty.
 
     Args:
         sr: (N, 1, H, W).
         lr: (N, 1, h, w), any sizes with H >= h and W >= w.
-        reach: LR pixels to each side that count as around.
+        reach: radius of the neighbourhood in LR pixels.
     """
     size = 2 * reach + 1
     high = F.max_pool2d(lr, size, 1, reach)

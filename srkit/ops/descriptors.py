@@ -10,14 +10,14 @@ from torch import Tensor
 
 
 def gram_descriptors(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean and the largest of each row of the Gram matrix G = e e^T / (h w) (HR-aware, arXiv 2411.16175, Eq. 9).
+    """Mean and maximum of each row of the Gram matrix G = e e^T / (h w) (HR-aware, arXiv 2411.16175, Eq. 9).
 
     Args:
-        maps: e, (N, C, h, w), C and h w at least 1; best channels_last.
+        maps: e, (N, C, h, w), C and h w at least 1; channels_last is fastest.
 
     Returns:
-        S_avg and S_max, (N, C) each, float32 whatever the maps or an autocast around it are: the products of a
-        image's worth of places would not fit bf16.
+        S_avg and S_max, (N, C) each, float32 for any dtype of the maps and under autocast, since the sums over an
+        image's positions exceed the precision of bf16.
     """
     places = maps.permute(0, 2, 3, 1).flatten(1, 2)
     with torch.autocast(maps.device.type, enabled=False):
@@ -28,8 +28,8 @@ def gram_descriptors(maps: Tensor) -> tuple[Tensor, Tensor]:
 class _Gram(torch.autograd.Function):
     """x^T x of x (N, P, C), in fp32.
 
-    Left to autograd, the two factors would each have a gradient of the size of the maps in fp32, which cost more than
-    all else about the Gram matrix.
+    Autograd would keep one fp32 gradient of the size of the maps for each of the two factors, at a higher cost than
+    the rest of the Gram matrix.
     """
 
     @staticmethod

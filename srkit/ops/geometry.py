@@ -1,7 +1,7 @@
-"""Where pixels lie: positions, mirrored extension, and the dihedral transforms.
+"""Positions of pixels, mirrored extension, and the dihedral transforms.
 
-Positions are (x, y) of pixel centres, -1 and 1 being the image's edges: what `torch.nn.functional.grid_sample` calls
-`align_corners=False`. A window, a transformed image and a crop keep the positions of the image that they are cut from.
+Positions are (x, y) of pixel centres; -1 and 1 are the image's edges, as with `align_corners=False` in
+`torch.nn.functional.grid_sample`. Windows, transformed images and crops keep the positions of their source image.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ def positions(rows: Tensor, columns: Tensor, height: int, width: int) -> Tensor:
 
 
 def sample(maps: Tensor, position: Tensor) -> Tensor:
-    """Maps over whole images, bilinear, at positions; beyond the outermost cells' centres their values go on.
+    """Bilinear samples of maps over whole images at given positions, constant beyond the outermost cells' centres.
 
-    Where a gradient is wanted it is a product of matrices in place of `grid_sample`, whose derivative has none itself,
-    and on CUDA changes from run to run.
+    If a gradient is needed, this is a matrix product instead of `grid_sample`, whose derivative is not differentiable
+    and, on CUDA, not deterministic.
 
     Args:
         maps: (N, C, gh, gw) of few cells; a cell's value belongs to its centre.
-        position: (N, 2, h, w), any positions; the arithmetic is done in its dtype.
+        position: (N, 2, h, w), any positions; sets the dtype of the arithmetic.
 
     Returns:
         (N, C, h, w), of the dtype of `position`.
@@ -53,25 +53,25 @@ def _product(maps: Tensor, position: Tensor) -> Tensor:
 
 
 def _cell_weights(position: Tensor, cells: int) -> Tensor:
-    """How much each of the cells along one side counts at positions (N, h, w): (N, h, w, cells)."""
+    """Bilinear weights of the cells along one side at positions (N, h, w): (N, h, w, cells)."""
     at = ((position + 1) * (cells / 2) - 0.5).clamp(0, cells - 1)
     return (1 - (at[..., None] - torch.arange(cells, device=at.device)).abs()).clamp_min(0)
 
 
 def rounded_up(side: int, multiple: int) -> int:
-    """The smallest multiple that is not below `side`."""
+    """Smallest multiple of `multiple` that is at least `side`."""
     return -(-side // multiple) * multiple
 
 
 def mirrored(position: Tensor, length: int) -> Tensor:
-    """Positions of any sign and size folded into [0, length) by mirrors at the edges, the edge pixel repeated."""
-    # A tensor for the divisor: the export to ONNX has no remainder by a size that is known at run time alone.
+    """Positions of any sign and size, folded into [0, length) by mirrors at the edges; the edge pixel is repeated."""
+    # The divisor is a tensor: the export to ONNX has no remainder by a size known only at run time.
     folded = torch.remainder(position, torch.full_like(position, 2 * length))
     return torch.where(folded < length, folded, 2 * length - 1 - folded)
 
 
 def extend(x: Tensor, height: int, width: int) -> Tensor:
-    """Extend (N, C, h, w) at the bottom and the right to (N, C, height, width), mirrored; as it is if it fits."""
+    """Extend (N, C, h, w) at the bottom and right to (N, C, height, width) by mirroring; x itself if it fits."""
     for dim, side in ((2, height), (3, width)):
         if x.shape[dim] < side:
             x = x.index_select(dim, mirrored(torch.arange(side, device=x.device), x.shape[dim]))
@@ -79,11 +79,11 @@ def extend(x: Tensor, height: int, width: int) -> Tensor:
 
 
 TURNS = 8
-"""Numbered 0..7: bit 0 transposes, then bit 1 flips rows and bit 2 columns."""
+"""Number of dihedral transforms, 0..7: bit 0 transposes, then bit 1 flips rows and bit 2 columns."""
 
 
 def turn(x: Tensor, kind: int) -> Tensor:
-    """(N, C, H, W) turned; H and W change places where bit 0 is set. A view."""
+    """Dihedral transform `kind` of (N, C, H, W), as a view; bit 0 swaps H and W."""
     if kind & 1:
         x = x.transpose(2, 3)
     flips = [dim for dim, bit in ((2, 2), (3, 4)) if kind & bit]

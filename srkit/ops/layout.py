@@ -1,4 +1,4 @@
-"""How networks and images run: on one device, channels_last, and beside them threads that compute alone."""
+"""Placement of networks and images: device, channels_last layout, and single-threaded helper threads."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torch import Tensor, nn
 
 N = TypeVar("N", bound=nn.Module)
 RGB = NDArray[np.uint8]
-"""An image (H, W, 3), uint8."""
+"""Type of an image (H, W, 3), uint8."""
 
 
 def channels_last(network: N, device: torch.device, dtype: torch.dtype | None = None) -> N:
-    """The network itself, moved to a device with the layout that convolutions are fastest in.
+    """Move a network in place to a device, in the memory layout that convolutions are fastest in, and return it.
 
     Args:
-        dtype: of its floating-point tensors; None: as they are.
+        dtype: dtype of its floating-point tensors; None: unchanged.
     """
-    # What torch declares of a module's `to` does not know its layouts.
+    # torch's type hints of `Module.to` lack the memory format.
     moved: N = network.to(device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return moved
 
@@ -38,17 +38,17 @@ _changing = threading.Lock()
 
 
 def compute_alone() -> None:
-    """Let the calling thread's tensor operations run in it alone, once and for all; other threads keep their number.
+    """Run the calling thread's tensor operations single-threaded from now on; other threads keep their thread count.
 
-    For the stages beside the network: each would otherwise bring a team of as many threads as there are cores, and on
-    a CPU the teams wait for one another at every operation.
+    Used by the stages that run beside the network: otherwise each would start as many threads as there are cores, and
+    on a CPU these thread teams would wait for one another at every operation.
     """
     if getattr(_mine, "alone", False):
         return
-    with _changing:  # another thread would take the 1 below for the usual number
+    with _changing:  # another thread would read the 1 below as the usual number
         usual = torch.get_num_threads()
         torch.set_num_threads(1)
-        # This has changed the number for threads to come as well. One of them changes it back.
+        # The call above also changed the number for future threads. One of them changes it back.
         restore = threading.Thread(target=torch.set_num_threads, args=(usual,))
         restore.start()
         restore.join()

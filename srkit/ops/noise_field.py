@@ -1,4 +1,4 @@
-"""Noise as a function of place: normal numbers by a counter-based hash, whatever tiles, batches and devices."""
+"""Noise as a function of position: normal numbers by a counter-based hash, alike for all tiles, batches and devices."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _MASK = 0xFFFFFFFF
 
 
 def noise_field(seed: int, rows: Tensor, columns: Tensor, channels: int) -> Tensor:
-    """Independent normal numbers for places of a grid, each a function of seed, row, column and channel alone.
+    """Independent normal numbers for positions of a grid, each a function of seed, row, column and channel alone.
 
-    Whole numbers are hashed, which every device does alike. The halves of a hash of 32 bits are the radius and the
-    angle of the Box-Muller transform, in fp32: devices agree to the last bits, and no number is beyond 4.9.
+    The hash uses integers, which give the same result on every device. The two halves of a 32-bit hash are the radius
+    and the angle of the Box-Muller transform, in fp32: devices agree to the last bits, absolute values are below 4.9.
 
     Args:
         seed: at least 0.
-        rows: (h,) whole numbers, below 2^31.
-        columns: (w,), likewise, on the same device.
-        channels: how many.
+            rows: (h,) integers below 2^31.
+            columns: (w,) integers below 2^31, on the same device.
+            channels: number of channels.
 
     Returns:
         (1, channels, h, w), float32.
@@ -38,13 +38,13 @@ def noise_field(seed: int, rows: Tensor, columns: Tensor, channels: int) -> Tens
 
 
 def _hashed(x: Tensor) -> Tensor:
-    """A permutation of the 32-bit whole numbers, held as int64."""
+    """Permutation of the 32-bit unsigned integers, stored as int64."""
     for shift, factor in ((16, _MIX[0]), (15, _MIX[1])):
         x = _times(x ^ (x >> shift), factor)
     return x ^ (x >> 15)
 
 
 def _times(x: Tensor, factor: int) -> Tensor:
-    """x times a factor below 2^32, modulo 2^32, without leaving the 63 bits that int64 has."""
+    """x times a factor below 2^32, modulo 2^32, without overflow of int64."""
     low, high = x & 0xFFFF, x >> 16
     return (low * factor + ((high * factor & 0xFFFF) << 16)) & _MASK

@@ -1,8 +1,8 @@
 """Antialiased bicubic resizing that equals MATLAB's `imresize` (Keys' kernel, a = -0.5).
 
-Two modes. `bicubic` keeps floating point from end to end and is differentiable. `bicubic_uint8` does what
-MATLAB does to uint8 images: rows first, then columns, each pass clipped and rounded half up to 8 bit.
-The low-resolution benchmark images of the literature come from the latter.
+Two modes. `bicubic` is in floating point throughout and is differentiable. `bicubic_uint8` equals MATLAB on
+uint8 images: rows first, then columns, each pass clipped and rounded half up to 8 bit. The low-resolution
+benchmark images of the literature are made with the latter.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SUPPORT = 4.0  # width of Keys' cubic kernel in samples
 
 
 def output_size(length: int, scale: float) -> int:
-    """Length after resizing by `scale`, as MATLAB's `imresize` rounds it (up)."""
+    """Length after resizing by `scale`, rounded up like in MATLAB's `imresize`."""
     # The small slack undoes binary fractions: 100 * 1.1 is 110.00000000000001.
     return max(1, math.ceil(length * scale - 1e-9))
 
@@ -33,7 +33,7 @@ def bicubic(x: Tensor, size: tuple[int, int], *, scale: float | None = None) -> 
     Args:
         x: images (N, C, H, W), any floating dtype and range; the arithmetic is done in that dtype.
         size: (height, width) of the result.
-        scale: factor that the caller meant, where `size` was rounded from it; else taken from the sizes.
+        scale: intended factor, if `size` was rounded from it; None: computed from the sizes.
 
     Returns:
         (N, C, height, width), same dtype. Overshoot is not clipped.
@@ -46,9 +46,9 @@ def bicubic(x: Tensor, size: tuple[int, int], *, scale: float | None = None) -> 
 def bicubic_uint8(x: Tensor, size: tuple[int, int], *, scale: float | None = None) -> Tensor:
     """Resize uint8 images sample for sample as MATLAB's `imresize` does.
 
-    MATLAB works through the dimension with the smaller factor first, rows where they are equal, in double
-    precision, and rounds to uint8 after each pass. Args and shapes as in `bicubic`; dtype uint8 in and out. The
-    result is channels_last, and so is best x: the layout that decoders give.
+    MATLAB resizes the dimension with the smaller factor first (rows if the factors are equal) in double precision,
+    and rounds to uint8 after each pass. Args and shapes as in `bicubic`; dtype uint8 in and out. The result is
+    channels_last; channels_last input, the layout of decoders, is fastest.
     """
     _check(x)
     if x.dtype != torch.uint8:
@@ -64,15 +64,15 @@ def bicubic_uint8(x: Tensor, size: tuple[int, int], *, scale: float | None = Non
 
 
 def downscale_uint8(x: Tensor, scale: int) -> Tensor:
-    """Low-resolution version of uint8 images whose sides are multiples of `scale` (the LR of benchmarks)."""
+    """Downscale uint8 images, whose sides are multiples of `scale`, to the LR of benchmarks."""
     return bicubic_uint8(x, (x.shape[2] // scale, x.shape[3] // scale), scale=1 / scale)
 
 
 def upscale(x: Tensor, scale: int) -> Tensor:
     """Bicubic upscaling by an integer factor; equals `bicubic` up to rounding, some eight times faster.
 
-    An integer factor has as many sets of taps as it has phases, so the whole is one convolution to scale^2
-    channels and a PixelShuffle. It stays in x's dtype under autocast, and keeps channels_last.
+    An integer factor has one set of taps per phase, so this is one convolution to scale^2 channels and a
+    PixelShuffle. It keeps x's dtype under autocast, and channels_last.
     """
     _check(x)
     weight = _phase_kernels(scale, x.shape[1], x.dtype, x.device)
@@ -84,13 +84,13 @@ def upscale(x: Tensor, scale: int) -> Tensor:
         return F.pixel_shuffle(F.conv2d(x, weight), scale)
 
 
-_REACH = 2  # LR pixels that the kernel reaches to each side when enlarging
+_REACH = 2  # radius of the kernel in LR pixels when enlarging
 
 
 @lru_cache(maxsize=32)
-@torch.inference_mode(False)  # what inference mode makes could not serve training later
+@torch.inference_mode(False)  # tensors made in inference mode could not be used for training later
 def _phase_kernels(scale: int, channels: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """(channels scale^2, channels, 5, 5): the taps of every phase, each channel by itself."""
+    """Taps of every phase, (channels scale^2, channels, 5, 5); channels do not mix."""
     phase = (torch.arange(scale, dtype=torch.float64) + 0.5) / scale - 0.5
     tap = torch.arange(-_REACH, _REACH + 1, dtype=torch.float64)
     one = keys_cubic(phase[:, None] - tap[None, :])
@@ -122,15 +122,15 @@ def _resize_dim(x: Tensor, dim: int, length: int, scale: float | None) -> Tensor
     return out
 
 
-# Result rows, and samples of result columns, to a product; where images grow, times the factor. With more, the
-# matrices would be mostly zeros; fewer would be slow to multiply.
+# Number of result rows, and of samples of result columns, in one matrix product; multiplied by the factor when
+# images grow. More would make the matrices mostly zeros, fewer would make the products slow.
 _ROWS = 12
 _COLUMNS = 24
-_STRIP = 128  # rows that are worked on at a time for new columns
+_STRIP = 128  # rows that are processed at a time when columns are resized
 
 
 def _rows_uint8(x: Tensor, height: int, scale: float | None) -> Tensor:
-    """(N, H, W, C) to (N, height, W, C), rounded; as products of small matrices, far faster than tap by tap."""
+    """Resize rows, (N, H, W, C) to (N, height, W, C), rounded; by products of small matrices, faster than by taps."""
     block = _ROWS * max(1, height // x.shape[1])
     bands = _bands(x.shape[1], height, scale, block, 1, _float32_is_whole(x.device), x.device)
     samples = x.flatten(2)
@@ -146,7 +146,7 @@ def _rows_uint8(x: Tensor, height: int, scale: float | None) -> Tensor:
 
 
 def _columns_uint8(x: Tensor, width: int, scale: float | None) -> Tensor:
-    """(N, H, W, C) to (N, H, width, C), rounded."""
+    """Resize columns, (N, H, W, C) to (N, H, width, C), rounded."""
     count, height, before, channels = x.shape
     block = max(1, _COLUMNS // channels) * max(1, width // before)
     bands = _bands(before, width, scale, block, channels, _float32_is_whole(x.device), x.device)
@@ -165,34 +165,34 @@ def _columns_uint8(x: Tensor, width: int, scale: float | None) -> Tensor:
 
 
 def _round_half_up(y: Tensor, unit: int, out: Tensor) -> None:
-    """y / unit to uint8, half up and not half to even; y is used up."""
+    """Write y / unit to uint8 `out`, rounded half up and not half to even; overwrites y."""
     if unit > 1:
         # y / unit + 0.5 is a whole number or at least 1 / 2 unit from one, 2^-14; float32 errs by 2^-16 at most.
         y.div_(unit).add_(0.5 + 0.25 / unit)
     else:
         y.add_(0.5 + 1e-9)  # the slack absorbs the order of summation
     y.clamp_(0, 255.5)
-    out.copy_(y.to(torch.int32))  # cuts off; straight to uint8 would take three times as long
+    out.copy_(y.to(torch.int32))  # truncates; a direct conversion to uint8 takes three times as long
 
 
 def _float32_is_whole(device: torch.device) -> bool:
-    """Whether float32 products are float32 throughout: torch can be set to cut their factors down; autocast does."""
+    """True if float32 products have full float32 precision: torch settings and autocast can reduce it."""
     if device.type != "cpu" or torch.is_autocast_enabled("cpu"):
         return False
     try:
         return torch.get_float32_matmul_precision() == "highest"
-    except RuntimeError:  # set through torch.backends, to something else than the default
+    except RuntimeError:  # set through torch.backends to another value than the default
         return False
 
 
 @dataclass(frozen=True)
 class _Bands:
-    """The taps of one dimension as matrices (result samples, input samples), each with its first input sample."""
+    """Taps of one dimension as matrices (result samples, input samples), each with its first input sample."""
 
     matrices: list[tuple[int, Tensor]]
     dtype: torch.dtype
     unit: int
-    """What the matrices are to be divided by: see `_unit`."""
+    """Divisor of the matrices' products: see `_unit`."""
 
 
 @lru_cache(maxsize=16)
@@ -206,19 +206,19 @@ def _bands(
     float32: bool,
     device: torch.device,
 ) -> _Bands:
-    """`block` results to a matrix; where channels are interleaved, a result is a sample of each."""
+    """Matrices of `block` results each; with interleaved channels, a result is one sample of each channel."""
     index, weight = taps(length, out_length, scale)
     unit = _unit(weight, scale if scale is not None else out_length / length) if float32 else 1
     if unit > 1:
         weight = (weight * unit).round()
-    missing = -out_length % block  # the last matrix is filled up, and cut off below
+    missing = -out_length % block  # the last matrix is padded, and its result is cropped below
     index, weight = (torch.cat([t, t[:, -1:].expand(-1, missing)], 1) for t in (index, weight))
     index, weight = (t.view(len(t), -1, block).permute(1, 2, 0) for t in (index, weight))
     first = index.amin((1, 2))
     needed = int((index.amax((1, 2)) - first).max()) + 1
     first = first.clamp(max=length - needed)
     matrix = torch.zeros(len(first), block, needed, dtype=torch.float64)
-    # At a border one sample may stand for several.
+    # At a border one sample may occur several times.
     matrix.scatter_add_(2, index - first[:, None, None], weight)
     each = torch.eye(channels, dtype=torch.float64)[:, None]
     matrix = (matrix[:, :, None, :, None] * each).flatten(3).flatten(1, 2)
@@ -232,7 +232,7 @@ _LARGEST_UNIT = 2**13
 
 
 def _unit(weight: Tensor, factor: float) -> int:
-    """A number that makes the taps whole, where products with 8-bit samples are then exact in float32; else 1.
+    """Factor that makes the taps integers, if their products with 8-bit samples are then exact in float32; else 1.
 
     A whole factor s, or 1 / s, samples Keys' cubic at multiples of 1 / s where s is odd, of 1 / 2s where it is even.
     Its values there are multiples of 1 / s^3 and 1 / 16 s^3; shrinking divides them by s once more. Sums of products
@@ -248,9 +248,9 @@ def _unit(weight: Tensor, factor: float) -> int:
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)
 def taps(length: int, out_length: int, scale: float | None) -> tuple[Tensor, Tensor]:
-    """Sample indices (K, out) and float64 weights (K, out) of one dimension, borders mirrored (edge repeated).
+    """Sample indices (K, out) and float64 weights (K, out) of one dimension; borders are mirrored (edge repeated).
 
-    Each output sample is the sum over K of weight times the input sample at index. Not to be written to: cached.
+    Each output sample is the sum over K of weight times the input sample at index. Read-only, since it is cached.
     """
     factor = scale if scale is not None else out_length / length
     stretch = min(factor, 1.0)

@@ -1,4 +1,4 @@
-"""The a-trous wavelet transform, of which its low pass alone is wanted."""
+"""Low pass of the a-trous wavelet transform."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def low_pass(x: Tensor, levels: int) -> Tensor:
-    """What is left of (N, C, H, W) once `levels` levels of an a-trous wavelet transform are taken away.
+    """Low-pass part of (N, C, H, W) after `levels` levels of an a-trous wavelet transform.
 
-    The binomial kernel [1 2 1] / 4 in both directions, its taps 1, 2, 4, ... pixels apart (Holschneider et al. 1989);
-    the edge is repeated. StableSR keeps the colours of its input by this part (Wang et al. 2024, IJCV, Section 3.3).
+    The kernel is the binomial [1 2 1] / 4 in both directions with taps 1, 2, 4, ... pixels apart (Holschneider et al.
+    1989); the edge is repeated. StableSR corrects colours with this part (Wang et al. 2024, IJCV, Section 3.3).
     """
     for level in range(levels):
         step = 1 << level

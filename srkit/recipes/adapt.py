@@ -1,4 +1,4 @@
-"""What `srkit adapt` needs to know."""
+"""Recipe of `srkit adapt`."""
 
 from __future__ import annotations
 
@@ -18,40 +18,41 @@ DEFAULT_STEPS = 800
 
 @dataclass(frozen=True)
 class TunePart:
-    """The fine-tuning itself; what `srkit eval --shots` takes over unchanged."""
+    """Settings of fine-tuning; `srkit eval --shots` uses the same."""
 
     steps: int | None = None
-    """Maximal number of steps; fewer where the images that validate get worse. None: 800, or what `minutes` allow."""
+    """Maximal number of steps; training stops earlier if validation gets worse. None: 800, or as many as `minutes`
+    allow."""
     minutes: float | None = None
-    """Maximal number of minutes; then runs no longer repeat exactly."""
+    """Maximal number of minutes; such runs are not exactly reproducible."""
     patch: int = 32
-    """Side of a crop in LR pixels; smaller where an example is."""
+    """Side of a crop in LR pixels; smaller for smaller examples."""
     batch: int = 8
-    """Crops in a step."""
+    """Crops per step."""
     turns: bool = True
-    """Flips and quarter turns of the crops."""
+    """Augment crops with flips and quarter turns."""
     phases: bool = True
-    """LR images made anew with their grid elsewhere on the HR pixels, where they are made."""
+    """Downscale HR again with shifted sampling grids, if LR is made from HR."""
     colours: bool = False
-    """Channels exchanged, and negatives."""
+    """Augment crops with permuted channels and negatives."""
     optimiser: Optimiser = "auto"
-    """auto: the model's learned rates where it has some, else Adam."""
+    """auto: the model's learned rates if it has any, else Adam."""
     rate: float | None = None
-    """Of every parameter, where no learned rates are used. None: the best of `probe`."""
+    """Learning rate of all parameters, if no learned rates are used. None: the best of `probe`."""
     probe: tuple[float, ...] = bounded((1.0, 2.0, 4.0, 8.0), above=0)
-    """Rates that are tried first, as multiples of 5e-4, or of 1e-4 for foreign networks, of which it is not known what
-    they bear; the one that gains most on the validation images is taken. The first alone where the run has less than
-    twice the steps of all trials. Empty: 1."""
+    """Learning rates that are tried first, as multiples of 5e-4, or of 1e-4 for foreign networks, whose stable rates
+    are unknown; the one with the largest gain on the validation images is used. If the run has less than twice the
+    steps of all trials, the first is used untried. Empty: 1."""
     probe_steps: int = bounded(50, min=1)
-    """Steps of each trial."""
+    """Steps per trial."""
     warmup_steps: int = 50
-    """Over which the rate rises; at most a tenth of the steps."""
+    """Steps of linear warm-up; at most a tenth of all steps."""
     ema: float = 0.98
-    """Decay of the average of the weights, which is what is validated and kept."""
+    """Decay of the moving average of the weights, which is validated and kept."""
     judge_every: int = 50
     """Steps between validations."""
     patience: int = 4
-    """Judgements in a row without a new best after which it stops."""
+    """Number of validations in a row without a new best before training stops."""
     loss: dict[str, float] = field(default_factory=lambda: {"l2": 1.0})
     """Weights of the loss terms, by name (`srkit.losses.table`)."""
 
@@ -62,16 +63,16 @@ class TunePart:
 
 @dataclass(frozen=True)
 class AdaptRecipe(Recipe):
-    """Everything that decides the weights; paths and reports are the job's."""
+    """Settings that determine the weights; paths and reports belong to the job."""
 
     model: str = "auto"
     scale: int | None = None
-    """None: the model's own."""
+    """Scale; None: the model's own."""
     shots: int = 5
-    """Examples to learn from."""
+    """Number of examples to learn from."""
     holdout: float | None = None
-    """Share held out to validate on: of the examples where there are more than `shots`, else of every one's area.
-    None: all the others up to twenty, or a quarter of each (half of a single one)."""
+    """Share held out for validation: of the examples if there are more than `shots`, else of the area of each example.
+    None: all further examples, up to twenty; or a quarter of each example (half of a single one)."""
     tune: TunePart = field(default_factory=TunePart)
     device: str = "auto"
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
@@ -87,7 +88,7 @@ class AdaptRecipe(Recipe):
 
 
 class Common(Protocol):
-    """What recipes of adaptation share, whatever they learn from."""
+    """Fields that the recipes of all kinds of adaptation share."""
 
     @property
     def scale(self) -> int | None: ...
@@ -103,7 +104,7 @@ class Common(Protocol):
 
 
 def check_common(recipe: Common) -> None:
-    """Raises UsageError for values that make no sense."""
+    """Raise UsageError for invalid values."""
     if recipe.scale is not None and not 1 <= recipe.scale <= MAX_SCALE:
         raise UsageError(f"`scale` is {recipe.scale}; it must be a whole number from 1 to {MAX_SCALE:g}.")
     if recipe.holdout is not None and not 0 < recipe.holdout < 1:
@@ -115,7 +116,7 @@ def check_common(recipe: Common) -> None:
 
 
 class Learning(Protocol):
-    """What the parts on fine-tuning share."""
+    """Fields that the parts on fine-tuning share."""
 
     @property
     def most_steps(self) -> int: ...
@@ -146,14 +147,14 @@ class Learning(Protocol):
 
 
 def most_steps(steps: int | None, minutes: float | None, usual: int) -> int:
-    """The steps asked for; else the usual ones, or as many as the minutes allow."""
+    """Maximal number of steps: `steps`, else the default, or no limit if `minutes` is set."""
     if steps is not None:
         return steps
     return usual if minutes is None else sys.maxsize
 
 
 def check_learning(name: str, part: Learning) -> None:
-    """Raises UsageError for values of the part `name` that make no sense."""
+    """Raise UsageError for invalid values of the part `name`."""
     at_least_one("`steps`", part.most_steps)
     for field_name, value in (
         ("patch", part.patch),
@@ -171,6 +172,6 @@ def check_learning(name: str, part: Learning) -> None:
 
 
 def at_least_one(name: str, value: int) -> None:
-    """Raises UsageError below 1."""
+    """Raise UsageError for values below 1."""
     if value < 1:
         raise UsageError(f"{name} is {value}; it must be at least 1.")

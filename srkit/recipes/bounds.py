@@ -1,4 +1,4 @@
-"""Bounds on the numbers of a recipe, declared where a field is: `steps: int = bounded(1000, min=1)`."""
+"""Bounds on the numbers of a recipe, declared with the field: `steps: int = bounded(1000, min=1)`."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _MAX_INT = 2**31 - 1
 
 @dataclasses.dataclass(frozen=True)
 class Bounds:
-    """What a number may be; every bound that is None holds nothing back. No number may be infinite or NaN."""
+    """Bounds of a number; None: unbounded. Numbers must be finite."""
 
     min: float | None = None
     max: float | None = None
     above: float | None = None
     below: float | None = None
     length: int | None = None
-    """Of a sequence; its elements keep the other bounds."""
+    """Required length of a sequence, whose elements must satisfy the other bounds."""
 
     def hold(self, value: float) -> bool:
-        """Whether a number keeps the bounds."""
+        """True if a number is within the bounds."""
         return (
             math.isfinite(value)
             and (self.min is None or value >= self.min)
@@ -37,7 +37,7 @@ class Bounds:
 
     @property
     def words(self) -> str:
-        """`at least 1`, `above 0`, `at least 0 and below 1`."""
+        """Bounds in words: `at least 1`, `above 0`, `at least 0 and below 1`."""
         named = (("at least", self.min), ("above", self.above), ("at most", self.max), ("below", self.below))
         return " and ".join(f"{word} {bound:g}" for word, bound in named if bound is not None) or "finite"
 
@@ -45,19 +45,19 @@ class Bounds:
 def bounded(
     default: Any = dataclasses.MISSING, *, factory: Callable[[], Any] | None = None, **bounds: float
 ) -> Any:
-    """A dataclass field whose value, or each element or value of it, keeps bounds (the fields of `Bounds`).
+    """Dataclass field whose value, or each of its elements or values, must be within bounds (the fields of `Bounds`).
 
-    None is kept out of the comparison: it stands for a value that is found elsewhere.
+    None is exempt: it stands for a value that is determined elsewhere.
     """
     given = {"default_factory": factory} if factory is not None else {"default": default}
     return dataclasses.field(**given, metadata={_BOUNDS: Bounds(**bounds)})  # type: ignore[arg-type]
 
 
 def check_bounds(recipe: Any, where: str = "") -> None:
-    """Refuse numbers of a recipe, or of the recipes in it, that do not keep their bounds.
+    """Check the numbers of a recipe and its nested parts against their bounds.
 
     Raises:
-        UsageError: one of them; its key is named.
+        UsageError: a number is out of bounds; its key is named.
     """
     for field in dataclasses.fields(recipe):
         key, value = f"{where}{field.name}", getattr(recipe, field.name)

@@ -1,4 +1,4 @@
-"""What `srkit train` needs to know to train a network that is conditioned on captions."""
+"""Recipe of training a network that is conditioned on captions."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from srkit.recipes.train import DataPart, ModelPart, OptimPart, ProvidersPart, R
 @dataclass(frozen=True)
 class CaptionedDataPart(DataPart):
     augment: bool = False
-    """Off: letters that are turned are others, and left and right are words."""
+    """Flips and quarter turns; off by default, as they change letters and the meaning of left and right."""
     captions: str = ""
-    """Captions of the photographs (`srkit.data.captions.find_captions`); empty: a .txt beside each."""
+    """Captions of the photographs (`srkit.data.captions.find_captions`); empty: a .txt file beside each photograph."""
     dropout: float = bounded(0.15, min=0, max=1)
-    """How often a crop comes without its caption, so that the network serves without one; 1: always."""
+    """Probability that a crop's caption is dropped, so that the network also works without captions; 1: always."""
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,16 @@ class ClipsrWeights:
     perceptual: float = bounded(0.0, min=0)
     """L1 of the result in the features of `providers.perceptual`."""
     adversarial: float = bounded(0.0, min=0)
-    """-D(y^, t) - 4 cos(E(y^), t); the paper: 0.01. 0: there is no discriminator."""
+    """-D(y^, t) - 4 cos(E(y^), t); the paper: 0.01. 0: no discriminator."""
     alignment: float = bounded(0.0, min=0)
-    """Cross-entropy of the attention to words against the letters that rendered images show where
-    (`srkit.archs.text_fusion.WordAttention.misalignment`); for text encoders whose words are characters."""
+    """Cross-entropy between the attention over words and the letters at each position of rendered images
+    (`srkit.archs.text_fusion.WordAttention.misalignment`); for text encoders whose tokens are characters."""
     lettering: float = bounded(0.0, min=0)
-    """L1 of the pixels in which such letters stand, which are few among all; for the same encoders."""
+    """L1 of the pixels that show letters, which are a small share of all; for the same text encoders."""
 
     @property
     def of_letters(self) -> float:
-        """The weights of the terms that must know where letters stand."""
+        """Sum of the weights of the terms that need the positions of letters."""
         return self.alignment + self.lettering
 
 
@@ -54,9 +54,9 @@ class TextDiscriminatorPart:
     penalty: bool = True
     """MAGP, the matching-aware gradient penalty."""
     every: int = bounded(1, min=1)
-    """It learns at every n-th step alone."""
+    """The discriminator learns at every n-th step."""
     factor: float = bounded(4.0, above=0)
-    """Its learning rate, times the network's."""
+    """The discriminator's learning rate, as a factor on the network's."""
     betas: tuple[float, ...] = bounded((0.0, 0.9), min=0, below=1, length=2)
 
 
@@ -64,8 +64,7 @@ class TextDiscriminatorPart:
 class ClipsrRecipe(Recipe):
     name: str
     model: ModelPart
-    """The network clipsr; `sentence_dim`, `word_channels` and `map_channels` are those of `providers.text` where they
-    are left out."""
+    """The network clipsr; `sentence_dim`, `word_channels` and `map_channels` default to those of `providers.text`."""
     kind: Literal["clipsr"] = "clipsr"
     data: CaptionedDataPart = field(default_factory=CaptionedDataPart)
     optim: OptimPart = field(default_factory=OptimPart)
@@ -73,5 +72,5 @@ class ClipsrRecipe(Recipe):
     loss: ClipsrWeights = field(default_factory=ClipsrWeights)
     discriminator: TextDiscriminatorPart = field(default_factory=TextDiscriminatorPart)
     providers: ProvidersPart = field(default_factory=ProvidersPart)
-    """`text`: what captions are read by, and what the discriminator looks at images with."""
+    """`text`: encoder of the captions, and of the images in the discriminator."""
     seed: int = bounded(0, min=0)

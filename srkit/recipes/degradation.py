@@ -1,6 +1,6 @@
-"""The second-order degradation: every share and range it draws from; settings of Real-ESRGAN, and milder ones.
+"""Settings of the second-order degradation: those of Real-ESRGAN, and milder ones.
 
-Shares lie in [0, 1]; a range is its lowest and its highest value.
+Shares are in [0, 1]; a range is its minimum and its maximum.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ KERNELS = (
     "plateau-iso",
     "plateau-aniso",
 )
-"""The families of blur kernels (`srkit.degradation.mixed_kernels`)."""
+"""Families of blur kernels (`srkit.degradation.mixed_kernels`)."""
 WIDEST = 51
 """Maximal number of taps of a side of a kernel."""
 
@@ -35,33 +35,34 @@ class FirstOrderPart:
     """Blur, resize, noise, JPEG. The defaults are those of Real-ESRGAN's first order (Wang et al. 2021, section 4.1).
 
     Raises:
-        UsageError: a value that makes no sense; the key is named.
+        UsageError: an invalid value; its key is named.
     """
 
     blur: float = 1.0
     """Share of images that are blurred."""
     sides: tuple[int, int] = (7, 21)
-    """Taps of a side of the blur kernel, odd."""
+    """Range of the taps along a side of the blur kernel, odd."""
     kernels: dict[str, float] = field(default_factory=_usual_kernels)
-    """Shares of the families of kernels (`KERNELS`) among those that are no sinc; they add up to 1."""
+    """Shares of the families (`KERNELS`) among the kernels other than sinc; they add up to 1."""
     sinc: float = 0.1
     """Share of sinc kernels, which ring, among all kernels."""
     cutoff: Range = (1 / 5, 1.0)
-    """Of sinc kernels, in pi radians a pixel; those of less than 13 taps, which hold no lower one, start at 1/3."""
+    """Cutoff of sinc kernels, in radians per pixel over pi; for kernels below 13 taps the minimum is 1/3."""
     sigma: Range = (0.2, 3.0)
     """Width of the other kernels along either axis, in pixels."""
     generalized: Range = (0.5, 4.0)
-    """Shape beta of generalised Gaussians: half of them below 1, peaked; half above, flat."""
+    """Shape beta of generalised Gaussians: half of them below 1 (peaked), half above (flat)."""
     plateau: Range = (1.0, 2.0)
-    """Shape beta of plateaus: half of them at the lowest value, if that is 1 or more."""
+    """Shape beta of plateaus: half of them have the minimum, if it is at least 1."""
     up: float = 0.2
-    """Share of images that are made larger."""
+    """Share of images that are enlarged."""
     down: float = 0.7
-    """Share of images that are made smaller; the others keep their size."""
+    """Share of images that are shrunk; the others keep their size."""
     factor: Range = (0.15, 1.5)
-    """Of the size: down to the one, below 1, and up to the other, above 1. Of the second order: of LR's size."""
+    """Range of resize factors: the minimum for shrinking is below 1, the maximum for enlarging above 1. In the second
+    order, they are relative to LR's size."""
     gaussian: float = 0.5
-    """Share of Gaussian noise; the others have Poisson noise."""
+    """Share of Gaussian noise; the rest is Poisson noise."""
     noise: Range = (1.0, 30.0)
     """Standard deviation of Gaussian noise, in levels of 8 bit."""
     poisson: Range = (0.05, 3.0)
@@ -69,16 +70,16 @@ class FirstOrderPart:
     gray: float = 0.4
     """Share of noise that is the same in all three channels."""
     sensor: float = 0.0
-    """Share of images that have the noise of a colour sensor instead: shot and read noise in linear light, demosaicked,
-    so that it is coloured and correlated. Its deviation at middle gray is drawn from `noise`."""
+    """Share of images with colour sensor noise instead: shot and read noise in linear light, demosaicked, so that it is
+    coloured and spatially correlated. Its deviation at middle gray is drawn from `noise`."""
     grain: float = 0.0
-    """Share of images that have film grain instead, likewise; strongest in the middle tones."""
+    """Share of images with film grain instead, of deviations from `noise`; strongest in the mid-tones."""
     blotches: Range = (0.0, 1.5)
-    """Sigma in pixels of the blur of sensor noise's colours."""
+    """Sigma in pixels of the blur of the sensor noise's chroma."""
     grain_size: Range = (0.5, 1.5)
     """Sigma in pixels of the blur of film grain."""
     jpeg: tuple[int, int] = (30, 95)
-    """Quality."""
+    """Range of the JPEG quality."""
 
     def __post_init__(self) -> None:
         for name in ("blur", "sinc", "up", "down", "gaussian", "gray", "sensor", "grain"):
@@ -110,7 +111,7 @@ class FirstOrderPart:
 
 @dataclass(frozen=True)
 class SecondOrderStage(FirstOrderPart):
-    """What is done the second time; the defaults are those of Real-ESRGAN's second order."""
+    """Settings of the second order; the defaults are those of Real-ESRGAN."""
 
     blur: float = 0.8
     sigma: Range = (0.2, 1.5)
@@ -123,46 +124,46 @@ class SecondOrderStage(FirstOrderPart):
 
 @dataclass(frozen=True)
 class SecondOrderPart:
-    """What low-resolution images are made with; the defaults are the whole of Real-ESRGAN's settings.
+    """Settings of the degradation of HR to LR; the defaults are those of Real-ESRGAN.
 
     Raises:
-        UsageError: a value that makes no sense; the key is named.
+        UsageError: an invalid value; its key is named.
     """
 
     first: FirstOrderPart = field(default_factory=FirstOrderPart)
     second: SecondOrderStage = field(default_factory=SecondOrderStage)
     sinc: float = 0.8
-    """Share of images that a sinc filter passes over at the end, with the resize to LR's size, before or after the
+    """Share of images with a final sinc filter, which together with the resize to LR's size comes before or after the
     second JPEG."""
     sinc_sides: tuple[int, int] = (7, 21)
-    """Taps of a side of that filter, odd."""
+    """Range of the taps along a side of the final sinc filter, odd."""
     sinc_cutoff: Range = (1 / 3, 1.0)
-    """Of that filter, in pi radians a pixel."""
+    """Cutoff of the final sinc filter, in radians per pixel over pi."""
     clean: float = 0.0
-    """Share of images that are spared all of it: antialiased bicubic alone."""
+    """Share of images without degradation, which are shrunk by antialiased bicubic alone."""
     mild: float = 0.0
     """Share of images whose blur, resizes, noise and JPEG are drawn from the ranges of `MILD` instead."""
     halftone: float = 0.0
-    """Share of images that are printed in dots, before the noise of the first order."""
+    """Share of images that are halftoned, before the noise of the first order."""
     halftone_period: Range = (2.5, 6.0)
-    """Distance of the dots in pixels of the first order's size."""
+    """Distance of the dots, in pixels of the first order's size."""
     paper: float = 0.0
-    """Share of images that are scanned from paper: its texture, and specks of dust, before the same noise."""
+    """Share of images with the texture and dust of scanned paper, before the noise of the first order."""
     halo: float = 0.0
     """Share of images that are sharpened before the last compression, as phones do."""
     halo_sigma: Range = (0.6, 2.0)
-    """Sigma of that sharpening's blur, in LR pixels."""
+    """Sigma of the sharpening's blur, in LR pixels."""
     halo_amount: Range = (0.3, 1.5)
-    """Multiple of what the blur takes away that is added."""
+    """Amount of the sharpening: factor on the difference from the blurred image that is added."""
     full_colour: float = 0.0
-    """Share of JPEGs that hold colour at full resolution; the others hold it at half."""
+    """Share of JPEGs without chroma subsampling; the others halve the chroma's resolution."""
     webp: float = 0.0
-    """Share of images that are compressed by WebP instead of the second JPEG."""
+    """Share of images that are compressed with WebP instead of the second JPEG."""
     again: float = 0.0
-    """Share of images that are compressed by JPEG once more, as LR, with the grid of blocks at another place."""
+    """Share of LR images that are compressed with JPEG once more, with a shifted grid of blocks."""
     sharpen: bool = True
-    """Whether HR is sharpened by unsharp masking before it is degraded. The sharpened copy is then the target of
-    losses that compare images; HR as it is stays what a discriminator takes for real."""
+    """Sharpen HR by unsharp masking before it is degraded. The sharpened HR is then the target of pixel and perceptual
+    losses; the discriminator's real images remain unsharpened."""
 
     def __post_init__(self) -> None:
         for name in ("sinc", "clean", "mild", "halftone", "paper", "halo", "full_colour", "webp", "again"):
@@ -216,7 +217,7 @@ def _listed(values: tuple[float, ...]) -> str:
 
 
 REAL_ESRGAN = SecondOrderPart()
-"""Wang et al. 2021, section 4.1, and the options of the code that came with it."""
+"""Settings of Wang et al. 2021, section 4.1, and of the code released with it."""
 
 MILD = SecondOrderPart(
     first=FirstOrderPart(
@@ -233,7 +234,7 @@ MILD = SecondOrderPart(
     ),
     clean=0.01,
 )
-"""What StableSR was trained with (Wang et al. 2024): images that are worth looking at before they are restored."""
+"""Settings that StableSR was trained with (Wang et al. 2024), for images of fair quality."""
 
 WIDE = SecondOrderPart(
     first=FirstOrderPart(sensor=0.25, grain=0.1, noise=(1.0, 35.0)),
@@ -247,18 +248,18 @@ WIDE = SecondOrderPart(
     webp=0.1,
     again=0.25,
 )
-"""Real-ESRGAN's settings, mild ones and clean images, with what these lack: the noise of small sensors, film grain,
-print, paper, sharpening by phones, and the codecs and repeated compression of messengers."""
+"""Settings of Real-ESRGAN, mild ones and clean images, extended by the noise of small sensors, film grain, print,
+paper, sharpening by phones, and the codecs and repeated compression of messengers."""
 
 SETTINGS: Mapping[str, SecondOrderPart] = {"real-esrgan": REAL_ESRGAN, "mild": MILD, "wide": WIDE}
-"""Ready settings by name."""
+"""Predefined settings by name."""
 
 
 def second_order_settings(name: str) -> SecondOrderPart:
-    """Ready settings by name.
+    """Predefined settings of a name.
 
     Raises:
-        UsageError: no such settings.
+        UsageError: the name is unknown.
     """
     if name not in SETTINGS:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""What `srkit train` needs to know to train a network that tells damaged images from clean ones."""
+"""Recipe of training a network that classifies images as damaged or clean."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from srkit.recipes.train import ModelPart, OptimPart
 @dataclass(frozen=True)
 class DiagnoseDataPart:
     side: int = bounded(64, min=32)
-    """Of a crop, in pixels."""
+    """Side of a crop in pixels."""
     batch: int = bounded(48, min=2)
-    """Crops in a step, for each process; half of them damaged."""
+    """Crops per step and process; half of them damaged."""
     crops: int = bounded(6000, min=16)
-    """Crops of either kind, made once before the first step."""
+    """Number of clean and of damaged crops, which are made once before the first step."""
     sizes: tuple[float, ...] = bounded((1.0, 0.75, 0.5, 0.25), above=0, max=1)
-    """Factors at which every image is used."""
+    """Factors by which every image is resized."""
     domains: tuple[str, ...] = (
         "street",
         "sign",
@@ -32,23 +32,25 @@ class DiagnoseDataPart:
         "texture",
         "night",
     )
-    """Rendered domains (`srkit.rendered`) that are clean, beside the photographs."""
+    """Rendered domains (`srkit.rendered`) that are clean images beside the photographs."""
     judged: tuple[str, ...] = ("sign", "manga", "screen", "drawing", "night")
-    """Those whose held-out images fix the threshold, with the photographs; woven patterns are too like print."""
+    """Domains whose held-out images, with those of the photographs, determine the threshold; woven patterns are
+    excluded as they resemble print."""
     rendered: int = bounded(10, min=1)
-    """Images of each domain, seeds from 0; as many more, in a ratio of `holdout_every`, validate."""
+    """Images per domain, seeds from 0; further ones, in a ratio of `holdout_every`, are for validation."""
     rendered_side: int = bounded(512, min=64)
-    """Pixels of a side of a rendered image."""
+    """Side of a rendered image in pixels."""
     degradation: str = "wide"
-    """What damages: settings by name (`srkit.recipes.degradation.SETTINGS`), without their clean part."""
+    """Name of the degradation's settings (`srkit.recipes.degradation.SETTINGS`), used without their clean share."""
     mildest: float = bounded(36.0, min=20)
-    """PSNR in dB against its clean one above which a crop is left out as neither clean nor damaged."""
+    """Maximal PSNR in dB between a damaged crop and its clean one; crops above are neither clean nor damaged and
+    unused."""
     strong: float = bounded(27.0, above=0)
-    """The same, below which a crop is strongly damaged."""
+    """PSNR in dB below which a crop is strongly damaged."""
     false_alarms: float = bounded(0.0025, min=0, below=1)
-    """Share of held-out clean images that the threshold lets be called damaged."""
+    """Share of held-out clean images that the threshold may classify as damaged."""
     holdout_every: int = bounded(8, min=2)
-    """Every n-th photograph, by sorted name, is held out of training: it validates, and fixes the threshold."""
+    """Every n-th photograph, by sorted name, is held out of training, for validation and the threshold."""
 
 
 @dataclass(frozen=True)

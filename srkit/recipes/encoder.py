@@ -1,4 +1,4 @@
-"""What `srkit train` needs to know to train a feature network without labels."""
+"""Recipe of training a feature network without labels."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ class EncoderDataPart:
         "texture",
         "night",
     )
-    """Rendered domains (`srkit.rendered`) that are learned from beside the photographs."""
+    """Rendered domains (`srkit.rendered`) to train on, beside the photographs."""
     rendered: int = bounded(24, min=1)
-    """Images of each domain, seeds from 0."""
+    """Images per domain, seeds from 0."""
     rendered_side: int = 512
-    """Pixels of a side of a rendered image."""
+    """Side of a rendered image in pixels."""
     pictures: int = bounded(32, min=2)
-    """Different images in a step, for each process: one of each domain, the others photographs.
+    """Different images per step and process: one of each domain, the rest photographs.
 
-    Images of one domain never meet, so nothing drives them apart."""
+    Images of the same domain never share a step, so the loss does not separate them."""
     degraded: int = bounded(16, min=0)
-    """How many of these appear a second time, degraded: another instance, not another view."""
+    """Number of these that appear a second time, degraded: as another instance, not as another view."""
     sides: tuple[int, ...] = bounded((96, 128, 160), min=32)
-    """Sides of the squares that the network sees; one is drawn for each step."""
+    """Sides in pixels of the network's square inputs; one is drawn for each step."""
     holdout_every: int = bounded(20, min=2)
     """Every n-th photograph, by sorted name, is held out of training to validate on."""
 
@@ -55,12 +55,12 @@ class EncoderRecipe(Recipe):
     model: ModelPart
     kind: Literal["encoder"] = "encoder"
     objective: Objective = "contrast"
-    """contrast: two views of an instance find each other among all others (InfoNCE); exemplar: classify which
-    image a view is of, and what it was degraded with and how strongly."""
+    """contrast: InfoNCE between the two views of each instance; exemplar: classification of the source image of a view,
+    and of the kind and strength of its degradation."""
     temperature: float = 0.1
-    """Of the softmax over similarities (contrast only)."""
+    """Temperature of the softmax over similarities (contrast only)."""
     quality: float = 1.0
-    """Weight of estimating how strongly a view was degraded, and with what."""
+    """Weight of the loss for the kind and strength of a view's degradation."""
     data: EncoderDataPart = field(default_factory=EncoderDataPart)
     optim: OptimPart = field(default_factory=OptimPart)
     run: EncoderRunPart = field(default_factory=EncoderRunPart)

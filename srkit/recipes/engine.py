@@ -1,4 +1,4 @@
-"""Where the work is done: in this process, or in many by Ray."""
+"""Recipe of the engine: this process, or workers of Ray."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from typing import Literal
 from srkit.errors import UsageError
 
 ALL_GPUS = "cuda:all"
-"""The device that means every GPU of the machine, by Ray."""
+"""Device name for all GPUs of the machine, through Ray."""
 
 
 @dataclass(frozen=True)
 class EngineRecipe:
-    """The engine, and how many of which workers it has.
+    """The engine, and the number and address of its workers.
 
     Raises:
-        UsageError: values that make no sense, or that are Ray's without it.
+        UsageError: invalid values, or Ray's settings without Ray.
     """
 
     name: Literal["local", "ray"] = "local"
     workers: int | None = None
-    """None: one for each GPU, or for each `threads` CPU cores."""
+    """Number of workers; None: one per GPU, or one per `threads` CPU cores."""
     address: str | None = None
-    """Of a Ray cluster: `auto`, `HOST:PORT` or `ray://HOST:PORT`; None: $RAY_ADDRESS, else this machine alone."""
+    """Address of a Ray cluster: `auto`, `HOST:PORT` or `ray://HOST:PORT`; None: $RAY_ADDRESS, else this machine
+    alone."""
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
@@ -35,10 +36,10 @@ class EngineRecipe:
     def of(
         cls, name: Literal["local", "ray"], workers: int | None, address: str | None, device: str
     ) -> EngineRecipe:
-        """With Ray, too, where the device is all GPUs.
+        """The engine of these options; `device` "cuda:all" implies Ray.
 
         Raises:
-            UsageError: as the class; a GPU of one machine's for many workers.
+            UsageError: as the class; or a numbered GPU for several workers.
         """
         engine = cls("ray" if device == ALL_GPUS else name, workers, address)
         if engine.name == "ray" and device.startswith("cuda:") and device != ALL_GPUS:

@@ -1,4 +1,4 @@
-"""What `srkit estimate-kernel` needs to know."""
+"""Recipe of `srkit estimate-kernel`."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ MAX_ELLIPSES = 64
 
 @dataclass(frozen=True)
 class EstimateRecipe:
-    """Everything that decides what comes out; paths are the job's."""
+    """Settings that determine the output; paths belong to the job."""
 
     scale: int | None = None
-    """Between LR and HR. None: the model's own, 4 for `auto`."""
+    """Scale between LR and HR. None: the model's own, 4 for `auto`."""
     model: str = "auto"
-    """A DKENet's name or file; auto: dkenet-x{scale}."""
+    """Name or file of a DKENet; auto: dkenet-x{scale}."""
     restorer: str = "auto"
-    """An NBSR's name or file; auto: nbsr-x{scale}. It makes the image that a round looks at, and the one that is
-    blurred again to be compared with the input."""
+    """Name or file of an NBSR; auto: nbsr-x{scale}. Its SR image is the input of refinement rounds, and is blurred
+    again and compared with the input."""
     depth: str = "auto"
     """`none`, a provider's name (`srkit.encoders.depth`), or a folder of depth maps; auto: the shipped provider."""
     refine: int = 0
-    """Rounds of SVKR; 2 is the paper's T = 3, whose first is the start itself. With the shipped networks they change
-    nothing for sure (experiments/ablation_kernels.py), and each takes four fifths of all else (kernel_cost.py)."""
+    """Rounds of SVKR; 2 is the paper's T = 3, which counts the initial estimate. With the shipped networks they have no
+    significant effect (experiments/ablation_kernels.py), and each adds 80 % to the time (kernel_cost.py)."""
     gamma: float = 0.9
-    """Weight of a round's new kernels over those before."""
+    """Weight of a round's new kernels relative to the previous ones."""
     grid: int = 16
-    """Ellipses along the longer side of the preview's image."""
+    """Number of ellipses along the longer side of the preview."""
     tile: int | Literal["auto", "off"] = "auto"
     device: str = "auto"
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"

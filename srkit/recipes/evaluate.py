@@ -1,4 +1,4 @@
-"""What `srkit eval` needs to know."""
+"""Recipe of `srkit eval`."""
 
 from __future__ import annotations
 
@@ -9,30 +9,31 @@ from srkit.errors import UsageError, nearest
 from srkit.recipes.upscale import MAX_SCALE
 
 PromptControl = str
-"""`right`, `none`, `shuffled`, or `=TEXT`: that text for every image."""
+"""Type of a prompt control: `right`, `none`, `shuffled`, or `=TEXT` for the same text with every image."""
 FIXED = "="
 _CONTROLS = ("right", "none", "shuffled")
 
 
 @dataclass(frozen=True)
 class EvalRecipe:
-    """Everything that decides the numbers; paths, reports and gates are the job's."""
+    """Settings that determine the numbers; paths, reports and gates belong to the job."""
 
     metrics: tuple[str, ...] = ("psnr", "ssim")
-    """Names of `srkit.metrics.table`; LR consistency is added wherever there are LR images."""
+    """Names of `srkit.metrics.table`; LR consistency is added if there are LR images."""
     protocol: str = "classical"
-    """A name of `srkit.metrics.protocols`."""
+    """Name of a protocol of `srkit.metrics.protocols`."""
     scale: int | None = None
-    """None: the model's own, or none for images without reference."""
+    """Scale; None: the model's own, or none for images without reference."""
     models: tuple[str, ...] = ("auto",)
     """Names of models, files, or `bicubic`; the first is compared with each of the others."""
     shots: int = 0
-    """Above 0: each model is measured twice, as it is and adapted to the first images of the set, on the others."""
+    """Above 0: each model is measured with and without adaptation to the first `shots` images of the set, on the other
+    images."""
     shot_steps: int | None = None
-    """Maximal number of steps of adapting; None: as `srkit adapt` takes."""
+    """Maximal number of adaptation steps; None: the default of `srkit adapt`."""
     prompt_controls: tuple[PromptControl, ...] = ("right",)
-    """Which prompts networks that take them get; each is a result of its own, and the first is compared with each of
-    the others."""
+    """Prompts given to networks that take them; each control is a result of its own, and the first is compared with
+    each of the others."""
     device: str = "auto"
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     threads: int | None = None

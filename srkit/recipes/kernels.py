@@ -1,4 +1,4 @@
-"""What `srkit train` needs to know to train kernel estimators and kernel-conditioned networks."""
+"""Recipe of training kernel estimators, kernel-conditioned networks and depth estimators."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ Target = Literal["kernels", "picture", "depth"]
 
 @dataclass(frozen=True)
 class BlurPart:
-    """What crops are blurred with, and the depth that is given with them; see `srkit.data.blurred.BlurPlan`."""
+    """Blur, noise and depth of training crops; see `srkit.data.blurred.BlurPlan`."""
 
     invariant: float = 0.3
     smooth: float = 0.25
     defocus: float = 0.3
     motion: float = 0.05
     bicubic: float = 0.1
-    """Shares of the kinds of blur; they add up to 1."""
+    """Shares of the five kinds of blur; they add up to 1."""
     modes: float = 0.5
     patchwork: float = 0.0
     noise: tuple[float, float] = bounded((0.0, 15.0), min=0, length=2)
     """Range of the standard deviation of the noise, in levels of 8 bit."""
     noiseless: float = 0.5
     compressed: float = 0.0
-    """Share of crops that go through JPEG, behind the noise."""
+    """Share of crops that are compressed with JPEG, after the noise."""
     jpeg: tuple[int, int] = bounded((70, 100), min=1, max=100, length=2)
-    """Range of its quality."""
+    """Range of the JPEG quality."""
     scenes: int = 96
     scene_side: int = 384
     elsewhere: float = 0.15
@@ -44,30 +44,30 @@ class BlurPart:
 @dataclass(frozen=True)
 class KernelsDataPart:
     patch: int = bounded(32, min=4)
-    """Side of a training crop in LR pixels; of `depth`: of a square that the network sees."""
+    """Side of a training crop in LR pixels; for `depth`: side of the network's square input."""
     batch: int = bounded(8, min=1)
-    """Crops in a step, for each process."""
+    """Crops per step and process."""
     every: int = bounded(1, min=1)
-    """Of `kernels`: compared are those of every n-th pixel in both directions, from a place that each step draws."""
+    """For `kernels`: the loss compares every n-th pixel in both directions, with an offset drawn at each step."""
     holdout_every: int = bounded(20, min=1)
     """Every n-th photograph, by sorted name, is held out of training to validate on."""
     judged: int = bounded(8, min=1)
-    """Batches of the photographs held out that validate."""
+    """Number of validation batches, of held-out photographs."""
     blur: BlurPart = field(default_factory=BlurPart)
-    """Of `kernels` and `image`."""
+    """Blur of the crops; for `kernels` and `picture`."""
 
 
 @dataclass(frozen=True)
 class KernelsRecipe(Recipe):
     name: str
     target: Target
-    """What is learned: `kernels` from an image and its depth; the `image` from the blurred one and its kernels; or
-    `depth` from an image."""
+    """Target of training: `kernels` from an image and its depth; `picture`, the image from the blurred one and its
+    kernels; or `depth` from an image."""
     model: ModelPart
     kind: Literal["kernels"] = "kernels"
     estimator: str = ""
-    """Of `image`: weights (a model's name or file) of a network for `kernels`; what it estimates takes the place of
-    the true kernels."""
+    """For `picture`: weights (a model's name or file) of a network for `kernels`, whose estimates replace the true
+    kernels; empty: the true kernels."""
     data: KernelsDataPart = field(default_factory=KernelsDataPart)
     optim: OptimPart = field(default_factory=OptimPart)
     run: RunPart = field(default_factory=RunPart)

@@ -24,7 +24,7 @@ from srkit.recipes.train import TrainRecipe
 
 
 class TrainingRecipe(Protocol):
-    """What the recipes of all kinds have."""
+    """Interface of the recipes of all kinds."""
 
     @property
     def kind(self) -> str: ...
@@ -34,7 +34,7 @@ class TrainingRecipe(Protocol):
 
     @property
     def sha256(self) -> str:
-        """Hash of the resolved recipe, recorded in the weights' header."""
+        """Hash of the resolved recipe, which is recorded in the weights' header."""
 
 
 _USUAL = {"steps": "optim.steps", "seed": "seed", "dtype": "run.precision"}
@@ -45,9 +45,9 @@ class Kind:
     """A kind of training."""
 
     recipe: type[TrainingRecipe]
-    """The dataclass of its recipes, whose field `kind` is the kind's name, by default too."""
+    """Dataclass of its recipes; the default of its field `kind` is the kind's name."""
     keys: Mapping[str, str] = field(default_factory=lambda: _USUAL)
-    """Its setting for each thing that the command line, or a recipe of stages, sets whatever the kind."""
+    """Key of each setting that the command line, or a recipe of stages, can set for any kind."""
 
 
 KINDS: Mapping[str, Kind] = {
@@ -71,7 +71,7 @@ KINDS: Mapping[str, Kind] = {
 def load_training_recipe(
     source: str | Path, settings: Sequence[str] = (), values: Mapping[str, Any] | None = None
 ) -> TrainingRecipe:
-    """A recipe of whatever kind, from a shipped name or a TOML file.
+    """Load a recipe of any kind, from a shipped name or a TOML file.
 
     Args:
         source, settings: as `srkit.recipes.load.load_recipe` takes them.
@@ -85,14 +85,14 @@ def load_training_recipe(
 
 
 def training_recipe(table: dict[str, Any], source: str | Path, values: Mapping[str, Any]) -> TrainingRecipe:
-    """A recipe of whatever kind, from its plain values.
+    """Build a recipe of any kind from its plain values.
 
     Args:
-        source: where they are from, for messages.
-        values: things to set by their names in `Kind.keys` (`steps`, `seed`, ...), whatever the plain values say.
+        source: origin of the values, for messages.
+        values: settings by their names in `Kind.keys` (`steps`, `seed`, ...), which override the plain values.
 
     Raises:
-        UsageError: an unknown kind or key, a value of a wrong type, or one that the kind has no setting for.
+        UsageError: an unknown kind or key, a value of a wrong type, or a setting that the kind lacks.
     """
     kind = kind_of(table, source)
     for name, value in values.items():
@@ -105,7 +105,7 @@ def training_recipe(table: dict[str, Any], source: str | Path, values: Mapping[s
 
 
 def kind_of(table: Mapping[str, Any], source: str | Path) -> Kind:
-    """The kind that a recipe's plain values name; `sr` where they name none.
+    """Kind named by a recipe's plain values; `sr` by default.
 
     Raises:
         UsageError: an unknown kind.

@@ -1,4 +1,4 @@
-"""What `srkit train` needs to know to fuse conditions into a frozen latent diffusion model."""
+"""Recipe of training the fusion of conditions into a frozen latent diffusion model."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from srkit.recipes.train import ModelPart, OptimPart, RunPart
 class LatentRecipe(Recipe):
     name: str
     model: ModelPart
-    """A network `latent_fusion`."""
+    """The network `latent_fusion`."""
     prior: str
-    """The frozen model: a folder in the format of diffusers, or a repository of the Hugging Face Hub."""
+    """Frozen model: a folder in the format of diffusers, or a repository of the Hugging Face Hub."""
     kind: Literal["latent"] = "latent"
     estimator: str = ""
-    """Weights of a network for `kernels`; what it estimates takes the place of the true kernels."""
+    """Weights of a network for `kernels`, whose estimates replace the true kernels; empty: the true kernels."""
     features: float = bounded(1e-4, min=0)
     """Weight of the mean absolute value of the conditions' maps (Lin et al. 2024, Eq. 5)."""
     data: KernelsDataPart = field(default_factory=KernelsDataPart)

@@ -1,4 +1,4 @@
-"""TOML to frozen dataclasses: every key known, every value of the right type."""
+"""Conversion of TOML to frozen dataclasses, with checked keys and types."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ SHIPPED = Path(__file__).parent
 
 
 class Recipe:
-    """What recipes share; subclasses are frozen dataclasses."""
+    """Base class of recipes; subclasses are frozen dataclasses."""
 
     @property
     def sha256(self) -> str:
-        """Hash of the resolved recipe, recorded in the weights' header."""
+        """Hash of the resolved recipe, which is recorded in the weights' header."""
         return hashlib.sha256(to_toml(self).encode()).hexdigest()
 
 
 def shipped_recipes() -> list[str]:
-    """Names of the recipes that come with the package."""
+    """Names of the recipes shipped with the package."""
     return sorted(p.stem for p in SHIPPED.glob("*.toml"))
 
 
 def load_recipe(kind: type[R], source: str | Path, settings: Sequence[str] = ()) -> R:
-    """A recipe from a shipped name or a TOML file, with `key=value` settings laid over it.
+    """Load a recipe from a shipped name or a TOML file and apply `key=value` settings.
 
     Raises:
-        UsageError: an unknown key (the nearest is named), a wrong type, a setting that is no `key=value`.
-        ResourceError: no such recipe or file.
+            UsageError: an unknown key (the nearest is named), a wrong type, a setting that is not `key=value`.
+            ResourceError: the recipe or file does not exist.
     """
     return from_mapping(kind, read_table(source, settings))
 
 
 def read_table(source: str | Path, settings: Sequence[str] = ()) -> dict[str, Any]:
-    """The plain values of a recipe before they are checked; arguments and errors as `load_recipe`."""
+    """Plain, unchecked values of a recipe; arguments and errors as in `load_recipe`."""
     path = Path(source)
     if path.suffix != ".toml":
         path = SHIPPED / f"{source}.toml"
@@ -69,20 +69,20 @@ def read_table(source: str | Path, settings: Sequence[str] = ()) -> dict[str, An
 
 
 def set_values(table: dict[str, Any], settings: Sequence[str]) -> None:
-    """Lay `key=value` settings over a recipe's plain values, the last of a key last.
+    """Apply `key=value` settings to a recipe's plain values in order; later settings override earlier ones.
 
     Raises:
-        UsageError: a setting that is no `key=value`, or one of a table where a value stands.
+        UsageError: a setting is not `key=value`, or its key treats a value as a table.
     """
     for setting in settings:
         lay_over(table, *_key_and_value(setting))
 
 
 def from_settings(kind: type[R], settings: Sequence[str], flags: Mapping[str, Any]) -> R:
-    """A recipe that has a default for everything, with `key=value` settings laid over it, and these flags over both.
+    """Recipe from defaults, overridden by `key=value` settings, overridden by flags.
 
     Args:
-        flags: values by their keys; one that is the recipe's default holds no setting back.
+        flags: values by key; a flag that equals the recipe's default does not override a setting.
 
     Raises:
         UsageError: as `load_recipe`.
@@ -100,7 +100,7 @@ def from_settings(kind: type[R], settings: Sequence[str], flags: Mapping[str, An
 
 
 def from_mapping(kind: type[R], table: Mapping[str, Any], where: str = "") -> R:
-    """Build the dataclass `kind` from a mapping, checking keys, types and bounds all the way down."""
+    """Build the dataclass `kind` from a mapping; keys, types and bounds are checked recursively."""
     hints = typing.get_type_hints(kind)
     values: dict[str, Any] = {}
     for key, value in table.items():
@@ -117,10 +117,10 @@ def from_mapping(kind: type[R], table: Mapping[str, Any], where: str = "") -> R:
 
 
 def lay_over(table: dict[str, Any], key: str, value: Any) -> None:
-    """Set `key`, with dots between the names of tables within tables, in a recipe's plain values.
+    """Set `key`, in which dots separate the names of nested tables, in a recipe's plain values.
 
     Raises:
-        UsageError: one of these names is a value's.
+        UsageError: an inner name of the key is a value, not a table.
     """
     *parents, last = key.split(".")
     for parent in parents:
@@ -131,26 +131,26 @@ def lay_over(table: dict[str, Any], key: str, value: Any) -> None:
 
 
 def merge(table: dict[str, Any], over: Mapping[str, Any]) -> None:
-    """Lay plain values over a recipe's, table by table."""
+    """Merge plain values into a recipe's, table by table."""
     for key, value in over.items():
         if isinstance(value, Mapping) and isinstance(table.get(key), dict):
             merge(table[key], value)
         else:
-            table[key] = copy.deepcopy(value)  # what is laid over the table later must not change `over`
+            table[key] = copy.deepcopy(value)  # later changes of the table must not change `over`
 
 
 def to_mapping(recipe: Any) -> dict[str, Any]:
-    """The whole recipe as plain values, defaults included."""
+    """Plain values of the whole recipe, defaults included."""
     return dataclasses.asdict(recipe)
 
 
 def to_toml(recipe: Any) -> str:
-    """The resolved recipe as TOML: loads back to an equal recipe."""
+    """The resolved recipe as TOML, which loads back to an equal recipe."""
     return _toml_table(to_mapping(recipe), "").lstrip("\n")
 
 
 def _nearest_key(key: str, hints: Mapping[str, Any]) -> str:
-    """As `nearest`; a key that one of the tables has comes first, with that table's name."""
+    """Closest known key, as by `nearest`; the key of a nested table is preferred, with the table's name."""
     for name, hint in hints.items():
         if dataclasses.is_dataclass(hint) and key in typing.get_type_hints(hint):
             return f" Did you mean '{name}.{key}'?"
@@ -202,7 +202,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
 
 
 def _convert_union(options: tuple[Any, ...], value: Any, where: str) -> Any:
-    """The first of several types that takes the value; the last one's complaint where none does."""
+    """Convert to the first of several types that accepts the value; errors are those of the last type."""
     if value is None and type(None) in options:
         return None
     options = tuple(option for option in options if option is not type(None))
@@ -229,7 +229,7 @@ def _toml_table(table: Mapping[str, Any], prefix: str) -> str:
 
 
 def _toml_key(key: str) -> str:
-    """Quoted where it holds more than a bare key may: names of a network's parts have dots."""
+    """Key, quoted if it is not a valid bare key: names of a network's parts contain dots."""
     return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml_value(key)
 
 
@@ -239,7 +239,7 @@ def _toml_value(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_toml_value(v) for v in value) + "]"
     if isinstance(value, str):
-        # JSON's escapes are TOML's, but for this character; what is no UTF-8 becomes a question mark.
+        # JSON's escapes are valid in TOML except for this character; invalid UTF-8 becomes a question mark.
         text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
         return text.encode("utf-8", "replace").decode("utf-8")
     return repr(value)

@@ -1,4 +1,4 @@
-"""What `srkit train` needs to know to learn the rates that a model adapts with."""
+"""Recipe of meta-learning the rates of adaptation."""
 
 from __future__ import annotations
 
@@ -11,61 +11,61 @@ from srkit.recipes.load import Recipe
 
 @dataclass(frozen=True)
 class TasksPart:
-    """The domains that episodes are drawn from."""
+    """Domains that episodes are drawn from."""
 
     clusters: int = bounded(6, min=0)
-    """Groups that the photographs are put into by what the encoder says of them; 0: all are one domain."""
+    """Number of clusters of the photographs, by their embeddings; 0: all photographs are one domain."""
     encoder: str = ""
-    """Of the grouping (`srkit.encoders.semantic`); empty: the model's own."""
+    """Encoder of the clustering (`srkit.encoders.semantic`); empty: the model's own."""
     domains: tuple[str, ...] = ("street", "drawing", "halftone", "textile", "texture", "night")
-    """Rendered domains (`srkit.rendered`) that are learned from."""
+    """Rendered domains (`srkit.rendered`) to train on."""
     held_out: tuple[str, ...] = ("screen", "manga")
-    """Rendered domains that only validate: the rates are kept that help most on what they were not learned from."""
+    """Rendered domains for validation only: the rates that help most on these unseen domains are kept."""
     rendered: int = bounded(12, min=2)
-    """Images of each rendered domain, seeds from 0."""
+    """Images per rendered domain, seeds from 0."""
     rendered_side: int = 320
-    """Pixels of a side of a rendered image."""
+    """Side of a rendered image in pixels."""
     shots: int = bounded(5, min=1)
-    """Images that an episode adapts on; as many others, or what the domain has, are its query."""
+    """Images of an episode's support set; its query set has as many other images, or all that the domain has left."""
     holdout_every: int = bounded(20, min=1)
-    """Every n-th photograph, by sorted name, is held out; together they are one more domain that validates."""
+    """Every n-th photograph, by sorted name, is held out; together these are another validation domain."""
 
 
 @dataclass(frozen=True)
 class InnerPart:
-    """Adapting within an episode (Eq. 10)."""
+    """Adaptation within an episode (Eq. 10)."""
 
     rule: Literal["sgd", "adam"] = "sgd"
-    """sgd: along the gradient, as in the paper; adam: along Adam's direction, of which rates are lengths."""
+    """sgd: steps along the gradient, as in the paper; adam: along Adam's direction, with rates as step lengths."""
     granularity: Literal["tensor", "element"] = "tensor"
-    """A rate for every tensor (MAML++), or for every number (Meta-SGD, as the paper prints it)."""
+    """One rate per tensor (MAML++), or per element (Meta-SGD, as printed in the paper)."""
     steps: int = bounded(5, min=1)
     patch: int = bounded(32, min=1)
     """Side of a crop in LR pixels."""
     batch: int = bounded(16, min=1)
-    """Crops in a step."""
+    """Crops per step."""
     second_order: bool = False
-    """Let the gradient through all inner steps: exact for several, at three times the cost."""
+    """Backpropagate through all inner steps: exact for several steps, at three times the cost."""
     rate: float = bounded(0.0, min=0)
-    """Uniform rate to start from; 0: the one of the sweep after which one step lowers the query loss most."""
+    """Initial rate of all parameters; 0: the rate of a sweep after which one step lowers the query loss most."""
 
 
 @dataclass(frozen=True)
 class OuterPart:
-    """Learning of the rates (Eq. 11)."""
+    """Training of the rates (Eq. 11)."""
 
     steps: int = bounded(200, min=1)
     tasks: int = bounded(4, min=1)
-    """Episodes in a step."""
+    """Episodes per step."""
     lr: float = bounded(0.05, above=0)
-    """Of Adam on the logarithms of the rates."""
+    """Learning rate of Adam on the logarithms of the rates."""
     lr_final: float = 1e-3
     weights_lr: float = bounded(0.0, min=0)
-    """Of Adam on the weights that adapting starts from; 0: they stay as they are."""
+    """Learning rate of Adam on the initial weights of adaptation; 0: they stay fixed."""
     validate_every: int = bounded(25, min=1)
-    """Steps between validations on the domains held out."""
+    """Steps between validations on the held-out domains."""
     judged: int = bounded(4, min=1)
-    """Episodes of each domain that validates."""
+    """Validation episodes per held-out domain."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,11 @@ class MetaRecipe(Recipe):
     name: str
     kind: Literal["meta"] = "meta"
     start: str = ""
-    """Weights whose rates are learned: a model's name or file."""
+    """Name or file of the model whose rates are learned."""
     tasks: TasksPart = field(default_factory=TasksPart)
     inner: InnerPart = field(default_factory=InnerPart)
     outer: OuterPart = field(default_factory=OuterPart)
     run: MetaRunPart = field(default_factory=MetaRunPart)
     loss: dict[str, float] = field(default_factory=lambda: {"l1": 1.0})
-    """Weights of the loss terms, by name (`srkit.losses.table`), within episodes and of their query."""
+    """Weights of the loss terms, by name (`srkit.losses.table`), for inner steps and the query set."""
     seed: int = bounded(0, min=0)

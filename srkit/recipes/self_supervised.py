@@ -1,4 +1,4 @@
-"""What `srkit adapt --self-supervised` needs to know."""
+"""Recipe of `srkit adapt --self-supervised`."""
 
 from __future__ import annotations
 
@@ -19,48 +19,48 @@ DEFAULT_STEPS, PAIR_STEPS = 300, 600
 
 @dataclass(frozen=True)
 class LoopPart:
-    """The fine-tuning on low-resolution images alone (HR-aware, Zhang and Yao 2024, arXiv 2411.16175)."""
+    """Fine-tuning on low-resolution images alone (HR-aware, Zhang and Yao 2024, arXiv 2411.16175)."""
 
     steps: int | None = None
-    """Maximal number of steps. None: 300, or what `minutes` allow."""
+    """Maximal number of steps. None: 300, or as many as `minutes` allow."""
     minutes: float | None = None
-    """Maximal number of minutes; then runs no longer repeat exactly."""
+    """Maximal number of minutes; such runs are not exactly reproducible."""
     patch: int = 48
-    """Side of a crop in LR pixels; smaller where an image is. The paper has 64."""
+    """Side of a crop in LR pixels; smaller for smaller images. 64 in the paper."""
     batch: int = 4
-    """Crops in a step. The paper has 8."""
+    """Crops per step. 8 in the paper."""
     turns: bool = True
-    """Flips and quarter turns of the crops."""
+    """Augment crops with flips and quarter turns."""
     rate: float | None = None
-    """Of Adam. None: 2e-6 (the paper has 2e-6 to 5e-6)."""
+    """Learning rate of Adam. None: 2e-6 (2e-6 to 5e-6 in the paper)."""
     warmup_steps: int = 20
-    """Over which the rate rises; at most a tenth of the steps."""
+    """Steps of linear warm-up; at most a tenth of all steps."""
     ema: float = 0.999
-    """Decay of the average of the weights, one of the states that are validated."""
+    """Decay of the moving average of the weights, one of the states that are validated."""
     judge_every: int = 150
     """Steps between validations."""
     patience: int = 2
-    """Judgements in a row without a new best after which it stops."""
+    """Number of validations in a row without a new best before training stops."""
     perceptual: float = 0.1
     """Weight of the perceptual distance in L_rec, beside L1."""
     far_share: float = 0.5
-    """How long FAR's gradient at the images is at the start, over that of L_rec; 0: without FAR. The paper does not
-    say what it has. At 5, images gained less (measured)."""
+    """Initial norm of FAR's gradient with respect to the images, relative to that of L_rec; 0: without FAR. The paper
+    gives no value. At 5, images gained less (measured)."""
     control: Control = "adapting"
-    """What the embedding is multiplied by (`srkit.training.controller`): `adapting`, s = n + 2 l* - l; `paper`,
-    n + 1 - l; `reversed`, n + l; `off`, l*."""
+    """Factor on the embedding (`srkit.training.controller`): `adapting`, s = n + 2 l* - l; `paper`, n + 1 - l;
+    `reversed`, n + l; `off`, l*."""
     noise_std: float | None = None
-    """Deviation of n. None: what the reconstructor was trained with; the paper has 1."""
+    """Standard deviation of n. None: as in the reconstructor's training; 1 in the paper."""
     draws: int = 1
-    """Of n for each image in a step, whose losses are averaged."""
+    """Draws of n per image and step, whose losses are averaged."""
     most_change: float = 46.0
-    """PSNR in dB between the base's images and another state's, below which that state is not taken: how far the
-    truth is, nobody can say here, so the images must not go far. At this, PSNR fell by less than 0.1 dB
-    (measured)."""
+    """Minimal PSNR in dB between the base's images and those of an adapted state; states below are rejected. Without HR
+    the true error is unknown, so large changes are not allowed. With this default, PSNR against HR fell by less than
+    0.1 dB (measured)."""
     keep: Keep = "judged"
-    """What is kept: the best by validation, or `raw`, the weights at the end, or their `average`, whatever they say."""
+    """Kept weights: `judged`, the best by validation; `raw`, the last weights; `average`, their moving average."""
     even_clean: bool = False
-    """Learn from images that look clean already, too (`srkit.metrics.traces`); else these are left as they are."""
+    """Also learn from images that look clean already (`srkit.metrics.traces`), which are excluded by default."""
 
     @property
     def most_steps(self) -> int:
@@ -69,32 +69,32 @@ class LoopPart:
 
 @dataclass(frozen=True)
 class PairsPart:
-    """The fine-tuning on pairs that are made of clean images as the folder's images seem to have been made."""
+    """Fine-tuning on pairs of clean images and their LR, whose degradation matches that of the folder's images."""
 
     steps: int | None = None
-    """Most steps. None: 600, or what `minutes` allow."""
+    """Maximal number of steps. None: 600, or as many as `minutes` allow."""
     minutes: float | None = None
-    """Most minutes; then runs no longer repeat exactly."""
+    """Maximal number of minutes; such runs are not exactly reproducible."""
     degradation: str = "wide"
-    """What settings are drawn from (`srkit.recipes.degradation.SETTINGS`)."""
+    """Name of the settings that degradations are drawn from (`srkit.recipes.degradation.SETTINGS`)."""
     draws: int = bounded(1000, min=1)
-    """Settings that are drawn."""
+    """Number of degradations that are drawn."""
     kept: int = bounded(24, min=1)
-    """Of these the ones whose images are most like the folder's; pairs are made with them."""
+    """Number of these that are kept: those whose images are most similar to the folder's; pairs are made with them."""
     patch: int = 32
-    """Side of a crop in LR pixels; smaller where the clean images are, down to 16."""
+    """Side of a crop in LR pixels; smaller for smaller clean images, down to 16."""
     batch: int = 8
-    """Crops in a step."""
+    """Crops per step."""
     rate: float | None = None
-    """Of Adam. None: 1e-4."""
+    """Learning rate of Adam. None: 1e-4."""
     warmup_steps: int = 20
-    """Over which the rate rises; at most a tenth of the steps."""
+    """Steps of linear warm-up; at most a tenth of all steps."""
     ema: float = 0.98
-    """Decay of the average of the weights, which is what is validated and kept."""
+    """Decay of the moving average of the weights, which is validated and kept."""
     judge_every: int = 100
     """Steps between validations."""
     patience: int = 3
-    """Validations in a row without a new best after which it stops."""
+    """Number of validations in a row without a new best before training stops."""
     loss: dict[str, float] = field(default_factory=lambda: {"l1": 1.0})
     """Weights of the loss terms, by name (`srkit.losses.table`); `perceptual` compares features of `compact`."""
 
@@ -105,20 +105,20 @@ class PairsPart:
 
 @dataclass(frozen=True)
 class SelfAdaptRecipe(Recipe):
-    """Everything that decides the weights; paths and reports are the job's."""
+    """Settings that determine the weights; paths and reports belong to the job."""
 
     model: str = "auto"
     scale: int | None = None
-    """None: the model's own."""
+    """Scale; None: the model's own."""
     reconstructor: str = "auto"
-    """A name or a file; auto: the shipped one of the model's scale."""
+    """Name or file of the reconstructor; auto: the shipped one of the model's scale."""
     holdout: float | None = None
-    """Share held out: of the images, or where they are few, of each one. None: a quarter of them, at most
-    twelve, or of each one (half of a single one)."""
+    """Share held out for validation: of the images, or of the area of each image if there are few. None: a quarter of
+    the images, at most twelve, or a quarter of each image (half of a single one)."""
     method: Method = "loop"
-    """`loop`: through the reconstructor; `pairs`: by pairs made of clean images, with degradations that match."""
+    """`loop`: through the reconstructor; `pairs`: on pairs made of clean images with matching degradations."""
     clean: str = ""
-    """Folder of the clean images of `pairs`. Empty: the folder's own, shrunk until they look clean."""
+    """Folder of clean images for `pairs`. Empty: the folder's own images, shrunk until they look clean."""
     loop: LoopPart = field(default_factory=LoopPart)
     pairs: PairsPart = field(default_factory=PairsPart)
     device: str = "auto"

@@ -1,4 +1,4 @@
-"""A part of a job's images, so that several machines share them."""
+"""Shards of a job's images, for several machines."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _FORM = re.compile(r"([0-9]{1,9})/([0-9]{1,9})", re.ASCII)
 class Shard:
     """One of `count` parts, numbered from 1.
 
-    An image belongs to the part that its name says, by its SHA-256, so shards never overlap, their union is all, and
-    an image that is added later moves no other. Extensions are left out: images whose results could share a name are in
-    one shard, which keeps them apart.
+    Images are assigned by the SHA-256 of their name, so shards do not overlap, their union is complete, and added
+    images do not move others. The extension is ignored: images whose outputs could share a name are in the same
+    shard, which resolves the conflict.
 
     Raises:
-        UsageError: a number outside 1 to count.
+        UsageError: the number is not within 1 to count.
     """
 
     index: int
@@ -34,10 +34,10 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """The shard that `2/8` names.
+        """Shard of a text such as `2/8`.
 
         Raises:
-            UsageError: it names none.
+            UsageError: the text is not of this form.
         """
         found = _FORM.fullmatch(text)
         if found is None:
@@ -48,6 +48,6 @@ class Shard:
         return f"{self.index}/{self.count}"
 
     def holds(self, name: PurePath) -> bool:
-        """Whether an image belongs to this shard; `name` is relative to the job's folder."""
+        """True if an image belongs to this shard; `name` is relative to the job's folder."""
         key = sha256(os.fsencode(name.with_suffix("").as_posix())).digest()
         return int.from_bytes(key[:8], "big") % self.count == self.index - 1

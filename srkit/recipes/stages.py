@@ -1,4 +1,4 @@
-"""What `srkit train` needs to know to train in stages, each of which starts from the one before."""
+"""Recipe of training in stages, each of which starts from the weights of the previous one."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from srkit.recipes.load import Recipe
 @dataclass(frozen=True)
 class StagePart:
     recipe: str
-    """A shipped recipe's name or a TOML file."""
+    """Name of a shipped recipe, or a TOML file."""
     share: float = bounded(1.0, above=0)
-    """Of `--minutes`, and of `steps`, relative to the other stages'."""
+    """Share of `--minutes` and of `steps`, relative to the other stages."""
     set: dict[str, Any] = field(default_factory=dict)
-    """Settings laid over the recipe, in its own tables: `set.optim.lr = 1e-4`."""
+    """Settings laid over the stage's recipe, as nested tables: `set.optim.lr = 1e-4`."""
 
 
 @dataclass(frozen=True)
 class StagesRecipe(Recipe):
     name: str
     stages: dict[str, StagePart]
-    """In their order; a stage's name is that of its folder."""
+    """Stages in order; a stage's name is also its folder's."""
     kind: Literal["stages"] = "stages"
     scale: int = 4
-    """Of every stage that has a scale to be set."""
+    """Scale of every stage with a configurable scale."""
     common: dict[str, Any] = field(default_factory=dict)
-    """Settings laid over the recipe of every stage that has a scale to be set, before the stage's own:
+    """Settings laid over the recipe of every stage with a configurable scale, before the stage's own settings:
     `common.model.arguments.upsampler = "edsr"`."""
     steps: int | None = bounded(None, min=1)
-    """Steps of all stages of the kinds `sr` and `gan` together, shared out; None: as many as each recipe says."""
+    """Total number of steps of all `sr` and `gan` stages, divided by share; None: as in each recipe."""
     seed: int = bounded(0, min=0)
     precision: Literal["auto", "bf16", "fp32"] = "auto"

@@ -1,4 +1,4 @@
-"""What `srkit train` needs to know: network, data, optimiser, length."""
+"""Recipe of training a super-resolution network: network, data, optimiser, length."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from srkit.recipes.load import Recipe, from_mapping, merge, to_mapping
 @dataclass(frozen=True)
 class ModelPart:
     arch: str
-    """A name of `srkit.archs.table`."""
+    """Name of a network of `srkit.archs.table`."""
     arguments: dict[str, Any]
-    """The network's constructor arguments."""
+    """Constructor arguments of the network."""
     start: str = ""
-    """Weights to start from (a model's name or file): every tensor of the same name and shape is copied."""
+    """Weights to start from (a model's name or file); tensors of equal name and shape are copied."""
 
 
 @dataclass(frozen=True)
@@ -26,26 +26,26 @@ class DataPart:
     patch: int = bounded(32, min=1)
     """Side of a training crop in LR pixels."""
     batch: int = bounded(16, min=1)
-    """Crops in a step, for each process."""
+    """Crops per step and process."""
     augment: bool = True
-    """Flips and quarter turns."""
+    """Augment crops with flips and quarter turns."""
     best_of: int = bounded(1, min=1)
-    """Random crops that each crop is chosen from: the one with the most detail (`srkit.data.packed.choose_crops`)."""
+    """Number of random candidates per crop, of which the most detailed is used (`srkit.data.packed.choose_crops`)."""
     sizes: tuple[float, ...] = bounded((1.0,), above=0, max=1)
-    """Factors (at most 1) at which every image is used. Smaller copies are sharper, as benchmark images are."""
+    """Factors (at most 1) by which every image is resized. Smaller copies are sharper, like benchmark images."""
     rendered: dict[str, int] = bounded(factory=dict, min=1)
-    """Rendered images beside the photographs, by domain (`srkit.rendered.DOMAINS`), of the seeds from 0."""
+    """Number of rendered images beside the photographs, by domain (`srkit.rendered.DOMAINS`); seeds from 0."""
     rendered_sides: tuple[int, ...] = bounded((128,), min=64)
-    """Sides of the rendered images, in turn."""
+    """Sides of the rendered images, used in turn."""
     rendered_batch: int = bounded(0, min=0)
-    """Crops of a step that are of rendered images; the others are of photographs."""
+    """Crops per step of rendered images; the other crops are of photographs."""
     holdout_every: int = bounded(20, min=1)
     """Every n-th image, by sorted name, is held out of training to validate on."""
     residency: Literal["auto", "memory", "stream"] = "auto"
-    """memory: decoded once and kept; stream: decoded by worker processes; auto: memory where it fits."""
+    """memory: images are decoded once and kept; stream: worker processes decode them; auto: memory if they fit."""
     workers: int = bounded(4, min=0)
     degradation: str = ""
-    """What low-resolution images are made with: settings by name (`srkit.recipes.degradation.SETTINGS`), drawn anew
+    """Name of the settings of the degradation of HR to LR (`srkit.recipes.degradation.SETTINGS`), which is drawn anew
     for every crop; empty: antialiased bicubic. See `degradation_of`."""
     ranges: dict[str, Any] = field(default_factory=dict)
     """Shares and ranges laid over those settings, in the tables of `srkit.recipes.degradation.SecondOrderPart`:
@@ -53,10 +53,10 @@ class DataPart:
 
 
 def degradation_of(data: DataPart) -> SecondOrderPart | None:
-    """What the low-resolution images are made with; None: antialiased bicubic.
+    """Settings of the degradation of HR to LR; None: antialiased bicubic.
 
     Raises:
-        UsageError: unknown settings, an unknown key among the ranges, a value that makes no sense, or ranges of no
+        UsageError: unknown settings, an unknown key among the ranges, an invalid value, or ranges without a
             degradation.
     """
     if not data.degradation:
@@ -78,21 +78,21 @@ class OptimPart:
     lr: float = bounded(2e-4, above=0)
     lr_final: float = bounded(1e-7, min=0)
     betas: tuple[float, ...] = bounded((0.9, 0.999), min=0, below=1, length=2)
-    """Of Adam."""
+    """Betas of Adam."""
     muon_parts: tuple[str, ...] = ("trunk",)
-    """Parts of the network whose matrices Muon fits, except those that read an image."""
+    """Parts of the network whose matrices use Muon, except layers that read an image."""
     momentum: float = bounded(0.95, min=0, below=1)
-    """Of Muon."""
+    """Momentum of Muon."""
     adam_factor: float = bounded(0.5, min=0)
-    """Adam's learning rate beside Muon's, as a factor on `lr`."""
+    """Adam's learning rate when Muon is used, as a factor on `lr`."""
     warmup_steps: int = bounded(100, min=0)
     steps: int = bounded(100_000, min=1)
-    """Length of the cosine; `--minutes` replaces it by time."""
+    """Number of steps, the length of the cosine schedule; `--minutes` replaces it."""
     ema: float = bounded(0.999, min=0, below=1)
     clip_norm: float = bounded(1.0, min=0)
-    """Largest gradient norm (0: no clipping)."""
+    """Maximal gradient norm (0: no clipping)."""
     rates: dict[str, float] = bounded(factory=dict, min=0)
-    """Factors on `lr` by part of the network, as `{ trunk = 0.1 }`; 0 leaves a part as it is."""
+    """Factors on `lr` by part of the network, as in `{ trunk = 0.1 }`; 0 freezes a part."""
 
 
 @dataclass(frozen=True)
@@ -101,38 +101,38 @@ class RunPart:
     """Steps between validations."""
     checkpoint_minutes: float = bounded(3.0, min=0)
     gradients_every: int = bounded(500, min=0)
-    """Steps between looks at which loss term leads, in hundreds: the norms of their gradients (0: none). A lone term
-    costs none."""
+    """Steps between measurements of the norms of the loss terms' gradients, in multiples of 100 (0: none). A single
+    term is not measured."""
     clock: Literal["wall", "cpu"] = "wall"
-    """What `--minutes` and the logged seconds count; cpu: the time that the process computes, which other programs on
-    the machine change little."""
+    """Clock of `--minutes` and of the logged seconds; cpu: the process's CPU time, which other programs on the machine
+    hardly affect."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
-    """torch.compile; auto: on CUDA only (on a CPU it gains some 10 % and costs a minute at the start)."""
+    """torch.compile; auto: on CUDA only (on a CPU it gains 10 % and costs a minute at the start)."""
 
 
 @dataclass(frozen=True)
 class ProvidersPart:
-    """Frozen networks by what they serve; one that serves nothing in a run is not loaded."""
+    """Frozen networks by purpose; those that a run does not need are not loaded."""
 
     semantic: str = ""
-    """The network's conditions on whole images, and the loss `semantic` (`srkit.encoders.semantic`)."""
+    """Encoder of whole images, for conditions and the loss `semantic` (`srkit.encoders.semantic`)."""
     perceptual: str = ""
-    """The loss `perceptual` (`srkit.encoders.features`)."""
+    """Feature extractor of the loss `perceptual` (`srkit.encoders.features`)."""
     text: str = ""
-    """What a network is conditioned on of captions (`srkit.encoders.text`)."""
+    """Encoder of captions that a network is conditioned on (`srkit.encoders.text`)."""
 
 
 @dataclass(frozen=True)
 class TeacherPart:
-    """A trained network whose result on the same LR is one more target, by L1."""
+    """Trained network whose result on the same LR is an additional L1 target."""
 
     model: str = ""
-    """A model's name or file, of the network's scale; empty: none."""
+    """Name or file of the teacher, of the network's scale; empty: none."""
     weight: float = bounded(0.1, min=0)
-    """Of the term; 0: no teacher."""
+    """Weight of the teacher's loss term; 0: no teacher."""
     licence: str = ""
-    """Of the teacher, where neither its file nor the list of models says it."""
+    """Licence of the teacher, if neither its file nor the list of models has one."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class TrainRecipe(Recipe):
     loss: dict[str, float] = field(default_factory=lambda: {"l1": 1.0})
     """Weights of the loss terms, by name (`srkit.losses.table`)."""
     loss_every: dict[str, int] = field(default_factory=dict)
-    """Terms that are taken every n-th step alone, with n times their weight: their n. For costly ones."""
+    """Intervals n of terms that are computed only at every n-th step, with n times their weight; for costly terms."""
     teacher: TeacherPart = field(default_factory=TeacherPart)
     providers: ProvidersPart = field(default_factory=ProvidersPart)
     seed: int = bounded(0, min=0)

@@ -1,4 +1,4 @@
-"""What `srkit upscale` needs to know."""
+"""Recipe of `srkit upscale`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from srkit.errors import UsageError
 OutputFormat = Literal["auto", "png", "jpg", "webp", "tiff", "avif"]
 MAX_SCALE = 16.0
 DIALS = ("strength", "denoise")
-"""Fields of the recipe that go between the weights of two networks."""
+"""Fields of the recipe that interpolate between the weights of two networks."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """How large the result is to be: one of the four, or none (the model's own factor)."""
+    """Size of the result, by one of four options; without any, the model's own factor."""
 
     scale: float | None = None
     width: int | None = None
@@ -25,7 +25,7 @@ class Target:
     """Longest side."""
 
     def __post_init__(self) -> None:
-        if self.scale is not None and not (1 < self.scale <= MAX_SCALE):  # refuses nan as well
+        if self.scale is not None and not (1 < self.scale <= MAX_SCALE):  # also rejects NaN
             raise UsageError(f"`scale` is {self.scale:g}; it must be above 1 and at most {MAX_SCALE:g}.")
         for name, value in (
             ("`width`", self.width),
@@ -39,10 +39,10 @@ class Target:
             raise UsageError("Give one of `scale`, `max_size`, or `width` and `height`, not several.")
 
     def size(self, width: int, height: int, own_scale: int) -> tuple[int, int]:
-        """(width, height) of the result for an image; one side alone keeps the proportions.
+        """Size (width, height) of the result for an image; a single given side keeps the proportions.
 
         Raises:
-            UsageError: more than 16 times the image along a side.
+            UsageError: the result is larger than 16 times the image along a side.
         """
         if self.width and self.height:
             result = (self.width, self.height)
@@ -65,13 +65,13 @@ class Target:
             factor = self.max_size / max(width, height)
         else:
             factor = self.scale or own_scale
-        # Half up, as a user would round; never 0.
+        # Rounded half up; at least 1.
         return max(1, math.floor(width * factor + 0.5)), max(1, math.floor(height * factor + 0.5))
 
 
 @dataclass(frozen=True)
 class UpscaleRecipe:
-    """Everything that decides what comes out; paths are the job's."""
+    """Settings that determine the output; paths belong to the job."""
 
     model: str = "auto"
     target: Target = Target()
@@ -86,21 +86,22 @@ class UpscaleRecipe:
     threads: int | None = None
     seed: int = 0
     steps: int | None = None
-    """Of a diffusion model's sampler; None: the model's own."""
+    """Steps of a diffusion model's sampler; None: the model's own."""
     samples: int = 1
-    """Of a diffusion model, for each image; their seeds are `seed`, `seed` + 1, ..."""
+    """Samples of a diffusion model per image; their seeds are `seed`, `seed` + 1, ..."""
     depth: str = "auto"
-    """What estimates depth where kernels are to be estimated (`srkit.recipes.estimate.EstimateRecipe.depth`)."""
+    """Depth estimator, if kernels are estimated (`srkit.recipes.estimate.EstimateRecipe.depth`)."""
     max_pixels: int = 10**9
     prompt: str = ""
-    """What the images show, in words, for networks that are conditioned on it."""
+    """Description of the images, for networks that are conditioned on text."""
     strength: float | None = None
-    """How much of what a perceptually trained network adds to the PSNR-trained one that it started from, 0 to 1; None:
-    the network as it is."""
+    """Weight in [0, 1] of a perceptually trained network against the PSNR-trained network that it started from; None:
+    the network unchanged."""
     denoise: float | None = None
-    """From the network for light damage, 0, to that for strong damage, 1; None: the network as it is."""
+    """Interpolation in [0, 1] from the network for light damage to that for strong damage; None: the network
+    unchanged."""
     strip: bool = False
-    """Write no metadata but the colour profile, and none of srkit's."""
+    """Write no metadata except the colour profile, not even srkit's own."""
 
     def __post_init__(self) -> None:
         if isinstance(self.tile, int) and self.tile < 16:
@@ -119,12 +120,12 @@ class UpscaleRecipe:
             if value is not None and not low <= value <= high:
                 raise UsageError(f"{name} is {value}; it must be from {low} to {high}.")
         for name, share in (("`strength`", self.strength), ("`denoise`", self.denoise)):
-            if share is not None and not 0 <= share <= 1:  # refuses nan as well
+            if share is not None and not 0 <= share <= 1:  # also rejects NaN
                 raise UsageError(f"{name} is {share:g}; it must be from 0 to 1.")
         if not self.depth:
             raise UsageError("`depth` is empty; it must be auto, none, a provider's name or a folder.")
 
     @property
     def dials(self) -> dict[str, float]:
-        """Those that are turned, by their names."""
+        """Values of the `DIALS` that are set, by name."""
         return {dial: share for dial in DIALS if (share := getattr(self, dial)) is not None}

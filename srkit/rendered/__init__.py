@@ -1,4 +1,4 @@
-"""Images that this project draws itself, by domain, each with a Spec of what it shows and captions made from it.
+"""Procedurally rendered images by domain, each with a Spec of its content and captions made from it.
 
 hr = render("sign", 128, 128, seed=7)                 # the image alone
 shown = spec("sign", seed=7)                          # what it shows: text, typeface, colours ...
@@ -38,14 +38,14 @@ SMALLEST, LARGEST = 64, 8192  # pixels of a side
 
 
 def spec(domain: str, seed: int, split: Split = "all") -> Spec:
-    """What the image of a seed shows; `dataclasses.replace` changes an attribute of it.
+    """Spec of the image of a seed; attributes can be changed with `dataclasses.replace`.
 
     Args:
         domain: one of `DOMAINS`.
-        split: "train" or "held-out" for words of one part of the vocabulary alone.
+        split: part of the vocabulary for words, "train" or "held-out".
 
     Raises:
-        UsageError: an unknown domain, or a negative seed.
+        UsageError: the domain is unknown, or the seed negative.
     """
     if domain not in DOMAINS:
         raise UsageError(
@@ -59,11 +59,11 @@ def spec(domain: str, seed: int, split: Split = "all") -> Spec:
 
 
 def draw(spec: Spec, width: int, height: int) -> Rendered:
-    """The image of a Spec, and where it shows the words that the Spec names.
+    """Image of a Spec, with the boxes of the words that the Spec names.
 
-    All but `street`, `sign` and `portrait` keep their elements' size in pixels, so that a larger image shows more,
-    not the same larger; those grow with the image. 512 x 512 takes a few tenths of a second on one core; memory
-    grows to some 150 bytes a pixel. Below `spec.smallest` pixels a side, parts of what a caption names may be missing.
+    `street`, `sign` and `portrait` scale with the image; all other domains keep their elements' size in pixels, so
+    that a larger image shows more elements. 512 x 512 takes a few tenths of a second on one core; memory is some 150
+    bytes per pixel. Below `spec.smallest` pixels a side, parts of the caption's content may be missing.
 
     Returns:
         `pixels`, (height, width, 3) uint8 RGB, the same for the same arguments on every machine, and `lettering`.
@@ -79,24 +79,24 @@ def draw(spec: Spec, width: int, height: int) -> Rendered:
 
 
 def render(domain: str, width: int, height: int, seed: int) -> NDArray[np.uint8]:
-    """The image of one of `DOMAINS` with a seed, (height, width, 3) uint8 RGB; see `spec` and `draw`."""
+    """Image of one of `DOMAINS` for a seed, (height, width, 3) uint8 RGB; see `spec` and `draw`."""
     return draw(spec(domain, seed), width, height).pixels
 
 
 def demo_image(width: int = 480, height: int = 320, seed: int = 0) -> NDArray[np.uint8]:
-    """The street at dusk, small: what tests and demonstrations start with; see `draw`."""
+    """Small street at dusk, for tests and demonstrations; see `draw`."""
     return render("street", width, height, seed)
 
 
 def caption(spec: Spec, seed: int = 0) -> Caption:
-    """What the image of a Spec shows, in words; `seed` varies the wording, never the content."""
+    """Caption of a Spec; `seed` varies the wording, never the content."""
     from srkit.rendered.specs import Wording
 
     return spec.describe(Wording(spec, seed))
 
 
 def counterfactual(spec: Spec, attribute: str, seed: int = 0) -> Spec:
-    """The Spec of the same image with one attribute changed, see `srkit.rendered.specs.counterfactual`."""
+    """Spec of the same image with one attribute changed; see `srkit.rendered.specs.counterfactual`."""
     from srkit.rendered.specs import counterfactual
 
     return counterfactual(spec, attribute, seed)

@@ -1,4 +1,4 @@
-"""What comics are made of beside figures: a panel's screentone, backdrops, towns, rooms, balloons and the print."""
+"""Parts of comics other than figures: screentone, backdrops, towns, rooms, balloons and the print."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _LINES = (
 
 
 class Panel(Sheet):
-    """A gray sheet whose tones are all of one screen."""
+    """Gray sheet with one screen for all its tones."""
 
     def __init__(self, width: int, height: int, screentone: str) -> None:
         super().__init__(width, height, PAPER)
@@ -47,7 +47,7 @@ class Panel(Sheet):
         pitch: float,
         pattern: str | None = None,
     ) -> None:
-        """Screentone within `shape`; see `srkit.rendered.colours.tone`."""
+        """Lay screentone within `shape`; see `srkit.rendered.colours.tone`."""
         tone(self, shape, level, pitch, INK, pattern or self.screentone)
 
     @property
@@ -57,7 +57,7 @@ class Panel(Sheet):
 
 
 def printed(pixels: Pixels, rng: Rng) -> Pixels:
-    """Some pages are on cream paper in a warm black: nearly gray, not quite."""
+    """The page as RGB; some pages are in warm black on cream paper."""
     warm = rng.random() if rng.chance(0.4) else 0.0
     high, low = np.array([253, 253 - 5 * warm, 253 - 16 * warm]), np.array([22, 22 - 2 * warm, 22 - 4 * warm])
     ramp = low + (high - low) * (np.clip(np.arange(256)[:, None] - 22, -8, 231) / 230)
@@ -67,13 +67,13 @@ def printed(pixels: Pixels, rng: Rng) -> Pixels:
 
 
 def speech(rng: Rng, split: Split) -> str:
-    """A line for a balloon."""
+    """Text for a balloon."""
     line = rng.pick([line for line in _LINES if "{" in line or in_split(line, split)])
     return line.format(sign_word(rng, split), sign_word(rng, split)).upper()
 
 
 def backdrop(panel: Panel, kind: str, rng: Rng) -> None:
-    """One of `BACKDROPS` over the whole panel."""
+    """Draw one of `BACKDROPS` over the whole panel."""
     w, h = panel.width, panel.height
     pitch = _ruling(rng)
     if kind == "speed lines":
@@ -96,7 +96,7 @@ def backdrop(panel: Panel, kind: str, rng: Rng) -> None:
 
 
 def _ruling(rng: Rng) -> float:
-    """The pitch of a screen in pixels: 3 to 8, fine ones more often."""
+    """Pitch of a screen in pixels: 3 to 8, fine ones more often."""
     return 3 + 5 * rng.random() ** 2
 
 
@@ -136,7 +136,7 @@ def parallel_lines(panel: Sheet, ink: int, rng: Rng) -> None:
 
 
 def _hatching(panel: Sheet, rng: Rng) -> None:
-    """Patches of short parallel strokes, crossed where it is darker."""
+    """Draw patches of short parallel strokes, cross-hatched where darker."""
     w, h = panel.width, panel.height
     step = rng.between(13, 22)
     y = 0.0
@@ -244,7 +244,7 @@ def _tree(panel: Panel, foot: Point, tall: float, rng: Rng) -> None:
 
 
 def room(panel: Panel, rng: Rng) -> None:
-    """A room in one-point perspective: boards, a window, a shelf."""
+    """Draw a room in one-point perspective, with boards, a window and a shelf."""
     w, h = float(panel.width), float(panel.height)
     x0, x1 = w * rng.between(0.08, 0.25), w * rng.between(0.75, 0.92)
     y0, y1 = h * rng.between(0.05, 0.16), h * rng.between(0.62, 0.75)
@@ -306,9 +306,9 @@ def burst(panel: Panel, at: Point, size: float, rng: Rng) -> None:
 def balloon(
     page: Sheet, corner: Point, room: Point, toward: Point, text: str, rng: Rng, *, named: bool = False
 ) -> None:
-    """A balloon near a panel's `corner` that takes about `room`; its tail points `toward` the speaker.
+    """Draw a balloon near a panel's `corner` that occupies about `room`; its tail points `toward` the speaker.
 
-    What does not fit is left out, but for `text` that the Spec names.
+    Text that does not fit is omitted, except `text` that the Spec names.
     """
     size, words = rng.between(7.0, 12.0), text
     lines = broken(page, words, size, max(room[0] * 0.72, size * 3.4))

@@ -1,4 +1,4 @@
-"""What drawings and maps share: styles, hatching, broken lines, arrows, dimensions, lines that wander."""
+"""Shared parts of drawings and maps: styles, hatching, dashed lines, arrows, dimensions, wandering lines."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def cut_up(box: Box, size: float, rng: Rng) -> list[Box]:
 
 
 def hatch(sheet: Sheet, shape: Sequence[Point], pitch: float, degrees: float, ink: Ink, width: float) -> None:
-    """Parallel lines every `pitch` pixels within `shape`."""
+    """Draw parallel lines every `pitch` pixels within `shape`."""
     f = sheet.finer
     xs, ys = [x * f for x, _ in shape], [y * f for _, y in shape]
     left, top = math.floor(min(xs)), math.floor(min(ys))
@@ -61,7 +61,7 @@ def hatch(sheet: Sheet, shape: Sequence[Point], pitch: float, degrees: float, in
     pen = ImageDraw.Draw(lines)
     dx, dy = math.cos(math.radians(degrees)), -math.sin(math.radians(degrees))
     reach = math.hypot(*size)
-    # Counted from the sheet's corner, so that neighbouring shapes of one part meet.
+    # Counted from the sheet's corner, so that the lines of neighbouring shapes coincide.
     middle = (left + size[0] / 2) * -dy + (top + size[1] / 2) * dx
     step = pitch * f
     for k in range(math.floor((middle - reach / 2) / step), math.ceil((middle + reach / 2) / step) + 1):
@@ -78,7 +78,7 @@ def hatch(sheet: Sheet, shape: Sequence[Point], pitch: float, degrees: float, in
 def dashed(
     sheet: Sheet, points: Sequence[Point], ink: Ink, width: float, pattern: Sequence[float] = (5.0, 3.0)
 ) -> None:
-    """A broken line; `pattern` is the lengths of dash, gap, dash, gap, ... in pixels."""
+    """Draw a dashed line; `pattern` has the lengths of dash, gap, dash, gap, ... in pixels."""
     kind, left = 0, pattern[0]
     for (x0, y0), (x1, y1) in pairwise(points):
         length = math.hypot(x1 - x0, y1 - y0)
@@ -106,12 +106,12 @@ def label(
     rim: float = 1.2,
     angle: float = 0.0,
 ) -> None:
-    """Words centred at a place, with a rim of `rim` pixels in another colour."""
+    """Write words centred at a position, with a rim of `rim` pixels in another colour."""
     sheet.text(at, words, size, ink, anchor="mm", angle=angle, bold=rim, halo=halo)
 
 
 def slope(a: Point, b: Point) -> float:
-    """The degrees by which words along a line are turned, never upside down and never 0."""
+    """Angle in degrees of words along a line, never upside down and never 0."""
     return (-math.degrees(math.atan2(b[1] - a[1], b[0] - a[0])) + 90) % 180 - 90 or 0.5
 
 
@@ -119,7 +119,7 @@ CENTRE = (9.0, 2.5, 2.0, 2.5)  # dashes and dots of a centre line
 
 
 def arrow(sheet: Sheet, tip: Point, start: Point, ink: Ink, length: float = 6.0) -> None:
-    """A slim filled arrow head at `tip`, coming from `start`."""
+    """Draw a slim filled arrow head at `tip`, coming from `start`."""
     dx, dy = tip[0] - start[0], tip[1] - start[1]
     norm = math.hypot(dx, dy) or 1.0
     dx, dy = dx / norm, dy / norm
@@ -133,7 +133,7 @@ def arrow(sheet: Sheet, tip: Point, start: Point, ink: Ink, length: float = 6.0)
 def dimension(
     sheet: Sheet, a: Point, b: Point, offset: float, label: str, ink: Ink, paper: Ink, size: float
 ) -> None:
-    """The distance from a to b, written on a line `offset` pixels to the right of that direction."""
+    """Draw the dimension from a to b, on a line `offset` pixels to the right of that direction."""
     dx, dy = b[0] - a[0], b[1] - a[1]
     length = math.hypot(dx, dy) or 1.0
     nx, ny = -dy / length, dx / length
@@ -170,7 +170,7 @@ def dimension(
 
 
 def _size(rng: Rng, pixels: float, style: Style) -> str:
-    """A length as a drawing writes it."""
+    """Text of a length, in a drawing's notation."""
     value = pixels * (0.5 + style.heavy)
     kind = rng.whole(6)
     return (
@@ -189,7 +189,7 @@ def dim(sheet: Sheet, a: Point, b: Point, offset: float, style: Style, rng: Rng,
 
 
 def wander(sheet: Sheet, rng: Rng) -> list[Point]:
-    """A line across the sheet, from one edge to another."""
+    """Random smooth line across the sheet, from one edge to another."""
     w, h = sheet.width, sheet.height
     count = max(3, max(w, h) // 90)
     start, end = rng.between(0, 1), rng.between(0, 1)

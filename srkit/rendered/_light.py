@@ -1,4 +1,4 @@
-"""What light does at night: halos around what shines, reflections in water, streaks on a wet road."""
+"""Light at night: halos around light sources, reflections in water, streaks on a wet road."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from srkit.rendered.canvas import Colour, Noise, Pixels, Rng, f32
 
 
 def glowing(image: Pixels, light: Image.Image) -> Pixels:
-    """An image (height, width, 3) with halos: the light blurred thrice, near, farther and far, and added."""
+    """Image (height, width, 3) with halos: the light, blurred at three widths and added."""
     blurs = (ImageFilter.BoxBlur(radius) for radius in (2, 6, 20))
     halos = [np.asarray(light.filter(blur).filter(blur)) for blur in blurs]
-    for row in range(len(image)):  # a row at a time, for the sake of memory
+    for row in range(len(image)):  # one row at a time, to save memory
         total = image[row].astype(np.int32)
         for halo, gain in zip(halos, (5, 7, 9), strict=True):
             total += halo[row].astype(np.int32) * gain // 10
@@ -21,10 +21,11 @@ def glowing(image: Pixels, light: Image.Image) -> Pixels:
 
 
 def reflect(image: Pixels, low: int, dark: Colour, rng: Rng) -> None:
-    """Lay water over the rows from `low` on: the shore, drawn out downwards and broken by ripples that grow nearer.
+    """Draw water over the rows from `low` on: the reflected shore, stretched downwards and broken by ripples that grow
+    towards the viewer.
 
     Args:
-        dark: the water where it reflects nothing.
+        dark: colour of the water without reflections.
     """
     depth, width = len(image) - low, image.shape[1]
     source = Image.fromarray(np.ascontiguousarray(image[max(0, low - 2 * depth) : low][::-1]))
@@ -45,7 +46,7 @@ def reflect(image: Pixels, low: int, dark: Colour, rng: Rng) -> None:
 
 
 def wet(image: Pixels, low: int, rng: Rng) -> None:
-    """Lay streaks of light over the rows from `low` on, the asphalt below what shines."""
+    """Draw streaks of light on wet asphalt, over the rows from `low` on."""
     depth, width = len(image) - low, image.shape[1]
     source = image[max(0, low - depth) : low][::-1]
     streaks = Image.fromarray(np.ascontiguousarray(source)).filter(ImageFilter.BoxBlur(2))

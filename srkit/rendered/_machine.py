@@ -13,7 +13,7 @@ PARTS = ("flange", "shaft", "bracket", "gear", "block")
 
 
 def parts(width: int, height: int, part: str, name: str, paper: str, rng: Rng) -> Sheet:
-    """Views of parts, each with its dimensions, in a frame with a title block; the largest view is of `part`."""
+    """Draw views of parts with dimensions, in a frame with a title block; the largest view is of `part`."""
     style = some_style(paper, rng.child("style"))
     sheet = Sheet(width, height, style.paper)
     if rng.chance(0.25):
@@ -116,7 +116,7 @@ def _cross(sheet: Sheet, at: Point, reach: float, style: Style) -> None:
 
 
 def _room_for(box: Box) -> tuple[Point, float]:
-    """The middle of a cell and how far a view may reach from it, its dimensions left room."""
+    """Centre of a cell, and maximal radius of a view in it, with space for its dimensions."""
     return ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), min(box[2] - box[0], box[3] - box[1]) / 2 - 4
 
 
@@ -142,7 +142,7 @@ def _flange(sheet: Sheet, box: Box, style: Style, rng: Rng) -> None:
 
 
 def _shaft(sheet: Sheet, box: Box, style: Style, rng: Rng) -> None:
-    """A stepped shaft from the side, or cut along its axis and hatched."""
+    """Draw a stepped shaft from the side, or as a hatched section along its axis."""
     x0, x1, y = box[0] + 24, box[2] - 16, (box[1] + box[3]) / 2 - 4
     count, tallest = rng.whole(3, 6), max(8.0, (box[3] - box[1]) / 2 - 34)
     cuts = sorted(float(v) for v in rng.uniform(0.1, 0.9, count - 1))
@@ -171,7 +171,7 @@ def _shaft(sheet: Sheet, box: Box, style: Style, rng: Rng) -> None:
 
 
 def _bracket(sheet: Sheet, box: Box, style: Style, rng: Rng) -> None:
-    """An angle with rounded corner and holes, its cut faces hatched."""
+    """Draw an angle bracket with rounded corner and holes, its cut faces hatched."""
     x0, y0, x1, y1 = box[0] + 26, box[1] + 24, box[2] - 24, box[3] - 30
     if x1 - x0 < 30 or y1 - y0 < 30:
         return
@@ -216,7 +216,7 @@ def _gear(sheet: Sheet, box: Box, style: Style, rng: Rng) -> None:
 
 
 def _block(sheet: Sheet, box: Box, style: Style, rng: Rng) -> None:
-    """A block with a step and a hole, seen at an angle, hidden edges broken."""
+    """Draw a block with a step and a hole in oblique view, hidden edges dashed."""
     middle, reach = _room_for(box)
     unit = max(6.0, reach * 0.62)
     a, b, c = (rng.between(0.8, 1.5) for _ in range(3))
@@ -250,7 +250,7 @@ def _block(sheet: Sheet, box: Box, style: Style, rng: Rng) -> None:
 
 
 def _notes(sheet: Sheet, box: Box, style: Style, rng: Rng) -> None:
-    """A list of parts in a ruled table, or remarks."""
+    """Draw a parts list in a ruled table, or remarks."""
     step = style.letters * 1.7
     x0, x1, y = box[0] + 10, box[2] - 10, box[1] + 14
     if rng.chance(0.5):

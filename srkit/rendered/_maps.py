@@ -1,4 +1,4 @@
-"""Maps: hills in contour lines, and towns."""
+"""Contour maps of hills, and maps of towns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from srkit.rendered.canvas import Box, Colour, Floats, Point, Rng, Sheet, clouds
 from srkit.rendered.colours import mix, shade
 from srkit.rendered.lettering import place, street_name
 
-_GRID = 5.0  # pixels between the samples that contour lines are found from
+_GRID = 5.0  # sampling distance of the height field in pixels
 
 
 LANDS: dict[str, tuple[Colour, Colour]] = {  # paper and contour lines
@@ -29,7 +29,7 @@ _WOODS_AND_WATERS = (
 
 
 def hills(width: int, height: int, land: str, name: str, rng: Rng) -> Sheet:
-    """Contour lines with heights, woods, lakes, a stream, roads, houses, names, a grid and a legend."""
+    """Draw contour lines with heights, woods, lakes, a stream, roads, houses, names, a grid and a legend."""
     (paper, contour), (wood, water) = LANDS[land], rng.pick(_WOODS_AND_WATERS)
     sheet = Sheet(width, height, paper)
     rows, columns = math.ceil(height / _GRID) + 2, math.ceil(width / _GRID) + 2
@@ -50,14 +50,14 @@ def hills(width: int, height: int, land: str, name: str, rng: Rng) -> Sheet:
 
 
 def _label(sheet: Sheet, name: str, rng: Rng, ink: Colour, halo: Colour) -> None:
-    """The name that the Spec gives, near the middle."""
+    """Write the Spec's name near the middle."""
     size = min(rng.between(11, 14), sheet.width * 0.8 / sheet.length(name, 1.0))
     at = (sheet.width * rng.between(0.46, 0.54), sheet.height * rng.between(0.36, 0.5))
     sheet.text(at, name, size, ink, anchor="mm", bold=1.4, halo=halo, named=True)
 
 
 def _area(sheet: Sheet, field: Floats, above: float, fill: Colour, edge: Colour | None = None) -> None:
-    """Fill where the field, sampled on the grid, exceeds `above`."""
+    """Fill the area in which the field, sampled on the grid, exceeds `above`."""
     levels = Image.fromarray((np.clip((field - above) * 6 + 0.5, 0, 1) * 255).round().astype(np.uint8))
     f = sheet.finer
     box = (0.0, 0.0, sheet.width / _GRID, sheet.height / _GRID)
@@ -83,7 +83,7 @@ def _contours(
 
 
 def _lines_at(field: Floats, level: float) -> list[list[Point]]:
-    """The lines (in grid units) where the field passes `level`: the sides of its cells crossed, joined end to end."""
+    """Contour lines of the field at `level`, in grid units: crossings of the cells' sides, joined end to end."""
     above = field > level
     down = np.argwhere(above[:-1] != above[1:])
     right = np.argwhere(above[:, :-1] != above[:, 1:])
@@ -209,7 +209,7 @@ def _legend(sheet: Sheet, contour: Colour, wood: Colour, water: Colour, rng: Rng
 
 @dataclass(frozen=True)
 class _Town:
-    """Streets on a grid that is turned and bent: (u, v) along and across it give the place on the sheet."""
+    """Street grid that is rotated and bent: maps (u, v), along and across it, to positions on the sheet."""
 
     angle: float
     bend: float
@@ -271,7 +271,7 @@ TOWNS: dict[str, _Colours] = {
 
 
 def streets(width: int, height: int, palette: str, name: str, rng: Rng) -> Sheet:
-    """Blocks with houses, parks, a river, streets by rank with their names along them, signs, a scale."""
+    """Draw blocks with houses, parks, a river, streets by rank with their names, signs, and a scale."""
     colours = TOWNS[palette]
     sheet = Sheet(width, height, colours.land)
     reach = math.hypot(width, height) / 2 + 80

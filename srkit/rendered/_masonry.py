@@ -1,4 +1,5 @@
-"""Built surfaces and walls of them: coordinates that wander, chances for every cell, grain; brick, stone and roofs."""
+"""Walls, floors and roofs of brick, stone and shingles, with shared tools: distorted coordinates, random numbers per
+cell, grain."""
 
 from __future__ import annotations
 
@@ -11,8 +12,8 @@ from numpy.typing import NDArray
 from srkit.rendered.canvas import Colour, Floats, Noise, Pixels, Rng, cosine, f32
 from srkit.rendered.colours import mix, shade
 
-FINER = 2  # every edge here is soft already: its distance is known, and it is drawn over a pixel
-_CHANCES = 256  # after so many cells their chances repeat
+FINER = 2  # little supersampling: edges are drawn from distances, soft over one pixel
+_CHANCES = 256  # the random numbers repeat after this many cells
 Indices = NDArray[np.int32]
 Band = Callable[[int, int], Pixels]  # rows [top, bottom) of the finer sampling
 
@@ -26,7 +27,7 @@ class Surface:
         self._chance = rng.random((4, _CHANCES * _CHANCES), dtype=np.float32)
 
     def at(self, top: int, bottom: int, wander: float, rough: float) -> tuple[Floats, Floats]:
-        """x and y in pixels, moved by so many pixels at most, smoothly and raggedly."""
+        """Coordinates x and y in pixels, displaced by at most `wander` smoothly and `rough` irregularly."""
         straight = (
             np.arange(self.width * FINER, dtype=np.float32)[None, :] / f32(FINER),
             np.arange(top, bottom, dtype=np.float32)[:, None] / f32(FINER),
@@ -38,13 +39,13 @@ class Surface:
         return moved[0], moved[1]
 
     def chance(self, which: int, row: Indices, column: Indices) -> Floats:
-        """A number in [0, 1) for every cell; four kinds."""
+        """Random number in [0, 1) for every cell; four independent fields."""
         cell = (row & (_CHANCES - 1)) * np.int32(_CHANCES) + (column & (_CHANCES - 1))
         out: Floats = self._chance[which].take(cell)
         return out
 
     def grain(self, top: int, bottom: int, fine: float, mid: float, wide: float) -> Floats:
-        """A factor around 1 that varies by so much from speck to speck, patch to patch and side to side."""
+        """Factor around 1 that varies at three scales, by `fine`, `mid` and `wide`."""
         total = self._fine.rows(top, bottom, FINER) * f32(fine)
         total += self._mid.rows(top, bottom, FINER) * f32(mid)
         total += self._wide.rows(top, bottom, FINER) * f32(wide)
@@ -52,26 +53,26 @@ class Surface:
         return total
 
     def mortar(self, top: int, bottom: int, colour: Colour) -> Floats:
-        """What is between the stones: sandy, of one colour."""
+        """Colour of the mortar: sandy, of one colour."""
         out: Floats = np.array(colour, np.float32) * self.grain(top, bottom, 0.25, 0.15, 0.1)[:, :, None]
         return out
 
 
 def cells(at: Floats, size: float) -> tuple[Indices, Floats]:
-    """The number of the cell of `size` pixels that every place lies in, and how far from its start, in pixels."""
+    """Number of the cell of `size` pixels at every position, and distance from the cell's start, in pixels."""
     where = at / f32(size)
     index = np.floor(where)
     return index.astype(np.int32), ((where - index) * f32(size)).astype(np.float32)
 
 
 def to_edge(left: Floats, right: Floats, above: Floats, below: Floats, joint: float) -> Floats:
-    """How far inside a stone a place is, in pixels, its four neighbours half a joint away."""
+    """Distance from the edge inside a stone, in pixels, from distances to the middles of the four joints."""
     out: Floats = np.minimum(np.minimum(left, right), np.minimum(above, below)) - f32(joint / 2)
     return out
 
 
 def bevel(left: Floats, right: Floats, above: Floats, below: Floats, joint: float, width: float) -> Floats:
-    """1 on the upper and left rims of a stone, which the light meets, -1 on the others, 0 inside."""
+    """Bevel of a stone: 1 on the lit upper and left rims, -1 on the others, 0 inside."""
     half, w = f32(joint / 2), f32(width)
     lit = np.clip(1 - (np.minimum(left, above) - half) / w, 0, 1)
     dim = np.clip(1 - (np.minimum(right, below) - half) / w, 0, 1)
@@ -80,7 +81,7 @@ def bevel(left: Floats, right: Floats, above: Floats, below: Floats, joint: floa
 
 
 def laid(mortar: Floats, face: Floats, light: Floats, edge: Floats) -> Pixels:
-    """Faces under `light` where `edge` is positive, mortar elsewhere, over a pixel between them."""
+    """Faces under `light` where `edge` is positive, mortar elsewhere, blended over one pixel."""
     return painted(over(mortar, face * light[:, :, None], np.clip(edge + f32(0.5), 0, 1)))
 
 
@@ -95,7 +96,7 @@ def painted(colours: Floats) -> Pixels:
 
 
 def ramp(colours: Sequence[Colour], at: Floats) -> Floats:
-    """A colour along a list of them, at 0..1."""
+    """Colour at position 0..1 along a list of colours."""
     steps = [mix(a, b, s / 32) for a, b in pairwise(colours) for s in range(32)]
     table = np.array(steps, np.float32)
     out: Floats = table[np.clip(at * f32(len(table)), 0, len(table) - 1).astype(np.int32)]
@@ -119,7 +120,7 @@ ROOFS: dict[str, Colour] = {
 
 
 def brick(surface: Surface, rng: Rng, colour: str, bond: str, size: str) -> Band:
-    """Running, third, Flemish or stack bond; bricks differ in tone, joints lie in shadow."""
+    """Brickwork in running, third, Flemish or stack bond, with varying tones and shaded joints."""
     long = rng.between(26, 64) * (1.0 if size == "large" else 0.3)
     tall = long * rng.between(0.28, 0.4)
     joint = rng.between(1.4, 3.6) * min(0.7 + long / 110, long / 22)
@@ -130,11 +131,11 @@ def brick(surface: Surface, rng: Rng, colour: str, bond: str, size: str) -> Band
     shift = {"running": 0.5, "third": 1 / 3, "stack": 0.0, "flemish": 0.0}[bond]
 
     def along(x: Floats, row: Indices) -> tuple[Indices, Floats, Floats]:
-        """The brick of its row, and how far its two ends are."""
+        """Number of the brick in its row, and distances to its two ends."""
         if bond != "flemish":
             column, left = cells(x + row.astype(np.float32) * f32(shift * long), long)
             return column, left, f32(long) - left
-        # A stretcher, then a header of half its length, each header over the middle of a stretcher.
+        # A stretcher, then a header of half its length, each header centred on a stretcher of the next row.
         pair, inside = cells(x + (row % 2).astype(np.float32) * f32(0.75 * long), 1.5 * long)
         header = inside >= f32(long)
         left = np.where(header, inside - f32(long), inside)
@@ -148,7 +149,7 @@ def brick(surface: Surface, rng: Rng, colour: str, bond: str, size: str) -> Band
         face = ramp(palette, f32(0.5 - spread / 2) + f32(spread) * surface.chance(0, row, column))
         light = surface.grain(top, bottom, 0.22, 0.16, 0.16)
         lit = f32(0.88) + f32(0.24) * surface.chance(1, row, column) + f32(0.16) * bevel(*sides, joint, 1.8)
-        # The joint lies deeper: the brick above it throws a shadow.
+        # The joint is recessed, in the shadow of the brick above it.
         deep = light * (f32(0.92) - f32(0.3) * np.clip(1 - above / f32(joint / 2), 0, 1))
         return laid(mortar * deep[:, :, None], face, light * lit, to_edge(*sides, joint))
 
@@ -156,7 +157,7 @@ def brick(surface: Surface, rng: Rng, colour: str, bond: str, size: str) -> Band
 
 
 def cobbles(surface: Surface, rng: Rng, colour: str) -> Band:
-    """Cobbles or crazy paving: the cells of scattered points (Worley 1996), domed or flat."""
+    """Cobbles or crazy paving: cells of scattered points (Worley 1996), domed or flat."""
     pitch, squash = rng.between(22, 58), rng.between(0.75, 1.0)
     jitter, joint, domed = rng.between(0.45, 0.95), rng.between(1.5, 5.0), rng.between(0.0, 0.5)
     base, earth = STONES[colour], rng.pick(_EARTHS)
@@ -164,7 +165,7 @@ def cobbles(surface: Surface, rng: Rng, colour: str) -> Band:
     margin = f32((1 - jitter) / 2)
 
     def from_point(x: Floats, y: Floats, row: Indices, column: Indices) -> tuple[Floats, Floats]:
-        """How far the point of a cell lies from every place, in cells."""
+        """Offset from every position to the point of a cell, in cells."""
         u = column.astype(np.float32) + (margin + f32(jitter) * surface.chance(0, row, column)) - x
         v = row.astype(np.float32) + (margin + f32(jitter) * surface.chance(1, row, column)) - y
         return u, v
@@ -195,7 +196,7 @@ def cobbles(surface: Surface, rng: Rng, colour: str) -> Band:
 
 
 def ashlar(surface: Surface, rng: Rng, colour: str) -> Band:
-    """Dressed stone in courses: blocks of different lengths with rough faces."""
+    """Dressed stone in courses of blocks of different lengths with rough faces."""
     tall, long = rng.between(20, 46), rng.between(40, 70)
     joint, pits = rng.between(1.5, 4.0), rng.between(0.0, 0.4)
     base = shade(STONES[colour], 1.08)
@@ -203,7 +204,7 @@ def ashlar(surface: Surface, rng: Rng, colour: str) -> Band:
     mortar = shade(base, rng.pick((0.5, 0.62, 0.74, 1.2)))
 
     def along(x: Floats, row: Indices) -> tuple[Indices, Floats, Floats]:
-        """The block of its course, and how far its two ends are: a joint lies anywhere in the middle of its cell."""
+        """Number of the block in its course, and distances to its two ends; joints are near the middles of cells."""
         cell, inside = cells(x + surface.chance(3, row, row * 0) * f32(long), long)
 
         def cut(number: Indices) -> Floats:
@@ -230,20 +231,20 @@ def ashlar(surface: Surface, rng: Rng, colour: str) -> Band:
 
 
 def shingles(surface: Surface, rng: Rng, colour: str, form: str) -> Band:
-    """Roof tiles in rows that cover each other: round, straight or waved at their lower edge."""
+    """Roof tiles in overlapping rows, with a round, straight or wavy lower edge."""
     wide = rng.between(16, 40)
     tall = wide * rng.between(0.6, 1.1)
     base, spread = ROOFS[colour], rng.between(0.4, 1.0)
     palette = (shade(base, 0.7), base, shade(base, 1.18))
 
     def along(x: Floats, row: Indices) -> tuple[Indices, Floats]:
-        """The tile of its row, and where in it a place is, -1..1 from side to side."""
+        """Number of the tile in its row, and position in the tile, -1..1 from side to side."""
         odd = (row % 2).astype(np.float32) * f32(0.0 if form == "waved" else 0.5 * wide)
         column, left = cells(x + odd, wide)
         return column, left * f32(2 / wide) - 1
 
     def lip(u: Floats) -> Floats:
-        """How far a tile's lower edge hangs into the next row, in pixels."""
+        """Overhang of a tile's lower edge into the next row, in pixels."""
         if form == "round":
             arch: Floats = np.sqrt(np.clip(1 - u * u, 0, 1)) * f32(0.62 * tall)
             return arch
@@ -254,12 +255,12 @@ def shingles(surface: Surface, rng: Rng, colour: str, form: str) -> Band:
     def band(top: int, bottom: int) -> Pixels:
         x, y = surface.at(top, bottom, 0.4, 0.25)
         row, down = cells(y, tall)
-        covered = down < lip(along(x, row)[1])  # by the row above
+        covered = down < lip(along(x, row)[1])  # covered by the row above
         row = np.where(covered, row - 1, row)
         down = np.where(covered, down + f32(tall), down)
         column, u = along(x, row)
-        hidden = down - lip(along(x, row - 1)[1])  # how far below the edge of the row above
-        reach = f32(tall) + lip(u) - down  # how far above its own
+        hidden = down - lip(along(x, row - 1)[1])  # distance below the edge of the row above
+        reach = f32(tall) + lip(u) - down  # distance above its own edge
         light = surface.grain(top, bottom, 0.16, 0.16, 0.14)
         light *= f32(0.8) + f32(0.3) * np.clip(down / f32(tall * 1.4), 0, 1)
         light -= f32(0.42) * np.clip(1 - hidden / f32(3), 0, 1)

@@ -1,4 +1,4 @@
-"""What windows show: code, articles, tables, chats, terminals, letters, files, charts, calendars."""
+"""Contents of windows: code, articles, tables, chats, terminals, mail, files, charts, calendars."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WHITE = (255, 255, 255)
 
 
 def editor(pane: Sheet, theme: Theme, rng: Rng) -> None:
-    """Code in a face of even width, with line numbers."""
+    """Draw code in a monospaced face, with line numbers."""
     size = rng.whole(10, 16)
     advance, step = size * 0.62, size + rng.whole(3, 8)
     gutter = round(advance * 4) + 8
@@ -45,7 +45,7 @@ def _even(pane: Sheet, at: Point, letters: str, size: int, ink: Colour, advance:
 
 
 def _code_line(rng: Rng) -> list[tuple[str, int]]:
-    """Pieces of a line of code with their colour's number, -1 for plain."""
+    """Tokens of a line of code with their colour's number, -1 for plain text."""
     a, b, c = term(rng), term(rng), term(rng)
     n = str(rng.whole(0, 512))
     return rng.pick(
@@ -66,7 +66,7 @@ def _code_line(rng: Rng) -> list[tuple[str, int]]:
 
 
 def article(pane: Sheet, theme: Theme, rng: Rng) -> None:
-    """A heading and paragraphs, perhaps with an image, a list or a link."""
+    """Draw a heading and paragraphs, perhaps with an image, a list or a link."""
     size = rng.whole(10, 17)
     margin = rng.whole(8, 28)
     y, serif = margin, rng.between(1.35, 1.7)
@@ -97,7 +97,7 @@ def article(pane: Sheet, theme: Theme, rng: Rng) -> None:
 
 
 def table(pane: Sheet, theme: Theme, rng: Rng) -> None:
-    """Columns of names and numbers under a header, with rules or stripes."""
+    """Draw columns of names and numbers under a header, with rules or stripes."""
     size = rng.whole(9, 15)
     step = size + rng.whole(5, 13)
     columns, x = [0], 0
@@ -129,7 +129,7 @@ def table(pane: Sheet, theme: Theme, rng: Rng) -> None:
 
 
 def chat(pane: Sheet, theme: Theme, rng: Rng) -> None:
-    """Messages in bubbles, right and left, with faces and times."""
+    """Draw messages in bubbles, right and left, with faces and times."""
     size = rng.whole(11, 15)
     y = 10
     while y < pane.height:
@@ -152,7 +152,7 @@ def chat(pane: Sheet, theme: Theme, rng: Rng) -> None:
 
 
 def terminal(pane: Sheet, theme: Theme, rng: Rng) -> None:
-    """A shell: prompts, commands and what they print."""
+    """Draw a shell: prompts, commands and their output."""
     size = rng.whole(10, 15)
     advance, step = size * 0.62, size + rng.whole(2, 6)
     back, ink = rng.pick(
@@ -174,7 +174,7 @@ def terminal(pane: Sheet, theme: Theme, rng: Rng) -> None:
 
 
 def inbox(pane: Sheet, theme: Theme, rng: Rng) -> None:
-    """A list of letters: sender, subject, a line of the text, the time."""
+    """Draw a list of mails: sender, subject, a line of the text, the time."""
     size = rng.whole(10, 15)
     step = size * 3 + rng.whole(10, 18)
     chosen = rng.whole(8)
@@ -194,7 +194,7 @@ def inbox(pane: Sheet, theme: Theme, rng: Rng) -> None:
 
 
 def files(pane: Sheet, theme: Theme, rng: Rng, icons: str = "") -> None:
-    """A grid of icons with names; all of one kind, or each of any."""
+    """Draw a grid of icons with names; `icons` restricts them to one kind."""
     size, cell = rng.whole(9, 13), rng.whole(62, 88)
     icon = cell // 2
     for top in range(8, pane.height, cell + size):
@@ -259,7 +259,7 @@ ICONS = (*_ICONS, "pictures")
 
 
 def chart(pane: Sheet, theme: Theme, rng: Rng) -> None:
-    """Bars, lines or a pie between labelled axes."""
+    """Draw bars, lines or a pie with labels."""
     size = rng.whole(9, 13)
     heading = fitted(pane, title(rng), size + 5, pane.width - 20)
     pane.text((12, 8 + size), heading, size + 5, theme.text, bold=0.4)
@@ -294,7 +294,7 @@ def chart(pane: Sheet, theme: Theme, rng: Rng) -> None:
 
 
 def month(pane: Sheet, theme: Theme, rng: Rng) -> None:
-    """A calendar with entries."""
+    """Draw a calendar with entries."""
     size = rng.whole(9, 13)
     columns = 7 if pane.width > 230 else 4
     cell_w, cell_h = pane.width // columns, rng.whole(40, 66)

@@ -1,4 +1,4 @@
-"""The colours of a screen, its smooth shapes, and the widgets of a form."""
+"""Themes of screens, antialiased shapes, and form widgets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from srkit.rendered.canvas import Box, Colour, Point, Rng, Sheet
 from srkit.rendered.colours import hue, mix, paint, shade
 from srkit.rendered.lettering import fitted, menu, noun, number, person, term, title
 
-_SMOOTH = 4  # curves are drawn this much finer than the display
+_SMOOTH = 4  # supersampling of curves
 _WHITE = (255, 255, 255)
 
 
@@ -36,7 +36,7 @@ _CODE = {  # keywords, names, strings, numbers, comments
 
 
 def theme_of(kind: str, accent: str, rng: Rng) -> Theme:
-    """A light, dark or tinted theme with an accent of a named colour."""
+    """Light, dark or tinted theme with an accent of a named colour."""
     turn, bright = rng.random(), paint(accent, rng.child("accent"), (0.75, 0.75), (0.8, 0.8))
     other = hue(turn, 0.5, 0.55)
     if kind == "light":
@@ -53,7 +53,7 @@ def theme_of(kind: str, accent: str, rng: Rng) -> Theme:
 
 
 def smooth(sheet: Sheet, box: Box, ink: Colour, shape: Callable[[ImageDraw.ImageDraw, float], None]) -> None:
-    """Colour the part of `box` that `shape` covers; it draws in white at so many samples a pixel, from the corner."""
+    """Fill the part of `box` that `shape` covers; `shape` draws in white, at a given number of samples per pixel."""
     f = sheet.finer
     left, top = math.floor(box[0] * f), math.floor(box[1] * f)
     right, bottom = math.ceil(box[2] * f) + 1, math.ceil(box[3] * f) + 1
@@ -97,7 +97,7 @@ def path(sheet: Sheet, points: list[Point], ink: Colour, width: float, *, closed
 
 
 def thumbnail(pane: Sheet, box: tuple[int, int, int, int], rng: Rng) -> None:
-    """A little image: sky, sun and hills in flat colours."""
+    """Draw a small image of sky, sun and hills in flat colours."""
     x0, y0, x1, y1 = box
     if x1 - x0 < 8:
         return
@@ -116,13 +116,13 @@ def thumbnail(pane: Sheet, box: tuple[int, int, int, int], rng: Rng) -> None:
 
 
 def form(pane: Sheet, theme: Theme, rng: Rng) -> None:
-    """Labels with fields, check boxes, switches, sliders and buttons."""
+    """Draw labels with fields, check boxes, switches, sliders and buttons."""
     size, y = rng.whole(11, 15), 12
     while y < pane.height:
         y += rng.pick((_field, _checks, _switch, _slider, _buttons, _heading))(pane, y, size, theme, rng)
 
 
-_MARGIN = 14  # pixels beside the widgets of a form; each of them draws from `y` on and returns its height
+_MARGIN = 14  # pixels beside the widgets of a form; each widget is drawn from `y` on and returns its height
 
 
 def _field(pane: Sheet, y: int, size: int, theme: Theme, rng: Rng) -> int:

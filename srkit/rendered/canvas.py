@@ -1,8 +1,7 @@
-"""The surface that all domains draw on, measured in pixels of the image; and the chance, curves and noise they share.
+"""Drawing surface of all domains, in pixels of the image, with shared random generators, curves and noise.
 
-Whatever decides a pixel is either integer arithmetic or single IEEE operations on tables that were rounded first, so
-that a seed gives the same image on every machine (of the same Pillow, which draws, and NumPy, whose Generator
-chooses).
+Every pixel is computed by integer arithmetic or by single IEEE operations on rounded tables, so that a seed gives the
+same image on every machine, for equal versions of Pillow (drawing) and NumPy (random generator).
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from srkit.ops.resize import bicubic_uint8
 
-FINER = 4  # drawn this much larger, then reduced as a camera would, so that no line is aliased
-_BAND = 64  # rows reduced at a time: what a band needs stays in the processor's cache
-_REACH = 4  # rows beyond a band that the reducing kernel looks at, twice what Keys' kernel needs
+FINER = 4  # supersampling factor; the reduction antialiases all lines
+_BAND = 64  # rows reduced at a time, so that a band fits into the processor's cache
+_REACH = 4  # margin of rows for the reducing kernel, twice the need of Keys' kernel
 
 Colour = tuple[int, int, int]
 Ink = int | Colour  # gray on a gray sheet
@@ -36,7 +35,7 @@ T = TypeVar("T")
 
 
 class Rng(np.random.Generator):
-    """NumPy's generator, seeded by a path of numbers and names: what draws from one path never moves another."""
+    """NumPy's generator, seeded by a path of numbers and names; generators of different paths are independent."""
 
     def __init__(self, *path: int | str) -> None:
         self.path = path
@@ -44,14 +43,14 @@ class Rng(np.random.Generator):
         super().__init__(np.random.PCG64(np.random.SeedSequence(entropy)))
 
     def child(self, *path: int | str) -> Rng:
-        """The generator of a part, whatever this one has drawn so far."""
+        """Generator of a part, independent of previous draws of this one."""
         return Rng(*self.path, *path)
 
     def between(self, low: float, high: float) -> float:
         return self.uniform(low, high)
 
     def whole(self, low: int, high: int | None = None) -> int:
-        """A whole number in [low, high), or in [0, low)."""
+        """Integer in [0, low), or in [low, high) if both are given."""
         return int(self.integers(low, high))
 
     def chance(self, probability: float) -> bool:
@@ -61,13 +60,13 @@ class Rng(np.random.Generator):
         return choices[int(self.integers(len(choices)))]
 
     def at(self, width: float, height: float, edge: float = 0.0) -> Point:
-        """A place at least `edge` inside a rectangle."""
+        """Position at least `edge` inside a rectangle."""
         return (self.between(edge, width - edge), self.between(edge, height - edge))
 
 
 @dataclass(frozen=True)
 class Lettering:
-    """Words of a Spec where an image shows them: `box` is (left, top, right, bottom) in pixels, half open."""
+    """Words of a Spec in an image; `box` is (left, top, right, bottom) in pixels, half open."""
 
     words: str
     box: tuple[int, int, int, int]
@@ -80,13 +79,13 @@ class Rendered:
 
 
 def reduce_bands(width: int, height: int, finer: int, band: Callable[[int, int], Pixels]) -> Pixels:
-    """The image (height, width, 3) whose enlargement by `finer` is made of bands of rows.
+    """Reduce an image that is supersampled by `finer`, in bands of rows, to (height, width, 3).
 
     Args:
-        band: gives the rows [top, bottom) of the enlargement, (bottom - top, width * finer) gray or with RGB
-            last. Bands overlap by some rows, so it must not depend on how often it is called.
+        band: function that returns the rows [top, bottom) of the supersampled image, (bottom - top, width * finer),
+            gray or with RGB last. Bands overlap by some rows, so it must not depend on the number of calls.
 
-    Whole or in bands, the result is the same to the bit: the kernel's phases repeat every `finer` rows.
+    The result is bit-identical to that without bands: the kernel's phases repeat every `finer` rows.
     """
     out = np.empty((height, width, 3), np.uint8)
     for top in range(0, height, _BAND):
@@ -100,7 +99,7 @@ def reduce_bands(width: int, height: int, finer: int, band: Callable[[int, int],
 
 
 class Sheet:
-    """A surface to draw on, in pixels of the image that it is reduced to; gray if its paper is a number."""
+    """Supersampled surface, measured in pixels of the final image; gray if its paper is a number."""
 
     def __init__(self, width: int, height: int, paper: Ink, finer: int = FINER) -> None:
         self.width, self.height, self.finer = width, height, finer
@@ -110,7 +109,7 @@ class Sheet:
         self.lettering: list[Lettering] = []
 
     def line(self, points: Sequence[Point], ink: Ink, width: float) -> None:
-        """A line of even width with round joints."""
+        """Draw a line of constant width with round joints."""
         self.draw.line(self._fine(points), fill=ink, width=self._width(width), joint="curve")
 
     def polygon(
@@ -150,7 +149,7 @@ class Sheet:
         width: float = 1.0,
         radius: float = 0.0,
     ) -> None:
-        """The half-open box from (x0, y0) to (x1, y1); nothing where it is empty."""
+        """Draw the half-open box from (x0, y0) to (x1, y1); nothing if it is empty."""
         x0, y0, x1, y1 = (round(v * self.finer) for v in corners)
         if x1 <= x0 or y1 <= y0:
             return
@@ -164,7 +163,7 @@ class Sheet:
     def stroke(
         self, points: Sequence[Point], ink: Ink, width: float, taper: tuple[float, float] = (0.15, 0.15)
     ) -> None:
-        """A stroke of a pen or brush: `width` in its middle, `taper` of it at its two ends."""
+        """Draw a stroke of a pen or brush: `width` in the middle, `taper` times it at the two ends."""
         last = len(points) - 1
         left: list[Point] = []
         right: list[Point] = []
@@ -192,14 +191,14 @@ class Sheet:
         angle: float = 0.0,
         named: bool = False,
     ) -> None:
-        """Words in the embedded font, `size` pixels to the em.
+        """Write words in the embedded font, `size` pixels to the em.
 
         Args:
-            anchor: as Pillow's; turned text is centred.
-            bold: thickening of the strokes in pixels.
-            halo: colour of a rim around the letters, where there is one; `bold` is then the rim's width.
-            angle: degrees against the clock.
-            named: these are words of the Spec: their place is kept in `lettering`.
+            anchor: as in Pillow; rotated text is centred.
+            bold: additional thickness of the strokes in pixels.
+            halo: colour of a rim around the letters, if any; `bold` is then the rim's width.
+            angle: counterclockwise rotation in degrees.
+            named: the words are the Spec's, and their box is added to `lettering`.
         """
         f, rim, edge = self.finer, round(bold * self.finer), ink if halo is None else halo
         letters, place = font(size * f), (at[0] * f, at[1] * f)
@@ -228,7 +227,7 @@ class Sheet:
             self.note(words, (corner[0] + x0, corner[1] + y0, corner[0] + x1, corner[1] + y1))
 
     def note(self, words: str, box: Box, at: Point = (0.0, 0.0)) -> None:
-        """Keep where words of the Spec stand; `box` in samples, `at` in pixels where it lies on another sheet."""
+        """Add the box of the Spec's words to `lettering`; `box` in samples, `at` its offset on a sheet in pixels."""
         left, top, right, bottom = box
         f, (x, y) = self.finer, at
         inner = (
@@ -240,11 +239,11 @@ class Sheet:
         self.lettering.append(Lettering(words, inner))
 
     def length(self, words: str, size: float) -> float:
-        """How many pixels wide `words` are."""
+        """Width of `words` in pixels."""
         return font(size * self.finer).getlength(words) / self.finer
 
     def lay(self, other: Sheet, at: Point, shape: Sequence[Point] | None = None) -> None:
-        """Lay another sheet's drawing on this one; only within `shape` (in this sheet's pixels) if given."""
+        """Paste another sheet's drawing; only within `shape` (in this sheet's pixels) if given."""
         corner = (round(at[0] * self.finer), round(at[1] * self.finer))
         for found in other.lettering:
             x0, y0, x1, y1 = (v * self.finer for v in found.box)
@@ -258,7 +257,7 @@ class Sheet:
         self.image.paste(other.image, corner, mask)
 
     def reduced(self) -> Pixels:
-        """The image: (height, width, 3) uint8."""
+        """The final image, (height, width, 3) uint8."""
         if self.finer == 1:
             return np.array(self.image.convert("RGB"))
         width = self.image.width
@@ -280,12 +279,12 @@ class Sheet:
 
 @lru_cache(maxsize=256)
 def font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's embedded font: printable ASCII and little more (degree, plus-minus, copyright, quotes)."""
+    """Pillow's embedded font: printable ASCII and a few signs (degree, plus-minus, copyright, quotes)."""
     return ImageFont.load_default(size=size)
 
 
 def curve(points: Sequence[Point], steps: int = 8, *, closed: bool = False) -> list[Point]:
-    """Points on the Catmull-Rom spline through `points`, `steps` to each of its pieces."""
+    """Points on the Catmull-Rom spline through `points`, `steps` per piece."""
     count = len(points)
     out: list[Point] = []
     for k in range(count if closed else count - 1):
@@ -305,12 +304,12 @@ def curve(points: Sequence[Point], steps: int = 8, *, closed: bool = False) -> l
 
 
 def f32(value: float) -> np.float32:
-    """A number that leaves an array of float32 what it is, under every version of NumPy."""
+    """Scalar float32, with which arrays of float32 keep their dtype under every version of NumPy."""
     return np.float32(value)
 
 
 def polar(centre: Point, radius: float, angle: float) -> Point:
-    """The point `radius` from `centre` in the direction of `angle`."""
+    """Point at distance `radius` from `centre` in the direction `angle`."""
     return (centre[0] + radius * math.cos(angle), centre[1] + radius * math.sin(angle))
 
 
@@ -320,7 +319,7 @@ def circle(centre: Point, radius: float, count: int, turn: float = 0.0) -> list[
 
 
 class Noise:
-    """Value noise in [0, 1): random values every `cell` (down, across) pixels, smoothly joined."""
+    """Value noise in [0, 1): random values every `cell` (down, across) pixels, smoothly interpolated."""
 
     def __init__(self, rng: Rng, height: int, width: int, cell: tuple[float, float]) -> None:
         self.cell, self.width = cell, width
@@ -328,7 +327,7 @@ class Noise:
         self._grid = rng.random((rows, columns), dtype=np.float32)
 
     def rows(self, top: int, bottom: int, finer: int = 1) -> Floats:
-        """The rows [top, bottom) of a sampling `finer` times as dense as pixels: (bottom - top, width * finer)."""
+        """Rows [top, bottom) at `finer` samples per pixel: (bottom - top, width * finer)."""
         i, t = _between(top, bottom, self.cell[0] * finer)
         tall = self._grid[i] + (self._grid[i + 1] - self._grid[i]) * t[:, None]
         j, u = _between(0, self.width * finer, self.cell[1] * finer)
@@ -338,7 +337,7 @@ class Noise:
 
 
 def _between(first: int, last: int, cell: float) -> tuple[NDArray[np.int64], Floats]:
-    """For every sample the grid value before it, and how far it is to the next, eased."""
+    """Index of the preceding grid value for every sample, and eased distance to it in [0, 1)."""
     position = np.arange(first, last, dtype=np.float64) / cell
     index = np.floor(position).astype(np.int64)
     t = position - index
@@ -346,7 +345,7 @@ def _between(first: int, last: int, cell: float) -> tuple[NDArray[np.int64], Flo
 
 
 def clouds(rng: Rng, height: int, width: int, cell: tuple[float, float], octaves: int) -> Floats:
-    """Noise of several octaves in [0, 1], each half as wide and half as strong as the one before."""
+    """Noise of several octaves in [0, 1], each with half the cell size and half the amplitude of the previous one."""
     total: Floats = np.zeros((height, width), np.float32)
     for octave in range(octaves):
         finer = f32(0.5**octave)
@@ -358,13 +357,13 @@ def clouds(rng: Rng, height: int, width: int, cell: tuple[float, float], octaves
 
 
 _TURN = 8192
-# Rounded, so that no machine's cosine differs in the last bit.
+# Rounded, since the last bit of cosines differs between machines.
 _COSINE = np.array(
     [round(math.cos(2 * math.pi * k / _TURN) * 2**20) / 2**20 for k in range(_TURN)], np.float32
 )
 
 
 def cosine(turns: NDArray[np.floating]) -> Floats:
-    """cos(2 pi turns), from a table of 8192."""
+    """cos(2 pi turns), from a table of 8192 values."""
     out: Floats = _COSINE[np.floor(turns * _TURN).astype(np.int32) & (_TURN - 1)]
     return out

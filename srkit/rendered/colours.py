@@ -1,4 +1,4 @@
-"""Colours by their names, and mixed; and screentone, which stands for gray where a page is printed in one colour."""
+"""Named and mixed colours; and screentone, which represents gray on pages printed in one colour."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from srkit.rendered.canvas import Colour, Ink, Noise, Pixels, Point, Rng, Sheet
 
 
 def mix(a: Colour, b: Colour, share: float) -> Colour:
-    """`share` of b, the rest a."""
+    """Mixture of `share` of b and 1 - share of a."""
     return (
         round(a[0] + (b[0] - a[0]) * share),
         round(a[1] + (b[1] - a[1]) * share),
@@ -23,13 +23,13 @@ def mix(a: Colour, b: Colour, share: float) -> Colour:
 
 
 def shade(colour: Colour, factor: float) -> Colour:
-    """Darker below 1, lighter above, within 0..255."""
+    """Colour times `factor`, clipped to 0..255."""
     r, g, b = (min(255, max(0, round(c * factor))) for c in colour)
     return (r, g, b)
 
 
 def hue(turn: float, saturation: float, value: float) -> Colour:
-    """The colour of HSV values in [0, 1]."""
+    """Colour of HSV values in [0, 1]."""
     r, g, b = (round(255 * channel) for channel in hsv_to_rgb(turn % 1.0, saturation, value))
     return (r, g, b)
 
@@ -42,7 +42,7 @@ COLOURS = "red, orange, yellow, green, teal, blue, purple: purple|violet, pink" 
 
 
 def paint(name: str, rng: Rng, saturation: Point, value: Point) -> Colour:
-    """A colour that is called so; `rng` decides its hue, saturation and value within their ranges."""
+    """Random colour of a name: hue, saturation and value are drawn from their ranges."""
     return hue(rng.between(*_TURNS[name]), rng.between(*saturation), rng.between(*value))
 
 
@@ -57,8 +57,8 @@ def tone(
     """Lay screentone within `shape`.
 
     Args:
-        level: share of the paper that ink covers, 0..1; two for a gradient from the shape's top to its bottom.
-        pitch: pixels from one dot or line to the next. Dots stand on a lattice turned by 45 degrees.
+        level: share of the paper that ink covers, 0..1; a pair for a gradient from the shape's top to its bottom.
+        pitch: distance of dots or lines in pixels. Dots are on a lattice rotated by 45 degrees.
         pattern: dots, lines, grain or crosses.
     """
     f = sheet.finer
@@ -81,7 +81,7 @@ def tone(
 
 @lru_cache(maxsize=64)
 def _thresholds(period: int, pattern: str) -> Pixels:
-    """One period of a screen as the rank of each of its samples, 0..254, so that level x covers x of the paper."""
+    """One period of a screen as ranks of its samples, 0..254; level x covers a share x of the paper."""
     wave = [round(math.cos(2 * math.pi * k / period) * 2**20) for k in range(period)]
     a = np.array(wave, np.int64)
     down, across = np.arange(period)[:, None], np.arange(period)
@@ -95,7 +95,7 @@ def _thresholds(period: int, pattern: str) -> Pixels:
 
 @lru_cache(maxsize=1)
 def _grain() -> Pixels:
-    """A field of specks about a pixel wide, as ranks 0..254."""
+    """Field of specks about a pixel wide, as ranks 0..254."""
     noise = Noise(Rng(0), 512, 512, (5.0, 5.0)).rows(0, 512)
     rank = np.empty(noise.size, np.int64)
     rank[np.argsort(noise.ravel(), kind="stable")] = np.arange(noise.size)

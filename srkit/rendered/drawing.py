@@ -1,7 +1,7 @@
 """Technical drawings and maps: parts with dimensions and sections, floor plans, contour maps, street maps.
 
-Lines are 0.5 to 2.5 pixels wide, lettering 6 to 13 pixels, whatever the image's size; a larger sheet holds more
-parts, rooms, hills or streets.
+Lines are 0.5 to 2.5 pixels wide, lettering 6 to 13 pixels, for any image size; a larger sheet holds more parts, rooms,
+hills or streets.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _name(rng: Rng, split: Split) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing(Spec):
-    """A sheet of one kind, with a name in its middle."""
+    """Sheet of one kind, with a name in its middle."""
 
     domain = "drawing"
     kind: str = choice(
@@ -75,7 +75,7 @@ _ROOMS = (
 
 
 def _plan(width: int, height: int, walls: str, name: str, paper: str, rng: Rng) -> Sheet:
-    """A floor plan: walls, doors, windows, furniture, names and areas of rooms, dimensions around."""
+    """Draw a floor plan: walls, doors, windows, furniture, names and areas of rooms, outer dimensions."""
     style = some_style(paper, rng.child("style"))
     sheet = Sheet(width, height, style.paper)
     edge = 34.0 if min(width, height) > 200 else 8.0

@@ -1,8 +1,7 @@
 """Halftone print: a soft scene in dots, lines or grain of cyan, magenta, yellow and black ink on paper.
 
-Screens are turned by the usual 15, 75, 0 and 45 degrees and have a pitch of 4 to 9 pixels, whatever the image's
-size. The inks multiply where they overlap (Neugebauer's primaries), print a little aside of each other, and the
-paper has a tone.
+Screens are rotated by the usual 15, 75, 0 and 45 degrees and have a pitch of 4 to 9 pixels, for any image size.
+Overlapping inks multiply (Neugebauer's primaries), inks are slightly misregistered, and the paper is tinted.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ _PAPERS = {
     "tan": (236, 226, 204),
     "gray": (226, 222, 214),
 }
-_ASIDE = 2  # pixels that an ink may print aside, at most
+_ASIDE = 2  # maximal misregistration of an ink in pixels
 _FULL = f32(255)
 
 
@@ -56,7 +55,7 @@ def _headline(rng: Rng, split: Split) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Halftone(Spec):
-    """An image in print: fruit, flowers, a landscape or balloons, perhaps with a headline."""
+    """Printed image of fruit, flowers, a landscape or balloons, perhaps with a headline."""
 
     domain = "halftone"
     scene: str = choice(
@@ -114,7 +113,7 @@ class Halftone(Spec):
         return Rendered(reduce_bands(width, height, FINER, band), lettering)
 
     def _scene(self, width: int, height: int) -> tuple[Pixels, tuple[Lettering, ...]]:
-        """What is printed: no fine detail, objects of 20 to 160 pixels, and large words on it."""
+        """Scene before printing: no fine detail, objects of 20 to 160 pixels, and large words."""
         soft = _SCENES[self.scene](width, height, self.rng(self.scene))
         whole = Image.fromarray(np.clip(soft, 0, 255).round().astype(np.uint8))
         image = whole.filter(ImageFilter.BoxBlur(1))
@@ -148,13 +147,13 @@ class Halftone(Spec):
 
 
 def _separated(scene: Pixels, black: float, *, gray: bool) -> list[Pixels]:
-    """How much of each ink, 0..255: what all three share is printed in black by the share `black`."""
+    """Amounts of the inks, 0..255; the share `black` of the three inks' common part is printed in black."""
     lack = 255 - scene.astype(np.int32)
     if gray:
         luminance = (lack[:, :, 0] * 77 + lack[:, :, 1] * 150 + lack[:, :, 2] * 29) >> 8
         return [np.zeros_like(luminance, np.uint8)] * 3 + [luminance.astype(np.uint8)]
     shared = lack.min(axis=2)
-    # Black sets in late, as printers do it: faces and skies stay free of it.
+    # Black starts late, as in print: faces and skies are free of it.
     key = (np.clip(shared - 50, 0, 255) * (black * 255 / 205)).astype(np.int32)
     colours = [np.clip((lack[:, :, c] - key) * 255 // np.maximum(1, 255 - key), 0, 255) for c in range(3)]
     return [plate.astype(np.uint8) for plate in (*colours, key)]
@@ -163,12 +162,12 @@ def _separated(scene: Pixels, black: float, *, gray: bool) -> list[Pixels]:
 def _spot(
     top: int, bottom: int, width: int, pitch: float, degrees: float, shift: Point, *, both: bool
 ) -> Floats:
-    """cos u, or with both cos u + cos v, over axes turned by `degrees`: waves or hills `pitch` samples apart."""
+    """Spot function cos u, or cos u + cos v if `both`, over axes rotated by `degrees`, of period `pitch` in samples."""
     c, s = (round(f(math.radians(degrees)) * 2**24) / 2**24 / pitch for f in (math.cos, math.sin))
     x, y = np.arange(width) - shift[0], np.arange(top, bottom) - shift[1]
     total: Floats = np.zeros((bottom - top, width), np.float32)
     for a, b in ((c, s), (-s, c))[: 1 + both]:
-        # cos(p + q) = cos p cos q - sin p sin q: cosines of columns and rows instead of every sample's.
+        # cos(p + q) = cos p cos q - sin p sin q: cosines per column and row instead of per sample.
         p, q = x * a, y * b
         total += cosine(q)[:, None] * cosine(p)[None, :]
         total -= cosine(q - 0.25)[:, None] * cosine(p - 0.25)[None, :]
@@ -177,7 +176,7 @@ def _spot(
 
 @lru_cache(maxsize=3)
 def _limits(screen: str) -> Floats:
-    """For every tone 0..255 the height of a screen above which just that share of it lies."""
+    """Threshold of a screen for every tone 0..255, such that the tone's share of the screen exceeds it."""
     heights = cosine(np.arange(512) / 512)
     if screen == "dots":
         heights = heights[:, None] + heights[None, :]
@@ -190,7 +189,7 @@ def _limits(screen: str) -> Floats:
 
 
 def _overprints(paper: Colour) -> NDArray[np.uint8]:
-    """The colour of the 16 ways in which the inks can lie on each other."""
+    """Colours of the 16 overprints of the inks."""
     table = np.empty((16, 3), np.uint8)
     for way in range(16):
         colour = [float(v) for v in paper]
@@ -201,7 +200,7 @@ def _overprints(paper: Colour) -> NDArray[np.uint8]:
     return table
 
 
-# Soft scenes in full colour, as photographs in print are.
+# Soft scenes in full colour, like photographs.
 
 
 def _gradient(width: int, height: int, top: Colour, bottom: Colour) -> Floats:
@@ -218,7 +217,7 @@ def _sky(width: int, height: int, top: Colour, low: Colour, thick: float, rng: R
 
 
 def _ball(scene: Floats, centre: Point, radii: Point, colour: Colour, gloss: float) -> None:
-    """A shaded ball, lit from the upper left, with its gloss."""
+    """Draw a shaded ball with a highlight, lit from the upper left."""
     (x, y), (rx, ry) = centre, radii
     height, width = scene.shape[:2]
     x0, x1, y0, y1 = (
@@ -260,7 +259,7 @@ def _shadow(scene: Floats, centre: Point, radii: Point, dark: float) -> None:
 
 
 def _glow(scene: Floats, centre: Point, radius: float, colour: Colour) -> None:
-    """A sun: a flat disc in a halo."""
+    """Draw a sun: a flat disc in a halo."""
     height, width = scene.shape[:2]
     u = (np.arange(width, dtype=np.float32) - f32(centre[0]))[None, :] / f32(radius)
     v = (np.arange(height, dtype=np.float32) - f32(centre[1]))[:, None] / f32(radius)
@@ -281,7 +280,7 @@ _SKIES = (  # at the top and at the horizon
 
 
 def _fruit(width: int, height: int, rng: Rng) -> Floats:
-    """Apples, oranges, plums and grapes on a cloth."""
+    """Scene of apples, oranges, plums and grapes on a cloth."""
     turn = rng.random()
     scene = _gradient(width, height, hue(turn, 0.35, 0.75), hue(turn + 0.08, 0.4, 0.95))
     scene *= f32(0.8) + f32(0.35) * clouds(rng, height, width, (60, 90), 3)[:, :, None]
@@ -307,7 +306,7 @@ def _fruit(width: int, height: int, rng: Rng) -> Floats:
 
 
 def _landscape(width: int, height: int, rng: Rng) -> Floats:
-    """Sky with clouds and sun, ridges that fade with distance, a lake or a field in rows."""
+    """Scene of sky with clouds and sun, ridges that fade with distance, a lake or a field in rows."""
     top, low = rng.pick(_SKIES)
     horizon = int(height * rng.between(0.35, 0.55))
     ground = _gradient(width, height - horizon, low, shade(low, 0.8))
@@ -331,7 +330,7 @@ def _landscape(width: int, height: int, rng: Rng) -> Floats:
 
 
 def _flowers(width: int, height: int, rng: Rng) -> Floats:
-    """Blossoms of shaded petals before a blurred garden."""
+    """Scene of blossoms with shaded petals before a blurred garden."""
     back = Sheet(width, height, hue(rng.between(0.22, 0.42), 0.55, 0.4), 1)
     for _ in range(width * height // 1500):
         back.ellipse(
@@ -357,13 +356,13 @@ def _flowers(width: int, height: int, rng: Rng) -> Floats:
 
 
 def _balloons(width: int, height: int, rng: Rng) -> Floats:
-    """Striped balloons in a cloudy sky."""
+    """Scene of striped balloons in a cloudy sky."""
     top = rng.pick(((50, 110, 200), (90, 150, 220), (240, 150, 110)))
     scene = _sky(width, height, top, (232, 238, 240), 1.0, rng)
     for _ in range(max(3, width * height // 14000)):
         (x, y), r = rng.at(width, height), rng.between(22, 60)
         first, second = hue(rng.random(), 0.85, 0.9), hue(rng.random(), 0.7, 0.95)
-        for k in range(6):  # every ball narrower than the one before: stripes that run together at the poles
+        for k in range(6):  # ever narrower balls make stripes that meet at the poles
             radii = (max(2.0, r * math.cos(k / 6 * math.pi / 2)), r * 1.12)
             _ball(scene, (x, y), radii, (first, second)[k % 2], 0.35 if k == 5 else 0.0)
         basket = Sheet(24, 20, (120, 80, 50), 1)

@@ -1,4 +1,4 @@
-"""Words for signs, labels and interfaces, within the glyphs that the embedded font has, and the typefaces of signs."""
+"""Words for signs, labels and interfaces, limited to the embedded font's glyphs, and the typefaces of signs."""
 
 from __future__ import annotations
 
@@ -91,12 +91,12 @@ def noun(rng: Rng) -> str:
 
 
 def term(rng: Rng) -> str:
-    """A word as programs name things."""
+    """Random identifier of a program."""
     return rng.pick(_TERMS)
 
 
 def menu(rng: Rng) -> str:
-    """A word of an interface."""
+    """Random word of an interface."""
     return rng.pick(_MENU)
 
 
@@ -122,7 +122,7 @@ def title(rng: Rng) -> str:
 
 
 def number(rng: Rng) -> str:
-    """A number as tables hold them: whole, with decimals, with thousands, a share, an amount or a date."""
+    """Random number of a table: an integer, decimals, thousands, a percentage, an amount or a date."""
     kind, value = rng.whole(6), rng.random()
     return (
         f"{int(value * 1000)}",
@@ -134,17 +134,17 @@ def number(rng: Rng) -> str:
     )[kind]
 
 
-# Words that a Spec names. They come from one split of the vocabulary.
+# Words that a Spec names, from one split of the vocabulary.
 
 
 @lru_cache(maxsize=3)
 def vocabulary(split: Split) -> tuple[str, ...]:
-    """The dictionary words of a split, in lower case."""
+    """Dictionary words of a split, in lower case."""
     return tuple(sorted({word for word in (*_SIGNS, *_NOUNS) if in_split(word, split)}))
 
 
 def sign_word(rng: Rng, split: Split) -> str:
-    """One word of 3 to 12 letters, one in six of them invented."""
+    """Random word of 3 to 12 letters, one in six of them invented."""
     if not rng.chance(1 / 6):
         return rng.pick(vocabulary(split))
     while True:
@@ -156,7 +156,7 @@ def sign_word(rng: Rng, split: Split) -> str:
 
 
 def sign_text(rng: Rng, split: Split) -> str:
-    """One word, sometimes two, in capitals or with a capital."""
+    """One word, sometimes two, in capitals or title case."""
     text = sign_word(rng, split)
     if rng.chance(0.25):
         text = f"{text} {sign_word(rng, split)}"
@@ -164,12 +164,12 @@ def sign_text(rng: Rng, split: Split) -> str:
 
 
 def small_text(rng: Rng, split: Split) -> str:
-    """A second line beneath a sign's word, or nothing."""
+    """Second line of a sign, or an empty text."""
     return rng.pick(_SMALL) if rng.chance(0.5) else ""
 
 
 def broken(sheet: Sheet, text: str, size: float, room: float) -> list[str]:
-    """The lines of `text`, none longer than `room` pixels unless it is one word."""
+    """Lines of `text`, none wider than `room` pixels unless it is a single word."""
     lines = [""]
     for part in text.split():
         longer = f"{lines[-1]} {part}".strip()
@@ -181,7 +181,7 @@ def broken(sheet: Sheet, text: str, size: float, room: float) -> list[str]:
 
 
 def fitted(sheet: Sheet, text: str, size: float, room: float) -> str:
-    """`text`, or as many letters of it as fit into `room` pixels, with dots."""
+    """`text`, or its first letters that fit into `room` pixels, with dots."""
     if sheet.length(text, size) <= room:
         return text
     while text and sheet.length(text + "...", size) > room:
@@ -189,7 +189,7 @@ def fitted(sheet: Sheet, text: str, size: float, room: float) -> str:
     return text.rstrip() + "..." if text else ""
 
 
-# Typefaces, all made of the one font that Pillow embeds.
+# Typefaces, all derived from Pillow's embedded font.
 
 TYPEFACES = (
     "plain, bold: bold|heavy, slanted: slanted|italic, narrow: narrow|condensed, wide: wide|broad, outlined, "
@@ -197,13 +197,13 @@ TYPEFACES = (
 )
 _BOLD, _SLANT, _STRETCH = 0.045, 0.25, {"narrow": 0.72, "wide": 1.3}
 _FEET, _HEADS = frozenset("AFHIKMNPRTXYfhiklmnrx147"), frozenset("BDEFHIKLMNPRUVWXYZbhkl")
-_STEMS = frozenset("ITYijlft1!|.,:' ")  # a stencil's gap would cut these away
+_STEMS = frozenset("ITYijlft1!|.,:' ")  # a stencil's gap would remove these
 
 
 def typeset(
     sheet: Sheet, at: Point, text: str, size: float, ink: Ink, typeface: str = "plain", *, named: bool = False
 ) -> None:
-    """A line of `text` centred at `at`, `size` pixels to the em."""
+    """Write a line of `text` centred at `at`, `size` pixels to the em."""
     mask = _line(text, size * sheet.finer, typeface)
     corner = (round(at[0] * sheet.finer - mask.width / 2), round(at[1] * sheet.finer - mask.height / 2))
     sheet.image.paste(ink, corner, mask)
@@ -212,17 +212,17 @@ def typeset(
 
 
 def typeset_width(text: str, size: float, typeface: str) -> float:
-    """How many pixels wide a line is."""
+    """Width of a line in pixels."""
     return _line(text, size, typeface).width
 
 
 def advances(text: str) -> list[float]:
-    """How wide each letter of a line is against the others."""
+    """Relative widths of the letters of a line."""
     return [font(100.0).getlength(letter) for letter in text]
 
 
 def _line(text: str, size: float, typeface: str) -> Image.Image:
-    """Coverage of a line, cut to where there is ink across and to an even height."""
+    """Coverage of a line, cropped horizontally to its ink, with a fixed height."""
     glyphs = [_glyph(letter, size, typeface) for letter in text]
     advance = [font(size).getlength(letter) for letter in text]
     spread = {"outlined": 0.06, "slab": 0.08, "bold": 0.04, "dotted": 0.04, "stencil": 0.07}.get(
@@ -249,7 +249,7 @@ def _line(text: str, size: float, typeface: str) -> Image.Image:
 
 @lru_cache(maxsize=1024)
 def _glyph(letter: str, size: float, typeface: str) -> Image.Image:
-    """Coverage of one letter, a margin of 0.3 em to its left, its middle line in the middle."""
+    """Coverage of one letter with a left margin of 0.3 em, vertically centred."""
     edge, high, bold = math.ceil(size * 0.3), math.ceil(size * 1.3), round(size * _BOLD)
     shape = (math.ceil(font(size).getlength(letter)) + 2 * edge, high)
 
@@ -282,7 +282,7 @@ def _glyph(letter: str, size: float, typeface: str) -> Image.Image:
 
 
 def _widened(mask: Image.Image, size: int) -> Image.Image:
-    """Every part of the mask `size` samples wider."""
+    """The mask dilated horizontally by `size` samples."""
     tall = mask.resize((mask.width, size), Image.Resampling.NEAREST)
     return tall.filter(ImageFilter.MaxFilter(size)).resize(mask.size, Image.Resampling.NEAREST)
 

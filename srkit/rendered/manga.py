@@ -1,7 +1,7 @@
 """Manga-like pages: panels, ink of varying width, figures, speed lines, screentone, balloons with lettering.
 
-Nearly gray. Panels are 110 to 340 pixels wide whatever the image's size, lettering 7 to 12 pixels, screentone has
-a pitch of 3 to 8 pixels.
+Pages are nearly gray. Panels are 110 to 340 pixels wide, lettering 7 to 12 pixels, and screentone has a pitch of 3 to
+8 pixels, for any image size.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _SOUNDS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Manga(Spec):
-    """A page: what its largest panel shows and says; figures of one mood, tones of one screen."""
+    """Page, described by its largest panel's scene and speech; figures have one mood, tones one screen."""
 
     domain = "manga"
     scene: str = choice(
@@ -92,7 +92,7 @@ class Manga(Spec):
         page.lay(panel, (left, top), quad)
 
     def _speech(self, page: Sheet, quad: Quad) -> None:
-        """The balloon of the largest panel, on its right or left above or below."""
+        """Draw the balloon of the largest panel, at its right or left, above or below."""
         rng = self.rng("speech")
         u, v = rng.pick((0.0, 1.0)), 1.0 if self.scene == "action" else rng.pick((0.0, 1.0))
         _speak(page, quad, (u, v), self.speech, rng, named=True)
@@ -127,13 +127,13 @@ def _area(quad: Quad) -> float:
 
 
 def _panels(quad: Quad, size: float, gutter: float, rng: Rng) -> list[Quad]:
-    """Cut into panels whose sides are near `size`, some of the cuts aslant."""
+    """Split into panels with sides near `size`; some cuts are oblique."""
     a, b, c, d = quad
     wide, tall = (math.dist(a, b) + math.dist(d, c)) / 2, (math.dist(a, d) + math.dist(b, c)) / 2
     longest = max(wide, tall)
     if longest < size * 0.9 or (longest < size * 1.5 and rng.chance(0.55)):
         return [quad]
-    across = tall * rng.between(0.8, 1.25) < wide  # a cut that runs down
+    across = tall * rng.between(0.8, 1.25) < wide  # a vertical cut
     at = rng.between(0.36, 0.64)
     aslant = rng.between(-0.09, 0.09) if rng.chance(0.45) else 0.0
     gap = gutter / longest / 2 * (1.0 if across else 1.4)
@@ -153,11 +153,11 @@ def _along(p: Point, q: Point, at: float, gap: float) -> tuple[Point, Point]:
     return point(at - gap), point(at + gap)
 
 
-# What a panel shows; an empty mood is for nobody.
+# Contents of panels; an empty mood means no figure.
 
 
 def _figure(panel: Panel, at: Point, size: float, mood: str, rng: Rng) -> None:
-    """A figure at shares of the panel's sides."""
+    """Draw a figure at fractions of the panel's sides."""
     place = (panel.width * at[0], panel.height * at[1])
     bust(panel, place, max(9.0, size), some_face(rng.child("face"), mood), rng.child("bust"))
 
@@ -219,7 +219,7 @@ _SCENES: dict[str, Callable[[Panel, str, Rng], None]] = {
 
 
 def _sound(panel: Panel, sound: str, rng: Rng, *, named: bool) -> None:
-    """A sound in large letters, each turned a little."""
+    """Draw a sound in large letters, each slightly rotated."""
     letters = sound + rng.pick(("", "!", "!!"))
     size = (
         min(panel.width / (0.62 * len(letters) + 1), panel.height * 0.4)
@@ -241,7 +241,7 @@ def _sound(panel: Panel, sound: str, rng: Rng, *, named: bool) -> None:
 
 
 def _balloons(page: Sheet, quad: Quad, rng: Rng, split: Split, *, first: bool) -> None:
-    """Up to two balloons in a panel's corners; one fewer where the Spec gives the first."""
+    """Draw up to two balloons in a panel's corners; one fewer if the Spec gives the first."""
     wide, tall = math.dist(quad[0], quad[1]), math.dist(quad[0], quad[3])
     chance = 0.9 if wide * tall > 30000 else 0.6
     corners = [(0.0, 0.0), (1.0, 0.05), (1.0, 1.0), (0.0, 1.0)]
@@ -253,7 +253,7 @@ def _balloons(page: Sheet, quad: Quad, rng: Rng, split: Split, *, first: bool) -
 
 
 def _speak(page: Sheet, quad: Quad, corner: Point, text: str, rng: Rng, *, named: bool = False) -> None:
-    """A balloon in a corner of a panel, (0, 0) being the upper left one and (1, 1) the lower right one."""
+    """Draw a balloon in a corner of a panel; (0, 0) is the upper left and (1, 1) the lower right one."""
     wide, tall, (u, v) = math.dist(quad[0], quad[1]), math.dist(quad[0], quad[3]), corner
     x = quad[0][0] + (quad[1][0] - quad[0][0]) * u + (quad[3][0] - quad[0][0]) * v
     y = quad[0][1] + (quad[1][1] - quad[0][1]) * u + (quad[3][1] - quad[0][1]) * v

@@ -1,7 +1,6 @@
-"""Night scenes: lit windows, lamps, neon signs, cars, bridges, fireworks, and their reflections in water or a wet road.
+"""Night scenes: lit windows, lamps, neon signs, cars, bridges, fireworks, reflected in water or on a wet road.
 
-Windows are 3 to 9 pixels wide, houses 30 to 120, whatever the image's size: a taller image shows a town that climbs
-a hill.
+Windows are 3 to 9 pixels wide, houses 30 to 120, for any image size: a taller image shows a town on a hill.
 """
 
 from __future__ import annotations
@@ -31,8 +30,8 @@ from srkit.rendered.colours import COLOURS, hue, mix, paint, shade
 from srkit.rendered.lettering import noun, place, sign_text
 from srkit.rendered.specs import Caption, Spec, Wording, a, choice, words
 
-_SOFT = 4  # pixels of the sky between its samples
-_SMALLEST = 256  # a scene is never smaller than this; a smaller image is cut from its middle
+_SOFT = 4  # sampling distance of the sky in pixels
+_SMALLEST = 256  # minimal side of a scene; smaller images are centre crops
 _WARM: tuple[Colour, ...] = (
     (255, 214, 140), (255, 190, 100), (255, 232, 180), (250, 240, 215), (190, 220, 255), (255, 170, 80),
 )  # fmt: skip
@@ -42,7 +41,7 @@ _TINTS = {"blue": (0.6, 0.66), "violet": (0.7, 0.74), "brown": (0.04, 0.06)}
 
 @dataclass(frozen=True, kw_only=True)
 class Night(Spec):
-    """A town by night with a neon sign in the middle, above water or a wet road."""
+    """Town by night with a neon sign in the middle, above water or a wet road."""
 
     domain = "night"
     smallest = 256
@@ -86,7 +85,7 @@ class Night(Spec):
 
 
 class _Scene:
-    """A town by night, drawn twice: all of it, and on black only what shines, which is blurred to a glow."""
+    """Town by night in two drawings: everything, and the lights alone on black, which are blurred to a glow."""
 
     def __init__(self, width: int, height: int, spec: Night) -> None:
         self.width, self.height, self.spec = width, height, spec
@@ -98,7 +97,7 @@ class _Scene:
         self.haze = hue(turn + rng.between(-0.1, 0.1), 0.5, rng.between(0.16, 0.34))
         self.sheet = Sheet(width, height, self.dark)
         self.light = Sheet(width, height, (0, 0, 0), 1)
-        self.open: Box = (0.0, 0.0, 0.0, 0.0)  # where no house stands before the moon or the fireworks
+        self.open: Box = (0.0, 0.0, 0.0, 0.0)  # free of houses, for the moon or the fireworks
 
     def image(self) -> Pixels:
         self._sky(self.spec.rng("sky"))
@@ -116,7 +115,7 @@ class _Scene:
         return image
 
     def _named_sign(self, ground: Rng) -> None:
-        """The house and the sign that the Spec names, in the middle, and between them what is in front of houses."""
+        """Draw the house and sign that the Spec names, in the middle, with the foreground between their layers."""
         rng, lines = self.spec.rng("neon"), self.spec.neon.split()
         largest = rng.between(18, 22) if len(lines) == 1 else rng.between(13, 16)
         size = min(largest, 100 / max(self.sheet.length(line, 1) for line in lines))
@@ -133,7 +132,7 @@ class _Scene:
         colour = paint(self.spec.tube, rng.child("tube"), (0.7, 0.95), (1.0, 1.0))
         self._neon(at, lines, size, wall, colour, named=True)
 
-    # What shines.
+    # Lights.
 
     def _lamp(self, at: Point, radius: float, colour: Colour, glow: float = 1.0) -> None:
         self.sheet.ellipse(at, radius * 1.25, colour)
@@ -188,7 +187,7 @@ class _Scene:
             self._lamp(points[-1], 0.9, colour)
 
     def _houses(self, foot: float, near: float, rng: Rng) -> None:
-        """A row of houses whose feet stand at `foot`; the nearer, the larger and darker."""
+        """Draw a row of houses on the line `foot`; nearer houses are larger and darker."""
         x = -rng.between(0, 60)
         while x < self.width:
             wide = rng.between(30, 90) * (0.6 + 0.5 * near)
@@ -203,7 +202,7 @@ class _Scene:
         sheet = self.sheet
         x0, y0, x1, y1 = box
         sheet.box(box, wall)
-        self.light.box(box, (0, 0, 0))  # what it hides shines no more
+        self.light.box(box, (0, 0, 0))  # hidden lights
         sheet.box((x0, y0, x0 + 1, y1), shade(wall, 1.35))
         roof = 1.0 if flat else rng.random()
         if roof < 0.2:
@@ -254,7 +253,7 @@ class _Scene:
     def _neon(
         self, at: Point, lines: list[str], size: float, wall: Colour, colour: Colour, *, named: bool = False
     ) -> None:
-        """Glowing words in a glowing frame, which for those of the Spec is of one size."""
+        """Draw glowing words in a glowing frame; the frame of the Spec's words has a fixed size."""
         wide, tall = max(self.sheet.length(line, size) for line in lines) / 2 + 4, size * 0.7
         if named:
             wide, tall = 54.0, 20.0
@@ -287,7 +286,7 @@ class _Scene:
             self.sheet.line([(x, foot), (x, foot - size)], (10, 10, 10), size * 0.14)
 
     def _quay(self, rng: Rng) -> None:
-        """The shore: a wall, lamps, trees, boats or a bridge. Beneath it is the water."""
+        """Draw the shore: a wall, lamps, trees, boats or a bridge, above the water."""
         low = float(self.ground)
         self.sheet.box((0, low - 9, self.width, self.height), shade(self.haze, 0.25))
         self.light.box((0, low - 9, self.width, self.height), (0, 0, 0))
@@ -298,7 +297,7 @@ class _Scene:
             self._bridge(low, rng.child("bridge"))
 
     def _bridge(self, low: float, rng: Rng) -> None:
-        """Cables hung with lights between two towers."""
+        """Draw a suspension bridge of two towers, with lights along its cables."""
         deck, span = low - 22, rng.between(150, 240)
         x = -rng.between(0, span)
         steel = shade(self.haze, 0.6)
@@ -317,7 +316,7 @@ class _Scene:
             self._lamp(car, 0.8, rng.pick(((255, 240, 210), (255, 60, 40))))
 
     def _road(self, rng: Rng) -> None:
-        """Shops along a pavement, cars with their lights, lamps."""
+        """Draw shops along a pavement, cars with their lights, and lamps."""
         low = float(self.ground)
         self.sheet.box((0, low - 26, self.width, self.height), shade(self.haze, 0.3))
         self.light.box((0, low - 26, self.width, self.height), (0, 0, 0))

@@ -1,6 +1,6 @@
-"""Faces as comics draw them: a head with large eyes and falling hair, shoulders, and what is behind.
+"""Faces in comic style: a head with large eyes and loose hair, shoulders, and a backdrop.
 
-Nearly gray. The face grows with the image: from the middle to an ear it is a fifth to a third of the shorter side.
+Images are nearly gray. The face scales with the image: from centre to ear, a fifth to a third of the shorter side.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _TALL = {
 
 @dataclass(frozen=True)
 class Face:
-    """What a face is like: values of the attributes of a `Portrait`."""
+    """Attributes of a face, with values as in `Portrait`."""
 
     mood: str
     mouth: str
@@ -120,7 +120,7 @@ class Portrait(Spec):
 
 
 def bust(sheet: Panel, centre: Point, size: float, face: Face, rng: Rng) -> None:
-    """Head and shoulders around `centre` (between the eyes); `size` pixels from there to the ear."""
+    """Draw head and shoulders around `centre` (between the eyes); `size` is the distance to the ear in pixels."""
     tilt, turn = rng.between(-0.22, 0.22), rng.between(-0.32, 0.32)
     c, s = math.cos(tilt), math.sin(tilt)
 
@@ -141,7 +141,7 @@ def bust(sheet: Panel, centre: Point, size: float, face: Face, rng: Rng) -> None
 
 
 class _Hair:
-    """A head of hair: black with light, white with strands, or screentone."""
+    """Hair of a head: black with highlights, white with strands, or screentone."""
 
     def __init__(self, sheet: Panel, at: Place, turn: float, line: float, face: Face, rng: Rng) -> None:
         self.sheet, self.at, self.turn, self.line, self.rng = sheet, at, turn, line, rng
@@ -159,7 +159,7 @@ class _Hair:
         self.sheet.stroke(curve([self.at(x, y) for x, y in points], 6), ink, self.line * width, (0.1, 0.1))
 
     def back(self, long: float) -> None:
-        """What falls behind the shoulders; short hair ends at the nape."""
+        """Draw the hair behind the shoulders; short hair ends at the nape."""
         if not long:
             half = [(1.1, 0.0), (1.12, -0.7), (0.7, -1.3)]
             nape = [*((-x, y) for x, y in half), (0.0, -1.5), *reversed(half), (0.8, 0.7), (-0.8, 0.7)]
@@ -180,7 +180,7 @@ class _Hair:
             self._strand(strand, rng.between(0.5, 1.2))
 
     def bangs(self) -> None:
-        """What falls over the forehead, with strands from the crown to every tip."""
+        """Draw the hair over the forehead, with strands from the crown to every tip."""
         rng, half = self.rng.child("bangs"), [(1.1, 0.35), (1.16, -0.5), (0.72, -1.28)]
         top = [*half, (0.0, -1.52), *((-x, y) for x, y in reversed(half))]
         count = rng.whole(4, 9)
@@ -258,7 +258,7 @@ def _head(sheet: Panel, at: Place, turn: float, line: float, rng: Rng) -> None:
 
 
 def _features(sheet: Panel, at: Place, turn: float, line: float, face: Face, rng: Rng) -> None:
-    """Eyes, brows, nose and blush."""
+    """Draw eyes, brows, nose and blush."""
     shift, fold = turn * 0.9, rng.chance(0.7)
     for side in (-1, 1):
         x, near = side * 0.44 + shift * 0.5, 1 - 0.25 * side * -turn

@@ -1,8 +1,8 @@
 """Screens: windows with code, articles, tables, forms, icons, charts, chats and terminals.
 
-A screen is a grid of pixels, so here nothing is drawn larger: boxes lie on the grid and FreeType sets the letters at
-their own size, 9 to 30 pixels, as desktops do; only curves are drawn finer and reduced to coverage. One seed in
-three is a display of double density, on which everything has twice as many pixels.
+A screen is a grid of pixels, so there is no supersampling: boxes are aligned to the grid, and FreeType renders letters
+at their final size, 9 to 30 pixels; only curves are supersampled and reduced to coverage. One seed in three is a
+display of double density, on which everything has twice as many pixels.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _heading(rng: Rng, split: Split) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Screen(Spec):
-    """A desktop: the theme of its windows, and what its upper left one shows."""
+    """Desktop, described by the theme of its windows and the content of the upper left one."""
 
     domain = "screen"
     content: str = choice(
@@ -53,7 +53,7 @@ class Screen(Spec):
     density: str = choice("1:, 2:", weights="2 1")
 
     def draw(self, width: int, height: int) -> Rendered:
-        """See `Spec.draw`; below 256 pixels the density is 1, since too little would show at 2."""
+        """See `Spec.draw`; below 256 pixels the density is 1, since too little would be visible at 2."""
         density = int(self.density) if min(width, height) >= _SMALLEST_DENSE else 1
         desktop = self._desktop(-(-width // density), -(-height // density), density)
         whole = Sheet(width, height, (0, 0, 0), 1)
@@ -116,7 +116,7 @@ def _tiles(box: _Cell, largest: int, gap: int, rng: Rng) -> list[_Cell]:
 
 
 def _window(desktop: Sheet, box: _Cell, theme: Theme, content: Content, heading: str, rng: Rng) -> None:
-    """A window; with a title bar where there is room, and in any case where the Spec gives its heading."""
+    """Draw a window; with a title bar if there is room, and always if the Spec gives its heading."""
     x0, y0, x1, y1 = box
     wide, tall = x1 - x0, y1 - y0
     if wide < 24 or tall < 24:
@@ -172,7 +172,7 @@ def _menu_bar(desktop: Sheet, bar: int, theme: Theme, rng: Rng) -> None:
 
 
 def _floating(desktop: Sheet, theme: Theme, rng: Rng) -> None:
-    """A menu or a message above the windows, with its shadow."""
+    """Draw a menu or a message above the windows, with its shadow."""
     size = rng.whole(11, 15)
     rows = rng.whole(4, 9)
     wide, step = rng.whole(120, 190), size + rng.whole(8, 14)
@@ -180,7 +180,7 @@ def _floating(desktop: Sheet, theme: Theme, rng: Rng) -> None:
     x = rng.whole(4, max(5, desktop.width - wide - 4))
     y = rng.whole(64, max(65, desktop.height - tall - 4))
     f = desktop.finer
-    for k in range(4):  # veils on each other make a soft edge
+    for k in range(4):  # overlaid veils make a soft edge
         veil = Image.new("L", ((wide + 2 * k) * f, (tall + 2 * k) * f), 30)
         desktop.image.paste((0, 0, 0), ((x - k + 1) * f, (y - k + 4) * f), veil)
     desktop.box((x, y, x + wide, y + tall), theme.raised, theme.line, 1)

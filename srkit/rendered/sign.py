@@ -1,7 +1,7 @@
-"""Words close up: shop signs, street signs, posters and pages on a wall.
+"""Close-ups of words: shop signs, street signs, posters and pages on a wall.
 
-The word is the largest thing in the image: its letters are an eighth to a quarter of the image's shorter side, so
-that an LR image at x8 of 128 pixels, or at x16 of 256, shows where they stand and not which they are.
+The word is the largest object: its letters are an eighth to a quarter of the image's shorter side, so that an LR image
+at x8 of 128 pixels, or at x16 of 256, shows their positions but not their identity.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _text(rng: Rng, split: Split) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Sign(Spec):
-    """A sign, poster or page with a word or two, perhaps a smaller line and an emblem."""
+    """Sign, poster or page with a word or two, perhaps a smaller line and an emblem."""
 
     domain = "sign"
     kind: str = choice(
@@ -99,7 +99,7 @@ class Sign(Spec):
         )
 
     def _board(self, width: int, height: int) -> tuple[Sheet, Sheet]:
-        """The sign as if it filled the image, and where it covers the wall."""
+        """The sign at the size of the image, and the mask of its coverage of the wall."""
         rng, (paper, ink) = self.rng(self.kind), _SCHEMES[self.scheme]
         wide, tall, radius = _KINDS[self.kind]
         half = (width * rng.between(*wide) / 2, height * rng.between(*tall) / 2)
@@ -143,7 +143,7 @@ class Sign(Spec):
 
 
 def _layout(spec: Sign, board: Sheet, box: Box, ink: Colour, paper: Colour) -> None:
-    """The words, the emblem, and what else is printed, within `box`."""
+    """Draw the words, the emblem and further print within `box`."""
     x0, y0, x1, y1 = box
     wide, tall, rng = x1 - x0, y1 - y0, spec.rng("layout")
     largest = _EM * min(board.width, board.height) * rng.between(0.7, 1.0)
@@ -166,7 +166,7 @@ def _layout(spec: Sign, board: Sheet, box: Box, ink: Colour, paper: Colour) -> N
 def _words(
     board: Sheet, box: Box, text: str, largest: float, ink: Colour, typeface: str, *, single: bool = False
 ) -> None:
-    """The words as large as they go, on one line or one below the other."""
+    """Write the words at the largest size that fits, on one line or one below the other."""
     if not text:
         return
     x0, y0, x1, y1 = box
@@ -183,7 +183,7 @@ def _words(
 
 
 def _image(board: Sheet, box: Box, ink: Colour, paper: Colour, rng: Rng, emblem: str) -> None:
-    """A poster's image: a panel with a sun or stripes, and the emblem on it."""
+    """Draw a poster's image: a panel with a sun or stripes, and the emblem on it."""
     x0, y0, x1, y1 = box
     back, middle = mix(paper, ink, rng.between(0.25, 0.6)), ((x0 + x1) / 2, (y0 + y1) / 2)
     board.box(box, back)
@@ -199,7 +199,7 @@ def _image(board: Sheet, box: Box, ink: Colour, paper: Colour, rng: Rng, emblem:
 
 
 def _paragraph(board: Sheet, box: Box, ink: Colour, paper: Colour, rng: Rng) -> None:
-    """Rows of small print that nobody names."""
+    """Write rows of small print, which the caption does not name."""
     x0, y0, x1, y1 = box
     size = max(5.0, min(board.width, board.height) * 0.05)
     y, text = y0 + size, ""
@@ -216,7 +216,7 @@ def _paragraph(board: Sheet, box: Box, ink: Colour, paper: Colour, rng: Rng) -> 
 
 
 def draw_emblem(sheet: Sheet, at: Point, size: float, ink: Colour, paper: Colour, name: str) -> None:
-    """A pictogram within `size` pixels of `at`."""
+    """Draw a pictogram within `size` pixels of `at`."""
 
     def on(x: float, y: float) -> Point:
         return (at[0] + x * size, at[1] + y * size)

@@ -1,8 +1,8 @@
-"""What an image shows, decided before it is drawn: a Spec, its counterfactuals, and the caption made from it.
+"""Content of an image, determined before drawing: a Spec, its counterfactuals, and its caption.
 
-Every attribute of a Spec is drawn by a generator of its own, and every part of an image draws what has no name
-(places, tones, grain) from another. So two Specs that differ in one attribute give two images that differ in what
-that attribute decides and in nothing else.
+Every attribute of a Spec is drawn from a separate random generator, and every part of an image draws unnamed properties
+(positions, tones, grain) from another. So two Specs that differ in one attribute give two images that differ only in
+the effect of that attribute.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _METADATA = "attribute"
 
 @dataclass(frozen=True)
 class Attribute:
-    """One thing that a caption can name.
+    """A property that a caption can name.
 
     Attributes:
-        phrases: what the attribute may be, and the phrases by which a caption names it (none: it is left unsaid).
-        weights: how often each value is drawn, in proportion.
-        only: the values of other attributes under which this one shows.
-        text: draws free words instead, of a split of the vocabulary.
-        hidden: LR does not show it: at x8 a classifier is at most 15 points above chance on LR and reaches 90 % on
+        phrases: values of the attribute, and the phrases of each in captions (none: the caption omits it).
+        weights: relative frequency of each value.
+        only: values of other attributes under which this one is visible.
+        text: function that draws free words of a split of the vocabulary instead.
+        hidden: not visible in LR: at x8 a classifier is at most 15 points above chance on LR and reaches 90 % on
             HR (`tests/bench/rendered_attributes.py`).
     """
 
@@ -46,7 +46,7 @@ class Attribute:
         return str(rng.choice(list(self.phrases), p=chances))
 
     def another(self, value: str, rng: Rng, split: Split) -> str:
-        """A value other than `value`; of words, those whose length is nearest."""
+        """Value other than `value`; for words, one of similar length."""
         if self.text is None:
             return rng.pick([other for other in self.phrases if other != value])
         drawn = [self.text(rng, split) for _ in range(200)]
@@ -56,14 +56,14 @@ class Attribute:
 def choice(
     values: str | Iterable[str], *, weights: str = "", hidden: bool = False, **only: str | tuple[str, ...]
 ) -> Any:
-    """A field of a Spec that is one of a few values.
+    """Field of a Spec that is one of a few values.
 
     Args:
-        values: the values, or a text such as "dots: round dots|dot screen, lines, none:", in which phrases follow a
-            value where a caption calls it something else, and nothing where a caption leaves it unsaid.
-        weights: how often each is drawn, in proportion, such as "3 1 1"; equally often where none are given.
+        values: the values, or a text such as "dots: round dots|dot screen, lines, none:", in which a value may be
+            followed by its phrases in captions, or by nothing after the colon if captions omit it.
+        weights: relative frequency of each value, such as "3 1 1"; empty: equal frequencies.
         hidden: see `Attribute`.
-        only: attributes and the value, or values, under which this one shows.
+        only: attributes and the value, or values, under which this one is visible.
     """
     phrases = {}
     for part in values.split(", ") if isinstance(values, str) else values:
@@ -74,7 +74,7 @@ def choice(
 
 
 def words(text: Callable[[Rng, Split], str], **only: str | tuple[str, ...]) -> Any:
-    """A field of a Spec that holds words which the image shows; empty where it shows none."""
+    """Field of a Spec with words in the image; empty if it has none."""
     return field(metadata={_METADATA: Attribute({}, (), _conditions(only), text, hidden=True)})
 
 
@@ -84,15 +84,15 @@ def _conditions(only: Mapping[str, str | tuple[str, ...]]) -> dict[str, tuple[st
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """What one image shows. Each domain has a subclass, whose fields are its attributes.
+    """Content of one image. Each domain has a subclass, whose fields are its attributes.
 
     Attributes:
-        seed: of the attributes when they were drawn, and of all that has no name.
+        seed: seed of the attributes when they were drawn, and of all unnamed properties.
         split: the part of the vocabulary that words are drawn from.
     """
 
     domain: ClassVar[str]
-    smallest: ClassVar[int] = 128  # from so many pixels a side on, an image shows all that its caption names
+    smallest: ClassVar[int] = 128  # minimal side in pixels at which all that a caption names is visible
     seed: int
     split: Split = "all"
 
@@ -108,12 +108,12 @@ class Spec:
 
     @classmethod
     def attributes(cls) -> dict[str, Attribute]:
-        """All attributes of the domain by their name."""
+        """Attributes of the domain by name."""
         return {f.name: f.metadata[_METADATA] for f in fields(cls) if _METADATA in f.metadata}
 
     @classmethod
     def drawn(cls, seed: int, split: Split = "all") -> Self:
-        """The Spec of a seed: each attribute from a generator of its own."""
+        """Spec of a seed, with each attribute from a separate generator."""
         values = {
             name: attribute.draw(Rng(seed, cls.domain, "attribute", name), split)
             for name, attribute in cls.attributes().items()
@@ -122,11 +122,11 @@ class Spec:
 
     @classmethod
     def values(cls, name: str) -> tuple[str, ...]:
-        """What an attribute may be."""
+        """Possible values of an attribute."""
         return tuple(cls.attributes()[name].phrases)
 
     def shown(self) -> tuple[str, ...]:
-        """The attributes that this image shows and its caption names."""
+        """Names of the attributes that this image shows and its caption names."""
         return tuple(name for name, attribute in self.attributes().items() if self._shows(name, attribute))
 
     def _shows(self, name: str, attribute: Attribute) -> bool:
@@ -136,23 +136,23 @@ class Spec:
         return all(getattr(self, other) in values for other, values in attribute.only.items())
 
     def rng(self, *part: int | str) -> Rng:
-        """The generator of a part of the image, whatever the attributes are."""
+        """Generator of a part of the image, independent of the attributes."""
         return Rng(self.seed, *part)
 
     def draw(self, width: int, height: int) -> Rendered:
-        """The image."""
+        """Draw the image."""
         raise NotImplementedError
 
     def describe(self, say: Wording) -> Caption:
-        """The caption, in the words that `say` picks."""
+        """Caption, in the phrases that `say` picks."""
         raise NotImplementedError
 
 
 def counterfactual(spec: Spec, attribute: str, seed: int = 0) -> Spec:
-    """The same image with one attribute changed: to another value that is drawn, of words to others as long.
+    """Spec with one attribute changed: to another random value, or to words of similar length.
 
     Raises:
-        UsageError: the image shows no such attribute.
+        UsageError: the image does not show this attribute.
     """
     known = [
         name for name, a in spec.attributes().items() if all(getattr(spec, o) in v for o, v in a.only.items())
@@ -169,13 +169,13 @@ def counterfactual(spec: Spec, attribute: str, seed: int = 0) -> Spec:
 
 
 def in_split(word: str, split: Split) -> bool:
-    """Whether a word belongs to a split of the vocabulary: one in five is held out, by its letters."""
+    """True if a word belongs to a split of the vocabulary: one word in five is held out, by a hash of its letters."""
     return split == "all" or (crc32(word.lower().encode()) % _HELD_OUT_EVERY == 0) == (split == "held-out")
 
 
 @dataclass(frozen=True)
 class Caption:
-    """What an image shows, in words: a short sentence, its fine detail, and keywords."""
+    """Description of an image: a short sentence, its fine detail, and keywords."""
 
     short: str
     detail: str
@@ -183,29 +183,29 @@ class Caption:
 
 
 class Wording:
-    """Picks the phrases of a caption, from a generator for each, so that one changed value changes one phrase."""
+    """Choice of a caption's phrases, from separate generators, so that one changed value changes one phrase."""
 
     def __init__(self, spec: Spec, seed: int) -> None:
         self._spec, self._rng = spec, Rng(spec.seed, spec.domain, "wording", seed)
 
     def __call__(self, name: str) -> str:
-        """An attribute in words."""
+        """Phrase of an attribute."""
         value = getattr(self._spec, name)
         return self._rng.child(name).pick(self._spec.attributes()[name].phrases[value])
 
     def pick(self, *phrases: str) -> str:
-        """One of several phrases that mean the same."""
+        """One of several synonymous phrases."""
         return self._rng.child(*phrases).pick(phrases)
 
     def reads(self, name: str) -> str:
-        """That the image shows the words of an attribute, which is not empty."""
+        """Phrase that states the words of an attribute, which is not empty."""
         text, rng = getattr(self._spec, name), self._rng.child(name)
         return f"{rng.pick(('that reads', 'reading', 'with the words', 'saying'))} " + (
             f'"{text}"' if rng.chance(0.6) else text
         )
 
     def caption(self, short: str, detail: Sequence[str], keywords: Sequence[str]) -> Caption:
-        """The caption of what is not empty, the parts of the detail in some order."""
+        """Caption of the non-empty parts, with the details in random order."""
         parts = [part for part in detail if part]
         order = self._rng.child("order").permutation(len(parts))
         unique = tuple(dict.fromkeys(word for word in keywords if word))

@@ -1,6 +1,7 @@
-"""A street at dusk: what super-resolution is good and bad at, in one small image.
+"""Street at dusk: easy and difficult content for super-resolution in one small image.
 
-Facades with regular windows, lettering, thin wires, a brick wall, foliage, soft clouds and round lamps. The scene
+It has facades with regular windows, lettering, thin wires, a brick wall, foliage, soft clouds and round lamps. The
+image
 grows with the image; its default of 480 x 320 is the demo image.
 """
 
@@ -17,7 +18,7 @@ from srkit.rendered.canvas import FINER, Box, Colour, Rendered, Rng, Sheet, font
 from srkit.rendered.lettering import sign_word
 from srkit.rendered.specs import Caption, Spec, Split, Wording, a, choice, words
 
-_SKY_SIDE = 4096  # a sky is soft: beyond this it is enlarged
+_SKY_SIDE = 4096  # a sky is smooth: beyond this size it is enlarged
 _BOARDS: dict[str, Colour] = {
     "teal": (24, 58, 66), "navy blue": (28, 40, 78), "dark green": (22, 60, 40), "maroon": (84, 26, 34),
     "black": (26, 26, 30), "brown": (70, 46, 34),
@@ -49,7 +50,7 @@ def _goods(rng: Rng, split: Split) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Street(Spec):
-    """A brick house with a shop, a glass tower, a tree and lamps before an evening sky."""
+    """Brick house with a shop, a glass tower, a tree and lamps before an evening sky."""
 
     domain = "street"
     smallest = 384
@@ -106,7 +107,7 @@ def _sky(w: int, h: int, rng: Rng) -> Image.Image:
     clouds = _soft_noise(drawn_w, drawn_h, rng, 5)
     down = np.linspace(0, 1, drawn_h)
     sky = np.empty((drawn_h, drawn_w, 3), np.uint8)
-    for row in range(drawn_h):  # a row at a time stays in the processor's cache
+    for row in range(drawn_h):  # one row at a time, which fits into the processor's cache
         y = down[row]
         tone = (1 - y) * np.array([58, 84, 138.0]) + y * np.array([244, 190, 142.0])
         cover = np.clip((clouds[row] - 0.52) * 4, 0, 1)[:, None] * (1 - y) * 0.8
@@ -115,7 +116,7 @@ def _sky(w: int, h: int, rng: Rng) -> Image.Image:
 
 
 def _soft_noise(w: int, h: int, rng: Rng, octaves: int) -> NDArray[np.float64]:
-    """Value noise in [0, 1], wider than high."""
+    """Value noise in [0, 1], stretched horizontally."""
     total: NDArray[np.float64] = np.zeros((h, w))
     for octave in range(octaves):
         cells = (3 * 2**octave, 4 * 2**octave)

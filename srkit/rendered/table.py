@@ -1,4 +1,4 @@
-"""Every domain by its name, with what it shows. A new one is a file of that name beside this one, and a line here."""
+"""Table of the domains with descriptions. A new domain is a file of that name beside this one, and a line here."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Fabric: plain, basket, twill, herringbone, satin and damask weaves in several dyes, and knit.
 
-A thread is 3 to 11 pixels wide, a knitted stitch 9 to 26, whatever the image's size.
+A thread is 3 to 11 pixels wide, a knitted stitch 9 to 26, for any image size.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from srkit.rendered.canvas import Colour, Floats, Noise, Pixels, Rendered, Rng, 
 from srkit.rendered.colours import COLOURS, hue, mix, paint, shade
 from srkit.rendered.specs import Caption, Spec, Wording, choice
 
-_FINER = 3  # rounded threads need less than lines do
-_MARGIN = 12  # pixels beyond the image, since threads wander
+_FINER = 3  # supersampling; rounded threads need less than lines
+_MARGIN = 12  # pixels beyond the image, since threads are irregular
 Indices = NDArray[np.int32]
 Flags = NDArray[np.bool_]
-_NAMES = {  # what the trade calls a weave in a dye
+_NAMES = {  # trade names of a weave in a dye
     ("twill", "small checks"): "houndstooth", ("twill", "indigo"): "denim", ("plain", "unbleached"): "linen",
     ("plain", "large checks"): "gingham",
 }  # fmt: skip
@@ -26,7 +26,7 @@ _NAMES = {  # what the trade calls a weave in a dye
 
 @dataclass(frozen=True, kw_only=True)
 class Textile(Spec):
-    """A piece of cloth that fills the image."""
+    """Piece of cloth that fills the image."""
 
     domain = "textile"
     fabric: str = choice("woven: woven cloth|woven fabric, knitted: knitted fabric|knitwear", weights="64 36")
@@ -72,7 +72,7 @@ class Textile(Spec):
 
 @dataclass(frozen=True)
 class _Threads:
-    """Threads side by side: of every fine sample across them its thread, and where in the thread it lies (0..1)."""
+    """Parallel threads: index of the thread at every fine sample across them, and position in the thread (0..1)."""
 
     index: Indices
     across: Floats
@@ -81,7 +81,7 @@ class _Threads:
 
     @staticmethod
     def laid(rng: Rng, length: int, pitch: float, uneven: float, sett: list[Colour]) -> _Threads:
-        """Threads of about `pitch` pixels over `length` pixels and a margin, their colours in the order of `sett`."""
+        """Threads of about `pitch` pixels over `length` pixels and a margin, with colours in the order of `sett`."""
         count = int(length / pitch / max(0.2, 1 - uneven)) + 12
         widths = pitch * (1 + uneven * (2 * rng.random(count) - 1))
         edges = np.concatenate(([0.0], np.cumsum(widths)))
@@ -121,7 +121,7 @@ class _Weave:
         i, j, u, v = self.warp.index[x], self.weft.index[y], self.warp.across[x], self.weft.across[y]
         rows, columns = self.up.shape
         state = self.up[j % rows, i % columns]
-        # A thread bends down towards a neighbour that lies above it, and goes on level over one that it covers.
+        # A thread bends down towards a neighbour that lies above it, and stays level over one that it covers.
         beside_j, beside_i = np.where(v < 0.5, j - 1, j + 1), np.where(u < 0.5, i - 1, i + 1)
         on_warp = self.up[beside_j % rows, i % columns] == state
         on_weft = self.up[j % rows, beside_i % columns] == state
@@ -151,7 +151,7 @@ def _coloured(light: Floats, colours: Floats) -> Pixels:
 
 
 def _dyed(dye: str, colour: str, rng: Rng) -> tuple[list[Colour], list[Colour], float]:
-    """The colours of the warp's and the weft's threads in their order, and how uneven the threads are."""
+    """Colours of the threads of warp and weft in order, and the unevenness of the threads."""
     uneven, kind, count = rng.between(0.02, 0.14), rng.whole(3), rng.whole(5, 14)
     one = paint(colour, rng.child("colour"), (0.2, 0.75), (0.35, 0.95))
     if dye == "unbleached":
@@ -172,7 +172,7 @@ def _dyed(dye: str, colour: str, rng: Rng) -> tuple[list[Colour], list[Colour], 
 
 
 def _pattern(weave: str, dye: str, rng: Rng) -> Flags:
-    """Where the warp lies above: (weft threads, warp threads) of one repeat."""
+    """Mask of the positions at which the warp is on top: (weft threads, warp threads) of one repeat."""
     if weave == "twill":
         floats = rng.pick(((2, 1), (2, 2), (3, 1), (3, 3)))
         floats = {"indigo": (3, 1), "tartan": (2, 2), "small checks": (2, 2)}.get(dye, floats)
@@ -200,7 +200,7 @@ def _pattern(weave: str, dye: str, rng: Rng) -> Flags:
 
 
 def _sett(colour: Colour, rng: Rng) -> list[Colour]:
-    """The stripes of a tartan, mirrored, the widest of `colour`."""
+    """Stripes of a tartan, mirrored; the widest are of `colour`."""
     colours = [colour, hue(rng.random(), rng.between(0.5, 0.9), rng.between(0.2, 0.6))]
     colours += [(24, 26, 30), (236, 232, 222), hue(rng.between(0.0, 0.16), 0.85, 0.85)]
     half = [colour] * 16
@@ -210,7 +210,7 @@ def _sett(colour: Colour, rng: Rng) -> list[Colour]:
 
 
 def _motif(rng: Rng, size: int) -> Flags:
-    """A figure that is symmetrical both ways, (size, size) with size even."""
+    """Figure with horizontal and vertical symmetry, (size, size) with size even."""
     quarter = rng.random((size // 2, size // 2)) < 0.5
     half = np.concatenate((quarter, quarter[:, ::-1]), axis=1)
     return np.concatenate((half, half[::-1]), axis=0)
@@ -223,7 +223,7 @@ class _Knit:
         self.wide = 9.0 + 5.0 * size if spec.thread == "fine" else 14.0 + 12.0 * size**1.3
         self.tall, self.slope = self.wide * rng.between(0.62, 0.85), rng.between(0.7, 1.05)
         rib = rng.whole(1, 4)
-        self.purl = rib if spec.stitch == "rib" else 0  # columns of a rib that show their back
+        self.purl = rib if spec.stitch == "rib" else 0  # columns of a rib that show the back of the knit
         base = paint(spec.colour, spec.rng("dye").child("colour"), (0.2, 0.8), (0.35, 0.92))
         figure = rng.pick(((240, 234, 222), (40, 40, 48), mix(base, (250, 246, 238), 0.7)))
         palette = [base, figure, hue(rng.random(), 0.6, 0.75)]
@@ -271,7 +271,7 @@ class _Knit:
 
 
 def _chart(kind: str, rng: Rng) -> Indices:
-    """Which colour every stitch has: (rows, columns) of one repeat."""
+    """Index of the colour of every stitch: (rows, columns) of one repeat."""
     if kind == "stripes":
         rows = [rng.whole(3) for _ in range(6) for _ in range(rng.whole(1, 7))]
         return np.array(rows, np.int32)[:, None]

@@ -1,7 +1,7 @@
 """Built surfaces: brickwork in four bonds, cobbles, dressed stone, shingles, tiles, mosaic, planks and parquet.
 
-A brick is 26 to 64 pixels long (8 to 19 where bricks are small), a tile 14 to 54, a plank 18 to 48 wide, a stone 22
-to 70, whatever the image's size.
+Bricks are 26 to 64 pixels long (small ones 8 to 19), tiles 14 to 54, planks 18 to 48 wide, stones 22 to 70, for any
+image size.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ WOODS: dict[str, Colour] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Texture(Spec):
-    """A wall, a roof or a floor, seen straight on."""
+    """Wall, roof or floor in frontal view."""
 
     domain = "texture"
     surface: str = choice(_NOUNS, weights="2 1 1 1 1 1 2")
@@ -122,7 +122,7 @@ _GROUTS = ((214, 210, 204), (120, 118, 116), (70, 70, 74), (240, 238, 232), (170
 
 
 def _tiles(surface: Surface, rng: Rng, glaze: str, pattern: str, *, diagonal: bool) -> Band:
-    """Square or oblong glazed tiles: of one colour, checkered, mixed, or with a printed figure."""
+    """Square or oblong glazed tiles: plain, checkered, mixed, or with a printed figure."""
     wide = max(rng.between(14, 54), 22 if pattern in ("plain", "figured") else 14)
     tall = wide * rng.pick((1.0, 1.0, 1.0, 0.5))
     joint, stagger = rng.between(1.0, 2.6), 0.5 if rng.chance(0.7) and tall < wide else 0.0
@@ -159,7 +159,7 @@ def _tiles(surface: Surface, rng: Rng, glaze: str, pattern: str, *, diagonal: bo
 
 
 def _figure(colours: Floats, u: Floats, v: Floats, sharp: np.float32, *, eight: bool, ring: float) -> Floats:
-    """A star, a ring and quarter circles in the corners; u and v are -1..1 across the tile."""
+    """Star, ring and quarter circles in the corners; u and v are -1..1 across the tile."""
     far = np.sqrt(u * u + v * v)
     star = np.abs(u) + np.abs(v)
     if eight:
@@ -180,7 +180,7 @@ _TINTS = {"light": ((0.35, 0.35), (0.85, 0.85)), "dark": ((0.5, 0.5), (0.6, 0.6)
 
 
 def _hexagons(surface: Surface, rng: Rng, glaze: str) -> Band:
-    """A mosaic of hexagons in four colours."""
+    """Mosaic of hexagons in four colours."""
     pitch, joint, grout = rng.between(14, 44), rng.between(1.0, 2.4), rng.pick(_GROUTS)
     light, dark = (paint(glaze, rng.child(name), *sv) for name, sv in _TINTS.items())
     colours = np.array([(236, 234, 228), dark, light, (44, 46, 52)], np.float32)
@@ -189,14 +189,14 @@ def _hexagons(surface: Surface, rng: Rng, glaze: str) -> Band:
     tall = pitch * math.sqrt(3)
 
     def nearest(x: Floats, y: Floats, shift: float) -> tuple[Floats, Floats, Indices, Indices]:
-        """How far the nearest centre is, and its number, in a lattice shifted by so much of its pitch."""
+        """Offset from the nearest centre, and its index, in a lattice that is shifted by a fraction of its pitch."""
         column, u = cells(x + f32((0.5 - shift) * pitch), pitch)
         row, v = cells(y + f32((0.5 - shift) * tall), tall)
         return u - f32(pitch / 2), v - f32(tall / 2), row, column
 
     def band(top: int, bottom: int) -> Pixels:
         x, y = surface.at(top, bottom, 0.2, 0.08)
-        # The centres of hexagons are two square lattices, one in the middle of the other.
+        # The centres of hexagons form two rectangular lattices, one offset to the middles of the other.
         u, v, row, column = nearest(x, y, 0.0)
         u2, v2, row2, column2 = nearest(x, y, 0.5)
         other = u2 * u2 + v2 * v2 < u * u + v * v
@@ -225,13 +225,13 @@ def _planks(surface: Surface, rng: Rng, wood: str, laying: str) -> Band:
     palette = (shade(base, 0.66), shade(base, 0.92), base, mix(base, (240, 214, 170), 0.3))
     long = wide * (rng.between(4, 9), 4)[parquet]
     size = (surface.height, surface.width)
-    fibres = ((3.0, 70.0), (0.8, 16.0), (9.0, 44.0))  # streaks, pores, and how the rings swell
+    fibres = ((3.0, 70.0), (0.8, 16.0), (9.0, 44.0))  # streaks, pores, and distortion of the rings
     level = [Noise(rng, *size, cell) for cell in fibres]
     steep = [Noise(rng, *size, (across, along)) for along, across in fibres]
 
     def band(top: int, bottom: int) -> Pixels:
         x, y = surface.at(top, bottom, 0.15, 0.05)
-        if parquet:  # blocks of boards, every other turned
+        if parquet:  # blocks of boards in alternating directions
             turned = (cells(x, long)[0] + cells(y, long)[0]) % 2 == 1
             pairs = zip(level, steep, strict=True)
             streak, pore, swell = (
@@ -244,7 +244,7 @@ def _planks(surface: Surface, rng: Rng, wood: str, laying: str) -> Band:
         row, inside = cells(across, wide)
         start = surface.chance(2, row, row * 0) * f32(0.0 if parquet else long)
         column, end = cells(along + start, long)
-        # Rings: the distance from a heart that lies beside the board, bent around knots.
+        # Rings: the distance from the heartwood beside the board, bent around knots.
         heart = (surface.chance(1, row, column) * 2 - f32(0.5)) * f32(wide)
         knotty = surface.chance(2, row, column) < f32(knots)
         kx = (end - (surface.chance(3, row, column) * f32(0.8) + f32(0.1)) * f32(long)) * f32(0.45)

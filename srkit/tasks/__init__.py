@@ -1,1 +1,1 @@
-"""The Python interface: a room for each command over files, a module for each other one."""
+"""The Python interface: a package or module per command."""

@@ -1,4 +1,4 @@
-"""The loop over files that `srkit upscale` and `srkit estimate-kernel` share."""
+"""Loop over files, for `srkit upscale` and `srkit estimate-kernel`."""
 
 from __future__ import annotations
 
@@ -30,33 +30,33 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FileItem(Place):
-    """One image on its way: where from, where to, what its header says."""
+    """One image of a job: source, target, and facts from its header."""
 
     info: ImageInfo | None
 
     @property
     def wanted(self) -> bool:
-        """Whether it is to be computed, where items are streamed."""
+        """True if it is to be computed, when items are streamed."""
         return True
 
     @property
     def outputs(self) -> tuple[Path, ...]:
-        """All files that are written for it."""
+        """All files that are written for this item."""
         return (self.target,)
 
     @property
     def megapixels(self) -> float:
-        """That progress counts."""
+        """Unit of progress: input pixels in millions."""
         return self.info.width * self.info.height / 1e6 if self.info is not None else 0.0
 
     @property
     def bytes(self) -> int:
-        """In memory at once, from reading until all is written."""
+        """Bytes in memory at once, from reading until everything is written."""
         raise NotImplementedError
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height that memory is needed for."""
+        """Width and height that determine the memory."""
         return (0, 0) if self.info is None else (self.info.width, self.info.height)
 
 
@@ -66,7 +66,7 @@ W = TypeVar("W")
 
 
 class Computed(Protocol[R]):
-    """What was computed for an item, or why it was not."""
+    """Result of an item, or the reason why there is none."""
 
     @property
     def tag(self) -> R: ...
@@ -81,50 +81,50 @@ Record = TypeVar("Record")
 
 @dataclass(frozen=True)
 class Outcome(Generic[D, W]):
-    """What became of one item."""
+    """Outcome of an item."""
 
     done: D
     written: W | None
-    """What `write` gave."""
+    """Return value of `write`."""
     error: str | None
     seconds: float = 0.0
 
 
 class Batch(ABC, Generic[I, D, W, Record]):
-    """Files that are read, computed and written at the same time, in bounded memory.
+    """Pipeline that reads, computes and writes files at the same time, in bounded memory.
 
-    An image that fails is a record, and the others go on; where the output's disk is full or may not be written to, the
-    rest are failures that were not tried.
+    An image that fails gives a record with the error, and the others are still processed; if the output's disk is full
+    or not writable, the remaining images fail without an attempt.
     """
 
     label: ClassVar[str]
-    """For progress."""
+    """Label for progress."""
     failure: ClassVar[str]
-    """`The image could not be upscaled`."""
+    """Subject of error messages: `The image could not be upscaled`."""
     too_large: ClassVar[str]
-    """What does not fit into memory, with `{}` for its size, and what to do then."""
+    """Message for images that do not fit into memory, with `{}` for the size."""
 
     @abstractmethod
     def read(self, item: I) -> Work[I]:
-        """In a thread; may raise."""
+        """Read an item, in a thread; may raise."""
 
     @abstractmethod
     def compute(self, works: Iterator[Work[I] | None]) -> Iterator[D]:
-        """In the calling thread and in order; a None says that nothing more is ready yet."""
+        """Compute in the calling thread and in order; a None means that nothing more is ready yet."""
 
     @abstractmethod
     def write(self, done: D) -> W:
-        """In a thread; may raise."""
+        """Write a result, in a thread; may raise."""
 
     @abstractmethod
     def record(self, item: I, status: Status, error: str | None, outcome: Outcome[D, W] | None) -> Record:
-        """For one item; there is no outcome where nothing was tried."""
+        """Record of an item; `outcome` is None if nothing was tried."""
 
     def deliver(self, outcome: Outcome[D, W]) -> None:
-        """Called for each outcome, in order."""
+        """Hook that is called for each outcome, in order."""
 
     def run(self, items: Sequence[I], todo: Iterable[I], progress: Progress) -> Iterator[Record]:
-        """A record for each item as it is finished, in order; `skipped` for those that are not in `todo`."""
+        """Records of the items in order, as they are finished; `skipped` for those that are not in `todo`."""
         chosen = {id(item) for item in todo}
         runnable = [item for item in items if id(item) in chosen and item.error is None]
         for folder in {path.parent for item in runnable for path in item.outputs}:
@@ -150,8 +150,8 @@ class Batch(ABC, Generic[I, D, W, Record]):
             progress.finish()
 
     def stream(self, items: Iterable[I]) -> Iterator[Record]:
-        """The same for items that are made as they are asked for, in a thread: a record for each, in order; those that
-        are not `wanted` are skipped."""
+        """Records, in order, of items that are produced lazily in a thread; items that are not `wanted` are
+        skipped."""
         passing: deque[I] = deque()
 
         def noted() -> Iterator[I]:
@@ -172,15 +172,15 @@ class Batch(ABC, Generic[I, D, W, Record]):
                     yield self.record(item, "failed" if outcome.error else "done", outcome.error, outcome)
 
     def amount(self, items: Sequence[I]) -> float:
-        """Total units of progress."""
+        """Total amount of progress."""
         return sum(item.megapixels for item in items)
 
     def advance(self, item: I, progress: Progress) -> None:
-        """Progress for an item that is finished."""
+        """Advance the progress by a finished item."""
         progress.advance(item.megapixels)
 
     def _outcomes(self, items: Iterable[I]) -> Generator[Outcome[D, W], None, None]:
-        unwritable = threading.Event()  # a full disk, say: the next image would meet the same
+        unwritable = threading.Event()  # a full disk, for example, which affects the next image too
 
         def read(item: I) -> Work[I]:
             try:

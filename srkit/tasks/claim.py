@@ -1,4 +1,4 @@
-"""Who writes into an output: a second run into the same place is refused while the first is at work."""
+"""Claim on an output: a second run into the same output is refused while the first is running."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from srkit.io.storage import Storage
 from srkit.recipes.shard import Shard
 
 _BEAT_S, _DEAD_S = 20.0, 90.0
-"""How often a claim is renewed, and the age at which another machine's is taken for that of a killed run."""
+"""Interval at which a claim is renewed, and age at which a claim of another machine counts as abandoned, in seconds."""
 
 
 class Claim:
-    """A small hidden file in the output, which names the run and is renewed while that lives.
+    """Small hidden file in the output that names the run and is renewed while the run lives.
 
-    Shards have claims of their own. What a killed run leaves behind is taken over: on the same machine at once, by the
-    process's number; from another after 90 seconds.
+    Shards have separate claims. The claim of a killed run is taken over: on the same machine immediately, by its
+    process ID; from another machine after 90 seconds.
 
     Raises:
-        UsageError: another run is at work there.
-        SrkitError: the output cannot be reached, or may not be written to.
+        UsageError: another run is using the output.
+        SrkitError: the output is not reachable or not writable.
     """
 
     def __init__(self, output: Storage, shard: Shard | None) -> None:
@@ -55,10 +55,10 @@ class Claim:
         self.release()
 
     def release(self) -> None:
-        """End the claim."""
+        """Remove the claim."""
         self._ended.set()
         self._thread.join()
-        with contextlib.suppress(SrkitError):  # it is taken for that of a killed run then
+        with contextlib.suppress(SrkitError):  # it counts as abandoned later
             self._output.remove(self._name)
 
     def _renew(self) -> None:
@@ -72,7 +72,7 @@ class Claim:
 
 
 def _living(claim: bytes) -> str | None:
-    """The run that a claim is of, in words; None where it is over, or the file is none."""
+    """Description of the run that holds a claim; None if the run is over, or the file is not a claim."""
     try:
         found = json.loads(claim)
         host, pid, beat = str(found["host"]), int(found["pid"]), float(found["time"])

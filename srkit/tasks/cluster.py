@@ -1,8 +1,8 @@
-"""Ray: many worker processes, on one machine or on many. Rows in, records out; Ray Data schedules.
+"""Ray: worker processes on one or several machines, scheduled by Ray Data; rows in, records out.
 
-Each worker is an actor that loads its models once. No exception leaves it, since one would end the job; what an image
-does to it is a record. A worker that dies has its rows done by another. A counter knows which rows were begun and not
-ended: those are done one at a time from then on, and one on which three workers died is a failure.
+Each worker is an actor that loads its models once. It catches all exceptions, since one would end the job; a failure on
+an image is part of the record. If a worker dies, its rows are repeated by another. A counter tracks rows that were
+begun and not finished: those are run one at a time from then on, and a row on which three workers died is a failure.
 """
 
 from __future__ import annotations
@@ -23,40 +23,40 @@ from srkit.recipes.engine import EngineRecipe
 
 _DEATHS = 3
 _BLOCK = 32
-"""Most rows of a task; a worker that dies loses the records of one."""
+"""Maximal number of rows per task; a worker that dies loses the records of one task."""
 _CORES = 4
-"""Of a CPU worker where nothing is asked: more of them share no work, and fewer load more copies of the models."""
+"""Default CPU cores per worker: more cores do not speed up a worker, fewer mean more copies of the models."""
 _CONNECT_S = 5.0
 
 
 class Worker(Protocol):
-    """What an actor holds."""
+    """Interface of a worker actor."""
 
     def run(self, rows: Sequence[Any]) -> list[Any]:
-        """For each row a JSON value; what fails is in it."""
+        """JSON value of each row; failures are part of the values."""
 
     @staticmethod
     def failed(row: Any, reason: str, arguments: tuple[Any, ...]) -> Any:
-        """The value of a row that no worker survives; `arguments` are the worker's."""
+        """Value of a row on which workers die; `arguments` are the worker's."""
 
 
 class Cluster:
-    """A connection to Ray, and how many workers of which size it has.
+    """Connection to Ray, with the number and size of workers.
 
     Args:
         engine: with `name` ray.
-        device: of every worker; `auto`: CUDA where the cluster has GPUs.
-        threads: CPU cores of a worker; None: by the machines and the number of workers.
+        device: device of every worker; `auto`: CUDA if the cluster has GPUs.
+        threads: CPU cores per worker; None: from the machines and the number of workers.
 
     Raises:
-        UsageError: Ray is not installed, nothing listens at the address, a node has no srkit or another version, or
-            there are not as many GPUs or cores as were asked for.
+        UsageError: Ray is not installed, the address does not answer, a node has no srkit or another version, or
+            there are fewer GPUs or cores than requested.
     """
 
     def __init__(self, engine: EngineRecipe, device: str, threads: int | None) -> None:
         os.environ.setdefault(
             "RAY_BACKEND_LOG_LEVEL", "fatal"
-        )  # read on import; warnings of Ray's own insides
+        )  # read on import; hides Ray's internal warnings
         try:
             import ray
         except ImportError as error:
@@ -88,14 +88,14 @@ class Cluster:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The fields of a recipe that each worker has of its own."""
+        """Fields of a recipe that differ for workers."""
         return {"device": self.device, "threads": self.threads}
 
     def run(self, kind: type[Worker], arguments: tuple[Any, ...], rows: Sequence[Any]) -> Iterator[Any]:
-        """What workers make of each row, as they finish, in any order.
+        """Results of the rows, in any order, as they are finished.
 
         Raises:
-            SrkitError: no worker can be set up, or Ray gives up.
+            SrkitError: no worker can be set up, or Ray fails.
         """
         import pyarrow as pa
         import ray.data
@@ -104,8 +104,8 @@ class Cluster:
             return
         ledger = _ledger()
         left = dict(enumerate(rows))
-        for _ in range(_DEATHS):  # once is enough unless Ray loses something
-            # Several tasks for each worker, so that none waits long for the last.
+        for _ in range(_DEATHS):  # once is enough unless Ray loses rows
+            # Several tasks per worker, so that none waits long for the last.
             block = max(1, min(_BLOCK, math.ceil(len(left) / (8 * self.workers))))
             numbers = list(left)
             tables = [
@@ -129,7 +129,7 @@ class Cluster:
                     ):
                         if number < 0:
                             raise SrkitError(value)
-                        if left.pop(number, None) is not None:  # a row that was done twice has one record
+                        if left.pop(number, None) is not None:  # a repeated row gives one record
                             yield json.loads(value)
             except SrkitError:
                 raise
@@ -158,7 +158,7 @@ def _connect(address: str | None) -> None:
     if ray.is_initialized():
         return
     try:
-        # Ray's own would be 15: on a busy machine its workers would wait for everybody.
+        # Ray's default niceness is 15: on a busy machine its workers would hardly run.
         own: dict[str, Any] = {"include_dashboard": False, "_system_config": {"worker_niceness": 0}}
         alone = own if address == "local" else {}
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **alone)
@@ -170,7 +170,7 @@ def _connect(address: str | None) -> None:
 
 
 def _be_quiet() -> None:
-    """Keep what Ray Data says of itself from the terminal, and what Ray says of dead machines from stdout."""
+    """Suppress Ray Data's messages on the terminal, and Ray's messages about dead machines on stdout."""
     import ray.data
     from ray._private import worker
 
@@ -178,7 +178,7 @@ def _be_quiet() -> None:
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    # Ray prints these to the driver's stdout whatever `log_to_driver` is; there, records are.
+    # Ray prints these to the driver's stdout regardless of `log_to_driver`; stdout is for records.
     printed = getattr(worker, "print_to_stdstream", None)
     if printed is not None:
         worker.print_to_stdstream = lambda data, *rest, **named: printed(
@@ -193,11 +193,11 @@ def _nodes() -> list[dict[str, Any]]:
 
 
 def _check_nodes() -> None:
-    """Raises UsageError where a node has no srkit, or another version than this."""
+    """Raise UsageError if a node has no srkit, or another version."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    def version() -> str:  # it travels by value, so that it runs where srkit is not
+    def version() -> str:  # pickled by value, so that it runs on nodes without srkit
         try:
             import srkit
 
@@ -225,7 +225,7 @@ def _check_nodes() -> None:
 
 
 def _ledger() -> Any:
-    """A counter of the workers that died on each row, at the driver."""
+    """Counter of the workers that died on each row, an actor at the driver."""
     import ray
 
     class Ledger:
@@ -253,7 +253,7 @@ def _actor() -> type:
         ) -> None:
             import srkit
 
-            with contextlib.suppress(OSError):  # paths may be relative to it; where it is not, they must not
+            with contextlib.suppress(OSError):  # relative paths need it, if it exists on this machine
                 os.chdir(folder)
             self.kind, self.arguments, self.ledger = kind, arguments, ledger
             self.fatal, self.worker = "", None

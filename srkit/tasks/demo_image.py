@@ -23,12 +23,12 @@ class DemoRecipe:
 
 
 def run(recipe: DemoRecipe) -> Path:
-    """Render the image and write it; returns where.
+    """Render the image, write it, and return its path.
 
     Raises:
-        UsageError: the file exists and `overwrite` is not given, or a domain, size, seed or extension makes no
-            sense.
-        SrkitError: it cannot be written.
+        UsageError: the file exists and `overwrite` is not given, or a domain, size, seed or extension is
+            invalid.
+        SrkitError: the file cannot be written.
     """
     if recipe.output.exists() and not recipe.overwrite:
         raise UsageError(f"'{recipe.output}' exists already; use `overwrite` or another name.")

@@ -1,4 +1,4 @@
-"""What this installation and this machine are able to do."""
+"""Capabilities of this installation and machine."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PACKAGES = (
     ),
     *("huggingface_hub", "open_clip_torch", "timm", "lpips", "pyiqa", "transformers", "diffusers"),
 )
-# All of them install a package named cv2: the last one installed wins, and may lack what another had.
+# All of these install a package named cv2: the last one installed wins, and may lack features of another.
 _OPENCV = (
     "opencv-python",
     "opencv-python-headless",
@@ -47,7 +47,7 @@ class DeviceReport:
     name: str
     description: str
     precisions: tuple[str, ...]
-    """Fastest first: what `--dtype auto` may take."""
+    """Supported precisions, fastest first; `--dtype auto` uses the first that fits."""
     memory_bytes: int
     free_bytes: int
 
@@ -64,16 +64,16 @@ class DoctorReport:
     weights: str
     shipped_models: tuple[str, ...]
     offline: str | None
-    """The environment variable that forbids fetching."""
+    """Environment variable that forbids downloads; None if none is set."""
     cache: str
     caches: dict[str, str]
-    """Folders by what is kept there: `models`, `data`, and of other programs `hub` and `torch`."""
+    """Folders by content: `models`, `data`, and of other programs `hub` and `torch`."""
     data_roots: tuple[str, ...]
     metric_weights: tuple[str, ...]
     problems: tuple[str, ...]
 
     def lines(self) -> list[tuple[str, str]]:
-        """Label and value of each line for people."""
+        """Labels and values of the printed lines."""
         gigabytes = 1e9
         lines = [("srkit", self.srkit), ("python", self.python), ("platform", self.platform)]
         lines += [(name, version or "not installed") for name, version in self.packages.items()]
@@ -97,9 +97,9 @@ class DoctorReport:
 
 
 def run() -> DoctorReport:
-    """Look at the installation; nothing is changed and nothing raises for what is missing."""
+    """Inspect the installation; nothing is changed, and missing parts raise no errors."""
     packages = {name: _version(name) for name in PACKAGES}
-    packages["torch"] = torch.__version__  # which names the build too, for CUDA or for CPUs
+    packages["torch"] = torch.__version__  # names the build too, for CUDA or for CPUs
     opencv = [f"{name} {_version(name)}" for name in _OPENCV if _version(name)]
     problems = []
     if len(opencv) > 1:

@@ -1,4 +1,4 @@
-"""Weights that are made of models: written for other programs, or between those of two."""
+"""Files made from models: exports for other programs, and interpolations of two models."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from srkit.zoo.weights import save_weights
 
 
 def export_model(name: str, target: str, output: Path, *, overwrite: bool) -> LoadedModel:
-    """Write a model for other programs; see `srkit.zoo.export.export`. Returns the model.
+    """Write a model for other programs and return the model; see `srkit.zoo.export.export`.
 
     Args:
-        name: of a model, or a checkpoint's path.
+        name: name of a model, or path of a checkpoint.
         target: `spandrel` or `onnx`.
 
     Raises:
-        UsageError: also another target, or an output that exists.
-        ResourceError: also a model that is missing or damaged.
+        UsageError: also if the target is unknown or the output exists.
+        ResourceError: also if the model is missing or damaged.
     """
     if target not in SUFFIXES:
         raise UsageError(
@@ -39,16 +39,16 @@ def export_model(name: str, target: str, output: Path, *, overwrite: bool) -> Lo
 def blend_models(
     start: str, end: str, alpha: float, output: Path, progress: Progress, *, overwrite: bool
 ) -> LoadedModel:
-    """Write the weights between those of two models; see `srkit.zoo.blend.blend`. Returns what was written.
+    """Write the interpolation of two models and return it; see `srkit.zoo.blend.blend`.
 
     Args:
-        start, end: names of models, or checkpoints' paths.
-        alpha: share of `end`.
+        start, end: names of models, or paths of checkpoints.
+        alpha: weight of `end`.
         output: .safetensors.
 
     Raises:
-        UsageError: also an output that exists or is called otherwise.
-        ResourceError: also a model that is missing or damaged.
+        UsageError: also if the output exists or has another extension.
+        ResourceError: also if a model is missing or damaged.
     """
     check_share("alpha", alpha)
     if output.suffix != ".safetensors":

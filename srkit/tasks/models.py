@@ -1,4 +1,4 @@
-"""The models that there are: those shipped, those fetched, and public ones that can be fetched."""
+"""Named models: shipped, downloaded, and public ones that can be downloaded."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What is known of one model. Empty or None: not known."""
+    """Facts about a model. Empty or None: unknown."""
 
     name: str
     task: str
@@ -31,24 +31,24 @@ class ModelFacts:
     arch: str
     parameters: int | None
     size: int | None
-    """Bytes."""
+    """Size in bytes."""
     licence: str
     source: str
-    """`shipped`, a URL, `hf:owner/repo/file`, or a file's path."""
+    """Source: `shipped`, a URL, `hf:owner/repo/file`, or a file's path."""
     summary: str
     recipe: str
     training_data: str
     sha256: str | None
     pinned: bool
-    """Whether the checksum was known before any download; otherwise the first download's holds."""
+    """True if the checksum was known before any download; otherwise that of the first download is required."""
     present: bool
     path: str
-    """Where the file lies, or will lie once fetched."""
+    """Path of the file, which may not be downloaded yet."""
     scores: dict[str, Any] = field(default_factory=dict)
 
     @property
     def state(self) -> str:
-        """In a word: shipped, missing (shipped, but gone), fetched, to fetch, or file (given by its path)."""
+        """State in a word: shipped, missing (shipped, but deleted), fetched, to fetch, or file (given by its path)."""
         if self.source == self.path:
             return "file"
         if self.source == "shipped":
@@ -58,7 +58,7 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class Verified:
-    """One file against its checksum."""
+    """Result of a file's checksum test."""
 
     name: str
     path: str
@@ -66,12 +66,12 @@ class Verified:
     expected: str | None
     found: str | None
     error: str | None = None
-    """Why, where it is not simply another content."""
+    """Reason, if it is not simply a different content."""
 
 
 @dataclass(frozen=True)
 class Places:
-    """The folders in which models are looked for."""
+    """Folders that are searched for models."""
 
     weights: Path
     cache: Path
@@ -90,22 +90,22 @@ class ListedModel:
     tags: tuple[str, ...]
     date: str
     type: str
-    """`pth` or `safetensors`; empty where there is no form that can be read."""
+    """Type of the file: `pth` or `safetensors`; empty if no file is readable."""
     size: int | None
-    """Bytes."""
+    """Size in bytes."""
     url: str
-    """Address of the file, or of the page that offers it."""
+    """URL of the file, or of a download page."""
     sha256: str | None
     readable: bool
-    """Whether there is a form that can be read."""
+    """True if one of the files is readable."""
     fetchable: bool
-    """Whether it can be fetched by its name; otherwise by hand, in a browser."""
+    """True if it can be downloaded by its name; otherwise only manually in a browser."""
     page: str
-    """For people."""
+    """URL of the model's web page."""
 
 
 def list_models() -> list[ModelFacts]:
-    """All models by name: shipped and public ones, then what else was fetched.
+    """All models by name: shipped and public ones, then other downloaded ones.
 
     Raises:
         ResourceError: the manifest or the record of a download is damaged.
@@ -117,7 +117,7 @@ def list_models() -> list[ModelFacts]:
 
 
 def search_models(query: str, progress: Progress) -> list[ListedModel]:
-    """Models of OpenModelDB that hold every word of `query`, the best first; see `srkit.zoo.openmodeldb.search`.
+    """Models of OpenModelDB that contain every word of `query`, the best first; see `srkit.zoo.openmodeldb.search`.
 
     Raises:
         ResourceError: the index is unavailable.
@@ -126,11 +126,11 @@ def search_models(query: str, progress: Progress) -> list[ListedModel]:
 
 
 def show_model(name: str, progress: Progress | None = None) -> ModelFacts:
-    """One model by name, here or in OpenModelDB, or a file of weights by path. A file that is no weights of ours is
-    loaded to see.
+    """Facts about a model by name, here or in OpenModelDB, or about a weights file by path. A foreign file is
+    loaded for this.
 
     Raises:
-        ResourceError: there is no such model, or the file is no checkpoint.
+        ResourceError: the model does not exist, or the file is not a checkpoint.
     """
     manifest = Manifest.load()
     if name in manifest:
@@ -147,15 +147,15 @@ def show_model(name: str, progress: Progress | None = None) -> ModelFacts:
 
 
 def pull_model(what: str, sha256: str | None, progress: Progress) -> Pulled:
-    """Fetch a model by name, URL or repository; see `srkit.zoo.pull.pull`."""
+    """Download a model by name, URL or repository; see `srkit.zoo.pull.pull`."""
     return pull(what, sha256=sha256, progress=progress)
 
 
 def model_path(name: str) -> Path:
-    """The file of a model that is on this machine.
+    """File of a model that is on this machine.
 
     Raises:
-        ResourceError: there is no such model, or it is not here.
+        ResourceError: the model does not exist, or is not downloaded.
     """
     facts = next((model for model in list_models() if model.name == name), None)
     if facts is None:
@@ -173,15 +173,15 @@ def model_path(name: str) -> Path:
 
 
 def places() -> Places:
-    """Where shipped weights lie, and where fetched ones go."""
+    """Folders of shipped and of downloaded weights."""
     return Places(weights_dir(), cache_dir())
 
 
 def verify_models(names: Sequence[str] = ()) -> list[Verified]:
-    """Check the checksums of shipped and fetched files; all of them, or those of `names`.
+    """Check the checksums of shipped and downloaded files; all of them, or those of `names`.
 
     Raises:
-        ResourceError: the manifest is damaged, or one of `names` is neither shipped nor fetched.
+        ResourceError: the manifest is damaged, or one of `names` is neither shipped nor downloaded.
     """
     manifest = Manifest.load()
     by_path = {entry.path: entry for entry in manifest}
@@ -265,7 +265,7 @@ def _listed(model: IndexedModel) -> ListedModel:
 
 
 def _of_indexed(model: IndexedModel) -> ModelFacts:
-    """A model of OpenModelDB that is not on this machine."""
+    """Facts about a model of OpenModelDB that is not on this machine."""
     listed = _listed(model)
     path = parse_source(listed.url).location(cache_dir()) if listed.fetchable else Path()
     return ModelFacts(
@@ -294,7 +294,7 @@ def _of_fetched(path: Path) -> ModelFacts:
 
 
 def _of_file(path: Path, source: str, sha256: str | None, *, pinned: bool) -> ModelFacts:
-    """A file's facts, from its header where it has one."""
+    """Facts about a file, from its header if it has one."""
     present = path.is_file()
     header = _header(path) if present else None
     return ModelFacts(
@@ -322,10 +322,10 @@ def _header(path: Path) -> Header | None:
 
 
 def _look_into(facts: ModelFacts) -> ModelFacts:
-    """The facts with those that only loading shows."""
+    """The facts, completed by those that require loading the model."""
     if not facts.present:
         return facts
-    from srkit.zoo.load import load_model  # brings torch
+    from srkit.zoo.load import load_model  # imports torch
 
     model = load_model(Path(facts.path), task=facts.task or "sr")
     return replace(
@@ -338,7 +338,7 @@ def _look_into(facts: ModelFacts) -> ModelFacts:
 
 
 def checksum_note(facts: ModelFacts) -> str:
-    """How far a model's checksum is known, in words."""
+    """Status of a model's checksum, in words."""
     if facts.pinned or facts.source == "shipped":
         return "pinned"
     record = lock_path(Path(facts.path))
@@ -350,5 +350,5 @@ def checksum_note(facts: ModelFacts) -> str:
 
 
 def as_record(facts: ModelFacts) -> dict[str, Any]:
-    """For JSON: the fields and `state`."""
+    """JSON record of the facts: the fields and `state`."""
     return {**asdict(facts), "state": facts.state}

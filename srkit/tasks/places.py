@@ -1,4 +1,4 @@
-"""Where a job's images are and where its results go: what the commands that work through files share."""
+"""Inputs and outputs of jobs over files, shared by commands."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from srkit.io.names import is_file_system_trouble, shown
 from srkit.progress import Progress
 
 Existing = Literal["refuse", "overwrite", "skip"]
-"""What to do about outputs that are there."""
+"""Treatment of existing outputs."""
 
 NOT_TRIED = "Not tried, since the output cannot be written to (see the failure before)."
 
-_LONGEST_NAME = 255  # bytes; so it is on every common file system
+_LONGEST_NAME = 255  # bytes; the limit of common file systems
 
 
 @dataclass(frozen=True)
 class Place:
-    """One image: where from and where to."""
+    """An image with its source and target."""
 
     source: Path
     target: Path
     error: str | None = field(default=None, kw_only=True)
-    """Why it cannot be done, known from the header or the name."""
+    """Reason why it cannot be processed, known from the header or the name; None: none."""
 
 
 P = TypeVar("P", bound=Place)
@@ -45,17 +45,17 @@ def find_sources(
     instead: str = "give a file, a folder or a glob",
     progress: Progress | None = None,
 ) -> tuple[list[Found], bool]:
-    """The images that an input names, and whether it names one image itself.
+    """Images that an input names; and True if it names a single image itself.
 
     Args:
         source: a file, a folder, or a glob.
-        recursive: subfolders too.
-        instead: what to do about a device or pipe.
-        progress: warned of images that cannot be read by their extension.
+        recursive: include subfolders.
+        instead: suggestion for the message about a device or pipe.
+        progress: is warned of images with unreadable formats.
 
     Raises:
-        UsageError: nothing is there, or what is there is a device or pipe.
-        SrkitError: no images.
+        UsageError: nothing exists there, or it is a device or pipe.
+        SrkitError: there are no images.
     """
     single = os.path.isfile(source)  # noqa: PTH113
     if not single and os.path.exists(source) and not os.path.isdir(source):  # noqa: PTH110, PTH112
@@ -64,16 +64,16 @@ def find_sources(
 
 
 def is_file_name(output: Path, *, into_folder: bool) -> bool:
-    """Whether the output of a single image is meant as a file."""
+    """True if the output of a single image denotes a file."""
     is_folder = into_folder or os.path.isdir(output)  # noqa: PTH112
     return not is_folder and output.suffix != ""
 
 
 def asked_format(output: Path) -> str:
-    """The format that an output file's extension asks for.
+    """Format given by an output file's extension.
 
     Raises:
-        UsageError: none that can be written.
+        UsageError: the extension is of no writable format.
     """
     format = format_of_name(output)
     if format is None:
@@ -85,10 +85,10 @@ def asked_format(output: Path) -> str:
 
 
 def check_folders(source: str, output: Path) -> None:
-    """Refuse an output that the images of a folder or glob cannot go to.
+    """Check that an output can receive the images of a folder or glob.
 
     Raises:
-        UsageError: it is a file, or lies in the input.
+        UsageError: it is a file, or lies inside the input.
     """
     if os.path.exists(output) and not os.path.isdir(output):  # noqa: PTH110, PTH112
         raise UsageError(
@@ -103,7 +103,7 @@ def check_folders(source: str, output: Path) -> None:
 
 
 def name_error(target: Path, longest: str, advice: str) -> str | None:
-    """Why a name is none that a file can have, in a sentence; `longest` is the longest that will be made of it."""
+    """Reason, as a sentence, why a file name is invalid; `longest` is the longest name derived from it."""
     length = len(os.fsencode(longest))
     if length <= _LONGEST_NAME:
         return None
@@ -114,7 +114,7 @@ def name_error(target: Path, longest: str, advice: str) -> str | None:
 
 
 def with_distinct_targets(items: Sequence[P], suffix: str = "") -> list[P]:
-    """Inputs that would share an output (a.jpg and a.tif as PNG) keep their whole name in it (a.jpg.png)."""
+    """Items in which inputs that would share an output (a.jpg and a.tif as PNG) keep their extension (a.jpg.png)."""
     count = Counter(item.target for item in items if item.error is None)
     taken = {target for target, n in count.items() if n == 1}
     distinct = []
@@ -137,7 +137,7 @@ def refuse_inputs_as_outputs(items: Sequence[Place], ignore: Path | None = None)
     """
     inputs = {os.path.realpath(item.source) for item in items}
     for item in items:
-        # A link at the output's own place is replaced, not followed.
+        # A link at the output's own path is replaced, not followed.
         real = os.path.join(os.path.realpath(item.target.parent), item.target.name)  # noqa: PTH118
         if item.error is None and item.target != ignore and real in inputs:
             raise UsageError(
@@ -146,12 +146,12 @@ def refuse_inputs_as_outputs(items: Sequence[Place], ignore: Path | None = None)
 
 
 def left_to_do(items: list[P], existing: Existing) -> list[P]:
-    """The items that are to be computed, or reported as failed: all but those that are done already.
+    """Items that are to be computed, or reported as failed: all except those that are done already.
 
     Raises:
-        UsageError: outputs that exist, where they are neither replaced nor skipped.
+        UsageError: outputs exist, and are neither replaced nor skipped.
     """
-    # An image that cannot be read has no output, and stays a failure however often the job is repeated.
+    # An image that cannot be read has no output, and fails in every repetition of the job.
     there = [item for item in items if item.error is None and os.path.lexists(item.target)]
     if there and existing == "refuse":
         raise exists_already(there[0].target, len(there) - 1)
@@ -162,7 +162,7 @@ def left_to_do(items: list[P], existing: Existing) -> list[P]:
 
 
 def exists_already(path: Path, others: int = 0) -> UsageError:
-    """The error for an output that is there."""
+    """Error for an output that exists."""
     more = f" and {others} more" if others else ""
     return UsageError(
         f"The output {shown(path)}{more} exists already; "
@@ -171,15 +171,15 @@ def exists_already(path: Path, others: int = 0) -> UsageError:
 
 
 def make_folder(output: Path, items: Sequence[Place]) -> None:
-    """Make the output folder, so that one that cannot be had is refused before any work.
+    """Create the output folder, so that failures are found before any work.
 
     Args:
         output: the folder, or the file of a single image.
-        items: with their targets.
+        items: items with their targets.
 
     Raises:
-        UsageError: a file stands where a folder is needed.
-        SrkitError: the folder cannot be made, or may not be written to.
+        UsageError: a file exists at the path of a folder.
+        SrkitError: the folder cannot be created, or is not writable.
     """
     targets = [item.target for item in items if item.error is None]
     if not targets:
@@ -193,7 +193,7 @@ def make_folder(output: Path, items: Sequence[Place]) -> None:
         ) from error
     except OSError as error:
         raise no_folder(folder, error) from error
-    # Where some can be written to, the others are failures of their images.
+    # If some folders are writable, the others are failures of their images.
     places = {nearest_existing(parent) for parent in {target.parent for target in targets}}
     if not any(os.access(place, os.W_OK | os.X_OK) for place in places):
         raise SrkitError(
@@ -202,10 +202,10 @@ def make_folder(output: Path, items: Sequence[Place]) -> None:
 
 
 def make_parent(target: Path) -> None:
-    """Make the folder of one output, which may lie below the job's own.
+    """Create the folder of one output, which may lie below the job's folder.
 
     Raises:
-        SrkitError: it cannot be made.
+        SrkitError: the folder cannot be created.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -214,12 +214,12 @@ def make_parent(target: Path) -> None:
 
 
 def no_folder(folder: Path, error: OSError) -> SrkitError:
-    """The error for an output folder that the file system did not let us make."""
+    """Error for an output folder that could not be created."""
     return SrkitError(f"The folder {shown(folder)} cannot be made ({error.strerror}); choose another output.")
 
 
 def nearest_existing(path: Path) -> Path:
-    """The path, or the nearest above it that is there."""
+    """The path, or its nearest existing parent."""
     path = Path(os.path.abspath(path))  # noqa: PTH100 - Path's own follows links, and raises for loops
     while not os.path.exists(path) and path != path.parent:  # noqa: PTH110
         path = path.parent
@@ -227,9 +227,9 @@ def nearest_existing(path: Path) -> Path:
 
 
 def is_about_the_place(error: Exception) -> bool:
-    """Whether writing failed for a reason that the next image would meet too: a full disk, say."""
+    """True if writing failed for a reason that affects the next image too, such as a full disk."""
     if not isinstance(error, SrkitError) or isinstance(error, ImageError):
         return False
     cause = error.__cause__
-    # libvips reports a full disk by an error of its own.
+    # libvips reports a full disk by its own error.
     return is_file_system_trouble(cause) if isinstance(cause, OSError) else cause is not None

@@ -1,4 +1,4 @@
-"""Prompts: which belongs to which image, which networks take one, and what is said of them."""
+"""Prompts: assignment to images, networks that accept them, and messages about them."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _SHOWN = 60  # characters of a prompt in a message
 def prompted_models(
     name: str, progress: Progress | None = None, dials: Mapping[str, float] | None = None
 ) -> Models:
-    """The networks of a job that has prompts: what `name` names, else the shipped ones that take text.
+    """Networks of a job with prompts: those that `name` denotes, else the shipped ones that are conditioned on text.
 
     Raises:
-        UsageError: networks that take none.
-        ResourceError: a model that is missing or damaged.
+        UsageError: the networks accept no prompt.
+        ResourceError: a model is missing or damaged.
     """
     named = sorted(Manifest.load().families().get(FAMILY, {}).values())
     if name == "auto" and not named:
@@ -55,15 +55,15 @@ def prompts_of(
     *,
     among: Sequence[Path] | None = None,
 ) -> dict[Path, str]:
-    """The prompt of each image: the same for all, or its own.
+    """Prompt of each image: the same for all, or individual.
 
     Args:
-        source: as `srkit.data.captions.find_captions` takes it; of several captions the first.
-        progress: warned of prompts without an image, and of images without a prompt, which go without one.
-        among: all images that `source` is of, where `images` are a shard of them.
+        source: as in `srkit.data.captions.find_captions`; of several captions the first is used.
+        progress: is warned of prompts without an image, and of images without a prompt.
+        among: all images that `source` covers, if `images` are a shard of them.
 
     Raises:
-        UsageError: both are given, or as `find_captions`.
+        UsageError: both `prompt` and `source` are given, or as in `find_captions`.
     """
     if source is None:
         return dict.fromkeys(images, prompt)
@@ -77,7 +77,7 @@ def prompts_of(
 
 
 def warn_of_prompts(upscaler: Upscaler, prompts: Iterable[str], progress: Progress) -> None:
-    """Warn, once for each, of prompts that are cut off or say nothing."""
+    """Warn once of each prompt that is truncated or empty."""
     prompts = list(dict.fromkeys(prompts))
     names = upscaler.models.chain(upscaler.models.own_scale) if prompts else ()
     texts = [name for name in names if takes_text(upscaler.models.named(name).info)]
@@ -93,7 +93,7 @@ def warn_of_prompts(upscaler: Upscaler, prompts: Iterable[str], progress: Progre
 
 
 def quoted(prompt: str) -> str:
-    """A prompt for a message, in quotes, printable, not too long."""
+    """A prompt in quotes for a message, printable and shortened."""
     text = printable(prompt)
     return f"'{text if len(text) <= _SHOWN else text[: _SHOWN - 3] + '...'}'"
 
@@ -101,9 +101,9 @@ def quoted(prompt: str) -> str:
 def controlled(
     prompts: Mapping[Path, str], images: Sequence[Path], control: PromptControl
 ) -> dict[Path, str]:
-    """The prompts of an evaluation's images under a control.
+    """Prompts of an evaluation's images under a control.
 
-    `right`: their own; `none`: none; `shuffled`: the next image's own, of those that have one; a fixed text: that.
+    `right`: their own; `none`: no prompt; `shuffled`: that of the next image with a prompt; a fixed text: that text.
     """
     own = [image for image in images if prompts.get(image)]
     match control:
@@ -117,5 +117,5 @@ def controlled(
 
 
 def label_of(control: PromptControl) -> str:
-    """How results name a control."""
+    """Name of a control in results."""
     return quoted(control.removeprefix(FIXED)) if control.startswith(FIXED) else control

@@ -1,10 +1,10 @@
-"""Fine-tuning on a few images, validated on others, so that it never makes a model worse by what they say.
+"""Fine-tuning on a few images with validation on others, which never returns a state of lower validation score.
 
-The weights' moving average is validated now and then, and where it is no better than before, so are interpolations
-between the base and it: these often keep what was gained on the new images and not what was lost on others
-(Wortsman et al. 2022, Robust fine-tuning of zero-shot models). States are compared by a lower confidence bound of
-their gain: the mean over the images that validate less two standard errors, since these are few, and with a strip of an
-image the rest of which was learned from a gain is easy. The best is kept; the base itself where no bound is above 0.
+The moving average of the weights is validated at intervals. If it is not a new best, interpolations between it and the
+base are validated too, which often keep the gain on the new images without the loss on others (Wortsman et al. 2022,
+Robust fine-tuning of zero-shot models). States are compared by a lower confidence bound of their gain: the mean over
+the validation images minus two standard errors, since these images are few, and a validation strip of an image whose
+rest is trained on gains easily. The best state is kept; the base if no state's bound is above 0.
 """
 
 from __future__ import annotations
@@ -27,22 +27,23 @@ from srkit.progress import Progress, Silent
 from srkit.training.inner import ADAM, InnerRule, InnerSteps, Rates
 
 Score = Callable[[nn.Module], Sequence[float]]
-"""A network's score on every image that validates, higher is better."""
+"""Function from a network to its scores on the validation images; higher is better."""
 Loss = Callable[[Tensor, Batch], Tensor]
-"""SR and the batch that it was made from to a scalar."""
+"""Function from SR and its batch to a scalar loss."""
 Gain = Callable[[Sequence[float], Sequence[float]], float]
-"""The base's scores and another state's to a lower confidence bound of its gain; NaN: it must not be taken."""
+"""Function from the scores of the base and of another state to a lower confidence bound of the gain; NaN: the state is
+rejected."""
 Stop = Literal["steps", "minutes", "judges", "diverged"]
 
 
 @dataclass(frozen=True)
 class Interpolation:
-    """A state between the base and what was learned."""
+    """A state between the base and the trained weights."""
 
     of: Literal["average", "raw"]
-    """Whether what was learned are the weights' moving average or the weights as they are."""
+    """Trained weights: their moving average, or the raw weights."""
     alpha: float
-    """The state is (1 - alpha) times the base plus alpha times that."""
+    """Weight of the trained weights: the state is (1 - alpha) base + alpha trained."""
 
 
 AVERAGED = (Interpolation("average", 1.0), Interpolation("average", 0.5), Interpolation("average", 0.25))
@@ -50,7 +51,7 @@ AVERAGED = (Interpolation("average", 1.0), Interpolation("average", 0.5), Interp
 
 @dataclass(frozen=True)
 class Validated:
-    """The scores of a state."""
+    """Scores of a state."""
 
     step: int
     interpolation: Interpolation
@@ -58,33 +59,32 @@ class Validated:
 
 
 def pairs_loss(loss: Callable[[Tensor, Tensor], Tensor]) -> Loss:
-    """A loss of SR and the target, for batches of pairs."""
+    """Loss for batches of pairs, from a loss of SR and target."""
     return lambda sr, batch: loss(sr, batch.target)
 
 
 @dataclass(frozen=True)
 class AdaptSettings:
-    """How a network is fine-tuned.
+    """Settings of fine-tuning.
 
     Attributes:
         rates: logarithms, by parameter name (`srkit.training.inner`).
         rule: the direction of a step.
-        loss: what is made smaller.
-        minutes: a limit beside the steps; with it a run does not repeat exactly.
-        warmup_steps: over which the rates rise linearly; afterwards they fall along half a cosine.
-        ema: decay of the average that is validated and kept.
-        ema_warmup: with a smaller decay early, so that the base is forgotten as soon as there is something better;
-            without, much of the base stays in an average over few steps.
-        interpolations: states that are validated, one after another until there is a new best.
-        all_interpolations: score the others too then, and take the best.
+        loss: the loss that is minimised.
+        minutes: time limit beside the steps; with it, runs are not exactly reproducible.
+        warmup_steps: steps of linear warm-up of the rates; afterwards they fall along half a cosine.
+        ema: decay of the moving average that is validated and kept.
+        ema_warmup: use a smaller decay early; otherwise the base has a large weight in an average over few steps.
+        interpolations: states that are validated in order, until one is a new best.
+        all_interpolations: validate all interpolations and take the best.
         judge_every: steps between validations.
-        patience: validations in a row without a new best after which it stops.
-        gain: a lower confidence bound of what is gained.
-        min_gain: of that, in the scores' unit, below which the base is kept.
-        unit: of scores, for messages.
+        patience: number of validations in a row without a new best before training stops.
+        gain: lower confidence bound of the gain.
+        min_gain: minimal bound, in the scores' unit, below which the base is kept.
+        unit: unit of the scores, for messages.
         autocast: precision of the network's arithmetic; None: fp32.
-        training_mode: train in training mode, all but normalisation and dropout, a network that evaluates other
-            parameters than it learns.
+        training_mode: train in training mode, except for normalisation and dropout; for networks that use other
+            parameters in evaluation than in training.
     """
 
     rates: Rates
@@ -107,27 +107,27 @@ class AdaptSettings:
 
 @dataclass(frozen=True)
 class Adapted:
-    """What came of fine-tuning."""
+    """Result of fine-tuning."""
 
     state_dict: dict[str, Tensor]
-    """The network's state that scored best, on the CPU: the base's where `kept` is false."""
+    """The network's best state, on the CPU; the base's if `kept` is false."""
     kept: bool
-    """Whether that is another state than the base's."""
+    """True if the best state differs from the base."""
     steps: int
     """Steps taken."""
     best_step: int
-    """The step after which the best state was; 0: the base."""
+    """Step of the best state; 0: the base."""
     best_interpolation: Interpolation | None
-    """Where the best state lies; None: the base."""
+    """Interpolation of the best state; None: the base."""
     before: tuple[float, ...]
     """Scores of the base on the validation images."""
     best: tuple[float, ...]
-    """Scores of that state."""
+    """Scores of the best state."""
     validated: tuple[Validated, ...]
-    """All but the base, in their order."""
+    """Validated states except the base, in order."""
     seconds: float
     stopped: Stop
-    """By what it ended; diverged: the loss was no longer a number, and the last good state counts."""
+    """Reason of the end; diverged: the loss was no longer finite, and the best state until then is returned."""
 
     @property
     def best_blend(self) -> float:
@@ -136,7 +136,7 @@ class Adapted:
 
     @property
     def curve(self) -> tuple[tuple[int, float], ...]:
-        """Steps and mean score, the base's first, of the state that was validated first at each."""
+        """Step and mean score of the first state validated at each step, the base first."""
         means = {0: _mean(self.before)}
         for one in self.validated:
             means.setdefault(one.step, _mean(one.scores))
@@ -153,26 +153,26 @@ def adapt(
 ) -> Adapted:
     """Fine-tune a copy of a network; the network itself is not changed.
 
-    The same for the same steps, device and precision, unless `settings.minutes` ends it.
+    Reproducible for equal steps, device and precision, unless `settings.minutes` ends it.
 
     Args:
-        network: on the device of the pairs. It learns in evaluation mode (but see `training_mode`): batch statistics
-            and dropout are those of its deployment.
-        pairs: endless batches.
-        steps: at most so many.
-        score: scores a network on images that are not among the pairs.
+            network: on the device of the pairs. It is trained in evaluation mode (but see `training_mode`): batch
+                statistics and dropout are as in deployment.
+            pairs: endless batches.
+            steps: maximal number of steps.
+            score: scores a network on images that are not among the pairs.
     """
     return _Run(network, steps, score, settings, progress or Silent()).run(pairs)
 
 
 def unchanged(network: nn.Module, score: Score) -> Adapted:
-    """What comes of not fine-tuning a network."""
+    """Result for a network that is not fine-tuned."""
     scores = tuple(score(network))
     return Adapted(_state(network), False, 0, 0, None, scores, scores, (), 0.0, "steps")
 
 
 class _Run:
-    """One fine-tuning while it lasts."""
+    """A running fine-tuning."""
 
     def __init__(
         self, network: nn.Module, steps: int, score: Score, settings: AdaptSettings, progress: Progress
@@ -236,13 +236,13 @@ class _Run:
         return "steps" if self._step >= self._steps else "minutes"
 
     def _done(self) -> float:
-        """Share of the limits that is used up."""
+        """Fraction of the limits that is used up, 0 to 1."""
         minutes = self._settings.minutes
         used = 0.0 if minutes is None else self._seconds / (60 * minutes)
         return min(1.0, max(self._step / self._steps, used))
 
     def _take_step(self, batch: Batch, done: float) -> bool:
-        """One step; False, and nothing changed, where the loss is no number."""
+        """Take a step; return False, without changes, if the loss is not finite."""
         settings = self._settings
         with torch.autocast(batch.lr.device.type, settings.autocast, enabled=settings.autocast is not None):
             sr = self._network(batch.lr, **batch.conditions)
@@ -284,7 +284,7 @@ class _Run:
         self._worse = 0 if better else self._worse + 1
 
     def _offer(self, scores: tuple[float, ...], interpolation: Interpolation) -> bool:
-        """Keep the state that is validated if it is the best so far; whether it is."""
+        """Keep the validated state if it is the best so far; True if it is."""
         bound = self._settings.gain(self._before, scores)
         if not bound > self._bound:
             return False
@@ -299,12 +299,12 @@ class _Run:
 
 
 def lower_bound_of_gain(before: Sequence[float], after: Sequence[float]) -> float:
-    """Mean gain less two standard errors; of a single image the gain."""
+    """Mean gain minus two standard errors; for a single image, its gain."""
     return lower_bound([new - old for new, old in zip(after, before, strict=True)])
 
 
 def lower_bound(gains: Sequence[float]) -> float:
-    """Mean less two standard errors; of a single number itself."""
+    """Mean minus two standard errors; for a single number, itself."""
     mean = _mean(gains)
     if len(gains) < 2:
         return mean
@@ -313,10 +313,10 @@ def lower_bound(gains: Sequence[float]) -> float:
 
 
 def _set_training(network: nn.Module) -> None:
-    """Training mode, but with the statistics and without the chance of evaluation."""
+    """Set training mode, with normalisation and dropout as in evaluation."""
     network.train()
     for module in network.modules():
-        # Networks bring their own stochastic depth, under this name since Huang et al. 2016.
+        # Networks define their own stochastic depth, under this name since Huang et al. 2016.
         if isinstance(module, (_NormBase, _DropoutNd)) or "DropPath" in type(module).__name__:
             module.eval()
 

@@ -1,7 +1,7 @@
-"""The loss of self-supervised adaptation: an image, made from another and degraded as that was, must be it again.
+"""Loss of self-supervised adaptation: SR that is degraded again, as its LR was, must reproduce LR.
 
 HR-aware (Zhang and Yao 2024, arXiv 2411.16175, Section 3): L_ft = L_rec(R(s E_deg(X), E_img(Y^)), X) + lambda FAR(Y^),
-Y^ = M(X). Only M learns; gradients go through R, E_img and the encoder of FAR to Y^.
+Y^ = M(X). Only M is trained; gradients pass through R, E_img and the encoder of FAR to Y^.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from srkit.training.controller import Factor, quality_distance
 
 @dataclass(frozen=True)
 class ClosedLoop:
-    """What closes the loop, frozen, and what it weighs."""
+    """Frozen networks and weights of the closed loop."""
 
     network: Reconstructor
     reconstruction: ReconstructionLoss
@@ -30,20 +30,20 @@ class ClosedLoop:
     far_weight: float = 0.0
     """lambda_ft; see `calibrated`."""
     draws: int = 1
-    """Factors drawn for each image of a step, whose losses are averaged: for a controller with much noise."""
+    """Factors drawn per image and step, whose losses are averaged; for a controller with much noise."""
     autocast: torch.dtype | None = None
     """Precision of the frozen networks' arithmetic; None: fp32."""
 
     def terms(
         self, sr: Tensor, lr: Tensor, rng: torch.Generator | None = None, *, weighted: bool = True
     ) -> tuple[Tensor, Tensor]:
-        """L_rec, a scalar, and FAR of each image (N,).
+        """L_rec, a scalar, and FAR per image (N,).
 
         Args:
-            sr: Y^ (N, 3, s h, s w), float32; what leaves [0, 1] counts as it is.
-            lr: X (N, 3, h, w) in [0, 1]; no gradient reaches it.
-            rng: of the controller's noise; None: without.
-            weighted: L_rec by how much detail X has at each place, as adapting has it.
+            sr: Y^ (N, 3, s h, s w), float32, not clipped.
+            lr: X (N, 3, h, w) in [0, 1]; receives no gradient.
+            rng: generator of the controller's noise; None: no noise.
+            weighted: weight L_rec by the local detail of X, as in adaptation.
         """
         with torch.no_grad():
             weights = detail_weights(lr) if weighted else None
@@ -61,7 +61,7 @@ class ClosedLoop:
         return torch.stack(errors).mean(), self.far(self.network, sr, features)
 
     def loss(self, seed: int) -> Callable[[Tensor, Batch], Tensor]:
-        """L_ft as `srkit.training.adapt` takes it, the controller's noise drawn anew in each call; it has a state."""
+        """Stateful function of L_ft for `srkit.training.adapt`; the controller's noise is drawn anew in each call."""
         generators: dict[torch.device, torch.Generator] = {}
 
         def value(sr: Tensor, batch: Batch) -> Tensor:
@@ -76,11 +76,11 @@ class ClosedLoop:
     def calibrated(
         self, model: nn.Module, batches: Iterable[Batch], share: float, autocast: torch.dtype | None = None
     ) -> ClosedLoop:
-        """The same with lambda such that FAR's gradient at Y^ is `share` times as long as that of L_rec.
+        """Copy with lambda such that the norm of FAR's gradient at Y^ is `share` times that of L_rec.
 
         Args:
-            model: M as it is before it learns.
-            batches: over which lengths are averaged.
+            model: M before adaptation.
+            batches: batches over which the norms are averaged.
             share: 0: without FAR.
             autocast: precision of M's arithmetic; None: fp32.
         """
@@ -91,7 +91,7 @@ class ClosedLoop:
         return replace(self, far_weight=share * error / regular if regular > 0 else 0.0)
 
     def _lengths(self, model: nn.Module, batch: Batch, autocast: torch.dtype | None) -> tuple[float, float]:
-        """Of both gradients at Y^."""
+        """Norms of both gradients at Y^."""
         kind = batch.lr.device.type
         with torch.no_grad(), torch.autocast(kind, autocast, enabled=autocast is not None):
             made = model(batch.lr, **batch.conditions)

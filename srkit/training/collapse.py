@@ -1,4 +1,4 @@
-"""Whether a discriminator still trains its generator, by its logits."""
+"""Detection of a discriminator that no longer trains its generator, from its logits."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-LOOKED_EVERY = 10  # steps; looking makes the program wait for the device
-_APART = 0.005  # loss of a discriminator that separates all: logits 5 from each other, certain to 99.5 %
-_LARGEST = 50.0  # mean logit; beyond it bf16 has steps of a quarter and more, and differences are lost
-_BLIND = 1e-4  # difference of the mean logits of one that sees none
+LOOKED_EVERY = 10  # steps between checks; a check synchronises with the device
+_APART = 0.005  # loss of a discriminator that separates all images: logits 5 apart, 99.5 % certain
+_LARGEST = 50.0  # mean logit; above, bf16 has steps of 0.25 and more, and differences are lost
+_BLIND = 1e-4  # difference between the mean logits of a discriminator that sees none
 
 
 class CollapseWatch:
-    """Counts the looks at which a discriminator trained nothing, in a row.
+    """Counter of consecutive checks at which a discriminator trained nothing.
 
     Args:
-        patience: steps in a row after which it is given up.
+        patience: number of such steps in a row after which it has collapsed.
     """
 
     def __init__(self, patience: int) -> None:
@@ -25,18 +25,18 @@ class CollapseWatch:
 
     @property
     def is_sound(self) -> bool:
-        """Whether nothing was wrong at the last look."""
+        """True if the last check found nothing wrong."""
         return not any(self._rows.values())
 
     def see(self, loss: float, real: float, fake: float) -> str | None:
-        """Look at a step.
+        """Check a step.
 
         Args:
-            loss: the discriminator's, relativistic (`srkit.losses.gan.discriminator_loss`).
-            real, fake: mean logits of real images and of made ones.
+            loss: the discriminator's relativistic loss (`srkit.losses.gan.discriminator_loss`).
+            real, fake: mean logits of real and of generated images.
 
         Returns:
-            what is wrong, as the rest of a sentence about the discriminator; None: one can go on.
+            Defect, as the rest of a sentence about the discriminator; None: training can continue.
         """
         means = f"mean logits {real:.3g} of real images and {fake:.3g} of made ones"
         if not all(map(math.isfinite, (loss, real, fake))):
@@ -57,9 +57,9 @@ class CollapseWatch:
         return None
 
     def state_dict(self) -> dict[str, int]:
-        """The counts."""
+        """Counts by defect."""
         return dict(self._rows)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from counts."""
+        """Restore counts."""
         self._rows = {name: int(state_dict[name]) for name in self._rows}

@@ -1,12 +1,12 @@
-"""The controller of self-supervised adaptation: how strongly the reconstructor is to degrade an image.
+"""Controller of self-supervised adaptation: strength with which the reconstructor degrades an image.
 
-HR-aware (Zhang and Yao 2024, arXiv 2411.16175, Eqs. 4, 7 and 8): a factor s on the embedding of the degradation, from
-how far l = d(up(X), Y') an image Y' looks from the enlarged low-resolution image X. HQI, the paper's quality
-indicator, is 1 - l.
+HR-aware (Zhang and Yao 2024, arXiv 2411.16175, Eqs. 4, 7 and 8): the embedding of the degradation is multiplied by a
+factor s, computed from the perceptual distance l = d(up(X), Y') of an image Y' from the enlarged low-resolution image
+X. HQI, the paper's quality indicator, is 1 - l.
 
-The paper's s = 1 - l where adapting is right for an image of l = 0.5 alone: R was trained s = l, so s = 2 l* - l leaves
-an image as it is where l is that of the true one, l*. One l* for all images would be wrong for most,
-which have little detail or much, so E_deg learns to estimate it for each
+The paper's s = 1 - l in adaptation is right only for images with l = 0.5: R was trained with s = l, so s = 2 l* - l,
+with l* the distance of the true image, leaves an image unchanged if l = l*. The paper's single l* for all images is
+wrong for most, which have little or much detail, so E_deg estimates it for each image
 (`srkit.archs.reconstructor.DegradationEstimate`).
 """
 
@@ -22,25 +22,26 @@ from srkit.encoders.distance import PerceptualDistance
 from srkit.ops.resize import upscale
 
 Factor = Callable[[Tensor, Tensor, int, torch.Generator | None], Tensor]
-"""What embeddings are multiplied by, (N, D), float32, without a gradient.
+"""Function that returns the factor of the embeddings, (N, D), float32, without gradient.
 
-Of l (N,); l* (N,); the length D of an embedding; and the generator of the noise n, on their device, or None: n is 0.
+Its arguments are l (N,), l* (N,), the length D of an embedding, and the generator of the noise n, on their device
+(None: n is 0).
 """
-_PAPER = 0.5  # l* for all images
+_PAPER = 0.5  # l* of all images
 
 
 @torch.no_grad()
 def quality_distance(
     distance: PerceptualDistance, lr: Tensor, hr: Tensor, autocast: torch.dtype | None = None
 ) -> Tensor:
-    """l = d(up(X), Y'), from 0, blurred as bicubic is, to 1; no gradient goes through it.
+    """l = d(up(X), Y') in [0, 1], 0 for images as blurred as bicubic ones; without gradient.
 
-    With one, a network could lower its loss by moving s instead of its image. LPIPS is not bounded by 1, as the
-    paper says it is: it is cut off there.
+    With a gradient, a network could lower its loss by changing s instead of its image. LPIPS can exceed 1, against the
+    paper's statement, and is clipped.
 
     Args:
         lr: X (N, 3, h, w) in [0, 1].
-        hr: Y' (N, 3, s h, s w); what leaves [0, 1] is cut off.
+        hr: Y' (N, 3, s h, s w), clipped to [0, 1].
         autocast: precision of the distance's arithmetic; None: fp32.
 
     Returns:
@@ -53,39 +54,39 @@ def quality_distance(
 
 
 def no_factor(distance: Tensor, expected: Tensor, dim: int, rng: torch.Generator | None = None) -> Tensor:
-    """A `Factor` of 1: of a reconstructor that was trained without a controller."""
+    """`Factor` of 1, for a reconstructor that was trained without a controller."""
     return torch.ones(len(distance), dim, device=distance.device)
 
 
 @dataclass(frozen=True)
 class Controller:
-    """Each method is a `Factor`."""
+    """Controller, whose methods are `Factor`s."""
 
     noise_std: float = 0.1
-    """Deviation of the noise n, another one for each number of an embedding; the paper has 1, which drowns s."""
+    """Standard deviation of the noise n, drawn for each element of an embedding; 1 in the paper, which hides s."""
 
     def pretraining(
         self, distance: Tensor, expected: Tensor, dim: int, rng: torch.Generator | None = None
     ) -> Tensor:
-        """s = n + l: images that look further from the enlarged ones were degraded more strongly."""
+        """s = n + l: images further from the enlarged ones are degraded more strongly."""
         return self._noisy(distance, dim, rng)
 
     def adapting(
         self, distance: Tensor, expected: Tensor, dim: int, rng: torch.Generator | None = None
     ) -> Tensor:
-        """s = n + 2 l* - l: an image that is too blurred is degraded too strongly, so that it must get sharper."""
+        """s = n + 2 l* - l: an image that is too blurred is degraded too strongly, so that it must become sharper."""
         return self._noisy(2 * expected - distance, dim, rng)
 
     def paper(
         self, distance: Tensor, expected: Tensor, dim: int, rng: torch.Generator | None = None
     ) -> Tensor:
-        """s = n + 1 - l, as Eq. 8 has it."""
+        """s = n + 1 - l (Eq. 8)."""
         return self._noisy(2 * _PAPER - distance, dim, rng)
 
     def neutral(
         self, distance: Tensor, expected: Tensor, dim: int, rng: torch.Generator | None = None
     ) -> Tensor:
-        """s = l*, whatever the image looks like, without noise."""
+        """s = l*, independent of the image, without noise."""
         return self._noisy(expected, dim, None)
 
     def _noisy(self, factor: Tensor, dim: int, rng: torch.Generator | None) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a network that tells damaged images from clean ones is trained and calibrated by."""
+"""Training and calibration of a network that classifies images as damaged or clean."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from srkit.ops.layout import RGB
 _OF_STRENGTH = 0.3
 _SIZES = (1.0, 0.75, 0.5, 1 / 3, 0.25)
 _MARGIN = 0.25
-"""That a clean image must stay below the threshold, as a logit: other photographs are not those held out."""
+"""Margin below the threshold for clean images, as a logit: other photographs differ from the held-out ones."""
 
 
 class DiagnoseLearner(nn.Module):
-    """Cross entropy of whether a crop is damaged, and with a smaller weight of whether strongly."""
+    """Cross entropies of damaged against clean, and, with a smaller weight, of strongly damaged against the rest."""
 
     def __init__(self, network: DiagnoseNetwork) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class DiagnoseLearner(nn.Module):
 
 @torch.no_grad()
 def standardise(network: DiagnoseNetwork, crops: Tensor) -> None:
-    """Set what the network's measures are centred and scaled by, from crops (N, 3, h, w) uint8."""
+    """Set the mean and deviation that standardise the network's measures, from crops (N, 3, h, w) uint8."""
     found = torch.cat([measures(luma_of(some.float() / 255)) for some in torch.split(crops, 64)])
     network.mean.copy_(found.mean(0))
     network.deviation.copy_(found.std(0).clamp(min=1e-3))
@@ -44,9 +44,9 @@ def standardise(network: DiagnoseNetwork, crops: Tensor) -> None:
 
 @torch.no_grad()
 def calibrate(network: DiagnoseNetwork, images: Sequence[RGB], false_alarms: float) -> float:
-    """Move the network's bias so that a share of clean images at most is called damaged; the logit that it moved by.
+    """Shift the network's bias so that at most a share `false_alarms` of clean images is called damaged.
 
-    Every image counts at several sizes, and by a crop of each.
+    Every image counts at several sizes, and by a crop of each. Returns the shift of the logit.
     """
     judged = (logits_of(network, view) for image in images for view in _views(image))
     logits = torch.stack([logits[0] for logits in judged if logits is not None])
@@ -57,7 +57,7 @@ def calibrate(network: DiagnoseNetwork, images: Sequence[RGB], false_alarms: flo
 
 
 def _views(image: RGB) -> Iterator[Tensor]:
-    """Patches of the image at several sizes, and of a crop of each."""
+    """Patches of the image at several sizes, and of a crop at each size."""
     for factor in _SIZES:
         view = shrunk(image, factor)
         for part in (view, view[3 : PATCH - 8, 5 : PATCH - 30]):

@@ -1,4 +1,4 @@
-"""Steps of a diffusion model: the residual that it estimates, the images that these make, and how both are scored."""
+"""Training and validation of a diffusion model: the residual that it estimates, and the images from it."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from srkit.training.gan_step import GanStep
 from srkit.training.state import TrainState
 from srkit.training.trainer import StepResult, Validation, descend
 
-_MAX_DB = 60.0  # of a flat crop, lest it outweigh all others
+_MAX_DB = 60.0  # limit for flat crops, which would outweigh all others
 _SAMPLE_SEED = 0
 
 
 def denoising_batch(
     lr: Tensor, hr: Tensor, codes: Tensor, depth: Tensor, base: Tensor, level: Tensor, eps: Tensor
 ) -> Batch:
-    """Crops, and what `Denoising` is called with beside LR.
+    """Batch of crops, with the further arguments of `Denoising`.
 
     Args:
         lr, hr, codes, depth: (B, ...), see `srkit.archs.diffusion.DiffusionSR`.
-        base: (B, 3, s p, s p), what the residual is of.
-        level: (B,) of the noise.
-        eps: as base, standard normal.
+        base: (B, 3, s p, s p), image from which the residual is taken.
+        level: (B,), noise levels.
+        eps: noise in the shape of base, standard normal.
     """
     truth = (hr - base) / SIGMA
     state = noisy(truth, level, eps)
@@ -40,11 +40,11 @@ def denoising_batch(
 
 
 class Denoising(nn.Module):
-    """A diffusion model, called for one estimate.
+    """Diffusion model as a module for one estimate of the residual.
 
     Args:
-        network: it.
-        prior: without its conditions.
+        network: the diffusion model.
+        prior: estimate without conditions.
     """
 
     def __init__(self, network: DiffusionSR, *, prior: bool) -> None:
@@ -61,8 +61,8 @@ class Denoising(nn.Module):
         state: Tensor,
         truth: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """The mean square of what is missed of `truth`, the residual, and the mean absolute value of the conditions'
-        maps; scalars."""
+        """Mean square error of the estimated residual against `truth`, and mean absolute value of the conditions' maps;
+        scalars."""
         known = self.network.known(x, codes, depth, base=base, prior=self._prior)
         sizes = [m.float().abs().mean() for maps in known.maps or () for m in maps]
         size = torch.stack(sizes).mean() if sizes else base.new_zeros(())
@@ -71,30 +71,30 @@ class Denoising(nn.Module):
 
 
 class Imaging(nn.Module):
-    """The same, for the image (B, 3, s p, s p)."""
+    """Diffusion model as a module for one estimate of the image (B, 3, s p, s p)."""
 
     def __init__(self, network: DiffusionSR) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, x: Tensor, codes: Tensor, depth: Tensor, base: Tensor, **noised: Tensor) -> Tensor:
-        """Of the arguments of `Denoising`, `truth` is not looked at."""
+        """Image of one estimate; arguments as `Denoising`, of which `truth` is unused."""
         known = self.network.known(x, codes, depth, base=base)
         return self.network.image(self.network.residual(noised["state"], noised["level"], known), known)
 
 
 @dataclass(frozen=True)
 class DenoisingStep:
-    """Minimise an estimate's squared error, and the conditions' maps (Lin et al. 2024, Eqs. 4 and 5)."""
+    """Minimise the squared error of an estimate, and the conditions' maps (Lin et al. 2024, Eqs. 4 and 5)."""
 
     wrapped: Callable[[Any], nn.Module]
-    """The network as a module that gives both, such as `Denoising`."""
+    """Wrapper of the network that returns both terms, such as `Denoising`."""
     name: str
-    """Of the error in the log."""
+    """Name of the error in the log."""
     weight: float
-    """Of the error."""
+    """Weight of the error."""
     features: float
-    """Weight of the maps."""
+    """Weight of the conditions' maps."""
     clip_norm: float
     autocast: torch.dtype | None
 
@@ -120,7 +120,7 @@ class DenoisingStep:
 
 @dataclass(frozen=True)
 class ImagingStep(GanStep):
-    """A step against a discriminator, which sees the images that single estimates make."""
+    """Step against a discriminator, whose inputs are images from single estimates."""
 
     def module(self, network: nn.Module) -> nn.Module:
         assert isinstance(network, DiffusionSR)
@@ -130,11 +130,11 @@ class ImagingStep(GanStep):
 def residual_validator(
     batches: Sequence[Batch], dtype: torch.dtype | None, *, prior: bool
 ) -> Callable[[nn.Module], Validation]:
-    """A function that scores a diffusion model by its estimates, beside the PSNR of its samples.
+    """Validation function that scores a diffusion model by its estimates, and logs the PSNR of its samples.
 
     Args:
         dtype: autocast's; None: fp32.
-        prior: whether the estimates are those without conditions.
+        prior: score the estimates without conditions.
     """
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Data-parallel training under `torchrun`; a single process is the case of a world of one."""
+"""Data-parallel training under `torchrun`; a single process is a world of size one."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class World:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes files and reports."""
+        """True for the process that writes files and reports."""
         return self.rank == 0
 
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[World]:
-    """Join the group that `torchrun` describes in the environment, if it does; within another one it is that one."""
+    """Join the group that `torchrun` describes in the environment, if any; nested calls reuse the outer group."""
     if dist.is_available() and dist.is_initialized():
         yield World(dist.get_rank(), dist.get_world_size())
         return
@@ -41,13 +41,13 @@ def process_group(device: torch.device) -> Iterator[World]:
 
 
 def wait_for_all(world: World) -> None:
-    """Go on when every process has come this far."""
+    """Wait until every process has called this."""
     if world.size > 1:
         dist.barrier()
 
 
 def local_device(device: torch.device) -> torch.device:
-    """This process's own CUDA device under `torchrun`."""
+    """CUDA device of this process under `torchrun`."""
     rank = os.environ.get("LOCAL_RANK")
     if device.type != "cuda" or rank is None:
         return device
@@ -62,7 +62,7 @@ def parallel(network: nn.Module, world: World) -> nn.Module:
 
 
 def average_gradients(network: nn.Module, world: World) -> None:
-    """Mean of the gradients that the processes have, for a network that `parallel` does not wrap."""
+    """Average the gradients over the processes, for a network that `parallel` does not wrap."""
     if world.size > 1:
         for parameter in network.parameters():
             if parameter.grad is not None:
@@ -80,7 +80,7 @@ def mean_over(value: Tensor, world: World) -> Tensor:
 
 
 def agreed(value: float, world: World, device: torch.device) -> float:
-    """The first process's value: clocks differ, and all must take the same step."""
+    """Value of the first process, on all processes: clocks differ, and all processes must take the same step."""
     if world.size == 1:
         return value
     shared = torch.tensor(value, dtype=torch.float64, device=device)

@@ -1,4 +1,4 @@
-"""Training of feature networks: the step, the validation, and the scales of the stages."""
+"""Training of feature networks: step, validation, and scales of the stages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from srkit.training.trainer import Measure, StepResult, descend
 
 LOSS = Measure("val_loss", "loss {:.4f} on the held-out images", -1.0)
 _VALIDATION_STEPS = 4
-_MIDDLE = 256  # pixels of the images that the scales are measured on
+_MIDDLE = 256  # side of the centre crops on which the scales are measured, in pixels
 
 
 class _Staged(Protocol):
@@ -27,7 +27,7 @@ class _Staged(Protocol):
 
 @torch.no_grad()
 def measure_scales(network: nn.Module, images: Sequence[NDArray[np.uint8]]) -> None:
-    """Set `network.scales` to the root mean square of each stage over the middles of the images (H, W, 3)."""
+    """Set `network.scales` to the root mean square of each stage over centre crops of the images (H, W, 3)."""
     staged = cast(_Staged, network)
     squares = torch.zeros(len(staged.scales), dtype=torch.float64)
     for image in images:
@@ -66,19 +66,19 @@ class EncoderStep:
 
 
 class Source(Protocol):
-    """Batches for learners; each has `to(device)`."""
+    """Source of batches for learners; each batch has `to(device)`."""
 
     def batches(self, first_step: int) -> Iterator[Any]:
-        """Those of steps first_step, first_step + 1, ..."""
+        """Batches of steps first_step, first_step + 1, ..."""
 
     def draw(self, step: int) -> Any:
-        """The batch of one step."""
+        """Batch of one step."""
 
 
 def loss_validator(
     held_out: Source, device: torch.device, autocast: torch.dtype | None
 ) -> Callable[[nn.Module], float]:
-    """A function that gives a learner's mean loss over the same held-out batches every time, negative."""
+    """Validation function: negative mean loss of a learner over fixed held-out batches."""
 
     @torch.no_grad()
     def score(learner: nn.Module) -> float:

@@ -27,20 +27,20 @@ from srkit.training.trainer import DivergedError, StepResult, descend
 
 @dataclass(frozen=True)
 class GanStep:
-    """Update the generator against the discriminator, then the discriminator by what the generator made before that.
+    """Update the generator against the discriminator, then the discriminator on the images generated before.
 
-    Losses that compare images aim at the batch's target; what the discriminator takes for real is its HR as it is.
+    Pixel and perceptual losses use the batch's target; the discriminator's real images are the unmodified HR.
     """
 
     losses: GeneratorLosses
     discriminator: nn.Module
     optimizer: torch.optim.Optimizer
-    """The discriminator's."""
+    """Optimiser of the discriminator."""
     watch: CollapseWatch
     factor: float
-    """The discriminator's learning rate, times the generator's."""
+    """The discriminator's learning rate, as a factor on the generator's."""
     clip_norm: float
-    """Of the generator's gradient."""
+    """Maximal norm of the generator's gradient (0: no clipping)."""
     autocast: torch.dtype | None
     world: World
     teacher: Teacher | None = None
@@ -51,7 +51,7 @@ class GanStep:
 
     @property
     def others(self) -> dict[str, Stateful]:
-        """What a run's state holds beside the generator and its optimiser."""
+        """Parts of the run's state other than the generator and its optimiser."""
         return {
             "discriminator": self.discriminator,
             "discriminator's optimizer": self.optimizer,
@@ -72,7 +72,7 @@ class GanStep:
     ) -> StepResult:
         with torch.autocast(batch.lr.device.type, self.autocast, enabled=self.autocast is not None):
             made = forward(batch.lr, **batch.conditions)
-            # Until its own step the discriminator is the same: its logits of the real images serve both steps.
+            # The discriminator does not change before its own step, so its logits of the real images serve both steps.
             real = self.discriminator(batch.hr)
         with held(self.discriminator):
             terms = self.losses(made, batch.target, self.discriminator, real.detach())
@@ -94,7 +94,7 @@ class GanStep:
         return StepResult(logged, norms)
 
     def _discriminate(self, sr: Tensor, real: Tensor, rate: float) -> dict[str, Tensor]:
-        """The discriminator's step; `real` are its logits of the real images, with their graph."""
+        """Update the discriminator; `real` are its logits of the real images, with their graph."""
         set_rate(self.optimizer, rate * self.factor)
         with torch.autocast(sr.device.type, self.autocast, enabled=self.autocast is not None):
             fake = self.discriminator(sr.detach())
@@ -107,7 +107,7 @@ class GanStep:
         return {"discriminator": loss.detach(), **dict(zip(("logit real", "logit fake"), means, strict=True))}
 
     def _look_out(self, logged: dict[str, Tensor], step: int) -> None:
-        """Stop where the discriminator has collapsed."""
+        """Raise if the discriminator has collapsed."""
         names = ("discriminator", "logit real", "logit fake")
         loss, real, fake = (float(mean_over(logged[name], self.world)) for name in names)
         if (wrong := self.watch.see(loss, real, fake)) is not None:
@@ -116,7 +116,7 @@ class GanStep:
 
 
 class Whole(nn.Module):
-    """A network with two heads, called for all its parts."""
+    """A network with two heads, as a module that returns all its outputs."""
 
     def __init__(self, network: Cria) -> None:
         super().__init__()
@@ -128,9 +128,9 @@ class Whole(nn.Module):
 
 @contextmanager
 def held(discriminator: nn.Module) -> Iterator[None]:
-    """Nothing inside changes the discriminator: no gradient reaches its weights, and its buffers stay as they are.
+    """Freeze the discriminator inside the context: its weights get no gradient, and its buffers do not change.
 
-    It works as in training all the same: batch normalisation takes the batch's own mean and deviation.
+    It still works as in training: batch normalisation uses the batch's own mean and deviation.
     """
     modules = [(module, module.training) for module in discriminator.modules()]
     norms = [module for module, _ in modules if isinstance(module, nn.BatchNorm2d)]
@@ -138,7 +138,7 @@ def held(discriminator: nn.Module) -> Iterator[None]:
     tracked = [norm.track_running_stats for norm in norms]
     try:
         discriminator.requires_grad_(False)
-        discriminator.eval()  # spectral normalisation moves its estimates on in training
+        discriminator.eval()  # spectral normalisation updates its estimates in training mode
         for norm in norms:
             norm.training, norm.track_running_stats = True, False
         yield
@@ -152,7 +152,7 @@ def held(discriminator: nn.Module) -> Iterator[None]:
 
 
 def gan_state(network: nn.Module, optim: OptimPart, step: GanStep) -> TrainState:
-    """The start of a run.
+    """Initial state of a run.
 
     Raises:
         UsageError: as `srkit.training.state.new_state`.

@@ -1,8 +1,8 @@
-"""The inner step of few-shot adaptation, with a rate for every tensor or for every number.
+"""Inner step of few-shot adaptation, with a learning rate per tensor or per element.
 
-CDASR, Eq. 10: theta_i' = theta_i - alpha_i dL_S/dtheta_i. The rates alpha are kept as logarithms, so that they stay
-positive whatever is learned. Fine-tuning (`srkit.training.adapt`) and the learning of rates (`srkit.training.meta`)
-take the very same step, so that what was learned is what is run.
+CDASR, Eq. 10: theta_i' = theta_i - alpha_i dL_S/dtheta_i. The rates alpha are stored as logarithms, so that they stay
+positive during meta-learning. Fine-tuning (`srkit.training.adapt`) and meta-learning of the rates
+(`srkit.training.meta`) share this step.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from srkit.training.optim import is_matrix, muon_update
 InnerKind = Literal["sgd", "adam", "muon"]
 Granularity = Literal["tensor", "element"]
 Rates = Mapping[str, Tensor]
-"""Natural logarithms of the rates by parameter name: a scalar, or of the parameter's shape."""
+"""Natural logarithms of the rates by parameter name: scalars, or of the parameter's shape."""
 
 
 @dataclass(frozen=True)
 class InnerRule:
-    """What direction a step takes for a gradient."""
+    """Direction of a step, from the gradient."""
 
     kind: InnerKind = "sgd"
-    """sgd: the gradient itself (Eq. 10); adam: the gradient over its own running size, so that rates are lengths;
-    muon: for weight matrices that read no image the running mean of the gradient, orthogonalised
-    (`srkit.training.optim`), for all else Adam's direction at half the rate."""
+    """sgd: the gradient itself (Eq. 10); adam: the gradient divided by its running size, so that rates are step
+    lengths; muon: for weight matrices that do not read an image the orthogonalised running mean of the gradient
+    (`srkit.training.optim`), for all other parameters Adam's direction at half the rate."""
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = 1e-8
 
@@ -43,7 +43,7 @@ _ADAM_BESIDE_MUON = OptimPart.adam_factor
 
 @dataclass(frozen=True)
 class Moments:
-    """Adam's running means after `steps` steps."""
+    """Adam's moments after `steps` steps."""
 
     first: tuple[Tensor, ...]
     second: tuple[Tensor, ...]
@@ -53,13 +53,13 @@ class Moments:
 def directions(
     rule: InnerRule, gradients: Sequence[Tensor], moments: Moments | None
 ) -> tuple[list[Tensor], Moments | None]:
-    """The directions that a step subtracts once they are multiplied with the rates, and the moments after it.
+    """Directions that are multiplied by the rates and subtracted in a step, and the moments after the step.
 
     Differentiable with respect to the gradients.
 
     Args:
-        gradients: one a parameter.
-        moments: of the step before; None at the first.
+            gradients: one per parameter.
+            moments: of the previous step; None at the first.
     """
     if rule.kind == "sgd":
         return list(gradients), None
@@ -71,7 +71,7 @@ def directions(
     first = torch._foreach_lerp(before.first, gradients, 1 - beta1)
     squares = torch._foreach_mul(gradients, gradients)
     second = torch._foreach_lerp(before.second, squares, 1 - beta2)
-    # Under the root, where a gradient of exactly zero has a derivative.
+    # Inside the root, where a gradient of exactly zero has a derivative.
     size = torch._foreach_div(second, 1 - beta2**steps)
     size = torch._foreach_sqrt(torch._foreach_add(size, rule.epsilon**2))
     mean = torch._foreach_div(first, 1 - beta1**steps)
@@ -84,7 +84,7 @@ def directions(
 def _with_matrices(
     moves: list[Tensor], gradients: Sequence[Tensor], means: Sequence[Tensor], momentum: float
 ) -> list[Tensor]:
-    """Muon's directions in place of Adam's for weight matrices; equal shapes are orthogonalised together."""
+    """Directions with Muon's in place of Adam's for weight matrices; equal shapes are orthogonalised together."""
     by_shape: dict[torch.Size, list[int]] = {}
     for number, gradient in enumerate(gradients):
         if is_matrix(gradient):
@@ -99,10 +99,10 @@ def _with_matrices(
 
 
 def uniform_rates(network: nn.Module, rate: float, granularity: Granularity = "tensor") -> dict[str, Tensor]:
-    """The same rate for every parameter.
+    """Equal rate for every parameter.
 
     Raises:
-        UsageError: a rate that is not above 0.
+        UsageError: the rate is not above 0.
     """
     if not 0 < rate < math.inf:
         raise UsageError(f"The rate of adaptation is {rate}; it must be above 0.")
@@ -114,13 +114,13 @@ def uniform_rates(network: nn.Module, rate: float, granularity: Granularity = "t
 
 
 def check_rates(network: nn.Module, rates: Rates, where: str) -> None:
-    """That there is a finite rate for every parameter.
+    """Check that every parameter has a finite rate.
 
     Args:
-        where: names the file in messages.
+        where: name of the file in messages.
 
     Raises:
-        ResourceError: rates that are missing, of a wrong shape or not finite.
+        ResourceError: rates are missing, of a wrong shape or not finite.
     """
     for name, parameter in network.named_parameters():
         found = rates.get(name)
@@ -136,11 +136,11 @@ def check_rates(network: nn.Module, rates: Rates, where: str) -> None:
 
 
 class InnerSteps:
-    """Takes steps on a network's parameters, in place.
+    """In-place update of a network's parameters.
 
     Args:
-        network: its parameters that want gradients are changed.
-        rates: one for each of these.
+        network: its parameters with `requires_grad` are updated.
+        rates: one for each of these parameters.
         rule: the direction of a step.
     """
 
@@ -152,15 +152,15 @@ class InnerSteps:
         self._moments: Moments | None = None
 
     def step(self, factor: float = 1.0) -> None:
-        """One step of `factor` times the rates along the gradients that the parameters hold."""
+        """Take one step of `factor` times the rates along the parameters' gradients."""
         with torch.no_grad():
-            # A parameter that the loss does not reach stays where it is.
+            # A parameter without a gradient is unchanged.
             gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
             found, self._moments = directions(self._rule, gradients, self._moments)
             moves = torch._foreach_mul(torch._foreach_mul(found, self._rates), -factor)
             torch._foreach_add_(self.parameters, list(moves))
 
     def clear(self) -> None:
-        """Forget the gradients."""
+        """Clear the gradients."""
         for parameter in self.parameters:
             parameter.grad = None

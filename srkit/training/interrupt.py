@@ -1,4 +1,4 @@
-"""Interrupts that wait for the end of a training step."""
+"""Deferral of interrupts to the end of a training step."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def whole_step() -> Iterator[None]:
-    """Hold an interrupt (SIGINT) that comes inside back until the end, where it becomes a KeyboardInterrupt.
+    """Defer an interrupt (SIGINT) inside the context to its end, where it is raised as KeyboardInterrupt.
 
-    Between the optimiser's update and the count of steps a state is neither before nor after a step, and what is
-    saved of it could not be resumed exactly. Outside the main thread, where no interrupts arrive, it does nothing.
+    Between the optimiser's update and the increment of the step count, the state is inconsistent and a checkpoint of it
+    could not be resumed exactly. Outside the main thread, where no interrupts arrive, this does nothing.
     """
     usual = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or usual is not signal.default_int_handler:

@@ -21,14 +21,14 @@ MEASURES: dict[Target, Measure] = {
     "picture": Measure("val_psnr", "{:.3f} dB on the held-out crops"),
     "depth": Measure("val_depth_error", "held-out aligned depth maps are missed by {:.4f}", -1.0),
 }
-"""By the target of the recipe."""
-_MAX_DB = 60.0  # of a flat crop, lest it outweigh all others
+"""Validation measures by the target of the recipe."""
+_MAX_DB = 60.0  # limit for flat crops, which would outweigh all others
 
 
 def batch_validator(
     batches: Sequence[Batch], target: Target, dtype: torch.dtype | None
 ) -> Callable[[nn.Module], float]:
-    """A function that gives a network's mean score over the batches: what `MEASURES` names, negative for errors.
+    """Validation function: mean of the target's measure (`MEASURES`) over the batches, negative for errors.
 
     Args:
         dtype: autocast's; None: fp32.

@@ -1,4 +1,4 @@
-"""What fuses conditions into a latent diffusion model: the noise that it estimates, and how it is scored."""
+"""Training and validation of the fusion of conditions into a latent diffusion model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOISE_ERROR = Measure("val_noise_error", "held-out noise is missed by {:.4f} (me
 
 
 class NoiseEstimate(nn.Module):
-    """A fusion with its prior, called for one estimate of the noise."""
+    """A fusion and its prior, as a module for one estimate of the noise."""
 
     def __init__(self, network: LatentFusion) -> None:
         super().__init__()
@@ -26,14 +26,14 @@ class NoiseEstimate(nn.Module):
     def forward(
         self, x: Tensor, codes: Tensor, depth: Tensor, latent: Tensor, time: Tensor, eps: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The mean square of what is missed of `eps`, and the mean absolute value of the maps; scalars.
+        """Mean square error of the estimate of `eps`, and mean absolute value of the maps; scalars.
 
         Args:
             x: LR (N, 3, h, w) in [0, 1].
             codes, depth: (N, K, h, w) and (N, 1, h, w).
-            latent: (N, 4, h / 2, w / 2), that of HR.
-            time: (N,), of the prior's training.
-            eps: as latent, standard normal.
+            latent: (N, 4, h / 2, w / 2), latent of HR.
+            time: (N,), time steps of the prior's training schedule.
+            eps: noise in the shape of latent, standard normal.
         """
         maps = self.network.maps(upscale(x, self.network.scale), codes, depth)
         prior = self.network.prior
@@ -43,7 +43,7 @@ class NoiseEstimate(nn.Module):
 
 
 def noise_validator(batches: Sequence[Batch], dtype: torch.dtype | None) -> Callable[[nn.Module], float]:
-    """A function that gives a fusion's mean error, negative.
+    """Validation function: negative mean error of a fusion's noise estimates.
 
     Args:
         dtype: autocast's; None: fp32.

@@ -1,7 +1,7 @@
-"""What a feature network is trained for without labels: the network, what is needed beside it, and the loss.
+"""Learners of feature networks without labels: network, auxiliary heads, and loss.
 
-A learner is an `nn.Module` with the network as its `network`. Called with views it gives the loss terms by name, `loss`
-being what is to be minimised.
+A learner is an `nn.Module` with the network as its attribute `network`. Called with views it returns the loss terms by
+name; `loss` is minimised.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from srkit.errors import UsageError
 from srkit.recipes.encoder import EncoderRecipe, Objective
 
 TASKS: Mapping[Objective, str] = {"contrast": "encoder", "exemplar": "judge"}
-"""What the weights of each objective are for, as their headers say."""
+"""Task of the weights of each objective, for their headers."""
 
 _WEAKEST = 0.25
-_SMOOTHING = 0.1  # of the images' probabilities: a crop of sky may be of many an image
+_SMOOTHING = 0.1  # label smoothing over images: a crop of sky could be of many images
 
 
 def info_nce(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     """Normalised temperature-scaled cross entropy (Chen et al. 2020, SimCLR, Eq. 1); a scalar.
 
     Args:
-        first: unit vectors (I, D) of one view of each instance.
-        second: of the other view.
-        temperature: above 0.
+            first: unit vectors (I, D) of one view of each instance.
+            second: unit vectors of the other view.
+            temperature: above 0.
     """
     z = torch.cat([first, second])
     count = len(first)
@@ -41,11 +41,11 @@ def info_nce(first: Tensor, second: Tensor, temperature: float) -> Tensor:
 
 
 def quality_error(estimate: Tensor, views: Views) -> Tensor:
-    """Squared error of the strengths (V, `DEGRADATIONS`) that a read-out estimates; a scalar.
+    """Squared error of estimated degradation strengths (V, `DEGRADATIONS`); a scalar.
 
-    A clean view's are all 0; the weakest degradation's is a quarter, the strongest's 1. To the mean error of all
-    views comes that of the differences between each degraded view and its clean twin: what they show being the
-    same, it is the degradation's alone.
+    The target is 0 for clean views, from a quarter for the weakest degradation to 1 for the strongest. The loss is the
+    mean error of all views plus the error of the differences between each degraded view and its clean twin, which show
+    the same content, so that their difference is due to the degradation alone.
     """
     true = F.one_hot(views.kind, CLEAN + 1)[:, :CLEAN] * (_WEAKEST + (1 - _WEAKEST) * views.strength[:, None])
     error = estimate.float() - true
@@ -60,10 +60,10 @@ def quality_error(estimate: Tensor, views: Views) -> Tensor:
 
 
 class ContrastLearner(nn.Module):
-    """Both views of an instance are to have the same vector, and no other instance's: `info_nce`.
+    """Contrastive learner: the two views of an instance get equal vectors, unlike other instances (`info_nce`).
 
-    A degraded image being an instance of its own, the vector must distinguish it from the clean one. A linear read-out
-    of the degradation (`quality_error`) hastens that: left to the comparison alone, compression is learned late.
+    A degraded image is an instance of its own, so its vector must differ from the clean one's. A linear read-out of the
+    degradation (`quality_error`) accelerates this; by contrast alone, compression is learned late.
     """
 
     def __init__(self, network: CompactEncoder, temperature: float, quality: float) -> None:
@@ -82,10 +82,9 @@ class ContrastLearner(nn.Module):
 
 
 class ExemplarLearner(nn.Module):
-    """Classify which image a view is of (Dosovitskiy et al. 2014, exemplar CNN), and how it was degraded.
+    """Classification of the source image of a view (Dosovitskiy et al. 2014, exemplar CNN), and of its degradation.
 
-    In validation, the images are others than those it was trained to classify: the loss is that of the degradation
-    alone.
+    In validation the images are not among the training classes, so the loss is that of the degradation alone.
     """
 
     def __init__(self, network: JudgeNetwork, images: int, quality: float) -> None:
@@ -106,10 +105,10 @@ class ExemplarLearner(nn.Module):
 
 
 def make_learner(network: nn.Module, recipe: EncoderRecipe, images: int) -> nn.Module:
-    """The learner of a recipe's objective, for `images` training images.
+    """Learner of a recipe's objective, for `images` training images.
 
     Raises:
-        UsageError: the objective does not suit the network, or a temperature or weight that is none.
+        UsageError: the objective does not suit the network, or a temperature or weight is invalid.
     """
     if not (recipe.temperature > 0 and recipe.quality >= 0):
         raise UsageError(

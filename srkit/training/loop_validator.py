@@ -1,4 +1,4 @@
-"""Validation of self-supervised adaptation: what images without references say of a network that adapts to them."""
+"""Validation of self-supervised adaptation, from images without references."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ from srkit.training.controller import Factor
 
 @dataclass(frozen=True)
 class Measures:
-    """Of a network's images of the validation parts; of errors lower is better."""
+    """Measures of a network's SR on the validation parts; for errors, lower is better."""
 
     reconstruction: tuple[float, ...]
-    """L_rec of each, as adapting makes it smaller."""
+    """L_rec of each part, as minimised by adaptation."""
     neutral: tuple[float, ...]
-    """L_rec of each without the controller, and all places weighted alike."""
+    """L_rec of each part without the controller and without weights."""
     far: tuple[float, ...]
-    """FAR of each."""
+    """FAR of each part."""
     change: float
-    """PSNR in dB between the base's images and these; infinite for the base."""
+    """PSNR in dB between SR of the base and of this network; infinite for the base."""
     niqe: tuple[float, ...] = ()
-    """NIQE of each, where it is at hand."""
+    """NIQE of each part, if available."""
 
 
 class LoopValidator:
-    """A `srkit.training.adapt.Score`: how much better than the base's the images are, by what the loop can see.
+    """A `srkit.training.adapt.Score`: improvement of SR over the base's, measured in the closed loop.
 
-    A part's score is minus the mean of L_rec without the controller and of FAR, each over the base's mean: the base
-    has -1. Neither is what adapting makes smaller: the controller is left out, by which an image that is too sharp and
-    one that is too blurred can reconstruct alike. Mild blur lowers L_rec without the controller, but raises FAR, so a
-    state whose FAR is above the base's is not taken.
+    A part's score is the negative mean of L_rec without the controller and of FAR, each divided by the base's mean; the
+    base scores -1. Adaptation minimises neither: with the controller, an image that is too sharp and one that is too
+    blurred can have equal L_rec, so it is left out. Mild blur lowers L_rec without the controller but raises FAR, so
+    states whose FAR is above the base's are rejected.
 
     Args:
-        loop: as it adapts.
-        neutral: what embeddings are multiplied by where there is no controller.
-        base: the network that is adapted.
+        loop: the closed loop of the adaptation.
+        neutral: factor of the embeddings without a controller.
+        base: the network before adaptation.
         batches: the parts, each a batch of one.
-        most_change: PSNR in dB below which a state went too far from the base to be taken: its scores are NaN, as are
-            those of a state whose mean FAR is above the base's.
+        most_change: minimal PSNR in dB between SR of the base and of a state; states below, and states whose mean FAR
+            is above the base's, are rejected with scores of NaN.
         autocast: precision of the network's arithmetic; None: fp32.
-        niqe: of an image (1, 3, H, W) in [0, 1], lower is better. A state by which it rises beyond doubt is not taken
-            either; that it falls says nothing, for noise lowers it.
+        niqe: function of an image (1, 3, H, W) in [0, 1]; lower is better. States with a significant rise are
+            rejected; a fall is ignored, since noise also lowers NIQE.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class LoopValidator:
         self._own = [self._image(base, batch) for batch in batches]
         self.base = self.measure(base)
         self.seen: list[Measures] = []
-        """Of every network that was scored, in their order."""
+        """Measures of every scored network, in order."""
 
     def __call__(self, network: nn.Module) -> list[float]:
         found = self.measure(network)
@@ -76,7 +76,7 @@ class LoopValidator:
         return self.scores(found)
 
     def scores(self, found: Measures) -> list[float]:
-        """Of each part, higher is better."""
+        """Score of each part; higher is better."""
         more = [new - old for new, old in zip(found.niqe, self.base.niqe, strict=True)]
         degraded = _mean(found.far) > _mean(self.base.far)
         if not found.change >= self._most_change or degraded or (more and lower_bound(more) > 0):
@@ -87,7 +87,7 @@ class LoopValidator:
 
     @torch.no_grad()
     def measure(self, network: nn.Module) -> Measures:
-        """Of a network on the device of the parts, in evaluation mode."""
+        """Measures of a network that is on the device of the parts, in evaluation mode."""
         rows, squares, natural = [], [], []
         for batch, own in zip(self._batches, self._own, strict=True):
             sr = self._image(network, batch)
@@ -100,7 +100,7 @@ class LoopValidator:
         errors, neutrals, fars = zip(*rows, strict=True)
         square = _mean(squares)
         change = -10 * math.log10(square) if square else math.inf
-        # Where one part is too small for it, it is left out altogether: means must be over the same parts.
+        # If one part is too small for NIQE, it is omitted for all: means must be over the same parts.
         whole = len(natural) == len(rows)
         return Measures(errors, neutrals, fars, change, tuple(natural) if whole else ())
 
@@ -112,7 +112,7 @@ class LoopValidator:
 
 
 def _large(image: Tensor) -> bool:
-    """Whether NIQE can be taken."""
+    """True if the image is large enough for NIQE."""
     return (image.shape[2] // NIQE_BLOCK) * (image.shape[3] // NIQE_BLOCK) >= 2
 
 
@@ -121,10 +121,10 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def spread_of(embeddings: Tensor) -> float:
-    """How far apart the degradations of images are: |e_i - mean| over |e_i|, root mean squares, 0 to 1.
+    """Dispersion of the images' degradations: |e_i - mean| over |e_i|, root mean squares, 0 to 1.
 
     Args:
-        embeddings: (N, D), N at least 1; of one image it is 0.
+        embeddings: (N, D), N at least 1; 0 for a single image.
     """
     e = embeddings.double()
     size = e.square().sum(1).mean()

@@ -1,4 +1,4 @@
-"""A step of a network that is conditioned on texts, with or without a discriminator that sees the texts too."""
+"""Step of a network that is conditioned on texts, with or without a discriminator that is conditioned on them too."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ from srkit.training.trainer import StepResult, descend
 
 
 class Prompted(nn.Module):
-    """A `CLIPSR` that is given what its guide is made of, in place of the guide.
+    """A `CLIPSR` that takes the inputs of its guide, thumbnail and sentence, in place of the guide.
 
     Args:
-        blocks: of the encoder that the guide goes through.
+        blocks: blocks of the encoder that computes the guide.
     """
 
     def __init__(self, network: CLIPSR, blocks: PromptedBlocks) -> None:
@@ -52,7 +52,7 @@ class Prompted(nn.Module):
         sentence: Tensor | None = None,
         letters: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """The image; with `letters`, what `CLIPSR.aligned` gives."""
+        """SR; with `letters`, the result of `CLIPSR.aligned`."""
         guide = self.network.guide(thumbnail, sentence, self._blocks)
         if letters is not None and words is not None and sentence is not None:
             return self.network.aligned(lr, guide, position, words, sentence, letters)
@@ -62,17 +62,17 @@ class Prompted(nn.Module):
 
 @dataclass(frozen=True)
 class MatchingStep:
-    """Update the network; then, where there is one, the discriminator by what the network made before that."""
+    """Update the network, then the discriminator, if any, on the images generated before that update."""
 
     weights: ClipsrWeights
     encoder: TextEncoder
     perceptual: PerceptualFeatures | None
     discriminator: TextDiscriminator | None
     optimizer: torch.optim.Optimizer | None
-    """The discriminator's."""
+    """Optimiser of the discriminator; None without one."""
     part: TextDiscriminatorPart
     clip_norm: float
-    """Of the network's gradient."""
+    """Maximal norm of the network's gradient (0: no clipping)."""
     autocast: torch.dtype | None
     world: World
 
@@ -80,7 +80,7 @@ class MatchingStep:
 
     @property
     def others(self) -> dict[str, Stateful]:
-        """What a run's state holds beside the network and its optimiser."""
+        """Parts of the run's state other than the network and its optimiser."""
         if self.discriminator is None or self.optimizer is None:
             return {}
         return {"discriminator": self.discriminator, "discriminator's optimizer": self.optimizer}
@@ -109,7 +109,7 @@ class MatchingStep:
         return StepResult(logged, norms)
 
     def _terms(self, sr: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """The terms of the result whose weight is above 0, unweighted."""
+        """Unweighted loss terms whose weight is above 0."""
         terms: dict[str, Tensor] = {}
         if self.weights.pixel > 0:
             terms["pixel"] = l1(sr, batch.hr)
@@ -129,7 +129,7 @@ class MatchingStep:
         return terms
 
     def _norms(self, terms: Mapping[str, Tensor], sr: Tensor) -> dict[str, float]:
-        """L2 norm over the batch of each weighted term's gradient at the result."""
+        """L2 norm over the batch of the gradient of each weighted term with respect to SR."""
         found = {}
         for name, term in terms.items():
             (slope,) = torch.autograd.grad(term, sr, retain_graph=True)
@@ -137,7 +137,7 @@ class MatchingStep:
         return found
 
     def _discriminate(self, sr: Tensor, batch: Batch, rate: float) -> dict[str, Tensor]:
-        """The discriminator's step, in fp32: the penalty's sixth power is spiky in less."""
+        """Update the discriminator in fp32: the penalty's sixth power needs the precision."""
         if self.discriminator is None or self.optimizer is None:
             return {}
         set_rate(self.optimizer, rate * self.part.factor)
@@ -166,7 +166,7 @@ class MatchingStep:
 
 
 def _lettering_l1(sr: Tensor, batch: Batch) -> Tensor:
-    """Mean L1 of the pixels in which letters stand that the captions name; 0 where there are none."""
+    """Mean L1 of the pixels that show letters of the captions; 0 if there are none."""
     shown = (batch.conditions[LETTERS] >= 0)[:, None].to(sr.dtype)
     mask = F.interpolate(shown, sr.shape[2:], mode="nearest")
     return ((sr - batch.hr).abs() * mask).sum() / (sr.shape[1] * mask.sum()).clamp(min=1)

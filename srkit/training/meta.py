@@ -1,11 +1,11 @@
-"""Learning the rates of few-shot adaptation: what a step on the support images should have been.
+"""Meta-learning of the rates of few-shot adaptation.
 
 CDASR, Eqs. 10 and 11: theta' = theta - alpha dL_S/dtheta is scored on query images of the same domain, and alpha
-follows -dL_Q(theta')/dalpha (Meta-SGD; Li et al. 2017; one rate a tensor: MAML++, Antoniou et al. 2019).
+descends along dL_Q(theta')/dalpha (Meta-SGD; Li et al. 2017; with one rate per tensor: MAML++, Antoniou et al. 2019).
 
-After one inner step dL_Q/dalpha is exactly -grad L_Q(theta') . grad L_S(theta), so no second derivative is needed.
-After several it is that with the whole way in place of the last step, up to the terms in which earlier steps change
-the gradients of later ones: first order. With `second_order` these terms are kept.
+After one inner step dL_Q/dalpha is exactly -grad L_Q(theta') . grad L_S(theta), without second derivatives. After
+several steps, the sum of all steps replaces the last one, which neglects the effect of earlier steps on the gradients
+of later ones (first order). `second_order` includes it.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from srkit.losses.images import l1
 from srkit.training.inner import SGD, Granularity, InnerRule, Moments, Rates, directions, uniform_rates
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""sr and hr to a scalar with its graph."""
+"""Function from sr and hr to a scalar with its graph."""
 Parameters = dict[str, Tensor]
 
 SWEEP = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
-"""Uniform rates among which the one to start from is chosen."""
+"""Uniform rates from which the initial one is chosen."""
 
 
 @dataclass(frozen=True)
 class Inner:
-    """How a network is adapted within an episode."""
+    """Adaptation of a network within an episode."""
 
     network: nn.Module
     loss: Loss = l1
@@ -43,22 +43,24 @@ class Inner:
     """Precision of the network's arithmetic; None: that of its parameters."""
 
     def parameters(self) -> Parameters:
-        """The network's own, detached: where an episode starts."""
+        """The network's own parameters, detached: the start of an episode."""
         return {name: p.detach() for name, p in self.network.named_parameters()}
 
     def loss_of(self, parameters: Mapping[str, Tensor], batch: Batch) -> Tensor:
-        """The loss of the network with other parameters; a scalar with its graph."""
+        """Loss of the network with the given parameters; a scalar with its graph."""
         with torch.autocast(batch.lr.device.type, self.autocast, enabled=self.autocast is not None):
             sr = functional_call(self.network, dict(parameters), (batch.lr,), batch.conditions)
         return self.loss(sr.float() if self.autocast else sr, batch.hr)
 
     def adapt(self, start: Parameters, rates: Rates, support: Sequence[Batch]) -> Parameters:
-        """The parameters after one step on each batch (Eq. 10).
+        """Parameters after one step per batch (Eq. 10).
 
         Args:
-            start: with `second_order` the result's graph leads back to them and to the rates; else there is none.
+            start: initial parameters. With `second_order` the result's graph leads back to them and to the rates;
+            otherwise
+                the result has no graph.
             rates: logarithms; scalars or of the parameters' shapes.
-            support: one batch an inner step.
+            support: one batch per inner step.
         """
         names, moments = list(start), None
         keeps_graph = self.second_order
@@ -75,7 +77,7 @@ class Inner:
                 loss,
                 list(parameters.values()),
                 create_graph=self.second_order,
-                allow_unused=True,  # a part of a network that an image does not reach stays as it is
+                allow_unused=True,  # parts of a network that an image does not use are unchanged
                 materialize_grads=True,
             )
         )
@@ -99,18 +101,18 @@ class Inner:
 
 @dataclass(frozen=True)
 class MetaGradients:
-    """What an episode says of the rates and of the weights that adapting starts from."""
+    """Gradients of an episode with respect to the rates and the initial weights."""
 
     rates: dict[str, Tensor]
     """dL_Q/dlog alpha, of the rates' shapes."""
     weights: dict[str, Tensor]
     """dL_Q/dtheta; to first order the gradient at theta' (FOMAML; Finn et al. 2017, section 5.2)."""
     query_loss: float
-    """After adapting."""
+    """Query loss after adaptation."""
 
 
 def meta_gradients(inner: Inner, rates: Rates, episode: Episode) -> MetaGradients:
-    """Derivatives of the query loss after adapting: see the head of this file."""
+    """Derivatives of the query loss after adaptation; see the module's docstring."""
     start = inner.parameters()
     if inner.second_order:
         return _by_autograd(inner, start, rates, episode)
@@ -120,7 +122,7 @@ def meta_gradients(inner: Inner, rates: Rates, episode: Episode) -> MetaGradient
     found: dict[str, Tensor] = {}
     with torch.no_grad():
         for (name, there), slope in zip(end.items(), slopes, strict=True):
-            # The way gone is minus alpha times the sum of the directions: d(way)/dlog alpha is the way itself.
+            # The displacement is minus alpha times the sum of the directions, so d(displacement)/dlog alpha is itself.
             product = slope * (there - start[name])
             found[name] = product.sum() if rates[name].ndim == 0 else product
     return MetaGradients(found, dict(zip(end, slopes, strict=True)), float(loss.detach()))
@@ -142,12 +144,12 @@ def _by_autograd(inner: Inner, start: Parameters, rates: Rates, episode: Episode
 
 
 class MetaLearner(nn.Module):
-    """What is learned: the rates' logarithms, and beside them the network that adapting starts from.
+    """Module of the learned quantities: the rates' logarithms, and the network with the initial weights.
 
     Args:
-        network: its parameters want gradients where they are learned too.
-        rate: uniform rate to start from.
-        granularity: a rate for every tensor (MAML++) or for every number (Meta-SGD).
+        network: its parameters require gradients if they are learned too.
+        rate: initial uniform rate.
+        granularity: one rate per tensor (MAML++) or per element (Meta-SGD).
     """
 
     def __init__(self, network: nn.Module, rate: float, granularity: Granularity = "tensor") -> None:
@@ -159,14 +161,14 @@ class MetaLearner(nn.Module):
 
     @property
     def rates(self) -> dict[str, Tensor]:
-        """By parameter name; they share memory with the module."""
+        """Logarithms of the rates by parameter name; they share memory with the module."""
         return dict(zip(self.names, self.logs, strict=True))
 
     def accumulate(self, inner: Inner, episode: Episode, share: float, *, weights: bool) -> float:
-        """Add `share` of an episode's derivatives to `.grad`; the query loss after adapting.
+        """Add `share` times an episode's derivatives to `.grad`; return the query loss after adaptation.
 
         Args:
-            weights: to those of the network's parameters too.
+            weights: include the network's parameters.
         """
         rates = {name: log.detach() for name, log in self.rates.items()}
         found = meta_gradients(inner, rates, episode)
@@ -187,9 +189,9 @@ def _add(parameter: Tensor, gradient: Tensor, share: float) -> None:
 def sweep(
     inner: Inner, episodes: Sequence[Episode], candidates: Sequence[float] = SWEEP
 ) -> Iterator[tuple[float, float]]:
-    """Each uniform rate with the mean drop of the query loss that one inner step with it brings.
+    """Uniform rates, each with the mean drop of the query loss after one inner step.
 
-    A rate so large that the loss is no number counts as minus infinity.
+    The drop is minus infinity if the loss is not finite.
     """
     for rate in candidates:
         rates = {

@@ -1,4 +1,4 @@
-"""A step of meta-learning, episodes in and rates out, and what the rates are validated by."""
+"""Step of meta-learning and the validation of the rates."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from srkit.training.meta import Inner, MetaLearner
 from srkit.training.state import TrainState
 from srkit.training.trainer import StepResult, Validation
 
-_VALIDATION = 1_000_003  # added to the seed, so that episodes that validate are not those of training
+_VALIDATION = 1_000_003  # added to the seed, so that validation episodes differ from training ones
 
 
 @dataclass(frozen=True)
 class MetaStep:
     """A `srkit.training.trainer.Step` along the mean derivative of a batch of episodes (CDASR, Eq. 11).
 
-    Every process of a group does the same, from the same numbers.
+    All processes of a group compute the same step.
     """
 
     recipe: MetaRecipe
@@ -46,7 +46,7 @@ class MetaStep:
     ) -> StepResult:
         outer, learner = self.recipe.outer, learner_of(state.network)
         if outer.weights_lr > 0:
-            # The weights' own rate falls to 0, where that of the rates falls to lr_final.
+            # The rate of the weights decays to 0, that of the rates to lr_final.
             span = outer.lr - outer.lr_final
             share = (rate - outer.lr_final) / span if span else 1.0
             state.optimizer.param_groups[1]["lr"] = outer.weights_lr * share
@@ -56,7 +56,7 @@ class MetaStep:
         mean = math.fsum(losses) / len(losses)
         if math.isfinite(
             mean
-        ):  # else the trainer, which sees the loss, ends the run before its state is spoiled
+        ):  # otherwise the trainer, which sees the loss, ends the run before its state is invalid
             state.optimizer.step()
         return StepResult({"loss": torch.tensor(mean, dtype=torch.float64)})
 
@@ -64,7 +64,7 @@ class MetaStep:
 def episodes(
     recipe: MetaRecipe, domains: Sequence[TaskDomain], first_step: int
 ) -> Iterator[tuple[Episode, ...]]:
-    """The episodes of steps first_step, first_step + 1, ...; a function of the seed and the step alone."""
+    """Episodes of steps first_step, first_step + 1, ...; a function of seed and step alone."""
     count = recipe.outer.tasks
     for step in itertools.count(first_step):
         yield tuple(_drawn(recipe, domains, step * count + i) for i in range(count))
@@ -73,14 +73,14 @@ def episodes(
 def gains_of(
     recipe: MetaRecipe, inner: Inner, domains: Sequence[TaskDomain], learner: MetaLearner
 ) -> dict[str, float]:
-    """Gain of adapting with the rates on each held-out domain: mean decibels of PSNR (RGB) of the query."""
+    """Gain of adaptation with the rates on each held-out domain: mean increase of the query PSNR (RGB) in dB."""
     return {domain.name: _gain(recipe, inner, domain, learner) for domain in domains}
 
 
 def gain_validator(
     recipe: MetaRecipe, inner: Inner, domains: Sequence[TaskDomain]
 ) -> Callable[[nn.Module], Validation]:
-    """A function that validates a `MetaLearner` by `gains_of`."""
+    """Validation function of a `MetaLearner` by `gains_of`."""
 
     def validate(network: nn.Module) -> Validation:
         found = gains_of(recipe, inner, domains, learner_of(network))
@@ -120,7 +120,7 @@ def _error(inner: Inner, parameters: dict[str, Tensor], drawn: Episode) -> float
 
 
 def new_meta_state(learner: MetaLearner, recipe: MetaRecipe) -> TrainState:
-    """The start of a run: Adam on the rates, and on the weights where these are learned too."""
+    """Initial state of a run: Adam on the rates, and on the weights if these are learned too."""
     weights = recipe.outer.weights_lr > 0
     learner.network.requires_grad_(weights)
     groups = [{"params": list(learner.logs.parameters()), "lr": recipe.outer.lr}]
@@ -130,10 +130,10 @@ def new_meta_state(learner: MetaLearner, recipe: MetaRecipe) -> TrainState:
 
 
 def learner_of(network: nn.Module) -> MetaLearner:
-    """The network of a state of meta-learning.
+    """The MetaLearner of a training state.
 
     Raises:
-        TypeError: it is another.
+        TypeError: the network is not a MetaLearner.
     """
     if not isinstance(network, MetaLearner):
         raise TypeError(f"a state of {type(network).__name__} is none of a MetaLearner")

@@ -1,7 +1,7 @@
-"""Optimisers and the learning rate: Adam for every parameter, or Muon for the matrices of chosen parts.
+"""Optimisers and learning-rate schedule: Adam for every parameter, or Muon for the matrices of chosen parts.
 
-Muon (Jordan et al. 2024) replaces the momentum of a weight matrix by the nearest semi-orthogonal matrix, so that all
-its directions are learned at one speed. A convolution's weight (out, in, k, k) is the matrix (out, in k k).
+Muon (Jordan et al. 2024) replaces the momentum of a weight matrix by the nearest semi-orthogonal matrix, so that it
+moves equally fast in all directions. A convolution's weight (out, in, k, k) is the matrix (out, in k k).
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from torch import Tensor, nn
 from srkit.errors import UsageError, nearest
 from srkit.recipes.train import OptimPart
 
-_IMAGE_CHANNELS = 4  # a weight with no more inputs reads an image (RGB, with alpha): Adam fits it
+_IMAGE_CHANNELS = 4  # weights with at most as many inputs read an image (RGB, with alpha) and use Adam
 _NEWTON_SCHULZ = (
     3.4445,
     -4.7750,
     2.0315,
 )  # Jordan et al. 2024: the steepest quintic that keeps within 0.7 to 1.2
 _NEWTON_SCHULZ_STEPS = 5
-_RMS_OF_ADAM = 0.2  # Liu et al. 2025, Eq. 4: an update this large takes Adam's learning rates
+_RMS_OF_ADAM = 0.2  # Liu et al. 2025, Eq. 4: RMS of an update that suits Adam's learning rates
 
 
 class Optimizer(Protocol):
-    """What training uses of `torch.optim.Optimizer`."""
+    """Interface that training uses of `torch.optim.Optimizer`."""
 
     @property
     def param_groups(self) -> list[dict[str, Any]]: ...
@@ -42,7 +42,7 @@ class Optimizer(Protocol):
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum, orthogonalised (Jordan et al. 2024).
+    """Muon: SGD with orthogonalised momentum (Jordan et al. 2024).
 
     W <- W - lr 0.2 sqrt(max(m, n)) NS(G + mu M), with M <- mu M + G the momentum of the gradient G, NS five
     Newton-Schulz steps in bf16, and (m, n) the shape of W as a matrix.
@@ -58,13 +58,13 @@ class Muon(torch.optim.Optimizer):
     ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
-    # torch declares an overload for each kind of closure; there is none here.
+    # torch declares an overload per kind of closure; here there is none.
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """One step; parameters without a gradient stay as they are.
+        """Take one step; parameters without a gradient are unchanged.
 
         Raises:
-            ValueError: a closure, which Muon does not take.
+            ValueError: a closure is given, which Muon does not support.
         """
         if closure is not None:
             raise ValueError("Muon takes no closure.")
@@ -95,12 +95,12 @@ class Muon(torch.optim.Optimizer):
 
 
 def muon_update(matrices: Tensor) -> Tensor:
-    """0.2 sqrt(max(m, n)) times each matrix (..., m, n), orthogonalised: of the size of Adam's steps."""
+    """0.2 sqrt(max(m, n)) times each orthogonalised matrix (..., m, n), which has the size of Adam's updates."""
     return orthogonalised(matrices).to(matrices.dtype) * (_RMS_OF_ADAM * math.sqrt(max(matrices.shape[-2:])))
 
 
 def orthogonalised(matrices: Tensor) -> Tensor:
-    """U V^T of each matrix's singular value decomposition U S V^T, roughly: singular values come out at 0.7 to 1.2.
+    """Approximate U V^T of each matrix's singular value decomposition U S V^T; singular values become 0.7 to 1.2.
 
     Args:
         matrices: (..., m, n).
@@ -121,7 +121,7 @@ def orthogonalised(matrices: Tensor) -> Tensor:
 
 
 class Together:
-    """Optimisers of different parameters, stepped as one; `param_groups` are those of all."""
+    """Optimisers of disjoint parameters that are stepped as one; `param_groups` are those of all."""
 
     def __init__(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
         self._optimizers = list(optimizers)
@@ -142,23 +142,24 @@ class Together:
         return {"optimizers": [optimizer.state_dict() for optimizer in self._optimizers]}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` gave.
+        """Restore the state from `state_dict`.
 
         Raises:
-            KeyError, ValueError: the state of other optimisers.
+            KeyError, ValueError: the state is of other optimisers.
         """
         for optimizer, state in zip(self._optimizers, state_dict["optimizers"], strict=True):
             optimizer.load_state_dict(state)
 
 
 def build_optimizer(network: nn.Module, optim: OptimPart) -> Optimizer:
-    """The recipe's optimiser of a network's parameters.
+    """Build the recipe's optimiser for a network's parameters.
 
-    `optim.optimizer = "muon"` fits the matrices of `optim.muon_parts` by Muon, except those that read an image, and
-    all else by Adam at `optim.adam_factor` times the rate. Parameters with a factor of 0 in `optim.rates` are frozen.
+    With `optim.optimizer = "muon"`, the matrices of `optim.muon_parts`, except those that read an image, use Muon, and
+    all other parameters Adam at `optim.adam_factor` times the rate. Parameters with a factor of 0 in `optim.rates` are
+    frozen.
 
     Raises:
-        UsageError: `optim.rates` or `optim.muon_parts` names no part of the network, or nothing is left to learn.
+        UsageError: `optim.rates` or `optim.muon_parts` names no part of the network, or all parameters are frozen.
     """
     by_rule: dict[tuple[bool, float], list[nn.Parameter]] = {}
     rates, muon = _Parts(network, optim.rates, "optim.rates"), optim.optimizer == "muon"
@@ -186,18 +187,18 @@ def build_optimizer(network: nn.Module, optim: OptimPart) -> Optimizer:
 
 
 def is_matrix(parameter: Tensor) -> bool:
-    """Whether Muon may fit a parameter: a weight that reads features, not an image."""
+    """True if Muon can be used for a parameter: a weight that does not read an image."""
     return parameter.ndim >= 2 and parameter.shape[1] > _IMAGE_CHANNELS
 
 
 class _Parts:
-    """Values by part of a network; the longest name that a parameter's begins with is its part.
+    """Values by part of a network; a parameter belongs to the part with the longest matching prefix.
 
     Args:
         where: the setting's key, for messages.
 
     Raises:
-        UsageError: a name that no parameter begins with.
+        UsageError: a name is not the prefix of any parameter.
     """
 
     def __init__(self, network: nn.Module, values: Mapping[str, float], where: str) -> None:
@@ -212,7 +213,7 @@ class _Parts:
             )
 
     def value(self, name: str, default: float) -> float:
-        """The value of the part that a parameter is in; `default` where it is in none."""
+        """Value of a parameter's part; `default` if it belongs to none."""
         parts = [part for part in self._values if _is_within(name, part)]
         return self._values[max(parts, key=len)] if parts else default
 

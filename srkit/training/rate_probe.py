@@ -1,4 +1,4 @@
-"""Which of several uniform rates to adapt with: a few steps at each, validated as adapting is."""
+"""Selection of a uniform rate for adaptation by short trial runs with validation."""
 
 from __future__ import annotations
 
@@ -23,16 +23,15 @@ def probe_rates(
     settings: AdaptSettings,
     progress: Progress,
 ) -> dict[float, float]:
-    """What a short adaptation at each rate gains, each from the network as it is; the network is not changed.
+    """Gain of a short adaptation at each rate, each from the unmodified network.
 
     Args:
-        network, pairs, score: as `srkit.training.adapt.adapt` takes them.
-        steps: of each adaptation, its whole schedule included.
-        settings: their rates are replaced; `minutes` is that of all adaptations together.
+        network, pairs, score: as in `srkit.training.adapt.adapt`; the network is not changed.
+        steps: steps of each trial, with a whole schedule.
+        settings: settings of the trials; their rates are replaced, and `minutes` limits all trials together.
 
     Returns:
-        The mean gain on the validation images by rate, in the scores' unit; minus infinity where the loss was no
-        number.
+        Mean gain on the validation images by rate, in the scores' unit; minus infinity if the loss was not finite.
     """
     minutes = settings.minutes
     short = replace(
@@ -56,5 +55,5 @@ def probe_rates(
 
 
 def best_rate(gains: Mapping[float, float]) -> float:
-    """The rate that gained most; of equals the smallest."""
+    """Rate of the largest gain; the smallest of equals."""
     return max(sorted(gains), key=lambda rate: gains[rate])

@@ -1,4 +1,4 @@
-"""The training step of a reconstructor, and its validation."""
+"""Training step and validation of a reconstructor."""
 
 from __future__ import annotations
 
@@ -32,34 +32,34 @@ class Objective:
     reconstruction: ReconstructionLoss
     far: Far
     controller: Controller | None
-    """None: the embedding is taken as it is."""
+    """Controller; None: the embedding is used unchanged."""
     far_weight: float
     """lambda_pt."""
     contrast: float
-    """c; the paper has none."""
+    """c; 0 in the paper."""
     flawed_share: float
-    """Of a batch: images that are shown once more with a flaw."""
+    """Share of a batch's images that are repeated with a flaw."""
     enlarged: float
-    """Share of these whose flaw is LR, enlarged (`srkit.degradation.flaws.flawed`)."""
+    """Share of the flawed images that are enlarged LR (`srkit.degradation.flaws.flawed`)."""
     margin: float
-    """m, weight of `srkit.losses.reconstruction.flaw_margin`; the paper has none."""
+    """m, weight of `srkit.losses.reconstruction.flaw_margin`; 0 in the paper."""
     expected: float
-    """r, weight of estimating l* (`srkit.losses.reconstruction.pinball`); the paper has one l* for all images."""
+    """r, weight of the estimate of l* (`srkit.losses.reconstruction.pinball`); the paper has one l* for all images."""
     quantile: float
-    """Of l of images without flaws, which l* is."""
+    """Quantile of l of images without flaws that l* estimates."""
     autocast: torch.dtype | None
 
     def factor(
         self, lr: Tensor, shown: Tensor, dim: int, rng: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
-        """What the embeddings are multiplied by, (M, D); and l (N,) of the images that LR is of.
+        """Factors of the embeddings, (M, D), and l (N,) of the unflawed images.
 
-        An image with a flaw has the factor that adapting would give it, were l* that of the image without: so a
-        larger factor than the embedding lets one expect means that the image is not as it should be.
+        A flawed image has the factor that adaptation would give it if l* were that of the unflawed image: a factor
+        larger than the embedding suggests marks an image as flawed.
 
         Args:
             lr: (N, 3, h, w).
-            shown: (M, 3, s h, s w), the images that LR is of, then the first of them with flaws.
+            shown: (M, 3, s h, s w), the HR images of LR, followed by flawed copies of the first of them.
         """
         distance, count = self.reconstruction.distance, len(shown) - len(lr)
         found = quality_distance(distance, torch.cat([lr, lr[:count]]), shown, self.autocast)
@@ -75,7 +75,7 @@ class Objective:
 
 @dataclass(frozen=True)
 class ReconstructorStep:
-    """A `srkit.training.trainer.Step`: make `Objective` smaller, on images as they are and how they were degraded."""
+    """A `srkit.training.trainer.Step` that minimises `Objective` on HR images and their degraded versions."""
 
     objective: Objective
     clip_norm: float
@@ -124,7 +124,7 @@ class ReconstructorStep:
         return StepResult({name: term.detach() for name, term in terms.items()}, {})
 
     def _shown(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        """The batch's images, and behind them the first of them once more, with flaws."""
+        """The batch's images, followed by flawed copies of the first of them."""
         aim = self.objective
         asked = aim.contrast > 0 or aim.margin > 0
         count = math.ceil(aim.flawed_share * len(batch.hr)) if asked else 0
@@ -136,13 +136,13 @@ class ReconstructorStep:
 
 @torch.no_grad()
 def set_usual(network: Reconstructor, regulariser: Far, batches: Sequence[Batch]) -> None:
-    """Give a network what is usual of the descriptors that it is to predict (`Reconstructor.relative`)."""
+    """Set the usual descriptors, relative to which a network predicts (`Reconstructor.relative`)."""
     found = [regulariser.descriptors(batch.hr) for batch in batches]
     network.set_usual(*(torch.cat(of) for of in zip(*found, strict=True)))
 
 
 def reconstruction_validator(objective: Objective, batches: Sequence[Batch]) -> Callable[[nn.Module], float]:
-    """A function that gives a network's L_rec over the batches, negative; without the controller's noise."""
+    """Validation function: negative L_rec of a network over the batches, without the controller's noise."""
     factors: list[tuple[Tensor, ...]] = []
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""What a training run writes as it goes: metrics.jsonl, and a file for TensorBoard."""
+"""Logs of a training run: metrics.jsonl, and an event file for TensorBoard."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from typing import Any
 from srkit.io.names import writing_failed
 
 METRICS, TENSORBOARD = "metrics.jsonl", "tensorboard"
-"""A file and a folder in the run's folder."""
+"""Names of the log file and folder in the run's folder."""
 
 
 class RunLog:
-    """The logs of a run; TensorBoard's is left out where it is not installed.
+    """Logs of a run; TensorBoard's is omitted if TensorBoard is not installed.
 
     Raises:
-        SrkitError: here and from `write`, where a file cannot be written; what stands in it stays whole.
+        SrkitError: here and from `write`, if a file cannot be written; existing records stay intact.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -35,9 +35,9 @@ class RunLog:
             self._board = None
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Append a line of metrics.jsonl, and TensorBoard's scalars.
+        """Append a line to metrics.jsonl, and scalars for TensorBoard.
 
-        Numbers that are not finite, which JSON does not have, are left out.
+        Numbers that are not finite are omitted, since JSON cannot represent them.
         """
         values = {name: value for name, value in values.items() if math.isfinite(value)}
         self._metrics.append((json.dumps({"step": step, **values}) + "\n").encode())
@@ -56,10 +56,10 @@ class RunLog:
 
 
 class _Board:
-    """A file for TensorBoard.
+    """Event file for TensorBoard.
 
-    TensorBoard's own writer works in a thread, whose failure on a full disk is a traceback there and an error somewhere
-    later; so its records are written here, each when it is made.
+    TensorBoard's own writer runs in a thread, where a full disk causes a traceback and a later, unrelated error; so
+    records are written here, immediately.
 
     Raises:
         ImportError: TensorBoard is not installed.
@@ -76,7 +76,7 @@ class _Board:
         self._add(file_version="brain.Event:2")
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Scalars of a step, by name."""
+        """Append the scalars of a step, by name."""
         scalars = [self._summary.Value(tag=name, simple_value=value) for name, value in values.items()]
         self._add(step=step, summary=self._summary(value=scalars))
 
@@ -91,13 +91,13 @@ class _Board:
 
 
 class _Appended:
-    """A file that grows by whole records."""
+    """A file that is only extended by whole records."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         with self._writing():
             path.parent.mkdir(parents=True, exist_ok=True)
-            # A link is not followed: what it leads to may be nobody's log.
+            # Links are not followed: their target may not be a log.
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
             flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
             self._file = os.fdopen(os.open(path, flags, 0o666), "ab", buffering=0)
@@ -110,7 +110,7 @@ class _Appended:
                 while rest:
                     rest = rest[self._file.write(rest) :]
             except OSError:
-                self._file.truncate(size)  # half a line would spoil the next
+                self._file.truncate(size)  # a partial line would damage the next
                 raise
 
     def close(self) -> None:

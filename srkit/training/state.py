@@ -1,4 +1,4 @@
-"""What a training run is at a moment: enough to go on as if it had never stopped."""
+"""State of a training run, sufficient to resume it exactly."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _KEYS = {"network", "ema", "optimizer", "step", "seconds", "best_score", "best",
 
 
 class Stateful(Protocol):
-    """What can be saved and gone on with."""
+    """Interface of objects that can be saved and restored."""
 
     def state_dict(self) -> Mapping[str, Any]: ...
 
@@ -31,7 +31,7 @@ class Stateful(Protocol):
 
 @dataclass
 class TrainState:
-    """A run in progress. `ema` is the network that is validated and shipped."""
+    """State of a run. `ema` is the network that is validated and shipped."""
 
     network: nn.Module
     ema: nn.Module
@@ -41,13 +41,13 @@ class TrainState:
     """Time spent in training steps so far, over all resumed parts."""
     best_score: float = -math.inf
     best: dict[str, torch.Tensor] | None = None
-    """State of `ema` where validation scored best."""
+    """State of `ema` at the best validation score."""
     others: dict[str, Stateful] = field(default_factory=dict)
-    """What else changes in the run, by name: a discriminator and its optimiser."""
+    """Further parts of the state, by name: a discriminator and its optimiser."""
 
 
 def new_state(network: nn.Module, optim: OptimPart) -> TrainState:
-    """The start of a run.
+    """Initial state of a run.
 
     Raises:
         UsageError: as `srkit.training.optim.build_optimizer`.
@@ -57,14 +57,14 @@ def new_state(network: nn.Module, optim: OptimPart) -> TrainState:
 
 
 def update_ema(state: TrainState, decay: float) -> None:
-    """ema <- decay ema + (1 - decay) network; a smaller decay early, so that the start is forgotten."""
+    """ema <- decay ema + (1 - decay) network; the decay is smaller early, so that the initial weights fade."""
     decay = min(decay, (1 + state.step) / (10 + state.step))
     with torch.no_grad():
         torch._foreach_lerp_(list(state.ema.parameters()), list(state.network.parameters()), 1 - decay)
 
 
 def content_of(state: TrainState) -> dict[str, Any]:
-    """All that a run's future depends on, as plain values and the tensors themselves; `restore` takes it."""
+    """Complete content of a state, as plain values and the tensors themselves; input of `restore`."""
     return {
         "network": state.network.state_dict(),
         "ema": state.ema.state_dict(),
@@ -78,7 +78,7 @@ def content_of(state: TrainState) -> dict[str, Any]:
 
 
 def is_finite(content: Any) -> bool:
-    """Whether every tensor in a nest of mappings and sequences is finite."""
+    """True if every tensor in nested mappings and sequences is finite."""
     if isinstance(content, torch.Tensor):
         return bool(content.isfinite().all())
     if isinstance(content, Mapping):
@@ -87,19 +87,19 @@ def is_finite(content: Any) -> bool:
 
 
 class Snapshot:
-    """A copy of a run's last good state, in memory."""
+    """In-memory copy of a run's last valid state."""
 
     def __init__(self) -> None:
         self._kept: dict[str, Any] | None = None
 
     def take(self, state: TrainState) -> None:
-        """Take a copy in place of the one before, if all numbers in it are finite."""
+        """Replace the copy by one of this state, if all its numbers are finite."""
         content = content_of(state)
         if is_finite(content):
             self._kept = copy.deepcopy(content)
 
     def restore(self, state: TrainState) -> bool:
-        """Make the state what it was when it was taken; False: none was. The seconds stay as they are."""
+        """Restore the state of the last `take`, except its seconds; False if there is none."""
         if self._kept is None:
             return False
         restore(state, {**copy.deepcopy(self._kept), "seconds": state.seconds})
@@ -107,31 +107,31 @@ class Snapshot:
 
 
 def save_checkpoint(state: TrainState, folder: Path, recipe: dict[str, Any]) -> None:
-    """Write the whole state to `folder/checkpoint.pt`; the one before stays until the new one is whole.
+    """Write the whole state to `folder/checkpoint.pt`; the previous file stays until the new one is complete.
 
     Raises:
-        SrkitError: the file system refused: the disk is full, say.
+        SrkitError: the file cannot be written, such as on a full disk.
     """
     with atomic_path(folder / CHECKPOINT) as path, path.open("wb") as file:
         try:
             torch.save({**content_of(state), "recipe": recipe}, file)
         except RuntimeError as error:
-            # PyTorch's writer complains of its own state, and has what the file said behind it.
+            # PyTorch's writer reports its own state; the file's error is the context.
             raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
 
 
 def read_checkpoint(folder: Path, device: torch.device) -> dict[str, Any]:
-    """What `save_checkpoint` wrote to `folder/checkpoint.pt`; its `recipe` is the one that the run was started with.
+    """Content that `save_checkpoint` wrote to `folder/checkpoint.pt`; its `recipe` is that of the run's start.
 
     Raises:
-        ResourceError: no checkpoint there, or one that cannot be read.
+        ResourceError: the checkpoint is missing or cannot be read.
     """
     path = folder / CHECKPOINT
     if not path.is_file():
         raise ResourceError(f"There is no checkpoint '{path}' to resume from; start without `resume`.")
     try:
         saved = torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:  # torch.load raises what its readers raise: there is no common base
+    except Exception as error:  # torch.load passes on its readers' errors, which have no common base
         raise ResourceError(
             f"The checkpoint '{path}' cannot be read ({first_line(error)}); start anew with another `output`."
         ) from error
@@ -141,16 +141,16 @@ def read_checkpoint(folder: Path, device: torch.device) -> dict[str, Any]:
 
 
 def restore(state: TrainState, saved: dict[str, Any]) -> None:
-    """Go on from a checkpoint of the same network (`read_checkpoint`).
+    """Restore a state from a checkpoint of the same network (`read_checkpoint`).
 
     Raises:
-        ResourceError: what the run has beside its network is missing there, or of another shape.
+        ResourceError: the checkpoint lacks a part of the state, or its shapes differ.
     """
     others = saved.get("others", {})
     for name, other in state.others.items():
         try:
             other.load_state_dict(others[name])
-        except (KeyError, RuntimeError, ValueError) as error:  # what modules and optimisers raise
+        except (KeyError, RuntimeError, ValueError) as error:  # errors of modules and optimisers
             raise ResourceError(
                 f"The checkpoint to resume from has no {name} like this recipe's, so another recipe wrote it; start "
                 "anew with another `output`."

@@ -1,4 +1,4 @@
-"""A trained network whose results are one more target."""
+"""Trained network whose results are an additional target."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from srkit.losses.images import l1
 
 @dataclass(frozen=True)
 class Teacher:
-    """A frozen network of the learner's scale that sees what the learner sees."""
+    """Frozen network of the same scale that gets the same input as the trained network."""
 
     network: nn.Module
     weight: float
-    """Of its term in the loss."""
+    """Weight of its loss term."""
     autocast: torch.dtype | None = None
     """Precision of its arithmetic; None: fp32."""
 
     def __call__(self, sr: Tensor, lr: Tensor) -> Tensor:
-        """L1 between `sr` (N, 3, scale h, scale w) and what the teacher makes of `lr` (N, 3, h, w), clipped to [0, 1];
-        a scalar, not weighted, whose gradient reaches `sr` alone."""
+        """L1 between `sr` (N, 3, scale h, scale w) and the teacher's SR of `lr` (N, 3, h, w), clipped to [0, 1].
+
+        An unweighted scalar with a gradient for `sr` only.
+        """
         with (
             torch.no_grad(),
             torch.autocast(lr.device.type, self.autocast, enabled=self.autocast is not None),

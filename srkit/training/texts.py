@@ -1,4 +1,4 @@
-"""Training of an encoder of texts: batches of captions, the learner, and how well attributes are named."""
+"""Training of a text encoder: batches of captions, the learner, and the accuracy of attributes."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from srkit.rendered import DOMAINS, caption, spec
 from srkit.rendered.specs import Spec, Split
 
 UNSAID = -1
-"""`TextBatch.labels` of what a caption does not say."""
+"""Value in `TextBatch.labels` of an attribute that a caption does not name."""
 _DOMAIN = "domain"
 _SEEDS = 2**31
 _WORDINGS = 1000
 
 
 class Attributes:
-    """Every attribute of every rendered domain that is one of a few values, and the domain itself."""
+    """Attributes of all rendered domains that have a few possible values, and the domain itself."""
 
     def __init__(self) -> None:
         self.values: dict[str, tuple[str, ...]] = {_DOMAIN: tuple(DOMAINS)}
@@ -40,7 +40,7 @@ class Attributes:
         return [len(values) for values in self.values.values()]
 
     def labels(self, shown: Spec, text: str) -> list[int]:
-        """Numbers of the values that a caption of a Spec names, `UNSAID` for the others."""
+        """Indices of the values that a caption of a Spec names, `UNSAID` for the others."""
         said = {f"{shown.domain} {name}": value for name, value in named_attributes(shown, text).items()}
         said[_DOMAIN] = shown.domain
         return [values.index(said[name]) if name in said else UNSAID for name, values in self.values.items()]
@@ -48,14 +48,14 @@ class Attributes:
 
 @dataclass(frozen=True)
 class TextBatch:
-    """N captions, of which the first M come with their images."""
+    """N captions, the first M of them with images."""
 
     codes: Tensor
     """(N, L, 5) int64."""
     vectors: Tensor
-    """(M, D), of unit length: of the images."""
+    """Embeddings of the images, (M, D), of unit length."""
     labels: Tensor
-    """(N, A) int64: the value of each attribute, or `UNSAID`."""
+    """Index of each attribute's value, or `UNSAID`; (N, A) int64."""
 
     def to(self, device: torch.device) -> TextBatch:
         return TextBatch(*(value.to(device) for value in vars(self).values()))
@@ -63,23 +63,23 @@ class TextBatch:
 
 @dataclass(frozen=True)
 class TextPlan:
-    """What a step is made of; see `srkit.recipes.text.TextDataPart`."""
+    """Composition of a step; see `srkit.recipes.text.TextDataPart`."""
 
     pictures: int
     texts: int
     seed: int
     rank: int = 0
     split: Split = "train"
-    """The part of the vocabulary that captions without images draw their words from."""
+    """Split of the vocabulary for captions without images."""
 
 
 class TextSource:
-    """Batches of captions, each in a wording of its own.
+    """Batches of captions, each of a random wording.
 
     Args:
-        images: with captions.
-        vectors: of these images, (P, D).
-        length: to which codes are cut.
+        images: images with captions.
+        vectors: embeddings of these images, (P, D).
+        length: maximal length of the codes.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class TextSource:
             step += 1
 
     def draw(self, step: int) -> TextBatch:
-        """The batch of one step."""
+        """Batch of one step."""
         plan = self.plan
         rng = np.random.default_rng((plan.seed, step, plan.rank))
         chosen = rng.permutation(len(self.images))[: plan.pictures]
@@ -115,7 +115,7 @@ class TextSource:
 
 
 def _worded(shown: Spec, rng: np.random.Generator) -> str:
-    """A caption of a Spec, in full, in short, or as keywords."""
+    """Caption of a Spec, in full, in short, or as keywords."""
     found = caption(shown, int(rng.integers(_WORDINGS)))
     full = f"{found.short}, {found.detail}" if found.detail else found.short
     return _pick((full, full, found.short, ", ".join(found.keywords)), rng)
@@ -126,10 +126,10 @@ def _pick(texts: Sequence[str], rng: np.random.Generator) -> str:
 
 
 class TextLearner(nn.Module):
-    """Captions are to find their images among those of the batch, and the other way round; and to be read.
+    """Contrastive learner that matches captions and images of a batch, with a read-out of the captions' attributes.
 
-    To the contrast (Radford et al. 2021, CLIP, Fig. 3) comes a linear read-out that names, from the sentence's vector,
-    what a caption says of a rendered image: what images of one kind differ in is little to the images' encoder.
+    Beside the contrast (Radford et al. 2021, CLIP, Fig. 3), a linear read-out classifies from the sentence's vector the
+    attributes that a caption names: the image encoder hardly distinguishes images of the same domain.
     """
 
     def __init__(self, network: WordsNetwork, temperature: float, weight: float) -> None:
@@ -160,6 +160,6 @@ class TextLearner(nn.Module):
 
 @torch.no_grad()
 def attribute_accuracy(learner: nn.Module, held_out: TextSource, steps: int, device: torch.device) -> float:
-    """The share of what held-out captions say that is named rightly."""
+    """Share of the attributes named in held-out captions that are classified correctly."""
     found = [learner(held_out.draw(step).to(device))["accuracy"] for step in range(steps)]
     return float(torch.stack(found).mean())

@@ -1,4 +1,4 @@
-"""One trainer for every kind of training: batch, step, average, and now and then a validation and a checkpoint."""
+"""Trainer for every kind of training: batches, steps, moving average, validations and checkpoints."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from srkit.training.state import CHECKPOINT, Snapshot, TrainState, save_checkpoi
 from srkit.training.teacher import Teacher
 
 LOG_EVERY = 100
-_CLOCKED_EVERY = 20  # steps on CUDA, where the clock must wait for the device
+_CLOCKED_EVERY = 20  # steps on CUDA, where timing synchronises with the device
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Where a run ends: after `steps`, or after `minutes` of training time (resumed parts included)."""
+    """Limits of a run: a number of steps, or of minutes of training time (resumed parts included)."""
 
     steps: int
     minutes: float | None = None
     clock: Literal["wall", "cpu"] = "wall"
-    """What `minutes` counts; cpu: the time that this process's threads compute."""
+    """Clock of `minutes`; cpu: computing time of this process's threads."""
 
     def progress(self, step: int, seconds: float) -> float:
-        """Share of the run that is done; 1 and above: all of it."""
+        """Fraction of the run that is done; at least 1 at its end."""
         if self.minutes is None:
             return step / self.steps
         return seconds / (60 * self.minutes)
@@ -52,28 +52,28 @@ class Limits:
 
 @dataclass(frozen=True)
 class Validation:
-    """What a validation found."""
+    """Result of a validation."""
 
     score: float
-    """The higher the better."""
+    """Score; higher is better."""
     logged: Mapping[str, float]
-    """Of metrics.jsonl, by name."""
+    """Values for metrics.jsonl, by name."""
     message: str
 
 
 @dataclass(frozen=True)
 class Measure:
-    """How one number of a validation is named and shown."""
+    """Name and message of a validation's value."""
 
     name: str
-    """In metrics.jsonl."""
+    """Name in metrics.jsonl."""
     message: str
-    """With `{}` in place of the value."""
+    """Message with `{}` in place of the value."""
     sign: float = 1.0
-    """The score is the value times this: -1 for errors, since the trainer keeps what scores highest."""
+    """Factor from the value to the score: -1 for errors, since the trainer keeps the highest score."""
 
     def of(self, score: Callable[[nn.Module], float]) -> Callable[[nn.Module], Validation]:
-        """A function that scores a network, as a validation."""
+        """Validation function from a function that scores a network."""
 
         def validate(network: nn.Module) -> Validation:
             found = score(network)
@@ -88,20 +88,20 @@ PSNR = Measure("val_psnr", "{:.3f} dB on the held-out images")
 
 @dataclass(frozen=True)
 class StepResult:
-    """What is logged of a step."""
+    """Logged values of a step."""
 
     terms: Mapping[str, Tensor]
-    """Scalars by name, without a graph; `loss` is what was minimised."""
+    """Scalars by name, without a graph; `loss` is the minimised one."""
     norms: Mapping[str, float] = field(default_factory=dict)
-    """Norms of the gradients of weighted terms, by name, where they were asked for."""
+    """Gradient norms of the weighted terms, by name, if requested."""
 
 
 class DivergedError(SrkitError):
-    """Training cannot go on from the state that it has come to.
+    """Training cannot continue from its current state.
 
     Args:
-        what: what is wrong, as the first part of a sentence.
-        remedy: what to do about it, as the rest of one.
+        what: the problem, as the first part of a sentence.
+        remedy: the suggested remedy, as the rest of the sentence.
     """
 
     def __init__(self, what: str, remedy: str) -> None:
@@ -110,27 +110,27 @@ class DivergedError(SrkitError):
 
 
 class Step(Protocol):
-    """What is done with a batch."""
+    """Update of the networks by one batch."""
 
     @property
     def is_sound(self) -> bool:
-        """Whether the state is one to go back to."""
+        """True if the current state may be kept as a snapshot."""
 
     def module(self, network: nn.Module) -> nn.Module:
-        """What is called with a batch: the network, or a wrapper that returns more than its result."""
+        """Module that is called with a batch: the network, or a wrapper that returns more than SR."""
 
     def __call__(
         self, state: TrainState, forward: Callable[..., Any], batch: Any, rate: float, look: bool
     ) -> StepResult:
-        """Update the network, and what else learns, by one batch.
+        """Update the network, and other trained parts, by one batch.
 
         Args:
-            forward: `module` of the state's network, for all processes together.
-            rate: the learning rate, which the network's optimiser has already.
-            look: whether the norms of gradients are asked for.
+            forward: `module` of the state's network, wrapped for data-parallel training.
+            rate: learning rate, already set in the network's optimiser.
+            look: compute gradient norms.
 
         Raises:
-            DivergedError: there is nothing more to learn from here.
+            DivergedError: training cannot continue.
         """
 
 
@@ -164,7 +164,7 @@ class PairStep:
 
 
 def descend(state: TrainState, loss: Tensor, clip_norm: float) -> None:
-    """A step of the network's optimiser along a loss's gradient, clipped to the norm `clip_norm` (0: not clipped)."""
+    """Step of the network's optimiser along a loss's gradient, clipped to the norm `clip_norm` (0: not clipped)."""
     state.optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
     if clip_norm:
@@ -174,13 +174,13 @@ def descend(state: TrainState, loss: Tensor, clip_norm: float) -> None:
 
 @dataclass(frozen=True)
 class Trainer:
-    """The fixed things around a state: batches, step, validation, schedule, and where to write."""
+    """Training loop over a state, with fixed batches, step, validation, schedule and output."""
 
     batches: Callable[[int], Iterator[Any]]
-    """Batches of step n, n + 1, ...; a function of the seed and the step alone."""
+    """Function from n to the batches of steps n, n + 1, ...; depends on seed and step alone."""
     step: Step
     validate: Callable[[nn.Module], Validation]
-    """Called with the state's `ema`."""
+    """Validation function, called with the state's `ema`."""
     optim: OptimPart
     run: RunPart
     limits: Limits
@@ -189,21 +189,21 @@ class Trainer:
     world: World
     progress: Progress
     recipe: Mapping[str, Any]
-    """Plain values, kept in checkpoints."""
+    """Plain values of the recipe, stored in checkpoints."""
     keeps_best: bool = True
-    """Whether the state's `best` is what validated best; else it is what was validated last."""
+    """True: the state's `best` is the best validated one; False: the last validated one."""
     snapshot: Snapshot | None = None
-    """Has the state that a run that diverges ends with; None: it ends with an error."""
+    """Snapshot to which a diverged run returns before it ends; None: it ends with an error."""
     log_every: int | None = None
     """Steps between lines of the log; None: `LOG_EVERY`."""
     rate_key: str = "optim.lr"
-    """The recipe's learning rate, which a run that diverges names."""
+    """Key of the learning rate in the recipe, named in the message of a diverged run."""
 
     def fit(self, state: TrainState) -> None:
-        """Train until the limits; the state's `best` holds what is to be shipped at the end.
+        """Train until the limits; afterwards the state's `best` holds the weights to be shipped.
 
         Raises:
-            DivergedError: the loss is no longer finite, and there is no snapshot to go back to.
+            DivergedError: the loss is no longer finite, and there is no snapshot to return to.
         """
         forward = self._compiled(parallel(self.step.module(state.network), self.world))
         clock = DataClock(self.device)
@@ -215,7 +215,7 @@ class Trainer:
                 if went_back or state.best is None or state.step % self.run.validate_every:
                     self._validate(state, log)
             except KeyboardInterrupt:
-                self._save(state)  # what was learned so far is not lost
+                self._save(state)  # training so far is not lost
                 raise
         self._save(state)
         self.progress.finish()
@@ -225,7 +225,7 @@ class Trainer:
     def _loop_or_go_back(
         self, state: TrainState, forward: Callable[..., Any], log: RunLog | None, clock: DataClock
     ) -> bool:
-        """Whether the run diverged and went back to its last snapshot, where it ends."""
+        """Train; True if the run diverged and ended at its last snapshot."""
         try:
             self._loop(state, forward, log, clock)
         except DivergedError as why:
@@ -266,7 +266,7 @@ class Trainer:
     def _step(
         self, state: TrainState, forward: Callable[..., Any], batch: Any, progress: float
     ) -> tuple[float, StepResult]:
-        """The learning rate, and what was done."""
+        """Take a step; return the learning rate and the step's result."""
         every = self.run.gradients_every
         rate = learning_rate(self.optim, state.step, progress)
         set_rate(state.optimizer, rate)
@@ -287,7 +287,7 @@ class Trainer:
             log.write(state.step, {**values, **more, "seconds": round(state.seconds, 3)})
 
     def _validate(self, state: TrainState, log: RunLog | None) -> None:
-        """Score the average on what is held out, and keep it where it is the best so far."""
+        """Validate the moving average, and keep it if it is the best so far."""
         self._check_finite(state)
         found = self.validate(state.ema) if log is not None else None
         score = agreed(0.0 if found is None else found.score, self.world, self.device)
@@ -299,7 +299,7 @@ class Trainer:
             state.best = {k: v.detach().clone() for k, v in state.ema.state_dict().items()}
 
     def _save(self, state: TrainState) -> None:
-        self._check_finite(state)  # the last checkpoint must stay one that can be resumed from
+        self._check_finite(state)  # the last checkpoint must remain resumable
         if self.world.is_main:
             save_checkpoint(state, self.folder, dict(self.recipe))
 
@@ -325,9 +325,9 @@ class Trainer:
 
 
 class DataClock:
-    """How much of the steps' time drawing their data takes.
+    """Fraction of the steps' time that is spent on drawing data.
 
-    On CUDA, which works on while the program goes on, every 20th step alone is looked at.
+    On CUDA, which runs asynchronously, only every 20th step is timed.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -337,20 +337,20 @@ class DataClock:
 
     @property
     def share(self) -> float:
-        """From 0 to 1."""
+        """Fraction in [0, 1]."""
         return self.drawing / self.whole if self.whole > 0 else 0.0
 
     def begin(self, step: int) -> None:
-        """A step's batch is about to be drawn."""
+        """Mark the start of drawing a step's batch."""
         self._counts = self._device.type != "cuda" or step % _CLOCKED_EVERY == 0
         self._begun = self._now()
 
     def drawn(self) -> None:
-        """The step's batch is there."""
+        """Mark the end of drawing the batch."""
         self._drawn = self._now()
 
     def end(self) -> None:
-        """The step is done."""
+        """Mark the end of the step."""
         if self._counts:
             self.drawing += self._drawn - self._begun
             self.whole += self._now() - self._begun
@@ -362,7 +362,7 @@ class DataClock:
 
 
 def gradient_ratios(norms: Mapping[str, float]) -> dict[str, float]:
-    """Gradient norms of the weighted loss terms, and their ratios to the first term's, as they are logged."""
+    """Gradient norms of the weighted loss terms, and their ratios to the first term's, for the log."""
     first = next(iter(norms.values()), 0.0)
     found = {f"gradient/{name}": norm for name, norm in norms.items()}
     if first > 0:

@@ -1,4 +1,4 @@
-"""Scoring a network while it trains, on images that it never sees."""
+"""Scoring of a network on held-out images during training."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from srkit.metrics.psnr import psnr
 from srkit.ops.colour import luma_limited
 from srkit.ops.layout import as_tensor
 
-LARGEST_SIDE = 512  # HR pixels: the middle of an image is enough to choose by
+LARGEST_SIDE = 512  # side of the centre crop in HR pixels, which suffices for model selection
 Lower = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
-"""LR (h, w, 3) of an HR image (scale h, scale w, 3), and of its number, so that chance can be another for each."""
-_MAX_DB = 100.0  # for an image that comes out without any error (a black one), lest it outweigh all others
+"""Function from HR (scale h, scale w, 3) and its index, which seeds the degradation, to LR (h, w, 3)."""
+_MAX_DB = 100.0  # limit for images without any error (black ones), which would outweigh all others
 
 
 def psnr_validator(
@@ -32,13 +32,13 @@ def psnr_validator(
     lower: Lower | None = None,
     extras: Sequence[Extras] = (),
 ) -> Callable[[nn.Module], float]:
-    """A function that gives a network's mean PSNR (classical protocol) on the middles of the images.
+    """Validation function: mean PSNR of a network (classical protocol) on the centres of the images.
 
     Conditions are those of the whole images.
 
     Args:
-        lower: makes LR; None: as the benchmarks do. Called here, once for each image.
-        extras: what comes with each image; none: nothing does.
+        lower: makes LR, once per image in this call; None: bicubic, as for the benchmarks.
+        extras: additional inputs of each image; empty: none.
     """
     made = lower or (lambda image, number: make_lr(image, scale))
     batches = [
@@ -54,7 +54,7 @@ def psnr_validator(
 
 @torch.no_grad()
 def psnr_of(network: nn.Module, batch: Batch, scale: int, dtype: torch.dtype | None) -> float:
-    """A network's PSNR (classical protocol) on a batch of one image, at most 100 dB; `dtype` is autocast's."""
+    """PSNR of a network (classical protocol) on a batch of one image, at most 100 dB; `dtype` is autocast's."""
     with torch.autocast(batch.lr.device.type, dtype, enabled=dtype is not None):
         sr = network(batch.lr, **batch.conditions)
     sr = (sr.float().clamp(0, 1) * 255).round() / 255
@@ -71,7 +71,7 @@ def _middle(
     lower: Lower,
     extras: Extras,
 ) -> Batch:
-    """The middle of an image, beginning at a whole LR pixel."""
+    """Centre crop of an image, aligned to LR pixels."""
     whole = crop_to_multiple(image, scale)
     limit = LARGEST_SIDE // scale * scale
     top, left = (max(0, (side - limit) // 2 // scale * scale) for side in whole.shape[:2])

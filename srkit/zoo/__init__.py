@@ -1,1 +1,1 @@
-"""Weights: the manifest of what is shipped, our own files with their headers, and anyone's checkpoints."""
+"""Weights: the manifest of named models, files with headers, and foreign checkpoints."""

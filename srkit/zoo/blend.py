@@ -1,5 +1,5 @@
-"""Weights between those of two networks (network interpolation: ESRGAN, Wang et al. 2018, Section 3.4), and the pairs
-of models that the dials of `srkit upscale` go between."""
+"""Interpolation between the weights of two networks (ESRGAN, Wang et al. 2018, Section 3.4), and the pairs of models
+for the dials of `srkit upscale`."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ from srkit.zoo.manifest import Manifest
 from srkit.zoo.weights import encode_weights
 
 _ALIKE = ("arch", "arguments", "scale", "task")
-"""Fields of the headers that two networks must share."""
+"""Fields in which the headers of two networks must agree."""
 
 
 def check_share(name: str, share: float | None) -> None:
-    """Refuse a share outside of [0, 1], or not a number; None is none.
+    """Check that a share is a number in [0, 1], or None.
 
     Raises:
-        UsageError: such a share; the sentence has `name`.
+        UsageError: it is not; the message contains `name`.
     """
     if share is not None and not 0 <= share <= 1:
         raise UsageError(f"`{name}` is {share:g}; it must be from 0 to 1.")
 
 
 def blend(start: LoadedModel, end: LoadedModel, alpha: float) -> LoadedModel:
-    """The network whose weights are (1 - alpha) of `start`'s plus alpha of `end`'s, rounded to fp16 as a file has them.
+    """Network with the weights (1 - alpha) `start` + alpha `end`, rounded to fp16 as in a file.
 
-    The header names both with their sha256 and licences. The sha256 is that of the file that `encode_weights` makes of
-    the network. Learned rates of adaptation are left out.
+    The header names both with their sha256 and licences. The sha256 is that of the network's file by `encode_weights`.
+    Learned rates of adaptation are dropped.
 
     Args:
         alpha: 0: `start`, 1: `end`.
 
     Raises:
-        UsageError: an alpha outside of [0, 1], weights of another program, or networks that differ by more than their
-            weights.
-        ResourceError: weights whose mean is not finite in fp16.
+            UsageError: alpha is outside [0, 1], weights belong to a foreign network, or the networks differ in more
+                than weights.
+            ResourceError: an interpolated weight is not finite in fp16.
     """
     check_share("alpha", alpha)
     header = _header(start, end, alpha)
@@ -68,13 +68,13 @@ def blend(start: LoadedModel, end: LoadedModel, alpha: float) -> LoadedModel:
 
 
 def turned(model: LoadedModel, dials: Mapping[str, float], progress: Progress | None = None) -> LoadedModel:
-    """A model with its dials turned, one after another: at 1 the network as it is, at 0 the other end of the pair.
+    """Model with its dials set, one after another: 1 is the unmodified network, 0 the other end of the pair.
 
     Args:
-        dials: by name (`strength`, `denoise`), shares in [0, 1].
+        dials: values in [0, 1] by name (`strength`, `denoise`).
 
     Raises:
-        UsageError: another share, a model without such a pair, or a pair that cannot be blended.
+        UsageError: a value outside [0, 1], a model without such a pair, or a pair that cannot be interpolated.
         ResourceError: the other model is missing or damaged.
     """
     found = model
@@ -89,9 +89,9 @@ def turned(model: LoadedModel, dials: Mapping[str, float], progress: Progress | 
 
 
 def pair_of(model: LoadedModel, dial: str) -> str | Path | None:
-    """The other end of a model's dial: the manifest's, else that which its header names; None where there is none.
+    """Other end of a model's dial: from the manifest, else from its header; None without a pair.
 
-    A header names a model of the manifest, or a file by its path from the folder of its own file.
+    A header gives a name of the manifest, or a file's path relative to the folder of the model's file.
     """
     manifest = Manifest.load()
     if model.name in manifest and manifest.entry(model.name).path == model.path:
@@ -103,7 +103,7 @@ def pair_of(model: LoadedModel, dial: str) -> str | Path | None:
 
 
 def without_pair(name: str, dial: str) -> UsageError:
-    """The error for a model that has no pair for a dial; it names those which have one."""
+    """Error for a model without a pair for a dial; it names the models that have one."""
     have = [entry.name for entry in Manifest.load() if dial in entry.pairs]
     others = f"models with one are {', '.join(have)}: choose one" if have else "no shipped model has one"
     return UsageError(
@@ -112,13 +112,13 @@ def without_pair(name: str, dial: str) -> UsageError:
 
 
 def header_pair(start: str, folder: Path) -> str:
-    """How the header of a file in `folder` names the model that its training started from."""
+    """Name or relative path, for the header of a file in `folder`, of the model that its training started from."""
     path = Path(start).expanduser()
     return start if start in Manifest.load() or not path.exists() else os.path.relpath(path, folder)
 
 
 def moved_pairs(pairs: Mapping[str, str], source: Path, target: Path) -> dict[str, str]:
-    """The pairs of a file in the folder `source` as a copy of it in `target` names them."""
+    """Pairs of a file in the folder `source`, with paths for a copy in the folder `target`."""
     known = Manifest.load()
     return {
         dial: named if named in known else header_pair(str(source / named), target)
@@ -127,7 +127,7 @@ def moved_pairs(pairs: Mapping[str, str], source: Path, target: Path) -> dict[st
 
 
 def _header(start: LoadedModel, end: LoadedModel, alpha: float) -> Header:
-    """The header of the blend, once both are known to be alike."""
+    """Header of the blend, after a check that both networks are compatible."""
     first, last = _of(start), _of(end)
     shared = first.providers.keys() & last.providers.keys()
     compared: dict[str, tuple[Any, Any]] = {f: (getattr(first, f), getattr(last, f)) for f in _ALIKE}
@@ -160,7 +160,7 @@ def _header(start: LoadedModel, end: LoadedModel, alpha: float) -> Header:
 
 
 def _made_of(model: LoadedModel) -> dict[str, Any]:
-    """What the header of a blend says of one of the two."""
+    """Entry of the blend's header for one of the two models."""
     header = _of(model)
     said = {"name": model.name, "sha256": model.sha256, "licence": header.licence}
     return said | ({"blended": header.blended} if header.blended else {})
@@ -175,7 +175,7 @@ def _of(model: LoadedModel) -> Header:
 
 
 def _difference(found: object, expected: object) -> str:
-    """Two values; of tables the entries that differ."""
+    """Two values in words; of mappings only the entries that differ."""
     if isinstance(found, Mapping) and isinstance(expected, Mapping):
         keys = sorted(k for k in {*found, *expected} if found.get(k) != expected.get(k))
         return " and ".join(str({k: table.get(k) for k in keys}) for table in (found, expected))
@@ -183,5 +183,5 @@ def _difference(found: object, expected: object) -> str:
 
 
 def _both(first: str, second: str) -> str:
-    """Two texts as one; each once, and none that is empty."""
+    """Two texts joined; duplicates and empty texts are left out."""
     return " and ".join(dict.fromkeys(text for text in (first, second) if text))

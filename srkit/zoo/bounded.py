@@ -1,6 +1,6 @@
-"""Building a network from what a file says of it, within what the file can be worth.
+"""Construction of a network from a file's description, with limits derived from the file.
 
-A file of a kilobyte can name a network of a terabyte, or of so many layers that building it never ends.
+A file of a kilobyte can describe a network of a terabyte, or one with so many layers that construction never ends.
 """
 
 from __future__ import annotations
@@ -15,23 +15,25 @@ from torch.overrides import TorchFunctionMode
 from srkit.errors import ResourceError
 
 _LARGEST = 8192
-"""Limit for whole numbers among a constructor's arguments: ours are channels, blocks, scales and sides."""
+"""Maximal whole number among a constructor's arguments: channels, blocks, scales and sides."""
 _LONGEST = 256  # list, or text
 _DEEPEST = 4
 _TIMES, _SLACK, _FOREIGN_SLACK = 2, 1 << 20, 1 << 28
-"""Values for each of the file, and beyond: buffers that no file holds; of foreign networks, attention masks."""
+"""Maximal number of allocated values: a multiple of the file's, plus slack for buffers that no file holds, and for the
+attention masks of foreign networks."""
 _CALLS, _SPARE_CALLS, _FOREIGN_SPARE_CALLS = 50, 5_000, 500_000
-"""Calls of torch for each tensor, and beyond. Shipped networks take 7 to 13 for each, and no values beyond."""
+"""Maximal number of torch calls: a multiple of the number of tensors, plus slack. Shipped networks need 7 to 13 per
+tensor and no slack."""
 
 _SIZED = {torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn, torch.full}
 _COUNTED = {torch.arange, torch.linspace, torch.eye}
 
 
 class BoundedBuild(TorchFunctionMode):
-    """While it is entered, no more is allocated than `elements` of the file allow, nor more called than for `tensors`.
+    """Context in which allocations are limited by the file's `elements`, and torch calls by its number of `tensors`.
 
     Raises:
-        ResourceError: more is asked for; before it is allocated.
+        ResourceError: a limit is exceeded; raised before the allocation.
     """
 
     def __init__(self, where: str, elements: int, tensors: int, *, foreign: bool = False) -> None:
@@ -63,10 +65,10 @@ class BoundedBuild(TorchFunctionMode):
 
 
 def check_arguments(arguments: Mapping[str, Any], where: str) -> None:
-    """That constructor arguments from a file are of sizes that networks have.
+    """Check that constructor arguments from a file are of plausible size.
 
     Raises:
-        ResourceError: one is not; the sentence names it.
+        ResourceError: an argument is not; the message names it.
     """
     if len(arguments) > _LONGEST:
         raise ResourceError(f"The header of '{where}' holds {len(arguments)} arguments; fetch the file anew.")
@@ -102,7 +104,7 @@ def _short(value: Any) -> str:
 
 
 def _product(size: Any) -> int:
-    """Elements of `torch.empty(2, 3)` or `torch.empty((2, 3))`; for `torch.full` its first argument alone counts."""
+    """Number of elements of `torch.empty(2, 3)` or `torch.empty((2, 3))`; of `torch.full`, only the size counts."""
     if size and isinstance(size[0], (tuple, list)):
         size = size[0]
     return math.prod(int(n) for n in size if isinstance(n, int))

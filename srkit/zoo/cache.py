@@ -1,4 +1,4 @@
-"""The cache: where fetched files are kept, one process at a time fetches a file, and what was recorded of it
+"""Cache of downloaded files, with a lock so that one process at a time downloads a file, and a record of each file
 (`FILE.lock.json` beside it)."""
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _POLL_S = 0.2
 
 
 def cache_dir() -> Path:
-    """`$SRKIT_CACHE`, else the platform's place for caches (`~/.cache/srkit` on Linux). Not created."""
+    """`$SRKIT_CACHE`, else the platform's cache folder (`~/.cache/srkit` on Linux). Not created."""
     if chosen := os.environ.get("SRKIT_CACHE"):
         return Path(chosen).expanduser()
     if sys.platform == "win32":
@@ -36,11 +36,11 @@ def cache_dir() -> Path:
 
 
 def look_in(folder: Path) -> None:
-    """Take weights of public networks that are in a folder, by their file names, in place of fetching them: in this
-    process and those that it starts, as `SRKIT_WEIGHTS` does.
+    """Use the weights of public networks in a folder, by file name, instead of downloading them: in this process and
+    its children, like `SRKIT_WEIGHTS`.
 
     Raises:
-        UsageError: there is no such folder.
+        UsageError: the folder does not exist.
     """
     if not folder.is_dir():
         raise no_weights_folder(folder)
@@ -48,20 +48,20 @@ def look_in(folder: Path) -> None:
 
 
 def no_weights_folder(folder: Path) -> UsageError:
-    """The error for a folder of weights that is not there."""
+    """Error for a missing folder of weights."""
     return UsageError(f"The folder of weights {shown(folder)} is not there; check `weights_dir`.")
 
 
 @contextlib.contextmanager
 def exclusive(target: Path, progress: Progress) -> Iterator[None]:
-    """Hold the lock of `target`, waiting for whoever holds it. It is freed when its holder dies, however that happens.
+    """Hold the lock of `target`; wait for another holder. The lock is released when its holder's process ends.
 
-    Whoever has waited looks for `target` again: it is there, unless the holder failed.
+    After waiting, the caller checks for `target` again: it exists, unless the other process failed.
 
     Raises:
-        ResourceError: the cache cannot be written.
+        ResourceError: the cache is not writable.
     """
-    from filelock import FileLock, Timeout  # a tenth of a second, for commands that fetch nothing
+    from filelock import FileLock, Timeout  # takes 0.1 s; not needed by commands that download nothing
 
     folder = cache_dir() / "locks"
     name = hashlib.sha256(os.fsencode(os.path.abspath(target))).hexdigest()[:24]  # noqa: PTH100 - links stay
@@ -80,7 +80,7 @@ def exclusive(target: Path, progress: Progress) -> Iterator[None]:
 
 
 def cache_trouble(folder: Path, error: OSError) -> ResourceError:
-    """The error for a folder of the cache that the file system did not let us write."""
+    """Error for a folder of the cache that is not writable."""
     return ResourceError(
         f"The cache {shown(folder)} cannot be written ({error.strerror or error}); free some space, or point "
         "SRKIT_CACHE to another folder."
@@ -89,17 +89,17 @@ def cache_trouble(folder: Path, error: OSError) -> ResourceError:
 
 @dataclass(frozen=True)
 class Lock:
-    """A fetched file's origin and content."""
+    """Origin and content of a downloaded file."""
 
     source: str
     sha256: str
     size: int
     pinned: bool
-    """Whether the checksum was known beforehand; False: it is the first download's."""
+    """True if the checksum was known before the download; False: it is the first download's."""
     name: str = ""
-    """What it was asked for by, where that is not the file's own name."""
+    """Name by which it was requested, if it differs from the file's own name."""
     licence: str = ""
-    """As it was said when it was fetched; empty: not known."""
+    """Licence stated at the download; empty: unknown."""
 
 
 def lock_path(path: Path) -> Path:
@@ -107,13 +107,13 @@ def lock_path(path: Path) -> Path:
 
 
 def write_lock(path: Path, lock: Lock) -> None:
-    """Record `lock` beside the file `path`."""
+    """Write `lock` beside the file `path`."""
     with atomic_path(lock_path(path)) as temporary:
         temporary.write_text(json.dumps(asdict(lock), indent=2) + "\n", encoding="utf-8")
 
 
 def read_lock(path: Path) -> Lock | None:
-    """What was recorded of the file `path`; None where nothing was.
+    """Record of the file `path`; None without one.
 
     Raises:
         ResourceError: the record is damaged.
@@ -133,16 +133,16 @@ def read_lock(path: Path) -> Lock | None:
 
 
 def pulled_files() -> Iterator[Path]:
-    """Files in the cache that were fetched (their record is there; the file itself may be gone), by path."""
+    """Downloaded files of the cache, by path; their records exist, but the files themselves may be missing."""
     for record in sorted((cache_dir() / "models").rglob(f"*{_SUFFIX}")):
         yield record.with_name(record.name.removesuffix(_SUFFIX))
 
 
 def find_pulled(name: str) -> Path | None:
-    """The fetched file of that name: what it was asked for by, in any case, else the file's with or without extension.
+    """Downloaded file by name: the requested name in any case, else the file's name with or without extension.
 
     Raises:
-        ResourceError: there are several.
+        ResourceError: several files match.
     """
     files = list(pulled_files())
     asked = [path for path in files if _asked_for(path).casefold() == name.casefold()]
@@ -156,9 +156,9 @@ def find_pulled(name: str) -> Path | None:
 
 
 def _asked_for(path: Path) -> str:
-    """The name that a fetched file was asked for by; empty where its record does not say."""
+    """Name by which a downloaded file was requested; empty if unknown."""
     try:
         lock = read_lock(path)
-    except ResourceError:  # said when the file itself is used
+    except ResourceError:  # reported when the file itself is used
         return ""
     return lock.name if lock else ""

@@ -1,4 +1,4 @@
-"""Whether anything may be fetched, decided in one place, and found out before anything waits for it."""
+"""Permission for downloads, and a check for connectivity before a download starts."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _YES = ("1", "ON", "YES", "TRUE")
 
 
 def offline_variable() -> str | None:
-    """The environment variable that forbids connections, `SRKIT_OFFLINE` or `HF_HUB_OFFLINE`; None where none does.
+    """Environment variable that forbids connections, `SRKIT_OFFLINE` or `HF_HUB_OFFLINE`; None if none is set.
 
-    Other packages fetch through the client of the Hugging Face Hub, which knows only the second and reads it when it is
-    imported; so the first sets both.
+    Other packages use the client of the Hugging Face Hub, which knows only the second variable and reads it at import;
+    so setting the first sets both.
     """
     if not _is_set(OFFLINE_VARIABLE):
         return HUB_VARIABLE if _is_set(HUB_VARIABLE) else None
@@ -34,23 +34,23 @@ def offline_variable() -> str | None:
 
 
 def go_offline() -> None:
-    """Forbid connections in this process and those that it starts, as `SRKIT_OFFLINE=1` does."""
+    """Forbid connections in this process and its children, like `SRKIT_OFFLINE=1`."""
     os.environ[OFFLINE_VARIABLE] = "1"
     offline_variable()
 
 
 def check_may_fetch(what: str, url: str, command: str, folder: Path, otherwise: str = "") -> None:
-    """That `url` may be fetched and its server takes connections.
+    """Check that `url` may be downloaded and its server is reachable.
 
     Args:
-        what: as the subject of a sentence: `The model 'BSRGAN'`.
+        what: subject of the message: `The model 'BSRGAN'`.
         url: http or https.
-        command: fetches the same on a machine with the network.
-        folder: the cache that `command` fills, to be carried over or kept by a CI system.
-        otherwise: what helps as well, to end the sentence with.
+        command: command that downloads the same on a machine with a network.
+        folder: cache that `command` fills, to be copied or kept by a CI system.
+        otherwise: another remedy, as the end of the message.
 
     Raises:
-        ResourceError: connections are forbidden, or there is none.
+        ResourceError: connections are forbidden, or the server is not reachable.
     """
     if variable := offline_variable():
         flag = "`offline` or " if variable == OFFLINE_VARIABLE else ""
@@ -66,10 +66,10 @@ def check_may_fetch(what: str, url: str, command: str, folder: Path, otherwise: 
 
 
 def is_reachable(url: str, timeout_s: float = TIMEOUT_S) -> bool:
-    """Whether the server of `url`, or the proxy that leads there, takes a connection within `timeout_s` seconds.
+    """True if the server of `url`, or its proxy, accepts a connection within `timeout_s` seconds.
 
-    Never takes longer than that: a name that a resolver keeps silent about counts as not reachable. False without a
-    look where connections are forbidden.
+    Never takes longer: a name whose resolver does not answer counts as unreachable. False without an attempt if
+    connections are forbidden.
     """
     if offline_variable():
         return False
@@ -87,7 +87,7 @@ def is_reachable(url: str, timeout_s: float = TIMEOUT_S) -> bool:
             return
         found.append(True)
 
-    # In a thread of its own, for the resolver of the C library knows no timeout.
+    # In a separate thread, since the C library's resolver has no timeout.
     thread = threading.Thread(target=connect, daemon=True)
     thread.start()
     thread.join(timeout_s)

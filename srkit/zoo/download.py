@@ -1,7 +1,7 @@
-"""One file over HTTP, taken up again where it broke off.
+"""Resumable download of one file over HTTP.
 
-Of the libraries that this project has anyway, none does this for plain URLs (`torch.hub` begins anew;
-huggingface_hub's own is not public), so it stands here, on the standard library.
+None of the project's dependencies does this for plain URLs (`torch.hub` restarts; huggingface_hub's code is not
+public), so this module implements it on the standard library.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from srkit.io.names import shown_bytes
 from srkit.progress import Progress
 
 MAX_BYTES = 16 * 2**30
-"""Limit for one file; the largest checkpoints in use have a few gigabytes."""
+"""Maximal size of a file; the largest checkpoints in use have a few gigabytes."""
 _CHUNK = 1 << 20
 _TIMEOUT_S = 30.0
 _PATIENCE = 3
-"""How often in a row a server may fail to give a single byte."""
+"""Number of failures in a row without a single byte before giving up."""
 
 
 class _BrokenOffError(Exception):
@@ -49,26 +49,27 @@ def download(
     limit: int = MAX_BYTES,
     announce: Callable[[int | None], None] | None = None,
 ) -> None:
-    """Fetch `url` into `part`, beginning where an earlier attempt ended; `part` stays if this one fails too. What is
-    kept beside it, `state_path(part)`, is the caller's to remove once the whole is in its place.
+    """Download `url` into `part`, resuming an earlier attempt; `part` remains if this attempt fails too.
 
-    A rest is only asked for where it surely belongs to the beginning: `part` is of this URL, and the server named a
-    version of the file (ETag or Last-Modified, kept beside `part`) and still has that one, or the caller checks the
-    whole. The caller holds the lock of what `part` is going to be: see `srkit.zoo.cache`.
+    The caller removes the state beside it, `state_path(part)`, after moving the complete file into place.
+
+    A range is requested only if it is certain to belong to the same file: `part` is of this URL, and either the server
+    stated a version (ETag or Last-Modified, stored beside `part`) and still has it, or the caller checks the complete
+    file. The caller holds the lock of the final file: see `srkit.zoo.cache`.
 
     Args:
-        url: http or https. Redirects never lead from https to http, to another scheme, or from a public server into
-            this machine or its network.
-        part: the unfinished file; its folder exists.
-        progress: shows bytes.
-        checked: the caller knows the checksum that the whole file must have.
-        pause_s: wait before the first retry, doubled for each that follows.
-        limit: bytes beyond which a file is refused.
-        announce: called once, with the length that the server names (None: none), before any of it is fetched.
+            url: http or https. Redirects from https to http, to other schemes, and from public servers to this machine
+                or its network are refused.
+            part: the unfinished file; its folder exists.
+            progress: receives the number of bytes.
+            checked: the caller knows the checksum of the complete file.
+            pause_s: delay before the first retry, doubled for each further one.
+            limit: maximal size of the file in bytes.
+            announce: called once with the size stated by the server (None: not stated), before the first byte.
 
     Raises:
-        ResourceError: the server does not have the file, cannot be reached, breaks off again and again, or sends more
-            than `limit` or than the disk holds.
+            ResourceError: the file does not exist, the server is unreachable or breaks off repeatedly, or the file
+                exceeds `limit` or the free disk space.
     """
     failures = 0
     while True:
@@ -85,7 +86,7 @@ def download(
             reason: Exception = error
         except (OSError, http.client.HTTPException, _BrokenOffError) as error:
             reason = error
-        except ValueError as error:  # of urllib, for a redirect to what is no URL
+        except ValueError as error:  # urllib's, for a redirect to an invalid URL
             raise ResourceError(
                 f"'{url}' cannot be fetched: the server's answer makes no sense ({error}); check the address."
             ) from error
@@ -100,12 +101,12 @@ def download(
 
 
 def state_path(part: Path) -> Path:
-    """Where the URL of an unfinished file, and the server's name for its version, are kept."""
+    """Path of the state of an unfinished file: its URL, and the server's name of the version."""
     return part.with_name(part.name + ".json")
 
 
 def discard(part: Path) -> None:
-    """Remove an unfinished file and what is kept beside it."""
+    """Remove an unfinished file and its state."""
     for path in (state_path(part), part):
         path.unlink(missing_ok=True)
 
@@ -133,7 +134,7 @@ def _attempt(
         if error.code != 416:
             raise
         if error.headers.get("Content-Range") == f"bytes */{offset}":
-            return  # nothing is left to send: the part is the whole
+            return  # nothing is left to send: the part is complete
         discard(part)
         raise _BrokenOffError("the file on the server has changed") from error
     with response:
@@ -153,7 +154,7 @@ def _attempt(
 
 
 def _extent(status: int, headers: Message, offset: int) -> tuple[int, int | None]:
-    """Where in the file the answer begins, and how long the whole file is (None: not stated)."""
+    """Offset of the response in the file, and size of the whole file (None: not stated)."""
     if status == 206:
         match = re.fullmatch(r"bytes (\d{1,19})-\d{1,19}/(\d{1,19}|\*)", headers.get("Content-Range", ""))
         if match is None or int(match[1]) != offset:
@@ -164,7 +165,7 @@ def _extent(status: int, headers: Message, offset: int) -> tuple[int, int | None
 
 
 def _check_room(url: str, part: Path, total: int | None, start: int, limit: int) -> None:
-    """Refuse before the first byte what will not fit."""
+    """Refuse files beyond the limit or the free disk space before the first byte."""
     if total is None:
         return
     if total > limit:
@@ -185,10 +186,10 @@ def _too_long(url: str, found: str, limit: int) -> ResourceError:
 
 @contextlib.contextmanager
 def _opened(part: Path, start: int, url: str, headers: Message) -> Iterator[IO[bytes]]:
-    """The part at its end, cut to `start` bytes. Killed at any point, it is never taken for another version's."""
+    """The part opened at its end, truncated to `start` bytes. If killed at any point, versions are never mixed."""
     with _writing(part):
         if not start:
-            discard(part)  # a link that lies there is removed, not followed
+            discard(part)  # a link at this path is removed, not followed
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
         file = os.fdopen(os.open(part, flags, 0o666), "r+b")
     with file:
@@ -205,20 +206,20 @@ def _opened(part: Path, start: int, url: str, headers: Message) -> Iterator[IO[b
 def _copy(
     response: http.client.HTTPResponse, file: IO[bytes], part: Path, progress: Progress, room: int
 ) -> None:
-    while chunk := response.read1(_CHUNK):  # what has come, not what is still to come
+    while chunk := response.read1(_CHUNK):  # returns the bytes received so far
         room -= len(chunk)
         if room < 0:
             discard(part)
             raise _too_long(response.url, "it does not end", file.tell() + len(chunk) + room)
         with _writing(part):
             file.write(chunk)
-            file.flush()  # here, since on closing a full disk would pass for trouble with the network
+            file.flush()  # on closing, a full disk would look like a network error
         progress.advance(len(chunk))
 
 
 @contextlib.contextmanager
 def _writing(part: Path) -> Iterator[None]:
-    """Trouble with the disk as an error of its own: trouble with the network is tried again."""
+    """Turn disk errors into an error of their own, since network errors are retried."""
     try:
         yield
     except OSError as error:
@@ -226,7 +227,7 @@ def _writing(part: Path) -> Iterator[None]:
 
 
 def _read_version(part: Path, url: str) -> str | None:
-    """The version that `part` is of; empty where the server named none, None where `part` is not of this URL."""
+    """Version of `part`; empty if the server stated none, None if `part` is of another URL."""
     with contextlib.suppress(OSError, ValueError, RecursionError):
         state: Any = json.loads(state_path(part).read_text(encoding="utf-8"))
         if isinstance(state, dict) and state.get("url") == url and not part.is_symlink():
@@ -239,7 +240,7 @@ def _read_version(part: Path, url: str) -> str | None:
 
 def _write_version(part: Path, url: str, headers: Message) -> None:
     etag = headers.get("ETag", "")
-    # A weak ETag names equal meaning, not equal bytes.
+    # A weak ETag promises equal meaning, not equal bytes.
     version = etag if etag.startswith('"') else headers.get("Last-Modified", "")
     state = {"url": url, "version": version if version.isascii() else ""}
     state_path(part).write_text(json.dumps(state), encoding="utf-8")
@@ -261,7 +262,7 @@ def _said(error: Exception) -> str:
 
 
 def is_local(url: str) -> bool:
-    """Whether a URL names this machine or a private network by its address or as `localhost`."""
+    """True if a URL's host is this machine or a private network, by address or as `localhost`."""
     host = (urlsplit(url).hostname or "").rstrip(".").lower()
     if host == "localhost" or host.endswith(".localhost"):
         return True
@@ -272,7 +273,7 @@ def is_local(url: str) -> bool:
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows what leads to no less safe a place."""
+    """Redirect handler that refuses redirects to less safe targets."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
@@ -291,7 +292,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    """Opens http and https alone, with the environment's proxies: urllib's own also opens files, FTP and data."""
+    """Opener for http and https only, with the environment's proxies; urllib's default also opens other schemes."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler,

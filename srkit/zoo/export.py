@@ -1,4 +1,4 @@
-"""Weights in the forms that other programs read: checkpoints that spandrel loads, and ONNX."""
+"""Export of weights for other programs: checkpoints for spandrel, and ONNX."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ from srkit.zoo.loaded import LoadedModel
 SUFFIXES: Mapping[str, tuple[str, ...]] = {"spandrel": (".safetensors", ".pth"), "onnx": (".onnx",)}
 """Extensions of the files, by target."""
 OPSET = 18
-_EXAMPLE = 32  # side of the image that the graph is traced with; its sizes are free
+_EXAMPLE = 32  # side of the tracing input; the graph's sizes are dynamic
 
 
 @runtime_checkable
 class Published(Protocol):
-    """A network whose weights have names that others published."""
+    """Network that has a published form, with other names of the tensors."""
 
     def published_state(self) -> dict[str, Tensor] | None:
-        """The weights under the published names, fp32; None where these arguments have no published form."""
+        """Weights under the published names, fp32; None if the network's arguments have no published form."""
 
 
 def export(model: LoadedModel, target: str, path: Path) -> None:
     """Write a model's weights for other programs, in fp32. An existing file is replaced.
 
     Args:
-        model: an upscaling model of this project, or one that was loaded through spandrel.
-        target: `spandrel` writes a state dict with the published names, which is loaded once for a check; chaiNNer
-            and ComfyUI read it. `onnx` writes a graph `lr` (N, 3, h, w) to `sr` (N, 3, scale h, scale w), values in
-            [0, 1], for any N, h and w that the network takes.
-        path: its suffix is one of `SUFFIXES` of the target.
+            model: an upscaling model of this project, or one loaded through spandrel.
+            target: `spandrel` writes a state dict with the published names, for chaiNNer and ComfyUI, and checks that
+                it loads. `onnx` writes a graph from `lr` (N, 3, h, w) to `sr` (N, 3, scale h, scale w), values in [0,
+                1], for any N, h and w that the network accepts.
+            path: file whose suffix is one of the target's `SUFFIXES`.
 
     Raises:
-        UsageError: another suffix, or a network that the target has no form for.
-        ResourceError: ONNX's exporter is not installed.
-        SrkitError: the file cannot be written.
+            UsageError: the suffix or the network is not supported by the target.
+            ResourceError: ONNX's exporter is not installed.
+            SrkitError: the file cannot be written.
     """
     if path.suffix.lower() not in SUFFIXES[target]:
         raise UsageError(
@@ -59,7 +59,7 @@ def export(model: LoadedModel, target: str, path: Path) -> None:
 
 
 def exportable() -> list[str]:
-    """Names of this project's networks that have a published form which spandrel reads."""
+    """Names of this project's networks that have a published form for spandrel."""
     return [name for name, arch in ARCHS.items() if hasattr(arch, "published_state")]
 
 
@@ -82,7 +82,7 @@ def _export_state(model: LoadedModel, path: Path) -> None:
         else:
             temporary.write_bytes(save(state, metadata={"format": "pt", "srkit_model": model.name}))
         named = temporary.with_name(f"{temporary.name}{path.suffix}")
-        temporary.rename(named)  # readers go by the suffix
+        temporary.rename(named)  # readers use the suffix
         try:
             check_checkpoint(named)
             describe(named, read_state(named))
@@ -109,7 +109,7 @@ def _export_onnx(model: LoadedModel, path: Path) -> None:
     side = max(_EXAMPLE, 2 * info.multiple_of * -(-info.min_size // info.multiple_of))
     image = torch.rand(1, info.channels, side, side)
     with torch.no_grad():
-        network(image)  # what networks cache at their first call must not be made while the exporter traces
+        network(image)  # fill the network's caches before the exporter traces
     free = dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)
     with atomic_path(path) as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter, about itself

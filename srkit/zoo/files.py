@@ -1,4 +1,4 @@
-"""Looking at a weights file before anything reads it."""
+"""Checks of a weights file before it is read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from srkit.errors import ResourceError
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _ZIP = b"PK\x03\x04"
 _MAX_UNPACKED = 4
-"""How many times a zip's own size its content may have: PyTorch writes it uncompressed."""
+"""Maximal ratio of a zip's content to its size: PyTorch does not compress."""
 
 
 def sha256_of(path: Path) -> str:
@@ -29,11 +29,11 @@ def sha256_of(path: Path) -> str:
 
 
 def check_checkpoint(path: Path) -> None:
-    """That `path` is a file which may hold weights.
+    """Check that `path` is a file that may hold weights.
 
     Raises:
-        ResourceError: it is missing, a folder, a device or pipe, empty, unreadable, a git-lfs pointer, or a zip that
-            unpacks to much more than itself.
+        ResourceError: it is missing, a folder, a device or pipe, empty, unreadable, a git-lfs pointer, or a zip whose
+            content is much larger than the file.
     """
     try:
         mode = path.stat().st_mode
@@ -58,7 +58,7 @@ def check_checkpoint(path: Path) -> None:
 
 
 def _check_zip(path: Path) -> None:
-    """Refuse a zip that would fill the memory; one that is damaged is for its reader to refuse."""
+    """Refuse a zip that would exhaust the memory; damaged zips are refused by their reader."""
     try:
         with zipfile.ZipFile(path) as archive:
             content = sum(info.file_size for info in archive.infolist())

@@ -1,6 +1,6 @@
-"""Anyone's checkpoints: read without running anything in them, recognised and built by spandrel.
+"""Foreign checkpoints: read without execution of code in them, recognised and built by spandrel.
 
-This is the only file that knows spandrel, which brings torchvision; our own weights never come here.
+This is the only module that imports spandrel, which imports torchvision; this project's weights do not need it.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from srkit.zoo.weights import read_tensors
 SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors")
 _WRAPPERS = ("model_state_dict", "state_dict", "params_ema", "params-ema", "params", "model", "net")
 _MAX_REPEATED, _MAX_MAPPINGS = 4, 1000
-"""How many times a file's size its tensors may have, which can share values; dictionaries that are looked into."""
+"""Maximal ratio of the tensors' size, which may share storage, to the file's size; maximal number of nested
+dictionaries."""
 
 BLEND_OVERLAP = 32
-"""LR pixels over which tiles of an attention network are cross-faded: two windows of the usual 16."""
+"""LR pixels over which tiles of an attention network are blended: two windows of the usual 16."""
 
 _OTHER_TASKS = {"FaceSR": "restores faces", "Inpainting": "fills in masked regions"}
 
 
 class ForeignNetwork(nn.Module):
-    """A network that spandrel built, under this project's contract: see `ArchInfo`.
+    """Network built by spandrel, adapted to this project's interface: see `ArchInfo`.
 
-    Images (N, 3, h, w), fp32, in [0, 1] to (N, 3, scale h, scale w), fp32, not clipped. A network of gray
-    images is given the three channels one by one; one that wants squares is given the image with its
-    last row or column repeated.
+    Images (N, 3, h, w), fp32, in [0, 1] to (N, 3, scale h, scale w), fp32, not clipped. A network for gray images is
+    applied to each channel; a network for square images gets the image with its last row or column repeated.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class ForeignNetwork(nn.Module):
         self._gray = gray
         self._square = square
         self.autocast: set[torch.dtype] = set()
-        """Precisions in which this network mixes dtypes, so that they must be reconciled as it runs."""
+        """Dtypes in which this network mixes precisions, so that it needs autocast."""
 
     def forward(self, x: Tensor) -> Tensor:
         batch, channels, height, width = x.shape
@@ -83,21 +83,21 @@ class ForeignNetwork(nn.Module):
 
 
 def load_foreign(path: Path, name: str | None = None, sha256: str | None = None) -> LoadedModel:
-    """Load a checkpoint of any architecture that spandrel knows, or that `load_released` does.
+    """Load a checkpoint of any architecture known to spandrel or `load_released`.
 
     Args:
         path: a .pth, .pt, .ckpt or .safetensors file with a state dict, bare or under the usual keys
             (`params_ema`, `params`, `state_dict`, ...).
-        name: the model's name; by default the file's without its extension.
-        sha256: of the file, where the caller has computed it.
+            name: the model's name; by default the file's name without its extension.
+            sha256: checksum of the file, if already computed.
 
     Raises:
-        ResourceError: no such file, no checkpoint, one that holds code, an unknown architecture, or a
-            network for another task than upscaling or restoring RGB or gray images.
+            ResourceError: the file is missing, not a checkpoint, contains code, has an unknown architecture, or is a
+                network for another task than upscaling or restoring RGB or gray images.
     """
     path = Path(path)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # third-party code's, of no use to whoever upscales an image
+        warnings.simplefilter("ignore")  # warnings of third-party code, irrelevant to users
         return _load(path, name, sha256)
 
 
@@ -111,7 +111,7 @@ def _load(path: Path, name: str | None, sha256: str | None) -> LoadedModel:
     requirements = descriptor.size_requirements
     network = ForeignNetwork(
         descriptor.model,
-        # The public call clips in place and forbids gradients, which `adapt` needs; what it wraps does not.
+        # The public call clips in place and forbids gradients, which `adapt` needs; the wrapped function does not.
         descriptor._call_fn,
         ArchInfo(
             scale=descriptor.scale,
@@ -148,10 +148,10 @@ def _load(path: Path, name: str | None, sha256: str | None) -> LoadedModel:
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """What a checkpoint holds: tensors and plain values, on the CPU. Nothing in the file is executed.
+    """Content of a checkpoint: tensors and plain values, on the CPU. Nothing in the file is executed.
 
     Raises:
-        ResourceError: the file is missing, no checkpoint, or holds more than tensors and plain values.
+        ResourceError: the file is missing, not a checkpoint, or holds more than tensors and plain values.
     """
     check_checkpoint(path)
     if path.suffix.lower() not in SUFFIXES:
@@ -177,7 +177,7 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 def tensors_in(state: Mapping[str, Any]) -> Iterator[Tensor]:
-    """The tensors of a checkpoint, also those in dictionaries within it."""
+    """Tensors of a checkpoint, including those in nested dictionaries."""
     waiting = [state]
     for mapping in waiting:
         for value in mapping.values():
@@ -191,7 +191,7 @@ def _unpickle(path: Path) -> Any:
     """`torch.load`, restricted to tensors and plain values (NumPy's scalars among them)."""
     try:
         with torch.serialization.safe_globals(_numpy_scalars()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what they announce comes as an error anyway
+            warnings.simplefilter("ignore")  # the errors that they announce are handled
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if found := re.search(r"GLOBAL (\S+)", str(error)):
@@ -201,7 +201,7 @@ def _unpickle(path: Path) -> Any:
                 "the bare state dict again."
             ) from error
         raise _no_checkpoint(path) from error
-    except Exception as error:  # a damaged pickle raises whatever its bytes happen to trip over
+    except Exception as error:  # a damaged pickle can raise any exception
         if "TorchScript" in str(error):
             raise ResourceError(
                 f"'{path}' is a TorchScript archive, which is a program; expected its weights: save the "
@@ -211,7 +211,7 @@ def _unpickle(path: Path) -> Any:
 
 
 def _numpy_scalars() -> list[Any]:
-    """Training loops leave these in checkpoints (best scores); rebuilding one runs nothing else."""
+    """NumPy scalar types that training loops store in checkpoints (best scores); they are safe to unpickle."""
     scalar = np.float64(0).__reduce__()[0]
     spelled = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
     kinds = (np.float64, np.float32, np.float16, np.int64, np.int32, np.bool_)
@@ -219,25 +219,25 @@ def _numpy_scalars() -> list[Any]:
 
 
 def describe(path: Path, state: dict[str, Any]) -> Any:
-    """spandrel's descriptor of a network with these weights; `path` names them in messages.
+    """Spandrel's descriptor of the network with these weights; `path` is for messages.
 
     Raises:
-        ResourceError: an architecture that is not known, or that the weights do not fit.
+        ResourceError: the architecture is unknown, or the weights do not fit it.
     """
     first: ResourceError | None = None
     for candidate in (state, *without_prefixes(state)):
         try:
             return _described(path, candidate)
         except ResourceError as error:
-            first = first or error  # what keeps the file as it is from being read says more than the rest
+            first = first or error  # the error of the unmodified file is the most informative
     raise first or _unknown(path)
 
 
 def without_prefixes(state: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """A checkpoint without what wrappers put before all of its tensors' names, one step after another.
+    """A checkpoint with prefixes that wrappers add to all tensors' names removed, one prefix after another.
 
-    `torch.compile` puts `_orig_mod.`, data-parallel training `module.`, Lightning `model.` or whatever the attribute is
-    called. A network's own names may begin alike too (`body.`), so only one that is then recognised is meant.
+    `torch.compile` adds `_orig_mod.`, data-parallel training `module.`, Lightning `model.` or another attribute's name.
+    A network's own names may share a prefix too (`body.`), so a result counts only if it is recognised.
     """
     tensors = unwrapped(state)
     while tensors:
@@ -249,7 +249,7 @@ def without_prefixes(state: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def unwrapped(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors themselves: checkpoints often hold them under a name, beside what training left there."""
+    """State dict of a checkpoint, which is often nested under a key beside other training state."""
     for name in _WRAPPERS:
         if isinstance(state.get(name), dict):
             state = state[name]
@@ -278,7 +278,7 @@ def _described(path: Path, state: dict[str, Any]) -> Any:
         raise
     except UnsupportedModelError as error:
         raise _unknown(path) from error
-    except Exception as error:  # spandrel guesses shapes from keys; a near miss fails anywhere in its code
+    except Exception as error:  # spandrel guesses shapes from keys; a near miss can fail anywhere in its code
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         raise ResourceError(
             f"'{path}' looks like a known architecture but does not fit it ({lines[-1].rstrip('.')[:200]}); "
@@ -287,7 +287,7 @@ def _described(path: Path, state: dict[str, Any]) -> Any:
 
 
 def _check_task(path: Path, descriptor: Any) -> None:
-    """That a network maps RGB to RGB or gray to gray, for no special kind of image."""
+    """Check that a network maps RGB to RGB or gray to gray, for general images."""
     what = _OTHER_TASKS.get(descriptor.purpose)
     channels = (descriptor.input_channels, descriptor.output_channels)
     if what is None and channels not in ((3, 3), (1, 1)):
@@ -300,7 +300,7 @@ def _check_task(path: Path, descriptor: Any) -> None:
 
 
 def _add_tiling(path: Path, network: ForeignNetwork, tiling: str) -> int:
-    """Complete `network.info` with how it may be tiled; the overlap that this takes, in LR pixels."""
+    """Complete `network.info` with the facts for tiling; return the required overlap in LR pixels."""
     try:
         structure = probe_structure(network)
     except Exception as error:  # third-party code on its first image
@@ -318,7 +318,7 @@ def _add_tiling(path: Path, network: ForeignNetwork, tiling: str) -> int:
 
 
 def _runs_in(network: ForeignNetwork, dtype: torch.dtype) -> bool:
-    """Whether the network is right in a lower precision, by itself or under autocast, which is then set."""
+    """True if the network is accurate in a lower precision, by itself or under autocast, which is then set."""
     if agrees_in(network, dtype):
         return True
     network.autocast.add(dtype)

@@ -1,4 +1,4 @@
-"""Writing a foreign network's weights back, under the names that its own file used."""
+"""Saving of a foreign network's weights, under the names of its original file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from srkit.zoo.foreign import describe, read_state, unwrapped
 from srkit.zoo.loaded import LoadedModel
 
 ADAPTED_KEY = "srkit_adapted"
-"""Metadata of a safetensors file: what its weights were adapted from, as JSON."""
+"""Metadata key of a safetensors file: the base and settings of the adaptation, as JSON."""
 
 _PREFIX = "model."  # of the network within `ForeignNetwork`
 
@@ -28,21 +28,21 @@ State = dict[str, Tensor]
 def save_foreign(
     path: Path, base: LoadedModel, state_dict: Mapping[str, Tensor], about: Mapping[str, Any]
 ) -> None:
-    """Write a fine-tuned foreign network as safetensors, with the tensors' names and precision of its own file.
+    """Write a fine-tuned foreign network as safetensors, with the tensor names and precision of its original file.
 
     Args:
-        path: where to; conventionally `.safetensors`. An existing file is replaced.
-        base: the model as it was loaded; its file is read again.
-        state_dict: of `base.network`, with other values.
-        about: what the file says of its origin; JSON values.
+            path: target file; conventionally `.safetensors`. An existing file is replaced.
+            base: the model before fine-tuning; its file is read again.
+            state_dict: fine-tuned state of `base.network`.
+            about: origin of the weights, for the metadata; JSON values.
 
     Raises:
-        ResourceError: the base's file is no longer what it was.
-        SrkitError: no file of this network would load again with what was learned.
+            ResourceError: the base's file has changed.
+            SrkitError: a file of this network could not be loaded with the fine-tuned weights.
     """
     learned = {n.removeprefix(_PREFIX): t for n, t in state_dict.items() if n.startswith(_PREFIX)}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # third-party code's
+        warnings.simplefilter("ignore")  # warnings of third-party code
         tensors = _in_original_names(base.path, learned)
         if not _loads_as(tensors, learned, base.path):
             tensors = {name: tensor.contiguous().clone() for name, tensor in learned.items()}
@@ -69,10 +69,10 @@ def _in_original_names(path: Path, learned: State) -> State:
 
 
 def _arrivals(path: Path, original: State) -> dict[str, str]:
-    """Under which name of the network each tensor of the file ends up.
+    """Names in the network of the file's tensors.
 
-    Loaders rename. So the file is loaded once with every tensor filled with its own number, and the numbers are
-    looked for in the network.
+    Loaders rename tensors. So the file is loaded once with every tensor filled with its own index, and the indices are
+    searched in the network.
     """
     names = [name for name, tensor in original.items() if tensor.is_floating_point()]
     marked = dict(original)
@@ -93,7 +93,7 @@ def _arrivals(path: Path, original: State) -> dict[str, str]:
 
 
 def _loads_as(tensors: State, learned: State, path: Path) -> bool:
-    """Whether a file of these tensors gives the network what it has learned, up to the file's precision."""
+    """True if a file of these tensors loads as the fine-tuned weights, up to the file's precision."""
     try:
         state = describe(path, dict(tensors)).model.state_dict()
     except SrkitError:

@@ -1,4 +1,4 @@
-"""What a weights file of this project says about itself."""
+"""Header of this project's weights files."""
 
 from __future__ import annotations
 
@@ -24,55 +24,56 @@ _LATER = frozenset({"rates", "adapted", "controller", "pairs", "blended", "teach
 
 @dataclass(frozen=True)
 class Header:
-    """All that is needed to rebuild a network from its file, and to know where the file comes from.
+    """Information for rebuilding a network from its file, and on the file's origin.
 
-    It travels as JSON under the one key `srkit` of the safetensors metadata. One key, because the order of
-    several is not fixed, and the same weights must give the same file.
+    It is stored as JSON under the single key `srkit` of the safetensors metadata, since the order of several keys is
+    not fixed, and equal weights must give equal files.
     """
 
     arch: str
     """Name in `srkit.archs.table.ARCHS`."""
     arguments: dict[str, Any]
-    """Arguments of the network's constructor."""
+    """Constructor arguments of the network."""
     scale: int
-    """Output pixels for one input pixel, along each side."""
+    """Ratio of the output's to the input's side."""
     task: str = "sr"
     overlap: int | None = None
-    """Overlap of tiles per side in LR pixels, measured; None: the network's receptive field."""
+    """Measured overlap of tiles per side in LR pixels; None: the network's receptive field."""
     normalisation: str = "none"
-    """What happens to an image in [0, 1] before the first layer, in words."""
+    """Normalisation of an image in [0, 1] before the first layer, in words."""
     providers: dict[str, str] = field(default_factory=dict)
-    """Feature providers that the network was trained with, and their versions."""
+    """Feature providers used in training, and their versions."""
     recipe: str = ""
     recipe_sha256: str = ""
     steps: int | None = None
-    """Training steps behind the weights."""
+    """Number of training steps."""
     licence: str = ""
     training_data: str = ""
-    """The data and, where they have terms, their terms."""
+    """Training data and their terms, if any."""
     scores: dict[str, Any] = field(default_factory=dict)
-    """By protocol, data set and metric: `{"classical": {"Set5": {"psnr": 31.3, "ssim": 0.88}}}`."""
+    """Scores by protocol, data set and metric: `{"classical": {"Set5": {"psnr": 31.3, "ssim": 0.88}}}`."""
     rates: dict[str, Any] = field(default_factory=dict)
-    """How the file's learned rates of adaptation are meant to be used: the inner step's `rule` and `loss`."""
+    """Settings for the learned rates of adaptation in the file: the inner step's `rule` and `loss`."""
     adapted: dict[str, Any] = field(default_factory=dict)
-    """What `srkit adapt` made the weights from: base and its `sha256`, support images, recipe; else empty."""
+    """Origin of weights from `srkit adapt`: base and its `sha256`, support images, recipe; else empty."""
     controller: dict[str, Any] = field(default_factory=dict)
-    """The controller of a reconstructor that was trained with one (`srkit.training.controller`): its `noise_std`."""
+    """Controller of a reconstructor (`srkit.training.controller`): its `noise_std`; empty without one."""
     pairs: dict[str, str] = field(default_factory=dict)
-    """By a dial of `srkit upscale` (`strength`, `denoise`), the other end: a model's name, or a file's path from the
-    folder of this one."""
+    """Other ends of the dials of `srkit upscale` (`strength`, `denoise`): a model's name, or a file's path relative to
+    the folder of this file."""
     blended: dict[str, Any] = field(default_factory=dict)
-    """What weights between two others are made of: `of` (names, sha256, licences) and `alpha`, the second's share."""
+    """Origin of interpolated weights: `of` (names, sha256, licences) and `alpha`, the weight of the second; else
+    empty."""
     teacher: dict[str, Any] = field(default_factory=dict)
-    """The network whose results were a target of the training: `name`, `sha256`, `licence`, `weight`; else empty."""
+    """Teacher of the training: `name`, `sha256`, `licence`, `weight`; else empty."""
     srkit_version: str = __version__
     format_version: int = FORMAT_VERSION
 
     def to_metadata(self) -> dict[str, str]:
-        """The metadata of a safetensors file: strings to strings.
+        """Metadata of a safetensors file, which maps strings to strings.
 
         Raises:
-            ResourceError: a value that JSON cannot hold.
+            ResourceError: a value is not representable in JSON.
         """
         try:
             return {METADATA_KEY: json.dumps(asdict(self), sort_keys=True, allow_nan=False)}
@@ -83,10 +84,10 @@ class Header:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str] | None, where: str) -> Header:
-        """The header in a safetensors file's metadata; `where` names the file in messages.
+        """Header from a safetensors file's metadata; `where` names the file in messages.
 
         Raises:
-            ResourceError: no header, one that is damaged, or one of a later format.
+            ResourceError: the header is missing, damaged, or of a later format.
         """
         if not metadata or METADATA_KEY not in metadata:
             raise ResourceError(
@@ -109,7 +110,7 @@ class Header:
 
 
 def has_header(path: Path) -> bool:
-    """Whether a file is safetensors with this project's header (sound or not)."""
+    """True if a file is safetensors with a header of this project (valid or not)."""
     try:
         with safe_open(path, framework="numpy") as file:
             return METADATA_KEY in (file.metadata() or {})
@@ -118,7 +119,7 @@ def has_header(path: Path) -> bool:
 
 
 def read_header(path: Path) -> Header:
-    """The header of a weights file; its tensors are not read.
+    """Header of a weights file, without reading its tensors.
 
     Raises:
         ResourceError: the file is missing, damaged or has no header.
@@ -134,7 +135,7 @@ def read_header(path: Path) -> Header:
 
 
 def _checked(content: dict[str, Any], where: str) -> dict[str, Any]:
-    """The known fields, present and of the right type; unknown ones, of a later srkit, are left out."""
+    """Known fields, checked for presence and type; unknown fields of a later srkit are dropped."""
     hints = typing.get_type_hints(Header)
     values: dict[str, Any] = {}
     for item in fields(Header):
@@ -163,7 +164,7 @@ def _damaged(where: str, why: str) -> ResourceError:
 
 
 def broken_file(path: Path, error: Exception) -> ResourceError:
-    """The sentence for a file that safetensors cannot read."""
+    """Error for a file that safetensors cannot read."""
     return ResourceError(
         f"'{path}' is not a whole safetensors file ({str(error).rstrip('.')}); fetch it again."
     )

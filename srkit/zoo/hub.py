@@ -1,4 +1,4 @@
-"""Files of the Hugging Face Hub, through its own client, which resumes and uses the user's login."""
+"""Download from the Hugging Face Hub through its own client, which resumes and uses the user's login."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _WEIGHTS = (".safetensors", ".pth", ".pt", ".ckpt")
 
 
 def with_file(hub: Hub) -> Hub:
-    """The same source, its file named: where none is, the repository's only checkpoint.
+    """The source with a file name; by default that of the repository's only checkpoint.
 
     Raises:
-        ResourceError: the repository cannot be read, or holds no checkpoint or several.
+        ResourceError: the repository cannot be read, or holds no or several checkpoints.
     """
     if hub.file is not None:
         return hub
@@ -42,16 +42,16 @@ def with_file(hub: Hub) -> Hub:
 def fetch_from_hub(
     hub: Hub, staging: Path, progress: Progress, announce: Callable[[int | None], None]
 ) -> tuple[Path, str | None]:
-    """Fetch a file into the folder `staging`, going on where an earlier attempt ended.
+    """Download a file into the folder `staging`, resuming an earlier attempt.
 
     Args:
-        announce: called with the size that the Hub names, before any of it is fetched.
+        announce: called with the size stated by the Hub, before the first byte.
 
     Returns:
-        The file, and the SHA-256 that the Hub says it has (None: the Hub has it for large files only).
+        The file, and its SHA-256 according to the Hub (None: the Hub has it for large files only).
 
     Raises:
-        ResourceError: no such repository, revision or file, no access, or no connection.
+        ResourceError: the repository, revision or file does not exist, access is denied, or there is no connection.
     """
     import huggingface_hub
 
@@ -63,7 +63,7 @@ def fetch_from_hub(
         announce(metadata.size)
         progress.start(f"Fetching {file}", metadata.size)
         try:
-            # By commit, so that the file is the one whose checksum was given.
+            # By commit, so that the file matches the checksum.
             with no_bars():
                 path = huggingface_hub.hf_hub_download(
                     hub.repo, file, revision=metadata.commit_hash or hub.revision, local_dir=staging
@@ -81,7 +81,7 @@ def fetch_from_hub(
 
 @contextlib.contextmanager
 def no_bars() -> Iterator[None]:
-    """The caller's progress is the only one."""
+    """Disable the client's progress bars, in favour of the caller's progress."""
     from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,
         disable_progress_bars,
@@ -98,8 +98,7 @@ def no_bars() -> Iterator[None]:
 
 
 def _failed(hub: Hub, error: Exception) -> ResourceError:
-    """One sentence for whatever the client raised: its own errors, and those of the HTTP library beneath,
-    which is not the same in all its versions and no business of ours."""
+    """Error for any exception of the client, including those of its HTTP library, which differs between versions."""
     from huggingface_hub import errors
 
     what = "cannot be fetched"

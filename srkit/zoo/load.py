@@ -1,4 +1,4 @@
-"""From a name or a file to a network that is ready to run."""
+"""Loading of a model by name or file."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ def load_model(
 ) -> LoadedModel:
     """Load a model by its name, or from a file.
 
-    A string is looked up among the models of `srkit models`, then as a path, then among what was pulled (by the name
-    that it was pulled by, or its file's without extension), then, if it has the form `4x-Name`, in OpenModelDB. Public
-    models that are not on this machine are fetched. A `Path` is always a file. Our own files are rebuilt from their
-    header; any other checkpoint goes through `load_foreign`.
+    A string is looked up among the models of `srkit models`, then as a path, then among downloaded files (by the
+    requested name, or the file's name without extension), then, if it has the form `4x-Name`, in OpenModelDB. Missing
+    public models are downloaded. A `Path` is always a file. This project's files are rebuilt from their header; other
+    checkpoints are loaded by `load_foreign`.
 
     Args:
         name_or_path: `edsr-x4`, `4x-UltraSharp`, or a .safetensors, .pth, .pt or .ckpt file.
-        task: what the weights must be for. Foreign networks that keep an image's size (restoration) also
-            pass as `sr`.
-        progress: shows what is fetched, and under which licence.
+            task: required task of the weights. Foreign networks that keep an image's size (restoration) also
+                pass as `sr`.
+            progress: receives downloads and their licences.
 
     Raises:
-        ResourceError: there is no such model, it may not or cannot be fetched, its checksum is wrong, the file is
-            damaged or unsafe, or it is for another task.
+            ResourceError: the model does not exist, may not or cannot be downloaded, has a wrong checksum, is damaged
+                or unsafe, or is for another task.
     """
     found = _resolve(name_or_path, progress)
     check_checkpoint(found.path)
@@ -54,9 +54,9 @@ def load_model(
 
 
 def find_family(name: str) -> dict[int, str]:
-    """Scale to model, of the shipped models whose names are `name` and -x2, -x4, ...; empty where `name` is none.
+    """Models by scale of the shipped family `name`, named `name`-x2, -x4, ...; empty if there is no such family.
 
-    A model or a file that is called so itself goes before.
+    A model or a file named `name` has priority.
 
     Raises:
         ResourceError: the manifest is missing or damaged.
@@ -71,19 +71,19 @@ def find_family(name: str) -> dict[int, str]:
 def _read(path: Path, name: str, sha256: str) -> LoadedModel:
     if has_header(path):
         return load_weights(path, name, sha256)
-    from srkit.zoo.foreign import load_foreign  # brings spandrel and torchvision, seconds of start-up
+    from srkit.zoo.foreign import load_foreign  # imports spandrel and torchvision, which takes seconds
 
     return load_foreign(path, name, sha256)
 
 
 @dataclass(frozen=True)
 class _Found:
-    """The file of a model."""
+    """File of a model."""
 
     path: Path
     name: str
     expected: str | None
-    """SHA-256 that it must have, where one is known."""
+    """Expected SHA-256, if known."""
     shipped: bool = False
 
 

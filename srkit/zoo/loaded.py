@@ -1,4 +1,4 @@
-"""A network that is ready to run, with what is known of its weights."""
+"""A network that is ready to run, with the facts about its weights."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from srkit.archs.info import ArchInfo
 from srkit.zoo.header import Header
 
 Source = Literal["srkit", "published", "spandrel"]
-"""Our own files; published ones of networks that are built here; any other that spandrel knows."""
+"""Kind of the file: with a header of this project, published for a network of this project, or loaded by spandrel."""
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """Weights in their network: fp32, on the CPU, in evaluation mode, no gradients."""
+    """A network with its weights: fp32, on the CPU, in evaluation mode, without gradients."""
 
     name: str
-    """The manifest's name, else the file's without its extension."""
+    """Name in the manifest, else the file's name without its extension."""
     network: nn.Module
     info: ArchInfo
     overlap: int
-    """Overlap of tiles per side in LR pixels: the header's, a measured one, else the receptive field."""
+    """Overlap of tiles per side in LR pixels: the header's, else a measured one, else the receptive field."""
     sha256: str
     """Checksum of the file, in lower-case hexadecimal."""
     header: Header | None
-    """None for a checkpoint that came through spandrel."""
+    """Header of the file; None for a checkpoint loaded through spandrel."""
     path: Path
     source: Source
     task: str = "sr"
-    """`sr`, or `restoration` for foreign networks that keep the size."""
+    """Task: `sr`, `restoration` for foreign networks that keep the size, or that of the header."""
     architecture: str = ""
     """Name of the network's architecture."""
     tags: tuple[str, ...] = ()
-    """What spandrel says of a foreign network, as `64nf`."""
+    """Spandrel's description of a foreign network, such as `64nf`."""
     rates: Mapping[str, Tensor] = field(default_factory=dict)
-    """Learned rates of adaptation, natural logarithms: a scalar for a parameter, or a value for each of its elements,
-    by the parameter's name; empty where none were learned."""
+    """Learned rates of adaptation by parameter name, as natural logarithms: a scalar per parameter, or a value per
+    element; empty without learned rates."""

@@ -1,4 +1,4 @@
-"""The models that go by a name: those shipped in `weights/manifest.json`, and public ones to fetch."""
+"""Named models: shipped ones of `weights/manifest.json`, and public ones to download."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SHIPPED = "shipped"
 
 
 def weights_dir() -> Path:
-    """Where shipped weights lie: `srkit/_weights` of an installed wheel, else `weights/` of the checkout."""
+    """Folder of the shipped weights: `srkit/_weights` of an installed wheel, else `weights/` of the checkout."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "_weights"
     return installed if installed.is_dir() else package.parent / "weights"
@@ -34,15 +34,15 @@ def weights_dir() -> Path:
 
 @dataclass(frozen=True)
 class Entry:
-    """One named model."""
+    """A named model."""
 
     name: str
     file: str
     """File name, without folders."""
     sha256: str | None
-    """Lower-case hexadecimal; None: not pinned, so the first download's is recorded and held to."""
+    """SHA-256 in lower-case hexadecimal; None: not pinned, so that of the first download is recorded and required."""
     size: int | None
-    """Bytes; None where not pinned."""
+    """Size in bytes; None: not pinned."""
     task: str
     scale: int
     arch: str
@@ -52,11 +52,11 @@ class Entry:
     recipe: str = ""
     training_data: str = ""
     scores: dict[str, Any] = field(default_factory=dict)
-    """By protocol, data set and metric: `{"classical": {"Set5": {"psnr": 31.3, "ssim": 0.88}}}`."""
+    """Scores by protocol, data set and metric: `{"classical": {"Set5": {"psnr": 31.3, "ssim": 0.88}}}`."""
     source: str = SHIPPED
-    """`shipped`, a URL, or `hf:owner/repo/file[@revision]`."""
+    """Source: `shipped`, a URL, or `hf:owner/repo/file[@revision]`."""
     pairs: dict[str, str] = field(default_factory=dict)
-    """By a dial of `srkit upscale` (`strength`, `denoise`), the model at its other end."""
+    """Models at the other ends of the dials of `srkit upscale` (`strength`, `denoise`)."""
 
     @property
     def shipped(self) -> bool:
@@ -68,7 +68,7 @@ class Entry:
 
     @property
     def path(self) -> Path:
-        """Where the file lies, or will lie once fetched."""
+        """Path of the file, which may not be downloaded yet."""
         if self.shipped:
             return weights_dir() / self.file
         return parse_source(self.source).location(cache_dir())
@@ -86,7 +86,7 @@ class Manifest:
 
     @classmethod
     def load(cls, folder: Path | None = None) -> Manifest:
-        """The shipped models of `folder` (default `weights_dir()`), then the public ones.
+        """Load the shipped models of `folder` (default `weights_dir()`) and the public ones.
 
         Raises:
             ResourceError: the manifest is missing or damaged.
@@ -104,17 +104,17 @@ class Manifest:
         return {entry.name: entry for entry in self.entries}
 
     def entry(self, name: str) -> Entry:
-        """The model of that name.
+        """Model of a name.
 
         Raises:
-            ResourceError: there is none; the message names the nearest.
+            ResourceError: the name is unknown; the message names the nearest.
         """
         if name not in self._by_name:
             raise self.unknown(name)
         return self._by_name[name]
 
     def unknown(self, name: str) -> ResourceError:
-        """The error for a name that is no model's; it names the nearest, a family among them."""
+        """Error for an unknown name; it names the nearest model or family."""
         known = [*self._by_name, *(set(self.families()) - {name})]
         return ResourceError(
             f"There is no model '{name}'; `srkit models list` names those there are, `srkit models search` those of "
@@ -122,11 +122,11 @@ class Manifest:
         )
 
     def shipped(self) -> tuple[Entry, ...]:
-        """The models that came with the program."""
+        """Models that are shipped with the program."""
         return tuple(entry for entry in self.entries if entry.shipped)
 
     def families(self) -> dict[str, dict[int, str]]:
-        """Shipped models for images that differ in their scale alone: `edsr` to 2: `edsr-x2`, 4: `edsr-x4`, ..."""
+        """Families of shipped models that differ only in scale: `edsr` to 2: `edsr-x2`, 4: `edsr-x4`, ..."""
         found: dict[str, dict[int, str]] = {}
         for entry in self.shipped():
             family = entry.name.removesuffix(f"-x{entry.scale}")
@@ -136,10 +136,10 @@ class Manifest:
 
 
 def read_entries(path: Path) -> list[Entry]:
-    """The entries of a manifest file, in its order.
+    """Entries of a manifest file, in its order.
 
     Raises:
-        ResourceError: the file is missing, no JSON, or an entry lacks a field or has an unknown one.
+        ResourceError: the file is missing or not JSON, or an entry lacks a field or has an unknown one.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -164,7 +164,7 @@ def read_entries(path: Path) -> list[Entry]:
 
 
 def format_entries(entries: list[Entry]) -> str:
-    """The manifest file's text: entries by name, fields in order: equal content is equal text."""
+    """Text of the manifest file with entries by name and fields in order, so that equal content gives equal text."""
     order = [item.name for item in fields(Entry)]
     models = [
         {name: _plain(asdict(entry)[name]) for name in order if name != "pairs" or entry.pairs}
@@ -204,16 +204,16 @@ PUBLIC_ENTRIES: tuple[Entry, ...] = tuple(
 
 
 def register(path: Path, name: str, summary: str, pairs: Mapping[str, str] | None = None) -> Entry:
-    """Write the manifest entry of a weights file, in the `manifest.json` of the file's own folder.
+    """Write the manifest entry of a weights file into the `manifest.json` of the file's folder.
 
-    An entry of the same name is replaced; a missing manifest is begun. Everything but name, summary and pairs comes
-    from the file: its header, its checksum, its tensors.
+    An entry of the same name is replaced; a missing manifest is created. All fields except name, summary and pairs come
+    from the file: its header, checksum and tensors.
 
     Args:
-        pairs: see `Entry.pairs`; None keeps those of the entry that is replaced.
+        pairs: see `Entry.pairs`; None keeps those of the replaced entry.
 
     Raises:
-        ResourceError: the file is no weights file of ours, or the manifest is damaged.
+        ResourceError: the file is not a weights file of this project, or the manifest is damaged.
     """
     path = Path(path)
     header = read_header(path)
@@ -249,6 +249,6 @@ def register(path: Path, name: str, summary: str, pairs: Mapping[str, str] | Non
 
 
 def _parameters(path: Path) -> int:
-    """Numbers stored, from the file's header."""
+    """Number of stored values, from the file's header."""
     with safe_open(path, framework="numpy") as file:
         return sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118

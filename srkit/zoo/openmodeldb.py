@@ -1,8 +1,8 @@
-"""OpenModelDB (openmodeldb.info), the public list of upscaling models: searched, and names taken from it.
+"""OpenModelDB (openmodeldb.info), the public list of upscaling models: search, and models by name.
 
-Its index is one JSON object, from a model's identifier to what is known of it (github
-OpenModelDB/open-model-database, src/lib/schema.ts and scripts/generate-api.ts). What stands in it is anyone's: names
-serve as names only when they are plain, URLs only when they lead to public servers over https.
+Its index is a JSON object from identifiers to descriptions of models (github OpenModelDB/open-model-database,
+src/lib/schema.ts and scripts/generate-api.ts). The index is untrusted: names are used only if plain, URLs only if they
+lead to public servers over https.
 """
 
 from __future__ import annotations
@@ -25,47 +25,47 @@ from srkit.zoo.download import MAX_BYTES, discard, download, is_local
 from srkit.zoo.source import parse_source
 
 BASE_VARIABLE = "SRKIT_OPENMODELDB"
-"""Names the base URL of a mirror, which may be http."""
+"""Environment variable with the base URL of a mirror, which may be http."""
 BASE = "https://openmodeldb.info"
 _INDEX = "api/v1/models.json"
 _FRESH_S = 24 * 3600.0
 _MAX_INDEX = 64 * 2**20  # bytes; the index has 1.3 million
 _READABLE = {"safetensors": (".safetensors",), "pth": (".pth", ".pt", ".ckpt")}
-"""Types of files that can be read, the better first, and how their names end."""
+"""Readable file types in order of preference, and their extensions."""
 _NAME = re.compile(r"\d{1,2}x[-_]?[A-Za-z0-9][A-Za-z0-9._-]{0,99}", flags=re.ASCII)
 
 
 @dataclass(frozen=True)
 class IndexedFile:
-    """One form of a model."""
+    """One file format of a model."""
 
     type: str
-    """`pth`, `safetensors`, `onnx`, ..."""
+    """Type of the file: `pth`, `safetensors`, `onnx`, ..."""
     size: int | None
-    """Bytes; None: not stated."""
+    """Size in bytes; None: not stated."""
     sha256: str | None
-    """None: not stated."""
+    """SHA-256; None: not stated."""
     urls: tuple[str, ...]
-    """Addresses of files, or of pages that offer them to a browser."""
+    """URLs of the file, or of download pages for browsers."""
 
     @property
     def direct_urls(self) -> tuple[str, ...]:
-        """Those that lead to the file itself, if it is of a type that can be read."""
+        """URLs of the file itself, if its type is readable."""
         return tuple(url for url in self.urls if _is_file(url, _READABLE.get(self.type, ())))
 
 
 @dataclass(frozen=True)
 class IndexedModel:
-    """One model of the index; all text is printable and on one line."""
+    """A model of the index; all texts are printable and without line breaks."""
 
     name: str
-    """Its identifier: `4x-UltraSharp`."""
+    """Identifier: `4x-UltraSharp`."""
     title: str
     authors: tuple[str, ...]
     scale: int
     arch: str
     licence: str
-    """Empty: none is stated."""
+    """Licence; empty: not stated."""
     tags: tuple[str, ...]
     description: str
     date: str
@@ -73,21 +73,21 @@ class IndexedModel:
 
     @property
     def page(self) -> str:
-        """Its page for people."""
+        """URL of the model's web page."""
         return f"{_base()}/models/{self.name}"
 
     @property
     def readable(self) -> IndexedFile | None:
-        """The form to take: one that can be fetched and read, else one that can be read."""
+        """Preferred file: one that can be downloaded and read, else one that can be read."""
         files = [file for kind in _READABLE for file in self.files if file.type == kind]
         return next((file for file in files if file.direct_urls), files[0] if files else None)
 
     @property
     def file(self) -> IndexedFile:
-        """The form that can be fetched and read.
+        """File that can be downloaded and read.
 
         Raises:
-            ResourceError: there is none; the sentence names the page that offers the model.
+            ResourceError: there is none; the message gives the model's web page.
         """
         found = self.readable
         if found is None:
@@ -106,15 +106,15 @@ class IndexedModel:
 
 
 def may_be_indexed(name: str) -> bool:
-    """Whether a name has the form of those of OpenModelDB, which begin with their scale: `4x-UltraSharp`."""
+    """True if a name has the form of OpenModelDB's, which begin with their scale: `4x-UltraSharp`."""
     return _NAME.fullmatch(name) is not None and not name.lower().endswith(sum(_READABLE.values(), ()))
 
 
 def find_indexed(name: str, progress: Progress) -> IndexedModel:
-    """The model of that name; case and what is no letter or digit do not matter.
+    """Model of a name; case and characters other than letters and digits are ignored.
 
     Raises:
-        ResourceError: there is none (the message names the nearest), or the index is unavailable.
+        ResourceError: the name is unknown (the message names the nearest), or the index is unavailable.
     """
     models = load_index(progress, f"srkit models pull {name}")
     plain = {_plain(model.name): model for model in models.values()}
@@ -131,9 +131,9 @@ def find_indexed(name: str, progress: Progress) -> IndexedModel:
 
 
 def search(query: str, progress: Progress) -> list[IndexedModel]:
-    """The models that hold every word of `query` in their name, architecture, author, tags, licence or description.
+    """Models with every word of `query` in their name, architecture, author, tags, licence or description.
 
-    Those that hold more of them in their name come first, then those with more in the other short fields.
+    Models with more of the words in their name come first, then those with more in the other short fields.
 
     Raises:
         ResourceError: the index is unavailable.
@@ -151,14 +151,14 @@ def search(query: str, progress: Progress) -> list[IndexedModel]:
 
 
 def load_index(progress: Progress, command: str) -> Mapping[str, IndexedModel]:
-    """The index by name: the copy in the cache if it is of today or nothing newer is available, else fetched.
+    """Index by name: the cached copy if it is of today or nothing newer is available, else downloaded.
 
     Args:
-        command: fetches it too, for the message where it may not be fetched.
+        command: command that downloads it too, for messages.
 
     Raises:
-        UsageError: `SRKIT_OPENMODELDB` is no URL.
-        ResourceError: there is no copy and it cannot be fetched, or it is none.
+        UsageError: `SRKIT_OPENMODELDB` is not a URL.
+        ResourceError: there is no copy and the download fails, or the file is not an index.
     """
     source = parse_source(f"{_base()}/{_INDEX}")
     path = source.location(cache_dir())
@@ -179,10 +179,10 @@ def load_index(progress: Progress, command: str) -> Mapping[str, IndexedModel]:
 
 
 def parse_index(text: str) -> dict[str, IndexedModel]:
-    """The models in the text of an index; entries that make no sense are left out.
+    """Models in the text of an index; invalid entries are skipped.
 
     Raises:
-        ResourceError: it is no index.
+        ResourceError: the text is not an index.
     """
     try:
         content = json.loads(text)
@@ -210,7 +210,7 @@ def _fetch_index(url: str, path: Path, progress: Progress, command: str) -> None
             discard(part)
             download(url, part, progress, checked=False, limit=_MAX_INDEX)
             parse_index(part.read_text(encoding="utf-8", errors="replace"))
-            os.utime(part)  # the time of the fetch
+            os.utime(part)  # the time of the download
             part.replace(path)
         except OSError as error:
             raise cache_trouble(path.parent, error) from error
@@ -270,7 +270,7 @@ def _file(item: Any) -> IndexedFile | None:
 
 
 def _text(value: Any, limit: int = 200) -> str:
-    """Printable, on one line, not too long; empty for what is no text."""
+    """Printable text without line breaks, truncated to `limit`; empty for other values."""
     if not isinstance(value, str):
         return ""
     return " ".join("".join(c if c.isprintable() else " " for c in value[:limit]).split())
@@ -282,7 +282,7 @@ def _texts(values: Any, limit: int = 200) -> tuple[str, ...]:
 
 
 def _is_public(url: str) -> bool:
-    """Whether a URL may be followed: https to a public server, or the mirror's own server."""
+    """True if a URL may be followed: https to a public server, or the mirror's own server."""
     try:
         parts = urlsplit(url)
         mirror = urlsplit(_base())
@@ -293,7 +293,7 @@ def _is_public(url: str) -> bool:
 
 
 def _is_file(url: str, endings: tuple[str, ...]) -> bool:
-    """Whether a URL leads to a file and not to a page about it, going by its path."""
+    """True if a URL leads to a file, judged by its path, and not to a page about it."""
     try:
         parse_source(url)
     except UsageError:

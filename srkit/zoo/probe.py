@@ -1,6 +1,6 @@
-"""How a network may be cut into tiles, found out by running it on a small image.
+"""Measurement of how a network may be tiled, by running it on a small image.
 
-For networks that come without these facts. Facts of our own are in their `ArchInfo` and header.
+For foreign networks; this project's networks state these facts in their `ArchInfo` and header.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from srkit.archs.table import info_of
 from srkit.ops.geometry import rounded_up
 
 TOLERANCE = 0.25 / 255
-"""Largest difference between tiled and untiled on the rendered image: a quarter of what is promised on
-natural ones."""
+"""Maximal difference between tiled and untiled results on the rendered image: a quarter of the promised bound on
+natural images."""
 
 PRECISION_TOLERANCE = 1 / 255
-"""Largest root-mean-square difference that a lower precision may make on it."""
+"""Maximal root-mean-square difference of a lower precision from fp32 on the rendered image."""
 
 _CENTRE = 17
 _OVERLAPS = (4, 8, 12, 16, 24)
 _MARGIN = 25  # 67 x 67 pixels in all: a second of work for the largest convolutional networks in use
-# Odd margin, even overlaps: every crop starts at an odd place, so that strides and windows, which only agree
+# Odd margin, even overlaps: every crop starts at an odd position, so that strides and windows, which agree only
 # when aligned, show as differences.
 
 _MIXING = ("softmax", "scaled_dot_product_attention", "adaptive_avg_pool2d", "adaptive_max_pool2d")
@@ -38,17 +38,17 @@ _INTERPOLATION_REACH = {"bilinear": 1, "bicubic": 2}
 
 @dataclass(frozen=True)
 class Structure:
-    """What one small forward pass shows."""
+    """Findings of one small forward pass."""
 
     radius: int
-    """Upper bound of the receptive field's radius in input pixels: all convolutions, pools and interpolations
-    added up, as if one followed the other."""
+    """Upper bound of the receptive field's radius in input pixels: the sum over all convolutions, pools and
+    interpolations, as if they were sequential."""
     mixing: bool
-    """Whether pixels are weighed against each other in windows (softmax), or by averages over the image."""
+    """True if pixels are mixed by attention in windows (softmax), or by averages over the image."""
 
 
 class _Recorder(TorchFunctionMode):
-    """Adds up the reach of every operation, in pixels of an input of side `side`."""
+    """Sum of the radii of all operations, in pixels of an input of side `side`."""
 
     def __init__(self, side: int) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class _Recorder(TorchFunctionMode):
 
 
 def _reach(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> float:
-    """How far an operation looks to one side, in pixels of its own input."""
+    """Radius of an operation, in pixels of its own input."""
     if name == "interpolate":
         return _INTERPOLATION_REACH.get(options.get("mode", "nearest"), 0)
     if name.startswith("conv"):
@@ -84,7 +84,7 @@ def _reach(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> float:
 
 
 def _over_image(args: tuple[Any, ...], options: dict[str, Any]) -> bool:
-    """Whether a mean of (N, C, h, w) runs along rows or columns."""
+    """True if a mean of (N, C, h, w) is over rows or columns."""
     dims = options.get("dim", args[1] if len(args) > 1 else None)
     chosen = dims if isinstance(dims, (tuple, list)) else (dims,)
     return args[0].dim() == 4 and any(dim in (None, 2, 3, -1, -2) for dim in chosen)
@@ -96,7 +96,7 @@ def _single(value: Any) -> int:
 
 @torch.no_grad()
 def probe_structure(network: nn.Module) -> Structure:
-    """Run `network` once on the smallest image that it takes, at least 16 pixels wide."""
+    """Run `network` once on the smallest image that it accepts, at least 16 pixels wide."""
     info = info_of(network)
     side = _round_up(max(16, info.min_size), info)
     with _Recorder(side) as recorder:
@@ -106,15 +106,15 @@ def probe_structure(network: nn.Module) -> Structure:
 
 @torch.no_grad()
 def smallest_overlap(network: nn.Module, limit: int) -> int | None:
-    """The smallest overlap with which tiles, wherever they begin, agree with the whole image.
+    """Smallest overlap at which tiles at any position agree with the untiled image.
 
     Args:
         network: fp32, in evaluation mode; its `info` gives scale and size requirements.
-        limit: radius of the receptive field in LR pixels: more is never needed.
+        limit: radius of the receptive field in LR pixels, an upper bound of the overlap.
 
     Returns:
-        LR pixels per side; None where tiles disagree at every overlap that was tried (attention, strides,
-        averages over the whole image).
+            LR pixels per side; None if tiles disagree at every tested overlap (attention, strides, averages over the
+                whole image).
     """
     info = info_of(network)
     image = _image(_round_up(_CENTRE + 2 * _MARGIN, info))
@@ -132,10 +132,10 @@ def smallest_overlap(network: nn.Module, limit: int) -> int | None:
 
 @torch.no_grad()
 def agrees_in(network: nn.Module, dtype: torch.dtype) -> bool:
-    """Whether a copy of `network` in `dtype` runs, and gives what fp32 gives.
+    """True if a copy of `network` in `dtype` runs and agrees with fp32.
 
-    Claims of support are not enough: attention masks made in fp32 make some networks fail in bf16 at every
-    size but the one they were trained at, and some lose too much.
+    The network's own claims are not sufficient: attention masks made in fp32 make some networks fail in bf16 at every
+    size other than the training size, and some networks lose too much accuracy.
     """
     info = info_of(network)
     image = _image(_round_up(max(24, info.min_size), info))
@@ -157,7 +157,7 @@ def _round_up(side: int, info: ArchInfo) -> int:
 
 
 def _image(side: int) -> Tensor:
-    """An image with the spectrum of natural ones (1/f in amplitude) and an edge; (1, 3, side, side)."""
+    """Image with the spectrum of natural images (amplitude 1/f) and an edge; (1, 3, side, side)."""
     generator = torch.Generator().manual_seed(0)
     noise = torch.fft.rfft2(torch.randn(1, 3, side, side, generator=generator))
     fy, fx = torch.fft.fftfreq(side)[:, None], torch.fft.rfftfreq(side)[None, :]

@@ -1,6 +1,6 @@
-"""Public models that people expect to find: where their authors publish them, and under what licence.
+"""Public models: URLs of their authors' releases, and licences.
 
-Their authors publish no checksums; sizes and SHA-256 are those that OpenModelDB lists for the same URLs (github
+The authors publish no checksums; sizes and SHA-256 are those that OpenModelDB lists for the same URLs (github
 OpenModelDB/open-model-database, commit 782aac0).
 """
 
@@ -22,7 +22,7 @@ class PublicModel:
     licence: str
     summary: str
     size: int
-    """Bytes."""
+    """Size in bytes."""
     sha256: str
 
 

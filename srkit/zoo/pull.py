@@ -1,4 +1,4 @@
-"""Fetching models into the cache: resumable, checked, and there whole or not at all."""
+"""Downloads into the cache: resumable, checked, and atomic."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ from srkit.zoo.source import Hub, Url, parse_source
 
 @dataclass(frozen=True)
 class Wanted:
-    """A file to be fetched, and what is known of it."""
+    """A file to download, and known facts about it."""
 
     name: str
     source: Url | Hub
     sha256: str | None = None
-    """What it must have; None: not known before the first download."""
+    """Required SHA-256; None: unknown before the first download."""
     size: int | None = None
-    """Bytes; None: not known."""
+    """Size in bytes; None: unknown."""
     licence: str = ""
-    """Empty: not known."""
+    """Licence; empty: unknown."""
     what: str = ""
-    """As the subject of a sentence; by default a model of this name."""
+    """Subject of messages; by default a model of this name."""
     command: str = ""
-    """Fetches it; by default `srkit models pull SOURCE`."""
+    """Command that downloads it; by default `srkit models pull SOURCE`."""
     otherwise: str = ""
-    """What helps as well where it cannot be fetched."""
+    """Another remedy for messages if the download fails."""
 
 
 @dataclass(frozen=True)
 class Pulled:
-    """A model file that is on this machine and of the right checksum."""
+    """A model file on this machine with the right checksum."""
 
     name: str
     path: Path
@@ -53,32 +53,32 @@ class Pulled:
     sha256: str
     size: int
     pinned: bool
-    """Whether the checksum was known before the first download."""
+    """True if the checksum was known before the first download."""
     fetched: bool
-    """False: it was there already."""
+    """False: the file was present already."""
     licence: str = ""
-    """Empty: not known."""
+    """Licence; empty: unknown."""
 
 
 def pull(
     what: str, *, sha256: str | None = None, progress: Progress | None = None, pause_s: float = 0.5
 ) -> Pulled:
-    """Fetch a model, unless it is there already.
+    """Download a model, unless it is present already.
 
-    The checksum must be `sha256`, else the manifest's or the index's, else the one recorded at an earlier download of
-    the same source, else (on the Hub, for large files) the server's. Where none is known, the file's own is recorded
-    beside it and holds from then on.
+    The checksum must be `sha256`, else that of the manifest or index, else the one recorded at an earlier download of
+    the same source, else (on the Hub, for large files) the server's. If none is known, the downloaded file's checksum
+    is recorded beside it and required from then on.
 
     Args:
         what: a name of `srkit models`, a name of OpenModelDB (`4x-Name`), a URL, `owner/repo` or
             `hf:owner/repo/file@revision`.
-        sha256: what the file must have, in hexadecimal.
-        progress: shows what is fetched, in bytes.
-        pause_s: wait before the first retry of a URL that breaks off.
+            sha256: required checksum of the file, in hexadecimal.
+            progress: receives the number of bytes.
+            pause_s: delay before the first retry of a URL that breaks off.
 
     Raises:
-        UsageError: `what` or `sha256` is none of these.
-        ResourceError: the file may not or cannot be fetched, is no file of weights, or has another checksum.
+            UsageError: `what` or `sha256` has none of these forms.
+            ResourceError: the file may not or cannot be downloaded, is not a weights file, or has another checksum.
     """
     progress = progress or Silent()
     expected = _hexadecimal(sha256)
@@ -114,13 +114,13 @@ def pull(
 
 
 def fetch(wanted: Wanted, progress: Progress, *, pause_s: float = 0.5) -> Pulled:
-    """Fetch one file, unless it is there already with the checksum that it must have.
+    """Download one file, unless it is present already with the right checksum.
 
-    Of several processes that want it, one fetches and the others wait; killed at any time, it leaves the file whole or
-    absent.
+    Of several processes that request it, one downloads and the others wait; if killed at any time, the file is complete
+    or absent.
 
     Raises:
-        ResourceError: it may not or cannot be fetched, is no file of weights, or has another checksum.
+        ResourceError: it may not or cannot be downloaded, is not a weights file, or has another checksum.
     """
     path = wanted.source.location(cache_dir())
     if here := _there(wanted, path):
@@ -133,7 +133,7 @@ def fetch(wanted: Wanted, progress: Progress, *, pause_s: float = 0.5) -> Pulled
 
 
 def _known(wanted: Wanted, path: Path) -> tuple[Lock | None, str | None, bool]:
-    """What was recorded of a file, the checksum that it must have, and whether that was known beforehand."""
+    """Record of a file, its required checksum, and True if that was known before the first download."""
     lock = read_lock(path)
     recorded = lock.sha256 if lock is not None and lock.source == wanted.source.text else None
     pinned = wanted.sha256 is not None or (lock is not None and lock.pinned)
@@ -141,7 +141,7 @@ def _known(wanted: Wanted, path: Path) -> tuple[Lock | None, str | None, bool]:
 
 
 def _there(wanted: Wanted, path: Path) -> Pulled | None:
-    """The file, if it has the checksum that is known of it."""
+    """The file, if present with the known checksum."""
     if not path.is_file():
         return None
     lock, expected, pinned = _known(wanted, path)
@@ -151,13 +151,13 @@ def _there(wanted: Wanted, path: Path) -> Pulled | None:
     licence = wanted.licence or (lock.licence if lock else "")
     new = Lock(wanted.source.text, expected, size, pinned, wanted.name, licence)
     if new != lock:
-        with contextlib.suppress(SrkitError):  # a cache that can be read only serves as well
+        with contextlib.suppress(SrkitError):  # a read-only cache also works
             write_lock(path, new)
     return Pulled(wanted.name, path, new.source, expected, size, pinned, fetched=False, licence=licence)
 
 
 def _fetch(wanted: Wanted, path: Path, progress: Progress, pause_s: float) -> Pulled:
-    """The caller holds the lock of `path`."""
+    """Download the file; the caller holds the lock of `path`."""
     _, expected, pinned = _known(wanted, path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -196,10 +196,10 @@ def _fetch(wanted: Wanted, path: Path, progress: Progress, pause_s: float) -> Pu
         except ResourceError:
             if not resumed:
                 raise
-            get()  # its beginning may have been another file's
+            get()  # the first part may have been of another file
             found = _checked(arrived, wanted.source.text, expected)
     size = arrived.stat().st_size
-    # The record first: were the run killed between the two, the file would be found wrong, not trusted.
+    # The record first: if the run is killed between the two, the file fails its check instead of being trusted.
     write_lock(path, Lock(wanted.source.text, found, size, pinned, wanted.name, wanted.licence))
     arrived.replace(path)
     discard(path.with_name(path.name + ".part"))
@@ -214,7 +214,7 @@ def _fetch(wanted: Wanted, path: Path, progress: Progress, pause_s: float) -> Pu
 
 
 def _checked(arrived: Path, source: str, expected: str | None) -> str:
-    """The checksum of what arrived, which is removed where it is not what it should be."""
+    """Checksum of the downloaded file, which is removed if the checksum is wrong."""
     try:
         _check_weights(arrived, source)
         found = sha256_of(arrived)
@@ -230,12 +230,12 @@ def _checked(arrived: Path, source: str, expected: str | None) -> str:
 
 
 def _staging(path: Path) -> Path:
-    """Folder beside `path` in which the Hub's client keeps what is unfinished."""
+    """Folder beside `path` in which the Hub's client keeps unfinished files."""
     return path.with_name(f".incoming-{path.name}")
 
 
 def _check_weights(arrived: Path, source: str) -> None:
-    """That something came which may be weights, not a page or a pointer."""
+    """Check that the download may be weights, not a web page or an LFS pointer."""
     check_checkpoint(arrived)
     with arrived.open("rb") as file:
         start = file.read(64).lstrip().lower()

@@ -1,4 +1,4 @@
-"""Checkpoints that other projects published of networks that are built here, since spandrel does not know them."""
+"""Published checkpoints of networks that this project implements and spandrel does not know."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from srkit.zoo.probe import agrees_in, smallest_overlap
 ARCH = "cria_released"
 _ORIGIN = "weights that the authors of Cria-CL published: github.com/House-Leo/RealSR-CCL"
 _KEEPS_SIZE = "camerasr"
-"""In the name of the one published file for images that keep their size; nothing in the file distinguishes it."""
+"""Part of the name of the one published file whose network keeps the size; its content does not show this."""
 
 
 def load_released(
     path: Path, checkpoint: Mapping[str, Any], name: str | None = None, sha256: str | None = None
 ) -> LoadedModel | None:
-    """The model of a checkpoint whose tensors have the names of a published network that is known here.
+    """Model of a checkpoint whose tensors have the names of a known published network.
 
-    Cria-CL: NTIRE.pth and RealSR.pth upscale x4, CameraSR.pth keeps the size. The tensors are alike, so a file is taken
-    for the latter by its name.
+    Cria-CL: NTIRE.pth and RealSR.pth upscale x4, CameraSR.pth keeps the size. Their tensors have equal shapes, so the
+    latter is recognised by its name.
 
     Args:
-        path: the file that it was read from.
-        checkpoint: what it holds.
-        name: the model's name; by default the file's without its extension.
-        sha256: of the file, where the caller has computed it.
+            path: the checkpoint's file.
+            checkpoint: the checkpoint's content.
+            name: the model's name; by default the file's name without its extension.
+            sha256: checksum of the file, if already computed.
 
     Returns:
-        None where the names are another network's.
+        The model; None if the names are another network's.
 
     Raises:
         ResourceError: the names are known, but the tensors do not fit.
@@ -56,7 +56,7 @@ def load_released(
         info=network.info,
         overlap=network.info.receptive_field if overlap is None else overlap,
         sha256=sha256 or sha256_of(path),
-        # What is made of it (`srkit adapt`) is a file of our own.
+        # Files derived from it (`srkit adapt`) have a header of this project.
         header=Header(arch=ARCH, arguments=arguments, scale=scale, overlap=overlap, training_data=_ORIGIN),
         path=path,
         source="published",

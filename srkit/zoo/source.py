@@ -1,4 +1,4 @@
-"""Where a model can be fetched from, and where in the cache it then lies."""
+"""Sources of models, and their locations in the cache."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from srkit.errors import UsageError
 
 _NO_STEP = ("", ".", "..")
 _OWN_SUFFIXES = (".lock.json", ".part", ".part.json")
-"""Extensions of the files that are kept beside fetched ones."""
-_LONGEST = 120  # characters of a step; file systems take 255 bytes
+"""Extensions of the files that accompany downloaded ones."""
+_LONGEST = 120  # characters of a path component; file systems allow 255 bytes
 _HUB_FORM = "owner/repo, or hf:owner/repo/file@revision"
 _HUB = re.compile(
     r"(?:hf:)?(?P<repo>\w[\w.-]*/\w[\w.-]*)(?:/(?P<file>[^@]+))?(?:@(?P<revision>[^@]+))?", flags=re.ASCII
@@ -37,11 +37,11 @@ class Url:
 
     @property
     def server(self) -> str:
-        """A URL of what must be reached."""
+        """URL that must be reachable."""
         return self.url
 
     def location(self, cache: Path) -> Path:
-        """Host, then path; a query is represented by a hash, so that two never share a file."""
+        """Path from host and URL path; a query is represented by a hash, so that different URLs never share a file."""
         parts = urlsplit(self.url)
         steps = [_safe(step) for step in (_host(parts), *parts.path.split("/")) if step not in _NO_STEP]
         if parts.query:
@@ -64,14 +64,14 @@ class Hub:
 
     @property
     def server(self) -> str:
-        """A URL of what must be reached."""
+        """URL that must be reachable."""
         return hub_endpoint()
 
     def location(self, cache: Path) -> Path:
-        """Repository, revision (`main` by default), file.
+        """Path from repository, revision (`main` by default) and file.
 
         Raises:
-            UsageError: the file is not known yet.
+            UsageError: the file name is unknown.
         """
         if self.file is None:
             raise UsageError(f"'{self.text}' names no file; expected {_HUB_FORM}.")
@@ -81,15 +81,15 @@ class Hub:
 
 
 def hub_endpoint() -> str:
-    """Address of the Hugging Face Hub, or of the mirror that `HF_ENDPOINT` names."""
+    """URL of the Hugging Face Hub, or of the mirror in `HF_ENDPOINT`."""
     return os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
 
 
 def parse_source(text: str) -> Url | Hub:
-    """A URL, `hf:owner/repo[/file][@revision]`, or `owner/repo` on the Hub.
+    """Source from a URL, `hf:owner/repo[/file][@revision]`, or `owner/repo` on the Hub.
 
     Raises:
-        UsageError: none of these.
+        UsageError: the text has none of these forms.
     """
     if "://" in text:
         return Url(_checked_url(text))
@@ -104,7 +104,7 @@ def _checked_url(text: str) -> str:
         parts = urlsplit(text)
         usable = bool(parts.scheme in ("http", "https") and parts.hostname and parts.path.rpartition("/")[2])
         usable = usable and parts.port != 0 and text.isascii() and text.isprintable() and " " not in text
-    except ValueError:  # a port or an IPv6 address that is none
+    except ValueError:  # an invalid port or IPv6 address
         usable = False
     else:
         if "@" in parts.netloc:
@@ -118,12 +118,12 @@ def _checked_url(text: str) -> str:
 
 
 def _host(parts: SplitResult) -> str:
-    """Host and port, without a user's name and password."""
+    """Host and port, without user name and password."""
     return parts.netloc.rpartition("@")[2]
 
 
 def _safe(step: str) -> str:
-    """The step of a path as a file name that is neither hidden nor that of a record, nor too long."""
+    """Path component as a file name that is not hidden, not reserved for a record, and not too long."""
     name = re.sub(r"[^\w.-]", "_", step, flags=re.ASCII)
     if name.startswith("."):
         name = "_" + name

@@ -32,7 +32,7 @@ __all__ = [
 
 MAX_SCALE, MAX_OVERLAP = 32, 4096
 _RATES = "rates."
-"""Before the names of parameters: their learned rates, beside the network's own tensors."""
+"""Prefix of the learned rates' names, beside the network's own tensors."""
 
 
 def save_weights(
@@ -42,23 +42,23 @@ def save_weights(
     dtype: torch.dtype = torch.float16,
     rates: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write a network's state and its header; the file appears whole or not at all.
+    """Write a network's state and its header, atomically.
 
     Args:
-        path: where to; conventionally `.safetensors`. An existing file is replaced.
-        network: its floating-point tensors are stored as `dtype`, others as they are.
-        header: what the file says about itself; its arguments are written as the network was built (`built_arguments`).
-        dtype: fp16 halves the file and costs a trained network no quality that shows.
-        rates: as `LoadedModel.rates`; stored as float32.
+            path: target file; conventionally `.safetensors`. An existing file is replaced.
+            network: its floating-point tensors are stored as `dtype`, others unchanged.
+            header: header of the file; its arguments are replaced by those of the network (`built_arguments`).
+            dtype: fp16 halves the file and costs a trained network no visible quality.
+            rates: as `LoadedModel.rates`; stored as float32.
 
     Raises:
-        ResourceError: a tensor is not finite in `dtype`, rates that do not fit the network's parameters, or the
-            header cannot be written.
+            ResourceError: a tensor is not finite in `dtype`, rates do not fit the network's parameters, or the
+                header cannot be written.
     """
     _check_rates(rates or {}, network, f"The rates for '{path}'")
     content = encode_weights(network, header, dtype, rates)
     with atomic_path(Path(path)) as temporary:
-        # Not safetensors' own file writer: it makes a file that only its owner may read.
+        # Not by safetensors' own writer, which makes a file that only its owner may read.
         temporary.write_bytes(content)
 
 
@@ -68,10 +68,10 @@ def encode_weights(
     dtype: torch.dtype = torch.float16,
     rates: Mapping[str, Tensor] | None = None,
 ) -> bytes:
-    """The content of the file that `save_weights` writes.
+    """Content of the file that `save_weights` writes.
 
     Raises:
-        ResourceError: as `save_weights`, but for rates that do not fit.
+        ResourceError: as in `save_weights`, except for rates that do not fit.
     """
     tensors = {name: _stored(name, tensor, dtype) for name, tensor in network.state_dict().items()}
     tensors |= {_RATES + name: _stored(name, rate, torch.float32) for name, rate in (rates or {}).items()}
@@ -92,7 +92,7 @@ def _stored(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def copy_weights(source: Path, path: Path, header: Header) -> None:
-    """Write all tensors of a weights file, as they are stored there, under another header.
+    """Write all tensors of a weights file unchanged under another header.
 
     Raises:
         ResourceError: the file is missing or damaged, or the header cannot be written.
@@ -103,7 +103,7 @@ def copy_weights(source: Path, path: Path, header: Header) -> None:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, on the CPU, as stored.
+    """Tensors of a safetensors file, on the CPU, as stored.
 
     Raises:
         ResourceError: the file is missing or damaged.
@@ -119,15 +119,15 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_weights(path: Path, name: str | None = None, sha256: str | None = None) -> LoadedModel:
-    """Rebuild the network that a header describes, and load its weights.
+    """Rebuild the network of a file's header and load its weights.
 
     Args:
-        path: a file that `save_weights` wrote.
-        name: the model's name; by default the file's without its extension.
-        sha256: of the file, where the caller has computed it.
+            path: a file written by `save_weights`.
+            name: the model's name; by default the file's name without its extension.
+            sha256: checksum of the file, if already computed.
 
     Raises:
-        ResourceError: the file is missing or damaged, or does not fit the network that it names.
+        ResourceError: the file is missing or damaged, or does not fit its network.
     """
     path = Path(path)
     header = read_header(path)
@@ -155,7 +155,7 @@ def load_weights(path: Path, name: str | None = None, sha256: str | None = None)
 
 
 def _rebuild(header: Header, path: Path) -> tuple[nn.Module, dict[str, Tensor]]:
-    """The network with its weights, and the rates that lie beside them."""
+    """The network with its weights, and the learned rates of the file."""
     tensors = read_tensors(path)
     network = _built(header, path, tensors)
     rates = {n.removeprefix(_RATES): tensors.pop(n).float() for n in list(tensors) if n.startswith(_RATES)}
@@ -171,7 +171,7 @@ def _rebuild(header: Header, path: Path) -> tuple[nn.Module, dict[str, Tensor]]:
 
 
 def _built(header: Header, path: Path, tensors: Mapping[str, Tensor]) -> nn.Module:
-    """The network before its weights, which are known to be of about its size."""
+    """The network before its weights are loaded; the tensors limit its size."""
     check_arguments(header.arguments, str(path))
     if not 1 <= header.scale <= MAX_SCALE or not 0 <= (header.overlap or 0) <= MAX_OVERLAP:
         raise ResourceError(
@@ -180,18 +180,18 @@ def _built(header: Header, path: Path, tensors: Mapping[str, Tensor]) -> nn.Modu
         )
     elements = sum(tensor.numel() for tensor in tensors.values())
     try:
-        # Construction draws random weights; a caller's random numbers must not depend on what was loaded.
+        # Construction draws random weights; loading must not change the caller's random state.
         with torch.random.fork_rng(devices=[]), BoundedBuild(str(path), elements, len(tensors)):
             return table.build(header.arch, header.arguments)
     except ResourceError:
         raise
-    except Exception as error:  # whatever a constructor trips over in arguments that are none
+    except Exception as error:  # a constructor can raise any exception for invalid arguments
         reason = str(error) if isinstance(error, UsageError) else f"{_first_line(error)}."
         raise ResourceError(f"'{path}' cannot be rebuilt from its header: {reason}") from error
 
 
 def _check_rates(rates: Mapping[str, Tensor], network: nn.Module, where: str) -> None:
-    """Refuse what is neither a scalar for a parameter nor of its shape, or not finite."""
+    """Refuse rates that are neither scalar nor of the parameter's shape, or not finite."""
     shapes = {name: parameter.shape for name, parameter in network.named_parameters()}
     for name, rate in rates.items():
         if name not in shapes:

@@ -124,7 +124,7 @@ def adapt(
     for name, value in beside.items():
         if value is not None and not self_supervised:
             raise UsageError(f"--{name} serves --self-supervised alone; add that or leave it out.")
-    # Flags are short forms of settings, and come last, as those of `srkit train` do.
+    # Flags are short forms of settings and are applied last, as in `srkit train`.
     flags: dict[str, Any] = {
         "model": model,
         "scale": scale,
@@ -177,7 +177,7 @@ def _pairs(result: AdaptResult) -> list[tuple[ImageResult, ImageResult]]:
 
 
 def _show(result: AdaptResult, console: Console) -> None:
-    """A row for each image that judged, and one for their mean."""
+    """Print a table with a row for each validation image, and one for their mean."""
     from srkit.io.names import printable
     from srkit.metrics.degenerate import difference, mean_of
     from srkit.metrics.display import display, format_value
@@ -201,7 +201,7 @@ def _show(result: AdaptResult, console: Console) -> None:
 
 
 def _show_loop(result: AdaptResult, found: Findings, console: Console) -> None:
-    """A row for each part that judged, and one for their mean."""
+    """Print a table with a row for each validation part, and one for their mean."""
     from srkit.io.names import printable
     from srkit.metrics.display import display, format_value
 
@@ -278,7 +278,7 @@ def _of_loop(found: Findings) -> dict[str, Any]:
 
 
 def _state(state: State | None) -> dict[str, float | None] | None:
-    """Means of a state; its change is null where nothing changed at all."""
+    """Means of a state; `change` is null if nothing changed."""
     if state is None:
         return None
     change = state.change if math.isfinite(state.change) else None

@@ -53,7 +53,7 @@ def install(shell: ShellName, quiet: Quiet = False, debug: Debug = False) -> int
 
 
 def _places(shell: Shell) -> tuple[Path, Path | None, str]:
-    """The script's file; the file that makes the shell read it (None: it does so by itself), and the line for that."""
+    """Path of the script, of the file that loads it (None: the shell does so by itself), and the line to add there."""
     home = Path.home()
     if shell is Shell.fish:
         return (
@@ -65,7 +65,7 @@ def _places(shell: Shell) -> tuple[Path, Path | None, str]:
         rc = Path(os.environ.get("ZDOTDIR") or home) / ".zshrc"
         return home / ".zfunc" / f"_{PROGRAM}", rc, "fpath+=~/.zfunc; autoload -Uz compinit; compinit"
     target = _xdg("XDG_DATA_HOME", home / ".local" / "share") / "bash-completion" / "completions" / PROGRAM
-    # bash-completion, where it is installed, finds the file by itself.
+    # bash-completion, if installed, finds the file by itself.
     name = shlex.quote(str(target))
     return target, home / ".bashrc", f"[ ! -r {name} ] || . {name}"
 
@@ -76,7 +76,7 @@ def _xdg(variable: str, default: Path) -> Path:
 
 
 def _add_line(rc: Path, line: str) -> bool:
-    """Append a line, unless it is there; whether it was appended. Nothing else of the file is touched."""
+    """Append a line unless it is present, without other changes to the file; True if it was appended."""
     from srkit.io.names import writing_failed
 
     try:

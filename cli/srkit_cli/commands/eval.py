@@ -189,12 +189,12 @@ def _place(text: str | None) -> Path | Remote | None:
 
 
 def _listed(texts: list[str]) -> list[str]:
-    """`Set5,Set14` to its parts."""
+    """Split texts such as `Set5,Set14` at commas."""
     return [part.strip() for text in texts for part in text.split(",") if part.strip()]
 
 
 def _controls(texts: list[str]) -> tuple[str, ...]:
-    """`right,none` to its parts; a text of one's own may hold commas."""
+    """Split texts such as `right,none` at commas; a `=TEXT` control may contain commas."""
     return tuple(part for text in texts for part in ([text] if text.startswith("=") else _listed([text])))
 
 
@@ -207,7 +207,7 @@ def _run(job: EvalJob, files: dict[str, Path | None], json: bool, verbose: bool,
     trouble: SrkitError | None = None
     try:
         report = evaluation.judge(results)
-    except SrkitError as error:  # what was measured is shown all the same
+    except SrkitError as error:  # the partial results are still shown
         report, trouble = Report(results, gallery=evaluation.gallery), error
     for form in FORMATS:
         if (path := files[form.option]) is not None:
@@ -223,12 +223,12 @@ def _run(job: EvalJob, files: dict[str, Path | None], json: bool, verbose: bool,
 
 
 def _flagged(result: SetResult) -> SetResult:
-    """The result with flags in the errors of its images, for every format."""
+    """The result with flags in the errors of its images, for every report format."""
     return replace(result, failed=tuple(replace(one, error=with_flags(one.error)) for one in result.failed))
 
 
 def _show(report: Report, verbose: bool, console: Console) -> None:
-    """A row for each set and model; with -v a row for each image before it; then what was compared."""
+    """Print a row for each set and model, preceded by a row for each image with -v, then the comparisons."""
     from srkit.io.names import printable
     from srkit.metrics.display import display, format_value
 

@@ -278,7 +278,7 @@ def blend(
 
 
 def _lines(facts: ModelFacts, checksum: str) -> list[tuple[str, Any]]:
-    """Label and value of each line for people; what is not known is left out."""
+    """Labels and values of the printed lines; unknown values are left out."""
     lines = [
         ("name", facts.name),
         ("summary", facts.summary),
@@ -304,7 +304,7 @@ def _lines(facts: ModelFacts, checksum: str) -> list[tuple[str, Any]]:
 
 
 def _quality(scores: dict[str, Any]) -> str:
-    """PSNR by data set, of the classical protocol."""
+    """PSNR by data set in the classical protocol."""
     sets = scores.get("classical", {})
     return ", ".join(f"{name} {values['psnr']:.2f} dB" for name, values in sets.items() if "psnr" in values)
 

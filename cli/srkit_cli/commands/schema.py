@@ -15,7 +15,7 @@ SCHEMAS = Path(__file__).parents[1] / "schemas"
 
 
 def known_schemas() -> list[str]:
-    """The commands that have one."""
+    """Commands that have a schema."""
     return sorted(path.stem for path in SCHEMAS.glob("*.json"))
 
 

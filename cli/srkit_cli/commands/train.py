@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from srkit.tasks.train.job import TrainResult
 
 _UPSCALING = frozenset({"sr", "gan", "meta", "stages"})
-"""Kinds of training whose weights `upscale` takes by themselves."""
+"""Kinds of training whose weights `upscale` can run without other models."""
 
 
 def train(
@@ -63,7 +63,7 @@ def train(
     """
     from srkit.recipes.kinds import load_training_recipe  # the recipes of all kinds: a tenth of a second
 
-    # The flags are short forms of settings, so that the saved recipe is complete.
+    # Flags are short forms of settings, so that the saved recipe is complete.
     flags = {"steps": steps, "seed": seed, "dtype": dtype and dtype.value}
     values = {name: value for name, value in flags.items() if value is not None}
     resolved = load_training_recipe(recipe, set_ or (), values)

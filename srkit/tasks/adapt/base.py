@@ -1,4 +1,4 @@
-"""The network that is adapted, what supervises it, and the file that it is written to."""
+"""Base network, supervision and output file of an adaptation."""
 
 from __future__ import annotations
 
@@ -31,61 +31,61 @@ F = TypeVar("F", bound=Fitted)
 
 
 class Supervision(ABC, Generic[F]):
-    """What a network learns from and is validated on; everything is checked when it is made."""
+    """Training and validation data of an adaptation; everything is checked at construction."""
 
     split: Split[Example] | Split[UnpairedImage]
 
     @property
     @abstractmethod
     def notes(self) -> list[str]:
-        """What a user should know before the work."""
+        """Messages for the user before the work."""
 
     def prepare(self) -> None:
-        """What must work before the network is fitted."""
+        """Run steps that must succeed before the network is fitted."""
 
     @abstractmethod
     def fit(self) -> F:
         """Fit a copy of the base."""
 
     def about(self, fitted: F) -> dict[str, Any]:
-        """What the header says beside what it says of all adapted weights."""
+        """Additional entries of the header's record of the adaptation."""
         return {}
 
     def findings(self, fitted: F) -> Findings | None:
-        """What was found out beside the weights."""
+        """Findings beside the weights; None if there are none."""
         return None
 
     @abstractmethod
     def scores(self, fitted: F, written: LoadedModel) -> Scores:
-        """Scores of the base and of the written weights, which are the base's where adapting did not help."""
+        """Scores of the base and of the written weights, which are the base's if adaptation did not help."""
 
     @abstractmethod
     def verdict(self, fitted: F, scores: Scores) -> str:
-        """What came of it, in a sentence that claims no more than was measured."""
+        """Outcome in one sentence, without claims beyond the measurements."""
 
     @property
     def validated(self) -> str:
-        """`the 3 images that it did not learn from`."""
+        """Validation data in words: `the 3 images that it did not learn from`."""
         count, what = len(self.split.validation), "strip" if self.split.strips else "image"
         return f"the {what if count == 1 else f'{count} {what}s'} that it did not learn from"
 
     @abstractmethod
     def remarks(self, fitted: F) -> tuple[str, ...]:
-        """What a report says of the work."""
+        """Remarks for the report."""
 
 
 def base_and_output(
     model: str, scale: int | None, domain: Path, output: Path | None, progress: Progress, *, overwrite: bool
 ) -> tuple[LoadedModel, Path]:
-    """The network to be adapted, and the file for the result; both checked before any work.
+    """Base network and output file, both checked before any work.
 
     Args:
-        model: as `Models` takes it.
+        model: as in `Models`.
         scale: None: the model's own.
         domain: the folder of images.
-        output: None: `FOLDER-MODEL.safetensors` in the working folder, after the domain's folder and the base.
-        progress: shows what is fetched.
-        overwrite: an existing file may be replaced.
+        output: None: `FOLDER-MODEL.safetensors` in the working folder, named after the domain's folder and the base.
+        progress: receives downloads.
+        overwrite: replace an existing file.
 
     Raises:
         UsageError: the model is for another scale, or the output exists or is the base's own file.
@@ -123,7 +123,7 @@ def _check_output(output: Path, overwrite: bool) -> None:
 
 
 def _base_model(name: str, scale: int | None, progress: Progress) -> LoadedModel:
-    """The one network to be adapted. Errors as `base_and_output`."""
+    """The network to adapt. Errors as in `base_and_output`."""
     models = Models(name, progress, ADAPTED_FAMILIES)
     scale = scale or models.own_scale
     if scale not in models.scales:
@@ -138,10 +138,10 @@ def _base_model(name: str, scale: int | None, progress: Progress) -> LoadedModel
 def origin(
     base: LoadedModel, domain: Path, adapted: Adapted, recipe: Mapping[str, Any], recipe_sha256: str
 ) -> dict[str, Any]:
-    """What a file says of where its weights come from, whatever the way.
+    """Origin of adapted weights for the file's header, for any method.
 
     Args:
-        recipe: as plain values.
+        recipe: plain values.
     """
     return {
         "model": base.name,
@@ -157,7 +157,7 @@ def origin(
 
 
 def _without_paths(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """What a file that is handed on should hold: no path of this machine."""
+    """The recipe's entries that name files, reduced to file names, since headers must not contain local paths."""
     return {
         name: Path(str(recipe[name])).name for name in ("model", "reconstructor", "clean") if name in recipe
     }
@@ -166,17 +166,17 @@ def _without_paths(recipe: Mapping[str, Any]) -> dict[str, Any]:
 def write_adapted(
     output: Path, base: LoadedModel, network: nn.Module, adapted: Adapted, about: Mapping[str, Any]
 ) -> None:
-    """Write the weights that came of adapting; the base's where it did not help.
+    """Write the adapted weights, or the base's if adaptation did not help.
 
     Args:
-        network: with these weights.
-        about: `origin`, and what the way adds to it.
+        network: holds the weights.
+        about: `origin`, with additions of the method.
 
     Raises:
-        SrkitError: they cannot be written.
+        SrkitError: the file cannot be written.
     """
     if base.header is None:
-        from srkit.zoo.foreign_save import save_foreign  # brings spandrel
+        from srkit.zoo.foreign_save import save_foreign  # imports spandrel
 
         save_foreign(output, base, network.state_dict(), about)
         return
@@ -190,7 +190,7 @@ def write_adapted(
 
 
 def _stored_dtype(base: LoadedModel) -> torch.dtype:
-    """The precision that the base's file keeps, so that weights that were not changed stay the same bits."""
+    """Precision of the base's file, so that unchanged weights remain bit-identical."""
     if base.source != "srkit":
         return torch.float32
     own = base.network.state_dict()

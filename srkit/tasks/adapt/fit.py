@@ -1,4 +1,4 @@
-"""A loaded model, fine-tuned on examples: what `srkit adapt` and `srkit eval --shots` share."""
+"""Fine-tuning of a loaded model on examples, for `srkit adapt` and `srkit eval --shots`."""
 
 from __future__ import annotations
 
@@ -35,19 +35,18 @@ from srkit.training.validation import psnr_of
 from srkit.zoo.loaded import LoadedModel
 
 MIN_PATCH = 16
-"""Side in LR pixels that a crop may shrink to where the examples are small."""
+"""Minimal side of a crop in LR pixels, for small examples."""
 OWN_RATE, FOREIGN_RATE = 5e-4, 1e-4
-"""Adam's learning rate where the recipe gives none; foreign networks may bear only a tenth of that they were
-trained with."""
+"""Adam's default learning rate; foreign networks may tolerate only a tenth of the rate that they were trained with."""
 MIN_PARTS = 4
-"""Fewer validation images are cut into parts, so that it shows how much a gain differs from place to place."""
+"""Number of validation images below which they are cut into parts, to estimate the variation of the gain."""
 VALIDATION_PIXELS = 1_500_000
-"""HR pixels to validate on while adapting goes on, over all images: their middles, so that it takes little time."""
+"""Total number of HR pixels for validation during adaptation; centre crops are used, to save time."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """How to fine-tune, and where."""
+    """Settings of a fine-tuning, and its device."""
 
     tune: TunePart
     device: torch.device
@@ -57,14 +56,14 @@ class Fit:
 
 @dataclass(frozen=True)
 class Fitted:
-    """The model with its new weights (the base's where adapting did not help), and what came of it."""
+    """The model with its new weights (the base's if adaptation did not help), and the result of the fine-tuning."""
 
     model: LoadedModel
     adapted: Adapted
     rates: str
-    """Which rates were used: `learned`, or `0.0005 (adam)`."""
+    """Description of the rates: `learned`, or `0.0005 (adam)`."""
     probe: Mapping[float, float] = field(default_factory=dict, kw_only=True)
-    """Mean gain of each rate that was tried first, in dB; empty: none was."""
+    """Mean gain in dB of each rate that was tried first; empty without trials."""
 
 
 def split_for(
@@ -86,13 +85,13 @@ def split_for(
 
 
 def fit(model: LoadedModel, split: Split[Example], options: Fit, progress: Progress) -> Fitted:
-    """Fine-tune a copy of a model's network on the support, validated on the rest; the model is not changed.
+    """Fine-tune a copy of a model's network on the support set with validation; the model is not changed.
 
-    A network that is conditioned on text is given the captions that lie beside the images; its guide stays as it is.
+    A network that is conditioned on text uses the captions beside the images; its guide stays fixed.
 
     Raises:
-        UsageError: a loss that this model has no provider for, or learned rates that were asked for and are missing.
-        ResourceError: a feature provider that is unavailable, is not the model's own, or rates that do not fit.
+        UsageError: a loss for which this model has no provider, or learned rates that are requested but missing.
+        ResourceError: a feature provider that is unavailable or not the model's own, or rates that do not fit.
     """
     info, tune, device = model.info, options.tune, options.device
     network = channels_last(copy.deepcopy(model.network), device)
@@ -112,7 +111,7 @@ def fit(model: LoadedModel, split: Split[Example], options: Fit, progress: Progr
         training_mode=overwrites_itself(network, info),
     )
     plan = CropPlan(info.scale, _patch(split, tune, info), tune.batch, options.seed)
-    # Letters that are turned are others.
+    # Flips and rotations turn letters into others.
     variety = Variety(tune.turns and not takes_text(info), tune.phases, tune.colours)
     extras = [extras_of(one, info) for one in split.support]
     pairs = SupportPairs(split.support, plan, device, conditioning, variety, extras=extras)
@@ -128,7 +127,7 @@ def fit(model: LoadedModel, split: Split[Example], options: Fit, progress: Progr
 
 
 def settings_of(part: Learning, autocast: torch.dtype | None, **others: Any) -> AdaptSettings:
-    """What a recipe's part says of how to adapt; `others` are fields beside and over these."""
+    """Settings of the adaptation from a recipe's part; `others` are further fields, which take precedence."""
     said = {
         "minutes": part.minutes,
         "warmup_steps": min(part.warmup_steps, part.most_steps // 10),
@@ -149,7 +148,7 @@ def _probed(
     settings: AdaptSettings,
     progress: Progress,
 ) -> tuple[AdaptSettings, dict[float, float]]:
-    """The settings with the best of some rates, and what each gained; of the minutes at most a quarter is used up."""
+    """Settings with the best of some rates, and the gain of each; trials use at most a quarter of the minutes."""
     progress.info(
         f"{tune.probe_steps} steps at each of the rates {', '.join(f'{rate:g}' for rate in rates)} come first; the "
         "best by the validation images is taken"
@@ -168,10 +167,10 @@ def _probed(
 def _loss_encoder(
     model: LoadedModel, weights: Mapping[str, float], providers: ModelProviders
 ) -> SemanticEncoder | None:
-    """The encoder that the model was trained with, where the loss needs one.
+    """The encoder that the model was trained with, if the loss needs one.
 
     Raises:
-        UsageError: the loss needs one, and the model was trained with none.
+        UsageError: the loss needs one, but the model was trained without.
     """
     if SEMANTIC not in needs_of(weights):
         return None
@@ -184,7 +183,7 @@ def _loss_encoder(
 
 
 def loss_weights(model: LoadedModel, tune: TunePart) -> dict[str, float]:
-    """Those that learned rates were learned with, where these are used; else the recipe's."""
+    """Weights of the loss terms: those that learned rates were trained with, if these are used; else the recipe's."""
     if tune.optimiser == "auto" and model.rates and model.header is not None:
         learned = model.header.rates.get("loss")
         if isinstance(learned, dict) and learned:
@@ -193,7 +192,7 @@ def loss_weights(model: LoadedModel, tune: TunePart) -> dict[str, float]:
 
 
 def _rates(model: LoadedModel, tune: TunePart) -> tuple[InnerRule, Rates | None, list[float]]:
-    """The direction of a step, and the learned rates, or uniform ones that are to be tried."""
+    """Direction of a step, and the learned rates, or candidates for a uniform rate."""
     if tune.optimiser != "auto" or not model.rates:
         rule = {"sgd": SGD, "muon": MUON}.get(tune.optimiser, ADAM)
         if tune.rate is not None:
@@ -213,13 +212,13 @@ def _rates(model: LoadedModel, tune: TunePart) -> tuple[InnerRule, Rates | None,
 
 
 def autocast_for(dtype: Dtype, device: torch.device, bf16_ok: bool) -> torch.dtype | None:
-    """bf16 where it is fast and the network bears it; fp16 has too little range for gradients."""
+    """bf16 if it is fast and the network supports it; the range of fp16 is too small for gradients."""
     wanted = dtype == "bf16" or (dtype == "auto" and has_fast_bf16(device))
     return torch.bfloat16 if wanted and bf16_ok else None
 
 
 def _patch(split: Split[Example], tune: TunePart, info: ArchInfo) -> int:
-    """The recipe's, or as large as the smallest example allows, in whole multiples that the network takes."""
+    """Side of a crop: the recipe's, or as large as the smallest example allows, in multiples that the network takes."""
     side = min(tune.patch, *(min(example.lr.shape[:2]) for example in split.support))
     return int(max(info.multiple_of, side // info.multiple_of * info.multiple_of, info.min_size))
 
@@ -249,11 +248,11 @@ def _validate(
 
 @torch.no_grad()
 def overwrites_itself(network: nn.Module, info: ArchInfo) -> bool:
-    """Whether a network, in evaluation mode, computes parameters from others as it runs (SPAN does).
+    """True if a network in evaluation mode computes parameters from others at run time (SPAN does).
 
-    What is learned of the computed ones would be lost; in training mode such networks use the others.
+    Training would be lost for the computed parameters; in training mode such networks use the others.
     """
-    if info.conditioning:  # our own, which do not
+    if info.conditioning:  # this project's networks, which do not
         return False
     probe = copy.deepcopy(network).eval()
     parameters = list(probe.parameters())

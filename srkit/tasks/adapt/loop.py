@@ -1,4 +1,4 @@
-"""A loaded model, fine-tuned on low-resolution images alone through a frozen reconstructor."""
+"""Fine-tuning of a loaded model on low-resolution images alone, through a frozen reconstructor."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ from srkit.training.loop_validator import LoopValidator, Measures, spread_of
 from srkit.zoo.loaded import LoadedModel
 
 RATE = 2e-6
-"""Adam's learning rate where the recipe gives none."""
+"""Adam's default learning rate."""
 ALPHAS = (1.0, 0.7, 0.5, 0.35, 0.25, 0.17, 0.12)
 ENDS = RAW, AVERAGE = Interpolation("raw", 1.0), Interpolation("average", 1.0)
 INTERPOLATIONS = (*(Interpolation("raw", alpha) for alpha in ALPHAS), AVERAGE)
-"""The states that are validated: the weights, interpolations of them with the base, and their average."""
+"""Validated states: the weights, interpolations of them with the base, and their moving average."""
 MIN_GAIN = 0.002
-"""Lower confidence bound of the score's gain below which the base is kept."""
+"""Minimal lower confidence bound of the score's gain; below, the base is kept."""
 VALIDATION_SIDE = 48
 """Longest side of the validation parts, in LR pixels."""
 MIN_PARTS = 6
-"""Fewer validation images are cut into parts, so that it shows how much a gain differs from place to place."""
-_CALIBRATING = 4  # batches over which the gradients' lengths are averaged
-_SPREAD_SIDE = 96  # of the middles that an image's degradation is estimated from, in LR pixels
+"""Number of validation images below which they are cut into parts, to estimate the variation of the gain."""
+_CALIBRATING = 4  # batches over which the gradients' norms are averaged
+_SPREAD_SIDE = 96  # side in LR pixels of the centre crops from which degradations are estimated
 
 
 @dataclass(frozen=True)
 class LoopFit:
-    """How to fine-tune, and where."""
+    """Settings of a fine-tuning, and its device."""
 
     loop: LoopPart
     device: torch.device
@@ -60,19 +60,19 @@ class LoopFit:
     seed: int
 
     def autocast(self, info: ArchInfo | None = None) -> torch.dtype | None:
-        """Autocast dtype of a network, or of the frozen ones, which run in bf16."""
+        """Autocast dtype of a network; without `info`, of the frozen networks, which support bf16."""
         return autocast_for(self.dtype, self.device, info.bf16_ok if info is not None else True)
 
 
 @dataclass(frozen=True)
 class State:
-    """Scores of the last weights, or of their moving average: means over the validation parts."""
+    """Scores of the last weights, or of their moving average; means over the validation parts."""
 
     reconstruction: float
     neutral: float
     far: float
     change: float
-    """PSNR in dB between the base's images and these."""
+    """PSNR in dB between the base's images and those of this state."""
 
     @classmethod
     def of(cls, found: Measures) -> State:
@@ -82,55 +82,55 @@ class State:
 
 @dataclass(frozen=True)
 class PairFindings:
-    """What came of learning by pairs with matched degradations."""
+    """Findings of adaptation on pairs with matched degradations."""
 
     gain: float
-    """Mean, in dB of PSNR, of what was kept over the base, on pairs that were not learned from; 0 where nothing was."""
+    """Mean gain in PSNR (dB) of the kept weights over the base on held-out pairs; 0 if the base was kept."""
     drawn: int
-    """Settings that were drawn."""
+    """Number of degradation settings that were drawn."""
     kept: int
     distance: float
-    """Mean distance of the kept settings to the folder's images, in units of the spread of all that were drawn."""
+    """Mean distance of the kept settings to the folder's images, in units of the spread of all drawn settings."""
     usual: float
-    """Mean distance of all settings that were drawn."""
+    """Mean distance of all drawn settings."""
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What self-supervised adaptation finds out beside the weights."""
+    """Findings of self-supervised adaptation beside the weights."""
 
     best: str
-    """What was kept: `base`, `average`, `raw`, or an interpolation with the base, as `0.35 raw`."""
+    """Kept state: `base`, `average`, `raw`, or an interpolation with the base, such as `0.35 raw`."""
     raw: State | None
-    """The weights at the end; None where nothing was learned."""
+    """Scores of the last weights; None without training."""
     average: State | None
-    """Their moving average then."""
+    """Scores of the last moving average; None without training."""
     far_weight: float
     """lambda_ft."""
     spread: float
     """Spread of the degradations of all images (`srkit.training.loop_validator.spread_of`)."""
     traces: Traces
     clean: bool
-    """Whether the images looked clean, so that nothing was learned."""
+    """True if the images looked clean, so that no training took place."""
     pairs: PairFindings | None = None
     """Findings of the method `pairs`."""
 
 
 @dataclass(frozen=True)
 class LoopFitted(Fitted):
-    """The same of the closed loop, with what it measured."""
+    """Result of fine-tuning in the closed loop, with its measures."""
 
     base: Measures
     """Measures of the base on the validation parts."""
     best: Measures
-    """Measures of the weights that were kept."""
+    """Measures of the kept weights."""
     parts: tuple[Part, ...]
-    """That were validated on."""
+    """Validation parts."""
     findings: Findings
 
 
 def min_side(model: LoadedModel, degrader: Degrader) -> int:
-    """Shortest side, in LR pixels, of an image of use."""
+    """Minimal shorter side of a usable image, in LR pixels."""
     shortest = max(MIN_SIDE, degrader.distance.smallest, model.info.min_size)
     return rounded_up(shortest, model.info.multiple_of)
 
@@ -145,13 +145,13 @@ def split_for(
 def fit(
     model: LoadedModel, degrader: Degrader, split: Split[UnpairedImage], options: LoopFit, progress: Progress
 ) -> LoopFitted:
-    """Fine-tune a copy of a model's network on the support, validated on the others.
+    """Fine-tune a copy of a model's network on the support set, with validation on the other images.
 
     The model is not changed.
 
     Raises:
-        UsageError: a condition that adapting cannot provide.
-        ResourceError: the encoder that it was trained with is unavailable.
+        UsageError: the network needs a condition that adaptation cannot provide.
+        ResourceError: the encoder that the network was trained with is unavailable.
     """
     info, part, device = model.info, options.loop, options.device
     network = placed(model.network, device)
@@ -173,7 +173,7 @@ def fit(
     clean = traces.clean and not part.even_clean
     rate = part.rate or RATE
     chosen = part.keep == "judged"
-    # All gain without end then (`_any_gain`), so the first that is validated is kept.
+    # Every state gains in this case (`_any_gain`), so the first validated one is kept.
     interpolations = INTERPOLATIONS if chosen else tuple(sorted(ENDS, key=lambda end: end.of != part.keep))
     settings = settings_of(
         part,
@@ -229,10 +229,10 @@ def loop_validator(
     conditioning: Conditioning,
     options: LoopFit,
 ) -> tuple[tuple[Part, ...], LoopValidator]:
-    """The validation parts, and what they say of networks.
+    """Validation parts, and the validator on them.
 
     Args:
-        network: the model's, on the device.
+        network: the model's network, on the device.
     """
     shortest, device = min_side(model, degrader), options.device
     parts = tuple(parts_of(split.validation, MIN_PARTS, VALIDATION_SIDE, shortest, model.info.multiple_of))
@@ -254,7 +254,7 @@ def best_words(interpolation: Interpolation | None) -> str:
 
 
 def closed_loop(degrader: Degrader, part: LoopPart) -> ClosedLoop:
-    """What closes the loop, as a recipe has it; lambda is not set yet."""
+    """Closed loop with the recipe's settings; lambda is not set yet."""
     return ClosedLoop(
         network=degrader.network,
         reconstruction=ReconstructionLoss(degrader.distance, part.perceptual, degrader.autocast),
@@ -266,10 +266,10 @@ def closed_loop(degrader: Degrader, part: LoopPart) -> ClosedLoop:
 
 
 def factor_of(controller: Controller | None, control: Control, noise_std: float | None = None) -> Factor:
-    """What embeddings are multiplied by, of a reconstructor's controller.
+    """Factor of the embeddings, from a reconstructor's controller.
 
     Args:
-        noise_std: in place of the controller's.
+        noise_std: replaces the controller's value.
     """
     if controller is None:
         return no_factor
@@ -285,7 +285,7 @@ def factor_of(controller: Controller | None, control: Control, noise_std: float 
 
 
 def embeddings(images: Sequence[UnpairedImage], degrader: Degrader, device: torch.device) -> Tensor:
-    """e_d (N, D) of the middles of images."""
+    """Embeddings e_d (N, D) of centre crops of images."""
     found = []
     with torch.no_grad():
         for part in parts_of(images, len(images), _SPREAD_SIDE, MIN_SIDE, 1):
@@ -298,7 +298,7 @@ def _any_gain(before: Sequence[float], after: Sequence[float]) -> float:
 
 
 def _niqe(device: torch.device) -> Callable[[Tensor], float] | None:
-    """NIQE of an image (1, 3, H, W) in [0, 1], where its parameters are there."""
+    """NIQE of an image (1, 3, H, W) in [0, 1]; None if its parameters are not available."""
     if not niqe_is_here():
         return None
     metric = Niqe(device)
@@ -312,11 +312,11 @@ def _batches(parts: Sequence[Part], device: torch.device, conditioning: Conditio
 
 
 def placed(network: nn.Module, device: torch.device) -> nn.Module:
-    """A copy on a device."""
+    """A copy of the network on a device."""
     return channels_last(copy.deepcopy(network), device)
 
 
 def _patch(images: Sequence[UnpairedImage], part: LoopPart, multiple: int) -> int:
-    """The recipe's, or as large as the smallest image allows, in whole multiples that the network takes."""
+    """Side of a crop: the recipe's, or as large as the smallest image allows, in multiples that the network takes."""
     side = min(part.patch, *(min(image.lr.shape[:2]) for image in images))
     return int(side // multiple * multiple)

@@ -1,4 +1,4 @@
-"""Degradations that make clean images into ones like those of a folder: drawn at random, and the nearest kept."""
+"""Search for degradations that make clean images similar to a folder's: random draws, of which the best are kept."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from srkit.progress import Progress
 from srkit.recipes.degradation import SecondOrderPart
 
 SIDE = 64
-"""Side of the patches that are compared, in LR pixels; smaller where images are."""
-_FOLDER = 48  # patches of the folder, at most
-_FIRST, _THEN = 2, 8  # clean patches that every setting, and then the best of them, are tried on
-_TRIED = 6  # times the settings that are kept come to the second trial
+"""Side of the compared patches in LR pixels; smaller for smaller images."""
+_FOLDER = 48  # maximal number of the folder's patches
+_FIRST, _THEN = 2, 8  # numbers of clean patches on which all settings, and then the best of them, are tried
+_TRIED = 6  # number of settings in the second trial, as a multiple of those kept
 _CHUNK = 32  # patches that are degraded at a time
-_TRACES, _BANDS = 4, 8  # numbers of `of_patch`, and bands of the spectrum
+_TRACES, _BANDS = 4, 8  # numbers of values of `of_patch`, and of bands of the spectrum
 
 
 @dataclass(frozen=True)
 class Matched:
-    """The settings that were kept."""
+    """Settings that were kept."""
 
     settings: Draw
     distance: float
-    """Mean of theirs to the folder; the unit is the deviation, by setting and content, of each number compared."""
+    """Mean distance of the kept settings to the folder; each compared value is divided by its deviation."""
     usual: float
-    """Mean distance of all settings that were drawn."""
+    """Mean distance of all drawn settings."""
 
 
 def match(
@@ -47,17 +47,17 @@ def match(
     rng: torch.Generator,
     progress: Progress,
 ) -> Matched:
-    """The settings whose images are most like the folder's.
+    """Find the settings whose images are most similar to the folder's.
 
-    They are compared by means over patches: of the traces that degradations leave (`srkit.metrics.traces.of_patch`), of
-    the power spectrum, and of the embeddings that the reconstructor estimates; each number over its deviation among all
-    settings and by content, and the three groups alike. All are tried on two patches, the best of these on eight.
+    The comparison uses means over patches of three groups of values with equal weight: traces of degradations
+    (`srkit.metrics.traces.of_patch`), the power spectrum, and the reconstructor's embeddings. Each value is divided by
+    its deviation over all settings and by content. All settings are tried on two patches, the best of them on eight.
 
     Args:
-        clean: HR images, of 22 LR pixels a side or more.
-        lr_images: the folder's LR images, likewise.
-        part: what settings are drawn from.
-        counts: how many are drawn, and how many of them are kept.
+        clean: HR images with sides of at least 22 LR pixels.
+        lr_images: the folder's LR images, of at least this size.
+        part: distribution from which settings are drawn.
+        counts: numbers of drawn and of kept settings.
     """
     scale, (drawn, kept) = degrader.model.info.scale, counts
     side = min(
@@ -71,7 +71,7 @@ def match(
     progress.start("matching degradations", drawn + _TRIED * kept)
 
     def tried(which: Tensor, count: int) -> NDArray[np.float64]:
-        """Numbers (B, D) of settings (B,), means over the patches."""
+        """Values (B, D) of settings (B,), means over the patches."""
         rows = []
         for some in torch.split(which, max(1, _CHUNK // count)):
             rows.append(_of_settings(every.take(some), patches[:count], scale, degrader))
@@ -79,7 +79,7 @@ def match(
         return np.concatenate(rows)
 
     first = tried(torch.arange(drawn), min(_FIRST, len(patches)))
-    # Numbers that depend on what the patches show count less.
+    # Values that depend on the patches' content have less weight.
     deviation = np.sqrt(first.var(0) + of_folder.var(0) / min(_FIRST, len(patches))) + 1e-6
     apart = _distances(first, wanted, deviation)
     best = torch.from_numpy(np.argsort(apart, kind="stable")[: _TRIED * kept].copy())
@@ -94,7 +94,7 @@ def match(
 def _distances(
     found: NDArray[np.float64], wanted: NDArray[np.float64], deviation: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """(B,) of numbers (B, D) from those of the folder."""
+    """Distances (B,) of values (B, D) from those of the folder."""
     squares = ((found - wanted) / deviation) ** 2
     groups = np.split(squares, [_TRACES, _TRACES + _BANDS], axis=1)
     return np.asarray(np.sqrt(np.mean([group.mean(1) for group in groups], axis=0)))
@@ -104,7 +104,7 @@ def _distances(
 def _of_settings(
     settings: Draw, patches: Sequence[RGB], scale: int, degrader: Degrader
 ) -> NDArray[np.float64]:
-    """Means (B, D) over the patches."""
+    """Values (B, D) of settings, means over the patches."""
     count, device = len(settings.seed), next(degrader.network.parameters()).device
     hr = torch.cat([as_tensor(one, device) for one in patches]).repeat_interleave(count, 0)
     lr, _ = degrade(hr, scale, settings.take(torch.arange(count).repeat(len(patches))), sharpen=False)
@@ -126,9 +126,9 @@ def _seen(lr: RGB) -> NDArray[np.float64]:
 
 
 def _spectrum(lr: RGB) -> NDArray[np.float64]:
-    """Logarithms of the mean power of the light in rings of equal width up to half a cycle a pixel, (8,).
+    """Logarithms of the mean power of the luma in rings of equal width up to half a cycle per pixel, (8,).
 
-    Blur, resampling and sharpening change it from the fine end, noise fills that end; what images show, hardly.
+    Blur, resampling and sharpening change its high frequencies, noise fills them; the image's content hardly matters.
     """
     light = lr.astype(np.float64).mean(2)
     rows, columns = (np.hanning(length) for length in light.shape)
@@ -140,7 +140,7 @@ def _spectrum(lr: RGB) -> NDArray[np.float64]:
 
 
 def _patches(images: Sequence[RGB], side: int, count: int) -> list[RGB]:
-    """The middles of at most so many images, evenly taken; of fewer, places towards their corners, too."""
+    """Centre crops of at most `count` images, evenly chosen; from fewer images, also crops towards the corners."""
     chosen = [images[i * len(images) // count] for i in range(count)] if len(images) > count else list(images)
     found: list[RGB] = []
     for down, right in ((0.5, 0.5), (0.25, 0.25), (0.75, 0.75), (0.25, 0.75), (0.75, 0.25)):

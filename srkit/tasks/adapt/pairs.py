@@ -1,9 +1,9 @@
 """Supervision by low-resolution images alone, through pairs of clean images and degradations that match the folder's.
 
-Self-supervised adaptation without its own loop: what the images went through is estimated by drawing settings of the
-second-order degradation and keeping those that make clean images into ones like these (`srkit.tasks.adapt.matching`);
-the network is fine-tuned on pairs made so. L_rec and FAR of the folder's images are measured beside it, and a network
-whose FAR is above the base's is not kept.
+Self-supervised adaptation without the closed loop: the degradation of the images is estimated by drawing settings of
+the second-order degradation and keeping those that make clean images similar to the folder's
+(`srkit.tasks.adapt.matching`); the network is fine-tuned on pairs made with these. L_rec and FAR of the folder's images
+are also measured, and a network whose FAR is above the base's is rejected.
 """
 
 from __future__ import annotations
@@ -52,23 +52,23 @@ from srkit.training.loop_validator import LoopValidator, spread_of
 from srkit.training.validation import psnr_of
 
 RATE = 1e-4
-"""Adam's learning rate where the recipe gives none."""
+"""Adam's default learning rate."""
 MIN_PATCH = 16
-"""Side in LR pixels that a crop may shrink to where the clean images are small."""
-_HOLDOUT_EVERY = 5  # of the clean images, that validate
+"""Minimal side of a crop in LR pixels, for small clean images."""
+_HOLDOUT_EVERY = 5  # every n-th clean image is for validation
 _VALIDATED, _VALIDATED_SIDE = 12, 64
-"""Images that validate, and the longest side of their middles in LR pixels."""
+"""Number of validation images, and the longest side of their centre crops in LR pixels."""
 _MAX_CLEAN, _CLEAN_SIDE = 200, 1024
-"""Clean images that are read, and the longest side in pixels of their middles, which are used."""
-_SHRINK = (1.0, 2 / 3, 1 / 2, 1 / 3, 1 / 4)  # of the folder's own images, until they look clean
+"""Maximal number of clean images, and the longest side of their centre crops in pixels."""
+_SHRINK = (1.0, 2 / 3, 1 / 2, 1 / 3, 1 / 4)  # factors for the folder's own images, until they look clean
 
 
 class Paired(Unpaired):
-    """The LR images of a folder, and clean images that are degraded like them.
+    """The LR images of a folder, and clean images that are degraded to match them.
 
     Raises:
-        UsageError, ResourceError, SrkitError: as `Unpaired`; no clean images that are large enough; losses that do not
-            serve.
+        UsageError, ResourceError, SrkitError: as in `Unpaired`; no clean images that are large enough; unsuitable
+            losses.
     """
 
     def __init__(self, *arguments: Any) -> None:
@@ -163,7 +163,7 @@ class Paired(Unpaired):
         return found
 
     def _learned(self, network: nn.Module, conditioning: Conditioning, known: Draw) -> Adapted:
-        """What comes of fine-tuning on pairs with the settings that are known."""
+        """Fine-tune on pairs with the given settings."""
         part, options, info = self._recipe.pairs, self._options, self._base.info
         autocast = options.autocast(info)
         plan = RealPlan(
@@ -185,7 +185,7 @@ class Paired(Unpaired):
         return adapt(network, pairs, part.most_steps, score, settings, self._progress)
 
     def _score(self, known: Draw, conditioning: Conditioning, autocast: torch.dtype | None) -> Score:
-        """PSNR on the clean images that validate, each degraded once."""
+        """PSNR on the validation clean images, each degraded once."""
         info, device = self._base.info, self._options.device
         batches = []
         for number, hr in enumerate(self._held):
@@ -196,7 +196,7 @@ class Paired(Unpaired):
         return lambda network: [psnr_of(network, batch, info.scale, autocast) for batch in batches]
 
     def _checked(self, found: Adapted, score: LoopValidator) -> Adapted:
-        """The base where what was kept has a higher FAR on the folder's images: flaws that the base's have not."""
+        """The result, or the base if the result has a higher FAR on the folder's images, that is, new flaws."""
         if not found.kept:
             return found
         network = copy.deepcopy(self._base.network)
@@ -211,7 +211,7 @@ class Paired(Unpaired):
         )
 
     def _clean_images(self) -> tuple[int, list[RGB], list[RGB]]:
-        """The side of crops in LR pixels, and the images to train and to validate on, sides multiples of the scale."""
+        """Side of crops in LR pixels, and the training and validation images; sides are multiples of the scale."""
         recipe, info = self._recipe, self._base.info
         scale = info.scale
         shortest = (MIN_PATCH + 2 * RealPlan.margin) * scale
@@ -241,7 +241,7 @@ class Paired(Unpaired):
         return found
 
     def _shrunk(self, shortest: int) -> list[RGB]:
-        """The folder's own images at the largest size at which they look clean."""
+        """The folder's own images, shrunk to the largest size at which they look clean."""
         lr_images = [image.lr for image in self.split.support]
         for factor in _SHRINK:
             images = [shrunk(one, factor) for one in lr_images]

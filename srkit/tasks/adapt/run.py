@@ -1,4 +1,4 @@
-"""Adapt a model to a domain, validated on images that it does not learn from."""
+"""Adaptation of a model to a domain, with validation on images that are not trained on."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from srkit.zoo.loaded import LoadedModel
 
 @dataclass(frozen=True)
 class AdaptJob:
-    """A recipe, the folder of images, and where the weights go."""
+    """Recipe, folder of images, and output of an adaptation."""
 
     recipe: AdaptRecipe | SelfAdaptRecipe
-    """The recipe for HR examples, or for low-resolution images alone."""
+    """Recipe for HR examples, or for low-resolution images alone."""
     domain: Path
     output: Path | None = None
-    """None: `FOLDER-MODEL.safetensors` in the working folder."""
+    """Output file; None: `FOLDER-MODEL.safetensors` in the working folder."""
     with_gallery: bool = False
     """Collect images for the HTML report."""
     overwrite: bool = False
@@ -41,35 +41,35 @@ class AdaptJob:
 
 @dataclass(frozen=True)
 class AdaptResult:
-    """What came of adapting. `before` and `after` are about the same images, which it did not learn from."""
+    """Result of an adaptation. `before` and `after` are of the same images, which are not trained on."""
 
     output: Path
     before: SetResult
     """Scores of the base."""
     after: SetResult
-    """Scores of the written weights; the base's where `kept` is false."""
+    """Scores of the written weights; the base's if `kept` is false."""
     kept: bool
-    """Whether what was learned was written; else the base's weights were."""
+    """True if adapted weights were written; False: the base's weights were written."""
     support: tuple[str, ...]
     judge: tuple[str, ...]
     strips: bool
-    """Whether strips of the support images were held out to validate on."""
+    """True if validation used strips of the support images."""
     steps: int
     best_step: int
-    """The step whose weights were best; 0: the base's."""
+    """Step of the best weights; 0: the base's."""
     stopped: str
-    """`steps`, `minutes`, `judges`, `diverged`; `clean`, before it began."""
+    """Reason of the end: `steps`, `minutes`, `judges`, `diverged`; `clean` without training."""
     seconds: float
     rates: str
-    """`learned (sgd)`, or the uniform rate."""
+    """Description of the rates: `learned (sgd)`, or the uniform rate."""
     probe: dict[str, float | None]
-    """Mean gain in dB of each rate that was tried first (None: the loss was no number); empty: none was."""
+    """Mean gain in dB of each rate that was tried first (None: the loss was not finite); empty without trials."""
     failed: tuple[tuple[str, str], ...]
-    """Images that could not be read, and why."""
+    """Images that could not be read, with reasons."""
     verdict: str
-    """What came of it, in a sentence."""
+    """Outcome in one sentence."""
     remarks: tuple[str, ...]
-    """What a report says beside it."""
+    """Remarks for the report."""
     loop: Findings | None = None
     """Findings of self-supervised adaptation."""
     gallery: Gallery | None = None
@@ -85,12 +85,12 @@ class AdaptResult:
 
 
 def run(job: AdaptJob, progress: Progress | None = None) -> AdaptResult:
-    """Adapt, and write the weights: the base's, where adapting did not help.
+    """Adapt, and write the weights: the base's, if adaptation did not help.
 
     Raises:
-        UsageError: paths or settings that make no sense, or pairs that do not match.
-        ResourceError: a model, reconstructor or feature provider that is missing, damaged, or not the right one.
-        SrkitError: no usable images, or weights that cannot be written.
+        UsageError: paths or settings are invalid, or pairs do not match.
+        ResourceError: a model, reconstructor or feature provider is missing, damaged, or unsuitable.
+        SrkitError: there are no usable images, or the weights cannot be written.
     """
     progress, recipe = progress or Silent(), job.recipe
     if recipe.threads is not None:

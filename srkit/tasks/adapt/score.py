@@ -1,4 +1,4 @@
-"""Results of a base and of what was adapted from it, for the report."""
+"""Scores of the base and of the adapted model, for the report."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from srkit.zoo.loaded import LoadedModel
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of the base and of the written weights; the same where adapting did not help."""
+    """Scores of the base and of the written weights; equal if adaptation did not help."""
 
     before: SetResult
     after: SetResult
     gallery: Callable[[], Gallery]
-    """Their images, made when they are asked for."""
+    """Function that makes their images for the report."""
 
 
 @dataclass(frozen=True)
 class Scored:
-    """Scores by image, and the SR images that have them."""
+    """Scores by image, and the scored SR images."""
 
     result: SetResult
     pictures: tuple[RGB, ...]
@@ -48,14 +48,14 @@ class Scored:
 
 @dataclass(frozen=True)
 class Naming:
-    """What results say beside their numbers."""
+    """Metadata of results."""
 
     dataset: str
     lr_source: str
     support: tuple[str, ...]
     protocol: str
     how: UpscaleRecipe
-    """Device and precision."""
+    """Recipe with device and precision."""
 
     def result(
         self, model: LoadedModel, images: Iterable[ImageResult], versions: Mapping[str, str] | None = None
@@ -63,7 +63,7 @@ class Naming:
         """Scores of a model.
 
         Args:
-            versions: beside those of the program and the device.
+            versions: additions to the versions of the program and the device.
         """
         device = pick_device(self.how.device)
         dtype = str(pick_dtype(self.how.dtype, device, model.info)).removeprefix("torch.")
@@ -91,14 +91,14 @@ def score(
     support: tuple[str, ...],
     progress: Progress,
 ) -> Scored:
-    """PSNR and SSIM of a model on examples by the classical protocol, upscaled as `srkit upscale` does it.
+    """PSNR and SSIM of a model on examples in the classical protocol, upscaled as by `srkit upscale`.
 
     Args:
         recipe: device, precision and threads.
-        dataset, lr_source, support: what the result says of the images.
+        dataset, lr_source, support: metadata of the result.
 
     Raises:
-        SrkitError: an image that cannot be upscaled or scored.
+        SrkitError: an image cannot be upscaled or scored.
     """
     upscaler = Upscaler(recipe, Models.of(model))
     protocol, scale = find_protocol(DEFAULT_PROTOCOL), model.info.scale
@@ -123,10 +123,10 @@ def score(
 def upscaled(
     upscaler: Upscaler, images: Iterable[tuple[str, RGB]], scale: int, extras: Iterable[Extras] | None = None
 ) -> Iterator[RGB]:
-    """(scale h, scale w, 3) of each named LR image (h, w, 3); `extras` come with each (None: nothing does).
+    """SR (scale h, scale w, 3) of each named LR image (h, w, 3), with the additional inputs `extras` (None: none).
 
     Raises:
-        SrkitError: one that cannot be upscaled.
+        SrkitError: an image cannot be upscaled.
     """
     works = (
         Work(name, DecodedImage(lr), scale * lr.shape[1], scale * lr.shape[0], extras=given)

@@ -27,16 +27,16 @@ from srkit.zoo.loaded import LoadedModel
 
 
 def probe_object(gains: Mapping[float, float]) -> dict[str, float | None]:
-    """Gains by rate as a file or a document has them; null: the loss was no number."""
+    """Gains by rate for JSON; null: the loss was not finite."""
     return {f"{rate:g}": gain if math.isfinite(gain) else None for rate, gain in gains.items()}
 
 
 class Shots(Supervision[Fitted]):
-    """The examples of a folder, and what is done with them.
+    """The examples of a folder, as supervision.
 
     Raises:
-        UsageError: an unknown loss, or pairs that do not match or are missing.
-        SrkitError: no usable examples.
+        UsageError: a loss is unknown, or pairs do not match or are missing.
+        SrkitError: there are no usable examples.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Shots(Supervision[Fitted]):
         return found
 
     def prepare(self) -> None:
-        """Score the base, so that what cannot be scored ends the job before the work."""
+        """Score the base, so that images that cannot be scored end the job before the work."""
         self._before = self._score(self._base)
 
     def fit(self) -> Fitted:

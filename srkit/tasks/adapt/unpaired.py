@@ -36,13 +36,13 @@ DEFINITIONS = (
 
 
 class Unpaired(Supervision[LoopFitted]):
-    """The LR images of a folder, with the reconstructor that closes the loop.
+    """The LR images of a folder, with the reconstructor of the closed loop.
 
     Raises:
-        UsageError: a folder without LR images, or crops too small for the networks.
-        ResourceError: a network that keeps the size, or a reconstructor or provider that is unavailable or
-            not the right one.
-        SrkitError: no usable images.
+        UsageError: the folder has no LR images, or crops are too small for the networks.
+        ResourceError: the network keeps the size, or a reconstructor or provider is unavailable or
+            unsuitable.
+        SrkitError: there are no usable images.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Unpaired(Supervision[LoopFitted]):
         after = before if written is self._base else result(written, fitted.best)
 
         def gallery() -> Gallery:
-            """Every part enlarged by bicubic, by the base and by what was written, as `srkit upscale` does it."""
+            """Every part enlarged by bicubic, by the base and by the written weights, as by `srkit upscale`."""
             filled = Gallery(len(fitted.parts))
             old = _upscaled(self._base, fitted.parts, how)
             new = old if after is before else _upscaled(written, fitted.parts, how)
@@ -138,7 +138,7 @@ class Unpaired(Supervision[LoopFitted]):
         return Scores(before, after, gallery)
 
     def verdict(self, fitted: LoopFitted, scores: Scores) -> str:
-        """Without a claim of improvement: mild blur lowers the reconstruction error, too (experiments/RESULTS.md)."""
+        """Outcome, without a claim of improvement: mild blur lowers the reconstruction error too (RESULTS.md)."""
         if fitted.findings.clean:
             return "The images look clean already; what was written is the base model."
         if not fitted.adapted.kept:
@@ -175,7 +175,7 @@ class Unpaired(Supervision[LoopFitted]):
 
 
 def _images(parts: Sequence[Part], found: Measures) -> list[ImageResult]:
-    """An image for each part; the several parts of one are numbered."""
+    """Result of each part; several parts of one image are numbered."""
     columns = {"neutral": found.neutral, "far": found.far, "reconstruction": found.reconstruction}
     if found.niqe:
         columns["niqe"] = found.niqe

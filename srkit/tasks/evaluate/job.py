@@ -1,4 +1,4 @@
-"""What an evaluation is asked to do, and whether that makes sense."""
+"""Job of an evaluation, and checks of its consistency."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BICUBIC = "bicubic"
 
 @dataclass(frozen=True)
 class EvalJob:
-    """A recipe, what to apply it to, and what to hold the result against.
+    """Recipe, images, gates and outputs of an evaluation.
 
     One of four forms: `datasets`; `sr` with `hr` (and the recipe's scale); `sr` alone; `merge`.
     """
@@ -28,19 +28,19 @@ class EvalJob:
     recipe: EvalRecipe
     datasets: tuple[str, ...] = ()
     sr: Path | Remote | None = None
-    """Folder of finished images."""
+    """Folder of finished SR images."""
     hr: Path | Remote | None = None
     """Folder of their references."""
     pattern: str = DEFAULT_PATTERN
-    """Name of an SR image without extension; `{name}` is its reference's."""
+    """Pattern of an SR image's name without extension; `{name}` is the reference's name."""
     prompts: Path | None = None
-    """What each reference shows, in words (`srkit.data.captions.find_captions`), for networks that take it."""
+    """Captions of the references (`srkit.data.captions.find_captions`), for networks that are conditioned on text."""
     allow_crop: bool = False
-    """Compare images whose sizes differ by a few pixels, from their top left."""
+    """Compare images whose sizes differ by a few pixels, aligned at the top left."""
     data_root: Path | Remote | None = None
     weights_dir: Path | None = None
     save_images: Path | None = None
-    """SR images go to DIR/DATASET/NAME.png; with several models to DIR/MODEL/DATASET/NAME.png."""
+    """Folder for SR images: DIR/DATASET/NAME.png, or with several models DIR/MODEL/DATASET/NAME.png."""
     with_gallery: bool = False
     """Collect images for the HTML report."""
     gates: tuple[str, ...] = ()
@@ -48,15 +48,15 @@ class EvalJob:
     update_baseline: bool = False
     """Create or replace the baseline with this run's results."""
     shard: Shard | None = None
-    """Evaluate this part of each set; gates and baselines are for the whole."""
+    """Evaluate only this part of each set; gates and baselines apply to whole sets."""
     merge: tuple[Path, ...] = ()
-    """JSON Lines of all shards, instead of evaluating."""
+    """JSON Lines of all shards, which are merged instead of an evaluation."""
     engine: EngineRecipe = field(default_factory=EngineRecipe)
-    """With Ray, reports hold no images, as with `merge`."""
+    """Engine; with Ray, as with `merge`, reports contain no images."""
 
 
 def check_form(job: EvalJob) -> None:
-    """Raises UsageError where parts of a job contradict each other or are missing."""
+    """Raise UsageError if parts of a job contradict each other or are missing."""
     if job.merge:
         if job.datasets or job.sr or job.hr or job.shard or job.engine.name != "local":
             raise UsageError(
@@ -105,7 +105,7 @@ def check_form(job: EvalJob) -> None:
 
 
 def check_references(asked: Sequence[Metric], job: EvalJob) -> None:
-    """Raises UsageError where metrics need references and there are none."""
+    """Raise UsageError if metrics need references and there are none."""
     if job.datasets or job.hr is not None:
         return
     if needy := [metric.name for metric in asked if metric.reference is not None]:

@@ -1,4 +1,4 @@
-"""The results of shards put together: JSON Lines of `srkit eval --shard` to the results of the whole sets."""
+"""Merging of shards: from the JSON Lines of `srkit eval --shard` to the results of the whole sets."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _ABOUT = {*RESULT, PLACE, "status", "error"}
 
 
 def merge(paths: Sequence[Path], progress: Progress | None = None) -> tuple[SetResult, ...]:
-    """The results of runs over parts of the same sets, as one run over all of them gives them, to the last digit.
+    """Merge results over parts of the same sets; equal to those of one run over all images, to the last digit.
 
     Args:
-        paths: JSON Lines that `srkit.metrics.reports.jsonl` wrote; an empty file is a shard without images.
-        progress: warned where versions differ.
+        paths: JSON Lines from `srkit.metrics.reports.jsonl`; an empty file is a shard without images.
+        progress: receives a warning if versions differ.
 
     Raises:
-        UsageError: a file that cannot be read, that other programs or versions wrote, an image that is there twice, or
-            sets of which images are missing.
+        UsageError: a file cannot be read, or is of another program or version, an image occurs twice, or images of a
+            set are missing.
     """
     merger = Merger()
     for path in paths:
@@ -49,20 +49,20 @@ def merge(paths: Sequence[Path], progress: Progress | None = None) -> tuple[SetR
 
 
 class Merger:
-    """Puts the records of images together, whatever their order."""
+    """Accumulator of the records of images, in any order."""
 
     def __init__(self) -> None:
         self._groups: dict[_Key, _Group] = {}
 
     def take(self, record: Any) -> None:
-        """One more. Raises ValueError where it is no record, or there already; the message says what is wrong."""
+        """Add a record. Raises ValueError, with the reason as its message, if it is invalid or a duplicate."""
         _take(self._groups, record)
 
     def results(self, progress: Progress) -> dict[int, SetResult]:
-        """The results by their numbers, in order.
+        """Results by their numbers, in order.
 
         Args:
-            progress: warned where versions differ.
+            progress: receives a warning if versions differ.
 
         Raises:
             UsageError: images are missing.
@@ -75,7 +75,7 @@ class Merger:
 
 @dataclass
 class _Group:
-    """One result in the making."""
+    """A result that is being collected."""
 
     key: _Key
     part: int
@@ -91,7 +91,7 @@ class _Group:
         return f"{printable(dataset)}" + ("" if scale is None else f" x{scale}")
 
     def warn(self, progress: Progress) -> None:
-        """Of shards that were measured by different versions."""
+        """Warn if shards were measured by different versions."""
         for name in dict.fromkeys(name for versions in self.versions for name in versions):
             found = {versions.get(name, "none") for versions in self.versions}
             if len(found) > 1:
@@ -100,7 +100,7 @@ class _Group:
                 )
 
     def result(self) -> SetResult:
-        """The whole of it.
+        """The complete result.
 
         Raises:
             UsageError: images are missing.

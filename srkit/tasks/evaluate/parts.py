@@ -1,4 +1,4 @@
-"""One result to be, a set through a model, and what all of an evaluation's results are measured with."""
+"""Parts of an evaluation (one set and one model each), and the measurement that they share."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ from srkit.tasks.evaluate.sets import SetRun
 
 @dataclass(frozen=True)
 class Part:
-    """One result to be: a set through a model."""
+    """A set and a model that give one result."""
 
     plan: SetPlan
     runner: Runner
     blank: SetResult
-    """The result before any image was evaluated; all of them count as failed."""
+    """The result before any image is evaluated; all images count as failed."""
     save_to: Path | None
 
 
 class Measure:
-    """The device, the protocol and the scorers of an evaluation.
+    """Device, protocol and scorers of an evaluation.
 
     Args:
-        job: says which.
-        metrics: by name, in the order of the results.
-        progress: shows downloads.
+        job: the evaluation's job.
+        metrics: names, in the order of the results.
+        progress: receives downloads.
 
     Raises:
-        UsageError: a device or protocol that is not there.
-        ResourceError: a metric's weights that are unavailable.
+        UsageError: the device or protocol does not exist.
+        ResourceError: a metric's weights are unavailable.
     """
 
     def __init__(self, job: EvalJob, metrics: Sequence[str], progress: Progress) -> None:
@@ -55,7 +55,7 @@ class Measure:
         self._scorers = {metric.name: metric.make(setup) for metric in find_metrics(metrics)}
 
     def versioned(self, part: Part) -> Part:
-        """The part, whose result says what is needed to repeat the numbers."""
+        """The part with the versions that are needed to reproduce its numbers."""
         versions = {"srkit": srkit.__version__, "torch": torch.__version__, "device": str(self._device)}
         if part.runner.dtype is not None:
             versions["dtype"] = part.runner.dtype
@@ -66,7 +66,7 @@ class Measure:
         """Evaluate a part.
 
         Raises:
-            SrkitError: the folder for images cannot be written to.
+            SrkitError: the folder for images is not writable.
         """
         if part.save_to is not None:
             try:

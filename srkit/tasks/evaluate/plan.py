@@ -1,4 +1,4 @@
-"""What an evaluation will do, settled and checked before any image is decoded."""
+"""Plan of an evaluation, checked before any image is decoded."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ from srkit.progress import Progress
 from srkit.recipes.shard import Shard
 
 Size = tuple[int, int]
-"""(height, width)."""
+"""Type of a size (height, width)."""
 Probe = Callable[[Path | Remote], Size]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One image to be evaluated."""
+    """An image to evaluate."""
 
     name: str
     hr: Path | Remote | None = None
     lr: Path | Remote | None = None
-    """A given LR image; None: made from the reference, or none at all."""
+    """Given LR image; None: made from the reference, or not needed."""
     sr: Path | Remote | None = None
-    """A finished image; None: a model makes it."""
+    """Finished SR image; None: made by a model."""
     size: Size = (0, 0)
-    """That SR and reference are compared at."""
+    """Size at which SR and reference are compared."""
     error: str | None = None
-    """Why it cannot be evaluated, known from a header."""
+    """Reason why it cannot be evaluated, known from a header; None: none."""
     prompt: str = ""
-    """What a network that takes text is conditioned on."""
+    """Caption for a network that is conditioned on text."""
 
 
 @dataclass(frozen=True)
 class SetPlan:
-    """One set at one scale; a model, if one is to run, is chosen apart from it."""
+    """A set at one scale; the model, if any, is chosen separately."""
 
     dataset: str
     scale: int | None
     lr_source: str
     entries: tuple[Entry, ...]
     names: tuple[str, ...] = ()
-    """Of all images of the set, where the entries are a shard's; empty: the entries are all."""
+    """Names of all images of the set, if the entries are a shard's; empty: the entries are all."""
 
     def shard(self, shard: Shard) -> SetPlan:
         """The part of the set that belongs to a shard."""
@@ -67,13 +67,12 @@ def plan_dataset(
     max_pixels: int,
     progress: Progress | None = None,
 ) -> SetPlan:
-    """A set whose SR images a model makes; below, `progress` is warned of images that cannot be read by their
-    extension.
+    """Plan a set whose SR images are made by a model; `progress` is warned of images with unreadable formats.
 
     Raises:
-        UsageError: LR images that are missing or of a wrong size, all of them listed.
-        ResourceError: the protocol wants LR images that are given, and none are.
-        SrkitError: no images.
+        UsageError: LR images are missing or of a wrong size; all of them are listed.
+        ResourceError: the protocol needs given LR images, and there are none.
+        SrkitError: there are no images.
     """
     source = benchmark.lr_source(scale, makes_lr=protocol.makes_lr)
     if source == NONE:
@@ -102,11 +101,11 @@ def plan_finished(
     allow_crop: bool,
     progress: Progress | None = None,
 ) -> SetPlan:
-    """A folder of finished images and one of references.
+    """Plan a folder of finished images and one of references.
 
     Raises:
-        UsageError: images that do not pair by name or match in size, all of them listed.
-        SrkitError: no images.
+        UsageError: images do not match by name or size; all of them are listed.
+        SrkitError: there are no images.
     """
     items = benchmark.pairs(scale, progress)
     partners = match_finished(sr, items, scale, pattern, progress)
@@ -128,11 +127,11 @@ def plan_finished(
 
 
 def plan_alone(sr: Path | Remote, max_pixels: int, progress: Progress | None = None) -> SetPlan:
-    """A folder of images without references.
+    """Plan a folder of images without references.
 
     Raises:
-        UsageError: the folder is not there, or two images share a name.
-        SrkitError: no images.
+        UsageError: the folder does not exist, or two images share a name.
+        SrkitError: there are no images.
     """
     if not sr.is_dir():
         raise UsageError(f"The folder {shown(sr)} is not there; check `sr`.")
@@ -149,7 +148,7 @@ def plan_alone(sr: Path | Remote, max_pixels: int, progress: Progress | None = N
 def _with_reference(
     item: BenchmarkItem, scale: int, size: Probe, wrong: dict[str, tuple[Size, Size]]
 ) -> Entry:
-    """The entry at its reference's size; an LR image that does not fit goes into `wrong`."""
+    """Entry at its reference's size; an LR image of a wrong size is added to `wrong`."""
     try:
         height, width = cropped_size(*size(item.hr), scale)
         if item.lr is not None:
@@ -178,7 +177,7 @@ def _with_finished(
 
 
 def _prober(max_pixels: int) -> Probe:
-    """Sizes from headers, each file looked at once."""
+    """Function that reads sizes from headers, once per file."""
     known: dict[Path | Remote, Size] = {}
 
     def size(path: Path | Remote) -> Size:

@@ -1,4 +1,4 @@
-"""Evaluating in many processes by Ray: images by their names in, records as of `srkit eval --jsonl` out."""
+"""Evaluation in many processes by Ray: names of images in, records as of `srkit eval --jsonl` out."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from srkit.tasks.evaluate.sets import FromFiles, Network
 def run_parts(
     cluster: Cluster, job: EvalJob, metrics: Sequence[str], parts: Sequence[Part], progress: Progress
 ) -> tuple[SetResult, ...]:
-    """What one process would make of every part, to the last digit.
+    """Evaluate all parts; equal to the results of one process, to the last digit.
 
     Args:
-        job: as it was asked for; the workers' device and threads are the cluster's.
-        metrics: by name, in the order of the results.
+        job: the original job; the workers' device and threads are the cluster's.
+        metrics: names, in the order of the results.
 
     Raises:
-        SrkitError: no worker can be set up, or the folder for images cannot be written to.
+        SrkitError: no worker can be set up, or the folder for images is not writable.
     """
     job = replace(job, recipe=replace(job.recipe, **cluster.settings))
     rows = [
@@ -67,13 +67,12 @@ def run_parts(
 
 
 class EvalWorker:
-    """Loads the networks and the metrics once, and measures whatever rows it is given, as `srkit eval` does in one
-    process.
+    """Worker that loads the networks and metrics once and measures the rows that it is given, as `srkit eval` does.
 
     Args:
-        job: says how.
-        metrics: by name.
-        parts: without images; and each one's model, where that is a network.
+        job: the evaluation's job.
+        metrics: names.
+        parts: parts without images, each with the name of its model if that is a network.
 
     Raises:
         As `Measure` and `network_runner`.
@@ -96,7 +95,7 @@ class EvalWorker:
             self._parts.append(self._measure.versioned(part))
 
     def run(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
-        """For each row its record, and the warnings of its block at the first."""
+        """Record of each row; the first also has the warnings of its block."""
         made: list[dict[str, Any]] = []
         for number, group in itertools.groupby(rows, key=lambda row: row["part"]):
             made += self._run(self._parts[number], list(group))
@@ -108,7 +107,7 @@ class EvalWorker:
         try:
             result = self._measure.run(replace(part, plan=replace(part.plan, entries=entries)), heard)
             by_name = {record["name"]: record for record in records(Report((result,)))}
-        except SrkitError as error:  # of the folder for images: the next would meet the same
+        except SrkitError as error:  # of the folder for images, which affects the next image too
             fatal = str(error)
         return [
             _value(row, by_name.get(row["entry"]["name"]), [] if number else heard.warnings, fatal)
@@ -117,14 +116,14 @@ class EvalWorker:
 
     @staticmethod
     def failed(row: Any, reason: str, arguments: tuple[Any, ...]) -> dict[str, Any]:
-        """The record of a row that no worker survives."""
+        """Record of a row on which workers die."""
         part: Part = arguments[2][row["part"]][0]
         result = replace(part.blank, failed=(FailedImage(row["entry"]["name"], reason),))
         return _value(row, next(records(Report((result,)))), [], "")
 
 
 class _Heard(Silent):
-    """Keeps the warnings."""
+    """Progress that collects warnings."""
 
     def __init__(self) -> None:
         self.warnings: list[str] = []
@@ -144,7 +143,7 @@ def _value(row: Any, record: Any, warnings: list[str], fatal: str) -> dict[str, 
 
 
 def _bare(part: Part) -> tuple[Part, str | None]:
-    """A part without images and network, to be sent; and the network's name."""
+    """A part without images and network, for transfer, and the network's name."""
     runner, name = part.runner, None
     if isinstance(runner.model, Network):
         name = runner.model.upscaler.recipe.model

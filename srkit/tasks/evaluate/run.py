@@ -1,4 +1,4 @@
-"""Evaluate models on data sets, or images that were finished elsewhere."""
+"""Evaluation of models on data sets, or of finished images."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ __all__ = ["BICUBIC", "EvalJob", "Evaluation", "evaluate"]
 
 
 class Evaluation:
-    """An evaluation whose every input has been checked; `run` then does the work.
+    """An evaluation whose inputs are checked at construction; `run` does the work.
 
     Args:
-        job: what to do.
-        progress: shows downloads and images as they are done.
+        job: the evaluation's job.
+        progress: receives downloads and finished images.
 
     Raises:
-        UsageError: forms, names, sizes, gates or a baseline that make no sense.
-        ResourceError: a model, a set or a metric's weights that are unavailable.
-        SrkitError: folders without images.
+        UsageError: invalid combinations, names, sizes, gates or baseline.
+        ResourceError: a model, a set or a metric's weights are unavailable.
+        SrkitError: folders have no images.
     """
 
     def __init__(self, job: EvalJob, progress: Progress | None = None) -> None:
@@ -83,10 +83,10 @@ class Evaluation:
         self.gallery = Gallery(images) if job.with_gallery and self._cluster is None else None
 
     def run(self) -> tuple[SetResult, ...]:
-        """Evaluate every set with every model; images that fail are in the results, and the others go on.
+        """Evaluate every set with every model; failed images are in the results, and the others are still processed.
 
         Raises:
-            SrkitError: the folder for images cannot be written to, or Ray gives up.
+            SrkitError: the folder for images is not writable, or Ray fails.
         """
         if self._cluster is not None:
             return run_parts(self._cluster, self._asked, self._names, self._parts, self._progress)
@@ -95,11 +95,11 @@ class Evaluation:
         )
 
     def judge(self, results: tuple[SetResult, ...]) -> Report:
-        """Hold the results against gates and baseline, and models against one another.
+        """Compare the results with gates and baseline, and models with one another.
 
         Raises:
-            UsageError: a baseline of other images or without a gate's metric.
-            SrkitError: the baseline cannot be made of these results, or not be written.
+            UsageError: the baseline is of other images or lacks a gate's metric.
+            SrkitError: the baseline cannot be made from these results, or not be written.
         """
         baseline = self._baseline
         if self.job.update_baseline and self.job.baseline is not None:
@@ -132,7 +132,7 @@ class Evaluation:
                 self._progress.warn(runner.note)
             for dataset in job.datasets:
                 benchmark = self._dataset(dataset)
-                listening = Silent() if dataset in reported else self._progress  # the same for every model
+                listening = Silent() if dataset in reported else self._progress  # same for each model
                 reported.add(dataset)
                 plan = plan_dataset(benchmark, scale, self.protocol, recipe.max_pixels, listening)
                 if upscaler is not None and job.prompts is not None:
@@ -144,7 +144,7 @@ class Evaluation:
                 if plan not in taken:
                     taken[plan] = take_shots(plan, recipe.shots, recipe.max_pixels, self._progress)
                 shots = taken[plan]
-                # First, so that it is compared with what it was made from.
+                # First, so that it is compared with the model that it was adapted from.
                 parts.append(
                     self._part(shots.plan, few_shot_runner(runner, upscaler, shots, recipe), shots.names)
                 )
@@ -155,7 +155,7 @@ class Evaluation:
     def _prompted(
         self, plan: SetPlan, runner: Runner, upscaler: Upscaler, source: Path, progress: Progress
     ) -> list[Part]:
-        """The set through a model that takes text, once for each control of the prompts."""
+        """The set and a model that is conditioned on text, once per prompt control."""
         names = {entry.hr: entry.name for entry in plan.entries if isinstance(entry.hr, Path)}
         own = prompts_of(list(names), "", source, progress)
         parts = []
@@ -216,7 +216,7 @@ class Evaluation:
         return Part(plan, runner, blank, folder)
 
     def _read_baseline(self) -> Baseline | None:
-        """The baseline, once it is sure that this run can be held against it."""
+        """The baseline, checked to be comparable with this run."""
         job = self.job
         if job.update_baseline:
             if job.baseline is None:
@@ -232,7 +232,7 @@ class Evaluation:
 
 
 def evaluate(job: EvalJob, progress: Progress | None = None) -> Report:
-    """Check, evaluate and judge: see `Evaluation`, which also lets a caller keep the results where judging fails."""
+    """Check, evaluate and compare: see `Evaluation`, with which a caller can keep the results if `judge` raises."""
     evaluation = Evaluation(job, progress)
     return evaluation.judge(evaluation.run())
 

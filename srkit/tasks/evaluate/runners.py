@@ -1,4 +1,4 @@
-"""What makes an evaluation's SR images: bicubic, networks as they are, and networks adapted to a set."""
+"""Sources of an evaluation's SR images: bicubic, networks, and networks adapted to a set."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from srkit.tasks.prompts import prompted_models
 
 @dataclass(frozen=True)
 class Runner:
-    """What makes SR images, and how results name it."""
+    """Source of SR images, and its name in results."""
 
     label: str
     sha256: str | None
@@ -30,14 +30,14 @@ class Runner:
     dtype: str | None = None
     note: str | None = None
     prepare: Callable[[Progress], None] | None = None
-    """To be called before the model is run."""
+    """Function to call before the model is run; None: none."""
 
 
 def upscaler_for(recipe: EvalRecipe, model: str, progress: Progress, *, prompted: bool) -> Upscaler:
-    """A model's, with kernels estimated for networks that are conditioned on them.
+    """Upscaler of a model; kernels are estimated for networks that are conditioned on them.
 
     Args:
-        prompted: its networks must take text.
+        prompted: require networks that are conditioned on text.
     """
     wanted = UpscaleRecipe(
         model=model,
@@ -57,7 +57,7 @@ def bicubic_runner() -> Runner:
 
 
 def network_runner(upscaler: Upscaler, scale: int) -> Runner:
-    """The networks that give a scale, loaded, under the name and checksum of all of them."""
+    """Runner of the networks for a scale, loaded, with the names and checksums of all of them."""
     models = upscaler.models
     if (models.scales == [1]) != (scale == 1):
         raise UsageError(

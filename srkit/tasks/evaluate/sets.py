@@ -1,4 +1,4 @@
-"""One set through one model: reading, LR making, the network and the metrics overlap."""
+"""Evaluation of one set with one model: reading, LR generation, the network and the metrics overlap in time."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from srkit.progress import Progress
 from srkit.tasks.evaluate.plan import Entry, SetPlan
 
 _BYTES_PER_PIXEL = 120
-"""Of HR, for one image in flight: SR, HR and the float64 that metrics make of them."""
+"""Bytes per HR pixel for one image in flight: SR, HR and float64 copies for the metrics."""
 
 
 _WHITE, _BLACK = 255, 0
 
 
 class _Files(NamedTuple):
-    """An image's files, decoded."""
+    """Decoded files of an image."""
 
     hr: DecodedImage | None
     lr: DecodedImage | None
@@ -51,7 +51,7 @@ class _Files(NamedTuple):
 
 @dataclass(frozen=True)
 class Loaded:
-    """An image's files, decoded and cut to their common size."""
+    """Decoded files of an image, cropped to their common size."""
 
     entry: Entry
     hr: RGB | None = None
@@ -60,12 +60,12 @@ class Loaded:
     notes: tuple[str, ...] = ()
     error: SrkitError | None = None
     over_black: Loaded | None = None
-    """The same, where images are transparent and SR is finished; this one is over white then."""
+    """Version over black, if images are transparent and SR is finished; this one is over white then."""
 
 
 @dataclass(frozen=True)
 class Finished:
-    """An image with its SR, or with what went wrong."""
+    """An image with its SR, or with the error."""
 
     loaded: Loaded
     sr: RGB | None
@@ -75,23 +75,23 @@ class Finished:
 
 @dataclass(frozen=True)
 class Scored:
-    """What came of one image."""
+    """Scores of an image."""
 
     result: ImageResult | FailedImage
     notes: tuple[str, ...] = ()
     fatal: SrkitError | None = None
-    """The place for images cannot be written to: the next would meet the same."""
+    """Error of the folder for images, which affects the following images too."""
 
 
 class Model(Interface):
-    """Makes SR images of a stream."""
+    """Interface of a source of SR images for a stream."""
 
     def run(self, stream: Iterator[Loaded | None]) -> Iterator[Finished]:
-        """One for each `Loaded`, in order. A None says that nothing more is ready yet."""
+        """SR of each `Loaded`, in order. A None means that nothing more is ready yet."""
 
 
 class FromFiles:
-    """Images that were finished elsewhere."""
+    """SR images from files."""
 
     def run(self, stream: Iterator[Loaded | None]) -> Iterator[Finished]:
         for loaded in stream:
@@ -100,11 +100,11 @@ class FromFiles:
 
 
 class Bicubic:
-    """What every paper compares with: MATLAB's imresize on 8-bit images."""
+    """Bicubic interpolation, the papers' baseline: MATLAB's imresize on 8-bit images."""
 
     def run(self, stream: Iterator[Loaded | None]) -> Iterator[Finished]:
         usual = torch.get_num_threads()
-        # Its steps are too small to be shared out: on a busy machine the sharing alone would take all the time.
+        # Its steps are too small for several threads: on a busy machine the synchronisation would dominate.
         torch.set_num_threads(1)
         try:
             for loaded in stream:
@@ -121,7 +121,7 @@ class Bicubic:
 
 
 class Network:
-    """A network, as `srkit upscale` runs it."""
+    """A network, run as in `srkit upscale`."""
 
     def __init__(self, upscaler: Upscaler) -> None:
         self.upscaler = upscaler
@@ -143,7 +143,7 @@ class Network:
 
 @dataclass(frozen=True)
 class SetRun:
-    """Everything that one set through one model needs.
+    """Evaluation of one set with one model.
 
     Attributes:
         plan: the images.
@@ -151,10 +151,10 @@ class SetRun:
         label: the model's name in results.
         protocol: of PSNR and SSIM.
         scorers: by metric, in the order of the results.
-        device: where metrics are computed.
+        device: device of the metrics.
         max_pixels: limit for decoding.
-        save_to: a folder for the SR images, or None.
-        gallery: takes images for the HTML report, or None.
+        save_to: folder for the SR images, or None.
+        gallery: receives images for the HTML report, or None.
     """
 
     plan: SetPlan
@@ -171,7 +171,7 @@ class SetRun:
         """Evaluate; results in the order of the plan.
 
         Raises:
-            SrkitError: the folder for images cannot be written to.
+            SrkitError: the folder for images is not writable.
         """
         images: list[ImageResult] = []
         failed: list[FailedImage] = []
@@ -236,7 +236,7 @@ class SetRun:
         return replace(self._over(_WHITE, files, entry, tuple(notes)), over_black=over_black)
 
     def _over(self, background: int, files: _Files, entry: Entry, notes: tuple[str, ...]) -> Loaded:
-        """The images as they are compared, with what is transparent laid over a background."""
+        """The images for comparison, composited over a background if transparent."""
 
         def cut(image: DecodedImage | None, height: int, width: int) -> RGB | None:
             return None if image is None else np.ascontiguousarray(rgb8(image, background)[:height, :width])
@@ -274,7 +274,7 @@ class SetRun:
         return {metric: scorer.score(sample) for metric, scorer in self.scorers.items()}
 
     def _save(self, name: str, sr: RGB) -> SrkitError | None:
-        """Write the SR image, if asked to; what the disk says where it refuses."""
+        """Write the SR image, if requested; return the error of the file system, if any."""
         if self.save_to is not None:
             try:
                 write_image(DecodedImage(sr), self.save_to / f"{name}.png", format="png")

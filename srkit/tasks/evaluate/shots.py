@@ -1,4 +1,4 @@
-"""Few-shot evaluation: a model adapted to the first images of a set, and measured on the others."""
+"""Few-shot evaluation: a model is adapted to the first images of a set and measured on the others."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from srkit.zoo.loaded import LoadedModel
 
 @dataclass(frozen=True)
 class Shots:
-    """A set without its first images by name, and these."""
+    """A set without its first images by name, and these as support set."""
 
     plan: SetPlan
     support: tuple[Entry, ...]
@@ -35,16 +35,15 @@ class Shots:
 
 
 def take_shots(plan: SetPlan, shots: int, max_pixels: int, progress: Progress) -> Shots:
-    """The first `shots` images of a set, by name, apart from the others.
+    """Split a set into its first `shots` images, by name, and the others.
 
-    Of images with the same content one is taken, and those that are copies of a support image are not measured; both
-    are said.
+    Of images with equal content one is used, and copies of a support image are not measured; both are reported.
 
     Args:
         max_pixels: limit for decoding.
 
     Raises:
-        UsageError: none would be left to measure on.
+        UsageError: no image would be left to measure.
     """
     copies = Copies()
     support: list[Entry] = []
@@ -52,7 +51,7 @@ def take_shots(plan: SetPlan, shots: int, max_pixels: int, progress: Progress) -
     for entry in sorted(plan.entries, key=lambda entry: entry.name):
         full = len(support) == shots
         if full and all(entry.size != other.size for other in support):
-            continue  # no copy, and it need not be decoded to know
+            continue  # a different size rules out a copy without decoding
         hr = _decoded(entry, max_pixels)
         if hr is not None and (copies.has(entry.name, hr) if full else not copies.add(entry.name, hr)):
             left_out.add(entry.name)
@@ -72,18 +71,18 @@ def take_shots(plan: SetPlan, shots: int, max_pixels: int, progress: Progress) -
 
 
 def _decoded(entry: Entry, max_pixels: int) -> RGB | None:
-    """The reference at the size that it is measured at; None where it cannot be read."""
+    """Reference at the size of the measurement; None if it cannot be read."""
     if entry.hr is None or entry.error is not None:
         return None
     try:
         image = read_image(entry.hr, max_pixels=max_pixels)
     except ImageError:
-        return None  # whoever uses it says why
+        return None  # reported when it is evaluated
     return rgb8(image)[: entry.size[0], : entry.size[1]]
 
 
 def single_model(models: Models, scale: int) -> LoadedModel:
-    """The network that gives a scale by itself: only one can be adapted.
+    """The single network for a scale, since chains cannot be adapted.
 
     Raises:
         UsageError: there is none.
@@ -98,13 +97,13 @@ def single_model(models: Models, scale: int) -> LoadedModel:
 
 
 class FewShot:
-    """A network that is adapted to a set's support before it is run: a `Model` of `srkit.tasks.evaluate.sets`.
+    """A network that is adapted to a set's support set before it is run: a `Model` of `srkit.tasks.evaluate.sets`.
 
     Args:
         model: the base.
-        upscaler: of the base; device and precision are taken from it.
-        shots: of the set.
-        recipe: of the evaluation.
+        upscaler: the base's; its device and precision are used.
+        shots: the set's split.
+        recipe: the evaluation's recipe.
     """
 
     def __init__(self, model: LoadedModel, upscaler: Upscaler, shots: Shots, recipe: EvalRecipe) -> None:
@@ -112,10 +111,10 @@ class FewShot:
         self._network: Network | None = None
 
     def prepare(self, progress: Progress) -> None:
-        """Adapt; strips of the support images validate, so that no image that is measured has a say.
+        """Adapt; validation uses strips of the support images, so that measured images have no influence.
 
         Raises:
-            SrkitError: no usable support images.
+            SrkitError: there are no usable support images.
         """
         plan, recipe = self._shots.plan, self._recipe
         items = [BenchmarkItem(e.name, e.hr, e.lr) for e in self._shots.support if e.hr is not None]

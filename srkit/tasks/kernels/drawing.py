@@ -1,4 +1,4 @@
-"""What the preview of a kernel map is drawn with: colours, text, ellipses, bars."""
+"""Drawing functions of the preview of a kernel map: colours, text, ellipses, bars."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ INK: Colour = (28, 33, 43)
 MUTED: Colour = (110, 117, 130)
 LINE: Colour = (222, 223, 220)
 UNKNOWN: Colour = (140, 144, 152)
-"""Where the image says nothing."""
+"""Colour of unknown values."""
 
-# Bright all over, to be seen on dark images: from sharp (cool) to blurred (warm).
+# All bright, for dark images: from sharp (cool) to blurred (warm).
 WIDTHS = ("#3fb8f0", "#63d6c4", "#b9e36b", "#ffe05c", "#ffab42", "#ff6b4a", "#e8336d")
 DEPTHS = ("#0b0924", "#35125f", "#721f81", "#b5367a", "#e95562", "#fd9567", "#fcfdbf")
 TAPS = ("#0b0d14", "#2a1b4f", "#6b1f66", "#b53359", "#ee6b3e", "#fcb045", "#fff6c9")
 
 _STEPS = 256
-_CORNERS = 64  # of a polygon that passes for an ellipse
+_CORNERS = 64  # vertices of the polygon that approximates an ellipse
 
 
 @cache
 def table(stops: tuple[str, ...]) -> Colours:
-    """(256, 3): colours evenly between the stops."""
+    """Colour table (256, 3), interpolated evenly between the stops."""
     known = np.array([[int(stop[i : i + 2], 16) for i in (1, 3, 5)] for stop in stops], float)
     place = np.linspace(0, len(stops) - 1, _STEPS)
     mixed = [np.interp(place, np.arange(len(stops)), known[:, channel]) for channel in range(3)]
@@ -39,7 +39,7 @@ def table(stops: tuple[str, ...]) -> Colours:
 
 
 def coloured(values: NDArray[np.floating], stops: tuple[str, ...]) -> Colours:
-    """(..., 3) of values in [0, 1]; beyond, the colour of the end."""
+    """Colours (..., 3) of values in [0, 1]; values beyond are clipped."""
     index = (np.clip(values, 0, 1) * (_STEPS - 1)).round().astype(np.int64)
     colours: Colours = table(stops)[index]
     return colours
@@ -47,12 +47,12 @@ def coloured(values: NDArray[np.floating], stops: tuple[str, ...]) -> Colours:
 
 @cache
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own font, which holds ASCII and little more."""
+    """Pillow's own font, which covers little beyond ASCII."""
     return ImageFont.load_default(size=size)
 
 
 def plain(text: str, longest: int = 60) -> str:
-    """The text with what the font does not hold replaced, and cut in the middle if it is long."""
+    """Text with unsupported characters replaced, and shortened in the middle if it is long."""
     text = "".join(c if " " <= c <= "~" or c in "·°±…" else "?" for c in text)
     if len(text) <= longest:
         return text
@@ -61,7 +61,7 @@ def plain(text: str, longest: int = 60) -> str:
 
 
 class Sheet:
-    """A page that grows no more: text and images put on paper."""
+    """A page of fixed size for text and images."""
 
     def __init__(self, width: int, height: int) -> None:
         self.image = Image.new("RGB", (width, height), PAPER)
@@ -75,7 +75,7 @@ class Sheet:
         colour: Colour = INK,
         anchor: str = "la",
     ) -> float:
-        """Write a line; its width. `anchor` as Pillow's: l m r, then a (top) m (middle) s (baseline)."""
+        """Write a line; return its width. `anchor` as in Pillow: l m r, then a (top) m (middle) s (baseline)."""
         self._draw.text(place, text, fill=colour, font=font(size), anchor=anchor)
         return text_width(text, size)
 
@@ -83,7 +83,7 @@ class Sheet:
         self.image.paste(image, place)
 
     def frame(self, place: tuple[int, int], size: tuple[int, int]) -> None:
-        """A thin line around an image."""
+        """Draw a thin line around an image."""
         x, y = place
         self._draw.rectangle((x - 1, y - 1, x + size[0], y + size[1]), outline=LINE)
 
@@ -91,7 +91,7 @@ class Sheet:
         self._draw.line((x, y, x + width, y), fill=LINE)
 
     def bar(self, place: tuple[int, int], size: tuple[int, int], stops: tuple[str, ...]) -> None:
-        """All the colours of a table, from left to right."""
+        """Draw all colours of a table, from left to right."""
         row = coloured(np.linspace(0, 1, size[0]), stops)
         self.paste(Image.fromarray(np.repeat(row[None], size[1], axis=0)), place)
         self.frame(place, size)
@@ -106,13 +106,13 @@ def text_width(text: str, size: int) -> float:
 
 
 def resized(pixels: Colours, size: tuple[int, int]) -> Image.Image:
-    """(H, W, 3) uint8 to a size (width, height): smooth, and averaged where it becomes smaller."""
+    """Resize (H, W, 3) uint8 to (width, height), with antialiasing."""
     image = Image.fromarray(np.ascontiguousarray(pixels))
     return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 
 def resized_values(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """(h, w) to (height, width) of a size (width, height): averaged or interpolated, never beyond its range."""
+    """Resize (h, w) to (height, width), given as (width, height), averaged or interpolated without overshoot."""
     image = Image.fromarray(np.ascontiguousarray(values, np.float32))
     smaller = image.width > size[0] or image.height > size[1]
     kind = Image.Resampling.BOX if smaller else Image.Resampling.BILINEAR
@@ -122,7 +122,7 @@ def resized_values(values: NDArray[np.float32], size: tuple[int, int]) -> NDArra
 def ellipse(
     centre: tuple[float, float], covariance: Sequence[float], factor: float, min_axis: float = 0.0
 ) -> list[tuple[float, float]]:
-    """Corners of the ellipse of a covariance (xx, xy, yy): `factor` standard deviations, at least `min_axis` long."""
+    """Polygon of the ellipse of a covariance (xx, xy, yy): `factor` standard deviations, axes at least `min_axis`."""
     xx, xy, yy = covariance
     middle, radius = (xx + yy) / 2, math.hypot((xx - yy) / 2, xy)
     major, minor = (
@@ -139,6 +139,6 @@ def ellipse(
 
 
 def nice(value: float) -> float:
-    """The largest of 1, 1.5, 2, 3, 4, 5, 6, 8 times a power of ten that is no larger than the value (above 0)."""
+    """Largest of 1, 1.5, 2, 3, 4, 5, 6, 8 times a power of ten that is at most `value` (above 0)."""
     power = 10.0 ** math.floor(math.log10(value))
     return max(step for step in (1, 1.5, 2, 3, 4, 5, 6, 8) if step * power <= value * (1 + 1e-9)) * power

@@ -1,4 +1,4 @@
-"""Estimate the blur of images: a file, a folder, a glob; a kernel map and a preview for each."""
+"""Estimation of the blur of images (a file, a folder, a glob); a kernel map and a preview for each."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ from srkit.tasks.places import (
 )
 
 PREVIEW_EXTENSION = ".preview.png"
-"""In place of .npz, for the preview that lies beside a map."""
+"""Extension of a preview beside its map, in place of .npz."""
 
-_BYTES_PER_PIXEL = 150  # the map, what it is made of, and what is drawn of it
+_BYTES_PER_PIXEL = 150  # the map, its intermediate arrays, and the drawing
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class EstimateJob:
-    """A recipe, what to apply it to, and where the results go."""
+    """Recipe, images and outputs of an estimation."""
 
     recipe: EstimateRecipe
     input: str
@@ -60,15 +60,15 @@ class EstimateJob:
     recursive: bool = False
     existing: Existing = "refuse"
     into_folder: bool = False
-    """`output` is a folder, even if its name looks like a file's and it is not there yet."""
+    """Treat `output` as a folder, even if its name looks like a file's and it does not exist yet."""
     with_preview: bool = True
     preview: Path | None = None
-    """Where a single image's preview goes; None: beside the map."""
+    """Path of a single image's preview; None: beside the map."""
 
 
 @dataclass(frozen=True)
 class KernelRecord:
-    """What became of one image."""
+    """Record of an image."""
 
     input: str
     output: str
@@ -80,15 +80,15 @@ class KernelRecord:
     scale: int | None = None
     mean_kernel: Blur | None = None
     confidence: float | None = None
-    """Mean over the image."""
+    """Mean confidence over the image."""
     reblur_psnr: float | None = None
-    """In dB; None also where the two are equal (`reblur_is_exact`)."""
+    """PSNR in dB of the re-blurred image; None also if the two are equal (`reblur_is_exact`)."""
     reblur_is_exact: bool | None = None
     rounds: int | None = None
     changes: tuple[Round, ...] = ()
-    """What each of them changed."""
+    """Change in each round of refinement."""
     depth: str | None = None
-    """The provider."""
+    """Name of the depth provider."""
     models: tuple[str, ...] = ()
     dtype: str | None = None
     device: str | None = None
@@ -110,10 +110,10 @@ class _Item(FileItem):
 
 
 def default_output(source: str) -> Path:
-    """Where results go if nothing is said: beside the input, `photo.npz` for `photo.png`, `in-kernels/` for `in/`.
+    """Default output: beside the input, `photo.npz` for `photo.png`, `in-kernels/` for `in/`.
 
     Raises:
-        UsageError: the input is a glob, which has no such place.
+        UsageError: the input is a glob, for which there is no default.
     """
     path = Path(source)
     if os.path.isdir(path):  # noqa: PTH112
@@ -127,16 +127,16 @@ def default_output(source: str) -> Path:
 
 
 def run(job: EstimateJob, progress: Progress | None = None) -> Iterator[KernelRecord]:
-    """Estimate; a record for each image as it is finished, in order.
+    """Estimate; yield a record for each image in order, as it is finished.
 
-    Everything that can be refused before any work is refused when this is called, not when it is iterated. An image
-    that fails is a record, and the others go on; where the output's disk is full or may not be written to, the rest
-    are failures that were not tried.
+    Errors that can be found before any work are raised by the call, not during iteration. An image that fails gives a
+    record with the error, and the others are still processed; if the output's disk is full or not writable, the
+    remaining images fail without an attempt.
 
     Raises:
-        UsageError: paths, a scale, a device or a depth provider that make no sense; an output that exists.
-        ResourceError: weights that are missing or damaged.
-        SrkitError: no images, or an output folder that may not be written to.
+        UsageError: paths, a scale, a device or a depth provider are invalid; an output exists.
+        ResourceError: weights are missing or damaged.
+        SrkitError: there are no images, or the output folder is not writable.
     """
     progress = progress or Silent()
     items = _gather(job, progress)
@@ -166,7 +166,7 @@ class _Estimating(Batch[_Item, _Done, Estimate, KernelRecord]):
         return self.estimator.work * super().amount(items)
 
     def advance(self, item: _Item, progress: Progress) -> None:
-        """The estimator does, as it goes through the image."""
+        """Do nothing: the estimator reports progress within the image."""
 
     def read(self, item: _Item) -> Work[_Item]:
         return Work(item, read_image(item.source, max_pixels=self.job.recipe.max_pixels))
@@ -185,7 +185,7 @@ class _Estimating(Batch[_Item, _Done, Estimate, KernelRecord]):
                 yield _Done(item, error=error)
 
     def write(self, done: _Done) -> Estimate:
-        """The kernel map, and its preview."""
+        """Write the kernel map and its preview."""
         item, image, estimate = done.tag, done.image, done.estimate
         if image is None or estimate is None:
             raise SrkitError("The image was not read.")
@@ -202,7 +202,7 @@ class _Estimating(Batch[_Item, _Done, Estimate, KernelRecord]):
             grid=self.job.recipe.grid,
         )
         make_parent(item.preview)
-        # Around the map, so that neither is left without the other when one fails.
+        # Nested, so that a failure of either leaves neither file.
         with atomic_path(item.preview) as path:
             write_image(DecodedImage(np.ascontiguousarray(page)), path, format="png", compression=6)
             write_kernel_map(estimate.kernels, item.target)
@@ -267,7 +267,7 @@ def _record(item: _Item, estimate: Estimate, estimator: KernelEstimator, seconds
 
 
 def _gather(job: EstimateJob, progress: Progress) -> list[_Item]:
-    """The images of a job with their outputs, from their headers alone."""
+    """Images of a job with their outputs, from their headers alone."""
     found, single = find_sources(job.input, recursive=job.recursive, progress=progress)
     to_file = single and is_file_name(job.output, into_folder=job.into_folder)
     if to_file and job.output.suffix.lower() != EXTENSION:
@@ -298,7 +298,7 @@ def _item(job: EstimateJob, found: Found, *, to_file: bool) -> _Item:
 
 
 def _with_preview(job: EstimateJob, item: _Item) -> _Item:
-    """With the preview's place beside the map's, once this is settled."""
+    """The item with its preview's path."""
     if not job.with_preview:
         return item
     beside = item.target.with_name(item.target.stem + PREVIEW_EXTENSION)
@@ -306,7 +306,7 @@ def _with_preview(job: EstimateJob, item: _Item) -> _Item:
 
 
 def _check_previews(job: EstimateJob, todo: list[_Item]) -> None:
-    """Refuse previews that would replace what was not to be replaced, or have no folder to lie in."""
+    """Refuse previews that would overwrite files without permission, or whose folder does not exist."""
     preview = job.preview
     if preview is not None:
         if not job.with_preview:

@@ -1,4 +1,4 @@
-"""One image that shows a kernel map: what went in, what was found, and how far it can be believed."""
+"""Preview of a kernel map: input, estimate and confidence in one image."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _MARGIN, _GAP, _LEGEND, _CAPTION = 40, 32, 44, 30
 _HEAD = 132
 _MIN_PAGE = 1120
 _PANEL_AREA, _PANEL_WIDTH, _PANEL_HEIGHT = 664 * 498, 664, 760
-_FINE = 2  # ellipses are drawn that many times as large and made smaller, for smooth lines
+_FINE = 2  # ellipses are drawn at this multiple of the size and shrunk, for smooth lines
 _SAMPLES = 8
 _CLEAR = 0.25
-"""Confidence from which on colours are shown in full."""
+"""Confidence from which colours are fully saturated."""
 _MIN_KNOWN = 0.02
 """Confidence below which no ellipse is drawn."""
-_DIMMED = 0.45  # of the image under the ellipses
-_MIN_RANGE = 0.4  # HR pixels that the colours of widths span at least: noise must not look like structure
+_DIMMED = 0.45  # brightness of the image under the ellipses
+_MIN_RANGE = 0.4  # minimal range of the colours of widths in HR pixels: noise must not look like structure
 
 
 @dataclass(frozen=True)
 class Fact:
-    """A number at the head of the page."""
+    """A number in the page's header."""
 
     label: str
     value: str
@@ -42,7 +42,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where things are on the page."""
+    """Positions on the page."""
 
     columns: int
     panel: tuple[int, int]
@@ -59,7 +59,7 @@ class _Layout:
 
     @property
     def strip(self) -> int:
-        """Top of the kernels' strip."""
+        """Top of the strip of sample kernels."""
         return _HEAD + self.rows * self.row_height
 
     @property
@@ -83,14 +83,14 @@ def draw_preview(
     facts: Sequence[Fact] = (),
     grid: int = EstimateRecipe.grid,
 ) -> NDArray[np.uint8]:
-    """The page: image, depth, ellipses over the image, width of the blur, sample kernels.
+    """Draw the page: image, depth, ellipses over the image, width of the blur, sample kernels.
 
     Args:
         pixels: the LR image (h, w, 1 or 3), uint8 or uint16.
-        kernels: its map.
-        title, subtitle: the head's lines.
-        facts: numbers at the head.
-        grid: ellipses along the image's longer side.
+        kernels: the image's kernel map.
+        title, subtitle: lines of the header.
+        facts: numbers of the header.
+        grid: number of ellipses along the image's longer side.
 
     Returns:
         (H, W, 3) uint8; 1120 to 1424 pixels wide.
@@ -120,7 +120,7 @@ def draw_preview(
 
 
 def _laid_out(width: int, height: int) -> _Layout:
-    """Panels in the image's own proportions: two by two; wide ones below, tall ones beside one another."""
+    """Layout with panels in the image's proportions: two by two; wide ones in a column, tall ones in a row."""
     aspect = width / height
     columns = 1 if aspect > 3 else 4 if aspect < 0.4 else 2
     if columns == 1:
@@ -162,7 +162,7 @@ def _draw_head(sheet: Sheet, layout: _Layout, title: str, subtitle: str, facts: 
 def _draw_legends(
     sheet: Sheet, layout: _Layout, kernels: KernelMap, limits: tuple[float, float], magnified: float
 ) -> None:
-    """A line below each panel."""
+    """Draw a legend below each panel."""
     y = layout.panel[1] + 9
     places = [(x, top + y) for x, top in map(layout.place, range(4))]
     narrow = layout.panel[0] < 510
@@ -187,7 +187,7 @@ def _draw_legends(
 def _draw_bar(
     sheet: Sheet, place: tuple[int, int], width: int, stops: tuple[str, ...], left: str, right: str
 ) -> int:
-    """A bar of colours between two words; the width of it all."""
+    """Draw a bar of colours between two words; return the total width."""
     x, y = place
     first = int(sheet.text((x, y), left, 13, MUTED)) + 8
     sheet.bar((x + first, y + 2), (width, 12), stops)
@@ -212,7 +212,7 @@ def _draw_strip(sheet: Sheet, layout: _Layout, samples: Sequence[Sample]) -> Non
 
 
 def _size_of(covariance: tuple[float, float, float]) -> str:
-    """Standard deviations along both axes."""
+    """Standard deviations along both axes, as text."""
     xx, xy, yy = covariance
     middle, radius = (xx + yy) / 2, math.hypot((xx - yy) / 2, xy)
     long, short = (math.sqrt(max(0.0, middle + sign * radius)) for sign in (1, -1))
@@ -220,7 +220,7 @@ def _size_of(covariance: tuple[float, float, float]) -> str:
 
 
 def _kernel_tile(sample: Sample, side: int) -> Image.Image:
-    """A kernel's taps, brightest at its largest, with the ellipse of two standard deviations."""
+    """Image of a kernel's taps, normalised to its maximum, with the ellipse of two standard deviations."""
     kernel = np.maximum(0, sample.kernel)
     taps = coloured(np.sqrt(kernel / max(1e-9, float(kernel.max()))), drawing.TAPS)
     image = Image.fromarray(taps).resize((side * _FINE, side * _FINE), Image.Resampling.NEAREST)
@@ -246,9 +246,9 @@ def _depth_panel(kernels: KernelMap, size: tuple[int, int]) -> Image.Image:
 
 
 def _width_panel(kernels: KernelMap, limits: tuple[float, float], size: tuple[int, int]) -> Image.Image:
-    """Width as colour, fading to grey where it is not known."""
+    """Panel of the blur's width as colour, fading to grey with low confidence."""
     known = _clearness(resized_values(kernels.confidence, size))[..., None]
-    # Widths that are known count for more where the map becomes smaller.
+    # Widths of high confidence have more weight when the map is shrunk.
     weight = kernels.confidence + 1e-3
     widths = resized_values(kernel_widths(kernels) * weight, size) / resized_values(weight, size)
     colours = coloured(_share(widths, limits), drawing.WIDTHS).astype(np.float32)
@@ -263,7 +263,7 @@ def _ellipses(
     grid: int,
     samples: Sequence[Sample],
 ) -> tuple[Image.Image, float]:
-    """The kernels over the dimmed image, and how much larger than they are they were drawn."""
+    """The kernels as ellipses over the dimmed image, and their magnification."""
     width, height = image.size
     longer = max(kernels.width, kernels.height)
     pitch = longer / min(grid, longer)
@@ -276,7 +276,7 @@ def _ellipses(
             for part in kernels.covariance
         ]
     )
-    unit = _FINE * width / kernels.width / kernels.scale  # of the drawing, for an HR pixel
+    unit = _FINE * width / kernels.width / kernels.scale  # drawing units per HR pixel
     room = 0.47 * _FINE * min(width / columns, height / rows)
     magnified = _magnification(covariances, known, unit, room)
     drawn = _dimmed(image).resize((width * _FINE, height * _FINE), Image.Resampling.BICUBIC)
@@ -314,7 +314,7 @@ def _draw_kernel(
 
 
 def _draw_mark(draw: ImageDraw.ImageDraw, sample: Sample, unit: tuple[float, float]) -> None:
-    """The number of a sample kernel, where it is from."""
+    """Draw the number of a sample kernel at its position."""
     if sample.place is None:
         return
     radius = 9 * _FINE
@@ -326,7 +326,7 @@ def _draw_mark(draw: ImageDraw.ImageDraw, sample: Sample, unit: tuple[float, flo
 
 
 def _magnification(covariances: NDArray[np.float32], known: Floats, unit: float, room: float) -> float:
-    """So that all but the widest ellipses fit into their cells; a round number."""
+    """Magnification at which all but the widest ellipses fit into their cells; a round number."""
     xx, xy, yy = covariances
     longest = np.sqrt(np.maximum(0, (xx + yy) / 2 + np.hypot((xx - yy) / 2, xy)))
     counted = longest[known >= _MIN_KNOWN] if (known >= _MIN_KNOWN).any() else longest
@@ -335,7 +335,7 @@ def _magnification(covariances: NDArray[np.float32], known: Floats, unit: float,
 
 
 def _dimmed(image: Image.Image) -> Image.Image:
-    """Half way to gray, then to dark."""
+    """The image, half desaturated and darkened."""
     colour = np.asarray(image, np.float32)
     gray = colour.mean(axis=2, keepdims=True)
     return Image.fromarray(((colour + gray) / 2 * _DIMMED + 10).round().astype(np.uint8))
@@ -345,7 +345,7 @@ def _dimmed(image: Image.Image) -> Image.Image:
 
 
 def _shallow(pixels: Pixels) -> NDArray[np.uint8]:
-    """(h, w, 3) uint8."""
+    """8-bit RGB (h, w, 3) of an image."""
     colour = pixels if pixels.dtype == np.uint8 else (pixels // 257).astype(np.uint8)
     repeated = np.repeat(colour, 3, axis=2) if colour.shape[2] == 1 else colour
     return repeated.astype(np.uint8, copy=False)
@@ -362,7 +362,7 @@ def _share(widths: NDArray[np.floating], limits: tuple[float, float]) -> NDArray
 
 
 def _range(kernels: KernelMap) -> tuple[float, float]:
-    """Widths between which colours run: those of nearly all pixels whose kernels are known, in tenths."""
+    """Range of widths for the colours: that of nearly all pixels of known kernels, in steps of 0.1."""
     widths, known = kernel_widths(kernels), kernels.confidence >= min(_CLEAR, float(kernels.confidence.max()))
     low, high = (float(np.quantile(widths[known], q)) for q in (0.02, 0.98))
     missing = max(0.0, _MIN_RANGE - (high - low)) / 2

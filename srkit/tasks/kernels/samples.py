@@ -1,4 +1,4 @@
-"""Kernels of a map that stand for all of them."""
+"""Representative kernels of a kernel map."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from srkit.inference.kernel_summary import kernel_widths
 from srkit.io.kernel_map import KernelMap
 
 _APART = 0.12
-"""Distance of samples, as a share of the shorter side, where their classes leave a choice."""
+"""Minimal distance of samples as a fraction of the shorter side, if their classes allow it."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A kernel that is shown for itself."""
+    """A kernel that is shown individually."""
 
     label: str
     kernel: NDArray[np.float32]
     covariance: tuple[float, float, float]
     place: tuple[int, int] | None = None
-    """Row and column of its LR pixel; None: the mean of all."""
+    """Row and column of its LR pixel; None: the mean of all kernels."""
 
 
 def sample_kernels(kernels: KernelMap, max_count: int) -> list[Sample]:
-    """The mean kernel, and up to `max_count` from sharp to blurred, each from where it is best known."""
+    """The mean kernel, and up to `max_count` kernels from sharp to blurred, each at its highest confidence."""
     weight = kernels.confidence if kernels.confidence.any() else np.ones_like(kernels.confidence)
     total = float(weight.sum(dtype=np.float64))
     mean = np.einsum("khw,hw->k", kernels.codes, weight) / total
@@ -48,7 +48,7 @@ def _kernel(kernels: KernelMap, code: NDArray[np.float32]) -> NDArray[np.float32
 
 
 def _places(kernels: KernelMap, max_count: int) -> list[tuple[int, int]]:
-    """Rows and columns of the best known pixel in each of some classes of width that are known equally well."""
+    """Rows and columns of the pixel of highest confidence in each class of width; classes have equal confidence."""
     known = kernels.confidence.ravel() if kernels.confidence.any() else np.ones(kernels.confidence.size)
     order = kernel_widths(kernels).argsort(axis=None, kind="stable")
     reached = known[order].cumsum(dtype=np.float64)

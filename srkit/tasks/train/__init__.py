@@ -10,10 +10,10 @@ __all__ = ["WEIGHTS", "TrainJob", "TrainResult", "check", "run"]
 
 
 def check(job: TrainJob[TrainingRecipe]) -> None:
-    """Refuse, before any work is done, a job that makes no sense.
+    """Check a job before any work.
 
     Raises:
-        UsageError: what is wrong with it.
+        UsageError: the job is invalid.
     """
     if job.recipe.kind == "stages":
         from srkit.tasks.train.stages import check_stages
@@ -29,11 +29,11 @@ def run(job: TrainJob[TrainingRecipe], progress: Progress | None = None) -> Trai
     """Train, and write checkpoints, metrics.jsonl, recipe.toml and model.safetensors into `job.output`.
 
     Raises:
-        UsageError: folders or settings that make no sense, or a run in `output` already without `resume`.
-        ResourceError: weights to start or resume from that cannot be used.
-        SrkitError: no usable images, or a loss that is no longer a number.
+            UsageError: folders or settings are invalid, or `output` holds a run and `resume` is not set.
+            ResourceError: weights to start or resume from cannot be used.
+            SrkitError: there are no usable images, or the loss is no longer finite.
     """
-    # Imported when asked for: what one kind needs must not stand in the way of the others.
+    # Imported on demand, so that one kind's dependencies do not affect the others.
     if job.recipe.kind == "stages":
         from srkit.tasks.train.stages import run_stages
 

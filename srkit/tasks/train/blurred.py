@@ -1,4 +1,4 @@
-"""What trainings on images with known blur share (kinds `kernels`, `diffusion`, `latent`): crops, estimator, noise."""
+"""Base of trainings on images with known blur (kinds `kernels`, `diffusion`, `latent`): crops, estimator, noise."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from srkit.tasks.train.job import TrainJob, split_files
 from srkit.zoo.load import load_model
 
 KERNELS_TASK = "kernels"
-VALIDATION_SEED = 1 << 20  # beside the recipe's, so that what validates is no draw of the training
+VALIDATION_SEED = 1 << 20  # added to the recipe's seed, so that validation draws differ from training
 _VALIDATION_SCENES = 24
-_NOISE_SEED = 1 << 21  # beside the recipe's: of times and noise
-_CODE_BATCHES = 24  # that the codes' mean and deviation are measured on
+_NOISE_SEED = 1 << 21  # added to the recipe's seed, for time steps and noise
+_CODE_BATCHES = 24  # number of batches for the mean and deviation of the codes
 
 
 @dataclass(frozen=True)
 class Estimator:
-    """The frozen network whose kernels take the place of the true ones, and what the header says of it."""
+    """Frozen network whose estimated kernels replace the true ones, and its entry in the header."""
 
     network: DKENet
     name: str
@@ -47,7 +47,7 @@ class Estimator:
 
 @dataclass(frozen=True)
 class Source:
-    """Draws, as what the trainer takes."""
+    """Source of batches for the trainer."""
 
     draw: Callable[[int], Any]
 
@@ -57,7 +57,7 @@ class Source:
 
 
 class BlurredExperiment(Experiment[R]):
-    """Training on images with known blur, from the recipe's parts `estimator` and `data`."""
+    """Training on images with known blur, for recipes with `estimator` and `data`."""
 
     info: ArchInfo
     estimator: Estimator | None = None
@@ -69,15 +69,15 @@ class BlurredExperiment(Experiment[R]):
 
     @property
     def providers(self) -> dict[str, str]:
-        """What the header says of them."""
+        """Entry of the providers in the header."""
         return {} if self.estimator is None else self.estimator.header
 
     @classmethod
     def check_crops(cls, job: TrainJob[R], info: ArchInfo) -> None:
-        """Refuse crops that the network does not take, or that a plan cannot be made of.
+        """Check that the network accepts the crops, and that a plan can be made of the part `data`.
 
         Raises:
-            UsageError: what is wrong with the part `data`.
+            UsageError: the part `data` is invalid.
         """
         data = job.recipe.data
         check_holdout(data.holdout_every, "data.holdout_every", job)
@@ -90,11 +90,11 @@ class BlurredExperiment(Experiment[R]):
             raise UsageError(f"'data.every' is {data.every}, and no kernels are compared; leave it out.")
 
     def noise(self, step: int, shape: Sequence[int], *, spread: bool) -> tuple[Tensor, Tensor]:
-        """Times in [0, 1) and standard normal noise of a step, a function of the recipe's seed and the step.
+        """Time steps in [0, 1) and standard normal noise of a step, functions of the recipe's seed and the step.
 
         Args:
-            shape: of the noise, (B, C, h, w).
-            spread: times that stand side by side in [0, 1], in place of random ones.
+            shape: shape of the noise, (B, C, h, w).
+            spread: evenly spaced times in [0, 1] instead of random ones.
 
         Returns:
             (B,) and (B, C, h, w), on the CPU.
@@ -105,11 +105,11 @@ class BlurredExperiment(Experiment[R]):
         return at, torch.randn(tuple(shape), generator=rng)
 
     def load_estimator(self) -> Estimator | None:
-        """The recipe's, on the device; None where it names none.
+        """Load the recipe's estimator on the device; None if the recipe has none.
 
         Raises:
-            UsageError: it is for another scale, or estimates no kernels.
-            ResourceError: weights that cannot be used.
+            UsageError: it is for another scale, or does not estimate kernels.
+            ResourceError: its weights cannot be used.
         """
         name = self.recipe.estimator
         if not name:
@@ -124,10 +124,10 @@ class BlurredExperiment(Experiment[R]):
         return Estimator(network, model.name, f"sha256 {model.sha256[:12]}")
 
     def read_images(self, smallest: int) -> tuple[list[RGB], tuple[str, ...]]:
-        """Images to train on, and the names of those that validate, which `validation` holds.
+        """Read the training images and set `validation`; return the images and the names of the validation files.
 
         Raises:
-            SrkitError: none is left.
+            SrkitError: there are no images.
         """
         setting = self.setting
         reader = PhotographReader(smallest)
@@ -137,13 +137,13 @@ class BlurredExperiment(Experiment[R]):
         return images, tuple(file.name for file in split.files)
 
     def train_pairs(self, images: list[RGB]) -> BlurredPairs:
-        """What is trained on; another for each process."""
+        """Training pairs, which differ between processes."""
         setting = self.setting
         plan = blur_plan(self.recipe, self.info.scale, setting.world.rank)
         return BlurredPairs(images, plan, setting.device, setting.progress)
 
     def validation_pairs(self) -> BlurredPairs:
-        """Blur of the same kinds, other draws."""
+        """Validation pairs with blur of the same kinds and other draws."""
         plan = blur_plan(self.recipe, self.info.scale)
         seed = (self.recipe.seed + VALIDATION_SEED) % 2**31
         plan = replace(plan, seed=seed, scenes=min(plan.scenes, _VALIDATION_SCENES))
@@ -151,7 +151,7 @@ class BlurredExperiment(Experiment[R]):
 
     @torch.no_grad()
     def codes_of(self, batch: BlurredBatch, basis: Tensor) -> Tensor:
-        """Codes (B, K, p, p) of the true kernels, or of those that the estimator finds."""
+        """Codes (B, K, p, p) of the true kernels, or of the estimator's."""
         device = self.setting.device
         if self.estimator is None:
             return encode(batch.kernels, basis.to(batch.kernels.device))
@@ -160,7 +160,7 @@ class BlurredExperiment(Experiment[R]):
 
 
 def set_codes(network: Coded, pairs: BlurredPairs) -> None:
-    """Give a network its basis, and the mean and deviation of the codes of kernels that it will meet."""
+    """Set a network's PCA basis, and the mean and deviation of the training kernels' codes."""
     count = len(network.basis)
     network.basis.copy_(kernel_basis(network.scale, count))
     drawn = [encode(pairs.draw(step).kernels.cpu(), network.basis) for step in range(_CODE_BATCHES)]
@@ -180,7 +180,7 @@ def blur_plan(recipe: Any, scale: int, rank: int = 0) -> BlurPlan:
 
 
 def placed(batch: Batch, device: torch.device) -> Batch:
-    """On the device, channels_last."""
+    """The batch on the device, channels_last."""
 
     def place(x: Tensor) -> Tensor:
         return x.to(device).contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x.to(device)

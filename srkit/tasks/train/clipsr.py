@@ -1,6 +1,6 @@
 """Train a network that is conditioned on captions: CLIP-SR (kind `clipsr`).
 
-What validates are held-out photographs and rendered images with words that are never trained on, with their captions
+Validation uses held-out photographs, and rendered images with words that do not occur in training, both with captions
 and without; the score is the PSNR with captions.
 """
 
@@ -33,15 +33,15 @@ from srkit.training.state import new_state
 from srkit.training.trainer import Validation
 from srkit.training.validation import psnr_validator
 
-_HELD_OUT_SEED = 1_000_000  # of the first rendered image that validates
+_HELD_OUT_SEED = 1_000_000  # of the first rendered image for validation
 
 
 class TextGuided(ImageExperiment[ClipsrRecipe]):
-    """Minimise losses between a network's result and HR, given captions; against a discriminator where asked for."""
+    """Minimise losses between a network's result and HR, given captions; optionally against a discriminator."""
 
     validating: list[CaptionedImage]
     _sources: Conditioning
-    """What the network's guide is made of, with the rest of its conditions."""
+    """Conditions of the network, with the inputs of its guide in place of the guide."""
 
     @classmethod
     def needed_providers(cls, recipe: ClipsrRecipe) -> frozenset[str]:
@@ -63,13 +63,13 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
 
     @property
     def encoder(self) -> TextEncoder:
-        """The encoder of the captions."""
+        """Encoder of the captions."""
         assert self.providers.text is not None  # as needed
         return self.providers.text
 
     @property
     def _aligned(self) -> bool:
-        """Whether the losses must know where letters stand, which rendered images alone show."""
+        """True if the losses need the positions of letters, which only rendered images have."""
         return self.recipe.loss.of_letters > 0 and bool(self.recipe.data.rendered)
 
     @property
@@ -125,7 +125,7 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
         )
 
     def validation(self) -> Callable[[nn.Module], Validation]:
-        """PSNR of the held-out images with their captions, which is the score, and without."""
+        """PSNR of the held-out images with captions, which is the score, and without."""
         scored = {
             name: psnr_validator(
                 self.images.validation,
@@ -157,7 +157,7 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
         recipe, part, setting, encoder = self.recipe, self.recipe.discriminator, self.setting, self.encoder
         discriminator, optimizer = None, None
         if recipe.loss.adversarial > 0:
-            torch.manual_seed(recipe.seed)  # whatever the network started from
+            torch.manual_seed(recipe.seed)  # independent of the network's initialisation
             discriminator = TextDiscriminator(
                 encoder.level_channels, encoder.dim, part.width, part.narrow, part.hidden, part.with_text
             )
@@ -176,7 +176,7 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
         )
 
     def _images(self, network: nn.Module) -> Images:
-        """Photographs and rendered images, to train on and to validate on."""
+        """Photographs and rendered images, for training and for validation."""
         data, setting, scale = self.recipe.data, self.setting, self.info.scale
         progress = setting.progress
         training, self.validating, names = captioned_photographs(

@@ -1,4 +1,4 @@
-"""Train a network that tells damaged images from clean ones (kind `diagnose`)."""
+"""Training of a network that classifies images as damaged or clean (kind `diagnose`)."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from srkit.training.diagnose import DiagnoseLearner, calibrate, standardise
 from srkit.training.state import TrainState
 
 _VALIDATED = 256
-"""Crops in a batch that validates."""
+"""Crops per validation batch."""
 
 
 class Diagnose(Experiment[DiagnoseRecipe]):
-    """Fit the network on crops, clean and damaged; the score is the loss on those of held-out images."""
+    """Fit the network on clean and damaged crops; the score is the negative loss on crops of held-out images."""
 
     _clean: list[RGB]
 
@@ -81,7 +81,7 @@ class Diagnose(Experiment[DiagnoseRecipe]):
         return learner_plan(setting, learner, pool, held_out, images, names)
 
     def export(self, state: TrainState) -> None:
-        """The network, with its threshold at a logit of 0."""
+        """Write the network, with its threshold at a logit of 0."""
         learner: Any = state.ema
         learner.load_state_dict(state.best or learner.state_dict())
         network: DiagnoseNetwork = learner.network.cpu()

@@ -1,4 +1,4 @@
-"""Train a diffusion model of what NBSR missed (kind `diffusion`): prior, fusion, and against a discriminator."""
+"""Training of a diffusion model of NBSR's residual (kind `diffusion`): prior, fusion, and against a discriminator."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from srkit.zoo.load import load_model
 
 @dataclass(frozen=True)
 class _Drawn:
-    """A batch without noise, in the types that it is kept in."""
+    """A batch without noise, in the dtypes in which it is cached."""
 
     lr: Tensor
     hr: Tensor
@@ -52,7 +52,7 @@ class _Drawn:
 
 
 class Diffusion(BlurredExperiment[DiffusionRecipe]):
-    """Fit the U-Net, what fuses conditions into it, or both."""
+    """Fit the U-Net, the fusion of conditions, or both."""
 
     resumes = (*Experiment.resumes, "learned")
 
@@ -84,9 +84,7 @@ class Diffusion(BlurredExperiment[DiffusionRecipe]):
         if not bool(network.basis.any()):
             set_codes(network.nbsr, pairs)
         channels_last(network, setting.device)
-        frozen = copy.deepcopy(
-            network
-        ).eval()  # the base is that of fixed weights, whatever wraps the network
+        frozen = copy.deepcopy(network).eval()  # computes the base with fixed weights, outside of wrappers
         validation = Source(lambda step: self._noised(self._drawn(frozen, held, step), step, spread=True))
         held = self.validation_pairs()
         batches = [validation.draw(step) for step in range(recipe.data.judged)]
@@ -129,12 +127,12 @@ class Diffusion(BlurredExperiment[DiffusionRecipe]):
         return round(-state.best_score, 4)
 
     def _network(self) -> DiffusionSR:
-        """The network, with the weights that it starts from; what is not learned is frozen."""
+        """The network with its initial weights; parts that are not trained are frozen."""
         recipe, setting = self.recipe, self.setting
         network = build(recipe.model.arch, recipe.model.arguments)
         assert isinstance(network, DiffusionSR)
         self.info = info_of(network)
-        if setting.saved is not None:  # the bases of what comes are made by its NBSR
+        if setting.saved is not None:  # the bases of the following batches are made by its NBSR
             network.load_state_dict(setting.saved["network"])
         self.start(network)
         if recipe.nbsr and setting.saved is None:
@@ -176,7 +174,7 @@ class Diffusion(BlurredExperiment[DiffusionRecipe]):
         )
 
     def _source(self, frozen: DiffusionSR, pairs: BlurredPairs) -> Source:
-        """Batches with noise of their own, of crops that are drawn anew, or kept."""
+        """Batches with new noise, of crops that are drawn anew or cached."""
         size = self.recipe.data.cache
         kept: dict[int, _Drawn] = {}
 
@@ -201,7 +199,7 @@ class Diffusion(BlurredExperiment[DiffusionRecipe]):
         return _Drawn(batch.lr, batch.hr, codes, batch.depth, base)
 
     def _noised(self, drawn: _Drawn, step: int, *, spread: bool = False) -> Batch:
-        """With noise, a function of the recipe's seed and the step; `spread`: at levels that stand side by side."""
+        """The batch with noise, a function of the recipe's seed and the step; `spread`: at evenly spaced levels."""
         at, eps = self.noise(step, drawn.hr.shape, spread=spread)
         low, high = self.recipe.levels
         device = self.setting.device
@@ -211,7 +209,7 @@ class Diffusion(BlurredExperiment[DiffusionRecipe]):
 
 
 def _packed(drawn: _Drawn) -> _Drawn:
-    """Images as bytes, all else in fp16, on the CPU."""
+    """Images as bytes, all other tensors in fp16, on the CPU."""
     images = ((x.cpu() * 255).round().to(torch.uint8) for x in (drawn.lr, drawn.hr))
     return _Drawn(*images, *(x.cpu().half() for x in (drawn.codes, drawn.depth, drawn.base)))
 

@@ -1,4 +1,4 @@
-"""Train a feature network without labels, on folders of photographs and on rendered domains (kind `encoder`)."""
+"""Training of a feature network without labels, on photographs and rendered domains (kind `encoder`)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from srkit.training.state import TrainState, new_state
 
 @dataclass(frozen=True)
 class _Images:
-    """What a run learns from, and what validates; rendered images by domain."""
+    """Training and validation images of a run; rendered images by domain."""
 
     photographs: list[RGB]
     rendered: list[list[RGB]]
@@ -49,12 +49,12 @@ def learner_plan(
     images: int,
     names: tuple[str, ...],
 ) -> Plan:
-    """The plan of a training whose network gives its loss by itself, validated by that on held-out batches.
+    """Plan of a training whose learner computes the loss itself; the score is the negative loss on held-out batches.
 
     Args:
-        learner: on the run's device; a batch to its terms, `loss` among them.
-        images: training images.
-        names: of what validates.
+        learner: on the run's device; maps a batch to its terms, `loss` among them.
+        images: number of training images.
+        names: names of the validation images.
     """
     recipe, run, autocast = setting.recipe, setting.recipe.run, setting.autocast()
 
@@ -74,7 +74,7 @@ def learner_plan(
 
 
 class Encoder(Experiment[EncoderRecipe]):
-    """Fit a feature network by the recipe's objective; the score is the loss on held-out images."""
+    """Fit a feature network by the recipe's objective; the score is the negative loss on held-out images."""
 
     resumes = (*Experiment.resumes, "objective")
     images: _Images
@@ -112,7 +112,7 @@ class Encoder(Experiment[EncoderRecipe]):
                 )  # its loss was another sum, or over other views
 
     def export(self, state: TrainState) -> None:
-        """The network without what was beside it."""
+        """Write the network without the learner's heads."""
         recipe, learner = self.recipe, state.ema
         learner.load_state_dict(state.best or learner.state_dict())
         network = cast(nn.Module, learner.network).cpu()
@@ -148,7 +148,7 @@ class Encoder(Experiment[EncoderRecipe]):
 
 
 def drawn(domain: str, count: int, side: int, progress: Progress) -> list[RGB]:
-    """Images of a rendered domain, of the seeds from 0."""
+    """Images of a rendered domain, with seeds from 0."""
     images = []
     for seed in range(count):
         images.append(render(domain, side, side, seed))
@@ -157,10 +157,10 @@ def drawn(domain: str, count: int, side: int, progress: Progress) -> list[RGB]:
 
 
 def check_domains(domains: Sequence[str]) -> None:
-    """Refuse rendered domains of 'data.domains' that there are none of.
+    """Check that the rendered domains of 'data.domains' exist.
 
     Raises:
-        UsageError: one of them.
+        UsageError: a domain does not exist.
     """
     for domain in domains:
         if domain not in DOMAINS:

@@ -1,4 +1,4 @@
-"""One flow from a recipe to weights, and what a kind of training adds to it."""
+"""Flow from a recipe to weights, and the base class of the kinds of training."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ from srkit.zoo.loaded import LoadedModel
 from srkit.zoo.weights import save_weights
 
 R = TypeVar("R", bound=Any)
-"""The recipes of one kind."""
+"""Recipe class of one kind."""
 
 
 @dataclass(frozen=True)
 class Setting(Generic[R]):
-    """What stays the same from the first step to the weights."""
+    """Constant state of a run, from the first step to the weights."""
 
     job: TrainJob[R]
     device: torch.device
     world: World
     progress: Progress
     saved: Mapping[str, Any] | None = None
-    """The checkpoint that the run goes on from."""
+    """Checkpoint to resume from; None: a new run."""
 
     @property
     def recipe(self) -> R:
@@ -60,7 +60,7 @@ class Setting(Generic[R]):
 
 @dataclass(frozen=True)
 class Plan:
-    """What an experiment hands to the trainer."""
+    """Inputs of the trainer from an experiment."""
 
     state: TrainState
     batches: Callable[[int], Iterator[Any]]
@@ -69,9 +69,9 @@ class Plan:
     optim: OptimPart
     run: RunPart
     images: int
-    """Training images."""
+    """Number of training images."""
     held_out: tuple[str, ...]
-    """Names of what validates."""
+    """Names of the validation images."""
     keeps_best: bool = True
     snapshot: Snapshot | None = None
     log_every: int | None = None
@@ -79,14 +79,14 @@ class Plan:
 
 
 class Experiment(ABC, Generic[R]):
-    """One kind of training.
+    """A kind of training.
 
     Args:
-        setting: of a job that `check` accepted.
+        setting: setting of a job that `check` accepted.
     """
 
     resumes: ClassVar[tuple[str, ...]] = ("model.arch", "model.arguments")
-    """Settings that a run must have in common with the checkpoint that it goes on from."""
+    """Settings that must equal those of the checkpoint when a run is resumed."""
 
     def __init__(self, setting: Setting[R]) -> None:
         self.setting = setting
@@ -97,26 +97,26 @@ class Experiment(ABC, Generic[R]):
 
     @classmethod
     def check(cls, job: TrainJob[R]) -> None:
-        """Refuse, before any work is done, what bounds on single values cannot.
+        """Check a job before any work, beyond the bounds of single values.
 
         Raises:
-            UsageError: settings that make no sense together.
+            UsageError: settings are inconsistent.
         """
 
     @abstractmethod
     def plan(self) -> Plan:
-        """Build the network and what it learns from, with the weights that the recipe starts from."""
+        """Build the network, with the recipe's initial weights, and the data."""
 
     @abstractmethod
     def export(self, state: TrainState) -> None:
-        """Write the weights that the run ends with (`save`)."""
+        """Write the final weights of the run (`save`)."""
 
     def scores(self, state: TrainState) -> tuple[float | None, dict[str, float]]:
-        """The PSNR of the validation, None for what makes no images; and other scores by name."""
+        """PSNR of the validation (None without SR images), and other scores by name."""
         return state.best_score, {}
 
     def resume(self, state: TrainState) -> None:
-        """Go on from the checkpoint."""
+        """Restore the checkpoint, if any."""
         if self.setting.saved is not None:
             restore(state, dict(self.setting.saved))
 
@@ -126,13 +126,13 @@ class Experiment(ABC, Generic[R]):
         return dict(self.recipe.model.arguments)
 
     def start(self, network: nn.Module, task: str = "sr") -> LoadedModel | None:
-        """Give the network the weights for `task` that the recipe starts from; a resumed run has its own.
+        """Load the recipe's initial weights for `task` into the network; a resumed run keeps its own.
 
         Returns:
-            the model that they are from, if there is one.
+            The model of these weights, if any.
 
         Raises:
-            UsageError, ResourceError: as `copy_start`.
+            UsageError, ResourceError: as in `copy_start`.
         """
         start = self.recipe.model.start
         if not start or self.setting.saved is not None:
@@ -140,7 +140,7 @@ class Experiment(ABC, Generic[R]):
         return copy_start(network, start, self.setting.progress, task)
 
     def trained(self, state: TrainState) -> nn.Module:
-        """The recipe's network with the weights that the run ends with."""
+        """The recipe's network with the final weights of the run."""
         network: nn.Module = build(self.recipe.model.arch, self.arguments)
         network.load_state_dict(state.best or state.ema.state_dict())
         return network
@@ -149,8 +149,9 @@ class Experiment(ABC, Generic[R]):
         """Write a network as fp16 safetensors.
 
         Args:
-            facts: fields of its header beside those that follow from the job; `arch` and `arguments` where they are
-                not those of the recipe's part `model`.
+            facts: fields of its header beside those that follow from the job; `arch` and `arguments` if they differ
+            from
+                the recipe's part `model`.
         """
         job = self.setting.job
         if "arch" not in facts:
@@ -170,12 +171,12 @@ class Experiment(ABC, Generic[R]):
 
 
 def experiment_of(kind: str) -> type[Experiment[Any]]:
-    """The experiment for recipes of a kind. A new kind adds a case here and a line in `srkit.recipes.kinds`.
+    """Experiment class of a kind. A new kind adds a case here and a line in `srkit.recipes.kinds`.
 
     Raises:
-        UsageError: there is none.
+        UsageError: the kind does not exist.
     """
-    # Imported when asked for: what one kind needs must not stand in the way of the others.
+    # Imported on demand, so that one kind's dependencies do not affect the others.
     match kind:
         case "sr":
             from srkit.tasks.train.sr import SuperResolution
@@ -225,10 +226,10 @@ def experiment_of(kind: str) -> type[Experiment[Any]]:
 
 
 def check_experiment(job: TrainJob[Any]) -> None:
-    """Refuse, before any work is done, a job that makes no sense.
+    """Check a job before any work.
 
     Raises:
-        UsageError: what is wrong with it.
+        UsageError: the job is invalid.
     """
     check_job(job)
     check_bounds(job.recipe)
@@ -236,7 +237,7 @@ def check_experiment(job: TrainJob[Any]) -> None:
 
 
 def run_experiment(job: TrainJob[Any], progress: Progress) -> TrainResult:
-    """See `srkit.tasks.train.run`; of every kind but `stages`."""
+    """Run a job of any kind except `stages`; see `srkit.tasks.train.run`."""
     check_experiment(job)
     check_output(job)
     if job.threads is not None:
@@ -262,7 +263,7 @@ def run_experiment(job: TrainJob[Any], progress: Progress) -> TrainResult:
 
 
 def trainer_of(setting: Setting[Any], plan: Plan) -> Trainer:
-    """The trainer of an experiment's plan."""
+    """Trainer for an experiment's plan."""
     return Trainer(
         batches=plan.batches,
         step=plan.step,
@@ -283,14 +284,14 @@ def trainer_of(setting: Setting[Any], plan: Plan) -> Trainer:
 
 
 def check_resumed(job: TrainJob[Any], before: Mapping[str, Any], keys: tuple[str, ...]) -> None:
-    """Refuse to go on from a checkpoint that another recipe wrote.
+    """Check that a checkpoint to resume from was written with the same recipe.
 
     Args:
-        before: plain values of the recipe that it was made with.
-        keys: settings that must be as they were.
+        before: plain values of the checkpoint's recipe.
+        keys: settings that must be equal.
 
     Raises:
-        UsageError: one of them is not.
+        UsageError: a setting differs.
     """
     now = to_mapping(job.recipe)
     pairs = ((key, _value(before, key), _value(now, key)) for key in ("kind", *keys))
@@ -315,10 +316,10 @@ def _value(table: Mapping[str, Any], key: str) -> Any:
 
 
 def check_holdout(every: int, key: str, job: TrainJob[Any]) -> None:
-    """Refuse to hold out all images.
+    """Check that not all images are held out.
 
     Raises:
-        UsageError: `every` is 1, and the job names no folder to validate on.
+        UsageError: `every` is 1, and the job has no validation folder.
     """
     if every < 2 and not job.validation:
         raise UsageError(

@@ -1,7 +1,7 @@
-"""Train a network against a discriminator, with Cria-CL's losses where it has two heads (kind `gan`).
+"""Training against a discriminator, with Cria-CL's losses for networks with two heads (kind `gan`).
 
-PSNR on the held-out images, degraded as those of training are, is logged; but what looks better scores worse by it, so
-it chooses nothing: the weights are the average of the last step.
+PSNR on the held-out images, degraded like the training images, is logged, but not used for selection, since
+perceptually better images have a lower PSNR: the weights are the moving average at the last step.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _VGG_BOTTOM = "vgg19:conv1_2"
 class Adversarial(ImageExperiment[GanRecipe]):
     """Update a generator and a discriminator in turn.
 
-    Where the discriminator collapses, or numbers are no longer finite, the run ends with its last good state.
+    If the discriminator collapses, or numbers are no longer finite, the run ends with its last valid state.
     """
 
     bottom: PerceptualFeatures | None = None
-    """The provider of the criterion `bottom`, where one is needed."""
+    """Provider of the criterion `bottom`; None if not needed."""
 
     @classmethod
     def check(cls, job: TrainJob[GanRecipe]) -> None:
@@ -54,7 +54,7 @@ class Adversarial(ImageExperiment[GanRecipe]):
 
     @classmethod
     def needed_providers(cls, recipe: GanRecipe) -> frozenset[str]:
-        """Beside them, the one of `bottom_provider` may be needed."""
+        """The providers that the recipe needs, with that of `bottom_provider` if its criterion is in use."""
         compared = _compared(recipe)
         own = "bottom" in compared and bottom_provider(recipe) == recipe.providers.perceptual
         looks = recipe.loss.perceptual > 0 or recipe.loss.unif_perceptual > 0 or "top" in compared or own
@@ -85,7 +85,7 @@ class Adversarial(ImageExperiment[GanRecipe]):
         return {"bottom": self.bottom.name, "bottom version": self.bottom.version}
 
     def further_facts(self, network: nn.Module) -> dict[str, Any]:
-        """The start, which was trained by its pixels, is the other end of the dial `strength` if it can be blended."""
+        """The initial, PSNR-trained model as the other end of the dial `strength`, if it can be interpolated."""
         start, facts = self.recipe.model.start, super().further_facts(network)
         header = load_model(start).header if start else None
         if header is None or (header.arch, header.arguments) != (self.recipe.model.arch, self.arguments):
@@ -93,7 +93,7 @@ class Adversarial(ImageExperiment[GanRecipe]):
         return facts | {"pairs": {"strength": header_pair(start, self.setting.job.output)}}
 
     def further_scores(self, network: nn.Module) -> dict[str, Any]:
-        """Whether the mask separates anything: its mean and deviation, both means over held-out images."""
+        """Mean and deviation of the mask, averaged over held-out images, which show if the mask separates anything."""
         if not isinstance(network, Cria) or network.heads == 1:
             return {}
         with torch.inference_mode():
@@ -112,7 +112,7 @@ class Adversarial(ImageExperiment[GanRecipe]):
 
     def _step(self) -> GanStep:
         recipe, part, device = self.recipe, self.recipe.discriminator, self.setting.device
-        torch.manual_seed(recipe.seed)  # whatever the generator started from
+        torch.manual_seed(recipe.seed)  # independent of the generator's initialisation
         discriminator = build(part.arch, part.arguments)
         channels_last(discriminator, device)
         extractors = FeatureExtractors(self.providers.perceptual, self.bottom, self.autocast)
@@ -133,7 +133,7 @@ class Adversarial(ImageExperiment[GanRecipe]):
 
 
 def bottom_provider(recipe: GanRecipe) -> str:
-    """The name of the provider whose lowest map is the criterion `bottom`."""
+    """Name of the provider whose lowest feature map is the criterion `bottom`."""
     if recipe.cria.bottom:
         return recipe.cria.bottom
     usual = recipe.providers.perceptual
@@ -141,7 +141,7 @@ def bottom_provider(recipe: GanRecipe) -> str:
 
 
 def _compared(recipe: GanRecipe) -> set[str]:
-    """The criteria in use."""
+    """Names of the criteria in use."""
     heads = (head for head in HEADS if getattr(recipe.loss, head) > 0)
     return {name for head in heads for name in criteria_of(recipe.cria, head)}
 
@@ -188,14 +188,14 @@ def _check_cria(recipe: GanRecipe) -> None:
 
 
 def check_discriminator(part: DiscriminatorPart, scale: int, patch: int) -> None:
-    """Refuse a discriminator that there is none of, or that crops are too small for.
+    """Check that a discriminator exists and accepts the crops.
 
     Args:
-        scale: of the generator.
+        scale: scale of the generator.
         patch: side of a crop in LR pixels, the recipe's `data.patch`.
 
     Raises:
-        UsageError: one of these.
+        UsageError: the discriminator is unknown, or the crops are too small for it.
     """
     if part.arch not in DISCRIMINATORS:
         raise UsageError(

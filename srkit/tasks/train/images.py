@@ -1,4 +1,4 @@
-"""What trainings that make images share (kinds `sr`, `gan`, `reconstructor`): images, validation, weights."""
+"""Base of trainings of SR networks (kinds `sr`, `gan`, `reconstructor`): images, validation, weights."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ from srkit.training.trainer import PSNR, Validation
 from srkit.training.validation import Lower, psnr_validator
 
 _HELD_OUT = "held out"
-_VALIDATION_SEED = 1 << 20  # of the degradation of what validates, the same whatever the recipe's seed
+_VALIDATION_SEED = 1 << 20  # of the validation's degradation, independent of the recipe's seed
 _OVERLAP_SAMPLES = 6
 _OVERLAP_SIDE = 160  # LR pixels
 
 
 @dataclass(frozen=True)
 class Images:
-    """What a run learns from, and what validates it."""
+    """Training and validation images of a run."""
 
     pairs: PairSource
-    """Where the recipe names a degradation, `srkit.data.real_pairs.RealPairs`."""
+    """Training pairs; `srkit.data.real_pairs.RealPairs` if the recipe names a degradation."""
     count: int
     held_out: tuple[str, ...]
     validation: list[NDArray[np.uint8]]
@@ -55,10 +55,10 @@ class Images:
 
 
 def check_images(job: TrainJob[Any]) -> None:
-    """Refuse a part `data` that makes no sense.
+    """Check the part `data` of a recipe.
 
     Raises:
-        UsageError: what is wrong with it.
+        UsageError: the part is invalid.
     """
     data: DataPart = job.recipe.data
     check_holdout(data.holdout_every, "data.holdout_every", job)
@@ -94,23 +94,23 @@ def _check_rendered(data: DataPart, scale: int) -> None:
 
 
 def model_info(model: ModelPart) -> ArchInfo:
-    """What is known of a recipe's network without building its tensors.
+    """Facts about a recipe's network, without allocating its tensors.
 
     Raises:
-        UsageError: a network that there is none of.
+        UsageError: the network does not exist.
     """
     with torch.device("meta"):
         return info_of(build(model.arch, model.arguments))
 
 
 def conditioned(network: nn.Module, arch: str, providers: Providers, device: torch.device) -> Conditioning:
-    """What conditions a network on a device, tried once: one built for another encoder would fail at its first image.
+    """Conditioning of a network on a device, tested once, to find a mismatched encoder before the first image.
 
     Args:
-        arch: of the network, for the message.
+        arch: name of the network, for the message.
 
     Raises:
-        UsageError: the network does not take what the encoder gives.
+        UsageError: the network does not accept the encoder's output.
     """
     info, encoder = info_of(network), providers.semantic
     conditioning = Conditioning(info.conditioning, Sources(network, {SEMANTIC: encoder}, device=device))
@@ -131,7 +131,7 @@ def conditioned(network: nn.Module, arch: str, providers: Providers, device: tor
 
 
 class ImageExperiment(Experiment[R]):
-    """Training of a network that makes images, from the recipe's parts `model`, `data`, `run` and `providers`."""
+    """Training of an SR network, for recipes with `model`, `data`, `run` and `providers`."""
 
     info: ArchInfo
     images: Images
@@ -141,7 +141,7 @@ class ImageExperiment(Experiment[R]):
 
     @classmethod
     def needed_providers(cls, recipe: R) -> frozenset[str]:
-        """The providers that the recipe's network and loss need."""
+        """Providers that the recipe's network and loss need."""
         return roles_of(model_info(recipe.model).conditioning)
 
     @classmethod
@@ -154,10 +154,10 @@ class ImageExperiment(Experiment[R]):
         return self.setting.autocast(bf16_ok=self.info.bf16_ok)
 
     def network(self) -> nn.Module:
-        """The network on its device, with the weights that it starts from; sets `info` and the providers.
+        """The network on its device, with its initial weights; sets `info` and the providers.
 
         Raises:
-            UsageError, ResourceError: weights or providers that cannot be used.
+            UsageError, ResourceError: weights or providers cannot be used.
         """
         recipe, setting = self.recipe, self.setting
         network = build(recipe.model.arch, recipe.model.arguments)
@@ -192,12 +192,12 @@ class ImageExperiment(Experiment[R]):
 
     @property
     def held_out_name(self) -> str:
-        """What the header calls the held-out images."""
+        """Name of the held-out images in the header."""
         data = self.recipe.data
         return f"{_HELD_OUT}, degraded ({data.degradation})" if data.degradation else _HELD_OUT
 
     def held_out_lr(self) -> list[Tensor]:
-        """LR of the corners of the largest held-out images as the recipe degrades, (1, 3, h, w) in [0, 1], CPU."""
+        """LR of corner crops of the largest held-out images, degraded as in the recipe, (1, 3, h, w) in [0, 1], CPU."""
         scale = self.info.scale
         lower, side = (
             _lower(self.recipe.data, scale) or (lambda hr, _: make_lr(hr, scale)),
@@ -208,27 +208,27 @@ class ImageExperiment(Experiment[R]):
         return [torch.from_numpy(lr).permute(2, 0, 1)[None].float() / 255 for lr in made]
 
     def further_scores(self, network: nn.Module) -> dict[str, Any]:
-        """Further scores of the header, for the network that is written, which is on the CPU."""
+        """Further scores for the header, of the final network on the CPU."""
         return {}
 
     def further_facts(self, network: nn.Module) -> dict[str, Any]:
-        """Further fields of the header, for the network that is written."""
+        """Further fields of the header, for the final network."""
         if self.teacher is None:
             return {}
         words = "; ".join(text for text in (self.setting.job.data_words, self.teacher.words) if text)
         return {"teacher": self.teacher.header, "training_data": words}
 
     def taught_by(self, part: TeacherPart) -> Teacher | None:
-        """The teacher of the recipe's part, which the header then names. After `network`.
+        """Load the teacher of the recipe's part, which the header then names. Called after `network`.
 
         Raises:
-            UsageError, ResourceError: as `load_teacher`.
+            UsageError, ResourceError: as in `load_teacher`.
         """
         self.teacher = load_teacher(part, self.info, self.setting)
         return None if self.teacher is None else self.teacher.teacher
 
     def further_providers(self) -> dict[str, str]:
-        """What the header says of providers beside those of the recipe's part."""
+        """Header entries of providers beside those of the recipe's part."""
         return {}
 
     def _overlap(self, network: nn.Module) -> int:
@@ -242,15 +242,15 @@ class ImageExperiment(Experiment[R]):
         return largest[:_OVERLAP_SAMPLES]
 
     def conditioning_of(self, network: nn.Module) -> Conditioning:
-        """What conditions the network that is written."""
+        """Conditioning of the final network."""
         return self.conditioning
 
 
 def load_images(setting: Setting[Any], info: ArchInfo, conditioning: Conditioning = UNCONDITIONED) -> Images:
-    """The job's images; what cannot be used is left out, and said.
+    """Load the job's images; unusable images are skipped and reported.
 
     Raises:
-        SrkitError: none can be used, or they do not fit into memory where they must.
+        SrkitError: no image is usable, or the images do not fit into memory with residency `memory`.
     """
     data, scale, progress = setting.recipe.data, info.scale, setting.progress
     degradation = degradation_of(data)
@@ -264,7 +264,7 @@ def load_images(setting: Setting[Any], info: ArchInfo, conditioning: Conditionin
             return RealPairs(images, plan, setting.device, conditioning, progress)
         return MemoryPairs(images, plan, setting.device, conditioning, progress)
 
-    # Large enough for crops at one size at least; what is degraded as real images are must have colours.
+    # Large enough for crops at one size at least; degradations need colour images.
     reader = PhotographReader(math.ceil(plan.smallest_side / max(data.sizes)), gray=degradation is None)
     split = split_files(setting.job, data.holdout_every, reader, 4 * scale, progress)
     fits = data.residency == "auto" and fits_in_memory(split.rest, scale, setting.device, data.sizes)
@@ -293,7 +293,7 @@ def load_images(setting: Setting[Any], info: ArchInfo, conditioning: Conditionin
 
 
 def crop_plan(setting: Setting[Any], scale: int) -> CropPlan:
-    """The crops that the recipe's part `data` asks for."""
+    """Crops as in the recipe's part `data`."""
     data, world = setting.recipe.data, setting.world
     return CropPlan(
         scale,
@@ -309,7 +309,7 @@ def crop_plan(setting: Setting[Any], scale: int) -> CropPlan:
 
 
 def split_plan(data: DataPart, plan: CropPlan) -> tuple[CropPlan, CropPlan]:
-    """The crops of photographs, and those of rendered images, which are used at their own size."""
+    """Crops of photographs, and those of rendered images, which are not resized."""
     return (
         replace(plan, batch=data.batch - data.rendered_batch),
         replace(plan, batch=data.rendered_batch, sizes=(1.0,), seed=plan.seed + 1),
@@ -317,7 +317,7 @@ def split_plan(data: DataPart, plan: CropPlan) -> tuple[CropPlan, CropPlan]:
 
 
 def _lower(data: DataPart, scale: int) -> Lower | None:
-    """How LR of the images that validate is made, where it is not bicubic."""
+    """Degradation of validation images to LR; None for bicubic."""
     degradation = degradation_of(data)
     if degradation is None:
         return None

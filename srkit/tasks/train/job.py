@@ -1,4 +1,4 @@
-"""Jobs and results of training, whatever its kind."""
+"""Jobs and results of training, for all kinds."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ R_co = TypeVar("R_co", bound=TrainingRecipe, covariant=True)
 
 @dataclass(frozen=True)
 class TrainJob(Generic[R_co]):
-    """A recipe and where it is carried out."""
+    """A recipe, and the folders and device of its run."""
 
     recipe: R_co
     data: tuple[Path, ...]
     output: Path
     validation: tuple[Path, ...] = ()
-    """Folders to validate on; empty: every n-th image of the data."""
+    """Folders of validation images; empty: every n-th image of the data."""
     minutes: float | None = None
     resume: bool = False
     overwrite: bool = False
-    """Start anew where the output holds a run, whose files are removed."""
+    """Start anew if the output holds a run, and remove its files."""
     device: str = "auto"
     threads: int | None = None
     training_data: str = ""
@@ -45,7 +45,7 @@ class TrainJob(Generic[R_co]):
 
     @property
     def data_words(self) -> str:
-        """What the header says about the data."""
+        """Description of the data for the header."""
         return self.training_data or ", ".join(str(folder.name) for folder in self.data)
 
 
@@ -55,18 +55,18 @@ class TrainResult:
     steps: int
     seconds: float
     validation_psnr: float | None
-    """Decibels on the held-out images; None for what makes no images."""
+    """PSNR in dB on the held-out images; None without SR images."""
     pictures: int
     held_out: tuple[str, ...]
     scores: Mapping[str, float] = field(default_factory=dict)
-    """Other numbers of the validation, by their names."""
+    """Other validation scores by name."""
 
 
 def check_job(job: TrainJob[Any]) -> None:
-    """Refuse values that make no sense.
+    """Check the values of a job.
 
     Raises:
-        UsageError: one of them.
+        UsageError: a value is invalid.
     """
     if job.resume and job.overwrite:
         raise UsageError("`resume` and `overwrite` exclude each other; give one.")
@@ -77,13 +77,13 @@ def check_job(job: TrainJob[Any]) -> None:
 
 
 def check_output(job: TrainJob[Any], *folders: Path) -> None:
-    """Refuse an output that holds a run which is neither resumed nor replaced.
+    """Check that an existing run in the output is to be resumed or replaced.
 
     Args:
-        folders: those of the run's stages, which are looked into as well.
+        folders: folders of the run's stages, which are checked as well.
 
     Raises:
-        UsageError: it does.
+        UsageError: an existing run would be mixed with a new one.
     """
     if job.resume or job.overwrite:
         return
@@ -95,10 +95,10 @@ def check_output(job: TrainJob[Any], *folders: Path) -> None:
 
 
 def prepare_output(job: TrainJob[Any]) -> None:
-    """Make the folder and write the resolved recipe into it; `overwrite` removes the files of an earlier run first.
+    """Create the folder and write the resolved recipe into it; `overwrite` removes the files of an earlier run first.
 
     Raises:
-        SrkitError: it cannot be written.
+        SrkitError: the folder is not writable.
     """
     try:
         job.output.mkdir(parents=True, exist_ok=True)
@@ -120,16 +120,16 @@ def prepare_output(job: TrainJob[Any]) -> None:
 def split_files(
     job: TrainJob[Any], every: int, reader: PhotographReader, validates: int, progress: Progress
 ) -> HeldOut:
-    """Files of the job's images to train on, and images to validate on; none is in both, nor a copy of one.
+    """Split the job's images into training files and validation images; no image, nor a copy of it, is in both.
 
     Args:
-        every: of so many files in a row one validates, where the job names no folder for that.
-        reader: reads images to train on, and so those that are held out of them.
-        validates: shortest side of an image of the job's folder to validate on.
+        every: every n-th file is for validation, if the job has no validation folder.
+        reader: reads training images, and validation images that are held out of them.
+        validates: minimal shorter side of an image of a validation folder.
 
     Raises:
-        UsageError: a folder that is not there.
-        SrkitError: none is left to train or to validate on.
+        UsageError: a folder does not exist.
+        SrkitError: there are no training or no validation images.
     """
     files = find_photographs(job.data, progress)
     if job.validation:

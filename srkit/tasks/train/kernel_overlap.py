@@ -1,4 +1,4 @@
-"""How far the tiles of the networks of kind `kernels` must overlap, for the header of their weights."""
+"""Overlap of tiles for the networks of kind `kernels`, for their header."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from srkit.engine.overlap import measure_overlap
 from srkit.ops.layout import as_tensor
 from srkit.progress import Progress
 
-# Tiles of 64 LR pixels with it change shipped kernels by 0.1 % on average, and their error not at all.
+# Tiles of 64 LR pixels with this overlap change shipped kernels by 0.1 % on average, and do not change their error.
 _KERNELS_SEE = 48  # LR pixels
 _SAMPLES = 4
-_DIFFUSED = 1  # of these, since each window takes many passes
+_DIFFUSED = 1  # LR pixels; each window takes many passes
 _SIDE = 160  # LR pixels
 _WIDTH = 1.0  # eigenvalues of the covariance, in LR pixels times HR pixels
 
@@ -35,10 +35,10 @@ _WIDTH = 1.0  # eigenvalues of the covariance, in LR pixels times HR pixels
 def overlap_of(
     network: nn.Module, info: ArchInfo, images: Sequence[NDArray[Any]], progress: Progress
 ) -> int | None:
-    """In LR pixels; None for what is not tiled.
+    """Overlap in LR pixels; None for networks that are not tiled.
 
-    An NBSR and a diffusion model (at its most steps) are measured, on the largest of the HR `images` (H, W, 3) uint8,
-    blurred the same everywhere, a little more than by bicubic.
+    For an NBSR and a diffusion model (at its maximal number of steps) it is measured on the largest of the HR `images`
+    (H, W, 3) uint8, with uniform blur that is slightly stronger than bicubic.
     """
     if not isinstance(network, (NBSR, DiffusionSR)):
         return min(info.receptive_field, _KERNELS_SEE) if isinstance(network, DKENet) else None
@@ -70,5 +70,5 @@ def overlap_of(
 
 
 def _everywhere(kernel: Tensor, height: int, width: int) -> Tensor:
-    """A kernel (21, 21) as a map (1, 441, height, width)."""
+    """A kernel (21, 21) as a uniform map (1, 441, height, width)."""
     return kernel.reshape(1, -1, 1, 1).expand(-1, -1, height, width)

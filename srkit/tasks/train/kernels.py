@@ -1,4 +1,4 @@
-"""Train kernel estimators, kernel-conditioned networks and depth estimators (kind `kernels`)."""
+"""Training of kernel estimators, kernel-conditioned networks and depth estimators (kind `kernels`)."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ from srkit.training.state import TrainState, new_state
 from srkit.training.trainer import PairStep
 
 NETWORKS: Mapping[Target, type[nn.Module]] = {"kernels": DKENet, "picture": NBSR, "depth": CompactDepth}
-"""What learns each target."""
+"""Class of the network for each target."""
 TASKS: Mapping[Target, str] = {"kernels": KERNELS_TASK, "picture": "sr", "depth": "depth"}
-"""The task that the weights' header names."""
+"""Task in the header of the weights."""
 _SCORES: Mapping[Target, str] = {"kernels": "kernel error", "picture": "psnr", "depth": "depth error"}
-_RANK_SEEDS = 1 << 24  # between the processes of a run
+_RANK_SEEDS = 1 << 24  # offset between the seeds of a run's processes
 
 
 class Kernels(BlurredExperiment[KernelsRecipe]):
@@ -71,7 +71,7 @@ class Kernels(BlurredExperiment[KernelsRecipe]):
         self.info = info_of(network)
         started = self.start(network, TASKS[recipe.target])
         if started is not None and isinstance(network, NBSR) and started.info.scale != self.info.scale:
-            network.basis.zero_()  # that of another scale; `_train_source` makes this one's
+            network.basis.zero_()  # that of another scale; `_train_source` sets the new one
         self.estimator = self.load_estimator()
         blurred = recipe.target != "depth"
         smallest = blur_plan(recipe, self.info.scale).smallest_side if blurred else SMALLEST
@@ -106,7 +106,7 @@ class Kernels(BlurredExperiment[KernelsRecipe]):
         )
 
     def scores(self, state: TrainState) -> tuple[float | None, dict[str, float]]:
-        """The PSNR is that of crops, for the target `picture` alone."""
+        """PSNR of crops for the target `picture`; another score for the other targets."""
         value = self._value(state)
         if self.recipe.target == "picture":
             return value, {}
@@ -141,14 +141,14 @@ class Kernels(BlurredExperiment[KernelsRecipe]):
         return Source(lambda step: placed(self._conditioned(network, pairs.draw(step)), device))
 
     def _conditioned(self, network: nn.Module, batch: BlurredBatch) -> Batch:
-        """The input, the target, and what the network is conditioned on."""
+        """Input, target and conditions of the network."""
         if not isinstance(network, NBSR):
             return Batch(batch.lr, batch.kernels, {"depth": batch.depth})
         return Batch(batch.lr, batch.hr, {"codes": self.codes_of(batch, network.basis)})
 
 
 def _checked_network(recipe: KernelsRecipe) -> ArchInfo:
-    """The facts of the recipe's network, which is of the kind that learns its target."""
+    """Facts about the recipe's network, checked to be of the class for its target."""
     with torch.device("meta"):
         network = build(recipe.model.arch, recipe.model.arguments)
     if not isinstance(network, NETWORKS[recipe.target]):
@@ -173,7 +173,7 @@ def _checked_network(recipe: KernelsRecipe) -> ArchInfo:
 
 
 def _sparse(batch: Batch, every: int, step: int) -> Batch:
-    """With the kernels of every n-th pixel alone, from a place that the step draws; see `DKENet.forward`."""
+    """The batch with the kernels of every n-th pixel, with an offset drawn by the step; see `DKENet.forward`."""
     row, column = np.random.default_rng(step).integers(every, size=2).tolist()
     lattice = torch.tensor([row, column, every])
     return Batch(

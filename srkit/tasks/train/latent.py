@@ -1,4 +1,4 @@
-"""Train what fuses conditions into a frozen latent diffusion model (kind `latent`)."""
+"""Training of the fusion of conditions into a frozen latent diffusion model (kind `latent`)."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from srkit.training.diffusion import DenoisingStep
 from srkit.training.latent import NOISE_ERROR, NoiseEstimate, noise_validator
 from srkit.training.state import TrainState, new_state
 
-_TIMES = 1000  # of the prior's training
+_TIMES = 1000  # number of time steps in the prior's training
 
 
 class Latent(BlurredExperiment[LatentRecipe]):
-    """Fit encoders and AMFs around a prior, which stays as it is and out of the weights."""
+    """Fit encoders and AMFs around a frozen prior, which is not part of the weights."""
 
     resumes = (*Experiment.resumes, "prior")
 
@@ -90,7 +90,7 @@ class Latent(BlurredExperiment[LatentRecipe]):
     def _noised(
         self, network: LatentFusion, pairs: BlurredPairs, step: int, *, spread: bool = False
     ) -> Batch:
-        """A batch with times and noise, a function of the recipe's seed and the step; `spread`: times side by side."""
+        """A batch with times and noise, a function of the recipe's seed and the step; `spread`: evenly spaced times."""
         device, batch = self.setting.device, pairs.draw(step)
         codes = self.codes_of(batch, network.basis).to(device)
         latent = network.prior.encode(batch.hr.to(device))

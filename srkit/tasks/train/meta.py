@@ -1,4 +1,4 @@
-"""Learn the rates that a model adapts with (kind `meta`): CDASR's third stage."""
+"""Meta-learning of the rates of adaptation (kind `meta`): CDASR's third stage."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _SWEEP_EPISODES = 8
 
 
 class Meta(Experiment[MetaRecipe]):
-    """Fit the rates of adaptation on episodes from many domains; the score is their gain on held-out ones."""
+    """Fit the rates of adaptation on episodes from many domains; the score is their gain on held-out domains."""
 
     resumes = ("inner.granularity",)
     base: LoadedModel
@@ -98,7 +98,7 @@ class Meta(Experiment[MetaRecipe]):
             batches=partial(episodes, recipe, tasks.train),
             step=MetaStep(recipe, self.inner),
             validate=gain_validator(recipe, self.inner, tasks.validation),
-            # An average that forgets at once: what is validated are the rates themselves.
+            # A moving average of decay 0, so that validation uses the rates themselves.
             optim=OptimPart(lr=outer.lr, lr_final=outer.lr_final, warmup_steps=0, steps=outer.steps, ema=0.0),
             run=RunPart(outer.validate_every, run.checkpoint_minutes, precision=run.precision, compile="off"),
             images=tasks.images,
@@ -116,7 +116,7 @@ class Meta(Experiment[MetaRecipe]):
             ) from error
 
     def export(self, state: TrainState) -> None:
-        """The weights with their rates beside them."""
+        """Write the weights with their rates."""
         recipe, base, job = self.recipe, self.base, self.setting.job
         if base.header is None:
             raise ResourceError(f"'{base.path}' has no header to hand on.")
@@ -147,7 +147,7 @@ class Meta(Experiment[MetaRecipe]):
         return None, {f"gain on {name}, dB": gain for name, gain in self._gains(state).items()}
 
     def _gains(self, state: TrainState) -> dict[str, float]:
-        """Gains of the best rates, which the learner has from now on."""
+        """Gains of the best rates, which are loaded into the learner."""
         learner = learner_of(state.network)
         learner.load_state_dict(state.best or learner.state_dict())
         return gains_of(self.recipe, self.inner, self.tasks.validation, learner)
@@ -169,7 +169,7 @@ class Meta(Experiment[MetaRecipe]):
         )
 
     def _best_rate(self, domains: Sequence[TaskDomain]) -> float:
-        """The uniform rate to start from: the one with the largest drop of the query loss after one step."""
+        """Initial uniform rate: the one with the largest drop of the query loss after one step."""
         plan = EpisodePlan(self.recipe.tasks.shots, 1, self.recipe.seed)
         drawn = [draw_episode(domains, plan, number) for number in range(_SWEEP_EPISODES)]
         found = dict(sweep(self.inner, drawn))
@@ -183,7 +183,7 @@ class Meta(Experiment[MetaRecipe]):
 
 @dataclass(frozen=True)
 class _Tasks:
-    """Domains to learn from, and held-out ones."""
+    """Training and held-out domains."""
 
     train: tuple[TaskDomain, ...]
     validation: tuple[TaskDomain, ...]
@@ -218,7 +218,7 @@ class _Tasks:
 
 
 class _Maker:
-    """Makes domains of images."""
+    """Factory of domains from images."""
 
     def __init__(
         self, recipe: MetaRecipe, base: LoadedModel, device: torch.device, progress: Progress
@@ -235,7 +235,7 @@ class _Maker:
         return [render(name, side, side, seed) for seed in range(tasks.rendered)]
 
     def clustered(self, images: Sequence[NDArray[np.uint8]]) -> dict[str, list[NDArray[np.uint8]]]:
-        """Photographs by the groups that the encoder puts them into."""
+        """Photographs by cluster of their embeddings."""
         tasks = self._recipe.tasks
         count = min(tasks.clusters, len(images) // (2 * tasks.shots))
         encoder = self._encoder() if count > 1 else None
@@ -250,7 +250,7 @@ class _Maker:
         return found
 
     def domains(self, images: dict[str, list[NDArray[np.uint8]]]) -> tuple[TaskDomain, ...]:
-        """Those with more images than an episode adapts on."""
+        """Domains that have more images than a support set."""
         shots = self._recipe.tasks.shots
         return tuple(
             TaskDomain(

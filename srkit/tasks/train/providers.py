@@ -1,4 +1,4 @@
-"""The frozen networks that a training run uses."""
+"""Frozen networks of a training run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from srkit.recipes.train import ProvidersPart
 
 @dataclass(frozen=True)
 class Providers:
-    """Those in use; the others are None."""
+    """Providers in use; the others are None."""
 
     semantic: SemanticEncoder | None = None
     perceptual: PerceptualFeatures | None = None
@@ -25,7 +25,7 @@ class Providers:
 
     @property
     def header(self) -> dict[str, str]:
-        """What a weights file says of them: name and version of each."""
+        """Name and version of each provider, for the weights' header."""
         found: dict[str, str] = {}
         for role, provider in vars(self).items():
             if provider is not None:
@@ -34,13 +34,13 @@ class Providers:
 
 
 def check_providers(names: ProvidersPart, needed: Collection[str]) -> None:
-    """Refuse, before any work is done, a recipe that names no provider where one is needed.
+    """Check before any work that the recipe names all needed providers.
 
     Args:
-        needed: what must be served, by the names in `ProvidersPart`.
+        needed: names of fields of `ProvidersPart`.
 
     Raises:
-        UsageError: one of them is not named.
+        UsageError: a needed provider is not named.
     """
     for role in sorted(needed):
         if not getattr(names, role):
@@ -53,11 +53,11 @@ def check_providers(names: ProvidersPart, needed: Collection[str]) -> None:
 def load_providers(
     names: ProvidersPart, needed: Collection[str], device: torch.device, progress: Progress
 ) -> Providers:
-    """The providers that are needed, and no others.
+    """Load the needed providers, and no others.
 
     Raises:
-        UsageError: as `check_providers`, or an unknown provider.
-        ResourceError: weights that are missing, damaged or unavailable.
+        UsageError: as in `check_providers`, or a provider is unknown.
+        ResourceError: weights are missing, damaged or unavailable.
     """
     check_providers(names, needed)
     semantic, perceptual, text = None, None, None

@@ -1,4 +1,4 @@
-"""Train the frozen networks of self-supervised adaptation (kind `reconstructor`)."""
+"""Training of the frozen networks of self-supervised adaptation (kind `reconstructor`)."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ from srkit.training.state import TrainState, new_state
 
 ARCH = TASK = "reconstructor"
 _VALIDATION_SEED = 1 << 20  # added to the recipe's seed, so that no validation batch is drawn in training
-_USUAL_BATCHES = 24  # that the usual descriptors are measured on
+_USUAL_BATCHES = 24  # number of batches for the usual descriptors
 
 
 class Reconstruction(Experiment[ReconstructorRecipe]):
     """Fit R, E_deg and E_img to reconstruct LR from HR."""
 
-    # Other providers would validate by other numbers, and what the network predicts would be another encoder's.
+    # Other providers would change the validation's scale, and the network predicts features of this encoder.
     resumes = ("far.encoder", "far.stage", *Experiment.resumes)
     info: ArchInfo
     images: Images
@@ -94,7 +94,7 @@ class Reconstruction(Experiment[ReconstructorRecipe]):
         )
 
     def _load_providers(self) -> None:
-        """Sets `distance`, `stage`, and in the recipe what the distance `auto` is."""
+        """Set `distance` and `stage`, and replace the distance `auto` in the recipe."""
         setting, recipe = self.setting, self.recipe
         device, progress = setting.device, setting.progress
         name = recipe.distance
@@ -162,7 +162,7 @@ class Reconstruction(Experiment[ReconstructorRecipe]):
         )
 
     def scores(self, state: TrainState) -> tuple[float | None, dict[str, float]]:
-        """The error of reconstructing the held-out LR images."""
+        """Reconstruction error of the held-out LR images."""
         return None, {"reconstruction error": round(-state.best_score, 4)}
 
 

@@ -1,4 +1,4 @@
-"""Train in stages (kind `stages`): each in a folder of its own, from the weights of the one before."""
+"""Training in stages (kind `stages`): each in its own folder, from the weights of the previous one."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from srkit.training.state import CHECKPOINT, read_checkpoint
 from srkit.zoo.blend import moved_pairs
 from srkit.zoo.weights import copy_weights, read_header
 
-# The kinds whose steps are counted and shared out: rates of adaptation take steps of another kind.
+# Kinds that share the total number of steps; steps of meta-learning are of another unit.
 _COUNTED = frozenset({"sr", "gan"})
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage, ready to be run."""
+    """A stage that is ready to run."""
 
     name: str
     folder: Path
@@ -51,7 +51,7 @@ class Stage:
 
 
 def run_stages(job: TrainJob[Any], progress: Progress) -> TrainResult:
-    """See `srkit.tasks.train.run`; of a `StagesRecipe`. A resumed run goes on in the stage that it was in."""
+    """Run a `StagesRecipe`; see `srkit.tasks.train.run`. A resumed run continues in its current stage."""
     check_stages(job)
     stages = stages_of(job.recipe, job.output)
     _check_output(job, stages)
@@ -83,7 +83,7 @@ def run_stages(job: TrainJob[Any], progress: Progress) -> TrainResult:
 
 
 class _Sum:
-    """The result of all stages, from theirs."""
+    """Result of all stages, collected from theirs."""
 
     def __init__(self, stages: list[Stage]) -> None:
         self._results: list[TrainResult] = []
@@ -108,17 +108,17 @@ class _Sum:
 
 
 def _finished(stage: Stage) -> TrainResult:
-    """What is known of a stage that an earlier part of the run finished."""
+    """Result of a stage that an earlier part of the run finished."""
     saved = read_checkpoint(stage.folder, torch.device("cpu"))
     psnr = saved["best_score"] if stage.recipe.kind in _COUNTED else None
     return TrainResult(stage.folder / WEIGHTS, saved["step"], saved["seconds"], psnr, 0, ())
 
 
 def check_stages(job: TrainJob[Any]) -> None:
-    """Refuse what makes no sense; what is wrong in the last stage must not be found after hours.
+    """Check all stages before any work, so that errors of the last stage do not show after hours.
 
     Raises:
-        UsageError: what is wrong; its stage is named.
+        UsageError: a stage is invalid; its name is in the message.
     """
     check_job(job)
     check_bounds(job.recipe)
@@ -130,7 +130,7 @@ def check_stages(job: TrainJob[Any]) -> None:
 
 
 def _check_providers(stages: list[Stage], progress: Progress) -> None:
-    """Load what later stages need once beforehand: weights that are missing, or do not fit, must be noticed now."""
+    """Load the providers of later stages once, so that missing or unsuitable weights are found before any work."""
     cpu = torch.device("cpu")
     for stage in stages:
         experiment = experiment_of(stage.recipe.kind)
@@ -168,11 +168,11 @@ def _job_of(stage: Stage, job: TrainJob[StagesRecipe]) -> TrainJob[TrainingRecip
 
 
 def stages_of(recipe: StagesRecipe, output: Path) -> list[Stage]:
-    """The stages, with their resolved recipes, in their order.
+    """Stages in order, with their resolved recipes.
 
     Raises:
-        UsageError: stages, or a recipe of one, that make no sense.
-        ResourceError: a recipe that is not there.
+        UsageError: the stages, or a recipe of a stage, are invalid.
+        ResourceError: a recipe does not exist.
     """
     if not recipe.stages:
         raise UsageError("The recipe has no stages; give at least one, as [stages.NAME] with its recipe.")
@@ -198,7 +198,7 @@ def stages_of(recipe: StagesRecipe, output: Path) -> list[Stage]:
 
 
 def _table_of(name: str, part: StagePart, common: Mapping[str, Any]) -> dict[str, Any]:
-    """The plain values of a stage's recipe."""
+    """Plain values of a stage's recipe."""
     table = read_table(part.recipe)
     if "scale" in kind_of(table, part.recipe).keys:
         merge(table, common)
@@ -215,7 +215,7 @@ def _is_counted(table: Mapping[str, Any]) -> bool:
 def _recipe_of(
     name: str, part: StagePart, table: dict[str, Any], values: Mapping[str, Any], start: str
 ) -> TrainingRecipe:
-    """With those of the values that its kind has a setting for, and the start, for which it must have one."""
+    """Recipe of a stage, with those of `values` that its kind supports, and with `start`, which it must support."""
     try:
         keys = kind_of(table, part.recipe).keys
         known = {key: value for key, value in values.items() if key in keys}
@@ -240,7 +240,7 @@ def _check_output(job: TrainJob[StagesRecipe], stages: list[Stage]) -> None:
 
 
 def _begun_as(stage: Stage) -> TrainingRecipe:
-    """The recipe in a stage's folder, as if it had started from where it would now: folders may be moved."""
+    """Recipe in a stage's folder, with the current location of its start: folders may have been moved."""
     values: Mapping[str, Any] = {}
     keys = kind_of({"kind": stage.recipe.kind}, stage.name).keys
     if "start" in keys:

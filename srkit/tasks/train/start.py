@@ -1,4 +1,4 @@
-"""Weights that a network's training starts from."""
+"""Initial weights of a network's training."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from srkit.progress import Progress
 from srkit.zoo.load import load_model
 from srkit.zoo.loaded import LoadedModel
 
-_HEAD = "trunk.head.weight"  # of ESRGAN, by our names
+_HEAD = "trunk.head.weight"  # of ESRGAN, by this project's names
 
 
 def copy_start(network: nn.Module, start: str, progress: Progress, task: str = "sr") -> LoadedModel:
-    """Copy every tensor that fits; a trained trunk serves another scale, whose reconstruction starts afresh.
+    """Copy every tensor that fits; a trunk can be reused for another scale, with a new reconstruction part.
 
     Args:
-        start: a model's name or file, of weights for `task`. Of published files (ESRGAN, Real-ESRGAN, Cria-CL) the
-            trunk is taken, and all of ESRGAN's where the network predicts whole images as theirs does.
+        start: name or file of a model for `task`. Of published files (ESRGAN, Real-ESRGAN, Cria-CL) the
+            trunk is used, and all of ESRGAN's tensors if the network predicts whole images as it does.
 
     Returns:
-        the model that they are from.
+        The model of the tensors.
 
     Raises:
-        UsageError: none fits.
-        ResourceError: weights that cannot be used.
+        UsageError: no tensor fits.
+        ResourceError: the weights cannot be used.
     """
     model = load_model(start, task=task, progress=progress)
     try:
@@ -49,7 +49,7 @@ def copy_start(network: nn.Module, start: str, progress: Progress, task: str = "
 
 
 def _tensors(model: LoadedModel, network: nn.Module) -> dict[str, Tensor]:
-    """By the names that our networks give them; of published ones, what serves this network."""
+    """Tensors by this project's names; of published files those that this network can use."""
     if model.source == "published":  # Cria-CL's, whose trunk is ESRGAN's
         return centred_trunk(model.network.state_dict())
     if model.source == "spandrel" and model.architecture == "ESRGAN":

@@ -1,4 +1,4 @@
-"""The trained network that a recipe's part `teacher` names."""
+"""Teacher network of a recipe's part `teacher`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from srkit.zoo.manifest import Manifest
 
 @dataclass(frozen=True)
 class NamedTeacher:
-    """A teacher, and what is said of it in the header of the weights that were trained with it."""
+    """A teacher, and its entry in the header of the weights trained with it."""
 
     teacher: Teacher
     name: str
@@ -41,15 +41,14 @@ class NamedTeacher:
 
 
 def load_teacher(part: TeacherPart, info: ArchInfo, setting: Setting[Any]) -> NamedTeacher | None:
-    """The recipe's teacher on the run's device; None where it has none.
+    """Load the recipe's teacher on the run's device; None if it has none.
 
     Args:
-        info: of the network that learns.
+        info: facts about the trained network.
 
     Raises:
-        UsageError: a network of another scale, one that needs more than the image, or weights of which no licence is
-            known.
-        ResourceError: weights that are missing or damaged.
+        UsageError: the teacher has another scale, needs more than the image, or has no known licence.
+        ResourceError: its weights are missing or damaged.
     """
     if not part.model or part.weight == 0:
         return None
@@ -76,7 +75,7 @@ def load_teacher(part: TeacherPart, info: ArchInfo, setting: Setting[Any]) -> Na
 
 
 def _licence_of(model: LoadedModel) -> str:
-    """As its header, the manifest or the record of its download says; empty where none does."""
+    """Licence from the model's header, the manifest or the record of its download; empty if unknown."""
     if model.header is not None:
         return model.header.licence
     manifest, lock = Manifest.load(), read_lock(model.path)

@@ -1,4 +1,4 @@
-"""Train an encoder of texts on captions of photographs and of rendered images (kind `text`)."""
+"""Training of a text encoder on captions of photographs and of rendered images (kind `text`)."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from srkit.training.texts import TextLearner, TextPlan, TextSource, attribute_ac
 
 _NEEDED = frozenset({"semantic"})
 _SMALLEST = 64
-_HELD_OUT_SEED = 1_000_000  # of the first rendered image that validates
-_SCORED = 20  # steps that the accuracy is measured on
+_HELD_OUT_SEED = 1_000_000  # of the first rendered image for validation
+_SCORED = 20  # number of batches for the accuracy
 
 
 class Text(Experiment[TextRecipe]):
-    """Fit an encoder of texts to a frozen encoder of images; the score is the loss on held-out captions."""
+    """Fit a text encoder to a frozen image encoder; the score is the negative loss on held-out captions."""
 
     resumes = (*Experiment.resumes, "attributes", "temperature")
     providers: Providers
@@ -74,7 +74,7 @@ class Text(Experiment[TextRecipe]):
         return learner_plan(setting, learner, source, self.held_out, len(training), names)
 
     def export(self, state: TrainState) -> None:
-        """The network without the heads beside it."""
+        """Write the network without the learner's heads."""
         learner = state.ema
         learner.load_state_dict(state.best or learner.state_dict())
         self.accuracy = attribute_accuracy(learner, self.held_out, _SCORED, self.setting.device)
@@ -92,7 +92,7 @@ class Text(Experiment[TextRecipe]):
         return None, {"loss": -state.best_score, "accuracy": self.accuracy}
 
     def _images(self) -> tuple[list[CaptionedImage], list[CaptionedImage], tuple[str, ...]]:
-        """To train on and to validate on, photographs and rendered images; the names of what validates."""
+        """Photographs and rendered images for training and for validation, and names of the validation photographs."""
         data, progress = self.recipe.data, self.setting.progress
         training, held_out, names = captioned_photographs(self.setting.job, _SMALLEST, _SMALLEST, progress)
         sides = (data.rendered_side,)
@@ -103,7 +103,7 @@ class Text(Experiment[TextRecipe]):
         return has_text[0], has_text[1], names
 
     def _vectors(self, images: Sequence[CaptionedImage], encoder: SemanticEncoder) -> Tensor:
-        """(P, D): what the encoder of images gives."""
+        """Embeddings of the image encoder, (P, D)."""
         device, progress = self.setting.device, self.setting.progress
         progress.start("describing images", len(images))
         found = []
@@ -118,17 +118,17 @@ class Text(Experiment[TextRecipe]):
 def captioned_photographs(
     job: TrainJob[Any], smallest: int, validates: int, progress: Progress
 ) -> tuple[list[CaptionedImage], list[CaptionedImage], tuple[str, ...]]:
-    """Photographs with their captions, to train on and to validate on; and the names of those that validate.
+    """Photographs with their captions, for training and for validation, and names of the validation photographs.
 
-    Those without a caption have no texts and are named, as captions without a photograph are.
+    Photographs without a caption, and captions without a photograph, are reported.
 
     Args:
-        smallest: shortest side of a photograph to train on.
-        validates: shortest side of one to validate on.
+        smallest: minimal shorter side of a training photograph.
+        validates: minimal shorter side of a validation photograph.
 
     Raises:
-        UsageError: as `srkit.data.captions.find_captions`, and a folder that is not there.
-        SrkitError: none is left to train or to validate on.
+        UsageError: as in `srkit.data.captions.find_captions`, or a folder does not exist.
+        SrkitError: there are no training or no validation photographs.
     """
     data = job.recipe.data
     reader = PhotographReader(smallest)

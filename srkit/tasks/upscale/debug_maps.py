@@ -1,4 +1,4 @@
-"""What a network makes its image of, and further samples: `srkit upscale --debug-maps` and `--samples`."""
+"""Files of a network's parts and of further samples: `srkit upscale --debug-maps` and `--samples`."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from srkit.tasks.upscale.job import STREAM, Item, UpscaleJob
 
 
 def with_maps(job: UpscaleJob, items: Sequence[Item], upscaler: Upscaler) -> list[Item]:
-    """The items with the files of their maps: NAME-PART.png, in the folders that the outputs have below theirs.
+    """Items with the paths of their maps: NAME-PART.png, in subfolders as those of the outputs.
 
-    NAME is the output's without its extension (with it, where two differ in nothing else), or the input's where the
-    result goes to a stream. An image that no network runs on has none.
+    NAME is the output's name without its extension (with it, if two differ only in it), or the input's if the result
+    goes to a stream. Images that no network runs on have no maps.
 
     Raises:
-        UsageError: the folder lies in the input, or a map is an input or an output itself.
+        UsageError: the folder lies inside the input, or a map is an input or an output itself.
     """
     folder = job.debug_maps
     if job.recipe.samples > 1:  # beside the results
@@ -55,10 +55,10 @@ def with_maps(job: UpscaleJob, items: Sequence[Item], upscaler: Upscaler) -> lis
 
 
 def write_maps(item: Item, maps: Mapping[str, DecodedImage], existing: Existing) -> tuple[str, ...]:
-    """Write the maps of an image, but for those that are to be kept; the files of all.
+    """Write the maps of an image, except existing ones that are kept; return the paths of all maps.
 
     Raises:
-        SrkitError: one cannot be written.
+        SrkitError: a map cannot be written.
     """
     for part, image in maps.items():
         path = item.maps[part]
@@ -69,7 +69,7 @@ def write_maps(item: Item, maps: Mapping[str, DecodedImage], existing: Existing)
 
 
 def _stem(job: UpscaleJob, item: Item) -> Path:
-    """The name of an item's maps before -PART.png, relative to their folder."""
+    """Path of an item's maps up to -PART.png, relative to their folder."""
     if job.sink is not None:
         return Path("stdin" if item.source == STREAM else item.source.stem)
     if item.target == job.output:

@@ -1,4 +1,4 @@
-"""The images of an upscaling job: which, in what size and format, and where each result goes."""
+"""Images of an upscaling job, with the size, format and path of each result."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ _log = logging.getLogger(__name__)
 
 
 def gather(job: UpscaleJob, upscaler: Upscaler, progress: Progress | None = None) -> list[Item]:
-    """The images of a job with their outputs, formats, sizes, prompts and maps, from their headers alone.
+    """Images of a job with their outputs, formats, sizes, prompts and maps, from their headers alone.
 
     Args:
-        progress: warned of images that cannot be read by their extension.
+        progress: is warned of images with unreadable formats.
 
     Raises:
-        UsageError: paths that make no sense: nothing there, an output that is or lies in the input, one file
-            for several images; a size that a single image cannot be brought to, or a kernel map that is not
-            its own.
-        SrkitError: no images.
+        UsageError: paths are invalid: the input does not exist, the output is or lies inside the input, or is one
+            file for several images; a single image cannot be brought to the size, or its kernel map does not
+            fit.
+        SrkitError: there are no images.
     """
     everything, single = _find(job, progress)
     found = [one for one in everything if job.shard is None or job.shard.holds(one.relative)]
@@ -75,7 +75,7 @@ def _prompts(
 
 
 def _find(job: UpscaleJob, progress: Progress | None) -> tuple[list[Found], bool]:
-    """The images of all shards, and whether the input names one image itself."""
+    """Images of all shards; and True if the input names a single image itself."""
     if job.data is not None:
         return [Found(STREAM, STREAM)], True
     instead = "read it through standard input, with - as INPUT"
@@ -88,7 +88,7 @@ def _find(job: UpscaleJob, progress: Progress | None) -> tuple[list[Found], bool
 
 
 def _is_file(job: UpscaleJob) -> bool:
-    """Whether the output of a single image is meant as a file."""
+    """True if the output of a single image denotes a file."""
     return job.sink is not None or is_file_name(job.output, into_folder=job.into_folder)
 
 
@@ -122,15 +122,15 @@ def item_of(
     to_file: bool = False,
     data: Encoded | None = None,
 ) -> Item:
-    """One image of a job, from its header; what is wrong with it is its `error`.
+    """Item of one image, from its header; problems are stored in its `error`.
 
     Args:
-        single: the input names this image itself, so that a size it cannot be brought to is the job's error.
-        to_file: the output is its file.
-        data: the image, where it lies in no file.
+        single: the input names this image itself, so that an impossible size is the job's error.
+        to_file: the output is the item's file.
+        data: the encoded image, if it is not in a file.
 
     Raises:
-        UsageError: of a single image.
+        UsageError: problems of a single image.
     """
     recipe = job.recipe
     guess = job.output if to_file else job.output / found.relative
@@ -154,7 +154,7 @@ def item_of(
 
 
 def _format_of(job: UpscaleJob, to_file: bool) -> str | None:
-    """The format that was asked for: by --format, or by the name of an output file."""
+    """Requested format: by --format, or by the extension of an output file; None: auto."""
     asked = None if job.recipe.format == "auto" else job.recipe.format
     if not to_file or job.sink is not None:
         return asked

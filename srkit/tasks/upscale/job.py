@@ -1,4 +1,4 @@
-"""What an upscaling is asked to do, and the images that it is done to."""
+"""Job of an upscaling, and its images."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from srkit.tasks.batch import FileItem
 from srkit.tasks.places import Existing, Place
 
 STREAM = Path("-")
-"""How standard input and output are called in paths and records."""
+"""Name of standard input and output in paths and records."""
 RECIPE_EXTENSION = ".srkit.json"
 
-_MAP_BYTES = 3 * (2 + 1)  # of a part of an image: as the network gave it, and as it is written
-_KERNEL_BYTES = 4 * (15 + 5)  # of a kernel map in memory, for each pixel
+_MAP_BYTES = 3 * (2 + 1)  # bytes per pixel of a part: the network's output, and the encoded image
+_KERNEL_BYTES = 4 * (15 + 5)  # bytes per pixel of a kernel map in memory
 
 
 @dataclass(frozen=True)
 class UpscaleJob:
-    """A recipe, what to apply it to, and where the results go."""
+    """Recipe, images and outputs of an upscaling."""
 
     recipe: UpscaleRecipe
     input: str
@@ -31,26 +31,26 @@ class UpscaleJob:
     existing: Existing = "refuse"
     save_recipe: bool = False
     command: tuple[str, ...] = ()
-    """The command line, for the saved recipe."""
+    """Command line, for the saved recipe."""
     into_folder: bool = False
-    """`output` is a folder, even if its name looks like a file's and it is not there yet."""
+    """Treat `output` as a folder, even if its name looks like a file's and it does not exist yet."""
     data: bytes | None = None
-    """The encoded image to upscale, instead of what `input` names (standard input)."""
+    """Encoded image to upscale, instead of `input` (standard input)."""
     sink: Callable[[bytes], None] | None = None
-    """Takes the encoded result, instead of a file (standard output)."""
+    """Function that receives the encoded result, instead of a file (standard output)."""
     kernel_map: Path | None = None
-    """The image's blur, or a folder with that of each image by name; for networks that are conditioned on it."""
+    """Kernel map of the image, or folder of maps by image name, for networks that are conditioned on kernels."""
     shard: Shard | None = None
-    """Take this part of a folder's images."""
+    """Process only this part of a folder's images."""
     prompts: Path | None = None
-    """What each image shows, in words (`srkit.data.captions.find_captions`), in place of the recipe's `prompt`."""
+    """Captions of the images (`srkit.data.captions.find_captions`), in place of the recipe's `prompt`."""
     debug_maps: Path | None = None
-    """Folder for what the network makes each image of, as images of the results' size: NAME-PART.png."""
+    """Folder for the network's parts of each result, as images of the result's size: NAME-PART.png."""
 
 
 @dataclass(frozen=True)
 class Item(FileItem):
-    """An image that is upscaled."""
+    """An image to upscale."""
 
     format: str
     width: int = 0
@@ -58,18 +58,18 @@ class Item(FileItem):
     kernel_map: Path | None = None
     prompt: str = ""
     maps: Mapping[str, Path] = field(default_factory=dict)
-    """Where each part of what the network makes the image of goes."""
+    """Path of each part (`UpscaleJob.debug_maps`) or further sample."""
 
     @property
     def factor(self) -> float:
-        """Output pixels for an input pixel, along the side that grows more; 0 where it cannot be done."""
+        """Ratio of output to input pixels along the side with the larger ratio; 0 if the image cannot be upscaled."""
         if self.info is None or self.error is not None:
             return 0.0
         return max(self.width / self.info.width, self.height / self.info.height)
 
     @property
     def depth(self) -> int:
-        """Bits per sample; 8 where nothing is known."""
+        """Bits per sample; 8 if unknown."""
         return 8 if self.info is None else self.info.depth
 
     @property
@@ -90,7 +90,7 @@ class Item(FileItem):
 
     @property
     def bytes(self) -> int:
-        """In memory at once: the input, the result, and a copy of the result on its way out."""
+        """Bytes in memory at once: the input, the result, and a copy of the result for writing."""
         if self.info is None:
             return 0
         sample, pixels = self.info.depth // 8, self.info.width * self.info.height

@@ -1,4 +1,4 @@
-"""Which kernel map belongs to which image of an upscaling job, and whether the two and the network agree."""
+"""Assignment of kernel maps to the images of an upscaling job, and checks that map, image and network agree."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from srkit.recipes.upscale import UpscaleRecipe
 
 
 class KernelMaps:
-    """One map for one image, or a folder of maps that are found by the images' names.
+    """One map for one image, or a folder of maps by image name.
 
     Args:
-        path: what `srkit estimate-kernel` wrote: an .npz file, or a folder of them.
+        path: output of `srkit estimate-kernel`: an .npz file, or a folder of them.
 
     Raises:
-        UsageError: nothing is there, or a folder without maps; a file that is no kernel map.
+        UsageError: the path does not exist, the folder has no maps, or a file is not a kernel map.
     """
 
     def __init__(self, path: Path) -> None:
@@ -39,13 +39,13 @@ class KernelMaps:
                 )
             first = maps[0]
         self.scale = probe_kernel_map(first).scale
-        """Scale of all maps, so that one network serves them."""
+        """Scale of the maps, and of the network for them."""
 
     def of(self, found: Found) -> Path:
-        """The map of an image: the file itself, or the one of its name (a/b.jpg: a/b.jpg.npz, else a/b.npz).
+        """Map of an image: the file itself, or the one of its name (a/b.jpg: a/b.jpg.npz, else a/b.npz).
 
         Raises:
-            UsageError: the folder has none of that name.
+            UsageError: the folder has no map of that name.
         """
         if not self.is_folder:
             return self.path
@@ -60,10 +60,10 @@ class KernelMaps:
         )
 
     def checked(self, found: Found, image: ImageInfo, factor: float) -> Path:
-        """The map of an image, whose header says that it fits.
+        """Map of an image, checked by its header.
 
         Args:
-            factor: output pixels for an input pixel, along the side that grows more.
+            factor: ratio of output to input pixels along the side with the larger ratio.
 
         Raises:
             UsageError: there is none, or it is for another image size, another scale or a smaller result.
@@ -92,12 +92,12 @@ class KernelMaps:
             )
 
     def models(self, recipe: UpscaleRecipe, progress: Progress | None = None) -> Models:
-        """The network that is conditioned on the kernels: what the recipe names, else the shipped one of their scale.
+        """Network that is conditioned on kernels: the recipe's model, else the shipped one for the maps' scale.
 
         Raises:
-            UsageError: a network that is not conditioned on kernels or upscales by another factor than theirs; a factor
-                or self-ensemble that they do not allow.
-            ResourceError: an unavailable network.
+            UsageError: the network is not conditioned on kernels or has another scale than the maps; or the factor or
+                self-ensemble is not possible with kernel maps.
+            ResourceError: the network is unavailable.
         """
         wanted = recipe.target.scale
         if wanted not in (None, self.scale):

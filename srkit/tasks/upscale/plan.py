@@ -1,4 +1,4 @@
-"""What an upscaling job would do: sizes, networks, windows, memory, disk, time."""
+"""Plan of an upscaling job: sizes, networks, windows, memory, disk, time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from srkit.tasks.upscale.prepare import prepared
 
 _PROBE_SIDE = 128
 _PROCESS_BYTES = 5e8  # interpreter, libraries and networks
-# Bytes in a file for each pixel of the result, seen on photographs; a plan's guess, not a promise.
+# Bytes in a file per pixel of the result, measured on photographs; estimates only.
 _BYTES_PER_PIXEL = {"png": 2.2, "tiff": 2.2, "jpg": 0.35, "webp": 0.25, "avif": 0.15}
 
 
@@ -38,22 +38,22 @@ class PlannedImage:
     width: int
     height: int
     models: tuple[str, ...]
-    """The networks, one after another."""
+    """Names of the networks, in order."""
     resampled: bool
-    """Whether what they give is another size, which bicubic resampling then brings to this one."""
+    """True if the networks' result has another size, and is resized by bicubic."""
     windows: int
-    """Forward passes over all networks of the chain."""
+    """Number of forward passes over all networks of the chain."""
     maps: tuple[str, ...] = ()
-    """Files of what the network makes the image of."""
+    """Paths of the network's parts or further samples."""
     prompt: str | None = None
-    """What the network is conditioned on, where a prompt was given."""
+    """Text that the network is conditioned on, if a prompt was given."""
     diagnosis: Diagnosis | None = None
-    """What was found in the image, and chosen by that; None where the model was named."""
+    """Diagnosis of the image and the chosen model; None if the model was named."""
 
 
 @dataclass(frozen=True)
 class UpscalePlan:
-    """The whole job; seconds from a short measurement on this machine, disk from typical files."""
+    """Plan of the whole job; time is from a short measurement on this machine, disk from typical files."""
 
     pictures: tuple[PlannedImage, ...]
     device: str
@@ -61,7 +61,7 @@ class UpscalePlan:
     tile: int | None
     overlap: int
     resampled: int
-    """Images whose size no chain gives exactly, so that bicubic resampling follows."""
+    """Number of images whose size no chain gives exactly, so that bicubic resizing follows."""
     megapixels: float
     memory_bytes: int
     disk_bytes: int
@@ -69,10 +69,10 @@ class UpscalePlan:
     seconds: float
     strength: float | None = None
     denoise: float | None = None
-    """How the dials stand, where they are turned."""
+    """Values of the dials `strength` and `denoise`; None: not set."""
 
     def summary(self) -> list[tuple[str, str]]:
-        """Label and value of each line that sums the plan up."""
+        """Labels and values of the lines of a summary."""
         return [
             ("images", f"{len(self.pictures)}, {self.megapixels:.1f} megapixels out"),
             ("device", f"{self.device}, {self.dtype}, tile {self.tile or 'off'}, overlap {self.overlap}"),
@@ -85,11 +85,11 @@ class UpscalePlan:
 
 
 def plan_upscale(job: UpscaleJob, progress: Progress | None = None) -> UpscalePlan:
-    """Plan a job. What --skip-existing would leave out is left out; nothing is written but a public model that is not
-    here yet, which a plan needs to know.
+    """Plan a job. Images that --skip-existing would skip are skipped; nothing is written, except public models that are
+    missing, which are downloaded since a plan needs them.
 
     Raises:
-        As `srkit.tasks.upscale.run`, except for outputs that exist or cannot be written to.
+        As `srkit.tasks.upscale.run`, except for outputs that exist or are not writable.
     """
     ready = prepared(job, progress or Silent(), dry=True)
     upscaler, items = ready.upscaler, ready.todo
@@ -119,18 +119,18 @@ def plan_upscale(job: UpscaleJob, progress: Progress | None = None) -> UpscalePl
 
 @dataclass(frozen=True)
 class _Cost:
-    """What a network costs on this machine."""
+    """Cost of a network on this machine."""
 
     pixels_per_second: float
-    """Input pixels, all passes of the self-ensemble included."""
+    """Input pixels per second, all passes of the self-ensemble included."""
     bytes_per_pixel: float
     seconds_per_image: float
-    """What is found out from the whole image before its first window."""
+    """Time for conditions on the whole image, before its first window."""
 
 
 @dataclass(frozen=True)
 class _Work:
-    """What one image takes."""
+    """Work for one image."""
 
     chain: tuple[Runner, ...] = ()
     models: tuple[str, ...] = ()
@@ -141,13 +141,13 @@ class _Work:
     resampled: bool = False
     diagnosis: Diagnosis | None = None
     error: str | None = None
-    """Why the image cannot be looked at."""
+    """Reason why the image cannot be read; None: none."""
 
 
 def _works(
     job: UpscaleJob, items: list[Item], upscaler: Upscaler, costs: dict[Runner, _Cost], progress: Progress
 ) -> list[_Work]:
-    """What each image takes; where the networks are chosen by what it looks like, it is read."""
+    """Work for each image; images are read if the networks depend on their content."""
     if upscaler.look is None:
         return [_work_of(item, upscaler, costs) for item in items]
     works = []
@@ -189,7 +189,7 @@ def _work_of(
         if runner not in costs:
             costs[runner] = _cost_of(name, runner, upscaler, models)
         plan, cost = runner.plan(height, width), costs[runner]
-        # The views of a network are run as it is, each by itself.
+        # Each view (part) of a network takes a separate run.
         runs = 1 + (len(item.maps) if name == upscaler.viewed(names) and name not in names[:i] else 0)
         runs *= upscaler.recipe.samples
         windows += runs * len(plan.windows)
@@ -223,7 +223,7 @@ def _disk_bytes(item: Item) -> float:
 
 
 def _cost_of(name: str, runner: Runner, upscaler: Upscaler, models: Models) -> _Cost:
-    """From the better of two forward passes of a window that the network takes."""
+    """Cost from the faster of two forward passes of a window."""
     conditioning = upscaler.conditioning(name, models)
     shape = runner.plan(_PROBE_SIDE, _PROBE_SIDE).shape
     image = np.zeros((*shape, 3), np.uint8)
@@ -237,7 +237,7 @@ def _cost_of(name: str, runner: Runner, upscaler: Upscaler, models: Models) -> _
 
 
 def _seconds(action: Callable[[], object], device: torch.device) -> float:
-    """How long the better of two runs takes."""
+    """Time of the faster of two runs."""
     best = float("inf")
     for _ in range(2):
         started = time.monotonic()

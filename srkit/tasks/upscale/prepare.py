@@ -1,4 +1,4 @@
-"""The set-up of an upscaling job: its networks, its images, and what can be refused before any work."""
+"""Set-up of an upscaling job: its networks and images, and checks before any work."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from srkit.tasks.upscale.kernel_maps import KernelMaps
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is ready to run."""
+    """A job that is ready to run."""
 
     upscaler: Upscaler
     items: list[Item]
     todo: list[Item]
-    """The `items` that are to be computed, or reported as failed: all but those that are done already."""
+    """The `items` that are to be computed, or reported as failed: all except those that are done already."""
 
 
 def prepared(job: UpscaleJob, progress: Progress, *, dry: bool = False) -> Prepared:
-    """Set a job up, so that what can be refused is refused before any work.
+    """Set a job up, with all checks that are possible before any work.
 
     Args:
-        progress: warned of prompts that are cut off, and of images that are not read.
-        dry: no network is loaded, no folder made, and no existing output refused.
+        progress: is warned of truncated prompts, and of images that are not read.
+        dry: load no network, create no folder, and accept existing outputs.
 
     Raises:
-        UsageError: paths, sizes or a device that make no sense; an output that exists; maps of a model without.
-        ResourceError: a model that is missing or damaged.
-        SrkitError: no images, or an output folder that may not be written to.
+        UsageError: paths, sizes or a device are invalid; an output exists; maps are requested of a model without.
+        ResourceError: a model is missing or damaged.
+        SrkitError: there are no images, or the output folder is not writable.
     """
     upscaler = upscaler_for(job, progress)
     items = gather(job, upscaler, progress)
@@ -50,7 +50,7 @@ def prepared(job: UpscaleJob, progress: Progress, *, dry: bool = False) -> Prepa
     todo = _left(job, items, job.existing)
     warn_of_prompts(upscaler, [item.prompt for item in todo if item.prompt], progress)
     check_existing(todo, job.existing)
-    # Now, so that a missing model or an impossible precision stops the job before it begins.
+    # Now, so that a missing model or an impossible precision ends the job before it begins.
     for name, depth in sorted({(n, i.depth) for i in todo for n in upscaler.models.chain(i.factor)}):
         upscaler.runner(name, depth)
     if job.sink is None:
@@ -61,7 +61,7 @@ def prepared(job: UpscaleJob, progress: Progress, *, dry: bool = False) -> Prepa
 
 
 def upscaler_for(job: UpscaleJob, progress: Progress | None = None) -> Upscaler:
-    """What upscales a job's images: by the recipe, and by the kernel maps or prompts where there are some.
+    """Upscaler of a job, by the recipe, and by the kernel maps or prompts if there are any.
 
     Raises:
         As `Upscaler`, `KernelMaps` and `prompted_models`.
@@ -103,10 +103,10 @@ def upscaler_for(job: UpscaleJob, progress: Progress | None = None) -> Upscaler:
 
 
 def check_existing(items: Sequence[Item], existing: Existing) -> None:
-    """Refuse to replace maps of items that are to be computed.
+    """Check that maps of items that are to be computed may be written.
 
     Raises:
-        UsageError: some exist, where they are neither replaced nor kept.
+        UsageError: maps exist, and are neither replaced nor kept.
     """
     there = [path for item in items for path in item.maps.values() if os.path.lexists(path)]
     if there and existing == "refuse":

@@ -1,4 +1,4 @@
-"""The images of a streamed upscaling job by their names alone: which there are, and which are done already."""
+"""Images of a streamed upscaling job by their names alone, and those that are done already."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from srkit.tasks.places import check_folders, exists_already
 from srkit.tasks.upscale.job import UpscaleJob
 
 _FALLBACKS = tuple(FORMATS[name].extension for name in ("png", "tiff"))
-"""Of the formats that `auto` takes where the input's own does not hold the result."""
+"""Extensions of the formats that `auto` uses if the input's own cannot hold the result."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """Images that are one unit of work: one, or those of one folder that differ in nothing but the extension, since
-    their results could share a name. Paths only; small enough for a million of them."""
+    """Images that form one unit of work: one, or those of a folder that differ only in the extension, since their
+    results could share a name. Paths only; small enough for a million of them."""
 
     names: tuple[str, ...]
-    """Relative to the input."""
+    """Names relative to the input."""
     there: tuple[str, ...] = ()
-    """Files in the output that may be their results, which the images' headers decide."""
+    """Files in the output that may be their results, depending on the images' headers."""
     prompts: tuple[str, ...] = ()
 
 
 def list_names(source: str, *, recursive: bool, progress: Progress | None = None) -> list[str]:
-    """The images of a folder or URL, relative to it and in order; a million take some 100 MB.
+    """Names of the images of a folder or URL, relative to it and in order; a million take some 100 MB.
 
     Raises:
-        UsageError: the place is not there, or is no folder.
-        SrkitError: it holds no images, or cannot be listed.
+        UsageError: the place does not exist, or is not a folder.
+        SrkitError: it has no images, or cannot be listed.
     """
     if is_url(source):
         found = Storage(source).names(recursive=recursive)
@@ -53,17 +53,17 @@ def list_names(source: str, *, recursive: bool, progress: Progress | None = None
 
 
 def list_outputs(target: str) -> frozenset[str]:
-    """The files in an output that may be results, relative to it: one listing. Raises SrkitError as `list_names`."""
+    """Names of files in an output that may be results, relative to it. Raises SrkitError as `list_names`."""
     if is_url(target):
         return frozenset(Storage(target).names(recursive=True))
     return frozenset(_names_below(Path(target), recursive=True)) if Path(target).is_dir() else frozenset()
 
 
 def check_ends(source: str, target: str) -> None:
-    """Refuse places that cannot be a streamed job's.
+    """Check the input and output of a streamed job.
 
     Raises:
-        UsageError: one lies in the other, or is no folder.
+        UsageError: one lies inside the other, or is not a folder.
     """
     if "-" in (source, target):
         raise UsageError("URLs and `engine` ray work on folders; leave out - or URL and engine.")
@@ -79,14 +79,14 @@ def check_ends(source: str, target: str) -> None:
 
 
 def make_rows(job: UpscaleJob, names: Sequence[str], outputs: frozenset[str]) -> tuple[list[Row], list[str]]:
-    """The rows that are to be done, and the images that are done already.
+    """Rows that are to be done, and images that are done already.
 
     Args:
-        names: of all images of the job.
-        outputs: what the output holds, unless it is to be replaced.
+        names: names of all images of the job.
+        outputs: content of the output, or empty if existing outputs are replaced.
 
     Raises:
-        UsageError: an output exists, and is neither to be replaced nor kept.
+        UsageError: an output exists, and is neither replaced nor kept.
     """
     rows: list[Row] = []
     done: list[str] = []
@@ -103,8 +103,8 @@ def make_rows(job: UpscaleJob, names: Sequence[str], outputs: frozenset[str]) ->
 
 
 def _groups(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Names of one stem together, at the place of the first; with those that a name of several results could meet:
-    a.jpg and a.tif may become a.jpg.png, as an input may be called."""
+    """Names grouped by stem, at the position of the first; with names that could equal a result's: a.jpg and a.tif may
+    become a.jpg.png, which may also be an input's name."""
     count = Counter(map(_stem, names))
     members: dict[str, list[str]] = {}
     for name in names:
@@ -125,7 +125,7 @@ def _stem(name: str) -> str:
 
 
 def _results(job: UpscaleJob, group: Sequence[str]) -> tuple[set[str], set[str]]:
-    """Files that the results of images probably are, and others that they may be."""
+    """Probable names of the results of images, and other possible names."""
     likely: set[str] = set()
     possible: set[str] = set()
     for name in group:

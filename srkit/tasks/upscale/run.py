@@ -1,4 +1,4 @@
-"""Upscale images: a file, a folder, a glob, a stream."""
+"""Upscaling of a file, a folder, a glob, or a stream."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = ["FileRecord", "UpscaleJob", "run"]
 
 @dataclass(frozen=True)
 class FileRecord:
-    """What became of one image."""
+    """Record of an image."""
 
     input: str
     output: str
@@ -53,22 +53,22 @@ class FileRecord:
     seconds: float | None = None
     warnings: tuple[str, ...] = ()
     maps: tuple[str, ...] = ()
-    """Files of what the network made the image of, or of further samples, where they were asked for."""
+    """Paths of the network's parts or of further samples, if requested."""
     prompt: str | None = None
-    """What the network was conditioned on, where a prompt was given."""
+    """Text that the network was conditioned on, if a prompt was given."""
     strength: float | None = None
     denoise: float | None = None
-    """How the dials stand, where they are turned."""
+    """Values of the dials `strength` and `denoise`; None: not set."""
     diagnosis: Diagnosis | None = None
-    """What was found in the image, and chosen by that; None where the model was named."""
+    """Diagnosis of the image and the chosen model; None if the model was named."""
 
 
 def run(job: UpscaleJob, progress: Progress | None = None) -> Iterator[FileRecord]:
-    """Upscale; a record for each image as it is finished, in order.
+    """Upscale; yield a record for each image in order, as it is finished.
 
-    Everything that can be refused before any work is refused when this is called, not when it is iterated. A
-    image that fails is a record, and the others go on; where the output's disk is full or may not be written
-    to, the rest are failures that were not tried.
+    Errors that can be found before any work are raised by the call, not during iteration. An image that fails gives
+    a record with the error, and the others are still processed; if the output's disk is full or not writable, the
+    remaining images fail without an attempt.
 
     Raises:
         As `srkit.tasks.upscale.prepare.prepared`.
@@ -80,7 +80,7 @@ def run(job: UpscaleJob, progress: Progress | None = None) -> Iterator[FileRecor
 
 @dataclass(frozen=True)
 class Written:
-    """What writing an image gave."""
+    """Result of writing an image."""
 
     warnings: tuple[str, ...] = ()
     encoded: bytes | None = None
@@ -88,7 +88,7 @@ class Written:
 
 
 class Upscaling(Batch[Item, Done[Item], Written, FileRecord]):
-    """The loop over a job's images."""
+    """Loop over a job's images."""
 
     label, failure = "upscaling", "The image could not be upscaled"
     too_large = "The result of {} does not fit into memory; choose a smaller one or free some."
@@ -104,7 +104,7 @@ class Upscaling(Batch[Item, Done[Item], Written, FileRecord]):
         return Work(item, image, item.width, item.height, extras=extras, name=item.source.name)
 
     def source_of(self, item: Item) -> Readable:
-        """Where the image is read from."""
+        """Source that the image is read from."""
         return item.source if self.job.data is None else self.job.data
 
     def compute(self, works: Iterator[Work[Item] | None]) -> Iterator[Done[Item]]:
@@ -154,7 +154,7 @@ class Upscaling(Batch[Item, Done[Item], Written, FileRecord]):
 
 
 def _write(job: UpscaleJob, upscaler: Upscaler, done: Done[Item]) -> tuple[bytes | None, tuple[str, ...]]:
-    """Write the result, or encode it for the sink; the encoded bytes, and warnings."""
+    """Write the result, or encode it for the sink; return the encoded bytes, and warnings."""
     item, recipe, image = done.tag, job.recipe, done.image
     if image is None:
         raise SrkitError("The image was not made.")
@@ -167,7 +167,7 @@ def _write(job: UpscaleJob, upscaler: Upscaler, done: Done[Item]) -> tuple[bytes
     make_parent(item.target)
     if not job.save_recipe:
         return None, _write_image(job, item, image, made)
-    # Around the image, so that neither is left without the other when one fails.
+    # Nested, so that a failure of either leaves neither file.
     with atomic_path(item.target.with_name(item.target.name + RECIPE_EXTENSION)) as path:
         path.write_text(json.dumps(_provenance(job, upscaler, done), indent=2) + "\n", encoding="utf-8")
         return None, _write_image(job, item, image, made)
@@ -183,12 +183,12 @@ def _write_image(
 
 
 def _made(done: Done[Item]) -> Provenance:
-    """What the written file says of how it was made."""
+    """Provenance of the result, for the written file."""
     return Provenance(srkit.__version__, tuple((p.loaded.name, p.loaded.sha256) for p in done.passes))
 
 
 def _provenance(job: UpscaleJob, upscaler: Upscaler, done: Done[Item]) -> dict[str, Any]:
-    """All that is needed to make the same image again."""
+    """All values that are needed to reproduce the image."""
     kernel_map = done.tag.kernel_map
     of_kernels = {} if kernel_map is None else {"path": str(kernel_map), "sha256": sha256_of(kernel_map)}
     return {
@@ -209,7 +209,7 @@ def _provenance(job: UpscaleJob, upscaler: Upscaler, done: Done[Item]) -> dict[s
 
 
 def _pass_record(run: Pass) -> dict[str, Any]:
-    """One network of the chain; with the providers of its conditions, where there are any."""
+    """Record of one network of the chain, with the providers of its conditions, if any."""
     model = run.loaded
     record: dict[str, Any] = {
         "name": run.model,

@@ -1,4 +1,4 @@
-"""Upscaling folders and URLs of any number of images: by their names, in this process or in many by Ray."""
+"""Upscaling of folders and URLs with any number of images, by their names, in this process or in many by Ray."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ from srkit.tasks.upscale.rows import Row, check_ends, list_names, list_outputs, 
 from srkit.tasks.upscale.run import FileRecord, Upscaling, Written
 
 _AHEAD = 4
-"""Images that are fetched while others are computed."""
+"""Number of images that are fetched while others are computed."""
 
 
 def run_streamed(
     job: UpscaleJob, target: str, engine: EngineRecipe, progress: Progress | None = None
 ) -> Iterator[FileRecord]:
-    """Upscale; a record for each image as it is finished, with Ray in any order.
+    """Upscale; yield a record for each image as it is finished, with Ray in any order.
 
     Args:
-        job: its input is a folder or URL; its `output` is not looked at.
+        job: its input is a folder or URL; its `output` is ignored.
         target: a folder or URL.
 
     Raises:
         As `srkit.tasks.upscale.run.run`, when this is called; and:
-        UsageError: another run writes into the output; workers, a GPU or an address that are unavailable.
-        SrkitError: a place that does not answer, or may not be used.
+        UsageError: another run writes into the output; workers, a GPU or an address are unavailable.
+        SrkitError: a place is not reachable or not accessible.
     """
     progress = progress or Silent()
     job = replace(job, output=Path(target))
@@ -103,7 +103,7 @@ def run_streamed(
 
 
 class UpscaleWorker:
-    """Loads the networks once, and upscales whatever rows it is given, as `srkit upscale` does in one process.
+    """Worker that loads the networks once and upscales the rows that it is given, as `srkit upscale` does.
 
     Raises:
         As `upscaler_for`.
@@ -119,18 +119,18 @@ class UpscaleWorker:
         self._streaming = _Streaming(job, self.upscaler, _Places(job, target))
 
     def run(self, rows: Sequence[Any]) -> list[list[dict[str, Any]]]:
-        """For each row, as a mapping, the records of its images."""
+        """Records of the images of each row, which is a mapping."""
         made = [Row(**{field: tuple(values) for field, values in row.items()}) for row in rows]
         records = self.stream(made)
         return [[asdict(next(records)) for _ in row.names] for row in made]
 
     def stream(self, rows: Iterable[Row]) -> Iterator[FileRecord]:
-        """The records of all images of some rows, in order."""
+        """Records of all images of some rows, in order."""
         return self._streaming.stream(self._streaming.items(rows))
 
     @staticmethod
     def failed(row: Any, reason: str, arguments: tuple[Any, ...]) -> list[dict[str, Any]]:
-        """The records of a row that no worker survives."""
+        """Records of a row on which workers die."""
         places = _Places(*arguments)
         return [
             asdict(FileRecord(places.source(name), places.guess(name), "failed", reason))
@@ -141,10 +141,10 @@ class UpscaleWorker:
 @dataclass(frozen=True)
 class _StreamItem(Item):
     name: str = ""
-    """Relative to the input."""
+    """Name relative to the input."""
     data: Encoded | None = None
     there: bool = False
-    """It is done already."""
+    """True if it is done already."""
 
     @property
     def wanted(self) -> bool:
@@ -156,7 +156,7 @@ class _StreamItem(Item):
 
 
 class _Places:
-    """What records call inputs and outputs."""
+    """Names of inputs and outputs in records."""
 
     def __init__(self, job: UpscaleJob, target: str) -> None:
         self.job, self.target = job, target
@@ -170,14 +170,14 @@ class _Places:
         return str(Path(self.target, name)) if self.output is None else self.output.url_of(name)
 
     def written(self, path: Path, folder: Path) -> str:
-        """The name of a file that a worker wrote into its `folder`."""
+        """Name in records of a file that a worker wrote into its `folder`."""
         if self.output is None or not path.is_relative_to(folder):
             return str(path)
         return self.output.url_of(path.relative_to(folder).as_posix())
 
 
 class _Streaming(Upscaling):
-    """The loop over images that are fetched and put elsewhere."""
+    """Loop over images that are fetched from and stored in remote places."""
 
     def __init__(self, job: UpscaleJob, upscaler: Upscaler, places: _Places) -> None:
         super().__init__(job, upscaler)
@@ -186,7 +186,7 @@ class _Streaming(Upscaling):
         self._tidied: set[Path] = set()
 
     def items(self, rows: Iterable[Row]) -> Iterator[_StreamItem]:
-        """Those of rows, with their bytes and headers; the next are fetched meanwhile."""
+        """Items of rows, with their bytes and headers; the next ones are fetched in the background."""
         waiting: deque[tuple[Row, Future[list[Encoded | SrkitError | None]]]] = deque()
         with ThreadPoolExecutor(_AHEAD, thread_name_prefix="srkit-fetch") as pool:
             try:
@@ -209,7 +209,7 @@ class _Streaming(Upscaling):
         if output is None:
             return super().write(done)
         recipe = item.target.with_name(item.target.name + RECIPE_EXTENSION)
-        # The image last: where it is, all is.
+        # The image last: if it exists, all files do.
         files = [*item.maps.values(), *([recipe] if self.job.save_recipe else []), item.target]
         files = [path for path in files if path.is_relative_to(self.job.output)]
         try:
@@ -234,7 +234,7 @@ class _Streaming(Upscaling):
         )
 
     def _fetch(self, row: Row) -> list[Encoded | SrkitError | None]:
-        """The bytes of a row's images, or why they cannot be had; None for files."""
+        """Bytes of a row's images, or the error of fetching them; None for local files."""
         fetched: list[Encoded | SrkitError | None] = []
         for name in row.names:
             try:
@@ -288,7 +288,7 @@ class _Streaming(Upscaling):
 def _prompted(
     job: UpscaleJob, rows: list[Row], everything: Sequence[str], upscaler: Upscaler, progress: Progress
 ) -> list[Row]:
-    """The rows with the prompts of their images, where there are any; `everything` names those of all shards."""
+    """Rows with the prompts of their images, if any; `everything` has the names of all shards."""
     if not job.recipe.prompt and job.prompts is None:
         return rows
     paths = [Path(job.input, name) for row in rows for name in row.names]
