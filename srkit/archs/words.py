@@ -1,7 +1,7 @@
-"""A small encoder of texts: hashed characters, trigrams and words, and two transformer layers.
+"""Small text encoder: hashed characters, trigrams and words, and two transformer layers.
 
-It knows no vocabulary, so any alphabet and any invented word is taken. Its tokens are the characters in their order,
-as they came in beside what they mean in the text: the letters of a sign must stay distinct, and in place.
+It has no vocabulary, so it accepts any alphabet and any invented word. Its tokens are the characters in order: each
+combines the character's input embedding with its contextual one, since the letters of a sign must stay distinct.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ class WordsNetwork(nn.Module):
     Args:
         width: channels of the layers.
         layers: transformer layers.
-        heads: of their attention.
+        heads: attention heads.
         embedding: channels of a hash's embedding.
-        dim: length D of the sentence's vector.
-        length: characters that are taken, L.
+        dim: length D of the sentence vector.
+        length: maximum number of characters, L.
 
     Raises:
-        UsageError: a number below 1, or a width that the heads do not divide.
+        UsageError: a number below 1, or a width not divisible by the heads.
     """
 
     def __init__(
@@ -56,15 +56,15 @@ class WordsNetwork(nn.Module):
         self.info = ArchInfo(scale=1, receptive_field=0, tiling="none")
 
     def forward(self, codes: Tensor) -> tuple[Tensor, Tensor]:
-        """codes (N, L, 5) to the sentence (N, D) and the words (N, L, 2 width); float32, zeros where there is no text.
+        """Map codes (N, L, 5) to the sentence (N, D) and words (N, L, 2 width); float32, zeros where there is no text.
 
-        Words are the characters as they enter the layers, beside the same as they leave them.
+        Words are the input embeddings of the characters, concatenated with the outputs of the layers.
         """
         there = codes[:, :, 0] > 0
         hashes = self.codes(codes[:, :, :3]).flatten(2)
         entered = self.enter(hashes) + self.starts(codes[:, :, 3]) + self.ends(codes[:, :, 4])
         h = entered + self.places[:, : codes.shape[1]]
-        # A text without characters attends to its own zeros, which are taken away below.
+        # A text without characters attends to its own zeros, which are masked out below.
         seen = there | ~there.any(1, keepdim=True)
         for block in self.blocks:
             h = block(h, seen)
@@ -76,10 +76,10 @@ class WordsNetwork(nn.Module):
         return sentence * there.any(1, keepdim=True), words
 
     def prompted(self, maps: Tensor, prompts: Tensor) -> Tensor:
-        """maps (N, width, g, g) through the layers as tokens, `prompts` (N, K, width) beside them; to the same shape.
+        """Pass maps (N, width, g, g) through the layers as tokens, together with `prompts` (N, K, width); same shape.
 
-        One prompt after the other stands behind the tokens of a layer, and is dropped behind it; the first layers
-        have those that are left over.
+        Each layer gets its own prompts, appended to its tokens and dropped after it; if the number of layers does not
+        divide K, the first layers get the extra prompts.
         """
         grid = maps.shape[2:]
         h = maps.flatten(2).transpose(1, 2)
@@ -92,7 +92,7 @@ class WordsNetwork(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """h + attention(norm(h)), then h + MLP(norm(h)), twice as wide inside."""
+    """h + attention(norm(h)), then h + MLP(norm(h)), with an MLP of twice the width."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ class TransformerLayer(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
 
     def forward(self, h: Tensor, seen: Tensor | None = None) -> Tensor:
-        """h (N, L, width) to the same shape; `seen` (N, L) says which tokens may be attended to (None: all)."""
+        """Map h (N, L, width) to the same shape; `seen` (N, L) masks the tokens that may be attended to (None: all)."""
         q, k, v = (
             one.unflatten(2, (self.heads, -1)).transpose(1, 2)
             for one in self.qkv(self.norm1(h)).chunk(3, dim=2)
