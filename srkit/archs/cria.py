@@ -173,8 +173,8 @@ def colour_lost(sr: Tensor, x: Tensor, radius: int) -> Tensor:
 
     Args:
         sr: (N, 3, s h, s w).
+        x: (N, 3, h, w).
         radius: radius of the squares in pixels of x; at the border, only the part inside the image counts.
-        radius: of the squares, in pixels of x; at the border over the part that lies inside.
 
     Returns:
         the shape of sr, smooth.

@@ -87,7 +87,7 @@ def on_lr_grid(depth: Tensor, scale: int) -> Tensor:
 
 
 def sample_defocus(depth: Tensor, scale: int, rng: torch.Generator) -> Tensor:
-    """Covariances of lenses that are drawn for depth maps, half of them focused on what a map shows.
+    """Sample covariances of thin lenses for depth maps, half of them focused on a depth that occurs in the map.
 
     Args:
         depth: (N, 1, h, w), inverse depth in [0, 1].

@@ -31,7 +31,7 @@ _GAUSSIANS, _MOTIONS, _BICUBICS = 4000, 800, 400  # sampled kernels of each kind
 
 
 def sample_covariance(scale: int, count: int, rng: torch.Generator, *, elongated: float = 1.0) -> Tensor:
-    """Sample covariances (count, 3): lam1 ~ U(0.175 s, 2.5 s), lam2 ~ U(0.175 s, lam1), theta ~ U(0, pi) (MANet's range).
+    """Sample covariances (count, 3): lam1 ~ U(0.175 s, 2.5 s), lam2 ~ U(0.175 s, lam1), theta ~ U(0, pi), as in MANet.
 
     Liang et al. 2021 (MANet), section 4.1; eigenvalues in squared HR pixels.
 

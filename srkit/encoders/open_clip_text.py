@@ -53,7 +53,7 @@ class OpenClipText(OpenClip):
         self.level_channels = (self.token_channels,) * len(_LOOKED_AT)
 
     def read(self, texts: Sequence[str]) -> TextEmbedding:
-        """Embed texts; see `TextEncoder`. ViT-B-32: sentences (N, 512), words (N, 77, 512) of the tower's last layer."""
+        """Embed texts; see `TextEncoder`. ViT-B-32: sentences (N, 512), words (N, 77, 512) of the last layer."""
         texts = [cleaned(text) for text in texts]
         codes = self._tokenizer(texts).to(self._device)
         found: list[Tensor] = []

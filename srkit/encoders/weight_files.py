@@ -66,13 +66,13 @@ def weights_folder(chosen: Path | None) -> Path | None:
 def find_weights(
     file: WeightFile, folder: Path | None = None, progress: Progress | None = None
 ) -> FoundWeights:
-    """Find a file in `weights_folder(folder)`, in torch.hub's cache or in srkit's cache, else download it to the latter.
+    """Find a file in `weights_folder(folder)`, in torch.hub's cache or in srkit's, else download it to the latter.
 
-    A file in the folder is used unchecked; one in a cache must have the checksum in its name.
+    A file in the folder is used as it is; one in a cache must have the checksum in its name.
 
     Raises:
         UsageError: `folder` is no folder.
-        ResourceError: the file is nowhere and cannot be fetched, is no file of weights, or is not what its name says.
+        ResourceError: the file is neither found nor downloadable, is no weight file, or does not match its name.
     """
     progress = progress or Silent()
     given, cached = weights_folder(folder), _hub_copy(file)

@@ -155,7 +155,7 @@ def far(
 
 @dataclass(frozen=True)
 class Far:
-    """FAR of images by a reconstructor and the stage of an encoder that it was trained with."""
+    """FAR of images by a reconstructor and the encoder stage of its training."""
 
     stage: EncoderStage
     autocast: torch.dtype | None = None

@@ -24,7 +24,7 @@ _INDICES_AT_ONCE = 4_000_000  # 32 MB of indices, for any number of images
 
 @dataclass(frozen=True)
 class Interval:
-    """The mean of `count` differences and the bounds of its interval."""
+    """Mean of `count` differences and the bounds of its interval."""
 
     mean: float
     """Mean as in `degenerate.mean_of`; infinite differences do not count in `count`."""
@@ -69,7 +69,7 @@ class Comparison:
 def paired_bootstrap(
     differences: ArrayLike, *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval:
-    """Percentile interval of the mean of per-image differences; the same for the same input and seed.
+    """Percentile interval of the mean of per-image differences; deterministic for a seed.
 
     Args:
         differences: (N,) one difference per image; infinite ones are left out.

@@ -85,7 +85,7 @@ class Musiq(_PyiqaMetric):
     ) -> None:
         pyiqa = _pyiqa("MUSIQ")
         found = find_weights(_MUSIQ, weights, progress)
-        # Built empty and filled here: pyiqa would unpickle the file, which may then run anything.
+        # Built without weights and filled here, because pyiqa would unpickle the file, which could run arbitrary code.
         network = pyiqa.create_metric("musiq", device=device, pretrained=False)
         try:
             network.net.load_state_dict(load_tensors(found))

@@ -60,7 +60,7 @@ class SetResult:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Names of the metrics, in the order they were asked for."""
+        """Names of the metrics, in the requested order."""
         return tuple(self.images[0].values) if self.images else ()
 
     @property

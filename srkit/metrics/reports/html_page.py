@@ -130,7 +130,7 @@ def _summary(sections: list[Section], axes: Axes, metrics: tuple[str, ...]) -> I
 
 
 def _mean_cell(metric: str, result: SetResult, rivals: list[SetResult]) -> str:
-    """Cell of a mean, marked if it is the best of several models on that set; means over other images do not compare."""
+    """Cell of a mean, marked if it is the best of several models on that set and all means are over the same images."""
     if metric not in result.metrics:
         return '<td class="number"></td>'
     mean, left_out = result.mean[metric], result.infinite.get(metric)

@@ -14,8 +14,8 @@ from srkit.metrics.results import SetResult
 RESULT = ("dataset", "scale", "model", "model_sha256", "protocol", "lr_source")
 """Fields of a record from its result."""
 PLACE = "place"
-"""Field for `srkit eval --merge`: `part` (index of the result), `index` and `count` in the set's images, `versions`, and
-the image's `prompt`, if it has one."""
+"""Field for `srkit eval --merge`: `part` (index of the result), `index` and `count` in the set's images, `versions`,
+and the image's `prompt`, if it has one."""
 
 
 def write(report: Report, path: Path) -> None:

@@ -16,7 +16,7 @@ _MARGIN = 4
 
 @dataclass(frozen=True)
 class Axis:
-    """Maps a metric's values to positions; all models of a data set share one, so that strips compare."""
+    """Mapping of a metric's values to positions, common to all models of a dataset, so that strips are comparable."""
 
     low: float
     high: float
