@@ -1,1 +1,1 @@
-"""Networks: one file each, its facts beside it; `table` lists them, `blocks` holds what they share."""
+"""Networks, one per file with its `ArchInfo`; `table` lists them, `blocks` holds the shared building blocks."""

@@ -1,8 +1,8 @@
-"""Adaptive multi-modal fusion: what kernels, depth and LR say scales and shifts a denoiser's features (SSR, Eq. 3).
+"""Adaptive multi-modal fusion: features of a denoiser scaled and shifted by kernels, depth and LR (SSR, Eq. 3).
 
 Lin et al. 2024, ECCV (arXiv 2403.05808), Section 3.2: for each modality in turn F <- (1 + M_a(f)) BN(F) + M_b(f), with
-M a perceptron on each pixel. Statistics of a batch, or of an image, would make the result depend on batches and tiles,
-so that here F is normalised only where it is asked for.
+M a perceptron on each pixel. Batch or image statistics would make the result depend on batches and tiles, so BN is
+applied only if requested.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ Fusion = Literal["amf", "batch", "concat"]
 
 
 class AMF(nn.Module):
-    """Features (N, C, h, w) modulated by the maps of several modalities, one after another; the identity at first.
+    """Features (N, C, h, w) modulated by the maps of several modalities in turn; initialised as the identity.
 
     Args:
         features: C.
         modalities: channels of each modality's map.
-        hidden: channels of the perceptrons between (the paper's 128).
-        normalise: with the paper's batch normalisation, without parameters of its own; then no identity at first.
+        hidden: hidden channels of the perceptrons (128 in the paper).
+        normalise: apply the paper's batch normalisation, without affine parameters; the start is then not the identity.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class AMF(nn.Module):
         self.norms = nn.ModuleList(nn.BatchNorm2d(features, affine=False) for _ in modalities if normalise)
 
     def forward(self, h: Tensor, maps: Sequence[Tensor]) -> Tensor:
-        """h (N, C, h, w) and a map (N, c, h, w) for each modality, of one dtype, to the shape of h."""
+        """Map h (N, C, h, w) and one map (N, c, h, w) per modality, all of one dtype, to the shape of h."""
         for i, (perceptron, condition) in enumerate(zip(self.perceptrons, maps, strict=True)):
             scale, shift = perceptron(condition).chunk(2, dim=1)
             if self.norms:
@@ -48,11 +48,11 @@ class AMF(nn.Module):
 
 
 class Concatenation(nn.Module):
-    """The ablation's other way: a perceptron of features and maps, side by side, is added; nothing at first.
+    """Fusion by concatenation (ablation of `AMF`): adds a perceptron of features and maps; zero at initialisation.
 
     Args:
         features, modalities: as for `AMF`.
-        hidden: that of the `AMF` which it has as many weights as.
+        hidden: `hidden` of the `AMF` whose number of weights is matched.
     """
 
     def __init__(self, features: int, modalities: Sequence[int], hidden: int = 32) -> None:
@@ -62,16 +62,16 @@ class Concatenation(nn.Module):
         self.perceptron = _perceptron(features + sum(modalities), between, features)
 
     def forward(self, h: Tensor, maps: Sequence[Tensor]) -> Tensor:
-        """As `AMF.forward`."""
+        """Same arguments and result as `AMF.forward`."""
         added: Tensor = self.perceptron(torch.cat([h, *maps], dim=1))
         return h + added
 
 
 def make_fusion(kind: Fusion, features: int, modalities: Sequence[int], hidden: int) -> nn.Module:
-    """A fusion by its name: `amf`, `batch` (the paper's batch normalisation) or `concat`.
+    """Build a fusion by name: `amf`, `batch` (with the paper's batch normalisation) or `concat`.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: unknown name.
     """
     known = get_args(Fusion)
     if kind not in known:  # it comes from a recipe or a header
@@ -84,16 +84,16 @@ def make_fusion(kind: Fusion, features: int, modalities: Sequence[int], hidden: 
 
 
 def _perceptron(channels: int, hidden: int, out: int) -> nn.Sequential:
-    """1x1 convolution, ReLU, 1x1 convolution, whose result is zero at first."""
+    """1x1 convolution, ReLU, 1x1 convolution; the output is zero at initialisation."""
     last = nn.Conv2d(hidden, out, 1)
     begin_at_zero(last.weight, last.bias)
     return nn.Sequential(nn.Conv2d(channels, hidden, 1), nn.ReLU(), last)
 
 
 def resized(x: Tensor, height: int, width: int) -> Tensor:
-    """A map (N, c, h, w) on another grid, of a whole number of times the sides or a whole part of them.
+    """Resize a map (N, c, h, w) to a grid whose sides are integer multiples or integer fractions of its own.
 
-    Each place depends on the places that it covers alone, so that windows give what the whole gives.
+    Each output pixel depends only on the input pixels it covers, so windows give the values of the whole image.
     """
     if x.shape[2] <= height:
         return F.interpolate(x, (height, width), mode="nearest")

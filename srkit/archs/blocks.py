@@ -14,21 +14,21 @@ from srkit.errors import UsageError, nearest
 
 Upsampler = Literal["edsr", "single"]
 DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
-_SLOPE = 0.2  # of ESRGAN's leaky ReLUs
+_SLOPE = 0.2  # negative slope of ESRGAN's leaky ReLUs
 DEEP_SCALE = 8
-"""From this scale on residual blocks may stand between the upsampling stages."""
+"""Smallest scale at which residual blocks may stand between the upsampling stages."""
 
 
 def centred(x: Tensor) -> Tensor:
-    """Images (N, 3, h, w) in [0, 1] less the mean colour of DIV2K (as EDSR's authors do)."""
+    """Subtract the mean colour of DIV2K from images (N, 3, h, w) in [0, 1] (as EDSR's authors do)."""
     return x - mean_colour(x.dtype, x.device)
 
 
 @lru_cache
 @torch.inference_mode(False)
 def mean_colour(dtype: torch.dtype, device: torch.device) -> Tensor:
-    """(1, 3, 1, 1), not to be written to: what `centred` takes away."""
-    # No buffer: casting the network to bf16 would round it, and shift every image.
+    """Mean colour that `centred` subtracts, (1, 3, 1, 1); shared, so read-only."""
+    # Not a buffer: casting the network to bf16 would round the mean and shift every image.
     return torch.tensor(DIV2K_MEAN, dtype=dtype, device=device).view(1, 3, 1, 1)
 
 
@@ -37,14 +37,14 @@ def conv3x3(cin: int, cout: int) -> nn.Conv2d:
 
 
 def begin_at_zero(*parameters: Tensor | None) -> None:
-    """Fill parameters with zeros, so that what they add is nothing at first; None (no bias) is passed over."""
+    """Fill parameters with zeros, so that their branch adds nothing at initialisation; skip None (no bias)."""
     for parameter in parameters:
         if parameter is not None:
             nn.init.zeros_(parameter)
 
 
 class ResidualBlock(nn.Module):
-    """conv - ReLU - conv and a skip, no normalisation (EDSR; Lim et al. 2017, Fig. 2c)."""
+    """conv - ReLU - conv with a skip connection, no normalisation (EDSR; Lim et al. 2017, Fig. 2c)."""
 
     def __init__(self, features: int, residual_scale: float = 1.0) -> None:
         super().__init__()
@@ -57,21 +57,21 @@ class ResidualBlock(nn.Module):
         return x + (h if self.residual_scale == 1.0 else h * self.residual_scale)
 
     def start_as_identity(self) -> None:
-        """Zero the second convolution: a block put into a trained network then changes nothing at first."""
+        """Zero the second convolution, so that a block inserted into a trained network starts as the identity."""
         begin_at_zero(self.conv2.weight, self.conv2.bias)
 
 
 class SFT(nn.Module):
-    """Spatial feature transform: features scaled and shifted by what a condition says at each pixel.
+    """Spatial feature transform: features scaled and shifted per pixel by a condition.
 
-    With z = [h; c] it gives h * 2 sigmoid(scale(z)) + shift(z), where scale and shift are two convolutions with a
+    With z = [h; c] the output is h * 2 sigmoid(scale(z)) + shift(z), where scale and shift are two convolutions with a
     leaky ReLU between (Wang et al. 2018, CVPR, Section 3.2; with the features in z: IKC, Gu et al. 2019, CVPR,
-    Section 3.3). Twice the sigmoid, so that zero weights are the identity.
+    Section 3.3). The factor 2 makes zero weights the identity.
 
     Args:
         features: channels of h.
         condition: channels of c.
-        hidden: channels between the convolutions.
+        hidden: channels between the two convolutions.
         size: side of the convolutions' kernels; 1 or 3. The receptive field's radius is `size` - 1.
     """
 
@@ -82,13 +82,13 @@ class SFT(nn.Module):
         self.shift = nn.Conv2d(hidden, features, size, padding=size // 2)
 
     def forward(self, h: Tensor, condition: Tensor) -> Tensor:
-        """h (N, features, h, w) and condition (N, condition, h, w), both of the weights' dtype, to the shape of h."""
+        """Map h (N, features, h, w) and condition (N, condition, h, w), both of the weights' dtype, to h's shape."""
         between = F.leaky_relu(self.hidden(torch.cat([h, condition], dim=1)), 0.2)
         scale, shift = between.chunk(2, dim=1)
         return torch.addcmul(self.shift(shift), h, 2 * torch.sigmoid(self.scale(scale)))
 
     def start_as_identity(self) -> None:
-        """Zero what comes last: put into a trained network, it then changes nothing at first."""
+        """Zero the last layers, so that the transform starts as the identity in a trained network."""
         for layer in (self.scale, self.shift):
             begin_at_zero(layer.weight, layer.bias)
 
@@ -115,10 +115,10 @@ class Reconstruction(nn.Module):
     `edsr`: convolution and PixelShuffle for each prime factor of the scale, then a convolution to RGB
     (Lim et al. 2017). `blocks_between` residual blocks stand between the stages (for x8 and x16).
     `single`: one convolution to 3 scale^2 channels and one PixelShuffle (ESPCN; Shi et al. 2016): the
-    arithmetic stays at the input's resolution, some five times faster at x4 as a whole network.
+    computation stays at the input's resolution, about five times faster at x4 for a whole network.
 
     Raises:
-        UsageError: an upsampler that there is none of.
+        UsageError: unknown upsampler.
     """
 
     def __init__(self, features: int, scale: int, upsampler: Upsampler, blocks_between: int = 0) -> None:
@@ -151,12 +151,12 @@ class NearestReconstruction(nn.Module):
     """Features to RGB at a multiple of the size, without PixelShuffle (ESRGAN's; after Odena et al. 2016, Distill).
 
     Nearest neighbour, convolution and leaky ReLU for each factor; then convolution, leaky ReLU, and a convolution to
-    RGB. No pixel of the result is made by weights of its own, so there is no checkerboard to be learned; in return most
-    of the arithmetic is done at the result's resolution.
+    RGB. All pixels of the result share the same weights, so there is no checkerboard pattern; in return most of the
+    computation runs at the result's resolution.
 
     Args:
-        features: channels in and between.
-        factors: of the stages, as `upsampling_stages` gives them.
+        features: channels of the input and of the stages.
+        factors: upsampling factors of the stages, as from `upsampling_stages`.
     """
 
     def __init__(self, features: int, factors: tuple[int, ...]) -> None:
@@ -176,16 +176,16 @@ class NearestReconstruction(nn.Module):
 
     @property
     def radius(self) -> int:
-        """Input pixels that an input pixel's share of the result sees to each side."""
+        """Receptive field in input pixels to each side, for the output pixels of one input pixel."""
         return nearest_radius(self.factors, 2)
 
 
 def nearest_radius(factors: tuple[int, ...], after: int) -> int:
-    """Input pixels that an input pixel's share of the result sees to each side.
+    """Receptive field in input pixels to each side, for the output pixels of one input pixel.
 
     Args:
-        factors: of nearest-neighbour stages, each with one 3x3 convolution behind it.
-        after: 3x3 convolutions that follow at the result's resolution.
+        factors: factors of the nearest-neighbour stages, each followed by one 3x3 convolution.
+        after: number of 3x3 convolutions that follow at the result's resolution.
     """
     low, high = -after, math.prod(factors) - 1 + after
     for factor in reversed(factors):
@@ -194,9 +194,9 @@ def nearest_radius(factors: tuple[int, ...], after: int) -> int:
 
 
 def _even(convolution: nn.Conv2d, colours: int) -> nn.Conv2d:
-    """The convolution before a PixelShuffle, with all pixels of a colour alike at first (Aitken et al. 2017, ICNR).
+    """Initialise the convolution before a PixelShuffle equally for all subpixels (Aitken et al. 2017, ICNR).
 
-    Else what each of the 256 pixels of x16 began with stays visible as a pattern.
+    Otherwise the different initial values of the subpixels (256 at x16) stay visible as a pattern.
     """
     with torch.no_grad():
         for parameter in (convolution.weight, convolution.bias):
@@ -207,13 +207,13 @@ def _even(convolution: nn.Conv2d, colours: int) -> nn.Conv2d:
 
 
 def upsampling_stages(scale: int) -> tuple[int, ...]:
-    """Factors of the PixelShuffle stages: powers of two as twos, other scales in one stage."""
+    """Factors of the PixelShuffle stages: 2 repeated for powers of two, one stage for other scales."""
     exponent = int(math.log2(scale))
     return (2,) * exponent if 2**exponent == scale else (scale,)
 
 
 def built_between(scale: int, upsampler: Upsampler, blocks_between: int) -> int:
-    """How many of `blocks_between` a `Reconstruction` is built with: those of `edsr` at x8 and x16, else none."""
+    """Number of `blocks_between` that a `Reconstruction` uses: all of them for `edsr` at x8 and x16, else 0."""
     return blocks_between if upsampler == "edsr" and scale >= DEEP_SCALE else 0
 
 

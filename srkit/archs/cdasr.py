@@ -1,8 +1,7 @@
 """CDASR: CLIP-aware domain-adaptive super-resolution (Lu et al. 2025, Multimedia Systems; arXiv 2505.12391).
 
-An EDSR whose features, between trunk and reconstruction, are aligned with what a frozen encoder says of the whole
-image. Everything that the alignment adds is zero at first, so that a CDASR that starts from an EDSR's weights gives
-the EDSR's images.
+An EDSR whose features, between trunk and reconstruction, are aligned with a frozen encoder's embedding of the whole
+image. The alignment is zero at initialisation, so a CDASR initialised from an EDSR's weights gives the EDSR's images.
 """
 
 from __future__ import annotations
@@ -42,19 +41,19 @@ class CDASR(nn.Module):
         features: channels of the trunk.
         blocks: residual blocks of the trunk.
         upsampler: `edsr` or `single` (see `Reconstruction`).
-        blocks_between: as `EDSR` takes it (the paper leaves the count open).
+        blocks_between: as in `EDSR` (the paper does not give the number).
         semantic_dim: length D of the encoder's vector.
         token_channels: channels C of the encoder's tokens.
         hidden, aligned: widths of the MLP on the vector (Eq. 3: 1024 and 512).
-        token_features: channels that tokens are sampled in, at each LR pixel.
-        spatial: `tokens` conditions the features on what lies where; `global` is Eq. 4 as printed, which is constant
-            over the image.
-        condition: `constant` has a learned vector and learned tokens in place of the encoder's (for ablation: the
+        token_features: channels that the tokens are projected to before they are sampled at each LR pixel.
+        spatial: `tokens` conditions the features on local content; `global` is Eq. 4 as printed, which is constant over
+            the image.
+        condition: `constant` uses a learned vector and learned tokens instead of the encoder's (for ablation: the
             same capacity, without a condition).
         token_grid: side of the grid of learned tokens.
 
     Raises:
-        UsageError: a scale, width or variant that the network is not defined for.
+        UsageError: unsupported scale, width or variant.
     """
 
     def __init__(
@@ -108,16 +107,16 @@ class CDASR(nn.Module):
         tokens: Tensor | None = None,
         position: Tensor | None = None,
     ) -> Tensor:
-        """The image, or a piece of one, and what is known of the whole image.
+        """Upscale an image, or a piece of one, given the conditions of the whole image.
 
         Args:
             x: (N, 3, h, w) in [0, 1].
             semantic: unit vectors (N, semantic_dim).
-            tokens: (N, token_channels, gh, gw), spread over the whole image.
-            position: (N, 2, h, w), where each pixel lies in it (see `srkit.ops.geometry`).
+            tokens: (N, token_channels, gh, gw), covering the whole image.
+            position: (N, 2, h, w), position of each pixel in the whole image (see `srkit.ops.geometry`).
 
         Raises:
-            UsageError: one of those that `info.conditioning` names is missing.
+            UsageError: a condition named in `info.conditioning` is missing.
         """
         if self._constant:
             semantic = self.semantic.expand(len(x), -1)
@@ -138,10 +137,10 @@ class CDASR(nn.Module):
 
 
 class TokenAlignment(nn.Module):
-    """Scale and shift by the vector (FiLM), then the tokens, sampled at each pixel, fused in.
+    """Features modulated by the vector (FiLM), then fused with the tokens sampled at each pixel.
 
     f' = (1 + g) f + b with (g, b) of the MLP (Eq. 3), and f' + Conv_fuse([f'; tokens at the pixel]) in place of Eqs. 4
-    and 5, which carry no place.
+    and 5, which have no spatial dependence.
     """
 
     def __init__(
@@ -162,7 +161,7 @@ class TokenAlignment(nn.Module):
         self.fuse = _zeroed(conv3x3(features + token_features, features))
 
     def forward(self, features: Tensor, semantic: Tensor, tokens: Tensor, position: Tensor) -> Tensor:
-        """features (N, features, h, w) to the same shape; the rest as `CDASR.forward` takes it."""
+        """Map features (N, features, h, w) to the same shape; other arguments as in `CDASR.forward`."""
         dtype = self.fuse.weight.dtype
         factor, shift = self.film(self.mlp(semantic.to(dtype)))[:, :, None, None].chunk(2, dim=1)
         features = torch.addcmul(shift, features, 1 + factor)
@@ -171,16 +170,16 @@ class TokenAlignment(nn.Module):
         return features + fused
 
     def place(self, tokens: Tensor, position: Tensor) -> Tensor:
-        """What the tokens say at each pixel: (N, token_features, h, w), of the dtype of `position`."""
+        """Token features at each pixel, (N, token_features, h, w), of the dtype of `position`."""
         return sample(self.project(tokens.to(self.fuse.weight.dtype)), position)
 
 
 class GlobalAlignment(nn.Module):
     """Eqs. 3 to 5 as printed: the vector spread over the image, two convolutions, fused in.
 
-    With replicate padding the spread features are one vector everywhere, so they are computed for one pixel, and
-    their share of the fusion is a shift. (With zero padding, which the paper does not speak of, the border of the
-    image would be the condition in place of its content.)
+    With replicate padding the spread features are the same vector at every pixel, so they are computed for one pixel,
+    and their part of the fusion is a shift. (With zero padding, which the paper does not mention, the border of the
+    image would determine the condition.)
     """
 
     def __init__(self, features: int, semantic_dim: int, hidden: int, aligned: int) -> None:
@@ -194,7 +193,7 @@ class GlobalAlignment(nn.Module):
         self.fuse = _zeroed(conv3x3(2 * features, features))
 
     def forward(self, features: Tensor, semantic: Tensor) -> Tensor:
-        """features (N, features, h, w) and unit vectors (N, semantic_dim) to (N, features, h, w)."""
+        """Map features (N, features, h, w) and unit vectors (N, semantic_dim) to (N, features, h, w)."""
         own, given = self.fuse.weight.chunk(2, dim=1)
         everywhere = self.spread(self.mlp(semantic.to(own.dtype))[:, :, None, None])
         shift = nn.functional.conv2d(everywhere, given.sum((2, 3), keepdim=True), self.fuse.bias)
@@ -202,7 +201,7 @@ class GlobalAlignment(nn.Module):
 
 
 def _mlp(semantic_dim: int, hidden: int, aligned: int) -> nn.Sequential:
-    """Eq. 3, and the normalisation that the paper uses without saying where."""
+    """MLP of Eq. 3, followed by the normalisation that the paper mentions without its position."""
     return nn.Sequential(
         nn.Linear(semantic_dim, hidden),
         nn.ReLU(),
@@ -219,7 +218,7 @@ def _zeroed(layer: M) -> M:
 
 def _conditioning(spatial: Spatial, condition: Source) -> tuple[str, ...]:
     names = {"tokens": ("semantic", "tokens", "position"), "global": ("semantic",)}[spatial]
-    # Where the learned tokens lie must still be given.
+    # The positions of the learned tokens are still an input.
     return names if condition == "encoder" else tuple(name for name in names if name == "position")
 
 

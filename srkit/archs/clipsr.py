@@ -1,9 +1,9 @@
 """CLIP-SR: text-guided super-resolution (Hu et al. 2024, CLIP-SR: Collaborative Linguistic and Image Processing for
-Super-Resolution), the graph of its figure, for images of any size.
+Super-Resolution): the graph of the paper's figure, for images of any size.
 
-The paper's network takes 64 x 64 pixels and gives 256 x 256. Here its encoder, its prompts and its refinement run once
-for each image, on LR resized to that size (`guide`); what they find is sampled at the place of every LR pixel. Trunk
-and reconstruction are convolutional, so tiles give what the whole image gives.
+The paper's network maps 64 x 64 pixels to 256 x 256. Here its encoder, prompts and refinement run once per image, on
+LR resized to that size (`guide`), and their output is sampled at the position of every LR pixel. Trunk and
+reconstruction are convolutional, so tiles give the same result as the whole image.
 """
 
 from __future__ import annotations
@@ -27,44 +27,44 @@ from srkit.ops.resize import upscale
 SCALES = (4, 8, 16)
 GUIDE, WORDS, SENTENCE, POSITION = "guide", "words", "sentence", "position"
 LETTERS = "letters"
-"""In training: (N, h, w) int64, the word that each pixel shows; -1 where none is known."""
+"""Training input: (N, h, w) int64, index of the word that each pixel shows; -1 if unknown."""
 
 Text = Literal["prompt", "bag", "constant"]
 TextNorm = Literal["layer", "softmax"]
 
 
 def takes_text(info: ArchInfo) -> bool:
-    """Whether a network is conditioned on a text."""
+    """Return whether a network is conditioned on a text."""
     return WORDS in info.conditioning
 
 
 class CLIPSR(nn.Module):
     """Images (N, 3, h, w) in [0, 1] to (N, 3, scale h, scale w); not clipped.
 
-    Without text (zeros) the network takes what it has learned in its place: the bias of the norm on the sentence, and
-    the token of its own in each attention.
+    Without text (zeros) the network uses learned values instead: the bias of the sentence's norm, and the learned token
+    of each attention.
 
     Args:
         scale: 4, 8 or 16.
-        features: channels of the trunk, whose tensors are named as those of `srkit.archs.edsr.EDSR`.
+        features: channels of the trunk, whose tensors have the names of those of `srkit.archs.edsr.EDSR`.
         blocks: residual blocks of the trunk.
-        stages: channels behind each doubling of the reconstruction, log2(scale) of them.
+        stages: channels after each doubling of the reconstruction, log2(scale) of them.
         sentence_dim: length D of the text's vector.
-        word_channels: channels of its words.
-        map_channels: of the encoder's frozen blocks.
+        word_channels: channels of the text's words.
+        map_channels: channels of the encoder's frozen blocks.
         widths: channels of the guide's encoder at 64, 32, 16 and 8 pixels (the paper: 256, 512, 512, 512).
-        prompts: that go into the blocks.
+        prompts: number of prompts fed to the frozen blocks.
         guide_features: channels of the guide.
-        readings: attentions to the words, each with `reading_blocks` residual blocks behind it; 0: none.
-        heads: of each attention.
-        side: of the thumbnail that the guide is made of.
-        text: `prompt`; `bag` has the mean of the words in place of the words; `constant` takes no text (ablations).
+        readings: number of attentions to the words, each followed by `reading_blocks` residual blocks; 0 for none.
+        heads: heads of each attention.
+        side: side of the thumbnail that the guide is computed from.
+        text: `prompt`; `bag` replaces the words by their mean; `constant` takes no text (ablations).
         text_norm: `layer`; `softmax` as printed, which is nearly constant.
-        fused_skips: TIFs in the skips of the guide (ablation: none).
-        mapped: whether the prompts and the frozen blocks are used (ablation: a convolution in their place).
+        fused_skips: use TIFs in the skips of the guide (False for ablation).
+        mapped: use the prompts and the frozen blocks (False for ablation: a convolution instead).
 
     Raises:
-        UsageError: a scale, width or variant that the network is not defined for.
+        UsageError: unsupported scale, width or variant.
     """
 
     def __init__(
@@ -130,14 +130,14 @@ class CLIPSR(nn.Module):
         words: Tensor | None = None,
         sentence: Tensor | None = None,
     ) -> Tensor:
-        """The image, or a part of one, and what is known of the whole image.
+        """Upscale an image, or a part of one, given the guide, text and positions of the whole image.
 
         Args:
             x: (N, 3, h, w) in [0, 1].
             guide: (N, guide_features, side, side), of the whole image (`guide`).
-            position: (N, 2, h, w), where each pixel lies in it (see `srkit.ops.geometry`).
-            words: (N, L, word_channels), zeros behind the end of the text; None: no text.
-            sentence: (N, sentence_dim); zeros or None: no text.
+            position: (N, 2, h, w), position of each pixel in the whole image (see `srkit.ops.geometry`).
+            words: (N, L, word_channels), zeros after the end of the text; None for no text.
+            sentence: (N, sentence_dim); zeros or None for no text.
         """
         return self.aligned(x, guide, position, words, sentence, None)[0]
 
@@ -150,10 +150,10 @@ class CLIPSR(nn.Module):
         sentence: Tensor | None,
         letters: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        """`forward`, and how far the attentions are from the words that pixels show.
+        """`forward`, and the distance of the attentions from the words that the pixels show.
 
         Args:
-            letters: (N, h, w) int64, the word that each pixel shows, -1 where none is known; None: of no pixel.
+            letters: (N, h, w) int64, index of the word that each pixel shows, -1 if unknown; None if unknown for all.
 
         Returns:
             The image, and the mean of `srkit.archs.text_fusion.WordAttention.misalignment` over the attentions.
@@ -182,25 +182,25 @@ class CLIPSR(nn.Module):
     def guide(
         self, thumbnail: Tensor, sentence: Tensor | None = None, blocks: PromptedBlocks | None = None
     ) -> Tensor:
-        """What is found out once for each image.
+        """Compute the guide, once per image.
 
         Args:
             thumbnail: the whole LR image, resized to (N, 3, side, side), in [0, 1].
-            sentence: as `forward` takes it.
-            blocks: the encoder's frozen blocks, where the network is `mapped`.
+            sentence: as in `forward`.
+            blocks: the encoder's frozen blocks, required if the network is `mapped`.
 
         Returns:
             (N, guide_features, side, side), float32 in fp32 networks.
 
         Raises:
-            UsageError: no blocks where they are needed.
+            UsageError: `blocks` is missing although the network is `mapped`.
         """
         z = self._vector(len(thumbnail), sentence)
         found: Tensor = self.guidance(centred(thumbnail).to(z.dtype), z, blocks)
         return found
 
     def _vector(self, count: int, sentence: Tensor | None) -> Tensor:
-        """(N, D), of the weights' dtype: the sentence, normalised; the norm's bias where there is none."""
+        """Normalised sentence (N, D), of the weights' dtype; the norm's bias if there is no sentence."""
         if self._text == "constant":
             return self.constant.expand(count, -1)
         weight, bias = self.norm.weight, self.norm.bias
@@ -216,9 +216,9 @@ class CLIPSR(nn.Module):
 class Guidance(nn.Module):
     """The paper's graph between the thumbnail and its reconstruction.
 
-    E_I gives features r at 64, 32, 16 and 8 pixels; TIFs fuse the text into the three small ones; the prompts that P
-    makes of the text go through the encoder's frozen blocks beside the smallest (Map); R refines what comes out of
-    these, from size to size, with the fused features as skips.
+    E_I gives features at 64, 32, 16 and 8 pixels; TIFs fuse the text into the three smaller ones; P makes prompts from
+    the text, which pass through the encoder's frozen blocks together with the smallest features (Map); R refines the
+    output from size to size, with the fused features as skips.
     """
 
     def __init__(
@@ -245,7 +245,7 @@ class Guidance(nn.Module):
         self.out = nn.Conv2d(widths[0], features, 1)
 
     def forward(self, x: Tensor, z: Tensor, blocks: PromptedBlocks | None) -> Tensor:
-        """x (N, 3, side, side), centred, and z (N, text) to (N, features, side, side)."""
+        """Map x (N, 3, side, side), centred, and z (N, text) to (N, features, side, side)."""
         levels = [self.first(x)]
         for layer in self.down:
             levels.append(layer(F.leaky_relu(levels[-1], SLOPE)))
@@ -259,7 +259,7 @@ class Guidance(nn.Module):
 
 
 class Map(nn.Module):
-    """Features, and prompts made of the text, through the encoder's frozen blocks: F_U = conv(f + 0.1 Map(f, P(z)))."""
+    """Features and text prompts passed through the encoder's frozen blocks: F_U = conv(f + 0.1 Map(f, P(z)))."""
 
     def __init__(self, text: int, channels: int, features: int, prompts: int) -> None:
         super().__init__()
@@ -268,7 +268,7 @@ class Map(nn.Module):
         self.leave = nn.Conv2d(channels, features, 5, padding=2)
 
     def forward(self, h: Tensor, z: Tensor, blocks: PromptedBlocks | None) -> Tensor:
-        """h (N, features, a, a) and z (N, text) to (N, features, a - 1, a - 1)."""
+        """Map h (N, features, a, a) and z (N, text) to (N, features, a - 1, a - 1)."""
         if blocks is None:
             raise UsageError("CLIPSR was given no blocks of its encoder, which its guide goes through.")
         entered: Tensor = self.enter(h)
@@ -278,7 +278,7 @@ class Map(nn.Module):
 
 
 class PromptPredictor(nn.Module):
-    """P: z (N, text) to prompts (N, K, C): a linear layer, then self-attention among them (pre-LN, residual)."""
+    """P: z (N, text) to prompts (N, K, C): a linear layer, then self-attention among the prompts (pre-LN, residual)."""
 
     def __init__(self, text: int, channels: int, prompts: int) -> None:
         super().__init__()
@@ -288,7 +288,7 @@ class PromptPredictor(nn.Module):
         self.prompts = prompts
 
     def forward(self, z: Tensor) -> Tensor:
-        """z (N, text) to (N, K, C)."""
+        """Map z (N, text) to prompts (N, K, C)."""
         prompts = self.first(z).unflatten(1, (self.prompts, -1))
         normed = self.norm(prompts)
         attended, _ = self.attention(normed, normed, normed, need_weights=False)
@@ -297,7 +297,7 @@ class PromptPredictor(nn.Module):
 
 
 class TextReconstruction(nn.Module):
-    """Features to an RGB residual: for each doubling a convolution, PixelShuffle and a TIF, then one to RGB."""
+    """Features to an RGB residual: convolution, PixelShuffle and TIF per doubling, then a convolution to RGB."""
 
     def __init__(self, features: int, stages: Sequence[int], text: int) -> None:
         super().__init__()
@@ -305,11 +305,11 @@ class TextReconstruction(nn.Module):
         self.convs = nn.ModuleList(conv3x3(a, 4 * b) for a, b in zip(channels, stages, strict=False))
         self.tifs = nn.ModuleList(TIF(width, text) for width in stages)
         self.last = conv3x3(stages[-1], 3)
-        # A convolution before a doubling, and one of the TIF behind it, at each resolution; the last rounds up.
+        # A convolution before each doubling, and one in the TIF after it, at each resolution; the last rounds up.
         self.radius = int(sum(1 / 2**i + 1 / 2 ** (i + 1) for i in range(len(stages))) + 1)
 
     def forward(self, h: Tensor, z: Tensor) -> Tensor:
-        """h (N, features, h, w) and z (N, text) to (N, 3, s h, s w), s = 2^stages."""
+        """Map h (N, features, h, w) and z (N, text) to (N, 3, s h, s w), s = 2^stages."""
         for conv, tif in zip(self.convs, self.tifs, strict=True):
             h = tif(F.leaky_relu(F.pixel_shuffle(conv(h), 2), SLOPE), z)
         out: Tensor = self.last(h)

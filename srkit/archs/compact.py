@@ -1,7 +1,7 @@
-"""A small convolutional encoder of images: a unit vector, a map of tokens, and perceptual stages.
+"""Small convolutional image encoder: a unit vector, a map of tokens, and perceptual stages.
 
-Plain convolutions without normalisation layers: what a place gives depends on its surroundings alone, so that the
-stages mean the same on a tile, an image and a batch, and degraded images keep what distinguishes them.
+Plain convolutions without normalisation layers: the output at a pixel depends on its surroundings alone, so the stages
+agree between a tile, an image and a batch, and degraded images keep the statistics that distinguish them.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from srkit.archs.blocks import begin_at_zero
 from srkit.archs.info import ArchInfo
 from srkit.errors import UsageError
 
-SLOPE = 0.1  # of the leaky ReLUs
-_STILL = 0.02  # deviation that counts as none: below the rounding of 8 bits
+SLOPE = 0.1  # negative slope of the leaky ReLUs
+_STILL = 0.02  # added to deviations before the logarithm: below the rounding of 8 bits
 
 
 class CompactEncoder(nn.Module):
-    """Images (N, 3, H, W) in [0, 1] to `(vector, tokens)`; fully convolutional, frozen weights serve any size.
+    """Images (N, 3, H, W) in [0, 1] to `(vector, tokens)`; fully convolutional, so frozen weights accept any size.
 
     Args:
-        widths: channels of the stages, each at half the resolution of the one before; the last are the tokens'.
+        widths: channels of the stages, each at half the resolution of the previous; the last are the tokens'.
         blocks: residual blocks of each stage.
         dim: length D of the vector.
-        side: side of the square that whole images are resized to before (by whoever calls; a fact of training).
+        side: side of the square that the caller resizes whole images to, as in training.
 
     Raises:
-        UsageError: widths and blocks of different number, or a width, `dim` or `side` below 1.
+        UsageError: different numbers of widths and blocks, or a width, `dim` or `side` below 1.
     """
 
     def __init__(
@@ -72,10 +72,10 @@ class CompactEncoder(nn.Module):
         return found
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Vector (N, D), unit, and tokens (N, C, H / 2^stages, W / 2^stages), unit mean square a place; float32.
+        """Unit vector (N, D) and tokens (N, C, H / 2^stages, W / 2^stages), unit mean square per position; float32.
 
-        The vector is linear in the mean and the logarithm of the deviation of every channel of every stage: what is
-        there, and how strong its fine texture is, which blur, noise and compression change by factors.
+        The vector is linear in the mean and the log standard deviation of all channels of all stages: the content, and
+        the strength of fine texture, which blur, noise and compression change by factors.
         """
         stages = [stage.float() for stage in self.stages(x)]
         tokens = stages[-1] * torch.rsqrt(stages[-1].square().mean(1, keepdim=True) + 1e-4)
@@ -107,7 +107,7 @@ class _Level(nn.Module):
 
 
 class _Block(nn.Module):
-    """x + 1x1(leaky ReLU(3x3(x))), the identity at the start: deep without normalisation (Zhang et al. 2019, Fixup)."""
+    """x + 1x1(leaky ReLU(3x3(x))), initialised as the identity, for depth without norms (Zhang et al. 2019, Fixup)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -122,7 +122,7 @@ class _Block(nn.Module):
 
 
 def _receptive_field(blocks: Sequence[int]) -> int:
-    """Radius in pixels: a convolution of stride 2 at each level, then one 3x3 a block at the level's spacing."""
+    """Radius in pixels: a convolution of stride 2 at each level, then one 3x3 per block at the level's spacing."""
     radius, spacing = 0, 1
     for count in blocks:
         radius += spacing

@@ -1,4 +1,4 @@
-"""Encoders of what a diffusion model is conditioned on: kernels (E_K), depth (E_D) and LR (E_L) as pyramids of maps.
+"""Encoders of a diffusion model's conditions: kernels (E_K), depth (E_D) and LR (E_L) as pyramids of maps.
 
 SSR (Lin et al. 2024, ECCV), Section 3.2, gives no sizes for E_K and E_D ("smaller-scale encoders"), and takes
 StableSR's half U-Net as E_L. All three are one small pyramid here, without attention and normalisation: maps are local.
@@ -19,9 +19,9 @@ class Pyramid(nn.Module):
     """A map (N, channels, h, w) to maps (N, width, f h, f w), one for each factor f.
 
     Args:
-        channels: of the input.
-        width: channels out.
-        factors: in falling order, each half of the one before: 2, 1 and 1/2, say. Maps finer than the input repeat it.
+        channels: channels of the input.
+        width: channels of the output.
+        factors: descending, each half of the previous: 2, 1 and 1/2, for example. Maps finer than the input repeat it.
     """
 
     def __init__(self, channels: int, width: int, factors: Sequence[float]) -> None:
@@ -34,7 +34,7 @@ class Pyramid(nn.Module):
         self.blocks = nn.ModuleList(ResidualBlock(width) for _ in range(coarser))
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Sides must be multiples of 1 over the smallest factor."""
+        """Maps of x at each factor; the sides of x must be multiples of 1 over the smallest factor."""
         height, width = x.shape[2:]
         h: Tensor = self.body(F.relu(self.stem(x)))
         found = [resized(h, int(height * f), int(width * f)) for f in self._factors if f >= 1]

@@ -1,4 +1,4 @@
-"""What a non-blind network does with its own result: pull it towards what the input says, and polish that."""
+"""Data-consistency steps of a non-blind network on its own result, and a refinement after them."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from srkit.archs.blocks import SFT, ResidualBlock, begin_at_zero, conv3x3
 from srkit.ops.code_blur import CodeBlur
 
 _MAX_GAIN = 16.0
-"""Beyond 1/16 of what the narrowest kernels of MANet's range project back, steps would no longer converge."""
-_FIRST_GAIN = -1.5  # before the sigmoid: 2.9, at which noise of 5 levels costs nothing yet
+"""Upper bound of the gain: with MANet's narrowest kernels the steps stop converging beyond it."""
+_FIRST_GAIN = -1.5  # before the sigmoid: a gain of 2.9, harmless at noise of 5 levels
 
 
 class Consistency(nn.Module):
-    """x <- x + A*(g (y - A x)), some times over, with momentum: iterative back-projection with known kernels.
+    """x <- x + A*(g (y - A x)), repeated with momentum: iterative back-projection with known kernels.
 
     A blurs and subsamples, A* is its adjoint (Irani and Peleg 1991, CVGIP, for one kernel; as a network's data step:
-    USRNet, Zhang et al. 2020, CVPR, Section 4.2). The gain g is estimated from features, for each LR pixel: what noise
-    or a wrong kernel makes of the residual is not to be projected back. Each step is local, so that pieces of an image
-    give what the whole gives.
+    USRNet, Zhang et al. 2020, CVPR, Section 4.2). The gain g is estimated from features, for each LR pixel, so that
+    residuals caused by noise or a wrong kernel are not projected back. Each step is local, so pieces of an image give
+    the same result as the whole.
 
     Args:
-        features: channels that the gain is estimated from.
-        steps: how many; each has a factor and a momentum of its own.
+        features: channels of the features that the gain is estimated from.
+        steps: number of steps; each has its own factor and momentum.
     """
 
     def __init__(self, features: int, steps: int) -> None:
@@ -36,7 +36,7 @@ class Consistency(nn.Module):
         begin_at_zero(self.gain.weight)
 
     def forward(self, sr: Tensor, lr: Tensor, blur: CodeBlur, features: Tensor) -> Tensor:
-        """sr (N, 3, s h, s w), what it is an image of (N, 3, h, w) and features (N, C, h, w) to sr's shape, fp32."""
+        """Refine sr (N, 3, s h, s w) given lr (N, 3, h, w) and features (N, C, h, w); fp32, of the shape of sr."""
         gain = _MAX_GAIN * torch.sigmoid(self.gain(features).float() + self.level.float())
         with torch.autocast(sr.device.type, enabled=False):
             sr, lr = sr.float(), lr.float()
@@ -48,13 +48,13 @@ class Consistency(nn.Module):
 
 
 class Polish(nn.Module):
-    """What is left to do behind `Consistency`, which knows of no image: an RGB residual from what it changed.
+    """Refinement after `Consistency`, which has no image prior: an RGB residual from the change it made.
 
     Args:
         features: channels of the trunk.
         code: channels of the codes.
         blocks: residual blocks.
-        scale: of the image.
+        scale: scale of the image.
         hidden, sft_size: see `SFT`.
     """
 
@@ -71,6 +71,6 @@ class Polish(nn.Module):
         begin_at_zero(self.last.weight, self.last.bias)
 
     def forward(self, change: Tensor, features: Tensor, codes: Tensor) -> Tensor:
-        """change (N, 3, s h, s w), features (N, C, h, w) and codes (N, K, h, w) to change's shape."""
+        """Map change (N, 3, s h, s w), features (N, C, h, w) and codes (N, K, h, w) to the shape of change."""
         h = features + self.seen(F.pixel_unshuffle(change, self._scale).to(features.dtype))
         return F.pixel_shuffle(self.last(self.blocks(self.modulation(h, codes))), self._scale)

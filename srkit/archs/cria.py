@@ -1,5 +1,5 @@
-"""Cria-CL: two heads of one trunk, one led by criteria that agree with the pixels, one by those that do not, and a
-mask that says where which of them is shown (Shi et al. 2022, arXiv 2207.12767, Section III and Eq. 10).
+"""Cria-CL: two heads on one trunk, one trained with criteria that agree with the pixels, one with those that do not,
+and a mask that blends them per pixel (Shi et al. 2022, arXiv 2207.12767, Section III and Eq. 10).
 
 The graph `cria_paper`: the heads branch off the trunk at low resolution, and the mask comes from the low-resolution
 image.
@@ -36,40 +36,40 @@ _SLOPE = 0.2
 
 
 class CriaParts(NamedTuple):
-    """What the network gives and what it is made of: sr = mask align + (1 - mask) unif."""
+    """Output of the network and its parts: sr = mask align + (1 - mask) unif."""
 
     sr: Tensor
     """(N, 3, scale h, scale w)."""
     align: Tensor
-    """The same shape: the head of the criteria that agree with the pixels (alignment)."""
+    """Output of the head trained with criteria that agree with the pixels (alignment); shape of `sr`."""
     unif: Tensor
-    """The same shape: the head of those that do not (uniformity)."""
+    """Output of the head trained with the other criteria (uniformity); shape of `sr`."""
     mask: Tensor
-    """(N, 1, scale h, scale w) in [0, 1]: S, the share of `align`; 1 - S is the other's."""
+    """(N, 1, scale h, scale w) in [0, 1]: S, the weight of `align`; `unif` has 1 - S."""
 
 
 class Cria(nn.Module):
     """Images (N, 3, h, w) in [0, 1] to (N, 3, scale h, scale w); not clipped.
 
-    Both heads predict what bicubic upscaling misses; sums are taken in fp32. The paper adds no bicubic image; since
-    the two shares add to 1, it is added once all the same.
+    Both heads predict the residual over bicubic upscaling; sums are taken in fp32. The paper adds no bicubic image;
+    since the two weights add to 1, it is added once here.
 
     Args:
         scale: 2, 3, 4 or 8.
         features: channels of the trunk.
         blocks: blocks of the trunk.
-        growth: channels that a convolution adds in the dense blocks of `rrdb`.
+        growth: channels that each convolution of a dense block adds (`rrdb`).
         width: channels of each head.
         mask_width: channels of the mask's branch.
-        upsampler: of each head; `nearest` is the paper's (see `NearestReconstruction`), the others are cheaper (see
-            `Reconstruction`).
+        upsampler: upsampler of each head; `nearest` is the paper's (see `NearestReconstruction`), the others are
+            cheaper (see `Reconstruction`).
         trunk: `rrdb` is the paper's; `edsr` has the names and shapes of `srkit.archs.edsr.EDSR`'s tensors.
-        heads: 2; 1: the head of alignment alone, without a mask, which the paper's main effect is held against.
-        keep_colour: radius in LR pixels of the squares whose mean colour is kept (`colour_lost`); 0: whatever the
-            heads make of it. It has no weights. Not in the paper.
+        heads: 2; or 1: the alignment head alone, without a mask (the paper's baseline).
+        keep_colour: radius in LR pixels of the squares whose mean colour is kept (`colour_lost`); 0 disables it. It has
+            no weights. Not in the paper.
 
     Raises:
-        UsageError: a scale, number, upsampler, radius or trunk that the network is not defined for.
+        UsageError: unsupported scale, number, upsampler, radius or trunk.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Cria(nn.Module):
             self.unif = _Head(features, width, scale, upsampler)
             self.mask = nn.Sequential(*units(3, mask_width), conv3x3(mask_width, 2))
         deep = blocks_radius(trunk, blocks) + 2 * UNITS + _reconstruction_radius(scale, upsampler)
-        # Beyond the squares, the pixels between which their means are interpolated.
+        # The means of the squares are interpolated between pixels, which adds one pixel to the radius.
         self.info = ArchInfo(
             scale=scale,
             receptive_field=deep + (keep_colour + 1 if keep_colour else 0),
@@ -112,7 +112,7 @@ class Cria(nn.Module):
         return sr + colour_lost(sr, x, self.keep_colour) if self.keep_colour else sr
 
     def parts(self, x: Tensor) -> CriaParts:
-        """x (N, 3, h, w) in [0, 1] to the result, both heads' images and the mask, all of x's dtype; of two heads."""
+        """Map x (N, 3, h, w) in [0, 1] to the result, both heads' images and the mask, of x's dtype; two heads only."""
         h = centred(x).to(self.trunk.head.weight.dtype)
         features = self.trunk(h)
         base = upscale(x, self.scale)
@@ -129,25 +129,25 @@ class Cria(nn.Module):
         return CriaParts(sr, align, unif, mask)
 
     def view(self, part: Part) -> CriaView:
-        """A network that gives one of the parts in place of the result, and runs wherever this one does."""
+        """Return a network that gives one of the parts instead of the result, usable wherever this network is."""
         return CriaView(self, part)
 
     def views(self) -> dict[str, View]:
-        """All of them, by the parts' names; none where there is one head."""
+        """Views of all parts by name; empty for a network with one head."""
         return {part: self.view(part) for part in get_args(Part)} if self.heads == 2 else {}
 
     def begun_by(self, source: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Values with which both heads begin as the reconstruction of a network with one head.
+        """Initial values that make both heads the reconstruction of a network with one head.
 
-        The heads' units become identities, so that with the trunk of the same network this one gives what that one
-        gives, whatever the mask is.
+        The heads' units become identities, so that with the same network's trunk the result equals that network's,
+        for any mask.
 
         Args:
             source: the tensors of an `EDSR`, or of an `RRDBNet` with its skip.
 
         Returns:
-            tensors by their names here, of this network's shapes; none where the reconstruction is another, or the
-            heads are not as wide as the trunk.
+            tensors by their names and in the shapes of this network; empty if the reconstruction differs or the heads
+            are not as wide as the trunk.
         """
         own = self.state_dict()
         found: dict[str, Tensor] = {}
@@ -166,15 +166,15 @@ class Cria(nn.Module):
 
 
 def colour_lost(sr: Tensor, x: Tensor, radius: int) -> Tensor:
-    """What the mean colours of an image, over squares, have more than those of what was made of it, at each pixel.
+    """Difference between the local mean colours of an image and of its super-resolved version, at each pixel.
 
-    A network that repairs images is not sure what colour they had, and drifts; over many pixels the mean of what is
-    damaged is nearly that of what it was.
+    A network that restores images is uncertain about colour and drifts; over many pixels the mean colour of a degraded
+    image is close to the original's.
 
     Args:
         sr: (N, 3, s h, s w).
         x: (N, 3, h, w).
-        radius: of the squares, in pixels of x; at the border over the part that lies inside.
+        radius: radius of the squares in pixels of x; at the border, only the part inside the image counts.
 
     Returns:
         the shape of sr, smooth.
@@ -185,7 +185,7 @@ def colour_lost(sr: Tensor, x: Tensor, radius: int) -> Tensor:
 
 
 class CriaView(View):
-    """Images to one part of what a `Cria` makes of them, (N, 3, scale h, scale w); the mask as a gray image."""
+    """Network that gives one part of a `Cria`'s output, (N, 3, scale h, scale w); the mask as a gray image."""
 
     def __init__(self, network: Cria, part: Part) -> None:
         super().__init__()
@@ -199,7 +199,7 @@ class CriaView(View):
 
 
 class Unit(nn.Module):
-    """Two convolutions, a leaky ReLU after each, and a 1x1 convolution as the skip (RB)."""
+    """Two convolutions, each followed by a leaky ReLU, and a 1x1 convolution as the skip (RB)."""
 
     def __init__(self, before: int, width: int) -> None:
         super().__init__()
@@ -213,7 +213,7 @@ class Unit(nn.Module):
         return h + skipped
 
     def identity(self) -> dict[str, Tensor]:
-        """Values of the last convolution and of the skip with which a unit of equal widths changes nothing."""
+        """Values of the last convolution and the skip that make a unit of equal widths the identity."""
         values = {name: torch.zeros_like(p) for name, p in self.named_parameters() if "conv1" not in name}
         nn.init.dirac_(values["skip.weight"])
         return values
@@ -237,12 +237,12 @@ class _Head(nn.Module):
 
 
 def units(before: int, width: int) -> list[Unit]:
-    """The units of one branch: from `before` channels to `width`."""
+    """Units of one branch, from `before` channels to `width`."""
     return [Unit(before if i == 0 else width, width) for i in range(UNITS)]
 
 
 def _reconstruction_radius(scale: int, upsampler: HeadUpsampler) -> int:
-    """LR pixels to each side of the trunk's outer convolutions and a head's upsampler."""
+    """Radius in LR pixels of the trunk's outer convolutions and a head's upsampler."""
     if upsampler == "nearest":
         return 2 + NearestReconstruction(1, upsampling_stages(scale)).radius
     return receptive_field(scale, 0, upsampler)

@@ -1,9 +1,9 @@
-"""Cria-CL as its authors released it (Shi et al. 2022, github.com/House-Leo/RealSR-CCL): for their weights.
+"""Cria-CL as released by its authors (Shi et al. 2022, github.com/House-Leo/RealSR-CCL), to load their weights.
 
-The graph `cria_released`: both branches and the mask see the image that an ESRGAN has made already, at the result's
-resolution, and the mask is a softmax over its 64 channels. So it is no partition of the image (each channel's mean is
-1/64 by construction), and there is nothing in it to look at; `srkit.archs.cria` is the graph that the paper describes.
-RWSR-EDL, by the same authors, has the same network and names.
+The graph `cria_released`: both branches and the mask take the output of an ESRGAN, at the result's resolution, and the
+mask is a softmax over its 64 channels. It is therefore no partition of the image (each channel has a mean of 1/64 by
+construction) and cannot be displayed; `srkit.archs.cria` is the graph that the paper describes. RWSR-EDL, by the same
+authors, has the same network and names.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class CriaReleased(nn.Module):
     """Images (N, 3, h, w) in [0, 1] to (N, 3, scale h, scale w); not clipped.
 
     Args:
-        scale: 4; or 1, for the weights trained on CameraSR, which interpolate nowhere.
+        scale: 4; or 1, for the weights trained on CameraSR, which do not upsample.
         features: channels of all parts (64 as published).
         blocks: RRDBs of the trunk (23 as published).
-        growth: channels that a convolution adds in the dense blocks (32 as published).
+        growth: channels that each convolution of a dense block adds (32 as published).
 
     Raises:
-        UsageError: another scale, or a number below 1.
+        UsageError: unsupported scale, or a number below 1.
     """
 
     def __init__(self, scale: int = 4, features: int = 64, blocks: int = 23, growth: int = 32) -> None:
@@ -55,12 +55,12 @@ class CriaReleased(nn.Module):
         self.reconstruction = NearestReconstruction(features, _FACTORS[scale])
         self.align, self.unif, self.mask = (nn.Sequential(*units(3, features)) for _ in range(3))
         self.align_tail, self.unif_tail = (conv3x3(features, 3) for _ in range(2))
-        after = 2 + 2 * UNITS + 1  # of the reconstruction, of a branch, its tail
+        after = 2 + 2 * UNITS + 1  # reconstruction, branch, tail
         self.info = ArchInfo(
             scale=scale,
             receptive_field=2 + RADIUS * blocks + nearest_radius(_FACTORS[scale], after),
             fp16_ok=True,
-            bf16_ok=False,  # 8 bits of mantissa do not hold an 8-bit image and what is computed on it
+            bf16_ok=False,  # 8 bits of mantissa are too few for computations on an 8-bit image
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -73,7 +73,7 @@ class CriaReleased(nn.Module):
 
 
 def is_released(checkpoint: Mapping[str, Any]) -> bool:
-    """Whether a checkpoint looks like one of this network's: an ESRGAN of 2019 with branches behind it."""
+    """Return whether a checkpoint is of this network: an ESRGAN of 2019 followed by branches."""
     parts = {name.partition(".")[0] for name in published_tensors(checkpoint)}
     return "RRDB_trunk" in parts and not parts.isdisjoint(
         {"branch1", "branch2", "sm", "tail_conv1", "tail_conv2"}
@@ -81,14 +81,14 @@ def is_released(checkpoint: Mapping[str, Any]) -> bool:
 
 
 def released_sizes(checkpoint: Mapping[str, Any], where: str) -> dict[str, int]:
-    """Arguments of the network, by the shapes of a published checkpoint's tensors; all but the scale.
+    """Arguments of the network, except the scale, from the shapes of a published checkpoint's tensors.
 
     Args:
         checkpoint: tensors by name, bare or under `params_ema`, `params` or `state_dict`, as `torch.load` gives them.
-        where: names the checkpoint in messages.
+        where: name of the checkpoint in messages.
 
     Raises:
-        ResourceError: the tensors that say it are missing.
+        ResourceError: tensors that determine the arguments are missing.
     """
     state = published_tensors(checkpoint)
     head = state.get("conv_first.weight")
@@ -100,15 +100,15 @@ def released_sizes(checkpoint: Mapping[str, Any], where: str) -> dict[str, int]:
 
 
 def from_released(checkpoint: Mapping[str, Any], scale: int, where: str) -> CriaReleased:
-    """The network of a published checkpoint, with its weights.
+    """Build the network of a published checkpoint and load its weights.
 
     Args:
-        checkpoint: as `released_sizes` takes it.
-        scale: 4 or 1. The tensors of both are alike, so they cannot say it.
-        where: names the checkpoint in messages.
+        checkpoint: as in `released_sizes`.
+        scale: 4 or 1; it cannot be inferred, since the tensors of both are alike.
+        where: name of the checkpoint in messages.
 
     Raises:
-        ResourceError: tensors are missing, too many, or of other shapes than the network's.
+        ResourceError: tensors are missing, unexpected, or of other shapes than the network's.
     """
     state = published_tensors(checkpoint)
     with torch.random.fork_rng(devices=[]):
@@ -148,7 +148,7 @@ _NAMES = tuple(
 
 
 def released_name(name: str) -> str:
-    """What a tensor of this network is called in the published files."""
+    """Name of a tensor of this network in the published files."""
     for pattern, published in _NAMES:
         if found := pattern.fullmatch(name):
             return found.expand(published)

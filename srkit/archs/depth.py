@@ -1,7 +1,7 @@
-"""A small network that sees which parts of an image are near: relative inverse depth from one image.
+"""Small network for monocular depth: relative inverse depth from one image.
 
-A U-Net of plain convolutions with group normalisation (Wu and He 2018, ECCV), without which it hardly learns. It is no
-MiDaS: it serves where no public weights may be fetched.
+A U-Net of convolutions with group normalisation (Wu and He 2018, ECCV), without which it hardly trains. It is less
+accurate than MiDaS, and serves where public weights cannot be downloaded.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from srkit.archs.blocks import begin_at_zero, conv3x3
 from srkit.archs.info import ArchInfo
 from srkit.errors import UsageError
 
-_SLOPE = 0.1  # of the leaky ReLUs
-_IN_A_GROUP = 8  # channels that are normalised together
+_SLOPE = 0.1  # negative slope of the leaky ReLUs
+_IN_A_GROUP = 8  # channels of a normalisation group
 
 
 class CompactDepth(nn.Module):
-    """Images (N, 3, H, W) in [0, 1] to inverse depth (N, 1, H, W), float32, up to a scale above 0 and a shift.
+    """Images (N, 3, H, W) in [0, 1] to inverse depth (N, 1, H, W), float32, up to a positive scale and a shift.
 
     Args:
         widths: channels at the image's resolution, at half of it, and so on.
-        side: longer side that whole images are resized to before (by whoever calls; a fact of training).
+        side: longer side that the caller resizes whole images to, as in training.
 
     Raises:
-        UsageError: fewer than two widths, or one of these or the side below 1.
+        UsageError: fewer than two widths, or a width or the side below 1.
     """
 
     def __init__(self, widths: Sequence[int] = (16, 32, 64, 96, 128), side: int = 256) -> None:
@@ -45,18 +45,18 @@ class CompactDepth(nn.Module):
             nn.Conv2d(before, width, 3, stride=2, padding=1) for before, width in pairwise(widths)
         )
         self.encode = nn.ModuleList(_Block(width) for width in widths)
-        self.context = nn.Linear(widths[-1], widths[-1])  # what the whole image shows, added at every place
+        self.context = nn.Linear(widths[-1], widths[-1])  # global context, added at every pixel
         self.up = nn.ModuleList(nn.Conv2d(width, before, 1) for before, width in pairwise(widths))
         self.decode = nn.ModuleList(_Block(width) for width in widths[:-1])
         self.tail = conv3x3(widths[0], 1)
         for layer in (self.head, *self.down):
             nn.init.kaiming_normal_(layer.weight, _SLOPE)
             begin_at_zero(layer.bias)
-        # The context makes every place depend on every other, so nothing less than the image is its field.
+        # The context makes every pixel depend on every other, so the receptive field is the image.
         self.info = ArchInfo(scale=1, receptive_field=side, tiling="none")
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (N, 3, H, W) at whatever size; best at the one that images had in training."""
+        """Inverse depth of x (N, 3, H, W) of any size; most accurate at the size of training images."""
         h = F.leaky_relu(self.head((x * 4 - 2).to(self.head.weight.dtype)), _SLOPE)
         h = self.encode[0](h)
         skips = []
@@ -72,7 +72,7 @@ class CompactDepth(nn.Module):
 
 
 class _Block(nn.Module):
-    """x + 1x1(leaky ReLU(3x3(norm(x)))), the identity at the start."""
+    """x + 1x1(leaky ReLU(3x3(norm(x)))), initialised as the identity."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

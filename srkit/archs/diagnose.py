@@ -1,4 +1,4 @@
-"""A small network that says whether an image is damaged: noisy, compressed, blurred, printed."""
+"""Small network that classifies images as damaged (noise, compression, blur, print) or not."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from srkit.archs.info import ArchInfo
 from srkit.ops.colour import TO_YCC
 
 SMALLEST_SEEN = 64
-"""Shortest side of an image that can be judged, in pixels: that of the crops in training; less shows too little."""
+"""Shortest side of an image that can be classified, in pixels: the crop size in training."""
 PATCH, PATCHES = 128, 6
-"""Side of the patches of an image that are looked at, in pixels, and how many at most."""
+"""Side of the patches of an image that are classified, in pixels, and their maximum number."""
 _BLOCK = 8
 _BANDS = 2 * _BLOCK - 1
-_ZERO = 0.6  # a DCT coefficient below this, in levels, was quantised to 0; rounding to 8 bit leaves 0.29
+_ZERO = 0.6  # DCT coefficients below this, in levels, count as quantised to 0; rounding to 8 bit leaves 0.29
 _INPUTS = 5
-_GRID = 10  # numbers that say how much one grid of blocks stands out
+_GRID = 10  # numbers that measure how much one 8 x 8 grid stands out
 MEASURES = 2 * _BANDS + _GRID
 
 
 class DiagnoseNetwork(nn.Module):
-    """Patches (N, 3, H, W) in [0, 1], sides at least `SMALLEST_SEEN`, to logits (N, 2): damaged, and strongly.
+    """Patches (N, 3, H, W) in [0, 1], sides at least `SMALLEST_SEEN`, to logits (N, 2): damaged, strongly damaged.
 
-    Convolutions see what a binomial filter takes out of luma and colour, and are pooled by their mean and by their mean
-    over flat places, where noise shows. Beside them stand measures of the sliding 8 x 8 DCT of luma: the energy of its
-    frequencies, and by how much the coefficients that are 0 stand out at one of the 64 places that the grid of JPEG
-    can have (as in ZERO; Nikoukhah et al. 2021, IPOL).
+    Convolutions run on the high-pass of luma and colour (a binomial filter removed) and are pooled by their mean and by
+    their mean over flat regions, where noise shows. They are joined with measures of the sliding 8 x 8 DCT of luma: the
+    energy of its frequencies, and how much the number of zero coefficients stands out at one of the 64 possible
+    positions of the JPEG grid (as in ZERO; Nikoukhah et al. 2021, IPOL).
 
     Args:
-        widths: channels of the convolutions; the first and every second one after it halve the size.
-        hidden: of the layer that weighs all of it.
+        widths: channels of the convolutions; the first and every second one after it have stride 2.
+        hidden: width of the hidden linear layer.
     """
 
     def __init__(self, widths: Sequence[int] = (24, 24, 32, 48), hidden: int = 48) -> None:
@@ -52,11 +52,11 @@ class DiagnoseNetwork(nn.Module):
         self.mean: Tensor
         self.deviation: Tensor
         self.register_buffer("mean", torch.zeros(MEASURES))
-        self.register_buffer("deviation", torch.ones(MEASURES))  # of the measures, once trained
+        self.register_buffer("deviation", torch.ones(MEASURES))  # deviation of the measures, once trained
         self.info = ArchInfo(scale=1, receptive_field=64, min_size=SMALLEST_SEEN, tiling="none")
 
     def forward(self, x: Tensor) -> Tensor:
-        """The logits, float32."""
+        """Logits (N, 2), float32."""
         with torch.autocast(x.device.type, enabled=False):
             ycc = _ycc(x)
             h, flat = _inputs(ycc)
@@ -74,8 +74,10 @@ class DiagnoseNetwork(nn.Module):
 
 @torch.no_grad()
 def logits_of(network: DiagnoseNetwork, seen: Tensor) -> Tensor | None:
-    """(2,): of an image by its `patches` (n, 3, h, w) in [0, 1], the mean over those that are not of one colour; None
-    where there are none, or a side is below `SMALLEST_SEEN`."""
+    """Logits (2,) of an image from its `patches` (n, 3, h, w) in [0, 1]: the mean over patches of more than one colour.
+
+    None if there are none, or a side is below `SMALLEST_SEEN`.
+    """
     varied = (seen != seen[:, :, :1, :1]).flatten(1).any(1)
     if min(seen.shape[2:]) < SMALLEST_SEEN or not varied.any():
         return None
@@ -84,7 +86,7 @@ def logits_of(network: DiagnoseNetwork, seen: Tensor) -> Tensor | None:
 
 
 def luma_of(x: Tensor) -> Tensor:
-    """(N, 1, H, W) of (N, 3, H, W) in [0, 1], in levels of 8 bit."""
+    """Luma (N, 1, H, W) of images (N, 3, H, W) in [0, 1], in levels of 8 bit."""
     return _ycc(x)[:, :1]
 
 
@@ -94,7 +96,7 @@ def _ycc(x: Tensor) -> Tensor:
 
 
 def _inputs(ycc: Tensor) -> tuple[Tensor, Tensor]:
-    """What the convolutions see (N, `_INPUTS`, H, W), and how flat each place is (N, 1, H, W), in (0, 1]."""
+    """Input of the convolutions (N, `_INPUTS`, H, W), and flatness of each pixel (N, 1, H, W), in (0, 1]."""
     taps = ycc.new_tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
     around = F.pad(ycc, (2, 2, 2, 2), mode="reflect")
     smooth = F.conv2d(around, taps.view(1, 1, 1, 5).expand(3, 1, 1, 5), groups=3)
@@ -107,7 +109,7 @@ def _inputs(ycc: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def measures(luma: Tensor) -> Tensor:
-    """(N, `MEASURES`) of luma (N, 1, H, W) in levels of 8 bit."""
+    """Measures (N, `MEASURES`) of luma (N, 1, H, W) in levels of 8 bit."""
     size = sliding_dct(luma).abs()
     bands = _bands(luma.device)
     logs = torch.log(size.mean((2, 3)) + 0.05), torch.log(size + 0.3).mean((2, 3))
@@ -125,7 +127,7 @@ def sliding_dct(luma: Tensor) -> Tensor:
 
 
 def _bands(device: torch.device) -> Tensor:
-    """(63, `_BANDS`): means over the AC coefficients of equal sums of frequencies; the last column is of all."""
+    """Matrix (63, `_BANDS`) of means over AC coefficients of equal frequency sums; the last column is over all."""
     index = torch.arange(64, device=device)
     total = index // 8 + index % 8
     bands = torch.stack([total == band for band in range(1, _BANDS)] + [total > 0], dim=1)[1:].float()
@@ -133,12 +135,12 @@ def _bands(device: torch.device) -> Tensor:
 
 
 def _grid(size: Tensor) -> list[Tensor]:
-    """(N, 4) each, for the lower and the higher frequencies: the share of coefficients that are 0 at the place of the
-    grid where it is largest, by how much it stands out there, and its deviation between the places."""
+    """(N, 4) each, for low and high frequencies: the largest share of zero coefficients among the grid positions, its
+    excess over the median, the standard deviation between positions, and the median."""
     index = torch.arange(64, device=size.device)
     total = index // 8 + index % 8
     zero = (size < _ZERO).to(size.dtype)
-    busy = (size[:, 1:].sum(1, keepdim=True) > 63 * 0.4).to(size.dtype)  # a flat block says nothing
+    busy = (size[:, 1:].sum(1, keepdim=True) > 63 * 0.4).to(size.dtype)  # flat blocks carry no information
     found = []
     for low, high in ((1, 6), (6, 15)):
         chosen = zero[:, (total >= low) & (total < high)].mean(1, keepdim=True)
@@ -149,15 +151,14 @@ def _grid(size: Tensor) -> list[Tensor]:
 
 
 def _by_place(x: Tensor) -> Tensor:
-    """(N, 64): means of (N, 1, h, w) over the places that are alike modulo 8."""
+    """Means (N, 64) of (N, 1, h, w) over the pixels that are equal modulo 8."""
     height, width = (side // _BLOCK * _BLOCK for side in x.shape[2:])
     cells = x[:, :, :height, :width].reshape(len(x), height // _BLOCK, _BLOCK, width // _BLOCK, _BLOCK)
     return cells.mean((1, 3)).flatten(1)
 
 
 def blockiness(luma: Tensor) -> Tensor:
-    """(N, 2): how much larger steps between rows, and columns, are at the grid's place than usually, as a multiple of
-    usual steps."""
+    """(N, 2): excess of steps between rows, and columns, at the grid's position, relative to the mean step."""
     found = []
     for turned in (luma.transpose(2, 3), luma):
         step = (turned[..., 1:] - turned[..., :-1]).abs()
@@ -170,9 +171,9 @@ def blockiness(luma: Tensor) -> Tensor:
 
 
 def patches(image: NDArray[Any]) -> NDArray[Any]:
-    """Patches (n, h, w, C) of an image (H, W, C), at most `PATCHES` of at most `PATCH` pixels a side, spread over it.
+    """Cut an image (H, W, C) into patches (n, h, w, C): at most `PATCHES`, spread over it, of at most `PATCH` a side.
 
-    They begin at multiples of 8, so that what JPEG leaves is at the same place in each.
+    Patches begin at multiples of 8, so that JPEG's grid is at the same position in each.
     """
     height, width = image.shape[:2]
     tall, wide = min(height, PATCH), min(width, PATCH)
@@ -183,7 +184,7 @@ def patches(image: NDArray[Any]) -> NDArray[Any]:
 
 
 def _starts(side: int, patch: int, count: int) -> list[int]:
-    """Where `count` patches at most begin that are spread over a side, on multiples of 8."""
+    """Start positions of at most `count` patches spread over a side, multiples of 8."""
     if count == 1:
         return [(side - patch) // 2 // _BLOCK * _BLOCK]
     return sorted({(side - patch) * i // (count - 1) // _BLOCK * _BLOCK for i in range(count)})

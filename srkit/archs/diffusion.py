@@ -1,9 +1,9 @@
-"""SSR's second half in pixel space: a denoiser of what NBSR missed, conditioned on kernels, depth and LR.
+"""SSR's diffusion stage in pixel space: a denoiser of NBSR's residual, conditioned on kernels, depth and LR.
 
 Lin et al. 2024, ECCV (arXiv 2403.05808), fuse kernels, depth and LR into a frozen Stable Diffusion; here the frozen
 prior is a small U-Net over the residual of an NBSR. The residual is shifted as in ResShift (Yue et al. 2023, NeurIPS,
-formulation alone), and the sampler is DDIM's (Song et al. 2021, ICLR, Eq. 12 with eta = 0): a function of one field of
-noise, which is given.
+formulation only), and the sampler is DDIM's (Song et al. 2021, ICLR, Eq. 12 with eta = 0), deterministic given one
+field of noise.
 """
 
 from __future__ import annotations
@@ -31,51 +31,51 @@ from srkit.ops.wavelets import low_pass
 SCALES = (2, 4)
 MAX_STEPS = 8
 SIGMA = 0.047
-"""Root mean square of HR less NBSR on blurred validation crops (26.6 dB): what is diffused is divided by it."""
+"""Root mean square of HR - NBSR on blurred validation crops (26.6 dB); the diffused residual is divided by it."""
 KAPPA = 1.0
-"""Standard deviation of the noise at its strongest, in units of `SIGMA`."""
+"""Standard deviation of the noise at the highest level, in units of `SIGMA`."""
 Modality = Literal["kernels", "depth", "lr"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
 _COLOUR_LEVELS = 4
-"""Levels of the wavelet transform whose low-pass band, coarser than 30 HR pixels, stays that of NBSR."""
+"""Levels of the wavelet transform whose low-pass band, coarser than 30 HR pixels, is taken from NBSR."""
 _COLOUR_REACH = (1 << _COLOUR_LEVELS) - 1  # HR pixels
-_TIME = 64  # numbers that a noise level is shown as
+_TIME = 64  # length of a noise level's sinusoidal embedding
 _EMBEDDING = 128
-_PIECE = 2  # of PixelUnshuffle
+_PIECE = 2  # factor of PixelUnshuffle
 
 
 @dataclass(frozen=True)
 class Known:
-    """What stays the same over the steps of one batch."""
+    """Conditions that are constant over the sampler's steps on one batch."""
 
     base: Tensor
-    """(N, 3, s h, s w), float32: NBSR's result, or bicubic."""
+    """(N, 3, s h, s w), float32: NBSR's result, or bicubic upscaling."""
     maps: Sequence[Sequence[Tensor]] | None = None
-    """For each level a map of each modality; None: the prior alone."""
+    """One map per modality for each level; None for the unconditional prior."""
     blur: CodeBlur | None = None
-    """For the step of consistency; None: without."""
+    """Blur of the consistency step; None for no step."""
 
 
 class DiffusionSR(nn.Module):
-    """LR (N, 3, h, w) in [0, 1], codes of its kernels, depth and noise to (N, 3, scale h, scale w); not clipped.
+    """LR (N, 3, h, w) in [0, 1], kernel codes, depth and noise to (N, 3, scale h, scale w); not clipped.
 
-    Sides are multiples of `info.multiple_of`. The first weights change nothing: the result is NBSR's.
+    Sides must be multiples of `info.multiple_of`. At initialisation the result equals NBSR's.
 
     Args:
         scale: 2 or 4.
-        nbsr: arguments of the frozen `NBSR`, but its scale.
-        widths: channels of the U-Net's levels, the first at half the size of HR.
-        blocks: residual blocks of a level, on the way down and on the way up.
+        nbsr: arguments of the frozen `NBSR`, except its scale.
+        widths: channels of the U-Net's levels, the first at half of HR's resolution.
+        blocks: residual blocks per level, on the way down and on the way up.
         width: channels of the conditions' maps.
-        hidden: of the fusion's perceptrons.
+        hidden: hidden channels of the fusion's perceptrons.
         fusion: see `srkit.archs.amf.make_fusion`.
-        modalities: those that are fused, a part of `MODALITIES`.
-        base: what the residual is of; `bicubic` is the ablation's.
-        consistent: whether a step of consistency with the kernels follows each estimate.
-        steps: of the sampler, unless `steps` is set to others: 1 to 8.
+        modalities: modalities that are fused, a subset of `MODALITIES`.
+        base: image that the residual is added to; `bicubic` is for ablation.
+        consistent: apply a consistency step with the kernels after each estimate.
+        steps: default number of sampler steps, 1 to 8.
 
     Raises:
-        UsageError: a value that the network is not defined for.
+        UsageError: unsupported value of an argument.
     """
 
     def __init__(
@@ -108,12 +108,12 @@ class DiffusionSR(nn.Module):
 
     @property
     def basis(self) -> Tensor:
-        """(K, 21, 21): what codes are by."""
+        """Basis of the codes, (K, 21, 21)."""
         return self.nbsr.basis
 
     @property
     def steps(self) -> int:
-        """Evaluations of the U-Net for a result."""
+        """Number of U-Net evaluations per result."""
         return self._steps
 
     @steps.setter
@@ -124,9 +124,9 @@ class DiffusionSR(nn.Module):
 
     @property
     def info(self) -> ArchInfo:
-        """The receptive field is that of the steps that are set."""
+        """`ArchInfo` for the current number of steps, which determines the receptive field."""
         reach = self.unet.reach(self._blocks)  # HR pixels
-        # The maps: LR pixels of a pyramid's convolutions, at its coarsest level, and its strides.
+        # Radius of the maps: convolutions of a pyramid in LR pixels, at its coarsest level, and its strides.
         coarsest = (_PIECE << (self._levels - 1)) // self.scale
         encoder = 3 + sum(3 << k for k in range(1, coarsest.bit_length())) if self._modalities else 0
         blur = 2 * -(-(self.basis.shape[-1] // 2) // self.scale) if self.pull is not None else 0
@@ -141,7 +141,7 @@ class DiffusionSR(nn.Module):
         )
 
     def train(self, mode: bool = True) -> DiffusionSR:
-        """The frozen NBSR stays as it is."""
+        """Set the training mode, except of the frozen NBSR, which stays in evaluation mode."""
         super().train(mode)
         self.nbsr.eval()
         return self
@@ -149,17 +149,17 @@ class DiffusionSR(nn.Module):
     def forward(
         self, x: Tensor, codes: Tensor | None = None, depth: Tensor | None = None, noise: Tensor | None = None
     ) -> Tensor:
-        """The image, or a piece of one, by `steps` steps of the sampler.
+        """Sample an image, or a piece of one, in `steps` steps.
 
         Args:
             x: (N, 3, h, w) in [0, 1].
-            codes: (N, K, h, w), by `basis`.
-            depth: (N, 1, h, w), inverse depth in [0, 1]; zeros, or None, where none is known.
+            codes: (N, K, h, w), in terms of `basis`.
+            depth: (N, 1, h, w), inverse depth in [0, 1]; zeros or None if unknown.
             noise: (N, 3, scale h, scale w), standard normal (`srkit.ops.noise_field`); images whose noise is 0
-                everywhere get the base alone, and so do all where it is None.
+                everywhere get the base alone, as do all images if it is None.
 
         Raises:
-            UsageError: no codes.
+            UsageError: `codes` is None.
         """
         known = self.known(x, codes, depth)
         if noise is None or not bool(noise.any()):
@@ -184,12 +184,12 @@ class DiffusionSR(nn.Module):
         base: Tensor | None = None,
         prior: bool = False,
     ) -> Known:
-        """What the steps of a batch have in common.
+        """Compute the conditions that all steps of a batch share.
 
         Args:
-            x, codes, depth: as `forward` takes them.
-            base: what the method `base` gives for these, where it is known already.
-            prior: without conditions: the U-Net sees the base alone.
+            x, codes, depth: as in `forward`.
+            base: result of the method `base` for these arguments, if already computed.
+            prior: omit the conditions; the U-Net then takes the base alone.
         """
         if codes is None:
             raise UsageError(
@@ -208,21 +208,21 @@ class DiffusionSR(nn.Module):
         return Known(base, list(zip(*pyramids, strict=True)) if pyramids else None, blur)
 
     def base(self, x: Tensor, codes: Tensor) -> Tensor:
-        """What the residual is of: (N, 3, scale h, scale w), float32."""
+        """Image that the residual is added to: (N, 3, scale h, scale w), float32."""
         found: Tensor = self.nbsr(x, codes) if self._base == "nbsr" else upscale(x, self.scale)
         return found
 
     def residual(self, state: Tensor, level: Tensor, known: Known) -> Tensor:
-        """The estimate of (HR - base) / `SIGMA`, (N, 3, s h, s w), float32.
+        """Estimate (HR - base) / `SIGMA`, (N, 3, s h, s w), float32.
 
         Args:
-            state: what is seen of it, (1 - level^2) residual + `KAPPA` level eps; of the same shape.
-            level: (N,), the root of ResShift's eta: 1 is noise alone.
+            state: noisy residual, (1 - level^2) residual + `KAPPA` level eps; of the same shape.
+            level: (N,), square root of ResShift's eta; 1 is pure noise.
         """
         return self.constrained(self.unet_residual(state, level, known), known)
 
     def unet_residual(self, state: Tensor, level: Tensor, known: Known) -> Tensor:
-        """The same before the step of consistency."""
+        """Estimate of `residual` before the consistency step."""
         dtype = self.unet.head.weight.dtype
         shown = torch.cat([state, 4 * centred(known.base)], dim=1)
         fusion = self.fusion if known.maps is not None and len(self.fusion) else None
@@ -230,10 +230,10 @@ class DiffusionSR(nn.Module):
         return found.to(known.base.dtype)
 
     def constrained(self, residual: Tensor, known: Known) -> Tensor:
-        """A step towards residuals that LR does not show: r - g s^2 A*(A r), with A the blur and g learned, 0 to 1.
+        """Consistency step, which reduces what LR contradicts: r - g s^2 A*(A r), with blur A and learned g in [0, 1].
 
-        NBSR has answered to LR already, whose noise and JPEG it separates from detail; what is added must not be seen
-        there. Where r is 0 the step changes nothing.
+        NBSR already agrees with LR and separates LR's noise and JPEG artefacts from detail, so the residual should be
+        invisible at LR. Where r is 0 the step changes nothing.
         """
         if known.blur is None or self.pull is None:
             return residual
@@ -242,12 +242,12 @@ class DiffusionSR(nn.Module):
             return residual - gain * known.blur.adjoint(known.blur(residual))
 
     def image(self, residual: Tensor, known: Known) -> Tensor:
-        """Base and residual, the colours of the base kept."""
+        """Sum of base and residual, with the low-frequency colours of the base."""
         return known.base + SIGMA * (residual - low_pass(residual, _COLOUR_LEVELS))
 
 
 def noisy(residual: Tensor, level: Tensor, eps: Tensor) -> Tensor:
-    """What is seen of a residual (N, 3, H, W) at a level (N,) with noise eps: see `DiffusionSR.residual`."""
+    """Noisy residual (N, 3, H, W) at a level (N,) with noise eps: see `DiffusionSR.residual`."""
     return _kept(level) * residual + KAPPA * _wide(level) * eps
 
 
@@ -260,7 +260,7 @@ def _kept(level: Tensor) -> Tensor:
 
 
 class UNet(nn.Module):
-    """Six channels of HR's size and a noise level to three; no statistics of an image, and no attention.
+    """U-Net from six channels at HR's size and a noise level to three; no image statistics, no attention.
 
     Args:
         widths, blocks: see `DiffusionSR`.
@@ -286,11 +286,11 @@ class UNet(nn.Module):
         fusion: nn.ModuleList | None = None,
         maps: Sequence[Sequence[Tensor]] | None = None,
     ) -> Tensor:
-        """x (N, 6, H, W) and level (N,) in [0, 1] to (N, 3, H, W).
+        """Map x (N, 6, H, W) and level (N,) in [0, 1] to (N, 3, H, W).
 
         Args:
-            fusion: a module for each level, behind its blocks on the way down.
-            maps: what these take.
+            fusion: one module per level, applied after the level's blocks on the way down.
+            maps: maps for the fusion modules, per level.
         """
         when = self.time(_waves(level).to(x.dtype))
         h: Tensor = self.head(F.pixel_unshuffle(x, _PIECE))
@@ -306,7 +306,7 @@ class UNet(nn.Module):
         return F.pixel_shuffle(self.tail(F.silu(h)), _PIECE)
 
     def reach(self, blocks: int) -> int:
-        """HR pixels to each side that a pixel of the result depends on (an upper bound)."""
+        """Receptive field radius in HR pixels (an upper bound)."""
         levels = len(self.down_blocks)
         own = [2 * blocks * (1 if level == levels - 1 else 2) for level in range(levels)]
         own[0] += 2  # head and tail
@@ -325,7 +325,7 @@ class _Stage(nn.Module):
 
 
 class _TimedBlock(nn.Module):
-    """SiLU - conv - FiLM of the noise level - SiLU - conv, and a skip; no normalisation."""
+    """SiLU - conv - FiLM of the noise level - SiLU - conv, with a skip; no normalisation."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -341,7 +341,7 @@ class _TimedBlock(nn.Module):
 
 
 def _waves(level: Tensor) -> Tensor:
-    """(N,) in [0, 1] to sines and cosines (N, `_TIME`), float32, of 1/4 to 16 periods."""
+    """Sinusoidal embedding of levels (N,) in [0, 1]: (N, `_TIME`), float32, of 1/4 to 16 periods."""
     half = _TIME // 2
     frequency = 2 ** torch.linspace(-2, 4, half, device=level.device, dtype=torch.float32)
     phase = 2 * math.pi * level.float()[:, None] * frequency

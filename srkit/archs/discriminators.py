@@ -1,4 +1,4 @@
-"""Discriminators between real and generated images, place by place: their output is a map of logits."""
+"""Discriminators between real and generated images that output a map of logits."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from torch.nn.utils.parametrizations import spectral_norm
 from srkit.archs.blocks import begin_at_zero, conv3x3
 from srkit.errors import UsageError
 
-_SLOPE = 0.2  # of the leaky ReLUs
-_WIDEST = 8  # times the first layer's channels
-_DEVIATION = 0.02  # of PatchGAN's first weights
+_SLOPE = 0.2  # negative slope of the leaky ReLUs
+_WIDEST = 8  # maximum width as a multiple of the first layer's channels
+_DEVIATION = 0.02  # standard deviation of PatchGAN's initial weights
 
 
 class PatchGAN(nn.Module):
-    """Images (N, 3, H, W) in [0, 1] to logits (N, 1, ~H/8 - 2, ~W/8 - 2), one for each patch of 70 x 70 pixels.
+    """Images (N, 3, H, W) in [0, 1] to logits (N, 1, ~H/8 - 2, ~W/8 - 2), one per patch of 70 x 70 pixels.
 
-    Convolutions of 4 x 4 with batch normalisation (Isola et al. 2017, CVPR, Section 6.1.2; its code's
-    `NLayerDiscriminator`): in training the images of a batch influence each other.
+    4 x 4 convolutions with batch normalisation (Isola et al. 2017, CVPR, Section 6.1.2; its code's
+    `NLayerDiscriminator`): in training mode the images of a batch influence each other.
 
     Args:
-        features: channels of the first layer; they double to eight times as many.
-        layers: layers of stride 2 (3 as published); the size of patch and map follows.
+        features: channels of the first layer; doubled per layer up to a factor of eight.
+        layers: layers of stride 2 (3 as published); determines the size of the patches and the map.
 
     Raises:
         UsageError: a number below 1.
@@ -46,7 +46,7 @@ class PatchGAN(nn.Module):
         self.apply(_start)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (N, 3, H, W) in [0, 1] to logits.
+        """Map x (N, 3, H, W) in [0, 1] to logits.
 
         Raises:
             UsageError: a side below `min_side`.
@@ -57,13 +57,13 @@ class PatchGAN(nn.Module):
 
 
 class UNetSN(nn.Module):
-    """Images (N, 3, H, W) in [0, 1] to logits (N, 1, H, W), one for each pixel.
+    """Images (N, 3, H, W) in [0, 1] to logits (N, 1, H, W), one per pixel.
 
-    A U-Net with spectral normalisation (Real-ESRGAN, Wang et al. 2021, ICCVW, Section 3.3 and Fig. 6). No image of a
-    batch influences another.
+    A U-Net with spectral normalisation (Real-ESRGAN, Wang et al. 2021, ICCVW, Section 3.3 and Fig. 6). The images of a
+    batch do not influence each other.
 
     Args:
-        features: channels at the image's resolution; they double with each of three halvings.
+        features: channels at the image's resolution; doubled at each of the three downsamplings.
 
     Raises:
         UsageError: features below 1.
@@ -88,7 +88,7 @@ class UNetSN(nn.Module):
         self.last = conv3x3(n, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (N, 3, H, W) in [0, 1] to logits.
+        """Map x (N, 3, H, W) in [0, 1] to logits.
 
         Raises:
             UsageError: a side below `min_side`.
@@ -115,7 +115,7 @@ def _normalised(convolution: nn.Conv2d) -> nn.Module:
 
 
 def _start(module: nn.Module) -> None:
-    """As pix2pix's code begins."""
+    """Initialise a layer as pix2pix's code does."""
     if isinstance(module, nn.Conv2d):
         nn.init.normal_(module.weight, 0.0, _DEVIATION)
         begin_at_zero(module.bias)

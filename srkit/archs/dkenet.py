@@ -1,7 +1,7 @@
-"""DKENet: a blur kernel for every pixel of an image, informed by depth (SSR, Lin et al. 2024, ECCV; arXiv 2403.05808).
+"""DKENet: per-pixel blur kernel estimation with depth (SSR, Lin et al. 2024, ECCV; arXiv 2403.05808).
 
-The paper draws the network and names MANet (Liang et al. 2021, ICCV) as what it is made from; where the paper is
-silent, MANet's choices are taken.
+The paper draws the network and names MANet (Liang et al. 2021, ICCV) as its origin; details missing from the paper
+follow MANet.
 """
 
 from __future__ import annotations
@@ -29,30 +29,30 @@ SIZE = 21
 TAPS = SIZE * SIZE
 SCALES = (2, 3, 4)
 MAX_LEVELS = 5
-_WEAK = 0.1  # of the usual strength, where a layer's result is added to, or multiplies, what came before
-_STRIP = 65536  # kernels that `codes` holds at a time: 116 MB
+_WEAK = 0.1  # initial gain of layers whose result is added to, or multiplies, earlier features
+_STRIP = 65536  # kernels computed at a time by `codes`: 116 MB
 
 
 class DKENet(nn.Module):
-    """Images (N, 3, h, w) in [0, 1] and their depth to kernels (N, 441, h, w), each of which sums to 1.
+    """Images (N, 3, h, w) in [0, 1] and their depth to kernels (N, 441, h, w), each of sum 1.
 
-    Kernels lie on the HR grid, tap u * 21 + v for row u and column v, one for each LR pixel. The network works at
-    `levels` resolutions, so windows of one image give the same kernels as the whole where they begin at multiples of
-    2 to the power of one less.
+    Kernels lie on the HR grid, one per LR pixel, with tap u * 21 + v at row u and column v. The network works at
+    `levels` resolutions, so windows of an image give the same kernels as the whole image if they begin at multiples of
+    2^(levels - 1).
 
     Args:
-        scale: of the HR grid that the kernels are for; 2, 3 or 4. It changes no layer: weights are for one scale.
-        features: channels of the image's branch (the paper's 128; 32 suits CPUs); a multiple of 4.
-        depth_features: channels of the depth's branch.
-        contrast: show the network, beside the image, its detail divided by how strong detail is around each pixel
-            (`normalised_detail`): blur is in how detail falls off, whatever the contrast. Not in the paper.
-        levels: resolutions, each half of the one before: the paper's 2, or more. A few pixels show little of their
-            blur; their surroundings show more. Added levels change nothing at first.
-        energies: radii of the squares over which the network is shown, beside the image, how strong its differences
-            are (`detail_energies`). Not in the paper. They, too, change nothing at first.
+        scale: scale of the kernels' HR grid; 2, 3 or 4. It changes no layer, but weights are for one scale.
+        features: channels of the image branch (128 in the paper; 32 suits CPUs); a multiple of 4.
+        depth_features: channels of the depth branch.
+        contrast: also input the image's detail divided by its local strength (`normalised_detail`), which shows blur
+            independently of contrast. Not in the paper.
+        levels: number of resolutions, each half of the previous: the paper's 2, or more, which add context. Added
+            levels contribute nothing at initialisation.
+        energies: radii of the squares over which the strength of the image's differences is also input
+            (`detail_energies`). Not in the paper. They contribute nothing at initialisation.
 
     Raises:
-        UsageError: a scale, or a number of channels, that the network is not defined for.
+        UsageError: unsupported scale or number of channels.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class DKENet(nn.Module):
         )
 
     def _initialise(self) -> None:
-        """Keep the signal's strength through layers that skips and shifts add to; nearly even kernels at first."""
+        """Initialise with stable signal strength through skips and shifts, and nearly uniform kernels."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.kaiming_normal_(module.weight, 0.2)
@@ -117,15 +117,15 @@ class DKENet(nn.Module):
                 self.energy_head.weight.zero_()
 
     def forward(self, x: Tensor, depth: Tensor | None = None, lattice: Tensor | None = None) -> Tensor:
-        """Kernels (N, 441, h, w), float32; the softmax is taken in fp32 whatever the other layers run in.
+        """Estimate kernels (N, 441, h, w), float32; the softmax is taken in fp32 in any precision.
 
-        Other sides than multiples of `info.multiple_of` are extended inside, by repeating the last row or column.
+        Sides that are no multiples of `info.multiple_of` are padded internally by repeating the last row or column.
 
         Args:
             x: (N, 3, h, w) in [0, 1].
-            depth: (N, 1, h, w), inverse depth in [0, 1], 1 nearest; zeros, or None, where none is known.
-            lattice: three whole numbers, r, c and n: only the kernels of rows r, r + n, ... and columns c, c + n, ...
-                are given. Neighbours are so alike that training loses little by it, and half of its time is saved.
+            depth: (N, 1, h, w), inverse depth in [0, 1], 1 nearest; zeros or None if unknown.
+            lattice: three integers r, c, n: estimate only the kernels of rows r, r + n, ... and columns c, c + n, ...,
+                which halves the time of training at little loss, since neighbouring kernels are similar.
         """
         h = self.features(x, depth)
         if lattice is None:
@@ -135,23 +135,23 @@ class DKENet(nn.Module):
         return _softmax(F.conv2d(around, self.tail.weight, self.tail.bias, stride=distance))
 
     def codes(self, x: Tensor, depth: Tensor | None, basis: Tensor) -> Tensor:
-        """Codes (N, K, h, w), float32, of the kernels that `forward` gives; these are never held all at once.
+        """Codes (N, K, h, w), float32, of the kernels that `forward` estimates, computed in strips to save memory.
 
         Args:
-            x, depth: as `forward` takes them.
-            basis: (K, 21, 21), orthonormal; a code is its product with a kernel.
+            x, depth: as in `forward`.
+            basis: (K, 21, 21), orthonormal; a code is its inner product with a kernel.
         """
         h = self.features(x, depth)
         taps = basis.reshape(len(basis), TAPS, 1, 1).to(device=h.device, dtype=torch.float32)
         return torch.cat([_project(_softmax(part), taps) for part in self._tail_in_strips(h)], dim=2)
 
     def features(self, x: Tensor, depth: Tensor | None) -> Tensor:
-        """What the kernels are read from by the last convolution: (N, features, h, w)."""
+        """Features before the last convolution: (N, features, h, w)."""
         dtype = self.head.weight.dtype
         height, width = x.shape[2:]
         if depth is None:
             depth = x.new_zeros(len(x), 1, height, width)
-        # Roughly zero mean and unit variance; before the cast, which would round the brightest levels away.
+        # Roughly zero mean and unit variance; computed before the cast, which would merge the brightest levels.
         shown = x.float() * 4 - 2
         if self._contrast:
             shown = torch.cat([shown, normalised_detail(x)], dim=1)
@@ -170,7 +170,7 @@ class DKENet(nn.Module):
         return (up + head)[:, :, :height, :width]
 
     def _tail_in_strips(self, h: Tensor) -> Iterator[Tensor]:
-        """The last convolution's result, (N, 441, rows, w) for some rows at a time."""
+        """Yield the last convolution's result in strips of rows, (N, 441, rows, w)."""
         rows = max(1, _STRIP // (len(h) * h.shape[3]))
         padded = F.pad(h, (1, 1, 1, 1))
         for top in range(0, h.shape[2], rows):
@@ -179,14 +179,14 @@ class DKENet(nn.Module):
 
 
 def _receptive_field(levels: int) -> int:
-    """In LR pixels: head 1, two blocks of 4 (SFT 2, MAConvs 2), tail 1; at each lower resolution a block, and what its
-    strides add. The depth's way is shorter."""
+    """Radius in LR pixels: head 1, two blocks of 4 (SFT 2, MAConvs 2), tail 1; per lower resolution a block and its
+    strides. The depth branch has a smaller radius."""
     lower = sum((4 << level) + (1 << (level - 1)) for level in range(1, levels))
     return 1 + 4 + 4 + 1 + lower
 
 
 class _DepthAffineBlock(nn.Module):
-    """DAB: what depth says (SFT), then MAConv - ReLU - MAConv, and a skip around both."""
+    """DAB: SFT by depth features, then MAConv - ReLU - MAConv, and a skip around all."""
 
     def __init__(self, features: int, depth_features: int) -> None:
         super().__init__()
@@ -200,8 +200,8 @@ class _DepthAffineBlock(nn.Module):
 
 
 class _Deeper(nn.Module):
-    """Features (N, features, h, w) and their depth to what they look like at half the size, and at half of that: to be
-    added to them."""
+    """Residual of features (N, features, h, w) and their depth features, computed at half the resolution and,
+    recursively, at lower ones."""
 
     def __init__(self, features: int, depth_features: int, levels: int) -> None:
         super().__init__()
@@ -221,13 +221,13 @@ class _Deeper(nn.Module):
 
 
 def _extended(x: Tensor, multiple: int) -> Tensor:
-    """(N, C, h, w) with the last row and column repeated until the sides are multiples."""
+    """Pad (N, C, h, w) by repeating the last row and column until the sides are multiples of `multiple`."""
     bottom, right = -x.shape[2] % multiple, -x.shape[3] % multiple
     return F.pad(x, (0, right, 0, bottom), mode="replicate") if bottom or right else x
 
 
 def _softmax(logits: Tensor) -> Tensor:
-    """Over the channels, in fp32. As the last dimension: torch's softmax over another one is several times slower."""
+    """Softmax over the channels in fp32, computed with channels last: other dimensions are several times slower."""
     with torch.autocast(logits.device.type, enabled=False):
         taps_last = logits.permute(0, 2, 3, 1).to(torch.float32, memory_format=torch.contiguous_format)
         return taps_last.softmax(dim=3).permute(0, 3, 1, 2)

@@ -1,7 +1,7 @@
 """EDSR-baseline: enhanced deep residual network (Lim et al. 2017, CVPRW), with a bicubic skip.
 
-The published network predicts the image itself; here it predicts what bicubic upscaling misses, and the
-sum is taken in fp32, so that the network may run in bf16 without the image losing bits.
+The published network predicts the image itself; here it predicts the residual over bicubic upscaling, and the sum is
+taken in fp32, so that the network can run in bf16 without loss of image precision.
 """
 
 from __future__ import annotations
@@ -32,13 +32,12 @@ class EDSR(nn.Module):
         blocks: residual blocks of the trunk (16 in EDSR-baseline).
         upsampler: `edsr` as published, or `single` (see `Reconstruction`).
         residual_scale: factor on each block's residual (0.1 in the large EDSR).
-        blocks_between: residual blocks between the stages of `edsr` at x8 and x16 (none as published; with them it
-            is what CDASR starts from). `single` and smaller scales have none, whatever is asked for; the attribute of
-            that name says how many there are.
+        blocks_between: residual blocks between the stages of `edsr` at x8 and x16 (0 as published; CDASR starts from
+            an EDSR that has some). `single` and smaller scales ignore it; the attribute of the same name holds the
+            number in use.
 
     Raises:
-        UsageError: a scale that no stage of PixelShuffle is defined for, no features, or a negative number of
-            blocks.
+        UsageError: unsupported scale, no features, or a negative number of blocks.
     """
 
     def __init__(

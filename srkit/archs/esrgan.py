@@ -1,6 +1,6 @@
-"""ESRGAN's generator (Wang et al. 2018, ECCVW), as Real-ESRGAN (Wang et al. 2021, ICCVW) uses it at x4, x2 and x1.
+"""ESRGAN's generator (Wang et al. 2018, ECCVW), as in Real-ESRGAN (Wang et al. 2021, ICCVW) at x4, x2 and x1.
 
-Published weights come under three sets of names (`model.0`, `RRDB_trunk`, `body`); `own_names` knows all.
+Published weights use three naming schemes (`model.0`, `RRDB_trunk`, `body`); `own_names` converts all of them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from srkit.errors import ResourceError, UsageError
 from srkit.ops.resize import upscale
 
 _UNSHUFFLE = {4: 1, 2: 2, 1: 4}
-"""By scale: the side of the squares of pixels that become channels first, so that the trunk always sees x4."""
+"""Factor of PixelUnshuffle before the trunk, by scale; the rest of the network always upscales x4."""
 SCALES = tuple(_UNSHUFFLE)
 PUBLISHED_GROWTH = 32
 
@@ -27,20 +27,20 @@ PUBLISHED_GROWTH = 32
 class RRDBNet(nn.Module):
     """Images (N, 3, h, w) in [0, 1] to (N, 3, scale h, scale w); not clipped.
 
-    Below x4 the image is folded into channels first and the trunk works at a smaller size, so both sides must be
+    Below x4 PixelUnshuffle reduces the image first and the trunk works at a smaller size, so both sides must be
     multiples of 2 (x2) or 4 (x1).
 
     Args:
         scale: 4, 2 or 1.
         features: channels of the trunk.
         blocks: RRDBs of the trunk (23 as published, 6 in the small variants).
-        growth: channels that a convolution adds in the dense blocks.
-        skip: False, as published: the image itself is predicted, from the image as it is. True: what bicubic
-            upscaling misses is predicted, from the image less a mean colour, and the sum is taken in fp32, so that
-            the network may run in bf16.
+        growth: channels that each convolution of a dense block adds.
+        skip: False, as published: predict the image itself from the image. True: predict the residual over bicubic
+            upscaling from the image less the mean colour, and take the sum in fp32, so that the network can run in
+            bf16.
 
     Raises:
-        UsageError: another scale, or a number below 1.
+        UsageError: unsupported scale, or a number below 1.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class RRDBNet(nn.Module):
             multiple_of=self.fold,
             fp16_ok=True,
             fp32_sum=skip,
-            bf16_ok=skip,  # 8 bits of mantissa do not hold an 8-bit image and what is computed on it
+            bf16_ok=skip,  # 8 bits of mantissa are too few for computations on an 8-bit image
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -77,20 +77,20 @@ class RRDBNet(nn.Module):
         return out + (upscale(x, self.scale) if self.scale > 1 else x)
 
     def published_state(self) -> dict[str, Tensor] | None:
-        """The weights under the names of Real-ESRGAN's files, fp32; None for a variant that was not published."""
+        """Weights under the names of Real-ESRGAN's files, fp32; None for a variant that was not published."""
         if self.skip or self.growth != PUBLISHED_GROWTH:
             return None
         return {_published_name(name): value.float() for name, value in self.state_dict().items()}
 
 
 def centred_trunk(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """A published x4 trunk, under the names it has here, for a network that shows its trunk `centred` images.
+    """Convert a published x4 trunk for a network that feeds its trunk `centred` images.
 
-    The mean colour that such a network takes away moves into the first bias; only at the border, where an image is
-    padded by zeros, do the features differ.
+    The subtracted mean colour moves into the first bias; the features differ only at the border, which is padded by
+    zeros.
 
     Raises:
-        ResourceError: no trunk of x4 is there.
+        ResourceError: the checkpoint has no x4 trunk.
     """
     state = {name: tensor for name, tensor in own_names(checkpoint).items() if name.startswith("trunk.")}
     weight, bias = state.get("trunk.head.weight"), state.get("trunk.head.bias")
@@ -101,7 +101,7 @@ def centred_trunk(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def own_names(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """A published checkpoint's tensors by the names that `RRDBNet` gives them; what it has no name for keeps its own.
+    """Rename a published checkpoint's tensors to `RRDBNet`'s names; unknown names are kept.
 
     Args:
         checkpoint: tensors by name, bare or under `params_ema`, `params` or `state_dict`, as `torch.load` gives them.
@@ -110,10 +110,10 @@ def own_names(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def published_tensors(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by their names, without what training and its parallelism put around them.
+    """Tensors of a checkpoint by name, without the nesting and prefixes added by training and parallelism.
 
     Args:
-        checkpoint: as `own_names` takes it.
+        checkpoint: as in `own_names`.
     """
     inner = next(
         (checkpoint[key] for key in ("params_ema", "params", "state_dict") if key in checkpoint), None

@@ -1,4 +1,4 @@
-"""What others need to know of a network, whichever it is: its `ArchInfo`, and the views or guide that some have."""
+"""Description of a network for other modules: its `ArchInfo`, and the protocols for views and guides."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from torch import Tensor, nn
 Tiling = Literal["exact", "blend", "none"]
 
 PRIOR = "prior"
-"""Role of the frozen network that draws images in `srkit.archs.latent_fusion` (`ArchInfo.frozen`)."""
+"""Role of the frozen generative network in `srkit.archs.latent_fusion` (`ArchInfo.frozen`)."""
 
 
 @dataclass(frozen=True)
 class ArchInfo:
-    """What the engine must know to run a network on images of any size.
+    """Facts about a network that the engine needs to run it on images of any size.
 
     A network maps images (N, channels, h, w), float32 in [0, 1], to (N, channels, scale h, scale w), float32.
-    It casts to its parameters' dtype inside; whatever must stay in fp32 (a bicubic skip, the final sum), it
-    keeps there itself.
+    It casts to its parameters' dtype internally, and keeps in fp32 what needs it (a bicubic skip, the final sum).
     """
 
     scale: int
-    """Output pixels for one input pixel, along each side."""
+    """Output pixels per input pixel along each side."""
     receptive_field: int
     """Radius in input pixels beyond which a pixel cannot influence the output (an upper bound)."""
     channels: int = 3
@@ -38,20 +37,20 @@ class ArchInfo:
     fp16_ok: bool = False
     bf16_ok: bool = True
     fp32_sum: bool = False
-    """What is computed in reduced precision is added to the image in fp32, so that 16-bit images keep their levels
-    in any precision. Else these are run in fp32."""
+    """Outputs in reduced precision are added to the image in fp32, so that 16-bit images keep their levels in any
+    precision. If False, 16-bit images are run in fp32."""
     conditioning: tuple[str, ...] = ()
-    """Names of the conditions that the network takes as keyword arguments."""
+    """Names of the conditions, which the network takes as keyword arguments."""
     frozen: tuple[str, ...] = ()
-    """Roles of networks that are no part of its weights; its method `attach` is given them."""
+    """Roles of frozen networks that are not part of its weights and are passed to its method `attach`."""
 
 
 class View(nn.Module):
-    """A network that gives one part of another's result in place of it, and runs wherever that one does."""
+    """Network that returns one part of another network's result, usable wherever that network is."""
 
     info: ArchInfo
     gray: bool = False
-    """Whether its images are gray whatever the input is (a mask)."""
+    """True if its images are gray for any input (a mask)."""
 
 
 @runtime_checkable
@@ -59,28 +58,28 @@ class Viewable(Protocol):
     """A network that has views."""
 
     def views(self) -> dict[str, View]:
-        """By the parts' names."""
+        """Views by the names of the parts."""
         ...
 
 
 def views_of(network: nn.Module) -> dict[str, View]:
-    """The views of a network by their names; empty where it has none."""
+    """Views of a network by name; empty if it has none."""
     return network.views() if isinstance(network, Viewable) else {}
 
 
 class PromptedBlocks(Protocol):
-    """The frozen transformer blocks of an encoder, that prompts are put into (CLIP-SR's Map)."""
+    """Frozen transformer blocks of an encoder that accept prompts (CLIP-SR's Map)."""
 
     def __call__(self, maps: Tensor, prompts: Tensor) -> Tensor:
-        """maps (N, C, g, g) through the blocks, `prompts` (N, K, C) beside them, one in each; to (N, C, g, g)."""
+        """Pass maps (N, C, g, g) through the blocks, with one of `prompts` (N, K, C) in each; to (N, C, g, g)."""
 
 
 @runtime_checkable
 class Guided(Protocol):
-    """A network that makes a guide of the whole image and a text, once for each image (CLIP-SR)."""
+    """Network that computes a guide from the whole image and a text, once per image (CLIP-SR)."""
 
     side: int
-    """Pixels along the sides of the image that the guide is made of."""
+    """Side in pixels of the image that the guide is computed from."""
 
     def guide(
         self, thumbnail: Tensor, sentence: Tensor | None = None, blocks: PromptedBlocks | None = None

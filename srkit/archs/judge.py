@@ -1,4 +1,4 @@
-"""A plain network in the manner of VGG whose stages judge how alike two images look; it serves no training loss."""
+"""VGG-like network whose stages give a perceptual distance between images; not used in training losses."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from srkit.errors import UsageError
 
 
 class JudgeNetwork(nn.Module):
-    """Images (N, 3, H, W) in [0, 1] to a vector (N, widths[-1]); what is compared are its `stages`.
+    """Images (N, 3, H, W) in [0, 1] to a vector (N, widths[-1]); its `stages` are compared between images.
 
-    Two 3x3 convolutions with ReLU a stage, maximum pooling between (VGG; Simonyan and Zisserman 2015, Section 2.1).
+    Two 3x3 convolutions with ReLU per stage, max pooling between (VGG; Simonyan and Zisserman 2015, Section 2.1).
 
     Args:
         widths: channels of the stages.
@@ -43,7 +43,7 @@ class JudgeNetwork(nn.Module):
         self.info = ArchInfo(scale=1, receptive_field=_receptive_field(len(widths)), tiling="none")
 
     def stages(self, x: Tensor) -> list[Tensor]:
-        """(N, widths[i], H / 2^i, W / 2^i), after the ReLU; both sides at least 2^(stages - 1)."""
+        """Features of each stage, (N, widths[i], H / 2^i, W / 2^i), after ReLU; both sides at least 2^(stages - 1)."""
         h = (x * 4 - 2).to(self.scales.dtype)  # roughly zero mean and unit variance
         found = []
         for i, pair in enumerate(self.convolutions):
@@ -67,7 +67,7 @@ def _conv(before: int, width: int) -> nn.Conv2d:
 
 
 def _receptive_field(stages: int) -> int:
-    """Radius in pixels: two 3x3 a stage at its spacing; a pooling adds what its window spans beyond one sample."""
+    """Radius in pixels: two 3x3 convolutions per stage at its spacing; pooling adds its window less one sample."""
     radius = 0
     for i in range(stages):
         radius += 2 * 2**i + (2 ** (i - 1) if i else 0)

@@ -1,7 +1,7 @@
-"""SSR's second half as it is published: kernels, depth and LR fused into a frozen latent diffusion model.
+"""SSR's diffusion stage as published: kernels, depth and LR fused into a frozen latent diffusion model.
 
-Lin et al. 2024, ECCV (arXiv 2403.05808), Section 3.2. The trained part stands here: encoders of the conditions and an
-AMF behind each level's residual blocks. The frozen part, a `Prior`, comes from elsewhere and is attached.
+Lin et al. 2024, ECCV (arXiv 2403.05808), Section 3.2. This module has the trained part: encoders of the conditions and
+an AMF after each level's residual blocks. The frozen part, a `Prior`, is attached separately.
 """
 
 from __future__ import annotations
@@ -21,47 +21,47 @@ from srkit.ops.resize import upscale
 from srkit.ops.wavelets import low_pass
 
 FACTOR = 8
-"""Pixels of HR along the side of a latent one."""
+"""Side in HR pixels of a latent pixel."""
 LATENT = 4
 """Channels of a latent image."""
-_COLOUR_LEVELS = 5  # StableSR's
-_WINDOW = 64  # latent pixels along a side, those of 512 HR pixels: what the public models have learnt on
+_COLOUR_LEVELS = 5  # as in StableSR
+_WINDOW = 64  # side in latent pixels (512 HR pixels), as in the training of the public models
 _OVERLAP = 16
 _DEFAULT_STEPS = 50
 _MAX_STEPS = 1000
 
 Fuse = Callable[[int, Tensor], Tensor]
-"""Level and features (N, C, h, w) to the features that take their place."""
+"""Function from level and features (N, C, h, w) to the features that replace them."""
 Maps = Sequence[Sequence[Tensor]]
 
 
 class Prior(Protocol):
-    """A frozen latent diffusion model with an empty prompt."""
+    """Frozen latent diffusion model with an empty prompt."""
 
     widths: tuple[int, ...]
     """Channels of the U-Net's levels."""
 
     def encode(self, image: Tensor) -> Tensor:
-        """(N, 3, H, W) in [0, 1] to a latent image (N, 4, H / 8, W / 8)."""
+        """Encode (N, 3, H, W) in [0, 1] to a latent image (N, 4, H / 8, W / 8)."""
 
     def decode(self, latent: Tensor) -> Tensor:
-        """A latent image to (N, 3, H, W), about [0, 1]."""
+        """Decode a latent image to (N, 3, H, W), approximately in [0, 1]."""
 
     def epsilon(self, latent: Tensor, time: Tensor, fuse: Fuse | None = None) -> Tensor:
-        """The noise in a noisy latent image at times (N,)."""
+        """Estimate the noise in a noisy latent image at times (N,)."""
 
     def times(self, steps: int) -> list[int]:
-        """The timesteps of a sampler of so many steps, falling."""
+        """Timesteps of a sampler with `steps` steps, descending."""
 
     def step(self, eps: Tensor, time: int, latent: Tensor) -> Tensor:
-        """The latent image of the next time."""
+        """Latent image at the next timestep."""
 
     def noised(self, latent: Tensor, eps: Tensor, time: Tensor) -> Tensor:
-        """A latent image at times (N,)."""
+        """Noisy latent image at times (N,)."""
 
 
 class _Shared:
-    """Holds a prior that copies of a network share."""
+    """Holder of a prior that copies of a network share."""
 
     def __init__(self, prior: Prior) -> None:
         self.prior = prior
@@ -71,20 +71,20 @@ class _Shared:
 
 
 class LatentFusion(Coded):
-    """LR (N, 3, h, w) in [0, 1], codes, depth and noise to (N, 3, 4 h, 4 w), with the `Prior` that is attached.
+    """LR (N, 3, h, w) in [0, 1], codes, depth and noise to (N, 3, 4 h, 4 w), with the attached `Prior`.
 
-    Attention and normalisation over a whole image forbid exact tiles: larger images are worked on in windows whose
-    noise estimates are averaged in every step of the sampler.
+    Attention and normalisation over the whole image rule out exact tiles: larger images are processed in windows whose
+    noise estimates are averaged at every step of the sampler.
 
     Args:
-        widths: of the prior's levels.
-        code: numbers that describe a kernel.
+        widths: channels of the prior's levels.
+        code: length K of a kernel's code.
         width: channels of the conditions' maps.
-        hidden: of the AMFs' perceptrons (the paper's 128).
-        steps: of the sampler, unless `steps` is set to others.
+        hidden: hidden channels of the AMFs' perceptrons (128 in the paper).
+        steps: default number of sampler steps.
 
     Raises:
-        UsageError: a number that it is not defined for.
+        UsageError: unsupported number.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class LatentFusion(Coded):
 
     @property
     def steps(self) -> int:
-        """Steps of the sampler."""
+        """Number of sampler steps."""
         return self._steps
 
     @steps.setter
@@ -135,10 +135,10 @@ class LatentFusion(Coded):
         self._steps = steps
 
     def attach(self, prior: Prior) -> None:
-        """Give it the frozen network, which copies share and weights files leave out.
+        """Attach the frozen network, which copies share and weights files omit.
 
         Raises:
-            UsageError: one of other levels.
+            UsageError: the prior has other levels.
         """
         if tuple(prior.widths) != self._widths:
             raise UsageError(
@@ -149,10 +149,10 @@ class LatentFusion(Coded):
 
     @property
     def prior(self) -> Prior:
-        """The frozen network.
+        """The attached frozen network.
 
         Raises:
-            ResourceError: none is attached.
+            ResourceError: no prior is attached.
         """
         if self._shared is None:
             raise ResourceError(
@@ -163,17 +163,17 @@ class LatentFusion(Coded):
     def forward(
         self, x: Tensor, codes: Tensor | None = None, depth: Tensor | None = None, noise: Tensor | None = None
     ) -> Tensor:
-        """A whole image, sides multiples of `info.multiple_of`.
+        """Upscale a whole image whose sides are multiples of `info.multiple_of`.
 
         Args:
             x: (N, 3, h, w) in [0, 1].
-            codes: (N, K, h, w), by `basis`.
-            depth: (N, 1, h, w), inverse depth in [0, 1]; zeros, or None, where none is known.
+            codes: (N, K, h, w), in terms of `basis`.
+            depth: (N, 1, h, w), inverse depth in [0, 1]; zeros or None if unknown.
             noise: (N, 3, 4 h, 4 w), standard normal; images whose noise is 0 everywhere get the bicubic image.
 
         Raises:
-            UsageError: no codes, or no noise.
-            ResourceError: no prior.
+            UsageError: `codes` or `noise` is None.
+            ResourceError: no prior is attached.
         """
         if codes is None or noise is None:
             raise UsageError("A latent fusion was not given codes of kernels and noise; give both.")
@@ -187,10 +187,10 @@ class LatentFusion(Coded):
         return torch.where(drawn[:, None, None, None], kept, large)
 
     def maps(self, large: Tensor, codes: Tensor, depth: Tensor | None) -> list[tuple[Tensor, ...]]:
-        """For each level a map of each modality.
+        """Condition maps: for each level, one per modality.
 
         Args:
-            large: (N, 3, H, W): LR by bicubic upscaling, in [0, 1].
+            large: (N, 3, H, W), LR after bicubic upscaling, in [0, 1].
         """
         size = (large.shape[2] // FACTOR, large.shape[3] // FACTOR)
         depth = codes.new_zeros(len(codes), 1, *codes.shape[2:]) if depth is None else depth
@@ -202,11 +202,11 @@ class LatentFusion(Coded):
         )
 
     def fused(self, maps: Maps) -> Fuse:
-        """What changes the features of each level."""
+        """Function that modulates the features of each level by `maps`."""
         return lambda level, h: self.fusion[level](h, maps[level])
 
     def sample(self, z: Tensor, maps: Maps) -> Tensor:
-        """A latent image from noise (N, 4, h, w)."""
+        """Sample a latent image from noise (N, 4, h, w)."""
         height, width = z.shape[2:]
         for time in self.prior.times(self.steps):
             total, weights = torch.zeros_like(z), z.new_zeros(1, 1, height, width)
@@ -216,7 +216,7 @@ class LatentFusion(Coded):
                 eps = self.prior.epsilon(
                     z[:, :, rows, columns], z.new_full((len(z),), time), self.fused(part)
                 )
-                if weight is None:  # one window alone: nothing is averaged
+                if weight is None:  # a single window needs no averaging
                     total, weights = eps, z.new_ones(1)
                     break
                 total[:, :, rows, columns] += weight * eps
@@ -226,12 +226,12 @@ class LatentFusion(Coded):
 
 
 def latent_noise(noise: Tensor) -> Tensor:
-    """Normal numbers (N, 3, H, W) to others (N, 4, H / 8, W / 8), which are some of them."""
+    """Subsample normal noise (N, 3, H, W) to latent noise (N, 4, H / 8, W / 8)."""
     return torch.cat([noise[:, :, ::FACTOR, ::FACTOR], noise[:, :1, FACTOR // 2 :: FACTOR, ::FACTOR]], dim=1)
 
 
 def windows(height: int, width: int, multiple: int) -> Iterator[tuple[slice, slice]]:
-    """Parts of a latent image that the prior sees at a time, overlapping; they begin at multiples."""
+    """Overlapping windows of a latent image, processed one at a time; they begin at multiples of `multiple`."""
     for top in _starts(height, multiple):
         for left in _starts(width, multiple):
             yield slice(top, min(top + _WINDOW, height)), slice(left, min(left + _WINDOW, width))
@@ -245,7 +245,7 @@ def _starts(length: int, multiple: int) -> list[int]:
 
 
 def _weight(rows: slice, columns: slice, z: Tensor) -> Tensor | None:
-    """(1, 1, h, w) falling towards a window's edges; None for the whole image."""
+    """Weights (1, 1, h, w) that fall towards a window's edges; None for the whole image."""
     sides = (rows.stop - rows.start, columns.stop - columns.start)
     if sides == tuple(z.shape[2:]):
         return None
@@ -257,7 +257,7 @@ def _weight(rows: slice, columns: slice, z: Tensor) -> Tensor | None:
 
 
 def _cut(x: Tensor, rows: slice, columns: slice, level: int) -> Tensor:
-    """The part of a level's map that a window of the latent image covers."""
+    """Part of a level's map that a window of the latent image covers."""
     return x[
         :,
         :,

@@ -10,13 +10,13 @@ from srkit.archs.blocks import conv3x3
 
 
 class MAConv(nn.Module):
-    """A 3x3 convolution in two halves of the channels, each scaled and shifted first by what the other one says.
+    """3x3 convolution in two halves of the channels, each first scaled and shifted by a function of the other.
 
-    Mixes the channels without enlarging the receptive field, which must stay small where blur changes from place to
-    place, and takes about half the weights of a plain convolution.
+    Mixes the channels without enlarging the receptive field, which must stay small where blur varies over the image,
+    with about half the weights of a plain convolution.
 
     Args:
-        features: channels in and out; an even number.
+        features: input and output channels; an even number.
     """
 
     def __init__(self, features: int) -> None:
@@ -26,7 +26,7 @@ class MAConv(nn.Module):
         self.convs = nn.ModuleList(conv3x3(half, half) for _ in range(2))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (N, features, h, w) to the same shape."""
+        """Map x (N, features, h, w) to the same shape."""
         first, second = x.chunk(2, dim=1)
         pairs = ((first, second), (second, first))
         return torch.cat(
@@ -39,7 +39,7 @@ class MAConv(nn.Module):
 
 
 class _Affine(nn.Module):
-    """own * sigmoid(a) + b with (a, b) = 1x1 - ReLU - 1x1 of the other half, at half the channels between."""
+    """own * sigmoid(a) + b with (a, b) = 1x1 - ReLU - 1x1 of the other half, with half the channels between."""
 
     def __init__(self, half: int) -> None:
         super().__init__()

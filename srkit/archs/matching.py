@@ -1,4 +1,4 @@
-"""CLIP-SR's discriminator: whether an image is real and is what a text speaks of (Hu et al. 2024, after GALIP)."""
+"""CLIP-SR's discriminator of whether an image is real and matches a text (Hu et al. 2024, after GALIP)."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from srkit.archs.text_fusion import SLOPE
 from srkit.errors import UsageError
 
 GRID = 7
-"""Side of the grid that maps are brought to; ViT-B/32's own."""
+"""Side of the grid that maps are pooled to, as in ViT-B/32."""
 
 
 class TextDiscriminator(nn.Module):
-    """Maps of a frozen encoder's depths and sentences to logits (N,), one for each image and its text.
+    """Feature maps of a frozen encoder and sentences to logits (N,), one per pair of image and text.
 
-    The first depth, with the others added one after another (D_Block: o + g res(o) + b h, both scalars zero at first),
-    then a block that narrows it, and the matching head C, which sees it beside the sentence everywhere.
+    Starts from the first depth's map, adds the other depths in turn (D_Block: o + g res(o) + b h, both scalars zero at
+    first), narrows the channels in a block, and applies the matching head C to the result and the spread sentence.
 
     Args:
-        levels: channels of the depths.
-        text: length of the sentences.
-        width: channels of the blocks (the paper: those of ViT-B/32, 768).
-        narrow: channels of the last block (512).
-        hidden: of the head (128).
-        with_text: False: the sentence is left out (ablation).
+        levels: channels of each depth's map.
+        text: length of the sentence vectors.
+        width: channels of the blocks (in the paper 768, as in ViT-B/32).
+        narrow: channels of the last block (512 in the paper).
+        hidden: hidden channels of the head (128 in the paper).
+        with_text: use the sentence (False for ablation).
 
     Raises:
         UsageError: a number below 1.
@@ -50,7 +50,7 @@ class TextDiscriminator(nn.Module):
                 f"and hidden {hidden}; nothing may be below 1."
             )
         self.with_text = with_text
-        # Maps of the blocks' own width come in as they are, as in the paper.
+        # Maps that already have the blocks' width are not projected, as in the paper.
         self.enter = nn.ModuleList(
             nn.Identity() if one == width else nn.Conv2d(one, width, 1) for one in levels
         )
@@ -61,7 +61,7 @@ class TextDiscriminator(nn.Module):
         )
 
     def forward(self, levels: Sequence[Tensor], sentence: Tensor) -> Tensor:
-        """Maps (N, C_i, h_i, w_i) and sentences (N, text) to logits (N,)."""
+        """Map feature maps (N, C_i, h_i, w_i) and sentences (N, text) to logits (N,)."""
         maps = [
             layer(F.adaptive_avg_pool2d(level, GRID)) for layer, level in zip(self.enter, levels, strict=True)
         ]

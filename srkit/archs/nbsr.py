@@ -1,8 +1,8 @@
-"""NBSR: super-resolution of an image whose blur is known at every pixel (SSR, Lin et al. 2024, ECCV, Section 3.1).
+"""NBSR: non-blind super-resolution with a known blur kernel per pixel (SSR, Lin et al. 2024, ECCV, Section 3.1).
 
-MANet's non-blind network (Liang et al. 2021, ICCV): a trunk whose features are scaled and shifted, pixel by pixel, by
-codes of the kernels (SFT). With the trunk of an EDSR every SFT is the identity at first, so that the network starts as
-what that EDSR is.
+MANet's non-blind network (Liang et al. 2021, ICCV): a trunk whose features are scaled and shifted per pixel by codes
+of the kernels (SFT). With an EDSR's trunk every SFT is the identity at initialisation, so that the network starts as
+that EDSR.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from srkit.ops.code_blur import CodeBlur
 from srkit.ops.resize import upscale
 
 SCALES = (2, 3, 4)
-_SIDE = 21  # of a kernel
-_MIN_DEVIATION = 1e-5  # of a code that says nothing
+_SIDE = 21  # side of a kernel
+_MIN_DEVIATION = 1e-5  # lower bound on the deviation of a code, for constant codes
 
 
 class Coded(nn.Module):
-    """A network that takes kernels as codes, their products with `basis`.
+    """Network that takes kernels as codes, their inner products with `basis`.
 
-    `code_mean` and `code_deviation` make codes comparable inside. These three are set before training, and travel in
+    `code_mean` and `code_deviation` standardise the codes internally. These three are set before training and stored in
     the weights.
     """
 
@@ -36,13 +36,13 @@ class Coded(nn.Module):
     scale: int
 
     def register_codes(self, code: int) -> None:
-        """Buffers for codes of so many numbers."""
+        """Register buffers for codes of length `code`."""
         self.register_buffer("basis", torch.zeros(code, _SIDE, _SIDE))
         self.register_buffer("code_mean", torch.zeros(code))
         self.register_buffer("code_deviation", torch.ones(code))
 
     def normalised(self, codes: Tensor) -> Tensor:
-        """Codes of mean 0 and deviation 1 over the kernels of the training."""
+        """Standardise codes to mean 0 and deviation 1 over the training kernels."""
         mean, deviation = (t.to(codes.dtype)[:, None, None] for t in (self.code_mean, self.code_deviation))
         return (codes - mean) / deviation.clamp_min(_MIN_DEVIATION)
 
@@ -50,25 +50,25 @@ class Coded(nn.Module):
 class NBSR(Coded):
     """Images (N, 3, h, w) in [0, 1] and codes of their kernels to (N, 3, scale h, scale w); not clipped.
 
-    The codes are products of the kernels with `basis`; `code_mean` and `code_deviation` make them comparable inside.
-    These three are set before training, and travel in the weights.
+    The codes are inner products of the kernels with `basis`; `code_mean` and `code_deviation` standardise them
+    internally. These three are set before training and stored in the weights.
 
     Args:
         scale: 2, 3 or 4.
         features: channels of the trunk.
-        blocks: blocks of the trunk: RRDBs (the paper's 10), or an EDSR's residual blocks.
+        blocks: blocks of the trunk: RRDBs (10 in the paper), or an EDSR's residual blocks.
         trunk: `rrdb` is the paper's; `edsr` has the names and shapes of `srkit.archs.edsr.EDSR`'s tensors.
-        code: numbers K that describe a kernel.
+        code: length K of a kernel's code.
         upsampler: `single` (the paper's), or `edsr`; see `Reconstruction`.
-        growth: channels that a convolution adds in the dense blocks of `rrdb`.
+        growth: channels that each convolution of a dense block adds (`rrdb`).
         hidden: channels between the convolutions of an SFT.
-        every: an SFT stands before each of that many blocks; with `edsr` also after the last.
-        sft_size: side of the SFTs' convolutions: 3 (the paper's), or 1, some nine times cheaper.
-        consistency: steps of `Consistency` behind the trunk; 0, none, is the paper's.
-        polish: residual blocks of `Polish` behind these.
+        every: interval in blocks between SFTs, each before a block; with `edsr` another follows the last block.
+        sft_size: side of the SFTs' convolutions: 3 (the paper's), or 1, about nine times cheaper.
+        consistency: steps of `Consistency` after the trunk; 0, none, is the paper's.
+        polish: residual blocks of `Polish` after these steps.
 
     Raises:
-        UsageError: a scale, number or trunk that the network is not defined for.
+        UsageError: unsupported scale, number or trunk.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class NBSR(Coded):
         self.polish = Polish(features, code, polish, scale, hidden, sft_size) if polish else None
         self.register_codes(code)
         deep = blocks_radius(trunk, blocks) + count * (sft_size - 1)
-        # A step blurs and projects back, either of which reaches as far as half a kernel.
+        # Each step blurs and projects back, with a radius of half a kernel each.
         behind = 2 * consistency * -(-(_SIDE // 2) // scale) + (2 * polish + sft_size if polish else 0)
         self.info = ArchInfo(
             scale=scale,
@@ -117,14 +117,14 @@ class NBSR(Coded):
         )
 
     def forward(self, x: Tensor, codes: Tensor | None = None) -> Tensor:
-        """The image, or a piece of one, and the codes of its kernels.
+        """Upscale an image, or a piece of one, given the codes of its kernels.
 
         Args:
             x: (N, 3, h, w) in [0, 1].
-            codes: (N, K, h, w), by `basis`.
+            codes: (N, K, h, w), in terms of `basis`.
 
         Raises:
-            UsageError: no codes.
+            UsageError: `codes` is None.
         """
         if codes is None:
             raise UsageError("NBSR was not given the codes of the image's kernels; give codes (N, K, h, w).")

@@ -1,9 +1,8 @@
-"""What befell a low-resolution image, and doing it again: the frozen networks of self-supervised adaptation.
+"""Degradation estimation and re-degradation: the frozen networks of self-supervised adaptation.
 
 HR-aware super-resolution (Zhang and Yao 2024, arXiv 2411.16175, Section 3): a degradation encoder E_deg, an image
-encoder E_img, and a reconstruction network R that makes the low-resolution image from a high-resolution one and the
-embedding of the degradation. Where the paper is silent, the networks that it is made from are followed (DegAE, Liu et
-al. 2023, CVPR).
+encoder E_img, and a reconstruction network R that computes LR from a high-resolution image and the degradation
+embedding. Details missing from the paper follow its source networks (DegAE, Liu et al. 2023, CVPR).
 """
 
 from __future__ import annotations
@@ -24,41 +23,41 @@ from srkit.ops.descriptors import gram_descriptors
 Modulation = Literal["gfm", "stylegan2", "stylegan2_nodemod"]
 SCALES = (2, 4)
 MIN_SIDE = 22
-"""Shortest side of an image that E_deg estimates the degradation of, in LR pixels."""
-_SLOPE = 0.1  # of the leaky ReLUs
-_CONTRAST = 4.0  # one over the usual deviation of images in [0, 1]
+"""Shortest side of an image for degradation estimation by E_deg, in LR pixels."""
+_SLOPE = 0.1  # negative slope of the leaky ReLUs
+_CONTRAST = 4.0  # one over the typical deviation of images in [0, 1]
 _DEMODULATION = 1e-8
-_FINE = 30.0  # one over what is near 0 of a descriptor whose usual deviation is 1
-_MIN_DEVIATION = 1e-3  # of a descriptor that hardly varies; below it fp16 would round it away
+_FINE = 30.0  # one over the linear range around 0 of a descriptor of unit deviation
+_MIN_DEVIATION = 1e-3  # lower bound for nearly constant descriptors; smaller values vanish in fp16
 
 
 class DegradationEstimate(NamedTuple):
-    """What E_deg estimates of N low-resolution images."""
+    """Degradation estimate of N LR images by E_deg."""
 
     embedding: Tensor
-    """e_d (N, D), float32: what befell them."""
+    """Degradation embedding e_d (N, D), float32."""
     distance: Tensor
-    """l* (N,), float32, from 0 to 1: how far, by the controller's distance, the true image is to look from the
-    enlarged one. Not what it most likely does, but rather more (`controller.quantile` of the recipe)."""
+    """l* (N,), float32, in [0, 1]: expected distance (the controller's) between the true image and the upscaled one;
+    an upper quantile of it rather than the mean (`controller.quantile` of the recipe)."""
 
 
 class Reconstructor(nn.Module):
-    """E_deg, E_img, R, and what aligns E_img's features with those of another encoder (T_a, T_m).
+    """E_deg, E_img, R, and the layers that align E_img's features with another encoder's (T_a, T_m).
 
     Args:
-        scale: s, between the image that R gives and the one that it is given; 2 or 4.
+        scale: s, ratio between the sizes of R's input and output; 2 or 4.
         features: channels F of all convolutions (64 in the paper).
         image_blocks: residual blocks of E_img.
-        degradation_blocks: of E_deg.
+        degradation_blocks: residual blocks of E_deg.
         blocks: pairs of a residual block and a modulation in R.
-        embedding: length D of what E_deg gives.
-        described: channels C of the encoder's maps that T_a and T_m predict descriptors of.
-        modulation: what an embedding does to R's features: `gfm`, scales and shifts them; `stylegan2` (the paper's)
-            scales a convolution's weights by channel, and by its demodulation takes no notice of an embedding's
-            length, hence hardly of the controller's factor; `stylegan2_nodemod` is the same without that.
+        embedding: length D of E_deg's embedding.
+        described: channels C of the other encoder's maps, whose descriptors T_a and T_m predict.
+        modulation: modulation of R's features by the embedding: `gfm` scales and shifts them; `stylegan2` (the paper's)
+            scales a convolution's weights per channel, and its demodulation cancels the embedding's length, hence
+            nearly cancels the controller's factor; `stylegan2_nodemod` is the same without demodulation.
 
     Raises:
-        UsageError: another scale or modulation, or a number that makes no network.
+        UsageError: unsupported scale or modulation, or a number out of range.
     """
 
     def __init__(
@@ -89,7 +88,7 @@ class Reconstructor(nn.Module):
             )
         self.scale, self.embedding, self.described = scale, embedding, described
         self.degradation = _DegradationEncoder(features, degradation_blocks, embedding)
-        # l*; the paper has one for all images.
+        # Predicts l*; the paper has one value for all images.
         self.expect = _layers(8 * features, embedding, 1)
         self.image = nn.Sequential(
             _before_leaky(conv3x3(3, features)), *(ResidualBlock(features) for _ in range(image_blocks))
@@ -99,7 +98,7 @@ class Reconstructor(nn.Module):
         self.to_most = nn.Linear(features, described)
         self.usual: Tensor
         usual = torch.tensor([1.0, 0.0, 1.0])[:, None].expand(2, -1, described).clone()
-        self.register_buffer("usual", usual)  # of S_avg, S_max: deviation; compressed: mean and deviation
+        self.register_buffer("usual", usual)  # S_avg and S_max: deviation; log mean and deviation
         self.info = ArchInfo(
             scale=scale, receptive_field=1 + 2 * image_blocks, multiple_of=scale, tiling="none"
         )
@@ -107,14 +106,14 @@ class Reconstructor(nn.Module):
     def forward(
         self, lr: Tensor, images: Tensor, factor: Tensor, rng: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What training compares: LR made once more (M, 3, h, w), what `predict` gives, (M, C) twice, and l* (N,).
+        """Outputs for training: reconstructed LR (M, 3, h, w), both results of `predict` (M, C), and l* (N,).
 
         Args:
             lr: (N, 3, h, w) in [0, 1].
-            images: (M, 3, s h, s w), M from N to 2 N: first those that LR is of, then the first of these once more
-                with flaws, which are degraded as these are.
-            factor: what the embeddings are multiplied by, (M, D) or (M, 1): the controller's.
-            rng: as `reconstruct` takes it.
+            images: (M, 3, s h, s w), M from N to 2 N: first the images that LR was made from, then the first of these
+                with flaws, which are degraded in the same way.
+            factor: factor on the embeddings, (M, D) or (M, 1): the controller's.
+            rng: as in `reconstruct`.
         """
         features = self.image_features(images)
         estimate = self.estimate(lr)
@@ -122,10 +121,10 @@ class Reconstructor(nn.Module):
         return self.reconstruct(embedding * factor, features, rng), *self.predict(features), estimate.distance
 
     def estimate(self, lr: Tensor) -> DegradationEstimate:
-        """What E_deg estimates of images (N, 3, h, w) in [0, 1], sides at least `MIN_SIDE`.
+        """Estimate the degradation of images (N, 3, h, w) in [0, 1], sides at least `MIN_SIDE`.
 
         Raises:
-            UsageError: smaller images.
+            UsageError: a side below `MIN_SIDE`.
         """
         if min(lr.shape[2:]) < MIN_SIDE:
             raise UsageError(
@@ -138,26 +137,26 @@ class Reconstructor(nn.Module):
         )
 
     def image_features(self, images: Tensor) -> Tensor:
-        """e_im (N, F, H, W) of images (N, 3, H, W) in [0, 1]."""
+        """Image features e_im (N, F, H, W) of images (N, 3, H, W) in [0, 1]."""
         found: Tensor = self.image(self._shown(images))
         return found
 
     def reconstruct(self, embedding: Tensor, features: Tensor, rng: torch.Generator | None = None) -> Tensor:
-        """An image (N, 3, H / s, W / s), float32, may leave [0, 1] a little: e_im's, degraded as e_d says.
+        """Degrade the image of e_im as e_d describes: (N, 3, H / s, W / s), float32, may slightly leave [0, 1].
 
         Args:
             embedding: e_d (N, D), times the controller's factor.
             features: e_im (N, F, H, W), sides multiples of the scale.
-            rng: on the features' device; of the noise that R adds to its features. None: torch's own in training
-                mode; in evaluation mode none is added.
+            rng: generator, on the features' device, of the noise that R adds to its features. None: torch's global
+                generator in training mode, no noise in evaluation mode.
         """
         made: Tensor = self.degrade(embedding, features, rng)
         return made.float() + mean_colour(torch.float32, made.device)
 
     def predict(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """T_a S_avg and T_m S_max of e_im (N, F, H, W): (N, C) each, float32 (Eqs. 10 and 11).
+        """Predict descriptors T_a S_avg and T_m S_max from e_im (N, F, H, W): (N, C) each, float32 (Eqs. 10 and 11).
 
-        They predict what `relative` gives of the other encoder's descriptors, from E_img's, as compressed as these.
+        The targets are the other encoder's descriptors after `relative`; the inputs are E_img's, compressed alike.
         """
         average, peak = gram_descriptors(features)
         with torch.autocast(features.device.type, enabled=False):
@@ -168,11 +167,11 @@ class Reconstructor(nn.Module):
         return found[0], found[1]
 
     def relative(self, average: Tensor, peak: Tensor) -> tuple[Tensor, Tensor]:
-        """S_avg and S_max (N, C) of the other encoder's maps, over their usual deviations, compressed and standardised.
+        """Standardised log descriptors S_avg and S_max (N, C) of the other encoder's maps, over their deviations.
 
-        How Gram matrices are to be scaled, the paper leaves open. As they are, the strongest channels are all that
-        counts, and whatever is blurred, whose maps are weak, is near everything. Flaws change them by factors, which
-        on a logarithmic scale are the same for images of much and of little contrast.
+        The paper does not specify the scaling of Gram matrices. Unscaled, the strongest channels dominate, and blurred
+        images, whose maps are weak, are close to everything. Flaws change descriptors by factors, which on a
+        logarithmic scale are equal for images of high and low contrast.
         """
         found = [
             (_compressed(x / size) - mean) / deviation
@@ -181,19 +180,19 @@ class Reconstructor(nn.Module):
         return found[0], found[1]
 
     def set_usual(self, average: Tensor, peak: Tensor) -> None:
-        """What is usual: by the descriptors (M, C) of M images without flaws, M at least 2."""
+        """Set the normalisation of `relative` from descriptors (M, C) of M images without flaws, M at least 2."""
         for usual, x in zip(self.usual, (average, peak), strict=True):
             size = x.std(0).clamp_min(_MIN_DEVIATION)
             small = _compressed(x / size)
             usual.copy_(torch.stack([size, small.mean(0), small.std(0).clamp_min(_MIN_DEVIATION)]))
 
     def _shown(self, images: Tensor) -> Tensor:
-        """Images with roughly zero mean and unit variance, so that their features can be predicted from the start."""
+        """Normalise images to roughly zero mean and unit variance, so that training starts well."""
         return (centred(images.float()) * _CONTRAST).to(self.to_average.weight.dtype)
 
 
 class _DegradationEncoder(nn.Module):
-    """E_deg: residual blocks at the image's size, three halvings, the mean, and a perceptron (DegAE's)."""
+    """E_deg: residual blocks at the image's size, three downsamplings, global mean, and a perceptron (as in DegAE)."""
 
     def __init__(self, features: int, blocks: int, dim: int) -> None:
         super().__init__()
@@ -205,7 +204,7 @@ class _DegradationEncoder(nn.Module):
         self.tell = _layers(8 * features, dim, dim, dim)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x (N, 3, h, w) to e_d (N, D), and the mean (N, 8 F) that it was computed from."""
+        """Map x (N, 3, h, w) to e_d (N, D), and the pooled features (N, 8 F) it is computed from."""
         h: Tensor = self.blocks(F.leaky_relu(self.head(x), _SLOPE))
         for layer in self.down:
             h = F.leaky_relu(layer(h), _SLOPE)
@@ -214,11 +213,11 @@ class _DegradationEncoder(nn.Module):
 
 
 class _Degrade(nn.Module):
-    """R: features of an image and an embedding to the degraded image, less the mean colour."""
+    """R: image features and an embedding to the degraded image, less the mean colour."""
 
     def __init__(self, scale: int, features: int, blocks: int, dim: int, modulation: Modulation) -> None:
         super().__init__()
-        # PixelUnshuffle and a convolution of 3x3 in one: nothing is lost on the way to LR's size.
+        # PixelUnshuffle and a 3x3 convolution in one, so that no information is lost on the way to LR's size.
         self.shrink = nn.Conv2d(features, features, 3 * scale, stride=scale, padding=scale)
         self.blocks = nn.ModuleList(ResidualBlock(features) for _ in range(blocks))
         self.modulations = nn.ModuleList(
@@ -239,7 +238,7 @@ class _Degrade(nn.Module):
 
 
 class _Noise(nn.Module):
-    """Adds one channel of normal noise to all, as strongly as is learned; none at first (StyleGAN2's)."""
+    """Add one channel of normal noise to all channels, with a learned strength, initially 0 (StyleGAN2)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -253,9 +252,9 @@ class _Noise(nn.Module):
 
 
 class _Scaled(nn.Module):
-    """GFM: convolution and noise, then every channel scaled and shifted as an embedding says, leaky ReLU.
+    """GFM: convolution and noise, then channels scaled and shifted by the embedding, leaky ReLU.
 
-    The noise comes before, so that an embedding may say how much of it is seen.
+    The noise is added first, so that the embedding can scale it.
     """
 
     def __init__(self, features: int, dim: int) -> None:
@@ -276,8 +275,8 @@ class _Scaled(nn.Module):
 class _Styled(nn.Module):
     """StyleGAN2's modulated convolution (Karras et al. 2020, CVPR, Eqs. 1 to 3) and noise, convolution, leaky ReLU.
 
-    Weights w_oi scaled to w_oi style_i / sqrt(9 F), divided by their length for each output channel o. The input is
-    scaled and the output divided instead, which is the same and needs no weights for each image.
+    Weights are w_oi style_i / sqrt(9 F), normalised over each output channel o. Scaling the input and dividing the
+    output is equivalent and needs no weights per image.
     """
 
     def __init__(self, features: int, dim: int, demodulate: bool) -> None:
@@ -312,12 +311,12 @@ def _perceptron(layers: nn.ModuleList, h: Tensor) -> Tensor:
 
 
 def _compressed(descriptors: Tensor) -> Tensor:
-    """A logarithm of either sign, but linear near 0: asinh."""
+    """Signed logarithm that is linear near 0: asinh."""
     return torch.asinh(descriptors * _FINE)
 
 
 def _before_leaky(convolution: nn.Conv2d) -> nn.Conv2d:
-    """The convolution, started so that the signal keeps its strength through the leaky ReLU behind it."""
+    """Initialise a convolution so that the signal's variance is kept through the leaky ReLU after it."""
     nn.init.kaiming_normal_(convolution.weight, _SLOPE)
     begin_at_zero(convolution.bias)
     return convolution

@@ -1,8 +1,8 @@
 """SRVGGNetCompact (Wang et al. 2021, Real-ESRGAN's small network): a stack of 3x3 convolutions at LR resolution.
 
-The tensors map one to one to those of the published network, which spandrel and the tools around it read
-(`published_state`). What differs is where training starts: each convolution of the trunk starts near the identity, so
-that a deep stack without skips passes its input through at first, and four channels carry colours (`carry_colours`).
+The tensors map one to one to those of the published network, which spandrel and related tools read
+(`published_state`). Only the initialisation differs: each convolution of the trunk starts near the identity, so that a
+deep stack without skips initially passes its input through, and four channels carry colours (`carry_colours`).
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from srkit.ops.colour import LUMA
 
 COLOUR_CHANNELS = 4
 _RAISED = 0.25
-"""Added to slopes of colours in [-1, 1]; those below minus this, at hard edges, are changed by the activations."""
+"""Offset on colour slopes in [-1, 1]; the activations change only slopes below its negative, at hard edges."""
 
 
 class SRVGG(nn.Module):
     """Images (N, 3, h, w) in [0, 1] to (N, 3, scale h, scale w); not clipped.
 
-    The network predicts what nearest-neighbour upscaling misses; the sum is taken in fp32.
+    The network predicts the residual over nearest-neighbour upscaling; the sum is taken in fp32.
 
     Args:
         scale: from 2 to 16.
         features: channels of the trunk (64 as published).
-        convs: convolutions of the trunk behind its first (16 or 32 as published).
-        slope: of the activations below zero, the same for all channels and not learned: on a CPU the backward pass
-            of a PReLU takes as long as that of its convolution.
+        convs: convolutions of the trunk after the first (16 or 32 as published).
+        slope: negative slope of the activations, the same for all channels and not learned: on a CPU the backward
+            pass of a PReLU takes as long as that of its convolution.
 
     Raises:
-        UsageError: another scale, or a number below 1.
+        UsageError: unsupported scale, or a number below 1.
     """
 
     def __init__(self, scale: int = 4, features: int = 64, convs: int = 16, slope: float = 0.25) -> None:
@@ -64,22 +64,22 @@ class SRVGG(nn.Module):
 
     @torch.no_grad()
     def carry_colours(self, channels: Sequence[int]) -> None:
-        """Give channels of the trunk over to the slopes of the colours, in place.
+        """Dedicate channels of the trunk to the slopes of the colours, in place.
 
-        Nearest-neighbour upscaling shows LR pixels as blocks. Those of the luma are learned away at once; photographs
+        Nearest-neighbour upscaling shows LR pixels as blocks. Training removes those of the luma at once; photographs
         hold so few strong colours that those of the chroma would stay. Each of four channels carries the slope of one
-        colour difference (B - Y and R - Y, central differences along x and y) unchanged through all layers, raised by
-        a constant so that it stays above zero, and the last convolution makes a plane of it within each LR pixel.
-        Training may change all of it.
+        colour difference (B - Y and R - Y, central differences along x and y) unchanged through all layers, with an
+        offset that keeps it above zero, and the last convolution turns it into a linear ramp within each LR pixel.
+        All of these weights remain trainable.
 
         Args:
-            channels: numbers of `COLOUR_CHANNELS` channels; what they and other channels had of each other is lost.
+            channels: indices of `COLOUR_CHANNELS` channels; their connections with other channels are lost.
         """
         first, *hidden = (layer for layer in self.trunk if isinstance(layer, nn.Conv2d))
         last = self.reconstruction
         luma = torch.tensor(LUMA)
         differences = torch.eye(3)[[2, 0]] - luma  # B - Y, R - Y
-        # R - Y, G - Y and B - Y in terms of these: the weighted sum of the three is 0.
+        # R - Y, G - Y and B - Y in terms of the two differences: the weighted sum of the three is 0.
         mixed = torch.tensor([[0.0, 1.0], [-LUMA[2] / LUMA[1], -LUMA[0] / LUMA[1]], [1.0, 0.0]])
         place = (torch.arange(self.scale) + 0.5) / self.scale - 0.5
         for channel, (of, along_x) in zip(
@@ -103,7 +103,7 @@ class SRVGG(nn.Module):
             _biases(last).sub_(_RAISED * slopes)
 
     def published_state(self) -> dict[str, Tensor]:
-        """The weights under the published names (`body.0.weight` ...), fp32."""
+        """Weights under the published names (`body.0.weight` ...), fp32."""
         found: dict[str, Tensor] = {}
         for number, layer in enumerate([*self.trunk, self.reconstruction]):
             if isinstance(layer, nn.LeakyReLU):

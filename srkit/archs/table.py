@@ -1,4 +1,4 @@
-"""Every network of this project by the name that its weights' headers carry. A new network adds a line."""
+"""Tables of all networks by the name in the header of their weights. A new network adds a line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from srkit.errors import UsageError, nearest
 
 
 class Network(Protocol):
-    """What the engine runs: an `nn.Module` with its facts; see `ArchInfo` for what it maps to what."""
+    """Interface of a network that the engine runs: an `nn.Module` with an `ArchInfo`."""
 
     info: ArchInfo
 
@@ -54,49 +54,49 @@ ENCODERS: Mapping[str, Callable[..., nn.Module]] = {
     "judge": JudgeNetwork,
     "words": WordsNetwork,
 }
-"""Networks that give features, not images; their weights are for other tasks than `sr`."""
+"""Networks that output features, not images; the task of their weights is not `sr`."""
 
 ESTIMATORS: Mapping[str, Callable[..., nn.Module]] = {
     "depth": CompactDepth,
     "dkenet": DKENet,
 }
-"""Networks that give what is known of each pixel, not images; their weights are for other tasks than `sr`."""
+"""Networks that estimate a value per pixel, not images; the task of their weights is not `sr`."""
 
 CLASSIFIERS: Mapping[str, Callable[..., nn.Module]] = {
     "diagnose": DiagnoseNetwork,
 }
-"""Networks that say what kind of image one is; their weights are for other tasks than `sr`."""
+"""Networks that classify images; the task of their weights is not `sr`."""
 
 DISCRIMINATORS: Mapping[str, Callable[..., nn.Module]] = {
     "patchgan": PatchGAN,
     "unet_sn": UNetSN,
 }
-"""Discriminators between real and generated images, place by place; only training uses them."""
+"""Discriminators between real and generated images that output a map of logits; used only in training."""
 
 DEGRADERS: Mapping[str, Callable[..., nn.Module]] = {
     "reconstructor": Reconstructor,
 }
-"""Networks that make low-resolution images from high-resolution ones; their weights are for other tasks than `sr`."""
+"""Networks that make low-resolution images from high-resolution ones; the task of their weights is not `sr`."""
 
 
 LATENT: Mapping[str, Callable[..., nn.Module]] = {
     "latent_fusion": LatentFusion,
 }
-"""Networks that run with a frozen latent diffusion model, which is no part of their weights."""
+"""Networks that run with a frozen latent diffusion model, which is not part of their weights."""
 
 
 def built_arguments(network: nn.Module, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """A network's arguments as a header gives them: `blocks_between` is what it was built with, not asked for."""
+    """Arguments of a network for a header, with the `blocks_between` in use instead of the requested number."""
     if "blocks_between" not in arguments:
         return dict(arguments)
     return {**arguments, "blocks_between": getattr(network, "blocks_between", arguments["blocks_between"])}
 
 
 def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:
-    """The network `name`, constructed with `arguments`, randomly initialised.
+    """Build the network `name` with `arguments`, randomly initialised.
 
     Raises:
-        UsageError: an unknown network, or arguments that it does not take.
+        UsageError: unknown network, or arguments that it does not take.
     """
     known = {**ARCHS, **ENCODERS, **ESTIMATORS, **CLASSIFIERS, **DISCRIMINATORS, **DEGRADERS, **LATENT}
     if name not in known:
@@ -108,5 +108,5 @@ def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:
 
 
 def info_of(network: nn.Module) -> ArchInfo:
-    """The facts that a network carries."""
+    """`ArchInfo` of a network."""
     return cast(Network, network).info

@@ -1,7 +1,7 @@
-"""Where text meets images in CLIP-SR (Hu et al. 2024, Fig. b): Affine, DFBLK, the TIF block, and attention to words.
+"""Fusion of text and image features in CLIP-SR (Hu et al. 2024, Fig. b): Affine, DFBLK, TIF, and attention to words.
 
-Every part that is added to an image's features is zero at first: a network that these are put into gives its own
-images until training has changed them.
+All branches added to image features are zero at initialisation: a network with these blocks inserted gives its own
+images until training changes them.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from srkit.archs.blocks import begin_at_zero, conv3x3
 
-SLOPE = 0.2  # of the leaky ReLUs
+SLOPE = 0.2  # negative slope of the leaky ReLUs
 
 
 class Affine(nn.Module):
-    """h scaled and shifted, channel by channel, by a vector: (1 + MLP_1(z)) h + MLP_2(z).
+    """Features h scaled and shifted per channel by a vector: (1 + MLP_1(z)) h + MLP_2(z).
 
-    Each MLP is Linear - ReLU - Linear, the second of them zero at first, so that it begins as the identity.
+    Each MLP is Linear - ReLU - Linear, with the last layer zero at initialisation, so that the block is the identity.
     """
 
     def __init__(self, features: int, text: int) -> None:
@@ -28,7 +28,7 @@ class Affine(nn.Module):
         self.scale, self.shift = _mlp(text, features), _mlp(text, features)
 
     def forward(self, h: Tensor, z: Tensor) -> Tensor:
-        """h (N, features, h, w) and z (N, text) to the shape of h."""
+        """Map h (N, features, h, w) and z (N, text) to the shape of h."""
         scale, shift = (mlp(z)[:, :, None, None] for mlp in (self.scale, self.shift))
         return torch.addcmul(shift, h, 1 + scale)
 
@@ -41,12 +41,12 @@ class DFBlock(nn.Module):
         self.first, self.second = Affine(features, text), Affine(features, text)
 
     def forward(self, h: Tensor, z: Tensor) -> Tensor:
-        """h (N, features, h, w) and z (N, text) to the shape of h."""
+        """Map h (N, features, h, w) and z (N, text) to the shape of h."""
         return F.leaky_relu(self.second(F.leaky_relu(self.first(h, z), SLOPE), z), SLOPE)
 
 
 class TIF(nn.Module):
-    """Text-image fusion: h + conv(DFBLK(h, z)); the identity at first. Sees one pixel to each side."""
+    """Text-image fusion: h + conv(DFBLK(h, z)), initialised as the identity. Receptive field radius 1."""
 
     def __init__(self, features: int, text: int) -> None:
         super().__init__()
@@ -54,16 +54,16 @@ class TIF(nn.Module):
         begin_at_zero(self.conv.weight, self.conv.bias)
 
     def forward(self, h: Tensor, z: Tensor) -> Tensor:
-        """h (N, features, h, w) and z (N, text) to the shape of h."""
+        """Map h (N, features, h, w) and z (N, text) to the shape of h."""
         out: Tensor = self.conv(self.fuse(h, z))
         return h + out
 
 
 class Refine(nn.Module):
-    """A block of the iterative refinement: nearest resize, then [DFBLK, conv] twice beside a shortcut.
+    """Block of the iterative refinement: nearest-neighbour resize, then [DFBLK, conv] twice, with a shortcut.
 
     Args:
-        before, features: channels in and out.
+        before, features: input and output channels.
         text: length of the vector.
     """
 
@@ -74,7 +74,7 @@ class Refine(nn.Module):
         self.fuse2, self.conv2 = DFBlock(features, text), conv3x3(features, features)
 
     def forward(self, h: Tensor, z: Tensor, side: int) -> Tensor:
-        """h (N, before, a, a) and z (N, text) to (N, features, side, side)."""
+        """Map h (N, before, a, a) and z (N, text) to (N, features, side, side)."""
         h = F.interpolate(h, (side, side), mode="nearest")
         inner = self.conv1(self.fuse1(h, z))
         out: Tensor = self.shortcut(h) + self.conv2(self.fuse2(inner, z))
@@ -82,16 +82,16 @@ class Refine(nn.Module):
 
 
 class WordAttention(nn.Module):
-    """Attention from each pixel to the words of a text: h + Conv_1x1(softmax(q k) v); the identity at first.
+    """Attention from each pixel to the words of a text: h + Conv_1x1(softmax(q k) v), initialised as the identity.
 
-    One vector cannot order letters, so every pixel asks for the ones that belong there. A learned token stands beside
-    the words: it is all that a pixel can attend to where there is no text. Pixels do not meet, so tiles of an image
-    give what the whole gives.
+    A single vector does not represent the order of letters, so each pixel queries the words that belong there. A
+    learned token is added to the words: without text, it is the only one to attend to. Pixels do not interact, so
+    tiles of an image give the same result as the whole.
 
     Args:
         features: channels of h.
-        channels: of the words.
-        heads, width: of the attention; `width` channels for each head.
+        channels: channels of the words.
+        heads, width: number of attention heads, and channels per head.
     """
 
     def __init__(self, features: int, channels: int, heads: int = 4, width: int = 24) -> None:
@@ -105,11 +105,11 @@ class WordAttention(nn.Module):
         begin_at_zero(self.out.weight, self.out.bias)
 
     def forward(self, h: Tensor, words: Tensor, position: Tensor) -> Tensor:
-        """Features and a text to features of the same shape.
+        """Add information of the text to features; the shape stays the same.
 
         Args:
             h: (N, features, h, w).
-            words: (N, L, channels), zeros behind the end of the text.
+            words: (N, L, channels), zeros after the end of the text.
             position: (N, 2, h, w), see `srkit.ops.geometry`.
         """
         height, width = h.shape[2:]
@@ -120,16 +120,16 @@ class WordAttention(nn.Module):
         return h + out
 
     def misalignment(self, h: Tensor, words: Tensor, position: Tensor, letters: Tensor) -> Tensor:
-        """Cross-entropy of the attention of all heads but the last to the words that pixels are known to show.
+        """Cross-entropy between the attention of all heads but the last and the words that pixels are known to show.
 
-        The last one stays free for what words say of other places.
+        The last head stays free to attend to words of other positions.
 
         Args:
-            h, words, position: as `forward` takes them.
-            letters: (N, h, w) int64, the word that each pixel shows; -1 where none is known.
+            h, words, position: as in `forward`.
+            letters: (N, h, w) int64, index of the word that each pixel shows; -1 if unknown.
 
         Returns:
-            A number, in nats; 0 where no word is known.
+            Scalar in nats; 0 if no word is known.
         """
         q, k, _, there = self._asked(h, words, position)
         aligned = max(1, self.heads - 1)
@@ -141,7 +141,7 @@ class WordAttention(nn.Module):
         return total / (wanted >= 0).sum().clamp(min=1)
 
     def _asked(self, h: Tensor, words: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Query, key and value, (N, heads, pixels or tokens, width), and (N, tokens) which tokens there are."""
+        """Query, key and value, (N, heads, pixels or tokens, width), and the mask (N, tokens) of tokens in use."""
         there = F.pad((words != 0).any(2), (1, 0), value=True)
         tokens = self.norm(words.to(h.dtype))
         query = self.query(torch.cat([h, position.to(h.dtype)], dim=1)).flatten(2).transpose(1, 2)

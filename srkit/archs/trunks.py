@@ -1,4 +1,4 @@
-"""The trunks that a network may be built on, by name; that of residual-in-residual dense blocks (RRDB)."""
+"""Trunks of networks, by name, and the trunk of residual-in-residual dense blocks (RRDB)."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from srkit.errors import UsageError, nearest
 
 RESIDUAL_SCALE = 0.2
 RADIUS = 15
-"""Pixels that one RRDB sees to each side: three dense blocks of five convolutions."""
+"""Receptive field radius of one RRDB: three dense blocks of five convolutions."""
 _SLOPE = 0.2
-_GAIN = 0.1  # of the first weights (ESRGAN, Section 3.1: "smaller initialization")
+_GAIN = 0.1  # gain of the initial weights (ESRGAN, Section 3.1: "smaller initialization")
 
 
 class ResidualDenseBlock(nn.Module):
-    """Five convolutions, each of which sees what all before it gave, and a skip; no normalisation.
+    """Five densely connected convolutions with a skip; no normalisation.
 
     Args:
-        features: channels in and out.
+        features: input and output channels.
         growth: channels that each of the first four convolutions adds.
     """
 
@@ -40,7 +40,7 @@ class ResidualDenseBlock(nn.Module):
             begin_at_zero(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (N, features, h, w) to the same shape."""
+        """Map x (N, features, h, w) to the same shape."""
         seen = [x]
         for layer in (self.conv1, self.conv2, self.conv3, self.conv4):
             seen.append(F.leaky_relu(layer(torch.cat(seen, dim=1)), _SLOPE))
@@ -49,7 +49,7 @@ class ResidualDenseBlock(nn.Module):
 
 
 class RRDB(nn.Module):
-    """Three dense blocks and a skip around them."""
+    """Three dense blocks with a skip around them."""
 
     def __init__(self, features: int = 64, growth: int = 32) -> None:
         super().__init__()
@@ -58,19 +58,19 @@ class RRDB(nn.Module):
         self.rdb3 = ResidualDenseBlock(features, growth)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (N, features, h, w) to the same shape."""
+        """Map x (N, features, h, w) to the same shape."""
         deep: Tensor = self.rdb3(self.rdb2(self.rdb1(x)))
         return torch.add(x, deep, alpha=RESIDUAL_SCALE)
 
 
 class RRDBTrunk(nn.Module):
-    """RGB to features: convolution, RRDBs, convolution, long skip (ESRGAN's body; names as `ResidualTrunk`'s).
+    """RGB to features: convolution, RRDBs, convolution, long skip (ESRGAN's body; parts named as in `ResidualTrunk`).
 
     Args:
-        features: channels out.
+        features: output channels.
         blocks: RRDBs.
-        growth: as `ResidualDenseBlock`'s.
-        channels: channels in, where it is no RGB.
+        growth: see `ResidualDenseBlock`.
+        channels: input channels, 3 for RGB.
     """
 
     def __init__(self, features: int, blocks: int, growth: int = 32, channels: int = 3) -> None:
@@ -80,7 +80,7 @@ class RRDBTrunk(nn.Module):
         self.tail = conv3x3(features, features)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (N, channels, h, w) to (N, features, h, w)."""
+        """Map x (N, channels, h, w) to (N, features, h, w)."""
         shallow: Tensor = self.head(x)
         deep: Tensor = self.tail(self.blocks(shallow))
         return shallow + deep
@@ -90,17 +90,17 @@ Trunk = Literal["rrdb", "edsr"]
 
 
 def make_trunk(trunk: Trunk, features: int, blocks: int, growth: int) -> ResidualTrunk | RRDBTrunk:
-    """RGB to features; both kinds have the parts `head`, `blocks` and `tail`.
+    """Build a trunk from RGB to features; both kinds have the parts `head`, `blocks` and `tail`.
 
     Args:
         trunk: `rrdb` (residual-in-residual dense blocks), or `edsr`, whose tensors have the names and shapes of the
             trunk of `srkit.archs.edsr.EDSR`, so that a network on it can start from one.
-        features: channels out.
+        features: output channels.
         blocks: RRDBs, or residual blocks.
-        growth: channels that a convolution adds in the dense blocks of `rrdb`.
+        growth: channels that each convolution of a dense block adds (`rrdb`).
 
     Raises:
-        UsageError: a trunk that there is none of.
+        UsageError: unknown trunk.
     """
     known = get_args(Trunk)
     if trunk not in known:  # it comes from a recipe or a header
@@ -111,5 +111,5 @@ def make_trunk(trunk: Trunk, features: int, blocks: int, growth: int) -> Residua
 
 
 def blocks_radius(trunk: Trunk, blocks: int) -> int:
-    """Pixels that the blocks of a trunk see to each side, without its first and last convolution."""
+    """Receptive field radius of a trunk's blocks, without its first and last convolution."""
     return blocks * (2 if trunk == "edsr" else RADIUS)

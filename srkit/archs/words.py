@@ -1,7 +1,7 @@
-"""A small encoder of texts: hashed characters, trigrams and words, and two transformer layers.
+"""Small text encoder: hashed characters, trigrams and words, and two transformer layers.
 
-It knows no vocabulary, so any alphabet and any invented word is taken. Its tokens are the characters in their order,
-as they came in beside what they mean in the text: the letters of a sign must stay distinct, and in place.
+It has no vocabulary, so it accepts any alphabet and any invented word. Its tokens are the characters in order: each
+combines the character's input embedding with its contextual one, since the letters of a sign must stay distinct.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from srkit.errors import UsageError
 from srkit.ops.characters import CODES, PLACES
 
 _WAVES = (1, 2, 4, 8)
-"""Frequencies, in half periods of a word, that show where in its word a character stands."""
+"""Frequencies of a character's place in its word, in half periods over the word."""
 _MARKS = torch.tensor([ord(mark) for mark in "\"'()[],.:;!?"])
 
 
@@ -27,13 +27,13 @@ class WordsNetwork(nn.Module):
     Args:
         width: channels of the layers.
         layers: transformer layers.
-        heads: of their attention.
+        heads: attention heads.
         embedding: channels of a hash's embedding.
-        dim: length D of the sentence's vector.
-        length: characters that are taken, L.
+        dim: length D of the sentence vector.
+        length: maximum number of characters, L.
 
     Raises:
-        UsageError: a number below 1, or a width that the heads do not divide.
+        UsageError: a number below 1, or a width not divisible by the heads.
     """
 
     def __init__(
@@ -63,17 +63,17 @@ class WordsNetwork(nn.Module):
         self.info = ArchInfo(scale=1, receptive_field=0, tiling="none")
 
     def forward(self, codes: Tensor) -> tuple[Tensor, Tensor]:
-        """codes (N, L, 5) to the sentence (N, D) and words (N, L, `channels`); float32, zeros where there is no text.
+        """Map codes (N, L, 5) to the sentence (N, D) and words (N, L, `channels`), float32, zeros where there is no text.
 
-        Words are the characters as they enter the layers, the same as they leave them, and sines and cosines of the
-        fraction of its word that lies before a character's middle: a pixel of a word knows where in the word it lies
-        before it can be known what letter it shows.
+        Words are the input embeddings of the characters, concatenated with the outputs of the layers and with sines
+        and cosines of the character's place in its word (`_places_in_words`): the place that a pixel shows is easier
+        to find in LR than the letter.
         """
         there = codes[:, :, 0] > 0
         hashes = self.codes(codes[:, :, :3]).flatten(2)
         entered = self.enter(hashes) + self.starts(codes[:, :, 3]) + self.ends(codes[:, :, 4])
         h = entered + self.places[:, : codes.shape[1]]
-        # A text without characters attends to its own zeros, which are taken away below.
+        # A text without characters attends to its own zeros, which are masked out below.
         seen = there | ~there.any(1, keepdim=True)
         for block in self.blocks:
             h = block(h, seen)
@@ -85,10 +85,10 @@ class WordsNetwork(nn.Module):
         return sentence * there.any(1, keepdim=True), words
 
     def prompted(self, maps: Tensor, prompts: Tensor) -> Tensor:
-        """maps (N, width, g, g) through the layers as tokens, `prompts` (N, K, width) beside them; to the same shape.
+        """Pass maps (N, width, g, g) through the layers as tokens, together with `prompts` (N, K, width); same shape.
 
-        One prompt after the other stands behind the tokens of a layer, and is dropped behind it; the first layers
-        have those that are left over.
+        Each layer gets its own prompts, appended to its tokens and dropped after it; if the number of layers does not
+        divide K, the first layers get the extra prompts.
         """
         grid = maps.shape[2:]
         h = maps.flatten(2).transpose(1, 2)
@@ -101,7 +101,14 @@ class WordsNetwork(nn.Module):
 
 
 def _places_in_words(codes: Tensor) -> Tensor:
-    """(N, L, 2 waves), float32, of codes (N, L, 5); quotes and other marks do not count."""
+    """Place of each character's middle in its word, quotes and punctuation aside, as sines and cosines.
+
+    Args:
+        codes: (N, L, 5), see `srkit.ops.characters`.
+
+    Returns:
+        (N, L, 2 len(_WAVES)), float32.
+    """
     here = torch.arange(codes.shape[1], device=codes.device)
     marks = torch.isin(codes[:, :, 0], _MARKS.to(codes.device))
     counted = F.pad(marks.long().cumsum(1), (1, 0))  # marks before each place
@@ -115,7 +122,7 @@ def _places_in_words(codes: Tensor) -> Tensor:
 
 
 class TransformerLayer(nn.Module):
-    """h + attention(norm(h)), then h + MLP(norm(h)), twice as wide inside."""
+    """h + attention(norm(h)), then h + MLP(norm(h)), with an MLP of twice the width."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -125,7 +132,7 @@ class TransformerLayer(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
 
     def forward(self, h: Tensor, seen: Tensor | None = None) -> Tensor:
-        """h (N, L, width) to the same shape; `seen` (N, L) says which tokens may be attended to (None: all)."""
+        """Map h (N, L, width) to the same shape; `seen` (N, L) masks the tokens that may be attended to (None: all)."""
         q, k, v = (
             one.unflatten(2, (self.heads, -1)).transpose(1, 2)
             for one in self.qkv(self.norm1(h)).chunk(3, dim=2)

@@ -1,1 +1,1 @@
-"""What networks are conditioned on beside the image: the values, and the table of how each is made."""
+"""Conditions of networks beside the image: their values, and the table of functions that make them."""

@@ -1,6 +1,6 @@
-"""The table of conditions: how each is made from a whole image and from what comes with it.
+"""Table of conditions: functions that make each from a whole image and its extras.
 
-A new condition is an entry of `CONDITIONS`, and a field of `Extras` if something must come with the image.
+A new condition is an entry of `CONDITIONS`, plus a field of `Extras` if it needs data beside the image.
 """
 
 from __future__ import annotations
@@ -28,35 +28,35 @@ from srkit.progress import Progress
 from srkit.zoo.loaded import LoadedModel
 
 CODES = "codes"
-"""Name of the condition that kernel-conditioned networks (NBSR) have."""
+"""Name of the condition of kernel-conditioned networks (NBSR)."""
 NOISE = "noise"
-"""Name of the condition that networks have which draw samples."""
+"""Name of the condition of networks that draw samples."""
 SEMANTIC = "semantic"
-"""Role of the encoder that gives an image's vector and tokens, and name of the condition that is its vector."""
+"""Role of the encoder of an image's vector and tokens, and name of the condition that is the vector."""
 TEXT = "text"
-"""Role of the encoder that gives a prompt's sentence and words."""
+"""Role of the encoder of a prompt's sentence and words."""
 _CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
 class Extras:
-    """What comes with an image beside its pixels."""
+    """Data that comes with an image beside its pixels."""
 
     kernels: KernelMap | None = None
-    """The blur kernel of each pixel."""
+    """Blur kernel of each pixel."""
     depth: Tensor | None = None
     """(1, 1, h, w), inverse depth in [0, 1]."""
     seed: int = 0
     """Seed of the noise that a diffusion model samples from."""
     prompt: str = ""
-    """What the image shows, in words; empty: nothing is known."""
+    """Text that describes the image; empty if unknown."""
 
 
 NO_EXTRAS = Extras()
 
 
 class Provider(Protocol):
-    """A frozen network that conditions are made by."""
+    """Frozen network that conditions are computed with."""
 
     @property
     def name(self) -> str: ...
@@ -70,21 +70,21 @@ PROVIDERS: Mapping[str, Callable[[str, torch.device, Progress | None], Provider]
     PRIOR: lambda name, device, progress: LatentPrior(name, device, progress),
     TEXT: lambda name, device, progress: text_encoder(name, device, progress=progress),
 }
-"""By role: loads a provider of that name. Headers of weights name it as `role` and `role version`."""
+"""Loader of a provider by name, for each role. Headers of weights name it as `role` and `role version`."""
 
 
 @dataclass(frozen=True)
 class Sources:
-    """What a network's conditions are made by beside the image."""
+    """Inputs of a network's conditions beside the image."""
 
     network: nn.Module | None = None
-    """The network itself, for conditions in its own terms."""
+    """The network itself, for conditions that depend on it."""
     providers: Mapping[str, Any] = field(default_factory=dict)
-    """By role."""
+    """Providers by role."""
     weights: str = "of the network"
-    """Its file, for errors."""
+    """Path of the network's weights, for errors."""
     device: torch.device = _CPU
-    """Where images are given to the providers."""
+    """Device that images are passed to the providers on."""
 
     @property
     def basis(self) -> Tensor:
@@ -93,10 +93,10 @@ class Sources:
 
     @property
     def guided(self) -> Guided:
-        """The network, one that makes a guide.
+        """The network, if it makes a guide.
 
         Raises:
-            UsageError: it is of another kind.
+            UsageError: the network makes no guide.
         """
         if not isinstance(self.network, Guided):
             raise UsageError(
@@ -107,7 +107,7 @@ class Sources:
 
 @dataclass
 class Subject:
-    """The image that conditions are made for; what several conditions share is computed once."""
+    """Image that conditions are made for; caches what several conditions share."""
 
     image: NDArray[Any]
     """(h, w, 3), uint8 or uint16."""
@@ -116,36 +116,36 @@ class Subject:
 
     @cached_property
     def embedding(self) -> Embedding:
-        """The semantic encoder's embedding, float32."""
+        """Embedding of the image by the semantic encoder, float32."""
         found: Embedding = self.sources.providers[SEMANTIC].embed(as_tensor(self.image, self.sources.device))
         return Embedding(found.vector.float(), found.tokens.float())
 
     @cached_property
     def text(self) -> TextEmbedding:
-        """The prompt's embedding."""
+        """Embedding of the prompt."""
         found: TextEmbedding = self.sources.providers[TEXT].read([self.extras.prompt])
         return found
 
 
 @dataclass(frozen=True)
 class Kind:
-    """How a condition is made."""
+    """Definition of a condition."""
 
     make: Callable[[Subject], Condition | Coordinates | Noise]
     of_content: bool = True
-    """False: a function of the image's size alone."""
+    """True if the condition depends on the image's content; False if only on its size."""
     provider: str = ""
-    """Role of the provider that it needs."""
+    """Role of the provider that it requires, or empty."""
     extra: str = ""
-    """Field of `Extras` that it needs."""
+    """Field of `Extras` that it requires, or empty."""
     advice: str = "give them"
-    """How to get that field, in errors."""
+    """Advice on obtaining that field, for errors."""
     blank: Callable[[Subject], Condition] | None = None
-    """In place of `make` where that field is not there and only the network's cost matters."""
+    """Replacement for `make` if the field is missing and only the network's cost matters."""
 
 
 def _codes(subject: Subject) -> Condition:
-    """(1, K, h, w), float32: the map's kernels in the network's basis."""
+    """Codes (1, K, h, w), float32: the map's kernels in the network's basis."""
     kernels, basis = subject.extras.kernels, subject.sources.basis.float().cpu()
     height, width = subject.image.shape[:2]
     if kernels is None or (kernels.height, kernels.width) != (height, width):
@@ -183,13 +183,13 @@ def _noise(subject: Subject) -> Noise:
 
 
 def _thumbnail(subject: Subject) -> Condition:
-    """(1, 3, side, side): the whole image, resized to what the network's guide takes."""
+    """The whole image, resized to the input of the network's guide, (1, 3, side, side)."""
     x = as_tensor(subject.image, subject.sources.device)
     return Condition(bicubic(x, (subject.sources.guided.side,) * 2).clamp(0, 1))
 
 
 def _guide(subject: Subject) -> Condition:
-    """What a text-guided network finds out once for each image (`srkit.archs.info.Guided`)."""
+    """Guide of a text-guided network, computed once per image (`srkit.archs.info.Guided`)."""
     network, provider = subject.sources.guided, subject.sources.providers[TEXT]
     own, other = next(network.parameters()).device, subject.sources.device
 
@@ -218,7 +218,7 @@ CONDITIONS: Mapping[str, Kind] = {
     "depth": Kind(_depth, extra="depth", blank=_blank_depth),
     "noise": Kind(_noise, of_content=False),
 }
-"""By the names in `ArchInfo.conditioning`."""
+"""Conditions by their names in `ArchInfo.conditioning`."""
 
 
 def roles_of(names: Iterable[str]) -> frozenset[str]:
@@ -227,15 +227,15 @@ def roles_of(names: Iterable[str]) -> frozenset[str]:
 
 
 class Conditioning:
-    """Makes the conditions of one network; a `srkit.conditioning.values.Conditioner`.
+    """Maker of the conditions of one network; a `srkit.conditioning.values.Conditioner`.
 
     Args:
         names: the network's `ArchInfo.conditioning`.
-        sources: what they are made by.
+        sources: inputs of the conditions beside the image.
         given: fields of `Extras` that come with every image.
 
     Raises:
-        UsageError: a condition that is unknown, or whose provider or extra is missing.
+        UsageError: unknown condition, or its provider or extra is missing.
         ResourceError: codes of kernels for a network without a basis.
     """
 
@@ -259,27 +259,27 @@ class Conditioning:
 
     @property
     def of_content(self) -> bool:
-        """Whether a condition depends on more than the size of an image."""
+        """True if a condition depends on more than the size of an image."""
         return any(CONDITIONS[name].of_content for name in self.names)
 
     @property
     def of_place(self) -> tuple[str, ...]:
-        """Names of the other conditions."""
+        """Names of the conditions that depend on the image's size alone."""
         return tuple(name for name in self.names if not CONDITIONS[name].of_content)
 
     @torch.no_grad()
     def __call__(self, image: NDArray[Any], extras: Extras = NO_EXTRAS) -> Conditions:
-        """The conditions of a whole image (H, W, 3), uint8 or uint16; the providers see all of it.
+        """Make the conditions of a whole image (H, W, 3), uint8 or uint16.
 
         Raises:
-            UsageError: an extra that is missing, or is of another image size.
+            UsageError: a required extra is missing, or belongs to another image size.
         """
         subject = Subject(image, extras, self.sources)
         return {name: CONDITIONS[name].make(subject) for name in self.names}
 
     @torch.no_grad()
     def blank(self, image: NDArray[Any]) -> Conditions:
-        """The same with zeros in place of extras: to measure what a network costs."""
+        """Make the conditions with zeros in place of extras, to measure a network's cost."""
         subject = Subject(image, NO_EXTRAS, self.sources)
         kinds = {name: CONDITIONS[name] for name in self.names}
         return {name: (kind.blank or kind.make)(subject) for name, kind in kinds.items()}
@@ -290,10 +290,10 @@ UNCONDITIONED = Conditioning()
 
 
 def basis_of(network: nn.Module | None, weights: str) -> Tensor:
-    """The basis (K, 21, 21) of a network's kernel codes.
+    """Basis (K, 21, 21) of a network's kernel codes.
 
     Raises:
-        ResourceError: its weights hold none.
+        ResourceError: the weights hold no basis.
     """
     basis = getattr(network, "basis", None)
     if not isinstance(basis, Tensor) or not bool(basis.any()):
@@ -304,11 +304,11 @@ def basis_of(network: nn.Module | None, weights: str) -> Tensor:
 
 
 class ModelProviders:
-    """The providers that models were trained with, each loaded once.
+    """Providers that models were trained with, each loaded once.
 
     Args:
-        device: where they run.
-        progress: shows downloads.
+        device: device of the providers.
+        progress: display of downloads.
     """
 
     def __init__(self, device: torch.device, progress: Progress | None = None) -> None:
@@ -316,15 +316,15 @@ class ModelProviders:
         self._loaded: dict[tuple[str, str], Provider] = {}
 
     def conditioning(self, model: LoadedModel, given: Collection[str] = ()) -> Conditioning:
-        """The conditioning of a model's network.
+        """Build the conditioning of a model's network.
 
         Args:
             given: fields of `Extras` that come with every image.
 
         Raises:
-            UsageError: as `Conditioning`.
-            ResourceError: the weights do not name a provider that they need, or it is unavailable, or not the one that
-                they were trained with, or they hold no basis for codes.
+            UsageError: as in `Conditioning`.
+            ResourceError: the weights do not name a required provider, or it is unavailable or of another version than
+                in training, or they hold no basis for codes.
         """
         names = model.info.conditioning
         network: Any = model.network
@@ -334,10 +334,10 @@ class ModelProviders:
         return Conditioning(names, Sources(model.network, providers, str(model.path), self._device), given)
 
     def of(self, model: LoadedModel, role: str = SEMANTIC) -> Any:
-        """The provider that a model was trained with.
+        """Load the provider that a model was trained with.
 
         Raises:
-            ResourceError: as `conditioning`.
+            ResourceError: as in `conditioning`.
         """
         header = model.header.providers if model.header is not None else {}
         name, version = header.get(role, ""), header.get(f"{role} version", "")

@@ -1,6 +1,6 @@
-"""Conditions of a whole image, and their parts for the windows and crops that are cut from it.
+"""Conditions of a whole image, and their parts for its windows and crops.
 
-They are made from the whole image, so that tiling never changes what a network is conditioned on.
+They are computed from the whole image, so that tiling never changes a network's conditions.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from srkit.ops.noise_field import noise_field
 
 @dataclass(frozen=True)
 class Condition:
-    """A tensor, computed once from the whole image."""
+    """Tensor computed once from the whole image."""
 
     value: Tensor
-    """(1, ...); spatial ones (1, C, k h, k w) for an image of h x w and an integer k."""
+    """(1, ...); for spatial conditions (1, C, k h, k w) with an image of h x w and an integer k."""
     spatial: bool = False
-    """Cut, flipped and rotated with the image; else shared by all windows."""
+    """If True, cut, flipped and rotated with the image; else shared by all windows."""
 
     def part(self, size: tuple[int, int], rows: slice, columns: slice, device: torch.device) -> Condition:
-        """For a part of an image of `size` (h, w); mirrored where the part exceeds the image."""
+        """Part for a window of an image of `size` (h, w); mirrored where the window exceeds the image."""
         value = self.value.to(device)
         if self.spatial:
             k = value.shape[2] // size[0]
@@ -38,13 +38,13 @@ class Condition:
 
 @dataclass(frozen=True)
 class Coordinates:
-    """The position of each pixel in the whole image: (1, 2, h, w), see `srkit.ops.geometry`.
+    """Position of each pixel in the whole image: (1, 2, h, w), see `srkit.ops.geometry`.
 
-    A spatial condition that is made for each window: a map of a large image would be larger than the image.
+    A spatial condition computed per window: a map of a large image would be larger than the image.
     """
 
     def part(self, size: tuple[int, int], rows: slice, columns: slice, device: torch.device) -> Condition:
-        """As `Condition.part`."""
+        """Same arguments and result as `Condition.part`."""
         y, x = (
             mirrored(torch.arange(part.start, part.stop, device=device), side)
             for part, side in zip((rows, columns), size, strict=True)
@@ -54,19 +54,19 @@ class Coordinates:
 
 @dataclass(frozen=True)
 class Noise:
-    """Normal numbers on the result's grid: (1, 3, k h, k w), see `srkit.ops.noise_field`.
+    """Normal noise on the result's grid: (1, 3, k h, k w), see `srkit.ops.noise_field`.
 
-    A function of seed and place, made for each window, so that no window changes another; mirrored like the image.
+    A function of seed and position, computed per window, so that windows agree; mirrored like the image.
     """
 
     seed: int
     scale: int
-    """k"""
+    """k, result pixels per image pixel."""
     silent: bool = False
-    """Zeros: no sample is wanted, but what one is drawn around."""
+    """Zeros instead of noise: the network then returns its base image instead of a sample."""
 
     def part(self, size: tuple[int, int], rows: slice, columns: slice, device: torch.device) -> Condition:
-        """As `Condition.part`."""
+        """Same arguments and result as `Condition.part`."""
         y, x = (
             mirrored(
                 torch.arange(part.start * self.scale, part.stop * self.scale, device=device),
@@ -80,24 +80,24 @@ class Noise:
 
 
 Conditions = Mapping[str, Condition | Coordinates | Noise]
-"""By the name that the network takes them under."""
+"""Conditions by the names of the network's arguments."""
 
 Conditioner = Callable[[NDArray[Any]], Conditions]
-"""Makes the conditions of a whole image (H, W, 3), uint8 or uint16."""
+"""Function that makes the conditions of a whole image (H, W, 3), uint8 or uint16."""
 
 
 def unconditioned(_image: NDArray[Any]) -> Conditions:
-    """For networks without conditions."""
+    """`Conditioner` of networks without conditions."""
     return {}
 
 
 def part_of(
     conditions: Conditions, size: tuple[int, int], rows: slice, columns: slice, device: torch.device
 ) -> dict[str, Tensor]:
-    """The tensors that a network takes with a part of an image of `size` (h, w)."""
+    """Tensors that a network takes with a window of an image of `size` (h, w)."""
     return {name: one.part(size, rows, columns, device).value for name, one in conditions.items()}
 
 
 def whole(conditions: Conditions, size: tuple[int, int], device: torch.device) -> dict[str, Tensor]:
-    """The tensors that a network takes with a whole image of `size` (h, w)."""
+    """Tensors that a network takes with a whole image of `size` (h, w)."""
     return part_of(conditions, size, slice(0, size[0]), slice(0, size[1]), device)

@@ -1,1 +1,1 @@
-"""Images for training and evaluation: folders, pairs, crops."""
+"""Data for training and evaluation: folders, pairs, crops."""

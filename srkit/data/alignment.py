@@ -1,4 +1,4 @@
-"""Whether an LR image shows what its HR image shows, at the same place."""
+"""Check that an LR image and its HR image show the same content at the same position."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from srkit.ops.colour import LUMA
 
 _REACH = 8
-"""Largest shift that is looked for, in LR pixels."""
+"""Largest shift that is searched for, in LR pixels."""
 _ROUNDS = 4
-_FLAT = 1.0  # deviation of luma, of 255, below which there is nothing to align by
+_FLAT = 1.0  # deviation of luma (0 to 255) below which an image is too flat to align
 _MIN_SIDE = 12  # LR pixels
 
 Gray = NDArray[np.float64]
@@ -21,27 +21,27 @@ Gray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Match:
-    """How an LR image lies on the downscaled HR image."""
+    """Alignment of an LR image with the downscaled HR image."""
 
     down: float
-    """LR pixels by which its content lies below that of the HR image; negative: above."""
+    """Downward shift of the LR content against the HR content, in LR pixels; negative: upward."""
     right: float
     correlation: float
-    """Correlation of the two where they cover each other once shifted, in [-1, 1]."""
+    """Correlation of the two over their common area after alignment, in [-1, 1]."""
 
 
 def match(lr: NDArray[np.uint8], expected: NDArray[np.uint8]) -> Match | None:
-    """The shift of an LR image against the one that its HR image would give.
+    """Estimate the shift of an LR image against its downscaled HR image.
 
-    The peak of the phase correlation among whole pixels (Kuglin and Hines 1975), then least squares on the gradient
-    for the fraction (Lucas and Kanade 1981), which finds a tenth of an LR pixel through blur, noise and JPEG.
+    The peak of the phase correlation gives whole pixels (Kuglin and Hines 1975), then least squares on the gradient
+    the fraction (Lucas and Kanade 1981). Accurate to a tenth of an LR pixel under blur, noise and JPEG.
 
     Args:
         lr: (h, w, 3) uint8.
-        expected: (h, w, 3) uint8: the HR image, downscaled.
+        expected: (h, w, 3) uint8: the downscaled HR image.
 
     Returns:
-        None where an image is too small or too flat to say.
+        None if an image is too small or too flat.
     """
     one, other = _luma(lr), _luma(expected)
     if min(one.shape) < _MIN_SIDE or one.std() < _FLAT or other.std() < _FLAT:
@@ -65,7 +65,7 @@ def _whole_pixels(one: Gray, other: Gray) -> tuple[int, int]:
     window = np.outer(np.hanning(one.shape[0]), np.hanning(one.shape[1]))
     spectra = [np.fft.rfft2((x - x.mean()) * window) for x in (one, other)]
     cross = spectra[0] * spectra[1].conj()
-    # Half whitened: full phase correlation would trust the noise of what blur has left no signal of.
+    # Half whitened: full phase correlation would amplify the noise at frequencies that blur removed.
     surface = np.fft.irfft2(cross / np.sqrt(np.abs(cross) + 1e-12), s=one.shape)
     reach = [min(_REACH, side // 3) for side in one.shape]
     shifts = [np.r_[0 : r + 1, -r:0] for r in reach]
@@ -75,7 +75,7 @@ def _whole_pixels(one: Gray, other: Gray) -> tuple[int, int]:
 
 
 def _overlap(one: Gray, other: Gray, down: int, right: int) -> tuple[Gray, Gray]:
-    """The parts of the two that show the same once `one` is moved back by whole pixels."""
+    """Common areas of the two after shifting `one` back by whole pixels."""
     height, width = one.shape
     rows = slice(max(0, down), height + min(0, down))
     columns = slice(max(0, right), width + min(0, right))
@@ -85,7 +85,7 @@ def _overlap(one: Gray, other: Gray, down: int, right: int) -> tuple[Gray, Gray]
 
 
 def _moved(x: Gray, by: NDArray[np.float64]) -> Gray:
-    """`x` read `by` (down, right) pixels further on, |by| <= 1, bilinear, edges repeated."""
+    """Resample `x` at positions shifted by `by` (down, right) pixels, |by| <= 1, bilinear, edges repeated."""
     padded = np.pad(x, 1, mode="edge")
     for axis in (0, 1):
         distance = float(by[axis])
@@ -97,7 +97,7 @@ def _moved(x: Gray, by: NDArray[np.float64]) -> Gray:
 
 
 def _fraction(moved: Gray, other: Gray) -> NDArray[np.float64]:
-    """How much further `moved` should be read for it to equal `other`, up to brightness and contrast."""
+    """Additional shift at which `moved` best equals `other`, up to brightness and contrast."""
     inner = (slice(2, -2), slice(2, -2))
     slopes: list[Gray] = list(np.gradient(moved))
     columns = [*(slope[inner].ravel() for slope in slopes), moved[inner].ravel(), np.ones(moved[inner].size)]

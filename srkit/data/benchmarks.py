@@ -1,4 +1,4 @@
-"""Benchmark sets by name, and any folder of reference images that is laid out like one."""
+"""Benchmark sets by name, and folders of reference images with the same layout."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ P = TypeVar("P", bound=Path | Remote)
 
 DATA_VARIABLE = "SRKIT_DATA"
 MADE = "made: bicubic uint8"
-"""LR source of images that are made from the reference as MATLAB's imresize does."""
+"""LR source for images downscaled from the reference as by MATLAB's imresize."""
 NONE = "none"
-"""LR source where there are no LR images."""
+"""LR source if there are no LR images."""
 
 HOW_TO_GET: Mapping[str, str] = {
     "Set5": "`srkit eval --dataset Set5` fetches it",
@@ -36,29 +36,29 @@ HOW_TO_GET: Mapping[str, str] = {
     "Manga109": "its licence must be agreed to at http://www.manga109.org, then put its pages there",
     "DIV2K-val": "put DIV2K_valid_HR of https://data.vision.ee.ethz.ch/cvl/DIV2K there",
 }
-"""The sets that the field knows, and how each is come by."""
+"""Well-known sets, and instructions for obtaining each."""
 
 
 @dataclass(frozen=True)
 class BenchmarkItem:
-    """One reference image, and its LR image where one is given."""
+    """Reference image, and its LR image if given."""
 
     name: str
     hr: Path | Remote
     lr: Path | Remote | None
-    """None: to be made from the reference, if the protocol allows."""
+    """None if it is to be made from the reference, as far as the protocol allows."""
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A folder of reference images."""
+    """Folder of reference images."""
 
     name: str
     folder: Path | Remote
     """Folder of the reference images; LR images lie beside it."""
 
     def given_lr(self, scale: int) -> Path | Remote | None:
-        """The folder of LR images for a scale, `LR_bicubic/X4` or `LR/X4` beside the reference's, if it is there."""
+        """Folder of LR images for a scale, `LR_bicubic/X4` or `LR/X4` beside the reference's; None if absent."""
         for above in ("LR_bicubic", "LR"):
             folder = self.folder.parent / above / f"X{scale}"
             if folder.is_dir():
@@ -66,23 +66,23 @@ class Benchmark:
         return None
 
     def lr_source(self, scale: int, *, makes_lr: bool = True) -> str:
-        """How the LR images come about: `LR_bicubic/X4`, `made: bicubic uint8`, or `none`."""
+        """Source of the LR images: `LR_bicubic/X4`, `made: bicubic uint8`, or `none`."""
         folder = self.given_lr(scale)
         if folder is not None:
             return f"{folder.parent.name}/{folder.name}"
         return MADE if makes_lr else NONE
 
     def pairs(self, scale: int, progress: Progress | None = None) -> list[BenchmarkItem]:
-        """The reference images by name, each with its LR image where there is a folder of them.
+        """Reference images by name, each with its LR image if there is a folder of them.
 
-        An LR image is called as its reference, with or without `x4` behind.
+        An LR image has the name of its reference, optionally with the suffix `x4`.
 
         Args:
-            progress: warned of images that cannot be read by their extension.
+            progress: warned of images that are unreadable by their extension.
 
         Raises:
             SrkitError: no images, or two of one name.
-            UsageError: a folder of LR images that lacks some; they are listed.
+            UsageError: the folder of LR images lacks some; the message lists them.
         """
         references = by_name(self.folder, progress)
         folder = self.given_lr(scale)
@@ -99,15 +99,15 @@ class Benchmark:
 
 
 def find_dataset(name: str, root: Path | Remote | None = None) -> Benchmark:
-    """The set of that name: `DIR/NAME/HR`, else `DIR/benchmarks/NAME/HR`.
+    """Find the set of that name: `DIR/NAME/HR`, else `DIR/benchmarks/NAME/HR`.
 
     Args:
-        name: `Set5`, or any folder's name.
+        name: `Set5`, or the name of any folder.
         root: DIR, or a URL; by default `$SRKIT_DATA`, then the cache that fetched sets go to.
 
     Raises:
-        UsageError: `root` is no folder, or `name` is no name.
-        ResourceError: it is in none of these places; the message says where it was looked for and how to get it.
+        UsageError: `root` is no folder, or `name` is not a valid name.
+        ResourceError: the set is in none of these places; the message lists them and how to obtain it.
     """
     if not name or name in (".", "..") or "/" in name or os.sep in name:
         raise UsageError(
@@ -130,7 +130,7 @@ def find_dataset(name: str, root: Path | Remote | None = None) -> Benchmark:
 
 
 def data_roots(root: Path | Remote | None = None) -> list[Path | Remote]:
-    """Where sets are looked for: `root` alone, else `$SRKIT_DATA` and the cache."""
+    """Folders that are searched for sets: `root` alone, else `$SRKIT_DATA` and the cache."""
     if root is not None:
         return [root]
     named = os.environ.get(DATA_VARIABLE)
@@ -138,15 +138,15 @@ def data_roots(root: Path | Remote | None = None) -> list[Path | Remote]:
 
 
 def downloads_dir() -> Path:
-    """Where fetched sets go."""
+    """Folder of downloaded sets."""
     return cache_dir() / "data"
 
 
 def folder_dataset(folder: Path | Remote) -> Benchmark:
-    """The set that a folder of reference images is; called as the folder, or as the one above if that is `HR`.
+    """Set of a folder of reference images, named after the folder, or after its parent if the folder is `HR`.
 
     Raises:
-        UsageError: the folder is not there.
+        UsageError: the folder does not exist.
     """
     if not folder.is_dir():
         raise UsageError(f"The folder {shown(folder)} is not there; check `hr`.")
@@ -156,14 +156,14 @@ def folder_dataset(folder: Path | Remote) -> Benchmark:
 
 
 def by_name(folder: P, progress: Progress | None = None) -> dict[str, P]:
-    """The images right in a folder by file name without extension, sorted.
+    """Images directly in a folder by file name without extension, sorted.
 
     Args:
-        progress: warned of images that cannot be read by their extension.
+        progress: warned of images that are unreadable by their extension.
 
     Raises:
-        SrkitError: there are none.
-        UsageError: two share a name.
+        SrkitError: no images.
+        UsageError: two images share a name.
     """
     paths = _images(folder, progress)
     if twice := [stem for stem, count in Counter(path.stem for path in paths).items() if count > 1]:
@@ -181,14 +181,14 @@ def _images(folder: Path | Remote, progress: Progress | None) -> Sequence[Any]:
 
 
 def listed(names: Iterable[str], limit: int = 8) -> str:
-    """`'a', 'b' and 3 more`."""
+    """Format names as `'a', 'b' and 3 more`."""
     names = list(names)
     text = ", ".join(f"'{name}'" for name in names[:limit])
     return text + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
 def rgb8(image: DecodedImage, background: int = 255) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8: gray repeated, what is transparent laid over a background (0 to 255), 16 bit rounded to 8."""
+    """Convert to (H, W, 3) uint8: gray repeated, alpha composited over a background (0 to 255), 16 bit rounded to 8."""
     pixels = image.colour
     top = int(np.iinfo(pixels.dtype).max)
     if is_transparent(image) and image.alpha is not None:
@@ -202,7 +202,7 @@ def rgb8(image: DecodedImage, background: int = 255) -> NDArray[np.uint8]:
 
 
 def is_transparent(image: DecodedImage) -> bool:
-    """Whether any pixel is not opaque."""
+    """Return whether any pixel is not opaque."""
     return image.alpha is not None and bool((image.alpha != np.iinfo(image.alpha.dtype).max).any())
 
 
@@ -210,7 +210,7 @@ def cropped_size(height: int, width: int, scale: int) -> tuple[int, int]:
     """Sides rounded down to multiples of `scale`.
 
     Raises:
-        SrkitError: nothing would be left.
+        SrkitError: a side is below `scale`.
     """
     if min(height, width) < scale:
         raise SrkitError(f"The image has {width} x {height} pixels, too few for scale {scale}; leave it out.")

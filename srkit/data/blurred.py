@@ -1,4 +1,4 @@
-"""Training pairs whose blur is known: low-resolution crops, the kernel of every pixel of theirs, and their depth."""
+"""Training pairs with known blur: LR crops, the kernel of each of their pixels, and their depth."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ from srkit.errors import UsageError
 from srkit.progress import Progress, Silent
 
 KINDS = ("invariant", "motion", "bicubic", "smooth", "defocus")
-"""Those with one kernel for all pixels of a crop first."""
-# Drawn no more often than the others, dkenet-x4 learned nothing of mode 6's diagonals: see experiments/RESULTS.md.
+"""Kinds of blur; those with one kernel for all pixels of a crop come first."""
+# With equal probabilities dkenet-x4 did not learn mode 6's diagonals: see experiments/RESULTS.md.
 _DRAWN = (*MODES, "mode6", "mode6")
-_JPEG_UNIT = 16  # pixels of a side that are coded together, where colour has half the resolution
+_JPEG_UNIT = 16  # side in pixels of JPEG's coding unit at half colour resolution
 _INVARIANT, _MOTION, _BICUBIC, _SMOOTH, _DEFOCUS = range(len(KINDS))
 _SHARES = (
     *KINDS,
@@ -54,10 +54,10 @@ _SHARES = (
 
 @dataclass(frozen=True)
 class BlurPlan:
-    """What batches are made of. All shares lie in [0, 1].
+    """Composition of the batches. All shares lie in [0, 1].
 
     Raises:
-        UsageError: a value out of its range, or shares of kinds that do not add up to 1.
+        UsageError: a value out of range, or shares of kinds that do not add up to 1.
     """
 
     scale: int
@@ -69,40 +69,40 @@ class BlurPlan:
     invariant: float = 0.3
     """Share of crops with one Gaussian of MANet's range for all pixels."""
     smooth: float = 0.25
-    """With Gaussians that vary over the crop: MANet's modes 1 to 6, turned, patchwork, or random smooth gradients."""
+    """Share with Gaussians that vary over the crop: MANet's modes 1 to 6, rotated, patchwork, or smooth gradients."""
     modes: float = 0.5
-    """Fraction of `smooth` with MANet's modes, of which mode 6 comes three times as often as each of the others."""
+    """Fraction of `smooth` with MANet's modes; mode 6 is three times as frequent as each of the others."""
     patchwork: float = 0.0
     """Fraction of `smooth` whose Gaussians change with every block of 6 to 24 LR pixels: see
     `srkit.degradation.random_maps.patchwork`."""
     defocus: float = 0.3
-    """With the blur of a lens, from the depth of a layered scene."""
+    """Share with lens blur from the depth of a layered scene."""
     motion: float = 0.05
-    """With a motion that is the same for all pixels."""
+    """Share with one motion blur for all pixels."""
     bicubic: float = 0.1
-    """With the bicubic kernel."""
+    """Share with the bicubic kernel."""
     noise: tuple[float, float] = (0.0, 15.0)
     """Range of the standard deviation of Gaussian noise, in levels of 8 bit."""
     noiseless: float = 0.5
-    """Share of crops with no noise at all."""
+    """Share of crops without noise."""
     compressed: float = 0.0
-    """Share of crops that go through JPEG, behind the noise."""
+    """Share of crops compressed by JPEG, after the noise."""
     jpeg: tuple[int, int] = (70, 100)
-    """Range of its quality."""
+    """Range of the JPEG quality."""
     scenes: int = 96
-    """Layered scenes that are made once and held in memory."""
+    """Number of layered scenes, which are made once and kept in memory."""
     scene_side: int = 384
-    """Their side in HR pixels, made larger where a crop needs it."""
+    """Side of the scenes in HR pixels, enlarged if a crop needs it."""
     elsewhere: float = 0.15
-    """Fraction of the crops without defocus that is cut from scenes: depth need not mean blur."""
+    """Fraction of the crops without defocus that is cut from scenes, so that depth does not imply blur."""
     withheld: float = 0.2
     """Fraction of the crops of scenes whose depth is withheld (zeros)."""
     wrong: float = 0.1
-    """Fraction of the crops of scenes that is given another scene's depth."""
+    """Fraction of the crops of scenes with another scene's depth."""
     jittered: float = 0.5
-    """Fraction of the right depth maps that is bent, tilted and softened, as an estimated depth would be."""
+    """Fraction of the true depth maps that is distorted, tilted and smoothed, like an estimated depth."""
     unrelated: float = 0.5
-    """Fraction of the photographs that is given a depth that is not theirs; the rest is given none (zeros)."""
+    """Fraction of the photographs with an unrelated depth; the others have none (zeros)."""
     augment: bool = True
     rank: int = 0
 
@@ -146,40 +146,40 @@ class BlurPlan:
 
     @property
     def border(self) -> int:
-        """LR pixels around a crop whose HR its kernels see."""
+        """Margin in LR pixels around a crop that its kernels cover."""
         return math.ceil(RADIUS / self.scale)
 
     @property
     def smallest_side(self) -> int:
-        """Shortest side of an image that crops can be cut from, in HR pixels."""
+        """Shortest side of an image for cutting crops, in HR pixels."""
         return (self.patch + 2 * self.border) * self.scale
 
 
 @dataclass(frozen=True)
 class BlurredBatch:
-    """B crops with side p on the LR grid, and all that is known of how they were made."""
+    """B crops of side p on the LR grid, with the parameters of their degradation."""
 
     lr: Tensor
-    """(B, 3, p, p), float32 in [0, 1], whole levels of 8 bit, channels_last."""
+    """(B, 3, p, p), float32 in [0, 1], integer levels of 8 bit, channels_last."""
     hr: Tensor
-    """(B, 3, s p, s p), likewise."""
+    """(B, 3, s p, s p), in the same format."""
     kernels: Tensor
-    """(B, 441, p, p): see `srkit.degradation.kernels`. Those of bicubic have negative taps."""
+    """(B, 441, p, p): see `srkit.degradation.kernels`. Bicubic kernels have negative taps."""
     depth: Tensor
-    """(B, 1, p, p), inverse depth in [0, 1] as it is given: perhaps none (zeros), or bent, or wrong."""
+    """(B, 1, p, p), inverse depth in [0, 1] as given to the network: possibly none (zeros), distorted or wrong."""
     true_depth: Tensor
-    """(B, 1, p, p): that of the scenes, which are cut from wholes that it is normalised over; zeros for photographs."""
+    """(B, 1, p, p), true depth, normalised over whole scenes; zeros for photographs."""
     kind: Tensor
-    """(B,) int64: indices of `KINDS`, in rising order: crops of a kind lie side by side."""
+    """(B,) int64: indices of `KINDS`, ascending, so that crops of a kind are adjacent."""
 
 
 class BlurredPairs:
     """Images and layered scenes in memory as uint8; crops are cut and blurred on the device.
 
-    Crops are cut with the surroundings that their kernels see, so the blur of a crop is that of its image.
+    Crops are cut with the surroundings that their kernels cover, so the blur of a crop equals that of its image.
 
     Args:
-        images: (H, W, 3) uint8; those with a side below `plan.smallest_side` are left out. Scenes are cut from all.
+        images: (H, W, 3) uint8; images with a side below `plan.smallest_side` are used only for scenes.
 
     Raises:
         UsageError: no image is large enough.
@@ -207,18 +207,18 @@ class BlurredPairs:
         self._bicubic = bicubic_kernel(plan.scale)
 
     def batches(self, first_step: int) -> Iterator[BlurredBatch]:
-        """Batches of steps first_step, first_step + 1, ...; a function of seed, rank and step alone."""
+        """Yield the batches of steps first_step, first_step + 1, ...; a function of seed, rank and step alone."""
         step = first_step
         while True:
             yield self.draw(step)
             step += 1
 
     def draw(self, step: int) -> BlurredBatch:
-        """The batch of one step."""
+        """Batch of one step."""
         plan = self.plan
         draws = np.random.default_rng((plan.seed, step, plan.rank))
         rng = torch.Generator().manual_seed(int(draws.integers(2**62)))
-        # Sorted, so that what is made together is one block of memory.
+        # Sorted, so that crops of a kind are one block of memory.
         kind = torch.from_numpy(np.sort(draws.choice(len(KINDS), plan.batch, p=np.asarray(plan.shares))))
         in_scene = (kind == _DEFOCUS) | (torch.rand(plan.batch, generator=rng) < plan.elsewhere)
         in_scene &= plan.scenes > 0
@@ -231,7 +231,7 @@ class BlurredPairs:
         return BlurredBatch(lr, hr, kernels, given, depth, kind)
 
     def _cut(self, in_scene: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """HR with surroundings (B, 3, ., .) and depth (B, 1, p, p)."""
+        """Cut HR with surroundings (B, 3, ., .) and depth (B, 1, p, p)."""
         plan = self.plan
         patch = plan.patch + 2 * plan.border
         around = torch.empty(plan.batch, 3, patch * plan.scale, patch * plan.scale, device=self._device)
@@ -257,12 +257,12 @@ class BlurredPairs:
     def _blurred(
         self, around: Tensor, depth: Tensor, kind: Tensor, rng: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """kernels (B, 441, p, p) and LR (B, 3, p, p), neither noisy nor rounded."""
+        """Kernels (B, 441, p, p) and LR (B, 3, p, p), neither noisy nor rounded."""
         plan, device = self.plan, self._device
         margin = plan.border * plan.scale
         kernels = torch.empty(plan.batch, TAPS, plan.patch, plan.patch, device=device)
         lr = torch.empty(plan.batch, 3, plan.patch, plan.patch, device=device)
-        first = int((kind < _SMOOTH).sum())  # of those whose kernels vary
+        first = int((kind < _SMOOTH).sum())  # number of crops with a single kernel
         if first:
             same = self._same(kind[:first], rng).to(device)
             kernels[:first] = same.flatten(1)[:, :, None, None]
@@ -277,7 +277,7 @@ class BlurredPairs:
         return kernels, lr
 
     def _same(self, kind: Tensor, rng: torch.Generator) -> Tensor:
-        """(n, 21, 21): kernels that are the same for all pixels of a crop."""
+        """Kernels (n, 21, 21) that are the same for all pixels of a crop."""
         scale = self.plan.scale
         kernels = self._bicubic.repeat(len(kind), 1, 1)
         invariant, moved = kind == _INVARIANT, kind == _MOTION
@@ -287,9 +287,9 @@ class BlurredPairs:
         return kernels
 
     def _smooth(self, count: int, rng: torch.Generator) -> Tensor:
-        """(count, 3, p, p): covariances of one of MANet's modes each, in any position, patchwork, or a random gradient.
+        """Covariances (count, 3, p, p): MANet's modes, cropped and rotated at random, patchwork, or random gradients.
 
-        As they are, modes have blur grow downwards and kernels lie along the rows; a network learns that by heart.
+        In the original modes blur grows downwards and kernels lie along the rows, which a network would memorise.
         """
         scale, patch = self.plan.scale, self.plan.patch
         found = random_gradients(count, patch, scale, rng)
@@ -298,7 +298,7 @@ class BlurredPairs:
             found[at] = patchwork(patch, scale, rng)
         for at in torch.nonzero(dice < self.plan.modes).flatten().tolist():
             mode, seed = (int(torch.randint(high, (1,), generator=rng)) for high in (len(_DRAWN), 2**31))
-            # A part of an image of one to four times the crop, so that blocks lie anywhere.
+            # Part of an image of one to four times the crop, so that blocks start at any position.
             side = round(patch * float(1 + 3 * torch.rand(1, generator=rng))) + BLOCK // scale
             top, left = torch.randint(side - patch + 1, (2,), generator=rng).tolist()
             whole = mode_covariance(_DRAWN[mode], side, side, scale, seed)
@@ -306,7 +306,7 @@ class BlurredPairs:
         return found
 
     def _given(self, depth: Tensor, in_scene: Tensor, rng: torch.Generator) -> Tensor:
-        """The depth that goes with a batch: right, bent, wrong, made up, or zeros."""
+        """Depth given to the network: true, distorted, wrong, invented, or zeros."""
         plan = self.plan
         count, where = len(depth), in_scene.to(depth.device)[:, None, None, None]
         dice = torch.rand(3, count, 1, 1, 1, generator=rng).to(depth.device)
@@ -314,7 +314,7 @@ class BlurredPairs:
         other = random_smooth(count, plan.patch, rng).to(depth.device)
         if plan.scenes:
             elsewhere = self._cut_depth(self._draw_crops(self._scenes, count, rng))
-            # Photographs are given both kinds of foreign depth; scenes, that of another.
+            # Photographs get either kind of unrelated depth; scenes get that of another scene.
             other = torch.where(where | (dice[1] < 0.5), elsewhere, other)
         nothing = torch.zeros_like(depth)
         right = torch.where(dice[0] < plan.wrong, other, bent)
@@ -322,7 +322,7 @@ class BlurredPairs:
         return torch.where(where, right, torch.where(dice[2] < plan.unrelated, other, nothing))
 
     def _noisy(self, lr: Tensor, rng: torch.Generator) -> Tensor:
-        """With noise, in whole levels of 8 bit, [0, 1]."""
+        """Add noise and round to integer levels of 8 bit, in [0, 1]."""
         plan = self.plan
         sigma = plan.noise[0] + (plan.noise[1] - plan.noise[0]) * torch.rand(len(lr), generator=rng)
         sigma = torch.where(torch.rand(len(lr), generator=rng) < plan.noiseless, 0.0, sigma)
@@ -330,7 +330,7 @@ class BlurredPairs:
         return (lr * 255 + noise.to(lr.device)).round().clamp(0, 255) / 255
 
     def _compressed(self, lr: Tensor, rng: torch.Generator) -> Tensor:
-        """Some of the crops (B, 3, p, p) through JPEG, whose blocks begin anywhere: crops are parts of images."""
+        """Compress some of the crops (B, 3, p, p) by JPEG, with a random position of the block grid."""
         plan = self.plan
         if not plan.compressed:
             return lr
@@ -358,7 +358,7 @@ class _Source:
 def _make_scenes(
     images: Sequence[NDArray[np.uint8]], side: int, plan: BlurPlan, progress: Progress
 ) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
-    """Layered scenes (side, side, 3), and their depth on the LR grid (h, w, 1) in 256 levels."""
+    """Make layered scenes (side, side, 3), and their depth on the LR grid (h, w, 1) in 256 levels."""
     scenes, depths = [], []
     if plan.scenes:
         progress.start("layering scenes", plan.scenes)
@@ -374,13 +374,13 @@ def _make_scenes(
 
 
 def random_smooth(count: int, patch: int, rng: torch.Generator) -> Tensor:
-    """(count, 1, patch, patch): maps in [0, 1] with a few hills."""
+    """Smooth random maps in [0, 1], (count, 1, patch, patch)."""
     coarse = torch.rand(count, 1, 4, 4, generator=rng)
     return F.interpolate(coarse, (patch, patch), mode="bicubic", align_corners=True).clamp(0, 1)
 
 
 def jittered(depth: Tensor, rng: torch.Generator) -> Tensor:
-    """Depth (N, 1, p, p) as a network might estimate it: bent by a power, wrong by up to 0.1 smoothly, softened."""
+    """Simulate estimated depth from (N, 1, p, p): a power, smooth errors of up to 0.1, and smoothing."""
     count = len(depth)
     uniform = torch.rand(3, count, 1, 1, 1, generator=rng).to(depth.device)
     bent = depth ** torch.exp(uniform[0] - 0.5)

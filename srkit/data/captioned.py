@@ -1,4 +1,4 @@
-"""Training pairs with captions: photographs and rendered images, side by side in each batch."""
+"""Training pairs with captions: photographs and rendered images, mixed in each batch."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from srkit.rendered.canvas import Rendered
 from srkit.rendered.specs import Spec, Split
 
 SOURCES = ("thumbnail", "words", "sentence", "position")
-"""What a text-guided network is conditioned on while its guide is still to be made (`srkit.conditioning.makers`)."""
+"""Conditions of a text-guided network in training, before its guide is made (`srkit.conditioning.makers`)."""
 
 
 @dataclass(frozen=True)
 class CaptionedImage:
-    """An image, and what it shows, in other words each."""
+    """Image with its captions in several wordings."""
 
     pixels: NDArray[np.uint8]
     """(H, W, 3)."""
     texts: tuple[str, ...] = ()
-    """The fullest first; none where nothing is known."""
+    """Wordings, the most detailed first; empty if unknown."""
     spec: Spec | None = None
-    """What a rendered image was drawn from."""
+    """Spec of a rendered image."""
     rendered: Rendered | None = None
 
 
@@ -46,11 +46,11 @@ def render_captioned(
     first_seed: int,
     progress: Progress,
 ) -> list[CaptionedImage]:
-    """Rendered images with their captions, `domains[name]` of each domain, their sides in turn.
+    """Render images with captions: `domains[name]` of each domain, cycling through `sides`.
 
     Args:
-        split: the part of the vocabulary that their words are drawn from.
-        first_seed: of each domain's first image; the others have those that follow.
+        split: part of the vocabulary that words are drawn from.
+        first_seed: seed of each domain's first image; the others have consecutive seeds.
     """
     progress.start("rendering", sum(domains.values()))
     images = []
@@ -65,16 +65,16 @@ def render_captioned(
 
 
 class CaptionedPairs(MemoryPairs):
-    """Pairs of captioned images: each crop with a wording of its image's caption, drawn anew, or with none.
+    """Pairs of captioned images: each crop with a random wording of its image's caption, or with none.
 
     Args:
-        images: both sides at least a crop's, or they are left out.
-        plan: of the crops; `augment` should be off, since letters that are turned are others.
-        encoder: of the texts.
-        dropout: how often a caption is left out.
-        network: that the pairs are for.
-        aligned: give each pixel's letter too, where a rendered image shows one that its caption names
-            (`srkit.data.letters`), for an encoder whose words are characters.
+        images: images with a side below the crop's are left out.
+        plan: plan of the crops; `augment` should be off, since flipped or rotated letters are other letters.
+        encoder: encoder of the texts.
+        dropout: probability of dropping a caption.
+        network: network that the pairs are for.
+        aligned: also return the letter that each pixel shows, where a rendered image shows one that its caption names
+            (`srkit.data.letters`); for encoders whose words are characters.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class CaptionedPairs(MemoryPairs):
             self._lines = [lines for _, lines in maps]
 
     def conditions_of(self, crops: Crops, step: int) -> dict[str, Tensor]:
-        """See `MemoryPairs`: also the words and sentences of the texts that are drawn for the crops."""
+        """Conditions as in `MemoryPairs`, plus words and sentences of the texts drawn for the crops."""
         rng = np.random.default_rng((self.plan.seed, step, self.plan.rank))
         chosen = []
         for number in crops.image.tolist():
@@ -119,7 +119,7 @@ class CaptionedPairs(MemoryPairs):
         return found
 
     def _tokens(self, letters: PackedImages, crops: Crops, texts: Sequence[str]) -> Tensor:
-        """(B, p, p) int64: the token of its text that each pixel shows, -1 where it shows none."""
+        """Token of the text that each pixel shows, (B, p, p) int64; -1 if none."""
         numbers = (letters.cut(crops, self.plan.patch)[:, 0] * 255).round().long()
         tables = [
             torch.from_numpy(token_table(self._lines[number], text, self._encoder.length))

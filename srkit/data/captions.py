@@ -19,29 +19,29 @@ from srkit.io.names import shown
 from srkit.rendered.specs import Caption, Spec
 
 EXTENSION = ".txt"
-_LARGEST = 64 * 2**20  # bytes of a file of captions
+_LARGEST = 64 * 2**20  # maximum bytes of a file of captions
 _COLUMNS = ("path", "caption", "detail", "keywords")
 _NAMED = 3
 
 
 @dataclass(frozen=True)
 class Captions:
-    """The captions of images, each with other wordings behind it, the fullest first."""
+    """Captions of images, each followed by other wordings, the most detailed first."""
 
     texts: dict[Path, tuple[str, ...]]
-    """By image."""
+    """Captions by image."""
     without_caption: tuple[Path, ...] = ()
-    """Images that have none."""
+    """Images without a caption."""
     without_image: tuple[str, ...] = ()
-    """Captions that belong to none of the images: files, or rows by their path."""
+    """Captions without an image: files, or rows by their path."""
 
     def of(self, images: Sequence[Path]) -> Captions:
-        """The captions of some of the images; a caption of one of the others is not without an image."""
+        """Captions of a subset of the images; captions of the other images do not count as without an image."""
         texts = {image: self.texts[image] for image in images if image in self.texts}
         return replace(self, texts=texts, without_caption=tuple(one for one in images if one not in texts))
 
     def warnings(self) -> Iterator[str]:
-        """What has no counterpart, a sentence for each kind."""
+        """Yield a sentence on each kind of unmatched items."""
         if self.without_caption:
             yield f"{_count(self.without_caption, 'image')} without a caption: {_list(self.without_caption)}."
         if self.without_image:
@@ -49,18 +49,17 @@ class Captions:
 
 
 def find_captions(images: Sequence[Path], source: Path | None = None) -> Captions:
-    """The captions of images.
+    """Find the captions of images.
 
     Args:
-        images: files.
+        images: image files.
         source: None: a .txt of the same name beside each image; a folder: the same, in that folder, by the image's path
-            from the folder that all images have in common; a .tsv with the columns path, caption and, if there are,
-            detail and keywords; or a .json as COCO has it. In tables and JSON, an image is named by a path relative to
-            the table, by the end of its path, or by its name alone.
+            relative to the common folder of all images; a .tsv with the columns path, caption and optionally detail and
+            keywords; or a .json in COCO's format. Tables and JSON name an image by a path relative to the table, by the
+            end of its path, or by its file name.
 
     Raises:
-        UsageError: nothing is there, or it cannot be read as what its name says; two captions for one image, or one
-            that names several images.
+        UsageError: the source is missing or invalid, an image has two captions, or a caption names several images.
     """
     if source is None or source.is_dir():
         return _beside(images, source)
@@ -82,29 +81,29 @@ def find_captions(images: Sequence[Path], source: Path | None = None) -> Caption
 
 
 def caption_beside(image: Path) -> str:
-    """The first line of the text file of an image's name that lies beside it; empty where there is none.
+    """First line of the text file beside an image, with the image's name; empty if there is none.
 
     Raises:
-        UsageError: it cannot be read, or there are two.
+        UsageError: the file cannot be read, or there are two.
     """
     lines = _lines(image)[1]
     return lines[0] if lines else ""
 
 
 def wordings(caption: str, detail: str = "", keywords: str = "") -> tuple[str, ...]:
-    """A caption in full, then in other ways that a user may put it: without the detail, and as keywords."""
+    """Wordings of a caption: in full, without the detail, and as keywords."""
     full = ", ".join(part for part in (caption, detail) if part)
     return tuple(dict.fromkeys(text for text in (full, caption, keywords) if text))
 
 
 def rendered_wordings(spec: Spec, count: int = 2) -> tuple[str, ...]:
-    """Captions of a rendered image, in `count` wordings."""
+    """Wordings of a rendered image's captions, from `count` captions."""
     captions = [srkit.rendered.caption(spec, seed) for seed in range(count)]
     return tuple(dict.fromkeys(text for one in captions for text in _of(one)))
 
 
 def named_attributes(spec: Spec, text: str) -> dict[str, str]:
-    """The attributes of a Spec that are one of a few values, where the text names them; by their name."""
+    """Categorical attributes of a Spec that a text names, by name."""
     low, found = text.casefold(), {}
     for name in spec.shown():
         attribute, value = spec.attributes()[name], getattr(spec, name)
@@ -121,7 +120,7 @@ def _of(caption: Caption) -> tuple[str, ...]:
 
 
 def _beside(images: Sequence[Path], folder: Path | None) -> Captions:
-    """Text files by the images' names: a/b.jpg has a/b.txt, or a/b.jpg.txt."""
+    """Captions from text files by the images' names: a/b.jpg has a/b.txt, or a/b.jpg.txt."""
     texts: dict[Path, tuple[str, ...]] = {}
     used: set[Path] = set()
     base = Path(os.path.commonpath([image.parent for image in images])) if images and folder else Path()
@@ -137,7 +136,7 @@ def _beside(images: Sequence[Path], folder: Path | None) -> Captions:
 
 
 def _lines(image: Path) -> tuple[list[Path], tuple[str, ...]]:
-    """The text file of an image's name, if there is one, and its lines that are not empty."""
+    """Text files of an image's name, and their non-empty lines."""
     names = (image.with_name(image.stem + EXTENSION), image.with_name(image.name + EXTENSION))
     files = [file for file in names if file.is_file()]
     if len(files) > 1:
@@ -187,7 +186,7 @@ def _coco(path: Path) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def _matched(images: Sequence[Path], rows: Iterable[tuple[str, tuple[str, ...]]], source: Path) -> Captions:
-    """Rows to images: by their whole path from the table's folder, else by as much of its end as they name."""
+    """Match rows with images: by the path relative to the table's folder, else by the end of the path."""
     by_name: dict[str, list[Path]] = defaultdict(list)
     for image in images:
         by_name[image.name].append(image)

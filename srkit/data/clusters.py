@@ -1,4 +1,4 @@
-"""Groups of images by what an encoder says of them."""
+"""Clustering of images by their embeddings."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ _ROUNDS = 100
 
 
 def k_means(vectors: NDArray[np.float64], count: int, *, seed: int = 0) -> NDArray[np.int64]:
-    """Lloyd's algorithm from k-means++ seeds (Arthur and Vassilvitskii 2007); the same for the same input and seed.
+    """Lloyd's algorithm with k-means++ seeds (Arthur and Vassilvitskii 2007); deterministic for a seed.
 
     Args:
         vectors: (N, D).
-        count: of groups, from 1 to N.
-        seed: of the choice of seeds.
+        count: number of groups, from 1 to N.
+        seed: seed of the initial centres.
 
     Returns:
-        (N,) the group of each vector, numbered from 0 by the first vector in each. None is empty, but equal vectors
+        (N,) the group of each vector, numbered from 0 by the first vector in each. No group is empty, but equal vectors
         share a group, so there may be fewer than `count`.
     """
     rng = np.random.default_rng(seed)
@@ -56,6 +56,6 @@ def _nearest(vectors: NDArray[np.float64], centres: NDArray[np.float64]) -> NDAr
 
 
 def _distances(vectors: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, K) squared distances."""
+    """Squared distances (N, K)."""
     squared: NDArray[np.float64] = ((vectors[:, None] - centres[None]) ** 2).sum(axis=2)
     return squared

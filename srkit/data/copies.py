@@ -1,4 +1,4 @@
-"""Images that occur more than once, found by their content: none may be both learned from and validated on."""
+"""Detection of duplicate images by content, so that no image is in both training and validation data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DIGEST_BYTES = 16
 
 
 def fingerprint(pixels: NDArray[np.uint8]) -> bytes:
-    """A hash of an image's size and pixels: equal for equal content, however it was encoded.
+    """Hash of an image's size and pixels: equal for equal content in any encoding.
 
     Args:
         pixels: (H, W, C) uint8.
@@ -26,10 +26,10 @@ def fingerprint(pixels: NDArray[np.uint8]) -> bytes:
 
 
 class Copies:
-    """Separates copies of images from their first occurrence, and keeps account of them.
+    """Filter of duplicate images that records the duplicates of each first occurrence.
 
-    An image may have several views, such as HR and LR; it is a copy where any of them is equal to the same view of an
-    earlier one.
+    An image may have several views, such as HR and LR; it is a duplicate if any of them equals the same view of an
+    earlier image.
     """
 
     def __init__(self) -> None:
@@ -37,14 +37,14 @@ class Copies:
         self._copies: dict[str, list[str]] = {}
 
     def add(self, name: str, *views: NDArray[np.uint8]) -> bool:
-        """Remember an image, unless it is a copy; whether it was remembered."""
+        """Record an image unless it is a duplicate; return whether it was recorded."""
         if self.has(name, *views):
             return False
         self._first |= dict.fromkeys(_keys(views), name)
         return True
 
     def has(self, name: str, *views: NDArray[np.uint8]) -> bool:
-        """Whether an image is a copy of one that is remembered; if so, `sentences` name it."""
+        """Return whether an image duplicates a recorded one; if so, `sentences` name it."""
         first = next((self._first[key] for key in _keys(views) if key in self._first), None)
         if first is not None:
             self._copies.setdefault(first, []).append(name)
@@ -52,7 +52,7 @@ class Copies:
 
     @property
     def sentences(self) -> list[str]:
-        """One for each image that has copies."""
+        """One sentence for each image that has duplicates."""
         return [
             f"{listed(names)} {'has' if len(names) == 1 else 'have'} the same content as '{first}' and "
             f"{'is' if len(names) == 1 else 'are'} left out."
@@ -65,9 +65,9 @@ def _keys(views: Sequence[NDArray[np.uint8]]) -> list[tuple[int, bytes]]:
 
 
 def same_bytes(files: Iterable[Path], others: Iterable[Path]) -> set[Path]:
-    """The files whose bytes are the same as those of one of the others.
+    """Files whose bytes equal those of one of the others.
 
-    Only files of a size that occurs on both sides are read. One that cannot be read is no copy.
+    Only files of a size that occurs on both sides are read. Unreadable files never match.
     """
     sizes: dict[int, list[Path]] = {}
     for other in others:
@@ -94,7 +94,7 @@ def _size(file: Path) -> int:
 
 
 def _hash(file: Path) -> bytes:
-    """Hash of the content; empty where it cannot be read."""
+    """Hash of the content; empty if unreadable."""
     try:
         with file.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").digest()

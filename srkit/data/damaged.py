@@ -1,4 +1,4 @@
-"""Crops of images, clean and damaged: what is learned from to tell the one from the other."""
+"""Clean and damaged crops of images, for training the classifier of damage."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from srkit.recipes.degradation import SecondOrderPart
 
 _SCALES, _SHARES = (1, 2, 4), (0.25, 0.4, 0.35)
 _TOGETHER = 16
-"""Crops that are degraded at once."""
+"""Number of crops that are degraded at once."""
 SPARE = 8
-"""Pixels that are degraded beyond the crop, so that JPEG's blocks begin anywhere in it."""
+"""Margin in pixels that is degraded beyond the crop, for a random position of JPEG's block grid."""
 _SINGLE = 0.3
-"""Share of damaged crops that were compressed, or are noisy, and nothing else."""
+"""Share of damaged crops with compression or noise only."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """Crops with what is true of them."""
+    """Crops with their labels."""
 
     pixels: Tensor
-    """(B, 3, side, side) float32 in [0, 1]."""
+    """(B, 3, side, side), float32 in [0, 1]."""
     damaged: Tensor
-    """(B,) float32, 0 or 1."""
+    """(B,), float32, 1 if damaged, else 0."""
     strong: Tensor
-    """(B,) float32, 0 or 1: strongly."""
+    """(B,), float32, 1 if strongly damaged, else 0."""
 
     def to(self, device: torch.device) -> Judged:
         return Judged(*(value.to(device, non_blocking=True) for value in vars(self).values()))
@@ -46,7 +46,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class DamagePlan:
-    """What crops are made of; see `srkit.recipes.diagnose.DiagnoseDataPart`."""
+    """Composition of the crops; see `srkit.recipes.diagnose.DiagnoseDataPart`."""
 
     side: int
     sizes: Sequence[float]
@@ -59,16 +59,16 @@ class DamagePlan:
 
 
 class DamagePool:
-    """Crops that were made once, half of them damaged, and batches of them.
+    """Precomputed crops, half of them damaged, and batches of them.
 
-    Clean are crops of the images at several sizes and of what antialiased bicubic makes of them at x2 and x4; some are
-    sharpened a little, compressed at a quality of 95 or more, or have noise of at most 3 levels, and are clean still.
-    Damaged crops went through the degradation, or were compressed or are noisy; those that differ from their clean
-    ones by less than `mildest` dB are neither, and left out.
+    Clean crops are cut from the images at several sizes and after antialiased bicubic downscaling by 2 and 4; some are
+    slightly sharpened, compressed at a quality of 95 or more, or have noise of at most 3 levels, and still count as
+    clean. Damaged crops are degraded, or only compressed or noisy; crops that differ from their clean versions by less
+    than `mildest` dB are discarded.
 
     Args:
-        photographs, rendered: images (H, W, 3) uint8; three fifths of the crops are of the former.
-        count: crops of either kind.
+        photographs, rendered: images (H, W, 3) uint8; three fifths of the crops are of photographs.
+        count: number of crops of either class.
     """
 
     def __init__(
@@ -102,14 +102,14 @@ class DamagePool:
         self._strong = (torch.cat(differ) < plan.strong).float()
 
     def batches(self, first_step: int) -> Iterator[Judged]:
-        """Batches of steps first_step, first_step + 1, ...; a function of seed, rank and step alone."""
+        """Yield the batches of steps first_step, first_step + 1, ...; a function of seed, rank and step alone."""
         step = first_step
         while True:
             yield self.draw(step)
             step += 1
 
     def draw(self, step: int) -> Judged:
-        """The batch of one step, half of it damaged; all turned alike."""
+        """Batch of one step, half of it damaged, with one dihedral transform for all."""
         rng = np.random.default_rng((self.plan.seed, step, self.plan.rank))
         half = self.plan.batch // 2
         mine, others = (
@@ -121,7 +121,7 @@ class DamagePool:
         return Judged(turn(pixels, int(rng.integers(TURNS))).float() / 255, is_damaged, strong)
 
     def _crops(self, side: int) -> Tensor:
-        """(`_TOGETHER`, 3, side, side) in [0, 1], of images that are large enough."""
+        """Crops (`_TOGETHER`, 3, side, side) in [0, 1] of images that are large enough."""
         found: list[RGB] = []
         while len(found) < _TOGETHER:
             levels = self._levels[int(self._rng.random() < 0.4 and bool(self._levels[1]))]
@@ -133,7 +133,7 @@ class DamagePool:
         return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2).float() / 255
 
     def _low(self, side: int) -> tuple[Tensor, Tensor, int]:
-        """HR crops, their bicubic LR of a side in whole levels, and the scale."""
+        """HR crops, their bicubic LR of side `side` in integer levels, and the scale."""
         scale = int(self._rng.choice(_SCALES, p=_SHARES))
         if not any(min(i.shape[:2]) >= scale * side for levels in self._levels for i in levels):
             scale = 1
@@ -142,7 +142,7 @@ class DamagePool:
         return hr, (lr.clamp(0, 1) * 255).round() / 255, scale
 
     def _clean(self) -> Tensor:
-        """Crops that are clean still, whatever was done to some of them."""
+        """Clean crops, some of them with harmless changes."""
         _, lr, _ = self._low(self.plan.side)
         made = []
         for one in torch.split(lr, 1):
@@ -157,7 +157,7 @@ class DamagePool:
         return torch.cat(made)
 
     def _damaged(self) -> tuple[Tensor, Tensor]:
-        """Damaged crops, and the PSNR of each against its clean one."""
+        """Damaged crops, and the PSNR of each against its clean version."""
         plan = self.plan
         hr, clean, scale = self._low(plan.side + SPARE)
         if self._rng.random() < _SINGLE:

@@ -1,4 +1,4 @@
-"""Images with exact depth, sharp and out of focus: what the depth network learns from."""
+"""Training data of the depth network: images with exact depth, sharp and out of focus."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from srkit.data.pairs import Batch
 from srkit.data.scenes import layered_scene
 
 _FOCUSED = 0.35  # share of images that are sharp everywhere
-_WIDEST = (0.6, 3.0)  # pixels: deviation of the blur furthest from the focus
-_LEVELS = 5  # of blur, between which images are blended
-_NOISE = 8 / 255  # largest deviation
+_WIDEST = (0.6, 3.0)  # range in pixels of the largest blur's deviation
+_LEVELS = 5  # blur levels, between which images are blended
+_NOISE = 8 / 255  # maximum deviation
 _RADIUS = 8  # pixels
 
 
 @dataclass(frozen=True)
 class DepthPlan:
-    """Squares of `side` pixels, `batch` in a step."""
+    """Size and seed of the batches: squares of `side` pixels, `batch` per step."""
 
     side: int
     batch: int
@@ -47,7 +47,7 @@ class DepthPairs:
 
 
 def _draw(images: Sequence[NDArray[np.uint8]], side: int, seed: int) -> tuple[Tensor, Tensor]:
-    """An image (3, side, side), rounded to 8 bit, and its depth (1, side, side)."""
+    """Image (3, side, side), rounded to 8 bit, and its depth (1, side, side)."""
     rng = np.random.default_rng(seed)
     scene = layered_scene(images, side, side, seed)
     image = torch.from_numpy(np.ascontiguousarray(scene.image)).permute(2, 0, 1).float() / 255
@@ -62,13 +62,13 @@ def _draw(images: Sequence[NDArray[np.uint8]], side: int, seed: int) -> tuple[Te
 
 
 def out_of_focus(image: Tensor, depth: Tensor, focus: float, widest: float) -> Tensor:
-    """The image (3, H, W) with what is away from the focus blurred, as a thin lens does; blended, not exact.
+    """Blur an image (3, H, W) away from the focus, as a thin lens does; blended, not exact.
 
-    A network that only guesses depth needs no exact optics; `srkit.degradation.spatially_variant.blur` is exact.
+    The depth network does not need exact optics; `srkit.degradation.spatially_variant.blur` is exact.
 
     Args:
         depth: inverse depth (1, H, W) in [0, 1].
-        focus: inverse depth that is sharp.
+        focus: inverse depth in focus.
         widest: deviation in pixels of the blur at the depth furthest from the focus.
     """
     steps = torch.linspace(0, widest, _LEVELS).tolist()

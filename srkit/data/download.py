@@ -1,4 +1,4 @@
-"""Fetching benchmark sets from the Hugging Face Hub: pinned, checked, resumable, unpacked with mistrust."""
+"""Download of benchmark sets from the Hugging Face Hub: pinned, verified, resumable, safely unpacked."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ from srkit.zoo.hub import no_bars
 from srkit.zoo.source import hub_endpoint
 
 SOURCE_FILE = "source.json"
-"""Beside `HR/`: repository, revision, file and sha256 that a set came from."""
+"""File beside `HR/` with the repository, revision, file name and sha256 of a set's source."""
 MAX_BYTES = 4 * 2**30
-"""Unpacked, of a whole set; the largest, Urban100, has 0.2 GB."""
+"""Maximum unpacked size of a set; the largest, Urban100, has 0.2 GB."""
 MAX_FILES = 10_000
-_MAX_READ = 16 * 2**20  # at once: more is only ever asked for by a forged header
+_MAX_READ = 16 * 2**20  # per read: only a forged header causes larger reads
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class HubSet:
-    """An archive of reference images in a data set repository of the Hub."""
+    """Archive of reference images in a dataset repository of the Hub."""
 
     repo: str
     file: str
     revision: str
-    """Commit."""
+    """Commit hash."""
     licence: str
-    """As the repository's card or the set's authors state it."""
+    """Licence as stated by the repository's card or the set's authors."""
     sha256: str | None = None
-    """Checksum of the archive; None: what the Hub says of it at `revision`."""
+    """Checksum of the archive; None for the Hub's own at `revision`."""
 
 
 HUB_SETS: Mapping[str, HubSet] = {
@@ -67,14 +67,13 @@ HUB_SETS: Mapping[str, HubSet] = {
 
 
 def download_dataset(name: str, progress: Progress) -> Benchmark:
-    """Fetch a set into `downloads_dir()`, unless it is there; it appears whole or not at all.
+    """Download a set into `downloads_dir()`, unless present; it appears completely or not at all.
 
-    A download that broke off goes on where it ended. Of several processes that want the set, one fetches it and the
-    others wait.
+    An interrupted download is resumed. If several processes need the set, one downloads it and the others wait.
 
     Raises:
-        ResourceError: the set cannot be fetched from anywhere, nothing may be fetched, the server cannot be reached or
-            breaks off, the checksum is another, or the archive holds anything but images in folders.
+        ResourceError: the set has no download source, downloads are not allowed, the server is unreachable or breaks
+            off, the checksum differs, or the archive holds anything but images in folders.
     """
     target = downloads_dir() / name
     if (target / "HR").is_dir():
@@ -100,7 +99,7 @@ def download_dataset(name: str, progress: Progress) -> Benchmark:
 
 
 def _install(name: str, source: HubSet, target: Path, progress: Progress) -> None:
-    """The caller holds the lock of `target`."""
+    """Download and unpack a set; the caller holds the lock of `target`."""
     staging = target.with_name(f".incoming-{name}")
     with _disk(staging):
         staging.mkdir(parents=True, exist_ok=True)
@@ -122,14 +121,14 @@ def _install(name: str, source: HubSet, target: Path, progress: Progress) -> Non
 
 
 def unpack(archive: Path, folder: Path) -> int:
-    """Write the images of a .tar.gz into `folder`, without the archive's own folders; how many they were.
+    """Write the images of a .tar.gz into `folder`, without the archive's own folders; return their number.
 
-    Everything is checked by its header before it is read. Links, devices, sparse files, names that lead out of the
-    folder, two files of one name, more than `MAX_FILES` or `MAX_BYTES`: any of them refuses the whole archive.
+    Each member is checked by its header before it is read. Links, devices, sparse files, names that lead out of the
+    folder, two files of one name, or more than `MAX_FILES` or `MAX_BYTES`: any of them rejects the whole archive.
 
     Raises:
-        ResourceError: such an archive, a damaged one, or one without images. What was unpacked is for the caller to
-            take away.
+        ResourceError: such an archive, a damaged one, or one without images. The caller must remove the files
+            unpacked so far.
     """
     with _disk(folder):
         folder.mkdir(parents=True)
@@ -162,14 +161,14 @@ def unpack(archive: Path, folder: Path) -> int:
 
 
 class _Bounded(gzip.GzipFile):
-    """A .gz that refuses to become larger than a set may be, and to be read in one piece."""
+    """Gzip file that rejects content larger than `MAX_BYTES`, and reads of everything at once."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, "rb")
         self._archive = path
 
     def read(self, size: int | None = -1) -> bytes:
-        # tarfile reads extended headers whole, however long they say they are.
+        # tarfile reads extended headers at once, at the length they claim.
         if size is None or not 0 <= size <= _MAX_READ:
             raise _hostile(self._archive, "a header in it is too long")
         data = super().read(size)
@@ -179,7 +178,7 @@ class _Bounded(gzip.GzipFile):
 
 
 def _checked(tar: tarfile.TarFile, archive: Path, folder: Path) -> Iterator[tarfile.TarInfo]:
-    """The regular files, each checked before anything behind its header is read."""
+    """Yield the regular files, each checked before its content is read."""
     total = count = 0
     for member in tar:
         count += 1
@@ -200,7 +199,7 @@ def _checked(tar: tarfile.TarFile, archive: Path, folder: Path) -> Iterator[tarf
 
 
 def _fetch(name: str, source: HubSet, staging: Path, target: Path, progress: Progress) -> tuple[Path, str]:
-    """The archive and its sha256, which is the pinned one, or the server's at the pinned revision."""
+    """Download the archive and return it with its sha256, verified against the pinned or the server's one."""
     import huggingface_hub
 
     try:

@@ -1,4 +1,4 @@
-"""Episodes: a few images of a domain to adapt on, and others of it to measure on."""
+"""Episodes of meta-training: a support set of a domain to adapt on, and a query set to measure on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from srkit.data.support import SupportPairs
 
 @dataclass(frozen=True)
 class TaskDomain:
-    """Images of one kind."""
+    """Domain of a meta-training task."""
 
     name: str
     pairs: SupportPairs
@@ -25,7 +25,7 @@ class TaskDomain:
 
 @dataclass(frozen=True)
 class Episode:
-    """One task: a domain's support batches, one an inner step, and a batch of its other images."""
+    """Task: a domain's support batches, one per inner step, and a batch of its other images."""
 
     domain: str
     support: Sequence[Batch]
@@ -34,12 +34,12 @@ class Episode:
 
 @dataclass(frozen=True)
 class EpisodePlan:
-    """How episodes are drawn.
+    """Parameters of the episodes.
 
     Attributes:
-        shots: images that an episode adapts on; the domain has more.
-        steps: support batches in an episode.
-        seed: of everything drawn.
+        shots: images in the support set; the domain must have more.
+        steps: support batches per episode.
+        seed: seed of all draws.
     """
 
     shots: int
@@ -48,9 +48,9 @@ class EpisodePlan:
 
 
 def draw_episode(domains: Sequence[TaskDomain], plan: EpisodePlan, number: int) -> Episode:
-    """Episode `number`: a function of the plan and the number alone. Domains are drawn evenly.
+    """Draw episode `number`: a function of the plan and the number alone. Domains are drawn uniformly.
 
-    Support and query are different images: what an episode adapts on never scores it.
+    Support and query are disjoint sets of images.
     """
     rng = np.random.default_rng((plan.seed, number))
     domain = domains[int(rng.integers(len(domains)))]

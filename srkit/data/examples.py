@@ -1,4 +1,4 @@
-"""Examples of a domain for few-shot adaptation: found, read, checked, split into support and validation set."""
+"""Examples of a domain for few-shot adaptation: reading, checking, and splitting into support and validation set."""
 
 from __future__ import annotations
 
@@ -25,36 +25,36 @@ from srkit.ops.layout import RGB
 from srkit.progress import Progress
 
 MARGIN = 4
-"""LR pixels between what is trained on and the strip that validates: an LR pixel is made of HR pixels up to two LR
-pixels away, so that with four no HR pixel has a part in both."""
+"""Gap in LR pixels between the training area and the validation strip: an LR pixel depends on HR pixels up to two LR
+pixels away, so that with a gap of four no HR pixel affects both."""
 MAX_VALIDATION = 20
-"""Images that validate where `holdout` says nothing: more would take longer than the adapting."""
+"""Default maximum number of validation images: more would take longer than the adaptation."""
 _SHIFT_PX, _SHIFT_LR = 0.75, 0.15
-"""HR and LR pixels from which, both reached, a pair counts as shifted: below is what the estimate can be off by."""
+"""Shifts in HR and LR pixels from which, if both are reached, a pair counts as shifted; the estimate's accuracy."""
 _SURE = 0.7
-"""Correlation from which a shift is believed."""
+"""Correlation from which an estimated shift is trusted."""
 _UNLIKE = 0.3
-"""Correlation under which a pair does not show the same."""
+"""Correlation below which a pair counts as different content."""
 
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """A pair: HR (scale h, scale w, 3) and LR (h, w, 3)."""
+    """Pair of HR (scale h, scale w, 3) and LR (h, w, 3)."""
 
     name: str
     hr: RGB
     lr: RGB
     made: bool = True
-    """Whether LR was made of HR by us; another one may be made then."""
+    """True if LR was made from HR by srkit, so that it may be made again."""
     source: Path | Remote | None = None
-    """The file of HR."""
+    """File of HR."""
 
 
 def extras_of(example: Example, info: ArchInfo) -> Extras:
-    """What a network is conditioned on beside an example: the caption beside its file, where the network takes one.
+    """Extras of an example for a network: the caption beside its file, if the network takes text.
 
     Raises:
-        UsageError: as `srkit.data.captions.caption_beside`.
+        UsageError: as in `srkit.data.captions.caption_beside`.
     """
     if not isinstance(example.source, Path) or not takes_text(info):
         return NO_EXTRAS
@@ -63,24 +63,24 @@ def extras_of(example: Example, info: ArchInfo) -> Extras:
 
 @dataclass(frozen=True)
 class Domain:
-    """A folder of examples."""
+    """Folder of examples."""
 
     name: str
     items: tuple[BenchmarkItem, ...]
-    """By name."""
+    """Examples in the order of their names."""
     lr_source: str
-    """How the LR images come about: `LR`, `LR/X4`, or `made: bicubic uint8`."""
+    """Source of the LR images: `LR`, `LR/X4`, or `made: bicubic uint8`."""
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What an example must have to be of use.
+    """Requirements on the examples.
 
     Attributes:
         scale: factor between LR and HR.
         support: shortest side of an image of the support set, in LR pixels.
-        validation: shortest side of an image that validates, in LR pixels.
-        max_pixels: limit for decoding.
+        validation: shortest side of a validation image, in LR pixels.
+        max_pixels: maximum size of a decoded image.
     """
 
     scale: int
@@ -94,26 +94,26 @@ E = TypeVar("E", covariant=True)
 
 @dataclass(frozen=True)
 class Split(Generic[E]):
-    """Images to fine-tune on and held-out images; no pixel is in both."""
+    """Support set and validation set; no pixel is in both."""
 
     support: tuple[E, ...]
     validation: tuple[E, ...]
     strips: bool
-    """Whether the validation images are strips of the support images."""
+    """True if the validation images are strips of the support images."""
     failed: tuple[tuple[str, str], ...] = ()
-    """Files that could not be read, and why."""
+    """Unreadable files, with the error of each."""
     left_out: tuple[str, ...] = field(default=())
-    """Sentences on images that were not used, or not as they were meant."""
+    """Sentences on images that were not used, or not as intended."""
 
 
 def find_examples(domain: Path, scale: int, progress: Progress | None = None) -> Domain:
-    """The images of a folder, or of `HR/` beneath it with partners in `LR/`, `LR/X4` or `LR_bicubic/X4`.
+    """Find the examples of a folder: its images, or those of `HR/` with partners in `LR/`, `LR/X4` or `LR_bicubic/X4`.
 
     Args:
-        progress: warned of images that cannot be read by their extension.
+        progress: warned of images that are unreadable by their extension.
 
     Raises:
-        UsageError: no such folder, LR images without HR, or partners that are missing.
+        UsageError: no such folder, LR images without HR, or missing partners.
         SrkitError: no images.
     """
     if not domain.is_dir():
@@ -148,18 +148,18 @@ def _paired(
 
 
 def split_examples(domain: Domain, shots: int, holdout: float | None, needs: Needs) -> Split[Example]:
-    """The first `shots` usable images by name are the support set, others validate, or, without others, strips of each.
+    """Split a domain: the first `shots` usable images are the support set; others, or strips of each, validate.
 
     Of images with the same content (HR, or given LR) only the first is used.
 
     Args:
-        holdout: share that validates: of all images, or of each one's area where strips validate. None: all the others,
-            evenly thinned to `MAX_VALIDATION`; a quarter of each image, or half of a single one. Where none of several
-            can be cut, the last one validates as a whole.
+        holdout: validation share of all images, or of each image's area if strips validate. None: all other images,
+            evenly thinned to `MAX_VALIDATION`; or a quarter of each image, half of a single one. If none of several
+            images can be cut, the last one validates as a whole.
 
     Raises:
         UsageError: pairs whose sizes do not match, or whose images are shifted against each other.
-        SrkitError: no image is of use, or none is large enough to hold a part out.
+        SrkitError: no image is usable, or none is large enough to cut off a strip.
     """
     reader = _Reader(domain, needs)
     support = reader.take(domain.items, shots, needs.support)
@@ -205,7 +205,7 @@ def _validation_items(
 
 
 def _cut(example: Example, share: float, needs: Needs) -> tuple[Example, Example | None]:
-    """What is trained on, and a strip at the longer side's end that validates; None where there is no room for it."""
+    """Training part, and a validation strip from the end of the longer side; None if there is no room for it."""
     axis = int(example.lr.shape[1] > example.lr.shape[0])
     length = example.lr.shape[axis]
     strip = max(needs.validation, round(length * share))
@@ -224,7 +224,7 @@ def _cut(example: Example, share: float, needs: Needs) -> tuple[Example, Example
 
 
 class _Reader:
-    """Reads examples and keeps account of those that are of no use."""
+    """Reader of examples that records unusable ones."""
 
     def __init__(self, domain: Domain, needs: Needs) -> None:
         self.domain, self.needs = domain, needs
@@ -236,17 +236,17 @@ class _Reader:
         self._shifted: list[str] = []
 
     def note(self, sentence: str) -> None:
-        """Add to `left_out`."""
+        """Append a sentence to `left_out`."""
         self._notes.append(sentence)
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """Sentences on images that are not used, or not as they were meant."""
+        """Sentences on images that are not used, or not as intended."""
         return (*self._copies.sentences, *self._notes)
 
     @property
     def words(self) -> str:
-        """` (why; why)`, or nothing."""
+        """Reasons in the form ` (why; why)`, or empty."""
         reasons = [
             *(error.rstrip(".") for _, error in self.failed),
             *(text.rstrip(".") for text in self.left_out),
@@ -255,7 +255,7 @@ class _Reader:
         return f" ({'; '.join(reasons[:3])}{more})" if reasons else ""
 
     def take(self, items: Sequence[BenchmarkItem], count: int, min_side: int) -> list[Example]:
-        """The first `count` usable examples among the items."""
+        """First `count` usable examples among the items."""
         found: list[Example] = []
         for example in self._usable(items, min_side):
             found.append(example)
@@ -264,7 +264,7 @@ class _Reader:
         return found
 
     def refuse(self) -> None:
-        """Raise for pairs that do not match, all of them listed."""
+        """Raise an error that lists all mismatched pairs."""
         refuse_sizes(
             self._sizes,
             f"LR images of '{self.domain.name}' x{self.needs.scale}",
@@ -289,12 +289,12 @@ class _Reader:
                 yield example
 
     def _is_new(self, example: Example) -> bool:
-        """False for a copy; of pairs, one with the LR image of another is one too."""
+        """Record an example; return False for a duplicate of the HR or given LR image of another."""
         views = (example.hr,) if example.made else (example.hr, example.lr)
         return self._copies.add(example.name, *views)
 
     def _read(self, item: BenchmarkItem) -> Example | None:
-        """The pair; None where it does not match, which `refuse` names."""
+        """Read a pair; None if it does not match, which `refuse` reports."""
         scale = self.needs.scale
         hr = rgb8(read_image(item.hr, max_pixels=self.needs.max_pixels))
         height, width = cropped_size(hr.shape[0], hr.shape[1], scale)
@@ -345,18 +345,18 @@ class _Reader:
 
 
 def min_validation_side(scale: int, border: int, window: int) -> int:
-    """Shortest side, in LR pixels, of an image that can validate with `border` HR pixels left out at every side."""
+    """Shortest side, in LR pixels, of an image for validation with a border of `border` HR pixels left out."""
     return math.ceil((2 * border + window) / scale)
 
 
 def middles(
     height: int, width: int, parts: int, largest: int, multiple: int
 ) -> Iterator[tuple[slice, slice]]:
-    """Rows and columns of the middles of `parts` stretches of equal length of the longer side of LR (height, width).
+    """Rows and columns of the centres of `parts` equal segments along the longer side of LR (height, width).
 
     Args:
-        largest: longest side of a middle.
-        multiple: sides are multiples of this; none is shorter.
+        largest: longest side of a centre.
+        multiple: sides are multiples of this, and at least this long.
     """
     tall = height >= width
     for part in range(parts):

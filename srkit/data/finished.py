@@ -1,4 +1,4 @@
-"""Finished SR images and their references, matched by name and by size."""
+"""Matching of finished SR images with their references, by name and size."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from srkit.progress import Progress
 
 DEFAULT_PATTERN = "{name}"
 CROP_LIMIT = 16
-"""Pixels by which `--allow-crop` lets a side differ: more is another image, or another scale."""
+"""Maximum difference of a side in pixels with `--allow-crop`; more means another image or scale."""
 
 
 def match_finished(
@@ -23,18 +23,18 @@ def match_finished(
     pattern: str = DEFAULT_PATTERN,
     progress: Progress | None = None,
 ) -> dict[str, Path | Remote]:
-    """The SR image of every reference, by the reference's name.
+    """Find the SR image of every reference, by the reference's name.
 
     Args:
-        folder: of SR images.
-        references: what they are held against.
-        scale: fills `{scale}` in the pattern.
-        pattern: an SR image's name without extension: `{name}` stands for its reference's.
-        progress: warned of images that cannot be read by their extension.
+        folder: folder of SR images.
+        references: reference images.
+        scale: value of `{scale}` in the pattern.
+        pattern: name of an SR image without extension; `{name}` is the reference's name.
+        progress: warned of images that are unreadable by their extension.
 
     Raises:
-        UsageError: no such folder, a pattern that cannot be filled, or images without partner on either side; all
-            of them are listed.
+        UsageError: no such folder, an invalid pattern, or images without a partner on either side; the message lists
+            them.
         SrkitError: a folder without images.
     """
     if not folder.is_dir():
@@ -59,13 +59,13 @@ def match_finished(
 def common_size(
     sr: tuple[int, int], hr: tuple[int, int], scale: int, *, allow_crop: bool
 ) -> tuple[int, int] | None:
-    """(height, width) that the two are compared at, both from their top left; None where they do not match.
+    """Size (height, width) at which the two are compared, both from their top left; None if they do not match.
 
-    An SR image matches that has the reference's size, or the reference's cropped to a multiple of the scale; with
-    `allow_crop`, also one that is up to 16 pixels larger or smaller.
+    An SR image matches if it has the reference's size, or that size cropped to a multiple of the scale; with
+    `allow_crop`, also if it is up to 16 pixels larger or smaller.
 
     Raises:
-        SrkitError: nothing would be left.
+        SrkitError: a side is below the scale.
     """
     if sr in (hr, cropped_size(*hr, scale)):
         return cropped_size(*hr, scale)
@@ -77,15 +77,15 @@ def common_size(
 def refuse_sizes(
     wrong: Mapping[str, tuple[tuple[int, int], tuple[int, int]]], what: str, advice: str
 ) -> None:
-    """List images of a wrong size.
+    """Raise an error that lists images of a wrong size, if any.
 
     Args:
         wrong: found and expected (height, width) by name.
-        what: `SR images`.
+        what: name of the images in the message, `SR images` for example.
         advice: what to do next.
 
     Raises:
-        UsageError: there are any.
+        UsageError: `wrong` is not empty.
     """
     if wrong:
         sizes = [

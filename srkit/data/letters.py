@@ -1,4 +1,4 @@
-"""Where the letters of rendered words stand, and which token of a caption each of them is."""
+"""Positions of the letters of rendered words, and their tokens in a caption."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from srkit.rendered.canvas import Lettering
 from srkit.rendered.lettering import advances
 
 LETTERS = 255
-"""How many letters of an image are numbered; those behind them count as none."""
+"""Maximum number of numbered letters per image; further letters count as none."""
 NONE = -1
-_NARROWEST = 0.5  # LR pixels: narrower letters leave LR nothing that attention could find them by
+_NARROWEST = 0.5  # LR pixels: narrower letters are invisible at LR
 
 
 def letter_map(
     lettering: Sequence[Lettering], height: int, width: int, scale: float
 ) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
-    """Which letter covers each LR pixel's centre.
+    """Index of the letter that covers each LR pixel's centre.
 
-    Letters take a part of their line's box in proportion to their advance, which is right to a fraction of an LR pixel.
+    Letters divide their line's box in proportion to their advances, which is accurate to a fraction of an LR pixel.
 
     Args:
-        lettering: of the image, in its own pixels.
-        height, width: of LR.
-        scale: of the image against LR.
+        lettering: lettering of the image, in its own pixels.
+        height, width: size of LR.
+        scale: scale of the image relative to LR.
 
     Returns:
-        (height, width, 1): numbers of letters from 1, in the order of the lines, 0 where there is none; and the lines,
-        without spaces.
+        (height, width, 1): indices of letters from 1, in the order of the lines, 0 for none; and the lines, without
+        spaces.
     """
     found, lines, count = np.zeros((height, width, 1), np.uint8), [], 0
     for one in lettering:
@@ -53,12 +53,12 @@ def letter_map(
 
 
 def token_table(lines: Sequence[str], caption: str, length: int) -> NDArray[np.int64]:
-    """For each number of a `letter_map` the token of a caption, whose tokens are its characters.
+    """Token of a caption, whose tokens are its characters, for each index of a `letter_map`.
 
     Args:
-        lines: as `letter_map` gives them.
-        caption: that may name some of the lines.
-        length: tokens that are kept of a caption.
+        lines: lines from `letter_map`.
+        caption: caption that may name some of the lines.
+        length: maximum number of tokens of a caption.
 
     Returns:
         (1 + letters,): `NONE` for 0, and for letters that the caption does not name.

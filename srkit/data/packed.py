@@ -1,4 +1,4 @@
-"""Many images of different sizes in one uint8 tensor, so that a batch of crops is one gather on the device."""
+"""Images of different sizes packed in one uint8 tensor, so that a batch of crops is one gather on the device."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Crops:
-    """Where the crops of a batch lie: (B,) int64 tensors on the CPU, in pixels of the low-resolution images.
+    """Positions of the crops of a batch: (B,) int64 tensors on the CPU, in pixels of the LR images.
 
-    `turn` in 0..7 names one of the eight flips and quarter turns, as in `srkit.ops.geometry`.
+    `turn` in 0..7 is one of the eight dihedral transforms of `srkit.ops.geometry`.
     """
 
     image: Tensor
@@ -25,11 +25,11 @@ class Crops:
 
 
 class PackedImages:
-    """Images end to end in one (pixels, C) uint8 tensor.
+    """Images concatenated in one (pixels, C) uint8 tensor.
 
     Args:
-        images: (H, W, C) uint8 arrays; C is 3 for RGB, and the same for all.
-        device: where the tensor lives.
+        images: (H, W, C) uint8 arrays with the same C, 3 for RGB.
+        device: device of the tensor.
     """
 
     def __init__(self, images: Sequence[NDArray[np.uint8]], device: torch.device) -> None:
@@ -45,7 +45,7 @@ class PackedImages:
         self.pixels = pixels.to(device)
 
     def cut(self, crops: Crops, patch: int, scale: int = 1) -> Tensor:
-        """(B, C, scale patch, scale patch) float32 in [0, 1], channels_last; places are multiplied by `scale`."""
+        """Cut crops (B, C, scale patch, scale patch), float32 in [0, 1], channels_last; positions times `scale`."""
         device = self.pixels.device
         offset, width = (t[crops.image].to(device)[:, None, None] for t in (self.offsets, self.widths))
         rows, columns = _places(crops, patch, scale, device)
@@ -53,22 +53,22 @@ class PackedImages:
         return self.pixels[index].permute(0, 3, 1, 2).to(torch.float32) / 255
 
     def sampled(self, crops: Crops, patch: int, scale: int, channel: int) -> Tensor:
-        """(B, patch, patch) float32 in [0, 1]: one channel of the crops at every `scale`-th pixel."""
+        """One channel of the crops at every `scale`-th pixel, (B, patch, patch), float32 in [0, 1]."""
         device = self.pixels.device
         offset, width = (t[crops.image].to(device)[:, None, None] for t in (self.offsets, self.widths))
         rows, columns = (places * scale for places in _places(crops, patch, 1, device))
         return self.pixels[offset + rows * width + columns, channel].to(torch.float32) / 255
 
     def sizes_of(self, crops: Crops) -> tuple[Tensor, Tensor]:
-        """Heights and widths (B,) of the images that the crops are cut from."""
+        """Heights and widths (B,) of the crops' images."""
         return self.heights[crops.image], self.widths[crops.image]
 
 
 def _places(crops: Crops, patch: int, scale: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Row and column of every pixel of the turned crops in their images: (B, scale patch, scale patch) each."""
+    """Row and column of each crop pixel in its image, after the transform: (B, scale patch, scale patch) each."""
     side = torch.arange(patch * scale, device=device)
     top, left, turn = (t.to(device) for t in (crops.top * scale, crops.left * scale, crops.turn))
-    # Turning the grid of places instead of the pixels costs nothing: the gather does it.
+    # Transforming the grid of positions instead of the pixels costs nothing: the gather applies it.
     down = torch.where((turn & 2 > 0)[:, None], side.flip(0), side)
     right = torch.where((turn & 4 > 0)[:, None], side.flip(0), side)
     down, right = down[:, :, None], right[:, None, :]
@@ -78,12 +78,12 @@ def _places(crops: Crops, patch: int, scale: int, device: torch.device) -> tuple
 
 
 def crop_positions(crops: Crops, patch: int, sizes: tuple[Tensor, Tensor], device: torch.device) -> Tensor:
-    """Where the pixels of the turned crops lie in their whole images: (B, 2, patch, patch), float32, x before y.
+    """Positions of the crops' pixels in their whole images: (B, 2, patch, patch), float32, x before y.
 
-    The same numbers as cutting and turning `srkit.ops.geometry.position_grid` of each image gives.
+    Equal to cutting and transforming `srkit.ops.geometry.position_grid` of each image.
 
     Args:
-        sizes: heights and widths (B,) of the crops' low-resolution images.
+        sizes: heights and widths (B,) of the crops' LR images.
     """
     rows, columns = _places(crops, patch, 1, device)
     heights, widths = (side.to(device)[:, None, None] for side in sizes)
@@ -92,11 +92,11 @@ def crop_positions(crops: Crops, patch: int, sizes: tuple[Tensor, Tensor], devic
 
 
 def choose_crops(packed: PackedImages, crops: Crops, patch: int, best_of: int, scale: int = 1) -> Crops:
-    """The most detailed of each `best_of` crops in a row: that with the largest mean gradient of its green.
+    """Choose the most detailed of every `best_of` consecutive crops, by the mean gradient of the green channel.
 
     Args:
-        crops: `best_of` times as many as are wanted.
-        scale: of the packed images against LR; detail is measured on every `scale`-th pixel.
+        crops: `best_of` times as many crops as are returned.
+        scale: scale of the packed images relative to LR; detail is measured on every `scale`-th pixel.
     """
     if best_of == 1:
         return crops
@@ -110,12 +110,12 @@ def choose_crops(packed: PackedImages, crops: Crops, patch: int, best_of: int, s
 def draw_crops(
     sizes: tuple[Tensor, Tensor], patch: int, count: int, *, seed: int, step: int, augment: bool = True
 ) -> Crops:
-    """Random crops, a function of (seed, step) alone: runs repeat, resume exactly, and split over processes.
+    """Draw random crops, a function of (seed, step) alone: runs are reproducible, resumable and distributable.
 
     Args:
-        sizes: heights and widths of the low-resolution images, (P,) int64; each at least `patch`.
+        sizes: heights and widths of the LR images, (P,) int64; each at least `patch`.
         patch: side of a crop in LR pixels.
-        count: crops to draw; images are drawn in proportion to their area.
+        count: number of crops; images are drawn in proportion to their area.
     """
     heights, widths = sizes
     rng = torch.Generator().manual_seed((seed * 1_000_003 + step) % 2**63)

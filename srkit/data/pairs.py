@@ -1,4 +1,4 @@
-"""Low- and high-resolution training pairs from a folder of photographs, held in memory."""
+"""LR and HR training pairs from photographs in memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from srkit.progress import Progress, Silent
 
 @dataclass(frozen=True)
 class CropPlan:
-    """What every source of pairs must know: crops of `patch` LR pixels, `batch` for each of `world` processes."""
+    """Plan of the crops: `batch` crops of `patch` LR pixels per step for each of `world` processes."""
 
     scale: int
     patch: int
@@ -31,24 +31,24 @@ class CropPlan:
     rank: int = 0
     world: int = 1
     sizes: tuple[float, ...] = (1.0,)
-    """Factors at which every image is used; a copy that is smaller than a crop is left out."""
+    """Factors at which every image is used; resized copies smaller than a crop are left out."""
     best_of: int = 1
-    """Random crops that each crop is chosen from, by detail (`srkit.data.packed.choose_crops`)."""
+    """Number of random crops among which each crop is chosen by detail (`srkit.data.packed.choose_crops`)."""
 
     @property
     def smallest_side(self) -> int:
-        """Shortest side of an image that crops can be cut from, in HR pixels."""
+        """Shortest side of an image for cutting crops, in HR pixels."""
         return self.patch * self.scale
 
     def draw(
         self, packed: PackedImages, sizes: tuple[Tensor, Tensor], side: int, step: int, scale: int = 1
     ) -> Crops:
-        """This process's crops of a step; all processes together have those that one would have.
+        """Draw this process's crops of a step; those of all processes together equal those of a single process.
 
         Args:
-            packed: what the crops are chosen in; its images are `scale` times as large as LR.
+            packed: images in which crops are chosen, `scale` times as large as LR.
             sizes: heights and widths of the LR images.
-            side: of a crop, in LR pixels.
+            side: side of a crop, in LR pixels.
         """
         count = self.batch * self.world * self.best_of
         crops = draw_crops(sizes, side, count, seed=self.seed, step=step, augment=self.augment)
@@ -60,44 +60,44 @@ class CropPlan:
 
 @dataclass(frozen=True)
 class Batch:
-    """Training pairs."""
+    """Batch of training pairs."""
 
     lr: Tensor
     """(B, 3, p, p), float32 in [0, 1], channels_last."""
     hr: Tensor
-    """(B, 3, s p, s p), likewise."""
+    """(B, 3, s p, s p), in the same format."""
     conditions: dict[str, Tensor] = field(default_factory=dict)
     """The network's conditions by name, (B, ...) each."""
     sharpened: Tensor | None = None
-    """(B, 3, s p, s p): HR sharpened, where a degradation asks for it."""
+    """(B, 3, s p, s p): sharpened HR, if the degradation uses it."""
 
     @property
     def target(self) -> Tensor:
-        """What losses that compare images aim at: `sharpened` where there is one, else `hr`, which is what a
-        discriminator takes for real in any case."""
+        """Target of losses that compare images: `sharpened` if present, else `hr`. Discriminators always take `hr` as
+        real."""
         return self.hr if self.sharpened is None else self.sharpened
 
 
 class PairSource(Protocol):
-    """Endless training pairs."""
+    """Endless source of training pairs."""
 
     def batches(self, first_step: int) -> Iterator[Batch]:
-        """Pairs for steps first_step, first_step + 1, ...; a function of the seed and the step alone."""
+        """Yield pairs for steps first_step, first_step + 1, ...; a function of the seed and the step alone."""
 
 
 def crop_to_multiple(hr: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
-    """Drop the rows and columns at the end that make no whole LR pixel."""
+    """Crop the last rows and columns so that both sides are multiples of `scale`."""
     return hr[: hr.shape[0] // scale * scale, : hr.shape[1] // scale * scale]
 
 
 def make_lr(hr: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
-    """LR (h, w, 3) of an HR image (scale h, scale w, 3), as the benchmarks make it."""
+    """Downscale an HR image (scale h, scale w, 3) to LR (h, w, 3), as the benchmarks do."""
     tensor = torch.from_numpy(np.ascontiguousarray(hr)).permute(2, 0, 1)[None]
     return downscale_uint8(tensor, scale)[0].permute(1, 2, 0).contiguous().numpy()
 
 
 def shrunk(image: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
-    """The image (H, W, 3) at `factor` times its size, by antialiased bicubic."""
+    """Resize an image (H, W, 3) by `factor` with antialiased bicubic."""
     if factor == 1.0:
         return image
     size = (output_size(image.shape[0], factor), output_size(image.shape[1], factor))
@@ -106,20 +106,20 @@ def shrunk(image: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
 
 
 class CropConditions:
-    """The conditions of crops: those of whole images are made once for each image, positions for each crop.
+    """Conditions of crops: content conditions computed once per image, positions per crop.
 
     Args:
-        conditioning: of the network.
-        lr_images: whole, (h, w, 3), that crops are cut from, in the order of their numbers; read only where a
-            condition depends on what they show. None is an image that no crop is cut from.
-        count: of images.
-        device: where conditions are.
-        progress: shows the images as they are done.
-        stored: device that the conditions of whole images are kept on; None: `device`.
-        extras: what comes with each image; none: nothing does.
+        conditioning: conditioning of the network.
+        lr_images: whole LR images, (h, w, 3), in the order of their indices; read only if a condition depends on
+            their content. None for an image without crops.
+        count: number of images.
+        device: device of the conditions.
+        progress: display of the processed images.
+        stored: device on which the conditions of whole images are kept; None: `device`.
+        extras: extras of each image; empty for none.
 
     Raises:
-        UsageError: a spatial condition, which crops cannot be given.
+        UsageError: a spatial condition, which is unsupported for crops.
     """
 
     def __init__(
@@ -141,11 +141,11 @@ class CropConditions:
     def of(
         self, crops: Crops, patch: int, sizes: tuple[Tensor, Tensor], images: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """The conditions of crops of `patch` LR pixels by name, (B, ...) each.
+        """Conditions of crops of `patch` LR pixels by name, (B, ...) each.
 
         Args:
-            sizes: heights and widths (B,) of the LR images that the crops are cut from.
-            images: their numbers (B,); None: `crops.image`.
+            sizes: heights and widths (B,) of the crops' LR images.
+            images: indices (B,) of these images; None: `crops.image`.
         """
         numbers = crops.image if images is None else images
         found = {
@@ -161,7 +161,7 @@ def _made(
     extras: Sequence[Extras],
     progress: Progress,
 ) -> dict[str, Tensor]:
-    """The conditions of whole LR images, by name: (count, ...) each; zeros where an image is None."""
+    """Conditions of whole LR images by name, (count, ...) each; zeros for images that are None."""
     progress.start("making the conditions of images", len(extras))
     found: list[dict[str, Tensor] | None] = []
     for lr, given in zip(lr_images, extras, strict=True):
@@ -183,7 +183,7 @@ def _of_image(conditions: Conditions) -> dict[str, Tensor]:
 
 
 class MemoryPairs:
-    """All images decoded once and kept as uint8 on the device; LR made once, crops cut on the device."""
+    """Pairs from images kept as uint8 on the device; LR is made once, crops are cut on the device."""
 
     def __init__(
         self,
@@ -200,7 +200,7 @@ class MemoryPairs:
         min_side = plan.patch * plan.scale
         kept = [(number, copy) for number, copy in copies if min(copy.shape[:2]) >= min_side]
         self.sources = tuple(number for number, _ in kept)
-        """For each copy the number of the image that it was made of."""
+        """Index of the source image of each resized copy."""
         hr = [crop_to_multiple(copy, plan.scale) for _, copy in kept]
         lr = [make_lr(image, plan.scale) for image in hr]
         self.hr, self.lr = PackedImages(hr, device), PackedImages(lr, device)
@@ -219,13 +219,13 @@ class MemoryPairs:
             step += 1
 
     def conditions_of(self, crops: Crops, step: int) -> dict[str, Tensor]:
-        """The conditions of the crops of a step, by name: (B, ...) each."""
+        """Conditions of the crops of a step by name, (B, ...) each."""
         return self._conditions.of(crops, self.plan.patch, self.lr.sizes_of(crops))
 
 
 @dataclass(frozen=True)
 class JoinedPairs:
-    """Each batch is one of each source, end to end."""
+    """Concatenation of one batch from each source."""
 
     sources: Sequence[PairSource]
 

@@ -1,4 +1,4 @@
-"""Images to train and to validate on: found, read, and what is of no use named."""
+"""Training and validation images: search, reading, and reports of unusable files."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _COPY = "have the same content as one to validate on"
 
 
 def find_photographs(folders: Sequence[Path], progress: Progress | None = None) -> list[Path]:
-    """Image files anywhere under the folders, sorted by path within each folder; see `srkit.io.folders`.
+    """Find image files anywhere under the folders, sorted by path within each folder; see `srkit.io.folders`.
 
     Args:
-        progress: warned of images that cannot be read by their extension.
+        progress: warned of images that are unreadable by their extension.
 
     Raises:
-        UsageError: a folder that is not there.
-        SrkitError: one without images.
+        UsageError: a folder does not exist.
+        SrkitError: a folder without images.
     """
     found: list[Path] = []
     for folder in folders:
@@ -40,13 +40,12 @@ def find_photographs(folders: Sequence[Path], progress: Progress | None = None) 
                 f"The training folder {shown(folder)} is not there; give an existing folder to `data`."
             )
         found += [one.path for one in find_images(folder, recursive=True, progress=progress)]
-    # A folder may lie in another one. Not Path.resolve, which raises for loops of links.
+    # One folder may contain another. Path.resolve would raise for symlink loops.
     return list({os.path.realpath(file): file for file in found}.values())
 
 
 def read_rgb8(path: Path) -> RGB:
-    """Decode to RGB with orientation applied; gray is repeated, what is transparent laid over white, 16 bit rounded
-    to 8.
+    """Decode to RGB uint8 with orientation applied, gray repeated, alpha composited over white, and 16 bit rounded.
 
     Raises:
         ImageError: the file cannot be read as an image.
@@ -55,11 +54,11 @@ def read_rgb8(path: Path) -> RGB:
 
 
 class PhotographReader:
-    """Reads images, and keeps account of those that are of no use.
+    """Reader of images that records unusable ones.
 
     Args:
-        min_side: shortest side of an image that is of use, in pixels.
-        gray: whether images without any colour are of use.
+        min_side: shortest side of a usable image, in pixels.
+        gray: accept images without colour.
     """
 
     def __init__(self, min_side: int, *, gray: bool = True) -> None:
@@ -69,11 +68,11 @@ class PhotographReader:
         self._excluded: set[bytes] = set()
 
     def leave_out(self, copies: Iterable[Path], images: Sequence[RGB]) -> None:
-        """From now on, images with the content of one that validates are of no use.
+        """Exclude images with the content of a validation image from now on.
 
         Args:
-            copies: files that are known to be such, which the caller does not read.
-            images: that validate.
+            copies: files known to be such duplicates, which the caller does not read.
+            images: validation images.
         """
         names = sorted(file.name for file in copies)
         if names:
@@ -82,7 +81,7 @@ class PhotographReader:
         self._excluded |= {fingerprint(image) for image in images}
 
     def read(self, file: Path) -> RGB | None:
-        """The image; None where it is of no use."""
+        """Read an image; None if it is unusable."""
         self._count += 1
         try:
             image = read_rgb8(file)
@@ -102,10 +101,10 @@ class PhotographReader:
         return None
 
     def read_all(self, files: Sequence[Path], progress: Progress) -> tuple[list[Path], list[RGB]]:
-        """The files that are of use, and their images; the others are reported.
+        """Read the usable files and their images; report the others.
 
         Raises:
-            SrkitError: none is of use.
+            SrkitError: no image is usable.
         """
         progress.start("reading images", len(files))
         kept: list[Path] = []
@@ -123,7 +122,7 @@ class PhotographReader:
         return kept, images
 
     def report(self, progress: Progress) -> None:
-        """Warn of what was left out so far, once."""
+        """Warn once of the images left out so far."""
         for why, names in self._left_out.items():
             more = ", ..." if len(names) > _NAMED else ""
             progress.warn(
@@ -132,7 +131,7 @@ class PhotographReader:
         self._left_out.clear()
 
     def none_usable(self) -> SrkitError:
-        """The error where nothing of use was read, but for what validates."""
+        """Error for the case that no image, apart from the validation images, was usable."""
         few = f"Only {self._usable} of" if self._usable else "None of"
         held = ", and what validates is not trained on" if self._usable else ""
         return SrkitError(
@@ -143,22 +142,22 @@ class PhotographReader:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What is left to train on, and what validates: files, and images (H, W, 3)."""
+    """Files to train on, and validation files with their images (H, W, 3)."""
 
     rest: list[Path]
     files: list[Path]
     images: list[RGB]
     unused: list[Path]
-    """Files in neither part."""
+    """Unusable files."""
 
 
 def hold_out(files: Sequence[Path], every: int, reader: PhotographReader) -> HeldOut:
-    """The first usable of every `every` files in a row validates; those found to be of no use are left out.
+    """Hold out the first usable one of every `every` consecutive files for validation; leave out unusable ones.
 
-    Where all are of use, that is every n-th file.
+    If all are usable, that is every n-th file.
 
     Raises:
-        SrkitError: none is of use.
+        SrkitError: no image is usable.
     """
     rest: list[Path] = []
     held: list[Path] = []
@@ -181,16 +180,16 @@ def hold_out(files: Sequence[Path], every: int, reader: PhotographReader) -> Hel
 
 
 def is_gray(image: RGB) -> bool:
-    """Whether all three channels are the same."""
+    """Return whether all three channels are equal."""
     return bool((image[:, :, :1] == image).all())
 
 
 def fits_in_memory(
     files: Sequence[Path], scale: int, device: torch.device, sizes: Sequence[float] = (1.0,)
 ) -> bool:
-    """Whether HR and LR as uint8, at every factor of `sizes`, take at most half of what is free on the device.
+    """Return whether HR and LR as uint8, at every factor of `sizes`, take at most half of the device's free memory.
 
-    How large the images are is taken from the headers of a sample of the files.
+    Image sizes are estimated from the headers of a sample of the files.
     """
     found = []
     for file in files[:: max(1, len(files) // 16)]:

@@ -1,4 +1,4 @@
-"""Training pairs whose LR is degraded as real images are, anew for every crop."""
+"""Training pairs with a realistic degradation, drawn anew for every crop."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from srkit.recipes.degradation import SecondOrderPart
 
 @dataclass(frozen=True)
 class RealPlan(CropPlan):
-    """A plan of crops, and what they are degraded with.
+    """Plan of the crops and of their degradation.
 
     Raises:
         UsageError: a margin below 0.
@@ -30,8 +30,8 @@ class RealPlan(CropPlan):
 
     degradation: SecondOrderPart = field(default_factory=SecondOrderPart)
     margin: int = 4
-    """LR pixels that are degraded beyond the crop, on average at every side. The crop then lies anywhere in what was
-    degraded, so JPEG's blocks begin anywhere, and the borders of filters are seldom seen."""
+    """Average margin in LR pixels that is degraded around the crop on each side. The crop's position within the
+    degraded area is random, so JPEG blocks begin anywhere, and border effects of filters are rare."""
 
     def __post_init__(self) -> None:
         if self.margin < 0:
@@ -39,24 +39,24 @@ class RealPlan(CropPlan):
 
     @property
     def side(self) -> int:
-        """Side of what is degraded for a crop, in LR pixels."""
+        """Side of the degraded area of a crop, in LR pixels."""
         return self.patch + 2 * self.margin
 
     @property
     def smallest_side(self) -> int:
-        """Shortest side of an image that crops can be cut from, in HR pixels."""
+        """Shortest side of an image for cutting crops, in HR pixels."""
         return self.side * self.scale
 
 
 class RealPairs:
-    """All images decoded once and kept as uint8 on the device; crops are cut and degraded there.
+    """Images kept as uint8 on the device; crops are cut and degraded there.
 
-    Every crop has a degradation of its own, so no pool is needed to mix them (`srkit.degradation.second_order`). The
-    conditions of whole images are made from each of them degraded once.
+    Every crop has its own degradation, so no pool is needed to mix them (`srkit.degradation.second_order`). The
+    conditions of whole images are computed from one degraded version of each.
 
     Args:
-        images: (H, W, 3) uint8; copies (`plan.sizes`) with a side below `plan.smallest_side` are left out.
-        known: settings that each crop's is chosen from, with noise of its own; None: drawn anew of the plan's.
+        images: (H, W, 3) uint8; resized copies (`plan.sizes`) with a side below `plan.smallest_side` are left out.
+        known: settings to choose from for each crop, with noise of its own; None: drawn from the plan's distribution.
 
     Raises:
         UsageError: no image is large enough.
@@ -82,15 +82,17 @@ class RealPairs:
         self.hr = PackedImages(hr, device)
         self._sizes = (self.hr.heights // plan.scale, self.hr.widths // plan.scale)
         lr_images = (
-            # Unlike a step's, of two numbers.
+            # Two numbers, unlike the seed of a step.
             make_real_lr(image, plan.scale, plan.degradation, self._generator(0, number), device, known)
             for number, image in enumerate(hr)
         )
         self._conditions = CropConditions(conditioning, lr_images, len(hr), device, progress)
 
     def batches(self, first_step: int) -> Iterator[Batch]:
-        """Batches of steps first_step, first_step + 1, ...; a function of seed, rank and step alone. LR is in whole
-        levels of 8 bit."""
+        """Yield the batches of steps first_step, first_step + 1, ...; a function of seed, rank and step alone.
+
+        LR is in integer levels of 8 bit.
+        """
         step = first_step
         while True:
             yield self.draw(step)
@@ -98,7 +100,7 @@ class RealPairs:
 
     @torch.no_grad()
     def draw(self, step: int) -> Batch:
-        """The batch of one step."""
+        """Batch of one step."""
         plan = self.plan
         mine = plan.draw(self.hr, self._sizes, plan.side, step, plan.scale)
         rng = self._generator(step)
@@ -124,7 +126,7 @@ class RealPairs:
         return torch.Generator().manual_seed(int(draws.integers(2**62)))
 
     def _inner(self, x: Tensor, place: Sequence[Sequence[int]], scale: int = 1) -> Tensor:
-        """The crops within what was degraded; places are multiplied by `scale`."""
+        """Cut the crops from the degraded area, at `scale` times their positions."""
         if not self.plan.margin:
             return x
         side = self.plan.patch * scale
@@ -136,7 +138,7 @@ class RealPairs:
 
 
 def some(degradation: SecondOrderPart, known: Draw | None, count: int, rng: torch.Generator) -> Draw:
-    """Settings for `count` images: chosen from those that are known, or drawn anew where none are."""
+    """Settings for `count` images, chosen from `known` if given, else drawn anew."""
     if known is None:
         return draw(degradation, count, rng)
     return known.take(torch.randint(len(known.seed), (count,), generator=rng), rng)
@@ -151,7 +153,7 @@ def make_real_lr(
     device: torch.device,
     known: Draw | None = None,
 ) -> NDArray[np.uint8]:
-    """LR (h, w, 3) of an HR image (scale h, scale w, 3), degraded once as a whole; `known` as `RealPairs` takes it."""
+    """Degrade a whole HR image (scale h, scale w, 3) to LR (h, w, 3) once; `known` as in `RealPairs`."""
     drawn = some(degradation, known, 1, rng)
     lr, _ = degrade(as_tensor(hr, device), scale, drawn, sharpen=degradation.sharpen)
     return (lr[0].permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().contiguous().numpy()

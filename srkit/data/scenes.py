@@ -1,7 +1,7 @@
-"""Layered scenes: cut-outs of images at known depths before a plane, with the exact depth of every pixel.
+"""Layered scenes: cut-outs of images at known depths in front of a plane, with the exact depth of every pixel.
 
-Not photographs, but right about what blur by defocus needs: depth is constant or plane on a thing, jumps at its edge,
-what is nearer hides what is farther, and what stands on the ground stands where the ground is as near.
+Not photorealistic, but correct for defocus: depth is constant or planar on an object, jumps at its edge, nearer objects
+occlude farther ones, and objects on the ground have the ground's depth at their base.
 """
 
 from __future__ import annotations
@@ -24,35 +24,35 @@ SMALLEST = 32
 """Shortest side of a scene in pixels."""
 
 _LAYERS = (5, 14)
-_STANDING = 0.6  # share of layers that stand on the ground, where there is one
-_TILTED = 0.4  # share of layers whose depth changes from side to side
+_STANDING = 0.6  # share of layers that stand on the ground, if there is one
+_TILTED = 0.4  # share of layers with a depth gradient
 _LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZabdeghkmnpqrsty23456789&?"
 
 
 @dataclass(frozen=True)
 class Scene:
-    """An image and how near every pixel of it is."""
+    """Image with the inverse depth of every pixel."""
 
     image: Pixels
     """(H, W, 3) RGB, sharp everywhere."""
     depth: Depths
-    """(H, W), inverse depth, min-max normalised: 0 the farthest, 1 the nearest."""
+    """(H, W), inverse depth, min-max normalised: 0 farthest, 1 nearest."""
 
 
 def layered_scene(images: Sequence[Pixels], height: int, width: int, seed: int) -> Scene:
-    """Cut-outs before a background plane, the same for the same arguments.
+    """Generate a scene of cut-outs in front of a background plane, deterministically.
 
     5 to 13 layers (ellipses, polygons, blobs, rings, bars, fences, letters) are filled with parts of the images, at
-    their size or reduced, the farther the more, never enlarged: a scene is as sharp as what it is cut from. Their edges
-    are hard, so that every pixel has one depth.
+    their size or reduced, more for farther layers, never enlarged, so that the scene is as sharp as its sources. Layers
+    have hard edges, so that every pixel has one depth.
 
     Args:
-        images: (H, W, 3) uint8, of any size from 16 pixels a side; smaller ones are continued by mirrors.
-        height, width: of the scene, at least 32 pixels each.
+        images: (H, W, 3) uint8, sides of 16 pixels or more; smaller ones are extended by mirroring.
+        height, width: size of the scene, at least 32 pixels each.
         seed: 0 or more.
 
     Raises:
-        UsageError: no images, one that is too small or no RGB, a scene that is too small, or a negative seed.
+        UsageError: no images, an image that is too small or not RGB, a scene that is too small, or a negative seed.
     """
     if not images or any(p.ndim != 3 or p.shape[2] != 3 or min(p.shape[:2]) < 16 for p in images):
         raise UsageError(
@@ -74,7 +74,7 @@ def layered_scene(images: Sequence[Pixels], height: int, width: int, seed: int) 
 
 
 def _background(height: int, width: int, rng: np.random.Generator) -> tuple[Depths | None, Depths]:
-    """Inverse depth of the ground by row, (H,), if there is one; and of the whole background, (H, W)."""
+    """Inverse depth of the ground by row, (H,), or None; and of the whole background, (H, W)."""
     y = np.linspace(0, 1, height, dtype=np.float32)[:, None]
     x = np.linspace(0, 1, width, dtype=np.float32)[None, :]
     if rng.random() < 0.6:
@@ -83,7 +83,7 @@ def _background(height: int, width: int, rng: np.random.Generator) -> tuple[Dept
         rows = rng.uniform(0.4, 0.95) * np.clip((y - horizon) / (1 - horizon), 0, 1)
         rows = rows.astype(np.float32)
         return rows[:, 0], np.repeat(rows, width, axis=1)
-    # A wall seen at a slant, or far away.
+    # A slanted or distant wall.
     steep = rng.uniform(0.02, 0.6)
     angle = rng.uniform(0, 2 * math.pi)
     plane = math.cos(angle) * (x - 0.5) + math.sin(angle) * (y - 0.5)
@@ -98,7 +98,7 @@ def _add_layer(
     level: float,
     rng: np.random.Generator,
 ) -> None:
-    """Draw a layer of inverse depth `level` over what is farther."""
+    """Draw a layer of inverse depth `level` over farther pixels."""
     height, width = depth.shape
     reach = min(height, width) * (0.1 + 0.5 * level) * float(rng.uniform(0.6, 1.4))
     aspect = math.exp(rng.uniform(-0.5, 0.5))
@@ -131,7 +131,7 @@ def _add_layer(
 
 
 def _tilt(rows: int, columns: int, level: float, rng: np.random.Generator) -> Depths:
-    """A plane through 0 in the middle, that changes inverse depth by a quarter at most."""
+    """Plane through 0 at the centre, which changes inverse depth by a quarter at most."""
     y, x = np.linspace(-1, 1, rows)[:, None], np.linspace(-1, 1, columns)[None, :]
     slopes = rng.uniform(-0.125, 0.125, 2) * level
     return np.asarray(slopes[0] * y + slopes[1] * x, dtype=np.float32)
@@ -140,7 +140,7 @@ def _tilt(rows: int, columns: int, level: float, rng: np.random.Generator) -> De
 def _texture(
     images: Sequence[Pixels], height: int, width: int, max_zoom: float, rng: np.random.Generator
 ) -> Pixels:
-    """A part of one of the images (height, width, 3), at between half of `max_zoom` and `max_zoom` of its size."""
+    """Random part (height, width, 3) of one of the images, at a scale between half of `max_zoom` and `max_zoom`."""
     source = images[int(rng.integers(len(images)))]
     factor = max_zoom * float(rng.uniform(0.5, 1.0)) if rng.random() < 0.5 else 1.0
     tall, wide = (math.ceil(side / factor) for side in (height, width))
@@ -165,7 +165,7 @@ def _drawn(rows: int, columns: int, paint: Callable[[ImageDraw.ImageDraw], None]
 
 
 def _around(rows: int, columns: int, radii: NDArray[np.float64], turn: float) -> list[tuple[float, float]]:
-    """A closed line about the middle; a radius of 1 reaches the border."""
+    """Closed polygon around the centre; a radius of 1 reaches the border."""
     angle = turn + np.arange(len(radii)) * (2 * math.pi / len(radii))
     x = (columns - 1) / 2 * (1 + radii * np.cos(angle))
     y = (rows - 1) / 2 * (1 + radii * np.sin(angle))
@@ -207,7 +207,7 @@ def _bar(rows: int, columns: int, rng: np.random.Generator) -> Mask:
 
 
 def _fence(rows: int, columns: int, rng: np.random.Generator) -> Mask:
-    """Bars, between which the background shows."""
+    """Fence of bars, with gaps that show the background."""
     step = max(8, round(columns / float(rng.uniform(3, 9))))
     width = max(3, round(step * float(rng.uniform(0.2, 0.6))))
 
@@ -242,4 +242,4 @@ SHAPES: Mapping[str, Callable[[int, int, np.random.Generator], Mask]] = {
     "box": _box,
     "letters": _letters,
 }
-"""What layers are cut to, by name: masks (rows, columns) from a random generator."""
+"""Shapes of layers by name: masks (rows, columns) from a random generator."""

@@ -1,4 +1,4 @@
-"""Low- and high-resolution training pairs streamed from a folder of photographs, by worker processes."""
+"""LR and HR training pairs streamed from a folder of photographs by worker processes."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _NAMED = 5
 
 
 class StreamedPairs:
-    """For folders that do not fit into memory: worker processes decode an image for each crop.
+    """Pairs for folders that do not fit into memory: worker processes decode an image for each crop.
 
-    Broken files, and images that are smaller than a crop, are passed over, and named when they are met first. The
-    conditions of the whole images are made beforehand, and kept on the CPU.
+    Unreadable files, and images smaller than a crop, are skipped and reported once. The conditions of the whole images
+    are computed beforehand, and kept on the CPU.
 
-    With workers, a program that calls this needs the usual guard (`if __name__ == "__main__":`): they are not forked
-    from it, since libvips, once used, hangs in a forked process.
+    With workers, the calling program needs the usual guard (`if __name__ == "__main__":`): workers are not forked from
+    it, since libvips hangs in a forked process after use.
     """
 
     def __init__(
@@ -62,10 +62,10 @@ class StreamedPairs:
         self._conditions = CropConditions(conditioning, lr_images, count, device, self._progress, stored=cpu)
 
     def batches(self, first_step: int) -> Iterator[Batch]:
-        """See `PairSource`.
+        """Yield batches as `PairSource` does.
 
         Raises:
-            SrkitError: hardly any image can be used.
+            SrkitError: hardly any image is usable.
         """
         plan = self.plan
         loader = DataLoader(
@@ -84,14 +84,14 @@ class StreamedPairs:
                 copy, top, left, kind, height, width = places.unbind(1)
                 crops = Crops(copy, top, left, kind)
                 yield Batch(lr, hr, self._conditions.of(crops, plan.patch, (height, width)))
-        except _NoneUsableError as error:  # from a worker it comes with a traceback for its text
+        except _NoneUsableError as error:  # from a worker, its message includes a traceback
             raise SrkitError(
                 f"Of the {len(self.files)} training images hardly any can be used; "
                 f"readable ones with both sides of {plan.patch * plan.scale} pixels or more are needed."
             ) from error
 
     def _report(self, useless: Tensor) -> None:
-        """Warn of files (their numbers; below 0: none) that are of no use, once each, and by name of the first few."""
+        """Warn of unusable files (indices, negative for none), once each, naming only the first few."""
         for number in sorted(set(useless[useless >= 0].tolist()) - self._passed_over):
             self._passed_over.add(number)
             if len(self._passed_over) <= _NAMED:
@@ -103,18 +103,18 @@ class StreamedPairs:
 
 
 class _NoneUsableError(SrkitError):
-    """Many images in a row were broken or too small."""
+    """Too many consecutive images were unreadable or too small."""
 
 
 class _CropOfStep(Dataset[tuple[Tensor, Tensor, Tensor, int]]):
-    """One crop for each number; images are drawn evenly, since their areas are not known beforehand.
+    """Dataset of one crop per index; images are drawn uniformly, since their areas are not known beforehand.
 
-    An item is LR, HR, where they are from (number of the copy, of which each file has one for each of the plan's
-    sizes, top, left, turn, and height and width of the whole LR), and the number of a file that was drawn before and
-    is of no use, or -1.
+    An item is LR, HR, the crop's origin (index of the copy, of which each file has one per size of the plan, then
+    top, left, turn, and height and width of the whole LR), and the index of an unusable file that was drawn before,
+    or -1.
     """
 
-    MARGIN = 4  # LR pixels around the crop, so that its border is made from true neighbours
+    MARGIN = 4  # LR pixels around the crop, so that its border is computed from its true neighbours
     DRAWS = 50  # images to try before giving up
 
     def __init__(self, files: list[Path], plan: CropPlan) -> None:
@@ -148,8 +148,8 @@ class _CropOfStep(Dataset[tuple[Tensor, Tensor, Tensor, int]]):
         return _turned(lr, kind), _turned(hr, kind), place, useless
 
     def _usable(self, rng: np.random.Generator) -> tuple[int, NDArray[np.uint8], int]:
-        """The number of a copy, an image that can be read and is as large as a crop, cut to whole LR pixels, and the
-        number of a file that is of no use."""
+        """Index of a copy, its image, readable, as large as a crop and cropped to whole LR pixels, and the index of an
+        unusable file."""
         sizes, min_side, useless = self.plan.sizes, self.plan.patch * self.plan.scale, -1
         for _ in range(self.DRAWS):
             file = int(rng.integers(len(self.files)))
@@ -168,7 +168,7 @@ class _CropOfStep(Dataset[tuple[Tensor, Tensor, Tensor, int]]):
 
 
 class _WholeLows(Dataset[NDArray[np.uint8] | None]):
-    """The whole LR of every copy, in the order of their numbers; None for what cannot be read or is too small."""
+    """Whole LR of every copy, in the order of their indices; None if unreadable or too small."""
 
     def __init__(self, files: list[Path], plan: CropPlan) -> None:
         self.files, self.plan = files, plan
@@ -186,13 +186,13 @@ class _WholeLows(Dataset[NDArray[np.uint8] | None]):
 
 
 def _detail(green: NDArray[np.uint8]) -> float:
-    """Mean gradient of one channel (h, w), as `srkit.data.packed.choose_crops` takes it."""
+    """Mean gradient of one channel (h, w), as in `srkit.data.packed.choose_crops`."""
     levels = green.astype(np.float32)
     return float(np.abs(np.diff(levels, axis=0)).mean() + np.abs(np.diff(levels, axis=1)).mean())
 
 
 def _context(workers: int) -> BaseContext | None:
-    """How workers are started: each from a process that has imported this module, and has not read any image."""
+    """Start method of workers: from a process that has imported this module, but has not read any image."""
     if not workers:
         return None
     if "forkserver" not in multiprocessing.get_all_start_methods():
@@ -203,7 +203,7 @@ def _context(workers: int) -> BaseContext | None:
 
 
 def _begin(_worker: int) -> None:
-    set_codec_threads(1)  # a process for each core
+    set_codec_threads(1)  # one process per core
 
 
 def _as_it_is(item: Any) -> Any:

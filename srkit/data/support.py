@@ -1,4 +1,4 @@
-"""Crops of a few pairs, LR given or made, for few-shot adaptation."""
+"""Crops of a few pairs, with LR given or made, for few-shot adaptation."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from srkit.progress import Progress
 
 @dataclass(frozen=True)
 class Variety:
-    """What few images are made more of by, each something that images of a domain may differ in.
+    """Augmentations of the support set, each a variation that occurs within a domain.
 
     Attributes:
-        turns: flips and quarter turns.
-        phases: where the LR grid lies on the HR pixels: LR images are made anew for other offsets (at most
-            `MAX_PHASES` of scale squared). Only where LR images are made; given ones stay as they are.
-        colours: channels exchanged, and light and dark: making LR images commutes with both.
+        turns: flips and rotations by right angles.
+        phases: offsets of the LR grid against the HR pixels: LR images are made again for other offsets (at most
+            `MAX_PHASES` of scale squared). Applies only to made LR images; given ones are unchanged.
+        colours: permuted channels, and negatives: LR downscaling commutes with both.
     """
 
     turns: bool = True
@@ -40,21 +40,21 @@ PLAIN = Variety()
 
 
 class SupportPairs:
-    """Endless crops of examples that lie in memory: see `srkit.data.pairs.PairSource`.
+    """Endless crops of examples in memory: see `srkit.data.pairs.PairSource`.
 
-    Other than `MemoryPairs` it takes LR images as they are, and may draw from some of the examples only.
+    Unlike `MemoryPairs` it uses LR images as given, and can draw from a subset of the examples.
 
     Args:
-        examples: each with both LR sides of `plan.patch` or more.
-        plan: crops; `augment`, `sizes`, `rank` and `world` are not used.
-        device: where images live and crops are cut.
-        conditioning: of the network.
-        variety: what is done to crops beside cutting them.
-        progress: shows the images whose conditions are made.
-        extras: what comes with each example; none: nothing does.
+        examples: examples with both LR sides of `plan.patch` or more.
+        plan: plan of the crops; `augment`, `sizes`, `rank` and `world` are not used.
+        device: device of the images and crops.
+        conditioning: conditioning of the network.
+        variety: augmentations of the crops.
+        progress: display of the images whose conditions are made.
+        extras: extras of each example; empty for none.
 
     Raises:
-        UsageError: no examples, or one that is smaller than a crop.
+        UsageError: no examples, or an example smaller than a crop.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class SupportPairs:
             step += 1
 
     def batch(self, images: Sequence[int], seed: int, step: int) -> Batch:
-        """Crops of some of the examples, a function of these arguments alone."""
+        """Batch of crops from some of the examples, a function of these arguments alone."""
         plan, device = self.plan, self.lr.pixels.device
         chosen = torch.isin(self._owners, torch.tensor(list(images))).nonzero()[:, 0]
         sizes = (self.lr.heights[chosen], self.lr.widths[chosen])
@@ -110,11 +110,11 @@ class SupportPairs:
         return Batch(pair[0], pair[1], conditions)
 
 
-_NEGATIVE = 0.25  # of the crops
+_NEGATIVE = 0.25  # share of the crops
 
 
 def _recoloured(x: Tensor, order: Tensor, negative: Tensor) -> Tensor:
-    """Images (N, 3, h, w) in [0, 1] with exchanged channels, some of them as negatives."""
+    """Permute the channels of images (N, 3, h, w) in [0, 1], and invert some of the images."""
     x = x.gather(1, order[:, :, None, None].expand_as(x))
     x = torch.where(negative[:, None, None, None], 1 - x, x)
     return x.contiguous(memory_format=torch.channels_last)
@@ -123,7 +123,7 @@ def _recoloured(x: Tensor, order: Tensor, negative: Tensor) -> Tensor:
 def _lr_images(
     examples: Sequence[Example], plan: CropPlan, variety: Variety
 ) -> tuple[list[RGB], list[int], list[tuple[int, int]]]:
-    """LR images, the example that each is of, and where in its HR image it begins (down, right)."""
+    """LR images, the index of each one's example, and its offset in the HR image (down, right)."""
     lr_images: list[RGB] = []
     owners: list[int] = []
     offsets: list[tuple[int, int]] = []
@@ -141,7 +141,7 @@ def _lr_images(
 
 
 def _phases(scale: int, seed: int) -> list[tuple[int, int]]:
-    """Offsets of the LR grid in HR pixels, none first."""
+    """Offsets of the LR grid in HR pixels, starting with (0, 0)."""
     every = [(down, right) for down in range(scale) for right in range(scale)]
     if len(every) <= MAX_PHASES:
         return every
@@ -158,12 +158,12 @@ def validation_batches(
     conditioning: Conditioning = UNCONDITIONED,
     extras: Extras = NO_EXTRAS,
 ) -> list[Batch]:
-    """The middles of an example's parts, each as a batch of one, with the conditions of the whole.
+    """Batches of one crop from the centre of each part of an example, with the conditions of the whole.
 
     Args:
-        parts: stretches of equal length that its longer side is cut into.
-        largest: longest side of what is cut, in LR pixels.
-        multiple: its sides are multiples of this; no part is shorter.
+        parts: number of equal segments of the longer side.
+        largest: longest side of a crop, in LR pixels.
+        multiple: sides are multiples of this, and at least this long.
     """
     scale = example.hr.shape[0] // example.lr.shape[0]
     height, width = example.lr.shape[:2]

@@ -1,6 +1,6 @@
-"""Low-resolution images alone, for self-supervised adaptation: found, read, split into support and validation set.
+"""LR images without HR, for self-supervised adaptation: search, reading, and split into support and validation set.
 
-Of the support set crops; of the validation set the middles, or where they are few, the middles of their parts.
+Training uses crops of the support set; validation uses the centres of images, or of their parts if there are few.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from srkit.ops.layout import RGB, as_tensor
 from srkit.progress import Progress
 
 MAX_VALIDATION = 12
-"""Images that validate where `holdout` says nothing."""
+"""Default maximum number of validation images."""
 MAX_IMAGES = 400
-"""More are thinned out evenly: the steps of an adaptation see no more."""
+"""Maximum number of images, evenly subsampled: an adaptation has no steps for more."""
 _SHARE = 0.25
-"""Fraction of the images, or of each one's longer side, that validates where `holdout` says nothing."""
+"""Default validation share of the images, or of each image's longer side."""
 _MIN_IMAGES = 4
-"""Fewer are cut, so that every one is trained on and validates."""
+"""Number of images below which each is cut into a training and a validation part."""
 
 
 @dataclass(frozen=True, eq=False)
 class UnpairedImage:
-    """A low-resolution image (h, w, 3)."""
+    """LR image (h, w, 3)."""
 
     name: str
     lr: RGB
@@ -45,23 +45,23 @@ class UnpairedImage:
 
 @dataclass(frozen=True)
 class UnpairedDomain:
-    """A folder of low-resolution images."""
+    """Folder of LR images."""
 
     name: str
     files: tuple[tuple[str, Path], ...]
-    """By name."""
+    """Files in the order of their names."""
     source: str
-    """Where they lie: `.`, `LR` or `LR/X4`."""
+    """Location of the images: `.`, `LR` or `LR/X4`."""
 
 
 def find_unpaired(domain: Path, scale: int, progress: Progress | None = None) -> UnpairedDomain:
-    """The images of a folder, or those of `LR/X4` or `LR/` beneath it.
+    """Find the images of a folder, or of its `LR/X4` or `LR/`.
 
     Args:
-        progress: warned of images that cannot be read by their extension.
+        progress: warned of images that are unreadable by their extension.
 
     Raises:
-        UsageError: no such folder, or one that holds HR/ and no LR/.
+        UsageError: no such folder, or one with HR/ but without LR/.
         SrkitError: no images.
     """
     if not domain.is_dir():
@@ -81,18 +81,18 @@ def find_unpaired(domain: Path, scale: int, progress: Progress | None = None) ->
 def split_unpaired(
     domain: UnpairedDomain, holdout: float | None, min_side: int, max_pixels: int = 10**9
 ) -> Split[UnpairedImage]:
-    """Images evenly taken from all validate, the others are trained on; where they are few, a strip of each validates.
+    """Split a domain: evenly chosen images validate and the others train; of few images, a strip of each validates.
 
     Of images with the same content only the first is used.
 
     Args:
-        holdout: share that validates: of the images, or of each one's longer side where they are few. None: a quarter
-            of the images, at most `MAX_VALIDATION`, or of each one, or half of a single one.
-        min_side: shortest side of an image of use.
-        max_pixels: limit for decoding.
+        holdout: validation share of the images, or of each image's longer side if they are few. None: a quarter of the
+            images, at most `MAX_VALIDATION`; or a quarter of each image, half of a single one.
+        min_side: shortest side of a usable image.
+        max_pixels: maximum size of a decoded image.
 
     Raises:
-        SrkitError: no image is of use, or the only one is too small to hold a part out.
+        SrkitError: no image is usable, or the only one is too small to cut off a strip.
     """
     files = _evenly(domain.files, MAX_IMAGES)
     left_out = []
@@ -168,7 +168,7 @@ def _in_strips(
 
 
 def _cut(image: UnpairedImage, share: float, min_side: int) -> tuple[UnpairedImage, UnpairedImage | None]:
-    """What is trained on, and a strip at the longer side's end that validates; None where there is no room for it."""
+    """Training part, and a validation strip from the end of the longer side; None if there is no room for it."""
     axis = int(image.lr.shape[1] > image.lr.shape[0])
     length = image.lr.shape[axis]
     strip = max(min_side, round(length * share))
@@ -183,13 +183,13 @@ def _cut(image: UnpairedImage, share: float, min_side: int) -> tuple[UnpairedIma
 
 
 class UnpairedCrops:
-    """Endless crops of low-resolution images: a `srkit.data.pairs.PairSource` whose HR is the LR itself.
+    """Endless crops of LR images: a `srkit.data.pairs.PairSource` whose HR is LR itself.
 
     Args:
-        images: each with both sides of `plan.patch` or more.
-        plan: crops; `sizes`, `rank` and `world` are not used.
-        device: where images live and crops are cut.
-        conditioning: of the network.
+        images: images with both sides of `plan.patch` or more.
+        plan: plan of the crops; `sizes`, `rank` and `world` are not used.
+        device: device of the images and crops.
+        conditioning: conditioning of the network.
     """
 
     def __init__(
@@ -210,7 +210,7 @@ class UnpairedCrops:
             step += 1
 
     def batch(self, step: int) -> Batch:
-        """Crops, a function of the plan's seed and the step alone."""
+        """Batch of crops, a function of the plan's seed and the step alone."""
         plan = self.plan
         crops = draw_crops(
             (self.lr.heights, self.lr.widths),
@@ -227,7 +227,7 @@ class UnpairedCrops:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a validation image."""
+    """Part of a validation image."""
 
     image: UnpairedImage
     rows: slice
@@ -238,7 +238,7 @@ class Part:
         return self.image.lr[self.rows, self.columns]
 
     def batch(self, device: torch.device, conditions: Conditions) -> Batch:
-        """The part alone, with the conditions of the whole image."""
+        """Batch of the part alone, with the conditions of the whole image."""
         height, width = self.image.lr.shape[:2]
         lr = as_tensor(self.pixels, device)
         return Batch(lr, lr, part_of(conditions, (height, width), self.rows, self.columns, device))
@@ -247,10 +247,10 @@ class Part:
 def parts_of(
     images: Sequence[UnpairedImage], wanted: int, side: int, min_side: int, multiple: int
 ) -> list[Part]:
-    """The middles of images that validate, at most `side` long; where there are fewer than `wanted`, of their parts.
+    """Centres of validation images, at most `side` long; of fewer than `wanted` images, centres of their parts.
 
     Args:
-        min_side: of a part.
+        min_side: shortest side of a part.
         multiple: sides are multiples of this.
     """
     each = math.ceil(wanted / len(images))

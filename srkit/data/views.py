@@ -1,4 +1,4 @@
-"""Views of images, clean and degraded: what feature networks learn from without labels."""
+"""Views of images, clean and degraded, for training feature networks without labels."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ from srkit.ops.resize import bicubic_uint8
 
 DEGRADATIONS = ("blur", "noise", "jpeg")
 CLEAN = len(DEGRADATIONS)
-"""`Views.kind` of a view that was not degraded."""
+"""`Views.kind` of a clean view."""
 SMALLEST = 64
-"""Shortest side of an image that views are cut from, in pixels."""
+"""Shortest side of an image for cutting views, in pixels."""
 
-_LEVELS = (1.0, 0.5, 0.25)  # sizes at which every image is met: as HR, and as LR of x2 and x4
-_REACH = (0.5, 2.5)  # side of a view in its image, in multiples of what the network sees
-_JITTER = 1.33  # of the side between the two views of an instance, up and down
+_LEVELS = (1.0, 0.5, 0.25)  # scales of every image: as HR, and as LR of x2 and x4
+_REACH = (0.5, 2.5)  # range of a view's side in its image, relative to the network's input
+_JITTER = 1.33  # maximum ratio of the sides of an instance's two views
 _ASPECT = 1.25
 _WHOLE = 0.15  # share of views that show the whole image
-_OFFSET = 0.4  # of a view's centre from its instance's, in sides
+_OFFSET = 0.4  # maximum offset of a view's centre from its instance's, in sides
 _SHARES = (0.25, 0.25, 0.5)  # of the degradations: compression is the hardest to learn
-_COLOURS = 6  # random numbers that a change of colour takes
+_COLOURS = 6  # random numbers per colour change
 
 
 @dataclass(frozen=True)
 class Views:
-    """Two views of each of I instances: first the one of all, then the other of all (V = 2 I)."""
+    """Two views of each of I instances: the first views of all, then the second views of all (V = 2 I)."""
 
     pixels: Tensor
     """(V, 3, side, side) float32 in [0, 1], channels_last."""
     image: Tensor
-    """(V,) int64: which image a view was cut from."""
+    """(V,) int64: index of the image that a view was cut from."""
     kind: Tensor
     """(V,) int64: the degradation, an index of `DEGRADATIONS`, or `CLEAN`."""
     strength: Tensor
-    """(V,) float32 in [0, 1]: of the degradation, on a logarithmic scale; 0 for clean views."""
+    """(V,) float32 in [0, 1]: strength of the degradation, on a logarithmic scale; 0 for clean views."""
 
     def to(self, device: torch.device) -> Views:
         return Views(*(value.to(device, non_blocking=True) for value in vars(self).values()))
@@ -53,7 +53,7 @@ class Views:
 
 @dataclass(frozen=True)
 class ViewPlan:
-    """What a step is made of; see `srkit.recipes.encoder.EncoderDataPart`."""
+    """Composition of a step; see `srkit.recipes.encoder.EncoderDataPart`."""
 
     pictures: int
     degraded: int
@@ -64,27 +64,27 @@ class ViewPlan:
 
 @dataclass(frozen=True)
 class _Instance:
-    """Where the two views of an instance lie, and what is done to both."""
+    """Positions of an instance's two views, and the changes common to both."""
 
     image: int
     level: int
     turn: int
     side: float
-    """Side of a view, in the pixels of the level."""
+    """Side of a view, in pixels of the level."""
     centre: tuple[float, float]
     kind: int = CLEAN
     strength: float = 0.0
 
 
 class ViewSource:
-    """Images in memory, each at several sizes, and views of them at random.
+    """Random views of images in memory at several sizes.
 
-    Two views of an instance differ in place, scale, aspect, direction and colour, never in blur, noise or
-    compression. A degraded twin is an instance of its own: the very views of its clean one, both equally degraded.
+    Two views of an instance differ in position, scale, aspect, orientation and colour, never in blur, noise or
+    compression. A degraded twin is an instance of its own: the same views as its clean one, both equally degraded.
 
     Args:
         photographs: (H, W, 3) uint8, both sides at least `SMALLEST`.
-        domains: the same, of each of several kinds; of each, a step has one.
+        domains: images of each of several domains; each step uses one domain.
     """
 
     def __init__(
@@ -101,14 +101,14 @@ class ViewSource:
         self._domains = list(itertools.pairwise(ends))
 
     def batches(self, first_step: int) -> Iterator[Views]:
-        """Views for steps first_step, first_step + 1, ...; a function of seed, rank and step alone."""
+        """Yield the views of steps first_step, first_step + 1, ...; a function of seed, rank and step alone."""
         step = first_step
         while True:
             yield self.draw(step)
             step += 1
 
     def draw(self, step: int) -> Views:
-        """The views of one step."""
+        """Views of one step."""
         plan = self.plan
         rng = np.random.default_rng((plan.seed, step, plan.rank))
         side = int(rng.choice(np.asarray(plan.sides)))
@@ -171,14 +171,14 @@ class _Cut:
 
 
 def _seen(cut: _Cut, side: int) -> Tensor:
-    """(1, 3, side, side) uint8."""
-    # PyTorch's own resize of uint8 is several times as fast as ours; at a view's border a sample may differ.
+    """Resize and transform a cut to (1, 3, side, side) uint8."""
+    # PyTorch's resize of uint8 is several times as fast as srkit's; values at a view's border may differ.
     resized = F.interpolate(cut.pixels, (side, side), mode="bicubic", antialias=True)
     return turn(resized, cut.turn)
 
 
 def _levels(image: NDArray[np.uint8]) -> list[Tensor]:
-    """The image as (1, 3, H, W) uint8 at every size that leaves it large enough."""
+    """Image as (1, 3, H, W) uint8 at every scale that leaves it large enough."""
     whole = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
     found = []
     for factor in _LEVELS:
@@ -190,7 +190,7 @@ def _levels(image: NDArray[np.uint8]) -> list[Tensor]:
 
 
 def _degraded(instance: _Instance, rng: np.random.Generator) -> _Instance:
-    """The instance with a degradation."""
+    """Copy of an instance with a random degradation."""
     kind, strength = int(rng.choice(len(DEGRADATIONS), p=_SHARES)), float(rng.random())
     return _Instance(
         instance.image, instance.level, instance.turn, instance.side, instance.centre, kind, strength
@@ -198,9 +198,9 @@ def _degraded(instance: _Instance, rng: np.random.Generator) -> _Instance:
 
 
 def _degrade(cut: Tensor, instance: _Instance, reach: float, rng: np.random.Generator) -> Tensor:
-    """(1, 3, h, w) uint8, blurred, noisy or compressed; `reach` is how much the network's view shrinks it.
+    """Blur, add noise to, or compress (1, 3, h, w) uint8; `reach` is the factor by which the view is then downscaled.
 
-    The strength is meant for what the network sees, so what will be shrunk gets more of it.
+    The strength is defined at the network's resolution, so cuts that are downscaled are degraded more.
     """
     if instance.kind == CLEAN:
         return cut
@@ -217,7 +217,7 @@ def _degrade(cut: Tensor, instance: _Instance, reach: float, rng: np.random.Gene
 
 
 def _blurred(cut: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of (1, 3, h, w) uint8, borders mirrored."""
+    """Gaussian blur of (1, 3, h, w) uint8 with mirrored borders."""
     radius = min(math.ceil(3 * sigma), min(cut.shape[2:]) - 1)
     taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma).square())
     taps = (taps / taps.sum()).view(1, 1, -1, 1)
@@ -227,14 +227,14 @@ def _blurred(cut: Tensor, sigma: float) -> Tensor:
 
 
 def _between(weak: float, strong: float, strength: float) -> float:
-    """Geometric interpolation."""
+    """Interpolate geometrically from `weak` to `strong`."""
     return weak * math.exp(strength * math.log(strong / weak))
 
 
 def _recoloured(pixels: Tensor, draws: Tensor) -> Tensor:
-    """(V, 3, s, s): each view with brightness, contrast, saturation and the balance of its channels changed.
+    """Change brightness, contrast, saturation and channel balance of each view, (V, 3, s, s).
 
-    `draws` (V, `_COLOURS`) in [0, 1) say by how much.
+    `draws` (V, `_COLOURS`) in [0, 1) determine the amounts.
     """
     bright, contrast = 0.7 + 0.45 * draws[:, 0], 0.75 + 0.5 * draws[:, 1]
     saturation = torch.where(draws[:, 2] < 0.1, torch.zeros(()), 0.4 + 1.2 * draws[:, 2])
@@ -243,6 +243,6 @@ def _recoloured(pixels: Tensor, draws: Tensor) -> Tensor:
     mixing = saturation.view(-1, 1, 1) * torch.eye(3) + (1 - saturation).view(-1, 1, 1) * gray
     mixing = mixing * (bright * contrast)[:, None, None] * balance[:, :, None]
     mean = torch.einsum("vij,vj->vi", mixing, pixels.mean((2, 3)))
-    lift = mean / contrast[:, None] - mean  # what contrast takes from the mean, it is given back
+    lift = mean / contrast[:, None] - mean  # offset that keeps the mean unchanged by contrast
     mixed = torch.einsum("vij,vjhw->vihw", mixing, pixels) + lift[:, :, None, None]
     return mixed.clamp_(0, 1)

@@ -1,1 +1,1 @@
-"""What blurs, shrinks and soils images: blur kernels and their application, its adjoint, defocus from depth."""
+"""Degradation of images: blur kernels, their application and its adjoint, defocus from depth, noise, compression."""

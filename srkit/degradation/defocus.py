@@ -1,8 +1,8 @@
-"""Blur that depends on depth: the thin lens.
+"""Depth-dependent blur of a thin lens.
 
-A point at distance S, seen through a lens of aperture A and focal length f that is focused at S_f, spreads over a
-circle of diameter A f / (S_f - f) * |S - S_f| / S = c |1 / S_f - 1 / S|: linear in the difference of the inverse
-depths. Its squared width adds to that of the lens and the sensor themselves.
+A point at distance S, seen through a lens of aperture A and focal length f focused at S_f, spreads over a circle of
+diameter A f / (S_f - f) * |S - S_f| / S = c |1 / S_f - 1 / S|: linear in the difference of the inverse depths. Its
+squared width adds to that of the lens and the sensor.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ def defocus(
     theta: Tensor | float = 0.0,
     law: Law = "thin-lens",
 ) -> Tensor:
-    """Covariance of the blur of every LR pixel from its depth.
+    """Blur covariance of every LR pixel from its depth.
 
     With t = |d - d_f| / max(d_f, 1 - d_f), which is 1 at the depth farthest from the focus, lam1 is
-    narrowest + (widest - narrowest) t^2 by the law of the thin lens (widths grow linearly, so their squares add), or
-    narrowest + (widest - narrowest) t by the law "linear", under which more of an image is clearly blurred. lam2 grows
-    likewise, `aspect` times as much, and narrowest = 0.175 s.
+    narrowest + (widest - narrowest) t^2 under the law "thin-lens" (widths grow linearly, so their squares add), or
+    narrowest + (widest - narrowest) t under "linear", which blurs more of an image clearly. lam2 has the same form with
+    `aspect` times the growth; narrowest = 0.175 s.
 
     Args:
         depth: (N, 1, h, w), inverse depth in [0, 1].
@@ -87,7 +87,7 @@ def on_lr_grid(depth: Tensor, scale: int) -> Tensor:
 
 
 def sample_defocus(depth: Tensor, scale: int, rng: torch.Generator) -> Tensor:
-    """Covariances of lenses that are drawn for depth maps, half of them focused on what a map shows.
+    """Sample covariances of thin lenses for depth maps, half of them focused on a depth that occurs in the map.
 
     Args:
         depth: (N, 1, h, w), inverse depth in [0, 1].

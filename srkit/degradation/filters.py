@@ -1,7 +1,7 @@
-"""Filters and resizes of images of any size: OpenCV's on the CPU, several times as fast as PyTorch's; else PyTorch.
+"""Filters and resizes of images: by OpenCV on the CPU, several times as fast as PyTorch; otherwise by PyTorch.
 
-Both do the same, to rounding: borders are mirrored with the edge repeated, pixels are areas whose outer edges stay
-where they are, so nothing moves whatever the sizes. Only PyTorch's are differentiable.
+Both give the same result up to rounding: borders are mirrored with the edge repeated, and pixels are areas whose outer
+edges stay in place, so resizing causes no shift. Only PyTorch's are differentiable.
 """
 
 from __future__ import annotations
@@ -19,36 +19,36 @@ from torch import Tensor
 from srkit.ops.geometry import mirrored
 
 Library = Literal["auto", "opencv", "torch"]
-"""auto: OpenCV for images on the CPU, PyTorch for others."""
+"""Implementation; auto: OpenCV for images on the CPU, PyTorch for others."""
 Mode = Literal["area", "bilinear", "bicubic"]
 MODES: tuple[Mode, ...] = ("area", "bilinear", "bicubic")
 
 _USM_SIDE = 51  # taps; Real-ESRGAN's radius of 50
-_USM_SIGMA = 0.3 * ((_USM_SIDE - 1) * 0.5 - 1) + 0.8  # what OpenCV derives from the taps
+_USM_SIGMA = 0.3 * ((_USM_SIDE - 1) * 0.5 - 1) + 0.8  # as OpenCV derives it from the taps
 _USM_WEIGHT = 0.5
 _USM_THRESHOLD = 10 / 255
 _COARSE = 4
-_ALIKE = 1e-6  # taps that differ by less from products of a column and a row are such
-_LITTLE = 1e-5  # rings of taps that sum up to less do nothing to 8 bit
+_ALIKE = 1e-6  # maximum difference between the taps of separable kernels and their outer products
+_LITTLE = 1e-5  # rings of taps of a smaller sum have no effect at 8 bit
 
 
 def uses_opencv(x: Tensor, library: Library) -> bool:
-    """Whether OpenCV is to work on x."""
+    """Return whether OpenCV is used for x."""
     return library == "opencv" or (library == "auto" and x.device.type == "cpu")
 
 
 def as_array(x: Tensor) -> NDArray[np.float32]:
-    """(1, 3, h, w) float32 on the CPU to (h, w, 3); a view where it is channels_last."""
+    """Convert (1, 3, h, w) float32 on the CPU to (h, w, 3); a view if channels_last."""
     return np.ascontiguousarray(x.detach()[0].permute(1, 2, 0).numpy())
 
 
 def from_array(array: NDArray[np.float32]) -> Tensor:
-    """(h, w, 3) to (1, 3, h, w), channels_last; a view."""
+    """Convert (h, w, 3) to (1, 3, h, w), channels_last; a view."""
     return torch.from_numpy(array).permute(2, 0, 1)[None]
 
 
 def filtered(x: Tensor, kernel: Tensor, library: Library = "auto") -> Tensor:
-    """Correlation of an image with a kernel.
+    """Correlate an image with a kernel.
 
     Args:
         x: (1, 3, h, w) float32.
@@ -74,7 +74,7 @@ def filtered(x: Tensor, kernel: Tensor, library: Library = "auto") -> Tensor:
 
 
 def resized(x: Tensor, size: tuple[int, int], mode: Mode, library: Library = "auto") -> Tensor:
-    """Resize without antialiasing, as images are resized carelessly; `area` is the mean over a pixel's area.
+    """Resize without antialiasing, as careless software does; `area` is the mean over a pixel's area.
 
     Args:
         x: (1, 3, h, w) float32.
@@ -97,7 +97,7 @@ def resized(x: Tensor, size: tuple[int, int], mode: Mode, library: Library = "au
 
 
 def gaussian_kernel(sigma: float) -> Tensor:
-    """(k, k) float32, sums to 1, k = 2 ceil(3 sigma) + 1; sigma > 0 in pixels."""
+    """Gaussian kernel (k, k) float32 of sum 1, k = 2 ceil(3 sigma) + 1; sigma > 0 in pixels."""
     radius = math.ceil(3 * sigma)
     offset = torch.arange(-radius, radius + 1, dtype=torch.float64)
     taps = (-0.5 * (offset / sigma).square()).softmax(0)
@@ -105,22 +105,22 @@ def gaussian_kernel(sigma: float) -> Tensor:
 
 
 def with_halo(x: Tensor, sigma: float, amount: float, library: Library = "auto") -> Tensor:
-    """Sharpening that leaves light and dark rims: `amount` of what a Gaussian takes away is added, and clipped.
+    """Sharpen with visible halos: add `amount` times the difference from a Gaussian blur, and clip.
 
     Args:
         x: (1, 3, h, w) float32.
-        sigma: of the Gaussian, in pixels.
-        amount: from 0.
+        sigma: sigma of the Gaussian, in pixels.
+        amount: at least 0.
     """
     return torch.add(x, x - filtered(x, gaussian_kernel(sigma), library), alpha=amount).clamp(0, 1)
 
 
 def sharpened(x: Tensor, library: Library = "auto") -> Tensor:
-    """Unsharp masking where there is something to sharpen: Real-ESRGAN's `USMSharp` with its weight and threshold.
+    """Unsharp masking of edges alone: Real-ESRGAN's `USMSharp` with its weight and threshold.
 
-    An image gains half of what it differs from its own blur (51 taps, sigma 8), weighed by the blurred map of
-    where that difference exceeds 10 levels of 8 bit. The blur is worked out on a grid four times as coarse, which
-    changes the result by less than a level.
+    Adds half of the image's difference from its blur (51 taps, sigma 8), weighted by the blurred mask of differences
+    above 10 levels of 8 bit. The blur is computed on a grid four times as coarse, which changes the result by less
+    than a level.
 
     Args:
         x: (B, 3, h, w) float32 in [0, 1].
@@ -139,7 +139,7 @@ def _sharpened(x: Tensor, library: Library) -> Tensor:
 
 
 def _soft(x: Tensor, library: Library) -> Tensor:
-    """(1, 3, h, w), blurred by a Gaussian of `_USM_SIGMA`."""
+    """Blur (1, 3, h, w) by a Gaussian of `_USM_SIGMA`."""
     height, width = x.shape[2:]
     coarse = resized(x, (-(-height // _COARSE), -(-width // _COARSE)), "area", library)
     return resized(filtered(coarse, _coarse_gaussian(), library), (height, width), "bilinear", library)
@@ -148,7 +148,7 @@ def _soft(x: Tensor, library: Library) -> Tensor:
 @lru_cache(maxsize=1)
 @torch.inference_mode(False)
 def _coarse_gaussian() -> Tensor:
-    """On the coarse grid: narrower by what the mean over an area and bilinear interpolation blur themselves."""
+    """Kernel of the coarse grid, narrowed by the blur of area averaging and bilinear interpolation."""
     variance = _USM_SIGMA**2 / _COARSE**2 - 1 / 12 - 1 / 6
     offset = torch.arange(-(_USM_SIDE // 2 // _COARSE), _USM_SIDE // 2 // _COARSE + 1, dtype=torch.float64)
     taps = (-0.5 * offset.square() / variance).softmax(0)
@@ -156,7 +156,7 @@ def _coarse_gaussian() -> Tensor:
 
 
 def _trimmed(kernel: Tensor) -> Tensor:
-    """Without the rings around it that do nothing."""
+    """Kernel without outer rings that have no effect."""
     radius = len(kernel) // 2
     offset = (torch.arange(len(kernel)) - radius).abs()
     ring = torch.maximum(offset[:, None], offset[None, :])
@@ -174,7 +174,7 @@ def _extended(x: Tensor, dim: int, radius: int) -> Tensor:
 @lru_cache(maxsize=256)
 @torch.inference_mode(False)
 def _coverage(length: int, out_length: int, device: torch.device) -> Tensor:
-    """(out_length, length) float32: which share of an output sample each input sample covers."""
+    """Fraction of each output sample that each input sample covers, (out_length, length) float32."""
     ratio = length / out_length
     start = torch.arange(out_length, dtype=torch.float64)[:, None] * ratio
     sample = torch.arange(length, dtype=torch.float64)[None]

@@ -1,4 +1,4 @@
-"""Single flaws of high-resolution images: what a regulariser is to separate from images without any."""
+"""Single flaws of HR images, for training a regulariser that separates flawed from flawless images."""
 
 from __future__ import annotations
 
@@ -13,25 +13,24 @@ from srkit.degradation.noise import gaussian_noise
 from srkit.ops.resize import upscale
 
 FLAWS = ("blur", "noise", "jpeg", "enlarged")
-_SHARES = (0.25, 0.25, 0.5)  # of what is not enlarged; compression is the hardest to learn
+_SHARES = (0.25, 0.25, 0.5)  # shares of the flaws but `enlarged`; compression is the hardest to learn
 _BLUR = (0.8, 3.0)  # sigma in pixels
 _NOISE = (5.0, 40.0)  # deviation in levels of 8 bit
 _JPEG = (60.0, 8.0)  # quality
-_ENLARGED = (0.15, 1.0)  # share of the enlarged LR image
+_ENLARGED = (0.15, 1.0)  # weight of the upscaled LR image
 
 
 def flawed(hr: Tensor, lr: Tensor, rng: torch.Generator, enlarged: float = 0.2) -> Tensor:
-    """Each image with one of `FLAWS`, drawn with its strength; the same for the same state of `rng`.
+    """Apply one of `FLAWS` to each image, at random strength; deterministic for a state of `rng`.
 
-    Blur is Gaussian, noise too, half of it gray; `enlarged` is a mixture with the bicubic enlargement of LR, which is
-    on the way from a sharp image to what super-resolution begins with. Strengths are even on a logarithmic scale,
-    from what one sees when looking for it to what nobody overlooks.
+    Blur and noise are Gaussian, half of the noise gray; `enlarged` blends the image with bicubic upscaling of LR, the
+    starting point of super-resolution. Strengths are uniform on a logarithmic scale, from barely visible to obvious.
 
     Args:
         hr: (B, 3, s h, s w) float32 in [0, 1].
-        lr: (B, 3, h, w), of the same images, degraded in whatever way.
-        rng: on the CPU.
-        enlarged: share of the images with this flaw, from 0 to 1.
+        lr: (B, 3, h, w), of the same images, with any degradation.
+        rng: generator on the CPU.
+        enlarged: share of the images with this flaw, in [0, 1].
 
     Returns:
         (B, 3, s h, s w) in [0, 1], channels_last, on hr's device, without a gradient.
@@ -61,5 +60,5 @@ def _one(kind: str, hr: Tensor, large: Tensor, strength: float, seed: int) -> Te
 
 
 def _between(ends: tuple[float, float], strength: float) -> float:
-    """Geometric interpolation from the weakest to the strongest."""
+    """Interpolate geometrically from the weakest to the strongest."""
     return ends[0] * math.exp(strength * math.log(ends[1] / ends[0]))

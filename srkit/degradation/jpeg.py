@@ -1,8 +1,8 @@
-"""What JPEG makes of images: OpenCV's codec on the CPU; elsewhere the same computation in PyTorch, differentiable.
-And WebP, by OpenCV alone.
+"""JPEG compression of images: OpenCV's codec on the CPU; elsewhere the same computation in PyTorch, differentiable.
+WebP compression, by OpenCV only.
 
-The computation follows libjpeg step by step: its tables, colour at half resolution, rounding after every step, and the
-triangle filter that brings colour back. Roundings pass gradients on as if they were not there.
+The computation follows libjpeg step by step: its tables, chroma at half resolution, rounding after every step, and the
+triangle filter for chroma upsampling. Rounding passes gradients through unchanged.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CHROMA = """17 18 24 47 99 99 99 99 18 21 26 66 99 99 99 99 24 26 56 99 99 99 9
              99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99
              99 99 99 99 99 99 99 99"""  # ITU-T T.81, tables K.1 and K.2
 _TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))  # JFIF 1.02
-_UNIT = 16  # pixels of a side that are coded together, where colour has half the resolution
+_UNIT = 16  # side in pixels of JPEG's coding unit at half colour resolution
 
 
 def jpegs(
@@ -37,15 +37,15 @@ def jpegs(
     library: Library = "auto",
     full_colour: Sequence[bool] | None = None,
 ) -> list[Tensor]:
-    """Images encoded and decoded again, each at its own quality.
+    """Encode and decode images, each at its own quality.
 
     Args:
         samples: (1, 3, h, w) float32 each, of any sizes; clipped to [0, 1] and rounded to 8 bit first.
-        quality: 1 to 100 for each.
-        full_colour: for each, whether colour is held at full resolution; None: for none.
+        quality: JPEG quality of each, 1 to 100.
+        full_colour: for each, whether chroma has full resolution; None: none.
 
     Returns:
-        (1, 3, h, w) each, whole levels of 8 bit in [0, 1].
+        (1, 3, h, w) each, integer levels of 8 bit in [0, 1].
     """
     if not samples:
         return []
@@ -55,7 +55,7 @@ def jpegs(
             _by_opencv(sample, partial(through_jpeg, quality=q, full_colour=f))
             for sample, q, f in zip(samples, quality, full, strict=True)
         ]
-    # On one canvas for all: blocks do not see each other, and small launches would take most of the time.
+    # One canvas for all: blocks are independent, and many small kernel launches would dominate the time.
     height, width = (-(-max(s.shape[dim] for s in samples) // _UNIT) * _UNIT for dim in (2, 3))
     canvas = torch.cat([_on_canvas(sample, height, width) for sample in samples])
     q, f = (torch.tensor(of, device=canvas.device) for of in (quality, full))
@@ -64,22 +64,22 @@ def jpegs(
 
 
 def webp(x: Tensor, quality: int) -> Tensor:
-    """An image (1, 3, h, w) encoded as lossy WebP and decoded again, as `jpegs`; the gradient passes it by."""
+    """Encode an image (1, 3, h, w) as lossy WebP and decode it, as `jpegs`; gradients pass through unchanged."""
     coded = _by_opencv(x.detach().cpu(), partial(through_webp, quality=quality)).to(x.device)
     return x + (coded - x).detach()
 
 
 def differentiable_jpeg(x: Tensor, quality: Tensor, full_colour: Tensor | None = None) -> Tensor:
-    """JPEG of a batch in PyTorch, as libjpeg computes it; gradients pass all roundings.
+    """JPEG of a batch in PyTorch, as computed by libjpeg; gradients pass through all roundings.
 
     Args:
         x: (B, 3, h, w) float32, clipped to [0, 1].
         quality: (B,), 1 to 100.
-        full_colour: (B,) bool: whether colour is held at full resolution; None: nowhere.
+        full_colour: (B,) bool: whether chroma has full resolution; None: nowhere.
 
     Returns:
-        (B, 3, h, w), whole levels of 8 bit in [0, 1]; next to the right and the lower border of sides that are no
-        multiples of 16, colour may differ from libjpeg's by a few levels.
+        (B, 3, h, w), integer levels of 8 bit in [0, 1]; near the right and lower border of sides that are no multiples
+        of 16, chroma may differ from libjpeg's by a few levels.
     """
     height, width = x.shape[2:]
     x = _on_canvas(x, -(-height // _UNIT) * _UNIT, -(-width // _UNIT) * _UNIT)
@@ -103,12 +103,12 @@ def _by_opencv(sample: Tensor, codec: Callable[[NDArray[np.uint8]], NDArray[np.u
 
 
 def _on_canvas(x: Tensor, height: int, width: int) -> Tensor:
-    """Extended at the right and below by repeating the edge, as encoders do."""
+    """Pad at the right and below by repeating the edge, as encoders do."""
     return F.pad(x, (0, width - x.shape[3], 0, height - x.shape[2]), mode="replicate")
 
 
 def _coded(planes: Tensor, table: Tensor) -> Tensor:
-    """(B, C, h, w), levels about 0, to what its quantised blocks hold, levels from 0 to 255.
+    """Quantise 8 x 8 blocks of planes (B, C, h, w), levels around 0, to levels from 0 to 255.
 
     `table` is (B, 8, 8).
     """
@@ -122,7 +122,7 @@ def _coded(planes: Tensor, table: Tensor) -> Tensor:
 
 
 def _table(base: str, quality: Tensor) -> Tensor:
-    """(B, 8, 8): quantisation steps at a quality, as libjpeg scales them."""
+    """Quantisation steps (B, 8, 8) at a quality, as scaled by libjpeg."""
     table = torch.tensor([int(step) for step in base.split()], device=quality.device).view(1, 8, 8)
     percent = torch.where(quality < 50, 5000 // quality, 200 - 2 * quality).long()
     return ((table * percent[:, None, None] + 50) // 100).clamp(1, 255).float()
@@ -131,7 +131,7 @@ def _table(base: str, quality: Tensor) -> Tensor:
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)
 def _cosines(device: torch.device) -> Tensor:
-    """(8, 8): the orthonormal DCT-II."""
+    """Matrix (8, 8) of the orthonormal DCT-II."""
     frequency, place = torch.arange(8.0)[:, None], torch.arange(8.0)[None]
     basis = torch.cos(math.pi / 8 * (place + 0.5) * frequency) / 2
     basis[0] /= math.sqrt(2)
@@ -143,5 +143,5 @@ def _mixed(x: Tensor, matrix: Sequence[Sequence[float]]) -> Tensor:
 
 
 def rounded(x: Tensor) -> Tensor:
-    """Rounded to whole numbers; the gradient is that of x."""
+    """Round to integers; the gradient is that of x."""
     return x + (x.round() - x).detach()

@@ -1,14 +1,14 @@
-"""Blur kernels of one size: Gaussian, motion, bicubic; their moments, and where their centre lies.
+"""Blur kernels on a fixed grid: Gaussian, motion, bicubic; their moments and centre.
 
-The convention of the whole package: a kernel has 21 x 21 taps on the HR grid, belongs to one LR pixel, and is
-correlated, not flipped:
+The convention of the package: a kernel has 21 x 21 taps on the HR grid, belongs to one LR pixel, and is correlated, not
+flipped:
 
     LR[i, j] = sum over u, v of K[u, v] HR[s i + u - 10, s j + v - 10]
 
-with rows u, columns v and the edge of HR repeated. So LR[i, j] samples HR where the kernel's centroid lies. The
-centre of LR pixel (i, j) is HR position s i + (s - 1) / 2, and LR stays aligned with HR, as in antialiased bicubic,
-where the centroid lies at 10 + (s - 1) / 2 in both directions. Kernels that are centred on the middle tap, or in the
-top left as those of MANet's code (Liang et al. 2021, `utils_sisr`), belong to the other sampling phases.
+with rows u, columns v and the edge of HR repeated. LR[i, j] therefore samples HR at the kernel's centroid. The centre
+of LR pixel (i, j) is HR position s i + (s - 1) / 2, and LR stays aligned with HR, as in antialiased bicubic, if the
+centroid is at 10 + (s - 1) / 2 in both directions. Kernels centred on the middle tap, or towards the top left as in
+MANet's code (Liang et al. 2021, `utils_sisr`), belong to the other sampling phases.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ SIZE = 21
 RADIUS = SIZE // 2
 TAPS = SIZE * SIZE
 SCALES = (2, 3, 4)
-"""Factors whose kernels fit into 21 x 21 taps."""
+"""Scales whose kernels fit into 21 x 21 taps."""
 
 
 def check_scale(scale: int) -> None:
-    """Refuse a factor that kernels of 21 x 21 do not serve.
+    """Check that kernels of 21 x 21 taps support a scale.
 
     Raises:
         UsageError: scale is none of `SCALES`.
@@ -42,7 +42,7 @@ def check_scale(scale: int) -> None:
 
 
 def centre(scale: int) -> float:
-    """Where the centroid of an aligned kernel lies, in taps from the first: 10 + (scale - 1) / 2.
+    """Position of an aligned kernel's centroid, in taps from the first: 10 + (scale - 1) / 2.
 
     Raises:
         UsageError: scale is none of `SCALES`.
@@ -52,12 +52,12 @@ def centre(scale: int) -> float:
 
 
 def smallest_width(scale: int) -> float:
-    """The smallest eigenvalue of a Gaussian kernel's covariance in MANet's range, 0.175 s, in squared HR pixels."""
+    """Smallest eigenvalue of a Gaussian kernel's covariance in MANet's range, 0.175 s, in squared HR pixels."""
     return 0.175 * scale
 
 
 def largest_width(scale: int) -> float:
-    """The largest eigenvalue in MANet's range, 2.5 s, in squared HR pixels (Liang et al. 2021, section 4.1)."""
+    """Largest eigenvalue in MANet's range, 2.5 s, in squared HR pixels (Liang et al. 2021, section 4.1)."""
     return 2.5 * scale
 
 
@@ -80,20 +80,20 @@ def covariance_of(lam1: Tensor | float, lam2: Tensor | float, theta: Tensor | fl
 
 
 def axes(covariance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The inverse of `covariance_of`: (..., 3) to lam1 >= lam2 and theta in [0, pi), (...) each."""
+    """Invert `covariance_of`: (..., 3) to lam1 >= lam2 and theta in [0, pi), (...) each."""
     xx, xy, yy = covariance.unbind(-1)
     mean, half = (xx + yy) / 2, (xx - yy) / 2
     radius = torch.hypot(half, xy)
-    # The remainder of what is a hair below 0 rounds to pi itself.
+    # The remainder of a tiny negative number rounds to pi itself.
     theta = torch.remainder(torch.atan2(xy, half) / 2, math.pi)
     return mean + radius, mean - radius, torch.where(theta < math.pi, theta, torch.zeros_like(theta))
 
 
 def gaussian(covariance: Tensor, scale: int) -> Tensor:
-    """Gaussian kernels, sampled at the taps and divided by their sum; differentiable.
+    """Gaussian kernels, sampled at the taps and normalised to sum 1; differentiable.
 
-    They are drawn on the 21 - s + 1 rows and columns that lie evenly about the centre, so that the centroid is exactly
-    there (18 at x4, as in MANet); at the largest width, 2.5 s at x4, that cuts 4 % off the second moment.
+    They are sampled on the 21 - s + 1 rows and columns symmetric about the centre, so that the centroid is exact (18
+    at x4, as in MANet); at the largest width, 2.5 s at x4, this truncates 4 % of the second moment.
 
     Args:
         covariance: (..., 3), positive definite: see `covariance_of`.
@@ -110,7 +110,7 @@ def gaussian(covariance: Tensor, scale: int) -> Tensor:
 
 
 def gaussian_map(covariance: Tensor, scale: int) -> Tensor:
-    """`gaussian` of a map: covariance (N, 3, h, w) to kernels (N, 441, h, w), for which it takes no detour."""
+    """`gaussian` in map layout, computed directly: covariance (N, 3, h, w) to kernels (N, 441, h, w)."""
     check_scale(scale)
     xx, xy, yy = covariance.flatten(2).unbind(1)
     determinant = xx * yy - xy * xy
@@ -130,14 +130,14 @@ def gaussian_map(covariance: Tensor, scale: int) -> Tensor:
 
 
 def motion(length_px: Tensor | float, angle: Tensor | float, scale: int) -> Tensor:
-    """Kernels of straight, even motion: a segment about the centre, blurred by the smallest Gaussian, 0.175 s.
+    """Kernels of linear uniform motion: a segment about the centre, blurred by the smallest Gaussian, 0.175 s.
 
-    Without that Gaussian, which stands for the lens and the sensor's pixels, sampling would alias. It has a closed
-    form: along the segment the difference of two error functions, across it the Gaussian.
+    The Gaussian models the lens and the sensor's pixels; without it sampling would alias. The kernel has a closed form:
+    a difference of two error functions along the segment, a Gaussian across it.
 
     Args:
-        length_px: length of the segment in HR pixels, at least 0; beyond 4 s the kernel's ends are cut off.
-        angle: its direction in radians, from x (right) towards y (down). Both broadcast to (...).
+        length_px: length of the segment in HR pixels, at least 0; beyond 4 s the kernel's ends are truncated.
+        angle: direction of the segment in radians, from x (right) towards y (down). Both broadcast to (...).
         scale: 2, 3 or 4.
 
     Returns:
@@ -149,7 +149,7 @@ def motion(length_px: Tensor | float, angle: Tensor | float, scale: int) -> Tens
     offset = torch.arange(side, dtype=torch.float64, device=angle.device) - (side - 1) / 2
     y, x = offset[:, None], offset[None, :]
     along, across = x * angle.cos() + y * angle.sin(), y * angle.cos() - x * angle.sin()
-    half = length.clamp(min=1e-3) / 2  # a segment of no length is that Gaussian
+    half = length.clamp(min=1e-3) / 2  # a segment of length 0 gives the Gaussian
     ends = [torch.special.erf((along + sign * half) / (sigma * math.sqrt(2))) for sign in (1, -1)]
     weights = (ends[0] - ends[1]) * torch.exp(-0.5 * (across / sigma).square())
     weights = weights / weights.sum((-2, -1), keepdim=True)
@@ -157,10 +157,10 @@ def motion(length_px: Tensor | float, angle: Tensor | float, scale: int) -> Tens
 
 
 def bicubic_kernel(scale: int) -> Tensor:
-    """What antialiased bicubic (`srkit.ops.resize`) does inside an image, as one kernel.
+    """Kernel equivalent to antialiased bicubic (`srkit.ops.resize`) inside an image.
 
     Returns:
-        (21, 21) float32; it sums to 1, has negative taps, and a second moment of nearly 0: Keys' cubic keeps squares.
+        (21, 21) float32 of sum 1, with negative taps and a second moment of nearly 0: Keys' cubic preserves squares.
     """
     check_scale(scale)
     index, weight = taps(SIZE * scale, SIZE, 1 / scale)
@@ -170,7 +170,7 @@ def bicubic_kernel(scale: int) -> Tensor:
 
 
 def moments(kernels: Tensor) -> tuple[Tensor, Tensor]:
-    """Centroid and covariance of kernels about it, weighted by their taps; the kernels need not sum to 1.
+    """Centroid of kernels and covariance about it, weighted by their taps; the kernels need not sum to 1.
 
     Args:
         kernels: (..., 21, 21); the sum of each must not be 0.
@@ -189,5 +189,5 @@ def moments(kernels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def from_map(kernels: Tensor) -> Tensor:
-    """Kernels (N, h, w, 21, 21) of a map (N, 441, h, w); a view."""
+    """View of a map (N, 441, h, w) as kernels (N, h, w, 21, 21)."""
     return kernels.permute(0, 2, 3, 1).view(len(kernels), *kernels.shape[2:], SIZE, SIZE)

@@ -1,8 +1,8 @@
-"""The blur kernels of the second-order degradation: Gaussians, generalised Gaussians, plateaus and sinc filters.
+"""Blur kernels of the second-order degradation: Gaussians, generalised Gaussians, plateaus and sinc filters.
 
-All are symmetric about their middle tap, so filtering with them moves nothing. The generalised Gaussian and the
-plateau are those of Liu et al. 2020 ("Estimating generalized Gaussian blur kernels for out-of-focus image deblurring"),
-as Real-ESRGAN uses them (Wang et al. 2021, section 3.1); sinc filters are its equation 6.
+All are symmetric about their middle tap, so filtering causes no shift. The generalised Gaussian and the plateau are
+those of Liu et al. 2020 ("Estimating generalized Gaussian blur kernels for out-of-focus image deblurring"), as used by
+Real-ESRGAN (Wang et al. 2021, section 3.1); sinc filters are its equation 6.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from torch import Tensor
 from srkit.recipes.degradation import KERNELS, FirstOrderPart, Range
 
 SINC = len(KERNELS)
-"""The kind of sinc kernels, after those of `KERNELS`."""
-_NARROW = 13  # taps; sinc kernels with fewer hold no low cutoff
+"""Index of sinc kernels, after those of `KERNELS`."""
+_NARROW = 13  # taps; smaller sinc kernels cannot represent a low cutoff
 _NARROW_CUTOFF = 1 / 3
 
 
 def sample_kernels(part: FirstOrderPart, count: int, rng: torch.Generator) -> Tensor:
-    """Kernels drawn from a part's ranges, whether it blurs all images or not.
+    """Draw kernels from a part's ranges, regardless of its probability of blur.
 
     Returns:
-        (count, side, side) float32 with the part's largest side, zeros around smaller ones; each sums to 1.
+        (count, side, side) float32 with the part's largest side, smaller kernels zero-padded; each sums to 1.
     """
     sides = sample_sides(part.sides, count, rng)
     kind = _sample_kinds(part, count, rng)
@@ -49,7 +49,7 @@ def sample_kernels(part: FirstOrderPart, count: int, rng: torch.Generator) -> Te
 
 
 def sample_sincs(sides: tuple[int, int], cutoff: Range, count: int, rng: torch.Generator) -> Tensor:
-    """(count, side, side) float32: sinc kernels with `cutoff` in pi radians a pixel."""
+    """Draw sinc kernels (count, side, side) float32 with `cutoff` in pi radians per pixel."""
     side = sample_sides(sides, count, rng)
     uniform = torch.rand(count, generator=rng, dtype=torch.float64)
     return sinc_kernels(math.pi * between(cutoff, uniform), side, sides[1]).float()
@@ -58,15 +58,15 @@ def sample_sincs(sides: tuple[int, int], cutoff: Range, count: int, rng: torch.G
 def smooth_kernels(
     sigma: Tensor, theta: Tensor, beta: Tensor, plateau: Tensor, sides: Tensor, widest: int
 ) -> Tensor:
-    """Kernels of q = d' S^-1 d, with d the distance from the middle: exp(-q^beta / 2), or 1 / (1 + q^beta).
+    """Kernels of q = d' S^-1 d, with d the offset from the middle: exp(-q^beta / 2), or 1 / (1 + q^beta).
 
     Args:
-        sigma: (2, B), widths in pixels along theta and across it.
+        sigma: (2, B), widths in pixels along and across theta.
         theta: (B,), radians from x (right) towards y (down).
-        beta: (B,); 1 is a Gaussian where `plateau` is not set.
-        plateau: (B,) bool, the second form.
-        sides: (B,), taps of a side, odd.
-        widest: taps of a side of the result, at least `sides`.
+        beta: (B,); 1 is a Gaussian if `plateau` is not set.
+        plateau: (B,) bool, use the second form.
+        sides: (B,), side of each kernel in taps, odd.
+        widest: side of the result in taps, at least `sides`.
 
     Returns:
         (B, widest, widest) float64; each sums to 1.
@@ -81,10 +81,10 @@ def smooth_kernels(
 
 
 def sinc_kernels(cutoff: Tensor, sides: Tensor, widest: int) -> Tensor:
-    """Ideal low passes, round: w / (2 pi r) J1(w r), cut off at the border.
+    """Ideal circular low-pass filters: w / (2 pi r) J1(w r), truncated at the border.
 
     Args:
-        cutoff: w, (B,), in radians a pixel.
+        cutoff: w, (B,), in radians per pixel.
         sides, widest: as in `smooth_kernels`.
 
     Returns:
@@ -100,31 +100,31 @@ def sinc_kernels(cutoff: Tensor, sides: Tensor, widest: int) -> Tensor:
 
 
 def sample_sides(sides: tuple[int, int], count: int, rng: torch.Generator) -> Tensor:
-    """(count,) int64: odd numbers from the one to the other, all equally often."""
+    """Odd numbers between the two `sides`, uniformly drawn, (count,) int64."""
     return sides[0] + 2 * torch.randint((sides[1] - sides[0]) // 2 + 1, (count,), generator=rng)
 
 
 def between(limits: Range | tuple[int, int], uniform: Tensor) -> Tensor:
-    """Numbers in [0, 1) to a range."""
+    """Map numbers in [0, 1) to a range."""
     return limits[0] + (limits[1] - limits[0]) * uniform
 
 
 def _sample_kinds(part: FirstOrderPart, count: int, rng: torch.Generator) -> Tensor:
-    """(count,) int64: indices of `KERNELS`, or `SINC`."""
+    """Kinds of kernels, (count,) int64: indices of `KERNELS`, or `SINC`."""
     shares = torch.tensor([part.kernels.get(kind, 0.0) for kind in KERNELS], dtype=torch.float64)
     kind = torch.multinomial(shares, count, replacement=True, generator=rng)
     return torch.where(torch.rand(count, generator=rng) < part.sinc, SINC, kind)
 
 
 def _shape(limits: Range, side: Tensor, uniform: Tensor) -> Tensor:
-    """Shapes beta: half of them from the range's start to 1, half from 1 to its end, where the range has both."""
+    """Shapes beta: half drawn from the range below 1, half from that above, if the range includes both."""
     middle = min(max(1.0, limits[0]), limits[1])
     low, high = between((limits[0], middle), uniform), between((middle, limits[1]), uniform)
     return torch.where(side < 0.5, low, high)
 
 
 def _grid(sides: Tensor, widest: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows and columns from the middle, (widest, 1) and (1, widest), and what lies inside (B, widest, widest)."""
+    """Rows and columns from the middle, (widest, 1) and (1, widest), and the mask of taps (B, widest, widest)."""
     offset = torch.arange(widest, dtype=torch.float64) - widest // 2
     within = offset.abs()[None] <= (sides // 2)[:, None]
     return offset[:, None], offset[None, :], within[:, :, None] & within[:, None, :]

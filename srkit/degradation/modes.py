@@ -1,16 +1,16 @@
-"""MANet's six ways in which Gaussian blur varies over an image, as maps of covariance.
+"""MANet's six modes of spatially variant Gaussian blur, as maps of covariance.
 
-They are those of its code, `stable_batch_kernel_SV_mode` in `codes/utils/util.py` of JingyunLiang/MANet at commit
-eaf8265: kernels are constant in blocks of 40 x 40 HR pixels, and the eigenvalues go from narrow = 0.175 s to
-wide = 2.5 s. With y and x from 0 at the first block towards 1 behind the last, downwards and to the right, and lam1
-along theta (0: to the right):
+They follow `stable_batch_kernel_SV_mode` in `codes/utils/util.py` of JingyunLiang/MANet at commit eaf8265: kernels
+are constant in blocks of 40 x 40 HR pixels, and the eigenvalues range from narrow = 0.175 s to wide = 2.5 s. With y
+(downwards) and x (to the right) from 0 at the first block towards 1 after the last, and lam1 along theta (0: to the
+right):
 
     1   lam1 = wide              lam2 grows with y      theta = 0
     2   lam1 grows with x        lam2 grows with y      theta = 0
     3   lam1 = wide              lam2 = narrow           theta = pi y
     4   lam1 grows with x        lam2 grows with y      theta = pi y
     5   all three are drawn for every block, lam1 and lam2 from [narrow, wide], theta from [0, pi)
-    6   lam1 = wide              lam2 = narrow           theta = pi / 4 or 3 pi / 4, as a chessboard
+    6   lam1 = wide              lam2 = narrow           theta = pi / 4 or 3 pi / 4 in a checkerboard
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BLOCK = 40
 
 @dataclass(frozen=True)
 class _Grid:
-    """The blocks of an image: y (rows, 1) and x (1, columns) in [0, 1), and the range of the eigenvalues."""
+    """Blocks of an image: y (rows, 1) and x (1, columns) in [0, 1), and the range of the eigenvalues."""
 
     y: Tensor
     x: Tensor
@@ -63,23 +63,23 @@ MODES: Mapping[str, Callable[[_Grid], _Axes]] = {
     "mode5": _drawn,
     "mode6": lambda grid: (grid.wide, grid.narrow, math.pi / 4 * (1 + 2 * grid.chessboard())),
 }
-"""lam1, lam2 and theta of every block, by the mode's name."""
+"""Functions of lam1, lam2 and theta of every block, by the mode's name."""
 
 
 def mode_covariance(mode: str, height: int, width: int, scale: int, seed: int = 0) -> Tensor:
-    """Covariance of the kernels of every LR pixel in one of `MODES`.
+    """Covariance of the kernel of every LR pixel in one of `MODES`.
 
-    An LR pixel belongs to the block in which its top left HR pixel lies, as in MANet's code.
+    An LR pixel belongs to the block of its top left HR pixel, as in MANet's code.
 
     Args:
-        height, width: of the LR image.
-        seed: what mode 5 draws from; the others draw nothing.
+        height, width: size of the LR image.
+        seed: seed of mode 5; the other modes are deterministic.
 
     Returns:
         (1, 3, height, width): xx, xy, yy in squared HR pixels.
 
     Raises:
-        UsageError: an unknown mode, or a scale other than 2, 3 and 4.
+        UsageError: unknown mode, or a scale other than 2, 3 and 4.
     """
     check_scale(scale)
     if mode not in MODES:

@@ -1,4 +1,4 @@
-"""Noise: Gaussian, Poisson, that of colour sensors, and film grain."""
+"""Noise: Gaussian, Poisson, of colour sensors, and film grain."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch import Tensor
 from srkit.degradation.filters import Library, filtered, gaussian_kernel
 
 PHOTONS = 256
-"""At white, of Poisson noise whose factor is 1."""
+"""Photons at white for Poisson noise of factor 1."""
 _LUMA = (0.2989, 0.587, 0.114)
 _READ_NOISE = 0.002
-"""Variance of the read noise as a share of the shot noise's at white."""
+"""Variance of the read noise relative to the shot noise's at white."""
 _RED_BLUE = torch.tensor([[0.25, 0.5, 0.25], [0.5, 1.0, 0.5], [0.25, 0.5, 0.25]])
 _GREEN = torch.tensor([[0.0, 0.25, 0.0], [0.25, 1.0, 0.25], [0.0, 0.25, 0.0]])
 _DEMOSAICKED = (0.5625, 0.625, 0.5625)
-"""Mean variance of what the kernels above make of white noise on the mosaic, by channel."""
+"""Mean variance, by channel, of white noise on the mosaic after the kernels above."""
 
 
 def gaussian_noise(x: Tensor, sigma: float, gray: bool, rng: torch.Generator) -> Tensor:
@@ -26,8 +26,8 @@ def gaussian_noise(x: Tensor, sigma: float, gray: bool, rng: torch.Generator) ->
     Args:
         x: (1, 3, h, w) float32.
         sigma: standard deviation in levels of 8 bit.
-        gray: the same in all channels.
-        rng: on x's device.
+        gray: use the same noise in all channels.
+        rng: generator on x's device.
 
     Returns:
         (1, 3, h, w) in [0, 1].
@@ -36,18 +36,18 @@ def gaussian_noise(x: Tensor, sigma: float, gray: bool, rng: torch.Generator) ->
 
 
 def poisson_noise(x: Tensor, factor: float, gray: bool, rng: torch.Generator) -> Tensor:
-    """Add `factor` times the noise of counting 256 x photons, and clip.
+    """Add `factor` times the shot noise of 256 x photons, and clip.
 
     Counts are 256 x + sqrt(256 x) z + (z^2 - 1) / 6 with a normal z, never below 0: the Cornish-Fisher expansion of
-    a Poisson variable, whose mean, deviation and skewness it has; ten times as fast as drawing whole photons.
-    BasicSR takes the photons at white from how many levels a crop has, so that flat crops get absurd noise; here they
-    are always those of a full range of levels.
+    a Poisson variable, with its mean, deviation and skewness; ten times as fast as sampling integer photons. BasicSR
+    derives the photons at white from the number of levels in a crop, which gives flat crops excessive noise; here
+    they always correspond to a full range of levels.
 
     Args:
-        x: (1, 3, h, w) float32; what is outside [0, 1] is clipped first.
+        x: (1, 3, h, w) float32; clipped to [0, 1] first.
         factor: at least 0.
-        gray: the same in all channels, from the luma.
-        rng: on x's device.
+        gray: use the same noise in all channels, from the luma.
+        rng: generator on x's device.
 
     Returns:
         (1, 3, h, w) in [0, 1].
@@ -58,7 +58,7 @@ def poisson_noise(x: Tensor, factor: float, gray: bool, rng: torch.Generator) ->
         light = (x * torch.tensor(_LUMA, device=x.device).view(1, 3, 1, 1)).sum(1, keepdim=True)
     expected = light * PHOTONS
     z = _normal(x, gray, rng)
-    skewed = (z.square() - 1).mul_(1 / 6).mul_(expected.clamp(max=1))  # none where there is no light
+    skewed = (z.square() - 1).mul_(1 / 6).mul_(expected.clamp(max=1))  # 0 where there is no light
     noise = torch.maximum(torch.addcmul(skewed, expected.sqrt(), z), -expected)
     return torch.add(x, noise, alpha=factor / PHOTONS).clamp_(0, 1)
 
@@ -68,15 +68,15 @@ def sensor_noise(
 ) -> Tensor:
     """Add the noise of a colour sensor and clip.
 
-    Shot and read noise fall on a Bayer mosaic (RGGB) in linear light, bilinear demosaicking spreads them over
-    neighbours, and sRGB's curve makes them strongest in the shadows. The image itself is not demosaicked.
+    Shot and read noise are added on a Bayer mosaic (RGGB) in linear light, spread by bilinear demosaicking, and
+    amplified in the shadows by sRGB's curve. The image itself is not demosaicked.
 
     Args:
         x: (1, 3, h, w) float32 in [0, 1].
         sigma: standard deviation at middle gray, in levels of 8 bit, averaged over the channels.
-        blotches: sigma in pixels of a blur of the noise's colours, which cameras smooth more than its luma; they keep
-            their deviation. 0: none.
-        rng: on x's device.
+        blotches: sigma in pixels of a blur of the noise's chroma, which cameras smooth more than its luma; the
+            deviation is preserved. 0: no blur.
+        rng: generator on x's device.
 
     Returns:
         (1, 3, h, w) in [0, 1].
@@ -100,14 +100,14 @@ def sensor_noise(
 def film_grain(
     x: Tensor, sigma: float, size: float, gray: bool, rng: torch.Generator, library: Library = "auto"
 ) -> Tensor:
-    """Add film grain and clip: blurred Gaussian noise, strongest in the middle tones.
+    """Add film grain and clip: blurred Gaussian noise, strongest in the mid-tones.
 
     Args:
         x: (1, 3, h, w) float32 in [0, 1].
         sigma: standard deviation at middle gray, in levels of 8 bit; a quarter of it at black and white.
-        size: sigma of the blur, in pixels; the deviation stays what it is. 0: none.
-        gray: the same in all channels.
-        rng: on x's device.
+        size: sigma of the blur, in pixels; the deviation is preserved. 0: no blur.
+        gray: use the same noise in all channels.
+        rng: generator on x's device.
 
     Returns:
         (1, 3, h, w) in [0, 1].
@@ -121,7 +121,7 @@ def film_grain(
 
 
 def _to_linear(x: Tensor) -> Tensor:
-    """sRGB values to light (IEC 61966-2-1)."""
+    """Convert sRGB values to linear light (IEC 61966-2-1)."""
     return torch.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
 
 
@@ -132,13 +132,13 @@ def _from_linear(light: Tensor) -> Tensor:
 
 
 def _mosaic(x: Tensor) -> Tensor:
-    """(1, 3, h, w): 1 where a pixel of an RGGB mosaic sees the channel."""
+    """Mask of an RGGB mosaic, (1, 3, h, w): 1 where a pixel records the channel."""
     seen = torch.zeros_like(x)
     seen[:, 0, ::2, ::2] = seen[:, 1, ::2, 1::2] = seen[:, 1, 1::2, ::2] = seen[:, 2, 1::2, 1::2] = 1
     return seen
 
 
 def _normal(x: Tensor, gray: bool, rng: torch.Generator) -> Tensor:
-    """(1, 3, h, w), or (1, 1, h, w), standard normal, laid out as channels_last."""
+    """Standard normal noise (1, 3, h, w), or (1, 1, h, w), in channels_last."""
     shape = (*x.shape[2:], 1 if gray else x.shape[1])
     return torch.randn(shape, generator=rng, device=x.device).permute(2, 0, 1)[None]

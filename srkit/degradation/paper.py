@@ -1,4 +1,4 @@
-"""Images from paper: the dots of print, and what a scan shows of the paper itself."""
+"""Printed and scanned images: halftone dots, and the texture of paper."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from torch import Tensor
 from srkit.degradation.filters import Library, filtered, gaussian_kernel
 
 _ANGLES = (15.0, 75.0, 0.0)
-"""Degrees, of the screens of cyan, magenta and yellow, in the usual distance of print."""
+"""Screen angles of cyan, magenta and yellow in degrees, at the usual distance in print."""
 _GRAY_ANGLE = 45.0
 _EDGE = 0.15
-"""Width of a dot's edge, as a share of the screen's range; smaller ones alias."""
+"""Width of a dot's edge relative to the screen's range; narrower edges alias."""
 _INK_SPREAD = (0.2, 0.4)
-"""Sigma of the blur of ink and scanner, as a share of the distance of the dots."""
+"""Range of the blur of ink and scanner: sigma relative to the distance of the dots."""
 _TEXTURE_SIZES = (1, 3, 9)
-"""Pixels of a cell of the paper's texture, by octave."""
+"""Cell size of the paper's texture in pixels, by octave."""
 _DUST = (2, 8)
-"""Specks in a square of 100 x 100 pixels, at most of this many, and their largest diameter in pixels."""
+"""Maximum number of specks per 100 x 100 pixels, and their maximum diameter in pixels."""
 
 
 def halftone(x: Tensor, period: float, rng: torch.Generator, library: Library = "auto") -> Tensor:
-    """Print in dots and scan: a rotated screen for each channel's ink, or one in black for gray images.
+    """Print in halftone and scan: a rotated screen for each channel's ink, or one of black for gray images.
 
-    The screen's threshold is spread evenly, so that tones stay on average.
+    The screen's thresholds are uniformly distributed, so that tones are preserved on average.
 
     Args:
         x: (1, 3, h, w) float32 in [0, 1].
         period: distance of the dots in pixels, at least 2.
-        rng: on x's device; draws where the screens lie, and how far the ink spreads.
+        rng: generator on x's device, of the screens' positions and the ink's spread.
 
     Returns:
         (1, 3, h, w) in [0, 1].
@@ -53,12 +53,12 @@ def halftone(x: Tensor, period: float, rng: torch.Generator, library: Library = 
 
 
 def paper(x: Tensor, strength: float, rng: torch.Generator) -> Tensor:
-    """The texture of paper, which scans show where ink is thin, and specks of dust, light or dark.
+    """Add paper texture, which scans show where ink is thin, and specks of light or dark dust.
 
     Args:
         x: (1, 3, h, w) float32 in [0, 1].
         strength: deviation of the texture on white, in levels of 8 bit.
-        rng: on x's device.
+        rng: generator on x's device.
 
     Returns:
         (1, 3, h, w) in [0, 1].
@@ -92,7 +92,7 @@ def _dusty(x: Tensor, rng: torch.Generator) -> Tensor:
 def _screen(
     size: torch.Size, period: float, angle: float, offset: tuple[float, float], device: torch.device
 ) -> Tensor:
-    """(h, w): thresholds of a clustered-dot screen, evenly spread over [0, 1]."""
+    """Thresholds (h, w) of a clustered-dot screen, uniformly distributed over [0, 1]."""
     rows, columns = (
         (torch.arange(side, device=device, dtype=torch.float32) / period + start)
         for side, start in zip(size, offset, strict=True)
@@ -107,7 +107,7 @@ def _screen(
 
 
 def _screened(ink: Tensor) -> Tensor:
-    """What soft dots must be compared with for their mean to be `ink`; no dots on white, and black is covered."""
+    """Threshold at which soft dots have the mean `ink`; white has no dots, and black is solid."""
     light = (2 * _EDGE * ink.clamp(min=1e-8)).sqrt()
     dark = 1 + _EDGE - (2 * _EDGE * (1 - ink).clamp(min=1e-8)).sqrt()
     return torch.where(ink < _EDGE / 2, light, torch.where(ink > 1 - _EDGE / 2, dark, ink + _EDGE / 2))
@@ -116,7 +116,7 @@ def _screened(ink: Tensor) -> Tensor:
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)
 def _even(device: torch.device) -> Tensor:
-    """(257,): the share of the plane where the mean of two cosines is below the values from -1 to 1."""
+    """Fraction of the plane where the mean of two cosines is below values from -1 to 1, (257,)."""
     phase = (np.arange(512) + 0.5) / 512 * 2 * np.pi
     wave = np.sort(((np.cos(phase)[:, None] + np.cos(phase)[None]) / 2).ravel())
     share = np.searchsorted(wave, np.linspace(-1, 1, 257)) / wave.size

@@ -1,4 +1,4 @@
-"""Kernels as short codes: their coordinates in a basis that is the same for all pixels of a scale."""
+"""Compact codes of kernels: coordinates in a basis that is common to all pixels of a scale."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from srkit.ops.code_blur import code_sums
 
 COMPONENTS = 15
 LONGEST_MOTION = 3.0
-"""Length of the longest segments of motion that are sampled, in LR pixels."""
+"""Longest sampled motion, in LR pixels."""
 
 _GAUSSIANS, _MOTIONS, _BICUBICS = 4000, 800, 400  # sampled kernels of each kind
 
 
 def sample_covariance(scale: int, count: int, rng: torch.Generator, *, elongated: float = 1.0) -> Tensor:
-    """(count, 3) covariances of MANet's range: lam1 ~ U(0.175 s, 2.5 s), lam2 ~ U(0.175 s, lam1), theta ~ U(0, pi).
+    """Sample covariances (count, 3): lam1 ~ U(0.175 s, 2.5 s), lam2 ~ U(0.175 s, lam1), theta ~ U(0, pi), as in MANet.
 
     Liang et al. 2021 (MANet), section 4.1; eigenvalues in squared HR pixels.
 
     Args:
-        elongated: above 1: lam1 nearer to its maximum and lam2 to its minimum, by raising what is drawn for them from
-            [0, 1] to the power of 1 / elongated and of elongated.
+        elongated: values above 1 move lam1 towards its maximum and lam2 towards its minimum, by raising their uniform
+            samples to the power of 1 / elongated and of elongated.
     """
     uniform = torch.rand(3, count, generator=rng, dtype=torch.float64)
     narrow = smallest_width(scale)
@@ -46,17 +46,17 @@ def sample_covariance(scale: int, count: int, rng: torch.Generator, *, elongated
 
 
 def sample_motion(scale: int, count: int, rng: torch.Generator) -> Tensor:
-    """(count, 21, 21) kernels of motion over 1 HR pixel to `LONGEST_MOTION` LR pixels, in any direction."""
+    """Sample motion kernels (count, 21, 21) of 1 HR pixel to `LONGEST_MOTION` LR pixels, in any direction."""
     uniform = torch.rand(2, count, generator=rng, dtype=torch.float64)
     return motion(1 + (LONGEST_MOTION * scale - 1) * uniform[0], math.pi * uniform[1], scale)
 
 
 def kernel_basis(scale: int, components: int = COMPONENTS) -> Tensor:
-    """The first principal directions of sampled kernels: Gaussian of MANet's range, motion, bicubic; no mean is taken.
+    """First principal directions of sampled kernels (Gaussian of MANet's range, motion, bicubic), uncentred.
 
-    The sample and its decomposition are the same at every call; the sign is such that a direction's largest tap is
-    positive. With 15 components at x4, decoded kernels differ from the true ones by, summed over the taps' absolute
-    values: 0.036 on average for Gaussian, 0.15 for motion, 0.025 for bicubic kernels (x2: 0.029, 0.071, 0.006).
+    The sample and its decomposition are deterministic; signs are chosen such that a direction's largest tap is
+    positive. With 15 components at x4, the summed absolute difference between decoded and true kernels is on average
+    0.036 for Gaussian, 0.15 for motion, 0.025 for bicubic kernels (x2: 0.029, 0.071, 0.006).
 
     Args:
         scale: 2, 3 or 4.
@@ -66,7 +66,7 @@ def kernel_basis(scale: int, components: int = COMPONENTS) -> Tensor:
         (components, 21, 21) float32, orthonormal.
 
     Raises:
-        UsageError: another scale or number of components.
+        UsageError: unsupported scale or number of components.
     """
     check_scale(scale)
     if not 1 <= components <= TAPS:
@@ -77,7 +77,7 @@ def kernel_basis(scale: int, components: int = COMPONENTS) -> Tensor:
 @lru_cache(maxsize=len(SCALES))
 @torch.inference_mode(False)
 def _directions(scale: int) -> Tensor:
-    """(441, 21, 21), by falling share of the sample's energy."""
+    """All directions (441, 21, 21), by descending share of the sample's energy."""
     rng = torch.Generator().manual_seed(scale)
     kernels = torch.cat(
         [
@@ -108,10 +108,10 @@ def encode(kernels: Tensor, basis: Tensor) -> Tensor:
 
 
 def decode(codes: Tensor, basis: Tensor) -> Tensor:
-    """Kernels that codes stand for, each divided by its sum: what the basis leaves out must not change brightness.
+    """Kernels from codes, each divided by its sum, so that truncation of the basis does not change brightness.
 
     Args:
-        codes: (N, K, h, w), of kernels: the sums that they stand for lie near 1.
+        codes: (N, K, h, w), of kernels whose decoded sums are near 1.
         basis: (K, 21, 21).
 
     Returns:

@@ -1,4 +1,4 @@
-"""Random maps of covariance, for training: Gaussian blur that varies in ways no test knows."""
+"""Random maps of covariance, for training on more variation than the test modes have."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch import Tensor
 from srkit.degradation.kernels import axes, covariance_of
 from srkit.degradation.pca import sample_covariance
 
-_BLOCKS = (6, 25)  # the smallest side of the blocks of patchwork in LR pixels, and one more than the largest
-_FEW = (2, 5)  # likewise the number of kernels of patchwork that has few
+_BLOCKS = (6, 25)  # bounds of the side of patchwork's blocks in LR pixels, upper one exclusive
+_FEW = (2, 5)  # bounds of the number of kernels in a patchwork with few, upper one exclusive
 _ELONGATED = 4.0  # see `sample_covariance`
 
 
 def turned(covariance: Tensor, rng: torch.Generator) -> Tensor:
-    """A square map (3, p, p) in one of its eight positions, and all its kernels turned by the same random angle."""
+    """Apply a random dihedral transform to a square map (3, p, p), and rotate all kernels by the same random angle."""
     dice = torch.rand(4, generator=rng).tolist()
     for flipped, dims in zip(dice[:2], ((1,), (2,)), strict=True):
         covariance = covariance.flip(dims) if flipped < 0.5 else covariance
@@ -27,9 +27,9 @@ def turned(covariance: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def random_gradients(count: int, patch: int, scale: int, rng: torch.Generator) -> Tensor:
-    """(count, 3, patch, patch): covariances of MANet's range that go smoothly from one to the next.
+    """Smoothly varying covariances of MANet's range, (count, 3, patch, patch).
 
-    Covariances at 2 to 4 places a side, bilinear between them: a mean of covariances is one.
+    Bilinear interpolation between 2 to 4 samples per side; a mean of covariances is a covariance.
     """
     found = torch.empty(count, 3, patch, patch)
     places = torch.randint(2, 5, (count,), generator=rng).tolist()
@@ -40,10 +40,10 @@ def random_gradients(count: int, patch: int, scale: int, rng: torch.Generator) -
 
 
 def patchwork(patch: int, scale: int, rng: torch.Generator) -> Tensor:
-    """(3, patch, patch): covariances of MANet's range, drawn for every block of a grid; so are its size and place.
+    """Covariances of MANet's range, one per block of a grid of random size and position, (3, patch, patch).
 
-    Half of the maps share two to four among all blocks, so that blocks are informative of each other wherever they lie.
-    In half of them kernels are much longer than wide, so that their direction shows.
+    Half of the maps use only two to four covariances, so that distant blocks are informative of each other. In half of
+    them kernels are strongly elongated, so that their direction is visible.
     """
     side = int(torch.randint(*_BLOCKS, (1,), generator=rng))
     places = (torch.arange(patch) + torch.randint(side, (2, 1), generator=rng)) // side

@@ -1,14 +1,14 @@
-"""The second-order degradation (Wang et al. 2021, "Real-ESRGAN", sections 3.2 to 3.4): what befalls images that are
-blurred, resized, noisy and compressed, twice.
+"""Second-order degradation (Wang et al. 2021, "Real-ESRGAN", sections 3.2 to 3.4): blur, resize, noise and JPEG,
+applied twice.
 
     blur - resize - noise - JPEG - blur - resize - noise - (resize to LR and sinc filter, JPEG: in either order)
 
-Beyond the paper, where a part asks for them: print and paper before the first noise, noise of sensors and film in
-place of Gaussian and Poisson noise, sharpening halos, WebP in place of the second JPEG, one more JPEG.
+Optional extensions beyond the paper: print and paper before the first noise, sensor noise and film grain instead of
+Gaussian and Poisson noise, sharpening halos, WebP instead of the second JPEG, and one more JPEG.
 
-Every image of a batch draws everything by itself. Real-ESRGAN shares sizes and kinds of noise within a batch, and so
-needs a pool of 180 pairs to mix batches; here there is nothing to mix. Sizes go to where pixel areas say, with no
-shift, where the original's `scale_factor` cuts off up to a pixel on two sides.
+All draws are independent for every image of a batch. Real-ESRGAN shares sizes and kinds of noise within a batch, and
+therefore needs a pool of 180 pairs to mix batches; here no pool is needed. Resizing keeps pixel areas aligned, without
+the shift that the original's `scale_factor` causes by cutting off up to a pixel on two sides.
 """
 
 from __future__ import annotations
@@ -43,64 +43,64 @@ from srkit.recipes.degradation import MILD, FirstOrderPart, SecondOrderPart
 GAUSSIAN, POISSON, SENSOR, GRAIN = range(4)
 """Kinds of noise."""
 _PAPER = (2.0, 10.0)
-"""Deviation of paper's texture, in levels of 8 bit."""
+"""Range of the deviation of paper's texture, in levels of 8 bit."""
 
 
 @dataclass(frozen=True)
 class OrderDraw:
-    """What one order does to each of B images; tensors on the CPU."""
+    """Parameters of one order of degradation for each of B images; tensors on the CPU."""
 
     kernel: Tensor
-    """(B, k, k) float32; a lone 1 in the middle where nothing is blurred."""
+    """(B, k, k) float32; the identity kernel for images that are not blurred."""
     factor: Tensor
-    """(B,) float64: of the size, HR's in the first order, LR's in the second."""
+    """(B,) float64: resize factor, relative to HR in the first order and to LR in the second."""
     mode: Tensor
     """(B,) int64: indices of `srkit.degradation.filters.MODES`."""
     kind: Tensor
-    """(B,) int64: of the noise."""
+    """(B,) int64: kind of the noise."""
     noise: Tensor
     """(B,) float64: deviation in levels of 8 bit, or the factor of Poisson noise."""
     spot: Tensor
-    """(B,) float64: size in pixels of the blotches or the grain of noise that has them."""
+    """(B,) float64: size in pixels of blotches or grain, for noise that has them."""
     gray: Tensor
     """(B,) bool: the noise is the same in all channels."""
     quality: Tensor
-    """(B,) int64: of JPEG or WebP."""
+    """(B,) int64: quality of JPEG or WebP."""
     full_colour: Tensor
-    """(B,) bool: JPEG holds colour at full resolution."""
+    """(B,) bool: JPEG chroma has full resolution."""
 
 
 @dataclass(frozen=True)
 class Draw:
-    """All that a batch of B images is degraded with."""
+    """All degradation parameters of a batch of B images."""
 
     first: OrderDraw
     second: OrderDraw
     sinc: Tensor
-    """(B, k, k) float32: the last filter; a lone 1 in the middle where there is none."""
+    """(B, k, k) float32: the last filter; the identity kernel for none."""
     mode: Tensor
-    """(B,) int64: of the last resize."""
+    """(B,) int64: mode of the last resize."""
     jpeg_last: Tensor
     """(B,) bool: the second JPEG comes after the last resize and filter, else before."""
     clean: Tensor
-    """(B,) bool: antialiased bicubic instead of all this."""
+    """(B,) bool: antialiased bicubic instead of the degradation."""
     seed: Tensor
-    """(B,) int64: of the noise."""
+    """(B,) int64: seed of the noise."""
     halftone: Tensor
-    """(B,) float64: distance of the dots of print in pixels; 0: not printed."""
+    """(B,) float64: distance of halftone dots in pixels; 0: not printed."""
     paper: Tensor
     """(B,) float64: deviation of the paper's texture in levels of 8 bit; 0: no paper."""
     halo: Tensor
-    """(B, 2) float64: sigma in pixels, and amount, of the sharpening; the amount is 0 where there is none."""
+    """(B, 2) float64: sigma in pixels, and amount, of the sharpening; amount 0 for none."""
     webp: Tensor
     """(B,) bool: WebP instead of the second JPEG."""
     again: Tensor
-    """(B,) bool: one more JPEG, of the first one's quality."""
+    """(B,) bool: one more JPEG, at the first one's quality."""
     offset: Tensor
-    """(B, 2) int64: place of that JPEG's grid of blocks, 0 to 7."""
+    """(B, 2) int64: offset of that JPEG's block grid, 0 to 7."""
 
     def split(self, count: int) -> list[Draw]:
-        """What is done to each of `count` parts of the batch, as `Tensor.tensor_split` makes them."""
+        """Parameters of each of `count` parts of the batch, split as by `Tensor.tensor_split`."""
 
         def nth(number: int) -> Callable[[Tensor], Tensor]:
             return lambda value: value.tensor_split(count)[number]
@@ -108,10 +108,10 @@ class Draw:
         return [self._part(nth(number)) for number in range(count)]
 
     def take(self, which: Tensor, rng: torch.Generator | None = None) -> Draw:
-        """What is done to images (B',) int64 of the batch, in that order.
+        """Parameters of the images (B',) int64 of the batch, in that order.
 
         Args:
-            rng: draws noise, and the place of the last JPEG's blocks, anew; None: as they were.
+            rng: generator for new noise and a new offset of the last JPEG's blocks; None keeps them.
         """
         taken = self._part(lambda value: value[which])
         if rng is None:
@@ -126,7 +126,7 @@ class Draw:
 
 
 def draw(part: SecondOrderPart, count: int, rng: torch.Generator) -> Draw:
-    """Draw what is done to `count` images."""
+    """Draw the degradation parameters of `count` images."""
     sinc = sample_sincs(part.sinc_sides, part.sinc_cutoff, count, rng)
     first, second = _draw_order(part.first, count, rng), _draw_order(part.second, count, rng)
     last = (
@@ -136,7 +136,7 @@ def draw(part: SecondOrderPart, count: int, rng: torch.Generator) -> Draw:
         _happens(part.clean, count, rng),
         torch.randint(2**62, (count,), generator=rng),
     )
-    # What came later is drawn later, so that settings without it draw what they always drew.
+    # Later extensions are drawn last, so that settings without them keep their random draws.
     first = _with_kinds(first, part.first, part.full_colour, rng)
     second = _with_kinds(second, part.second, part.full_colour, rng)
     drawn = Draw(first, second, *last, *_draw_beyond(part, count, rng))
@@ -156,18 +156,18 @@ def draw(part: SecondOrderPart, count: int, rng: torch.Generator) -> Draw:
 def second_order(
     hr: Tensor, scale: int, part: SecondOrderPart, rng: torch.Generator, library: Library = "auto"
 ) -> tuple[Tensor, Tensor]:
-    """Degrade a batch; the same for the same images, settings and state of `rng` on the same kind of device.
+    """Degrade a batch; deterministic for the same images, settings, state of `rng` and kind of device.
 
     Args:
-        hr: (B, 3, s h, s w) float32 in [0, 1], on any device; best channels_last.
+        hr: (B, 3, s h, s w) float32 in [0, 1], on any device; fastest in channels_last.
         scale: s, at least 1.
-        part: shares and ranges.
-        rng: on the CPU, whatever the device of hr.
-        library: `auto` uses OpenCV for images on the CPU. With PyTorch it is differentiable in hr: rounding, also
-            that of JPEG, passes gradients on.
+        part: probabilities and ranges.
+        rng: generator on the CPU, for any device of hr.
+        library: `auto` uses OpenCV for images on the CPU. PyTorch is differentiable in hr: rounding, also in JPEG,
+            passes gradients through.
 
     Returns:
-        LR (B, 3, h, w), whole levels of 8 bit in [0, 1], and the target (B, 3, s h, s w) of losses that compare
+        LR (B, 3, h, w), integer levels of 8 bit in [0, 1], and the target (B, 3, s h, s w) of losses that compare
         images: HR, sharpened if `part.sharpen`. Both channels_last, on hr's device.
 
     Raises:
@@ -180,7 +180,7 @@ def second_order(
 def degrade(
     hr: Tensor, scale: int, drawn: Draw, *, sharpen: bool, library: Library = "auto"
 ) -> tuple[Tensor, Tensor]:
-    """Degrade a batch by what was drawn for it; the rest as `second_order`."""
+    """Degrade a batch with the given parameters; otherwise as `second_order`."""
     _check(hr, scale)
     hr = hr.contiguous(memory_format=torch.channels_last)
     work = partial(_degrade, scale=scale, sharpen=sharpen, library=library)
@@ -194,10 +194,10 @@ def degrade(
 def _in_threads(
     work: Callable[[Tensor, Draw], tuple[Tensor, Tensor]], hr: Tensor, drawn: Draw
 ) -> tuple[Tensor, Tensor]:
-    """`work` on as many parts of the batch at a time as there are threads.
+    """Run `work` on parts of the batch in parallel, one per thread.
 
-    OpenCV uses one for most of what is done here, and teams of PyTorch's would meet after every one of some hundred
-    short operations.
+    OpenCV is mostly single-threaded here, and PyTorch's thread teams would synchronise after each of some hundred short
+    operations.
     """
     count = min(len(hr), torch.get_num_threads())
     if count == 1:
@@ -243,14 +243,14 @@ def _degrade(
 
 
 def _resized(x: Tensor, drawn: OrderDraw, n: int, size: tuple[int, int], library: Library) -> Tensor:
-    """Blurred, and resized to a factor of `size`."""
+    """Blur, and resize to a factor of `size`."""
     factor = float(drawn.factor[n])
     height, width = (max(1, round(side * factor)) for side in size)
     return resized(filtered(x, drawn.kernel[n], library), (height, width), MODES[int(drawn.mode[n])], library)
 
 
 def _on_paper(x: Tensor, drawn: Draw, n: int, rng: torch.Generator, library: Library) -> Tensor:
-    """Printed, and with the texture of paper, where either is drawn."""
+    """Print, and add the texture of paper, if drawn."""
     if drawn.halftone[n]:
         x = halftone(x.clamp(0, 1), float(drawn.halftone[n]), rng, library)
     return paper(x.clamp(0, 1), float(drawn.paper[n]), rng) if drawn.paper[n] else x
@@ -286,7 +286,7 @@ def _compress(
 
 
 def _once_more(x: Tensor, drawn: Draw, n: int, library: Library) -> Tensor:
-    """JPEG whose grid of blocks begins elsewhere."""
+    """Compress by JPEG with a shifted block grid."""
     top, left = drawn.offset[n].tolist()
     around = F.pad(x, (left, 0, top, 0), mode="replicate")
     around = around.contiguous(memory_format=torch.channels_last)
@@ -312,7 +312,7 @@ def _draw_order(part: FirstOrderPart, count: int, rng: torch.Generator) -> Order
 def _with_kinds(
     drawn: OrderDraw, part: FirstOrderPart, full_colour: float, rng: torch.Generator
 ) -> OrderDraw:
-    """With the noise of sensors and film, and with JPEG's colour."""
+    """Add the draws of sensor noise, film grain and JPEG's chroma resolution."""
     count = len(drawn.kind)
     uniform = torch.rand(4, count, generator=rng, dtype=torch.float64)
     sensor, grain = uniform[0] < part.sensor, uniform[0] >= 1 - part.grain
@@ -323,7 +323,7 @@ def _with_kinds(
 
 
 def _draw_beyond(part: SecondOrderPart, count: int, rng: torch.Generator) -> tuple[Tensor, ...]:
-    """`Draw.halftone` and what follows it."""
+    """Draw `Draw.halftone` and the fields after it."""
     uniform = torch.rand(4, count, generator=rng, dtype=torch.float64)
     halo = torch.stack([between(part.halo_sigma, uniform[2]), between(part.halo_amount, uniform[3])], dim=1)
     halo[:, 1] *= _happens(part.halo, count, rng)
@@ -338,7 +338,7 @@ def _draw_beyond(part: SecondOrderPart, count: int, rng: torch.Generator) -> tup
 
 
 def _chosen(which: Tensor, one: Tensor, other: Tensor) -> Tensor:
-    """`one` for each image where `which` (B,), else `other`; kernels get the side of the larger ones."""
+    """`one` for each image where `which` (B,), else `other`; kernels are padded to the larger side."""
     if one.ndim == 3:
         side = max(one.shape[1], other.shape[1])
         one, other = (F.pad(k, ((side - k.shape[1]) // 2,) * 4) for k in (one, other))
@@ -350,7 +350,7 @@ def _happens(share: float, count: int, rng: torch.Generator) -> Tensor:
 
 
 def _where(used: Tensor, kernels: Tensor) -> Tensor:
-    """The kernels, and where they are not used, kernels that do nothing."""
+    """Kernels where used, and identity kernels elsewhere."""
     nothing = torch.zeros_like(kernels[0])
     nothing[len(nothing) // 2, len(nothing) // 2] = 1
     return torch.where(used[:, None, None], kernels, nothing)

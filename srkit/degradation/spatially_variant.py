@@ -1,8 +1,8 @@
-"""Blur with a kernel of its own for every LR pixel, at the sampled places only; its adjoint; kernels as codes.
+"""Spatially variant blur with a kernel per LR pixel, evaluated only at the sampled positions; its adjoint; codes.
 
-The convention of kernels is in `srkit.degradation.kernels`. The work is laid out by sampling phase: with HR split
-into its s x s phases, each on the LR grid, every one of the 441 taps is a multiply-add of two contiguous maps, and no
-window is ever copied 441-fold.
+For the kernel convention see `srkit.degradation.kernels`. The computation is organised by sampling phase: with HR
+split into its s x s phases, each on the LR grid, each of the 441 taps is a multiply-add of two contiguous maps, without
+441-fold copies of windows.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from srkit.degradation.kernels import RADIUS, SIZE, TAPS, check_scale
 from srkit.errors import UsageError
 from srkit.ops.code_blur import CodeBlur, folded
 
-_STRIP = 16_384  # LR pixels of a strip: what a tap reads and writes then stays in a core's cache
+_STRIP = 16_384  # LR pixels per strip: the data of a tap then fits in a core's cache
 
 
 def blur(hr: Tensor, kernels: Tensor, scale: int) -> Tensor:
     """Blur and subsample: LR[i, j] = sum over u, v of K_ij[u, v] HR[s i + u - 10, s j + v - 10], the edge repeated.
 
-    Exact, and differentiable (once) in both. Memory beyond the arguments and the result is bounded, whatever the size:
-    the work is done in strips of rows.
+    Exact, and differentiable (once) in both. The computation runs in strips of rows, so that memory beyond the
+    arguments and the result is bounded for any size.
 
     Args:
         hr: images (N, C, s h, s w), float.
@@ -37,7 +37,7 @@ def blur(hr: Tensor, kernels: Tensor, scale: int) -> Tensor:
         (N, C, h, w), of the wider of both dtypes; neither clipped nor rounded.
 
     Raises:
-        UsageError: shapes that do not belong together, or another scale.
+        UsageError: mismatched shapes, or unsupported scale.
     """
     _check(hr.shape, kernels.shape, TAPS, scale)
     dtype = torch.promote_types(hr.dtype, kernels.dtype)
@@ -46,10 +46,10 @@ def blur(hr: Tensor, kernels: Tensor, scale: int) -> Tensor:
 
 
 def blur_codes(hr: Tensor, codes: Tensor, basis: Tensor, scale: int) -> Tensor:
-    """`blur` with the kernels that codes stand for, none of which is made: HR is blurred with every one of the basis.
+    """`blur` with kernels given as codes, without decoding them: HR is blurred with each kernel of the basis.
 
-    Blur is linear in the kernel, so the codes may weigh the K blurred images instead of the K kernels. As in
-    `decode`, the result is divided by the sum of the taps that the codes stand for.
+    Blur is linear in the kernel, so the codes weight the K blurred images instead of the K kernels. As in `decode`,
+    the result is divided by the sum of the decoded taps.
 
     Args:
         hr: images (N, C, s h, s w), float.
@@ -61,7 +61,7 @@ def blur_codes(hr: Tensor, codes: Tensor, basis: Tensor, scale: int) -> Tensor:
         (N, C, h, w); differentiable in all three.
 
     Raises:
-        UsageError: shapes that do not belong together, or another scale.
+        UsageError: mismatched shapes, or unsupported scale.
     """
     _check(hr.shape, codes.shape, len(basis), scale)
     height, width = codes.shape[2:]
@@ -73,19 +73,19 @@ def blur_codes(hr: Tensor, codes: Tensor, basis: Tensor, scale: int) -> Tensor:
 
 
 def blur_window(hr: Tensor, kernels: Tensor, scale: int, margin: int) -> Tensor:
-    """`blur` of a part of an image that is cut with its surroundings; not differentiable.
+    """`blur` of a part of an image, cut with its surroundings; not differentiable.
 
     Args:
-        hr: (N, C, s h + 2 margin, s w + 2 margin): `margin` pixels more than LR covers, at every side.
+        hr: (N, C, s h + 2 margin, s w + 2 margin): `margin` pixels more than LR covers on each side.
         kernels: (N, 441, h, w), or (N, 21, 21): one for all pixels of an image, which is ten times as fast.
         scale: 2, 3 or 4.
-        margin: at least 10, so that nothing outside is asked for.
+        margin: at least 10, the radius of the kernels.
 
     Returns:
-        (N, C, h, w): what `blur` of the whole image has there.
+        (N, C, h, w): the same values as `blur` of the whole image.
 
     Raises:
-        UsageError: shapes that do not belong together, too small a margin, or another scale.
+        UsageError: mismatched shapes, too small a margin, or unsupported scale.
     """
     if margin < RADIUS:
         raise UsageError(
@@ -165,7 +165,7 @@ class _Blur(torch.autograd.Function):
 
 
 def _blur(hr: Tensor, kernels: Tensor, scale: int, margin: int = 0) -> Tensor:
-    """See `blur`, and `blur_window` for the margin."""
+    """Implementation of `blur`, with the margin of `blur_window`."""
     height, width = kernels.shape[2:]
     out = hr.new_zeros(*hr.shape[:2], height, width)
     for top, bottom in _strips(len(hr), height, width):
@@ -177,7 +177,7 @@ def _blur(hr: Tensor, kernels: Tensor, scale: int, margin: int = 0) -> Tensor:
 
 
 def _adjoint(lr: Tensor, kernels: Tensor, scale: int) -> Tensor:
-    """The adjoint of `blur` in the image: <blur(x, K), y> = <x, _adjoint(y, K)> for every x and y."""
+    """Adjoint of `blur` in the image: <blur(x, K), y> = <x, _adjoint(y, K)> for every x and y."""
     count, channels, height, width = lr.shape
     around = lr.new_zeros(count, channels, height * scale + 2 * RADIUS, width * scale + 2 * RADIUS)
     for top, bottom in _strips(count, height, width):
@@ -193,19 +193,19 @@ def _adjoint(lr: Tensor, kernels: Tensor, scale: int) -> Tensor:
 
 
 def _strips(count: int, height: int, width: int) -> Iterator[tuple[int, int]]:
-    """First and last + 1 of the LR rows of every strip."""
+    """Yield the LR rows of every strip as (first, last + 1)."""
     rows = max(1, _STRIP // (count * width))
     for top in range(0, height, rows):
         yield top, min(height, top + rows)
 
 
 def _reach(length: int, scale: int) -> int:
-    """LR pixels of a phase that `length` windows touch."""
+    """Number of LR pixels of a phase that `length` windows cover."""
     return length + (SIZE - 1) // scale
 
 
 def _surroundings(hr: Tensor, top: int, bottom: int, width: int, scale: int, margin: int = 0) -> Tensor:
-    """What the windows of LR rows top..bottom see, from 10 before the first: the edge repeated, whole phases."""
+    """HR under the windows of LR rows top..bottom, from 10 before the first, in whole phases; the edge repeated."""
     places = []
     for start, end, side in ((top, bottom, hr.shape[2]), (0, width, hr.shape[3])):
         reach = torch.arange(_reach(end - start, scale) * scale, device=hr.device)
@@ -214,7 +214,7 @@ def _surroundings(hr: Tensor, top: int, bottom: int, width: int, scale: int, mar
 
 
 def _phases(hr: Tensor, top: int, bottom: int, width: int, scale: int, margin: int = 0) -> Tensor:
-    """(N, s, s, C, rows, columns): the surroundings by phase, each on the LR grid and contiguous."""
+    """Surroundings by phase, (N, s, s, C, rows, columns), each on the LR grid and contiguous."""
     around = _surroundings(hr, top, bottom, width, scale, margin)
     count, channels, rows, columns = around.shape
     split = around.reshape(count, channels, rows // scale, scale, columns // scale, scale)
@@ -222,7 +222,7 @@ def _phases(hr: Tensor, top: int, bottom: int, width: int, scale: int, margin: i
 
 
 def _seen(phases: Tensor, height: int, width: int, scale: int) -> Iterator[Tensor]:
-    """For every tap in order, what it sees: (N, C, height, width), views."""
+    """Yield the HR values at each tap in order, (N, C, height, width), as views."""
     for u in range(SIZE):
         for v in range(SIZE):
             top, left = u // scale, v // scale

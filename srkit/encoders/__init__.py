@@ -1,1 +1,1 @@
-"""Frozen networks that give features: perceptual, semantic, depth."""
+"""Frozen feature networks: perceptual, semantic, text, depth."""

@@ -1,4 +1,4 @@
-"""The small encoder that this project trains and ships: what an image shows, and perceptual features."""
+"""Small encoder trained and shipped by this project, for embeddings and perceptual features."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _RANDOM_SEED = 0
 
 
 class Compact:
-    """A `SemanticEncoder`, and through `features` a provider of perceptual features.
+    """`SemanticEncoder`, and by `features` a provider of perceptual features.
 
-    Trained by instance discrimination without labels (recipe `compact`): views of one image have close vectors,
-    images of one kind closer ones than images of different kinds, and a blurred, noisy or compressed image
-    is apart from the clean one.
+    Trained by instance discrimination without labels (recipe `compact`): views of one image have close vectors, images
+    of one kind have closer vectors than images of different kinds, and a blurred, noisy or compressed image is distant
+    from the clean one.
 
     Args:
-        device: where it runs; in fp32, or in the dtype of an autocast around the call.
-        weights: a weights file in place of the shipped one.
+        device: device of the network, which runs in fp32, or in the dtype of a surrounding autocast.
+        weights: weights file in place of the shipped one.
 
     Raises:
-        ResourceError: the weights are missing or damaged, or are not this network's.
+        ResourceError: the weights are missing, damaged, or of another network.
     """
 
     def __init__(self, device: torch.device, weights: Path | None = None) -> None:
@@ -40,10 +40,10 @@ class Compact:
         self.name, self.version = name, version
         self.dim, self.token_channels = network.dim, network.token_channels
         self.channels = network.widths
-        """Channels of the maps that `features` gives."""
+        """Channels of the maps from `features`."""
 
     def embed(self, images: Tensor) -> Embedding:
-        """See `SemanticEncoder`: vectors (N, 128), tokens (N, 256, 10, 10) for the shipped weights."""
+        """Embed images; see `SemanticEncoder`. Shipped weights: vectors (N, 128), tokens (N, 256, 10, 10)."""
         side = self._network.side
         vector, tokens = self._network(self._laid_out(bicubic(images.float(), (side, side))))
         return Embedding(vector, tokens)
@@ -51,7 +51,7 @@ class Compact:
     def features(self, images: Tensor) -> list[Tensor]:
         """Maps of the four stages (N, C_i, ~H / 2^i, ~W / 2^i) of images (N, 3, H, W) at their own size.
 
-        Each is divided by its root mean square over training images, so that they are of comparable scale.
+        Each is divided by its root mean square over training images, so that their scales are comparable.
         """
         stages = self._network.stages(self._laid_out(images))
         return [stage / scale for stage, scale in zip(stages, self._network.scales, strict=True)]
@@ -61,7 +61,7 @@ class Compact:
 
 
 def random_compact(device: torch.device) -> Compact:
-    """The network with random weights of a fixed seed: serves tests, and shows what training gave."""
+    """Network with random weights of a fixed seed, for tests and as a baseline."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_RANDOM_SEED)
         network = CompactEncoder()

@@ -1,4 +1,4 @@
-"""How near each part of an image is: the protocol, and every provider by its name."""
+"""Depth estimation: the protocol, and all providers by name."""
 
 from __future__ import annotations
 
@@ -14,61 +14,61 @@ from srkit.progress import Progress, Silent
 
 AUTO, COMPACT, NONE = "auto", "compact", "none"
 PUBLIC = {"depth-anything": "depth-anything/Depth-Anything-V2-Small-hf", "dpt": "Intel/dpt-swinv2-tiny-256"}
-"""Providers with public weights, and the repository of the Hugging Face Hub that is meant where none is named."""
+"""Providers with public weights, and their default repository on the Hugging Face Hub."""
 _FORMS = (COMPACT, *(f"{kind}[:ID_OR_DIR]" for kind in PUBLIC), NONE)
 
 _PERCENTILES = (0.02, 0.98)
-_SAMPLED = 1 << 20  # values that percentiles are taken of: torch.quantile takes no more than 16 million
-_FLAT = 1e-6  # of the largest value: spread of a map that says nothing
+_SAMPLED = 1 << 20  # maximum number of values for percentiles: torch.quantile accepts at most 16 million
+_FLAT = 1e-6  # relative spread below which a map counts as constant
 
 
 class DepthProvider(Protocol):
-    """Relative inverse depth of whole images."""
+    """Provider of relative inverse depth of whole images."""
 
     name: str
-    """As `depth_provider` takes it."""
+    """Name for `depth_provider`."""
     version: str
-    """Network and weights, so that equal versions mean equal numbers."""
+    """Identifier of network and weights; equal versions give equal results."""
     sees_images: bool
-    """Whether another image of the same name gives another depth."""
+    """True if the depth depends on the image and not only on its name."""
 
     def estimate(self, image: Tensor, name: str | None = None) -> Tensor:
-        """Inverse depth (1, 1, h, w), float32 in [0, 1], 1 nearest; zeros where nothing is known.
+        """Inverse depth (1, 1, h, w), float32 in [0, 1], 1 nearest; zeros if unknown.
 
         Args:
             image: the whole image, (1, 3, h, w) in [0, 1].
-            name: the image's, where the provider has depths by name.
+            name: name of the image, for providers that find depths by name.
 
         Raises:
-            SrkitError: there is no depth for this image.
+            SrkitError: no depth for this image.
         """
 
 
 class NoDepth:
-    """Zeros: nothing is known."""
+    """Provider of zeros, for unknown depth."""
 
     name, version, sees_images = NONE, NONE, False
 
     def estimate(self, image: Tensor, name: str | None = None) -> Tensor:
-        """See `DepthProvider`."""
+        """Zeros; see `DepthProvider`."""
         return torch.zeros(1, 1, *image.shape[2:], device=image.device)
 
 
 def depth_provider(
     name: str, device: torch.device, *, weights: Path | None = None, progress: Progress | None = None
 ) -> DepthProvider:
-    """The provider of that name, on a device.
+    """Load a provider by name on a device.
 
     Args:
         name: `compact` (small, trained by this project, shipped; also `auto`), `depth-anything[:ID_OR_DIR]` or
-            `dpt[:ID_OR_DIR]` (public weights through transformers, of a repository of the Hugging Face Hub, fetched
-            when asked for, or of a folder), a folder of depth maps, or `none`.
+            `dpt[:ID_OR_DIR]` (public weights through transformers, from a repository of the Hugging Face Hub,
+            downloaded on request, or from a folder), a folder of depth maps, or `none`.
         weights: file of `compact`'s weights in place of the shipped one.
-        progress: shows downloads; warns of maps that were changed.
+        progress: display of downloads, and warned of maps that were changed.
 
     Raises:
         UsageError: no such provider or folder.
-        ResourceError: its weights are missing, damaged or unavailable, or a package that it needs is.
+        ResourceError: the weights are missing, damaged or unavailable, or a required package is.
     """
     kind, colon, rest = name.partition(":")
     if name == NONE:
@@ -94,9 +94,9 @@ def depth_provider(
 
 
 def normalised(depth: Tensor, percentiles: tuple[float, float] = _PERCENTILES) -> Tensor:
-    """A map (1, 1, h, w) moved and scaled so that these percentiles become 0 and 1, and clipped; float32.
+    """Normalise a map (1, 1, h, w) such that these percentiles become 0 and 1, and clip it; float32.
 
-    A flat map says nothing and becomes zeros.
+    Constant maps become zeros.
     """
     depth = depth.float()
     values = depth.flatten()
@@ -109,7 +109,7 @@ def normalised(depth: Tensor, percentiles: tuple[float, float] = _PERCENTILES) -
 
 
 def resized(depth: Tensor, size: tuple[int, int]) -> Tensor:
-    """A map (1, 1, h, w) at another size: means of areas where it shrinks, bilinear where it grows."""
+    """Resize a map (1, 1, h, w): area mean for downscaling, bilinear for upscaling."""
     if tuple(depth.shape[2:]) == size:
         return depth
     shrinks = size[0] < depth.shape[2] or size[1] < depth.shape[3]

@@ -1,4 +1,4 @@
-"""The depth provider `compact`: small, trained by layered scenes, shipped; it needs no network."""
+"""Depth provider `compact`: small, trained on layered scenes, shipped; it works offline."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _MIN_SIDE = 16
 
 
 class Compact:
-    """A `DepthProvider` of 0.7 million parameters.
+    """`DepthProvider` with 0.7 million parameters.
 
-    It has seen layered scenes alone: flat things that stand before one another, sharp or out of focus. It knows what
-    hides what, and what blur says of depth; it has not learned what a street or a face is, as MiDaS has.
+    Trained only on layered scenes of flat objects, sharp or out of focus: it uses occlusion and blur, but has no
+    semantic knowledge of streets or faces, unlike MiDaS.
 
     Args:
-        device: where it runs; in fp32, or in the dtype of an autocast around the call.
-        weights: a weights file in place of the shipped one.
+        device: device of the network, which runs in fp32, or in the dtype of a surrounding autocast.
+        weights: weights file in place of the shipped one.
 
     Raises:
-        ResourceError: the weights are missing or damaged, or are not this network's.
+        ResourceError: the weights are missing, damaged, or of another network.
     """
 
     sees_images = True
@@ -41,7 +41,7 @@ class Compact:
 
     @torch.no_grad()
     def estimate(self, image: Tensor, name: str | None = None) -> Tensor:
-        """See `DepthProvider`; the image is seen with its longer side at 256 pixels, whatever its size."""
+        """Estimate depth; see `DepthProvider`. Images are resized to a longer side of 256 pixels."""
         height, width = image.shape[2:]
         factor = self._side / max(height, width)
         size = (max(_MIN_SIDE, round(height * factor)), max(_MIN_SIDE, round(width * factor)))

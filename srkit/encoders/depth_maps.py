@@ -1,4 +1,4 @@
-"""Depth maps that somebody has: a folder of files, one for each image, by its name."""
+"""Depth maps from a folder of files, by the names of the images."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _NAMED = 5  # files in a message
 
 
 class DepthMaps:
-    """A `DepthProvider`: maps of inverse depth, 8 or 16 bit gray images or NumPy arrays (h, w), larger is nearer.
+    """`DepthProvider` of maps of inverse depth: 8 or 16 bit gray images or NumPy arrays (h, w), larger is nearer.
 
-    An image's map has its name, whatever comes after the last dot: `street.png` for `street.jpg`. Each is moved and
-    scaled so that its farthest value becomes 0 and its nearest 1.
+    A map has its image's name with any extension: `street.png` for `street.jpg`. Each map is normalised such that its
+    farthest value becomes 0 and its nearest 1.
 
     Args:
-        folder: with the maps in it; folders below are not looked at.
-        device: where the maps go.
-        progress: warns of maps that were resized or hold what is no number.
+        folder: folder of the maps; subfolders are ignored.
+        device: device of the maps.
+        progress: warned of maps that were resized or have non-finite values.
 
     Raises:
-        UsageError: there is no map in the folder.
+        UsageError: no map in the folder.
     """
 
     sees_images = False
@@ -44,15 +44,15 @@ class DepthMaps:
             raise UsageError(
                 f"The folder '{folder}' holds no depth map; expected files like NAME.png or NAME.npy."
             )
-        # An array before an image of its name: it is finer.
+        # Arrays take precedence over images of the same name, as they are more precise.
         self._files = {file.stem: file for file in sorted(files, key=lambda p: p.suffix.lower() == _ARRAY)}
 
     def estimate(self, image: Tensor, name: str | None = None) -> Tensor:
-        """See `DepthProvider`; `name` may have folders before it and an ending.
+        """Read the map of an image; see `DepthProvider`. `name` may include folders and an extension.
 
         Raises:
             UsageError: no map of that name.
-            ImageError: a map that cannot be read, of several channels, or without any number.
+            ImageError: an unreadable map, of several channels, or without finite values.
         """
         file = self._file(name)
         found = self._map(file)
@@ -76,7 +76,7 @@ class DepthMaps:
         raise UsageError(f"The folder '{self._folder}' has no depth map for {wanted}; it has {listed}.")
 
     def _map(self, file: Path) -> NDArray[np.float32]:
-        """(h, w), every value a number."""
+        """Map (h, w) with finite values."""
         values = _array(file) if file.suffix.lower() == _ARRAY else _pixels(file)
         known = np.isfinite(values)
         if not known.any():
@@ -91,7 +91,7 @@ class DepthMaps:
 
 
 def _pixels(file: Path) -> NDArray[np.float32]:
-    """(h, w) of a gray image; of one in colours that are all gray, too."""
+    """Values (h, w) of a gray image, or of a colour image with equal channels."""
     colour = read_image(file).colour
     if not (colour == colour[:, :, :1]).all():
         raise ImageError(f"The depth map '{file}' is in colour; expected a gray image, 8 or 16 bit.")
@@ -99,10 +99,10 @@ def _pixels(file: Path) -> NDArray[np.float32]:
 
 
 def _array(file: Path) -> NDArray[np.float32]:
-    """(h, w) of an array, which may have a third side of 1."""
+    """Array (h, w), read with an optional third side of 1."""
     try:
         values = np.load(file, allow_pickle=False)
-    except Exception as error:  # NumPy's parser of headers raises what it likes: there is no common base
+    except Exception as error:  # NumPy's header parser raises various exceptions without a common base
         raise ImageError(
             f"The depth map '{file}' cannot be read ({first_line(error)}); expected an array that numpy.save wrote."
         ) from error
@@ -118,5 +118,5 @@ def _array(file: Path) -> NDArray[np.float32]:
         raise ImageError(
             f"The depth map '{file}' holds {kind} of shape {shape}; expected real numbers (h, w)."
         )
-    with np.errstate(over="ignore"):  # what does not fit becomes infinite, and counts as no number
+    with np.errstate(over="ignore"):  # values out of range become infinite, and count as non-finite
         return values.astype(np.float32)

@@ -1,4 +1,4 @@
-"""Depth by public networks, through transformers: Depth Anything (Yang et al. 2024), DPT (Ranftl et al. 2021)."""
+"""Depth by public networks through transformers: Depth Anything (Yang et al. 2024), DPT (Ranftl et al. 2021)."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from srkit.zoo.connectivity import check_may_fetch, offline_variable
 from srkit.zoo.source import hub_endpoint
 
 _TYPES = {"depth-anything": "depth_anything", "dpt": "dpt"}
-"""What transformers calls the architectures, by the provider's kind."""
+"""Names of the architectures in transformers, by the provider's kind."""
 _LICENCES = {
     "depth-anything/Depth-Anything-V2-Small-hf": "licence Apache-2.0",
     "Intel/dpt-swinv2-tiny-256": "licence MIT",
 }
-_MAX_RATIO = 4  # of the longer side to the shorter
-_MIN_DISTANCE = 1e-3  # metres: what is no farther is as near as can be
+_MAX_RATIO = 4  # maximum ratio of the longer to the shorter side
+_MIN_DISTANCE = 1e-3  # metres; nearer distances are clipped
 
 
 class PublicDepth:
-    """A `DepthProvider`: a network of transformers, frozen, fp32.
+    """`DepthProvider` by a frozen network of transformers, in fp32.
 
-    Images are rounded to 8 bit and prepared as the network's own image processor prepares them, which enlarges small
-    ones to the size that the network has learnt on. Weights are read from safetensors alone, no code is run.
+    Images are rounded to 8 bit and preprocessed by the network's image processor, which upscales small ones to the size
+    of training. Weights are read from safetensors only; no code is run.
 
     Args:
         kind: `depth-anything` or `dpt`.
-        source: a folder that `save_pretrained` wrote or that was downloaded, else a repository of the Hugging Face Hub:
-            from its client's cache, or fetched there.
-        device: where it runs; in fp32, or in the dtype of an autocast around the call.
-        progress: shows a download.
+        source: a folder written by `save_pretrained` or downloaded, else a repository of the Hugging Face Hub, read
+            from its client's cache or downloaded there.
+        device: device of the network, which runs in fp32, or in the dtype of a surrounding autocast.
+        progress: display of downloads.
 
     Raises:
-        ResourceError: transformers is not installed, or the weights are missing, damaged, unavailable, or another
-            kind's.
+        ResourceError: transformers is not installed, or the weights are missing, damaged, unavailable, or of another
+            kind.
     """
 
     sees_images = True
@@ -65,11 +65,11 @@ class PublicDepth:
 
     @torch.no_grad()
     def estimate(self, image: Tensor, name: str | None = None) -> Tensor:
-        """See `DepthProvider`; networks that give metres are inverted."""
+        """Estimate depth; see `DepthProvider`. Metric depth is inverted."""
         size = (int(image.shape[2]), int(image.shape[3]))
         seen = _less_narrow(image.float()).clamp(0, 1)
         pixels = (seen[0] * 255).round().to("cpu", torch.uint8).permute(1, 2, 0)
-        # Named, for an image three pixels high would be taken for one whose channels come first.
+        # Explicit, because an image three pixels high would be taken for channels first.
         prepared = self._processor(
             images=pixels.numpy(), return_tensors="pt", input_data_format="channels_last"
         )
@@ -81,14 +81,14 @@ class PublicDepth:
 
 
 def _less_narrow(image: Tensor) -> Tensor:
-    """(1, 3, h, w) stretched where a side is so short that the image processor would make nothing of it."""
+    """Stretch (1, 3, h, w) if a side is too short for the image processor."""
     height, width = image.shape[2:]
     side = math.ceil(max(height, width) / _MAX_RATIO)
     return bicubic(image, (max(height, side), max(width, side))) if min(height, width) < side else image
 
 
 def import_transformers() -> Any:
-    """The package.
+    """Import transformers.
 
     Raises:
         ResourceError: it is not installed.
@@ -105,7 +105,7 @@ def import_transformers() -> Any:
 
 
 def _load(transformers: Any, where: str, kind: str, *, here: bool) -> tuple[Any, Any, Any]:
-    """Configuration, network and image processor; `here`: without a network connection."""
+    """Load configuration, network and image processor; `here`: without a network connection."""
     try:
         config = transformers.AutoConfig.from_pretrained(where, local_files_only=here)
         if config.model_type != _TYPES[kind]:
@@ -118,7 +118,7 @@ def _load(transformers: Any, where: str, kind: str, *, here: bool) -> tuple[Any,
         processor = transformers.AutoImageProcessor.from_pretrained(where, local_files_only=here)
     except ResourceError:
         raise
-    except Exception as error:  # transformers raises what its readers, the Hub's client and torch raise
+    except Exception as error:  # errors of transformers' readers, the Hub's client and torch
         raise ResourceError(
             f"The depth network '{where}' cannot be loaded ({first_line(error)}); expected a folder or a repository "
             f"with config.json, preprocessor_config.json and model.safetensors, or use the provider {COMPACT}."
@@ -127,7 +127,7 @@ def _load(transformers: Any, where: str, kind: str, *, here: bool) -> tuple[Any,
 
 
 def _fetched(transformers: Any, repository: str, kind: str, progress: Progress) -> tuple[Any, Any, Any]:
-    """As `_load`, of a repository that is fetched by the Hub's client, which has locks and checksums of its own."""
+    """`_load` from a repository that the Hub's client downloads, with its own locks and checksums."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
     endpoint = hub_endpoint()
@@ -144,7 +144,7 @@ def _fetched(transformers: Any, repository: str, kind: str, progress: Progress) 
 
 
 def _is_cached(repository: str) -> bool:
-    """Whether the Hub's client has fetched the weights of a repository earlier."""
+    """Return whether the weights of a repository are in the cache of the Hub's client."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
@@ -157,7 +157,7 @@ def _is_cached(repository: str) -> bool:
 
 
 def _version(folder: Path | None, config: Any) -> str:
-    """The commit of a repository, or the checksum of a folder's weights."""
+    """Commit of a repository, or checksum of a folder's weights."""
     if folder is None:
         return f"commit {str(getattr(config, '_commit_hash', None))[:12]}"
     digest = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""How far apart two images look, as a number and as a map that can be learned from: every provider by its name."""
+"""Differentiable perceptual distances of images, as a number and as a map: all providers by name."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from srkit.progress import Progress
 
 _NAMES = _AUTO, _LPIPS, _COMPACT, _RANDOM = "auto", "lpips", "compact", "random"
 COMPACT_SMALLEST = 16
-"""Shortest side whose last stage is more than a place."""
-_FLOOR = 0.1  # activity below this share of the stage's usual counts as little, not as another direction
+"""Shortest side at which the last stage has more than one position."""
+_FLOOR = 0.1  # activity below this fraction of the stage's usual is damped
 
 
 @dataclass(frozen=True)
 class PerceptualDistance:
-    """A distance of images that is differentiable with respect to both; see `perceptual_distance`."""
+    """Distance of images that is differentiable with respect to both; see `perceptual_distance`."""
 
     name: str
-    """As recipes spell it, and the headers of weights that were trained with it say."""
+    """Name in recipes, and in headers of weights trained with it."""
     version: str
-    """Names the weights, so that equal versions mean equal numbers."""
+    """Identifier of the weights; equal versions give equal results."""
     smallest: int
     """Shortest side of an image."""
     layers: Callable[[Tensor, Tensor], Sequence[Tensor]]
-    """Two batches of images (N, 3, H, W) in [0, 1] to the layers' maps (N, 1, h_i, w_i), float32, at least 0, the
-    means of which sum to the distance."""
+    """Function from two batches of images (N, 3, H, W) in [0, 1] to the layers' maps (N, 1, h_i, w_i), float32, at
+    least 0, whose means sum to the distance."""
 
     def distance(self, a: Tensor, b: Tensor) -> Tensor:
-        """The distances of images (N, 3, H, W) in [0, 1], of the same shape; (N,), 0 for identical images.
+        """Distances of images (N, 3, H, W) in [0, 1], of the same shape; (N,), 0 for identical images.
 
         Raises:
-            UsageError: other shapes, or sides below `smallest`.
+            UsageError: mismatched shapes, or sides below `smallest`.
         """
         return torch.stack([layer.mean((1, 2, 3)) for layer in self._layers(a, b)]).sum(0)
 
     def map(self, a: Tensor, b: Tensor) -> Tensor:
-        """Where the distance comes from: (N, 1, H, W), each layer enlarged bilinearly, as LPIPS' `spatial` does.
+        """Map of the distance, (N, 1, H, W), with each layer upscaled bilinearly, as with LPIPS' `spatial`.
 
         Raises:
-            UsageError: as `distance`.
+            UsageError: as in `distance`.
         """
         size = (a.shape[2], a.shape[3])
         found = [
@@ -67,18 +67,18 @@ class PerceptualDistance:
 def perceptual_distance(
     name: str, device: torch.device, *, weights: Path | None = None, progress: Progress | None = None
 ) -> PerceptualDistance:
-    """The distance of that name, on a device, in fp32 or in the dtype of an autocast around its calls.
+    """Load a distance by name on a device, in fp32 or in the dtype of a surrounding autocast.
 
     Args:
         name: `lpips` (net alex, version 0.1), `compact` (`unit_layers` of the shipped encoder's stages), `random` (the
-            same with random weights of a fixed seed, for tests), or `auto`: `lpips` where its trunk is on this machine
-            already, else `compact`.
-        weights: a folder that may hold LPIPS' trunk, before the usual places.
-        progress: shows a download.
+                same with random weights of a fixed seed, for tests), or `auto`: `lpips` if its trunk is already on this
+                machine, else `compact`.
+            weights: folder that is searched first for LPIPS' trunk.
+            progress: display of downloads.
 
     Raises:
         UsageError: no such distance.
-        ResourceError: its weights are missing, damaged or unavailable.
+        ResourceError: the weights are missing, damaged or unavailable.
     """
     if name not in _NAMES:
         raise UsageError(
@@ -102,12 +102,12 @@ def perceptual_distance(
 
 
 def unit_layers(provider: PerceptualFeatures, a: Tensor, b: Tensor) -> list[Tensor]:
-    """1 - cos of the angle between two images' features, at every place of every stage, divided by the stages.
+    """1 - cos of the angle between two images' features, at every position of every stage, divided by their number.
 
-    LPIPS without learned weights (Zhang et al. 2018, CVPR, Eq. 1): half the squared difference of channels that were
-    divided by their length. So the sum of the means is 0 for identical images and 1 for features that have nothing
-    in common; 2 would be their opposite. Where a stage is less active than a tenth of its usual, its length counts as
-    that: noise in a flat place is no other direction.
+    LPIPS without learned weights (Zhang et al. 2018, CVPR, Eq. 1): half the squared difference of normalised channels.
+    The sum of the means is therefore 0 for identical images, 1 for orthogonal features and 2 for opposite ones. Where
+    the activity is less than a tenth of the stage's usual, that tenth is the norm, so that noise in a flat area does
+    not count as another direction.
     """
     stages = [[_units(stage) for stage in provider.features(images)] for images in (a, b)]
     return [

@@ -1,4 +1,4 @@
-"""Feature maps that perceptual losses compare: the protocol, and every provider by its name."""
+"""Feature maps for perceptual losses: the protocol, and all providers by name."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ _NAMES = ("vgg19", "vgg16", _COMPACT, _RANDOM)
 
 
 class PerceptualFeatures(Protocol):
-    """A frozen network whose feature maps are compared; differentiable with respect to the images."""
+    """Frozen network whose feature maps are compared; differentiable with respect to the images."""
 
     name: str
-    """As recipes spell it."""
+    """Name in recipes."""
     version: str
-    """Names the weights, so that equal versions mean equal numbers."""
+    """Identifier of the weights; equal versions give equal results."""
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """(N, 3, H, W) in [0, 1] to maps (N, C_i, h_i, w_i), from bottom to top, as they are to be compared."""
+        """Feature maps (N, C_i, h_i, w_i) of images (N, 3, H, W) in [0, 1], bottom to top, scaled for comparison."""
         ...
 
 
 def perceptual_features(
     name: str, device: torch.device, *, weights: Path | None = None, progress: Progress | None = None
 ) -> PerceptualFeatures:
-    """The provider of that name, on a device.
+    """Load a provider by name on a device.
 
     Args:
-        name: `vgg19` (public weights, found or fetched; conv5_4), `vgg19:conv1_2,conv3_4` (these of its convolutions),
+        name: `vgg19` (public weights, found or downloaded; conv5_4), `vgg19:conv1_2,conv3_4` (selected convolutions),
             `vgg16` (likewise; conv5_3), `compact` (the stages of the shipped encoder), or `random` (the same network
             with random weights of a fixed seed, for tests).
-        weights: a folder that may hold VGG's weights, before the usual places.
-        progress: shows a download.
+        weights: folder that is searched first for VGG's weights.
+        progress: display of downloads.
 
     Raises:
         UsageError: no such provider or convolution.
-        ResourceError: its weights are missing, damaged or unavailable.
+        ResourceError: the weights are missing, damaged or unavailable.
     """
     kind, colon, taps = name.partition(":")
     if kind.startswith("vgg") and kind in _NAMES:

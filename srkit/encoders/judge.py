@@ -1,7 +1,7 @@
-"""A second small network of this project, for judging only: how far apart two images look.
+"""Perceptual distance by a second small network of this project, for evaluation only.
 
-Another architecture, seed and objective than the encoder `compact`, and no loss is made of it, so a network that was
-trained against `compact`'s features gains nothing by that here.
+It differs from the encoder `compact` in architecture, seed and objective, and no loss uses it, so that training against
+`compact`'s features does not improve this distance unfairly.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from srkit.errors import UsageError
 
 NAME = "judge"
 JUDGE_SMALLEST = 16
-"""Shortest side of an image that is compared, in pixels."""
-_STRIP_PIXELS = 2**18  # of a strip, beside what is seen around it
-_FLOOR = 0.1  # activity below this share of the stage's usual counts as little, not as another direction
+"""Shortest side of an image, in pixels."""
+_STRIP_PIXELS = 2**18  # pixels of a strip, without its margins
+_FLOOR = 0.1  # activity below this fraction of the stage's usual is damped
 
 
 class Judge:
     """Perceptual distance of images; lower is closer.
 
-    As LPIPS without learned weights (Zhang et al. 2018, CVPR, Eq. 1): at every place of every stage the channels are
-    divided by their length, the squared differences are summed over the channels and averaged over the places, and
-    the stages are summed. Places where hardly anything is active are damped, not blown up to unit length.
+    As LPIPS without learned weights (Zhang et al. 2018, CVPR, Eq. 1): at every position of every stage the channels are
+    normalised, the squared differences are summed over the channels and averaged over the positions, and the stages are
+    summed. Positions of low activity are damped instead of normalised to unit length.
 
     Args:
-        device: where it runs, in fp32.
-        weights: a weights file in place of the shipped one.
+        device: device of the network, which runs in fp32.
+        weights: weights file in place of the shipped one.
 
     Raises:
-        ResourceError: the weights are missing or damaged, or are not this network's.
+        ResourceError: the weights are missing, damaged, or of another network.
     """
 
     def __init__(self, device: torch.device, weights: Path | None = None) -> None:
@@ -47,12 +47,12 @@ class Judge:
 
     @torch.inference_mode()
     def distance(self, sr: Tensor, hr: Tensor) -> Tensor:
-        """(N, 3, H, W) twice, in [0, 1], sides at least `JUDGE_SMALLEST`; gives (N,), 0 for identical images.
+        """Distances (N,) of images (N, 3, H, W) in [0, 1], sides at least `JUDGE_SMALLEST`; 0 for identical images.
 
-        Worked through in strips, so that memory does not grow with the height; the result is that of the whole.
+        Computed in strips, so that memory is bounded in the height; the result equals that of the whole.
 
         Raises:
-            UsageError: shapes that differ, or a side that is too short.
+            UsageError: mismatched shapes, or a side that is too short.
         """
         if sr.shape != hr.shape or min(sr.shape[2:]) < JUDGE_SMALLEST:
             raise UsageError(
@@ -77,9 +77,9 @@ class Judge:
         return info_of(self._network).receptive_field
 
     def _stages(self, images: Tensor) -> list[Tensor]:
-        """The stages' maps with channels of unit length, or less where little is active."""
+        """Maps of the stages with channels of unit length, or shorter where the activity is low."""
         x = images.to(self._device, torch.float32, memory_format=torch.channels_last)
-        # TF32 would move the third decimal.
+        # TF32 would change the third decimal.
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
             stages = self._network.stages(x)
         return [
@@ -89,7 +89,7 @@ class Judge:
 
 
 def _strips(height: int, width: int, multiple: int, reach: int) -> Iterator[tuple[int, int, int, int]]:
-    """Rows [first, last) of each strip, and [above, below) that are seen for it; all but the last on multiples."""
+    """Yield rows [first, last) of each strip, and its input rows [above, below); all but the last are multiples."""
     rows = max(1, _STRIP_PIXELS // width // multiple) * multiple
     reach = -(-reach // multiple) * multiple
     first = 0

@@ -1,4 +1,4 @@
-"""Stable Diffusion as a frozen prior, through diffusers: the only module that imports it."""
+"""Stable Diffusion as a frozen prior through diffusers, which only this module imports."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ _PARTS = {
     "vae": "diffusion_pytorch_model",
     "text_encoder": "model",
 }
-"""Folders of weights, and what the files in them are called."""
+"""Folders of weights, and the stems of the files in them."""
 _FILES = (
     ("scheduler/scheduler_config.json",),
     ("tokenizer/tokenizer_config.json",),
     ("tokenizer/vocab.json", "tokenizer/tokenizer.json"),
 )
-"""Others; of those in one line any will do."""
+"""Other required files; of those in one line, any suffices."""
 _PICKLES = ("*.bin", "*.ckpt", "*.pt", "*.pth")
 _WANTED = "expected a folder that `save_pretrained` of diffusers' StableDiffusionPipeline wrote"
 
 
 class LatentPrior:
-    """A `srkit.archs.latent_fusion.Prior`: U-Net, autoencoder and the embedding of an empty prompt; frozen, fp32.
+    """`srkit.archs.latent_fusion.Prior`: U-Net, autoencoder and the embedding of an empty prompt; frozen, fp32.
 
-    Weights are read from safetensors alone; no code is run.
+    Weights are read from safetensors only; no code is run.
 
     Args:
-        source: a folder that `save_pretrained` wrote or that was downloaded, else a repository of the Hugging Face Hub:
-            from its client's cache, or fetched there.
-        device: where it runs.
-        progress: shows a download.
+        source: a folder written by `save_pretrained` or downloaded, else a repository of the Hugging Face Hub, read
+            from its client's cache or downloaded there.
+        device: device of the networks.
+        progress: display of downloads.
 
     Raises:
-        ResourceError: diffusers is not installed; the folder is incomplete, holds pickles alone or is damaged; its
-            latent images are of another size; it is not on this machine and cannot be fetched.
+        ResourceError: diffusers is not installed; the folder is incomplete, damaged, or without safetensors; its latent
+            images have another size; the model is neither on this machine nor downloadable.
     """
 
     def __init__(self, source: str, device: torch.device, progress: Progress | None = None) -> None:
@@ -61,7 +61,7 @@ class LatentPrior:
             vae = diffusers.AutoencoderKL.from_pretrained(folder / "vae", use_safetensors=True)
             self._scheduler = diffusers.DDIMScheduler.from_pretrained(folder / "scheduler")
             self._prompt = _empty_prompt(transformers, folder).to(device)
-        except Exception as error:  # diffusers raises what its readers and torch raise
+        except Exception as error:  # errors of diffusers' readers and torch
             raise ResourceError(
                 f"The latent diffusion model '{folder}' cannot be loaded ({first_line(error)}); {_WANTED}."
             ) from error
@@ -72,18 +72,18 @@ class LatentPrior:
 
     @torch.no_grad()
     def encode(self, image: Tensor) -> Tensor:
-        """See `Prior`; the mean of what the autoencoder gives."""
+        """Encode an image; see `Prior`. Uses the mean of the autoencoder's distribution."""
         found: Tensor = self._vae.encode(image.float() * 2 - 1).latent_dist.mean
         return found * self._scaling
 
     @torch.no_grad()
     def decode(self, latent: Tensor) -> Tensor:
-        """See `Prior`."""
+        """Decode a latent image; see `Prior`."""
         found: Tensor = self._vae.decode(latent.float() / self._scaling).sample
         return found / 2 + 0.5
 
     def epsilon(self, latent: Tensor, time: Tensor, fuse: Fuse | None = None) -> Tensor:
-        """See `Prior`; `fuse` changes what the last residual block of each level on the way down gives."""
+        """Estimate the noise; see `Prior`. `fuse` is applied after the last residual block of each encoder level."""
         hooks = []
         if fuse is not None:
             for level, block in enumerate(self._unet.down_blocks):
@@ -101,12 +101,12 @@ class LatentPrior:
         return found
 
     def times(self, steps: int) -> list[int]:
-        """See `Prior`."""
+        """Timesteps of the sampler; see `Prior`."""
         self._scheduler.set_timesteps(steps)
         return [int(time) for time in self._scheduler.timesteps]
 
     def step(self, eps: Tensor, time: int, latent: Tensor) -> Tensor:
-        """See `Prior`: DDIM's, deterministic."""
+        """Deterministic DDIM step; see `Prior`."""
         if self._scheduler.config.prediction_type == "v_prediction":
             alpha = self._alphas(latent)[time]
             eps = (eps - (1 - alpha).sqrt() * latent) / alpha.sqrt()
@@ -114,7 +114,7 @@ class LatentPrior:
         return found
 
     def noised(self, latent: Tensor, eps: Tensor, time: Tensor) -> Tensor:
-        """See `Prior`."""
+        """Add noise to a latent image; see `Prior`."""
         found: Tensor = self._scheduler.add_noise(latent, eps, time.long())
         return found
 
@@ -124,7 +124,7 @@ class LatentPrior:
 
 
 class _Hook:
-    """A forward hook that puts fused features in place of a module's."""
+    """Forward hook that replaces a module's output by fused features."""
 
     def __init__(self, fuse: Fuse, level: int) -> None:
         self._fuse, self._level = fuse, level
@@ -134,10 +134,10 @@ class _Hook:
 
 
 def import_diffusers() -> tuple[Any, Any]:
-    """diffusers and transformers.
+    """Import diffusers and transformers.
 
     Raises:
-        ResourceError: one is not installed.
+        ResourceError: one of them is not installed.
     """
     try:
         import diffusers
@@ -151,7 +151,7 @@ def import_diffusers() -> tuple[Any, Any]:
 
 
 def _empty_prompt(transformers: Any, folder: Path) -> Tensor:
-    """(1, tokens, channels): the embedding of no words."""
+    """Embedding of the empty prompt, (1, tokens, channels)."""
     tokenizer = transformers.CLIPTokenizer.from_pretrained(folder / "tokenizer")
     encoder = transformers.CLIPTextModel.from_pretrained(folder / "text_encoder", use_safetensors=True)
     length = tokenizer.model_max_length
@@ -195,7 +195,7 @@ def _check_sizes(folder: Path, unet: Any, vae: Any) -> None:
 
 
 def _version(folder: Path) -> str:
-    """The checksum of all weights, of the configurations, and so of all that is frozen."""
+    """Checksum of all weights and configurations."""
     digest = hashlib.sha256()
     for part in _PARTS:
         config = json.loads((folder / part / "config.json").read_text(encoding="utf-8"))
@@ -208,7 +208,7 @@ def _version(folder: Path) -> str:
 
 
 def _from_hub(repository: str, progress: Progress) -> Path:
-    """The folder of a repository in the cache of the Hub's client, fetched where it is not there yet."""
+    """Folder of a repository in the cache of the Hub's client, downloaded if absent."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.constants import HF_HUB_CACHE
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError

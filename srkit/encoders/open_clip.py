@@ -1,4 +1,4 @@
-"""CLIP and its kin, through open_clip: what an image means, and the maps of CLIP's ResNets."""
+"""CLIP and related models through open_clip: embeddings, and feature maps of CLIP's ResNets."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from srkit.progress import Progress
 
 
 class OpenClip:
-    """A `SemanticEncoder` (Radford et al. 2021, ICML): an open_clip model, frozen, fp32.
+    """`SemanticEncoder` by an open_clip model (Radford et al. 2021, ICML), frozen, fp32.
 
-    Images are prepared as open_clip prepares them with resize_mode `squash`, but differentiably and without
-    rounding to 8 bit; on squares that is its default as well. Tokens are the last layer's, after its LayerNorm, for
+    Images are preprocessed as in open_clip with resize_mode `squash`, but differentiably and without rounding to 8 bit;
+    for square images this equals its default. Tokens are those of the last layer, after its LayerNorm, for
     transformers, and the last stage's map for ResNets.
 
     Args:
-        model: an open_clip model name (`ViT-B-32`, `RN50`), with `-quickgelu` or `-gelu` behind it where a file
-            does not say which activation it wants.
-        pretrained: one of open_clip's tags for the model (`openai`), else a checkpoint file.
-        device: where it runs; in fp32, or in the dtype of an autocast around the call.
-        progress: shows a download.
+        model: open_clip model name (`ViT-B-32`, `RN50`), with the suffix `-quickgelu` or `-gelu` if a file does not
+            determine its activation.
+        pretrained: a tag of open_clip for the model (`openai`), else a checkpoint file.
+        device: device of the network, which runs in fp32, or in the dtype of a surrounding autocast.
+        progress: display of downloads.
 
     Raises:
-        UsageError: no such model, or one that gives no map, or an activation that is not named.
+        UsageError: no such model, a model without maps, or an undetermined activation.
         ResourceError: the weights are missing, damaged or of another model, or open_clip is not installed.
     """
 
@@ -39,7 +39,7 @@ class OpenClip:
     ) -> None:
         clip = load_clip(model, pretrained, progress)
         self.name = f"{OPEN_CLIP}:{model}:{pretrained}"
-        # Without the package's version: the same weights mean the same network in all of them.
+        # The package's version is omitted: the same weights mean the same network in all versions.
         self.version = f"open_clip {clip.label}"
         self._config, self._device = clip.config, device
         self._network: Any = clip.network.to(device)
@@ -58,7 +58,7 @@ class OpenClip:
         self.dim, self.token_channels = vector.shape[1], tokens.shape[1]
 
     def embed(self, images: Tensor) -> Embedding:
-        """See `SemanticEncoder`: for ViT-B-32, vectors (N, 512) and tokens (N, 768, 7, 7)."""
+        """Embed images; see `SemanticEncoder`. ViT-B-32: vectors (N, 512) and tokens (N, 768, 7, 7)."""
         with torch.autocast(self._device.type, enabled=False):
             squares = squash(self._taken(images), self._size, self._interpolation)
         vector, tokens = self._tower((squares - self._mean) / self._std)
@@ -70,7 +70,7 @@ class OpenClip:
         For RN50: (N, 256, ~H/4, ~W/4), (N, 512, ~H/8, ~W/8), (N, 1024, ~H/16, ~W/16), (N, 2048, ~H/32, ~W/32).
 
         Raises:
-            UsageError: the model's tower is no ResNet.
+            UsageError: the model's image tower is no ResNet.
         """
         if not hasattr(self._visual, "layer4"):
             raise UsageError(
@@ -79,12 +79,12 @@ class OpenClip:
         return self._residual_stages((self._taken(images) - self._mean) / self._std)
 
     def _tower(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised images of the tower's size to vectors (N, D) and a map (N, C, gh, gw)."""
+        """Vectors (N, D) and a map (N, C, gh, gw) of normalised images of the tower's size."""
         visual = self._visual
         if hasattr(visual, "layer4"):
             tokens = self._residual_stages(x)[-1]
             return visual.attnpool(tokens), tokens
-        if not hasattr(visual, "output_tokens"):  # a tower of timm's
+        if not hasattr(visual, "output_tokens"):  # a tower of timm
             out = visual.forward_intermediates(x, indices=1, normalize_intermediates=True, output_fmt="NCHW")
             return out["image_features"], out["image_intermediates"][-1]
         vector, tokens = visual(x)
@@ -113,11 +113,11 @@ class OpenClip:
 
 
 def squash(x: Tensor, size: tuple[int, int], interpolation: str = "bicubic") -> Tensor:
-    """Resize whole images as Pillow does, but differentiably and without rounding: along the rows, then the columns.
+    """Resize whole images like Pillow, but differentiably and without rounding: first rows, then columns.
 
-    Unlike in `srkit.ops.resize.bicubic`, which is MATLAB's, the kernel is cut off at the border and rescaled in place
-    of mirroring the image, and both passes clip overshoot; that moves single pixels of photographs by up to 8/255.
-    (Pillow 13 begins with the columns of some oblong images, which shows only where a pass clips.)
+    Unlike in `srkit.ops.resize.bicubic`, which follows MATLAB, the kernel is truncated and renormalised at the border
+    instead of mirroring the image, and both passes clip overshoot; single pixels of photographs differ by up to 8/255.
+    (Pillow 13 starts with the columns of some oblong images, which matters only where a pass clips.)
 
     Args:
         x: images (N, C, H, W), floating, in [0, 1].
@@ -127,7 +127,7 @@ def squash(x: Tensor, size: tuple[int, int], interpolation: str = "bicubic") -> 
     Returns:
         (N, C, height, width) in [0, 1], same dtype.
     """
-    # As matrices, because the backward of torch's own antialiased resizing is not deterministic on CUDA.
+    # Matrix products, because the backward pass of torch's antialiased resizing is not deterministic on CUDA.
     down, across = (
         _taps(length, wanted, interpolation, x.dtype, x.device)
         for length, wanted in zip(x.shape[2:], size, strict=True)
@@ -136,9 +136,9 @@ def squash(x: Tensor, size: tuple[int, int], interpolation: str = "bicubic") -> 
 
 
 @lru_cache(maxsize=32)
-@torch.inference_mode(False)  # what inference mode makes could not serve training later
+@torch.inference_mode(False)  # tensors made in inference mode would be unusable in training
 def _taps(length: int, wanted: int, interpolation: str, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Matrix (wanted, length) of one pass: torch's own resizing, whose weights are Pillow's, of the identity."""
+    """Matrix (wanted, length) of one pass: torch's resizing, whose weights are Pillow's, applied to the identity."""
     if wanted == length:
         return torch.eye(length, dtype=dtype, device=device)
     parts = [
@@ -148,4 +148,4 @@ def _taps(length: int, wanted: int, interpolation: str, dtype: torch.dtype, devi
     return torch.cat(parts, 1).to(device, dtype)
 
 
-_COLUMNS = 512  # of the identity that are resized at a time, which bounds the memory
+_COLUMNS = 512  # columns of the identity that are resized at a time, to bound memory

@@ -1,4 +1,4 @@
-"""CLIP's text tower, and its image tower as CLIP-SR uses it: chosen depths, and blocks that take prompts."""
+"""CLIP's text tower, and its image tower as used by CLIP-SR: selected depths, and blocks that accept prompts."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from srkit.ops.characters import cleaned
 from srkit.progress import Progress
 
 _LOOKED_AT = (1, 4, 8)
-"""Blocks of a tower of `_BLOCKS` whose results the discriminator sees, counted from 0 (GALIP, CLIP-SR)."""
+"""Blocks of a tower of `_BLOCKS` whose outputs the discriminator takes, counted from 0 (GALIP, CLIP-SR)."""
 _BLOCKS = 12
 
 
 class OpenClipText(OpenClip):
-    """A `TextEncoder` of an open_clip model with two transformers, frozen, fp32.
+    """`TextEncoder` by an open_clip model with two transformers, frozen, fp32.
 
     Args:
-        As `OpenClip`.
+        See `OpenClip`.
 
     Raises:
-        UsageError: as `OpenClip`, or a tower that is no transformer of open_clip's own.
-        ResourceError: as `OpenClip`, or a tokenizer that open_clip would have to fetch is unavailable.
+        UsageError: as in `OpenClip`, or a tower that is not open_clip's own transformer.
+        ResourceError: as in `OpenClip`, or a tokenizer that open_clip would download is unavailable.
     """
 
     by_character = False
@@ -53,7 +53,7 @@ class OpenClipText(OpenClip):
         self.level_channels = (self.token_channels,) * len(_LOOKED_AT)
 
     def read(self, texts: Sequence[str]) -> TextEmbedding:
-        """See `TextEncoder`: for ViT-B-32, sentences (N, 512) and words (N, 77, 512), the tower's last layer's."""
+        """Embed texts; see `TextEncoder`. ViT-B-32: sentences (N, 512), words (N, 77, 512) of the last layer."""
         texts = [cleaned(text) for text in texts]
         codes = self._tokenizer(texts).to(self._device)
         found: list[Tensor] = []
@@ -68,11 +68,11 @@ class OpenClipText(OpenClip):
         return TextEmbedding(sentence * given, found[0].float() * there[:, :, None])
 
     def fits(self, text: str) -> bool:
-        """See `TextEncoder`: a word may be several tokens, and two of the length are marks."""
+        """Return whether a text fits; see `TextEncoder`. A word may be several tokens, and two tokens are marks."""
         return len(self._tokenizer.encode(cleaned(text))) + 2 <= self.length
 
     def levels(self, images: Tensor) -> list[Tensor]:
-        """See `TextEncoder`: the patches' tokens after three of the blocks, on the tower's grid."""
+        """Patch tokens after three of the blocks, on the tower's grid; see `TextEncoder`."""
         with torch.autocast(self._device.type, enabled=False):
             squares = squash(self._taken(images), self._size, self._interpolation)
         maps = self._visual.conv1((squares - self._mean) / self._std)
@@ -84,7 +84,7 @@ class OpenClipText(OpenClip):
         return [found[i] for i in wanted]
 
     def prompted(self, maps: Tensor, prompts: Tensor) -> Tensor:
-        """See `TextEncoder`: block k takes prompt k - 1 behind its tokens, the first block none.
+        """Pass maps and prompts through the blocks; see `TextEncoder`. Block k takes prompt k - 1, the first none.
 
         Maps of another grid than the tower's are resized to it and back.
         """
@@ -99,7 +99,7 @@ class OpenClipText(OpenClip):
         return out if grid == own else F.interpolate(out, grid, mode="bilinear")
 
     def _entered(self, maps: Tensor) -> Tensor:
-        """The class token and the maps' cells as tokens, as the tower's first block takes them: (N, 1 + g g, C)."""
+        """Input tokens of the tower's first block, the class token and the maps' cells: (N, 1 + g g, C)."""
         visual = self._visual
         tokens = maps.flatten(2).transpose(1, 2)
         first = visual.class_embedding.to(tokens.dtype).expand(len(tokens), 1, -1)
@@ -123,7 +123,7 @@ class OpenClipText(OpenClip):
     def _tokenizer(self) -> Any:
         try:
             return import_open_clip().get_tokenizer(self._config)
-        except Exception as error:  # whatever the client of the Hub, or a package that is missing, raises
+        except Exception as error:  # errors of the Hub's client, or of a missing package
             raise ResourceError(
                 f"The tokenizer of '{self._config}' is unavailable ({first_line(error)}); choose a model with CLIP's "
                 "own, for example ViT-B-32."

@@ -1,4 +1,4 @@
-"""Weights of open_clip's models: which file, how it was trained, and the network that it fills."""
+"""Weights of open_clip's models: the file, its preprocessing and activation, and the network."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from srkit.zoo.files import check_checkpoint, sha256_of
 from srkit.zoo.weights import read_tensors
 
 _HUB_FILE = "open_clip_model.safetensors"
-"""Name of the weights in a repository that open_clip's table names without a file."""
+"""Name of the weights in a repository that open_clip's table lists without a file."""
 _LISTED = 8  # tags in a message
 _OPENAI_MARKS = ("input_resolution", "context_length", "vocab_size")
-"""Buffers that only OpenAI's archives hold beside the weights."""
+"""Buffers that only OpenAI's archives hold in addition to the weights."""
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What open_clip does to an image for given weights."""
+    """Preprocessing of open_clip for given weights."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -38,34 +38,34 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class ClipModel:
-    """An open_clip model with its weights: fp32, on the CPU, frozen, in evaluation mode."""
+    """open_clip model with its weights: fp32, on the CPU, frozen, in evaluation mode."""
 
     network: Any
     config: str
-    """open_clip's name of the architecture."""
+    """Name of the architecture in open_clip."""
     preprocessing: Preprocessing
     label: str
-    """Architecture, activation and the weights' checksum."""
+    """Architecture, activation and checksum of the weights."""
 
 
 def load_clip(model: str, pretrained: str, progress: Progress | None = None) -> ClipModel:
-    """Find, read and build.
+    """Find and read the weights, and build the network.
 
     Args:
-        model: an open_clip model name (`ViT-B-32`, `RN50`); with `-quickgelu` or `-gelu` behind it where a file
-            does not say which of the two activations it was trained with.
-        pretrained: a tag of open_clip's for that model (`openai`), else a checkpoint file.
-        progress: shows a download.
+        model: open_clip model name (`ViT-B-32`, `RN50`), with the suffix `-quickgelu` or `-gelu` if a file does not
+            determine its activation.
+        pretrained: a tag of open_clip for that model (`openai`), else a checkpoint file.
+        progress: display of downloads.
 
     Raises:
-        UsageError: no such model, or an activation that is not named or not the weights'.
-        ResourceError: open_clip is not installed, or the weights are not there, damaged or of another model.
+        UsageError: no such model, or an activation that is undetermined or differs from the weights'.
+        ResourceError: open_clip is not installed, or the weights are missing, damaged or of another model.
     """
     open_clip = import_open_clip()
     config, named = _config(model)
     published = open_clip.get_pretrained_cfg(config, pretrained)
     if published:
-        # Tables of older releases say of OpenAI's weights by their tag alone that they are QuickGELU's.
+        # Older releases mark OpenAI's weights as QuickGELU only by their tag.
         quick = bool(published.get("quick_gelu", pretrained.lower() == "openai")) or _always_quick(config)
         _check_named(named, quick, model, f"the weights '{pretrained}'")
         found = _published(config, pretrained, published, progress)
@@ -83,7 +83,7 @@ def load_clip(model: str, pretrained: str, progress: Progress | None = None) -> 
 
 
 def import_open_clip() -> Any:
-    """The package.
+    """Import open_clip.
 
     Raises:
         ResourceError: it is not installed.
@@ -100,7 +100,7 @@ def import_open_clip() -> Any:
 
 
 def _config(model: str) -> tuple[str, bool | None]:
-    """open_clip's name, and whether the activation is QuickGELU where the name says so."""
+    """Name of the model in open_clip, and whether the activation is QuickGELU, if the name determines it."""
     open_clip = import_open_clip()
     name, known = model.replace("/", "-"), open_clip.list_models()
     for suffix, quick in (("-quickgelu", True), ("-gelu", False)):
@@ -119,7 +119,7 @@ def _config(model: str) -> tuple[str, bool | None]:
 
 
 def _published(config: str, tag: str, table: Mapping[str, Any], progress: Progress | None) -> FoundWeights:
-    """The file of a tag: from the Hub's own cache, where open_clip keeps it, else as all weights of public networks."""
+    """Find the file of a tag: in the Hub's cache, where open_clip keeps it, else like all public weights."""
     source = table.get("url", "")
     if hub := table.get("hf_hub"):
         repo, _, file = hub.rpartition("/")
@@ -132,7 +132,7 @@ def _published(config: str, tag: str, table: Mapping[str, Any], progress: Progre
 
 
 def _in_hub_cache(repo: str, file: str) -> FoundWeights | None:
-    """A file that the Hub's client fetched earlier, if it is whole: large ones lie there under their SHA-256."""
+    """Complete file in the cache of the Hub's client, if present; large files are stored there by SHA-256."""
     from huggingface_hub import try_to_load_from_cache
 
     path = try_to_load_from_cache(repo, file)
@@ -168,10 +168,10 @@ def _read(path: Path) -> tuple[dict[str, Tensor], bool]:
 
 
 def _activation(state: Mapping[str, Tensor], config: str, named: bool | None, model: str, path: Path) -> bool:
-    """Whether a file's weights want QuickGELU: x sigmoid(1.702 x), which OpenAI used, in place of GELU.
+    """Return whether a file's weights need QuickGELU, x sigmoid(1.702 x), as used by OpenAI, instead of GELU.
 
-    With the wrong one nothing fails, and the vectors are wrong. OpenAI's files show it: their archives hold the three
-    marks, and a state dict saved from their package on a GPU is fp16 except for its LayerNorms.
+    The wrong activation causes no error, but wrong vectors. OpenAI's files are recognisable: their archives hold the
+    three marks, and a state dict saved from their package on a GPU is fp16 except for its LayerNorms.
     """
     if all(mark in state for mark in _OPENAI_MARKS):
         _check_named(named, True, model, f"'{path}' (OpenAI's)")
@@ -184,7 +184,7 @@ def _activation(state: Mapping[str, Tensor], config: str, named: bool | None, mo
     if mixed == {torch.float16, torch.float32}:
         return True
     if f"{config}-quickgelu" not in import_open_clip().list_models():
-        return False  # no weights of this architecture were trained with it
+        return False  # no weights of this architecture were trained with QuickGELU
     raise UsageError(
         f"'{path}' does not say whether it was trained with QuickGELU, as OpenAI's weights were, or with GELU, as "
         f"most of LAION's, and the wrong one gives wrong vectors; write open_clip:{config}-quickgelu:FILE or "
@@ -193,7 +193,7 @@ def _activation(state: Mapping[str, Tensor], config: str, named: bool | None, mo
 
 
 def _always_quick(config: str) -> bool:
-    """Whether the architecture itself has QuickGELU, whatever its weights (roberta-ViT-B-32)."""
+    """Return whether the architecture has QuickGELU for all its weights (roberta-ViT-B-32)."""
     return bool(import_open_clip().get_model_config(config).get("quick_gelu", False))
 
 
@@ -207,7 +207,7 @@ def _check_named(named: bool | None, quick: bool, model: str, whose: str) -> Non
 
 
 def _build(config: str, quick_gelu: bool) -> Any:
-    """open_clip's network before its weights, as its `create_model` makes it (which would also log and warn)."""
+    """Build open_clip's network without weights, as its `create_model` does, but without its logs and warnings."""
     open_clip = import_open_clip()
     settings = open_clip.get_model_config(config)
     settings["vision_cfg"]["timm_model_pretrained"] = settings["text_cfg"]["hf_model_pretrained"] = False
@@ -225,7 +225,7 @@ def _build(config: str, quick_gelu: bool) -> Any:
 
 
 class _NoInitialisation(TorchFunctionMode):
-    """Leaves out drawing random weights, most of the time that building takes: a checkpoint replaces them all."""
+    """Skips random initialisation, which would take most of the building time, as a checkpoint replaces all weights."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -236,7 +236,7 @@ class _NoInitialisation(TorchFunctionMode):
 
 
 def _fill(network: Any, state: dict[str, Tensor], config: str, path: Path, is_script: bool) -> None:
-    """As open_clip's `load_checkpoint`, but of tensors that are read already, and without fitting other sizes."""
+    """Load tensors as open_clip's `load_checkpoint` does, but without adapting other sizes."""
     from open_clip.convert import convert_state_dict
     from open_clip.model import convert_to_custom_text_state_dict
 
@@ -244,13 +244,13 @@ def _fill(network: Any, state: dict[str, Tensor], config: str, path: Path, is_sc
         state = convert_state_dict(network, state)
         if "positional_embedding" in state and not hasattr(network, "positional_embedding"):
             state = convert_to_custom_text_state_dict(state)
-    except (RuntimeError, KeyError, AttributeError) as error:  # of what it takes for a file of another kind
+    except (RuntimeError, KeyError, AttributeError) as error:  # raised for files of another kind
         raise _other_weights(path, config, repr(error)) from error
     expected = network.state_dict()
     for name in ("logit_scale", "logit_bias"):  # a number in some files, a vector of one in others
         if name in state and name in expected and state[name].numel() == expected[name].numel():
             state[name] = state[name].reshape(expected[name].shape)
-    # An archive also holds tensors that are no weights, and older files the positions of a text tower's tokens.
+    # An archive also holds tensors that are no weights, and older files hold position ids of a text tower.
     spare = {k for k in state if k not in expected and (is_script or k.endswith("position_ids"))}
     state = {k: v for k, v in state.items() if k not in spare}
     if reason := _difference(state, expected):
@@ -266,7 +266,7 @@ def _other_weights(path: Path, config: str, reason: str) -> ResourceError:
 
 
 def _difference(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str | None:
-    """What keeps a state dict from filling a network, in words; None: nothing."""
+    """Difference between a state dict and a network in words; None if there is none."""
     for names, verb in (
         (expected.keys() - state.keys(), "lacks"),
         (state.keys() - expected.keys(), "also holds"),
@@ -280,7 +280,7 @@ def _difference(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> 
 
 
 def _preprocessing(config: str, published: Mapping[str, Any]) -> Preprocessing:
-    """The tag's; of a file that of its architecture's published weights where they agree, else OpenAI's."""
+    """Preprocessing of the tag; for a file, that of its architecture's published weights if they agree, or OpenAI's."""
     open_clip = import_open_clip()
     tables = (
         [published]

@@ -1,4 +1,4 @@
-"""Feature networks that this project trains: from their weights file to a device."""
+"""Loading of feature networks that this project trains."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ N = TypeVar("N", bound=nn.Module)
 def own_network(
     kind: type[N], architecture: str, source: str | Path, task: str, device: torch.device
 ) -> tuple[N, str]:
-    """The network, frozen, on a device, channels_last; and the sha256 of its file, shortened.
+    """Load a network, frozen, on a device, channels_last; also return the shortened sha256 of its file.
 
     Args:
-        kind, architecture: what the file must hold, and its name in `srkit.archs.table`.
-        source: the name of shipped weights, or a file.
-        task: that the file's header must name.
+        kind, architecture: class of the network, and its name in `srkit.archs.table`.
+        source: name of shipped weights, or a file.
+        task: required task in the file's header.
 
     Raises:
-        ResourceError: the weights are missing or damaged, or are not this network's.
+        ResourceError: the weights are missing, damaged, or of another network.
     """
     model = load_model(source, task=task)
     if not isinstance(model.network, kind):
@@ -37,5 +37,5 @@ def own_network(
 
 
 def placed(network: N, device: torch.device) -> N:
-    """The network, frozen, on a device, channels_last."""
+    """Freeze a network and move it to a device, channels_last."""
     return channels_last(network.eval().requires_grad_(False), device)

@@ -16,9 +16,9 @@ from srkit.errors import ResourceError
 from srkit.progress import Progress
 
 LPIPS_SMALLEST = 32
-"""Shortest side that AlexNet's strides leave something of."""
+"""Shortest side that AlexNet's strides support."""
 _NET, _VERSION = "alex", "0.1"
-_LENGTH = 1e-10  # that a place's features have at least
+_LENGTH = 1e-10  # lower bound of the norm of a position's features
 _TRUNK = WeightFile(
     name="alexnet-owt-7be5be79.pth",
     purpose="AlexNet, the trunk of LPIPS",
@@ -31,11 +31,11 @@ _TRUNK = WeightFile(
 class Lpips:
     """Learned perceptual image patch similarity (Zhang et al. 2018, CVPR): net alex, version 0.1; lower is closer.
 
-    The linear layers come with the `lpips` package; the trunk is torchvision's AlexNet, found or fetched.
+    The linear layers are part of the `lpips` package; the trunk is torchvision's AlexNet, found or downloaded.
 
     Args:
-        device: where it runs, in fp32.
-        weights: a folder that may hold the trunk, before the usual places.
+        device: device of the network, which runs in fp32.
+        weights: folder that is searched first for the trunk.
 
     Raises:
         ResourceError: the trunk is unavailable or damaged.
@@ -48,9 +48,7 @@ class Lpips:
         import lpips
 
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # it builds its trunk through a deprecated argument of torchvision
+            warnings.simplefilter("ignore")  # it builds its trunk with a deprecated argument of torchvision
             network = lpips.LPIPS(net=_NET, version=_VERSION, pnet_rand=True, verbose=False)
         _fill_trunk(network.net, found)
         self._network: Any = network.to(device).requires_grad_(False)
@@ -59,15 +57,15 @@ class Lpips:
 
     @torch.inference_mode()
     def distance(self, sr: Tensor, hr: Tensor) -> Tensor:
-        """(N, 3, H, W) twice, in [0, 1], sides at least 32; gives (N,), 0 for identical images."""
+        """Distances (N,) of images (N, 3, H, W) in [0, 1], sides at least 32; 0 for identical images."""
         sr, hr = (x.to(self._device, torch.float32) for x in (sr, hr))
-        # TF32 would move the third decimal.
+        # TF32 would change the third decimal.
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
             distance: Tensor = self._network(sr, hr, normalize=True)
         return distance.flatten()
 
     def layers(self, a: Tensor, b: Tensor) -> list[Tensor]:
-        """The five layers' maps (N, 1, h_i, w_i), the means of which sum to the distance; differentiable.
+        """Maps of the five layers (N, 1, h_i, w_i), whose means sum to the distance; differentiable.
 
         Args:
             a, b: (N, 3, H, W), in [0, 1], sides at least 32.
@@ -81,7 +79,7 @@ class Lpips:
 
 
 def lpips_is_here(weights: Path | None = None) -> bool:
-    """Whether LPIPS needs nothing to be fetched: the package and its trunk are on this machine.
+    """Return whether LPIPS works without downloads: the package and its trunk are on this machine.
 
     Raises:
         UsageError: `weights` is no folder.
@@ -90,13 +88,13 @@ def lpips_is_here(weights: Path | None = None) -> bool:
 
 
 def _unit(maps: Tensor) -> Tensor:
-    """Channels of unit length. Unlike the package's, with a gradient where all of them are exactly 0."""
+    """Normalise the channels to unit length. Unlike in the package, the gradient exists where all of them are 0."""
     maps = maps.float()
     return maps * torch.rsqrt(maps.square().sum(1, keepdim=True) + _LENGTH**2)
 
 
 def _fill_trunk(trunk: torch.nn.Module, found: FoundWeights) -> None:
-    """`features.N.weight` of torchvision's file to `sliceK.N.weight` of the package's trunk."""
+    """Load `features.N.weight` of torchvision's file into `sliceK.N.weight` of the package's trunk."""
     tensors = load_tensors(found)
     try:
         state = {name: tensors["features." + name.partition(".")[2]] for name in trunk.state_dict()}

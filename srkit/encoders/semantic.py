@@ -1,4 +1,4 @@
-"""What an image shows, as one vector and a map of tokens: the protocol, and every provider by its name."""
+"""Semantic encoders, from images to a vector and a map of tokens: the protocol, and all providers by name."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ _FORMS = (_COMPACT, _RANDOM, f"{OPEN_CLIP}:MODEL:PRETRAINED_OR_FILE")
 
 @dataclass(frozen=True)
 class Embedding:
-    """What an encoder gives for N images, float32."""
+    """Embeddings of N images, float32."""
 
     vector: Tensor
-    """(N, D), of unit length."""
+    """Unit vectors (N, D)."""
     tokens: Tensor
-    """(N, C, gh, gw): what lies where, over the whole image from edge to edge."""
+    """Local features (N, C, gh, gw) that cover the whole image from edge to edge."""
 
 
 class SemanticEncoder(Protocol):
-    """A frozen encoder of whole images; differentiable with respect to them."""
+    """Frozen encoder of whole images; differentiable with respect to them."""
 
     name: str
-    """As `semantic_encoder` takes it, and as the headers of weights that were trained with it say."""
+    """Name for `semantic_encoder`, and in headers of weights trained with it."""
     version: str
-    """Network and weights, so that equal versions mean equal numbers."""
+    """Identifier of network and weights; equal versions give equal results."""
     dim: int
-    """D of the vectors."""
+    """Length D of the vectors."""
     token_channels: int
-    """C of the tokens."""
+    """Channels C of the tokens."""
 
     def embed(self, images: Tensor) -> Embedding:
-        """The embeddings of images (N, 3, H, W) in [0, 1], of any size.
+        """Embed images (N, 3, H, W) in [0, 1], of any size.
 
         Each whole image is resized to the encoder's square by antialiased bicubic, and normalised.
         """
@@ -49,17 +49,17 @@ class SemanticEncoder(Protocol):
 def semantic_encoder(
     name: str, device: torch.device, *, weights: Path | None = None, progress: Progress | None = None
 ) -> SemanticEncoder:
-    """The encoder of that name, on a device.
+    """Load an encoder by name on a device.
 
     Args:
         name: `compact` (small, trained by this project, shipped), `open_clip:MODEL:PRETRAINED_OR_FILE` (public
-            weights, fetched when asked for, or a checkpoint file), or `random` (`compact`'s network with random
+                weights, downloaded on request, or a checkpoint file), or `random` (`compact`'s network with random
             weights of a fixed seed, for tests and as a control).
         weights: file of `compact`'s weights in place of the shipped one.
 
     Raises:
         UsageError: no such encoder.
-        ResourceError: its weights are missing, damaged or unavailable, or a package that it needs is.
+        ResourceError: the weights are missing, damaged or unavailable, or a required package is.
     """
     kind, _, rest = name.partition(":")
     if kind == OPEN_CLIP:

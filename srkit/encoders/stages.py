@@ -1,4 +1,4 @@
-"""One stage of a frozen encoder: the maps whose make-up differs between clean and degraded images."""
+"""Single stages of frozen encoders, whose feature statistics differ between clean and degraded images."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ _PROBE_SIDE = 64
 
 @dataclass(frozen=True)
 class EncoderStage:
-    """A stage of an encoder; see `encoder_stage`."""
+    """Stage of an encoder; see `encoder_stage`."""
 
     encoder: str
-    """As recipes spell it, and the headers of weights that were trained with it say."""
+    """Name of the encoder in recipes, and in headers of weights trained with it."""
     stage: str
     """Name of the stage, one of `STAGES`."""
     version: str
-    """Names the encoder's weights, so that equal versions mean equal numbers."""
+    """Identifier of the encoder's weights; equal versions give equal results."""
     channels: int
-    """C."""
+    """Number of channels C."""
     maps: Callable[[Tensor], Tensor]
-    """Images (N, 3, H, W) in [0, 1], at their own size, to maps (N, C, h, w); differentiable."""
+    """Function from images (N, 3, H, W) in [0, 1], at their own size, to maps (N, C, h, w); differentiable."""
 
 
 def encoder_stage(
     encoder: str, stage: str, device: torch.device, *, progress: Progress | None = None
 ) -> EncoderStage:
-    """A stage of the encoder of that name, on a device, in fp32 or in the dtype of an autocast around its calls.
+    """Load a stage of an encoder by name on a device, in fp32 or in the dtype of a surrounding autocast.
 
     Args:
         encoder: `compact` (small, trained by this project, shipped), `open_clip:RN50:PRETRAINED_OR_FILE` (a ResNet of
             CLIP's: `stage1` is its layer1), or `random` (`compact`'s network with random weights of a fixed seed, for
             tests).
-        stage: of `STAGES`, from bottom to top; each has half the resolution of the one before. The first has half the
-            image's in `compact`, a quarter in a ResNet.
-        progress: shows a download.
+        stage: one of `STAGES`, from bottom to top, each of half the resolution of the previous. The first has half the
+            image's resolution in `compact`, a quarter in a ResNet.
+        progress: display of downloads.
 
     Raises:
-        UsageError: no such encoder or stage, or an encoder that has no stages.
-        ResourceError: its weights are missing, damaged or unavailable, or a package that it needs is.
+        UsageError: no such encoder or stage, or an encoder without stages.
+        ResourceError: the weights are missing, damaged or unavailable, or a required package is.
     """
     if stage not in STAGES:
         raise UsageError(
@@ -69,7 +69,7 @@ def encoder_stage(
 def _stages_of(
     encoder: str, device: torch.device, progress: Progress | None
 ) -> tuple[Callable[[Tensor], list[Tensor]], str]:
-    """Images to the maps of all four stages, and the version."""
+    """Function from images to the maps of all four stages, and the version."""
     kind, _, rest = encoder.partition(":")
     if kind == OPEN_CLIP:
         model, _, pretrained = rest.partition(":")

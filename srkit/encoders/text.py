@@ -1,5 +1,5 @@
-"""What a text says, as one vector and a row of words, in the space of an encoder of images: the protocol, and every
-provider by its name."""
+"""Text encoders, from texts to a vector and a sequence of words in the space of an image encoder: the protocol, and all
+providers by name."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _FORMS = (_WORDS, _RANDOM, f"{OPEN_CLIP}:MODEL:PRETRAINED_OR_FILE")
 
 @dataclass(frozen=True)
 class TextEmbedding:
-    """What an encoder gives for N texts, float32; zeros for a text without characters."""
+    """Embeddings of N texts, float32; zeros for a text without characters."""
 
     sentence: Tensor
     """(N, D), not normalised."""
     words: Tensor
-    """(N, L, C), in the texts' order, zeros behind the end of each."""
+    """(N, L, C), in the order of each text, zeros after its end."""
 
     @staticmethod
     def none(encoder: TextEncoder, device: torch.device, count: int = 1) -> TextEmbedding:
-        """The embedding of texts without characters."""
+        """Embedding of texts without characters."""
         return TextEmbedding(
             torch.zeros(count, encoder.dim, device=device),
             torch.zeros(count, encoder.length, encoder.word_channels, device=device),
@@ -38,56 +38,56 @@ class TextEmbedding:
 
 
 class TextEncoder(Protocol):
-    """A frozen encoder of texts, and of images into the same space; differentiable with respect to the images."""
+    """Frozen encoder of texts, and of images into the same space; differentiable with respect to the images."""
 
     name: str
-    """As `text_encoder` takes it, and as the headers of weights that were trained with it say."""
+    """Name for `text_encoder`, and in headers of weights trained with it."""
     version: str
-    """Networks and weights, so that equal versions mean equal numbers."""
+    """Identifier of networks and weights; equal versions give equal results."""
     dim: int
-    """D of the vectors."""
+    """Length D of the vectors."""
     length: int
-    """L: every text is cut or filled to so many tokens, so that images batch."""
+    """L: number of tokens to which every text is truncated or padded, for batches."""
     word_channels: int
-    """C of the words."""
+    """Channels C of the words."""
     by_character: bool
-    """Whether the words are the text's characters (`srkit.ops.characters`)."""
+    """True if the words are the text's characters (`srkit.ops.characters`)."""
     map_channels: int
-    """Channels of what `prompted` takes."""
+    """Channels of the input of `prompted`."""
     level_channels: tuple[int, ...]
-    """Channels of the maps that `levels` gives."""
+    """Channels of the maps from `levels`."""
 
     def read(self, texts: Sequence[str]) -> TextEmbedding:
-        """The embeddings of N texts; what a text has beyond `length` tokens is cut off."""
+        """Embed N texts; texts are truncated to `length` tokens."""
 
     def fits(self, text: str) -> bool:
-        """Whether nothing of a text is cut off."""
+        """Return whether a text is not truncated."""
 
     def embed(self, images: Tensor) -> Embedding:
-        """The embeddings of images (N, 3, H, W) in [0, 1]; their vectors (N, D) are of unit length, `read`'s not."""
+        """Embed images (N, 3, H, W) in [0, 1]; their vectors (N, D) have unit length, unlike those of `read`."""
 
     def levels(self, images: Tensor) -> list[Tensor]:
-        """Maps (N, C_i, h_i, w_i) of several depths of the encoder of images, for a discriminator."""
+        """Maps (N, C_i, h_i, w_i) of several depths of the image encoder, for a discriminator."""
 
     def prompted(self, maps: Tensor, prompts: Tensor) -> Tensor:
-        """maps (N, `map_channels`, g, g) as tokens through the encoder's frozen blocks; to the same shape.
+        """Pass maps (N, `map_channels`, g, g) as tokens through the encoder's frozen blocks; same shape.
 
-        Of `prompts` (N, K, `map_channels`), each stands beside the tokens of a block, and is dropped behind it.
+        Each of `prompts` (N, K, `map_channels`) is appended to the tokens of a block, and dropped after it.
         """
 
 
 def text_encoder(name: str, device: torch.device, *, progress: Progress | None = None) -> TextEncoder:
-    """The encoder of that name, on a device.
+    """Load an encoder by name on a device.
 
     Args:
         name: `words` (small, trained by this project, shipped, beside the encoder of images `compact`), `words:FILE`
-            (the same with other weights), `open_clip:MODEL:PRETRAINED_OR_FILE` (public weights, fetched when asked
-            for, or a checkpoint file), or `random` (the networks of `words` and `compact` with random weights of a
-            fixed seed, for tests and as a control).
+                (the same with other weights), `open_clip:MODEL:PRETRAINED_OR_FILE` (public weights, downloaded on
+                request, or a checkpoint file), or `random` (the networks of `words` and `compact` with random weights
+                of a fixed seed, for tests and as a control).
 
     Raises:
-        UsageError: no such encoder, or one whose towers give no words or take no prompts.
-        ResourceError: its weights are missing, damaged or unavailable, or a package that it needs is.
+        UsageError: no such encoder, or one without words or prompts.
+        ResourceError: the weights are missing, damaged or unavailable, or a required package is.
     """
     kind, _, rest = name.partition(":")
     if kind == OPEN_CLIP:

@@ -1,7 +1,7 @@
-"""The tensors of a TorchScript archive, read as data: nothing of the program in it is run.
+"""Reading of tensors from a TorchScript archive as data, without running its program.
 
-OpenAI publishes CLIP as such archives. `torch.jit.load` would compile their code and run their set-up, which can
-read and write files; `torch.load(weights_only=True)` refuses them.
+OpenAI publishes CLIP as such archives. `torch.jit.load` would compile their code and run their initialisation, which
+can read and write files; `torch.load(weights_only=True)` rejects them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _DTYPES = {
 
 
 def is_torchscript(path: Path) -> bool:
-    """Whether a file is a TorchScript archive (sound or not): a zip with a program's constants beside its data."""
+    """Return whether a file is a TorchScript archive (intact or not): a zip with a program's constants."""
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith("/constants.pkl") for name in archive.namelist())
@@ -46,7 +46,7 @@ def read_script_tensors(path: Path) -> dict[str, Tensor]:
     """Parameters, buffers and other tensors of the archived module by their dotted names, on the CPU, as stored.
 
     Raises:
-        ResourceError: the file is missing or damaged, or holds what no module of plain tensors holds.
+        ResourceError: the file is missing or damaged, or holds other objects than modules of plain tensors.
     """
     check_checkpoint(path)
     try:
@@ -59,7 +59,7 @@ def read_script_tensors(path: Path) -> dict[str, Tensor]:
         return dict(_tensors("", module))
     except OSError as error:
         raise unreadable(path, error) from error
-    except Exception as error:  # a damaged pickle raises whatever its bytes happen to trip over
+    except Exception as error:  # a damaged pickle raises arbitrary exceptions
         reason = first_line(error).strip("'\"")
         raise ResourceError(
             f"'{path}' is a TorchScript archive whose tensors cannot be read ({reason}); fetch it again, or save the "
@@ -68,7 +68,7 @@ def read_script_tensors(path: Path) -> dict[str, Tensor]:
 
 
 class _Module:
-    """Stands for an object of any TorchScript class. Its one slot keeps a file from giving it methods."""
+    """Placeholder for an object of any TorchScript class. Its single slot prevents a file from adding methods."""
 
     __slots__ = ("fields",)
     fields: dict[str, Any]
@@ -90,7 +90,7 @@ def _tensors(prefix: str, module: _Module) -> list[tuple[str, Tensor]]:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Knows modules, tensors, lists and dictionaries, and calls nothing else."""
+    """Unpickler of modules, tensors, lists and dictionaries, which calls nothing else."""
 
     def __init__(self, data: Any, archive: zipfile.ZipFile, root: str) -> None:
         super().__init__(data)
@@ -115,7 +115,7 @@ class _Unpickler(pickle.Unpickler):
         return known[module, name]
 
     def persistent_load(self, pid: Any) -> Tensor:
-        """A storage: ("storage", dtype, record, device, elements)."""
+        """Load a storage from ("storage", dtype, record, device, elements)."""
         kind, dtype, record, _, count = pid
         if kind != "storage" or not isinstance(dtype, torch.dtype) or not str(record).isalnum():
             raise pickle.UnpicklingError("a storage has no usual name")
@@ -135,7 +135,7 @@ def _first(values: Any, *_: Any) -> Any:
 
 
 def _tensor(storage: Tensor, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> Tensor:
-    """What `torch._utils._rebuild_tensor_v2` makes, within its storage."""
+    """Build a tensor like `torch._utils._rebuild_tensor_v2`, checked against its storage."""
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     inside = offset >= 0 and min((*size, *stride), default=0) >= 0
     if not inside or (0 not in size and last >= storage.numel()):
@@ -144,5 +144,5 @@ def _tensor(storage: Tensor, offset: int, size: tuple[int, ...], stride: tuple[i
 
 
 def _root(archive: zipfile.ZipFile) -> str:
-    """The folder in the archive that everything lies in, with its slash."""
+    """Folder of all files in the archive, with a trailing slash."""
     return next(name for name in archive.namelist() if name.endswith("/data.pkl")).removesuffix("data.pkl")

@@ -1,4 +1,4 @@
-"""Feature maps of VGG16 and VGG19, as perceptual losses have used them since Johnson et al. 2016."""
+"""Feature maps of VGG16 and VGG19, as used for perceptual losses since Johnson et al. 2016."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from srkit.progress import Progress
 
 @dataclass(frozen=True)
 class _Kind:
-    """One of the networks of Simonyan and Zisserman 2015."""
+    """Network of Simonyan and Zisserman 2015."""
 
     blocks: tuple[int, ...]
-    """Convolutions between the poolings (Table 1)."""
+    """Number of convolutions between the poolings (Table 1)."""
     default: str
-    """The tap that is used where none are named."""
+    """Default tap."""
     file: WeightFile
 
     def convolutions(self) -> dict[str, int]:
-        """Convolutions by name, with their numbers among torchvision's `features` (which count ReLUs and poolings)."""
+        """Convolutions by name, with their indices in torchvision's `features` (which include ReLUs and poolings)."""
         numbers, at = {}, 0
         for block, count in enumerate(self.blocks, start=1):
             for i in range(1, count + 1):
@@ -58,23 +58,23 @@ _KINDS = {
 NAMES = tuple(_KINDS)
 _WIDTHS = (64, 128, 256, 512, 512)
 """Channels of the blocks."""
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as torchvision's weights want
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as torchvision's weights require
 
 
 class Vgg:
     """`PerceptualFeatures`: convolutions of torchvision's VGG16 or VGG19 (IMAGENET1K_V1), each before its ReLU.
 
     Args:
-        device: where it runs; in fp32, or in the dtype of an autocast around the call.
+        device: device of the network, which runs in fp32, or in the dtype of a surrounding autocast.
         kind: `vgg19` or `vgg16`.
-        taps: which convolutions, from `conv1_1` on; the network ends at the last one. None: the network's last, as
-            ESRGAN has it (Wang et al. 2018, Section 3.3).
-        weights: a folder that may hold the file, before the usual places.
-        progress: shows a download.
+        taps: names of the convolutions, from `conv1_1` on; the network ends at the last of them. None: the network's
+            last, as in ESRGAN (Wang et al. 2018, Section 3.3).
+        weights: folder that is searched first for the file.
+        progress: display of downloads.
 
     Raises:
-        UsageError: no taps, or unknown ones.
-        ResourceError: the weights are unavailable, or damaged.
+        UsageError: no taps, or unknown taps.
+        ResourceError: the weights are unavailable or damaged.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Vgg:
         """Maps of the taps, from bottom to top: convB_I gives (N, C, H // 2^(B-1), W // 2^(B-1)).
 
         Raises:
-            UsageError: images so small that nothing is left of them: for conv5_4, a side below 16.
+            UsageError: images too small for the poolings: for conv5_4, a side below 16.
         """
         if images.ndim != 4 or images.shape[1] != 3 or min(images.shape[2:]) < self._smallest:
             raise UsageError(
@@ -136,7 +136,7 @@ def _check(kind: str, taps: Sequence[str], convolutions: Mapping[str, int]) -> N
 
 
 def _filled(found: FoundWeights, kind: str, convolutions: Mapping[str, int], last: str) -> nn.Module:
-    """The convolutions up to `last`, under their names, with the weights of torchvision's file."""
+    """Convolutions up to `last`, by name, with the weights of torchvision's file."""
     tensors = load_tensors(found)
     network = nn.Module()
     before = 3

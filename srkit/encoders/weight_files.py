@@ -1,4 +1,4 @@
-"""Weights of public networks that measure images: found by file name, else fetched."""
+"""Weights of public networks for measuring images, found by file name or downloaded."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ from srkit.zoo.files import check_checkpoint, sha256_of
 from srkit.zoo.pull import Wanted, fetch
 from srkit.zoo.source import parse_source
 
-_HASH_IN_PATH = re.compile(r"/([0-9a-f]{64})/")  # OpenAI's convention: all of it
-_HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,})\.\w+")  # torch.hub's convention: the beginning of the SHA-256
+_HASH_IN_PATH = re.compile(r"/([0-9a-f]{64})/")  # OpenAI's convention: the full hash
+_HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,})\.\w+")  # torch.hub's convention: the start of the SHA-256
 
 
 @dataclass(frozen=True)
 class WeightFile:
-    """A file that its authors publish under a fixed name."""
+    """File that its authors publish under a fixed name."""
 
     name: str
     purpose: str
-    """What it is, for messages: `LPIPS's trunk`."""
+    """Description in messages, such as `LPIPS's trunk`."""
     source: str
-    """URL, or `hf:owner/repo/file`; as `srkit models pull` takes it."""
+    """URL, or `hf:owner/repo/file`, as for `srkit models pull`."""
     hub_folder: str
-    """Folder below torch.hub's own where other programs keep it."""
+    """Folder in torch.hub's directory where other programs store it."""
     licence: str = ""
-    """Empty: not known."""
+    """Licence; empty if unknown."""
 
 
 @dataclass(frozen=True)
 class FoundWeights:
-    """A weight file on this machine."""
+    """Weight file on this machine."""
 
     path: Path
     sha256: str
 
     @property
     def label(self) -> str:
-        """Name and content, so that equal labels mean equal numbers."""
+        """Name and checksum; equal labels give equal results."""
         return f"{self.path.name} sha256 {self.sha256[:12]}"
 
 
 def weights_folder(chosen: Path | None) -> Path | None:
-    """The folder of weights: `chosen`, else `$SRKIT_WEIGHTS`, else none.
+    """Folder of weights: `chosen`, else `$SRKIT_WEIGHTS`, else None.
 
     Raises:
         UsageError: `chosen` is no folder.
@@ -66,13 +66,13 @@ def weights_folder(chosen: Path | None) -> Path | None:
 def find_weights(
     file: WeightFile, folder: Path | None = None, progress: Progress | None = None
 ) -> FoundWeights:
-    """The file in `weights_folder(folder)`, else in torch.hub's cache, else in ours, else fetched into ours.
+    """Find a file in `weights_folder(folder)`, in torch.hub's cache or in srkit's, else download it to the latter.
 
-    A file in the folder is taken as it is; one in a cache must have the checksum in its name.
+    A file in the folder is used as it is; one in a cache must have the checksum in its name.
 
     Raises:
         UsageError: `folder` is no folder.
-        ResourceError: the file is nowhere and cannot be fetched, is no file of weights, or is not what its name says.
+        ResourceError: the file is neither found nor downloadable, is no weight file, or does not match its name.
     """
     progress = progress or Silent()
     given, cached = weights_folder(folder), _hub_copy(file)
@@ -103,7 +103,7 @@ def find_weights(
 
 
 def is_here(file: WeightFile, folder: Path | None = None) -> bool:
-    """Whether `find_weights` would find the file without fetching it; what it holds is not looked at.
+    """Return whether `find_weights` would find the file without a download; its content is not checked.
 
     Raises:
         UsageError: `folder` is no folder.
@@ -122,33 +122,33 @@ def _own_copy(file: WeightFile) -> Path:
 
 
 def load_tensors(found: FoundWeights) -> dict[str, Any]:
-    """The state dict in a PyTorch file; nothing in the file is executed.
+    """Read the state dict of a PyTorch file; nothing in the file is executed.
 
     Raises:
-        ResourceError: it is damaged, or holds something else than tensors by name.
+        ResourceError: it is damaged, or no dict of tensors by name.
     """
     return tensors_by_name(read_plain(found.path), found.path)
 
 
 def read_plain(path: Path) -> Any:
-    """What a PyTorch file holds, tensors and plain values, on the CPU; nothing in the file is executed.
+    """Read tensors and plain values of a PyTorch file on the CPU; nothing in the file is executed.
 
     Raises:
-        ResourceError: it is damaged, or holds more than that.
+        ResourceError: it is damaged, or holds other objects.
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever zipfile, pickle and its own reader raise
+    except Exception as error:  # torch raises errors of zipfile, pickle and its own reader
         raise ResourceError(
             f"'{path}' cannot be read as weights ({first_line(error)}); fetch it again."
         ) from error
 
 
 def tensors_by_name(content: Any, path: Path) -> dict[str, Any]:
-    """`content`, if it is a state dict, without the `module.` that data-parallel training puts before names.
+    """Check that `content` is a state dict, and remove the prefix `module.` of data-parallel training.
 
     Raises:
-        ResourceError: it is something else; the sentence names the file `path` that it is from.
+        ResourceError: it is no state dict; the message names its file `path`.
     """
     if not isinstance(content, dict) or not all(
         isinstance(value, torch.Tensor) for value in content.values()

@@ -1,4 +1,4 @@
-"""The small encoder of texts that this project trains and ships, beside `compact`, whose space its vectors lie in."""
+"""Small text encoder trained and shipped by this project, in the vector space of `compact`."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ NAME = "words"
 
 
 class Words:
-    """A `TextEncoder`, trained by contrast against the vectors of `compact` (recipe `words`).
+    """`TextEncoder` trained by contrast against the vectors of `compact` (recipe `words`).
 
     Args:
-        device: where it runs; in fp32.
-        weights: a weights file in place of the shipped one.
+        device: device of the network, which runs in fp32.
+        weights: weights file in place of the shipped one.
 
     Raises:
-        ResourceError: the weights are missing or damaged, or are not this network's.
+        ResourceError: the weights are missing, damaged, or of another network.
     """
 
     by_character = True
@@ -46,30 +46,30 @@ class Words:
         self.level_channels = images.channels
 
     def read(self, texts: Sequence[str]) -> TextEmbedding:
-        """See `TextEncoder`: sentences (N, 128), words (N, 160, 264) for the shipped weights."""
+        """Embed texts; see `TextEncoder`. Shipped weights: sentences (N, 128), words (N, 160, 264)."""
         with torch.no_grad(), torch.autocast(self._device.type, enabled=False):
             sentence, words = self._network(encode(texts, self.length).to(self._device))
         return TextEmbedding(sentence, words)
 
     def fits(self, text: str) -> bool:
-        """See `TextEncoder`: spaces do not count."""
+        """Return whether a text fits; see `TextEncoder`. Spaces do not count."""
         return characters(text) <= self.length
 
     def embed(self, images: Tensor) -> Embedding:
-        """See `TextEncoder`: by `compact`."""
+        """Embed images by `compact`; see `TextEncoder`."""
         return self._images.embed(images)
 
     def levels(self, images: Tensor) -> list[Tensor]:
-        """See `TextEncoder`: the stages of `compact`, at the images' own size."""
+        """Stages of `compact`, at the images' own size; see `TextEncoder`."""
         return self._images.features(images)
 
     def prompted(self, maps: Tensor, prompts: Tensor) -> Tensor:
-        """See `TextEncoder`: through the layers for texts, since `compact` has none that take tokens."""
+        """Pass maps through the text layers, since `compact` has no layers for tokens; see `TextEncoder`."""
         return self._network.prompted(maps, prompts)
 
 
 def random_words(device: torch.device) -> Words:
-    """The network with random weights of a fixed seed, beside such an encoder of images."""
+    """Network with random weights of a fixed seed, with a random encoder of images."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = WordsNetwork()

@@ -1,1 +1,1 @@
-"""Runs any network on images of any size; blind to what the network is."""
+"""Engine that runs any network on images of any size, given only its `ArchInfo`."""

@@ -1,4 +1,4 @@
-"""Putting the windows of an image back together."""
+"""Assembly of an image from the results of its windows."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from srkit.engine.tiling import Span, TilePlan, Window
 
 
 def to_levels(sr: Tensor, top: int, *, gray: bool = False) -> NDArray[Any]:
-    """(3, H, W) in [0, 1] to (H, W, 3), rounded to 0..top: uint8 up to 255, else uint16.
+    """Convert (3, H, W) in [0, 1] to (H, W, 3), rounded to 0..top: uint8 up to 255, else uint16.
 
-    With `gray` to (H, W, 1), the mean of the clipped channels.
+    With `gray`, to (H, W, 1): the mean of the clipped channels.
     """
     if gray:
         sr = sr.clamp(0, 1).mean(0, keepdim=True)
@@ -27,7 +27,7 @@ def to_levels(sr: Tensor, top: int, *, gray: bool = False) -> NDArray[Any]:
 
 
 class Cut:
-    """Exact tiling: every window writes what it owns; with `gray`, three equal channels."""
+    """Exact tiling: each window writes the region it owns; with `gray`, three equal channels."""
 
     def __init__(self, plan: TilePlan, scale: int, top: int, *, gray: bool = False) -> None:
         self.plan, self.scale, self.top, self.gray = plan, scale, top, gray
@@ -36,11 +36,11 @@ class Cut:
         )
 
     def add(self, window: Window, sr: Tensor) -> None:
-        """Take the result (3, scale h, scale w) of one window."""
+        """Add the result (3, scale h, scale w) of one window."""
         s, rows, columns = self.scale, window.rows, window.columns
         stop_y, stop_x = min(rows.own_stop, self.plan.height), min(columns.own_stop, self.plan.width)
         if stop_y <= rows.own_start or stop_x <= columns.own_start:
-            return  # it owns nothing but the extension
+            return  # it owns only padding
         own = sr[
             :,
             (rows.own_start - rows.start) * s : (stop_y - rows.start) * s,
@@ -54,10 +54,10 @@ class Cut:
 
 
 class Blend:
-    """For attention: windows are cross-faded over the whole of their overlap.
+    """Blended tiling, for attention: windows are cross-faded over their whole overlap.
 
-    Windows come row by row. A row of windows is blended along the columns into a band, and bands along the
-    rows, so that the weights are a product of two ramps without a seam, and no more than two bands are held.
+    Windows arrive row by row. A row of windows is blended along the columns into a band, and bands along the rows, so
+    that the weights are a seamless product of two ramps, and at most two bands are in memory.
     """
 
     def __init__(self, plan: TilePlan, scale: int, top: int, *, gray: bool = False) -> None:
@@ -70,7 +70,7 @@ class Blend:
         self.above_rows: Span | None = None
 
     def add(self, window: Window, sr: Tensor) -> None:
-        """Take the result (3, scale h, scale w) of one window."""
+        """Add the result (3, scale h, scale w) of one window."""
         s, plan = self.scale, self.plan
         sr = sr.float().cpu()
         i = plan.columns.index(window.columns)
@@ -92,7 +92,7 @@ class Blend:
             band[:, :shared] = (
                 self.above[:, self.above.shape[1] - shared :] * (1 - ramp) + band[:, :shared] * ramp
             )
-        # Rows that the next band overlaps are written twice: now, and again once they are blended.
+        # Rows that the next band overlaps are written twice: now, and again after blending.
         stop = min((rows.start + rows.size) * s, self.result.shape[0])
         if stop > rows.start * s:
             kept = band[:, : stop - rows.start * s, : self.result.shape[1]]
@@ -104,7 +104,7 @@ class Blend:
 
 
 def _end(spans: tuple[Span, ...], i: int) -> int:
-    """Where the span before the i-th ends (0 for the first)."""
+    """End of the span before the i-th (0 for the first)."""
     return spans[i - 1].start + spans[i - 1].size if i else 0
 
 
@@ -113,7 +113,7 @@ def _ramp(length: int) -> Tensor:
 
 
 def _fade_in(band: Tensor, sr: Tensor, start: int, end_before: int, dim: int) -> None:
-    """Write `sr` into `band` from `start` on, cross-faded with what lies there up to `end_before`."""
+    """Write `sr` into `band` from `start` on, cross-faded with its contents up to `end_before`."""
     shared = max(0, end_before - start)
     width = sr.shape[dim]
     if shared:

@@ -1,4 +1,4 @@
-"""Devices and the precision each is fastest in."""
+"""Devices, and the fastest precision of each."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def pick_device(name: str) -> torch.device:
-    """`auto` (CUDA where there is one), `cpu`, `cuda`, `cuda:N` or `mps` to a device.
+    """Device for the name `auto` (CUDA if available), `cpu`, `cuda`, `cuda:N` or `mps`.
 
     Raises:
-        UsageError: a name of none of these forms, or a device that is not there.
+        UsageError: a name of another form, or a device that is unavailable.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -40,22 +40,22 @@ def pick_device(name: str) -> torch.device:
 
 
 def has_fast_bf16(device: torch.device) -> bool:
-    """Whether bf16 runs in hardware: CUDA >= 8.0, or a CPU with avx512_bf16 or AMX that oneDNN may use."""
+    """Return whether bf16 runs in hardware: CUDA >= 8.0, or a CPU with avx512_bf16 or AMX that oneDNN may use."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     return device.type == "cpu" and _cpu_has_bf16()
 
 
 def training_dtype(precision: str, device: torch.device, *, bf16_ok: bool = True) -> torch.dtype | None:
-    """What autocast takes in training; None: fp32. `auto` is bf16 where it is fast and the network bears it."""
+    """Dtype of autocast in training, None for fp32. `auto` is bf16 where it is fast and the network supports it."""
     fast = precision == "auto" and bf16_ok and has_fast_bf16(device)
     return torch.bfloat16 if precision == "bf16" or fast else None
 
 
 @functools.cache
 def _cpu_has_bf16() -> bool:
-    # The first two respect ATEN_CPU_CAPABILITY and ONEDNN_MAX_CPU_ISA, which a user may have lowered; the last
-    # asks the hardware, for AVX-512 without bf16 converts back and forth and is slower than fp32.
+    # The first two checks respect ATEN_CPU_CAPABILITY and ONEDNN_MAX_CPU_ISA, which a user may have lowered; the last
+    # queries the hardware, because AVX-512 without bf16 converts back and forth and is slower than fp32.
     if not torch.backends.cpu.get_cpu_capability().startswith(("AVX512", "AMX")):
         return False
     if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
@@ -65,10 +65,10 @@ def _cpu_has_bf16() -> bool:
 
 
 def pick_dtype(name: Dtype, device: torch.device, info: ArchInfo) -> torch.dtype:
-    """The precision to run a network in: what was asked for, else the fastest that device and network allow.
+    """Precision to run a network in: the requested one, or for `auto` the fastest that device and network allow.
 
     Raises:
-        UsageError: fp16 or bf16 asked of a network that does not bear it, or fp16 on a CPU.
+        UsageError: fp16 or bf16 requested of a network that does not support it, or fp16 on a CPU.
     """
     if name != "auto":
         allowed = {"fp32": True, "bf16": info.bf16_ok, "fp16": info.fp16_ok and device.type != "cpu"}

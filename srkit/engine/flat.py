@@ -1,8 +1,8 @@
-"""Areas of one colour keep it: blank paper stays white, a plane stays a plane.
+"""Preservation of flat areas: pixels amid a constant colour keep that colour exactly.
 
-A network gives a constant input back some levels away, and further away at the image's border, where it pads. Yet where
-the input is exactly constant around a pixel the result is known: that constant, as bicubic upscaling gives it too.
-Whole images are corrected, once their tiles are put together, so that tiles make no difference.
+A network maps a constant input to values some levels off, and further off at the image's border, where it pads. Yet
+where the input is exactly constant around a pixel the result is known: that constant, as bicubic upscaling gives.
+Whole images are corrected after their tiles are assembled, so that tiles make no difference.
 """
 
 from __future__ import annotations
@@ -13,29 +13,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 _FULL = 8
-"""Weight of an LR pixel that keeps its colour exactly, a power of 2; smaller ones are parts of it."""
+"""Weight of an LR pixel that keeps its colour exactly, a power of 2; smaller weights are fractions of it."""
 _EXTREME = {1: 4, 2: 8}
-"""Weights of black and of white by the radius of the constant square around a pixel. At radius 2, as far as bicubic
-upscaling reaches, bicubic upscaling is constant all over the pixel."""
+"""Weights of black and white by the radius of the constant square around a pixel. At radius 2, the radius of bicubic
+upscaling, its result is constant over the whole pixel."""
 _OTHER = {5: 2, 6: 4, 7: 6, 8: 8}
-"""Weights of all other colours. A coarsely compressed JPEG is constant over blocks of 8 or 16 pixels, between which it
-jumps, and a network smooths that; so the squares are larger than such blocks."""
+"""Weights of all other colours. A coarsely compressed JPEG is constant over blocks of 8 or 16 pixels with steps
+between them, which a network smooths; so the squares must be larger than such blocks."""
 _MAX_SHIFT = 12 / 255
-"""A network that gives flat areas a colour further away means to (it brightens, say), and is left alone. The shipped
-ones stay within 9 in images of a single pixel, which are nothing but border, and within 3 in larger ones."""
+"""Maximum shift of flat areas that is corrected: a network that shifts them further is assumed to do so on purpose
+(brightening, for example). The shipped networks stay within 9 levels in images of a single pixel, which are all
+border, and within 3 in larger ones."""
 _SAMPLES = 4096
-"""Flat pixels, at most about twice as many, that this is measured at."""
+"""Approximate number of flat pixels at which the shift is measured (at most about twice as many)."""
 _STRIP = 64
-"""Rows of the input that are worked on at a time, so that memory stays bounded."""
+"""Rows of the input that are processed at a time, to bound memory."""
 
 
 def hold_flat(sr: NDArray[Any], lr: NDArray[Any], scale: int) -> None:
-    """Give a result the colours of its input where that is flat, with a gradual transition around; in place.
+    """Restore the colours of flat areas of the input in its result, with a gradual transition around; in place.
 
     Args:
         sr: (scale h, scale w, C), uint8 or uint16.
         lr: (h, w, C), of the same type.
-        scale: of the network.
+        scale: scale of the network.
     """
     weight = _weights(lr)
     full = weight == _FULL
@@ -50,7 +51,7 @@ def hold_flat(sr: NDArray[Any], lr: NDArray[Any], scale: int) -> None:
 
 
 def _hold(sr: NDArray[Any], lr: NDArray[Any], weight: NDArray[np.uint8], scale: int) -> None:
-    # Pixels, and the stretch of a row that one becomes, as single items, which numpy copies as a whole.
+    # A pixel, and the run of result pixels that replaces it, as single items, which numpy copies at once.
     pixel, stretch = (np.dtype((np.void, count * lr.shape[2] * lr.itemsize)) for count in (1, scale))
     length = scale * lr.shape[2]
     rows = sr.reshape(lr.shape[0], scale, lr.shape[1], length).view(stretch)[..., 0]
@@ -70,7 +71,7 @@ def _hold(sr: NDArray[Any], lr: NDArray[Any], weight: NDArray[np.uint8], scale: 
 
 
 def _weights(lr: NDArray[Any]) -> NDArray[np.uint8]:
-    """(h, w): how far each pixel keeps its colour, of `_FULL`."""
+    """Weight of each pixel's own colour, (h, w), in units of 1 / `_FULL`."""
     pixel = _as_numbers(lr)
     white = 2 ** (8 * lr.itemsize * lr.shape[2]) - 1
     weight = np.zeros(pixel.shape, np.uint8)
@@ -89,7 +90,7 @@ def _weights(lr: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _as_numbers(lr: NDArray[Any]) -> NDArray[Any]:
-    """(h, w, C) to (h, w): a number for each colour, 0 for black."""
+    """Encode colours (h, w, C) as integers (h, w); black is 0."""
     found: NDArray[Any] = lr[:, :, 0].astype(np.uint32 if lr.dtype == np.uint8 else np.uint64)
     for channel in range(1, lr.shape[2]):
         np.left_shift(found, 8 * lr.itemsize, out=found)
@@ -98,7 +99,7 @@ def _as_numbers(lr: NDArray[Any]) -> NDArray[Any]:
 
 
 def _constant_squares(pixel: NDArray[Any]) -> NDArray[np.bool_]:
-    """(h, w): whether the 3 x 3 pixels around each, so far as they lie in the image, are alike."""
+    """Mask (h, w) of pixels whose 3 x 3 neighbourhood, within the image, is of one colour."""
     across, down = pixel[:, 1:] == pixel[:, :-1], pixel[1:] == pixel[:-1]
     rows = np.ones(pixel.shape, np.bool_)
     rows[:, 1:] &= across
@@ -110,7 +111,7 @@ def _constant_squares(pixel: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _eroded(mask: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
-    """The pixels whose neighbours along an axis are in the mask as well; beyond the image all are."""
+    """Erode a mask along an axis by one pixel; pixels beyond the image count as set."""
     found = mask.copy()
     mask, moved = (mask, found) if axis == 0 else (mask.T, found.T)
     moved[1:] &= mask[:-1]
@@ -119,7 +120,7 @@ def _eroded(mask: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
 
 
 def _shift(sr: NDArray[Any], lr: NDArray[Any], full: NDArray[np.bool_], scale: int) -> float:
-    """How far the middle of flat pixels is from their colour: the median of the largest differences of a channel."""
+    """Shift of flat pixels: median, over their centres, of the largest difference of a channel."""
     index = np.flatnonzero(full)
     y, x = np.divmod(index[:: max(1, len(index) // _SAMPLES)], full.shape[1])
     difference = np.abs(sr[y * scale + scale // 2, x * scale + scale // 2].astype(np.int32) - lr[y, x])

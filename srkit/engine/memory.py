@@ -1,4 +1,4 @@
-"""How large a tile may be, what counts as out of memory, and where large results live."""
+"""Tile size for the available memory, detection of out-of-memory errors, and allocation of large results."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from srkit.io.names import shown
 from srkit.ops.geometry import rounded_up
 
 TILES = (1024, 768, 512, 384, 256, 192, 128, 96, 64, 48, 32)
-"""Sides that `auto` and out-of-memory halving choose from."""
+"""Tile sides that `auto` and out-of-memory halving choose from."""
 SMALLEST_TILE = 32
 
-# Beyond this the CPU's caches no longer hold a layer, and larger windows only cost memory (measured: 256 is
+# Beyond this side the CPU's caches no longer hold a layer, and larger windows only cost memory (measured: 256 is
 # up to 1.4 times faster than 1024 for a 64-channel network).
 _LARGEST_CPU_TILE = 256
 _PROBE_SIDE = 48
 
 
 def total_memory() -> int:
-    """Bytes of memory in this machine."""
+    """Total memory of the machine in bytes."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def available_memory() -> int:
-    """Bytes of memory that are free at this moment."""
+    """Currently free memory in bytes."""
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def bytes_per_pixel(network: nn.Module, info: ArchInfo, conditioner: Conditioner = unconditioned) -> float:
-    """Peak bytes of activations for an input pixel, from the largest layer of one small forward pass.
+    """Peak bytes of activations per input pixel, from the largest layer of one small forward pass.
 
-    Three times the input and output of the largest layer: skips and dense connections keep some layers alive.
+    Three times the input and output of the largest layer, since skips and dense connections keep some layers alive.
     `conditioner` makes the network's conditions.
     """
     largest = 0
@@ -75,8 +75,8 @@ def auto_tile(
 ) -> int:
     """Side of the largest useful tile.
 
-    On CUDA from what is free on the device; on a CPU from the network and the machine's total memory alone, so
-    that runs repeat to the byte. `conditioner` makes the network's conditions.
+    On CUDA from the free memory of the device; on a CPU from the network and the machine's total memory alone, so that
+    runs are reproducible to the byte. `conditioner` makes the network's conditions.
     """
     if device.type == "cuda":
         budget, limit = torch.cuda.mem_get_info(device)[0] // 2, TILES[0]
@@ -88,38 +88,38 @@ def auto_tile(
 
 
 def auto_batch(tile: int, overlap: int, device: torch.device) -> int:
-    """Windows for one forward pass: one on a CPU, where it gains nothing and would make an image's bytes depend
-    on its neighbours; on CUDA enough to keep the device busy."""
+    """Number of windows per forward pass: enough to keep the device busy on CUDA; one on a CPU, where batches are no
+    faster and would make an image's bytes depend on its neighbours."""
     if device.type != "cuda":
         return 1
     return max(1, min(64, 512**2 // (tile + 2 * overlap) ** 2))
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that memory ran out, on a device or in the CPU allocator; no other error does."""
+    """Return whether an error means that memory ran out, on a device or in the CPU allocator."""
     if isinstance(error, torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
 def release_cached(device: torch.device) -> None:
-    """Give cached blocks back, so that a smaller tile finds room."""
+    """Return cached blocks to the device, so that a smaller tile fits."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
 
 
 def allocate(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-    """A result array: in memory, or in a temporary file that the system pages out if it is very large.
+    """Allocate a result array: in memory, or if it is very large in a temporary file that the system pages out.
 
     Raises:
-        SrkitError: there is no room for that file.
+        SrkitError: the disk has no room for that file.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if size <= total_memory() // 4:
         return np.empty(shape, dtype)
     try:
         with tempfile.TemporaryFile(prefix="srkit-") as file:
-            # Not a sparse file: a disk that fills up under a map ends the process without a word.
+            # Not a sparse file: if the disk filled up under a memory map, the process would be killed without an error.
             os.posix_fallocate(file.fileno(), 0, size)
             return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""How far tiles of a network must overlap: measured, since a receptive field is mostly empty at its rim."""
+"""Measurement of the overlap that a network's tiles need: usually far less than the receptive field."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from srkit.engine.runner import Plane, Runner, RunnerOptions
 from srkit.errors import SrkitError
 
 TILE = 64
-# Measured in 16 bit, to see below one 8-bit level: images not measured must stay within 1/255 as well.
+# Measured in 16 bit, below one 8-bit level: images that are not measured must stay within 1/255 as well.
 _TOLERANCE = int(0.6 * 65535 / 255)
 
 
@@ -27,20 +27,19 @@ def measure_overlap(
     device: torch.device,
     conditioner: Conditioner = unconditioned,
 ) -> int:
-    """The smallest overlap in LR pixels at which tiles of 64 equal the whole image within 0.6/255 everywhere.
+    """Smallest overlap in LR pixels at which tiles of 64 equal the whole image within 0.6/255 everywhere.
 
-    Where no image is large enough to be cut into tiles, or none of the overlaps at which one is cut is enough, it
-    is the receptive field.
+    The receptive field, if no image is large enough to be cut into tiles, or no overlap at which one is cut suffices.
 
     Args:
-        network, info: what is to be tiled; in fp32.
+        network, info: network to be tiled, and its `ArchInfo`; run in fp32.
         images: natural LR images (h, w, 3).
-        conditioner: makes the network's conditions.
+        conditioner: maker of the network's conditions.
 
     Raises:
         SrkitError: the network fails on an image.
     """
-    # Beyond this overlap a single window covers the largest image, and equality says nothing.
+    # Beyond this overlap a single window covers the largest image, and equality is trivial.
     largest = max((max(p.shape[:2]) for p in images), default=0)
     measurable = (largest - TILE - 1) // 2
     if measurable < 0:

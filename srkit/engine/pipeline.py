@@ -1,4 +1,4 @@
-"""Decode, compute and encode at the same time, in bounded memory."""
+"""Concurrent decoding, computation and encoding in bounded memory."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ E = TypeVar("E")
 
 _AHEAD = 2
 _ENCODERS = 2
-_POLL = 0.1  # seconds between looks at whether the run was stopped
+_POLL = 0.1  # seconds between checks whether the run was stopped
 
 
 class Budget:
-    """Bytes that images in flight may take together; one that is larger than all goes alone."""
+    """Limit on the bytes of all images in flight; an image larger than the limit is processed alone."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -28,7 +28,7 @@ class Budget:
         self._changed = threading.Condition()
 
     def acquire(self, amount: int, stopped: threading.Event) -> bool:
-        """Wait for room; False if the run was stopped meanwhile."""
+        """Wait for room; return False if the run was stopped meanwhile."""
         with self._changed:
             while self._used and self._used + amount > self.limit:
                 if stopped.is_set():
@@ -44,14 +44,14 @@ class Budget:
 
 
 class Pipeline(Generic[J, D, R, E]):
-    """Three stages that overlap: the codecs release the GIL, the network runs in the calling thread.
+    """Three overlapping stages: the codecs release the GIL, the network runs in the calling thread.
 
     Args:
-        decode: job to decoded image, in a thread. Must not raise: failures travel as values.
+        decode: job to decoded image, in a thread. Must not raise: failures are passed on as values.
         compute: a stream of decoded images to a stream of results in the same order, in the calling thread.
-            A None in the stream says that nothing is ready yet: what is gathered should be worked off.
+            A None in the stream means that nothing is ready yet: images gathered so far should be processed.
         encode: result to outcome, in threads. Must not raise.
-        cost: bytes that a job takes from decoding until its result is encoded.
+        cost: bytes that a job occupies from decoding until its result is encoded.
         limit: bytes for all jobs in flight.
     """
 
@@ -69,10 +69,12 @@ class Pipeline(Generic[J, D, R, E]):
         self._ready: queue.Queue[tuple[D] | BaseException | None] = queue.Queue(_AHEAD)
 
     def run(self, jobs: Iterable[J]) -> Generator[E, None, None]:
-        """Outcomes in the order of the jobs, which are taken one after another, in the thread that decodes. Closing the
-        iterator, or an interrupt, stops after what is being encoded. A pipeline runs once."""
+        """Yield outcomes in the order of the jobs, which are read one by one in the decoding thread.
+
+        Closing the iterator, or an interrupt, stops after the encoding in progress. A pipeline runs once.
+        """
         if self._stopped.is_set():
-            raise RuntimeError("this pipeline has run already")  # it would wait for its reader for ever
+            raise RuntimeError("this pipeline has run already")  # it would wait for its reader forever
         costs: deque[int] = deque()
         reader = threading.Thread(target=self._read, args=(jobs, costs), daemon=True, name="srkit-decode")
         encoders = ThreadPoolExecutor(_ENCODERS, thread_name_prefix="srkit-encode")
@@ -100,9 +102,7 @@ class Pipeline(Generic[J, D, R, E]):
                 costs.append(cost)
                 self._hand_over((self._decode(job),))
             self._hand_over(None)
-        except (
-            BaseException
-        ) as error:  # of the jobs, or a defect in decode: raised where the caller can see it
+        except BaseException as error:  # from `jobs`, or a bug in decode: re-raised in the calling thread
             self._hand_over(error)
 
     def _hand_over(self, item: tuple[D] | BaseException | None) -> None:

@@ -1,4 +1,4 @@
-"""Bicubic resampling of whole images of any size, strip by strip, so that memory stays bounded."""
+"""Bicubic resampling of whole images of any size, in strips that bound memory."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _STRIP_BYTES = 64 * 2**20
 
 
 def resample(pixels: NDArray[Any], height: int, width: int) -> NDArray[Any]:
-    """Antialiased bicubic, (H, W, C) uint8 or uint16 to (height, width, C) of the same type, rounded once.
+    """Antialiased bicubic resize, (H, W, C) uint8 or uint16 to (height, width, C) of the same type, rounded once.
 
-    Equals `srkit.ops.resize.bicubic` in fp32 of the whole.
+    Equals `srkit.ops.resize.bicubic` of the whole image in fp32.
     """
     if pixels.shape[:2] == (height, width):
         return pixels

@@ -1,4 +1,4 @@
-"""Runs one network over a stream of images, window by window."""
+"""Runner of one network over a stream of images, window by window."""
 
 from __future__ import annotations
 
@@ -26,55 +26,55 @@ from srkit.ops.layout import channels_last
 
 T = TypeVar("T")
 
-# A result this flat, where the input is not, has collapsed; see `_is_invalid`.
+# A result of less than this relative deviation has collapsed; see `_is_invalid`.
 _COLLAPSED = 0.01
 _FLAT = 2 / 255
 
 
 @dataclass(frozen=True)
 class Plane(Generic[T]):
-    """Three channels of an image on their way through a network."""
+    """Three channels of an image in a stream through a network."""
 
     pixels: NDArray[Any]
     """(H, W, 3), uint8 or uint16."""
     tag: T
-    """Whatever the caller wants back with the result."""
+    """Caller's data that is returned with the result."""
     conditions: Conditions = field(default_factory=dict)
-    """Conditions of the network; not handed on with the result, which is another image."""
+    """Conditions of the network; dropped from the result, which is another image."""
     warnings: tuple[str, ...] = ()
     error: Exception | None = None
-    """Why there is no result; `pixels` is then the input still."""
+    """Reason why there is no result; `pixels` is then still the input."""
 
 
 @dataclass(frozen=True)
 class RunnerOptions:
-    """How to run a network."""
+    """Options of a `Runner`."""
 
     device: torch.device
     dtype: torch.dtype
     tile: int | None
-    """Side of a tile in input pixels; None: whole images."""
+    """Side of a tile in input pixels; None for whole images."""
     overlap: int
     batch: int = 1
     tta: bool = False
-    """Eight-fold self-ensemble: the mean over all flips and quarter turns."""
+    """Eight-fold self-ensemble: the mean over all flips and rotations by right angles."""
     may_halve: bool = True
-    """Halve the tile when memory runs out; else that is an error."""
+    """Halve the tile when memory runs out, instead of an error."""
     hold_flat: bool = False
     """Keep the colours of flat areas exactly; for networks whose result is an image of the same content."""
     all_of_fp32: bool = False
-    """Where the precision is fp32, no TF32 on CUDA, whose 10 bits of mantissa hold no 16-bit image."""
+    """Disable TF32 on CUDA in fp32, since its 10 bits of mantissa are too few for 16-bit images."""
 
 
 class Runner:
-    """A network, ready on its device in its precision.
+    """Network placed on its device in its precision.
 
-    A plane whose three channels are equal (gray content) gives a result whose channels are equal, their mean.
+    A plane of three equal channels (gray content) gives a result of three equal channels, the mean of the output's.
 
     Args:
-        network: fp32 network as `ArchInfo` describes; it is copied, not changed.
-        info: its facts.
-        options: device, precision, tiles.
+        network: fp32 network as described by `info`; it is copied, not modified.
+        info: the network's `ArchInfo`.
+        options: device, precision and tiles.
     """
 
     def __init__(self, network: nn.Module, info: ArchInfo, options: RunnerOptions) -> None:
@@ -85,18 +85,18 @@ class Runner:
         self._exact_placed: nn.Module | None = None
         self._buffered = options.device.type == "cuda"
         self.redone = 0
-        """Windows that were computed again in fp32."""
+        """Number of windows that were recomputed in fp32."""
 
     @property
     def tile(self) -> int | None:
-        """Side of a tile now: smaller than it began with, if memory ran out."""
+        """Current side of a tile: smaller than the requested one if memory ran out."""
         return self.options.tile
 
     def run(self, planes: Iterable[Plane[T] | None]) -> Iterator[Plane[T] | None]:
-        """Results in the order of the planes. Windows of one shape are batched over neighbouring images.
+        """Yield results in the order of the planes. Windows of one shape are batched across consecutive images.
 
-        A plane that fails comes back with its error, and the stream goes on. A None says that no further plane is
-        ready yet: those gathered so far are worked off, and the None is handed on.
+        A plane that fails is returned with its error, and the stream continues. A None means that no further plane is
+        ready yet: those gathered so far are processed, and the None is passed on.
         """
         group: list[Plane[T]] = []
         for plane in planes:
@@ -113,7 +113,7 @@ class Runner:
         yield from self._run_group(group)
 
     def plan(self, height: int, width: int) -> TilePlan:
-        """The windows for an image of this size."""
+        """Windows for an image of this size."""
         return plan_tiles(
             height,
             width,
@@ -125,7 +125,7 @@ class Runner:
         )
 
     def forward(self, lr: Tensor, conditions: Conditions | None = None) -> Tensor:
-        """One image (1, channels, h, w) through the network as it is run, for measurements."""
+        """Run one image (1, channels, h, w) through the network as configured, for measurements."""
         rows, columns = (slice(0, side) for side in lr.shape[2:])
         parts = {
             name: (conditions or {})[name].part((rows.stop, columns.stop), rows, columns, self.options.device)
@@ -165,7 +165,7 @@ class Runner:
                 yield from results
                 return
             if is_out_of_memory(failure):
-                # In place of the error, whose traceback holds on to the memory that is wanted back.
+                # The new error replaces one whose traceback keeps the memory allocated.
                 failure = SrkitError(
                     f"Memory ran out with {_tile_words(self.options.tile)}; "
                     "use a smaller `tile`, or `device` cpu if this was a GPU."
@@ -228,7 +228,7 @@ class Runner:
     # -- one batch of windows -----------------------------------------------------------------------------
 
     def _load(self, plane: Plane[T], plan: TilePlan) -> Tensor:
-        """The whole image on the device, (1, 3, H, W) in [0, 1], extended to what the network needs."""
+        """Load the whole image on the device, (1, 3, H, W) in [0, 1], padded as the network needs."""
         pixels = plane.pixels
         device = self.options.device
         if pixels.dtype == np.uint8:
@@ -243,7 +243,7 @@ class Runner:
     def _conditions(
         self, group: list[Plane[T]], plans: list[TilePlan], part: list[tuple[int, Window]]
     ) -> dict[str, Condition]:
-        """The conditions of a batch of windows."""
+        """Conditions of a batch of windows."""
         found: dict[str, Condition] = {}
         for name in self.info.conditioning:
             pieces = [
@@ -271,7 +271,7 @@ class Runner:
         return results[0] if len(results) == 1 else torch.stack(results).mean(0)
 
     def _sound(self, lr: Tensor, sr: Tensor, conditions: Mapping[str, Condition]) -> tuple[Tensor, bool]:
-        """The result of one window (1, ...), again in fp32 if reduced precision made it invalid; whether it was."""
+        """Result of one window (1, ...), recomputed in fp32 if invalid in reduced precision, and whether it was."""
         exact = self.options.dtype == torch.float32
         again = not exact and _is_invalid(lr, sr)
         if again:
@@ -294,12 +294,12 @@ class Runner:
 
 
 def _without_tf32() -> AbstractContextManager[None]:
-    """Convolutions in fp32 throughout on CUDA; a context manager."""
+    """Context manager in which CUDA convolutions run in full fp32."""
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=False)
 
 
 def _is_invalid(lr: Tensor, sr: Tensor) -> bool:
-    """Whether a result in reduced precision is not finite, or flat where the input is not."""
+    """Return whether a result in reduced precision is not finite, or flat although the input is not."""
     deviation = sr.std()
     if not bool(deviation.isfinite()):
         return True

@@ -1,8 +1,8 @@
-"""Where the windows of an image lie.
+"""Positions of the windows of an image.
 
-A window is a tile and its overlap. Windows lie inside the image: at a border they are shifted inward, so all
-of an image's windows have one shape, and a network's own padding acts at the image's true border only.
-All numbers are input (LR) pixels.
+A window is a tile and its overlap. Windows lie inside the image: at a border they are shifted inward, so that all
+windows of an image have one shape, and a network's own padding acts only at the image's true border.
+All numbers are in input (LR) pixels.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from srkit.ops.geometry import rounded_up
 
 @dataclass(frozen=True)
 class Span:
-    """One window along one side: reads [start, start + size), owns [own_start, own_stop) of the result."""
+    """Extent of a window along one side: reads [start, start + size), owns [own_start, own_stop) of the result."""
 
     start: int
     size: int
@@ -32,7 +32,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Window:
-    """One window: its spans along rows and columns."""
+    """Window with its spans along rows and columns."""
 
     rows: Span
     columns: Span
@@ -40,7 +40,7 @@ class Window:
 
 @dataclass(frozen=True)
 class TilePlan:
-    """The windows of an image of `height` x `width`, which is extended to `extended` before they are cut."""
+    """Windows of an image of `height` x `width`, which is padded to `extended` before they are cut."""
 
     height: int
     width: int
@@ -55,12 +55,12 @@ class TilePlan:
 
     @property
     def windows(self) -> list[Window]:
-        """Row by row."""
+        """All windows, row by row."""
         return [Window(r, c) for r in self.rows for c in self.columns]
 
     @property
     def work(self) -> float:
-        """Pixels computed for each pixel of the image (1: nothing twice)."""
+        """Computed pixels per pixel of the image (1: no overlap)."""
         return len(self.rows) * len(self.columns) * math.prod(self.shape) / (self.height * self.width)
 
 
@@ -74,16 +74,16 @@ def plan_tiles(
     min_size: int = 1,
     fit: bool,
 ) -> TilePlan:
-    """Lay windows of `tile` + 2 `overlap` over an image.
+    """Cover an image with windows of `tile` + 2 `overlap`.
 
     Args:
-        height, width: the image's size.
-        tile: side of a tile; None: the whole image is one window.
-        overlap: pixels that a window reads beyond its tile, on each side where the image goes on.
-        multiple: window sides and positions are multiples of this; the image is extended to one.
-        min_size: the image is extended to at least this, and windows are no smaller.
-        fit: shrink the windows so that they cover the image with as little work done twice as can be; else every
-            image larger than a window has windows of exactly one shape, which batches across images.
+        height, width: size of the image.
+        tile: side of a tile; None for the whole image as one window.
+        overlap: pixels that a window reads beyond its tile, on each side that is not the image's border.
+        multiple: window sides and positions are multiples of this; the image is padded to one.
+        min_size: minimum size of the padded image and of windows.
+        fit: shrink the windows so that they cover the image with the least overlap; otherwise all images larger than
+            a window have windows of the same shape, which allows batches across images.
     """
     sides = [rounded_up(max(side, min_size), multiple) for side in (height, width)]
     min_side = rounded_up(max(1, min_size), multiple)
@@ -92,7 +92,7 @@ def plan_tiles(
 
 
 def cut(x: Tensor, window: Window) -> Tensor:
-    """The part of (N, C, H, W) that a window reads."""
+    """Part of (N, C, H, W) that a window reads."""
     return x[:, :, window.rows.read, window.columns.read]
 
 
@@ -103,7 +103,7 @@ def _spans(
     size = length if tile is None else max(max(1, tile // multiple) * multiple + 2 * margin, min_side)
     if length <= size:
         return (Span(0, length, 0, length),)
-    # The outermost windows own their outer overlap as well: there is nothing beyond it to be blended with.
+    # The outermost windows also own their outer overlap: no window beyond it shares it.
     inner = length - 2 * margin
     count = math.ceil(inner / (size - 2 * margin))
     if fit:

@@ -1,1 +1,1 @@
-"""Networks applied to whole images: upscaling, kernel estimation, degradation."""
+"""Application of networks to whole images: upscaling, kernel estimation, degradation."""

@@ -1,4 +1,4 @@
-"""Which networks, one after another, give a factor."""
+"""Choice of the networks that together reach a factor."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from srkit.zoo.loaded import LoadedModel
 from srkit.zoo.manifest import Manifest
 
 DEFAULT_FAMILIES = ("srvgg", "cdasr", "edsr")
-"""`auto` chooses among the shipped models whose names are one of these and -x2, -x4, ...; for a scale that several are
-shipped for, the first."""
+"""Families of shipped models (named with -x2, -x4, ...) that `auto` chooses from; for a scale in several of them, the
+first."""
 ADAPTED_FAMILIES = ("cdasr", "edsr")
-"""The same where a network is to be adapted: CDASR is trained for that."""
+"""Families that `auto` chooses from for adaptation, for which CDASR is trained."""
 RESTORING_FAMILIES = ("real", "nbsr", "diffusion")
-"""Families whose networks repair an image as they enlarge it, so that they run once: a second pass would take what the
-first made for damage, and kernels are of the image itself. The rest of a factor is left to the default families."""
+"""Families whose networks restore an image while upscaling, and therefore run once: a second pass would treat the first
+result as damaged, and kernels describe the original image. The default families provide the rest of a factor."""
 DEFAULT_SCALE = 4
 _MAX_PASSES = 4
 
 
 class Models:
-    """The networks that a recipe's `model` stands for, loaded when first needed.
+    """Networks that a recipe's `model` stands for, loaded when first needed.
 
     Args:
         name: `auto`, a model's name, a family (`real`: the shipped models `real-x2`, `real-x4`, ...), or a
             checkpoint file.
-        progress: shows what is fetched.
-        families: those that `auto` chooses among.
-        dials: shares by name (`UpscaleRecipe.dials`), to which the network of a first pass is turned as it is loaded.
+        progress: display of downloads.
+        families: families that `auto` chooses from.
+        dials: values by name (`UpscaleRecipe.dials`), applied to the network of the first pass when it is loaded.
 
     Raises:
-        UsageError: a dial of a model that has no pair for it.
+        UsageError: a dial that the model has no pair of weights for.
         ResourceError: the model is missing, damaged, or for another task.
     """
 
@@ -65,7 +65,7 @@ class Models:
 
     @classmethod
     def of(cls, model: LoadedModel) -> Models:
-        """One network that is loaded already."""
+        """Models of a single network that is already loaded."""
         models = cls.__new__(cls)
         models._loaded, models._later, models._progress, models._is_default = {}, {}, None, False
         models._dials = {}
@@ -80,7 +80,7 @@ class Models:
             self._later = _by_scale(DEFAULT_FAMILIES)
 
     def _check_dials(self, name: str) -> None:
-        """Refuse dials that none of a family's models has, before any is loaded."""
+        """Reject dials that no model of a family has, before loading any."""
         manifest = Manifest.load()
         for dial in self._dials:
             if not any(dial in manifest.entry(own).pairs for own in self._names.values()):
@@ -88,8 +88,8 @@ class Models:
 
     @property
     def own_conditions(self) -> tuple[str, ...]:
-        """What the network for `own_scale` is conditioned on; empty for `auto`, whose networks need nothing beside the
-        image, so that none is loaded to find that out."""
+        """Conditions of the network for `own_scale`; empty for `auto`, whose networks need no external conditions, and
+        are not loaded for this."""
         return () if self._is_default else self.get(self.own_scale).info.conditioning
 
     @property
@@ -98,15 +98,15 @@ class Models:
 
     @property
     def loaded(self) -> list[LoadedModel]:
-        """Those that have been needed so far."""
+        """Networks loaded so far."""
         return list(self._loaded.values())
 
     def get(self, scale: int) -> LoadedModel:
-        """The network for one of `scales`."""
+        """Load the network for one of `scales`."""
         return self.named(self._names[scale])
 
     def named(self, name: str) -> LoadedModel:
-        """A network of a chain."""
+        """Load a network of a chain by name."""
         if name not in self._loaded:
             model = load_model(name, progress=self._progress)
             first = name in self._names.values()
@@ -126,7 +126,7 @@ class Models:
 
 
 def _by_scale(families: Sequence[str]) -> dict[int, str]:
-    """Scale to name, of the shipped models of these families."""
+    """Names of the families' shipped models by scale."""
     shipped = Manifest.load().families()
     names: dict[int, str] = {}
     for family in families:
@@ -135,16 +135,16 @@ def _by_scale(families: Sequence[str]) -> dict[int, str]:
 
 
 def choose_chain(factor: float, scales: Sequence[int], later: Sequence[int] | None = None) -> tuple[int, ...]:
-    """Scales to apply in order, the smallest product that reaches `factor`; the rest is resampled down.
+    """Choose scales to apply in order, with the smallest product that reaches `factor`, before downsampling.
 
-    Fewest passes first, then the smallest product, then the least work (the small factor first). A factor of 1
-    or less needs none.
+    Priorities are fewest passes, smallest product, least work (small factor first). A factor of 1 or less needs no
+    passes.
 
     Args:
         factor: at most 16.
-        scales: what is at hand, each above 1; may be used more than once.
-        later: where it is given, what is at hand for all but the first pass; `scales` are for the first alone, and
-            of equal products it is the one with the largest first factor.
+        scales: available scales, each above 1; may be used repeatedly.
+        later: available scales for all but the first pass, if given; `scales` then apply only to the first, and
+            among equal products the largest first factor wins.
 
     >>> choose_chain(4, [2, 4, 8]), choose_chain(3, [2, 4, 8]), choose_chain(16, [2, 4, 8]), choose_chain(6, [4])
     ((4,), (4,), (2, 8), (4, 4))
@@ -170,5 +170,5 @@ def _chains(scales: Sequence[int], later: Sequence[int] | None, passes: int) -> 
 
 
 def _work(chain: tuple[int, ...]) -> int:
-    """Pixels that networks read in all, for each input pixel."""
+    """Total pixels read by the networks per input pixel."""
     return sum(area * area for area in itertools.accumulate((1, *chain[:-1]), lambda a, b: a * b))

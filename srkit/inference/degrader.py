@@ -1,4 +1,4 @@
-"""A trained reconstructor, frozen, with the providers that it was trained with: what closes the loop of adapting."""
+"""Trained, frozen reconstructor with its providers, which gives the cycle loss of self-supervised adaptation."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ AUTO = "auto"
 
 @dataclass(frozen=True)
 class Degrader:
-    """Estimates the degradation of images and applies it again; frozen."""
+    """Frozen networks that estimate the degradation of images and apply it again."""
 
     model: LoadedModel
     network: Reconstructor
-    """On the device, in evaluation mode, channels_last."""
+    """Network on the device, in evaluation mode, channels_last."""
     distance: PerceptualDistance
     stage: EncoderStage
     controller: Controller | None
-    """None: it was trained without, and the embedding is taken as it is."""
+    """Controller, or None if the reconstructor was trained without one; embeddings are then used unscaled."""
     autocast: torch.dtype | None
 
     @property
     def far(self) -> Far:
-        """The regulariser that it was trained with."""
+        """Regulariser that the reconstructor was trained with."""
         return Far(self.stage, self.autocast)
 
     @property
     def header(self) -> dict[str, str]:
-        """What weights that were adapted with it say of it."""
+        """Header entries for weights that are adapted with this degrader."""
         return {
             "reconstructor": self.model.name,
             "reconstructor version": f"sha256 {self.model.sha256[:12]}",
@@ -52,12 +52,12 @@ class Degrader:
         }
 
     def estimate(self, lr: Tensor) -> DegradationEstimate:
-        """The degradation of images (N, 3, h, w) in [0, 1]."""
+        """Estimate the degradation of images (N, 3, h, w) in [0, 1]."""
         with torch.autocast(lr.device.type, self.autocast, enabled=self.autocast is not None):
             return self.network.estimate(lr)
 
     def image_features(self, images: Tensor) -> Tensor:
-        """e_im (N, F, s h, s w) of images (N, 3, s h, s w)."""
+        """Image features e_im (N, F, s h, s w) of images (N, 3, s h, s w)."""
         with torch.autocast(images.device.type, self.autocast, enabled=self.autocast is not None):
             return self.network.image_features(images)
 
@@ -67,7 +67,7 @@ class Degrader:
             return self.network.reconstruct(embedding, features, rng)
 
     def quality_distance(self, lr: Tensor, hr: Tensor) -> Tensor:
-        """l (N,); see `srkit.training.controller.quality_distance`."""
+        """Quality distance l (N,); see `srkit.training.controller.quality_distance`."""
         return quality_distance(self.distance, lr, hr, self.autocast)
 
 
@@ -78,16 +78,16 @@ def load_degrader(
     autocast: torch.dtype | None,
     progress: Progress | None = None,
 ) -> Degrader:
-    """A reconstructor for a scale, with its providers.
+    """Load a reconstructor for a scale, with its providers.
 
     Args:
-        source: a model's name, a file, or `auto`: the shipped one of that scale.
-        autocast: precision of all its arithmetic; None: fp32.
-        progress: shows downloads.
+        source: name of a model, a file, or `auto` for the shipped one of that scale.
+        autocast: precision of all computations; None: fp32.
+        progress: display of downloads.
 
     Raises:
-        ResourceError: there is none, it is for another scale or task, is damaged, or a provider is unavailable or not
-            the one that it was trained with.
+        ResourceError: it is missing, damaged, or for another scale or task, or a provider is unavailable or of
+            another version than in training.
     """
     model = load_model(_shipped(scale) if source == AUTO else source, task=TASK, progress=progress)
     network = model.network
@@ -113,7 +113,7 @@ def load_degrader(
 
 
 def shipped_reconstructors() -> dict[int, str]:
-    """Names of the shipped reconstructors by their scale."""
+    """Names of the shipped reconstructors by scale."""
     return {entry.scale: entry.name for entry in Manifest.load().shipped() if entry.task == TASK}
 
 

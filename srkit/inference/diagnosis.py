@@ -1,4 +1,4 @@
-"""What an image looks damaged by, and which networks suit it: `srkit upscale -m auto`."""
+"""Diagnosis of an image's damage, and choice of networks by it: `srkit upscale -m auto`."""
 
 from __future__ import annotations
 
@@ -24,47 +24,47 @@ from srkit.zoo.manifest import Manifest
 
 NAME = "diagnose"
 REPAIRING = "real"
-"""The family that damaged images go to."""
+"""Family of networks for damaged images."""
 LIGHTLY = 0.5
-"""What the dials of that family stand at for damage that is not strong, where its models have pairs."""
+"""Value of that family's dials for light damage, if its models have pairs."""
 THRESHOLD = 0.5
-_FINE = 8  # side of the blocks that noise is measured in, in pixels of half the image's size
+_FINE = 8  # side of the blocks for noise measurement, in pixels at half resolution
 
 Verdict = Literal["clean", "damaged", "undetermined"]
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was found in an image, and chosen for it."""
+    """Diagnosis of an image, and the choice of networks for it."""
 
     verdict: Verdict
-    """undetermined: too small, or of one colour; no measure can judge it."""
+    """Verdict; undetermined if the image is too small or of one colour."""
     damage: float | None
-    """0 to 1; from 0.5 on the image counts as damaged."""
+    """Probability of damage, 0 to 1; from 0.5 on the image counts as damaged."""
     chosen: Literal["default", "real"]
-    """Whose networks."""
+    """Networks chosen."""
     words: str
-    """All this in words."""
+    """Summary as text."""
     dials: dict[str, float] = field(default_factory=dict)
-    """How those of the chosen networks stand, where they are turned."""
+    """Values of the chosen networks' dials, if they are set."""
     jpeg_quality: int | None = None
-    """By the file's tables, where it is a JPEG."""
+    """Quality by the file's quantisation tables, for a JPEG."""
     noise: float | None = None
     """Standard deviation of the finest detail in the flattest quarter, in levels of 8 bit."""
     blockiness: float | None = None
-    """By how much steps between the blocks of a grid of 8 pixels exceed usual steps, as a multiple of these."""
+    """Excess of steps between 8-pixel blocks over usual steps, relative to these."""
 
 
 class Look:
-    """Looks at a bounded number of patches of each image, and chooses between the default networks and `real`'s.
+    """Diagnosis of images by a bounded number of patches, and choice between the default networks and `real`'s.
 
     Args:
-        recipe: its dials are for the networks that repair.
-        device: where the network runs, in fp32.
-        progress: shows downloads.
+        recipe: recipe, whose dials are for the restoring networks.
+        device: device of the network, which runs in fp32.
+        progress: display of downloads.
 
     Raises:
-        UsageError: dials that no repairing model has a pair for.
+        UsageError: dials that no restoring model has a pair for.
         ResourceError: the weights are missing or damaged.
     """
 
@@ -80,7 +80,7 @@ class Look:
                 raise without_pair("auto", dial)
 
     def __call__(self, image: DecodedImage) -> Diagnosis:
-        """The diagnosis of an image; memory does not grow with its size."""
+        """Diagnose an image; memory is bounded for any size."""
         seen = _seen(image).to(self._device)
         logits = logits_of(self._network, seen)
         quality = image.jpeg_quality
@@ -102,35 +102,35 @@ class Look:
         return Diagnosis(verdict, share, chosen, words, dials, quality, noise, blocks)
 
     def models(self, diagnosis: Diagnosis) -> Models:
-        """The networks that were chosen; loaded when first needed, and each once.
+        """Chosen networks; each is loaded once, when first needed.
 
         Raises:
-            ResourceError: a model that is missing or damaged.
+            ResourceError: a model is missing or damaged.
         """
         if diagnosis.chosen == "default":
             return self.default
-        # At 1 a network is as it is.
+        # At 1 a network is unchanged.
         dials = tuple(sorted((dial, value) for dial, value in diagnosis.dials.items() if value < 1))
         if dials not in self._repairing:
             self._repairing[dials] = Models(REPAIRING, self._progress, dials=dict(dials))
         return self._repairing[dials]
 
     def _dials(self, *, strong: bool) -> dict[str, float]:
-        """As the recipe says; else by how strong the damage is."""
+        """Dials of the recipe, else by the strength of the damage."""
         return self._recipe.dials or dict.fromkeys(sorted(self._pairs), 1.0 if strong else LIGHTLY)
 
 
 def look_for(recipe: UpscaleRecipe, device: torch.device, progress: Progress | None = None) -> Look | None:
-    """What chooses the networks of a recipe's images; None where they are named, or none that repairs is shipped.
+    """Diagnosis for a recipe's images; None if the recipe names its networks, or no restoring network is shipped.
 
     Raises:
-        UsageError, ResourceError: as `Look`.
+        UsageError, ResourceError: as in `Look`.
     """
     return Look(recipe, device, progress) if recipe.model == "auto" and find_family(REPAIRING) else None
 
 
 def _seen(image: DecodedImage) -> Tensor:
-    """(n, 3, h, w) in [0, 1]: patches of the colours in whole levels of 8 bit; what is transparent has their mean."""
+    """Colour patches (n, 3, h, w) in [0, 1], in integer levels of 8 bit; transparent pixels get the mean colour."""
     some = patches(image.pixels)
     if some.dtype != np.uint8:
         some = ((some.astype(np.uint32) + 128) // 257).astype(np.uint8)
@@ -145,7 +145,7 @@ def _seen(image: DecodedImage) -> Tensor:
 
 
 def _noise(luma: Tensor) -> float:
-    """See `Diagnosis.noise`; of luma (n, 1, h, w)."""
+    """Noise as in `Diagnosis.noise`, of luma (n, 1, h, w)."""
     height, width = (side // 2 * 2 for side in luma.shape[2:])
     across = luma[:, :, :height, 0:width:2] - luma[:, :, :height, 1:width:2]
     fine = (across[:, :, ::2] - across[:, :, 1::2]) / 2

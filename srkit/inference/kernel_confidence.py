@@ -1,4 +1,4 @@
-"""How far the kernels of a map can be believed: what the image says of its blur, pixel by pixel."""
+"""Confidence of a map's kernels: the information per pixel that an image has on its blur."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from torch import Tensor
 from srkit.ops.colour import luma_full
 
 WINDOW = 3.0
-"""Standard deviation in LR pixels of the window that gradients are gathered over: about a kernel's reach at x2."""
+"""Standard deviation in LR pixels of the window of the structure tensor: about a kernel's radius at x2."""
 _HALF = 4 / 255
-"""Root mean square gradient, a pixel, that is worth half of the confidence: some ten times 8-bit rounding."""
+"""Root mean square gradient per pixel at half of the confidence: about ten times 8-bit rounding."""
 _DISAGREEMENT = 0.2
-"""Relative change of a kernel by the last round that halves the confidence."""
+"""Relative change of a kernel in the last round at which the confidence is halved."""
 # A quarter of a normal variable lies within this many standard deviations of 0.
 _QUARTILE = 0.31864
-_NOISE_MARGIN = 1.5  # gradients of pure noise vary about what is expected of them
+_NOISE_MARGIN = 1.5  # factor by which gradients of pure noise exceed their expectation
 
 
 def confidence(lr: Tensor, change: Tensor | None = None) -> Tensor:
-    """What can be known of the blur at each pixel, as a share.
+    """Confidence of the blur at each pixel, in [0, 1].
 
-    The blur along a direction shows where the image varies along it. So the energy of the gradients about a pixel,
-    less what noise puts there, is taken along its strongest direction and across that one (the eigenvalues of the
-    structure tensor), and each is worth up to a half: a straight edge shows the blur across itself, no more. This is
-    multiplied by how little the last round of refinement changed the kernel.
+    Blur along a direction is visible only if the image varies along it. The gradient energy around a pixel, less that
+    of noise, is therefore measured along its strongest direction and across it (eigenvalues of the structure tensor),
+    and each contributes up to a half: a straight edge shows only the blur across it. The result is reduced by the
+    change of the kernel in the last round of refinement.
 
     Args:
         lr: (1, 3, h, w) in [0, 1].
-        change: (h, w), the last round's change of each kernel, relative to it; None: there was no round.
+        change: (h, w), relative change of each kernel in the last round; None if there was no round.
 
     Returns:
-        (h, w) in [0, 1]; exactly 0 wherever nothing varies.
+        (h, w) in [0, 1]; exactly 0 in constant areas.
     """
     luma = luma_full(lr.float())
     noise = noise_deviation(luma)
@@ -48,16 +48,16 @@ def confidence(lr: Tensor, change: Tensor | None = None) -> Tensor:
 
 
 def noise_deviation(luma: Tensor) -> float:
-    """Standard deviation of the noise in an image, from the quarter of its places that are smoothest.
+    """Standard deviation of an image's noise, from the smoothest quarter of its pixels.
 
-    The second difference of a second difference sees no slopes (Immerkaer 1996, "Fast noise variance estimation");
-    its lower quartile in place of the mean sees little of texture.
+    The second difference along both axes is insensitive to slopes (Immerkaer 1996, "Fast noise variance estimation");
+    its lower quartile instead of the mean is insensitive to texture.
 
     Args:
         luma: (1, 1, h, w).
 
     Returns:
-        In the unit of the image; 0 for images below 3 x 3.
+        Deviation in the unit of the image; 0 for images below 3 x 3.
     """
     if min(luma.shape[2:]) < 3:
         return 0.0
@@ -70,13 +70,13 @@ def noise_deviation(luma: Tensor) -> float:
 
 
 def _worth(energy: Tensor) -> Tensor:
-    """Energies (squared gradients) to [0, 1)."""
+    """Map energies (squared gradients) to [0, 1)."""
     energy = energy.clamp_min(0)
     return energy / (energy + _HALF * _HALF)
 
 
 def _eigenvalues(luma: Tensor) -> tuple[Tensor, Tensor]:
-    """The larger and smaller eigenvalue (h, w) of the structure tensor, gathered over `WINDOW`."""
+    """Larger and smaller eigenvalue (h, w) of the structure tensor over `WINDOW`."""
     around = F.pad(luma, (1, 1, 1, 1), mode="replicate")
     x = (around[..., 1:-1, 2:] - around[..., 1:-1, :-2]) / 2
     y = (around[..., 2:, 1:-1] - around[..., :-2, 1:-1]) / 2
@@ -86,7 +86,7 @@ def _eigenvalues(luma: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _gathered(x: Tensor) -> Tensor:
-    """Weighted mean over a Gaussian window; (1, 1, h, w). At the border over the part that lies inside."""
+    """Weighted mean of (1, 1, h, w) over a Gaussian window, truncated at the border."""
     reach = math.ceil(3 * WINDOW)
     position = torch.arange(-reach, reach + 1, dtype=x.dtype, device=x.device)
     weight = torch.exp(-0.5 * (position / WINDOW).square())

@@ -1,4 +1,4 @@
-"""The blur of an image, pixel by pixel: SVKR (SSR, Lin et al. 2024, Algorithm 1), tiled, in bounded memory."""
+"""Per-pixel blur estimation: SVKR (SSR, Lin et al. 2024, Algorithm 1), tiled, in bounded memory."""
 
 from __future__ import annotations
 
@@ -33,49 +33,49 @@ from srkit.zoo.loaded import LoadedModel
 
 Watch = Callable[[Tensor, Tensor], None]
 TASK = "kernels"
-"""Task of the weights that estimate kernels."""
+"""Task of weights that estimate kernels."""
 LITTLE_CONFIDENCE = 0.05
-"""Mean over the image below which it is said that little is known."""
+"""Mean confidence of an image below which a warning is given."""
 
-_DEPTH_SIDE = 1024  # a restored image is looked at no larger than this: providers see less
-_BAND = 512  # LR rows that are blurred again at a time
-_POOLED_ROWS = 512  # of a restored image, made smaller at a time
+_DEPTH_SIDE = 1024  # maximum side of a restored image for depth estimation: providers use less
+_BAND = 512  # LR rows that are blurred at a time
+_POOLED_ROWS = 512  # rows of a restored image that are downscaled at a time
 
 
 @dataclass(frozen=True)
 class Round:
-    """What a round of refinement changed, mean over the pixels."""
+    """Changes by a round of refinement, averaged over the pixels."""
 
     kernels: float
-    """Norm of the difference of the codes, relative to that of the codes before."""
+    """Norm of the codes' change, relative to the norm of the codes before."""
     depth: float
-    """Absolute difference of the depth maps, in [0, 1]."""
+    """Absolute change of the depth map, in [0, 1]."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What was found out about an image's blur."""
+    """Result of blur estimation for an image."""
 
     kernels: KernelMap
     blur: Blur
     rounds: tuple[Round, ...]
-    """Rounds of refinement, in their order."""
+    """Rounds of refinement, in order."""
     reblur_psnr: float
-    """In dB, over all channels: the restored image, blurred with the map and subsampled, against the input."""
+    """PSNR in dB over all channels of the restored image, blurred with the map and subsampled, against the input."""
     warnings: tuple[str, ...] = ()
 
 
 class KernelEstimator:
-    """Everything needed to estimate the kernels of a stream of images; holds the networks on their device.
+    """Estimator of the kernels of a stream of images; holds the networks on their device.
 
     Args:
-        recipe: what to do.
-        progress: shows downloads and the work (see `work`).
-        depth: a provider in place of the recipe's.
+        recipe: settings.
+        progress: display of downloads and of the work (see `work`).
+        depth: depth provider in place of the recipe's.
 
     Raises:
-        UsageError: a device, precision, scale or depth provider that is unavailable.
-        ResourceError: weights that are unavailable.
+        UsageError: an unavailable device, precision, scale or depth provider.
+        ResourceError: unavailable weights.
     """
 
     def __init__(
@@ -97,30 +97,30 @@ class KernelEstimator:
 
     @property
     def dtype(self) -> torch.dtype:
-        """That the kernels' network runs in."""
+        """Precision of the kernel network."""
         return self._tiles.dtype
 
     @property
     def rounds(self) -> int:
-        """Number of refinement rounds; none where the depth would be the same in each."""
+        """Number of refinement rounds; 0 if the depth would be the same in each."""
         return self.recipe.refine if self.depth.sees_images else 0
 
     @property
     def work(self) -> int:
-        """Progress that an image's pixel is worth: the passes of both networks."""
+        """Units of progress per pixel: the passes of both networks."""
         return 2 * (self.rounds + 1)
 
     @torch.inference_mode()
     def estimate(self, image: DecodedImage, name: str | None = None, watch: Watch | None = None) -> Estimate:
-        """The kernels of one image, and how well they explain it.
+        """Estimate the kernels of an image, and how well they explain it.
 
         Args:
-            image: gray is taken as three equal channels; alpha is ignored, which is said.
-            name: by which a provider that has depths by name finds this image's.
-            watch: called with codes (K, h, w) and depth (1, 1, h, w), at the start and behind each round.
+            image: image; gray is used as three equal channels; alpha is ignored, with a warning.
+            name: name of the image, for providers that find depths by name.
+            watch: callback with codes (K, h, w) and depth (1, 1, h, w), at the start and after each round.
 
         Raises:
-            SrkitError: no depth of that name; a network whose result is not finite; not enough memory.
+            SrkitError: no depth of that name, a non-finite result, or insufficient memory.
         """
         rounds: list[Round] = []
         kernels, pixels, warnings = self._kernels(image, name, rounds, watch)
@@ -132,10 +132,10 @@ class KernelEstimator:
 
     @torch.inference_mode()
     def kernels(self, image: DecodedImage, name: str | None = None) -> KernelMap:
-        """The kernels alone: without the restored image that shows how well they explain it.
+        """Estimate the kernels only, without the restored image and the PSNR.
 
         Raises:
-            SrkitError: as `estimate`.
+            SrkitError: as in `estimate`.
         """
         return self._kernels(image, name)[0]
 
@@ -146,7 +146,7 @@ class KernelEstimator:
         rounds: list[Round] | None = None,
         watch: Watch | None = None,
     ) -> tuple[KernelMap, Pixels, list[str]]:
-        """The kernels, the image as three channels, and warnings; `rounds` is filled."""
+        """Kernels, the image as three channels, and warnings; appends to `rounds`."""
         warnings = self._remarks.messages = [*image.warnings, *_remarks(image, self.scale)]
         colour = image.colour
         pixels = np.repeat(colour, 3, axis=2) if image.is_gray else np.ascontiguousarray(colour)
@@ -165,7 +165,7 @@ class KernelEstimator:
             before, depth = depth, self._depth_of(_smaller(sr), size, name)
             new = self._tiles(lr, depth, warnings)
             change = _relative_change(found, new, count)
-            found = found.lerp_(new, self.recipe.gamma)  # also of the moments: they are linear in the kernel
+            found = found.lerp_(new, self.recipe.gamma)  # moments included: they are linear in the kernel
             if rounds is not None:
                 moved = self.recipe.gamma * float(change.mean())
                 rounds.append(Round(round(moved, 5), round(float((depth - before).abs().mean()), 5)))
@@ -190,12 +190,12 @@ class KernelEstimator:
         return kernels, pixels, warnings
 
     def _depth_of(self, image: Tensor, size: tuple[int, int], name: str | None) -> Tensor:
-        """(1, 1, h, w) of the LR image's size, in [0, 1], on the CPU."""
+        """Depth (1, 1, h, w) at the LR image's size, in [0, 1], on the CPU."""
         depth = self.depth.estimate(image.to(self.device), name).float().cpu()
         return resized(depth, size).clamp(0, 1)
 
     def _restored(self, pixels: Pixels, codes: Tensor, warnings: list[str]) -> Pixels:
-        """NBSR's image (scale h, scale w, 3), of the depth of `pixels` (h, w, 3), by codes (K, h, w)."""
+        """Restore the image by NBSR with codes (K, h, w): (scale h, scale w, 3), of the dtype of `pixels` (h, w, 3)."""
         conditions = {CODES: Condition(codes[None], spatial=True)}
         (plane,) = (p for p in self._runner.run([Plane(pixels, None, conditions)]) if p is not None)
         if plane.error is not None:
@@ -204,13 +204,13 @@ class KernelEstimator:
         return plane.pixels
 
     def _blurred(self, hr: Tensor, codes: Tensor) -> Tensor:
-        """(1, 3, h, w) of (1, 3, scale h, scale w), with the kernels of codes (K, h, w)."""
+        """Blur (1, 3, scale h, scale w) to (1, 3, h, w) with the kernels of codes (K, h, w)."""
         basis = self._basis.to(self.device)
         return blur_codes(hr.to(self.device), codes[None].to(self.device), basis, self.scale).cpu()
 
 
 class _Remarks:
-    """Progress whose warnings are those of the image in work, to be reported with it."""
+    """Progress that collects the warnings on the current image, to be reported with it."""
 
     def __init__(self, inner: Progress) -> None:
         self._inner = inner
@@ -226,7 +226,7 @@ class _Remarks:
 
 
 def _models(recipe: EstimateRecipe, progress: Progress) -> tuple[LoadedModel, LoadedModel]:
-    """DKENet and NBSR, of one scale."""
+    """Load DKENet and NBSR of the same scale."""
     known: dict[str, LoadedModel] = {}
     if recipe.model != "auto":
         known["model"] = load_model(recipe.model, task=TASK, progress=progress)
@@ -249,22 +249,22 @@ def _models(recipe: EstimateRecipe, progress: Progress) -> tuple[LoadedModel, Lo
 
 
 def _covariance(moments: Tensor) -> Tensor:
-    """(3, h, w) xx, xy, yy about the centroid, of moments (5, h, w)."""
+    """Covariance (3, h, w) as xx, xy, yy about the centroid, from moments (5, h, w)."""
     x, y, xx, xy, yy = moments
     return torch.stack([xx - x * x, xy - x * y, yy - y * y])
 
 
 def _relative_change(before: Tensor, after: Tensor, codes: int) -> Tensor:
-    """(h, w): the norm of the codes' difference over that of the codes, which are those of the kernels, nearly."""
+    """Norm of the codes' change over the norm of the codes, (h, w); nearly that of the kernels."""
     old, new = before[:codes], after[:codes]
     change: Tensor = (new - old).norm(dim=0) / old.norm(dim=0).clamp_min(1e-6)
     return change
 
 
 def _psnr(lr: Tensor, sr: Pixels, blurred: Callable[[Tensor, slice], Tensor], scale: int) -> float:
-    """PSNR of the blurred restored image against the input, band by band; infinite where they are equal."""
+    """PSNR of the blurred restored image against the input, computed in bands; infinite if they are equal."""
     height = lr.shape[2]
-    margin = math.ceil(SIZE / scale)  # beyond it, a band's own edge is not seen
+    margin = math.ceil(SIZE / scale)  # beyond it, a band's own edge has no effect
     error = 0.0
     for top in range(0, height, _BAND):
         bottom = min(height, top + _BAND)
@@ -276,7 +276,7 @@ def _psnr(lr: Tensor, sr: Pixels, blurred: Callable[[Tensor, slice], Tensor], sc
 
 
 def _smaller(sr: Pixels) -> Tensor:
-    """(1, 3, H', W') in [0, 1]: a restored image at the size that depth is estimated at."""
+    """Restored image at the resolution of depth estimation, (1, 3, H', W') in [0, 1]."""
     factor = math.ceil(max(sr.shape[:2]) / _DEPTH_SIDE)
     if factor == 1:
         return _tensor(sr)
@@ -286,12 +286,12 @@ def _smaller(sr: Pixels) -> Tensor:
 
 
 def _tensor(pixels: Pixels) -> Tensor:
-    """(H, W, 3) to (1, 3, H, W) in [0, 1], contiguous."""
+    """Convert (H, W, 3) to (1, 3, H, W) in [0, 1], contiguous."""
     return as_tensor(pixels, torch.device("cpu")).contiguous()
 
 
 def _remarks(image: DecodedImage, scale: int) -> list[str]:
-    """What a user should know about an image's kernels before they are estimated."""
+    """Warnings on an image before estimation."""
     remarks = []
     if image.has_alpha:
         remarks.append("alpha was ignored")

@@ -1,4 +1,4 @@
-"""Kernels and depth for images that came without: networks that are conditioned on them estimate them first."""
+"""Estimation of kernels and depth for images without them, if their network is conditioned on these."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from srkit.zoo.loaded import LoadedModel
 
 
 def with_map(extras: Extras, kernels: KernelMap) -> Extras:
-    """Extras with a kernel map, and the depth that it was estimated with."""
+    """Extras with a kernel map and the depth of its estimation."""
     depth = torch.from_numpy(kernels.depth).float()[None, None]
     return replace(extras, kernels=kernels, depth=depth)
 
@@ -28,23 +28,23 @@ def with_map(extras: Extras, kernels: KernelMap) -> Extras:
 def completion(
     recipe: UpscaleRecipe, models: Models, progress: Progress | None = None
 ) -> KernelExtras | None:
-    """What estimates kernels and depth for a recipe's networks; None where they are not conditioned on them.
+    """Estimator of kernels and depth for a recipe's networks; None if they are not conditioned on these.
 
     Raises:
-        UsageError, ResourceError: as `KernelExtras`.
+        UsageError, ResourceError: as in `KernelExtras`.
     """
     return KernelExtras(recipe, progress) if CODES in models.own_conditions else None
 
 
 class KernelExtras:
-    """Fills in the kernels and the depth of images, as `srkit estimate-kernel` finds them.
+    """Estimator that adds kernels and depth to images, as `srkit estimate-kernel` does.
 
     Args:
-        recipe: device, precision, tiles, and `depth`.
-        progress: shows downloads.
+        recipe: settings of device, precision, tiles, and `depth`.
+        progress: display of downloads.
 
     Raises:
-        UsageError: a depth provider that there is none of.
+        UsageError: unknown depth provider.
         ResourceError: its weights are unavailable.
     """
 
@@ -55,7 +55,7 @@ class KernelExtras:
         self._estimators: dict[int, KernelEstimator] = {}
 
     def estimator(self, model: LoadedModel) -> KernelEstimator:
-        """The estimator of kernels for a network; loaded once for each scale.
+        """Kernel estimator for a network, loaded once per scale.
 
         Raises:
             ResourceError: its weights are unavailable.
@@ -74,12 +74,12 @@ class KernelExtras:
         return self._estimators[scale]
 
     def __call__(self, extras: Extras, image: DecodedImage, model: LoadedModel, name: str | None) -> Extras:
-        """The extras of an image, with kernels and depth.
+        """Add kernels and depth to the extras of an image.
 
         Args:
-            name: by which a provider that has depths by name finds this image's.
+            name: name of the image, for providers that find depths by name.
 
         Raises:
-            SrkitError: as `KernelEstimator.estimate`.
+            SrkitError: as in `KernelEstimator.estimate`.
         """
         return with_map(extras, self.estimator(model).kernels(image, name))

@@ -1,4 +1,4 @@
-"""A kernel map in a few numbers."""
+"""Summary of a kernel map."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from srkit.io.kernel_map import Floats, KernelMap
 
 @dataclass(frozen=True)
 class Blur:
-    """An image's blur in a few numbers; pixels count by their confidence, or alike where there is none."""
+    """Summary of an image's blur; pixels are weighted by confidence, or equally if it is 0 everywhere."""
 
     width: float
     """Standard deviation of the mean kernel in HR pixels, the root mean square over both axes."""
@@ -25,7 +25,7 @@ class Blur:
 
 
 def summary(kernels: KernelMap) -> Blur:
-    """A kernel map in a few numbers."""
+    """Summarise a kernel map."""
     weight = kernels.confidence if kernels.confidence.any() else np.ones_like(kernels.confidence)
     weight = weight / weight.sum(dtype=np.float64)
     xx, xy, yy = (float((weight * part).sum()) for part in kernels.covariance)
@@ -41,9 +41,9 @@ def summary(kernels: KernelMap) -> Blur:
 
 
 def kernel_widths(kernels: KernelMap) -> Floats:
-    """(h, w): standard deviation of each kernel in HR pixels, the root mean square over both axes.
+    """Standard deviation of each kernel in HR pixels, root mean square over both axes, (h, w).
 
-    0 where the second moment is negative, as those of sharpening kernels are.
+    0 if the second moment is negative, as for sharpening kernels.
     """
     widths: Floats = np.sqrt(np.maximum(0, (kernels.covariance[0] + kernels.covariance[2]) / 2))
     return widths

@@ -1,4 +1,4 @@
-"""DKENet over images of any size, window by window."""
+"""DKENet on images of any size, window by window."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from srkit.zoo.loaded import LoadedModel
 
 
 class KernelTiles:
-    """DKENet over images of any size; of its kernels only codes and moments are kept.
+    """DKENet on images of any size, which keeps only codes and moments of the kernels.
 
     Args:
-        model: its weights.
-        recipe: says precision and tile.
-        device: where it runs.
-        basis: (K, 21, 21), what the codes are by.
+        model: weights of DKENet.
+        recipe: settings of precision and tile.
+        device: device of the network.
+        basis: (K, 21, 21), basis of the codes.
 
     Raises:
-        UsageError: a precision that the network does not bear.
+        UsageError: a precision that the network does not support.
         ResourceError: weights of another network.
     """
 
@@ -66,7 +66,7 @@ class KernelTiles:
         result = torch.empty(len(self._measured), plan.height, plan.width)
         for window in plan.windows:
             rows, columns = window.rows, window.columns
-            # Where the plan goes beyond an odd side, the cut does not: the network itself extends it.
+            # A plan may exceed an odd side; the cut does not, and the network pads it.
             found = self._window(cut(lr, window), cut(depth, window), warnings)
             bottom, right = min(rows.own_stop, plan.height), min(columns.own_stop, plan.width)
             result[:, rows.own_start : bottom, columns.own_start : right] = found[
@@ -78,7 +78,7 @@ class KernelTiles:
         return result
 
     def _window(self, lr: Tensor, depth: Tensor, warnings: list[str]) -> Tensor:
-        """(1, K + 5, h, w) of one window; in fp32 where reduced precision spoils it."""
+        """Codes and moments (1, K + 5, h, w) of a window, recomputed in fp32 if not finite."""
         lr, depth = lr.to(self._device, memory_format=torch.channels_last), depth.to(self._device)
         found = self._network.codes(lr, depth, self._measured).cpu()
         if not bool(found.sum().isfinite()) and self.dtype != torch.float32:
@@ -126,7 +126,7 @@ def _placed(network: DKENet, device: torch.device, dtype: torch.dtype) -> DKENet
 
 
 def _moment_weights() -> Tensor:
-    """(5, 21, 21): what a kernel is multiplied with to give its moments x, y, xx, xy, yy about the middle tap."""
+    """Weights (5, 21, 21) whose products with a kernel are its moments x, y, xx, xy, yy about the middle tap."""
     offset = torch.arange(SIZE, dtype=torch.float32) - RADIUS
     y, x = torch.meshgrid(offset, offset, indexing="ij")
     return torch.stack([x, y, x * x, x * y, y * y])

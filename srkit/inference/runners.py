@@ -1,4 +1,4 @@
-"""Loaded networks made ready to run: precision, tiles and conditions, each prepared once."""
+"""Runners of loaded networks, with precision, tiles and conditions prepared once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from srkit.zoo.loaded import LoadedModel
 
 @dataclass(frozen=True)
 class RunSettings:
-    """How networks are run, as recipes say it."""
+    """Settings of a recipe for running networks."""
 
     device: torch.device
     dtype: Dtype = "auto"
@@ -28,12 +28,12 @@ class RunSettings:
 
 
 class Runners:
-    """The runners of models, by name.
+    """Runners of models, by name.
 
     Args:
-        settings: how they run.
+        settings: settings of the runners.
         extras: fields of `srkit.conditioning.makers.Extras` that come with every image.
-        progress: shows downloads.
+        progress: display of downloads.
     """
 
     def __init__(
@@ -45,35 +45,37 @@ class Runners:
         self._runners: dict[tuple[str, bool], Runner] = {}
 
     def conditioning(self, model: LoadedModel) -> Conditioning:
-        """What makes the conditions of a model's network.
+        """Conditioning of a model's network.
 
         Raises:
-            UsageError, ResourceError: as `ModelProviders.conditioning`.
+            UsageError, ResourceError: as in `ModelProviders.conditioning`.
         """
         if model.name not in self._conditionings:
             self._conditionings[model.name] = self._providers.conditioning(model, self._extras)
         return self._conditionings[model.name]
 
     def of(self, model: LoadedModel, depth: int = 8) -> Runner:
-        """The engine's runner for a model.
+        """Engine's runner for a model.
 
         Args:
-            depth: bits per sample of the images. A network that ends in reduced precision would posterise 16 bits, so
-                that `auto` is fp32 for those.
+            depth: bits per sample of the images. A network whose output has reduced precision would posterise 16 bits,
+                so `auto` is fp32 for them.
 
         Raises:
-            UsageError: a precision that the network does not support, or a condition that nothing here provides.
-            ResourceError: the encoder that it was trained with is unavailable.
+            UsageError: a precision that the network does not support, or a condition without a provider.
+            ResourceError: the encoder of its training is unavailable.
         """
         exact = depth > 8 and not model.info.fp32_sum
         if (model.name, exact) not in self._runners:
-            conditioning = self.conditioning(model)  # now: a missing provider is an error before any work
+            conditioning = self.conditioning(
+                model
+            )  # early, so that a missing provider is an error before any work
             options = self._options(model, conditioning, exact=exact)
             self._runners[model.name, exact] = Runner(model.network, model.info, options)
         return self._runners[model.name, exact]
 
     def _options(self, model: LoadedModel, conditioning: Conditioning, *, exact: bool) -> RunnerOptions:
-        """Device, precision and tiles for a network; `exact`: all of fp32, unless another precision is asked for."""
+        """Device, precision and tiles for a network; `exact`: everything in fp32, unless another precision is set."""
         settings, info = self.settings, model.info
         dtype = "fp32" if exact and settings.dtype == "auto" else settings.dtype
         overlap = settings.overlap if isinstance(settings.overlap, int) else model.overlap

@@ -1,4 +1,4 @@
-"""Several samples of one image: the works that make them, and one result with all of them and their spread."""
+"""Multiple samples per image: the works that make them, and their combination with a map of the spread."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ T = TypeVar("T")
 
 SPREAD = "spread"
 SPREAD_GAIN = 8
-"""Levels of 8 bit in the image of the spread for one level of standard deviation."""
+"""Levels of 8 bit in the spread image per level of standard deviation."""
 
 
 def check_sampling(recipe: UpscaleRecipe, models: Models) -> None:
-    """Refuse what a network has no use for.
+    """Check that the sampling options suit a network.
 
     Raises:
-        UsageError: steps or samples of one that draws none; self-ensemble of one that draws, or that kernels condition.
+        UsageError: steps or samples of a deterministic network; self-ensemble of a sampling or kernel-conditioned one.
     """
     known, name = models.own_conditions, models.name_of(models.own_scale)
     if NOISE not in known:
@@ -43,12 +43,12 @@ def check_sampling(recipe: UpscaleRecipe, models: Models) -> None:
 
 
 def part_names(count: int) -> tuple[str, ...]:
-    """Names of the parts that a result of `count` samples comes with: `2`, `3`, ..., `spread`."""
+    """Names of the parts of a result with `count` samples: `2`, `3`, ..., `spread`."""
     return (*map(str, range(2, count + 1)), SPREAD)
 
 
 def repeated(stream: Iterable[Work[T] | None], count: int) -> Iterator[Work[T] | None]:
-    """Each work `count` times, with seeds of its own."""
+    """Repeat each work `count` times, with different seeds."""
     for work in stream:
         if work is None:
             yield None
@@ -58,22 +58,22 @@ def repeated(stream: Iterable[Work[T] | None], count: int) -> Iterator[Work[T] |
 
 
 def gathered(results: Iterable[Done[T]], count: int) -> Iterator[Done[T]]:
-    """One result for each `count`: the first, the others as its parts, and the spread."""
+    """Combine every `count` results: the first, the others as its parts, and the spread."""
     results = iter(results)
     while group := list(itertools.islice(results, count)):
         yield _together(group)
 
 
 def spread(samples: list[Pixels]) -> Pixels:
-    """(H, W, 1) uint8: the standard deviation at each pixel, mean over colours; `SPREAD_GAIN` for a level of 8 bit.
+    """Spread image (H, W, 1) uint8: standard deviation per pixel, mean over colours, `SPREAD_GAIN` per 8-bit level.
 
     Args:
-        samples: (H, W, C) each, uint8 or uint16; alpha, a second or fourth channel, does not count.
+        samples: (H, W, C) each, uint8 or uint16; alpha, a second or fourth channel, is ignored.
     """
     first = samples[0]
     colours = first.shape[2] - (first.shape[2] % 2 == 0)
     total, squares = (np.zeros((*first.shape[:2], colours), np.float32) for _ in range(2))
-    for sample in samples:  # about the first, lest the difference of large squares lose the small one
+    for sample in samples:  # relative to the first sample, for numerical accuracy
         difference = sample[:, :, :colours].astype(np.float32) - first[:, :, :colours]
         total += difference
         squares += difference * difference

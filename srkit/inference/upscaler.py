@@ -1,4 +1,4 @@
-"""Images through chained networks: colour, alpha, gray, 16 bit, and any target size."""
+"""Upscaling of images by chained networks: colour, alpha, gray, 16 bit, and any target size."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class _Part(Generic[T]):
-    """What a plane is of its image."""
+    """Role of a plane in its image."""
 
     work: Work[T]
     role: Literal["colour", "alpha", "done"]
     seen: dict[str, NDArray[Any]] = field(default_factory=dict)
-    """What the views of a network gave for the image, by their names; filled on the way."""
+    """Results of the network's views for the image, by name; filled during the run."""
 
 
 class _Viewer:
-    """A view of a network, ready to run."""
+    """View of a network, ready to run."""
 
     def __init__(self, view: View, options: RunnerOptions) -> None:
         self._gray = view.gray
         self._runner = Runner(view, view.info, options)
 
     def __call__(self, plane: Plane[_Part[T]]) -> tuple[NDArray[Any], Exception | None]:
-        """What the view gives for a plane, (H, W, 3), or (H, W, 1) where it is gray by itself; and what went wrong."""
+        """Result of the view for a plane, (H, W, 3), or (H, W, 1) if the view is gray, and the error, if any."""
         (result,) = self._runner.run([plane])
         if result is None:
             raise RuntimeError("a runner gives a result for a plane")
@@ -59,22 +59,22 @@ class _Viewer:
 
 
 class Upscaler:
-    """Everything needed to upscale a stream of images; holds the networks on their device.
+    """Upscaler of a stream of images; holds the networks on their device.
 
     Args:
-        recipe: what to do.
-        models: the networks; by default those that `look` has for clean images, or that `recipe.model` names.
-        progress: shows downloads.
+        recipe: settings.
+        models: networks; by default `look`'s for clean images, or those of `recipe.model`.
+        progress: display of downloads.
         extras: fields of `Extras` that come with each image.
-        complete: estimates the kernels and the depth of images that come without, for the first network of a chain.
-        with_parts: results come with what the first network of the chain that has views makes them of; as the image
-            is, at the network's scale, with its tiles and self-ensemble, then resampled to the result's size.
-        look: chooses the networks of each image by what it looks like; None: all have the same.
+        complete: estimator of missing kernels and depth, for the first network of a chain.
+        with_parts: add the views of the chain's first network that has any to the results; computed from the input
+            of that network, with its tiles and self-ensemble, and resampled to the result's size.
+        look: diagnosis that chooses the networks of each image; None: the same networks for all.
 
     Raises:
-        UsageError: a device or precision that is unavailable, parts of a network without views, or steps and samples
-            of one that draws none.
-        ResourceError: a model that is unavailable.
+        UsageError: an unavailable device or precision, parts of a network without views, or steps and samples of a
+            deterministic network.
+        ResourceError: an unavailable model.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Upscaler:
         settings = RunSettings(self.device, recipe.dtype, recipe.tile, recipe.overlap, recipe.tta)
         self._runners = Runners(settings, given, progress)
         self._viewers: dict[str, dict[str, _Viewer]] = {}
-        # The precision is checked here, where a wrong one is the caller's mistake and not an image's.
+        # The precision is checked here, because a wrong one is the caller's error and not an image's.
         if recipe.dtype != "auto":
             for model in self.models.loaded:
                 pick_dtype(recipe.dtype, self.device, model.info)
@@ -115,39 +115,39 @@ class Upscaler:
             )
 
     def parts(self, factor: float) -> tuple[str, ...]:
-        """Names of the parts that results of this factor come with."""
+        """Names of the parts of results with this factor."""
         if self.recipe.samples > 1:
             return part_names(self.recipe.samples) if self.models.chain(factor) else ()
         return self.views(factor)
 
     def views(self, factor: float) -> tuple[str, ...]:
-        """Names of the views among them."""
+        """Names of the views among the parts."""
         name = self.viewed(self.models.chain(factor))
         return () if name is None else tuple(views_of(self.models.named(name).network))
 
     def viewed(self, names: Iterable[str]) -> str | None:
-        """The network of a chain whose views are run, at its first pass; None where none has views or none is asked."""
+        """Network of a chain whose views are run, at its first pass; None if no views exist or are requested."""
         if not self._with_parts:
             return None
         return next((name for name in names if views_of(self.models.named(name).network)), None)
 
     def looked(self, image: DecodedImage, factor: float) -> Diagnosis | None:
-        """What was found in an image; None where all have the same networks, or no network runs."""
+        """Diagnose an image; None if all images have the same networks, or no network runs."""
         return None if self.look is None or not self.models.chain(factor) else self.look(image)
 
     def models_for(self, diagnosis: Diagnosis | None) -> Models:
-        """The networks for an image, by what was found in it.
+        """Networks for an image with this diagnosis.
 
         Raises:
-            ResourceError: as `Look.models`.
+            ResourceError: as in `Look.models`.
         """
         return self.models if diagnosis is None or self.look is None else self.look.models(diagnosis)
 
     def runner(self, name: str, depth: int = 8, models: Models | None = None) -> Runner:
-        """The engine's runner for a network of a chain, of `models` if given; see `Runners.of`.
+        """Engine's runner for a network of a chain, of `models` if given; see `Runners.of`.
 
         Raises:
-            UsageError, ResourceError: as `Runners.of`, and weights that are unavailable.
+            UsageError, ResourceError: as in `Runners.of`, and unavailable weights.
         """
         model = (models or self.models).named(name)
         if self.recipe.steps is not None and NOISE in model.info.conditioning:
@@ -156,15 +156,15 @@ class Upscaler:
         return self._runners.of(model, depth)
 
     def conditioning(self, name: str, models: Models | None = None) -> Conditioning:
-        """The conditioning of a network of a chain, of `models` if given.
+        """Conditioning of a network of a chain, of `models` if given.
 
         Raises:
-            UsageError, ResourceError: as `runner`.
+            UsageError, ResourceError: as in `runner`.
         """
         return self._runners.conditioning((models or self.models).named(name))
 
     def run(self, stream: Iterable[Work[T] | None]) -> Iterator[Done[T]]:
-        """Upscale a stream; results in order. A None says that nothing more is ready yet."""
+        """Upscale a stream and yield results in order. A None means that nothing more is ready yet."""
         count = self.recipe.samples
         if count == 1:
             return self._run(stream)
@@ -191,7 +191,7 @@ class Upscaler:
             yield from self._collect(planes, [self._pass(name, depth, models) for name in names])
 
     def _looked_at(self, work: Work[T] | None) -> Work[T] | None:
-        """With what was found in the image, where that chooses its networks; they are ready then."""
+        """Add the diagnosis of an image, if it chooses the networks, and prepare these."""
         if work is None or work.image is None or work.error is not None or self.look is None:
             return work
         try:
@@ -205,7 +205,7 @@ class Upscaler:
             return replace(work, error=error)
 
     def _completed(self, work: Work[T] | None) -> Work[T] | None:
-        """With kernels and depth, where the first network is conditioned on them and none came with the image."""
+        """Add missing kernels and depth, if the first network is conditioned on them."""
         if self._complete is None or work is None or work.image is None or work.error is not None:
             return work
         image = work.image
@@ -219,7 +219,7 @@ class Upscaler:
             return replace(work, error=error)
 
     def _views_of(self, name: str) -> dict[str, _Viewer]:
-        """A network's views by their names; each runs as the network itself, but shows what it gives for flat areas."""
+        """Views of a network by name, run like the network itself, but without correction of flat areas."""
         if name not in self._viewers:
             options = replace(self.runner(name).options, hold_flat=False)
             views = views_of(self.models.named(name).network)
@@ -274,12 +274,12 @@ class Upscaler:
 
 
 def _factor(work: Work[T], image: DecodedImage) -> float:
-    """Output pixels for an input pixel, along the side that grows more."""
+    """Output pixels per input pixel, along the side with the larger factor."""
     return max(work.width / image.width, work.height / image.height)
 
 
 def _needs_alpha(image: DecodedImage | None) -> bool:
-    """Whether alpha must go through a network: it varies."""
+    """Return whether alpha varies and must pass through a network."""
     if image is None or image.alpha is None:
         return False
     alpha = image.alpha
@@ -302,7 +302,7 @@ def _planes(works: Iterable[Work[T] | None]) -> Iterator[Plane[_Part[T]] | None]
 def _seen(
     planes: Iterable[Plane[_Part[T]] | None], viewers: Mapping[str, _Viewer]
 ) -> Iterator[Plane[_Part[T]] | None]:
-    """The planes, each once what the views give for its colours is in its tag; one that fails has the error."""
+    """Add the views' results on colour planes to their tags; a view that fails sets the plane's error."""
     for plane in planes:
         if plane is not None and plane.error is None and plane.tag.role == "colour":
             for part, viewer in viewers.items():
@@ -314,9 +314,9 @@ def _seen(
 def _conditioned(
     planes: Iterable[Plane[_Part[T]] | None], conditioning: Conditioning
 ) -> Iterator[Plane[_Part[T]] | None]:
-    """Each plane with the conditions of its image, or with the error if they cannot be made.
+    """Add the conditions of its image to each plane, or the error if they cannot be made.
 
-    An alpha plane shows the same scene as its colours, so it has their conditions; but nothing is to be invented in it.
+    An alpha plane has the conditions of its colours, but with zero noise, so that no detail is sampled in it.
     """
     colour: Conditions = {}
     failure: Exception | None = None
@@ -339,7 +339,7 @@ def _conditioned(
 
 
 def _colour_plane(image: DecodedImage) -> NDArray[Any]:
-    """(H, W, 3): gray repeated, colour bled under transparent pixels."""
+    """Colour plane (H, W, 3): gray repeated, colour extended under transparent pixels."""
     colour: NDArray[Any] = image.colour
     if image.alpha is not None:
         top = np.iinfo(colour.dtype).max
@@ -355,11 +355,11 @@ def _tensor(pixels: NDArray[Any]) -> torch.Tensor:
 
 
 def _assemble(work: Work[T], colour: NDArray[Any], alpha: NDArray[Any] | None) -> DecodedImage:
-    """The image of the asked size, with as many channels as the input."""
+    """Assemble the result at the requested size, with the input's number of channels."""
     source = work.image
     if source is None:
         raise ValueError("there is no image to assemble")
-    # The three channels are equal where the source is gray: the engine sees to it.
+    # The engine keeps the three channels equal if the source is gray.
     pixels = resample(colour[:, :, :1] if source.is_gray else colour, work.height, work.width)
     if source.alpha is not None:
         plane = _alpha_plane(source.alpha, alpha, work)
@@ -368,7 +368,7 @@ def _assemble(work: Work[T], colour: NDArray[Any], alpha: NDArray[Any] | None) -
 
 
 def _part_image(work: Work[T], pixels: NDArray[Any]) -> DecodedImage:
-    """What a view gave as an image: gray where the input or the view is."""
+    """Result of a view as an image; gray if the input or the view is."""
     source = work.image
     if source is None:
         raise ValueError("there is no image that this could be a part of")
@@ -379,7 +379,7 @@ def _part_image(work: Work[T], pixels: NDArray[Any]) -> DecodedImage:
 
 
 def _alpha_plane(source: NDArray[Any], upscaled: NDArray[Any] | None, work: Work[T]) -> NDArray[Any]:
-    """(H, W, 1) of the asked size; a constant alpha exactly."""
+    """Alpha plane (H, W, 1) at the requested size; a constant alpha exactly."""
     if upscaled is None:
         return np.full((work.height, work.width, 1), source[0, 0], source.dtype)
     plane = resample(upscaled[:, :, :1], work.height, work.width)

@@ -1,4 +1,4 @@
-"""An image on its way through chained networks: what goes in, and what comes out."""
+"""Input and output of chained networks for an image."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from srkit.zoo.loaded import LoadedModel
 T = TypeVar("T")
 
 Complete = Callable[[Extras, DecodedImage, LoadedModel, str | None], Extras]
-"""Extras, image, network and name to the extras with what the network is conditioned on (`KernelExtras`)."""
+"""Function from extras, image, network and name to the extras with its conditions (`KernelExtras`)."""
 
 
 @dataclass(frozen=True)
 class Work(Generic[T]):
-    """An image and the size it shall have, or the error that kept it from being read."""
+    """Image and its target size, or the error that prevented its reading."""
 
     tag: T
     image: DecodedImage | None
@@ -27,31 +27,31 @@ class Work(Generic[T]):
     height: int = 0
     error: Exception | None = None
     extras: Extras = NO_EXTRAS
-    """What comes with it, for networks that are conditioned on it."""
+    """Data for the conditions of networks."""
     name: str | None = None
-    """By which depths that come by name are found."""
+    """Name of the image, for depths by name."""
     diagnosis: Diagnosis | None = None
-    """What was found in the image, where the networks are chosen by that."""
+    """Diagnosis of the image, if it chooses the networks."""
 
 
 @dataclass(frozen=True)
 class Pass:
-    """How one network of the chain was run."""
+    """Settings with which a network of the chain was run."""
 
     model: str
     tile: int | None
-    """Side in input pixels; None: whole images."""
+    """Side of a tile in input pixels; None for whole images."""
     overlap: int
     dtype: str
     loaded: LoadedModel
-    """The network itself."""
+    """Network."""
     holds_16_bits: bool = True
-    """Whether the levels of 16-bit images survive in that precision."""
+    """True if the levels of 16-bit images are preserved in this precision."""
 
 
 @dataclass(frozen=True)
 class Done(Generic[T]):
-    """The result for a `Work`: an image or an error."""
+    """Result for a `Work`: an image or an error."""
 
     tag: T
     image: DecodedImage | None
@@ -59,6 +59,6 @@ class Done(Generic[T]):
     warnings: tuple[str, ...] = ()
     passes: tuple[Pass, ...] = ()
     parts: Mapping[str, DecodedImage] = field(default_factory=dict)
-    """What the network made the image of, by name: images of 8 bit and of the result's size; or further samples, of
-    the result's kind, and their spread."""
+    """Views of the network by name, images of 8 bit at the result's size; or further samples, of the result's format,
+    and their spread."""
     diagnosis: Diagnosis | None = None

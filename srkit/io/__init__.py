@@ -1,4 +1,4 @@
-"""Images in and out: the only place where files become arrays and arrays become files.
+"""Reading and writing of images; the only package that converts between files and arrays.
 
 `read_image`, `probe` and `write_image` are in `srkit.io.read` and `srkit.io.write`; importing this
 package loads no codec.

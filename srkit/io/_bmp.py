@@ -1,4 +1,4 @@
-"""BMP, through OpenCV, since libvips has no BMP reader."""
+"""BMP reading through OpenCV, since libvips has no BMP reader."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ _GREEN_6_BITS = 0x07E0
 
 @dataclass(frozen=True)
 class BmpHeader:
-    """Declared size in pixels, bits per pixel, whether there is an alpha mask or six bits of green (16 bit
-    only), and whether the palette is gray."""
+    """Declared size in pixels, bits per pixel, and flags: alpha mask, six bits of green (16 bit only), gray palette."""
 
     width: int
     height: int
@@ -30,7 +29,7 @@ def read_bmp_header(head: bytes) -> BmpHeader:
     """Read the header in the first 2048 bytes of a BMP file.
 
     Raises:
-        ValueError: the header is incomplete or makes no sense.
+        ValueError: the header is incomplete or invalid.
     """
     try:
         (size,) = struct.unpack_from("<I", head, 14)
@@ -59,7 +58,7 @@ def decode_bmp(data: bytes, header: BmpHeader) -> Pixels:
 
     cv2.utils.logging.setLogLevel(
         cv2.utils.logging.LOG_LEVEL_SILENT
-    )  # it writes to stderr what the caller is given as an error
+    )  # silences messages on stderr, since the error is raised
     try:
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
@@ -71,14 +70,13 @@ def decode_bmp(data: bytes, header: BmpHeader) -> Pixels:
     order = [2, 1, 0, 3] if decoded.shape[2] == 4 and header.has_alpha else [2, 1, 0]
     pixels = np.ascontiguousarray(decoded[:, :, order])
     if header.bits == 16:
-        # OpenCV fills the low bits with zeros, so that white would be 248; repeating the high bits makes it
-        # 255.
+        # OpenCV fills the low bits with zeros, so that white would be 248; repeating the high bits makes it 255.
         pixels |= pixels >> np.array([5, 6 if header.green_6 else 5, 5], np.uint8)
     return pixels
 
 
 def _gray_palette(head: bytes, start: int, step: int, bits: int, used: int) -> bool:
-    """Whether every colour of the palette is gray, which OpenCV then decodes to one channel."""
+    """Return whether every colour of the palette is gray, in which case OpenCV decodes to one channel."""
     if bits > 8:
         return False
     end = start + step * min(used or 1 << bits, 256)

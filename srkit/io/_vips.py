@@ -1,4 +1,4 @@
-"""libvips, configured once, on first use."""
+"""libvips, configured once on first use."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from srkit.errors import SrkitError
 
 @functools.cache
 def vips() -> Any:
-    """The pyvips module, set up for our use. Untyped, since pyvips makes its operations at run time."""
-    # Read by libvips when it starts. What matters comes back as errors; warnings would reach stderr.
+    """Configured pyvips module, untyped since pyvips defines its operations at run time."""
+    # Read by libvips at its start. Relevant problems are returned as errors; warnings would go to stderr.
     os.environ.setdefault("VIPS_WARNING", "0")
     try:
         import pyvips
@@ -24,7 +24,7 @@ def vips() -> Any:
             f"libvips, which reads and writes images, cannot be loaded ({error}); run `pip install 'pyvips[binary]'`."
         ) from error
 
-    # With the operation cache on, a path that was written anew is read as the old file.
+    # With the operation cache on, a file that was overwritten would be read as its old version.
     pyvips.cache_set_max(0)
     logging.getLogger("pyvips").setLevel(logging.ERROR)
     _settle_messages(pyvips)
@@ -32,7 +32,7 @@ def vips() -> Any:
 
 
 def _settle_messages(pyvips: Any) -> None:
-    """libvips quotes bytes of damaged files that are no UTF-8, on which pyvips fails, and GLib writes to stderr."""
+    """Make error texts decode safely, as damaged files put invalid UTF-8 into them, and keep GLib off stderr."""
 
     def text(value: Any) -> str:
         ffi = pyvips.ffi
@@ -51,13 +51,12 @@ def _settle_messages(pyvips: Any) -> None:
 
 
 def set_codec_threads(n: int) -> None:
-    """Let each decode or encode use `n` threads (0: as many as cores), since the CPU is shared with the
-    network."""
+    """Set the threads of each decode or encode (0: one per core), since the CPU is shared with the network."""
     vips().concurrency_set(n)
 
 
 def detail(error: Exception) -> str:
-    """What libvips says of an error, in one line without its function's name or a full stop."""
+    """Details of a libvips error in one line, without the function's name and the full stop."""
     lines = [line.strip() for line in str(error).splitlines()[1:] if line.strip()]
     if not lines:  # the first line only names the operation
         return "no details given"

@@ -1,7 +1,7 @@
-"""Files that appear whole or not at all: written beside their target under a hidden name, then renamed.
+"""Atomic file writing: files are written beside their target under a hidden name, then renamed.
 
-The temporary name holds the writing process, so that what a killed run left behind can be distinguished from what
-another run is still writing. It does not hold the target's name, so that it is never too long.
+The temporary name includes the writing process, so that leftovers of a killed run can be distinguished from files that
+another run is writing. It does not include the target's name, so that it is never too long.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _TEMPORARY = re.compile(r"\.srkit-(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]+)-[0-9a-f]
 
 @contextlib.contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
-    """An empty temporary file beside `target`, renamed to it when the block ends without an exception.
+    """Yield an empty temporary file beside `target`, renamed to it when the block ends without an exception.
 
-    On any exception (an interrupt too) the temporary is removed and an existing target stays as it was. A
-    target that is a symbolic link is replaced, not followed.
+    On any exception (including interrupts) the temporary is removed and an existing target is unchanged. A target that
+    is a symbolic link is replaced, not followed.
 
     Raises:
         SrkitError: the folder is missing or not writable, the disk is full, or the target is not a file
@@ -50,15 +50,14 @@ def atomic_path(target: Path) -> Iterator[Path]:
             raise writing_failed(target, error) from error
         raise
     finally:
-        temporary.unlink(missing_ok=True)  # after the rename there is none
+        temporary.unlink(missing_ok=True)  # no longer exists after the rename
 
 
 def remove_stale(folder: Path) -> list[Path]:
-    """Remove temporaries directly in `folder` whose writing process on this machine is gone; they are
-    returned.
+    """Remove temporaries directly in `folder` whose writing process on this machine has ended, and return them.
 
-    Nothing else is touched: neither other files, nor temporaries of a live process, nor those of another
-    machine (on a shared folder), whose processes cannot be seen from here.
+    Other files, temporaries of a live process, and those of another machine (on a shared folder), whose processes are
+    unknown here, are kept.
     """
     removed: list[Path] = []
     try:
@@ -77,7 +76,7 @@ def remove_stale(folder: Path) -> list[Path]:
 
 
 def _refuse_special(target: Path) -> None:
-    # Renaming onto a device such as /dev/null would replace it, where the user has the rights.
+    # Renaming onto a device such as /dev/null would replace it, if the user has the permissions.
     try:
         mode = target.stat().st_mode
     except OSError:
@@ -92,8 +91,8 @@ def _host() -> str:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process of this machine lives."""
-    if os.name == "nt":  # there, os.kill(pid, 0) would end the process
+    """Return whether a process of this machine is alive."""
+    if os.name == "nt":  # os.kill(pid, 0) would end the process on Windows
         return True
     try:
         os.kill(pid, 0)

@@ -1,4 +1,4 @@
-"""What lossy codecs make of images, through OpenCV."""
+"""Round trips of images through lossy codecs, by OpenCV."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from srkit.errors import ImageError
 
 
 def through_jpeg(image: NDArray[np.uint8], quality: int, *, full_colour: bool = False) -> NDArray[np.uint8]:
-    """An RGB image (H, W, 3) uint8 encoded as JPEG and decoded again.
+    """Encode an RGB image (H, W, 3) uint8 as JPEG and decode it.
 
     Args:
         quality: 1 to 100.
-        full_colour: colour at full resolution (4:4:4), else at half (4:2:0).
+        full_colour: chroma at full resolution (4:4:4), else at half (4:2:0).
 
     Raises:
-        ImageError: JPEG cannot hold it.
+        ImageError: JPEG cannot represent the image.
     """
     import cv2
 
@@ -26,10 +26,10 @@ def through_jpeg(image: NDArray[np.uint8], quality: int, *, full_colour: bool = 
 
 
 def through_webp(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    """The same as WebP, lossy, at a quality of 1 to 100.
+    """Encode an RGB image (H, W, 3) uint8 as lossy WebP, at a quality of 1 to 100, and decode it.
 
     Raises:
-        ImageError: WebP cannot hold it.
+        ImageError: WebP cannot represent the image.
     """
     import cv2
 

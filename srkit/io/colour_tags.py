@@ -1,8 +1,7 @@
-"""Colours that a file describes without an ICC profile (CICP, gAMA and cHRM, TIFF and BMP tags), and the
-profile that says the same.
+"""Colour spaces described without an ICC profile (CICP, gAMA and cHRM, TIFF and BMP tags), and equivalent profiles.
 
-A matrix/TRC profile is made, so that every format that is written holds the description, and viewers show the
-result's values as they show the input's.
+A matrix/TRC profile is generated, so that every output format keeps the description, and viewers interpret the result's
+values like the input's.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ Point = tuple[float, float]
 Parametric = tuple[float, float, float, float, float]
 """(g, a, b, c, d): (a v + b)^g from v = d on, c v below (ICC.1:2022, 10.18, type 3)."""
 Curve = Parametric | NDArray[np.uint16]
-"""From a stored value in [0, 1] to light in [0, 1]; or a table of it in units of 1/65535."""
+"""Mapping of a stored value in [0, 1] to light in [0, 1]; or a table of it in units of 1/65535."""
 
 _D65, _C, _E = (0.3127, 0.3290), (0.310, 0.316), (1 / 3, 1 / 3)
 BT709 = ((0.640, 0.330), (0.300, 0.600), (0.150, 0.060), _D65)
@@ -40,7 +39,7 @@ _PRIMARIES: dict[int, tuple[Point, Point, Point, Point]] = {
 }
 SRGB: Parametric = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 _BT709_CURVE: Parametric = (1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)
-# H.273, table 3, turned round: the inverse of the function that each names.
+# H.273, table 3: the inverse of each function.
 _CURVES: dict[int, Parametric] = {
     **dict.fromkeys((1, 6, 11, 12, 14, 15), _BT709_CURVE),
     4: (2.2, 1, 0, 0, 0),
@@ -70,14 +69,14 @@ _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0
 
 @dataclass(frozen=True)
 class ColourTags:
-    """Primaries and transfer curves that a file's tags give.
+    """Primaries and transfer curves given by a file's tags.
 
     Attributes:
-        name: for people.
+        name: display name.
         primaries: red, green, blue, white.
         curves: one for all channels, or red, green, blue.
-        cicp: the H.273 codes of primaries and transfer, where the tags are these.
-        hdr: PQ or HLG, or None.
+        cicp: H.273 codes of primaries and transfer, if the tags are CICP.
+        hdr: PQ, HLG, or None.
     """
 
     name: str
@@ -88,14 +87,14 @@ class ColourTags:
 
     @property
     def is_srgb(self) -> bool:
-        """Whether the colours are sRGB's, to within the rounding of tags; they then need no profile."""
+        """True if the colours are sRGB's up to the rounding of tags; they then need no profile."""
         v = np.linspace(0, 1, 256)
         light = [_light(curve, v) for curve in self.curves]
         near = np.allclose(self.primaries, BT709, rtol=0, atol=1.5e-3)
         return near and bool(np.allclose(light, _light(SRGB, v), rtol=0, atol=1e-3))
 
     def profile(self, *, gray: bool) -> bytes | None:
-        """An ICC profile (4.3, 4.4 where it holds CICP codes); None where the primaries span no colours."""
+        """ICC profile (version 4.3, or 4.4 with CICP codes); None if the primaries are degenerate."""
         chroma = None if gray else _to_pcs(self.primaries)
         if chroma is None and not gray:
             return None
@@ -103,10 +102,10 @@ class ColourTags:
 
 
 def from_cicp(primaries: int, transfer: int, *, full_range: bool = True) -> ColourTags | None:
-    """The colours of H.273 code points; None for codes that the standard reserves or leaves unspecified.
+    """Colours of H.273 code points; None for codes that the standard reserves or leaves unspecified.
 
-    One code that is unspecified (2) is taken as sRGB's. Of narrow-range values the range is part of the curve.
-    PQ and HLG end at 203 cd/m2 (BT.2408's diffuse white), since a matrix profile cannot exceed its white.
+    If one of the codes is unspecified (2), sRGB's is used. A narrow range is included in the curve. PQ and HLG end at
+    203 cd/m2 (BT.2408's diffuse white), since a matrix profile cannot exceed its white.
     """
     if (primaries, transfer) == (_UNSPECIFIED, _UNSPECIFIED):
         return None
@@ -117,15 +116,15 @@ def from_cicp(primaries: int, transfer: int, *, full_range: bool = True) -> Colo
     if points is None or curve is None:
         return None
     name, codes = _NAMES.get((primaries, transfer), f"CICP {primaries}/{transfer}"), (primaries, transfer)
-    if not full_range:  # which a profile's `cicp` tag cannot say
+    if not full_range:  # a profile's `cicp` tag cannot express it
         return ColourTags(name, points, (_from_narrow(curve),), None, _HDR.get(transfer))
     return ColourTags(name, points, (curve,), codes, _HDR.get(transfer))
 
 
 def from_gamma(gamma: float | None, primaries: tuple[Point, Point, Point, Point] | None) -> ColourTags | None:
-    """Colours of a power curve (light = value^gamma) and chromaticities; what is None is sRGB's.
+    """Colours of a power curve (light = value^gamma) and chromaticities; None stands for sRGB's.
 
-    None where neither is given, or where the numbers make no sense.
+    Returns None if neither is given, or if the numbers are invalid.
     """
     if gamma is not None and not 0.01 <= gamma <= 100:
         gamma = None
@@ -139,7 +138,7 @@ def from_gamma(gamma: float | None, primaries: tuple[Point, Point, Point, Point]
 
 
 def hdr_of_profile(icc: bytes) -> str | None:
-    """PQ or HLG, where a profile's `cicp` tag (ICC.1:2022, 9.2.17) says so."""
+    """PQ or HLG if stated by a profile's `cicp` tag (ICC.1:2022, 9.2.17), else None."""
     with contextlib.suppress(struct.error, IndexError):
         for i in range(min(struct.unpack_from(">I", icc, 128)[0], 100)):
             name, at, _ = struct.unpack_from(">4sII", icc, 132 + 12 * i)
@@ -149,14 +148,14 @@ def hdr_of_profile(icc: bytes) -> str | None:
 
 
 def table_curve(values: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """A transfer table of a file, thinned to 4,096 entries at most."""
+    """Reduce a file's transfer table to at most 4,096 entries."""
     if len(values) <= _TABLE:
         return values
     return values[np.linspace(0, len(values) - 1, _TABLE).round().astype(np.intp)]
 
 
 def _sampled(transfer: int) -> NDArray[np.uint16] | None:
-    """The curves that are no power with a linear toe."""
+    """Curves other than a power with a linear toe, as tables; None if unknown."""
     v = np.linspace(0, 1, _TABLE)
     if transfer == _PQ:  # SMPTE ST 2084
         p = v ** (1 / 78.84375)
@@ -175,13 +174,13 @@ def _sampled(transfer: int) -> NDArray[np.uint16] | None:
 
 
 def _from_narrow(curve: Curve) -> NDArray[np.uint16]:
-    """The curve of values whose black is 16/255 and whose white is 235/255."""
+    """Curve of narrow-range values, with black at 16/255 and white at 235/255."""
     v = ((np.linspace(0, 1, _TABLE) * 255 - 16) / 219).clip(0, 1)
     return _quantised(_light(curve, v))
 
 
 def _light(curve: Curve, v: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What a curve makes of values in [0, 1]."""
+    """Apply a curve to values in [0, 1]."""
     if isinstance(curve, tuple):
         g, a, b, c, d = curve
         return np.asarray(np.where(v >= d, np.maximum(a * v + b, 0) ** g, c * v))
@@ -193,7 +192,7 @@ def _quantised(light: NDArray[np.float64]) -> NDArray[np.uint16]:
 
 
 def _to_pcs(primaries: tuple[Point, Point, Point, Point]) -> tuple[NDArray[np.float64], ...] | None:
-    """The matrix from linear RGB to XYZ under D50, and the adaptation in it (3 x 3 each); None if singular."""
+    """Matrix from linear RGB to XYZ under D50, and the adaptation in it (3 x 3 each); None if singular."""
     xyz = np.array([(x, y, 1 - x - y) for x, y in primaries]).T
     if not np.isfinite(xyz).all() or xyz[1, 3] <= 0:
         return None
@@ -206,7 +205,7 @@ def _to_pcs(primaries: tuple[Point, Point, Point, Point]) -> tuple[NDArray[np.fl
 
 
 def _profile(tags: ColourTags, chroma: tuple[NDArray[np.float64], ...] | None) -> bytes:
-    """ICC.1:2022, 7.2 (header), 8.3 (required tags), 9.2.17 (cicp); the date is fixed, so that runs repeat."""
+    """Build a profile (ICC.1:2022, 7.2, 8.3, 9.2.17); the date is fixed, so that output is reproducible."""
     parts = {b"desc": _text(tags.name), b"cprt": _text("No copyright"), b"wtpt": _xyz(_D50)}
     if chroma is None:
         parts[b"kTRC"] = _curve(tags.curves[0])
@@ -244,7 +243,7 @@ def _xyz(values: NDArray[np.float64]) -> bytes:
 
 
 def _fixed(values: NDArray[np.float64]) -> bytes:
-    """s15Fixed16Number."""
+    """Encode as s15Fixed16Number."""
     return np.rint(np.clip(values, -32768, 32767) * 65536).astype(">i4").tobytes()
 
 

@@ -1,6 +1,6 @@
-"""EXIF blocks: what in them describes the stored image, corrected in place; all else stays to the byte.
+"""EXIF blocks: tags that describe the stored image are corrected in place; all other bytes are unchanged.
 
-In place, since maker notes point into the block by offsets that only their makers know.
+In place, since maker notes use offsets into the block that only their makers know.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from srkit.io.ifd import EXIF, GPS, INTEROP, LONG, SHORT, Directory, Entry, Tiff, build, read_directory
 
 PREFIX = b"Exif\0\0"
-"""What stands before the block in JPEG; other formats hold it without."""
+"""Prefix of the block in JPEG; other formats store it without."""
 EMPTY = b"II*\0\x08\0\0\0" + bytes(6)
-"""A block of no tags."""
+"""EXIF block without tags."""
 
 _ORIENTATION, _WIDTH, _HEIGHT = 0x0112, 0x0100, 0x0101
 _X_DIMENSION, _Y_DIMENSION, _RELATED_WIDTH, _RELATED_HEIGHT = 0xA002, 0xA003, 0x1001, 0x1002
@@ -38,11 +38,11 @@ DESCRIPTIVE = frozenset(
         *range(0x9C9B, 0x9CA0),
     }
 )
-"""Tags of a TIFF file's directory that say something of the image and nothing of how it is stored."""
+"""Tags of a TIFF directory that describe the image and not its storage."""
 
 
 def is_sound(exif: bytes) -> bool:
-    """Whether the block's first directory can be read."""
+    """Return whether the block's first directory is readable."""
     try:
         tiff = _tiff(exif)
         tiff.entries(tiff.first)
@@ -52,13 +52,13 @@ def is_sound(exif: bytes) -> bool:
 
 
 def orientation(exif: bytes) -> int:
-    """The orientation that the block declares, 1 to 8; 1 where it declares none."""
+    """Orientation of the block, 1 to 8; 1 if it has none."""
     found = _numbers(exif, (_ORIENTATION,)).get(_ORIENTATION, 1)
     return int(found) if 1 <= found <= 8 else 1
 
 
 def resolution(exif: bytes) -> tuple[float, float] | None:
-    """Pixels per millimetre across and down, where the block says."""
+    """Pixels per millimetre across and down; None if the block has no resolution."""
     found = _numbers(exif, (_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT))
     return per_millimetre(
         found.get(_X_RESOLUTION, 0), found.get(_Y_RESOLUTION, 0), int(found.get(_RESOLUTION_UNIT, 2))
@@ -66,7 +66,7 @@ def resolution(exif: bytes) -> tuple[float, float] | None:
 
 
 def per_millimetre(across: float, down: float, unit: int) -> tuple[float, float] | None:
-    """A resolution in TIFF's units (2: inch, 3: centimetre) in pixels per millimetre; None for any other."""
+    """Convert a resolution in TIFF's units (2: inch, 3: centimetre) to pixels per millimetre; None for other units."""
     size = {2: _INCH_MM, 3: 10.0}.get(unit)
     if size is None or not (0 < across < 1e9 and 0 < down < 1e9):
         return None
@@ -74,14 +74,14 @@ def per_millimetre(across: float, down: float, unit: int) -> tuple[float, float]
 
 
 def upright(exif: bytes) -> bytes:
-    """The block with its orientation set to 1, where it has one (EXIF 2.32, 4.6.4)."""
+    """Block with its orientation, if any, set to 1 (EXIF 2.32, 4.6.4)."""
     return _edited(exif, {_ORIENTATION: 1})
 
 
 def fitted(exif: bytes, width: int, height: int) -> bytes:
-    """The block as it is true of an image of this size that is upright.
+    """Block adapted to an upright image of this size.
 
-    Sizes in pixels are corrected, subject areas (in pixels) are removed, and so is the thumbnail.
+    Sizes in pixels are corrected; subject areas (in pixels) and the thumbnail are removed.
     """
     exif = _edited(exif, {_ORIENTATION: 1, _WIDTH: width, _HEIGHT: height})
     sizes = {_X_DIMENSION: width, _Y_DIMENSION: height}
@@ -91,21 +91,21 @@ def fitted(exif: bytes, width: int, height: int) -> bytes:
 
 
 def from_tiff(tiff: Tiff) -> bytes | None:
-    """An EXIF block of what a TIFF file's first directory says of its image; None where it says nothing."""
+    """EXIF block of the descriptive tags of a TIFF file's first directory; None if there are none."""
     found = read_directory(tiff, tiff.first, DESCRIPTIVE)
     for tag, (_, _, data) in list(found.values.items()):
         if tag == 0x010E and data.startswith((b'{"shape', b"ImageJ=", b"<?xml", b"<OME")):
-            del found.values[tag]  # programs' notes of how the array is stored
+            del found.values[tag]  # notes of programs on how the array is stored
     if not found.values and not found.below:
         return None
     return b"II*\0\x08\0\0\0" + build(found, 8)
 
 
 def to_tiff(exif: bytes) -> Directory:
-    """What a block says of its image, to be put into a TIFF file's directory.
+    """Descriptive tags of a block, for a TIFF file's directory.
 
     Raises:
-        ValueError: it is no EXIF block.
+        ValueError: the data are no EXIF block.
     """
     tiff = _tiff(exif)
     found = read_directory(tiff, tiff.first, DESCRIPTIVE)
@@ -113,7 +113,7 @@ def to_tiff(exif: bytes) -> Directory:
 
 
 def bare(exif: bytes) -> bytes:
-    """The block without the prefix that it has in JPEG."""
+    """Block without the prefix that it has in JPEG."""
     return exif.removeprefix(PREFIX)
 
 
@@ -126,7 +126,7 @@ def _tiff(exif: bytes) -> Tiff:
 
 
 def _numbers(exif: bytes, tags: Iterable[int]) -> dict[int, float]:
-    """First values of tags of the first directory."""
+    """First values of tags in the first directory."""
     try:
         tiff = _tiff(exif)
         entries = [e for e in tiff.entries(tiff.first)[0] if e.tag in tags]
@@ -141,10 +141,10 @@ def _edited(
     path: tuple[int, ...] = (),
     drop: tuple[int, ...] = (),
 ) -> bytes:
-    """The block with tags of a directory set, where they are there, or removed.
+    """Block with existing tags of a directory set to new values, or removed.
 
     Args:
-        path: the pointers to follow from the first directory.
+        path: pointers to follow from the first directory.
     """
     try:
         tiff = _tiff(exif)
@@ -154,7 +154,7 @@ def _edited(
         if not at:
             return exif
         entries, following = tiff.entries(at)
-    except ValueError:  # beyond the block: nobody can read it from there
+    except ValueError:  # the directory lies beyond the block and is unreadable
         return exif
     kept = [_with_value(tiff, e, values.get(e.tag)) for e in entries if e.tag not in drop]
     table = (
@@ -166,7 +166,7 @@ def _edited(
 
 
 def _with_value(tiff: Tiff, entry: Entry, value: int | None) -> bytes:
-    """The twelve bytes of an entry, with this value if it is not None."""
+    """Twelve bytes of an entry, with a new value if it is not None."""
     old = tiff.read(entry.at, 12)
     if value is None or tiff.whole(entry) == value:
         return old
@@ -176,7 +176,7 @@ def _with_value(tiff: Tiff, entry: Entry, value: int | None) -> bytes:
 
 
 def _without_thumbnail(exif: bytes) -> bytes:
-    """The block whose first directory is the last, with what followed wiped."""
+    """Block without the second directory and its thumbnail, which are overwritten with zeros."""
     try:
         tiff = _tiff(exif)
         entries, second = tiff.entries(tiff.first)

@@ -1,4 +1,4 @@
-"""Which images an input names: a file, a folder, or a glob."""
+"""Search for images by file, folder, or glob."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from srkit.progress import Progress
 
 _READ = (
     ".png .apng .jpg .jpeg .jpe .jfif .mpo .webp .tif .tiff .avif .bmp .dib .gif"
-    # Kinds that some builds of the decoder cannot read: tried, so that each is reported by its name.
+    # Kinds that some builds of the decoder cannot read; attempted, so that each is reported by name.
     " .heic .heif .hif .jxl .jp2 .j2k .jpx"
 )
 _NOT_READ = (
@@ -24,36 +24,36 @@ _NOT_READ = (
     " .heics .avifs .fits .fit .fts .dcm .dng .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .orf .rw2 .raf .pef .srw .x3f"
 )
 IMAGE_EXTENSIONS = frozenset(_READ.split())
-"""Extensions of the files that are taken from a folder."""
+"""Extensions of files that are read from a folder."""
 OTHER_EXTENSIONS = frozenset(_NOT_READ.split())
-"""Extensions of images that cannot be read: passed over in a folder, and named."""
+"""Extensions of unsupported images, which are skipped in a folder and reported."""
 _NAMED = 3
 
 
 @dataclass(frozen=True)
 class Found:
-    """An image file, and its path below the folder that was searched (its name alone, for a single file)."""
+    """Image file, and its path relative to the searched folder (its name, for a single file)."""
 
     path: Path
     relative: Path
 
 
 def find_images(source: str | Path, *, recursive: bool, progress: Progress | None = None) -> list[Found]:
-    """The image files of a file, a folder or a glob, sorted by relative path (as bytes).
+    """Find the image files of a file, a folder or a glob, sorted by relative path (as bytes).
 
-    A file, or what a glob matches, is taken whatever its extension. In folders, files without an extension of
-    `IMAGE_EXTENSIONS` and hidden files (temporaries among them) are passed over. Links to folders are followed,
-    except back to a folder that they lie in. A path that exists is never read as a glob.
+    A file, or a match of a glob, is accepted with any extension. In folders, files without an extension of
+    `IMAGE_EXTENSIONS` and hidden files (including temporaries) are skipped. Links to folders are followed, except back
+    to a parent folder. An existing path is never interpreted as a glob.
 
     Args:
-        progress: warned, in one line, of images in folders that cannot be read by their extension.
+        progress: warned, in one line, of images in folders that are unreadable by their extension.
 
     Raises:
-        UsageError: the path is missing, or the glob matches nothing.
-        SrkitError: a folder (or the folders that a glob matches) holds no images, or cannot be listed.
+        UsageError: the path does not exist, or the glob matches nothing.
+        SrkitError: a folder (or the folders matched by a glob) holds no images, or cannot be listed.
     """
     path = Path(source)
-    # os.path, since Path's own raise for names too long for the file system.
+    # os.path, because Path's methods raise for names too long for the file system.
     if os.path.isdir(path):  # noqa: PTH112
         files = list(find_files(path, IMAGE_EXTENSIONS | OTHER_EXTENSIONS, recursive=recursive))
         found = [Found(p, p.relative_to(path)) for p in _readable(files, source, progress)]
@@ -73,16 +73,16 @@ def find_images(source: str | Path, *, recursive: bool, progress: Progress | Non
 def image_names(
     names: Iterable[str], source: str, *, recursive: bool, progress: Progress | None = None
 ) -> list[str]:
-    """Those files below a place, by their relative paths, that `find_images` takes of a folder, in its order.
+    """Select the names that `find_images` would find in a folder, in its order.
 
-    A million names take some 100 MB here.
+    A million names take about 100 MB.
 
     Args:
-        names: with `/` between their parts.
-        source: what messages call the place.
+        names: relative paths with `/` as separator.
+        source: name of the folder in messages.
 
     Raises:
-        SrkitError: none of them is an image.
+        SrkitError: there is no image among the names.
     """
     taken: list[str] = []
     others: list[str] = []
@@ -101,7 +101,7 @@ def image_names(
 
 
 def find_files(folder: Path, extensions: Collection[str], *, recursive: bool) -> Iterator[Path]:
-    """The files of a folder with one of some extensions (in lower case), in no order, by the rules of `find_images`.
+    """Yield the files of a folder with given extensions (in lower case), unordered, by the rules of `find_images`.
 
     Raises:
         SrkitError: a folder cannot be listed.
@@ -112,7 +112,7 @@ def find_files(folder: Path, extensions: Collection[str], *, recursive: bool) ->
 
 
 def _readable(files: Iterable[Path], source: str | Path, progress: Progress | None) -> list[Path]:
-    """Those to take; one line names the others."""
+    """Readable images; the others are reported in one line."""
     others: list[Path] = []
     taken: list[Path] = []
     for path in files:
@@ -153,14 +153,14 @@ def _matches(pattern: str, recursive: bool, progress: Progress | None) -> list[F
 
 
 def _comes_back(path: Path, base: Path) -> bool:
-    """Whether a folder between the base and the file holds itself, through a link: `**` follows it dozens of times."""
+    """Return whether a folder between base and file contains itself through a link, which `**` follows repeatedly."""
     above = [folder for folder in path.parents if folder != base and folder.is_relative_to(base)]
     folders = [(status.st_dev, status.st_ino) for status in (folder.stat() for folder in (base, *above))]
     return len(set(folders)) < len(folders)
 
 
 def _fixed_part(pattern: str) -> Path:
-    """The folder in front of the first part with a wildcard."""
+    """Folder before the first part with a wildcard."""
     fixed: list[str] = []
     for part in Path(pattern).parts[:-1]:
         if glob.has_magic(part):
@@ -191,12 +191,12 @@ def _walk(folder: Path, recursive: bool, above: frozenset[tuple[int, int]]) -> I
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link that leads to itself: as one that leads nowhere
+    except OSError:  # a link to itself, treated like a broken link
         return False
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:
-    """Whether it is no pipe or device; a link that leads nowhere counts, so that it is reported as unreadable."""
+    """Return whether an entry is no pipe or device; broken links count as files, so that they are reported."""
     try:
         return stat.S_ISREG(entry.stat().st_mode)
     except OSError:

@@ -1,4 +1,4 @@
-"""The formats that are written, what each can hold, and which one `auto` means."""
+"""Output formats, their capabilities, and the choice of `auto`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ _PNG_SAFE_PIXELS = 1 << 30
 
 @dataclass(frozen=True)
 class Format:
-    """What a file format can hold, as written here.
+    """Capabilities of a file format, as written by srkit.
 
     Attributes:
-        extension: of the files that are written, with its dot.
-        extensions: all that mean the format.
-        depth16, alpha, gray: whether it holds 16 bit, alpha, one-channel gray. Of metadata see `metadata.WRITTEN`.
-        lossless: whether pixels come back as they went in.
-        max_side: the longest side in pixels that the encoder takes, or None.
-        quality: the quality where none is asked for, or None where there is no such setting.
+        extension: extension of written files, with its dot.
+        extensions: all extensions of the format.
+        depth16, alpha, gray: support of 16 bit, alpha, one-channel gray. For metadata see `metadata.WRITTEN`.
+        lossless: pixels are stored exactly.
+        max_side: longest side in pixels that the encoder accepts, or None.
+        quality: default quality, or None if there is no such setting.
     """
 
     extension: str
@@ -43,17 +43,17 @@ FORMATS: dict[str, Format] = {
 
 
 def format_of_name(path: Path) -> str | None:
-    """The format that a file's extension means, or None (no extension, or none that is written)."""
+    """Format of a file's extension; None without an extension or if the format is not written."""
     suffix = path.suffix.lower()
     return next((name for name, form in FORMATS.items() if suffix in form.extensions), None)
 
 
 def auto_format(source: str, *, width: int, height: int, depth: int, has_alpha: bool) -> str:
-    """The format of an output for which none was asked.
+    """Choose the format of an output for which none was requested.
 
-    The input's own (`source`), where it is written here and holds the result's depth, alpha and size; else
-    PNG; but TIFF for images with a side over 1,000,000 or more than 2^30 pixels, which many PNG readers
-    refuse (libpng's and OpenCV's default limits).
+    The input's format (`source`), if it is written by srkit and supports the result's depth, alpha and size; else PNG;
+    but TIFF for images with a side over 1,000,000 or more than 2^30 pixels, which many PNG readers refuse (default
+    limits of libpng and OpenCV).
     """
     form = FORMATS.get(source)
     large = max(width, height) > _PNG_SAFE_SIDE or width * height > _PNG_SAFE_PIXELS

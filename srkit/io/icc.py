@@ -1,4 +1,4 @@
-"""ICC profiles: whether one fits the channels of an image, and what to do where it does not."""
+"""ICC profiles: check that one fits the channels of an image, and conversion if it does not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SIGNATURE = b"acsp"
 
 
 def profile_space(icc: bytes) -> str | None:
-    """The colour space of a profile's device side (RGB, GRAY, CMYK, Lab, ...); None if it is no profile.
+    """Colour space of a profile's device side (RGB, GRAY, CMYK, Lab, ...); None if it is no profile.
 
     ICC.1:2022, 7.2: bytes 16 to 19 of the header; the signature `acsp` is at 36.
     """
@@ -22,7 +22,7 @@ def profile_space(icc: bytes) -> str | None:
 
 
 def attach(image: Any, icc: bytes | None) -> Any:
-    """A copy of a libvips image with this profile, or with none."""
+    """Copy a libvips image with this profile, or without a profile."""
     pyvips = vips()
     copy = image.copy()
     if icc is not None:
@@ -33,13 +33,12 @@ def attach(image: Any, icc: bytes | None) -> Any:
 
 
 def cmyk_to_srgb(image: Any) -> Any:
-    """A CMYK image (alpha as a fifth band kept), 8 or 16 bit, to sRGB through its profile, else a common
-    press's.
+    """Convert a CMYK image (8 or 16 bit, alpha as a fifth band kept) to sRGB by its profile, or by a standard one.
 
-    Relative colorimetric with black point compensation, as browsers and photo editors do.
+    Relative colorimetric with black point compensation, as in browsers and photo editors.
     """
     depth = 16 if image.format == "ushort" else 8
-    # Apart, since libvips scales a 16-bit alpha a second time.
+    # Converted separately, since libvips would scale a 16-bit alpha twice.
     alpha = image.extract_band(4) if image.bands > 4 else None
     colour = image.extract_band(0, n=4).icc_transform(
         "srgb",
@@ -53,23 +52,24 @@ def cmyk_to_srgb(image: Any) -> Any:
 
 
 def gray_to_srgb(image: Any, icc: bytes) -> Any:
-    """A gray image (with or without alpha, 8 or 16 bit) whose values mean what an RGB or GRAY profile says of
-    neutral colours, to the same grays under sRGB, without a profile.
+    """Convert a gray image (with or without alpha, 8 or 16 bit) with an RGB or GRAY profile to gray under sRGB.
+
+    The result has no profile.
 
     Raises:
-        pyvips.Error: the profile cannot be used.
+        pyvips.Error: the profile is unusable.
     """
     table = _gray_table(icc, image.format)
     levels = table.width
     if np.abs(table.numpy().astype(np.int64).ravel() - np.arange(levels)).max() <= levels // 256:
-        return attach(image, None)  # sRGB by another name, to within rounding: the values stay as they are
+        return attach(image, None)  # equivalent to sRGB up to rounding: the values are unchanged
     gray = image.extract_band(0).maplut(table)
     mapped = gray if image.bands == 1 else gray.bandjoin(image.extract_band(1))
     return attach(mapped.copy(interpretation=image.interpretation), None)
 
 
 def _gray_table(icc: bytes, band_format: str) -> Any:
-    """Where each gray value of the profile lies in sRGB: (1, 256 or 65536), same format."""
+    """Table from gray values of the profile to sRGB: (1, 256 or 65536), of the same format."""
     pyvips = vips()
     deep = band_format == "ushort"
     ramp = np.arange(65536 if deep else 256, dtype=np.uint16 if deep else np.uint8)

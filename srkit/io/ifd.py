@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 Read = Callable[[int, int], bytes]
-"""(offset, size) to bytes: as many as there are."""
+"""Function from (offset, size) to bytes, fewer at the end."""
 
 EXIF, GPS, INTEROP = 34665, 34853, 40965
 """Tags that point to further directories."""
 BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED = 1, 2, 3, 4, 5, 7
 
-# Bytes of a value and of the numbers that it is made of (which byte order concerns); TIFF 6.0, 2, and BigTIFF.
+# Bytes of a value, and of its numbers below (relevant for byte order); TIFF 6.0, 2, and BigTIFF.
 _SIZES = {
     1: 1,
     2: 1,
@@ -45,7 +45,7 @@ _MAX_VALUE = 64 << 20
 
 @dataclass(frozen=True)
 class Entry:
-    """A tag of a directory: its type, how many values, and where the values are."""
+    """Tag of a directory with its type, count and position of the values."""
 
     tag: int
     kind: int
@@ -61,13 +61,13 @@ class Entry:
 
 
 class Tiff:
-    """A TIFF structure; offsets are from its first byte.
+    """TIFF structure; offsets are from its first byte.
 
     Args:
-        read: gives its bytes.
+        read: function that reads its bytes.
 
     Raises:
-        ValueError: it does not begin as one.
+        ValueError: the data do not begin as a TIFF structure.
     """
 
     def __init__(self, read: Read) -> None:
@@ -88,10 +88,10 @@ class Tiff:
         """Bytes of an entry."""
 
     def entries(self, offset: int) -> tuple[list[Entry], int]:
-        """The entries of the directory at an offset, and the offset of the next directory (0: none).
+        """Read the entries of the directory at an offset, and the offset of the next directory (0: none).
 
         Raises:
-            ValueError: it lies outside, or declares more than 4,096 entries.
+            ValueError: the directory lies outside, or declares more than 4,096 entries.
         """
         counted, pointer = ("Q", "Q") if self.big else ("H", "I")
         (count,) = self._unpack(counted, offset)
@@ -102,21 +102,21 @@ class Tiff:
         return [self._entry(start + self.step * i) for i in range(count)], following
 
     def value(self, entry: Entry) -> bytes:
-        """The bytes of an entry's values, as they are; empty where they lie outside."""
+        """Bytes of an entry's values in the file's byte order; empty if they lie outside."""
         if entry.size > _MAX_VALUE:
             return b""
         data = self.read(entry.where, entry.size)
         return data if len(data) == entry.size else b""
 
     def little(self, entry: Entry) -> bytes:
-        """The bytes of an entry's values, in little-endian order."""
+        """Bytes of an entry's values in little-endian order."""
         data, unit = self.value(entry), _UNITS.get(entry.kind, 1)
         if self.order == "<" or unit == 1:
             return data
         return np.frombuffer(data, f">u{unit}").astype(f"<u{unit}").tobytes()
 
     def numbers(self, entry: Entry) -> list[float]:
-        """An entry's values as numbers (a rational with the denominator 0 is 0); empty for text."""
+        """Values of an entry as numbers (a rational with denominator 0 is 0); empty for text."""
         code = {1: "u1", 3: "u2", 4: "u4", 5: "u4", 7: "u1", 8: "i2", 9: "i4", 10: "i4", 13: "u4"}
         code |= {11: "f4", 12: "f8", 16: "u8", 18: "u8"}
         if entry.kind not in code or entry.count > _MAX_NUMBERS:
@@ -127,7 +127,7 @@ class Tiff:
         return [a / b if b else 0.0 for a, b in zip(values[::2], values[1::2], strict=True)]
 
     def whole(self, entry: Entry | None) -> int | None:
-        """An entry's first value as a whole number, where it has one."""
+        """First value of an entry as an integer, or None."""
         values = [] if entry is None else self.numbers(replace(entry, count=min(entry.count, 1)))
         return int(values[0]) if values and abs(values[0]) < 2**63 else None
 
@@ -150,7 +150,7 @@ class Tiff:
 
 @dataclass
 class Directory:
-    """A directory as values: tag to (type, count, little-endian bytes), and the directories below it."""
+    """Directory as values: tag to (type, count, little-endian bytes), and its subdirectories."""
 
     values: dict[int, tuple[int, int, bytes]] = field(default_factory=dict)
     below: dict[int, Directory] = field(default_factory=dict)
@@ -159,14 +159,14 @@ class Directory:
 def read_directory(
     tiff: Tiff, offset: int, keep: Container[int] | None = None, name: int | None = None
 ) -> Directory:
-    """The directory at an offset, with those below it: EXIF and GPS below the first, interoperability below EXIF.
+    """Read the directory at an offset with its subdirectories: EXIF and GPS in the first, interoperability in EXIF.
 
     Args:
-        keep: tags of this directory to take; None: all. Directories below are taken whole.
+        keep: tags of this directory to keep; None: all. Subdirectories are kept entirely.
         name: the tag that points to this directory, None for the first.
 
     Raises:
-        ValueError: it lies outside. Those below that do are left out.
+        ValueError: the directory lies outside. Such subdirectories are omitted.
     """
     result = Directory()
     for entry in tiff.entries(offset)[0]:
@@ -181,7 +181,7 @@ def read_directory(
 
 
 def build(directory: Directory, base: int, *, big: bool = False) -> bytes:
-    """A directory and those below it as little-endian bytes, which are to lie at the even offset `base`."""
+    """Encode a directory and its subdirectories as little-endian bytes, to be stored at the even offset `base`."""
     step, pointer, counted, kind = (20, "<Q", "<Q", _LONG8) if big else (12, "<I", "<H", LONG)
     room, values = struct.calcsize(pointer), dict(directory.values)
     count = len(values) + len(directory.below)

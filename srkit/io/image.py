@@ -1,4 +1,4 @@
-"""The file image: pixels as a file holds them, and what travels with them."""
+"""In-memory image of a file: pixels and metadata."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Pixels = NDArray[np.uint8 | np.uint16]
 
 
 def is_colourless(pixels: Pixels) -> bool:
-    """Whether the channels of (H, W, C) are equal everywhere, as those of gray content in RGB; alpha is not one."""
+    """Return whether all channels of (H, W, C) are equal everywhere, as for gray content in RGB; without alpha."""
     first = pixels[:, :, 0]
     for channel in range(1, pixels.shape[2]):
         other = pixels[:, :, channel]
-        # By its first rows a coloured image is known at no cost.
+        # The first rows identify most coloured images at no cost.
         if not np.array_equal(first[:8], other[:8]) or not np.array_equal(first, other):
             return False
     return True
@@ -24,7 +24,7 @@ def is_colourless(pixels: Pixels) -> bool:
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """A decoded image, orientation applied.
+    """Decoded image with orientation applied.
 
     Attributes:
         pixels: (H, W, C), uint8 in [0, 255] or uint16 in [0, 65535]; C = 1 gray, 2 gray and alpha, 3 RGB, 4
@@ -33,12 +33,12 @@ class DecodedImage:
         icc: ICC profile that fits the channels, or None (sRGB, or its gray).
         exif: EXIF block (a TIFF structure) with orientation 1, or None.
         xmp: XMP packet, or None.
-        format: what it was read from: png, jpg, webp, tiff, avif, bmp or other.
-        warnings: sentences on what differs from what the file holds.
-        resolution: horizontal and vertical pixels per millimetre, or None where the file does not say.
+        format: format of the file: png, jpg, webp, tiff, avif, bmp or other.
+        warnings: sentences on differences from the file's content.
+        resolution: horizontal and vertical pixels per millimetre, or None if not in the file.
         iptc: IPTC-IIM data sets, or None.
         texts: keyword and text of PNG's text chunks; a comment of JPEG and GIF has the keyword `Comment`.
-        jpeg_quality: 1 to 100, from the quantisation tables of the JPEG that it was read from, or None.
+        jpeg_quality: 1 to 100, from the quantisation tables of a JPEG file, or None.
 
     Raises:
         ValueError: the array has another shape or type.
@@ -68,7 +68,7 @@ class DecodedImage:
             )
 
     def stripped(self) -> DecodedImage:
-        """The same image without metadata but its colour profile."""
+        """Copy of the image without metadata except its colour profile."""
         return replace(self, exif=None, xmp=None, resolution=None, iptc=None, texts=())
 
     @property
@@ -94,26 +94,26 @@ class DecodedImage:
 
     @property
     def colour(self) -> Pixels:
-        """(H, W, 1) for gray or (H, W, 3): a view without alpha."""
+        """View without alpha, (H, W, 1) for gray or (H, W, 3)."""
         return self.pixels[:, :, : 1 if self.is_gray else 3]
 
     @property
     def alpha(self) -> Pixels | None:
-        """(H, W): a view of alpha, or None."""
+        """View of alpha, (H, W), or None."""
         return self.pixels[:, :, -1] if self.has_alpha else None
 
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """What a file's header says of the image that `read_image` would give.
+    """Header information on the image that `read_image` would return.
 
     Attributes:
         width, height: in pixels, orientation applied.
         bands: 1 gray, 2 gray and alpha, 3 RGB, 4 RGBA, after conversion from palettes and CMYK.
         depth: 8 or 16.
-        has_alpha: whether the last band is alpha.
+        has_alpha: True if the last band is alpha.
         format: png, jpg, webp, tiff, avif, bmp or other.
-        pages: frames or pages in the file; only the first is read.
+        pages: number of frames or pages in the file; only the first is read.
     """
 
     width: int

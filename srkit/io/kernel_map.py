@@ -1,4 +1,4 @@
-"""Kernel maps: the blur of an image, pixel by pixel, as an .npz file that `srkit estimate-kernel` writes."""
+"""Kernel maps: the blur of an image per pixel, as an .npz file written by `srkit estimate-kernel`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class KernelMap:
-    """A blur kernel for each pixel of an LR image of h x w.
+    """Blur kernel for each pixel of an LR image of h x w.
 
     The kernel of a pixel is `sum_k codes[k] * basis[k]`, on the HR grid, laid out as in `srkit.degradation.kernels`.
 
@@ -41,11 +41,11 @@ class KernelMap:
         codes: (K, h, w).
         basis: (K, 21, 21), orthonormal.
         covariance: (3, h, w): xx, xy, yy in squared HR pixels, x to the right, y down.
-        confidence: (h, w) in [0, 1]; 0: the image says nothing of its blur there.
-        depth: (h, w) in [0, 1], inverse depth, 1 nearest; zeros where none is known.
-        scale: HR pixels for one LR pixel, along each side.
-        model_sha256: of the weights that estimated the kernels; empty where none did.
-        version: of the file's layout.
+        confidence: (h, w) in [0, 1]; 0 where the image is uninformative about its blur.
+        depth: (h, w) in [0, 1], inverse depth, 1 nearest; zeros if unknown.
+        scale: HR pixels per LR pixel along each side.
+        model_sha256: SHA-256 of the weights that estimated the kernels; empty if none did.
+        version: version of the file's layout.
 
     Raises:
         ValueError: arrays of other shapes, values that are not finite or out of range.
@@ -68,7 +68,7 @@ class KernelMap:
             array = getattr(self, name)
             if array.dtype != np.float32:
                 raise ValueError(f"'{name}' is of {array.dtype}")
-            # Of the sum, which is finite only if all are, and needs no array of flags.
+            # The sum is finite only if all values are, and needs no array of flags.
             if not math.isfinite(array.sum(dtype=np.float64)):
                 raise ValueError(f"'{name}' holds values that are not finite")
         for name in ("confidence", "depth"):
@@ -89,7 +89,7 @@ class KernelMap:
 
 @dataclass(frozen=True)
 class KernelMapInfo:
-    """What the file of a kernel map says before its arrays are read."""
+    """Information on a kernel map file, read without its arrays."""
 
     width: int
     height: int
@@ -99,13 +99,13 @@ class KernelMapInfo:
 
 
 def write_kernel_map(kernel_map: KernelMap, path: Path) -> None:
-    """Write a map; the file appears whole or not at all, and an existing one is replaced.
+    """Write a map atomically; an existing file is replaced.
 
-    Maps over pixels are stored in 16 bits, which keep three digits: kernels are not known better, and files are half
-    as large. The same map gives the same bytes.
+    Maps are stored in 16 bits, whose three digits exceed the accuracy of the kernels, in files of half the size. The
+    same map gives the same bytes.
 
     Raises:
-        SrkitError: the file system refused.
+        SrkitError: the file system refused the write.
     """
     arrays: dict[str, NDArray[Any]] = {name: getattr(kernel_map, name).astype(np.float16) for name in _MAPS}
     arrays["basis"] = kernel_map.basis
@@ -131,10 +131,10 @@ def read_kernel_map(path: Path) -> KernelMap:
 
 
 def probe_kernel_map(path: Path) -> KernelMapInfo:
-    """What a map is for, without reading its arrays.
+    """Read the information on a map, without its arrays.
 
     Raises:
-        UsageError: as `read_kernel_map`, where it is seen without them.
+        UsageError: as in `read_kernel_map`, as far as detectable without the arrays.
     """
     with _opened(path) as (archive, headers):
         return _info(archive, headers)
@@ -145,7 +145,7 @@ _Header = tuple[tuple[int, ...], np.dtype[Any]]
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[zipfile.ZipFile, Mapping[str, _Header]]]:
-    """The archive and its arrays' headers; what goes wrong with it becomes one sentence."""
+    """Open the archive and yield it with its arrays' headers; errors are turned into one sentence."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
@@ -166,7 +166,7 @@ def _opened(path: Path) -> Iterator[tuple[zipfile.ZipFile, Mapping[str, _Header]
         raise _not_ours(path, str(error).rstrip(".")) from error
     except (
         Exception
-    ) as error:  # decompressors and NumPy's parser raise what they like: there is no common base
+    ) as error:  # decompressors and NumPy's parser raise various exceptions without a common base
         raise _not_ours(path, f"{type(error).__name__}: {error}".rstrip(".")) from error
 
 
@@ -196,7 +196,7 @@ def _info(archive: zipfile.ZipFile, headers: Mapping[str, _Header]) -> KernelMap
 
 
 def _check_shapes(shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, int]:
-    """(h, w) of maps whose shapes agree; else a ValueError."""
+    """Size (h, w) of maps whose shapes agree; raises ValueError otherwise."""
     codes = shapes["codes"]
     if len(codes) != 3 or 0 in codes:
         raise ValueError(f"'codes' has the shape {codes}")
@@ -216,7 +216,7 @@ def _check_shapes(shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, int]:
 
 
 def _header(archive: zipfile.ZipFile, name: str) -> _Header:
-    """Shape and type; a ValueError where the member is not as long as these say."""
+    """Shape and type of an array; raises ValueError if the member's length differs."""
     member = archive.getinfo(f"{name}.npy")
     with archive.open(member) as file:
         shape, dtype = _npy_header(file)
@@ -228,7 +228,7 @@ def _header(archive: zipfile.ZipFile, name: str) -> _Header:
 
 def _npy_header(file: IO[bytes]) -> _Header:
     version = np.lib.format.read_magic(file)
-    if version != (1, 0):  # which all of ours are; the header of a later one may be 4 GB long
+    if version != (1, 0):  # as in all files by srkit; the header of a later version may be 4 GB long
         raise ValueError(f"an array is of version {version} of NumPy's format")
     shape, _fortran, dtype = np.lib.format.read_array_header_1_0(file)
     return shape, dtype

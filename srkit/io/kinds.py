@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes; and what is in it, by the scanner of its container."""
+"""File type by the first bytes, and metadata by the container's scanner."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from srkit.io.containers import bmp, gif, heif, jpeg, png, tiff, webp
 from srkit.io.containers.contents import Contents, Source
 
 HEAD = 2048
-"""Bytes that the functions here look at; a BMP header and its palette."""
+"""Number of leading bytes used here: a BMP header and its palette."""
 
 _SCANNERS: dict[str, Callable[[Source], Contents]] = {
     "png": png.scan,
@@ -39,7 +39,7 @@ _HEIF_BRANDS = frozenset(
     }
 )
 _CANNOT = ", which cannot be read here"
-_UNREADABLE = (  # how files begin that are known but cannot be read
+_UNREADABLE = (  # first bytes of known but unreadable types
     (b"\xff\x0a", "a JPEG XL image"),
     (b"\0\0\0\x0cJXL ", "a JPEG XL image"),
     (b"\0\0\0\x0cjP  ", "a JPEG 2000 image"),
@@ -64,7 +64,7 @@ _LFS = b"version https://git-lfs"
 
 
 def kind_of(head: bytes) -> str | None:
-    """The container that a file begins as: png, jpg, webp, tiff, gif, heif, bmp; None for all others."""
+    """Container of a file by its first bytes: png, jpg, webp, tiff, gif, heif, bmp; None for others."""
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return "png"
     if head.startswith(b"\xff\xd8\xff"):
@@ -81,7 +81,7 @@ def kind_of(head: bytes) -> str | None:
 
 
 def what_it_is(head: bytes) -> str:
-    """What a file is that begins as no container that is read, for a sentence."""
+    """Description of a file in no readable container, for an error message."""
     if head.startswith(_LFS):
         return "a Git LFS pointer, not the image itself (run `git lfs pull`)"
     for start, what in _UNREADABLE:
@@ -93,9 +93,9 @@ def what_it_is(head: bytes) -> str:
 
 
 def contents_of(handle: BinaryIO, kind: str) -> Contents:
-    """What the file holds besides pixels; the handle is put back to its start.
+    """Read the metadata of a file, and rewind the handle.
 
-    Damage is no error here: what was found before it is given, or nothing, and the decoder says what is wrong.
+    Damage is no error here: the metadata found before it are returned, and the decoder reports the damage.
     """
     found = Contents()
     with contextlib.suppress(struct.error, ValueError, IndexError, OverflowError):

@@ -1,6 +1,4 @@
-"""What happens to each kind of metadata in each format: the one table that the writer follows, tests walk, and the
-README shows.
-"""
+"""Handling of each kind of metadata in each format: the single table used by the writer, the tests and the README."""
 
 from __future__ import annotations
 
@@ -34,14 +32,14 @@ class Kind(StrEnum):
 
 
 class Fate(StrEnum):
-    """What becomes of metadata when an image is written."""
+    """Treatment of metadata when an image is written."""
 
     KEPT = "kept"
     CONVERTED = "converted"
     CORRECTED = "corrected"
     DROPPED = "dropped, with a warning"
     REMOVED = "removed"
-    """As it is not true of the result."""
+    """Removed because it is not true of the result."""
 
 
 OUTPUTS = ("png", "jpg", "webp", "tiff", "avif")
@@ -65,7 +63,7 @@ WRITTEN: dict[Kind, dict[str, Fate]] = {
         Kind.OTHER: (_D,) * 5,
     }.items()
 }
-"""Kind to format that is written to what happens there."""
+"""Treatment by kind and output format."""
 
 READ: dict[Kind, tuple[str, ...]] = {
     Kind.PROFILE: ("png", "jpg", "webp", "tiff", "avif", "gif", "bmp"),
@@ -82,7 +80,7 @@ READ: dict[Kind, tuple[str, ...]] = {
     Kind.IMAGES: ("png", "jpg", "webp", "tiff", "avif", "gif"),
     Kind.OTHER: ("png", "jpg", "webp", "tiff", "avif", "gif", "bmp"),
 }
-"""Kind to the formats that it is read from; in the others it cannot exist, or is another kind."""
+"""Input formats by kind; in other formats the kind does not exist, or counts as another kind."""
 
 
 _MEDIA_TYPES = {
@@ -92,19 +90,19 @@ _MEDIA_TYPES = {
     "tiff": "image/tiff",
     "avif": "image/avif",
 }
-_SCREENS = ((72, 72), (96, 96))  # dots per inch, which programs write that know of none
+_SCREENS = ((72, 72), (96, 96))  # dots per inch that programs write by default
 
 
 def is_dropped(kind: Kind, format: str) -> bool:
-    """Whether a file of this format is written without metadata of this kind."""
+    """Return whether files of this format are written without metadata of this kind."""
     return WRITTEN[kind][format] is Fate.DROPPED
 
 
 @dataclass(frozen=True)
 class Held:
-    """The metadata that are written with an image: fitted to it, and nothing that its format cannot hold.
+    """Metadata that are written with an image, adapted to it and limited to its format's capabilities.
 
-    See `DecodedImage` for what each is.
+    See `DecodedImage` for the fields.
     """
 
     exif: bytes | None = None
@@ -115,7 +113,7 @@ class Held:
 
 
 def held_by(image: DecodedImage, format: str, made: Provenance | None = None) -> tuple[Held, list[str]]:
-    """What of an image's metadata a file of this format holds, and a sentence for each that is dropped."""
+    """Metadata of an image that a format supports, and a sentence for each that is dropped."""
     sieve = _Sieve(format)
     exif = image.exif
     if exif is not None:
@@ -132,15 +130,15 @@ def held_by(image: DecodedImage, format: str, made: Provenance | None = None) ->
 
 
 class _Sieve:
-    """Passes what a format holds, and notes the rest."""
+    """Filter of the metadata that a format supports, which records the rest."""
 
     def __init__(self, format: str) -> None:
         self.format = format
         self.warnings: list[str] = []
-        self._room = MAX_SEGMENT - 100 if format == "jpg" else None  # names and identifiers take some
+        self._room = MAX_SEGMENT - 100 if format == "jpg" else None  # reserve for names and identifiers
 
     def take(self, what: str, kind: Kind, data: bytes | None) -> bytes | None:
-        """The block, or None where it is dropped."""
+        """Return the block, or None if it is dropped."""
         if data is None:
             return None
         if is_dropped(kind, self.format):
@@ -152,7 +150,7 @@ class _Sieve:
         return None
 
     def texts(self, texts: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
-        """The texts that are held; the others are named together."""
+        """Return the supported texts; the others are reported together."""
         held, dropped = [], []
         for keyword, text in texts:
             is_comment = keyword == COMMENT
@@ -167,12 +165,12 @@ class _Sieve:
         return held
 
     def dropped(self, what: str) -> None:
-        """Note what is not written."""
+        """Record metadata that are not written."""
         self.warnings.append(f"{what} has no place in {self.format.upper()} and was dropped.")
 
 
 def _xmp(image: DecodedImage, format: str, made: Provenance | None, sieve: _Sieve) -> bytes | None:
-    """The packet, fitted, and with provenance, for which there is always room."""
+    """XMP packet, adapted, and with provenance, which always fits."""
     xmp, stamped = image.xmp, None
     try:
         if xmp is not None:

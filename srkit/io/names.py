@@ -1,4 +1,4 @@
-"""Names in sentences and on terminals, and what a failing file system says, in words."""
+"""Display of names in sentences and on terminals, and messages for file system errors."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from pathlib import Path
 from srkit.errors import SrkitError, UsageError
 
 _LONGEST = 4096
-"""Bytes of a path, on Linux."""
+"""Maximum length of a path in bytes on Linux."""
 _NO_PATH = {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.ENOENT, errno.EISDIR, errno.EEXIST}
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _UNSHOWABLE = re.compile(
-    # What XML 1.0 forbids (controls, surrogates, U+FFFE, U+FFFF), what would break a line or command a terminal, and
-    # the marks with which a name can reverse the text around it.
+    # Characters that XML 1.0 forbids (controls, surrogates, U+FFFE, U+FFFF), that break lines or control terminals, and
+    # marks with which a name can reverse the text around it.
     r"[\x00-\x1f\x7f-\x9f\u061c\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
 
 
 def printable(text: str, keep: str = "") -> str:
-    """`text` on one line, in characters that every terminal and report can hold; others, but those of `keep`, are
-    escaped as in Python."""
+    """Escape `text` to one line of characters that every terminal and report supports, except those of `keep`.
+
+    Escapes are Python's.
+    """
     return _UNSHOWABLE.sub(
         lambda match: match[0] if match[0] in keep else match[0].encode("unicode_escape").decode("ascii"),
         text,
@@ -30,14 +32,13 @@ def printable(text: str, keep: str = "") -> str:
 
 
 def shown(path: str | os.PathLike[str]) -> str:
-    """The path in quotes, printable: bytes that are not UTF-8 become the replacement character. Of one that is too long
-    to be any, the start and the end."""
+    """Quote a path for display, with invalid UTF-8 replaced, and shortened if it is too long for any file system."""
     text = printable(os.fsencode(path).decode("utf-8", "replace"))
     return f"'{text if len(text) <= _LONGEST else f'{text[:50]}...{text[-50:]}'}'"
 
 
 def unusable(error: OSError) -> SrkitError:
-    """The error for what the file system says of a path that nobody has asked it about with more care."""
+    """Error for a file system error on a path that has no more specific handling."""
     if error.errno in _NO_ROOM:
         return writing_failed(Path(error.filename or "the output"), error)
     kind = UsageError if error.errno in _NO_PATH else SrkitError
@@ -45,25 +46,24 @@ def unusable(error: OSError) -> SrkitError:
 
 
 def folder_name(folder: Path) -> str:
-    """A folder's own name, also where it is written as `.`, `..` or with these at its end."""
+    """Name of a folder, also if it is given as `.`, `..` or with these at its end."""
     return folder.name if folder.name not in ("", "..") else folder.resolve().name or "root"
 
 
 def shown_bytes(count: int) -> str:
-    """`135 MB`, `12.3 MB` or `4.5 kB`."""
+    """Format a number of bytes as `135 MB`, `12.3 MB` or `4.5 kB`."""
     if count < 100_000:
         return f"{count / 1e3:.1f} kB"
     return f"{count / 1e6:.1f} MB" if count < 100_000_000 else f"{count / 1e6:.0f} MB"
 
 
 def is_file_system_trouble(error: OSError) -> bool:
-    """Whether the error is about the place (full, read-only, forbidden) and would meet the next file as
-    well."""
+    """Return whether an error concerns the location (full, read-only, forbidden) and would affect further files."""
     return error.errno in _NO_ROOM | {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def writing_failed(path: Path, error: OSError) -> SrkitError:
-    """The error for a file that the file system did not let us write."""
+    """Error for a file that could not be written."""
     reason = error.strerror or str(error)
     if error.errno in _NO_ROOM:
         advice = "free some space or choose another output folder"

@@ -1,4 +1,4 @@
-"""Reading images: headers first, then pixels, orientation and metadata."""
+"""Reading of images: header, pixels, orientation and metadata."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _LOADERS = {
     "gif": "gifload_source",
     "heif": "heifload_source",
 }
-_EXIF_TURNS = ("png", "jpg", "webp")  # TIFF has a tag of its own, and of HEIF the decoder turns the pixels
+_EXIF_TURNS = ("png", "jpg", "webp")  # TIFF has its own tag, and HEIF pixels are rotated by the decoder
 _UNSUPPORTED = re.compile(
     r"unsupported|not supported|not configured|not been built in|unimplemented", re.IGNORECASE
 )
@@ -44,42 +44,42 @@ _UNSUPPORTED = re.compile(
 
 @dataclass(frozen=True)
 class Encoded:
-    """The bytes of an image file that lies elsewhere, and what messages call it."""
+    """Bytes of an image file that is not on this machine, and its name in messages."""
 
     data: bytes
     name: str
 
 
 Readable = Path | Remote | bytes | Encoded
-"""A file, here or by its URL, the bytes of one from standard input, or of one with a name."""
+"""File by path or URL, bytes from standard input, or bytes with a name."""
 
 
 def probe(source: Readable, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageInfo:
-    """What the header says, without decoding.
+    """Read the header, without decoding.
 
     Args:
-        source: a file, or the bytes of one.
-        max_pixels: images that declare more pixels are refused.
+        source: file, or bytes of a file.
+        max_pixels: images that declare more pixels are rejected.
 
     Raises:
-        ImageError: not an image that can be read, or larger than `max_pixels`.
+        ImageError: not a readable image, or larger than `max_pixels`.
     """
     with _opened(source, max_pixels) as opened:
         return opened.info
 
 
 def read_image(source: Readable, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> DecodedImage:
-    """Decode an image, its first page only (a warning says so), with orientation applied.
+    """Decode the first page of an image, with orientation applied; a warning mentions further pages.
 
-    Palettes become RGB, 1 bit and 2, 4 bit gray become 8 bit, CMYK becomes sRGB through its profile. Float
-    samples in [0, 1] become 16 bit, with a warning. Alpha comes out straight. A profile is kept as it is
-    where it fits the channels; gray with an RGB profile is mapped to sRGB's grays. Colours that a file gives by
-    other means (CICP, gAMA, cHRM, TIFF's tags) come as a profile that says the same, without one where they are
-    sRGB's; of HDR (PQ, HLG) a warning says what is lost. What else is not read is named in a warning.
+    Palettes become RGB, 1 bit and 2, 4 bit gray become 8 bit, CMYK becomes sRGB by its profile. Float samples in
+    [0, 1] become 16 bit, with a warning. Alpha is straight. A profile is kept if it fits the channels; gray with an
+    RGB profile is mapped to sRGB's grays. Colours described otherwise (CICP, gAMA, cHRM, TIFF's tags) become an
+    equivalent profile, or none if they are sRGB's; for HDR (PQ, HLG) a warning describes the loss. Other metadata
+    that are not read are named in a warning.
 
     Args:
-        source: a file, or the bytes of one.
-        max_pixels: images that declare more pixels are refused before decoding.
+        source: file, or bytes of a file.
+        max_pixels: images that declare more pixels are rejected before decoding.
 
     Raises:
         ImageError: missing, unreadable, empty, broken, truncated, of an unknown kind, or larger than
@@ -91,7 +91,7 @@ def read_image(source: Readable, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Dec
 
 @dataclass(frozen=True)
 class _Opened:
-    """A file with its header read; `handle` stands at its start."""
+    """Open file with its header; `handle` is at its start."""
 
     handle: BinaryIO
     info: ImageInfo
@@ -102,8 +102,7 @@ class _Opened:
 
 @contextlib.contextmanager
 def _opened(source: Readable, max_pixels: int) -> Iterator[_Opened]:
-    """Open, find the kind, read the header and check the size; errors of the block name the
-    file."""
+    """Open a file, detect its kind, read its header and check its size; errors inside the block name the file."""
     name = "The image from standard input"
     if isinstance(source, Remote):
         source = source.read()
@@ -134,7 +133,7 @@ def _opened(source: Readable, max_pixels: int) -> Iterator[_Opened]:
 
 
 def _undecodable(name: str, contents: Contents, reason: str) -> str:
-    """The sentence for a file that the decoder refuses: of a kind that it lacks, or damaged."""
+    """Message for a file that the decoder rejects as unsupported or damaged."""
     if contents.unsupported:
         return _not_here(name, contents.unsupported)
     if _UNSUPPORTED.search(reason):
@@ -154,7 +153,7 @@ def _handle(source: Path | bytes | Encoded, name: str) -> BinaryIO:
         if stat.S_ISDIR(status.st_mode):
             raise ImageError(f"{name} is a folder; an image file was expected.")
         if stat.S_ISREG(status.st_mode) and status.st_size:
-            # Unbuffered, since libvips reads on from where the descriptor stands.
+            # Unbuffered, since libvips continues at the descriptor's position.
             return source.open("rb", buffering=0)
         data = b"" if stat.S_ISREG(status.st_mode) else source.read_bytes()
     if not data:
@@ -184,7 +183,7 @@ def _read_header(handle: BinaryIO, kind: str, contents: Contents, name: str) -> 
         bands = 4 if bmp.has_alpha else 1 if bmp.gray else 3
         info = ImageInfo(bmp.width, bmp.height, bands, 8, bmp.has_alpha, "bmp")
         return _Opened(handle, info, contents, bmp=bmp)
-    image = _open_image(handle, kind)  # from here on, the descriptor is libvips' to move
+    image = _open_image(handle, kind)  # libvips moves the descriptor from here on
     if kind in _EXIF_TURNS:
         turn = 1 if contents.exif is None else exif_blocks.orientation(contents.exif)
         image = image.copy()
@@ -194,15 +193,14 @@ def _read_header(handle: BinaryIO, kind: str, contents: Contents, name: str) -> 
 
 
 def _open_image(handle: BinaryIO, kind: str) -> Any:
-    """The lazy libvips image. From a descriptor, since libvips takes neither names that are not UTF-8 nor
-    brackets."""
+    """Open a lazy libvips image by descriptor, since libvips accepts no names with invalid UTF-8 or brackets."""
     pyvips = vips()
     if isinstance(handle, io.BytesIO):
         source = pyvips.Source.new_from_memory(handle.getvalue())
     else:
         source = pyvips.Source.new_from_descriptor(handle.fileno())
     image = pyvips.Operation.call(_LOADERS[kind], source, fail_on="error", access="sequential")
-    image._references.append(source)  # pyvips does the same: the image reads from it later
+    image._references.append(source)  # as in pyvips: the image reads from it later
     return image
 
 
@@ -253,14 +251,14 @@ def _decode(opened: _Opened) -> DecodedImage:
     resolution = contents.resolution or (None if exif is None else exif_blocks.resolution(exif))
     orientation = _orientation(image)
     if orientation > 1:
-        # Turning needs every row at hand; autorot on a sequential image would read it out of order.
+        # Rotation needs all rows; autorot of a sequential image would read it out of order.
         image = image.copy_memory().autorot()
         resolution = resolution[::-1] if resolution and orientation >= 5 else resolution
     elif xmp is not None and info.format != "avif" and xmp_packets.orientation(xmp) != 1:
         warnings.append("The XMP declares an orientation that EXIF does not; the image was not turned.")
     bits = int(_field(image, "bits-per-sample") or 0)
     if opened.info.format in ("avif", "other") and image.format == "ushort" and 8 < bits < 16:
-        # libvips fills the low bits with zeros, so that white would not be 65535; repeating the high ones does it.
+        # libvips fills the low bits with zeros, so that white would not be 65535; repeating the high bits fixes this.
         image = image | (image >> bits)
     image, icc = _to_gray_or_rgb(image, icc, warnings)
     image = _to_integers(image, warnings)
@@ -292,7 +290,7 @@ def _decode_bmp(opened: _Opened, header: BmpHeader) -> DecodedImage:
 
 
 def _warnings(info: ImageInfo, contents: Contents, icc: bytes | None) -> list[str]:
-    """Sentences on what a file holds that is not read."""
+    """Sentences on content of a file that is not read."""
     warnings: list[str] = []
     if info.pages > 1:
         what = "pages" if info.format == "tiff" else "images" if info.format == "jpg" else "frames"
@@ -310,7 +308,7 @@ def _warnings(info: ImageInfo, contents: Contents, icc: bytes | None) -> list[st
 
 
 def _profile(image: Any, contents: Contents) -> bytes | None:
-    """The profile of an image: embedded, or made of what its file says of colours otherwise; None for sRGB."""
+    """Profile of an image, embedded or generated from other colour information; None for sRGB."""
     embedded: bytes | None = _field(image, "icc-profile-data") or contents.icc
     tags = contents.colour
     if tags is None or image.interpretation in ("cmyk", "lab", "labs"):
@@ -321,7 +319,7 @@ def _profile(image: Any, contents: Contents) -> bytes | None:
 
 
 def _to_gray_or_rgb(image: Any, icc: bytes | None, warnings: list[str]) -> tuple[Any, bytes | None]:
-    """Leave CMYK and Lab, and settle a profile that does not fit."""
+    """Convert CMYK and Lab, and a profile that does not fit."""
     if image.interpretation == "cmyk":
         return profiles.cmyk_to_srgb(image), None
     if image.interpretation in ("lab", "labs"):
@@ -333,7 +331,7 @@ def _to_gray_or_rgb(image: Any, icc: bytes | None, warnings: list[str]) -> tuple
     if space == ("GRAY" if gray else "RGB"):
         return image, icc
     if gray and space == "RGB" and image.format != "float":
-        with contextlib.suppress(vips().Error):  # a broken profile: below
+        with contextlib.suppress(vips().Error):  # a broken profile is handled below
             return profiles.gray_to_srgb(image, icc), None
     warnings.append(
         f"The embedded colour profile ({space or 'broken'}) does not fit the image and was dropped."

@@ -1,4 +1,4 @@
-"""A place that a URL names, with as much of `pathlib.Path` as data sets need of a folder and its images."""
+"""Locations given by a URL, with the part of `pathlib.Path`'s interface that datasets need."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Remote:
-    """A folder or file by its URL, which is not looked at until it is asked for."""
+    """Folder or file by its URL, accessed lazily."""
 
     url: str
-    """Without a slash at its end."""
+    """URL without a trailing slash."""
 
     def __fspath__(self) -> str:
         return self.url
@@ -44,13 +44,13 @@ class Remote:
         return self
 
     def is_dir(self) -> bool:
-        """Whether anything lies below it. Raises SrkitError where the place does not answer."""
+        """Return whether the folder has any content. Raises SrkitError if the location does not answer."""
         from srkit.io.storage import Storage
 
         return Storage(self.url).is_folder()
 
     def images(self, progress: Progress | None = None) -> list[Remote]:
-        """The images right in it, as `srkit.io.folders.find_images` takes them. Raises SrkitError: there are none."""
+        """Images directly in the folder, as in `srkit.io.folders.find_images`. Raises SrkitError if there are none."""
         from srkit.io.folders import image_names
         from srkit.io.storage import Storage
 
@@ -58,14 +58,14 @@ class Remote:
         return [self / name for name in image_names(names, self.url, recursive=False, progress=progress)]
 
     def read(self) -> Encoded:
-        """The file's bytes. Raises SrkitError where it cannot be had."""
+        """Read the file's bytes. Raises SrkitError if unavailable."""
         from srkit.io.storage import Storage
 
         return Storage(self.parent.url).read(self.name)
 
 
 def place_of(text: str) -> Path | Remote:
-    """The place that a path or URL names; `file://` is a path."""
+    """Location of a path or URL; `file://` gives a path."""
     from srkit.io.storage import is_url, without_file
 
     text = without_file(text)

@@ -1,6 +1,6 @@
-"""Places that a URL names, such as s3://bucket/folder: listed, read and written through fsspec.
+"""Storage at a URL, such as s3://bucket/folder: listed, read and written through fsspec.
 
-The protocols' own packages (s3fs, gcsfs, adlfs) are imported when a URL asks for them.
+The protocols' packages (s3fs, gcsfs, adlfs) are imported when a URL needs them.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from srkit.io.names import shown
 from srkit.io.read import Encoded
 
 ANSWER_S = 9.0
-"""How long a place has to give its first answer."""
+"""Timeout in seconds for the first answer of a storage."""
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory"})
-"""Where a PUT is whole or not at all; elsewhere files are written beside their target and renamed."""
+"""Protocols with atomic PUT; for others, files are written beside their target and renamed."""
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
 _PAGE = 10_000
 
@@ -26,26 +26,26 @@ T = TypeVar("T")
 
 
 def is_url(text: str) -> bool:
-    """Whether this names a place by a URL, and not by a path."""
+    """Return whether a text is a URL and not a path."""
     protocol, mark, _ = text.partition("://")
     return bool(mark) and protocol.isascii() and protocol.replace("+", "").replace("-", "").isalnum()
 
 
 def without_file(text: str) -> str:
-    """The path that a `file://` URL means; any other text as it is."""
+    """Path of a `file://` URL; other texts are unchanged."""
     from urllib.parse import unquote
 
     return unquote(text.removeprefix("file://")) if text.lower().startswith("file://") else text
 
 
 class Storage:
-    """The files below a URL, by their paths relative to it.
+    """Files below a URL, by paths relative to it.
 
     Args:
-        url: of a folder or prefix; for folders of this machine, their path.
+        url: URL of a folder or prefix; a path for local folders.
 
     Raises:
-        UsageError: a protocol that fsspec does not know, or whose package is not installed.
+        UsageError: a protocol unknown to fsspec, or whose package is not installed.
     """
 
     def __init__(self, url: str) -> None:
@@ -61,17 +61,17 @@ class Storage:
         self._root = str(root).rstrip("/")
 
     def __reduce__(self) -> tuple[type[Storage], tuple[str]]:
-        return Storage, (self.url,)  # connections are each process's own
+        return Storage, (self.url,)  # each process needs its own connections
 
     def url_of(self, name: str) -> str:
         return f"{self.url}/{name}"
 
     def names(self, *, recursive: bool) -> Iterator[str]:
-        """The files' paths relative to the URL, page by page where the place gives pages, in any order.
+        """Yield the files' paths relative to the URL, unordered, page by page if supported.
 
         Raises:
-            UsageError: there is no such place.
-            SrkitError: it does not answer, or may not be listed.
+            UsageError: the location does not exist.
+            SrkitError: it does not answer, or listing is forbidden.
         """
         start = len(self._root) + 1
         pages = self._pages(recursive)
@@ -81,16 +81,16 @@ class Storage:
                     yield relative
 
     def is_folder(self) -> bool:
-        """Whether anything lies below the URL. Raises SrkitError where the place does not answer."""
+        """Return whether anything lies below the URL. Raises SrkitError if the storage does not answer."""
         return self._answer(lambda: bool(self._fs.isdir(self._root)))
 
     def read(self, name: str) -> Encoded:
-        """Raises SrkitError where it cannot be had."""
+        """Read a file. Raises SrkitError if unavailable."""
         with self._explained(name):
             return Encoded(self._fs.cat_file(self._path(name)), self.url_of(name))
 
     def put(self, source: Path, name: str) -> None:
-        """Store a file, whole or not at all; one that is there is replaced. Raises SrkitError where it cannot be."""
+        """Store a file atomically, replacing an existing one. Raises SrkitError on failure."""
         with self._explained(name):
             if self.protocol in _OBJECT_STORES:
                 self._fs.put_file(str(source), self._path(name))
@@ -103,10 +103,10 @@ class Storage:
             self._fs.mv(part, path)
 
     def create(self, name: str, data: bytes, *, replace: bool = False) -> bool:
-        """Store a small file where none of the name is; whether that was so.
+        """Store a small file unless one of that name exists; return whether it was stored.
 
         Raises:
-            UsageError, SrkitError: as `names`, or it may not be written.
+            UsageError, SrkitError: as in `names`, or writing is forbidden.
         """
         mode = "overwrite" if replace else "create"
 
@@ -120,7 +120,7 @@ class Storage:
         return self._answer(write)
 
     def read_small(self, name: str) -> bytes | None:
-        """What `create` stored; None where nothing is."""
+        """Read a file stored by `create`; None if it does not exist."""
         with self._explained(name):
             try:
                 return bytes(self._fs.cat_file(self._path(name)))
@@ -128,7 +128,7 @@ class Storage:
                 return None
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it is there."""
+        """Remove a file if it exists."""
         with self._explained(name), contextlib.suppress(FileNotFoundError):
             self._fs.rm_file(self._path(name))
 
@@ -144,7 +144,7 @@ class Storage:
                 raise FileNotFoundError(self._root)
             yield found
             return
-        # s3fs' own listing would keep a record of 1 kB for each object; here a page at a time is kept.
+        # The listing of s3fs keeps a record of 1 kB per object; here only one page is kept at a time.
         from fsspec.asyn import sync
 
         bucket, _, prefix = self._root.partition("/")
@@ -165,7 +165,7 @@ class Storage:
             yield names
 
     def _answer(self, ask: Callable[[], T]) -> T:
-        """What `ask` gives, unless it takes too long. In a thread, since clients retry for minutes by themselves."""
+        """Call `ask` with a timeout, in a thread, since clients retry for minutes by themselves."""
         result: list[T] = []
         failure: list[BaseException] = []
 
@@ -187,7 +187,7 @@ class Storage:
 
     @contextlib.contextmanager
     def _explained(self, name: str) -> Iterator[None]:
-        """What fails in the block is said in a sentence."""
+        """Turn errors of the block into a sentence."""
         place = shown(self.url_of(name) if name else self.url)
         try:
             yield
@@ -202,7 +202,7 @@ class Storage:
             raise SrkitError(
                 f"{place} may not be used ({first_line(error)}); check the credentials and what they allow."
             ) from error
-        except Exception as error:  # each protocol has exceptions of its own
+        except Exception as error:  # each protocol has its own exceptions
             what = f"{type(error).__name__}: {first_line(error)}"
             if "Credentials" in what:
                 advice = f"give credentials as {self._package()} takes them (docs/SCALE.md)"

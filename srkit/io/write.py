@@ -1,4 +1,4 @@
-"""Writing images: whole or not at all, with what the format can hold."""
+"""Atomic writing of images, with the metadata that the format supports."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from srkit.io.names import shown
 from srkit.io.xmp import Provenance
 
 _NO_ROOM = ("No space left", "File too large", "quota exceeded")
-_CLASSIC_TIFF = 3 << 30  # pixel bytes; above, offsets might not fit into 32 bits
+_CLASSIC_TIFF = 3 << 30  # bytes of pixels; above, offsets might exceed 32 bits
 
 
 def write_image(
@@ -36,26 +36,26 @@ def write_image(
     compression: int | None = None,
     made: Provenance | None = None,
 ) -> tuple[str, ...]:
-    """Write an image to a file, atomically; an existing file is replaced at the end, and kept on failure.
+    """Write an image to a file atomically; an existing file is replaced at the end, and kept on failure.
 
-    The pixels are not copied (a memory map is read as it is encoded), unless they are not contiguous. Metadata are
-    written as `metadata.WRITTEN` says: with the sizes of what is written, and nothing that the image does not have.
+    The pixels are not copied (a memory map is read during encoding) unless they are not contiguous. Metadata are
+    written according to `metadata.WRITTEN`: with the sizes of the written image, and none that the image lacks.
 
     Args:
-        image: what to write.
-        path: where; its extension is not looked at.
+        image: image to write.
+        path: path of the file; its extension is ignored.
         format: a key of `FORMATS`.
-        quality: 1 to 100, for jpg, webp and avif; None: 95, 92, 85. Others ignore it.
-        compression: 0 to 9, for png and tiff (deflate; 0 is none); None: 1. Others ignore it.
-        made: what made the image, to be written into its XMP; None: nothing.
+        quality: 1 to 100, for jpg, webp and avif; None: 95, 92, 85. Ignored for others.
+        compression: 0 to 9, for png and tiff (deflate; 0 is none); None: 1. Ignored for others.
+        made: provenance to write into the XMP; None: nothing.
 
     Returns:
-        A sentence for each thing that the format could not hold and that was reduced or dropped.
+        A sentence for each property that the format does not support and that was reduced or dropped.
 
     Raises:
-        UsageError: an unknown format, or a quality or compression out of range.
+        UsageError: unknown format, or a quality or compression out of range.
         ImageError: the image is too large for the format, or could not be encoded.
-        SrkitError: the file system refused (no room, no permission, no such folder).
+        SrkitError: the file system refused the write (no room, no permission, no such folder).
     """
     job = _prepare(image, format, quality, compression, made)
     with atomic_path(path) as temporary, temporary.open("r+b", buffering=0) as file:
@@ -71,7 +71,7 @@ def encode_image(
     compression: int | None = None,
     made: Provenance | None = None,
 ) -> tuple[bytes, tuple[str, ...]]:
-    """The bytes that `write_image` would write, and its warnings; see there for arguments and errors."""
+    """Encode an image to the bytes that `write_image` would write, and return its warnings too."""
     job = _prepare(image, format, quality, compression, made)
     buffer = io.BytesIO()
     _encode(job, buffer, "The image")
@@ -79,10 +79,10 @@ def encode_image(
 
 
 def check_encoding(format: str, quality: int | None = None, compression: int | None = None) -> None:
-    """Check what a user asked of the encoder, before any work.
+    """Check the user's encoder settings, before any work.
 
     Raises:
-        UsageError: an unknown format, a quality outside 1 to 100 or a compression outside 0 to 9.
+        UsageError: unknown format, a quality outside 1 to 100 or a compression outside 0 to 9.
     """
     if format not in FORMATS:
         raise UsageError(
@@ -106,7 +106,7 @@ _SAVERS = {
 
 @dataclass(frozen=True)
 class _Job:
-    """An image as its format holds it: the lazy libvips image, the saver's options, metadata, warnings."""
+    """Image prepared for a format: lazy libvips image, encoder options, metadata, warnings."""
 
     canvas: Any
     format: str
@@ -133,7 +133,7 @@ def _prepare(
     if format == "avif":
         canvas = _with_blocks(canvas, held)
     options = _options(form, format, quality, compression, image.pixels.nbytes)
-    # No more than is there: libvips would make up an EXIF block.
+    # Only existing blocks: libvips would create an EXIF block.
     keep = (
         _KEEP_ICC | (_KEEP_EXIF if held.exif is not None else 0) | (_KEEP_XMP if held.xmp is not None else 0)
     )
@@ -142,7 +142,7 @@ def _prepare(
 
 
 def _encode(job: _Job, file: BinaryIO, what: str) -> None:
-    """Encode into an empty file; metadata go in on the way, or at once behind."""
+    """Encode into an empty file; metadata are inserted during or after encoding."""
     held = job.held
     try:
         if job.format == "png":
@@ -177,7 +177,7 @@ def _saved(job: _Job) -> bytes:
 
 
 def _save_edited(job: _Job, file: BinaryIO, edited: Callable[[bytes], bytes | None]) -> None:
-    """Save through a function of the file's beginning, which gives None until it has enough of it."""
+    """Encode through a function that edits the file's start, and returns None until the start is long enough."""
     start: bytes | None = b""
     failure: Exception | None = None
 
@@ -192,7 +192,7 @@ def _save_edited(job: _Job, file: BinaryIO, edited: Callable[[bytes], bytes | No
             if done is not None:
                 start = None
                 write_all(file, done)
-        except Exception as error:  # which cannot pass through libvips
+        except Exception as error:  # exceptions cannot pass through libvips
             failure = error
             return -1
         return len(data)
@@ -210,7 +210,7 @@ def _save_edited(job: _Job, file: BinaryIO, edited: Callable[[bytes], bytes | No
 
 
 def _wrapped(image: DecodedImage) -> Any:
-    """The pixels as a libvips image over the same memory."""
+    """Wrap the pixels in a libvips image that shares their memory."""
     pixels = np.ascontiguousarray(image.pixels)
     deep = image.depth == 16
     height, width, bands = pixels.shape
@@ -237,7 +237,7 @@ def _reduced(canvas: Any, image: DecodedImage, format: str, warnings: list[str])
 def _with_profile(canvas: Any, image: DecodedImage, format: str, warnings: list[str]) -> Any:
     icc = image.icc
     if icc is not None and image.is_gray and not FORMATS[format].gray:
-        # Gray is stored as RGB there, which a profile for gray does not fit.
+        # Gray is stored as RGB here, which does not fit a profile for gray.
         try:
             canvas = profiles.gray_to_srgb(canvas, icc)
         except vips().Error:
@@ -247,7 +247,7 @@ def _with_profile(canvas: Any, image: DecodedImage, format: str, warnings: list[
 
 
 def _with_blocks(canvas: Any, held: Held) -> Any:
-    """The image with XMP for libvips to write, and with a place for EXIF, which is only so for AVIF."""
+    """Add XMP to the image, and an EXIF placeholder, for libvips to write (AVIF only)."""
     canvas = canvas.copy()
     for field, data in (("exif-data", held.exif and PREFIX + EMPTY), ("xmp-data", held.xmp)):
         if data is not None:
@@ -261,8 +261,7 @@ def _options(
 ) -> dict[str, Any]:
     level = 1 if compression is None else compression
     if format == "png":
-        # Measured best for upscaled images; where size is asked for, the choice of filters is the
-        # encoder's.
+        # Measured best for upscaled images; if a compression is requested, the encoder chooses the filters.
         return {"compression": level, "filter": "up" if compression is None else "all"}
     if format == "tiff":
         options = {"bigtiff": size > _CLASSIC_TIFF}

@@ -1,6 +1,6 @@
-"""XMP packets: what in them describes the stored image corrected or removed, and provenance added.
+"""XMP packets: properties that describe the stored image are corrected or removed, and provenance is added.
 
-XMP is RDF in XML (ISO 16684-1); a packet that needs no change stays as it is, to the byte.
+XMP is RDF in XML (ISO 16684-1); a packet that needs no change is kept byte by byte.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _REGIONS, _DIMENSIONS = (
 )
 _CAMERA = "http://ns.google.com/photos/1.0/camera/"
 SRKIT = "urn:srkit:xmp:1.0/"
-"""The namespace of what is written here: Version, Models (a sequence of Name and SHA256)."""
+"""Namespace of srkit's properties: Version, Models (a sequence of Name and SHA256)."""
 
 _GONE_NAMESPACES = frozenset(
     # Gain maps, other images and videos in the same file, depth.
@@ -47,7 +47,7 @@ _GONE = frozenset(
     {
         *((_XMP, "Thumbnails"), (_XMP_NOTE, "HasExtendedXMP")),
         *((_EXIF, name) for name in ("SubjectArea", "SubjectLocation")),
-        # How the file was stored; what is written says so itself.
+        # Storage of the original file; the written file has its own.
         *(
             (_TIFF, n)
             for n in ("BitsPerSample", "Compression", "PhotometricInterpretation", "SamplesPerPixel")
@@ -80,11 +80,11 @@ _EMPTY = (
 
 @dataclass(frozen=True)
 class Provenance:
-    """What made an image.
+    """Provenance of an image.
 
     Attributes:
-        version: srkit's.
-        models: name and sha256 of each network, in the order in which they ran.
+        version: version of srkit.
+        models: name and sha256 of each network, in the order of use.
     """
 
     version: str
@@ -92,21 +92,21 @@ class Provenance:
 
 
 def orientation(xmp: bytes) -> int:
-    """The orientation that a packet declares, 1 where it declares none."""
+    """Orientation declared by a packet; 1 if it declares none."""
     found = _ORIENTATION.search(xmp)
     return int(found[1]) if found else 1
 
 
 def claims(xmp: bytes) -> list[str]:
-    """What else a packet says is in its file, for a warning: it is not read, and `fitted` removes the claim."""
+    """Content of the file that a packet claims, for a warning: it is not read, and `fitted` removes the claim."""
     return [what for pattern, what in _CLAIMS if pattern.search(xmp)]
 
 
 def fitted(xmp: bytes, width: int, height: int, mime: str) -> bytes:
-    """The packet as it is true of an upright image of this size, alone in a file of this media type.
+    """Adapt a packet to an upright image of this size, alone in a file of this media type.
 
     Raises:
-        ValueError: it is no XMP.
+        ValueError: the data are no XMP.
     """
     document = _parsed(xmp)
     changed = [_corrected(d, width, height, mime) for d in _descriptions(document)]
@@ -117,13 +117,13 @@ def fitted(xmp: bytes, width: int, height: int, mime: str) -> bytes:
 
 
 def stamped(xmp: bytes | None, made: Provenance) -> bytes:
-    """The packet (a new one for None) with what made the image: in srkit's namespace, and as an event of its history.
+    """Add provenance to a packet (a new one for None): in srkit's namespace, and as an event of its history.
 
-    What is there stays, but for what srkit has written in its own namespace. No time is written, so that runs repeat
-    to the byte.
+    Existing properties are kept, except those in srkit's namespace. No time is written, so that output is
+    reproducible to the byte.
 
     Raises:
-        ValueError: it is no XMP.
+        ValueError: the data are no XMP.
     """
     document = _parsed(_EMPTY if xmp is None else xmp)
     descriptions = _descriptions(document)
@@ -160,7 +160,7 @@ def _ours(made: Provenance, about: str, event: str) -> str:
 
 
 def _event(made: Provenance) -> str:
-    """An entry of xmpMM:History (XMP part 2, "ResourceEvent")."""
+    """Entry of xmpMM:History (XMP part 2, "ResourceEvent")."""
     parameters = ", ".join(f"{name} (sha256 {sha})" for name, sha in made.models)
     return (
         f'<rdf:li xmlns:rdf="{_RDF}" xmlns:stEvt="{_EVENT}" rdf:parseType="Resource">'
@@ -170,7 +170,7 @@ def _event(made: Provenance) -> str:
 
 
 def _corrected(description: Any, width: int, height: int, mime: str) -> bool:
-    """Correct or remove the properties of one rdf:Description; whether anything was changed."""
+    """Correct or remove the properties of one rdf:Description; return whether anything was changed."""
     panorama = _panorama(description, width, height)
     changed = False
     for node in list(_properties(description)):
@@ -189,16 +189,16 @@ def _corrected(description: Any, width: int, height: int, mime: str) -> bool:
 
 
 def _is_gone(name: tuple[str, str], value: str) -> bool:
-    """Whether a property is true of the file that was read, and of no other."""
+    """Return whether a property describes only the file that was read."""
     if name[0] in _GONE_NAMESPACES or name in _GONE:
         return True
-    if name == (_DC_TERMS, "provenance"):  # where in the file its C2PA manifest is
+    if name == (_DC_TERMS, "provenance"):  # position of the file's C2PA manifest
         return "jumbf" in value or "c2pa" in value
     return name[0] == _CAMERA and name[1].startswith(_MOTION)
 
 
 def _panorama(description: Any, width: int, height: int) -> dict[tuple[str, str], str]:
-    """GPano's sizes in pixels, scaled as the image is, whose own size is among them."""
+    """GPano's sizes in pixels, the image's own among them, scaled like the image."""
     values = {_name(n)[1]: _value(n) for n in _properties(description) if _name(n)[0] == _PANORAMA}
     right: dict[tuple[str, str], str] = {}
     for size, (own, *others) in ((width, _PANORAMA_ACROSS), (height, _PANORAMA_DOWN)):
@@ -209,7 +209,7 @@ def _panorama(description: Any, width: int, height: int) -> dict[tuple[str, str]
 
 
 def _fit_regions(regions: Any, width: int, height: int) -> bool:
-    """Correct the size that regions (MWG) apply to; False where they lie in an image of other proportions."""
+    """Correct the size that regions (MWG) apply to; return False if their image has other proportions."""
     dimensions = _first(regions, _REGIONS, "AppliedToDimensions")
     if dimensions is None:
         return True
@@ -241,7 +241,7 @@ def _parsed(xmp: bytes) -> Any:
     except (ExpatError, LookupError, UnicodeError) as error:
         raise ValueError("the packet is no XML") from error
     try:
-        document.getElementsByTagName("*")  # as all work on it, this goes as deep as the packet does
+        document.getElementsByTagName("*")  # recursion as deep as in all later work on the document
     except RecursionError:
         raise ValueError("the packet nests too deep") from None
     return document
@@ -255,7 +255,7 @@ def _packet(document: Any) -> bytes:
 
 
 def _drop_declarations(document: Any) -> None:
-    """Remove the declarations of namespaces whose properties are gone."""
+    """Remove declarations of namespaces whose properties were removed."""
     elements = document.getElementsByTagName("*")
     used = {e.namespaceURI for e in elements} | {
         a.namespaceURI for e in elements for a in e.attributes.values()
@@ -268,14 +268,14 @@ def _drop_declarations(document: Any) -> None:
 
 
 def _descriptions(document: Any) -> list[Any]:
-    """The rdf:Description elements of the first level."""
+    """Top-level rdf:Description elements."""
     rdf = _first(document, _RDF, "RDF")
     children = [] if rdf is None else rdf.childNodes
     return [n for n in children if n.nodeType == n.ELEMENT_NODE and _name(n) == (_RDF, "Description")]
 
 
 def _properties(element: Any) -> Iterator[Any]:
-    """The attributes and elements of a node that are no RDF and no declarations."""
+    """Yield the attributes and elements of a node, except RDF and namespace declarations."""
     for node in (*element.attributes.values(), *element.childNodes):
         if node.nodeType != node.TEXT_NODE and getattr(node, "namespaceURI", None) not in (
             None,
@@ -316,12 +316,12 @@ def _first(element: Any, namespace: str, name: str) -> Any:
 
 
 def _node(text: str) -> Any:
-    """An element from its text, which declares all namespaces that it uses."""
+    """Parse an element that declares all namespaces it uses."""
     return minidom.parseString(text.encode("utf-8")).documentElement
 
 
 def _escaped(text: str) -> str:
-    """Text for XML: escaped, and without characters that it cannot hold."""
+    """Escape text for XML, with unsupported characters replaced."""
     printable = "".join(
         c if c.isprintable() else "?" for c in text.encode("utf-8", "replace").decode("utf-8")
     )

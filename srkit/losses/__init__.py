@@ -1,1 +1,1 @@
-"""Training losses: a function and a thin module, one file per kind."""
+"""Training losses: functions and thin modules, one file per kind."""

@@ -1,7 +1,7 @@
-"""Criteria compared with each other, place by place: Cria-CL's losses (Shi et al. 2022, arXiv 2207.12767, Section III).
+"""Contrastive losses of Cria-CL between maps of criteria (Shi et al. 2022, arXiv 2207.12767, Section III).
 
-All take criteria as maps (N, 1, H, W), at least 0 (`srkit.losses.criteria`), and are in fp32. The mask is the
-spatial view that the maps are projected to: S for the head of alignment, 1 - S for the head of uniformity.
+All take criteria as maps (N, 1, H, W), at least 0 (`srkit.losses.criteria`), and are in fp32. The maps are projected to
+the spatial view given by the mask: S for the alignment head, 1 - S for the uniformity head.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ T = 2.0
 
 
 class MaskFacts(NamedTuple):
-    """Whether a mask separates anything; scalars. One that is the same everywhere has no deviation."""
+    """Statistics that show whether a mask separates regions; scalars. A constant mask has deviation 0."""
 
     mean: Tensor
     deviation: Tensor
     entropy: Tensor
-    """Mean over the places of the entropy of (S, 1 - S) in nats: 0 where all is decided, log 2 where nothing is."""
+    """Mean entropy of (S, 1 - S) over the pixels, in nats: 0 for a binary mask, log 2 for S = 1/2 everywhere."""
 
 
 def alignment_map(
     anchor: Tensor, criteria: Sequence[Tensor], eta: float = ETA, *, stop_anchor: bool = False
 ) -> Tensor:
-    """sum_i |C_anchor - C_i|^eta at each place (Eq. 8 before its mean); (N, 1, H, W).
+    """sum_i |C_anchor - C_i|^eta at each pixel (Eq. 8 before its mean); (N, 1, H, W).
 
-    As printed, the smaller criterion is pulled up as hard as the larger one is pulled down.
+    As printed, the smaller criterion is pulled up as strongly as the larger one is pulled down.
 
     Args:
-        anchor: C_anchor; the paper's is the pixel criterion.
+        anchor: C_anchor; the pixel criterion in the paper.
         criteria: C_i, the positive ones.
-        eta: at least 1.
-        stop_anchor: no gradient to the anchor, which then is not pulled up.
+        eta: exponent, at least 1.
+        stop_anchor: block the gradient to the anchor, which is then not pulled up.
 
     Raises:
-        UsageError: no criteria, other shapes, or an eta below 1.
+        UsageError: no criteria, mismatched shapes, or an eta below 1.
     """
     _check(anchor, criteria)
     if not eta >= 1:
@@ -53,18 +53,18 @@ def alignment_map(
 
 
 def uniformity_map(anchor: Tensor, criteria: Sequence[Tensor], t: float = T) -> Tensor:
-    """-1/2 log sum_k exp(-t (C_anchor + C_k)^2) at each place (Eq. 9 with Fig. 4's half); (N, 1, H, W).
+    """-1/2 log sum_k exp(-t (C_anchor + C_k)^2) at each pixel (Eq. 9 with Fig. 4's half); (N, 1, H, W).
 
-    As printed, which spreads nothing: for one criterion it is t (C_anchor + C_1)^2 / 2, for more a soft minimum of
-    these; so it makes anchor and criteria small together. Taken as a logsumexp, finite wherever the criteria are.
+    As printed, this spreads nothing: for one criterion it is t (C_anchor + C_1)^2 / 2, for more a soft minimum of such
+    terms, so it reduces anchor and criteria together. Computed as a logsumexp, finite if the criteria are.
 
     Args:
-        anchor: C_anchor; the paper's is the pixel criterion.
+        anchor: C_anchor; the pixel criterion in the paper.
         criteria: C_k, the negative ones.
-        t: above 0.
+        t: temperature, above 0.
 
     Raises:
-        UsageError: no criteria, other shapes, or a t of 0 or less.
+        UsageError: no criteria, mismatched shapes, or a t of 0 or less.
     """
     _check(anchor, criteria)
     if not t > 0:
@@ -74,13 +74,13 @@ def uniformity_map(anchor: Tensor, criteria: Sequence[Tensor], t: float = T) -> 
 
 
 def projected(criterion: Tensor, view: Tensor) -> Tensor:
-    """Mean over the places of view times criterion: what a map (N, 1, H, W) is where a view shows it; a scalar.
+    """Mean over the pixels of criterion (N, 1, H, W) times view, the criterion projected to the view; a scalar.
 
     Args:
-        view: (N, 1, H, W) in [0, 1]: the mask or what it leaves. The gradient reaches it too.
+        view: (N, 1, H, W) in [0, 1]: the mask or its complement; receives gradients too.
 
     Raises:
-        UsageError: other shapes.
+        UsageError: mismatched shapes.
     """
     _check(criterion, [view])
     return (criterion.float() * view.float()).mean()
@@ -94,17 +94,17 @@ def alignment(
     *,
     stop_anchor: bool = False,
 ) -> Tensor:
-    """Eq. 8: `alignment_map` where the mask S (N, 1, H, W) shows the head of alignment; a scalar."""
+    """Eq. 8: `alignment_map` projected to the mask S (N, 1, H, W); a scalar."""
     return projected(alignment_map(anchor, criteria, eta, stop_anchor=stop_anchor), mask)
 
 
 def uniformity(mask: Tensor, anchor: Tensor, criteria: Sequence[Tensor], t: float = T) -> Tensor:
-    """Eq. 9: `uniformity_map` where the mask S (N, 1, H, W) leaves the head of uniformity; a scalar."""
+    """Eq. 9: `uniformity_map` projected to the complement of the mask S (N, 1, H, W); a scalar."""
     return projected(uniformity_map(anchor, criteria, t), 1 - mask.float())
 
 
 def mask_facts(mask: Tensor) -> MaskFacts:
-    """See `MaskFacts`; of S (N, 1, H, W) in [0, 1]. The entropy may serve as a term: its gradient is finite."""
+    """Statistics of S (N, 1, H, W) in [0, 1]; see `MaskFacts`. The entropy's gradient is finite, for use as a loss."""
     share = mask.float()
     both = torch.stack([share, 1 - share]).clamp_min(torch.finfo(torch.float32).tiny)
     return MaskFacts(share.mean(), share.std(correction=0), -(both * both.log()).sum(0).mean())

@@ -1,6 +1,6 @@
-"""How far an image is from what it should be, as maps: the criteria of Cria-CL (arXiv 2207.12767, Eq. 5).
+"""Criteria of Cria-CL: differences between an image and its target, as maps (arXiv 2207.12767, Eq. 5).
 
-Each gives (N, 1, H, W), float32, at least 0, at the images' own size, so that criteria can be compared at each place
+Each gives (N, 1, H, W), float32, at least 0, at the images' size, so that criteria are comparable at each pixel
 (`srkit.losses.contrast`).
 """
 
@@ -19,34 +19,34 @@ from srkit.errors import UsageError, nearest
 from srkit.losses.gan import generator_map
 
 DECAY = 0.99
-"""Decay of the running means, over the last hundred steps or so."""
+"""Decay of the running means, about the last hundred steps."""
 _WINDOW = 11
 _SIGMA_PX = 1.5
 _C1, _C2 = 0.01**2, 0.03**2
-_MIN_MEAN = 1e-6  # of a criterion that is met everywhere
+_MIN_MEAN = 1e-6  # lower bound of a running mean, for criteria that are 0 everywhere
 
 View = Callable[[Tensor], Tensor]
-"""Images (N, 3, H, W) in [0, 1] to maps (N, C, h, w) that are compared place by place."""
+"""Function from images (N, 3, H, W) in [0, 1] to maps (N, C, h, w) that are compared per pixel."""
 
 
 @dataclass(frozen=True)
 class Views:
-    """What criteria look at images through; what no criterion in use needs may be None."""
+    """Views of images that criteria compare; None for those not needed."""
 
     bottom: View | None = None
-    """Features near the pixels."""
+    """Low-level features."""
     top: View | None = None
-    """Features far from them."""
+    """High-level features."""
     discriminator: View | None = None
-    """Images to logits (N, 1, h, w)."""
+    """Discriminator, from images to logits (N, 1, h, w)."""
     autocast: torch.dtype | None = None
-    """Precision of their arithmetic; None: fp32. Distances are always taken in fp32."""
+    """Precision of the views; None: fp32. Distances are always computed in fp32."""
 
     def look(self, name: str, images: Tensor) -> Tensor:
-        """The view `name` of images (N, 3, H, W).
+        """Compute the view `name` of images (N, 3, H, W).
 
         Raises:
-            UsageError: there is none of that name.
+            UsageError: there is no view of that name.
         """
         view: View | None = getattr(self, name)
         if view is None:
@@ -60,7 +60,7 @@ class Views:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Images as they should be, (N, 3, H, W) in [0, 1], and their views: looked at once, without a gradient."""
+    """Target images, (N, 3, H, W) in [0, 1], and their views, computed once without a gradient."""
 
     hr: Tensor
     views: Views
@@ -75,7 +75,7 @@ class Wanted:
 
     @cached_property
     def discriminator(self) -> Tensor:
-        """Logits by the discriminator as it was when they were first asked for."""
+        """Logits by the discriminator in its state at the first access."""
         return self._look("discriminator")
 
     def _look(self, name: str) -> Tensor:
@@ -87,29 +87,29 @@ def pixel_map(sr: Tensor, hr: Tensor) -> Tensor:
     """Mean over the channels of the absolute difference of images (N, 3, H, W); (N, 1, H, W).
 
     Raises:
-        UsageError: other shapes.
+        UsageError: mismatched shapes.
     """
     _check(sr, hr)
     return (sr.float() - hr.float()).abs().mean(1, keepdim=True)
 
 
 def ssim_distance_map(sr: Tensor, hr: Tensor) -> Tensor:
-    """1 - SSIM, mean over the channels; (N, 1, H, W) in [0, 2], exactly 0 where the windows are the same.
+    """1 - SSIM, mean over the channels; (N, 1, H, W) in [0, 2], exactly 0 where the windows are equal.
 
     Window and constants are those of Wang et al. 2004 (IEEE TIP, Eq. 13; data range 1), 11 x 11 Gaussian, sigma 1.5.
-    At the border the window is what of it lies inside, its weights made to sum to 1. Differentiable, for training:
+    At the border the window is truncated and its weights renormalised to sum 1. Differentiable, for training; reported
     figures come from `srkit.metrics.ssim`, in float64 and over whole windows.
 
     Args:
         sr, hr: (N, C, H, W), any size.
 
     Raises:
-        UsageError: other shapes.
+        UsageError: mismatched shapes.
     """
     _check(sr, hr)
     x, y = sr.float(), hr.float()
     s, d = x + y, x - y
-    # The sum and the difference take four blurs, not five, and equal images give exactly 1:
+    # Sum and difference need four blurs instead of five, and equal images give exactly 1:
     # 4 xy = s^2 - d^2 and 2 (x^2 + y^2) = s^2 + d^2, for the means and for the variances.
     mean_s, mean_d, square_s, square_d = _blurred(torch.stack([s, d, s * s, d * d])).unbind(0)
     product, squares = mean_s.square(), mean_d.square()
@@ -123,7 +123,7 @@ def feature_map(sr: Tensor, hr: Tensor, size: tuple[int, int]) -> Tensor:
     """Mean over the channels of the absolute difference of features (N, C, h, w), resized to (N, 1, *size).
 
     Raises:
-        UsageError: other shapes.
+        UsageError: mismatched shapes.
     """
     _check(sr, hr)
     return _resized((sr.float() - hr.float()).abs().mean(1, keepdim=True), size)
@@ -140,23 +140,23 @@ CRITERIA: Mapping[str, Callable[[Tensor, Wanted], Tensor]] = {
     "top": lambda sr, wanted: feature_map(wanted.views.look("top", sr), wanted.top, _size(sr)),
     "adversarial": _adversarial,
 }
-"""Criteria by the name that recipes use: an image sr (N, 3, H, W) and what it should be to a map (N, 1, H, W)."""
+"""Criteria by the name in recipes: functions from an image sr (N, 3, H, W) and its target to a map (N, 1, H, W)."""
 
 
 class Criteria(nn.Module):
-    """The criteria of one head's image, as maps that can be compared with each other.
+    """Criteria of one head's image, as comparable maps.
 
-    Criteria are of very different sizes (features are 10 to 100 times pixels). So each map is divided by its running
-    mean over the steps, unless `raw`: what is compared then is where the errors are. The running means are buffers:
-    they go into checkpoints.
+    Criteria differ greatly in size (features are 10 to 100 times pixels), so each map is divided by its running mean
+    over the steps, unless `raw`; the comparison then concerns the location of the errors. The running means are
+    buffers and are saved in checkpoints.
 
     Args:
-        names: of `CRITERIA`, each once.
-        raw: maps as they are, as the paper has them.
-        decay: of the running means, at least 0 and below 1.
+        names: names of `CRITERIA`, each once.
+        raw: do not normalise the maps, as in the paper.
+        decay: decay of the running means, at least 0 and below 1.
 
     Raises:
-        UsageError: no names, an unknown or repeated one, or another decay.
+        UsageError: no names, an unknown or repeated name, or a decay out of range.
     """
 
     def __init__(self, names: Sequence[str], *, raw: bool = False, decay: float = DECAY) -> None:
@@ -166,13 +166,13 @@ class Criteria(nn.Module):
             raise UsageError(f"The running means were given the decay {decay}; it must be in [0, 1).")
         self.names, self.raw, self.decay = tuple(names), raw, decay
         self.means: Tensor
-        self.register_buffer("means", torch.zeros(len(names)))  # 0: not seen yet
+        self.register_buffer("means", torch.zeros(len(names)))  # 0: no value yet
 
     def forward(self, sr: Tensor, wanted: Wanted) -> dict[str, Tensor]:
-        """Maps (N, 1, H, W) of sr (N, 3, H, W) by name; in training mode the running means take them in.
+        """Maps (N, 1, H, W) of sr (N, 3, H, W) by name; updates the running means in training mode.
 
         Raises:
-            UsageError: as the criteria: other shapes, or no view where one is needed.
+            UsageError: as in the criteria: mismatched shapes, or a missing view.
         """
         maps = {name: CRITERIA[name](sr, wanted) for name in self.names}
         if self.raw:
@@ -184,17 +184,17 @@ class Criteria(nn.Module):
 
     @torch.no_grad()
     def _take_in(self, now: Tensor) -> None:
-        """The first means as they are, later ones by the decay; never one that is not finite."""
+        """Update the running means, initialised with the first value; non-finite values are ignored."""
         self.means = self.means.to(now.device)
         mixed = torch.where(self.means > 0, torch.lerp(now, self.means, self.decay), now)
         self.means = torch.where(now.isfinite(), mixed, self.means)
 
 
 def check_criteria(names: Sequence[str]) -> None:
-    """Refuse, before any work is done, names of criteria that make no sense.
+    """Check names of criteria, before any work is done.
 
     Raises:
-        UsageError: none, an unknown one, or one twice.
+        UsageError: no name, an unknown name, or a repeated name.
     """
     if not names or len(set(names)) < len(names):
         raise UsageError(f"The criteria {list(names)} were named; name at least one, and none twice.")
@@ -206,10 +206,10 @@ def check_criteria(names: Sequence[str]) -> None:
 
 
 def _blurred(fields: Tensor) -> Tensor:
-    """(F, N, C, H, W) seen through the Gaussian window, of the same shape.
+    """Blur (F, N, C, H, W) by the Gaussian window.
 
-    As matrix products, which are fp32 on every device: cuDNN's convolutions are TF32 by default, and the
-    variances would cancel.
+    Matrix products are fp32 on every device, whereas cuDNN's convolutions are TF32 by default, in which the variances
+    would cancel.
     """
     rows = _windows(fields.shape[-2], fields.device)
     columns = _windows(fields.shape[-1], fields.device)
@@ -220,7 +220,7 @@ def _blurred(fields: Tensor) -> Tensor:
 @lru_cache(maxsize=16)
 @torch.inference_mode(False)
 def _windows(length: int, device: torch.device) -> Tensor:
-    """(length, length): each row the window about one pixel, what lies inside, summing to 1. Not to be written to."""
+    """Matrix (length, length) of truncated windows around each pixel, rows of sum 1. Read-only."""
     at = torch.arange(length, dtype=torch.float64)
     offset = at[:, None] - at[None, :]
     taps = torch.exp(-offset.square() / (2 * _SIGMA_PX**2)) * (offset.abs() <= _WINDOW // 2)

@@ -1,7 +1,7 @@
-"""Relativistic average GAN: is this place more real than the other kind's mean? (Jolicoeur-Martineau 2019, ICLR.)
+"""Relativistic average GAN: logits relative to the mean of the other class (Jolicoeur-Martineau 2019, ICLR).
 
-As ESRGAN has it (Wang et al. 2018, ECCVW, Eqs. 1 and 2), half the sum of both directions, so that the two sides' losses
-are of the size of one binary cross entropy. Logits (N, 1, h, w) of any precision; all is taken in fp32.
+As in ESRGAN (Wang et al. 2018, ECCVW, Eqs. 1 and 2), half the sum of both directions, so that both losses have the size
+of one binary cross entropy. Logits (N, 1, h, w) of any precision; computations are in fp32.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from srkit.errors import UsageError
 
 
 def generator_map(fake: Tensor, real: Tensor) -> Tensor:
-    """What the generator is to make small, at each place of the discriminator's map; (N, 1, h, w), at least 0.
+    """Generator's loss at each position of the discriminator's map; (N, 1, h, w), at least 0.
 
     Args:
-        fake: logits D(I) of what the generator made.
-        real: logits D(y) of the real images, of the same shape; no gradient reaches them.
+        fake: logits D(I) of generated images.
+        real: logits D(y) of real images, of the same shape; receives no gradient.
 
     Raises:
-        UsageError: other shapes.
+        UsageError: mismatched shapes.
     """
     _check(fake, real)
     fake, real = fake.float(), real.detach().float()
@@ -34,14 +34,14 @@ def generator_loss(fake: Tensor, real: Tensor) -> Tensor:
 
 
 def discriminator_loss(fake: Tensor, real: Tensor) -> Tensor:
-    """What the discriminator is to make small; a scalar, log 2 where it sees no difference.
+    """Discriminator's loss; a scalar, log 2 if it cannot distinguish the images.
 
     Args:
-        fake: logits of what the generator made, detached from the generator by whoever calls.
-        real: logits of the real images, of the same shape.
+        fake: logits of generated images, which the caller detaches from the generator.
+        real: logits of real images, of the same shape.
 
     Raises:
-        UsageError: other shapes.
+        UsageError: mismatched shapes.
     """
     _check(fake, real)
     fake, real = fake.float(), real.float()

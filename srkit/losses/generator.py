@@ -1,6 +1,6 @@
-"""What a generator is to make small beside a discriminator: the sum of Cria-CL (Shi et al. 2022, arXiv 2207.12767,
-Eq. 11), of which a network with one head takes the first three terms, a term that keeps both heads in use, and one
-against patterns of the grid."""
+"""Generator losses of adversarial training: the sum of Cria-CL (Shi et al. 2022, arXiv 2207.12767, Eq. 11), of which a
+network with one head uses the first three terms, a term that keeps both heads in use, and one against checkerboard
+patterns."""
 
 from __future__ import annotations
 
@@ -28,30 +28,30 @@ OF_HEADS = ("align_pixel", "align_ssim", "unif_perceptual", "unif_adversarial")
 _AT = {"align": "align", "unif": "unif", "balance": "mask"} | {
     name: name.partition("_")[0] for name in OF_HEADS
 }
-"""What terms are of that are not of the result."""
+"""Part of the network that a term concerns, for terms that do not concern the result."""
 
 
 @dataclass(frozen=True)
 class FeatureExtractors:
-    """The frozen networks that images are looked at through; None where no term needs one."""
+    """Frozen networks whose features the losses compare; None for those not needed."""
 
     perceptual: PerceptualFeatures | None = None
     bottom: PerceptualFeatures | None = None
-    """Extractor of the criterion `bottom`; it may be the same as `perceptual`."""
+    """Extractor of the criterion `bottom`; may be the same as `perceptual`."""
     autocast: torch.dtype | None = None
-    """Precision of their arithmetic, and of the discriminator's; None: fp32."""
+    """Precision of the extractors and the discriminator; None: fp32."""
 
 
 def criteria_of(cria: CriaPart, head: str) -> tuple[str, ...]:
-    """The criteria of a head (`align` or `unif`), the anchor first."""
+    """Criteria of a head (`align` or `unif`), the anchor first."""
     return (cria.anchor, *(name for name in getattr(cria, head) if name != cria.anchor))
 
 
 class GeneratorLosses:
-    """The terms whose weight is above 0; what their criteria remember is in `criteria`.
+    """Terms with positive weights; `criteria` holds the state of their criteria.
 
     Args:
-        scale: the generator's, for what is of its grid.
+        scale: scale of the generator, for terms that depend on its grid.
     """
 
     def __init__(
@@ -66,13 +66,13 @@ class GeneratorLosses:
     def __call__(
         self, made: CriaParts | Tensor, target: Tensor, discriminator: View, real: Tensor
     ) -> dict[str, Tensor]:
-        """The terms by name, unweighted, with their graphs, in fp32. Every network looks at every image once.
+        """Unweighted terms by name, with their graphs, in fp32. Every network runs once per image.
 
         Args:
-            made: what the generator gives: (N, 3, H, W), or the parts of a network with two heads.
-            target: what it should give, (N, 3, H, W) in [0, 1].
-            discriminator: images to logits.
-            real: its logits of the real images, without a graph.
+            made: output of the generator: (N, 3, H, W), or the parts of a network with two heads.
+            target: target images, (N, 3, H, W) in [0, 1].
+            discriminator: function from images to logits.
+            real: the discriminator's logits of real images, without a graph.
         """
         sr = made if isinstance(made, Tensor) else made.sr
         critic = Once(discriminator, {target: real})
@@ -105,14 +105,14 @@ class GeneratorLosses:
         return terms
 
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """Sum of weight times term."""
+        """Sum of the terms times their weights."""
         return torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
 
     def gradient_norms(self, terms: Mapping[str, Tensor], made: CriaParts | Tensor) -> dict[str, float]:
-        """L2 norm, over the whole batch, of each weighted term's gradient at the image that it is of.
+        """L2 norm, over the whole batch, of each weighted term's gradient at the image it concerns.
 
-        That is the result; for terms of a head its image, for `balance` the mask. First that of the
-        pixel and the perceptual term together, which the others can be held against. The terms' graphs are kept.
+        That is the result; for terms of a head its image, for `balance` the mask. The first entry is the norm for the
+        pixel and perceptual terms together, as a reference for the others. The terms' graphs are kept.
         """
 
         def norm(loss: Tensor, at: Tensor) -> float:
@@ -135,7 +135,7 @@ class GeneratorLosses:
         real: Tensor,
         perceptual: Once[list[Tensor]] | None,
     ) -> dict[str, Tensor]:
-        """The terms of one head's image each; `judged` and `perceptual` remember what they have looked at."""
+        """Terms of single heads' images; `judged` and `perceptual` cache their results."""
         align, unif = (made, made) if isinstance(made, Tensor) else (made.align, made.unif)
         terms: dict[str, Tensor] = {}
         if "align_pixel" in self.weights:
@@ -150,7 +150,7 @@ class GeneratorLosses:
         return terms
 
     def _compared(self, made: CriaParts, wanted: Wanted) -> dict[str, Tensor]:
-        """The terms of the heads."""
+        """Contrastive terms of the heads."""
         cria, terms = self._cria, {}
         if "align" in self.criteria:
             anchor, *others = self.criteria["align"](made.align, wanted).values()
@@ -162,11 +162,11 @@ class GeneratorLosses:
 
 
 class Once(Generic[T]):
-    """A function of images that is asked of each of them once.
+    """Function of images with a cache of its results.
 
     Args:
-        of: the function.
-        known: what it gives, or is to give, for some images. Images are distinguished by tensor identity.
+        of: function.
+        known: known results for some images. Images are distinguished by tensor identity.
     """
 
     def __init__(self, of: Callable[[Tensor], T], known: Mapping[Tensor, T] | None = None) -> None:
@@ -181,7 +181,7 @@ class Once(Generic[T]):
 def _seen(
     provider: PerceptualFeatures | None, target: Tensor, autocast: torch.dtype | None
 ) -> Once[list[Tensor]] | None:
-    """A provider's features of each image of a step; those of the target without a graph."""
+    """Cached features of each image of a step by a provider; those of the target without a graph."""
     if provider is None:
         return None
     features = Once(provider.features)

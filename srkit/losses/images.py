@@ -1,4 +1,4 @@
-"""Losses that compare two images: pixels, features, embeddings, and patterns that repeat with the scale."""
+"""Losses that compare two images: pixels, features, embeddings, and periodic patterns of the scale."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from srkit.ops.colour import LUMA
 def feature_l1(sr: Sequence[Tensor], hr: Sequence[Tensor]) -> Tensor:
     """Mean over the maps of the mean absolute difference, in fp32; a scalar.
 
-    A mean, not the sum of Johnson et al. 2016 (ECCV, Eq. 2 and Section 3.2), so that the term's weight does not
-    depend on the number of maps; for one map the two are the same.
+    The mean instead of the sum of Johnson et al. 2016 (ECCV, Eq. 2 and Section 3.2) makes the term's weight
+    independent of the number of maps; for one map the two are equal.
 
     Args:
         sr: maps (N, C_i, h_i, w_i).
-        hr: as many, of the same shapes.
+        hr: as many maps, of the same shapes.
 
     Raises:
-        UsageError: none, not as many, or of other shapes.
+        UsageError: no maps, different numbers of maps, or mismatched shapes.
     """
     if not sr or [x.shape for x in sr] != [y.shape for y in hr]:
         raise UsageError(
@@ -40,15 +40,15 @@ def feature_l1(sr: Sequence[Tensor], hr: Sequence[Tensor]) -> Tensor:
 class PerceptualLoss:
     """`feature_l1` of a provider's maps (L1 before activation: ESRGAN, Wang et al. 2018, Section 3.3).
 
-    The gradient goes through the provider into `sr`, none into `hr`.
+    Gradients flow through the provider into `sr`, but not into `hr`.
     """
 
     provider: PerceptualFeatures
     autocast: torch.dtype | None = None
-    """Precision of the provider's arithmetic; None: fp32. The distance is always taken in fp32."""
+    """Precision of the provider; None: fp32. The distance is always computed in fp32."""
 
     def __call__(self, sr: Tensor, hr: Tensor) -> Tensor:
-        """Images (N, 3, H, W) in [0, 1], of the same shape; a scalar."""
+        """Loss of images (N, 3, H, W) in [0, 1], of the same shape; a scalar."""
         with torch.autocast(sr.device.type, self.autocast, enabled=self.autocast is not None):
             with torch.no_grad():
                 wanted = self.provider.features(hr)
@@ -61,15 +61,15 @@ def l1(sr: Tensor, hr: Tensor) -> Tensor:
 
 
 def l2(sr: Tensor, hr: Tensor) -> Tensor:
-    """Mean squared difference of images of the same shape, in fp32; a scalar. What PSNR counts."""
+    """Mean squared difference of images of the same shape, in fp32; a scalar. Determines PSNR."""
     return (sr.float() - hr.float()).square().mean()
 
 
 def chroma(sr: Tensor, hr: Tensor) -> Tensor:
-    """Mean absolute difference of the colours, and of their steps from pixel to pixel along both axes; a scalar, fp32.
+    """Mean absolute difference of the chroma, and of its steps between pixels along both axes; a scalar, fp32.
 
-    Colours are channels less the luma. They vary so little that `l1` leaves them last: networks that add to
-    nearest-neighbour upscaling show its blocks in saturated colours long after these are gone from the luma.
+    Chroma is the channels less the luma. It varies so little that `l1` learns it last: networks that add to
+    nearest-neighbour upscaling show its blocks in saturated colours long after they vanish from the luma.
 
     Args:
         sr: (N, 3, H, W) in [0, 1], RGB.
@@ -84,8 +84,8 @@ def chroma(sr: Tensor, hr: Tensor) -> Tensor:
 def unit_distance(a: Tensor, b: Tensor) -> Tensor:
     """Mean over N of the squared distance of unit vectors (N, D), which is 2 - 2 cos; in [0, 4], a scalar, fp32.
 
-    As a difference: 2 - 2 cos cancels in fp32 where the vectors are close, as those of an image and its
-    reconstruction are.
+    Computed as a difference, since 2 - 2 cos cancels in fp32 for close vectors, such as those of an image and its
+    reconstruction.
     """
     return (a.float() - b.float()).square().sum(1).mean()
 
@@ -94,40 +94,40 @@ def unit_distance(a: Tensor, b: Tensor) -> Tensor:
 class SemanticLoss:
     """`unit_distance` of the encoder's vectors (CDASR's L_sem).
 
-    The gradient goes through the frozen encoder into `sr`, none into `hr`.
+    Gradients flow through the frozen encoder into `sr`, but not into `hr`.
     """
 
     encoder: SemanticEncoder
     autocast: torch.dtype | None = None
-    """Precision of the encoder's arithmetic; None: fp32. The distance is always taken in fp32."""
+    """Precision of the encoder; None: fp32. The distance is always computed in fp32."""
 
     def __call__(self, sr: Tensor, hr: Tensor) -> Tensor:
-        """Images (N, 3, H, W) in [0, 1], of the same shape; a scalar."""
+        """Loss of images (N, 3, H, W) in [0, 1], of the same shape; a scalar."""
         with torch.autocast(sr.device.type, self.autocast, enabled=self.autocast is not None):
             with torch.no_grad():
                 wanted = self.encoder.embed(hr).vector
             return unit_distance(self.encoder.embed(sr).vector, wanted)
 
 
-_LEAST = 1e-3  # of the mean detail: in what is flat everywhere, rounding is no pattern
+_LEAST = 1e-3  # lower bound of the mean detail: in flat images, rounding is no pattern
 
 
 def checkerboard(sr: Tensor, scale: int) -> Tensor:
-    """How much more detail some places of the grid have than others, over a batch.
+    """Variation of detail between the positions of the s x s grid, over a batch.
 
-    The variance over the s x s places of the mean absolute Laplacian, and of the mean Laplacian, over the square of the
-    former's mean. 0 where all places are alike; photographs have 0.001 or so, what a network makes that was led by
-    their pixels alone 0.01, and with dots along its edges 0.04.
+    The variance over the s x s positions of the mean absolute Laplacian, plus that of the mean Laplacian, divided by
+    the square of the former's mean. 0 if all positions are alike; photographs have about 0.001, results of networks
+    trained on pixels alone 0.01, and results with dots along edges 0.04.
 
     Args:
-        sr: (N, C, H, W), sides multiples of the scale and at least 3 times it, the grid's first pixel in its corner.
+        sr: (N, C, H, W), sides multiples of the scale and at least 3 times the scale, aligned with the grid.
         scale: s, at least 2.
 
     Returns:
         a scalar, float32.
 
     Raises:
-        UsageError: other sides or scales.
+        UsageError: unsupported sides or scales.
     """
     if scale < 2 or sr.ndim != 4 or any(side % scale or side < 3 * scale for side in sr.shape[2:]):
         raise UsageError(
@@ -137,7 +137,7 @@ def checkerboard(sr: Tensor, scale: int) -> Tensor:
     x = sr.float()
     around = x[:, :, :-2, 1:-1] + x[:, :, 2:, 1:-1] + x[:, :, 1:-1, :-2] + x[:, :, 1:-1, 2:]
     detail = 4 * x[:, :, 1:-1, 1:-1] - around
-    whole = slice(scale - 1, 1 - scale)  # begins with the second period, one pixel having been lost already
+    whole = slice(scale - 1, 1 - scale)  # starts at the second period, since one pixel is already cut off
     places = F.pixel_unshuffle(detail[:, :, whole, whole].flatten(0, 1)[:, None], scale)
     strength, lean = places.abs().mean((0, 2, 3)), places.mean((0, 2, 3))
     size = strength.detach().mean().clamp_min(_LEAST)

@@ -1,5 +1,5 @@
-"""Distances of maps: blur kernels, and depth that is exact or known up to a scale and a shift (MiDaS, Ranftl et al.
-2022, TPAMI, Section 5)."""
+"""Distances of maps: blur kernels, and depth, exact or up to a scale and a shift (MiDaS, Ranftl et al. 2022, TPAMI,
+Section 5)."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_SCALES = 4  # of the gradient term
-_WEIGHT = 0.5  # of the gradient term
-_MIN_SPREAD = 1e-3  # of a map that is flat: its scale is undefined
+_SCALES = 4  # scales of the gradient term
+_WEIGHT = 0.5  # weight of the gradient term
+_MIN_SPREAD = 1e-3  # lower bound for flat maps, whose scale is undefined
 
 
 def aligned_distance(estimated: Tensor, true: Tensor) -> Tensor:
     """Mean absolute difference of the aligned maps, over pixels and images, in fp32; a scalar.
 
     Args:
-        estimated, true: (N, 1, h, w); any scale above 0 and any shift of each map give the same.
+        estimated, true: (N, 1, h, w); the result is invariant to a positive scale and a shift of each map.
     """
     return (aligned(estimated) - aligned(true)).abs().mean()
 
@@ -24,15 +24,14 @@ def aligned_distance(estimated: Tensor, true: Tensor) -> Tensor:
 def depth_l1(estimated: Tensor, true: Tensor) -> Tensor:
     """Mean absolute difference of maps (N, 1, h, w), in fp32; a scalar.
 
-    Only where scale and shift of the truth are known, as those of rendered scenes are: from a random start a network
-    learns by it what it learns many times slower by `depth_loss`, which divides by what little the network says at
-    first.
+    Only for true depth of known scale and shift, as in rendered scenes. Networks train many times faster with it from
+    a random start than with `depth_loss`, which divides by the initially small spread of their output.
     """
     return F.l1_loss(estimated.float(), true.float())
 
 
 def depth_loss(estimated: Tensor, true: Tensor) -> Tensor:
-    """`aligned_distance`, and half the sum over four scales of how much the difference changes from pixel to pixel.
+    """`aligned_distance`, plus half the sum over four scales of the absolute gradient of the difference.
 
     MiDaS, Eqs. 6, 7 and 11; the gradient term keeps edges sharp and planes flat.
     """
@@ -41,7 +40,7 @@ def depth_loss(estimated: Tensor, true: Tensor) -> Tensor:
 
 
 def aligned(depth: Tensor) -> Tensor:
-    """Maps (N, 1, h, w) less their median, divided by their mean distance from it; float32. MiDaS, Eq. 5.
+    """Maps (N, 1, h, w) less their median, divided by their mean absolute deviation; float32. MiDaS, Eq. 5.
 
     Flat maps become zeros.
     """
@@ -65,32 +64,32 @@ def _slopes(error: Tensor) -> Tensor:
 
 FACTOR = 1e4
 """Factor on the distance in the loss (MANet, Liang et al. 2021, ICCV: its training code)."""
-_TINY = 1e-8  # lest the logarithm of a tap be minus infinity
+_TINY = 1e-8  # keeps the logarithm of a tap finite
 
 
 def kernel_distance(estimated: Tensor, true: Tensor) -> Tensor:
     """Sum over the taps of the absolute difference, mean over pixels and images, in fp32; a scalar.
 
-    0 where they are the same, 2 where kernels without negative taps have nothing in common.
+    0 for equal kernels, 2 for non-negative kernels without common support.
 
     Args:
-        estimated, true: kernels (N, taps, h, w), each of which sums to 1.
+        estimated, true: kernels (N, taps, h, w), each of sum 1.
     """
     return (estimated.float() - true.float()).abs().sum(1).mean()
 
 
 def kernel_l1(estimated: Tensor, true: Tensor) -> Tensor:
-    """`FACTOR` times `kernel_distance`: what DKENet is trained with."""
+    """`FACTOR` times `kernel_distance`: the training loss of DKENet."""
     return FACTOR * kernel_distance(estimated, true)
 
 
 def kernel_entropy(estimated: Tensor, true: Tensor) -> Tensor:
     """Cross entropy of the taps as probabilities, mean over pixels and images, in fp32; a scalar.
 
-    Its gradient before a softmax is the difference of the kernels, so it moves a network from the start, where that of
-    `kernel_l1` nearly vanishes: all taps are small, and the mean of all kernels is a place to stay.
+    Its gradient before a softmax is the difference of the kernels, so it trains a network from the start, where the
+    gradient of `kernel_l1` nearly vanishes, since all taps are small and the mean kernel is a stationary point.
 
     Args:
-        estimated, true: as `kernel_distance` takes them; negative taps of the true ones count as 0.
+        estimated, true: as in `kernel_distance`; negative taps of the true kernels count as 0.
     """
     return -(true.float().clamp_min(0) * (estimated.float() + _TINY).log()).sum(1).mean()

@@ -1,6 +1,6 @@
 """CLIP-SR's adversarial terms (Hu et al. 2024, after GALIP): real images must match their text.
 
-Logits and vectors of any precision; all is taken in fp32.
+Logits and vectors of any precision; computations are in fp32.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from srkit.errors import UsageError
 
 MAGP_WEIGHT, MAGP_POWER = 2.0, 6
 SIMILARITY = 4.0
-"""Weight of the text-image cosine within the generator's term."""
+"""Weight of the text-image cosine in the generator's loss."""
 
 
 def mismatched(sentences: Tensor) -> Tensor:
-    """The sentences (N, D) of other images of the batch: rolled by one.
+    """Sentences (N, D) of other images of the batch: rolled by one.
 
     Raises:
-        UsageError: a batch of one, which has no other.
+        UsageError: a batch of one image.
     """
     if len(sentences) < 2:
         raise UsageError(
@@ -33,12 +33,12 @@ def mismatched(sentences: Tensor) -> Tensor:
 
 
 def discriminator_loss(real: Tensor, fake: Tensor, other: Tensor) -> Tensor:
-    """Hinge: mean relu(1 - D(y, t)) + 1/2 (mean relu(1 + D(y^, t)) + mean relu(1 + D(y, t'))); a scalar, 2 at zero.
+    """Hinge loss: mean relu(1 - D(y, t)) + 1/2 (mean relu(1 + D(y^, t)) + mean relu(1 + D(y, t'))); a scalar.
 
     Args:
         real: logits (N,) of real images with their texts.
-        fake: of made images with theirs, detached from the generator by whoever calls.
-        other: of real images with other images' texts.
+        fake: logits of generated images with their texts, which the caller detaches from the generator.
+        other: logits of real images with other images' texts.
     """
     real, fake, other = (logits.float() for logits in (real, fake, other))
     return F.relu(1 - real).mean() + (F.relu(1 + fake).mean() + F.relu(1 + other).mean()) / 2
@@ -48,25 +48,25 @@ def gradient_penalty(logits: Tensor, levels: Sequence[Tensor], sentences: Tensor
     """MAGP, the matching-aware gradient penalty: 2 E[||(dD/dh, dD/dt)||^6] at real images; a scalar with a graph.
 
     Args:
-        logits: D(h, t) (N,) in fp32, computed from the following, which want gradients.
-        levels: the maps h of the encoder, (N, ...) each.
+        logits: D(h, t) (N,) in fp32, computed from the following arguments, which require gradients.
+        levels: maps h of the encoder, (N, ...) each.
         sentences: t, (N, D).
     """
     slopes = torch.autograd.grad(logits.sum(), (*levels, sentences), create_graph=True, allow_unused=True)
     flat = torch.cat([slope.float().flatten(1) for slope in slopes if slope is not None], dim=1)
-    # ||g||^6 = (||g||^2)^3, which has a gradient at 0 as well.
+    # ||g||^6 = (||g||^2)^3, whose gradient at 0 exists.
     penalty = flat.square().sum(1).pow(MAGP_POWER // 2)
     return MAGP_WEIGHT * penalty.mean()
 
 
 def text_similarity(vectors: Tensor, sentences: Tensor) -> Tensor:
-    """Mean cosine of images' vectors (N, D) and their texts' (N, D); a scalar in [-1, 1].
+    """Mean cosine of image vectors (N, D) and text vectors (N, D); a scalar in [-1, 1].
 
-    Texts of zeros (no prompt) count nothing.
+    Texts of zeros (no prompt) contribute 0.
     """
     return F.cosine_similarity(vectors.float(), sentences.float(), dim=1).mean()
 
 
 def generator_loss(fake: Tensor, similarity: Tensor | float) -> Tensor:
-    """-mean D(y^, t) - 4 cos(E(y^), t); a scalar."""
+    """Generator's loss -mean D(y^, t) - 4 cos(E(y^), t); a scalar."""
     return -fake.float().mean() - SIMILARITY * similarity

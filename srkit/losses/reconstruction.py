@@ -1,13 +1,13 @@
-"""How well a low-resolution image was made once more: L_rec of self-supervised adaptation, and a margin of it.
+"""LR reconstruction loss L_rec of self-supervised adaptation, and a margin for it.
 
 HR-aware (Zhang and Yao 2024, arXiv 2411.16175) takes it from LWay (Chen et al. 2024, "Low-Res Leads the Way", CVPR,
-Section 3.2): L1 and a perceptual distance, where adapting weighted by how much detail the image has at each place.
+Section 3.2): L1 and a perceptual distance, during adaptation weighted by the local detail of the image.
 
-The feature-alignment regulariser (FAR): whether two encoders agree on what an image is made of.
+The feature-alignment regulariser (FAR) measures how well features of two encoders agree.
 
 HR-aware (Zhang and Yao 2024, arXiv 2411.16175, Eqs. 9 to 11). T_a and T_m learn to predict the descriptors of a frozen
-encoder's maps from those of the image encoder's, on images without flaws; where an image has flaws, or is none, the
-prediction fails.
+encoder's maps from those of the image encoder, on images without flaws; on flawed or unnatural images the prediction
+fails.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from srkit.errors import UsageError
 from srkit.ops.descriptors import gram_descriptors, haar
 
 MARGIN = 0.25
-"""By how much of its error LR is to be made less well from an image with a flaw than from the one without."""
-_FLAT = 1e-6  # range of detail in an image that has none
+"""Relative margin by which LR is to be reconstructed less accurately from a flawed image than from a flawless one."""
+_FLAT = 1e-6  # minimum range of detail; below, the image counts as flat
 
 
 def detail_weights(lr: Tensor) -> Tensor:
     """w = norm_[0,1]( sqrt(LH^2 + HL^2 + HH^2) ) of each image's one-level Haar transform, at the image's size.
 
-    Of the mean of the channels; from 0 where an image has the least detail to 1 where it has the most. An image that
-    is flat everywhere has none to prefer: all 1.
+    Computed on the mean of the channels; 0 at the least and 1 at the most detail of an image. 1 everywhere for a flat
+    image.
 
     Args:
         lr: (N, C, h, w).
@@ -53,24 +53,24 @@ def detail_weights(lr: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class ReconstructionLoss:
-    """mean(w |x~ - x|) + p mean(w d(x~, x)), d the perceptual distance's map."""
+    """mean(w |x~ - x|) + p mean(w d(x~, x)), with the map d of the perceptual distance."""
 
     distance: PerceptualDistance
     perceptual: float = 0.1
-    """p."""
+    """Weight p of the perceptual distance."""
     autocast: torch.dtype | None = None
-    """Precision of the distance's arithmetic; None: fp32."""
+    """Precision of the distance; None: fp32."""
 
     def __call__(self, made: Tensor, lr: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The two terms, scalars in fp32, the second one not yet times p; `total` adds them up.
+        """The two terms, scalars in fp32, the second without the factor p; `total` adds them up.
 
         Args:
-            made: x~ (N, 3, h, w), float32, from outside autocast.
-            lr: x, of the same shape; no gradient reaches it.
-            weights: w (N, 1, h, w), as `detail_weights` gives them; None: 1 everywhere.
+            made: x~ (N, 3, h, w), float32, computed outside autocast.
+            lr: x, of the same shape; receives no gradient.
+            weights: w (N, 1, h, w), from `detail_weights`; None: 1 everywhere.
 
         Raises:
-            UsageError: other shapes.
+            UsageError: mismatched shapes.
         """
         if made.shape != lr.shape or (weights is not None and weights.shape != made[:, :1].shape):
             raise UsageError(
@@ -86,49 +86,49 @@ class ReconstructionLoss:
         return ((made.float() - lr).abs() * weights).mean(), (seen * weights).mean()
 
     def total(self, made: Tensor, lr: Tensor, weights: Tensor | None = None) -> Tensor:
-        """L_rec; arguments and errors as the call's."""
+        """L_rec; same arguments and errors as the call."""
         pixel, seen = self(made, lr, weights)
         return pixel + self.perceptual * seen
 
 
 def flaw_margin(made: Tensor, lr: Tensor) -> Tensor:
-    """What is missing of `MARGIN` between the L1 errors of LR made from images and from the same ones with a flaw.
+    """Hinge loss for a margin `MARGIN` between the L1 errors of LR from images and from the same images with a flaw.
 
-    A reconstructor that was shown images without flaws alone makes LR better from a blurred or noisy image than
-    from a good one, since LR has the same noise, and less to be taken away (the paper's Fig. 7): a network would be led
+    A reconstructor trained only on flawless images reconstructs LR better from a blurred or noisy image than from a
+    good one, since LR has the same noise and less detail to remove (the paper's Fig. 7), and would lead a network
     towards its own input.
 
     Args:
-        made: (M, 3, h, w), M from N to 2 N: from the N images, and behind them from the first of them with flaws.
+        made: (M, 3, h, w), M from N to 2 N: LR from the N images, then from the first of them with flaws.
         lr: (N, 3, h, w).
 
     Returns:
-        a scalar; 0 where M is N.
+        scalar; 0 if M is N.
     """
     flawed = made[len(lr) :]
     if not len(flawed):
         return made.new_zeros(())
     errors = [(x.float() - lr[: len(flawed)]).abs().mean((1, 2, 3)) for x in (made[: len(flawed)], flawed)]
-    # Both may move: were the first one fixed, larger errors of both would widen what is asked, without end.
+    # Gradients flow into both errors: with the first one fixed, larger errors of both would widen the margin endlessly.
     return ((1 + MARGIN) * errors[0] - errors[1]).clamp_min(0).mean()
 
 
 def pinball(estimate: Tensor, found: Tensor, quantile: float) -> Tensor:
-    """Smallest where `estimate` is that quantile of what is found (Koenker and Bassett 1978, "Regression quantiles").
+    """Quantile loss, minimal if `estimate` is that quantile of `found` (Koenker and Bassett 1978).
 
     Args:
-        estimate, found: (N,); no gradient reaches what was found.
+        estimate, found: (N,); `found` receives no gradient.
         quantile: between 0 and 1; 0.5 gives half the mean absolute difference.
 
     Returns:
-        a scalar.
+        scalar.
     """
     missing = found.detach() - estimate
     return torch.maximum(quantile * missing, (quantile - 1) * missing).mean()
 
 
 FLAWED_OFFSET = 1.0
-"""By how much descriptors of flawed images are to be predicted too high, in their usual deviations."""
+"""Training offset of the predicted descriptors of flawed images, in units of their typical deviation."""
 
 
 def far(
@@ -136,18 +136,17 @@ def far(
 ) -> Tensor:
     """(|T_a S_avg(e_im) - S_avg(e_cl)| + |T_m S_max(e_im) - S_max(e_cl)|) / sqrt(C), of each image.
 
-    Trained on images without flaws alone, as the paper has it, predictions of images with flaws are off only by
-    what chance makes of them. They can be trained to be: with `offset` this is 0 where they are off by that. (To ask
-    for a larger FAR of flawed images, whatever way, trains next to nothing: each is off in another direction.)
+    With training on flawless images alone, as in the paper, predictions for flawed images are off only by chance. With
+    `offset` they are trained to be off by a fixed amount: the result is 0 at that offset. (Training for a larger FAR
+    of flawed images hardly succeeds: each is off in another direction.)
 
     Args:
-        predicted: what `Reconstructor.predict` gives, (N, C) twice.
-        found: what `Reconstructor.relative` gives, the same.
-        offset: (N,), how much too high predictions should be: 0 of images without flaws, `FLAWED_OFFSET` of others.
-            None: 0.
+        predicted: result of `Reconstructor.predict`, (N, C) twice.
+        found: result of `Reconstructor.relative`, (N, C) twice.
+        offset: (N,), target offset of the predictions: 0 for flawless images, `FLAWED_OFFSET` for others. None: 0.
 
     Returns:
-        (N,), float32; some 2 where nothing is predicted but the mean.
+        (N,), float32; about 2 if only the mean is predicted.
     """
     wanted = found if offset is None else (found[0] + offset[:, None], found[1] + offset[:, None])
     apart = [(a - b).float().norm(dim=1) for a, b in zip(predicted, wanted, strict=True)]
@@ -156,23 +155,23 @@ def far(
 
 @dataclass(frozen=True)
 class Far:
-    """FAR of images by a reconstructor and the stage of an encoder that it was trained with."""
+    """FAR of images by a reconstructor and the encoder stage of its training."""
 
     stage: EncoderStage
     autocast: torch.dtype | None = None
-    """Precision of the encoder's arithmetic, and of E_img's; None: fp32. Descriptors are always taken in fp32."""
+    """Precision of the encoder and of E_img; None: fp32. Descriptors are always computed in fp32."""
 
     def descriptors(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """S_avg and S_max of the encoder's maps of images (N, 3, H, W) in [0, 1]: (N, C) each, float32."""
+        """Descriptors S_avg and S_max of the encoder's maps of images (N, 3, H, W) in [0, 1]: (N, C) each, float32."""
         with torch.autocast(images.device.type, self.autocast, enabled=self.autocast is not None):
             maps = self.stage.maps(images)
         return gram_descriptors(maps)
 
     def __call__(self, network: Reconstructor, images: Tensor, features: Tensor | None = None) -> Tensor:
-        """FAR (N,) of images (N, 3, H, W) in [0, 1], with its gradient through both encoders.
+        """FAR (N,) of images (N, 3, H, W) in [0, 1], with gradients through both encoders.
 
         Args:
-            features: e_im of the images, where it is known.
+            features: e_im of the images, if already computed.
         """
         if features is None:
             with torch.autocast(images.device.type, self.autocast, enabled=self.autocast is not None):

@@ -1,4 +1,4 @@
-"""Loss terms by the name that recipes use. A new term adds a line to `LOSSES`."""
+"""Loss terms by their name in recipes. A new term adds a line to `LOSSES`."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from srkit.losses.maps import depth_l1, depth_loss, kernel_entropy, kernel_l1
 _T = TypeVar("_T")
 
 PairLoss = Callable[[Tensor, Tensor], Tensor]
-"""What a network gives, and what it should, to a scalar in fp32; see `Compared`."""
+"""Function from the output and target of a network to a scalar in fp32; see `Compared`."""
 Compared = Literal["picture", "kernels", "depth"]
-"""What a term compares: images sr and hr (N, 3, H, W), float32 in [0, 1] (sr may leave it a little), blur kernels
+"""Compared quantities: images sr and hr (N, 3, H, W), float32 in [0, 1] (sr may slightly leave it), blur kernels
 (N, 441, h, w), or inverse depth (N, 1, h, w)."""
 
 
 @dataclass(frozen=True)
 class LossContext:
-    """What terms are built from; providers that no term needs may be None."""
+    """Inputs for building terms; providers that no term needs may be None."""
 
     device: torch.device
     semantic: SemanticEncoder | None = None
     perceptual: PerceptualFeatures | None = None
     autocast: torch.dtype | None = None
-    """Precision of the providers' arithmetic; None: fp32."""
+    """Precision of the providers; None: fp32."""
 
 
 @dataclass(frozen=True)
 class Term:
-    """A kind of loss."""
+    """Definition of a loss term."""
 
     make: Callable[[LossContext], PairLoss]
     needs: frozenset[str] = frozenset()
@@ -68,7 +68,7 @@ LOSSES: Mapping[str, Term] = {
 
 
 class Losses:
-    """Weighted terms, ready to be called; see `build_losses`."""
+    """Weighted loss terms; see `build_losses`."""
 
     def __init__(
         self,
@@ -82,17 +82,17 @@ class Losses:
 
     @property
     def needs(self) -> frozenset[str]:
-        """The providers in use, as fields of `LossContext`."""
+        """Providers in use, as fields of `LossContext`."""
         return needs_of(self.weights)
 
     def __call__(self, sr: Tensor, hr: Tensor, step: int = 0) -> tuple[Tensor, dict[str, Tensor]]:
         """Sum of weight times term, with its graph, and each term by itself, unweighted and detached.
 
         Args:
-            sr: images (N, 3, H, W), float32, from outside autocast.
-            hr: of the same shape; no gradient reaches it through a provider.
-            step: a term of every n-th step alone is left out of steps that are no multiple of n, and counts n times
-                in these.
+            sr: images (N, 3, H, W), float32, computed outside autocast.
+            hr: images of the same shape; receives no gradient through a provider.
+            step: index of the step; a term with interval n is computed only in steps that are multiples of n, with n
+                times its weight.
         """
         due = {name: every for name, every in self._every.items() if step % every == 0}
         terms = {name: self._terms[name](sr, hr) for name in due}
@@ -100,10 +100,10 @@ class Losses:
         return total, {name: term.detach() for name, term in terms.items()}
 
     def gradient_norms(self, sr: Tensor, hr: Tensor) -> dict[str, float]:
-        """L2 norm, over the whole batch, of each weighted term's gradient at `sr`, as if all were of every step.
+        """L2 norm, over the whole batch, of each weighted term's gradient at `sr`, for an interval of 1.
 
-        Their ratios say which term leads. It costs a backward pass through every provider, none through the
-        network that made `sr`; gradients that parameters hold are left alone.
+        The ratios show which term dominates. Costs a backward pass through every provider, but none through the network
+        that made `sr`; gradients of parameters are unchanged.
         """
         with torch.enable_grad():
             norms = {}
@@ -117,13 +117,13 @@ class Losses:
 def build_losses(
     weights: Mapping[str, float], context: LossContext, every: Mapping[str, int] | None = None
 ) -> Losses:
-    """The terms of `weights`, each with what it needs; a term of weight 0 is left out.
+    """Build the terms of `weights`; terms of weight 0 are omitted.
 
     Args:
-        every: of terms that are taken every n-th step alone, with n times their weight: their n.
+        every: intervals n of terms that are computed every n-th step, with n times their weight.
 
     Raises:
-        UsageError: as `check_terms` and `check_every`, or a provider that a term needs is None.
+        UsageError: as in `check_terms` and `check_every`, or a required provider is None.
     """
     used = _used(weights)
     check_every(used, every or {})
@@ -131,22 +131,22 @@ def build_losses(
 
 
 def needs_of(weights: Mapping[str, float]) -> frozenset[str]:
-    """The fields of `LossContext` without which these terms cannot be built.
+    """Fields of `LossContext` that these terms require.
 
     Raises:
-        UsageError: as `check_terms`.
+        UsageError: as in `check_terms`.
     """
     return frozenset().union(*(LOSSES[name].needs for name in _used(weights)))
 
 
 def check_terms(weights: Mapping[str, float], of: Compared | None = None) -> None:
-    """Refuse, before any work is done, unknown terms, weights that are none, and a sum of nothing.
+    """Check terms and weights, before any work is done.
 
     Args:
-        of: what is learned; terms that compare something else are refused too. None: not asked.
+        of: quantity that is learned; terms that compare another are errors. None: not checked.
 
     Raises:
-        UsageError: one of these.
+        UsageError: an unknown term, an invalid weight, or no positive weight.
     """
     for name, weight in weights.items():
         if name not in LOSSES:
@@ -165,10 +165,10 @@ def check_terms(weights: Mapping[str, float], of: Compared | None = None) -> Non
 
 
 def check_every(weights: Mapping[str, float], every: Mapping[str, int]) -> None:
-    """Refuse, before any work is done, intervals that make no sense.
+    """Check intervals, before any work is done.
 
     Raises:
-        UsageError: one below 1, of no term of `weights`, or none that is 1: some steps would train nothing.
+        UsageError: an interval below 1 or of an unweighted term, or no interval of 1, so that some steps train nothing.
     """
     for name, steps in every.items():
         if name not in weights:

@@ -1,1 +1,1 @@
-"""Metrics, each with the protocol that makes its number comparable."""
+"""Metrics, each with the protocol that makes its values comparable."""

@@ -1,14 +1,13 @@
-"""Baselines: what an earlier run measured, kept in a file, for later runs to be held against.
+"""Baselines: results of an earlier run, stored in a file, to which later runs are compared.
 
-A baseline exists to compare a new model with an old one, so another model is what it is for. What it refuses
-is a comparison that would say something else than its numbers seem to:
+A baseline serves to compare a new model with an old one, so a different model is allowed. It rejects comparisons that
+would be misleading:
 
 - another data set, scale, protocol, source of the LR images, or set of images: always;
-- the same model name with another sha256: then "the model against its baseline" is no longer true of either;
-- several models in the baseline, none of them of the name that is measured: it cannot be known which is
-  meant.
+- the same model name with another sha256, which is neither the baseline's model nor a new name;
+- several models in the baseline, none with the name of the measured one, which leaves the intended one open.
 
-Images that could not be evaluated in the new run are left out of the comparison; the run says so by itself.
+Images that could not be evaluated in the new run are left out of the comparison; the run reports them.
 """
 
 from __future__ import annotations
@@ -31,19 +30,19 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class Baseline:
-    """The results of an earlier run; `source` is how messages name them."""
+    """Results of an earlier run; `source` is their name in messages."""
 
     results: tuple[SetResult, ...]
     source: str = "of this run"
 
     def entry(self, result: SetResult) -> SetResult:
-        """What the baseline has to hold against `result`; its images are not looked at.
+        """Find the baseline's entry for `result`, without a check of the images.
 
-        So this can be asked before any image is evaluated, with a result that has none yet.
+        It can therefore be called before the evaluation, with a result without images.
 
         Raises:
-            UsageError: the baseline was made with another data set, scale, protocol, LR source or model hash,
-                or it is not clear which of its models is meant.
+            UsageError: the baseline was made with another dataset, scale, protocol, LR source or model hash, or its
+                model is ambiguous.
         """
         named = [old for old in self.results if old.dataset == result.dataset]
         if not named:
@@ -66,10 +65,10 @@ class Baseline:
         return self._model(made, result)
 
     def match(self, result: SetResult) -> SetResult:
-        """`entry`, and that it is about the images of `result`, evaluated or failed.
+        """Find the baseline's entry for `result`, and check that its images are those of `result`, evaluated or failed.
 
         Raises:
-            UsageError: as `entry`, or the images are not the same.
+            UsageError: as in `entry`, or the images differ.
         """
         old = self.entry(result)
         asked = {image.name for image in result.images} | {image.name for image in result.failed}
@@ -108,7 +107,7 @@ class Baseline:
 
 
 def read_baseline(path: Path) -> Baseline:
-    """The baseline that `write_baseline` wrote.
+    """Read a baseline written by `write_baseline`.
 
     Raises:
         UsageError: the file is missing, unreadable, damaged, or of a later version.
@@ -136,11 +135,11 @@ def read_baseline(path: Path) -> Baseline:
 
 
 def write_baseline(path: Path, results: Sequence[SetResult]) -> Baseline:
-    """Create or replace the baseline file, and give what it holds.
+    """Create or replace the baseline file, and return the baseline.
 
     Raises:
-        SrkitError: an image could not be evaluated or a value is not a number, so that later runs could not
-            be held against it (the file stays as it was); or the file cannot be written.
+        SrkitError: an image could not be evaluated or a value is NaN, so that later runs could not be compared to it
+            (the file is unchanged); or the file cannot be written.
     """
     if trouble := _unfit(results):
         raise SrkitError(
@@ -157,7 +156,7 @@ def write_baseline(path: Path, results: Sequence[SetResult]) -> Baseline:
 
 
 def _unfit(results: Sequence[SetResult]) -> str:
-    """Why these results cannot serve as a baseline; empty where they can."""
+    """Reason why these results are unsuitable as a baseline; empty if there is none."""
     if not results:
         return "there is no result in it"
     seen: set[tuple[str, int | None, str, str, str]] = set()
@@ -192,7 +191,7 @@ def _each(names: Iterable[str]) -> str:
 
 
 def _difference(asked: set[str], known: set[str]) -> str:
-    """` (a.png is not in the baseline; b.png is only there)`."""
+    """Format differences as ` (a.png is not in the baseline; b.png is only there)`."""
     new, gone = sorted(asked - known), sorted(known - asked)
     parts = [f"{printable(name)} is not in the baseline" for name in new[:1]]
     parts += [f"{printable(name)} is only there" for name in gone[:1]]

@@ -1,8 +1,8 @@
-"""How sure a difference between two models is: the paired bootstrap over images.
+"""Confidence of a difference between two models: the paired bootstrap over images.
 
-Images of one set differ in difficulty far more than two models do on one image, so the differences
-image by image are resampled, not the two means apart (B. Efron, R. Tibshirani, An Introduction to the
-Bootstrap, 1993, section 13.3: the percentile interval).
+Images of a set differ in difficulty far more than two models do on one image, so the per-image differences are
+resampled, not the two means independently (B. Efron, R. Tibshirani, An Introduction to the Bootstrap, 1993, section
+13.3: the percentile interval).
 """
 
 from __future__ import annotations
@@ -19,37 +19,37 @@ from srkit.metrics.degenerate import difference, mean_of, some
 from srkit.metrics.results import SetResult
 
 RESAMPLES = 10_000
-_INDICES_AT_ONCE = 4_000_000  # 32 MB of indices, however many images there are
+_INDICES_AT_ONCE = 4_000_000  # 32 MB of indices, for any number of images
 
 
 @dataclass(frozen=True)
 class Interval:
-    """The mean of `count` differences and the bounds of its interval."""
+    """Mean of `count` differences and the bounds of its interval."""
 
     mean: float
-    """As `degenerate.mean_of` says; infinite differences are not among the `count`."""
+    """Mean as in `degenerate.mean_of`; infinite differences do not count in `count`."""
     low: float
-    """NaN, as `high`, where there is no interval: fewer than two differences, or a NaN."""
+    """Lower bound. NaN, as `high`, if there is no interval: fewer than two differences, or a NaN."""
     high: float
     count: int
     level: float = 0.95
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether the data distinguish the two at this level; False where there is no interval."""
+        """True if the two models differ significantly at this level; False if there is no interval."""
         return self.low > 0 or self.high < 0
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One metric of `result` minus that of `other`, over the same images."""
+    """Difference of a metric between `result` and `other`, over the same images."""
 
     result: SetResult
     other: SetResult
     metric: str
     interval: Interval
     left_out: tuple[str, ...] = ()
-    """Images whose difference is infinite: one of the two equals its reference there, the other does not."""
+    """Images with infinite difference: exactly one of the two equals its reference."""
 
     def __str__(self) -> str:
         found = self.interval
@@ -69,13 +69,13 @@ class Comparison:
 def paired_bootstrap(
     differences: ArrayLike, *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval:
-    """Percentile interval of the mean of per-image differences; the same for the same input and seed.
+    """Percentile interval of the mean of per-image differences; deterministic for a seed.
 
     Args:
-        differences: (N,) one difference an image; infinite ones are left out.
-        level: probability that the interval claims, in (0, 1).
-        resamples: how many times N differences are drawn with replacement.
-        seed: of the generator.
+        differences: (N,) one difference per image; infinite ones are left out.
+        level: confidence level, in (0, 1).
+        resamples: number of resamples of N differences, drawn with replacement.
+        seed: seed of the generator.
 
     Raises:
         UsageError: no differences, or a level outside (0, 1).
@@ -101,13 +101,13 @@ def paired_bootstrap(
 
 
 def paired_differences(result: SetResult, other: SetResult, metric: str) -> dict[str, float]:
-    """Values of `result` minus those of `other` by image, in the order of `result`.
+    """Per-image differences of `result` and `other`, in the order of `result`.
 
-    Images that one of the two could not evaluate are left out. Two infinite values differ by 0: both images
+    Images that one of the two could not evaluate are left out. The difference of two infinite values is 0: both images
     equal their references.
 
     Raises:
-        UsageError: the two are not about the same images, or one lacks the metric.
+        UsageError: the two have different images, or one lacks the metric.
     """
     if _names(result) != _names(other):
         raise UsageError(
@@ -131,13 +131,13 @@ def paired_differences(result: SetResult, other: SetResult, metric: str) -> dict
 
 
 def compare(result: SetResult, other: SetResult, metrics: Sequence[str] | None = None) -> list[Comparison]:
-    """The differences of two models on one data set, a comparison a metric; none where they share no image.
+    """Compare two models on one dataset, with one comparison per metric; empty if they share no image.
 
     Args:
-        metrics: which; by default all that both have, in the order of `result`.
+        metrics: metrics to compare; by default all common ones, in the order of `result`.
 
     Raises:
-        UsageError: as `paired_differences`.
+        UsageError: as in `paired_differences`.
     """
     if metrics is None:
         metrics = [metric for metric in result.metrics if metric in other.metrics]

@@ -1,11 +1,12 @@
-"""Values of metrics that are no ordinary number: what they count for, wherever values are averaged, gated or compared.
+"""Treatment of infinite and NaN metric values in means, gates and comparisons.
 
-- Infinite where that is perfect, as the PSNR of an image that equals its reference: left out of means and named, since
+- Infinite where that is perfect, as the PSNR of an image that equals its reference: left out of means and reported,
+since
   one such image would make a mean infinite, and no gate on it could fail.
 - NaN, or infinite where that is bad: a NaN in all results. So is every mean over it, and a NaN passes no gate.
-- A difference of two models where one of them is infinite: left out and named. Two infinite values differ by 0.
-- A gate leaves out what is infinite on the side that passes, and is broken by what is infinite on the side that fails:
-  an image that equalled its reference in the baseline and no longer does has lost infinitely much.
+- A difference with one infinite value: left out and reported. The difference of two infinite values is 0.
+- A gate ignores infinite values on the passing side, and is broken by those on the failing side: an image that equalled
+  its reference in the baseline and no longer does has lost infinitely much.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ from srkit.io.names import printable
 from srkit.metrics.display import display
 
 Direction = Literal["<", ">"]
-"""The side of a gate's limit on which values break it."""
+"""Side of a gate's limit on which values break it."""
 
 
 def settled(metric: str, value: float) -> float:
-    """A value as results hold it: finite, infinite where that is perfect, else NaN."""
+    """Value as stored in results: finite, infinite if that is perfect, else NaN."""
     perfect = value == math.inf and not display(metric).lower_is_better
     return value if math.isfinite(value) or perfect else math.nan
 
 
 def mean_of(values: Iterable[float]) -> float:
-    """The mean of at least one value, infinite ones left out; infinite where all are, NaN where one is."""
+    """Mean of at least one value without infinite ones; infinite if all are, NaN if one is."""
     values = list(values)
     counted = [value for value in values if not math.isinf(value)]
     if counted:
@@ -37,12 +38,12 @@ def mean_of(values: Iterable[float]) -> float:
 
 
 def difference(ours: float, theirs: float) -> float:
-    """Ours less theirs."""
+    """Difference `ours - theirs`, 0 for equal infinities."""
     return 0.0 if ours == theirs else ours - theirs
 
 
 def worst_of(metric: str, values: Iterable[float]) -> float:
-    """The worst of at least one value of a metric; NaN where one is."""
+    """Worst of at least one value of a metric; NaN if one is."""
     values = list(values)
     if any(math.isnan(value) for value in values):
         return math.nan
@@ -50,15 +51,15 @@ def worst_of(metric: str, values: Iterable[float]) -> float:
 
 
 def passes_infinitely(value: float, direction: Direction) -> bool:
-    """Whether a gate leaves the value out: it is infinite on the side that passes."""
+    """Return whether a gate ignores the value, as infinite on the passing side."""
     return value == (math.inf if direction == "<" else -math.inf)
 
 
 def remarks_on(values: Mapping[str, Mapping[str, float]]) -> tuple[str, ...]:
-    """A sentence for each metric with values that are no ordinary numbers.
+    """Sentences on the infinite and NaN values of each metric.
 
     Args:
-        values: by metric, those of all images by their names.
+        values: values of all images by their names, by metric.
     """
     found: list[str] = []
     for metric, by_name in values.items():
@@ -79,7 +80,7 @@ def remarks_on(values: Mapping[str, Mapping[str, float]]) -> tuple[str, ...]:
 
 
 def some(names: Sequence[str], shown: int = 3) -> str:
-    """`a, b, c and 2 more`."""
+    """Format names as `a, b, c and 2 more`."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return f"{', '.join(printable(name) for name in names[:shown])}{more}"
 
@@ -89,5 +90,5 @@ def _which(by_name: Mapping[str, float], condition: Callable[[float], bool]) -> 
 
 
 def _of(names: Sequence[str], total: int) -> str:
-    """`2 of 5 images (a, b)`."""
+    """Format a count as `2 of 5 images (a, b)`."""
     return f"{len(names)} of {total} image{'' if total == 1 else 's'} ({some(names)})"

@@ -1,4 +1,4 @@
-"""How metrics are shown to people."""
+"""Display of metrics."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Display:
-    """How one metric is shown: its heading, its decimals, and which end of it is the good one."""
+    """Display of a metric: heading, number of decimals, and direction."""
 
     label: str
     decimals: int
@@ -30,14 +30,14 @@ MEASURES: Mapping[str, Display] = {
     "neutral": Display("L_rec alike", 4, lower_is_better=True),
     "far": Display("FAR", 4, lower_is_better=True),
 }
-"""What `srkit adapt --self-supervised` judges by, which `srkit eval` does not know."""
+"""Measures used by `srkit adapt --self-supervised`, but not by `srkit eval`."""
 
 
 def display(metric: str) -> Display:
-    """How `metric` is shown; one that is not listed gets its name and four decimals."""
+    """Display of `metric`; unlisted ones have their name and four decimals."""
     return DISPLAY.get(metric) or MEASURES.get(metric) or Display(metric, 4)
 
 
 def format_value(metric: str, value: float) -> str:
-    """`31.29`, `inf` or `nan`."""
+    """Format a value, as `31.29`, `inf` or `nan`."""
     return f"{value:.{display(metric).decimals}f}" if math.isfinite(value) else str(float(value))

@@ -1,4 +1,4 @@
-"""Results as JSON values and back, for `--json`, JSON Lines and baselines.
+"""Conversion of results to JSON values and back, for `--json`, JSON Lines and baselines.
 
 JSON has no infinity and no NaN. An infinite value is null with a flag beside it (`"psnr": null,
 "psnr_is_infinite": true`, or `_is_negative_infinite`); a null without a flag is not a number.
@@ -14,11 +14,11 @@ from srkit.metrics.results import FailedImage, ImageResult, SetResult
 
 _FLAG = "_is_infinite"
 _NEGATIVE_FLAG = "_is_negative_infinite"
-"""Only differences and the values of gates can be; no metric of an image is."""
+"""Flag of negative infinity, which occurs only in differences and in values of gates."""
 
 
 def values_object(values: Mapping[str, float]) -> dict[str, Any]:
-    """Metric values by name, each infinite one with its flag."""
+    """Encode metric values by name, with flags for infinite ones."""
     item: dict[str, Any] = {}
     for metric, value in values.items():
         item[metric] = value if math.isfinite(value) else None
@@ -28,7 +28,7 @@ def values_object(values: Mapping[str, float]) -> dict[str, Any]:
 
 
 def result_object(result: SetResult) -> dict[str, Any]:
-    """One data set's object of `srkit eval --json`, with `failed` and `support` beside `images`."""
+    """Encode the result of a dataset for `srkit eval --json`, with `failed` and `support` beside `images`."""
     return {
         "dataset": result.dataset,
         "scale": result.scale,
@@ -48,10 +48,10 @@ def result_object(result: SetResult) -> dict[str, Any]:
 
 
 def result_from(item: Any) -> SetResult:
-    """The result that `result_object` made `item` of.
+    """Decode a result encoded by `result_object`.
 
     Raises:
-        ValueError: it is not such an object; the message names the field.
+        ValueError: invalid object; the message names the field.
     """
     if not isinstance(item, dict):
         raise ValueError(f"a result is an object, found {type(item).__name__}")
@@ -78,10 +78,10 @@ def result_from(item: Any) -> SetResult:
 
 
 def image_from(entry: Any) -> ImageResult:
-    """The scores of an object with `name` and what `values_object` made.
+    """Decode the scores of an object with `name` and the fields of `values_object`.
 
     Raises:
-        ValueError: it is not such an object; the message names the field.
+        ValueError: invalid object; the message names the field.
     """
     name = read_field(entry, "name", str)
     metrics = [key for key in entry if key != "name" and not key.endswith(_FLAG)]
@@ -96,7 +96,7 @@ def _value(entry: dict[str, Any], metric: str) -> float:
 
 
 def read_field(item: Any, name: str, *kinds: type) -> Any:
-    """A value of an object, of one of these types; a bool is no int.
+    """Read a field of one of these types; a bool is no int.
 
     Raises:
         ValueError: it is missing or of another type; the message names it.

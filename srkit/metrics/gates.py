@@ -1,11 +1,11 @@
-"""Gates: conditions that fail a build, `psnr<-0.05` for one.
+"""Gates: conditions that fail a build, such as `psnr<-0.05`.
 
     METRIC[.mean|.min|.max] then < or > then a number
 
-The condition is what must not hold. An unsigned number is absolute; a signed one (`+` or `-`) is relative to
-a baseline, and then `.mean`, `.min` and `.max` are taken over the images' differences from their own
-baseline values: `psnr.min<-0.3` fails when any one image lost more than 0.3 dB, also where a harder image
-sets the minimum. A value that is not a number never passes a gate; `degenerate` says what infinite ones do.
+The condition is the one that must not hold. An unsigned number is absolute; a signed one (`+` or `-`) is relative to a
+baseline, in which case `.mean`, `.min` and `.max` are taken over the per-image differences from the baseline:
+`psnr.min<-0.3` fails if any image lost more than 0.3 dB, even if a harder image has the minimum. NaN never passes a
+gate; for infinite values see `degenerate`.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ STATISTICS: Mapping[str, Callable[[NDArray[np.float64]], float]] = {
 }
 _FORM = "METRIC[.mean|.min|.max], < or >, and a number, for example 'psnr<-0.05'"
 _LONGEST = 200
-"""Characters: no gate is as long, and what is longer is no text to search or to print."""
+"""Maximum length of a gate in characters; longer texts are neither searched nor printed."""
 _GATE = re.compile(r"(?P<metric>\w[\w-]*)(?:\.(?P<statistic>\w*))?\s*(?P<direction>[<>=!]+)\s*(?P<limit>\S*)")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True)
 class Gate:
-    """One condition that must not hold."""
+    """Condition that must not hold."""
 
     text: str
-    """As it was asked for; it names the gate in reports."""
+    """Original text, which names the gate in reports."""
     metric: str
     statistic: str
     direction: Direction
     limit: float
     relative: bool
-    """Whether it is about differences from a baseline."""
+    """True if the gate applies to differences from a baseline."""
 
     def breaks(self, value: float) -> bool:
-        """Whether the condition holds for `value`; NaN always breaks."""
+        """Return whether the condition holds for `value`; NaN always breaks."""
         if math.isnan(value):
             return True
         return value < self.limit if self.direction == "<" else value > self.limit
@@ -59,18 +59,18 @@ class Gate:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one gate says of one data set; `str` gives the line to print."""
+    """Verdict of a gate on a dataset; `str` gives the line to print."""
 
     gate: Gate
     result: SetResult
     found: float
-    """What was held against the limit: a value, or a difference from the baseline; NaN without images."""
+    """Value compared with the limit, or difference from the baseline; NaN without images."""
     baseline: SetResult | None
-    """What a relative gate was compared with."""
+    """Baseline of a relative gate."""
     pictures: tuple[str, ...]
-    """Images that break `.min` or `.max` by themselves, or make the gate NaN or infinite; worst first."""
+    """Images that break `.min` or `.max` themselves, or make the gate NaN or infinite; worst first."""
     left_out: tuple[str, ...] = ()
-    """Images whose value or difference is infinite on the side that passes."""
+    """Images whose value or difference is infinite on the passing side."""
 
     @property
     def passed(self) -> bool:
@@ -84,7 +84,7 @@ class Verdict:
         what = f"{'mean' if gate.statistic == 'mean' else f'{gate.statistic}imum'} {gate.metric}"
         sign = "" if self.baseline is None else "+"
         found = format(self.found, f"{sign}.6g")
-        if gate.breaks(float(found)) == self.passed:  # rounding would say the contrary
+        if gate.breaks(float(found)) == self.passed:  # rounding would suggest the opposite
             found = format(self.found, f"{sign}.17g")
         against = "" if self.baseline is None else f" from baseline {self.baseline.model}"
         change = "" if self.baseline is None else " change"
@@ -95,14 +95,13 @@ class Verdict:
 
 
 def parse_gate(text: str, metrics: Collection[str]) -> Gate:
-    """The gate that `text` writes.
+    """Parse a gate.
 
     Args:
-        metrics: names of the metrics that the run measures.
+        metrics: names of the measured metrics.
 
     Raises:
-        UsageError: it is not of the grammar, its number is not finite, or it names a metric that is not
-            measured.
+        UsageError: invalid syntax, a limit that is not finite, or a metric that is not measured.
     """
     text = text.strip()
     if len(text) > _LONGEST:
@@ -141,10 +140,10 @@ def parse_gate(text: str, metrics: Collection[str]) -> Gate:
 
 
 def needs_baseline(gates: Sequence[Gate], baseline: Baseline | None) -> None:
-    """Refuse relative gates without a baseline, before any work is done.
+    """Check that relative gates have a baseline, before any work is done.
 
     Raises:
-        UsageError: there is such a gate.
+        UsageError: a relative gate without a baseline.
     """
     if baseline is None and (relative := [gate.text for gate in gates if gate.relative]):
         raise UsageError(
@@ -154,13 +153,13 @@ def needs_baseline(gates: Sequence[Gate], baseline: Baseline | None) -> None:
 
 
 def judge(gates: Sequence[Gate], results: Sequence[SetResult], baseline: Baseline | None) -> list[Verdict]:
-    """What every gate says of every data set, passed or broken.
+    """Verdicts of every gate on every dataset, passed or broken.
 
-    Images that could not be evaluated take no part; where none could, every gate is broken.
+    Images that could not be evaluated are ignored; if none could, every gate is broken.
 
     Raises:
-        UsageError: a relative gate without baseline, a baseline that does not fit a result
-            (`Baseline.match`), or a metric that the result or the baseline lacks.
+        UsageError: a relative gate without a baseline, a baseline that does not fit a result (`Baseline.match`), or
+            a metric that the result or the baseline lacks.
     """
     needs_baseline(gates, baseline)
     verdicts: list[Verdict] = []
@@ -171,7 +170,7 @@ def judge(gates: Sequence[Gate], results: Sequence[SetResult], baseline: Baselin
 
 
 def check(gates: Sequence[Gate], results: Sequence[SetResult], baseline: Baseline | None) -> list[Verdict]:
-    """The broken ones of `judge`: none, or the build fails (exit 4), each with the line that says why."""
+    """Broken verdicts of `judge`, each with a line that explains it; if there are any, the build fails (exit 4)."""
     return [verdict for verdict in judge(gates, results, baseline) if not verdict.passed]
 
 
@@ -200,7 +199,7 @@ def _judge(gate: Gate, result: SetResult, old: SetResult | None) -> Verdict:
 
 
 def _culprits(gate: Gate, result: SetResult, values: NDArray[np.float64]) -> tuple[str, ...]:
-    """Images to name: those that break the gate alone; of a gate on the mean only the NaN and infinite ones."""
+    """Images that break the gate themselves; for a gate on the mean, only those with NaN and infinite values."""
     named = [
         (-math.inf if math.isnan(value) else value if gate.direction == "<" else -value, image.name)
         for value, image in zip(values.tolist(), result.images, strict=True)

@@ -1,7 +1,7 @@
-"""Quality without a reference, through `pyiqa` (the extra `iqa`).
+"""No-reference quality metrics, through `pyiqa` (the extra `iqa`).
 
-Only what pyiqa is the reference for is taken from it. Its PSNR and SSIM are not: its Y is the full-range YIQ one,
-and reads 1.32 dB below the literature's.
+Only metrics for which pyiqa is the reference are taken from it. PSNR and SSIM are not: its Y is full-range YIQ, which
+gives values 1.32 dB below the literature's.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from srkit.errors import ResourceError
 from srkit.progress import Progress
 
 NIQE_BLOCK = 96
-"""Side of the blocks whose statistics NIQE compares; it needs two of them for a covariance."""
+"""Side of NIQE's blocks; two of them are required for a covariance."""
 _HUB = "chaofengc/IQA-PyTorch-Weights"
 
 
@@ -32,14 +32,14 @@ _MUSIQ = _published("musiq_koniq_ckpt-e95806b9.pth", "MUSIQ trained on KonIQ-10k
 
 
 class _PyiqaMetric:
-    """A metric of pyiqa's on a device."""
+    """Metric of pyiqa on a device."""
 
     def __init__(self, network: Any, device: torch.device, label: str) -> None:
         self._network, self._device = network, device
         self.version = f"pyiqa {version('pyiqa')}, {label}"
 
     def score(self, image: Tensor) -> float:
-        """The score of one image (1, 3, H, W) in [0, 1]."""
+        """Score of an image (1, 3, H, W) in [0, 1]."""
         with torch.inference_mode():
             return float(self._network(image.to(self._device, torch.float32)))
 
@@ -48,8 +48,8 @@ class Niqe(_PyiqaMetric):
     """Natural image quality evaluator (Mittal et al. 2013, IEEE SPL 20(3)); lower is better.
 
     Args:
-        device: where it runs, in float64.
-        weights: a folder that may hold niqe_modelparameters.mat, before the usual places.
+        device: device of the metric, which runs in float64.
+        weights: folder that is searched first for niqe_modelparameters.mat.
 
     Raises:
         ResourceError: pyiqa is not installed, or the parameters are unavailable or damaged.
@@ -62,7 +62,7 @@ class Niqe(_PyiqaMetric):
         found = find_weights(_NIQE, weights, progress)
         try:
             network = pyiqa.create_metric("niqe", device=device, pretrained_model_path=str(found.path))
-        except Exception as error:  # scipy's reader raises many kinds, its own among them
+        except Exception as error:  # scipy's reader raises various exceptions
             raise ResourceError(
                 f"'{found.path}' holds no parameters of NIQE ({error}); fetch it again."
             ) from error
@@ -73,8 +73,8 @@ class Musiq(_PyiqaMetric):
     """Multi-scale image quality transformer (Ke et al. 2021, ICCV), trained on KonIQ-10k; 0 to 100, higher is better.
 
     Args:
-        device: where it runs, in fp32.
-        weights: a folder that may hold musiq_koniq_ckpt-e95806b9.pth, before the usual places.
+        device: device of the network, which runs in fp32.
+        weights: folder that is searched first for musiq_koniq_ckpt-e95806b9.pth.
 
     Raises:
         ResourceError: pyiqa is not installed, or the weights are unavailable or damaged.
@@ -85,7 +85,7 @@ class Musiq(_PyiqaMetric):
     ) -> None:
         pyiqa = _pyiqa("MUSIQ")
         found = find_weights(_MUSIQ, weights, progress)
-        # Built empty and filled here: pyiqa would unpickle the file, which may then run anything.
+        # Built without weights and filled here, because pyiqa would unpickle the file, which could run arbitrary code.
         network = pyiqa.create_metric("musiq", device=device, pretrained=False)
         try:
             network.net.load_state_dict(load_tensors(found))
@@ -95,7 +95,7 @@ class Musiq(_PyiqaMetric):
 
 
 def niqe_is_here(weights: Path | None = None) -> bool:
-    """Whether NIQE needs nothing to be fetched: the package and its parameters are on this machine.
+    """Return whether NIQE works without downloads: the package and its parameters are on this machine.
 
     Raises:
         UsageError: `weights` is no folder.

@@ -1,8 +1,8 @@
-"""The protocols that a PSNR or SSIM of super-resolution can be meant under.
+"""Protocols of PSNR and SSIM in super-resolution.
 
-The same image scores differently with the colour it is compared in and the border that is left out, so every
-number names its protocol. All of them compare 8-bit images: the SR image is rounded to 8 bit, and the
-reference is cropped, at its right and bottom, to a multiple of the scale.
+Values depend on the colour space and on the excluded border, so every value names its protocol. All protocols compare
+8-bit images: the SR image is rounded to 8 bit, and the reference is cropped, at its right and bottom, to a multiple of
+the scale.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ DEFAULT_PROTOCOL = "classical"
 
 @dataclass(frozen=True)
 class Protocol:
-    """How an image is compared with its reference."""
+    """Settings for the comparison of an image with its reference."""
 
     name: str
     colour: Colour
-    """y: luma of BT.601 in limited range, not rounded; rgb: all three channels."""
+    """y: luma of BT.601 in limited range, unrounded; rgb: all three channels."""
     border_scales: int
-    """Part of the border left out, in multiples of the scale."""
+    """Excluded border in multiples of the scale."""
     border_pixels: int
-    """Part of the border left out, in HR pixels."""
+    """Excluded border in HR pixels, in addition."""
     makes_lr: bool
-    """Whether missing LR images are made from the reference; otherwise they must be given."""
+    """If True, missing LR images are made from the reference; otherwise they must be given."""
 
     def border(self, scale: int) -> int:
-        """HR pixels left out at every side."""
+        """Excluded HR pixels on each side."""
         return self.border_scales * scale + self.border_pixels
 
     def describe(self, scale: int) -> str:
-        """One line on what a number means, for the foot of a report."""
+        """Description in one line, for the foot of a report."""
         colour = "luma of BT.601, limited range" if self.colour == "y" else "RGB"
         return (
             f"protocol {self.name}: {colour}, {self.border(scale)} pixels of border left out, SR rounded to 8 bit, "
@@ -62,10 +62,10 @@ PROTOCOLS: Mapping[str, Protocol] = {
 
 
 def find_protocol(name: str) -> Protocol:
-    """The protocol of that name.
+    """Find a protocol by name.
 
     Raises:
-        UsageError: there is none; the message names those there are and the nearest.
+        UsageError: unknown name; the message lists the known ones and the nearest.
     """
     try:
         return PROTOCOLS[name]
@@ -76,10 +76,10 @@ def find_protocol(name: str) -> Protocol:
 
 
 def to_8bit(image: Tensor) -> Tensor:
-    """An image in [0, 1] as uint8: clipped, times 255, rounded. uint8 passes through.
+    """Convert an image in [0, 1] to uint8: clipped, times 255, rounded. uint8 is returned unchanged.
 
     Raises:
-        ImageError: it holds values that are not numbers.
+        ImageError: it has NaN or infinite values.
     """
     if image.dtype == torch.uint8:
         return image
@@ -89,18 +89,18 @@ def to_8bit(image: Tensor) -> Tensor:
 
 
 def compared(sr: Tensor, hr: Tensor, protocol: Protocol, scale: int) -> tuple[Tensor, Tensor]:
-    """What PSNR and SSIM are taken of: both images at 8 bit, in the protocol's colour, without its border.
+    """Inputs of PSNR and SSIM: both images at 8 bit, in the protocol's colour space, without its border.
 
     Args:
-        sr: (N, 3, H, W), uint8, or floating in [0, 1] and then rounded to 8 bit.
-        hr: (N, 3, H, W), the same; already cropped to a multiple of the scale.
+        sr: (N, 3, H, W), uint8, or floating in [0, 1], which is rounded to 8 bit.
+        hr: (N, 3, H, W), in the same format; already cropped to a multiple of the scale.
         scale: factor between LR and HR.
 
     Returns:
         Two tensors (N, 1 or 3, H - 2 border, W - 2 border), float64 in [0, 1].
 
     Raises:
-        ImageError: shapes that differ, an image too small for the border and SSIM's window, or NaN.
+        ImageError: mismatched shapes, an image too small for the border and SSIM's window, or NaN.
     """
     if sr.shape != hr.shape:
         raise ImageError(

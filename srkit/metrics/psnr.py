@@ -12,13 +12,13 @@ def psnr(sr: Tensor, hr: Tensor) -> Tensor:
     """10 log10(1 / MSE) in float64 for images in [0, 1].
 
     Args:
-        sr, hr: (N, C, H, W), same shape; colour, border and rounding are the protocol's matter, not this one's.
+        sr, hr: (N, C, H, W), same shape; colour space, border and rounding are left to the protocol.
 
     Returns:
-        (N,) in decibel; infinity where the two are identical.
+        (N,) in decibel; infinity for identical images.
 
     Raises:
-        UsageError: shapes that differ.
+        UsageError: mismatched shapes.
     """
     if sr.shape != hr.shape:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""What an evaluation found: plain values that reports, gates and scripts read."""
+"""Results of an evaluation: plain values for reports, gates and scripts."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from srkit.metrics.degenerate import mean_of, remarks_on, settled
 
 @dataclass(frozen=True)
 class ImageResult:
-    """One image's scores; `values` by metric name, infinite or NaN as `degenerate.settled` says."""
+    """Scores of an image; `values` by metric name, infinite or NaN as in `degenerate.settled`."""
 
     name: str
     values: Mapping[str, float]
 
     def __post_init__(self) -> None:
         values = {metric: settled(metric, value) for metric, value in self.values.items()}
-        object.__setattr__(self, "values", values)  # once and for all readers; the class is frozen
+        object.__setattr__(self, "values", values)  # normalised once for all readers; the class is frozen
 
 
 @dataclass(frozen=True)
 class FailedImage:
-    """An image that could not be evaluated, and the sentence that says why."""
+    """Image that could not be evaluated, with the error message."""
 
     name: str
     error: str
@@ -31,46 +31,46 @@ class FailedImage:
 
 @dataclass(frozen=True)
 class SetResult:
-    """One data set (or pair of folders) through one model under one protocol."""
+    """Result of one model on a dataset (or pair of folders) under one protocol."""
 
     dataset: str
     scale: int | None
-    """None for finished images without reference."""
+    """Scale; None for finished images without reference."""
     model: str
-    """A model's name, `bicubic`, or the folder of finished images."""
+    """Name of a model, `bicubic`, or the folder of finished images."""
     model_sha256: str | None
     protocol: str
     lr_source: str
-    """How the LR images came about: `LR_bicubic/X4`, `made: bicubic uint8`, `none`."""
+    """Source of the LR images: `LR_bicubic/X4`, `made: bicubic uint8`, `none`."""
     images: tuple[ImageResult, ...]
     failed: tuple[FailedImage, ...] = ()
     support: tuple[str, ...] = ()
-    """Images used for few-shot adaptation: named here, left out of `images` and of the means."""
+    """Images used for few-shot adaptation, excluded from `images` and the means."""
     versions: Mapping[str, str] = field(default_factory=dict)
-    """Versions of srkit, torch and every metric with a network: what a reader needs to repeat the numbers."""
+    """Versions of srkit, torch and every metric with a network, for reproducing the values."""
     names: tuple[str, ...] = ()
-    """All images of the set in its order, where this result is a shard's; empty: `images` and `failed` are all."""
+    """All images of the set in order, for the result of a shard; empty: `images` and `failed` are all."""
     prompts: Mapping[str, str] = field(default_factory=dict)
-    """What the network was conditioned on, by the image's name."""
+    """Prompts of the network, by the image's name."""
 
     @property
     def title(self) -> str:
-        """The data set and scale as sentences name them: `Urban100 x4`."""
+        """Dataset and scale in messages: `Urban100 x4`."""
         return self.dataset if self.scale is None else f"{self.dataset} x{self.scale}"
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Names of the metrics, in the order they were asked for."""
+        """Names of the metrics, in the requested order."""
         return tuple(self.images[0].values) if self.images else ()
 
     @property
     def mean(self) -> dict[str, float]:
-        """By metric, as `degenerate.mean_of` says: infinite values are left out, a NaN stays a NaN."""
+        """Mean by metric, as in `degenerate.mean_of`: infinite values are left out, a NaN stays a NaN."""
         return {metric: mean_of(values.values()) for metric, values in self._by_metric.items()}
 
     @property
     def infinite(self) -> dict[str, tuple[str, ...]]:
-        """Images whose value is infinite, and which the mean leaves out; by metric, those without left out."""
+        """Images with infinite values, which the mean leaves out, by metric; metrics without any are omitted."""
         found = {
             metric: tuple(name for name, value in values.items() if math.isinf(value))
             for metric, values in self._by_metric.items()
@@ -79,7 +79,7 @@ class SetResult:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Sentences on the values that are no ordinary numbers, which every report says."""
+        """Sentences on infinite and NaN values, for every report."""
         return remarks_on(self._by_metric)
 
     @property

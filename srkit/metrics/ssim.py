@@ -16,11 +16,11 @@ WINDOW = 11
 _SIGMA_PX = 1.5
 _C1 = 0.01**2  # (K1 L)^2 with data range L = 1, which equals L = 255 on images in [0, 255]
 _C2 = 0.03**2
-# Rows of the result that are worked on at a time. On a CPU the temporaries of a strip stay in a core's cache; a GPU
-# wants fewer and larger pieces.
+# Rows of the result that are processed at a time. On a CPU the temporaries of a strip fit in a core's cache; a GPU
+# needs fewer and larger strips.
 _STRIP = {"cpu": 16}
 _LARGE_STRIP = 128
-_BLOCK = 12  # columns of the result to a product: more would be mostly zeros, fewer would be slow to multiply
+_BLOCK = 12  # columns of the result per product: more would be mostly zeros, fewer are slow to multiply
 
 
 def ssim(sr: Tensor, hr: Tensor) -> Tensor:
@@ -30,13 +30,14 @@ def ssim(sr: Tensor, hr: Tensor) -> Tensor:
     its `ssim_index.m`, without that file's downsampling.
 
     Args:
-        sr, hr: (N, C, H, W), same shape, H and W at least 11; colour, border and rounding are the protocol's matter.
+        sr, hr: (N, C, H, W), same shape, H and W at least 11; colour space, border and rounding are left to the
+            protocol.
 
     Returns:
-        (N,); 1 where the two are identical. An image's value does not depend on the others in the batch.
+        (N,); 1 for identical images. An image's value does not depend on the others in the batch.
 
     Raises:
-        UsageError: shapes that differ, or a side below 11.
+        UsageError: mismatched shapes, or a side below 11.
     """
     _check(sr, hr)
     totals = [torch.stack([strip.sum() for strip in _strips(x, y)]).sum() for x, y in _planes(sr, hr)]
@@ -56,12 +57,12 @@ def _check(sr: Tensor, hr: Tensor) -> None:
 
 
 def _planes(sr: Tensor, hr: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """The channels of all images, (H, W) each."""
+    """Channels of all images, (H, W) each."""
     return zip(sr.flatten(0, 1), hr.flatten(0, 1), strict=True)
 
 
 def _strips(x: Tensor, y: Tensor) -> Iterator[Tensor]:
-    """The map of one plane (H, W) in strips of rows, as `_Strip.map` gives them; each is good until the next."""
+    """Yield the map of a plane (H, W) in strips of rows, from `_Strip.map`; each is valid until the next."""
     rows, columns = (side - WINDOW + 1 for side in x.shape)
     at_a_time = min(_STRIP.get(x.device.type, _LARGE_STRIP), rows)
     work = _Strip(at_a_time, columns, x.device)
@@ -73,14 +74,14 @@ def _strips(x: Tensor, y: Tensor) -> Iterator[Tensor]:
 
 
 class _Strip:
-    """SSIM at `rows` x `columns` positions; the arrays that it takes are made once and serve strip after strip.
+    """SSIM at `rows` x `columns` positions, with buffers that are reused for every strip.
 
-    It comes from the sum s and the difference d of the images, which takes four blurs where the definition takes
-    five: 4 xy = s^2 - d^2 and 2 (x^2 + y^2) = s^2 + d^2, for the means and for the means of products. The constants
-    take up the common factors. So changing x and y over changes nothing, and the same image twice gives exactly 1.
+    Computed from sum s and difference d of the images, which takes four blurs instead of the definition's five:
+    4 xy = s^2 - d^2 and 2 (x^2 + y^2) = s^2 + d^2, for the means and for the means of products. The constants include
+    the common factors. The result is exactly symmetric in x and y, and exactly 1 for identical images.
 
-    The window is symmetric and separable. Both its directions are products with banded matrices: one for all columns,
-    then one for each block of columns, of which the last is filled up with zeros.
+    The window is symmetric and separable. Both directions are products with banded matrices: one for all columns, then
+    one per block of columns, of which the last is zero-padded.
     """
 
     def __init__(self, rows: int, columns: int, device: torch.device) -> None:
@@ -99,11 +100,11 @@ class _Strip:
         self.filled_from = columns - (blocks - 1) * _BLOCK
 
     def map(self, x: Tensor, y: Tensor) -> Tensor:
-        """(rows + 10, columns + 10) of both images to (blocks, rows, columns of a block); 0 where filled up."""
+        """Map both images (rows + 10, columns + 10) to SSIM (blocks, rows, columns of a block); 0 in the padding."""
         s, d, p, q = self.fields[self.inside]
         torch.add(x, y, out=s)
         torch.sub(x, y, out=d)
-        torch.addcmul(self.c1_c2, s, s, out=q)  # the window sums to one, so that constants may be added here
+        torch.addcmul(self.c1_c2, s, s, out=q)  # the window sums to one, so constants may be added here
         torch.addcmul(q, d, d, out=p)
         q.addcmul_(d, d, value=-1)
 
@@ -122,7 +123,7 @@ class _Strip:
 
 @lru_cache
 def _taps() -> tuple[float, ...]:
-    """The window in one dimension; sums to one."""
+    """One-dimensional window of sum 1."""
     values = [math.exp(-((k - WINDOW // 2) ** 2) / (2 * _SIGMA_PX**2)) for k in range(WINDOW)]
     return tuple(value / sum(values) for value in values)
 
@@ -130,7 +131,7 @@ def _taps() -> tuple[float, ...]:
 @lru_cache
 @torch.inference_mode(False)
 def _windows(rows: int, device: torch.device) -> Tensor:
-    """(rows, rows + 10): the window at every row. Not to be written to: cached."""
+    """Band matrix (rows, rows + 10) with the window in every row. Cached, so read-only."""
     matrix = torch.zeros(rows, rows + WINDOW - 1, dtype=torch.float64)
     for k, tap in enumerate(_taps()):
         matrix.diagonal(k).fill_(tap)

@@ -1,4 +1,4 @@
-"""The metrics that `srkit eval` knows. A new one: an entry here, and its look in `display.py`."""
+"""Metrics of `srkit eval`. A new metric adds an entry here, and its display in `display.py`."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from srkit.progress import Progress
 
 DEFAULT_METRICS = ("psnr", "ssim")
 LR_CONSISTENCY = "lr_psnr"
-"""Reported beside the others wherever there are LR images, without being asked for."""
+"""Metric that is always reported if there are LR images."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One finished image and what it may be held against; all uint8 on one device."""
+    """Finished image, and its references, all uint8 on one device."""
 
     sr: Tensor
     """(1, 3, H, W)."""
@@ -40,44 +40,44 @@ class Sample:
 
     @cached_property
     def pair(self) -> tuple[Tensor, Tensor]:
-        """What PSNR and SSIM compare: see `protocols.compared`."""
+        """Inputs of PSNR and SSIM: see `protocols.compared`."""
         if self.hr is None or self.scale is None:
             raise UsageError("A metric with reference was asked of an image without; give `hr` and `scale`.")
         return compared(self.sr, self.hr, self.protocol, self.scale)
 
 
 class Setup(NamedTuple):
-    """What metrics with a network need to come into being."""
+    """Requirements for building metrics with a network."""
 
     device: torch.device
     weights: Path | None = None
-    """Folder of metric weights, before the usual places."""
+    """Folder that is searched first for metric weights."""
     progress: Progress | None = None
 
 
 class Scorer(NamedTuple):
-    """A metric that is ready."""
+    """Metric ready for use."""
 
     score: Callable[[Sample], float]
     version: str | None = None
-    """Package, network and weights, for metrics whose number depends on them."""
+    """Package, network and weights, for metrics whose value depends on them."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric and how to come by it."""
+    """Definition of a metric."""
 
     name: str
     reference: Literal["hr", "lr"] | None
-    """What the image is compared with; None: nothing."""
+    """Image that is compared with; None for no-reference metrics."""
     definition: str
-    """What is compared and how, for reports."""
+    """Description of the comparison, for reports."""
     make: Callable[[Setup], Scorer]
-    """Imports what the metric needs and loads its weights. Raises ResourceError where they are unavailable."""
+    """Function that imports and loads the metric. Raises ResourceError if its weights are unavailable."""
 
     @property
     def display(self) -> Display:
-        """Label, decimals and which end is the good one."""
+        """Label, decimals and direction."""
         return DISPLAY[self.name]
 
 
@@ -136,7 +136,7 @@ def _niqe(setup: Setup) -> Scorer:
                 "leave the image or the metric out."
             )
         if bool((sample.sr == sample.sr[..., :1, :1]).all()):
-            return math.nan  # statistics of contrasts, of which there are none
+            return math.nan  # no contrast, hence no statistics
         return metric.score(sample.sr.float() / 255)
 
     return Scorer(score, metric.version)
@@ -152,7 +152,7 @@ def _musiq(setup: Setup) -> Scorer:
 def _distance(
     metric: str, smallest: int, distance: Callable[[Tensor, Tensor], Tensor], version: str
 ) -> Scorer:
-    """A perceptual distance of SR from the reference, for images with sides of at least `smallest` pixels."""
+    """Scorer of a perceptual distance between SR and reference, for sides of at least `smallest` pixels."""
 
     def score(sample: Sample) -> float:
         if sample.hr is None:
@@ -188,10 +188,10 @@ METRICS: Mapping[str, Metric] = {
 
 
 def find_metrics(names: Sequence[str]) -> tuple[Metric, ...]:
-    """The metrics of these names, each once, in the order they were asked for.
+    """Find metrics by name, each once, in the given order.
 
     Raises:
-        UsageError: none, or one that is not known; the message names the nearest.
+        UsageError: no name, or an unknown name; the message gives the nearest.
     """
     if unknown := [name for name in names if name not in METRICS]:
         raise UsageError(

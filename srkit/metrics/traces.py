@@ -1,8 +1,8 @@
-"""Traces that noise, compression and blur leave in images: whether a folder of them looks clean, without references.
+"""Traces of noise, compression and blur in images, which show without references whether a folder is clean.
 
-Each trace depends on what an image shows as well, so a folder is classified by all of its images together. Those that
-were shrunk bicubically from sharp ones stay within the limits, those through `experiments/presets.py` are beyond one
-of them; what is only a little blurred counts as clean.
+Each trace also depends on the image content, so a folder is classified by all of its images together. Images
+downscaled bicubically from sharp ones stay within the limits, those degraded by `experiments/presets.py` exceed one of
+them; slightly blurred images count as clean.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from srkit.ops.layout import RGB
 from srkit.ops.resize import bicubic
 
 NOISE, BLOCKS, SHARPNESS = 1.4, 1.2, 0.75
-"""A folder counts as clean that is below the first two and above the last."""
+"""Limits of a clean folder: below the first two and above the last."""
 MIXED = 0.25
-"""In a folder of one kind, less than this fraction of the images looks compressed, or all but less than it."""
-_GRID = 8  # pixels between the edges of JPEG's blocks, and of those that noise is looked for in
-_STILL = 0.05  # share of the blocks that counts as flat
-_FLAT = 0.25  # quantile over images: many have no flat place, in which noise would show alone
-_MOST = 0.8  # quantile over images: of a folder that is clean, most are
-_STRONG = 0.9  # quantile of differences above which they are the image's own edges
+"""Limit of mixed folders: in a uniform one, less than this fraction of the images is compressed, or not compressed."""
+_GRID = 8  # side in pixels of JPEG's blocks, and of the blocks for noise measurement
+_STILL = 0.05  # fraction of the blocks that counts as flat
+_FLAT = 0.25  # quantile over images: many have no flat area, in which noise alone would show
+_MOST = 0.8  # quantile over images: in a clean folder, most are clean
+_STRONG = 0.9  # quantile of differences above which they count as edges of the content
 _EDGES = 0.95  # quantile of gradients that counts as the strongest edges
 
 
@@ -35,13 +35,13 @@ class Traces:
     """Traces of degradation in a folder of images."""
 
     noise: float
-    """Deviation of the finest detail in the flattest places, in levels of 8 bit."""
+    """Deviation of the finest detail in the flattest areas, in levels of 8 bit."""
     blocks: float
-    """How much larger steps are every eight pixels than elsewhere; 1: no larger."""
+    """Ratio of steps at every eighth pixel to those elsewhere; 1 for no blocks."""
     sharpness: float
-    """Strongest gradients over those of the images at half their size; about 0.9 of sharp ones, less if blurred."""
+    """Ratio of the strongest gradients to those at half size; about 0.9 for sharp images, less for blurred ones."""
     compressed: float
-    """Share of the images whose own `blocks` are beyond the limit."""
+    """Fraction of the images whose own `blocks` exceeds the limit."""
 
     @property
     def clean(self) -> bool:
@@ -49,12 +49,12 @@ class Traces:
 
     @property
     def mixed(self) -> bool:
-        """Whether some of the images were compressed and others were not; of one kind, nearly all are or none is."""
+        """True if some of the images were compressed and others were not."""
         return MIXED < self.compressed < 1 - MIXED
 
 
 def traces_of(images: Sequence[RGB]) -> Traces:
-    """The traces in a folder's images, one or more, with sides of at least 20 pixels."""
+    """Traces of a folder's images, one or more, with sides of at least 20 pixels."""
     noise = np.quantile([noise_floor(one) for one in images], _FLAT)
     lights = [_light(one) for one in images]
     blocks = np.array([block_edges(light) for light in lights])
@@ -77,8 +77,8 @@ def noise_floor(image: RGB | NDArray[np.float64]) -> float:
 
 
 def of_patch(image: RGB) -> NDArray[np.float64]:
-    """Traces of one image as numbers whose differences mean the same everywhere: logarithms of the noise of its
-    channels and of their differences (none where noise is gray), of `block_edges`, and of `sharpness`."""
+    """Traces of an image as features of uniform scale: logarithms of the noise of its channels and of their differences
+    (which vanishes for gray noise), of `block_edges`, and of `sharpness`."""
     x, light = image.astype(np.float64), _light(image)
     differences = x[:, :, (0, 2, 0)] - x[:, :, (1, 1, 2)]
     found = [noise_floor(x) + 0.1, noise_floor(differences) + 0.1, block_edges(light), sharpness(light)]
@@ -86,7 +86,7 @@ def of_patch(image: RGB) -> NDArray[np.float64]:
 
 
 def block_edges(light: NDArray[np.float64]) -> float:
-    """Largest mean of third differences over the eight places of a grid, over the mean of the others; of both axes."""
+    """Largest mean of third differences over the eight grid offsets, relative to the others' mean; for both axes."""
     found = []
     for x in (light, light.T):
         step = np.abs(x[:, :-3] - 3 * x[:, 1:-2] + 3 * x[:, 2:-1] - x[:, 3:])
@@ -99,7 +99,7 @@ def block_edges(light: NDArray[np.float64]) -> float:
 
 
 def sharpness(light: NDArray[np.float64]) -> float:
-    """Strongest gradients over those at half the size."""
+    """Ratio of the strongest gradients to those at half size."""
     height, width = light.shape
     small = bicubic(torch.from_numpy(light)[None, None].float(), (height // 2, width // 2))
     own, other = (_strongest(x) for x in (light, small[0, 0].double().numpy()))

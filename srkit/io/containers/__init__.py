@@ -1,4 +1,4 @@
-"""What files hold besides pixels: a module for each container, which finds it and puts it back.
+"""Metadata of files, with one module per container format to read and write it.
 
-`contents` says what is in a file; the modules' `edit` functions put metadata into what libvips has encoded.
+`contents` defines the metadata of a file; the modules' `edit` functions insert metadata into files encoded by libvips.
 """

@@ -13,7 +13,7 @@ _IN_BMP = {4: "JPEG", 5: "PNG"}
 
 
 def scan(source: Source) -> Contents:
-    """The resolution, and a profile; colours that are calibrated by other means are not read."""
+    """Read the resolution and the profile; calibrated colours without a profile are not supported."""
     found = Contents()
     head = source.at(0, _FILE_HEADER + _V5)
     if len(head) < 54:

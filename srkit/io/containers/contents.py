@@ -1,4 +1,4 @@
-"""What the file of an image holds besides its pixels, found without decoding."""
+"""Metadata of an image file, read without decoding the pixels."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from typing import BinaryIO
 from srkit.io.colour_tags import ColourTags
 
 COMMENT = "Comment"
-"""The keyword of texts that are a file's comment (JPEG, GIF)."""
+"""Keyword of a text that is a file's comment (JPEG, GIF)."""
 C2PA = "C2PA content credentials"
-"""As what is lost: they are signed over the stored image."""
+"""Name of content credentials in warnings; they are lost, since they sign the stored image."""
 MAX_BLOCK = 64 << 20
-"""Longer blocks of metadata are not taken."""
+"""Maximum size of a metadata block in bytes."""
 MAX_BLOCKS = 1_000_000
-"""As many are looked at, which is enough for the pixels of 8 GB."""
+"""Maximum number of blocks that are scanned, enough for the pixels of 8 GB."""
 _MAX_TEXT = 64 << 20
 _MAX_LOST = 16
 
 
 @dataclass
 class Contents:
-    """What was found; filled by the scanner of a container, which may stop where the file is damaged.
+    """Metadata of a file; filled by a container's scanner, which may stop at damage.
 
     Attributes:
         exif, xmp, iptc: the blocks: EXIF without prefix, an XMP packet, IPTC-IIM data sets.
         texts: keyword and text; a comment's keyword is `Comment`.
         resolution: pixels per millimetre across and down.
-        colour: colours that are given by other means than an ICC profile.
-        colour_first: `colour` outranks an ICC profile.
+        colour: colours described by other means than an ICC profile.
+        colour_first: `colour` takes precedence over an ICC profile.
         icc: a profile that libvips does not find.
-        images: how many images, frames or pages, thumbnails not counted.
+        images: number of images, frames or pages, without thumbnails.
         jpeg_quality: 1 to 100, from the quantisation tables of a JPEG.
-        lost: what else there is that is not read, for a warning.
-        unsupported: what kind of the format it is, where the decoder may not read it; for the error.
-        refused: what it is, where the decoder would read something else than the image.
+        lost: other metadata that are not read, for a warning.
+        unsupported: subtype of the format, if the decoder may not support it; for the error.
+        refused: kind of the file, if the decoder would read something else than the image.
     """
 
     exif: bytes | None = None
@@ -54,18 +54,18 @@ class Contents:
     refused: str | None = None
 
     def lose(self, what: str) -> None:
-        """Note something that is not read, once."""
+        """Record metadata that are not read, once."""
         what = "".join(c if c.isprintable() else "?" for c in what[:120])
         if what not in self.lost and len(self.lost) < _MAX_LOST:
             self.lost.append(what)
 
     def note_aspect(self, across: float, down: float, *, square: bool) -> None:
-        """Note a resolution: without a unit it says how long pixels are for their width, which is not kept."""
+        """Record a pixel aspect ratio, given by a resolution without a unit, as lost."""
         if not square and across > 0 and down > 0 and across != down:
             self.lose(f"the pixel aspect ratio {down / across:.4g}")
 
     def add_text(self, keyword: str, text: str) -> None:
-        """Note a text; those beyond 64 MB in all are lost."""
+        """Add a text; texts beyond 64 MB in total are lost."""
         if sum(len(t) for _, t in self.texts) + len(text) > _MAX_TEXT:
             self.lose(f"the text '{keyword}'")
         else:
@@ -80,7 +80,7 @@ class Source:
         self.size = handle.seek(0, 2)
 
     def at(self, offset: int, size: int) -> bytes:
-        """Up to `size` bytes at an offset: fewer where the file ends."""
+        """Up to `size` bytes at an offset; fewer at the end of the file."""
         if not 0 <= offset < self.size or size <= 0:
             return b""
         self._handle.seek(offset)
@@ -88,21 +88,21 @@ class Source:
 
 
 def write_all(file: BinaryIO, data: bytes) -> None:
-    """Write all of it, where an unbuffered file may take a part."""
+    """Write all of the data, even if an unbuffered file accepts only part of it at a time."""
     view = memoryview(data)
     while view:
         view = view[file.write(view) :]
 
 
 def text_of(data: bytes) -> str:
-    """Text of unknown encoding: UTF-8, else Latin-1; no zeros at its end."""
+    """Decode text of unknown encoding: UTF-8, else Latin-1; without trailing zeros."""
     with contextlib.suppress(UnicodeDecodeError):
         return data.rstrip(b"\0").decode("utf-8")
     return data.rstrip(b"\0").decode("latin-1")
 
 
 def iptc_of(resources: bytes) -> bytes | None:
-    """The IPTC-IIM data sets within Photoshop image resources (its file format, "Image Resources", 0x0404)."""
+    """Extract IPTC-IIM data sets from Photoshop image resources (its file format, "Image Resources", 0x0404)."""
     at = 0
     while resources[at : at + 4] == b"8BIM" and at + 8 <= len(resources):
         (kind,) = struct.unpack_from(">H", resources, at + 4)
@@ -118,5 +118,5 @@ def iptc_of(resources: bytes) -> bytes | None:
 
 
 def iptc_resources(iptc: bytes) -> bytes:
-    """IPTC-IIM data sets as a Photoshop image resource."""
+    """Wrap IPTC-IIM data sets in a Photoshop image resource."""
     return b"8BIM\x04\x04\0\0" + struct.pack(">I", len(iptc)) + iptc + b"\0" * (len(iptc) % 2)

@@ -12,7 +12,7 @@ _LOOKED_AT = 16 << 20
 
 
 def scan(source: Source) -> Contents:
-    """Comments and application data, which may stand between all images."""
+    """Read comments and application data, which may stand between images."""
     found = Contents()
     data = source.at(0, _LOOKED_AT)
     at = 13 + _palette(data, 10)
@@ -27,7 +27,7 @@ def scan(source: Source) -> Contents:
             if label == _COMMENT:
                 found.add_text(COMMENT, text_of(body))
             elif label == _APPLICATION and body.startswith(_XMP):
-                # The packet is not cut into blocks: its bytes pass as lengths, up to a trailer that ends them.
+                # The packet is not split into blocks: its bytes are read as lengths, up to a trailer that ends them.
                 found.xmp = data[start + 1 + len(_XMP) : at - _XMP_TRAILER] or None
             elif label == _APPLICATION and body.startswith(_ICC):
                 found.icc = body[len(_ICC) :]
@@ -44,7 +44,7 @@ def _palette(data: bytes, at: int) -> int:
 
 
 def _blocks(data: bytes, at: int, *, keep: bool) -> tuple[bytes, int]:
-    """The data sub-blocks from here, joined where they are kept, and where they end."""
+    """Joined data of the sub-blocks from here, if `keep`, and the end position."""
     parts = []
     while at < len(data) and data[at]:
         if keep:

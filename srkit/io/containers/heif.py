@@ -33,20 +33,20 @@ class _Meta:
     kinds: dict[int, str] = field(default_factory=dict)
     properties: list[tuple[bytes, bytes]] = field(default_factory=list)
     held: dict[int, list[int]] = field(default_factory=dict)
-    """Item to its properties, counted from 1."""
+    """Properties of each item, counted from 1."""
     refers: dict[tuple[bytes, int], list[int]] = field(default_factory=dict)
-    """(kind of reference, from item) to items."""
+    """Target items by kind of reference and source item."""
 
     def of(self, item: int, kind: bytes) -> list[bytes]:
-        """The data of an item's properties of a kind."""
+        """Data of an item's properties of a kind."""
         numbers = (n for n in self.held.get(item, []) if 0 < n <= len(self.properties))
         return [data for name, data in (self.properties[n - 1] for n in numbers) if name == kind]
 
 
 def scan(source: Source) -> Contents:
-    """Colours that are given by code points, further images and what the primary item is coded as.
+    """Read colours given by code points, the number of images, and the codec of the primary item.
 
-    EXIF, XMP and profiles are libvips' to read here. Damage ends the search.
+    EXIF, XMP and profiles are read by libvips. Damage ends the scan.
     """
     found = Contents()
     for kind, at, size in _boxes(source, 0, source.size):
@@ -56,14 +56,14 @@ def scan(source: Source) -> Contents:
         elif kind == b"uuid" and source.at(at, 16) == _C2PA_UUID:
             found.lose(C2PA)
     if source.at(4, 8) == b"ftypavis":
-        found.images = 2  # or more: the number lies in the track, which is not read
+        found.images = 2  # or more: the number is in the track, which is not read
     return found
 
 
 def edited(data: bytes, exif: bytes | None) -> bytes:
-    """A file that libvips has written with EXIF, with this block in its place, to the byte.
+    """Replace the EXIF of a file written by libvips with this block, byte by byte.
 
-    libvips passes EXIF through a library that drops what it does not know and adds what it misses.
+    libvips passes EXIF through a library that drops unknown tags and adds missing ones.
     """
     if exif is None:
         return data
@@ -82,7 +82,7 @@ def edited(data: bytes, exif: bytes | None) -> bytes:
 
 
 def _relocated(data: bytes, iloc: int, item: int, payload: bytes) -> bytes:
-    """The file with an item's only extent moved to the end (8.11.3): `iloc` is where the box's content is."""
+    """File with an item's only extent moved to the end (8.11.3); `iloc` is the position of the box's content."""
     version, sizes, more = data[iloc], data[iloc + 4], data[iloc + 5]
     offset_size, length_size, base_size, index_size = sizes >> 4, sizes & 15, more >> 4, more & 15
     wide = 4 if version == 2 else 2

@@ -26,7 +26,7 @@ _FRAMES = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}
 _XMP, _EXTENDED_XMP = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
 _PHOTOSHOP = b"Photoshop 3.0\0"
 _MPF, _MP_ENTRIES, _LARGE_THUMBNAIL = b"MPF\0", 0xB002, 0x01
-# Segments that concern the stored data alone, or that others read: JFIF, the profile, an index, gain map versions,
+# Segments that concern only the stored data, or are read elsewhere: JFIF, the profile, an index, gain map versions,
 # Adobe's colour transform and quality.
 _PLAIN = (
     *(b"JFIF\0", b"JFXX\0", b"ICC_PROFILE\0", _MPF, b"urn:iso:std:iso:ts:21496"),
@@ -35,7 +35,7 @@ _PLAIN = (
 
 
 def scan(source: Source) -> Contents:
-    """What the segments hold, up to the first scan or the first that is damaged."""
+    """Read the metadata of the segments, up to the first scan or damaged segment."""
     found = Contents()
     for marker, data in _segments(source):
         if marker == _DQT:
@@ -52,7 +52,7 @@ def scan(source: Source) -> Contents:
 def head(
     exif: bytes | None, xmp: bytes | None, iptc: bytes | None, texts: tuple[tuple[str, str], ...]
 ) -> bytes:
-    """The segments of these, texts as comments; each must fit into one (`MAX_SEGMENT`, names counted)."""
+    """Build segments of these metadata, texts as comments; each must fit into `MAX_SEGMENT`, including its name."""
     segments = b""
     if exif is not None:
         segments += _segment(0xE1, PREFIX + exif)
@@ -64,16 +64,16 @@ def head(
 
 
 def edited(start: bytes, segments: bytes, resolution: tuple[float, float] | None) -> bytes | None:
-    """The beginning of a file that libvips writes, with a JFIF header and these segments.
+    """Start of a file written by libvips, with a new JFIF header and these segments.
 
-    The header says the given resolution, or none. None while `start` is too short.
+    The header has the given resolution, or none. None if `start` is too short.
     """
     if len(start) < 20:
         return None
     end = 4 + struct.unpack_from(">H", start, 4)[0] if start[6:11] == b"JFIF\0" else 2
     unit, across, down = 0, 1, 1
     if resolution is not None:
-        # Per inch where that is whole, as it mostly is; else per centimetre, if that is nearer.
+        # Per inch if that is an integer, as usual; else per centimetre, if that is closer.
         inches, centimetres = ([r * size for r in resolution] for size in (25.4, 10))
         off = [max(abs(v - round(v)) for v in values) for values in (inches, centimetres)]
         unit, values = (1, inches) if off[0] <= off[1] or off[0] < 0.01 else (2, centimetres)
@@ -103,7 +103,7 @@ def _segments(source: Source) -> Iterator[tuple[int, bytes]]:
 
 
 def _quality(data: bytes) -> int | None:
-    """1 to 100, as libjpeg counts it, by the sum of the first quantisation table's steps; None where it is cut off."""
+    """Quality 1 to 100 in libjpeg's terms, from the sum of the first quantisation table; None if truncated."""
     size = 2 if data[:1] >= b"\x10" else 1
     steps = data[1 : 1 + 64 * size]
     if len(steps) < 64 * size:
@@ -136,7 +136,7 @@ def _application(found: Contents, number: int, data: bytes) -> None:
 
 
 def _images(index: bytes) -> int:
-    """How many images a multi-image index lists that are no previews of the first (CIPA DC-007, 5.2.3)."""
+    """Number of images in a multi-image index that are no previews of the first (CIPA DC-007, 5.2.3)."""
     tiff = Tiff(lambda offset, size: index[offset : offset + size])
     for entry in tiff.entries(tiff.first)[0]:
         if entry.tag == _MP_ENTRIES:
@@ -147,7 +147,7 @@ def _images(index: bytes) -> int:
 
 
 def _unsupported(marker: int, frame: bytes) -> str | None:
-    """The kinds of JPEG that are rare enough for decoders to lack (T.81, table B.1)."""
+    """Description of rare kinds of JPEG that decoders may lack, else None (T.81, table B.1)."""
     bits = frame[0] if frame else 8
     if marker == 0xF7:
         return "a JPEG-LS image"

@@ -16,10 +16,10 @@ _XMP = b"XML:com.adobe.xmp"
 _MAX_INFLATED = 8 << 20
 _RAW_PROFILE = "Raw profile type "
 _STALE = ("png:", "exif:", "jpeg:", "icc:", "Thumb::")
-"""Keywords under which ImageMagick and thumbnailers write down how the file was stored."""
+"""Prefixes of keywords under which ImageMagick and thumbnailers record how the file was stored."""
 _C2PA = b"caBX"
-# What says nothing beyond the pixels, or nothing that holds of others: palettes and their use, significant bits,
-# background, time of the last change, static HDR data (whose warning is the colours'), Apple's index.
+# Chunks without metadata, or with metadata of the stored file only: palettes and their use, significant bits,
+# background, time of the last change, static HDR data (the colours have their own warning), Apple's index.
 _PLAIN = frozenset(
     {
         *(b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"sBIT", b"bKGD", b"hIST", b"sPLT", b"tIME", b"iDOT"),
@@ -30,7 +30,7 @@ _NOTED = frozenset({b"acTL", b"sRGB", b"gAMA", b"cHRM", b"cICP"})
 
 
 def scan(source: Source) -> Contents:
-    """What the chunks hold, up to the first that lies outside of the file."""
+    """Read the metadata of the chunks, up to the first that exceeds the file."""
     found = Contents()
     given: dict[bytes, bytes] = {}
     for kind, at, size in _chunks(source):
@@ -56,9 +56,9 @@ def head(
     texts: tuple[tuple[str, str], ...],
     resolution: tuple[float, float] | None,
 ) -> bytes:
-    """The chunks of these, for in front of the pixels.
+    """Build chunks of these metadata, to precede the pixels.
 
-    Texts are tEXt where Latin-1 holds them, as programs that look for them expect, else iTXt.
+    Texts are tEXt if Latin-1, as programs that read them expect, else iTXt.
     """
     chunks = b""
     if resolution is not None:
@@ -78,9 +78,9 @@ def head(
 
 
 def edited(start: bytes, chunks: bytes) -> bytes | None:
-    """The beginning of a file that libvips writes, with these chunks in front of its pixels.
+    """Start of a file written by libvips, with these chunks before its pixels.
 
-    What libvips makes up (a resolution) is left out. None while `start` does not reach to the pixels.
+    A resolution added by libvips is removed. None if `start` does not reach the pixels.
     """
     kept = _SIGNATURE
     for kind, at, size in _chunks(Source(io.BytesIO(start))):
@@ -92,7 +92,7 @@ def edited(start: bytes, chunks: bytes) -> bytes | None:
 
 
 def _chunks(source: Source) -> Iterator[tuple[bytes, int, int]]:
-    """Type, position and size of the data of each chunk."""
+    """Yield type, data position and data size of each chunk."""
     at = len(_SIGNATURE)
     for _ in range(MAX_BLOCKS):
         declared = source.at(at, 8)
@@ -112,7 +112,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def _colours(found: Contents, given: dict[bytes, bytes]) -> None:
-    """cICP, else (a profile, else) sRGB, else gAMA and cHRM (11.3.2, "Colour space information")."""
+    """Read cICP, else (a profile, else) sRGB, else gAMA and cHRM (11.3.2, "Colour space information")."""
     if len(given.get(b"acTL", b"")) >= 4:
         found.images = struct.unpack_from(">I", given[b"acTL"])[0]
     cicp = given.get(b"cICP", b"")
@@ -171,7 +171,7 @@ def _take(found: Contents, keyword: bytes, text: bytes | None, *, latin: bool) -
 
 
 def _raw_profile(found: Contents, kind: str, text: bytes) -> None:
-    """ImageMagick's way of putting metadata into PNG: a name, the size, and hexadecimal digits."""
+    """Read metadata as ImageMagick stores them in PNG: a name, the size, and hexadecimal digits."""
     try:
         data = bytes.fromhex("".join(text.decode("ascii").split()[2:]))
     except ValueError:

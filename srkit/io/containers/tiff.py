@@ -54,7 +54,7 @@ _FORMATS = {1: "unsigned integer", 2: "signed integer", 3: "float", 5: "complex 
 
 
 def scan(source: Source) -> Contents:
-    """What the first directory holds."""
+    """Read the metadata of the first directory."""
     found = Contents()
     with contextlib.suppress(ValueError):
         tiff = Tiff(source.at)
@@ -83,9 +83,9 @@ def edit(
     iptc: bytes | None,
     resolution: tuple[float, float] | None,
 ) -> None:
-    """Put these into a file that libvips has written, by a new first directory at its end.
+    """Insert metadata into a file written by libvips, by a new first directory at its end.
 
-    The resolution, which libvips makes up where there is none, is set to the given one, or to none.
+    The resolution is set to the given one, or to none, since libvips adds one where there is none.
     """
     source = Source(file)
     tiff = Tiff(source.at)
@@ -107,7 +107,7 @@ def edit(
 
 
 def _per_inch(per_mm: float) -> bytes:
-    """A rational: whole where it is to within a hundredth, as units of metres round."""
+    """Resolution per inch as a rational; rounded if within 0.01 of an integer, because metric units round."""
     dpi = per_mm * 25.4
     fraction = (
         Fraction(round(dpi)) if abs(dpi - round(dpi)) < 0.01 else Fraction(dpi).limit_denominator(10_000)
@@ -121,14 +121,14 @@ def _numbers(tiff: Tiff, tags: dict[int, Entry], tag: int) -> list[float]:
 
 def _iptc(tiff: Tiff, tags: dict[int, Entry]) -> bytes | None:
     if _IPTC in tags:
-        # Some writers declare LONG for what are bytes, in the file's order (so does libtiff).
+        # Some writers, libtiff included, declare the bytes as LONG in the file's byte order.
         data = tiff.value(tags[_IPTC]).rstrip(b"\0")
         return data or None
     return iptc_of(tiff.value(tags[_PHOTOSHOP])) if _PHOTOSHOP in tags else None
 
 
 def _colours(tiff: Tiff, tags: dict[int, Entry]) -> ColourTags | None:
-    """White point, primaries and transfer function (TIFF 6.0, 20); the default of the last is gamma 2.2."""
+    """Read white point, primaries and transfer function (TIFF 6.0, 20); the default transfer is gamma 2.2."""
     white, rest = _numbers(tiff, tags, _WHITE_POINT), _numbers(tiff, tags, _PRIMARIES)
     points: tuple[Point, Point, Point, Point] | None = None
     if len(white) == 2 and len(rest) == 6:
@@ -151,7 +151,7 @@ def _curves(tiff: Tiff, tags: dict[int, Entry]) -> tuple[Curve, ...]:
 
 
 def _raw(tiff: Tiff, tags: dict[int, Entry], source: Source) -> str | None:
-    """A camera's raw file, whose first directory is a preview."""
+    """Description of a camera's raw file, whose first directory is a preview; else None."""
     directories = [tags]
     for number in tiff.numbers(tags[_SUB_DIRECTORIES])[:16] if _SUB_DIRECTORIES in tags else []:
         with contextlib.suppress(ValueError):
@@ -162,7 +162,7 @@ def _raw(tiff: Tiff, tags: dict[int, Entry], source: Source) -> str | None:
 
 
 def _kind(tiff: Tiff, tags: dict[int, Entry]) -> str | None:
-    """The kinds of TIFF that a decoder may lack: compression, and samples but 8 and 16 bit integers and floats."""
+    """Description of a kind of TIFF that a decoder may lack, by compression, sample format or colour; else None."""
     colours = _PHOTOMETRICS.get(tiff.whole(tags.get(_PHOTOMETRIC)) or 0)
     bits, form = tiff.whole(tags.get(_BITS)) or 1, tiff.whole(tags.get(_SAMPLE_FORMAT)) or 1
     compression = tiff.whole(tags.get(_COMPRESSION)) or 1

@@ -13,7 +13,7 @@ _PLAIN = frozenset({b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF", b"ICCP
 
 
 def scan(source: Source) -> Contents:
-    """What the chunks hold."""
+    """Read the metadata of the chunks."""
     found = Contents()
     for kind, at, size in _chunks(source):
         if kind in (b"EXIF", b"XMP ") and size <= MAX_BLOCK:
@@ -30,7 +30,7 @@ def scan(source: Source) -> Contents:
 
 
 def edited(data: bytes, exif: bytes | None, xmp: bytes | None) -> bytes:
-    """A file that libvips has written, without metadata, with these at its end."""
+    """File written by libvips without metadata, with these metadata appended."""
     if exif is None and xmp is None:
         return data
     body = data[12:]
@@ -45,7 +45,7 @@ def edited(data: bytes, exif: bytes | None, xmp: bytes | None) -> bytes:
 
 
 def _extended(body: bytes) -> bytes:
-    """The VP8X chunk that metadata need, for a file of one simple chunk."""
+    """VP8X chunk, required by metadata, for a file of one simple chunk."""
     if body.startswith(b"VP8L"):
         (bits,) = struct.unpack_from("<I", body, 9)
         width, height, alpha = bits & 0x3FFF, (bits >> 14) & 0x3FFF, bits >> 28 & 1

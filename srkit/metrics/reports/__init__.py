@@ -1,4 +1,4 @@
-"""Reports of an evaluation, one file a format. A new format is a file and a line in `FORMATS`."""
+"""Reports of an evaluation, with one file per format. A new format adds a file and a line in `FORMATS`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["FORMATS", "Gallery", "ImageKey", "Report", "ReportFormat", "document
 
 @dataclass(frozen=True)
 class ReportFormat:
-    """A file that `srkit eval` can write."""
+    """File format that `srkit eval` writes."""
 
     option: str
-    """The command line's option, without its dashes."""
+    """Option of the command line, without its dashes."""
     suffix: str
     write: Callable[[Report, Path], None]
-    """Writes the whole file or none; SrkitError where it cannot."""
+    """Function that writes the file atomically; raises SrkitError on failure."""
 
 
 FORMATS = (

@@ -1,4 +1,4 @@
-"""CSV: one row an image, all metrics of the run as columns."""
+"""CSV: one row per image, with all metrics of the run as columns."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 from srkit.metrics.reports.report import Report, write_text
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""How a formula begins for some spreadsheet; the last four are the first four at full width."""
+"""First characters of formulas in some spreadsheets; the last four are full-width forms of the first four."""
 COLUMNS = ("dataset", "scale", "model", "model_sha256", "protocol", "lr_source", "name", "error")
 
 
 def write(report: Report, path: Path) -> None:
-    """Write a header and a row an image; infinity is `inf`, NaN `nan`, and what was not measured is empty.
+    """Write a header and a row per image; infinity is `inf`, NaN `nan`, and missing values are empty.
 
-    Values have all their digits. There are no rows of means, which a reader would have to take out again. A text that a
-    spreadsheet would take for a formula has an apostrophe before it.
+    Values have all their digits. There are no rows of means, which readers would have to remove. A text that a
+    spreadsheet would interpret as a formula gets an apostrophe in front.
 
     Raises:
         SrkitError: the file cannot be written.
@@ -50,5 +50,5 @@ def write(report: Report, path: Path) -> None:
 
 
 def _cell(text: str) -> str:
-    """No formula (https://owasp.org/www-community/attacks/CSV_Injection)."""
+    """Escape formulas (https://owasp.org/www-community/attacks/CSV_Injection)."""
     return f"'{text}" if text.startswith(_FORMULA) else text

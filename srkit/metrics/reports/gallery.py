@@ -1,8 +1,7 @@
-"""Images for the HTML report: cut, encoded and bounded while the evaluation runs.
+"""Images for the HTML report: cropped, encoded and bounded in size during the evaluation.
 
-An evaluation hands over each image's arrays once, when it has them; only encoded bytes are kept. Of every
-image the crop where SR is worst is kept, of the worst ones the whole image too. All are lossless: a
-report on quality must not add artefacts of its own.
+The evaluation adds each image's arrays once; only encoded bytes are kept: a crop of every image at the worst SR error,
+and the whole of the worst images. All are lossless, so that the report adds no artefacts of its own.
 """
 
 from __future__ import annotations
@@ -25,17 +24,17 @@ from srkit.ops.layout import RGB
 LABELS = {"lr": "LR bicubic", "before": "SR before", "sr": "SR", "hr": "HR"}
 VIEWS = tuple(LABELS)
 PAGE_BYTES = 28_000_000
-"""Limit for all images as they stand in the page, so that with its tables it stays below 30 MB."""
+"""Maximum size of all images in the page, so that with its tables it stays below 30 MB."""
 CROP_BYTES = 22_000_000
-"""Limit for the crops among them; whole images have what the crops leave."""
+"""Maximum size of the crops; whole images share the rest."""
 WHOLE_PIXELS = 1_500_000
-"""Larger images are shown by their crop alone: decoding three of them at once stalls a telephone."""
-# Of three views as PNG and base64: measured on Urban100, and where nothing can be compressed.
+"""Maximum size of whole images; larger ones have only a crop, since decoding three of them stalls a phone."""
+# Bytes per pixel of three views as PNG and base64: measured on Urban100, and for incompressible images.
 _USUAL_BYTES, _MAX_BYTES = 7.5, 12.2
 
 
 class ImageKey(NamedTuple):
-    """Names one image of a run."""
+    """Identifier of an image of a run."""
 
     dataset: str
     scale: int | None
@@ -45,13 +44,13 @@ class ImageKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Views:
-    """Encoded views of one image or crop, all of one size: data URIs by `VIEWS`, absent ones left out."""
+    """Encoded views of an image or crop, all of one size: data URIs by `VIEWS`, absent ones omitted."""
 
     uris: dict[str, str]
     width: int
     height: int
     left: int = 0
-    """Where a crop lies in the image."""
+    """Horizontal position of a crop in the image."""
     top: int = 0
 
     @property
@@ -60,10 +59,10 @@ class Views:
 
 
 class Gallery:
-    """Crops and whole images of a run, bounded in bytes: the worst are kept. Several threads may fill it.
+    """Crops and whole images of a run, bounded in bytes by keeping the worst. Thread-safe.
 
     Args:
-        count: how many images the run has over all data sets and models: the more, the smaller the crops.
+        count: number of images of the run over all datasets and models; the more, the smaller the crops.
     """
 
     def __init__(self, count: int) -> None:
@@ -82,13 +81,13 @@ class Gallery:
         hr: RGB | None = None,
         before: RGB | None = None,
     ) -> None:
-        """Take one image's views; the arrays are not kept.
+        """Add the views of an image; the arrays are not kept.
 
         Args:
             sr: (H, W, 3) uint8.
             lr_bicubic: the LR image upscaled bicubically to the same size, or None.
             hr: the reference, or None; without it the crop is the centre.
-            before: SR of the same size by the model that this one was made from, or None.
+            before: SR of the same size by the model that this one is derived from, or None.
 
         Raises:
             UsageError: arrays that are not (H, W, 3) uint8 of one size.
@@ -113,16 +112,16 @@ class Gallery:
             self._wholes.put(key, badness, _encoded(arrays))
 
     def crop(self, key: ImageKey) -> Views | None:
-        """The crop of an image, or None: never added, or better than those that filled the space."""
+        """Crop of an image, or None: never added, or dropped for worse ones."""
         return self._crops.get(key)
 
     def whole(self, key: ImageKey) -> Views | None:
-        """The whole image, or None: as `crop`, or too large, or no larger than its crop."""
+        """Whole image, or None: as for `crop`, or too large, or no larger than its crop."""
         return self._wholes.get(key)
 
 
 class _Shelf:
-    """Views by key up to a number of bytes; over it, the least bad leave."""
+    """Views by key up to a number of bytes; beyond it, the least bad are dropped."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -134,7 +133,7 @@ class _Shelf:
         self._lock = threading.Lock()
 
     def wants(self, badness: float) -> bool:
-        """Whether views of that badness could stay: saves encoding those that could not."""
+        """Return whether views of that badness could be kept, to avoid encoding others."""
         with self._lock:
             return not self._full or not self._least_bad or badness > self._least_bad[0][0]
 
@@ -145,7 +144,7 @@ class _Shelf:
             self._views[key] = views
             self._used += views.size
             self._count += 1
-            # Of equally bad ones the later leaves first, so that the result does not depend on names.
+            # Of equally bad ones the later is dropped first, so that the result does not depend on names.
             heapq.heappush(self._least_bad, (badness, -self._count, key))
             while self._used > self._limit:
                 self._full = True
@@ -167,14 +166,14 @@ def _data_uri(array: RGB) -> str:
 
 
 def _squared_error(sr: RGB, hr: RGB) -> NDArray[np.float32]:
-    """(H, W) mean over the channels."""
+    """Mean squared error over the channels, (H, W)."""
     difference = sr.astype(np.float32) - hr
     error: NDArray[np.float32] = np.einsum("hwc,hwc->hw", difference, difference) / np.float32(3)
     return error
 
 
 def _worst_window(error: NDArray[np.float32], height: int, width: int) -> tuple[int, int]:
-    """Top and left of the window with the largest sum: every position, by a summed-area table."""
+    """Top and left of the window with the largest sum, searched exhaustively by a summed-area table."""
     table = np.pad(error.astype(np.float64).cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
     sums = (
         table[height:, width:] - table[:-height, width:] - table[height:, :-width] + table[:-height, :-width]

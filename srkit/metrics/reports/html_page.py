@@ -1,8 +1,8 @@
-"""The HTML report: one file that opens anywhere, with no network.
+"""HTML report: one self-contained file that needs no network.
 
-The tables are plain HTML, made here and in `html_section`; the script in `assets/` adds sorting and the
-viewer. The page's content security policy allows nothing but data URIs and the very style and script that it
-ships, so that not even a name that got past the escaping could load or run anything.
+The tables are plain HTML, generated here and in `html_section`; the script in `assets/` adds sorting and the viewer.
+The page's content security policy allows only data URIs and its own style and script, so that even a name that evades
+the escaping could not load or run anything.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from srkit.metrics.reports.report import Report, Section, write_text
 from srkit.metrics.reports.strip import Axis, strip
 from srkit.metrics.results import SetResult
 
-_CONTENT = "\0"  # `safe` leaves none, so the template can be cut where it stands
+_CONTENT = "\0"  # `safe` removes it from texts, so the template can be split there
 
 
 def write(report: Report, path: Path) -> None:
-    """Write the page, row by row, with the gallery's images where there is one.
+    """Write the page, row by row, with the gallery's images if there is one.
 
     Raises:
         SrkitError: the file cannot be written.
@@ -36,7 +36,7 @@ def write(report: Report, path: Path) -> None:
 
 
 def parts(report: Report) -> Iterator[str]:
-    """The page's text in pieces."""
+    """Yield the page's text in pieces."""
     sections = list(report.sections())
     axes = _axes(report)
     before, after = _frame(report).split(_CONTENT)
@@ -52,7 +52,7 @@ def parts(report: Report) -> Iterator[str]:
 
 
 def _frame(report: Report) -> str:
-    """The template with everything but its content."""
+    """Page template filled except for its content."""
     assets = files("srkit.metrics.reports") / "assets"
     style, script, page = (
         (assets / f"report.{kind}").read_text(encoding="utf-8") for kind in ("css", "js", "html")
@@ -88,7 +88,7 @@ def _digest(text: str) -> str:
 
 
 def _axes(report: Report) -> Axes:
-    """One axis a metric and data set, over all models, so that their strips can be compared by eye."""
+    """Axes per metric and dataset, over all models, so that their strips are comparable."""
     values: dict[tuple[str, str], list[float]] = {}
     for result in report.results:
         for image in result.images:
@@ -130,7 +130,7 @@ def _summary(sections: list[Section], axes: Axes, metrics: tuple[str, ...]) -> I
 
 
 def _mean_cell(metric: str, result: SetResult, rivals: list[SetResult]) -> str:
-    """A mean, marked where it is the best of several models on that set; means over other images do not compare."""
+    """Cell of a mean, marked if it is the best of several models on that set and all means are over the same images."""
     if metric not in result.metrics:
         return '<td class="number"></td>'
     mean, left_out = result.mean[metric], result.infinite.get(metric)
@@ -142,7 +142,7 @@ def _mean_cell(metric: str, result: SetResult, rivals: list[SetResult]) -> str:
 
 
 def _differences(comparisons: tuple[Comparison, ...]) -> Iterator[str]:
-    """A row a pair of models on a data set, a column a metric."""
+    """Table of differences: one row per pair of models on a dataset, one column per metric."""
     if not comparisons:
         return
     level = comparisons[0].interval.level

@@ -1,4 +1,4 @@
-"""The HTML report's table of prompts: in each row one LR image, and what a model makes of it under each prompt."""
+"""Prompt table of the HTML report: one row per LR image, with a model's results for each prompt."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from srkit.metrics.reports.html_section import safe
 from srkit.metrics.results import SetResult
 
 _ROWS = 32
-"""Images of a set that are shown: they stand in the page a second time."""
+"""Maximum number of images of a set, as they are included in the page a second time."""
 
 
 def prompt_tables(results: Sequence[SetResult], gallery: Gallery | None) -> Iterator[str]:
-    """A table for each set that one network made several times, under different prompts; in pieces."""
+    """Yield a table for each set that one network evaluated under several prompts, in pieces."""
     groups: dict[tuple[str, str | None], list[SetResult]] = {}
     for result in results:
         if result.model_sha256 is not None and gallery is not None:
@@ -29,7 +29,7 @@ def prompt_tables(results: Sequence[SetResult], gallery: Gallery | None) -> Iter
 
 
 def _row(name: str, group: Sequence[SetResult], gallery: Gallery) -> str:
-    """LR, one cell for each prompt, and HR; empty where the images that are kept do not show the same place."""
+    """Row of LR, one cell per prompt, and HR; empty if the stored images show different areas."""
     keys = [ImageKey(result.dataset, result.scale, result.model, name) for result in group]
     found = _same([gallery.whole(key) for key in keys]) or _same([gallery.crop(key) for key in keys])
     if not found:
@@ -44,7 +44,7 @@ def _row(name: str, group: Sequence[SetResult], gallery: Gallery) -> str:
 
 
 def _same(views: Sequence[Views | None]) -> list[Views]:
-    """All of them, if there are all, of one place and size; else none."""
+    """All views, if all exist and have the same position and size; else none."""
     there = [one for one in views if one is not None]
     places = {(one.left, one.top, one.width, one.height) for one in there}
     return there if len(there) == len(views) and len(places) == 1 else []

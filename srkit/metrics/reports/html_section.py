@@ -1,4 +1,4 @@
-"""One data set's part of the HTML report: its facts, and a row an image, the worst first."""
+"""Section of a dataset in the HTML report: its facts, and one row per image, the worst first."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from srkit.metrics.reports.strip import Axis, strip, ticks
 from srkit.metrics.results import SetResult
 
 Axes = Mapping[tuple[str, str], Axis]
-"""By data set's title and metric."""
+"""Axes by the dataset's title and the metric."""
 
 
 def safe(text: str) -> str:
-    """`text` for HTML content and quoted attributes."""
+    """Escape `text` for HTML content and quoted attributes."""
     return html.escape(printable(text))
 
 
 @dataclass(frozen=True)
 class Column:
-    """One number of every image: a metric, or its difference from another model."""
+    """Number column: a metric, or its difference from another model."""
 
     symbol: str
-    """Identifies its ticks in the page."""
+    """Identifier of its ticks in the page."""
     label: str
     values: tuple[float, ...]
     texts: tuple[str, ...]
     axis: Axis
 
     def badness(self, row: int) -> float:
-        """Higher is worse; a value that is not a number is worst."""
+        """Sort key, higher for worse values; NaN is worst."""
         value = self.values[row]
         return math.inf if math.isnan(value) else value if self.axis.lower_is_better else -value
 
 
 def section_parts(number: int, section: Section, axes: Axes, gallery: Gallery | None) -> Iterator[str]:
-    """The section in pieces, with the identifier `set-NUMBER`."""
+    """Yield the section in pieces, with the identifier `set-NUMBER`."""
     result = section.result
     title = safe(f"{result.title} with {result.model}")
     yield f'<section id="set-{number}"><h2>{title}</h2>\n{_facts(result)}'
@@ -71,7 +71,7 @@ def _facts(result: SetResult) -> str:
 
 
 def _columns(number: int, section: Section, axes: Axes) -> list[Column]:
-    """The metrics, and the differences in the first one from the models that it was compared with."""
+    """Columns of the metrics, and of the first metric's differences from the compared models."""
     result = section.result
     columns = []
     for index, metric in enumerate(result.metrics):
@@ -148,7 +148,7 @@ def _name(name: str, crop: Views | None, prompt: str | None) -> str:
 
 def _number(column: Column, row: int) -> str:
     value = column.values[row]
-    # As the script's Number() reads it.
+    # In the format of JavaScript's Number().
     number = (
         repr(value)
         if math.isfinite(value)
@@ -163,7 +163,7 @@ def _number(column: Column, row: int) -> str:
 def _crops_of(name: str, crop: Views | None, whole: Views | None) -> str:
     if crop is None:
         return ""
-    # The whole image waits in a template: it is not decoded before somebody asks for it.
+    # The whole image is in a template, so that it is decoded only on demand.
     kept = "" if whole is None else f"<template>{_images(whole)}</template>"
     return (
         f'<button type="button" class="open" aria-label="Compare {safe(name)}">{_images(crop)}</button>{kept}'

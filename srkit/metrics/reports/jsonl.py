@@ -1,4 +1,4 @@
-"""JSON Lines: one record an image."""
+"""JSON Lines: one record per image."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from srkit.metrics.reports.report import Report, write_text
 from srkit.metrics.results import SetResult
 
 RESULT = ("dataset", "scale", "model", "model_sha256", "protocol", "lr_source")
-"""What a record says of its result."""
+"""Fields of a record from its result."""
 PLACE = "place"
-"""Where the record stands, for `srkit eval --merge`: `part` (number of the result), `index` and `count` of the whole
-set's images, `versions`, and the image's `prompt`, where it has one."""
+"""Field for `srkit eval --merge`: `part` (index of the result), `index` and `count` in the set's images, `versions`,
+and the image's `prompt`, if it has one."""
 
 
 def write(report: Report, path: Path) -> None:
-    """Write the records: those evaluated in the order of the results, then those that failed, set by set.
+    """Write the records: evaluated images in the order of the results, then failed ones, set by set.
 
     Raises:
         SrkitError: the file cannot be written.
@@ -28,9 +28,9 @@ def write(report: Report, path: Path) -> None:
 
 
 def records(report: Report) -> Iterator[dict[str, Any]]:
-    """`dataset, scale, model, model_sha256, protocol, lr_source, place, name, status, error`, and the metrics.
+    """Yield `dataset, scale, model, model_sha256, protocol, lr_source, place, name, status, error`, and the metrics.
 
-    Infinity and NaN are as `encoding` says. The status is `done` or `failed`; who failed has no metrics.
+    Infinity and NaN are encoded as in `encoding`. The status is `done` or `failed`; failed images have no metrics.
     """
     for part, result in enumerate(report.results):
         own = [*(image.name for image in result.images), *(image.name for image in result.failed)]

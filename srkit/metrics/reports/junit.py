@@ -1,9 +1,8 @@
-"""JUnit XML: a suite a data set, a test case an image and a gate, so that a CI system names what failed.
+"""JUnit XML: a suite per dataset, a test case per image and gate, so that a CI system shows the failures.
 
-An image fails by itself where it breaks a `.min` or `.max` gate or its value is not a number; one that could
-not be evaluated is an error; a support image of few-shot adaptation is skipped. A gate on the mean fails in
-its own test case. The elements are those that Jenkins, GitLab and GitHub actions read (the schema of the
-Jenkins xUnit plugin, junit-10.xsd).
+An image fails itself if it breaks a `.min` or `.max` gate or its value is NaN; one that could not be evaluated is an
+error; a support image of few-shot adaptation is skipped. A gate on the mean fails in its own test case. The elements
+are those read by Jenkins, GitLab and GitHub actions (the schema of the Jenkins xUnit plugin, junit-10.xsd).
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ def _suite(section: Section) -> ElementTree.Element:
     name = printable(f"{result.title} {result.model} {result.protocol}")
     suite = ElementTree.Element("testsuite", name=name)
     _properties(section, ElementTree.SubElement(suite, "properties"))
-    # CI systems split a class name at its dots, so the dots of file names would tear it apart.
+    # CI systems split class names at dots, which would split file names.
     group = name.replace(".", "_")
     for verdict in section.verdicts:
         case = ElementTree.SubElement(

@@ -1,4 +1,4 @@
-"""Markdown: the summary as a table for papers and pull requests, images folded away beneath it."""
+"""Markdown: the summary as a table for papers and pull requests, with collapsed tables of images."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def write(report: Report, path: Path) -> None:
 
 
 def lines(report: Report) -> Iterator[str]:
-    """The page, line by line, in the dialect of GitHub (tables, folded details)."""
+    """Yield the page line by line, in GitHub's dialect (tables, collapsed details)."""
     yield from _table(
         ["Data set", "Scale", "Model", "Protocol", "Images", *(display(m).label for m in report.metrics)],
         (_summary_row(section, report.metrics) for section in report.sections()),
@@ -75,7 +75,7 @@ def _images(section: Section) -> Iterator[str]:
     if not result.images:
         return
     yield ""
-    # Within an HTML block Markdown is not read, so only HTML's own characters are escaped.
+    # Markdown is not parsed within an HTML block, so only HTML's own characters are escaped.
     summary = html.escape(printable(f"{result.title}, {result.model}: each image"))
     yield f"<details><summary>{summary}</summary>"
     yield ""
@@ -92,7 +92,7 @@ def _images(section: Section) -> Iterator[str]:
 
 
 def _table(head: Sequence[str], rows: Iterator[list[str]], *, left: int) -> Iterator[str]:
-    """A table whose first `left` columns are text and the others numbers."""
+    """Yield a table whose first `left` columns are text and the others numbers."""
     yield f"| {' | '.join(head)} |"
     yield f"|{'|'.join('---' if column < left else '---:' for column in range(len(head)))}|"
     for row in rows:
@@ -104,5 +104,5 @@ def _escaped_item(text: str) -> str:
 
 
 def _escape(text: str) -> str:
-    """`text` so that no Markdown or HTML in it has an effect."""
+    """Escape all Markdown and HTML in `text`."""
     return _SPECIAL.sub(r"\\\g<0>", html.escape(printable(text), quote=False))

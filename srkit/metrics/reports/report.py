@@ -1,4 +1,4 @@
-"""What a report says: everything that any of the formats may write, and its JSON document."""
+"""Content of a report for all formats, and its JSON document."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from srkit.metrics.table import METRICS
 
 @dataclass(frozen=True)
 class Section:
-    """One result, with what was said of it."""
+    """Result with its verdicts and comparisons."""
 
     result: SetResult
     verdicts: tuple[Verdict, ...]
@@ -28,15 +28,15 @@ class Section:
 
 @dataclass(frozen=True)
 class Report:
-    """The results of a run in the order of their tables, with verdicts and comparisons about these results.
+    """Results of a run in the order of their tables, with verdicts and comparisons about these results.
 
     Attributes:
-        results: one for each data set, scale and model.
-        verdicts: of `gates.judge`.
-        comparisons: of `bootstrap.compare`.
-        gallery: images for the formats that show any.
-        title: what the report is of.
-        remarks: sentences that stand before the tables.
+        results: one per dataset, scale and model.
+        verdicts: verdicts of `gates.judge`.
+        comparisons: comparisons of `bootstrap.compare`.
+        gallery: images for the formats that show them.
+        title: title of the report.
+        remarks: sentences before the tables.
     """
 
     results: tuple[SetResult, ...]
@@ -48,18 +48,18 @@ class Report:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Names of the metrics of all results, in the order in which they first come."""
+        """Names of the metrics of all results, in the order of their first occurrence."""
         return tuple(dict.fromkeys(metric for result in self.results for metric in result.metrics))
 
     @property
     def versions(self) -> str:
-        """`srkit 0.1.0, torch 2.9.1`."""
+        """Versions as text: `srkit 0.1.0, torch 2.9.1`."""
         versions = {name: version for result in self.results for name, version in result.versions.items()}
         return ", ".join(f"{name} {version}" for name, version in versions.items())
 
     @property
     def definitions(self) -> tuple[str, ...]:
-        """A line for each protocol at its scale, and each metric: what its numbers mean."""
+        """Definitions of each protocol at its scale, and of each metric, one per line."""
         settings = dict.fromkeys((result.protocol, result.scale) for result in self.results)
         protocols = [
             PROTOCOLS[name].describe(scale)
@@ -74,7 +74,7 @@ class Report:
         return (*(f"{line[0].upper()}{line[1:]}" for line in protocols), *metrics)
 
     def sections(self) -> Iterator[Section]:
-        """Each result with its own verdicts and comparisons."""
+        """Yield each result with its own verdicts and comparisons."""
         for result in self.results:
             yield Section(
                 result,
@@ -84,7 +84,7 @@ class Report:
 
 
 def document(report: Report) -> list[dict[str, Any]]:
-    """The report in JSON values: `encoding.result_object`, with lists of `gates` and `comparisons`."""
+    """Encode the report as JSON values: `encoding.result_object`, with lists of `gates` and `comparisons`."""
     return [
         {
             **result_object(section.result),

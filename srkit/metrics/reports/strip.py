@@ -1,7 +1,7 @@
-"""Strips: sparklines that show where a value lies among those of its data set, as inline SVG.
+"""Strips: sparklines that show a value among those of its dataset, as inline SVG.
 
-A tick an image, better to the right; a row's own value is a dot on the ticks. The ticks are drawn once and
-referred to, so a row costs a hundred bytes however many images there are.
+One tick per image, better to the right; a row's own value is a dot on the ticks. The ticks are drawn once and
+referenced, so a row takes about a hundred bytes for any number of images.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _MARGIN = 4
 
 @dataclass(frozen=True)
 class Axis:
-    """Maps a metric's values to positions; all models of a data set share one, so that strips compare."""
+    """Mapping of a metric's values to positions, common to all models of a dataset, so that strips are comparable."""
 
     low: float
     high: float
@@ -24,12 +24,12 @@ class Axis:
 
     @classmethod
     def of(cls, values: Iterable[float], *, lower_is_better: bool) -> Axis:
-        """The axis over the finite ones of `values`."""
+        """Axis over the finite values."""
         finite = [value for value in values if math.isfinite(value)] or [0.0]
         return cls(min(finite), max(finite), lower_is_better)
 
     def position(self, value: float) -> float | None:
-        """In the strip's units; None for NaN, the ends for infinities."""
+        """Position in the strip's units; None for NaN, the ends for infinities."""
         if math.isnan(value):
             return None
         extent = self.high - self.low
@@ -40,7 +40,7 @@ class Axis:
 
 
 def ticks(name: str, axis: Axis, values: Sequence[float]) -> str:
-    """The hidden drawing of all values' ticks, to be referred to as `name` (a safe identifier)."""
+    """Hidden drawing of all values' ticks, to be referenced by `name` (a safe identifier)."""
     places = sorted({place for value in values if (place := axis.position(value)) is not None})
     path = "".join(f"M{place:g} 5v10" for place in places)
     axis_line = f'<path d="M0 10h{WIDTH}" class="axis"/>'
@@ -48,7 +48,7 @@ def ticks(name: str, axis: Axis, values: Sequence[float]) -> str:
 
 
 def strip(name: str, axis: Axis, value: float) -> str:
-    """The ticks `name` with a dot at `value`; hidden from screen readers, since the number stands beside."""
+    """Strip of the ticks `name` with a dot at `value`; hidden from screen readers, which read the number beside it."""
     place = axis.position(value)
     dot = "" if place is None else f'<circle cx="{place:g}" cy="10" r="4"/>'
     return (
