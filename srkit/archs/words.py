@@ -63,7 +63,7 @@ class WordsNetwork(nn.Module):
         self.info = ArchInfo(scale=1, receptive_field=0, tiling="none")
 
     def forward(self, codes: Tensor) -> tuple[Tensor, Tensor]:
-        """Map codes (N, L, 5) to the sentence (N, D) and words (N, L, `channels`), float32, zeros where there is no text.
+        """Map codes (N, L, 5) to the sentence (N, D) and words (N, L, `channels`), float32; zeros if there is no text.
 
         Words are the input embeddings of the characters, concatenated with the outputs of the layers and with sines
         and cosines of the character's place in its word (`_places_in_words`): the place that a pixel shows is easier
