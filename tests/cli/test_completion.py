@@ -21,7 +21,7 @@ EXPECTED: dict[tuple[str, ...], set[str]] = {
     ("",): {"upscale", "eval", "adapt", "estimate-kernel", "train", "models", "completion"},
     ("upscale", "--over"): {"--overlap", "--overwrite"},
     ("upscale", "-m", "edsr-"): {"edsr-x2", "edsr-x4", "edsr-x8"},
-    ("upscale", "a.png", "b.png", "--model", "real"): {"real", "real-x4", "realesr-general-x4v3"},
+    ("upscale", "a.png", "b.png", "--model", "real-"): {"real-light", "real-light-x4", "real-x4"},
     ("upscale", "--dtype", "b"): {"bf16"},
     ("eval", "-m", "bi"): {"bicubic"},
     ("eval", "--dataset", "Set5,U"): {"Set5,Urban100"},

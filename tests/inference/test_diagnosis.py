@@ -112,5 +112,5 @@ def test_each_choice_has_its_networks_and_no_more(look: Look) -> None:
 
 
 def test_dials_without_a_pair_are_refused_at_once() -> None:
-    with pytest.raises(UsageError, match="denoise"):
-        Look(UpscaleRecipe(denoise=LIGHTLY), torch.device("cpu"))
+    with pytest.raises(UsageError, match="strength"):
+        Look(UpscaleRecipe(strength=LIGHTLY), torch.device("cpu"))

@@ -14,6 +14,7 @@ from srkit.errors import ResourceError, UsageError
 from srkit.losses.table import check_terms
 from srkit.recipes.load import from_mapping, load_recipe, read_table, shipped_recipes, to_mapping, to_toml
 from srkit.recipes.train import TrainRecipe
+from srkit.zoo.manifest import read_entries, weights_dir
 from tests.helpers import refused
 
 MINIMAL = 'name = "mine"\n[model]\narch = "edsr"\narguments = { scale = 2 }\n'
@@ -38,7 +39,12 @@ def test_every_shipped_recipe_builds(name: str) -> None:
         network = build(recipe.model.arch, recipe.model.arguments)
     if name.startswith("edsr"):
         assert name.endswith(f"-x{info_of(network).scale}")
-    assert recipe.model.start in ("", *shipped_recipes())  # and not one that nobody can train
+    shipped = (entry.name for entry in read_entries(weights_dir() / "manifest.json"))
+    assert recipe.model.start in (
+        "",
+        *shipped_recipes(),
+        *shipped,
+    )  # and not one that nobody has or can train
 
 
 def test_shipped_recipes_are_those_of_edsr() -> None:
