@@ -129,21 +129,24 @@ def complaints(sr: Pixels, lr: Pixels) -> list[str]:
 
 
 def flat_complaints(
-    upscale: Callable[[Pixels], Pixels], colours: Iterable[tuple[int, int, int]]
+    upscale: Callable[[Pixels], Pixels], colours: Iterable[tuple[int, int, int]], rough: float = ROUGH
 ) -> list[str]:
     """What becomes of images of one colour, in words; nothing where they stay so.
 
     Args:
         upscale: (h, w, 3) uint8 to the larger image.
         colours: of 255.
+        rough: max standard deviation of the result, in levels.
     """
     found = []
     for colour in colours:
         lr = np.full((40, 40, 3), colour, np.uint8)
         sr = upscale(lr)
-        rough = deviation(sr, margin=4 * len(sr) // len(lr))  # the network's own padding acts at the border
-        if rough > ROUGH:
-            found.append(f"{colour} deviates by {rough:.2f} levels")
+        found_rough = deviation(
+            sr, margin=4 * len(sr) // len(lr)
+        )  # the network's own padding acts at the border
+        if found_rough > rough:
+            found.append(f"{colour} deviates by {found_rough:.2f} levels")
         if colour_shift(sr, lr) > SHIFT:
             found.append(f"{colour} is shifted by {colour_shift(sr, lr):.2f} levels")
     return found

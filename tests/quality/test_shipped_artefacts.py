@@ -28,6 +28,7 @@ from srkit.recipes.upscale import UpscaleRecipe
 from srkit.zoo.manifest import Entry, Manifest
 from tests.quality.artefacts import (
     BLOCKS,
+    ROUGH,
     Pixels,
     colour_blocks,
     colour_wheel,
@@ -38,9 +39,9 @@ from tests.quality.artefacts import (
     tint,
 )
 
-KERNEL_CONDITIONED = "nbsr"  # an architecture that upscales nothing without a kernel map
+KERNEL_CONDITIONED = ("nbsr", "diffusion")  # architectures whose upscaler must be given kernel maps here
 ALL = [entry for entry in Manifest.load().shipped() if entry.task == "sr"]
-SHIPPED = [entry for entry in ALL if entry.arch != KERNEL_CONDITIONED]
+SHIPPED = [entry for entry in ALL if entry.arch not in KERNEL_CONDITIONED]
 RESTORING = [entry for entry in SHIPPED if entry.name.rpartition("-x")[0] in RESTORING_FAMILIES]
 COLOURS = [
     (0, 0, 0),
@@ -67,14 +68,16 @@ def enlarge(entry: Entry) -> Enlarge:
 
 
 def _enlarge(entry: Entry, dtype: str = "auto") -> Enlarge:
-    kernel_conditioned = entry.arch == KERNEL_CONDITIONED
+    kernel_conditioned = entry.arch in KERNEL_CONDITIONED
     recipe = UpscaleRecipe(model=entry.name, device="cpu", dtype=dtype)  # type: ignore[arg-type]
-    upscaler = Upscaler(recipe, extras=("kernels",) if kernel_conditioned else ())
+    upscaler = Upscaler(recipe, extras=("kernels", "depth") if kernel_conditioned else ())
 
     def run(lr: Pixels) -> Pixels:
         height, width = lr.shape[:2]
-        kernels = _blur(upscaler, height, width) if kernel_conditioned else None
-        work = Work(None, DecodedImage(lr), width * entry.scale, height * entry.scale, extras=Extras(kernels))
+        extras = Extras()
+        if kernel_conditioned:
+            extras = Extras(_blur(upscaler, height, width), torch.zeros(1, 1, height, width))
+        work = Work(None, DecodedImage(lr), width * entry.scale, height * entry.scale, extras=extras)
         done: Done[None]
         (done,) = upscaler.run([work])
         assert done.image is not None, done.error
@@ -107,7 +110,8 @@ def test_networks_leave_flat_images_flat_by_themselves(entry: Entry) -> None:
         assert done is not None and done.error is None
         return done.pixels
 
-    assert flat_complaints(run, COLOURS if entry.scale <= 4 else COLOURS[1:3]) == []
+    rough = 0.8 if entry.name == "real-x4" else ROUGH  # its card names this limit
+    assert flat_complaints(run, COLOURS if entry.scale <= 4 else COLOURS[1:3], rough) == []
 
 
 @pytest.mark.parametrize("entry", ALL, ids=_named)
