@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections import Counter
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 os.environ["SRKIT_OFFLINE"] = "1"  # no test fetches from anywhere but loopback, and those say so
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers share the cores
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts what runs in its background so
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 RGB = NDArray[np.uint8]
 _Left = pytest.StashKey[Counter[str]]()
