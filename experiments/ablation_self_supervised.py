@@ -76,7 +76,7 @@ ROWS = (
 
 def main() -> None:
     parser = study_parser(__doc__, work="runs/ablation-self", threads=2)
-    parser.add_argument("--model", "-m", default="real-x4")
+    parser.add_argument("--model", "-m", default="real-light-x4")
     parser.add_argument("--reconstructor", default="auto", help="of all rows but the last two")
     parser.add_argument("--gfm", default="", help="weights of a reconstructor with feature modulation")
     parser.add_argument("--stylegan2", default="", help="weights of one with StyleGAN2 modulation")

@@ -1,10 +1,10 @@
 """What a diffusion model gains over its NBSR, and what it pays: perceptual distance, NIQE, PSNR, spectrum, spread.
 
-    SRKIT_DATA=... python experiments/diffusion_scores.py [-m diffusion-x4] [--limit 21] [--samples 8] [--write]
+    SRKIT_DATA=... python experiments/diffusion_scores.py [-m diffusion-x4] [--limit 21] [--steps 4] [--write]
 
 Images are the middles of BSD100, blurred by MANet's modes and, as layered scenes, by a lens; kernels and depth are as
-the shipped networks estimate them. Rows of steps are the model's sampler; rows of kernels and depth are four steps with
-other conditions. Differences have a paired bootstrap interval over the images. Below the table:
+the shipped networks estimate them. Rows of steps are the model's sampler; rows of kernels and depth have
+`--steps` steps and other conditions. Differences have a paired bootstrap interval over the images. Below the table:
 
 - band: energy of the highest wavelet band (finer than 2 pixels) as a multiple of HR's;
 - re-blurred: PSNR of the result, blurred by the true kernels, to LR;
@@ -46,7 +46,6 @@ from srkit.ops.wavelets import low_pass
 
 METRIC_NAMES = ("psnr", "judge", "niqe")
 STEPS = (1, 2, 4, MAX_STEPS)
-USUAL = 4
 _FLAT = 9  # side of the window, HR pixels
 _LEVEL = 1 / 255
 
@@ -55,6 +54,13 @@ def main() -> None:
     parser = study_parser(__doc__, limit=21)
     parser.add_argument("--model", "-m", default=f"diffusion-x{SCALE}", help="name or file (%(default)s)")
     parser.add_argument("--samples", type=int, default=8, help="for the spread (%(default)s)")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=4,
+        choices=STEPS,
+        help="for other conditions and below the table (%(default)s)",
+    )
     options = read_options(parser)
     publish("scores of diffusion x4", table(options), write=options.write)
 
@@ -69,19 +75,20 @@ def table(options: argparse.Namespace) -> Iterator[str]:
     for steps in STEPS:
         network.steps = steps
         rows[_row(steps)] = scores(network, cases, scorers)
-    network.steps = USUAL
+    network.steps = options.steps
     controls = {"NBSR": ""} | {_row(steps): "NBSR" for steps in STEPS}
     for name, changed in other_conditions(cases, network.basis).items():
-        rows[name], controls[name] = scores(network, changed, scorers), _row(USUAL)
+        rows[name], controls[name] = scores(network, changed, scorers), _row(options.steps)
     yield from score_table(rows, controls, "difference", named=True)
     yield ""
     yield from measures(network, cases, options.samples)
     yield ""
-    yield f"{len(cases)} images of BSD100, x{SCALE}, noise {NOISE:g}; {options.model}."
+    shown = f"{options.model}, below the table {options.steps} steps"
+    yield f"{len(cases)} images of BSD100, x{SCALE}, noise {NOISE:g}; {shown}."
 
 
 def measures(network: DiffusionSR, cases: Sequence[Case], count: int) -> Iterator[str]:
-    """The lines below the table, of the model at its usual steps and of its NBSR."""
+    """The lines below the table, of the model at the steps that are set and of its NBSR."""
     bands: dict[str, list[float]] = {"model": [], "NBSR": []}
     blurred: dict[str, list[float]] = {"model": [], "NBSR": []}
     correlations, flats = [], []

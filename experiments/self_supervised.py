@@ -1,6 +1,6 @@
 """Self-supervised adaptation to hidden degradations, scored with references that it does not see.
 
-    SRKIT_DATA=... python experiments/self_supervised.py [-m real-x4] [--count 50] [--write]
+    SRKIT_DATA=... python experiments/self_supervised.py [-m real-light-x4] [--count 50] [--write]
 
 LR of centre crops of BSD100 and Urban100, as many from each, under each of the three hidden degradations of
 `experiments/presets.py`, and bicubic LR: `srkit adapt --self-supervised` on each folder, then PSNR (classical protocol)
@@ -96,7 +96,7 @@ def row(degradation: str, outcome: Outcome) -> str:
 
 def main() -> None:
     parser = study_parser(__doc__)
-    parser.add_argument("--model", "-m", default="real-x4")
+    parser.add_argument("--model", "-m", default="real-light-x4")
     parser.add_argument("--reconstructor", default="auto", help="a name or a file")
     parser.add_argument("--count", type=int, default=50, help="images (%(default)s)")
     parser.add_argument("--degradations", default=",".join((*PRESETS, CLEAN)))

@@ -18,7 +18,7 @@ from srkit.ops.characters import CODES, PLACES
 
 _WAVES = (1, 2, 4, 8)
 """Frequencies of a character's place in its word, in half periods over the word."""
-_MARKS = torch.tensor([ord(mark) for mark in "\"'()[],.:;!?"])
+_MARKS = tuple(map(ord, "\"'()[],.:;!?"))
 
 
 class WordsNetwork(nn.Module):
@@ -110,7 +110,7 @@ def _places_in_words(codes: Tensor) -> Tensor:
         (N, L, 2 len(_WAVES)), float32.
     """
     here = torch.arange(codes.shape[1], device=codes.device)
-    marks = torch.isin(codes[:, :, 0], _MARKS.to(codes.device))
+    marks = torch.isin(codes[:, :, 0], torch.tensor(_MARKS, device=codes.device))
     counted = F.pad(marks.long().cumsum(1), (1, 0))  # marks before each place
     before, behind = codes[:, :, 3], codes[:, :, 4]
     first, last = (here - before).clamp_min(0), (here + behind + 1).clamp_max(codes.shape[1])
