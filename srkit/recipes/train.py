@@ -131,6 +131,12 @@ class TeacherPart:
     """Name or file of the teacher, of the network's scale; empty: none."""
     weight: float = bounded(0.1, min=0)
     """Weight of the teacher's loss term; 0: no teacher."""
+    reuse: int = bounded(1, min=1)
+    """Number of steps per new batch; the steps between take one of those kept. For teachers that are much slower than
+    the trained network."""
+    kept: int = bounded(2000, min=1)
+    """Number of the latest batches that are kept in memory if `reuse` is above 1 (0.8 MB each at x4 with 8 crops of
+    32)."""
     licence: str = ""
     """Licence of the teacher, if neither its file nor the list of models has one."""
 

@@ -14,6 +14,7 @@ from srkit.data.pairs import Batch
 from srkit.losses.contrast import mask_facts
 from srkit.losses.gan import discriminator_loss
 from srkit.losses.generator import GeneratorLosses
+from srkit.losses.images import l1
 from srkit.recipes.clipsr import TextDiscriminatorPart
 from srkit.recipes.gan import DiscriminatorPart
 from srkit.recipes.train import OptimPart
@@ -21,7 +22,6 @@ from srkit.training.collapse import LOOKED_EVERY, CollapseWatch
 from srkit.training.distributed import World, average_gradients, mean_over
 from srkit.training.optim import set_rate
 from srkit.training.state import Stateful, TrainState, new_state
-from srkit.training.teacher import Teacher
 from srkit.training.trainer import DivergedError, StepResult, descend
 
 
@@ -43,7 +43,8 @@ class GanStep:
     """Maximal norm of the generator's gradient (0: no clipping)."""
     autocast: torch.dtype | None
     world: World
-    teacher: Teacher | None = None
+    teaching: float = 0.0
+    """Weight of the L1 to the teacher's SR of batches that have one."""
 
     @property
     def is_sound(self) -> bool:
@@ -78,9 +79,10 @@ class GanStep:
             terms = self.losses(made, batch.target, self.discriminator, real.detach())
             norms = self.losses.gradient_norms(terms, made) if look else {}
             loss = self.losses.total(terms)
-            if self.teacher is not None:
-                terms["teacher"] = self.teacher(made if isinstance(made, Tensor) else made.sr, batch.lr)
-                loss = loss + self.teacher.weight * terms["teacher"]
+            if batch.taught is not None:
+                sr = made if isinstance(made, Tensor) else made.sr
+                terms["teacher"] = l1(sr.float(), batch.taught)
+                loss = loss + self.teaching * terms["teacher"]
             descend(state, loss, self.clip_norm)
         for criteria in self.losses.criteria.values():
             criteria.means.copy_(mean_over(criteria.means, self.world))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from srkit.losses.images import l1
+from srkit.data.pairs import Batch, PairSource
+from srkit.ops.geometry import TURNS, turn
 
 
 @dataclass(frozen=True)
@@ -15,19 +19,65 @@ class Teacher:
     """Frozen network of the same scale that gets the same input as the trained network."""
 
     network: nn.Module
-    weight: float
-    """Weight of its loss term."""
     autocast: torch.dtype | None = None
     """Precision of its arithmetic; None: fp32."""
 
-    def __call__(self, sr: Tensor, lr: Tensor) -> Tensor:
-        """L1 between `sr` (N, 3, scale h, scale w) and the teacher's SR of `lr` (N, 3, h, w), clipped to [0, 1].
+    @torch.no_grad()
+    def __call__(self, lr: Tensor) -> Tensor:
+        """Its SR of `lr` (N, 3, h, w), clipped to [0, 1]; (N, 3, scale h, scale w), fp32."""
+        with torch.autocast(lr.device.type, self.autocast, enabled=self.autocast is not None):
+            return self.network(lr).float().clamp(0, 1)
 
-        An unweighted scalar with a gradient for `sr` only.
-        """
-        with (
-            torch.no_grad(),
-            torch.autocast(lr.device.type, self.autocast, enabled=self.autocast is not None),
-        ):
-            target = self.network(lr).float().clamp(0, 1)
-        return l1(sr.float(), target)
+
+@dataclass(frozen=True)
+class TaughtPairs:
+    """Training pairs with the results of a teacher, each of which serves several steps.
+
+    Every `reuse`-th step draws a new batch of `source`, and the steps between take one of the latest `kept` batches at
+    random, transformed by one of the eight dihedral transforms if the network has no conditions. A teacher that is many
+    times as large as the trained network then costs a fraction of its time.
+    """
+
+    source: PairSource
+    teacher: Teacher
+    reuse: int
+    kept: int
+    seed: int
+    device: torch.device
+
+    def batches(self, first_step: int) -> Iterator[Batch]:
+        """See `srkit.data.pairs.PairSource`; after an interruption, batches are drawn again when a step needs them."""
+        kept: dict[int, Batch] = {}
+        fresh = self.source.batches(-(-first_step // self.reuse))
+        for step in itertools.count(first_step):
+            newest, since = divmod(step, self.reuse)
+            if since == 0:
+                batch = self._taught(next(fresh))
+                if self.reuse > 1:
+                    kept[newest] = _on_cpu(batch)
+                    kept.pop(newest - self.kept, None)
+                yield batch
+                continue
+            draws = np.random.default_rng((self.seed, step))
+            number = int(draws.integers(max(0, newest - self.kept + 1), newest + 1))
+            if number not in kept:
+                kept[number] = _on_cpu(self._taught(next(self.source.batches(number))))
+            again = _mapped(kept[number], lambda x: x.to(self.device) / 255)
+            kind = 0 if again.conditions else int(draws.integers(TURNS))
+            yield _mapped(
+                again, lambda x, kind=kind: turn(x, kind).contiguous(memory_format=torch.channels_last)
+            )
+
+    def _taught(self, batch: Batch) -> Batch:
+        return replace(batch, taught=self.teacher(batch.lr))
+
+
+def _on_cpu(batch: Batch) -> Batch:
+    """Images in levels of 8 bit, on the CPU."""
+    return _mapped(batch, lambda x: (x * 255).round().to("cpu", torch.uint8))
+
+
+def _mapped(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
+    """The batch with all images changed."""
+    images = {name: getattr(batch, name) for name in ("lr", "hr", "sharpened", "taught")}
+    return replace(batch, **{name: change(x) for name, x in images.items() if x is not None})

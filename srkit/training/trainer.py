@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from srkit.data.pairs import Batch
 from srkit.errors import SrkitError
+from srkit.losses.images import l1
 from srkit.losses.table import Losses
 from srkit.progress import Progress
 from srkit.recipes.train import OptimPart, RunPart
@@ -24,7 +25,6 @@ from srkit.training.interrupt import whole_step
 from srkit.training.optim import learning_rate, set_rate
 from srkit.training.run_log import RunLog
 from srkit.training.state import CHECKPOINT, Snapshot, TrainState, save_checkpoint, update_ema
-from srkit.training.teacher import Teacher
 
 LOG_EVERY = 100
 _CLOCKED_EVERY = 20  # steps on CUDA, where timing synchronises with the device
@@ -141,7 +141,8 @@ class PairStep:
     losses: Losses
     clip_norm: float
     autocast: torch.dtype | None
-    teacher: Teacher | None = None
+    teaching: float = 0.0
+    """Weight of the L1 to the teacher's SR of batches that have one."""
 
     is_sound = True
 
@@ -154,9 +155,9 @@ class PairStep:
         with torch.autocast(batch.lr.device.type, self.autocast, enabled=self.autocast is not None):
             sr = forward(batch.lr, **batch.conditions)
         loss, terms = self.losses(sr, batch.target, state.step + 1)
-        if self.teacher is not None:
-            taught = self.teacher(sr, batch.lr)
-            loss, terms = loss + self.teacher.weight * taught, {**terms, "teacher": taught.detach()}
+        if batch.taught is not None:
+            taught = l1(sr.float(), batch.taught)
+            loss, terms = loss + self.teaching * taught, {**terms, "teacher": taught.detach()}
         descend(state, loss, self.clip_norm)
         asked = look and len(self.losses.weights) > 1
         norms = self.losses.gradient_norms(sr.detach(), batch.target) if asked else {}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ import torch
 from numpy.typing import NDArray
 
 from srkit.archs.edsr import EDSR
+from srkit.data.pairs import Batch
 from srkit.errors import UsageError
+from srkit.ops.geometry import TURNS, turn
 from srkit.tasks.train import run
-from srkit.training.teacher import Teacher
+from srkit.training.teacher import TaughtPairs, Teacher
 from srkit.zoo.files import sha256_of
 from srkit.zoo.header import Header
 from srkit.zoo.load import load_model
@@ -41,18 +44,58 @@ def _teacher(path: Path, scale: int = 2, licence: str = "BSD-3-Clause") -> Path:
     return path
 
 
-def test_the_term_aims_at_what_the_teacher_shows(tmp_path: Path) -> None:
+def test_its_results_are_the_network_s_clipped(tmp_path: Path) -> None:
     network = load_model(_teacher(tmp_path / "t.safetensors")).network
     lr = (3 * torch.rand(2, 3, 6, 6)).requires_grad_()
-    sr = torch.rand(2, 3, 12, 12, requires_grad=True)
-    term = Teacher(network, 0.5)(sr, lr)
-    expected = network(lr).clamp(0, 1)
-    torch.testing.assert_close(term, (sr - expected).abs().mean())
-    assert float(Teacher(network, 0.5)(expected, lr).detach()) == 0
-    torch.autograd.backward(term)
-    assert lr.grad is None
-    assert sr.grad is not None
-    assert bool(sr.grad.abs().max() > 0)
+    taught = Teacher(network)(lr)
+    torch.testing.assert_close(taught, network(lr).detach().clamp(0, 1))
+    assert not taught.requires_grad
+
+
+class _Numbered:
+    """Pairs whose LR has one bright pixel at a place that is its batch's number."""
+
+    def __init__(self) -> None:
+        self.drawn: list[int] = []
+
+    def batches(self, first_step: int) -> Iterator[Batch]:
+        for step in itertools.count(first_step):
+            self.drawn.append(step)
+            lr = torch.zeros(1, 3, 8, 8)
+            lr.view(3, 64)[:, step] = 1.0
+            yield Batch(lr, lr.repeat_interleave(2, 2).repeat_interleave(2, 3))
+
+
+def _taught(source: _Numbered, reuse: int, kept: int) -> TaughtPairs:
+    teacher = Teacher(torch.nn.UpsamplingNearest2d(scale_factor=2))
+    return TaughtPairs(source, teacher, reuse, kept, 3, torch.device("cpu"))
+
+
+def _numbers(batch: Batch) -> set[int]:
+    """Numbers that the batch can have: those of all transforms of its LR."""
+    return {int(turn(batch.lr, kind)[0, 0].flatten().argmax()) for kind in range(TURNS)}
+
+
+def test_each_batch_serves_several_steps() -> None:
+    source = _Numbered()
+    drawn = list(itertools.islice(_taught(source, 4, 3).batches(0), 60))
+    assert source.drawn == list(range(15))
+    for step, batch in enumerate(drawn):
+        newest = step // 4
+        assert _numbers(batch) & set(range(max(0, newest - 2), newest + 1))
+        assert batch.taught is not None
+        torch.testing.assert_close(batch.taught, batch.hr)  # transformed like LR
+    turned = [batch.lr for step, batch in enumerate(drawn) if step % 4]
+    assert len({int(lr[0, 0].flatten().argmax()) for lr in turned}) > 20
+
+
+@pytest.mark.parametrize("first", [1, 8, 22, 23])
+def test_steps_are_the_same_after_an_interruption(first: int) -> None:
+    whole = list(itertools.islice(_taught(_Numbered(), 4, 3).batches(0), 40))
+    rest = list(itertools.islice(_taught(_Numbered(), 4, 3).batches(first), 40 - first))
+    for one, other in zip(whole[first:], rest, strict=True):
+        torch.testing.assert_close(one.lr, other.lr)
+        torch.testing.assert_close(one.taught, other.taught)
 
 
 @pytest.mark.parametrize("kind", ["sr", "gan"])

@@ -68,7 +68,7 @@ class Adversarial(ImageExperiment[GanRecipe]):
         self.images = load_images(self.setting, self.info, self.conditioning)
         return Plan(
             state=state,
-            batches=self.images.pairs.batches,
+            batches=self.taught_by(recipe.teacher).batches,
             step=step,
             validate=self.validation(),
             optim=recipe.optim,
@@ -128,7 +128,7 @@ class Adversarial(ImageExperiment[GanRecipe]):
             clip_norm=recipe.optim.clip_norm,
             autocast=self.autocast,
             world=self.setting.world,
-            teacher=self.taught_by(recipe.teacher),
+            teaching=recipe.teacher.weight,
         )
 
 

@@ -32,7 +32,7 @@ from srkit.tasks.train.job import TrainJob, split_files
 from srkit.tasks.train.providers import Providers, check_providers, load_providers
 from srkit.tasks.train.teachers import NamedTeacher, load_teacher
 from srkit.training.state import TrainState
-from srkit.training.teacher import Teacher
+from srkit.training.teacher import TaughtPairs
 from srkit.training.trainer import PSNR, Validation
 from srkit.training.validation import Lower, psnr_validator
 
@@ -218,14 +218,17 @@ class ImageExperiment(Experiment[R]):
         words = "; ".join(text for text in (self.setting.job.data_words, self.teacher.words) if text)
         return {"teacher": self.teacher.header, "training_data": words}
 
-    def taught_by(self, part: TeacherPart) -> Teacher | None:
-        """Load the teacher of the recipe's part, which the header then names. Called after `network`.
+    def taught_by(self, part: TeacherPart) -> PairSource:
+        """The training pairs, with the results of the recipe's teacher, if any, which the header then names.
 
         Raises:
             UsageError, ResourceError: as in `load_teacher`.
         """
-        self.teacher = load_teacher(part, self.info, self.setting)
-        return None if self.teacher is None else self.teacher.teacher
+        self.teacher, pairs = load_teacher(part, self.info, self.setting), self.images.pairs
+        if self.teacher is None:
+            return pairs
+        seed, device = self.recipe.seed, self.setting.device
+        return TaughtPairs(pairs, self.teacher.teacher, part.reuse, part.kept, seed, device)
 
     def further_providers(self) -> dict[str, str]:
         """Header entries of providers beside those of the recipe's part."""

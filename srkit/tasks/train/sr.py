@@ -33,11 +33,13 @@ class SuperResolution(ImageExperiment[TrainRecipe]):
         losses = build_losses(recipe.loss, context, recipe.loss_every)
         return Plan(
             state=state,
-            batches=self.images.pairs.batches,
-            step=PairStep(losses, recipe.optim.clip_norm, self.autocast, self.taught_by(recipe.teacher)),
+            batches=self.taught_by(recipe.teacher).batches,
+            step=PairStep(losses, recipe.optim.clip_norm, self.autocast, recipe.teacher.weight),
             validate=self.validation(),
             optim=recipe.optim,
             run=recipe.run,
             images=self.images.count,
             held_out=self.images.held_out,
+            keeps_best=self.teacher
+            is None,  # validation is against HR, which is not what a taught network aims at
         )

@@ -25,6 +25,7 @@ class NamedTeacher:
     name: str
     sha256: str
     licence: str
+    weight: float
 
     @property
     def header(self) -> dict[str, str | float]:
@@ -32,7 +33,7 @@ class NamedTeacher:
             "name": self.name,
             "sha256": self.sha256,
             "licence": self.licence,
-            "weight": self.teacher.weight,
+            "weight": self.weight,
         }
 
     @property
@@ -70,8 +71,8 @@ def load_teacher(part: TeacherPart, info: ArchInfo, setting: Setting[Any]) -> Na
             "set teacher.licence."
         )
     network = channels_last(model.network, setting.device)
-    teacher = Teacher(network, part.weight, setting.autocast(bf16_ok=model.info.bf16_ok))
-    return NamedTeacher(teacher, model.name, model.sha256, licence)
+    teacher = Teacher(network, setting.autocast(bf16_ok=model.info.bf16_ok))
+    return NamedTeacher(teacher, model.name, model.sha256, licence, part.weight)
 
 
 def _licence_of(model: LoadedModel) -> str:
