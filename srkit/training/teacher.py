@@ -26,7 +26,8 @@ class Teacher:
     def __call__(self, lr: Tensor) -> Tensor:
         """Its SR of `lr` (N, 3, h, w), clipped to [0, 1]; (N, 3, scale h, scale w), fp32."""
         with torch.autocast(lr.device.type, self.autocast, enabled=self.autocast is not None):
-            return self.network(lr).float().clamp(0, 1)
+            sr: Tensor = self.network(lr)
+        return sr.float().clamp(0, 1)
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,15 @@ class TaughtPairs:
             number = int(draws.integers(max(0, newest - self.kept + 1), newest + 1))
             if number not in kept:
                 kept[number] = _on_cpu(self._taught(next(self.source.batches(number))))
-            again = _mapped(kept[number], lambda x: x.to(self.device) / 255)
-            kind = 0 if again.conditions else int(draws.integers(TURNS))
-            yield _mapped(
-                again, lambda x, kind=kind: turn(x, kind).contiguous(memory_format=torch.channels_last)
-            )
+            yield self._again(kept[number], int(draws.integers(TURNS)))
+
+    def _again(self, batch: Batch, kind: int) -> Batch:
+        """A kept batch, in the dihedral transform `kind` if the network has no conditions."""
+        kind = 0 if batch.conditions else kind
+        return _mapped(
+            batch,
+            lambda x: (turn(x.to(self.device), kind) / 255).contiguous(memory_format=torch.channels_last),
+        )
 
     def _taught(self, batch: Batch) -> Batch:
         return replace(batch, taught=self.teacher(batch.lr))
@@ -79,5 +84,5 @@ def _on_cpu(batch: Batch) -> Batch:
 
 def _mapped(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
     """The batch with all images changed."""
-    images = {name: getattr(batch, name) for name in ("lr", "hr", "sharpened", "taught")}
-    return replace(batch, **{name: change(x) for name, x in images.items() if x is not None})
+    sharpened, taught = (None if x is None else change(x) for x in (batch.sharpened, batch.taught))
+    return replace(batch, lr=change(batch.lr), hr=change(batch.hr), sharpened=sharpened, taught=taught)
