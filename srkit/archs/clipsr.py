@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srkit.archs.blocks import ResidualBlock, ResidualTrunk, begin_at_zero, centred, conv3x3
+from srkit.archs.glyphs import RADIUS, Glyphs, box_loss
 from srkit.archs.info import ArchInfo, PromptedBlocks
 from srkit.archs.text_fusion import SLOPE, TIF, Refine, WordAttention
 from srkit.errors import UsageError, nearest
@@ -28,6 +29,8 @@ SCALES = (4, 8, 16)
 GUIDE, WORDS, SENTENCE, POSITION = "guide", "words", "sentence", "position"
 LETTERS = "letters"
 """Training input: (N, h, w) int64, index of the word that each pixel shows; -1 if unknown."""
+BOXES = "boxes"
+"""Training input: (N, 4, h, w), boxes of the letters (`srkit.archs.glyphs.BOX`); arbitrary where `LETTERS` is -1."""
 
 Text = Literal["prompt", "bag", "constant"]
 TextNorm = Literal["layer", "softmax"]
@@ -57,6 +60,8 @@ class CLIPSR(nn.Module):
         guide_features: channels of the guide.
         readings: number of attentions to the words, each followed by `reading_blocks` residual blocks; 0 for none.
         heads: heads of each attention.
+        glyphs: channels of `srkit.archs.glyphs.Glyphs`, which draws letters of the text; 0 for none. Requires words
+            that are characters, and readings.
         side: side of the thumbnail that the guide is computed from.
         text: `prompt`; `bag` replaces the words by their mean; `constant` takes no text (ablations).
         text_norm: `layer`; `softmax` as printed, which is nearly constant.
@@ -82,6 +87,7 @@ class CLIPSR(nn.Module):
         readings: int = 2,
         reading_blocks: int = 2,
         heads: int = 4,
+        glyphs: int = 0,
         side: int = 64,
         text: Text = "prompt",
         text_norm: TextNorm = "layer",
@@ -90,7 +96,13 @@ class CLIPSR(nn.Module):
     ) -> None:
         super().__init__()
         sizes = (features, sentence_dim, word_channels, map_channels, prompts, guide_features, heads)
-        _check(scale, stages, widths, (*sizes, side // 2 ** len(widths)), (blocks, readings, reading_blocks))
+        _check(
+            scale,
+            stages,
+            widths,
+            (*sizes, side // 2 ** len(widths)),
+            (blocks, readings, reading_blocks, glyphs),
+        )
         for name, value, kind in (("text", text, Text), ("text_norm", text_norm, TextNorm)):
             if value not in (known := get_args(kind)):
                 raise UsageError(
@@ -114,7 +126,11 @@ class CLIPSR(nn.Module):
             nn.Sequential(*(_block(features) for _ in range(reading_blocks))) for _ in range(readings)
         )
         self.reconstruction = TextReconstruction(features, stages, sentence_dim)
-        at_lr = 1 + 2 * blocks + 1 + 1 + 2 * readings * reading_blocks
+        self.glyphs = None
+        if glyphs and self.attentions:
+            read_channels = cast(WordAttention, self.attentions[-1]).channels
+            self.glyphs = Glyphs(features, read_channels, stages[-1], scale, glyphs)
+        at_lr = 1 + 2 * blocks + 1 + 1 + 2 * readings * reading_blocks + (RADIUS if self.glyphs else 0)
         self.info = ArchInfo(
             scale=scale,
             receptive_field=at_lr + self.reconstruction.radius,
@@ -139,26 +155,59 @@ class CLIPSR(nn.Module):
             words: (N, L, word_channels), zeros after the end of the text; None for no text.
             sentence: (N, sentence_dim); zeros or None for no text.
         """
-        return self.aligned(x, guide, position, words, sentence, None)[0]
+        z = self._vector(len(x), sentence)
+        h, read, _ = self._read(x, guide, position, words, z, None)
+        return self._drawn(x, z, h, read, None if self.glyphs is None else self.glyphs.boxes(h))
 
     def aligned(
         self,
         x: Tensor,
         guide: Tensor,
         position: Tensor,
-        words: Tensor | None,
-        sentence: Tensor | None,
-        letters: Tensor | None,
-    ) -> tuple[Tensor, Tensor]:
-        """`forward`, and the distance of the attentions from the words that the pixels show.
+        words: Tensor,
+        sentence: Tensor,
+        letters: Tensor,
+        boxes: Tensor,
+        *,
+        drawn: bool = True,
+    ) -> tuple[Tensor | None, dict[str, Tensor]]:
+        """`forward`, and distances from the letters that the pixels show.
+
+        The letters of every second image are drawn in their true boxes, so that sharp letters are learnt before boxes
+        are estimated well.
 
         Args:
-            letters: (N, h, w) int64, index of the word that each pixel shows, -1 if unknown; None if unknown for all.
+            letters: see `LETTERS`.
+            boxes: see `BOXES`.
+            drawn: False to compute the distances alone.
 
         Returns:
-            The image, and the mean of `srkit.archs.text_fusion.WordAttention.misalignment` over the attentions.
+            The image, or None, and scalars: `alignment`, mean of
+            `srkit.archs.text_fusion.WordAttention.misalignment` over the attentions; `boxes`,
+            `srkit.archs.glyphs.box_loss`, if the network draws letters.
         """
         z = self._vector(len(x), sentence)
+        h, read, alignment = self._read(x, guide, position, words, z, letters)
+        distances = {"alignment": alignment}
+        known = (letters >= 0)[:, None]
+        estimated = None
+        if self.glyphs is not None:
+            estimated = self.glyphs.boxes(h)
+            distances["boxes"] = box_loss(*estimated, boxes, known)
+            forced = known & (torch.arange(len(x), device=x.device) % 2 == 0)[:, None, None, None]
+            estimated = (torch.where(forced, boxes, estimated[0]), estimated[1])
+        return self._drawn(x, z, h, read, estimated) if drawn else None, distances
+
+    def _read(
+        self,
+        x: Tensor,
+        guide: Tensor,
+        position: Tensor,
+        words: Tensor | None,
+        z: Tensor,
+        letters: Tensor | None,
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        """LR features, the values that the last attention read, and the mean misalignment of the attentions."""
         features: Tensor = self.trunk(centred(x).to(z.dtype))
         sampled = sample(guide, position).to(z.dtype, memory_format=torch.channels_last)
         features = features + self.fuse(torch.cat([features, sampled], dim=1))
@@ -168,16 +217,26 @@ class CLIPSR(nn.Module):
         elif self._text == "bag":
             count = (words != 0).any(2, keepdim=True).sum(1, keepdim=True)
             words = words.sum(1, keepdim=True) / count.clamp(min=1)
+        read = None
         for i, reader in enumerate(self.readers):
             if i < len(self.attentions):
                 attention = cast(WordAttention, self.attentions[i])
                 if letters is not None and self._text == "prompt":
                     misaligned.append(attention.misalignment(features, words, position, letters))
-                features = attention(features, words, position)
+                features, read = attention(features, words, position)
             features = reader(features)
-        residual: Tensor = self.reconstruction(features, z)
         mean = torch.stack(misaligned).mean() if misaligned else torch.zeros((), device=x.device)
-        return upscale(x, self.scale) + residual.to(x.dtype), mean
+        return features, read, mean
+
+    def _drawn(
+        self, x: Tensor, z: Tensor, h: Tensor, read: Tensor | None, boxes: tuple[Tensor, Tensor] | None
+    ) -> Tensor:
+        """SR from LR features; `boxes` are those of `srkit.archs.glyphs.Glyphs.boxes`, or replace them."""
+        stage = self.reconstruction(h, z)
+        if self.glyphs is not None and read is not None and boxes is not None:
+            stage = self.glyphs(stage, h, read, *boxes)
+        residual: Tensor = self.reconstruction.last(stage)
+        return upscale(x, self.scale) + residual.to(x.dtype)
 
     def guide(
         self, thumbnail: Tensor, sentence: Tensor | None = None, blocks: PromptedBlocks | None = None
@@ -297,7 +356,7 @@ class PromptPredictor(nn.Module):
 
 
 class TextReconstruction(nn.Module):
-    """Features to an RGB residual: convolution, PixelShuffle and TIF per doubling, then a convolution to RGB."""
+    """Convolution, PixelShuffle and TIF per doubling of the features' size, and `last`, a convolution to RGB."""
 
     def __init__(self, features: int, stages: Sequence[int], text: int) -> None:
         super().__init__()
@@ -309,11 +368,10 @@ class TextReconstruction(nn.Module):
         self.radius = int(sum(1 / 2**i + 1 / 2 ** (i + 1) for i in range(len(stages))) + 1)
 
     def forward(self, h: Tensor, z: Tensor) -> Tensor:
-        """Map h (N, features, h, w) and z (N, text) to (N, 3, s h, s w), s = 2^stages."""
+        """Map h (N, features, h, w) and z (N, text) to (N, stages[-1], s h, s w), s = 2^stages."""
         for conv, tif in zip(self.convs, self.tifs, strict=True):
             h = tif(F.leaky_relu(F.pixel_shuffle(conv(h), 2), SLOPE), z)
-        out: Tensor = self.last(h)
-        return out
+        return h
 
 
 def _block(features: int) -> ResidualBlock:

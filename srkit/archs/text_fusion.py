@@ -96,7 +96,7 @@ class WordAttention(nn.Module):
 
     def __init__(self, features: int, channels: int, heads: int = 4, width: int = 24) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.channels = heads, heads * width
         self.norm = nn.LayerNorm(channels)
         self.query = nn.Conv2d(features + 2, heads * width, 1)
         self.key, self.value = (nn.Linear(channels, heads * width) for _ in range(2))
@@ -104,20 +104,23 @@ class WordAttention(nn.Module):
         self.out = nn.Conv2d(heads * width, features, 1)
         begin_at_zero(self.out.weight, self.out.bias)
 
-    def forward(self, h: Tensor, words: Tensor, position: Tensor) -> Tensor:
-        """Add information of the text to features; the shape stays the same.
+    def forward(self, h: Tensor, words: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+        """Add information of the text to features.
 
         Args:
             h: (N, features, h, w).
             words: (N, L, channels), zeros after the end of the text.
             position: (N, 2, h, w), see `srkit.ops.geometry`.
+
+        Returns:
+            Features of the shape of h, and the values that were read, (N, heads * width, h, w).
         """
         height, width = h.shape[2:]
         q, k, v, there = self._asked(h, words, position)
         read = F.scaled_dot_product_attention(q, k, v, attn_mask=there[:, None, None])
         read = read.transpose(2, 3).reshape(len(h), -1, height, width)
         out: Tensor = self.out(read)
-        return h + out
+        return h + out, read
 
     def misalignment(self, h: Tensor, words: Tensor, position: Tensor, letters: Tensor) -> Tensor:
         """Cross-entropy between the attention of all heads but the last and the words that pixels are known to show.

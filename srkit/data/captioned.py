@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from srkit.archs.clipsr import LETTERS
+from srkit.archs.clipsr import BOXES, LETTERS
 from srkit.conditioning.makers import Conditioning, Sources
 from srkit.data.captions import rendered_wordings
 from srkit.data.letters import letter_map, token_table
@@ -74,7 +74,7 @@ class CaptionedPairs(MemoryPairs):
         dropout: probability of dropping a caption.
         network: network that the pairs are for.
         aligned: also return the letter that each pixel shows, where a rendered image shows one that its caption names
-            (`srkit.data.letters`); for encoders whose words are characters.
+            (`srkit.data.letters`), and its box; for encoders whose words are characters.
     """
 
     def __init__(
@@ -102,8 +102,9 @@ class CaptionedPairs(MemoryPairs):
                 image = images[number]
                 lettering = image.rendered.lettering if image.rendered else ()
                 maps.append(letter_map(lettering, height, width, image.pixels.shape[0] / height))
-            self._letters = PackedImages([found for found, _ in maps], device)
-            self._lines = [lines for _, lines in maps]
+            self._letters = PackedImages([found for found, _, _ in maps], device)
+            self._lines = [lines for _, lines, _ in maps]
+            self._boxes = [torch.from_numpy(boxes) for _, _, boxes in maps]
 
     def conditions_of(self, crops: Crops, step: int) -> dict[str, Tensor]:
         """Conditions as in `MemoryPairs`, plus words and sentences of the texts drawn for the crops."""
@@ -115,14 +116,26 @@ class CaptionedPairs(MemoryPairs):
         read = self._encoder.read(chosen)
         found = super().conditions_of(crops, step) | {"words": read.words, "sentence": read.sentence}
         if self._letters is not None:
-            found[LETTERS] = self._tokens(self._letters, crops, chosen)
+            found |= self._shown(self._letters, crops, chosen)
         return found
 
-    def _tokens(self, letters: PackedImages, crops: Crops, texts: Sequence[str]) -> Tensor:
-        """Token of the text that each pixel shows, (B, p, p) int64; -1 if none."""
+    def _shown(self, letters: PackedImages, crops: Crops, texts: Sequence[str]) -> dict[str, Tensor]:
+        """`LETTERS` and `BOXES` of the crops with their texts."""
         numbers = (letters.cut(crops, self.plan.patch)[:, 0] * 255).round().long()
+        images = crops.image.tolist()
         tables = [
             torch.from_numpy(token_table(self._lines[number], text, self._encoder.length))
-            for number, text in zip(crops.image.tolist(), texts, strict=True)
+            for number, text in zip(images, texts, strict=True)
         ]
-        return torch.stack([table.to(one.device)[one] for table, one in zip(tables, numbers, strict=True)])
+        tokens = torch.stack([table.to(one.device)[one] for table, one in zip(tables, numbers, strict=True)])
+        placed = [
+            self._boxes[number].to(one.device)[one] for number, one in zip(images, numbers, strict=True)
+        ]
+        left, right, top, bottom = torch.stack(placed).unbind(-1)
+        places = torch.arange(self.plan.patch, device=left.device) + 0.5
+        x, y = (places + edge.to(left.device)[:, None] for edge in (crops.left, crops.top))
+        centres = ((left + right) / 2 - x[:, None, :], (top + bottom) / 2 - y[:, :, None])
+        return {
+            LETTERS: tokens,
+            BOXES: torch.stack([*centres, (right - left).log(), (bottom - top).log()], 1),
+        }

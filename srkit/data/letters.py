@@ -20,7 +20,7 @@ _NARROWEST = 0.5  # LR pixels: narrower letters are invisible at LR
 
 def letter_map(
     lettering: Sequence[Lettering], height: int, width: int, scale: float
-) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+) -> tuple[NDArray[np.uint8], tuple[str, ...], NDArray[np.float32]]:
     """Index of the letter that covers each LR pixel's centre.
 
     Letters divide their line's box in proportion to their advances, which is accurate to a fraction of an LR pixel.
@@ -31,25 +31,26 @@ def letter_map(
         scale: scale of the image relative to LR.
 
     Returns:
-        (height, width, 1): indices of letters from 1, in the order of the lines, 0 for none; and the lines, without
-        spaces.
+        (height, width, 1): indices of letters from 1, in the order of the lines, 0 for none; the lines, without spaces;
+        and the boxes (1 + letters, 4) of the letters: left, right, top and bottom in LR pixels.
     """
-    found, lines, count = np.zeros((height, width, 1), np.uint8), [], 0
+    found, lines = np.zeros((height, width, 1), np.uint8), []
+    boxes = [(0.0, 1.0, 0.0, 1.0)]  # of no letter
     for one in lettering:
         line = cleaned(one.words)
         left, top, right, bottom = (edge / scale for edge in one.box)
         letters = [letter for letter in line if letter != " "]
-        if not letters or (right - left) / len(line) < _NARROWEST or count + len(letters) > LETTERS:
+        if not letters or (right - left) / len(line) < _NARROWEST or len(boxes) + len(letters) > LETTERS + 1:
             continue
         steps = np.cumsum([0.0, *advances(line)])
         stops = left + (right - left) * steps / steps[-1]
         rows = slice(max(round(top), 0), max(round(bottom), 0))
         for letter, (start, stop) in zip(line, pairwise(stops), strict=True):
             if letter != " ":
-                count += 1
-                found[rows, max(round(start), 0) : max(round(stop), 0)] = count
+                found[rows, max(round(start), 0) : max(round(stop), 0)] = len(boxes)
+                boxes.append((start, stop, top, bottom))
         lines.append("".join(letters))
-    return found, tuple(lines)
+    return found, tuple(lines), np.array(boxes, np.float32)
 
 
 def token_table(lines: Sequence[str], caption: str, length: int) -> NDArray[np.int64]:

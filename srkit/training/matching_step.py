@@ -37,11 +37,12 @@ class Prompted(nn.Module):
 
     Args:
         blocks: blocks of the encoder that computes the guide.
+        drawn: False to compute the distances of `CLIPSR.aligned` alone.
     """
 
-    def __init__(self, network: CLIPSR, blocks: PromptedBlocks) -> None:
+    def __init__(self, network: CLIPSR, blocks: PromptedBlocks, *, drawn: bool = True) -> None:
         super().__init__()
-        self.network, self._blocks = network, blocks
+        self.network, self._blocks, self._drawn = network, blocks, drawn
 
     def forward(
         self,
@@ -51,11 +52,13 @@ class Prompted(nn.Module):
         words: Tensor | None = None,
         sentence: Tensor | None = None,
         letters: Tensor | None = None,
-    ) -> Tensor | tuple[Tensor, Tensor]:
-        """SR; with `letters`, the result of `CLIPSR.aligned`."""
+        boxes: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor | None, dict[str, Tensor]]:
+        """SR; with `letters` and `boxes`, the result of `CLIPSR.aligned`."""
         guide = self.network.guide(thumbnail, sentence, self._blocks)
-        if letters is not None and words is not None and sentence is not None:
-            return self.network.aligned(lr, guide, position, words, sentence, letters)
+        if letters is not None and boxes is not None and words is not None and sentence is not None:
+            given = (lr, guide, position, words, sentence, letters, boxes)
+            return self.network.aligned(*given, drawn=self._drawn)
         sr: Tensor = self.network(lr, guide=guide, position=position, words=words, sentence=sentence)
         return sr
 
@@ -88,19 +91,18 @@ class MatchingStep:
     def module(self, network: nn.Module) -> nn.Module:
         if not isinstance(network, CLIPSR):
             raise TypeError(f"a step of texts was given {type(network).__name__}")
-        return Prompted(network, self.encoder.prompted)
+        return Prompted(network, self.encoder.prompted, drawn=self.weights.of_images > 0)
 
     def __call__(
         self, state: TrainState, forward: Callable[..., Any], batch: Batch, rate: float, look: bool
     ) -> StepResult:
         with torch.autocast(batch.lr.device.type, self.autocast, enabled=self.autocast is not None):
             found = forward(batch.lr, **batch.conditions)
-            sr, misaligned = found if isinstance(found, tuple) else (found, None)
-            sr = sr.float()
+            sr, distances = found if isinstance(found, tuple) else (found, {})
+            sr = batch.lr if sr is None else sr.float()
             terms = self._terms(sr, batch)
         norms = self._norms(terms, sr) if look and len(terms) > 1 else {}
-        if misaligned is not None:
-            terms["alignment"] = misaligned
+        terms |= distances
         loss = torch.stack([getattr(self.weights, name) * term for name, term in terms.items()]).sum()
         descend(state, loss, self.clip_norm)
         logged = {"loss": loss.detach(), **{name: term.detach() for name, term in terms.items()}}

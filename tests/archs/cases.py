@@ -203,6 +203,7 @@ CASES = {
     "clipsr-x4-bag": _clipsr(text="bag", text_norm="softmax"),
     "clipsr-x4-constant": _clipsr(text="constant", fused_skips=False, mapped=False),
     "clipsr-x8": _clipsr(scale=8, stages=[12, 10, 8]),
+    "clipsr-x8-glyphs": _clipsr(scale=8, stages=[12, 10, 8], glyphs=6),
     "clipsr-x16-unread": _clipsr(scale=16, stages=[12, 10, 8, 8], readings=0),
     "cria-x3": _cria(scale=3),
     "cria-x4": _cria(),

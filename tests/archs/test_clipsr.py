@@ -183,7 +183,7 @@ def test_attention_without_words_reads_its_own_token() -> None:
     layer = WordAttention(4, 5, heads=2, width=3)
     nn.init.normal_(layer.out.weight)
     h = torch.randn(1, 4, 2, 2)
-    found = layer(h, torch.zeros(1, 3, 5), position_grid(2, 2))
+    found, _ = layer(h, torch.zeros(1, 3, 5), position_grid(2, 2))
     wanted = h + layer.out(layer.null[1].view(1, 6, 1, 1))
     assert torch.allclose(found, wanted.expand_as(found), atol=1e-6)
 

@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 
 
 def test_letters_lie_side_by_side_in_their_line() -> None:
-    found, lines = letter_map(
+    found, lines, boxes = letter_map(
         [Lettering("HH HH", (8, 16, 48, 32)), Lettering("oo", (0, 40, 24, 48))], 8, 8, 8
     )
     assert lines == ("HHHH", "oo")
@@ -33,7 +33,7 @@ def test_letters_lie_side_by_side_in_their_line() -> None:
 
 
 def test_what_lr_cannot_show_is_left_out() -> None:
-    found, lines = letter_map([Lettering("small print", (0, 0, 40, 8))], 8, 8, 8)
+    found, lines, boxes = letter_map([Lettering("small print", (0, 0, 40, 8))], 8, 8, 8)
     assert lines == ()
     assert not found.any()
 

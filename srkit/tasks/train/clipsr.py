@@ -59,6 +59,17 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
                 f"'data.degradation' is '{data.degradation}'; captioned images are made small by bicubic: leave it "
                 "empty."
             )
+        loss = recipe.loss
+        if loss.of_images == 0 and not (loss.of_letters and data.rendered):
+            raise UsageError(
+                "No term of 'loss' has anything to compare: those of images are 0, and those of letters are 0 or "
+                "'data.rendered' is empty; set loss.pixel=1."
+            )
+        if loss.of_letters and data.augment:
+            raise UsageError(
+                "'data.augment' is true, and the terms of letters take them for upright; set data.augment=false, or "
+                "loss.alignment, loss.boxes and loss.lettering to 0."
+            )
         super().check(job)
 
     @property
@@ -95,9 +106,9 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
         self.providers = load_providers(recipe.providers, needed, setting.device, setting.progress)
         if self._aligned and not self.encoder.by_character:
             raise UsageError(
-                f"'loss.alignment' is {recipe.loss.alignment} and 'loss.lettering' {recipe.loss.lettering}, and the "
-                f"words of the text encoder '{self.encoder.name}' are not characters; set both to 0, or choose "
-                "providers.text=words."
+                f"'loss.alignment', 'loss.boxes' and 'loss.lettering' are {recipe.loss.alignment:g}, "
+                f"{recipe.loss.boxes:g} and {recipe.loss.lettering:g}, and the words of the text encoder "
+                f"'{self.encoder.name}' are not characters; set all three to 0, or choose providers.text=words."
             )
         network = build(recipe.model.arch, self.arguments)
         self.info = info_of(network)
@@ -121,7 +132,7 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
             run=recipe.run,
             images=self.images.count,
             held_out=self.images.held_out,
-            keeps_best=step.discriminator is None,
+            keeps_best=step.discriminator is None and recipe.loss.of_images > 0,
         )
 
     def validation(self) -> Callable[[nn.Module], Validation]:
