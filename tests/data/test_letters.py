@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import pytest
 import torch
 
 from srkit.archs.clipsr import CLIPSR
@@ -30,12 +31,21 @@ def test_letters_lie_side_by_side_in_their_line() -> None:
     assert set(found[2, :, 0].tolist()) == {0, 1, 2, 3, 4}
     assert found[5, :, 0].tolist() == [5, 5, 6, 0, 0, 0, 0, 0]
     assert not found[[0, 1, 4, 6, 7]].any()
+    assert boxes.shape == (7, 4)
+    left, right, top, bottom = boxes[1:].T
+    assert left[0] == 1
+    assert right[3] == pytest.approx(6)
+    assert (right[0], right[2]) == (left[1], left[3])
+    assert (right - left > 0).all()
+    assert right[1] < left[2]  # a space
+    assert (top.tolist(), bottom.tolist()) == ([2] * 4 + [5] * 2, [4] * 4 + [6] * 2)
 
 
 def test_what_lr_cannot_show_is_left_out() -> None:
     found, lines, boxes = letter_map([Lettering("small print", (0, 0, 40, 8))], 8, 8, 8)
     assert lines == ()
     assert not found.any()
+    assert len(boxes) == 1
 
 
 def test_tokens_follow_the_caption() -> None:

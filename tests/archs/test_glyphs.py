@@ -1,0 +1,137 @@
+"""Letters drawn in the boxes that LR pixels estimate."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from srkit.archs.clipsr import CLIPSR
+from srkit.archs.glyphs import BOX, Glyphs, box_loss
+from tests.archs.test_clipsr import TEXT, network, text
+
+SCALE = 8
+
+
+def glyphs() -> Glyphs:
+    torch.manual_seed(0)
+    return Glyphs(features=4, read=6, stage=5, scale=SCALE, hidden=7)
+
+
+def drawing(made: Glyphs) -> Glyphs:
+    """One whose addition is not zero."""
+    nn.init.normal_(made.leave.weight)
+    return made
+
+
+def inputs(height: int = 3, width: int = 6) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    stage = torch.randn(1, 5, SCALE * height, SCALE * width, generator=generator)
+    return (
+        stage,
+        torch.randn(1, 4, height, width, generator=generator),
+        torch.randn(1, 6, height, width, generator=generator),
+    )
+
+
+def one_box(left: float, right: float, top: float, bottom: float, height: int = 3, width: int = 6) -> Tensor:
+    """The same box, in LR pixels of the image, as every pixel sees it."""
+    x, y = torch.arange(width) + 0.5, torch.arange(height) + 0.5
+    boxes = torch.empty(1, BOX, height, width)
+    boxes[:, 0], boxes[:, 1] = (left + right) / 2 - x, ((top + bottom) / 2 - y)[:, None]
+    boxes[:, 2], boxes[:, 3] = torch.tensor(right - left).log(), torch.tensor(bottom - top).log()
+    return boxes
+
+
+@torch.inference_mode()
+def test_nothing_is_added_at_first() -> None:
+    made, (stage, h, read) = glyphs(), inputs()
+    boxes, there = made.boxes(h)
+    assert not boxes.any()
+    assert not there.any()
+    assert torch.equal(made(stage, h, read, boxes, there), stage)
+
+
+@torch.inference_mode()
+def test_positions_run_through_the_box() -> None:
+    made = glyphs()
+    columns = torch.arange(6 * SCALE) // SCALE
+    u, v, sizes = made._places(one_box(1.0, 3.5, 0.5, 2.5), columns)
+    # Edges of the box lie half way between two pixels of the result.
+    right, down = (torch.arange(6 * SCALE) + 0.5) / SCALE, (torch.arange(3 * SCALE) + 0.5) / SCALE
+    torch.testing.assert_close(u[0, 0], ((right - 1.0) / 2.5 - 0.5).expand(3 * SCALE, -1))
+    torch.testing.assert_close(v[0, 0], ((down - 0.5) / 2.0 - 0.5)[:, None].expand(-1, 6 * SCALE))
+    torch.testing.assert_close(sizes[0, :, 0, 0], torch.tensor([2.5, 2.0]).log())
+
+
+@torch.inference_mode()
+def test_letters_are_drawn_in_their_box_alone() -> None:
+    made, (stage, h, read) = drawing(glyphs()), inputs()
+    there = torch.full((1, 1, 3, 6), 9.0)
+    boxes = one_box(2.0, 4.0, 0.0, 3.0)
+    added = (made(stage, h, read, boxes, there) - made(stage, h, read, boxes, there - 18)).abs().sum(1)[0]
+    inside, outside = added[:, 2 * SCALE : 4 * SCALE], torch.cat([added[:, :SCALE], added[:, 5 * SCALE :]], 1)
+    assert float(inside.mean()) > 20 * float(outside.mean())
+
+
+@torch.inference_mode()
+def test_the_end_of_a_letter_is_drawn_by_the_pixel_that_has_its_box() -> None:
+    """A letter ends in the middle of LR column 3, which shows the next letter."""
+    made, (stage, h, read) = drawing(glyphs()), inputs()
+    boxes = one_box(1.0, 3.5, 0.0, 3.0)
+    boxes[:, :, :, 3:] = one_box(3.5, 6.0, 0.0, 3.0)[:, :, :, 3:]
+    there = torch.full((1, 1, 3, 6), 9.0)
+    other = read.clone()
+    other[:, :, :, 2] += 1.0  # another first letter
+    changed = (made(stage, h, read, boxes, there) - made(stage, h, other, boxes, there)).abs().sum(1)[0]
+    first, last = changed[:, 3 * SCALE : 3 * SCALE + 3], changed[:, 4 * SCALE - 3 : 4 * SCALE]
+    assert float(first.mean()) > 5 * float(last.mean())
+
+
+def test_box_loss() -> None:
+    true, known = one_box(1.0, 3.0, 0.0, 2.0), torch.zeros(1, 1, 3, 6, dtype=torch.bool)
+    known[..., 1:3] = True
+    sure = torch.where(known, 30.0, -30.0)
+    assert float(box_loss(true, sure, true, known)) == pytest.approx(0, abs=1e-6)
+    assert float(box_loss(true + 0.5, sure, true, known)) == pytest.approx(0.5, abs=1e-6)
+    elsewhere = torch.where(known, true, 7.0)
+    assert float(box_loss(elsewhere, sure, true, known)) == pytest.approx(0, abs=1e-6)
+    assert float(box_loss(true, -sure, true, known)) == pytest.approx(30, abs=1e-3)
+    nothing = torch.zeros_like(known)
+    assert float(box_loss(true + 1, torch.full_like(sure, -30), true, nothing)) == pytest.approx(0, abs=1e-6)
+
+
+def aligned(
+    made: CLIPSR, letters: Tensor, boxes: Tensor, *, drawn: bool
+) -> tuple[Tensor | None, dict[str, Tensor]]:
+    x = torch.rand(2, 3, 4, 6, generator=torch.Generator().manual_seed(2))
+    words, sentence = text(3, 2)
+    guide = made.guide(
+        torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(4)), sentence, TEXT.prompted
+    )
+    position = torch.zeros(2, 2, 4, 6)
+    return made.aligned(x, guide, position, words, sentence, letters, boxes, drawn=drawn)
+
+
+@torch.inference_mode()
+def test_true_boxes_are_used_for_every_second_image() -> None:
+    made = network(scale=8, stages=[8, 6, 4], glyphs=5)
+    assert made.glyphs is not None
+    nn.init.normal_(made.glyphs.leave.weight)
+    letters = torch.zeros(2, 4, 6, dtype=torch.int64)
+    boxes = torch.zeros(2, BOX, 4, 6)
+    near, distances = aligned(made, letters, boxes, drawn=True)
+    far, others = aligned(made, letters, boxes + 0.7, drawn=True)
+    none, same = aligned(made, letters, boxes, drawn=False)
+    assert near is not None
+    assert far is not None
+    assert none is None
+    assert not torch.equal(near[0], far[0])
+    assert torch.equal(near[1], far[1])
+    assert float(others["boxes"]) == pytest.approx(float(distances["boxes"]) + 0.7, abs=1e-5)
+    torch.testing.assert_close(same, distances)
+
+
+def test_networks_that_read_no_words_draw_no_letters() -> None:
+    for changes in ({"readings": 0}, {"text": "constant"}):
+        assert network(scale=8, stages=[8, 6, 4], glyphs=5, **changes).glyphs is None
