@@ -258,6 +258,10 @@ class CLIPSR(nn.Module):
         found: Tensor = self.guidance(centred(thumbnail).to(z.dtype), z, blocks)
         return found
 
+    def no_guide(self, count: int, device: torch.device) -> Tensor:
+        """Zeros in place of `count` guides."""
+        return torch.zeros(count, self.guidance.out.out_channels, self.side, self.side, device=device)
+
     def _vector(self, count: int, sentence: Tensor | None) -> Tensor:
         """Normalised sentence (N, D), of the weights' dtype; the norm's bias if there is no sentence."""
         if self._text == "constant":

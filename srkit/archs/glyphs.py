@@ -48,8 +48,7 @@ class Glyphs(nn.Module):
         self.scale = scale
         self.box = nn.Conv2d(features, BOX + 1, 1)
         self.letter = nn.Conv2d(features + read, 4 * hidden, 1)
-        self.place = nn.Conv2d(_PLACE, hidden, 1)
-        self.shape = nn.Conv2d(hidden, hidden, 1)
+        self.place, self.shape = nn.Linear(_PLACE, hidden), nn.Linear(hidden, hidden)
         self.enter, self.leave = conv3x3(stage + hidden, stage), conv3x3(stage, stage)
         for layer in (self.box, self.leave):
             begin_at_zero(layer.weight, layer.bias)
@@ -71,45 +70,67 @@ class Glyphs(nn.Module):
             boxes, there: as returned by `boxes`.
         """
         letter = self.letter(torch.cat([h, read], dim=1))
-        x = torch.arange(stage.shape[3], device=h.device)
-        own = x // self.scale
-        beside = torch.where(x % self.scale < self.scale // 2, own - 1, own + 1).clamp(0, h.shape[3] - 1)
-        drawn = [self._drawn(letter, boxes, there, columns) for columns in (own, beside)]
-        total = drawn[0][0] + drawn[1][0]
-        letters = total / (drawn[0][1] + drawn[1][1] + _FAINT).to(total.dtype)
+        found = [
+            self._drawn(_beside(letter, halves), _beside(boxes, halves), _beside(there, halves), halves)
+            for halves in (False, True)
+        ]
+        covered = found[0][1] + found[1][1] + _FAINT
+        letters = (found[0][0] + found[1][0]) / covered.to(found[0][0].dtype)
+        letters = letters.flatten(1, 2).flatten(2, 4).permute(0, 3, 1, 2)  # (N, hidden, H, W), channels_last
         joined = F.leaky_relu(self.enter(torch.cat([stage, letters.to(stage.dtype)], dim=1)), _SLOPE)
         out: Tensor = self.leave(joined)
         return stage + out
 
-    def _drawn(self, letter: Tensor, boxes: Tensor, there: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-        """Letters of LR columns `columns`, one for each column of the result, and how far boxes cover each pixel."""
-        u, v, sizes = self._places(boxes, columns)
-        inside = torch.sigmoid(_STEEPNESS * (0.5 - u.abs())) * torch.sigmoid(_STEEPNESS * (0.5 - v.abs()))
-        u, v = u.clamp(-1, 1), v.clamp(-1, 1)
-        waves = [
-            wave(math.pi * n * one) for n in _FREQUENCIES for one in (u, v) for wave in (torch.sin, torch.cos)
-        ]
-        place = torch.cat([u, v, sizes, *waves], dim=1).to(letter.dtype, memory_format=torch.channels_last)
-        scale1, shift1, scale2, shift2 = self._spread(letter, columns).chunk(4, dim=1)
-        drawn = F.leaky_relu(torch.addcmul(shift1, self.place(place), 1 + scale1), _SLOPE)
+    def _drawn(self, letter: Tensor, boxes: Tensor, there: Tensor, halves: bool) -> tuple[Tensor, Tensor]:
+        """What candidates draw, (N, h, scale, w, 2, scale / 2, hidden), and how far their boxes cover the pixels.
+
+        Pixels of the result are in blocks of their LR pixel, and halves of these, with channels last.
+
+        Args:
+            letter, boxes, there: of the candidates, as returned by `_beside`.
+        """
+        at, sizes = self._places(boxes, halves)
+        covered = torch.sigmoid(_STEEPNESS * (0.5 - at.abs())).prod(-1, keepdim=True)
+        angles = torch.cat([at.clamp(-1, 1) * (math.pi * n) for n in _FREQUENCIES], dim=-1)
+        place = torch.cat([at.clamp(-1, 1), sizes.expand_as(at), angles.sin(), angles.cos()], dim=-1)
+        scale1, shift1, scale2, shift2 = letter.chunk(4, dim=-1)
+        drawn = self.place(place.to(letter.dtype))
+        drawn = F.leaky_relu(torch.addcmul(shift1, drawn, 1 + scale1), _SLOPE)
         drawn = F.leaky_relu(torch.addcmul(shift2, self.shape(drawn), 1 + scale2), _SLOPE)
-        seen = inside * torch.sigmoid(self._spread(there, columns))
-        return drawn * seen.to(drawn.dtype), inside
+        seen = covered * torch.sigmoid(there)
+        return drawn * seen.to(drawn.dtype), covered
 
-    def _places(self, boxes: Tensor, columns: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Positions (N, 1, H, W) in the boxes, within 0.5 of 0 inside, and log sizes (N, 2, H, W)."""
-        height = boxes.shape[2] * self.scale
-        spread = self._spread(boxes, columns)
-        centres, sizes = spread[:, :2], spread[:, 2:].clamp(-_LARGEST, _LARGEST)
-        x = (torch.arange(len(columns), device=boxes.device) + 0.5) / self.scale - (columns + 0.5)
-        y = (torch.arange(height, device=boxes.device) % self.scale + 0.5) / self.scale - 0.5
-        offsets = torch.stack([x.expand(height, -1), y[:, None].expand(-1, len(columns))])
-        at = (offsets - centres) / sizes.exp()
-        return at[:, :1], at[:, 1:], sizes
+    def _places(self, boxes: Tensor, halves: bool) -> tuple[Tensor, Tensor]:
+        """Positions (x, y) in the boxes of candidates, within 0.5 of 0 inside, and the logarithms of their sizes.
 
-    def _spread(self, x: Tensor, columns: Tensor) -> Tensor:
-        """Repeat rows `scale` times and take `columns`: (N, C, h, w) to (N, C, scale h, len(columns))."""
-        return x.repeat_interleave(self.scale, 2).index_select(3, columns)
+        Args:
+            boxes: of the candidates, as returned by `_beside`.
+            halves: True if these are neighbours.
+        """
+        centres, sizes = boxes[..., :2], boxes[..., 2:].clamp(-_LARGEST, _LARGEST)
+        side = (torch.arange(self.scale, device=boxes.device) + 0.5) / self.scale - 0.5
+        # The left half sees its candidate an LR pixel to the left, so that it lies as far to the right of it.
+        x = side.view(1, 1, 2, -1) + (
+            torch.tensor([1.0, -1.0], device=boxes.device).view(1, 1, 2, 1) if halves else 0
+        )
+        y = side.view(-1, 1, 1, 1).expand(-1, 1, 2, self.scale // 2)
+        offsets = torch.stack([x.expand_as(y), y], dim=-1)
+        return (offsets - centres) / sizes.exp(), sizes
+
+
+def _beside(x: Tensor, halves: bool) -> Tensor:
+    """The candidates of each LR pixel of (N, C, h, w), channels last and broadcastable over the pixels of the result.
+
+    Returns:
+        (N, h, 1, w, 1, 1, C): the pixel itself; with `halves` (N, h, 1, w, 2, 1, C): its left and right neighbours.
+    """
+    x = x.permute(0, 2, 3, 1)
+    found = x[:, :, :, None]
+    if halves:
+        found = torch.stack(
+            [torch.cat([x[:, :, :1], x[:, :, :-1]], 2), torch.cat([x[:, :, 1:], x[:, :, -1:]], 2)], 3
+        )
+    return found[:, :, None, :, :, None]
 
 
 def box_loss(boxes: Tensor, there: Tensor, true: Tensor, known: Tensor) -> Tensor:

@@ -37,7 +37,8 @@ class Prompted(nn.Module):
 
     Args:
         blocks: blocks of the encoder that computes the guide.
-        drawn: False to compute the distances of `CLIPSR.aligned` alone.
+        drawn: False to compute the distances of `CLIPSR.aligned` alone, with a guide of zeros, which takes most of the
+            time then.
     """
 
     def __init__(self, network: CLIPSR, blocks: PromptedBlocks, *, drawn: bool = True) -> None:
@@ -55,7 +56,10 @@ class Prompted(nn.Module):
         boxes: Tensor | None = None,
     ) -> Tensor | tuple[Tensor | None, dict[str, Tensor]]:
         """SR; with `letters` and `boxes`, the result of `CLIPSR.aligned`."""
-        guide = self.network.guide(thumbnail, sentence, self._blocks)
+        if self._drawn:
+            guide = self.network.guide(thumbnail, sentence, self._blocks)
+        else:
+            guide = self.network.no_guide(len(lr), lr.device)
         if letters is not None and boxes is not None and words is not None and sentence is not None:
             given = (lr, guide, position, words, sentence, letters, boxes)
             return self.network.aligned(*given, drawn=self._drawn)
