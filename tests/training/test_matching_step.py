@@ -42,11 +42,17 @@ def stripes() -> list[CaptionedImage]:
     ]
 
 
-def made() -> CLIPSR:
+def made(glyphs: int = 0) -> CLIPSR:
     torch.manual_seed(0)
-    return CLIPSR(
-        4, 12, 1, [12, 12], widths=[4, 6], prompts=2, guide_features=2, readings=1, reading_blocks=1, side=8
-    )
+    sizes = {
+        "widths": [4, 6],
+        "prompts": 2,
+        "guide_features": 2,
+        "readings": 1,
+        "reading_blocks": 1,
+        "side": 8,
+    }
+    return CLIPSR(4, 12, 1, [12, 12], **sizes, glyphs=glyphs)
 
 
 def step_of(encoder: TextEncoder, weights: ClipsrWeights, part: TextDiscriminatorPart) -> MatchingStep:
@@ -140,6 +146,27 @@ def test_attention_is_trained_on_where_letters_stand(encoder: TextEncoder) -> No
         assert not logged.norms  # one term of the result
         state.step += 1
     assert found[-1] < 0.3 * found[0]
+
+
+def test_where_letters_stand_is_learned_without_drawing(encoder: TextEncoder) -> None:
+    """Letters of equal look: only what is left and right of a pixel tells where in the word it is."""
+    pixels = np.full((32, 32, 3), 255, np.uint8)
+    pixels[8:24, 4:28] = 0
+    rendered = Rendered(pixels, (Lettering("HO", (4, 8, 28, 24)),))
+    step = step_of(encoder, ClipsrWeights(pixel=0.0, alignment=1.0, boxes=1.0), TextDiscriminatorPart())
+    network = made(glyphs=4)
+    images = [CaptionedImage(pixels, ("it reads HO",), None, rendered)]
+    pairs = CaptionedPairs(images, CropPlan(4, 8, 4, 0, False), CPU, encoder, 0.0, network, aligned=True)
+    state, module = new_state(network, OPTIM), step.module(network)
+    drawing = [p for part in (network.guidance, network.reconstruction) for p in part.parameters()]
+    before, found = [p.clone() for p in drawing], []
+    for batch in itertools.islice(pairs.batches(0), 60):
+        logged = step(state, module, batch, OPTIM.lr, True)
+        found.append(float(logged.terms["boxes"]))
+        assert set(logged.terms) == {"loss", "alignment", "boxes"}
+        state.step += 1
+    assert found[-1] < 0.5 * found[0]
+    assert all(torch.equal(a, b) for a, b in zip(before, drawing, strict=True))
 
 
 def test_pixels_of_letters_count_alone_in_lettering(encoder: TextEncoder) -> None:
