@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ def stripes() -> list[CaptionedImage]:
 
 def made(glyphs: int = 0) -> CLIPSR:
     torch.manual_seed(0)
-    sizes = {
+    sizes: dict[str, Any] = {
         "widths": [4, 6],
         "prompts": 2,
         "guide_features": 2,
