@@ -19,7 +19,7 @@ DEFAULT_FAMILIES = ("srvgg", "cdasr", "edsr")
 first."""
 ADAPTED_FAMILIES = ("cdasr", "edsr")
 """Families that `auto` chooses from for adaptation, for which CDASR is trained."""
-RESTORING_FAMILIES = ("real", "real-light", "nbsr", "diffusion")
+RESTORING_FAMILIES = ("real", "real-pixels", "real-light", "nbsr", "diffusion")
 """Families whose networks restore an image while upscaling, and therefore run once: a second pass would treat the first
 result as damaged, and kernels describe the original image. The default families provide the rest of a factor."""
 DEFAULT_SCALE = 4

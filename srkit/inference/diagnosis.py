@@ -25,8 +25,8 @@ from srkit.zoo.manifest import Manifest
 NAME = "diagnose"
 REPAIRING = "real"
 """Family of networks for damaged images."""
-LIGHTLY = 0.5
-"""Value of that family's dials for light damage, if its models have pairs."""
+LIGHT = {"denoise": 0.5}
+"""Values of that family's dials for light damage, where its models have such a pair; for strong damage 1."""
 THRESHOLD = 0.5
 _FINE = 8  # side of the blocks for noise measurement, in pixels at half resolution
 
@@ -117,7 +117,8 @@ class Look:
 
     def _dials(self, *, strong: bool) -> dict[str, float]:
         """Dials of the recipe, else by the strength of the damage."""
-        return self._recipe.dials or dict.fromkeys(sorted(self._pairs), 1.0 if strong else LIGHTLY)
+        usual = {dial: 1.0 if strong else value for dial, value in LIGHT.items() if dial in self._pairs}
+        return self._recipe.dials or usual
 
 
 def look_for(recipe: UpscaleRecipe, device: torch.device, progress: Progress | None = None) -> Look | None:

@@ -64,7 +64,7 @@ def test_they_are_used_and_written_down(
         (("--strength", "1.5"), ("strength", "1.5")),
         (("--strength", "nan"), ("strength", "nan")),
         (("--denoise", "-0.1"), ("denoise", "-0.1")),
-        (("--strength", "0.5", "-m", "auto"), ("strength", "auto")),
+        (("--strength", "0.5", "-m", "srvgg-x4"), ("strength", "srvgg-x4")),
         (("--denoise", "0.5", "-m", "edsr-x2"), ("denoise", "edsr-x2")),
     ],
 )

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from srkit.errors import UsageError
-from srkit.inference.diagnosis import LIGHTLY, Diagnosis, Look
+from srkit.inference.diagnosis import Diagnosis, Look
 from srkit.io.codecs import through_jpeg
 from srkit.io.image import DecodedImage
 from srkit.io.read import read_image
@@ -111,6 +111,14 @@ def test_each_choice_has_its_networks_and_no_more(look: Look) -> None:
     assert look.models(turned_full) is look.models(damaged)
 
 
-def test_dials_without_a_pair_are_refused_at_once() -> None:
+def test_dials_without_a_pair_are_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("srkit.inference.diagnosis.REPAIRING", "nbsr")  # a family without pairs
     with pytest.raises(UsageError, match="strength"):
-        Look(UpscaleRecipe(strength=LIGHTLY), torch.device("cpu"))
+        Look(UpscaleRecipe(strength=0.5), torch.device("cpu"))
+
+
+def test_light_damage_turns_the_dial_of_damage_alone(look: Look) -> None:
+    assert look._dials(strong=False) == {"denoise": 0.5}
+    assert look._dials(strong=True) == {"denoise": 1.0}
+    asked = Look(UpscaleRecipe(strength=0.3), torch.device("cpu"))
+    assert asked._dials(strong=False) == {"strength": 0.3}
