@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import torch
 
-from srkit.archs.info import ArchInfo
 from srkit.archs.reconstructor import MIN_SIDE, Reconstructor
 from srkit.archs.table import build, info_of
 from srkit.data.pairs import Batch
@@ -45,7 +44,6 @@ class Reconstruction(Experiment[ReconstructorRecipe]):
 
     # Other providers would change the validation's scale, and the network predicts features of this encoder.
     resumes = ("far.encoder", "far.stage", *Experiment.resumes)
-    info: ArchInfo
     images: Images
     distance: PerceptualDistance
     stage: EncoderStage
@@ -66,10 +64,6 @@ class Reconstruction(Experiment[ReconstructorRecipe]):
                 f"'far.stage' is '{recipe.far.stage}'; it must be one of {', '.join(STAGES)}."
                 f"{nearest(recipe.far.stage, STAGES)}"
             )
-
-    @property
-    def autocast(self) -> torch.dtype | None:
-        return self.setting.autocast(bf16_ok=self.info.bf16_ok)
 
     def plan(self) -> Plan:
         self._load_providers()
