@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from srkit.errors import UsageError
@@ -46,10 +46,10 @@ class Bounds:
         """Bounds in words: `at least 1`, `from 0 to 1`, `at least 0 and below 1`."""
         named = (("at least", self.min), ("above", self.above), ("at most", self.max), ("below", self.below))
         words = (
-            " and ".join(f"{word} {shown(bound)}" for word, bound in named if bound is not None) or "finite"
+            " and ".join(f"{word} {_plain(bound)}" for word, bound in named if bound is not None) or "finite"
         )
         if self.min is not None and self.max is not None:
-            words = f"from {shown(self.min)} to {shown(self.max)}"
+            words = f"from {_plain(self.min)} to {_plain(self.max)}"
         return (f"{self.instead} or " if self.instead else "") + words
 
 
@@ -94,16 +94,16 @@ def check_bounds(recipe: Any, where: str = "") -> None:
 
 def _check(key: str, value: Any, bounds: Bounds) -> None:
     if bounds.length is not None and len(value) != bounds.length:
-        raise UsageError(f"'{key}' is {shown(value)}; it must have {bounds.length} numbers.")
+        raise UsageError(f"'{key}' is {list(value)}; it must have {bounds.length} numbers.")
     if bounds.ascending and list(value) != sorted(value):
-        raise UsageError(f"'{key}' is {shown(value)}; the smaller number comes first.")
+        raise UsageError(f"'{key}' is {list(value)}; the smaller number comes first.")
     for name, number in _numbers(key, value):
         if not bounds.hold(number):
             quoted = f"`{name.rpartition('.')[2]}`" if bounds.flag else f"'{name}'"
-            each = "each" if isinstance(value, tuple) else "it"
-            raise UsageError(
-                f"{quoted} is {shown(value if isinstance(value, tuple) else number)}; {each} must be {bounds.words}."
-            )
+            found, each = (_plain(number) if bounds.flag else str(number)), "it"
+            if isinstance(value, tuple):
+                found, each = str(list(value)), "each"
+            raise UsageError(f"{quoted} is {found}; {each} must be {bounds.words}.")
 
 
 def _numbers(key: str, value: Any) -> Iterator[tuple[str, float]]:
@@ -115,8 +115,5 @@ def _numbers(key: str, value: Any) -> Iterator[tuple[str, float]]:
         yield key, value
 
 
-def shown(value: float | Sequence[float]) -> str:
-    """Number, or list of numbers, as text in messages."""
-    if isinstance(value, Sequence):
-        return f"[{', '.join(map(shown, value))}]"
-    return str(value).removesuffix(".0")
+def _plain(number: float) -> str:
+    return str(number).removesuffix(".0")

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from srkit.errors import UsageError, nearest
-from srkit.recipes.bounds import Bounded, bounded, shown
+from srkit.errors import UsageError, check_known, unknown
+from srkit.recipes.bounds import Bounded, bounded
 
 Range = tuple[float, float]
 
@@ -102,7 +102,7 @@ class FirstOrderPart(Bounded):
         _check_sides("sides", self.sides)
         if not self.factor[0] <= 1 <= self.factor[1]:
             raise UsageError(
-                f"The range factor is {shown(self.factor)} in a degradation; images are made smaller down to the "
+                f"The range factor is {list(self.factor)} in a degradation; images are made smaller down to the "
                 "one and larger up to the other, so 1 must lie between."
             )
 
@@ -170,16 +170,13 @@ class SecondOrderPart(Bounded):
 
 def _check_sides(name: str, values: tuple[int, ...]) -> None:
     if not all(side % 2 for side in values):
-        raise UsageError(f"The range {name} is {shown(values)} in a degradation; sides of kernels are odd.")
+        raise UsageError(f"The range {name} is {list(values)} in a degradation; sides of kernels are odd.")
 
 
 def _check_kernels(shares: Mapping[str, float]) -> None:
     for kind in shares:
         if kind not in KERNELS:
-            raise UsageError(
-                f"The key kernels names '{kind}' in a degradation; known are {', '.join(KERNELS)}."
-                f"{nearest(kind, KERNELS)}"
-            )
+            raise unknown(f"The key kernels names '{kind}' in a degradation", kind, KERNELS)
     if abs(sum(shares.values()) - 1) > 1e-6:
         raise UsageError(
             f"The shares of kernels add up to {sum(shares.values()):g} in a degradation; they must add up to 1."
@@ -231,9 +228,5 @@ def second_order_settings(name: str) -> SecondOrderPart:
     Raises:
         UsageError: the name is unknown.
     """
-    if name not in SETTINGS:
-        raise UsageError(
-            f"There is no degradation '{name}'; known are {', '.join(SETTINGS)}, or write its ranges out."
-            f"{nearest(name, SETTINGS)}"
-        )
+    check_known("degradation", name, SETTINGS)
     return SETTINGS[name]

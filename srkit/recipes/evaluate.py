@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from srkit.errors import UsageError, nearest
+from srkit.errors import UsageError, unknown
 from srkit.recipes.bounds import Bounded, bounded
 from srkit.recipes.upscale import MAX_SCALE, MAX_THREADS
 
@@ -49,9 +49,6 @@ class EvalRecipe(Bounded):
             raise UsageError("`model` names one model twice; name each once.")
         for control in self.prompt_controls:
             if control not in _CONTROLS and not control.startswith(FIXED):
-                raise UsageError(
-                    f"`prompt_control` names '{control}'; known are {', '.join(_CONTROLS)}, and {FIXED}TEXT."
-                    f"{nearest(control, _CONTROLS)}"
-                )
+                raise unknown(f"`prompt_control` names '{control}'", control, (*_CONTROLS, f"{FIXED}TEXT"))
         if not self.prompt_controls or len(set(self.prompt_controls)) < len(self.prompt_controls):
             raise UsageError("`prompt_control` names one control twice, or none; name each once.")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from srkit.errors import UsageError, nearest
+from srkit.errors import UsageError, unknown
 from srkit.recipes.clipsr import ClipsrRecipe
 from srkit.recipes.diagnose import DiagnoseRecipe
 from srkit.recipes.diffusion import DiffusionRecipe
@@ -111,7 +111,5 @@ def kind_of(table: Mapping[str, Any], source: str | Path) -> Kind:
     """
     name = table.get("kind", "sr")
     if name not in KINDS:
-        raise UsageError(
-            f"The recipe '{source}' is of the kind {name!r}; known are {', '.join(KINDS)}.{nearest(str(name), KINDS)}"
-        )
+        raise unknown(f"The recipe '{source}' is of the kind {name!r}", name, KINDS)
     return KINDS[name]

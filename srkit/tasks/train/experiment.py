@@ -15,7 +15,7 @@ import srkit
 from srkit.archs.info import ArchInfo
 from srkit.archs.table import build
 from srkit.engine.device import pick_device, training_dtype
-from srkit.errors import UsageError, nearest
+from srkit.errors import UsageError, unknown
 from srkit.progress import Progress
 from srkit.recipes.load import to_mapping
 from srkit.recipes.train import ModelPart, OptimPart, RunPart
@@ -228,9 +228,7 @@ def check_domains(domains: Iterable[str], key: str) -> None:
     """
     for domain in domains:
         if domain not in DOMAINS:
-            raise UsageError(
-                f"'{key}' names '{domain}'; known are {', '.join(DOMAINS)}.{nearest(domain, DOMAINS)}"
-            )
+            raise unknown(f"'{key}' names '{domain}'", domain, DOMAINS)
 
 
 def check_untrained(job: TrainJob[Any]) -> None:

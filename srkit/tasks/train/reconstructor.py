@@ -15,7 +15,7 @@ from srkit.data.pairs import Batch
 from srkit.data.real_pairs import RealPairs, RealPlan
 from srkit.encoders.distance import PerceptualDistance, perceptual_distance
 from srkit.encoders.stages import STAGES, EncoderStage, encoder_stage
-from srkit.errors import UsageError, nearest
+from srkit.errors import UsageError, unknown
 from srkit.losses.reconstruction import Far, ReconstructionLoss
 from srkit.ops.layout import channels_last
 from srkit.recipes.degradation import SecondOrderPart
@@ -60,10 +60,7 @@ class Reconstruction(Experiment[ReconstructorRecipe]):
             )
         _degradation(recipe)
         if recipe.far.stage not in STAGES:
-            raise UsageError(
-                f"'far.stage' is '{recipe.far.stage}'; it must be one of {', '.join(STAGES)}."
-                f"{nearest(recipe.far.stage, STAGES)}"
-            )
+            raise unknown(f"'far.stage' is '{recipe.far.stage}'", recipe.far.stage, STAGES)
 
     def plan(self) -> Plan:
         self._load_providers()
