@@ -7,7 +7,7 @@ sentence and ends with `exit_code`; see `Exit` for what each code promises to sc
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from enum import IntEnum
 from typing import ClassVar
 
@@ -50,6 +50,22 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """Suggestion ` Did you mean 'x'?` of the closest known word, to append to a sentence; empty if none is close."""
     match = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f" Did you mean '{match[0]}'?" if match else ""
+
+
+def unknown(found: str, name: object, known: Iterable[str]) -> UsageError:
+    """Error for a name that is none of the known ones: `FOUND; known are A, B. Did you mean 'A'?`"""
+    known = list(known)
+    return UsageError(f"{found}; known are {', '.join(known)}.{nearest(str(name), known)}")
+
+
+def check_known(what: str, name: object, known: Collection[str]) -> None:
+    """Check that a name, which comes from a recipe, a header or the command line, is known.
+
+    Raises:
+        UsageError: `There is no WHAT 'NAME'`; the message names the known ones and the nearest.
+    """
+    if name not in known:
+        raise unknown(f"There is no {what} '{name}'", name, known)
 
 
 def first_line(error: Exception) -> str:

@@ -252,7 +252,7 @@ def reconstructor_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from srkit.archs.reconstructor import Reconstructor
-    from srkit.encoders.compact import random_compact
+    from srkit.encoders.compact import Compact
     from srkit.zoo.header import Header
     from srkit.zoo.weights import save_weights
 
@@ -265,7 +265,7 @@ def reconstructor_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "embedding": 8,
         "described": 24,
     }
-    version = random_compact(torch.device("cpu")).version
+    version = Compact(torch.device("cpu"), random=True).version
     providers = {"distance": "random", "distance version": version}
     providers |= {"far": "random", "far stage": "stage1", "far version": version}
     with torch.random.fork_rng(devices=[]):

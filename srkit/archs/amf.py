@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srkit.archs.blocks import begin_at_zero
-from srkit.errors import UsageError, nearest
+from srkit.errors import check_known
 
 Fusion = Literal["amf", "batch", "concat"]
 
@@ -73,11 +73,7 @@ def make_fusion(kind: Fusion, features: int, modalities: Sequence[int], hidden: 
     Raises:
         UsageError: unknown name.
     """
-    known = get_args(Fusion)
-    if kind not in known:  # it comes from a recipe or a header
-        raise UsageError(
-            f"There is no fusion '{kind}'; known are {', '.join(known)}.{nearest(str(kind), known)}"
-        )
+    check_known("fusion", kind, get_args(Fusion))
     if kind == "concat":
         return Concatenation(features, modalities, hidden)
     return AMF(features, modalities, hidden, normalise=kind == "batch")

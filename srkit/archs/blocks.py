@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import Literal, get_args
 
@@ -10,13 +11,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srkit.errors import UsageError, nearest
+from srkit.errors import UsageError, check_known
 
 Upsampler = Literal["edsr", "single"]
 DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 _SLOPE = 0.2  # negative slope of ESRGAN's leaky ReLUs
 DEEP_SCALE = 8
 """Smallest scale at which residual blocks may stand between the upsampling stages."""
+
+
+def check_scale(network: str, scale: int, scales: Collection[int]) -> None:
+    """Raise UsageError for a scale that a network is not defined for."""
+    if scale not in scales:
+        defined = ", ".join(map(str, scales))
+        raise UsageError(f"{network} was given scale {scale}; it is defined for {defined}.")
+
+
+def check_min(network: str, minimum: int, **arguments: int | Sequence[int]) -> None:
+    """Raise UsageError for a network's arguments, or elements of them, below a minimum, and for empty ones."""
+    for name, value in arguments.items():
+        numbers = [value] if isinstance(value, int) else list(value)
+        if min(numbers, default=minimum - 1) < minimum:
+            shown = value if isinstance(value, int) else numbers
+            raise UsageError(f"{network} was given {name} {shown}; nothing may be below {minimum}.")
 
 
 def centred(x: Tensor) -> Tensor:
@@ -123,11 +140,7 @@ class Reconstruction(nn.Module):
 
     def __init__(self, features: int, scale: int, upsampler: Upsampler, blocks_between: int = 0) -> None:
         super().__init__()
-        known = get_args(Upsampler)
-        if upsampler not in known:  # it comes from a recipe or a header
-            raise UsageError(
-                f"There is no upsampler '{upsampler}'; known are {', '.join(known)}.{nearest(str(upsampler), known)}"
-            )
+        check_known("upsampler", upsampler, get_args(Upsampler))
         if upsampler == "single":
             self.layers = nn.Sequential(
                 _even(conv3x3(features, 3 * scale * scale), 3), nn.PixelShuffle(scale)

@@ -18,11 +18,13 @@ from srkit.archs.blocks import (
     begin_at_zero,
     built_between,
     centred,
+    check_min,
+    check_scale,
     conv3x3,
     receptive_field,
 )
 from srkit.archs.info import ArchInfo
-from srkit.errors import UsageError, nearest
+from srkit.errors import UsageError, check_known
 from srkit.ops.geometry import sample
 from srkit.ops.resize import upscale
 
@@ -73,8 +75,14 @@ class CDASR(nn.Module):
         token_grid: int = 7,
     ) -> None:
         super().__init__()
-        widths = (features, semantic_dim, token_channels, hidden, aligned, token_features, token_grid)
-        _check(scale, widths, (blocks, blocks_between), spatial, condition)
+        check_scale("CDASR", scale, SCALES)
+        check_min("CDASR", 0, blocks=blocks, blocks_between=blocks_between)
+        check_min("CDASR", 1, features=features, semantic_dim=semantic_dim, token_channels=token_channels)
+        check_min(
+            "CDASR", 1, hidden=hidden, aligned=aligned, token_features=token_features, token_grid=token_grid
+        )
+        check_known("spatial of CDASR", spatial, get_args(Spatial))
+        check_known("condition of CDASR", condition, get_args(Source))
         between = built_between(scale, upsampler, blocks_between)
         self.scale, self.blocks_between = scale, between
         self.trunk = ResidualTrunk(features, blocks)
@@ -224,21 +232,3 @@ def _conditioning(spatial: Spatial, condition: Source) -> tuple[str, ...]:
 
 def _listed(info: ArchInfo) -> str:
     return ", ".join(info.conditioning)
-
-
-def _check(
-    scale: int, widths: tuple[int, ...], counts: tuple[int, ...], spatial: str, condition: str
-) -> None:
-    if scale not in SCALES:
-        raise UsageError(f"CDASR was given scale {scale}; it is defined for 2, 3, 4, 8 and 16.")
-    if min(widths) < 1 or min(counts) < 0:
-        raise UsageError(
-            f"CDASR was given a width of {min(widths)} and a number of blocks of {min(counts)} as the smallest; "
-            "they must be at least 1 and at least 0."
-        )
-    for name, value, kind in (("spatial", spatial, Spatial), ("condition", condition, Source)):
-        known = get_args(kind)
-        if value not in known:
-            raise UsageError(
-                f"CDASR has no {name} '{value}'; known are {', '.join(known)}.{nearest(str(value), known)}"
-            )

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srkit.archs.blocks import begin_at_zero
+from srkit.archs.blocks import begin_at_zero, check_min
 from srkit.archs.info import ArchInfo
 from srkit.errors import UsageError
 
@@ -41,10 +41,12 @@ class CompactEncoder(nn.Module):
         side: int = 160,
     ) -> None:
         super().__init__()
-        if len(widths) != len(blocks) or not widths or min(*widths, dim, side) < 1 or min(blocks) < 0:
+        check_min("The compact encoder", 1, widths=widths, dim=dim, side=side)
+        check_min("The compact encoder", 0, blocks=blocks)
+        if len(widths) != len(blocks):
             raise UsageError(
-                f"The compact encoder was given widths {list(widths)}, blocks {list(blocks)}, dim {dim} and side "
-                f"{side}; it takes as many widths as numbers of blocks, and nothing below 1 (blocks: 0)."
+                f"The compact encoder was given widths {list(widths)} and blocks {list(blocks)}; it takes as many of "
+                "one as of the other."
             )
         self.side, self.dim, self.token_channels = side, dim, widths[-1]
         self.widths = tuple(widths)

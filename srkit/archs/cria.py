@@ -18,13 +18,15 @@ from srkit.archs.blocks import (
     NearestReconstruction,
     Reconstruction,
     centred,
+    check_min,
+    check_scale,
     conv3x3,
     receptive_field,
     upsampling_stages,
 )
 from srkit.archs.info import ArchInfo, View
 from srkit.archs.trunks import Trunk, blocks_radius, make_trunk
-from srkit.errors import UsageError, nearest
+from srkit.errors import UsageError, check_known
 from srkit.ops.resize import upscale
 
 HeadUpsampler = Literal["nearest", "single", "edsr"]
@@ -88,7 +90,12 @@ class Cria(nn.Module):
         super().__init__()
         if heads not in (1, 2):
             raise UsageError(f"Cria-CL was given {heads} heads; it is defined for 1 and 2.")
-        _check(scale, (features, blocks, growth, width, mask_width), upsampler, keep_colour)
+        check_scale("Cria-CL", scale, SCALES)
+        check_min(
+            "Cria-CL", 1, features=features, blocks=blocks, growth=growth, width=width, mask_width=mask_width
+        )
+        check_min("Cria-CL", 0, keep_colour=keep_colour)
+        check_known("upsampler of Cria-CL", upsampler, get_args(HeadUpsampler))
         self.scale, self.keep_colour, self.heads = scale, keep_colour, heads
         self.trunk = make_trunk(trunk, features, blocks, growth)
         self.align = _Head(features, width, scale, upsampler)
@@ -246,19 +253,3 @@ def _reconstruction_radius(scale: int, upsampler: HeadUpsampler) -> int:
     if upsampler == "nearest":
         return 2 + NearestReconstruction(1, upsampling_stages(scale)).radius
     return receptive_field(scale, 0, upsampler)
-
-
-def _check(scale: int, counts: tuple[int, ...], upsampler: str, radius: int) -> None:
-    if scale not in SCALES:
-        raise UsageError(f"Cria-CL was given scale {scale}; it is defined for 2, 3, 4 and 8.")
-    if min(counts) < 1:
-        raise UsageError(
-            f"Cria-CL was given {min(counts)} as the least of its numbers; all must be at least 1."
-        )
-    if radius < 0:
-        raise UsageError(f"Cria-CL was given the radius {radius} for keep_colour; it must be at least 0.")
-    known = get_args(HeadUpsampler)
-    if upsampler not in known:
-        raise UsageError(
-            f"Cria-CL has no upsampler '{upsampler}'; known are {', '.join(known)}.{nearest(str(upsampler), known)}"
-        )

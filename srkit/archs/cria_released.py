@@ -15,15 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from srkit.archs.blocks import NearestReconstruction, conv3x3, nearest_radius
+from srkit.archs.blocks import NearestReconstruction, check_min, check_scale, conv3x3, nearest_radius
 from srkit.archs.cria import UNITS, units
 from srkit.archs.esrgan import published_tensors
 from srkit.archs.info import ArchInfo
 from srkit.archs.trunks import RADIUS, RRDBTrunk
-from srkit.errors import ResourceError, UsageError
+from srkit.errors import ResourceError
 
 _FACTORS = {4: (2, 2), 1: (1, 1)}
-SCALES = tuple(_FACTORS)
 
 
 class CriaReleased(nn.Module):
@@ -41,15 +40,8 @@ class CriaReleased(nn.Module):
 
     def __init__(self, scale: int = 4, features: int = 64, blocks: int = 23, growth: int = 32) -> None:
         super().__init__()
-        if scale not in _FACTORS:
-            raise UsageError(
-                f"Cria-CL's released network was given scale {scale}; it is defined for 4 and 1."
-            )
-        if min(features, blocks, growth) < 1:
-            raise UsageError(
-                f"Cria-CL's released network was given {features} features, {blocks} blocks and growth {growth}; all "
-                "must be at least 1."
-            )
+        check_scale("Cria-CL's released network", scale, _FACTORS)
+        check_min("Cria-CL's released network", 1, features=features, blocks=blocks, growth=growth)
         self.scale = scale
         self.trunk = RRDBTrunk(features, blocks, growth)
         self.reconstruction = NearestReconstruction(features, _FACTORS[scale])

@@ -13,7 +13,7 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srkit.archs.blocks import begin_at_zero, conv3x3
+from srkit.archs.blocks import begin_at_zero, check_min, conv3x3
 from srkit.archs.info import ArchInfo
 from srkit.errors import UsageError
 
@@ -34,11 +34,9 @@ class CompactDepth(nn.Module):
 
     def __init__(self, widths: Sequence[int] = (16, 32, 64, 96, 128), side: int = 256) -> None:
         super().__init__()
-        if len(widths) < 2 or min(*widths, side) < 1:
-            raise UsageError(
-                f"The depth network was given the widths {list(widths)} and the side {side}; it takes at least two "
-                "widths, and nothing below 1."
-            )
+        if len(widths) < 2:
+            raise UsageError(f"The depth network was given widths {list(widths)}; it takes at least two.")
+        check_min("The depth network", 1, widths=widths, side=side)
         self.side = side
         self.head = conv3x3(3, widths[0])
         self.down = nn.ModuleList(

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srkit.archs.amf import Fusion, make_fusion
-from srkit.archs.blocks import begin_at_zero, centred, conv3x3
+from srkit.archs.blocks import begin_at_zero, centred, check_min, check_scale, conv3x3
 from srkit.archs.condition_encoders import Pyramid
 from srkit.archs.info import ArchInfo
 from srkit.archs.nbsr import NBSR
@@ -93,7 +93,8 @@ class DiffusionSR(nn.Module):
         steps: int = 4,
     ) -> None:
         super().__init__()
-        _check(scale, (*widths, blocks, width, hidden), modalities, base)
+        check_min("A diffusion model", 1, widths=widths, blocks=blocks, width=width, hidden=hidden)
+        _check(scale, modalities, base)
         self.scale, self._base, self._modalities = scale, base, tuple(modalities)
         self._levels, self._blocks = len(widths), blocks
         self.steps = steps
@@ -348,15 +349,10 @@ def _waves(level: Tensor) -> Tensor:
     return torch.cat([phase.sin(), phase.cos()], dim=1)
 
 
-def _check(scale: int, counts: tuple[int, ...], modalities: Sequence[str], base: str) -> None:
-    if scale not in SCALES:
-        raise UsageError(f"A diffusion model was given scale {scale}; it is defined for 2 and 4.")
-    if min(counts) < 1:
-        raise UsageError(
-            f"A diffusion model was given {min(counts)} as the least of its numbers; they must be at least 1."
-        )
-    unknown = set(modalities) - set(MODALITIES)
-    if unknown or len(set(modalities)) < len(modalities) or base not in ("nbsr", "bicubic"):
+def _check(scale: int, modalities: Sequence[str], base: str) -> None:
+    check_scale("A diffusion model", scale, SCALES)
+    strange = set(modalities) - set(MODALITIES)
+    if strange or len(set(modalities)) < len(modalities) or base not in ("nbsr", "bicubic"):
         raise UsageError(
             f"A diffusion model was given the modalities {', '.join(modalities)} and the base '{base}'; it takes "
             f"each of {', '.join(MODALITIES)} once at most, and nbsr or bicubic."

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from srkit.archs.blocks import begin_at_zero, conv3x3
+from srkit.archs.blocks import begin_at_zero, check_min, conv3x3
 from srkit.errors import UsageError
 
 _SLOPE = 0.2  # negative slope of the leaky ReLUs
@@ -30,7 +30,7 @@ class PatchGAN(nn.Module):
 
     def __init__(self, features: int = 64, layers: int = 3) -> None:
         super().__init__()
-        _check("PatchGAN", features, layers)
+        check_min("PatchGAN", 1, features=features, layers=layers)
         widths = [features * min(2**i, _WIDEST) for i in range(layers + 1)]
         self.min_side = 3 * 2**layers
         """Smallest side of an image."""
@@ -74,7 +74,7 @@ class UNetSN(nn.Module):
 
     def __init__(self, features: int = 64) -> None:
         super().__init__()
-        _check("UNetSN", features, 1)
+        check_min("UNetSN", 1, features=features)
         n = features
         self.first = conv3x3(3, n)
         self.down = nn.ModuleList(
@@ -121,13 +121,6 @@ def _start(module: nn.Module) -> None:
         begin_at_zero(module.bias)
     elif isinstance(module, nn.BatchNorm2d):
         nn.init.normal_(module.weight, 1.0, _DEVIATION)
-
-
-def _check(name: str, features: int, layers: int) -> None:
-    if min(features, layers) < 1:
-        raise UsageError(
-            f"{name} was given {features} features and {layers} layers; both must be at least 1."
-        )
 
 
 def _check_size(name: str, x: Tensor, min_side: int) -> None:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srkit.archs.blocks import SFT, begin_at_zero, conv3x3
+from srkit.archs.blocks import SFT, begin_at_zero, check_min, check_scale, conv3x3
 from srkit.archs.detail import (
     DETAIL_RADIUS,
     detail_energies,
@@ -65,17 +65,14 @@ class DKENet(nn.Module):
         energies: Sequence[int] = (),
     ) -> None:
         super().__init__()
-        if scale not in SCALES:
-            raise UsageError(f"DKENet was given scale {scale}; it is defined for 2, 3 and 4.")
-        if features < 4 or features % 4 or depth_features < 1:
-            raise UsageError(
-                f"DKENet was given {features} features and {depth_features} of the depth; it takes a multiple of 4 "
-                "and at least 1."
-            )
+        check_scale("DKENet", scale, SCALES)
+        check_min("DKENet", 1, features=features, depth_features=depth_features)
+        if features % 4:
+            raise UsageError(f"DKENet was given {features} features; it takes a multiple of 4.")
         if not 2 <= levels <= MAX_LEVELS:
             raise UsageError(f"DKENet was given {levels} levels; it takes from 2 to {MAX_LEVELS}.")
-        if any(radius < 1 for radius in energies):
-            raise UsageError(f"DKENet was given energies {list(energies)}; they are radii of at least 1.")
+        if energies:
+            check_min("DKENet", 1, energies=energies)
         self._contrast, self._energies, self._multiple = contrast, tuple(energies), 1 << (levels - 1)
         self.head = conv3x3(6 if contrast else 3, features)
         self.energy_head = conv3x3(energies_count(energies), features) if energies else None

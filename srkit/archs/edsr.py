@@ -14,10 +14,11 @@ from srkit.archs.blocks import (
     Upsampler,
     built_between,
     centred,
+    check_min,
+    check_scale,
     receptive_field,
 )
 from srkit.archs.info import ArchInfo
-from srkit.errors import UsageError
 from srkit.ops.resize import upscale
 
 SCALES = (2, 3, 4, 8, 16)
@@ -50,13 +51,9 @@ class EDSR(nn.Module):
         blocks_between: int = 0,
     ) -> None:
         super().__init__()
-        if scale not in SCALES:
-            raise UsageError(f"EDSR was given scale {scale}; it is defined for 2, 3, 4, 8 and 16.")
-        if features < 1 or min(blocks, blocks_between) < 0:
-            raise UsageError(
-                f"EDSR was given {features} features and {min(blocks, blocks_between)} blocks; it takes at least 1 "
-                "and at least 0."
-            )
+        check_scale("EDSR", scale, SCALES)
+        check_min("EDSR", 1, features=features)
+        check_min("EDSR", 0, blocks=blocks, blocks_between=blocks_between)
         between = built_between(scale, upsampler, blocks_between)
         self.scale, self.blocks_between = scale, between
         self.trunk = ResidualTrunk(features, blocks, residual_scale)

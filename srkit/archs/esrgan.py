@@ -12,10 +12,10 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srkit.archs.blocks import DIV2K_MEAN, NearestReconstruction, centred
+from srkit.archs.blocks import DIV2K_MEAN, NearestReconstruction, centred, check_min, check_scale
 from srkit.archs.info import ArchInfo
 from srkit.archs.trunks import RADIUS, RRDBTrunk
-from srkit.errors import ResourceError, UsageError
+from srkit.errors import ResourceError
 from srkit.ops.resize import upscale
 
 _UNSHUFFLE = {4: 1, 2: 2, 1: 4}
@@ -47,12 +47,8 @@ class RRDBNet(nn.Module):
         self, scale: int = 4, features: int = 64, blocks: int = 23, growth: int = 32, skip: bool = False
     ) -> None:
         super().__init__()
-        if scale not in _UNSHUFFLE:
-            raise UsageError(f"RRDBNet was given scale {scale}; it is defined for 4, 2 and 1.")
-        if min(features, blocks, growth) < 1:
-            raise UsageError(
-                f"RRDBNet was given {features} features, {blocks} blocks and growth {growth}; all must be at least 1."
-            )
+        check_scale("RRDBNet", scale, _UNSHUFFLE)
+        check_min("RRDBNet", 1, features=features, blocks=blocks, growth=growth)
         self.scale, self.skip, self.growth = scale, skip, growth
         self.fold = _UNSHUFFLE[scale]
         self.trunk = RRDBTrunk(features, blocks, growth, 3 * self.fold**2)

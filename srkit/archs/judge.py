@@ -8,9 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srkit.archs.blocks import begin_at_zero
+from srkit.archs.blocks import begin_at_zero, check_min
 from srkit.archs.info import ArchInfo
-from srkit.errors import UsageError
 
 
 class JudgeNetwork(nn.Module):
@@ -27,10 +26,7 @@ class JudgeNetwork(nn.Module):
 
     def __init__(self, widths: Sequence[int] = (24, 48, 96, 160)) -> None:
         super().__init__()
-        if not widths or min(widths) < 1:
-            raise UsageError(
-                f"The judge was given widths {list(widths)}; it takes at least one, each above 0."
-            )
+        check_min("The judge", 1, widths=widths)
         self.dim = widths[-1]
         self.convolutions = nn.ModuleList()
         for before, width in zip((3, *widths[:-1]), widths, strict=True):

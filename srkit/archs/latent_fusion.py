@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from srkit.archs.amf import AMF, resized
+from srkit.archs.blocks import check_min
 from srkit.archs.condition_encoders import Pyramid
 from srkit.archs.info import PRIOR, ArchInfo
 from srkit.archs.nbsr import Coded
@@ -96,11 +97,7 @@ class LatentFusion(Coded):
         steps: int = _DEFAULT_STEPS,
     ) -> None:
         super().__init__()
-        if not widths or min(*widths, code, width, hidden, 1) < 1:
-            raise UsageError(
-                f"A latent fusion was given the widths {list(widths)}, {code} codes, {width} channels and {hidden} "
-                "hidden ones; each is at least 1."
-            )
+        check_min("A latent fusion", 1, widths=widths, code=code, width=width, hidden=hidden)
         self.scale, self._widths = 4, tuple(widths)
         self.register_codes(code)
         factors = [1 / (1 << level) for level in range(len(widths))]

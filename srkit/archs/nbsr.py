@@ -10,7 +10,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from srkit.archs.blocks import SFT, Reconstruction, Upsampler, centred, receptive_field
+from srkit.archs.blocks import (
+    SFT,
+    Reconstruction,
+    Upsampler,
+    centred,
+    check_min,
+    check_scale,
+    receptive_field,
+)
 from srkit.archs.consistency import Consistency, Polish
 from srkit.archs.info import ArchInfo
 from srkit.archs.trunks import Trunk, blocks_radius, make_trunk
@@ -87,7 +95,12 @@ class NBSR(Coded):
         polish: int = 0,
     ) -> None:
         super().__init__()
-        _check(scale, (features, blocks, code, growth, hidden, every), sft_size)
+        check_scale("NBSR", scale, SCALES)
+        check_min(
+            "NBSR", 1, features=features, blocks=blocks, code=code, growth=growth, hidden=hidden, every=every
+        )
+        if sft_size not in (1, 3):
+            raise UsageError(f"NBSR was given sft_size {sft_size}; it takes 1 or 3.")
         if consistency < 0 or polish < 0 or (polish and not consistency):
             raise UsageError(
                 f"NBSR was given {consistency} steps of consistency and {polish} blocks of polish; both start at 0, "
@@ -148,13 +161,3 @@ class NBSR(Coded):
             return pulled
         polished: Tensor = self.polish(pulled - upscale(x, self.scale), h, code)
         return pulled + polished.float()
-
-
-def _check(scale: int, counts: tuple[int, ...], sft_size: int) -> None:
-    if scale not in SCALES:
-        raise UsageError(f"NBSR was given scale {scale}; it is defined for 2, 3 and 4.")
-    if min(counts) < 1 or sft_size not in (1, 3):
-        raise UsageError(
-            f"NBSR was given {min(counts)} as the smallest of its numbers and {sft_size} as sft_size; they must be at "
-            "least 1, and 1 or 3."
-        )

@@ -15,9 +15,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srkit.archs.blocks import ResidualBlock, begin_at_zero, centred, conv3x3, mean_colour
+from srkit.archs.blocks import (
+    ResidualBlock,
+    begin_at_zero,
+    centred,
+    check_min,
+    check_scale,
+    conv3x3,
+    mean_colour,
+)
 from srkit.archs.info import ArchInfo
-from srkit.errors import UsageError, nearest
+from srkit.errors import UsageError, check_known
 from srkit.ops.descriptors import gram_descriptors
 
 Modulation = Literal["gfm", "stylegan2", "stylegan2_nodemod"]
@@ -72,20 +80,11 @@ class Reconstructor(nn.Module):
         modulation: Modulation = "gfm",
     ) -> None:
         super().__init__()
-        known = get_args(Modulation)
-        if scale not in SCALES:
-            raise UsageError(f"The reconstructor was given scale {scale}; it is defined for 2 and 4.")
-        if min(features, embedding, described) < 1 or min(image_blocks, degradation_blocks, blocks) < 0:
-            raise UsageError(
-                f"The reconstructor was given {features} features, an embedding of {embedding}, {described} described "
-                f"channels and {image_blocks}, {degradation_blocks} and {blocks} blocks; it takes at least 1 of the "
-                "first three, and no negative number of blocks."
-            )
-        if modulation not in known:  # it comes from a recipe or a header
-            raise UsageError(
-                f"There is no modulation '{modulation}'; known are {', '.join(known)}."
-                f"{nearest(str(modulation), known)}"
-            )
+        check_scale("The reconstructor", scale, SCALES)
+        check_min("The reconstructor", 1, features=features, embedding=embedding, described=described)
+        numbers = {"image_blocks": image_blocks, "degradation_blocks": degradation_blocks, "blocks": blocks}
+        check_min("The reconstructor", 0, **numbers)
+        check_known("modulation", modulation, get_args(Modulation))
         self.scale, self.embedding, self.described = scale, embedding, described
         self.degradation = _DegradationEncoder(features, degradation_blocks, embedding)
         # Predicts l*; the paper has one value for all images.

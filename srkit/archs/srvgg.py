@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srkit.archs.blocks import conv3x3
+from srkit.archs.blocks import check_min, conv3x3
 from srkit.archs.info import ArchInfo
 from srkit.errors import UsageError
 from srkit.ops.colour import LUMA
@@ -43,10 +43,7 @@ class SRVGG(nn.Module):
         super().__init__()
         if not 2 <= scale <= 16:
             raise UsageError(f"SRVGG was given scale {scale}; it is defined from 2 to 16.")
-        if min(features, convs) < 1:
-            raise UsageError(
-                f"SRVGG was given {features} features and {convs} convs; both must be at least 1."
-            )
+        check_min("SRVGG", 1, features=features, convs=convs)
         self.scale, self.features = scale, features
         layers: list[nn.Module] = [conv3x3(3, features), nn.LeakyReLU(slope)]
         for _ in range(convs):

@@ -26,7 +26,7 @@ from srkit.archs.nbsr import NBSR
 from srkit.archs.reconstructor import Reconstructor
 from srkit.archs.srvgg import SRVGG
 from srkit.archs.words import WordsNetwork
-from srkit.errors import UsageError, nearest
+from srkit.errors import UsageError, check_known
 
 
 class Network(Protocol):
@@ -99,8 +99,7 @@ def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:
         UsageError: unknown network, or arguments that it does not take.
     """
     known = {**ARCHS, **ENCODERS, **ESTIMATORS, **CLASSIFIERS, **DISCRIMINATORS, **DEGRADERS, **LATENT}
-    if name not in known:
-        raise UsageError(f"There is no network '{name}'; known are {', '.join(known)}.{nearest(name, known)}")
+    check_known("network", name, known)
     try:
         return known[name](**arguments)
     except TypeError as error:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srkit.archs.blocks import ResidualTrunk, begin_at_zero, conv3x3
-from srkit.errors import UsageError, nearest
+from srkit.errors import check_known
 
 RESIDUAL_SCALE = 0.2
 RADIUS = 15
@@ -102,11 +102,7 @@ def make_trunk(trunk: Trunk, features: int, blocks: int, growth: int) -> Residua
     Raises:
         UsageError: unknown trunk.
     """
-    known = get_args(Trunk)
-    if trunk not in known:  # it comes from a recipe or a header
-        raise UsageError(
-            f"There is no trunk '{trunk}'; known are {', '.join(known)}.{nearest(str(trunk), known)}"
-        )
+    check_known("trunk", trunk, get_args(Trunk))
     return ResidualTrunk(features, blocks) if trunk == "edsr" else RRDBTrunk(features, blocks, growth)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from srkit.data.batches import Batches
 from srkit.data.packed import Crops, PackedImages, draw_crops
 from srkit.data.pairs import crop_to_multiple
 from srkit.data.scenes import layered_scene
@@ -31,6 +32,8 @@ from srkit.degradation.random_maps import patchwork, random_gradients, turned
 from srkit.degradation.spatially_variant import blur_window
 from srkit.errors import UsageError
 from srkit.progress import Progress, Silent
+from srkit.recipes.bounds import Bounded, bounded
+from srkit.recipes.kernels import BlurPart
 
 KINDS = ("invariant", "motion", "bicubic", "smooth", "defocus")
 """Kinds of blur; those with one kernel for all pixels of a crop come first."""
@@ -38,23 +41,11 @@ KINDS = ("invariant", "motion", "bicubic", "smooth", "defocus")
 _DRAWN = (*MODES, "mode6", "mode6")
 _JPEG_UNIT = 16  # side in pixels of JPEG's coding unit at half colour resolution
 _INVARIANT, _MOTION, _BICUBIC, _SMOOTH, _DEFOCUS = range(len(KINDS))
-_SHARES = (
-    *KINDS,
-    "modes",
-    "patchwork",
-    "noiseless",
-    "compressed",
-    "elsewhere",
-    "withheld",
-    "wrong",
-    "jittered",
-    "unrelated",
-)
 
 
 @dataclass(frozen=True)
-class BlurPlan:
-    """Composition of the batches. All shares lie in [0, 1].
+class BlurPlan(BlurPart, Bounded):
+    """Composition of the batches.
 
     Raises:
         UsageError: a value out of range, or shares of kinds that do not add up to 1.
@@ -62,62 +53,15 @@ class BlurPlan:
 
     scale: int
     """2, 3 or 4."""
-    patch: int
+    patch: int = bounded(min=4)
     """Side of a crop in LR pixels."""
-    batch: int
-    seed: int
-    invariant: float = 0.3
-    """Share of crops with one Gaussian of MANet's range for all pixels."""
-    smooth: float = 0.25
-    """Share with Gaussians that vary over the crop: MANet's modes 1 to 6, rotated, patchwork, or smooth gradients."""
-    modes: float = 0.5
-    """Fraction of `smooth` with MANet's modes; mode 6 is three times as frequent as each of the others."""
-    patchwork: float = 0.0
-    """Fraction of `smooth` whose Gaussians change with every block of 6 to 24 LR pixels: see
-    `srkit.degradation.random_maps.patchwork`."""
-    defocus: float = 0.3
-    """Share with lens blur from the depth of a layered scene."""
-    motion: float = 0.05
-    """Share with one motion blur for all pixels."""
-    bicubic: float = 0.1
-    """Share with the bicubic kernel."""
-    noise: tuple[float, float] = (0.0, 15.0)
-    """Range of the standard deviation of Gaussian noise, in levels of 8 bit."""
-    noiseless: float = 0.5
-    """Share of crops without noise."""
-    compressed: float = 0.0
-    """Share of crops compressed by JPEG, after the noise."""
-    jpeg: tuple[int, int] = (70, 100)
-    """Range of the JPEG quality."""
-    scenes: int = 96
-    """Number of layered scenes, which are made once and kept in memory."""
-    scene_side: int = 384
-    """Side of the scenes in HR pixels, enlarged if a crop needs it."""
-    elsewhere: float = 0.15
-    """Fraction of the crops without defocus that is cut from scenes, so that depth does not imply blur."""
-    withheld: float = 0.2
-    """Fraction of the crops of scenes whose depth is withheld (zeros)."""
-    wrong: float = 0.1
-    """Fraction of the crops of scenes with another scene's depth."""
-    jittered: float = 0.5
-    """Fraction of the true depth maps that is distorted, tilted and smoothed, like an estimated depth."""
-    unrelated: float = 0.5
-    """Fraction of the photographs with an unrelated depth; the others have none (zeros)."""
-    augment: bool = True
+    batch: int = bounded(min=1)
+    seed: int = bounded(min=0)
     rank: int = 0
 
     def __post_init__(self) -> None:
         check_scale(self.scale)
-        for name, lowest in (("patch", 4), ("batch", 1), ("scenes", 0), ("scene_side", 32), ("seed", 0)):
-            if getattr(self, name) < lowest:
-                raise UsageError(
-                    f"The plan of blurred pairs has {name} {getattr(self, name)}; it starts at {lowest}."
-                )
-        for name in _SHARES:
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(
-                    f"The plan of blurred pairs has {name} {getattr(self, name)}; it is a share from 0 to 1."
-                )
+        super().__post_init__()
         if abs(sum(self.shares) - 1) > 1e-6:
             raise UsageError(
                 f"The shares of {', '.join(KINDS)} add up to {sum(self.shares):g}; they must add up to 1."
@@ -126,16 +70,6 @@ class BlurPlan:
             both = getattr(self, one) + getattr(self, other)
             if both > 1:
                 raise UsageError(f"The shares {one} and {other} add up to {both:g}; at most 1 is possible.")
-        if not 0 <= self.noise[0] <= self.noise[1]:
-            raise UsageError(
-                f"The plan of blurred pairs has noise from {self.noise[0]:g} to {self.noise[1]:g} levels; "
-                "it takes 0 or more, the smaller first."
-            )
-        if not 1 <= self.jpeg[0] <= self.jpeg[1] <= 100:
-            raise UsageError(
-                f"The plan of blurred pairs has jpeg of quality {self.jpeg[0]} to {self.jpeg[1]}; it takes 1 to 100, "
-                "the smaller first."
-            )
         if self.defocus > 0 and not self.scenes:
             raise UsageError("Crops blurred by depth need layered scenes; ask for some, or set defocus to 0.")
 
@@ -173,7 +107,7 @@ class BlurredBatch:
     """(B,) int64: indices of `KINDS`, ascending, so that crops of a kind are adjacent."""
 
 
-class BlurredPairs:
+class BlurredPairs(Batches[BlurredBatch]):
     """Images and layered scenes in memory as uint8; crops are cut and blurred on the device.
 
     Crops are cut with the surroundings that their kernels cover, so the blur of a crop equals that of its image.
@@ -205,13 +139,6 @@ class BlurredPairs:
         self._scenes = _Source(scenes, plan.scale, device)
         self._depths = PackedImages(depths, device)
         self._bicubic = bicubic_kernel(plan.scale)
-
-    def batches(self, first_step: int) -> Iterator[BlurredBatch]:
-        """Yield the batches of steps first_step, first_step + 1, ...; a function of seed, rank and step alone."""
-        step = first_step
-        while True:
-            yield self.draw(step)
-            step += 1
 
     def draw(self, step: int) -> BlurredBatch:
         """Batch of one step."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from srkit.data.batches import Batches
 from srkit.data.pairs import shrunk
 from srkit.degradation.filters import filtered, gaussian_kernel, with_halo
 from srkit.degradation.jpeg import jpegs, rounded
@@ -58,7 +59,7 @@ class DamagePlan:
     rank: int = 0
 
 
-class DamagePool:
+class DamagePool(Batches[Judged]):
     """Precomputed crops, half of them damaged, and batches of them.
 
     Clean crops are cut from the images at several sizes and after antialiased bicubic downscaling by 2 and 4; some are
@@ -100,13 +101,6 @@ class DamagePool:
         progress.finish()
         self.clean, self.damaged = torch.cat(clean), torch.cat(damaged)
         self._strong = (torch.cat(differ) < plan.strong).float()
-
-    def batches(self, first_step: int) -> Iterator[Judged]:
-        """Yield the batches of steps first_step, first_step + 1, ...; a function of seed, rank and step alone."""
-        step = first_step
-        while True:
-            yield self.draw(step)
-            step += 1
 
     def draw(self, step: int) -> Judged:
         """Batch of one step, half of it damaged, with one dihedral transform for all."""

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from srkit.conditioning.makers import NO_EXTRAS, UNCONDITIONED, Conditioning, Extras
 from srkit.conditioning.values import Condition, Conditions
+from srkit.data.batches import Batches
 from srkit.data.packed import Crops, PackedImages, choose_crops, crop_positions, draw_crops
 from srkit.errors import UsageError
 from srkit.ops.resize import bicubic_uint8, downscale_uint8, output_size
@@ -184,7 +185,7 @@ def _of_image(conditions: Conditions) -> dict[str, Tensor]:
     return {name: one.value for name, one in known.items()}
 
 
-class MemoryPairs:
+class MemoryPairs(Batches[Batch]):
     """Pairs from images kept as uint8 on the device; LR is made once, crops are cut on the device."""
 
     def __init__(
@@ -208,17 +209,12 @@ class MemoryPairs:
         self.hr, self.lr = PackedImages(hr, device), PackedImages(lr, device)
         self._conditions = CropConditions(conditioning, lr, len(lr), device, progress)
 
-    def batches(self, first_step: int) -> Iterator[Batch]:
-        plan, step = self.plan, first_step
-        sizes = (self.lr.heights, self.lr.widths)
-        while True:
-            mine = plan.draw(self.lr, sizes, plan.patch, step)
-            yield Batch(
-                self.lr.cut(mine, plan.patch),
-                self.hr.cut(mine, plan.patch, plan.scale),
-                self.conditions_of(mine, step),
-            )
-            step += 1
+    def draw(self, step: int) -> Batch:
+        """Batch of one step."""
+        plan = self.plan
+        mine = plan.draw(self.lr, (self.lr.heights, self.lr.widths), plan.patch, step)
+        hr = self.hr.cut(mine, plan.patch, plan.scale)
+        return Batch(self.lr.cut(mine, plan.patch), hr, self.conditions_of(mine, step))
 
     def conditions_of(self, crops: Crops, step: int) -> dict[str, Tensor]:
         """Conditions of the crops of a step by name, (B, ...) each."""

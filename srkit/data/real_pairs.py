@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srkit.conditioning.makers import UNCONDITIONED, Conditioning
+from srkit.data.batches import Batches
 from srkit.data.packed import PackedImages
 from srkit.data.pairs import Batch, CropConditions, CropPlan, crop_to_multiple, shrunk
 from srkit.degradation.second_order import Draw, degrade, draw
@@ -48,7 +49,7 @@ class RealPlan(CropPlan):
         return self.side * self.scale
 
 
-class RealPairs:
+class RealPairs(Batches[Batch]):
     """Images kept as uint8 on the device; crops are cut and degraded there.
 
     Every crop has its own degradation, so no pool is needed to mix them (`srkit.degradation.second_order`). The
@@ -88,19 +89,9 @@ class RealPairs:
         )
         self._conditions = CropConditions(conditioning, lr_images, len(hr), device, progress)
 
-    def batches(self, first_step: int) -> Iterator[Batch]:
-        """Yield the batches of steps first_step, first_step + 1, ...; a function of seed, rank and step alone.
-
-        LR is in integer levels of 8 bit.
-        """
-        step = first_step
-        while True:
-            yield self.draw(step)
-            step += 1
-
     @torch.no_grad()
     def draw(self, step: int) -> Batch:
-        """Batch of one step."""
+        """Batch of one step, with LR in integer levels of 8 bit."""
         plan = self.plan
         mine = plan.draw(self.hr, self._sizes, plan.side, step, plan.scale)
         rng = self._generator(step)

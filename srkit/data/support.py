@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from srkit.conditioning.makers import NO_EXTRAS, UNCONDITIONED, Conditioning, Extras
 from srkit.conditioning.values import part_of
+from srkit.data.batches import Batches
 from srkit.data.examples import Example, middles
 from srkit.data.packed import Crops, PackedImages, draw_crops
 from srkit.data.pairs import Batch, CropConditions, CropPlan, crop_to_multiple, make_lr
@@ -39,7 +40,7 @@ MAX_PHASES = 16
 PLAIN = Variety()
 
 
-class SupportPairs:
+class SupportPairs(Batches[Batch]):
     """Endless crops of examples in memory: see `srkit.data.pairs.PairSource`.
 
     Unlike `MemoryPairs` it uses LR images as given, and can draw from a subset of the examples.
@@ -83,11 +84,9 @@ class SupportPairs:
         whole = [one.lr for one in examples]
         self._conditions = CropConditions(conditioning, whole, len(whole), device, progress, extras=extras)
 
-    def batches(self, first_step: int) -> Iterator[Batch]:
-        step = first_step
-        while True:
-            yield self.batch(range(self.count), self.plan.seed, step)
-            step += 1
+    def draw(self, step: int) -> Batch:
+        """Batch of one step, from all examples."""
+        return self.batch(range(self.count), self.plan.seed, step)
 
     def batch(self, images: Sequence[int], seed: int, step: int) -> Batch:
         """Batch of crops from some of the examples, a function of these arguments alone."""

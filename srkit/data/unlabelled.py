@@ -6,7 +6,7 @@ Training uses crops of the support set; validation uses the centres of images, o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import torch
 
 from srkit.conditioning.makers import UNCONDITIONED, Conditioning
 from srkit.conditioning.values import Conditions, part_of
+from srkit.data.batches import Batches
 from srkit.data.benchmarks import by_name, rgb8
 from srkit.data.copies import Copies
 from srkit.data.examples import MARGIN, Split, middles
@@ -182,7 +183,7 @@ def _cut(image: UnpairedImage, share: float, min_side: int) -> tuple[UnpairedIma
     return UnpairedImage(image.name, first), UnpairedImage(image.name, last)
 
 
-class UnpairedCrops:
+class UnpairedCrops(Batches[Batch]):
     """Endless crops of LR images: a `srkit.data.pairs.PairSource` whose HR is LR itself.
 
     Args:
@@ -203,14 +204,8 @@ class UnpairedCrops:
         self.lr = PackedImages([image.lr for image in images], device)
         self._conditions = CropConditions(conditioning, (image.lr for image in images), len(images), device)
 
-    def batches(self, first_step: int) -> Iterator[Batch]:
-        step = first_step
-        while True:
-            yield self.batch(step)
-            step += 1
-
-    def batch(self, step: int) -> Batch:
-        """Batch of crops, a function of the plan's seed and the step alone."""
+    def draw(self, step: int) -> Batch:
+        """Batch of one step."""
         plan = self.plan
         crops = draw_crops(
             (self.lr.heights, self.lr.widths),

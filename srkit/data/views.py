@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from srkit.data.batches import Batches
 from srkit.io.codecs import through_jpeg
 from srkit.ops.colour import LUMA
 from srkit.ops.geometry import TURNS, turn
@@ -76,7 +77,7 @@ class _Instance:
     strength: float = 0.0
 
 
-class ViewSource:
+class ViewSource(Batches[Views]):
     """Random views of images in memory at several sizes.
 
     Two views of an instance differ in position, scale, aspect, orientation and colour, never in blur, noise or
@@ -99,13 +100,6 @@ class ViewSource:
         ends = np.cumsum([len(photographs), *(len(domain) for domain in domains)]).tolist()
         self._photographs = len(photographs)
         self._domains = list(itertools.pairwise(ends))
-
-    def batches(self, first_step: int) -> Iterator[Views]:
-        """Yield the views of steps first_step, first_step + 1, ...; a function of seed, rank and step alone."""
-        step = first_step
-        while True:
-            yield self.draw(step)
-            step += 1
 
     def draw(self, step: int) -> Views:
         """Views of one step."""

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from srkit.degradation.kernels import check_scale, covariance_of, largest_width, smallest_width
-from srkit.errors import UsageError, nearest
+from srkit.errors import check_known
 
 BLOCK = 40
 """Side of a block of constant kernels, in HR pixels."""
@@ -82,8 +82,7 @@ def mode_covariance(mode: str, height: int, width: int, scale: int, seed: int = 
         UsageError: unknown mode, or a scale other than 2, 3 and 4.
     """
     check_scale(scale)
-    if mode not in MODES:
-        raise UsageError(f"There is no mode '{mode}'; known are {', '.join(MODES)}.{nearest(mode, MODES)}")
+    check_known("mode", mode, MODES)
     blocks = [math.ceil(side * scale / BLOCK) for side in (height, width)]
     y, x = (torch.arange(count) / count for count in blocks)
     rng = torch.Generator().manual_seed(seed)

@@ -8,12 +8,11 @@ import torch
 from torch import Tensor
 
 from srkit.archs.compact import CompactEncoder
-from srkit.encoders.own import own_network, placed
+from srkit.encoders.own import own_network, random_network
 from srkit.encoders.semantic import Embedding
 from srkit.ops.resize import bicubic
 
 NAME = "compact"
-_RANDOM_SEED = 0
 
 
 class Compact:
@@ -26,18 +25,20 @@ class Compact:
     Args:
         device: device of the network, which runs in fp32, or in the dtype of a surrounding autocast.
         weights: weights file in place of the shipped one.
+        random: random weights of a fixed seed instead, for tests and as a control.
 
     Raises:
         ResourceError: the weights are missing, damaged, or of another network.
     """
 
-    def __init__(self, device: torch.device, weights: Path | None = None) -> None:
-        network, sha256 = own_network(CompactEncoder, NAME, weights or NAME, "encoder", device)
-        self._hold(network, device, NAME, f"sha256 {sha256}")
-
-    def _hold(self, network: CompactEncoder, device: torch.device, name: str, version: str) -> None:
-        self._network, self._device = network, device
-        self.name, self.version = name, version
+    def __init__(self, device: torch.device, weights: Path | None = None, *, random: bool = False) -> None:
+        if random:
+            self.name, self.version = "random", "compact, seed 0"
+            self._network = random_network(CompactEncoder, device)
+        else:
+            self._network, sha256 = own_network(CompactEncoder, NAME, weights or NAME, "encoder", device)
+            self.name, self.version = NAME, f"sha256 {sha256}"
+        self._device, network = device, self._network
         self.dim, self.token_channels = network.dim, network.token_channels
         self.channels = network.widths
         """Channels of the maps from `features`."""
@@ -58,13 +59,3 @@ class Compact:
 
     def _laid_out(self, images: Tensor) -> Tensor:
         return images.to(self._device, memory_format=torch.channels_last)
-
-
-def random_compact(device: torch.device) -> Compact:
-    """Network with random weights of a fixed seed, for tests and as a baseline."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_RANDOM_SEED)
-        network = CompactEncoder()
-    encoder = Compact.__new__(Compact)
-    encoder._hold(placed(network, device), device, "random", f"compact, seed {_RANDOM_SEED}")
-    return encoder

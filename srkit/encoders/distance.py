@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from srkit.encoders.features import PerceptualFeatures
-from srkit.errors import UsageError, nearest
+from srkit.errors import UsageError, check_known
 from srkit.progress import Progress
 
 _NAMES = _AUTO, _LPIPS, _COMPACT, _RANDOM = "auto", "lpips", "compact", "random"
@@ -80,10 +80,7 @@ def perceptual_distance(
         UsageError: no such distance.
         ResourceError: the weights are missing, damaged or unavailable.
     """
-    if name not in _NAMES:
-        raise UsageError(
-            f"There is no perceptual distance '{name}'; known are {', '.join(_NAMES)}.{nearest(name, _NAMES)}"
-        )
+    check_known("perceptual distance", name, _NAMES)
     if name == _AUTO:
         from srkit.encoders.perceptual import lpips_is_here
 
@@ -93,9 +90,9 @@ def perceptual_distance(
 
         network = Lpips(device, weights, progress)
         return PerceptualDistance(name, network.version, LPIPS_SMALLEST, network.layers)
-    from srkit.encoders.compact import Compact, random_compact
+    from srkit.encoders.compact import Compact
 
-    provider = Compact(device) if name == _COMPACT else random_compact(device)
+    provider = Compact(device, random=name == _RANDOM)
     return PerceptualDistance(
         name, provider.version, COMPACT_SMALLEST, lambda a, b: unit_layers(provider, a, b)
     )

@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from srkit.errors import UsageError, nearest
+from srkit.errors import check_known
 from srkit.progress import Progress
 
 _COMPACT, _RANDOM = "compact", "random"
@@ -50,11 +50,7 @@ def perceptual_features(
 
         chosen = [tap.strip() for tap in taps.split(",") if tap.strip()] if colon else None
         return Vgg(device, kind, chosen, weights, progress)
-    if name not in _NAMES:
-        raise UsageError(
-            f"There is no provider of perceptual features '{name}'; known are {', '.join(_NAMES)}."
-            f"{nearest(name, _NAMES)}"
-        )
-    from srkit.encoders.compact import Compact, random_compact
+    check_known("provider of perceptual features", name, _NAMES)
+    from srkit.encoders.compact import Compact
 
-    return Compact(device) if name == _COMPACT else random_compact(device)
+    return Compact(device, random=name == _RANDOM)

@@ -36,6 +36,13 @@ def own_network(
     return placed(model.network, device), model.sha256[:12]
 
 
+def random_network(kind: type[N], device: torch.device) -> N:
+    """Network with random weights of a fixed seed, for tests and as a control; placed as by `own_network`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return placed(kind(), device)
+
+
 def placed(network: N, device: torch.device) -> N:
     """Freeze a network and move it to a device, channels_last."""
     return channels_last(network.eval().requires_grad_(False), device)

@@ -73,6 +73,6 @@ def semantic_encoder(
         raise UsageError(
             f"There is no encoder '{name}'; known are {', '.join(_FORMS)}.{nearest(name, (*_FORMS, OPEN_CLIP))}"
         )
-    from srkit.encoders.compact import Compact, random_compact
+    from srkit.encoders.compact import Compact
 
-    return Compact(device, weights) if name == _COMPACT else random_compact(device)
+    return Compact(device, weights, random=name == _RANDOM)

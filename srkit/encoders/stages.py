@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from srkit.encoders.semantic import OPEN_CLIP
-from srkit.errors import UsageError, nearest
+from srkit.errors import UsageError, check_known, nearest
 from srkit.progress import Progress
 
 STAGES = ("stage1", "stage2", "stage3", "stage4")
@@ -51,10 +51,7 @@ def encoder_stage(
         UsageError: no such encoder or stage, or an encoder without stages.
         ResourceError: the weights are missing, damaged or unavailable, or a required package is.
     """
-    if stage not in STAGES:
-        raise UsageError(
-            f"There is no stage '{stage}'; known are {', '.join(STAGES)}.{nearest(stage, STAGES)}"
-        )
+    check_known("stage", stage, STAGES)
     stages, version = _stages_of(encoder, device, progress)
     number = STAGES.index(stage)
 
@@ -84,7 +81,7 @@ def _stages_of(
             f"There is no encoder with stages '{encoder}'; known are {', '.join(_FORMS)}."
             f"{nearest(encoder, (*_NAMES, OPEN_CLIP))}"
         )
-    from srkit.encoders.compact import Compact, random_compact
+    from srkit.encoders.compact import Compact
 
-    compact = Compact(device) if encoder == _COMPACT else random_compact(device)
+    compact = Compact(device, random=encoder == _RANDOM)
     return compact.features, compact.version

@@ -102,9 +102,9 @@ def text_encoder(name: str, device: torch.device, *, progress: Progress | None =
 
         return Words(device, Path(rest) if rest else None)
     if name == _RANDOM:
-        from srkit.encoders.words import random_words
+        from srkit.encoders.words import Words
 
-        return random_words(device)
+        return Words(device, random=True)
     raise UsageError(
         f"There is no text encoder '{name}'; known are {', '.join(_FORMS)}.{nearest(name, (*_FORMS, OPEN_CLIP))}"
     )

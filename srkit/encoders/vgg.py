@@ -55,7 +55,6 @@ _KINDS = {
         (2, 2, 3, 3, 3), "conv5_3", _published("vgg16-397923af.pth", "VGG16 for perceptual losses")
     ),
 }
-NAMES = tuple(_KINDS)
 _WIDTHS = (64, 128, 256, 512, 512)
 """Channels of the blocks."""
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as torchvision's weights require

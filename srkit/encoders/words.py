@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from srkit.archs.words import WordsNetwork
-from srkit.encoders.compact import Compact, random_compact
-from srkit.encoders.own import own_network, placed
+from srkit.encoders.compact import Compact
+from srkit.encoders.own import own_network, random_network
 from srkit.encoders.semantic import Embedding
 from srkit.encoders.text import TextEmbedding
 from srkit.ops.characters import characters, encode
@@ -24,6 +24,7 @@ class Words:
     Args:
         device: device of the network, which runs in fp32.
         weights: weights file in place of the shipped one.
+        random: random weights of a fixed seed instead, here and of the encoder of images.
 
     Raises:
         ResourceError: the weights are missing, damaged, or of another network.
@@ -31,19 +32,18 @@ class Words:
 
     by_character = True
 
-    def __init__(self, device: torch.device, weights: Path | None = None) -> None:
-        network, sha256 = own_network(WordsNetwork, NAME, weights or NAME, "text", device)
-        name = NAME if weights is None else f"{NAME}:{weights}"
-        self._hold(network, Compact(device), device, name, f"sha256 {sha256}")
-
-    def _hold(
-        self, network: WordsNetwork, images: Compact, device: torch.device, name: str, label: str
-    ) -> None:
-        self._network, self._images, self._device = network, images, device
-        self.name, self.version = name, f"{label}, images {images.version}"
+    def __init__(self, device: torch.device, weights: Path | None = None, *, random: bool = False) -> None:
+        self._device, self._images = device, Compact(device, random=random)
+        if random:
+            network, label = random_network(WordsNetwork, device), "seed 0"
+            self.name = "random"
+        else:
+            network, sha256 = own_network(WordsNetwork, NAME, weights or NAME, "text", device)
+            self.name, label = NAME if weights is None else f"{NAME}:{weights}", f"sha256 {sha256}"
+        self._network, self.version = network, f"{label}, images {self._images.version}"
         self.dim, self.length, self.word_channels = network.dim, network.length, network.channels
         self.map_channels = network.width
-        self.level_channels = images.channels
+        self.level_channels = self._images.channels
 
     def read(self, texts: Sequence[str]) -> TextEmbedding:
         """Embed texts; see `TextEncoder`. Shipped weights: sentences (N, 128), words (N, 160, 264)."""
@@ -66,13 +66,3 @@ class Words:
     def prompted(self, maps: Tensor, prompts: Tensor) -> Tensor:
         """Pass maps through the text layers, since `compact` has no layers for tokens; see `TextEncoder`."""
         return self._network.prompted(maps, prompts)
-
-
-def random_words(device: torch.device) -> Words:
-    """Network with random weights of a fixed seed, with a random encoder of images."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = WordsNetwork()
-    encoder = Words.__new__(Words)
-    encoder._hold(placed(network, device), random_compact(device), device, "random", "seed 0")
-    return encoder

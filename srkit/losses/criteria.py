@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srkit.errors import UsageError, nearest
+from srkit.errors import UsageError, check_known
 from srkit.losses.gan import generator_map
 
 DECAY = 0.99
@@ -199,10 +199,7 @@ def check_criteria(names: Sequence[str]) -> None:
     if not names or len(set(names)) < len(names):
         raise UsageError(f"The criteria {list(names)} were named; name at least one, and none twice.")
     for name in names:
-        if name not in CRITERIA:
-            raise UsageError(
-                f"There is no criterion '{name}'; known are {', '.join(CRITERIA)}.{nearest(name, CRITERIA)}"
-            )
+        check_known("criterion", name, CRITERIA)
 
 
 def _blurred(fields: Tensor) -> Tensor:

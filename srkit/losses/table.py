@@ -12,7 +12,7 @@ from torch import Tensor
 
 from srkit.encoders.features import PerceptualFeatures
 from srkit.encoders.semantic import SemanticEncoder
-from srkit.errors import UsageError, nearest
+from srkit.errors import UsageError, check_known, nearest
 from srkit.losses.images import PerceptualLoss, SemanticLoss, chroma, l1, l2
 from srkit.losses.maps import depth_l1, depth_loss, kernel_entropy, kernel_l1
 
@@ -149,10 +149,7 @@ def check_terms(weights: Mapping[str, float], of: Compared | None = None) -> Non
         UsageError: an unknown term, an invalid weight, or no positive weight.
     """
     for name, weight in weights.items():
-        if name not in LOSSES:
-            raise UsageError(
-                f"There is no loss '{name}'; known are {', '.join(LOSSES)}.{nearest(name, LOSSES)}"
-            )
+        check_known("loss", name, LOSSES)
         if not 0 <= weight < math.inf:
             raise UsageError(f"'loss.{name}' is {weight}; a weight must be a number, at least 0.")
         if of is not None and LOSSES[name].of != of:

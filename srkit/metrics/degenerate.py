@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import fmean
 from typing import Literal
 
 from srkit.io.names import printable
@@ -33,7 +34,7 @@ def mean_of(values: Iterable[float]) -> float:
     values = list(values)
     counted = [value for value in values if not math.isinf(value)]
     if counted:
-        return math.fsum(counted) / len(counted)
+        return fmean(counted)
     return values[0] if len(set(values)) == 1 else math.nan
 
 

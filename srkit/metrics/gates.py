@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -169,9 +169,18 @@ def judge(gates: Sequence[Gate], results: Sequence[SetResult], baseline: Baselin
     return verdicts
 
 
-def check(gates: Sequence[Gate], results: Sequence[SetResult], baseline: Baseline | None) -> list[Verdict]:
-    """Broken verdicts of `judge`, each with a line that explains it; if there are any, the build fails (exit 4)."""
-    return [verdict for verdict in judge(gates, results, baseline) if not verdict.passed]
+def check_baseline(gates: Iterable[Gate], old: SetResult) -> None:
+    """Check that a baseline's entry has the metrics of the relative gates.
+
+    Raises:
+        UsageError: it lacks one.
+    """
+    for gate in gates:
+        if gate.relative and gate.metric not in old.metrics:
+            raise UsageError(
+                f"The gate '{gate.text}' needs '{gate.metric}' in the baseline, which has {', '.join(old.metrics)} of "
+                f"{old.title}; make it anew with `update_baseline` and that metric."
+            )
 
 
 def _judge(gate: Gate, result: SetResult, old: SetResult | None) -> Verdict:
@@ -184,12 +193,8 @@ def _judge(gate: Gate, result: SetResult, old: SetResult | None) -> Verdict:
         )
     if old is None:
         values = np.array([image.values[gate.metric] for image in result.images], dtype=np.float64)
-    elif gate.metric not in old.metrics:
-        raise UsageError(
-            f"The gate '{gate.text}' needs '{gate.metric}' in the baseline, which has {', '.join(old.metrics)} of "
-            f"{old.title}; make it anew with `update_baseline` and that metric."
-        )
     else:
+        check_baseline((gate,), old)
         values = np.array(list(paired_differences(result, old, gate.metric).values()), dtype=np.float64)
     out = np.array([passes_infinitely(value, gate.direction) for value in values.tolist()])
     found = STATISTICS[gate.statistic](values if out.all() else values[~out])

@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from srkit.errors import ImageError, UsageError, nearest
+from srkit.errors import ImageError, check_known
 from srkit.metrics.ssim import WINDOW
 from srkit.ops.colour import luma_limited
 
@@ -67,12 +67,8 @@ def find_protocol(name: str) -> Protocol:
     Raises:
         UsageError: unknown name; the message lists the known ones and the nearest.
     """
-    try:
-        return PROTOCOLS[name]
-    except KeyError:
-        raise UsageError(
-            f"There is no protocol '{name}'; choose one of {', '.join(PROTOCOLS)}.{nearest(name, PROTOCOLS)}"
-        ) from None
+    check_known("protocol", name, PROTOCOLS)
+    return PROTOCOLS[name]
 
 
 def to_8bit(image: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from srkit.errors import ImageError, UsageError, nearest
+from srkit.errors import ImageError, UsageError, check_known
 from srkit.metrics.display import DISPLAY, Display
 from srkit.metrics.protocols import Protocol, compared
 from srkit.metrics.psnr import psnr
@@ -193,10 +193,8 @@ def find_metrics(names: Sequence[str]) -> tuple[Metric, ...]:
     Raises:
         UsageError: no name, or an unknown name; the message gives the nearest.
     """
-    if unknown := [name for name in names if name not in METRICS]:
-        raise UsageError(
-            f"There is no metric '{unknown[0]}'; choose from {', '.join(METRICS)}.{nearest(unknown[0], METRICS)}"
-        )
+    for name in names:
+        check_known("metric", name, METRICS)
     if not names:
         raise UsageError(f"No metric was asked for; choose from {', '.join(METRICS)}.")
     return tuple(METRICS[name] for name in dict.fromkeys(names))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from srkit.errors import UsageError
-from srkit.recipes.bounds import bounded, check_bounds
+from srkit.recipes.bounds import bounded
 from srkit.recipes.load import Recipe
-from srkit.recipes.upscale import MAX_SCALE
+from srkit.recipes.upscale import MAX_SCALE, MAX_THREADS
 
 Optimiser = Literal["auto", "adam", "sgd", "muon"]
 DEFAULT_STEPS = 800
@@ -20,14 +18,14 @@ DEFAULT_STEPS = 800
 class TunePart:
     """Settings of fine-tuning; `srkit eval --shots` uses the same."""
 
-    steps: int | None = None
+    steps: int | None = bounded(None, min=1, flag=True)
     """Maximal number of steps; training stops earlier if validation gets worse. None: 800, or as many as `minutes`
     allow."""
-    minutes: float | None = None
+    minutes: float | None = bounded(None, above=0, flag=True)
     """Maximal number of minutes; such runs are not exactly reproducible."""
-    patch: int = 32
+    patch: int = bounded(32, min=1)
     """Side of a crop in LR pixels; smaller for smaller examples."""
-    batch: int = 8
+    batch: int = bounded(8, min=1)
     """Crops per step."""
     turns: bool = True
     """Augment crops with flips and quarter turns."""
@@ -37,7 +35,7 @@ class TunePart:
     """Augment crops with permuted channels and negatives."""
     optimiser: Optimiser = "auto"
     """auto: the model's learned rates if it has any, else Adam."""
-    rate: float | None = None
+    rate: float | None = bounded(None, above=0)
     """Learning rate of all parameters, if no learned rates are used. None: the best of `probe`."""
     probe: tuple[float, ...] = bounded((1.0, 2.0, 4.0, 8.0), above=0)
     """Learning rates that are tried first, as multiples of 5e-4, or of 1e-4 for foreign networks, whose stable rates
@@ -47,11 +45,11 @@ class TunePart:
     """Steps per trial."""
     warmup_steps: int = 50
     """Steps of linear warm-up; at most a tenth of all steps."""
-    ema: float = 0.98
+    ema: float = bounded(0.98, min=0, below=1)
     """Decay of the moving average of the weights, which is validated and kept."""
-    judge_every: int = 50
+    judge_every: int = bounded(50, min=1)
     """Steps between validations."""
-    patience: int = 4
+    patience: int = bounded(4, min=1)
     """Number of validations in a row without a new best before training stops."""
     loss: dict[str, float] = field(default_factory=lambda: {"l2": 1.0})
     """Weights of the loss terms, by name (`srkit.losses.table`)."""
@@ -66,57 +64,23 @@ class AdaptRecipe(Recipe):
     """Settings that determine the weights; paths and reports belong to the job."""
 
     model: str = "auto"
-    scale: int | None = None
+    scale: int | None = bounded(None, min=1, max=MAX_SCALE, flag=True)
     """Scale; None: the model's own."""
-    shots: int = 5
+    shots: int = bounded(5, min=1, flag=True)
     """Number of examples to learn from."""
-    holdout: float | None = None
+    holdout: float | None = bounded(None, above=0, below=1, flag=True)
     """Share held out for validation: of the examples if there are more than `shots`, else of the area of each example.
     None: all further examples, up to twenty; or a quarter of each example (half of a single one)."""
     tune: TunePart = field(default_factory=TunePart)
     device: str = "auto"
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    threads: int | None = None
+    threads: int | None = bounded(None, min=1, max=MAX_THREADS, flag=True)
     seed: int = 0
-    max_pixels: int = 10**9
-
-    def __post_init__(self) -> None:
-        check_common(self)
-        at_least_one("`shots`", self.shots)
-        check_learning("tune", self.tune)
-        check_bounds(self.tune, "tune.")
-
-
-class Common(Protocol):
-    """Fields that the recipes of all kinds of adaptation share."""
-
-    @property
-    def scale(self) -> int | None: ...
-
-    @property
-    def holdout(self) -> float | None: ...
-
-    @property
-    def threads(self) -> int | None: ...
-
-    @property
-    def max_pixels(self) -> int: ...
-
-
-def check_common(recipe: Common) -> None:
-    """Raise UsageError for invalid values."""
-    if recipe.scale is not None and not 1 <= recipe.scale <= MAX_SCALE:
-        raise UsageError(f"`scale` is {recipe.scale}; it must be a whole number from 1 to {MAX_SCALE:g}.")
-    if recipe.holdout is not None and not 0 < recipe.holdout < 1:
-        raise UsageError(f"`holdout` is {recipe.holdout}; it must lie between 0 and 1.")
-    if recipe.threads is not None and not 1 <= recipe.threads <= 4096:
-        raise UsageError(f"`threads` is {recipe.threads}; it must be from 1 to 4096.")
-    if recipe.max_pixels < 1:
-        raise UsageError(f"`max_pixels` is {recipe.max_pixels}; it must be at least 1.")
+    max_pixels: int = bounded(10**9, min=1, max=10**18, flag=True)
 
 
 class Learning(Protocol):
-    """Fields that the parts on fine-tuning share."""
+    """Fields of the parts on fine-tuning that its loop takes."""
 
     @property
     def most_steps(self) -> int: ...
@@ -125,19 +89,10 @@ class Learning(Protocol):
     def minutes(self) -> float | None: ...
 
     @property
-    def rate(self) -> float | None: ...
-
-    @property
     def warmup_steps(self) -> int: ...
 
     @property
     def ema(self) -> float: ...
-
-    @property
-    def patch(self) -> int: ...
-
-    @property
-    def batch(self) -> int: ...
 
     @property
     def judge_every(self) -> int: ...
@@ -151,27 +106,3 @@ def most_steps(steps: int | None, minutes: float | None, usual: int) -> int:
     if steps is not None:
         return steps
     return usual if minutes is None else sys.maxsize
-
-
-def check_learning(name: str, part: Learning) -> None:
-    """Raise UsageError for invalid values of the part `name`."""
-    at_least_one("`steps`", part.most_steps)
-    for field_name, value in (
-        ("patch", part.patch),
-        ("batch", part.batch),
-        ("judge_every", part.judge_every),
-        ("patience", part.patience),
-    ):
-        at_least_one(f"{name}.{field_name}", value)
-    if part.minutes is not None and not 0 < part.minutes < math.inf:
-        raise UsageError(f"`minutes` is {part.minutes}; it must be above 0.")
-    if part.rate is not None and not 0 < part.rate < math.inf:
-        raise UsageError(f"'{name}.rate' is {part.rate}; it must be above 0.")
-    if not 0 <= part.ema < 1:
-        raise UsageError(f"'{name}.ema' is {part.ema}; it must be from 0 to below 1.")
-
-
-def at_least_one(name: str, value: int) -> None:
-    """Raise UsageError for values below 1."""
-    if value < 1:
-        raise UsageError(f"{name} is {value}; it must be at least 1.")

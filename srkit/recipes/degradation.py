@@ -5,11 +5,12 @@ Shares are in [0, 1]; a range is its minimum and its maximum.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from srkit.errors import UsageError, nearest
+from srkit.errors import UsageError, check_known, unknown
+from srkit.recipes.bounds import Bounded, bounded
 
 Range = tuple[float, float]
 
@@ -26,64 +27,71 @@ WIDEST = 51
 """Maximal number of taps of a side of a kernel."""
 
 
+def _share(default: float) -> Any:
+    return bounded(default, min=0, max=1)
+
+
+def _range(low: float, high: float, *, min: float, max: float) -> Any:
+    return bounded((low, high), length=2, ascending=True, min=min, max=max)
+
+
 def _usual_kernels() -> dict[str, float]:
     return dict(zip(KERNELS, (0.45, 0.25, 0.12, 0.03, 0.12, 0.03), strict=True))
 
 
 @dataclass(frozen=True)
-class FirstOrderPart:
+class FirstOrderPart(Bounded):
     """Blur, resize, noise, JPEG. The defaults are those of Real-ESRGAN's first order (Wang et al. 2021, section 4.1).
 
     Raises:
         UsageError: an invalid value; its key is named.
     """
 
-    blur: float = 1.0
+    blur: float = _share(1.0)
     """Share of images that are blurred."""
-    sides: tuple[int, int] = (7, 21)
+    sides: tuple[int, int] = _range(7, 21, min=3, max=WIDEST)
     """Range of the taps along a side of the blur kernel, odd."""
-    kernels: dict[str, float] = field(default_factory=_usual_kernels)
+    kernels: dict[str, float] = bounded(factory=_usual_kernels, min=0, max=1)
     """Shares of the families (`KERNELS`) among the kernels other than sinc; they add up to 1."""
-    sinc: float = 0.1
+    sinc: float = _share(0.1)
     """Share of sinc kernels, which ring, among all kernels."""
-    cutoff: Range = (1 / 5, 1.0)
+    cutoff: Range = _range(1 / 5, 1.0, min=0.05, max=1)
     """Cutoff of sinc kernels, in radians per pixel over pi; for kernels below 13 taps the minimum is 1/3."""
-    sigma: Range = (0.2, 3.0)
+    sigma: Range = _range(0.2, 3.0, min=0.1, max=20)
     """Width of the other kernels along either axis, in pixels."""
-    generalized: Range = (0.5, 4.0)
+    generalized: Range = _range(0.5, 4.0, min=0.1, max=20)
     """Shape beta of generalised Gaussians: half of them below 1 (peaked), half above (flat)."""
-    plateau: Range = (1.0, 2.0)
+    plateau: Range = _range(1.0, 2.0, min=0.1, max=20)
     """Shape beta of plateaus: half of them have the minimum, if it is at least 1."""
-    up: float = 0.2
+    up: float = _share(0.2)
     """Share of images that are enlarged."""
-    down: float = 0.7
+    down: float = _share(0.7)
     """Share of images that are shrunk; the others keep their size."""
-    factor: Range = (0.15, 1.5)
+    factor: Range = _range(0.15, 1.5, min=0.05, max=4)
     """Range of resize factors: the minimum for shrinking is below 1, the maximum for enlarging above 1. In the second
     order, they are relative to LR's size."""
-    gaussian: float = 0.5
+    gaussian: float = _share(0.5)
     """Share of Gaussian noise; the rest is Poisson noise."""
-    noise: Range = (1.0, 30.0)
+    noise: Range = _range(1.0, 30.0, min=0, max=255)
     """Standard deviation of Gaussian noise, in levels of 8 bit."""
-    poisson: Range = (0.05, 3.0)
+    poisson: Range = _range(0.05, 3.0, min=0, max=100)
     """Factor on Poisson noise of 256 photons at white."""
-    gray: float = 0.4
+    gray: float = _share(0.4)
     """Share of noise that is the same in all three channels."""
-    sensor: float = 0.0
+    sensor: float = _share(0.0)
     """Share of images with colour sensor noise instead: shot and read noise in linear light, demosaicked, so that it is
     coloured and spatially correlated. Its deviation at middle gray is drawn from `noise`."""
-    grain: float = 0.0
+    grain: float = _share(0.0)
     """Share of images with film grain instead, of deviations from `noise`; strongest in the mid-tones."""
-    blotches: Range = (0.0, 1.5)
+    blotches: Range = _range(0.0, 1.5, min=0, max=20)
     """Sigma in pixels of the blur of the sensor noise's chroma."""
-    grain_size: Range = (0.5, 1.5)
+    grain_size: Range = _range(0.5, 1.5, min=0, max=20)
     """Sigma in pixels of the blur of film grain."""
-    jpeg: tuple[int, int] = (30, 95)
+    jpeg: tuple[int, int] = _range(30, 95, min=1, max=100)
     """Range of the JPEG quality."""
 
     def __post_init__(self) -> None:
-        for name in ("blur", "sinc", "up", "down", "gaussian", "gray", "sensor", "grain"):
-            _check_share(name, getattr(self, name))
+        super().__post_init__()
         for one, other in (("up", "down"), ("sensor", "grain")):
             total = getattr(self, one) + getattr(self, other)
             if total > 1 + 1e-9:
@@ -92,19 +100,9 @@ class FirstOrderPart:
                 )
         _check_kernels(self.kernels)
         _check_sides("sides", self.sides)
-        _check_range("cutoff", self.cutoff, 0.05, 1)
-        _check_range("sigma", self.sigma, 0.1, 20)
-        _check_range("generalized", self.generalized, 0.1, 20)
-        _check_range("plateau", self.plateau, 0.1, 20)
-        _check_range("noise", self.noise, 0, 255)
-        _check_range("poisson", self.poisson, 0, 100)
-        _check_range("jpeg", self.jpeg, 1, 100)
-        _check_range("factor", self.factor, 0.05, 4)
-        _check_range("blotches", self.blotches, 0, 20)
-        _check_range("grain_size", self.grain_size, 0, 20)
         if not self.factor[0] <= 1 <= self.factor[1]:
             raise UsageError(
-                f"The range factor is {_listed(self.factor)} in a degradation; images are made smaller down to the "
+                f"The range factor is {list(self.factor)} in a degradation; images are made smaller down to the "
                 "one and larger up to the other, so 1 must lie between."
             )
 
@@ -113,17 +111,17 @@ class FirstOrderPart:
 class SecondOrderStage(FirstOrderPart):
     """Settings of the second order; the defaults are those of Real-ESRGAN."""
 
-    blur: float = 0.8
-    sigma: Range = (0.2, 1.5)
-    up: float = 0.3
-    down: float = 0.4
-    factor: Range = (0.3, 1.2)
-    noise: Range = (1.0, 25.0)
-    poisson: Range = (0.05, 2.5)
+    blur: float = _share(0.8)
+    sigma: Range = _range(0.2, 1.5, min=0.1, max=20)
+    up: float = _share(0.3)
+    down: float = _share(0.4)
+    factor: Range = _range(0.3, 1.2, min=0.05, max=4)
+    noise: Range = _range(1.0, 25.0, min=0, max=255)
+    poisson: Range = _range(0.05, 2.5, min=0, max=100)
 
 
 @dataclass(frozen=True)
-class SecondOrderPart:
+class SecondOrderPart(Bounded):
     """Settings of the degradation of HR to LR; the defaults are those of Real-ESRGAN.
 
     Raises:
@@ -132,88 +130,57 @@ class SecondOrderPart:
 
     first: FirstOrderPart = field(default_factory=FirstOrderPart)
     second: SecondOrderStage = field(default_factory=SecondOrderStage)
-    sinc: float = 0.8
+    sinc: float = _share(0.8)
     """Share of images with a final sinc filter, which together with the resize to LR's size comes before or after the
     second JPEG."""
-    sinc_sides: tuple[int, int] = (7, 21)
+    sinc_sides: tuple[int, int] = _range(7, 21, min=3, max=WIDEST)
     """Range of the taps along a side of the final sinc filter, odd."""
-    sinc_cutoff: Range = (1 / 3, 1.0)
+    sinc_cutoff: Range = _range(1 / 3, 1.0, min=0.05, max=1)
     """Cutoff of the final sinc filter, in radians per pixel over pi."""
-    clean: float = 0.0
+    clean: float = _share(0.0)
     """Share of images without degradation, which are shrunk by antialiased bicubic alone."""
-    mild: float = 0.0
+    mild: float = _share(0.0)
     """Share of images whose blur, resizes, noise and JPEG are drawn from the ranges of `MILD` instead."""
-    halftone: float = 0.0
+    halftone: float = _share(0.0)
     """Share of images that are halftoned, before the noise of the first order."""
-    halftone_period: Range = (2.5, 6.0)
+    halftone_period: Range = _range(2.5, 6.0, min=2, max=50)
     """Distance of the dots, in pixels of the first order's size."""
-    paper: float = 0.0
+    paper: float = _share(0.0)
     """Share of images with the texture and dust of scanned paper, before the noise of the first order."""
-    halo: float = 0.0
+    halo: float = _share(0.0)
     """Share of images that are sharpened before the last compression, as phones do."""
-    halo_sigma: Range = (0.6, 2.0)
+    halo_sigma: Range = _range(0.6, 2.0, min=0.1, max=20)
     """Sigma of the sharpening's blur, in LR pixels."""
-    halo_amount: Range = (0.3, 1.5)
+    halo_amount: Range = _range(0.3, 1.5, min=0, max=10)
     """Amount of the sharpening: factor on the difference from the blurred image that is added."""
-    full_colour: float = 0.0
+    full_colour: float = _share(0.0)
     """Share of JPEGs without chroma subsampling; the others halve the chroma's resolution."""
-    webp: float = 0.0
+    webp: float = _share(0.0)
     """Share of images that are compressed with WebP instead of the second JPEG."""
-    again: float = 0.0
+    again: float = _share(0.0)
     """Share of LR images that are compressed with JPEG once more, with a shifted grid of blocks."""
     sharpen: bool = True
     """Sharpen HR by unsharp masking before it is degraded. The sharpened HR is then the target of pixel and perceptual
     losses; the discriminator's real images remain unsharpened."""
 
     def __post_init__(self) -> None:
-        for name in ("sinc", "clean", "mild", "halftone", "paper", "halo", "full_colour", "webp", "again"):
-            _check_share(name, getattr(self, name))
+        super().__post_init__()
         _check_sides("sinc_sides", self.sinc_sides)
-        _check_range("sinc_cutoff", self.sinc_cutoff, 0.05, 1)
-        _check_range("halftone_period", self.halftone_period, 2, 50)
-        _check_range("halo_sigma", self.halo_sigma, 0.1, 20)
-        _check_range("halo_amount", self.halo_amount, 0, 10)
-
-
-def _check_share(name: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise UsageError(f"The key {name} is {value:g} in a degradation; it is a share from 0 to 1.")
-
-
-def _check_range(name: str, values: tuple[float, ...], lowest: float, highest: float) -> None:
-    if (
-        len(values) != 2
-        or not all(map(math.isfinite, values))
-        or not lowest <= values[0] <= values[1] <= highest
-    ):
-        raise UsageError(
-            f"The range {name} is {_listed(values)} in a degradation; "
-            f"it takes two numbers from {lowest:g} to {highest:g}, the smaller first."
-        )
 
 
 def _check_sides(name: str, values: tuple[int, ...]) -> None:
-    _check_range(name, values, 3, WIDEST)
     if not all(side % 2 for side in values):
-        raise UsageError(f"The range {name} is {_listed(values)} in a degradation; sides of kernels are odd.")
+        raise UsageError(f"The range {name} is {list(values)} in a degradation; sides of kernels are odd.")
 
 
 def _check_kernels(shares: Mapping[str, float]) -> None:
-    for kind, share in shares.items():
+    for kind in shares:
         if kind not in KERNELS:
-            raise UsageError(
-                f"The key kernels names '{kind}' in a degradation; known are {', '.join(KERNELS)}."
-                f"{nearest(kind, KERNELS)}"
-            )
-        _check_share(f"kernels.{kind}", share)
+            raise unknown(f"The key kernels names '{kind}' in a degradation", kind, KERNELS)
     if abs(sum(shares.values()) - 1) > 1e-6:
         raise UsageError(
             f"The shares of kernels add up to {sum(shares.values()):g} in a degradation; they must add up to 1."
         )
-
-
-def _listed(values: tuple[float, ...]) -> str:
-    return f"({', '.join(f'{value:g}' for value in values)})"
 
 
 REAL_ESRGAN = SecondOrderPart()
@@ -261,9 +228,5 @@ def second_order_settings(name: str) -> SecondOrderPart:
     Raises:
         UsageError: the name is unknown.
     """
-    if name not in SETTINGS:
-        raise UsageError(
-            f"There is no degradation '{name}'; known are {', '.join(SETTINGS)}, or write its ranges out."
-            f"{nearest(name, SETTINGS)}"
-        )
+    check_known("degradation", name, SETTINGS)
     return SETTINGS[name]

@@ -57,9 +57,9 @@ class EncoderRecipe(Recipe):
     objective: Objective = "contrast"
     """contrast: InfoNCE between the two views of each instance; exemplar: classification of the source image of a view,
     and of the kind and strength of its degradation."""
-    temperature: float = 0.1
+    temperature: float = bounded(0.1, above=0)
     """Temperature of the softmax over similarities (contrast only)."""
-    quality: float = 1.0
+    quality: float = bounded(1.0, min=0)
     """Weight of the loss for the kind and strength of a view's degradation."""
     data: EncoderDataPart = field(default_factory=EncoderDataPart)
     optim: OptimPart = field(default_factory=OptimPart)

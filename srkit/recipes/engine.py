@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from srkit.errors import UsageError
+from srkit.recipes.bounds import Bounded, bounded
 
 ALL_GPUS = "cuda:all"
 """Device name for all GPUs of the machine, through Ray."""
 
 
 @dataclass(frozen=True)
-class EngineRecipe:
+class EngineRecipe(Bounded):
     """The engine, and the number and address of its workers.
 
     Raises:
@@ -20,15 +21,14 @@ class EngineRecipe:
     """
 
     name: Literal["local", "ray"] = "local"
-    workers: int | None = None
+    workers: int | None = bounded(None, min=1, flag=True)
     """Number of workers; None: one per GPU, or one per `threads` CPU cores."""
     address: str | None = None
     """Address of a Ray cluster: `auto`, `HOST:PORT` or `ray://HOST:PORT`; None: $RAY_ADDRESS, else this machine
     alone."""
 
     def __post_init__(self) -> None:
-        if self.workers is not None and self.workers < 1:
-            raise UsageError(f"`workers` is {self.workers}; it must be at least 1.")
+        super().__post_init__()
         if self.name == "local" and (self.workers is not None or self.address is not None):
             raise UsageError("`workers` and `address` are for `engine` ray; add it, or leave them out.")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from srkit.errors import UsageError, nearest
+from srkit.errors import UsageError, unknown
 from srkit.recipes.clipsr import ClipsrRecipe
 from srkit.recipes.diagnose import DiagnoseRecipe
 from srkit.recipes.diffusion import DiffusionRecipe
@@ -38,6 +38,7 @@ class TrainingRecipe(Protocol):
 
 
 _USUAL = {"steps": "optim.steps", "seed": "seed", "dtype": "run.precision"}
+_SCALED = {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}
 
 
 @dataclass(frozen=True)
@@ -51,18 +52,16 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
-    "sr": Kind(TrainRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}),
+    "sr": Kind(TrainRecipe, _SCALED),
     "diagnose": Kind(DiagnoseRecipe),
     "encoder": Kind(EncoderRecipe),
-    "kernels": Kind(KernelsRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}),
-    "diffusion": Kind(DiffusionRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}),
+    "kernels": Kind(KernelsRecipe, _SCALED),
+    "diffusion": Kind(DiffusionRecipe, _SCALED),
     "latent": Kind(LatentRecipe, {**_USUAL, "start": "model.start"}),
-    "gan": Kind(GanRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}),
-    "reconstructor": Kind(
-        ReconstructorRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}
-    ),
+    "gan": Kind(GanRecipe, _SCALED),
+    "reconstructor": Kind(ReconstructorRecipe, _SCALED),
     "text": Kind(TextRecipe),
-    "clipsr": Kind(ClipsrRecipe, {**_USUAL, "scale": "model.arguments.scale", "start": "model.start"}),
+    "clipsr": Kind(ClipsrRecipe, _SCALED),
     "meta": Kind(MetaRecipe, {**_USUAL, "steps": "outer.steps", "start": "start"}),
     "stages": Kind(StagesRecipe, {"steps": "steps", "seed": "seed", "dtype": "precision", "scale": "scale"}),
 }
@@ -74,11 +73,11 @@ def load_training_recipe(
     """Load a recipe of any kind, from a shipped name or a TOML file.
 
     Args:
-        source, settings: as `srkit.recipes.load.load_recipe` takes them.
+        source, settings: as `srkit.recipes.load.read_table` takes them.
         values: as `training_recipe` takes them.
 
     Raises:
-        UsageError: as `load_recipe` and `training_recipe`.
+        UsageError: as `read_table` and `training_recipe`.
         ResourceError: no such recipe or file.
     """
     return training_recipe(read_table(source, settings), source, values or {})
@@ -112,7 +111,5 @@ def kind_of(table: Mapping[str, Any], source: str | Path) -> Kind:
     """
     name = table.get("kind", "sr")
     if name not in KINDS:
-        raise UsageError(
-            f"The recipe '{source}' is of the kind {name!r}; known are {', '.join(KINDS)}.{nearest(str(name), KINDS)}"
-        )
+        raise unknown(f"The recipe '{source}' is of the kind {name!r}", name, KINDS)
     return KINDS[name]

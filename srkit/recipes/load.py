@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from srkit.errors import ResourceError, UsageError, nearest
-from srkit.recipes.bounds import check_bounds
+from srkit.recipes.bounds import Bounded
 
 R = TypeVar("R")
 SHIPPED = Path(__file__).parent
 
 
-class Recipe:
-    """Base class of recipes; subclasses are frozen dataclasses."""
+class Recipe(Bounded):
+    """Base class of recipes that are recorded; subclasses are frozen dataclasses."""
 
     @property
     def sha256(self) -> str:
@@ -35,18 +35,13 @@ def shipped_recipes() -> list[str]:
     return sorted(p.stem for p in SHIPPED.glob("*.toml"))
 
 
-def load_recipe(kind: type[R], source: str | Path, settings: Sequence[str] = ()) -> R:
-    """Load a recipe from a shipped name or a TOML file and apply `key=value` settings.
+def read_table(source: str | Path, settings: Sequence[str] = ()) -> dict[str, Any]:
+    """Plain, unchecked values of a recipe, from a shipped name or a TOML file, with `key=value` settings applied.
 
     Raises:
-            UsageError: an unknown key (the nearest is named), a wrong type, a setting that is not `key=value`.
-            ResourceError: the recipe or file does not exist.
+        UsageError: the file is not TOML, or a setting is not `key=value`.
+        ResourceError: the recipe or file does not exist.
     """
-    return from_mapping(kind, read_table(source, settings))
-
-
-def read_table(source: str | Path, settings: Sequence[str] = ()) -> dict[str, Any]:
-    """Plain, unchecked values of a recipe; arguments and errors as in `load_recipe`."""
     path = Path(source)
     if path.suffix != ".toml":
         path = SHIPPED / f"{source}.toml"
@@ -85,7 +80,7 @@ def from_settings(kind: type[R], settings: Sequence[str], flags: Mapping[str, An
         flags: values by key; a flag that equals the recipe's default does not override a setting.
 
     Raises:
-        UsageError: as `load_recipe`.
+        UsageError: as `from_mapping` and `set_values`.
     """
     table = to_mapping(kind())
     defaults = copy.deepcopy(table)
@@ -100,7 +95,11 @@ def from_settings(kind: type[R], settings: Sequence[str], flags: Mapping[str, An
 
 
 def from_mapping(kind: type[R], table: Mapping[str, Any], where: str = "") -> R:
-    """Build the dataclass `kind` from a mapping; keys, types and bounds are checked recursively."""
+    """Build the dataclass `kind` from a mapping; keys and types are checked recursively.
+
+    Raises:
+        UsageError: an unknown key (the nearest is named), a missing one, a wrong type, or a number out of bounds.
+    """
     hints = typing.get_type_hints(kind)
     values: dict[str, Any] = {}
     for key, value in table.items():
@@ -110,10 +109,7 @@ def from_mapping(kind: type[R], table: Mapping[str, Any], where: str = "") -> R:
     for field in dataclasses.fields(typing.cast(Any, kind)):
         if field.name not in values and not _has_default(field):
             raise UsageError(f"The recipe lacks '{where}{field.name}'; add it.")
-    made = kind(**values)
-    if not where:
-        check_bounds(made)
-    return made
+    return kind(**values)
 
 
 def lay_over(table: dict[str, Any], key: str, value: Any) -> None:

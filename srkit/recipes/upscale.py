@@ -7,33 +7,27 @@ from dataclasses import dataclass
 from typing import Literal
 
 from srkit.errors import UsageError
+from srkit.recipes.bounds import Bounded, bounded
 
 OutputFormat = Literal["auto", "png", "jpg", "webp", "tiff", "avif"]
 MAX_SCALE = 16.0
+MAX_THREADS = 4096
 DIALS = ("strength", "denoise")
 """Fields of the recipe that interpolate between the weights of two networks."""
 
 
 @dataclass(frozen=True)
-class Target:
+class Target(Bounded):
     """Size of the result, by one of four options; without any, the model's own factor."""
 
-    scale: float | None = None
-    width: int | None = None
-    height: int | None = None
-    max_size: int | None = None
+    scale: float | None = bounded(None, above=1, max=MAX_SCALE, flag=True)
+    width: int | None = bounded(None, min=1, flag=True)
+    height: int | None = bounded(None, min=1, flag=True)
+    max_size: int | None = bounded(None, min=1, flag=True)
     """Longest side."""
 
     def __post_init__(self) -> None:
-        if self.scale is not None and not (1 < self.scale <= MAX_SCALE):  # also rejects NaN
-            raise UsageError(f"`scale` is {self.scale:g}; it must be above 1 and at most {MAX_SCALE:g}.")
-        for name, value in (
-            ("`width`", self.width),
-            ("`height`", self.height),
-            ("`max_size`", self.max_size),
-        ):
-            if value is not None and value < 1:
-                raise UsageError(f"{name} is {value}; it must be at least 1.")
+        super().__post_init__()
         given = [self.scale is not None, self.max_size is not None, bool(self.width or self.height)]
         if sum(given) > 1:
             raise UsageError("Give one of `scale`, `max_size`, or `width` and `height`, not several.")
@@ -70,58 +64,41 @@ class Target:
 
 
 @dataclass(frozen=True)
-class UpscaleRecipe:
+class UpscaleRecipe(Bounded):
     """Settings that determine the output; paths belong to the job."""
 
     model: str = "auto"
     target: Target = Target()
-    tile: int | Literal["auto", "off"] = "auto"
-    overlap: int | Literal["auto"] = "auto"
+    tile: int | Literal["auto", "off"] = bounded("auto", min=16, flag=True, instead="auto, off,")
+    overlap: int | Literal["auto"] = bounded("auto", min=0, flag=True, instead="auto,")
     tta: bool = False
     format: OutputFormat = "auto"
-    quality: int | None = None
-    compression: int | None = None
+    quality: int | None = bounded(None, min=1, max=100, flag=True)
+    compression: int | None = bounded(None, min=0, max=9, flag=True)
     device: str = "auto"
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    threads: int | None = None
-    seed: int = 0
-    steps: int | None = None
+    threads: int | None = bounded(None, min=1, max=MAX_THREADS, flag=True)
+    seed: int = bounded(0, min=0, max=2**63 - 1, flag=True)
+    steps: int | None = bounded(None, min=1, max=1000, flag=True)
     """Steps of a diffusion model's sampler; None: the model's own."""
-    samples: int = 1
+    samples: int = bounded(1, min=1, max=64, flag=True)
     """Samples of a diffusion model per image; their seeds are `seed`, `seed` + 1, ..."""
     depth: str = "auto"
     """Depth estimator, if kernels are estimated (`srkit.recipes.estimate.EstimateRecipe.depth`)."""
-    max_pixels: int = 10**9
+    max_pixels: int = bounded(10**9, min=1, max=10**18, flag=True)
     prompt: str = ""
     """Description of the images, for networks that are conditioned on text."""
-    strength: float | None = None
+    strength: float | None = bounded(None, min=0, max=1, flag=True)
     """Weight in [0, 1] of a perceptually trained network against the PSNR-trained network that it started from; None:
     the network unchanged."""
-    denoise: float | None = None
+    denoise: float | None = bounded(None, min=0, max=1, flag=True)
     """Interpolation in [0, 1] from the network for light damage to that for strong damage; None: the network
     unchanged."""
     strip: bool = False
     """Write no metadata except the colour profile, not even srkit's own."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.tile, int) and self.tile < 16:
-            raise UsageError(f"`tile` is {self.tile}; it must be auto, off, or at least 16 pixels.")
-        if isinstance(self.overlap, int) and self.overlap < 0:
-            raise UsageError(f"`overlap` is {self.overlap}; it must be auto, or 0 pixels or more.")
-        for name, value, low, high in (
-            ("`quality`", self.quality, 1, 100),
-            ("`compression`", self.compression, 0, 9),
-            ("`threads`", self.threads, 1, 4096),
-            ("`steps`", self.steps, 1, 1000),
-            ("`samples`", self.samples, 1, 64),
-            ("`max_pixels`", self.max_pixels, 1, 10**18),
-            ("`seed`", self.seed, 0, 2**63 - 1),
-        ):
-            if value is not None and not low <= value <= high:
-                raise UsageError(f"{name} is {value}; it must be from {low} to {high}.")
-        for name, share in (("`strength`", self.strength), ("`denoise`", self.denoise)):
-            if share is not None and not 0 <= share <= 1:  # also rejects NaN
-                raise UsageError(f"{name} is {share:g}; it must be from 0 to 1.")
+        super().__post_init__()
         if not self.depth:
             raise UsageError("`depth` is empty; it must be auto, none, a provider's name or a folder.")
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
-from srkit.errors import UsageError, nearest
+from srkit.errors import UsageError, check_known
 from srkit.rendered.table import DOMAINS
 
 if TYPE_CHECKING:
@@ -47,10 +47,7 @@ def spec(domain: str, seed: int, split: Split = "all") -> Spec:
     Raises:
         UsageError: the domain is unknown, or the seed negative.
     """
-    if domain not in DOMAINS:
-        raise UsageError(
-            f"There is no rendered domain '{domain}'; known are {', '.join(DOMAINS)}.{nearest(domain, DOMAINS)}"
-        )
+    check_known("rendered domain", domain, DOMAINS)
     if seed < 0:
         raise UsageError(f"The seed {seed} was asked for; seeds start at 0.")
     # Imported by name when drawn, so that a command's help can list the domains without NumPy.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal, Self
 from zlib import crc32
 
-from srkit.errors import UsageError, nearest
+from srkit.errors import UsageError, nearest, unknown
 from srkit.rendered.canvas import Rendered, Rng
 
 Split = Literal["all", "train", "held-out"]
@@ -100,11 +100,7 @@ class Spec:
         for name, attribute in self.attributes().items():
             value = getattr(self, name)
             if attribute.text is None and value not in attribute.phrases:
-                known = list(attribute.phrases)
-                raise UsageError(
-                    f"'{name}' of a {self.domain} image is '{value}'; known are {', '.join(known)}."
-                    f"{nearest(str(value), known)}"
-                )
+                raise unknown(f"'{name}' of a {self.domain} image is '{value}'", value, attribute.phrases)
 
     @classmethod
     def attributes(cls) -> dict[str, Attribute]:

@@ -14,6 +14,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Literal
 
 import torch
@@ -137,9 +138,9 @@ class Adapted:
     @property
     def curve(self) -> tuple[tuple[int, float], ...]:
         """Step and mean score of the first state validated at each step, the base first."""
-        means = {0: _mean(self.before)}
+        means = {0: fmean(self.before)}
         for one in self.validated:
-            means.setdefault(one.step, _mean(one.scores))
+            means.setdefault(one.step, fmean(one.scores))
         return tuple(means.items())
 
 
@@ -295,7 +296,7 @@ class _Run:
 
     def _report(self, scores: Sequence[float]) -> None:
         unit = self._settings.unit
-        self._progress.info(f"step {self._step}: {_mean(scores):.3f} {unit} on the validation images")
+        self._progress.info(f"step {self._step}: {fmean(scores):.3f} {unit} on the validation images")
 
 
 def lower_bound_of_gain(before: Sequence[float], after: Sequence[float]) -> float:
@@ -305,7 +306,7 @@ def lower_bound_of_gain(before: Sequence[float], after: Sequence[float]) -> floa
 
 def lower_bound(gains: Sequence[float]) -> float:
     """Mean minus two standard errors; for a single number, itself."""
-    mean = _mean(gains)
+    mean = fmean(gains)
     if len(gains) < 2:
         return mean
     spread = math.fsum((gain - mean) ** 2 for gain in gains) / (len(gains) - 1)
@@ -323,7 +324,3 @@ def _set_training(network: nn.Module) -> None:
 
 def _state(network: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
-
-
-def _mean(scores: Sequence[float]) -> float:
-    return math.fsum(scores) / len(scores)

@@ -14,7 +14,7 @@ from srkit.data.damaged import Judged
 from srkit.data.pairs import shrunk
 from srkit.ops.layout import RGB
 
-_OF_STRENGTH = 0.3
+_STRENGTH_WEIGHT = 0.3
 _SIZES = (1.0, 0.75, 0.5, 1 / 3, 0.25)
 _MARGIN = 0.25
 """Margin below the threshold for clean images, as a logit: other photographs differ from the held-out ones."""
@@ -31,7 +31,7 @@ class DiagnoseLearner(nn.Module):
         logits = self.network(batch.pixels)
         damaged = F.binary_cross_entropy_with_logits(logits[:, 0], batch.damaged)
         strong = F.binary_cross_entropy_with_logits(logits[:, 1], batch.strong)
-        return {"loss": damaged + _OF_STRENGTH * strong, "damaged": damaged, "strong": strong}
+        return {"loss": damaged + _STRENGTH_WEIGHT * strong, "damaged": damaged, "strong": strong}
 
 
 @torch.no_grad()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -150,7 +151,7 @@ def residual_validator(
             errors.append(float(error))
             rounded = (sr.float().clamp(0, 1) * 255).round() / 255
             scores.append(float(psnr(rounded, batch.hr).clamp_max(_MAX_DB).mean()))
-        rms, db = math.sqrt(math.fsum(errors) / len(errors)), math.fsum(scores) / len(scores)
+        rms, db = math.sqrt(fmean(errors)), fmean(scores)
         message = (
             f"held-out residuals are missed by {rms:.4f} (rms, NBSR's own is near 1); samples {db:.3f} dB"
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from srkit.data.batches import Batches
 from srkit.training.state import TrainState
 from srkit.training.trainer import Measure, StepResult, descend
 
@@ -65,18 +66,8 @@ class EncoderStep:
         return StepResult({name: value.detach() for name, value in terms.items()})
 
 
-class Source(Protocol):
-    """Source of batches for learners; each batch has `to(device)`."""
-
-    def batches(self, first_step: int) -> Iterator[Any]:
-        """Batches of steps first_step, first_step + 1, ..."""
-
-    def draw(self, step: int) -> Any:
-        """Batch of one step."""
-
-
 def loss_validator(
-    held_out: Source, device: torch.device, autocast: torch.dtype | None
+    held_out: Batches[Any], device: torch.device, autocast: torch.dtype | None
 ) -> Callable[[nn.Module], float]:
     """Validation function: negative mean loss of a learner over fixed held-out batches."""
 

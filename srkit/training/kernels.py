@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
+from statistics import fmean
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +42,7 @@ def batch_validator(
             with torch.autocast(batch.lr.device.type, dtype, enabled=dtype is not None):
                 found = network(batch.lr, **batch.conditions)
             scores.append(float(scored(found.float(), batch.hr)))
-        return math.fsum(scores) / len(scores)
+        return fmean(scores)
 
     return score
 

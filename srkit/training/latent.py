@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
+from statistics import fmean
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +56,6 @@ def noise_validator(batches: Sequence[Batch], dtype: torch.dtype | None) -> Call
         for batch in batches:
             with torch.autocast(batch.lr.device.type, dtype, enabled=dtype is not None):
                 errors.append(float(NoiseEstimate(network)(batch.lr, **batch.conditions)[0]))
-        return -math.fsum(errors) / len(errors)
+        return -fmean(errors)
 
     return score

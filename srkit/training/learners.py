@@ -108,13 +108,8 @@ def make_learner(network: nn.Module, recipe: EncoderRecipe, images: int) -> nn.M
     """Learner of a recipe's objective, for `images` training images.
 
     Raises:
-        UsageError: the objective does not suit the network, or a temperature or weight is invalid.
+        UsageError: the objective does not suit the network.
     """
-    if not (recipe.temperature > 0 and recipe.quality >= 0):
-        raise UsageError(
-            f"'temperature' is {recipe.temperature} and 'quality' {recipe.quality}; expected one above 0, and one "
-            "that is at least 0."
-        )
     if recipe.objective == "contrast" and isinstance(network, CompactEncoder):
         return ContrastLearner(network, recipe.temperature, recipe.quality)
     if recipe.objective == "exemplar" and isinstance(network, JudgeNetwork):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 import torch
 from torch import Tensor, nn
@@ -78,10 +79,10 @@ class LoopValidator:
     def scores(self, found: Measures) -> list[float]:
         """Score of each part; higher is better."""
         more = [new - old for new, old in zip(found.niqe, self.base.niqe, strict=True)]
-        degraded = _mean(found.far) > _mean(self.base.far)
+        degraded = fmean(found.far) > fmean(self.base.far)
         if not found.change >= self._most_change or degraded or (more and lower_bound(more) > 0):
             return [math.nan] * len(found.far)
-        usual = [_mean(self.base.neutral), _mean(self.base.far)]
+        usual = [fmean(self.base.neutral), fmean(self.base.far)]
         pairs = zip(found.neutral, found.far, strict=True)
         return [-(error / usual[0] + regular / usual[1]) / 2 for error, regular in pairs]
 
@@ -98,7 +99,7 @@ class LoopValidator:
             if self._niqe is not None and _large(sr):
                 natural.append(self._niqe(sr))
         errors, neutrals, fars = zip(*rows, strict=True)
-        square = _mean(squares)
+        square = fmean(squares)
         change = -10 * math.log10(square) if square else math.inf
         # If one part is too small for NIQE, it is omitted for all: means must be over the same parts.
         whole = len(natural) == len(rows)
@@ -114,10 +115,6 @@ class LoopValidator:
 def _large(image: Tensor) -> bool:
     """True if the image is large enough for NIQE."""
     return (image.shape[2] // NIQE_BLOCK) * (image.shape[3] // NIQE_BLOCK) >= 2
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
 
 
 def spread_of(embeddings: Tensor) -> float:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import torch
 from torch import Tensor, nn
@@ -201,7 +202,7 @@ def sweep(
             )
         }
         drops = [_drop(inner, rates, episode) for episode in episodes]
-        mean = math.fsum(drops) / len(drops)
+        mean = fmean(drops)
         yield rate, mean if math.isfinite(mean) else -math.inf
 
 

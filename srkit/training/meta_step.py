@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -53,7 +54,7 @@ class MetaStep:
         state.optimizer.zero_grad(set_to_none=True)
         weights = outer.weights_lr > 0
         losses = [learner.accumulate(self.inner, one, 1 / len(batch), weights=weights) for one in batch]
-        mean = math.fsum(losses) / len(losses)
+        mean = fmean(losses)
         if math.isfinite(
             mean
         ):  # otherwise the trainer, which sees the loss, ends the run before its state is invalid
@@ -86,7 +87,7 @@ def gain_validator(
         found = gains_of(recipe, inner, domains, learner_of(network))
         words = ", ".join(f"{name} {gain:+.3f}" for name, gain in found.items())
         return Validation(
-            math.fsum(found.values()) / len(found),
+            fmean(found.values()),
             {f"gain/{name}": gain for name, gain in found.items()},
             f"{recipe.inner.steps} inner steps gain {words} dB",
         )
@@ -110,7 +111,7 @@ def _gain(recipe: MetaRecipe, inner: Inner, domain: TaskDomain, learner: MetaLea
             end = inner.adapt(start, rates, drawn.support)
         errors = [_error(inner, parameters, drawn) for parameters in (start, end)]
         gains.append(10 * math.log10(errors[0] / errors[1]) if min(errors) > 0 else 0.0)
-    return math.fsum(gains) / len(gains)
+    return fmean(gains)
 
 
 @torch.no_grad()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from statistics import fmean
 
 from torch import nn
 
@@ -48,7 +49,7 @@ def probe_rates(
         gains[rate] = -math.inf
         if found.stopped != "diverged":
             after = found.validated[-1].scores
-            gains[rate] = math.fsum(after) / len(after) - math.fsum(found.before) / len(found.before)
+            gains[rate] = fmean(after) - fmean(found.before)
         progress.advance()
     progress.finish()
     return gains

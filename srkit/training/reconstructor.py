@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any, cast
 
 import numpy as np
@@ -157,6 +158,6 @@ def reconstruction_validator(objective: Objective, batches: Sequence[Batch]) -> 
                 features = learnt.image_features(batch.hr)
                 made = learnt.reconstruct(learnt.estimate(batch.lr).embedding * factor, features)
             errors.append(float(objective.reconstruction.total(made, batch.lr)))
-        return -math.fsum(errors) / len(errors)
+        return -fmean(errors)
 
     return score

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srkit.archs.words import WordsNetwork
+from srkit.data.batches import Batches
 from srkit.data.captioned import CaptionedImage
 from srkit.data.captions import named_attributes
 from srkit.ops.characters import encode
@@ -73,7 +74,7 @@ class TextPlan:
     """Split of the vocabulary for captions without images."""
 
 
-class TextSource:
+class TextSource(Batches[TextBatch]):
     """Batches of captions, each of a random wording.
 
     Args:
@@ -87,13 +88,6 @@ class TextSource:
     ) -> None:
         self.images, self.vectors, self.plan, self._length = images, vectors, plan, length
         self._attributes = Attributes()
-
-    def batches(self, first_step: int) -> Iterator[TextBatch]:
-        """Batches of steps first_step, first_step + 1, ...; a function of seed, rank and step alone."""
-        step = first_step
-        while True:
-            yield self.draw(step)
-            step += 1
 
     def draw(self, step: int) -> TextBatch:
         """Batch of one step."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
+from statistics import fmean
 
 import numpy as np
 import torch
@@ -47,7 +47,7 @@ def psnr_validator(
     ]
 
     def score(network: nn.Module) -> float:
-        return math.fsum(psnr_of(network, batch, scale, dtype) for batch in batches) / len(batches)
+        return fmean(psnr_of(network, batch, scale, dtype) for batch in batches)
 
     return score
 

@@ -93,7 +93,7 @@ def download(
         failures = 0 if _size(part) > before else failures + 1
         if failures > _PATIENCE:
             raise ResourceError(
-                f"'{url}' could not be fetched: {_said(reason)} ({_size(part)} bytes are kept); run the same "
+                f"'{url}' could not be fetched: {_reason_of(reason)} ({_size(part)} bytes are kept); run the same "
                 "command again to go on from there."
             ) from reason
         time.sleep(pause_s * 2**failures)
@@ -253,7 +253,7 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _said(error: Exception) -> str:
+def _reason_of(error: Exception) -> str:
     if isinstance(error, urllib.error.HTTPError):
         return f"the server answered {error.code} {error.reason}"
     if isinstance(error, urllib.error.URLError):

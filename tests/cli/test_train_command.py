@@ -16,8 +16,7 @@ import pytest
 import srkit_cli
 from numpy.typing import NDArray
 
-from srkit.recipes.load import load_recipe
-from srkit.recipes.train import TrainRecipe
+from srkit.recipes.kinds import load_training_recipe
 from srkit.zoo.load import load_model
 
 SCHEMAS = Path(srkit_cli.__file__).parent / "schemas"
@@ -83,7 +82,7 @@ def test_flags_are_settings(train: Callable[..., Any], tmp_path: Path) -> None:
         "--steps", "2", "--seed", "7", "--dtype", "bf16", "--set", "optim.lr=1e-3", "--set", "data.patch=9"
     )
     assert ran.code == 0, ran.err
-    recipe = load_recipe(TrainRecipe, tmp_path / "run" / "recipe.toml")
+    recipe = load_training_recipe(tmp_path / "run" / "recipe.toml")
     assert (recipe.optim.steps, recipe.seed, recipe.run.precision) == (2, 7, "bf16")
     assert (recipe.optim.lr, recipe.data.patch) == (1e-3, 9)
 
@@ -99,7 +98,7 @@ def test_stages(train: Callable[..., Any], tmp_path: Path) -> None:
     jsonschema.validate(document, json.loads((SCHEMAS / "train.json").read_text()))
     assert document["weights"] == str(tmp_path / "run" / "model.safetensors")
     assert document["steps"] == 4
-    one, two = (load_recipe(TrainRecipe, tmp_path / "run" / name / "recipe.toml") for name in ("one", "two"))
+    one, two = (load_training_recipe(tmp_path / "run" / name / "recipe.toml") for name in ("one", "two"))
     for recipe in (one, two):
         assert (recipe.optim.steps, recipe.seed, recipe.run.precision) == (2, 7, "bf16")
     assert (one.data.patch, two.data.patch) == (8, 9)

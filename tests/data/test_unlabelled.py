@@ -160,7 +160,7 @@ def test_crops_lie_in_their_images(rendered: Rendered, monkeypatch: pytest.Monke
     low = UnpairedImage("x", rendered(20, 30))
     plan = CropPlan(2, 8, 2, seed=0, augment=False)
     conditioning = conditioned_on(monkeypatch, position=True, mean=lambda lr: lr.mean((2, 3)))
-    batch = UnpairedCrops([low], plan, CPU, conditioning).batch(3)
+    batch = UnpairedCrops([low], plan, CPU, conditioning).draw(3)
     grid = position_grid(20, 30, CPU)
     image = torch.from_numpy(low.lr).permute(2, 0, 1).float() / 255
     for crop, place in zip(batch.lr, batch.conditions["position"], strict=True):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from srkit.encoders.compact import random_compact
+from srkit.encoders.compact import Compact
 from srkit.encoders.distance import PerceptualDistance, perceptual_distance, unit_layers
 from srkit.encoders.perceptual import Lpips
 from srkit.errors import ResourceError, UsageError
@@ -151,4 +151,4 @@ def test_versions_tell_the_weights(trunk: Path) -> None:
     names = ("lpips", "compact", "random")
     versions = {perceptual_distance(name, CPU, weights=trunk).version for name in names}
     assert len(versions) == 3
-    assert perceptual_distance("random", CPU).version == random_compact(CPU).version
+    assert perceptual_distance("random", CPU).version == Compact(CPU, random=True).version

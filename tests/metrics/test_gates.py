@@ -7,7 +7,7 @@ import pytest
 
 from srkit.errors import UsageError
 from srkit.metrics.baseline import Baseline
-from srkit.metrics.gates import Gate, check, judge, needs_baseline, parse_gate
+from srkit.metrics.gates import Gate, Verdict, judge, needs_baseline, parse_gate
 from srkit.metrics.results import FailedImage, ImageResult, SetResult
 from tests.helpers import refused
 
@@ -30,6 +30,11 @@ def result(model: str = "new", failed: tuple[str, ...] = (), **psnr: float) -> S
 
 def gate(text: str) -> Gate:
     return parse_gate(text, METRICS)
+
+
+def check(gates: list[Gate], results: list[SetResult], baseline: Baseline | None) -> list[Verdict]:
+    """The broken verdicts."""
+    return [verdict for verdict in judge(gates, results, baseline) if not verdict.passed]
 
 
 @pytest.mark.parametrize(

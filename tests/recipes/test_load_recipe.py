@@ -12,8 +12,8 @@ import torch
 from srkit.archs.table import build, info_of
 from srkit.errors import ResourceError, UsageError
 from srkit.losses.table import check_terms
-from srkit.recipes.load import from_mapping, load_recipe, read_table, shipped_recipes, to_mapping, to_toml
-from srkit.recipes.train import TrainRecipe
+from srkit.recipes.kinds import load_training_recipe
+from srkit.recipes.load import from_mapping, read_table, shipped_recipes, to_mapping, to_toml
 from srkit.zoo.manifest import read_entries, weights_dir
 from tests.helpers import refused
 
@@ -32,7 +32,7 @@ SR = [name for name in shipped_recipes() if read_table(name).get("kind", "sr") =
 
 @pytest.mark.parametrize("name", SR)
 def test_every_shipped_recipe_builds(name: str) -> None:
-    recipe = load_recipe(TrainRecipe, name)
+    recipe = load_training_recipe(name)
     assert recipe.name == name
     check_terms(recipe.loss)
     with torch.device("meta"):
@@ -52,7 +52,7 @@ def test_shipped_recipes_are_those_of_edsr() -> None:
 
 
 def test_what_is_not_said_has_its_default(file: Path) -> None:
-    recipe = load_recipe(TrainRecipe, file)
+    recipe = load_training_recipe(file)
     assert (recipe.name, recipe.model.arguments) == ("mine", {"scale": 2})
     assert (recipe.data.patch, recipe.optim.betas, recipe.loss) == (32, (0.9, 0.999), {"l1": 1.0})
 
@@ -69,7 +69,7 @@ def test_settings_are_laid_over(file: Path) -> None:
         "optim.betas=[0.5, 0.75]",
         " seed = 4",
     ]
-    recipe = load_recipe(TrainRecipe, str(file), settings)
+    recipe = load_training_recipe(str(file), settings)
     assert (recipe.optim.lr, recipe.optim.steps, recipe.seed) == (1e-3, 7, 4)
     assert (recipe.data.augment, recipe.data.residency) == (False, "stream")
     assert recipe.model.arguments == {"scale": 2, "upsampler": "single"}
@@ -78,7 +78,7 @@ def test_settings_are_laid_over(file: Path) -> None:
 
 
 def test_the_last_setting_counts(file: Path) -> None:
-    assert load_recipe(TrainRecipe, file, ["seed=1", "seed=2"]).seed == 2
+    assert load_training_recipe(file, ["seed=1", "seed=2"]).seed == 2
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_the_last_setting_counts(file: Path) -> None:
 )
 def test_settings_that_make_no_sense(setting: str, named: tuple[object, ...], file: Path) -> None:
     with refused(UsageError, *named):
-        load_recipe(TrainRecipe, file, [setting])
+        load_training_recipe(file, [setting])
 
 
 @pytest.mark.parametrize(
@@ -126,13 +126,13 @@ def test_files_that_are_no_recipes(content: bytes, named: str, tmp_path: Path) -
     path = tmp_path / "bad.toml"
     path.write_bytes(content)
     with refused(UsageError, named):
-        load_recipe(TrainRecipe, path)
+        load_training_recipe(path)
 
 
 def test_recipes_that_are_not_there(tmp_path: Path) -> None:
     for source, named in (("esdr-x4", "edsr-x4"), (tmp_path / "gone.toml", "No such file or directory")):
         with refused(ResourceError, source, named):
-            load_recipe(TrainRecipe, source)
+            load_training_recipe(source)
 
 
 @pytest.mark.parametrize("name", SR)
@@ -144,10 +144,10 @@ def test_toml_comes_back(name: str, tmp_path: Path) -> None:
         "optim.lr_final=1e-7",
         "seed=5",
     ]
-    recipe = load_recipe(TrainRecipe, name, odd)
+    recipe = load_training_recipe(name, odd)
     path = tmp_path / "resolved.toml"
     path.write_text(to_toml(recipe), encoding="utf-8")
-    again = load_recipe(TrainRecipe, path)
+    again = load_training_recipe(path)
     assert again == recipe
     assert again.sha256 == recipe.sha256
 
@@ -171,7 +171,7 @@ def test_hostile_files_are_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "bad.toml"
     path.write_bytes(content)
     with pytest.raises(UsageError) as caught:
-        load_recipe(TrainRecipe, path)
+        load_training_recipe(path)
     assert len(str(caught.value)) < 1000
 
 
@@ -180,14 +180,14 @@ def test_hostile_files_are_refused(content: bytes, tmp_path: Path) -> None:
 )
 def test_hostile_settings_are_refused(value: str, file: Path) -> None:
     with pytest.raises(UsageError):
-        load_recipe(TrainRecipe, file, [f"seed={value}"])
+        load_training_recipe(file, [f"seed={value}"])
 
 
 def test_the_hash_is_that_of_the_content(file: Path, tmp_path: Path) -> None:
-    recipe = load_recipe(TrainRecipe, file)
+    recipe = load_training_recipe(file)
     other = tmp_path / "other.toml"
     other.write_text("# a remark\n" + MINIMAL + "\n[data]\npatch = 32\n")  # the default, said
-    assert load_recipe(TrainRecipe, other).sha256 == recipe.sha256
+    assert load_training_recipe(other).sha256 == recipe.sha256
     assert replace(recipe, seed=1).sha256 != recipe.sha256
 
 

@@ -5,7 +5,6 @@ What it shares with the other kinds is tested in test_training_kinds.py.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +18,9 @@ from numpy.typing import NDArray
 
 from srkit.archs.dkenet import DKENet
 from srkit.archs.nbsr import NBSR
-from srkit.data.blurred import BlurPlan
 from srkit.degradation.pca import kernel_basis
 from srkit.encoders.depth import depth_provider
 from srkit.errors import ResourceError, UsageError
-from srkit.recipes.kernels import BlurPart
 from srkit.tasks.train import WEIGHTS, TrainJob, TrainResult, run
 from srkit.zoo.load import load_model
 from tests.helpers import Listening, refused
@@ -151,11 +148,3 @@ def test_weights_serve_what_they_are_for(runs: dict[str, Path]) -> None:
     assert isinstance(network, DKENet)
     with refused(ResourceError, "kernels", "sr"):
         load_model(runs["kernels"] / WEIGHTS)
-
-
-def test_the_recipes_part_is_the_plan_of_the_pairs() -> None:
-    """With the same defaults, so that a recipe that says nothing means what the pairs' documentation says."""
-    plan = {field.name: field.default for field in dataclasses.fields(BlurPlan)}
-    for field in dataclasses.fields(BlurPart):
-        assert plan.pop(field.name) == field.default, field.name
-    assert set(plan) == {"scale", "patch", "batch", "seed", "rank"}

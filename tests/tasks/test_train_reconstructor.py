@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from srkit.archs.reconstructor import Reconstructor
-from srkit.encoders.compact import random_compact
+from srkit.encoders.compact import Compact
 from srkit.errors import UsageError
 from srkit.recipes.kinds import load_training_recipe
 from srkit.recipes.reconstructor import ReconstructorRecipe
@@ -52,7 +52,7 @@ def test_what_a_run_leaves(photographs: Path, finished: TrainResult) -> None:
     assert header is not None
     assert isinstance(network, Reconstructor)
     assert header.arguments == {**recipe.model.arguments, "described": 24}
-    version = random_compact(torch.device("cpu")).version
+    version = Compact(torch.device("cpu"), random=True).version
     assert header.providers == {
         "distance": "random",
         "distance version": version,

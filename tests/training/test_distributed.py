@@ -16,8 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from srkit.recipes.load import load_recipe
-from srkit.recipes.train import TrainRecipe
+from srkit.recipes.kinds import load_training_recipe
 from srkit.tasks.train import TrainJob, run
 from srkit.training.distributed import (
     World,
@@ -132,7 +131,7 @@ def test_two_processes_are_one_with_the_doubled_batch(
     recipe = tmp_path / "tiny.toml"
     recipe.write_text(RECIPE)
     _train_in_two(recipe, 2, data, two, tmp_path / "site", settings)
-    doubled = load_recipe(TrainRecipe, recipe, ["data.batch=4", *settings])
+    doubled = load_training_recipe(recipe, ["data.batch=4", *settings])
     run(TrainJob(doubled, (data,), one, device="cpu"))
 
     assert {p.name for p in one.iterdir()} == {p.name for p in two.iterdir()}

@@ -103,14 +103,14 @@ class EvalWorker:
 
     def _run(self, part: Part, rows: list[Any]) -> list[dict[str, Any]]:
         entries = tuple(map(_entry, (row["entry"] for row in rows)))
-        heard, fatal, by_name = _Heard(), "", dict[str, Any]()
+        collected, fatal, by_name = _WarningCollector(), "", dict[str, Any]()
         try:
-            result = self._measure.run(replace(part, plan=replace(part.plan, entries=entries)), heard)
+            result = self._measure.run(replace(part, plan=replace(part.plan, entries=entries)), collected)
             by_name = {record["name"]: record for record in records(Report((result,)))}
         except SrkitError as error:  # of the folder for images, which affects the next image too
             fatal = str(error)
         return [
-            _value(row, by_name.get(row["entry"]["name"]), [] if number else heard.warnings, fatal)
+            _value(row, by_name.get(row["entry"]["name"]), [] if number else collected.warnings, fatal)
             for number, row in enumerate(rows)
         ]
 
@@ -122,7 +122,7 @@ class EvalWorker:
         return _value(row, next(records(Report((result,)))), [], "")
 
 
-class _Heard(Silent):
+class _WarningCollector(Silent):
     """Progress that collects warnings."""
 
     def __init__(self) -> None:

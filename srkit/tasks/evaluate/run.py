@@ -17,7 +17,7 @@ from srkit.io.names import shown
 from srkit.io.remote import Remote
 from srkit.metrics.baseline import Baseline, read_baseline, write_baseline
 from srkit.metrics.bootstrap import compare
-from srkit.metrics.gates import Gate, judge, needs_baseline, parse_gate
+from srkit.metrics.gates import check_baseline, judge, needs_baseline, parse_gate
 from srkit.metrics.protocols import find_protocol
 from srkit.metrics.reports import Gallery, Report
 from srkit.metrics.results import FailedImage, SetResult
@@ -227,7 +227,7 @@ class Evaluation:
         if baseline is not None:
             for result in self._merged or [part.blank for part in self._parts]:
                 baseline.match(result)
-                _check_metrics(self._gates, baseline.entry(result))
+                check_baseline(self._gates, baseline.entry(result))
         return baseline
 
 
@@ -235,15 +235,6 @@ def evaluate(job: EvalJob, progress: Progress | None = None) -> Report:
     """Check, evaluate and compare: see `Evaluation`, with which a caller can keep the results if `judge` raises."""
     evaluation = Evaluation(job, progress)
     return evaluation.judge(evaluation.run())
-
-
-def _check_metrics(gates: Iterable[Gate], old: SetResult) -> None:
-    for gate in gates:
-        if gate.relative and gate.metric not in old.metrics:
-            raise UsageError(
-                f"The gate '{gate.text}' needs '{gate.metric}' in the baseline, which has {', '.join(old.metrics)} of "
-                f"{old.title}; make it anew with `update_baseline` and that metric."
-            )
 
 
 def _check_images(parts: Sequence[Part]) -> None:

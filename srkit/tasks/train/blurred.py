@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch import Tensor
 from srkit.archs.dkenet import DKENet
 from srkit.archs.info import ArchInfo
 from srkit.archs.nbsr import Coded
+from srkit.data.batches import Batches
 from srkit.data.blurred import BlurPlan, BlurredBatch, BlurredPairs
 from srkit.data.pairs import Batch
 from srkit.data.photographs import PhotographReader
@@ -45,27 +45,21 @@ class Estimator:
         return {"kernels": self.name, "kernels version": self.version}
 
 
-@dataclass(frozen=True)
-class Source:
-    """Source of batches for the trainer."""
+class Source(Batches[Any]):
+    """Batches made by a function of the step."""
 
-    draw: Callable[[int], Any]
+    def __init__(self, made: Callable[[int], Any]) -> None:
+        self._made = made
 
-    def batches(self, first_step: int) -> Iterator[Any]:
-        for step in itertools.count(first_step):
-            yield self.draw(step)
+    def draw(self, step: int) -> Any:
+        return self._made(step)
 
 
 class BlurredExperiment(Experiment[R]):
     """Training on images with known blur, for recipes with `estimator` and `data`."""
 
-    info: ArchInfo
     estimator: Estimator | None = None
     validation: list[RGB]
-
-    @property
-    def autocast(self) -> torch.dtype | None:
-        return self.setting.autocast(bf16_ok=self.info.bf16_ok)
 
     @property
     def providers(self) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any, cast
 
@@ -13,8 +14,8 @@ from srkit.errors import UsageError
 from srkit.ops.layout import RGB, channels_last
 from srkit.recipes.degradation import second_order_settings
 from srkit.recipes.diagnose import DiagnoseRecipe
-from srkit.tasks.train.encoder import check_domains, drawn, learner_plan
-from srkit.tasks.train.experiment import Experiment, Plan
+from srkit.tasks.train.encoder import learner_plan, rendered_split
+from srkit.tasks.train.experiment import Experiment, Plan, check_domains, check_untrained
 from srkit.tasks.train.job import TrainJob, split_files
 from srkit.training.diagnose import DiagnoseLearner, calibrate, standardise
 from srkit.training.state import TrainState
@@ -35,12 +36,9 @@ class Diagnose(Experiment[DiagnoseRecipe]):
             raise UsageError(
                 f"'model.arch' is '{recipe.model.arch}'; the kind diagnose trains the network 'diagnose': name it."
             )
-        if recipe.model.start:
-            raise UsageError(
-                f"'model.start' is '{recipe.model.start}'; this network starts from nothing: leave it empty."
-            )
+        check_untrained(job)
         second_order_settings(recipe.data.degradation)
-        check_domains(recipe.data.domains)
+        check_domains(recipe.data.domains, "data.domains")
 
     def plan(self) -> Plan:
         recipe, data, setting = self.recipe, self.recipe.data, self.setting
@@ -49,14 +47,10 @@ class Diagnose(Experiment[DiagnoseRecipe]):
         reader = PhotographReader(smallest)
         split = split_files(setting.job, data.holdout_every, reader, smallest, progress)
         _, photographs = reader.read_all(split.rest, progress)
-        held = max(1, data.rendered // data.holdout_every)
-        progress.start("rendering", len(data.domains) * (data.rendered + held))
-        scenes = [drawn(one, data.rendered + held, data.rendered_side, progress) for one in data.domains]
-        progress.finish()
-        rendered = [image for some in scenes for image in some[held:]]
-        held_rendered = [image for some in scenes for image in some[:held]]
-        judged = (some[:held] for one, some in zip(data.domains, scenes, strict=True) if one in data.judged)
-        self._clean = [*split.images, *(image for some in judged for image in some)]
+        by_domain, held_by_domain = rendered_split(data, progress)
+        rendered, held_rendered = (list(itertools.chain(*some)) for some in (by_domain, held_by_domain))
+        judged = itertools.compress(held_by_domain, (domain in data.judged for domain in data.domains))
+        self._clean = [*split.images, *itertools.chain(*judged)]
         settings = second_order_settings(data.degradation)
         plan = DamagePlan(
             data.side,

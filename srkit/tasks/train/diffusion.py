@@ -22,7 +22,7 @@ from srkit.ops.layout import channels_last
 from srkit.recipes.diffusion import DiffusionRecipe
 from srkit.recipes.gan import CriaPart, GanWeights
 from srkit.tasks.train.blurred import BlurredExperiment, Source, blur_plan, placed, set_codes
-from srkit.tasks.train.experiment import Experiment, Plan
+from srkit.tasks.train.experiment import Experiment, Plan, blank_network
 from srkit.tasks.train.gan import check_discriminator
 from srkit.tasks.train.job import TrainJob
 from srkit.tasks.train.kernel_overlap import overlap_of
@@ -59,8 +59,7 @@ class Diffusion(BlurredExperiment[DiffusionRecipe]):
     @classmethod
     def check(cls, job: TrainJob[DiffusionRecipe]) -> None:
         recipe = job.recipe
-        with torch.device("meta"):
-            network = build(recipe.model.arch, recipe.model.arguments)
+        network = blank_network(recipe.model)
         if not isinstance(network, DiffusionSR):
             raise UsageError(
                 f"The network '{recipe.model.arch}' is no diffusion model; set model.arch to 'diffusion'."

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
 from torch import nn
 
 from srkit.archs.table import build
+from srkit.data.batches import Batches
 from srkit.data.photographs import PhotographReader
 from srkit.data.views import SMALLEST, ViewPlan, ViewSource
-from srkit.errors import UsageError, nearest
+from srkit.errors import UsageError
 from srkit.ops.layout import RGB, channels_last
 from srkit.progress import Progress
-from srkit.recipes.encoder import EncoderRecipe
+from srkit.recipes.diagnose import DiagnoseDataPart
+from srkit.recipes.encoder import EncoderDataPart, EncoderRecipe
 from srkit.recipes.load import to_mapping
 from srkit.recipes.train import RunPart
-from srkit.rendered import DOMAINS, render
-from srkit.tasks.train.experiment import Experiment, Plan, Setting
+from srkit.rendered import render
+from srkit.tasks.train.experiment import Experiment, Plan, Setting, check_domains, check_untrained
 from srkit.tasks.train.job import TrainJob, split_files
-from srkit.training.encoder import LOSS, EncoderStep, Source, loss_validator, measure_scales
+from srkit.training.encoder import LOSS, EncoderStep, loss_validator, measure_scales
 from srkit.training.learners import TASKS, make_learner
 from srkit.training.state import TrainState, new_state
 
@@ -44,8 +46,8 @@ class _Images:
 def learner_plan(
     setting: Setting[Any],
     learner: nn.Module,
-    source: Source,
-    held_out: Source,
+    source: Batches[Any],
+    held_out: Batches[Any],
     images: int,
     names: tuple[str, ...],
 ) -> Plan:
@@ -82,13 +84,10 @@ class Encoder(Experiment[EncoderRecipe]):
     @classmethod
     def check(cls, job: TrainJob[EncoderRecipe]) -> None:
         recipe = job.recipe
-        if recipe.model.start:
-            raise UsageError(
-                f"'model.start' is '{recipe.model.start}'; feature networks start from nothing: leave it empty."
-            )
+        check_untrained(job)
         if not recipe.data.sides:
             raise UsageError("'data.sides' is []; it must name at least one side, none below 32.")
-        check_domains(recipe.data.domains)
+        check_domains(recipe.data.domains, "data.domains")
 
     def plan(self) -> Plan:
         recipe, data, setting = self.recipe, self.recipe.data, self.setting
@@ -134,36 +133,23 @@ class Encoder(Experiment[EncoderRecipe]):
         reader = PhotographReader(SMALLEST)
         split = split_files(self.setting.job, data.holdout_every, reader, SMALLEST, progress)
         _, photographs = reader.read_all(split.rest, progress)
-        count = max(1, data.rendered // data.holdout_every)
-        progress.start("rendering", len(data.domains) * (data.rendered + count))
-        images = [drawn(one, data.rendered + count, data.rendered_side, progress) for one in data.domains]
-        progress.finish()
-        return _Images(
-            photographs,
-            [some[count:] for some in images],
-            split.images,
-            [some[:count] for some in images],
-            tuple(file.name for file in split.files),
-        )
+        rendered, held_out = rendered_split(data, progress)
+        names = tuple(file.name for file in split.files)
+        return _Images(photographs, rendered, split.images, held_out, names)
 
 
-def drawn(domain: str, count: int, side: int, progress: Progress) -> list[RGB]:
-    """Images of a rendered domain, with seeds from 0."""
-    images = []
-    for seed in range(count):
-        images.append(render(domain, side, side, seed))
-        progress.advance()
-    return images
-
-
-def check_domains(domains: Sequence[str]) -> None:
-    """Check that the rendered domains of 'data.domains' exist.
-
-    Raises:
-        UsageError: a domain does not exist.
-    """
-    for domain in domains:
-        if domain not in DOMAINS:
-            raise UsageError(
-                f"'data.domains' names '{domain}'; known are {', '.join(DOMAINS)}.{nearest(domain, DOMAINS)}"
-            )
+def rendered_split(
+    data: EncoderDataPart | DiagnoseDataPart, progress: Progress
+) -> tuple[list[list[RGB]], list[list[RGB]]]:
+    """Images of the rendered domains of a recipe's part `data`, by domain: for training, and for validation."""
+    held_out = max(1, data.rendered // data.holdout_every)
+    seeds, side = range(data.rendered + held_out), data.rendered_side
+    progress.start("rendering", len(data.domains) * len(seeds))
+    images: list[list[RGB]] = []
+    for domain in data.domains:
+        images.append([])
+        for seed in seeds:
+            images[-1].append(render(domain, side, side, seed))
+            progress.advance()
+    progress.finish()
+    return [some[held_out:] for some in images], [some[:held_out] for some in images]

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import nn
 
 import srkit
+from srkit.archs.info import ArchInfo
 from srkit.archs.table import build
 from srkit.engine.device import pick_device, training_dtype
-from srkit.errors import UsageError
+from srkit.errors import UsageError, unknown
 from srkit.progress import Progress
-from srkit.recipes.bounds import check_bounds
 from srkit.recipes.load import to_mapping
-from srkit.recipes.train import OptimPart, RunPart
+from srkit.recipes.train import ModelPart, OptimPart, RunPart
+from srkit.rendered import DOMAINS
 from srkit.tasks.train.job import (
     WEIGHTS,
     TrainJob,
@@ -87,6 +89,8 @@ class Experiment(ABC, Generic[R]):
 
     resumes: ClassVar[tuple[str, ...]] = ("model.arch", "model.arguments")
     """Settings that must equal those of the checkpoint when a run is resumed."""
+    info: ArchInfo
+    """Facts about the network, set by `plan`."""
 
     def __init__(self, setting: Setting[R]) -> None:
         self.setting = setting
@@ -102,6 +106,11 @@ class Experiment(ABC, Generic[R]):
         Raises:
             UsageError: settings are inconsistent.
         """
+
+    @property
+    def autocast(self) -> torch.dtype | None:
+        """Precision of the network's arithmetic in training; None: fp32."""
+        return self.setting.autocast(bf16_ok=self.info.bf16_ok)
 
     @abstractmethod
     def plan(self) -> Plan:
@@ -170,59 +179,68 @@ class Experiment(ABC, Generic[R]):
         save_weights(job.output / WEIGHTS, network, header)
 
 
+_EXPERIMENTS = {
+    "sr": "sr.SuperResolution",
+    "clipsr": "clipsr.TextGuided",
+    "diagnose": "diagnose.Diagnose",
+    "diffusion": "diffusion.Diffusion",
+    "encoder": "encoder.Encoder",
+    "gan": "gan.Adversarial",
+    "kernels": "kernels.Kernels",
+    "latent": "latent.Latent",
+    "meta": "meta.Meta",
+    "reconstructor": "reconstructor.Reconstruction",
+    "text": "text.Text",
+}
+"""Module and class of each kind's experiment, imported on demand, so that one kind's dependencies do not affect the
+others. A new kind adds a line here and in `srkit.recipes.kinds`."""
+
+
 def experiment_of(kind: str) -> type[Experiment[Any]]:
-    """Experiment class of a kind. A new kind adds a case here and a line in `srkit.recipes.kinds`.
+    """Experiment class of a kind.
 
     Raises:
         UsageError: the kind does not exist.
     """
-    # Imported on demand, so that one kind's dependencies do not affect the others.
-    match kind:
-        case "sr":
-            from srkit.tasks.train.sr import SuperResolution
+    if kind not in _EXPERIMENTS:
+        raise UsageError(f"There is no training for recipes of the kind '{kind}'.")
+    module, name = _EXPERIMENTS[kind].split(".")
+    found: type[Experiment[Any]] = getattr(import_module(f"srkit.tasks.train.{module}"), name)
+    return found
 
-            return SuperResolution
-        case "diffusion":
-            from srkit.tasks.train.diffusion import Diffusion
 
-            return Diffusion
-        case "diagnose":
-            from srkit.tasks.train.diagnose import Diagnose
+def blank_network(model: ModelPart) -> nn.Module:
+    """A recipe's network without allocated tensors, to check it.
 
-            return Diagnose
-        case "encoder":
-            from srkit.tasks.train.encoder import Encoder
+    Raises:
+        UsageError: the network does not exist, or its arguments are invalid.
+    """
+    with torch.device("meta"):
+        network: nn.Module = build(model.arch, model.arguments)
+    return network
 
-            return Encoder
-        case "gan":
-            from srkit.tasks.train.gan import Adversarial
 
-            return Adversarial
-        case "kernels":
-            from srkit.tasks.train.kernels import Kernels
+def check_domains(domains: Iterable[str], key: str) -> None:
+    """Check that the rendered domains of a recipe's `key` exist.
 
-            return Kernels
-        case "latent":
-            from srkit.tasks.train.latent import Latent
+    Raises:
+        UsageError: a domain does not exist.
+    """
+    for domain in domains:
+        if domain not in DOMAINS:
+            raise unknown(f"'{key}' names '{domain}'", domain, DOMAINS)
 
-            return Latent
-        case "meta":
-            from srkit.tasks.train.meta import Meta
 
-            return Meta
-        case "reconstructor":
-            from srkit.tasks.train.reconstructor import Reconstruction
+def check_untrained(job: TrainJob[Any]) -> None:
+    """Check that a recipe of a kind that starts from nothing names no initial weights.
 
-            return Reconstruction
-        case "clipsr":
-            from srkit.tasks.train.clipsr import TextGuided
-
-            return TextGuided
-        case "text":
-            from srkit.tasks.train.text import Text
-
-            return Text
-    raise UsageError(f"There is no training for recipes of the kind '{kind}'.")
+    Raises:
+        UsageError: it does.
+    """
+    if start := job.recipe.model.start:
+        raise UsageError(
+            f"'model.start' is '{start}'; networks of the kind '{job.recipe.kind}' start from nothing: leave it empty."
+        )
 
 
 def check_experiment(job: TrainJob[Any]) -> None:
@@ -232,7 +250,6 @@ def check_experiment(job: TrainJob[Any]) -> None:
         UsageError: the job is invalid.
     """
     check_job(job)
-    check_bounds(job.recipe)
     experiment_of(job.recipe.kind).check(job)
 
 

@@ -22,12 +22,11 @@ from srkit.data.photographs import PhotographReader, fits_in_memory
 from srkit.data.real_pairs import RealPairs, RealPlan, make_real_lr
 from srkit.data.streamed import StreamedPairs
 from srkit.engine.overlap import measure_overlap
-from srkit.errors import SrkitError, UsageError, nearest
+from srkit.errors import SrkitError, UsageError
 from srkit.ops.geometry import rounded_up
 from srkit.ops.layout import channels_last
 from srkit.recipes.train import DataPart, ModelPart, TeacherPart, degradation_of
-from srkit.rendered import DOMAINS
-from srkit.tasks.train.experiment import Experiment, R, Setting, check_holdout
+from srkit.tasks.train.experiment import Experiment, R, Setting, blank_network, check_domains, check_holdout
 from srkit.tasks.train.job import TrainJob, split_files
 from srkit.tasks.train.providers import Providers, check_providers, load_providers
 from srkit.tasks.train.teachers import NamedTeacher, load_teacher
@@ -74,11 +73,7 @@ def check_images(job: TrainJob[Any]) -> None:
 
 
 def _check_rendered(data: DataPart, scale: int) -> None:
-    for domain in data.rendered:
-        if domain not in DOMAINS:
-            raise UsageError(
-                f"'data.rendered' names '{domain}'; known are {', '.join(DOMAINS)}.{nearest(domain, DOMAINS)}"
-            )
+    check_domains(data.rendered, "data.rendered")
     if data.rendered_batch >= data.batch or bool(data.rendered_batch) != bool(data.rendered):
         raise UsageError(
             f"'data.rendered_batch' is {data.rendered_batch}, 'data.batch' {data.batch}, and 'data.rendered' names "
@@ -99,8 +94,7 @@ def model_info(model: ModelPart) -> ArchInfo:
     Raises:
         UsageError: the network does not exist.
     """
-    with torch.device("meta"):
-        return info_of(build(model.arch, model.arguments))
+    return info_of(blank_network(model))
 
 
 def conditioned(network: nn.Module, arch: str, providers: Providers, device: torch.device) -> Conditioning:
@@ -133,7 +127,6 @@ def conditioned(network: nn.Module, arch: str, providers: Providers, device: tor
 class ImageExperiment(Experiment[R]):
     """Training of an SR network, for recipes with `model`, `data`, `run` and `providers`."""
 
-    info: ArchInfo
     images: Images
     providers: Providers
     conditioning: Conditioning
@@ -148,10 +141,6 @@ class ImageExperiment(Experiment[R]):
     def check(cls, job: TrainJob[R]) -> None:
         check_images(job)
         check_providers(job.recipe.providers, cls.needed_providers(job.recipe))
-
-    @property
-    def autocast(self) -> torch.dtype | None:
-        return self.setting.autocast(bf16_ok=self.info.bf16_ok)
 
     def network(self) -> nn.Module:
         """The network on its device, with its initial weights; sets `info` and the providers.

@@ -30,7 +30,7 @@ from srkit.tasks.train.blurred import (
     placed,
     set_codes,
 )
-from srkit.tasks.train.experiment import Experiment, Plan, check_holdout
+from srkit.tasks.train.experiment import Experiment, Plan, blank_network, check_holdout
 from srkit.tasks.train.job import TrainJob
 from srkit.tasks.train.kernel_overlap import overlap_of
 from srkit.training.kernels import MEASURES, batch_validator
@@ -149,8 +149,7 @@ class Kernels(BlurredExperiment[KernelsRecipe]):
 
 def _checked_network(recipe: KernelsRecipe) -> ArchInfo:
     """Facts about the recipe's network, checked to be of the class for its target."""
-    with torch.device("meta"):
-        network = build(recipe.model.arch, recipe.model.arguments)
+    network = blank_network(recipe.model)
     if not isinstance(network, NETWORKS[recipe.target]):
         suited = next(
             name for name, made in {**ARCHS, **ESTIMATORS}.items() if made is NETWORKS[recipe.target]

@@ -14,7 +14,7 @@ from srkit.errors import UsageError
 from srkit.ops.layout import channels_last
 from srkit.recipes.latent import LatentRecipe
 from srkit.tasks.train.blurred import BlurredExperiment, Source, blur_plan, placed, set_codes
-from srkit.tasks.train.experiment import Experiment, Plan
+from srkit.tasks.train.experiment import Experiment, Plan, blank_network
 from srkit.tasks.train.job import TrainJob
 from srkit.training.diffusion import DenoisingStep
 from srkit.training.latent import NOISE_ERROR, NoiseEstimate, noise_validator
@@ -31,8 +31,7 @@ class Latent(BlurredExperiment[LatentRecipe]):
     @classmethod
     def check(cls, job: TrainJob[LatentRecipe]) -> None:
         recipe = job.recipe
-        with torch.device("meta"):
-            network = build(recipe.model.arch, recipe.model.arguments)
+        network = blank_network(recipe.model)
         if not isinstance(network, LatentFusion):
             raise UsageError(
                 f"The network '{recipe.model.arch}' is no latent fusion; set model.arch to 'latent_fusion'."

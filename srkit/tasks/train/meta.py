@@ -21,14 +21,14 @@ from srkit.data.pairs import CropPlan, crop_to_multiple, make_lr
 from srkit.data.photographs import PhotographReader
 from srkit.data.support import SupportPairs
 from srkit.encoders.semantic import SemanticEncoder, semantic_encoder
-from srkit.errors import ResourceError, SrkitError, UsageError, nearest
+from srkit.errors import ResourceError, SrkitError, UsageError
 from srkit.losses.table import LossContext, build_losses, check_terms, needs_of
 from srkit.ops.layout import as_tensor, channels_last
 from srkit.progress import Progress
 from srkit.recipes.meta import MetaRecipe
 from srkit.recipes.train import OptimPart, RunPart
-from srkit.rendered import DOMAINS, render
-from srkit.tasks.train.experiment import Experiment, Plan, check_holdout
+from srkit.rendered import render
+from srkit.tasks.train.experiment import Experiment, Plan, check_domains, check_holdout
 from srkit.tasks.train.job import WEIGHTS, TrainJob, split_files
 from srkit.training.inner import InnerRule
 from srkit.training.meta import Inner, MetaLearner, sweep
@@ -64,11 +64,8 @@ class Meta(Experiment[MetaRecipe]):
             raise UsageError("The recipe names no weights whose rates are to be learned; set start=FILE.")
         check_terms(recipe.loss, "picture")
         check_holdout(tasks.holdout_every, "tasks.holdout_every", job)
-        for name in (*tasks.domains, *tasks.held_out):
-            if name not in DOMAINS:
-                raise UsageError(
-                    f"There is no rendered domain '{name}'; known are {', '.join(DOMAINS)}.{nearest(name, DOMAINS)}"
-                )
+        check_domains(tasks.domains, "tasks.domains")
+        check_domains(tasks.held_out, "tasks.held_out")
         if both := set(tasks.domains) & set(tasks.held_out):
             raise UsageError(
                 f"The domain '{min(both)}' is both trained on and held out; name it in one of the two."

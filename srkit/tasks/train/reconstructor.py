@@ -9,14 +9,13 @@ from typing import Any, cast
 
 import torch
 
-from srkit.archs.info import ArchInfo
 from srkit.archs.reconstructor import MIN_SIDE, Reconstructor
 from srkit.archs.table import build, info_of
 from srkit.data.pairs import Batch
 from srkit.data.real_pairs import RealPairs, RealPlan
 from srkit.encoders.distance import PerceptualDistance, perceptual_distance
 from srkit.encoders.stages import STAGES, EncoderStage, encoder_stage
-from srkit.errors import UsageError, nearest
+from srkit.errors import UsageError, unknown
 from srkit.losses.reconstruction import Far, ReconstructionLoss
 from srkit.ops.layout import channels_last
 from srkit.recipes.degradation import SecondOrderPart
@@ -45,7 +44,6 @@ class Reconstruction(Experiment[ReconstructorRecipe]):
 
     # Other providers would change the validation's scale, and the network predicts features of this encoder.
     resumes = ("far.encoder", "far.stage", *Experiment.resumes)
-    info: ArchInfo
     images: Images
     distance: PerceptualDistance
     stage: EncoderStage
@@ -62,14 +60,7 @@ class Reconstruction(Experiment[ReconstructorRecipe]):
             )
         _degradation(recipe)
         if recipe.far.stage not in STAGES:
-            raise UsageError(
-                f"'far.stage' is '{recipe.far.stage}'; it must be one of {', '.join(STAGES)}."
-                f"{nearest(recipe.far.stage, STAGES)}"
-            )
-
-    @property
-    def autocast(self) -> torch.dtype | None:
-        return self.setting.autocast(bf16_ok=self.info.bf16_ok)
+            raise unknown(f"'far.stage' is '{recipe.far.stage}'", recipe.far.stage, STAGES)
 
     def plan(self) -> Plan:
         self._load_providers()

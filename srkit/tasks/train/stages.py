@@ -14,7 +14,6 @@ from srkit.archs.table import build
 from srkit.engine.device import pick_device
 from srkit.errors import ResourceError, UsageError
 from srkit.progress import Progress
-from srkit.recipes.bounds import check_bounds
 from srkit.recipes.kinds import TrainingRecipe, kind_of, load_training_recipe, training_recipe
 from srkit.recipes.load import merge, read_table
 from srkit.recipes.stages import StagePart, StagesRecipe
@@ -121,7 +120,6 @@ def check_stages(job: TrainJob[Any]) -> None:
         UsageError: a stage is invalid; its name is in the message.
     """
     check_job(job)
-    check_bounds(job.recipe)
     for stage in stages_of(job.recipe, job.output):
         try:
             check_experiment(_job_of(stage, job))

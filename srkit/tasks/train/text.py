@@ -21,7 +21,7 @@ from srkit.progress import Progress
 from srkit.recipes.text import TextRecipe
 from srkit.rendered import DOMAINS
 from srkit.tasks.train.encoder import learner_plan
-from srkit.tasks.train.experiment import Experiment, Plan
+from srkit.tasks.train.experiment import Experiment, Plan, blank_network, check_untrained
 from srkit.tasks.train.job import TrainJob, split_files
 from srkit.tasks.train.providers import Providers, check_providers, load_providers
 from srkit.training.state import TrainState
@@ -44,12 +44,8 @@ class Text(Experiment[TextRecipe]):
     @classmethod
     def check(cls, job: TrainJob[TextRecipe]) -> None:
         recipe = job.recipe
-        if recipe.model.start:
-            raise UsageError(
-                f"'model.start' is '{recipe.model.start}'; encoders of texts start from nothing: leave it empty."
-            )
-        with torch.device("meta"):
-            network = build(recipe.model.arch, recipe.model.arguments)
+        check_untrained(job)
+        network = blank_network(recipe.model)
         if not isinstance(network, WordsNetwork):
             raise UsageError(f"'model.arch' is '{recipe.model.arch}'; the network that takes texts is words.")
         check_providers(recipe.providers, _NEEDED)

@@ -32,7 +32,9 @@ from srkit.tasks.upscale.kernel_maps import KernelMaps
 _log = logging.getLogger(__name__)
 
 
-def gather(job: UpscaleJob, upscaler: Upscaler, progress: Progress | None = None) -> list[Item]:
+def gather(
+    job: UpscaleJob, upscaler: Upscaler, maps: KernelMaps | None, progress: Progress | None = None
+) -> list[Item]:
     """Images of a job with their outputs, formats, sizes, prompts and maps, from their headers alone.
 
     Args:
@@ -48,7 +50,6 @@ def gather(job: UpscaleJob, upscaler: Upscaler, progress: Progress | None = None
     found = [one for one in everything if job.shard is None or job.shard.holds(one.relative)]
     to_file = single and _is_file(job)
     _check_places(job, single=single)
-    maps = None if job.kernel_map is None else KernelMaps(job.kernel_map)
     if maps is not None and not maps.is_folder and not single:
         raise UsageError(
             f"The kernel map {shown(maps.path)} is one image's, and the input {shown(job.input)} is no single file; "

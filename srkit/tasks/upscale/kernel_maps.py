@@ -41,6 +41,11 @@ class KernelMaps:
         self.scale = probe_kernel_map(first).scale
         """Scale of the maps, and of the network for them."""
 
+    @classmethod
+    def at(cls, path: Path | None) -> KernelMaps | None:
+        """Maps of a job's `kernel_map`; None without one."""
+        return None if path is None else cls(path)
+
     def of(self, found: Found) -> Path:
         """Map of an image: the file itself, or the one of its name (a/b.jpg: a/b.jpg.npz, else a/b.npz).
 

@@ -43,8 +43,9 @@ def prepared(job: UpscaleJob, progress: Progress, *, dry: bool = False) -> Prepa
         ResourceError: a model is missing or damaged.
         SrkitError: there are no images, or the output folder is not writable.
     """
-    upscaler = upscaler_for(job, progress)
-    items = gather(job, upscaler, progress)
+    maps = KernelMaps.at(job.kernel_map)
+    upscaler = upscaler_for(job, maps, progress)
+    items = gather(job, upscaler, maps, progress)
     if dry:
         return Prepared(upscaler, items, _left(job, items, "skip" if job.existing == "skip" else "overwrite"))
     todo = _left(job, items, job.existing)
@@ -60,24 +61,29 @@ def prepared(job: UpscaleJob, progress: Progress, *, dry: bool = False) -> Prepa
     return Prepared(upscaler, items, todo)
 
 
-def upscaler_for(job: UpscaleJob, progress: Progress | None = None) -> Upscaler:
+def upscaler_for(job: UpscaleJob, maps: KernelMaps | None, progress: Progress | None = None) -> Upscaler:
     """Upscaler of a job, by the recipe, and by the kernel maps or prompts if there are any.
 
     Raises:
-        As `Upscaler`, `KernelMaps` and `prompted_models`.
+        As `Upscaler`, `KernelMaps.models` and `prompted_models`.
     """
     recipe, with_parts = job.recipe, job.debug_maps is not None
     if recipe.samples > 1 and job.sink is not None:
         raise UsageError("`samples` writes several files, and stdout takes one; give an output file.")
     if recipe.samples > 1 and with_parts:
         raise UsageError("`samples` and `debug_maps` exclude each other; give one.")
-    if job.kernel_map is not None:
+    if maps is not None:
         if recipe.depth != AUTO:
             raise UsageError(
                 "`depth` is for kernels to be estimated, and `kernel_map` holds its depth; leave one out."
             )
-        models = KernelMaps(job.kernel_map).models(recipe, progress)
-        return Upscaler(recipe, models, progress, extras=("kernels", "depth"), with_parts=with_parts)
+        return Upscaler(
+            recipe,
+            maps.models(recipe, progress),
+            progress,
+            extras=("kernels", "depth"),
+            with_parts=with_parts,
+        )
     prompted = bool(recipe.prompt) or job.prompts is not None
     if prompted and recipe.tta:
         raise UsageError(

@@ -64,9 +64,8 @@ def run_streamed(
         worker = UpscaleWorker(job, target)
         upscaler = worker.upscaler
     else:  # the driver needs no GPU
-        upscaler = upscaler_for(
-            replace(job, recipe=replace(job.recipe, device="cpu", dtype="auto")), progress
-        )
+        local = replace(job, recipe=replace(job.recipe, device="cpu", dtype="auto"))
+        upscaler = upscaler_for(local, KernelMaps.at(job.kernel_map), progress)
     everything = list_names(job.input, recursive=job.recursive, progress=progress)
     names = [name for name in everything if job.shard is None or job.shard.holds(Path(name))]
     if not is_url(target) and names:
@@ -113,10 +112,11 @@ class UpscaleWorker:
         self._scratch = tempfile.TemporaryDirectory(prefix="srkit-") if is_url(target) else None
         if self._scratch is not None:
             job = replace(job, output=Path(self._scratch.name))
-        self.upscaler = upscaler_for(job)
+        maps = KernelMaps.at(job.kernel_map)
+        self.upscaler = upscaler_for(job, maps)
         for name in self.upscaler.models.chain(job.recipe.target.scale or self.upscaler.models.own_scale):
             self.upscaler.runner(name)
-        self._streaming = _Streaming(job, self.upscaler, _Places(job, target))
+        self._streaming = _Streaming(job, self.upscaler, maps, _Places(job, target))
 
     def run(self, rows: Sequence[Any]) -> list[list[dict[str, Any]]]:
         """Records of the images of each row, which is a mapping."""
@@ -179,10 +179,9 @@ class _Places:
 class _Streaming(Upscaling):
     """Loop over images that are fetched from and stored in remote places."""
 
-    def __init__(self, job: UpscaleJob, upscaler: Upscaler, places: _Places) -> None:
+    def __init__(self, job: UpscaleJob, upscaler: Upscaler, maps: KernelMaps | None, places: _Places) -> None:
         super().__init__(job, upscaler)
-        self._places = places
-        self._maps = None if job.kernel_map is None else KernelMaps(job.kernel_map)
+        self._maps, self._places = maps, places
         self._tidied: set[Path] = set()
 
     def items(self, rows: Iterable[Row]) -> Iterator[_StreamItem]:
