@@ -125,6 +125,11 @@ def row(degradation: str, method: str, outcome: Outcome) -> str:
 
 
 def main() -> None:
+    options = read_options(made_parser())
+    publish("self-supervised", table(options), write=options.write)
+
+
+def made_parser() -> argparse.ArgumentParser:
     parser = study_parser(__doc__)
     parser.add_argument("--model", "-m", default="real-light-x4")
     parser.add_argument("--reconstructor", default="auto", help="a name or a file")
@@ -140,8 +145,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--drawn", type=int, default=PairsPart.draws, help="degradations that `pairs` tries")
     parser.add_argument("--seed", type=int, default=0)
-    options = read_options(parser)
-    publish("self-supervised", table(options), write=options.write)
+    return parser
 
 
 def table(options: argparse.Namespace) -> Iterator[str]:
