@@ -8,11 +8,16 @@ the first row have a paired bootstrap interval over the images. `shuffled` is th
 conditioned on the embedding of another one. Then learning rates are meta-learned for the network of the first row
 (seed 0), and it adapts to domains that neither training contained: with support sets of 0, 1 and 5 images, with uniform
 and with learned rates.
+
+With `--many-domains` half of every step's crops are of six rendered domains, and images of unseen seeds of these and of
+two domains that no training contained are measured as well, so that the condition tells something that the trunk may
+not know; `shuffled` then takes the embedding of another domain.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,13 +29,15 @@ from numpy.typing import NDArray
 
 from experiments.ablation_shots import shots_table
 from experiments.ablations import Pair, cells, made_scorers, scored
-from experiments.images import RGB, SETS, benchmark
+from experiments.images import RGB, SETS, benchmark, multiple_of
 from experiments.study import publish, read_options, study_parser, table_head, table_row, trained
 from srkit.conditioning.makers import NO_EXTRAS, Conditioning, Extras
 from srkit.conditioning.values import Condition, Conditions
 from srkit.data.pairs import make_lr
 from srkit.inference.upscaler import Upscaler
+from srkit.recipes.meta import TasksPart
 from srkit.recipes.upscale import UpscaleRecipe
+from srkit.rendered import render
 
 NETWORK = ("features=32", "blocks=8")
 ALIGNMENT = ("hidden=128", "aligned=64", "token_features=16")
@@ -62,6 +69,9 @@ ROWS = (
     ),
 )
 SHUFFLED = "shuffled: the first row, conditioned on other images"
+TASKS = TasksPart()
+UNSEEN, EACH, SIDE = 2_000_000, 8, 256
+"""First seed, number and side of the rendered images of each domain that are measured on."""
 
 
 def main() -> None:
@@ -74,10 +84,11 @@ def main() -> None:
     )
     parser.add_argument("--adapt-steps", type=int, default=300, help="max steps of adapting to a domain")
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--many-domains", action="store_true", help="photographs and rendered domains")
     options = read_options(parser)
     started = time.process_time()
     stage1 = train_row(options, options.work / "stage1", STAGE_1, options.pretrain_steps)
-    pairs = [Pair(hr, make_lr(hr, options.scale)) for hr in benchmark(SETS, options.scale)]
+    kinds, pairs = measured_on(options)
     values: dict[str, NDArray[np.float64]] = {}
     for i, row in enumerate(ROWS):
         runs = [
@@ -90,7 +101,21 @@ def main() -> None:
             values[SHUFFLED] = np.mean([psnrs(weights, pairs, shuffled=True) for weights in runs], axis=0)
         print(f"{row.name}: {values[row.name].mean():.3f} dB", flush=True)
     rates = learned_rates(options, first)
-    publish("ablation of CDASR", tables(values, rates, options, started), write=options.write)
+    name = "ablation of CDASR, many domains" if options.many_domains else "ablation of CDASR"
+    publish(name, tables(values, kinds, rates, options, started), write=options.write)
+
+
+def measured_on(options: argparse.Namespace) -> tuple[NDArray[np.str_], list[Pair]]:
+    """The kind of each image, and the images; neighbours are of different kinds, if there are several."""
+    scale, many = options.scale, options.many_domains
+    images = {"benchmarks": benchmark(SETS, scale, limit=16 if many else None)}
+    if many:
+        for kind, domains in (("trained domains", TASKS.domains), ("held-out domains", TASKS.held_out)):
+            seeds = itertools.product(range(UNSEEN, UNSEEN + EACH), domains)
+            images[kind] = [multiple_of(render(domain, SIDE, SIDE, seed), scale) for seed, domain in seeds]
+    named = ([(kind, hr) for hr in some] for kind, some in images.items())
+    mixed = [one for row in itertools.zip_longest(*named) for one in row if one is not None]
+    return np.array([kind for kind, _ in mixed]), [Pair(hr, make_lr(hr, scale)) for _, hr in mixed]
 
 
 def train_row(
@@ -101,6 +126,8 @@ def train_row(
     settings = [f"model.arguments.{argument}" for argument in arguments]
     settings += [*row.settings, f"loss={row.loss}", f"optim.steps={steps}", f"seed={seed}"]
     settings += [f"run.validate_every={steps}", f'model.start="{start or ""}"']
+    if options.many_domains:
+        settings += [f"data.rendered.{domain}=200" for domain in TASKS.domains] + ["data.rendered_batch=4"]
     return trained(options, folder, row.recipe, settings)
 
 
@@ -137,15 +164,23 @@ class Displaced:
 
 
 def tables(
-    values: dict[str, NDArray[np.float64]], rates: Path, options: argparse.Namespace, started: float
+    values: dict[str, NDArray[np.float64]],
+    kinds: NDArray[np.str_],
+    rates: Path,
+    options: argparse.Namespace,
+    started: float,
 ) -> Iterator[str]:
-    """Markdown: PSNR of the rows, then gains of few-shot adaptation."""
+    """Markdown: PSNR of the rows for each kind of image, then gains of few-shot adaptation."""
     first = next(iter(values))
-    yield from table_head(["row", "PSNR", "difference to the first row, 95 % interval", ""])
-    for name, found in values.items():
-        differences = found - values[first] if name != first else None
-        yield table_row([name, *cells(found, differences, decimals=3, finer=1)])
-    yield ""
+    for kind in dict.fromkeys(kinds.tolist()):
+        chosen = kinds == kind
+        yield from table_head(
+            [f"row, {chosen.sum()} {kind}", "PSNR", "difference to the first row, 95 % interval", ""]
+        )
+        for name, found in values.items():
+            differences = (found - values[first])[chosen] if name != first else None
+            yield table_row([name, *cells(found[chosen], differences, decimals=3, finer=1)])
+        yield ""
     yield (
         f"{len(values[first])} images; {options.pretrain_steps} shared steps, then {options.steps} per row; "
         f"mean of {options.seeds} seeds."

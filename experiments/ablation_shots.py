@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.ablations import interval_text, verdict
-from experiments.few_shot import fitted, images, psnrs, with_lr
-from experiments.images import RGB
+from experiments.few_shot import fitted, psnrs, scored_images, support_set
 from experiments.study import table_head, table_row
+from srkit.data.examples import Example
 from srkit.metrics.bootstrap import paired_bootstrap
 from srkit.recipes.adapt import TunePart
 from srkit.zoo.load import load_model
@@ -43,11 +43,11 @@ def shots_table(weights: Path, steps: int) -> Iterator[str]:
         ]
     )
     for domain in DOMAINS:
-        support, tests = images(domain, SHOTS, SCORED)
-        scored = with_lr(tests, model.info.scale)
+        scale = model.info.scale
+        support, scored = support_set(domain, SHOTS, scale), scored_images(domain, SCORED, scale)
         base = psnrs(model, scored)
 
-        def gain(some: Sequence[RGB], tune: TunePart) -> NDArray[np.float64]:
+        def gain(some: Sequence[Example], tune: TunePart) -> NDArray[np.float64]:
             return psnrs(fitted(model, some, tune).model, scored) - base  # noqa: B023
 
         one = gain(support[:1], TunePart(steps=steps, optimiser="adam"))

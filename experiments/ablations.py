@@ -17,7 +17,7 @@ from srkit.errors import ResourceError
 from srkit.inference.upscaler import Upscaler
 from srkit.inference.work import Work
 from srkit.io.image import DecodedImage
-from srkit.metrics.bootstrap import Interval, paired_bootstrap
+from srkit.metrics.bootstrap import RESAMPLES, Interval, paired_bootstrap
 from srkit.metrics.protocols import PROTOCOLS
 from srkit.metrics.table import METRICS, Sample, Scorer, Setup
 
@@ -68,6 +68,22 @@ def auc(low: Tensor, high: Tensor) -> float:
     """Area under the ROC curve: the probability that a value of `high` is above one of `low`."""
     difference = high[:, None] - low[None, :]
     return float((difference > 0).double().mean() + 0.5 * (difference == 0).double().mean())
+
+
+def crossed_bootstrap(
+    gains: NDArray[np.float64], *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
+) -> Interval:
+    """Percentile interval of the mean of gains (sets, images), of which sets and images are resampled independently.
+
+    The pigeonhole bootstrap (Owen 2007, The pigeonhole bootstrap, Annals of Applied Statistics 1). With one set, that
+    of `paired_bootstrap`.
+    """
+    if len(gains) == 1:
+        return paired_bootstrap(gains[0], level=level, resamples=resamples, seed=seed)
+    rng = np.random.default_rng(seed)
+    sets, images = (rng.multinomial(n, np.full(n, 1 / n), resamples) / n for n in gains.shape)
+    low, high = np.quantile(((sets @ gains) * images).sum(1), ((1 - level) / 2, (1 + level) / 2))
+    return Interval(float(gains.mean()), float(low), float(high), gains.size, level)
 
 
 def interval_text(interval: Interval, decimals: int = 3, unit: str = "") -> str:

@@ -104,7 +104,8 @@ def from_mapping(kind: type[R], table: Mapping[str, Any], where: str = "") -> R:
     values: dict[str, Any] = {}
     for key, value in table.items():
         if key not in hints:
-            raise UsageError(f"'{where}{key}' is no setting of this recipe.{_nearest_key(key, hints)}")
+            known = _nearest_key(key, hints) or f" Known are {', '.join(hints)}."
+            raise UsageError(f"'{where}{key}' is no setting of this recipe.{known}")
         values[key] = _convert(hints[key], value, f"{where}{key}")
     for field in dataclasses.fields(typing.cast(Any, kind)):
         if field.name not in values and not _has_default(field):

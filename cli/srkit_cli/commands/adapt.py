@@ -12,7 +12,7 @@ from srkit.errors import Exit, UsageError
 from srkit.recipes.adapt import DEFAULT_STEPS, AdaptRecipe
 from srkit.recipes.load import from_settings
 from srkit.recipes.self_supervised import DEFAULT_STEPS as SELF_STEPS
-from srkit.recipes.self_supervised import SelfAdaptRecipe
+from srkit.recipes.self_supervised import PAIR_STEPS, SelfAdaptRecipe
 from srkit_cli import completion, options
 from srkit_cli.console import Console
 from srkit_cli.groups import INPUT, MODEL, OUTPUT, TRAINING, option
@@ -76,7 +76,8 @@ def adapt(
     steps: Annotated[
         int | None,
         option(
-            f"Maximum of steps; {DEFAULT_STEPS} ({SELF_STEPS} if self-supervised), or what --minutes allow.",
+            f"Maximum of steps; {DEFAULT_STEPS} ({SELF_STEPS} if self-supervised, {PAIR_STEPS} by pairs), or what "
+            "--minutes allow.",
             TRAINING,
             metavar="N",
         ),
@@ -102,8 +103,9 @@ def adapt(
     """Fine-tune a model to a kind of image.
 
     From a few high-resolution examples: on the validation images it never gets worse. Or with --self-supervised from
-    low-resolution images alone: then no one can say how near to the truth the results are, and what counts is how well
-    the images can be made once more from them, and how natural they look.
+    low-resolution images alone: then no one can say how near to the truth the results are. What counts is how well the
+    images can be made once more from them, and how natural they look; or with --method pairs, the gain on clean images
+    that are degraded as they seem to be.
 
     \b
     srkit adapt --shots 5 screenshots/
@@ -111,6 +113,7 @@ def adapt(
     srkit adapt pairs/ --shots 10 -m edsr-x2 -o mine-x2.safetensors --minutes 5
     srkit adapt phone/ --self-supervised -m real-x4 -o phone-x4.safetensors
     srkit adapt screenshots/ --set tune.rate=1e-3 --set tune.optimiser=sgd
+    srkit adapt phone/ --self-supervised --set loop.control=paper --set loop.noise_std=1
     srkit upscale INPUT OUTPUT -m screens-x4.safetensors
     """
     if report is not None:
