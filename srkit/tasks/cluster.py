@@ -25,7 +25,7 @@ _DEATHS = 3
 _BLOCK = 32
 """Maximal number of rows per task; a worker that dies loses the records of one task."""
 _CORES = 4
-"""Default CPU cores per worker: more cores do not speed up a worker, fewer mean more copies of the models."""
+"""Maximal default of CPU cores per worker: more do not speed up a worker, fewer mean more copies of the models."""
 _CONNECT_S = 5.0
 
 
@@ -75,7 +75,8 @@ class Cluster:
             self.workers, self.threads = engine.workers or gpus, threads or max(1, min(_CORES, cores // gpus))
         else:
             size = int(min(node["Resources"].get("CPU", 0) for node in _nodes()))
-            share = min(_CORES, size) if engine.workers is None else min(size, cores // engine.workers)
+            # Two workers on the smallest machine: one computes while the other reads, writes, or waits for rows.
+            share = min(_CORES, size // 2) if engine.workers is None else min(size, cores // engine.workers)
             self.threads = threads or max(1, share)
             self.workers = engine.workers or max(1, cores // self.threads)
         if (on_gpu and self.workers > gpus) or self.workers * self.threads > cores:
@@ -142,12 +143,14 @@ class Cluster:
         raise SrkitError(f"Ray lost {len(left)} of {len(rows)} rows; repeat the run with `skip_existing`.")
 
 
-def _connect(address: str | None) -> None:
-    import ray
+def check_address(address: str | None) -> None:
+    """Check that something listens at an address, within seconds: Ray itself would try for half a minute.
 
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if host and port.isdigit():  # Ray itself would try for half a minute
+    Raises:
+        UsageError: nothing does.
+    """
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
         try:
             socket.create_connection((host, int(port)), _CONNECT_S).close()
         except OSError as error:
@@ -155,6 +158,13 @@ def _connect(address: str | None) -> None:
                 f"`address` is '{address}', and nothing listens there ({error}); start Ray with `ray start --head`, or "
                 "leave it out for this machine alone."
             ) from error
+
+
+def _connect(address: str | None) -> None:
+    import ray
+
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    check_address(address)
     if ray.is_initialized():
         return
     try:
