@@ -91,7 +91,7 @@ def run_streamed(
                 else:
                     recipe = replace(job.recipe, **cluster.settings)
                     arguments = (replace(job, recipe=recipe), target)
-                    made = cluster.run(UpscaleWorker, arguments, list(map(asdict, rows)))
+                    made = cluster.run(UpscaleWorker, arguments, map(vars, rows))
                     found = (_record(one) for some in made for one in some)
                 for record in itertools.chain(skipped, found):
                     progress.advance()
