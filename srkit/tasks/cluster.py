@@ -151,7 +151,10 @@ def check_address(address: str | None) -> None:
     Raises:
         UsageError: nothing listens there, or something else.
     """
-    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    place = (address or "").removeprefix("ray://")
+    if address == f"ray://{place}" and ":" not in place:
+        place += ":10001"
+    host, _, port = place.rpartition(":")
     if not (host and port.isdigit()) or os.environ.get("RAY_USE_TLS", "0") != "0":
         return
     try:

@@ -147,11 +147,14 @@ def test_another_version_on_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["", "ray://"])
-def test_an_address_where_nothing_listens(
-    scheme: str, photos: Path, upscale: Callable[..., Any], tmp_path: Path
+@pytest.mark.parametrize("listens", [False, True])
+def test_an_address_where_ray_does_not_answer(
+    listens: bool, scheme: str, photos: Path, upscale: Callable[..., Any], tmp_path: Path
 ) -> None:
     with socket.socket() as place:
         place.bind(("127.0.0.1", 0))
+        if listens:  # and says nothing
+            place.listen()
         address = f"{scheme}127.0.0.1:{place.getsockname()[1]}"
         started = time.monotonic()
         code, _, err = upscale(photos, tmp_path / "out", "--engine", "ray", "--address", address)
