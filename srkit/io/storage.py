@@ -15,7 +15,7 @@ from srkit.errors import SrkitError, UsageError, first_line
 from srkit.io.names import shown
 from srkit.io.read import Encoded
 
-ANSWER_S = 6.0
+ANSWER_S = 7.0
 """Timeout in seconds for the first answer of a storage."""
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory"})
 """Protocols with atomic PUT; for others, files are written beside their target and renamed."""
@@ -166,11 +166,13 @@ class Storage:
                     break
             return names
 
-        while names := self._answer(lambda: sync(self._fs.loop, page)):
+        limit: float | None = ANSWER_S
+        while names := self._answer(lambda: sync(self._fs.loop, page), limit):
             yield names
+            limit = None  # it answers; if it is slow, the client has a timeout of its own
 
-    def _answer(self, ask: Callable[[], T]) -> T:
-        """Call `ask` with a timeout, in a thread, since clients retry for minutes by themselves."""
+    def _answer(self, ask: Callable[[], T], limit: float | None = ANSWER_S) -> T:
+        """Call `ask` with a timeout in seconds, in a thread, since clients retry for minutes by themselves."""
         result: list[T] = []
         failure: list[BaseException] = []
 
@@ -182,12 +184,12 @@ class Storage:
 
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
-        thread.join(ANSWER_S)
+        thread.join(limit)
         with self._explained(""):
             if failure:
                 raise failure[0]
             if not result:
-                raise TimeoutError(f"no answer in {ANSWER_S:.0f} s")
+                raise TimeoutError(f"no answer in {limit:.0f} s")
         return result[0]
 
     @contextlib.contextmanager
