@@ -250,7 +250,7 @@ def _check_nodes() -> None:
 
 
 def _ledger() -> Any:
-    """Counter of the workers that died on each row, an actor at the driver."""
+    """Counter of the workers that died on each row, an actor."""
     import ray
 
     class Ledger:
