@@ -118,7 +118,7 @@ def test_workers_that_are_killed_at_ten_random_moments_lose_nothing(tmp_path: Pa
     draw = random.Random(0)
 
     def kill() -> None:
-        while len(killed) < 10 and not ended.wait(draw.uniform(0.1, 1.0)):
+        while len(killed) < 10 and not ended.wait(draw.uniform(0.5, 3.0)):
             living = [int(p.name) for p in tmp_path.iterdir() if int(p.name) not in killed]
             if living:
                 os.kill(living[0], signal.SIGKILL)
