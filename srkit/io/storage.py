@@ -15,12 +15,12 @@ from srkit.errors import SrkitError, UsageError, first_line
 from srkit.io.names import shown
 from srkit.io.read import Encoded
 
-ANSWER_S = 9.0
+ANSWER_S = 7.0
 """Timeout in seconds for the first answer of a storage."""
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory"})
 """Protocols with atomic PUT; for others, files are written beside their target and renamed."""
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
-_PAGE = 10_000
+_PAGE = 1000
 
 T = TypeVar("T")
 
@@ -59,6 +59,10 @@ class Storage:
         except (ImportError, ValueError) as error:
             raise self._unknown(error) from error
         self._root = str(root).rstrip("/")
+        if not self._root and self.protocol not in ("file", "memory"):
+            raise UsageError(
+                f"{shown(url)} names no bucket; give one, as in {self.protocol}://bucket/folder."
+            )
 
     def __reduce__(self) -> tuple[type[Storage], tuple[str]]:
         return Storage, (self.url,)  # each process needs its own connections
@@ -74,8 +78,7 @@ class Storage:
             SrkitError: it does not answer, or listing is forbidden.
         """
         start = len(self._root) + 1
-        pages = self._pages(recursive)
-        while (page := self._answer(lambda: next(pages, None))) is not None:
+        for page in self._pages(recursive):
             for name in page:
                 if (relative := name[start:]) and name[:start] == f"{self._root}/":
                     yield relative
@@ -139,9 +142,11 @@ class Storage:
 
     def _pages(self, recursive: bool) -> Iterator[list[str]]:
         if not hasattr(self._fs, "_iterdir"):
-            found = self._fs.find(self._root, maxdepth=None if recursive else 1)
-            if not found and not self._fs.exists(self._root):
-                raise FileNotFoundError(self._root)
+            there = self.is_folder()
+            with self._explained(""):
+                if not there:
+                    raise FileNotFoundError(self._root)
+                found = self._fs.find(self._root, maxdepth=None if recursive else 1)  # as long as it takes
             yield found
             return
         # The listing of s3fs keeps a record of 1 kB per object; here only one page is kept at a time.
@@ -161,11 +166,13 @@ class Storage:
                     break
             return names
 
-        while names := sync(self._fs.loop, page):
+        limit: float | None = ANSWER_S
+        while names := self._answer(lambda: sync(self._fs.loop, page), limit):
             yield names
+            limit = None  # it answers; if it is slow, the client has a timeout of its own
 
-    def _answer(self, ask: Callable[[], T]) -> T:
-        """Call `ask` with a timeout, in a thread, since clients retry for minutes by themselves."""
+    def _answer(self, ask: Callable[[], T], limit: float | None = ANSWER_S) -> T:
+        """Call `ask` with a timeout in seconds, in a thread, since clients retry for minutes by themselves."""
         result: list[T] = []
         failure: list[BaseException] = []
 
@@ -177,12 +184,12 @@ class Storage:
 
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
-        thread.join(ANSWER_S)
+        thread.join(limit)
         with self._explained(""):
             if failure:
                 raise failure[0]
             if not result:
-                raise TimeoutError(f"no answer in {ANSWER_S:.0f} s")
+                raise TimeoutError(f"no answer in {limit:.0f} s")
         return result[0]
 
     @contextlib.contextmanager
@@ -220,4 +227,7 @@ class Storage:
                 f"{shown(self.url)} needs the package {package}, which is not installed; run "
                 f"`pip install {package}` or `pip install 'srkit[cloud]'`."
             )
-        return UsageError(f"{shown(self.url)} is of no protocol that is known ({first_line(error)}).")
+        return UsageError(
+            f"{shown(self.url)} is of no protocol that is known ({first_line(error)}); give a path, or "
+            "a URL such as s3://bucket/folder."
+        )

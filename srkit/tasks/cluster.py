@@ -13,7 +13,7 @@ import logging
 import math
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,8 +25,10 @@ _DEATHS = 3
 _BLOCK = 32
 """Maximal number of rows per task; a worker that dies loses the records of one task."""
 _CORES = 4
-"""Default CPU cores per worker: more cores do not speed up a worker, fewer mean more copies of the models."""
+"""Maximal default of CPU cores per worker: more do not speed up a worker, fewer mean more copies of the models."""
 _CONNECT_S = 5.0
+_HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""Beginning of a connection to gRPC, which Ray speaks: HTTP/2's preface and a frame of SETTINGS, which is answered."""
 
 
 class Worker(Protocol):
@@ -75,7 +77,8 @@ class Cluster:
             self.workers, self.threads = engine.workers or gpus, threads or max(1, min(_CORES, cores // gpus))
         else:
             size = int(min(node["Resources"].get("CPU", 0) for node in _nodes()))
-            share = min(_CORES, size) if engine.workers is None else min(size, cores // engine.workers)
+            # Two workers on the smallest machine: one computes while the other reads, writes, or waits for rows.
+            share = min(_CORES, size // 2) if engine.workers is None else min(size, cores // engine.workers)
             self.threads = threads or max(1, share)
             self.workers = engine.workers or max(1, cores // self.threads)
         if (on_gpu and self.workers > gpus) or self.workers * self.threads > cores:
@@ -91,7 +94,7 @@ class Cluster:
         """Fields of a recipe that differ for workers."""
         return {"device": self.device, "threads": self.threads}
 
-    def run(self, kind: type[Worker], arguments: tuple[Any, ...], rows: Sequence[Any]) -> Iterator[Any]:
+    def run(self, kind: type[Worker], arguments: tuple[Any, ...], rows: Iterable[Any]) -> Iterator[Any]:
         """Results of the rows, in any order, as they are finished.
 
         Raises:
@@ -100,16 +103,16 @@ class Cluster:
         import pyarrow as pa
         import ray.data
 
-        if not rows:
+        left = dict(enumerate(map(json.dumps, rows)))  # for a million rows, texts are the smallest
+        if not left:
             return
-        ledger = _ledger()
-        left = dict(enumerate(rows))
+        ledger, count = _ledger(), len(left)
         for _ in range(_DEATHS):  # once is enough unless Ray loses rows
             # Several tasks per worker, so that none waits long for the last.
             block = max(1, min(_BLOCK, math.ceil(len(left) / (8 * self.workers))))
             numbers = list(left)
             tables = [
-                pa.table({"number": part, "row": [json.dumps(left[number]) for number in part]})
+                pa.table({"number": part, "row": [left[number] for number in part]})
                 for part in (numbers[start : start + block] for start in range(0, len(numbers), block))
             ]
             data = ray.data.from_arrow(tables).map_batches(
@@ -139,22 +142,43 @@ class Cluster:
                 ) from error
             if not left:
                 return
-        raise SrkitError(f"Ray lost {len(left)} of {len(rows)} rows; repeat the run with `skip_existing`.")
+        raise SrkitError(f"Ray lost {len(left)} of {count} rows; repeat the run with `skip_existing`.")
+
+
+def check_address(address: str | None) -> None:
+    """Check that Ray answers at an address HOST:PORT, within seconds: Ray itself would try for minutes.
+
+    Raises:
+        UsageError: nothing listens there, or something else.
+    """
+    place = (address or "").removeprefix("ray://")
+    if address == f"ray://{place}" and ":" not in place:
+        place += ":10001"
+    host, _, port = place.rpartition(":")
+    if not (host and port.isdigit()) or os.environ.get("RAY_USE_TLS", "0") != "0":
+        return
+    try:
+        with socket.create_connection((host, int(port)), _CONNECT_S) as there:
+            there.sendall(_HTTP2)
+            answer = there.recv(9)
+    except (OSError, OverflowError) as error:
+        raise _no_ray(address, str(error)) from error
+    if answer[3:4] != _HTTP2[-6:-5]:
+        raise _no_ray(address, "what listens there speaks another protocol")
+
+
+def _no_ray(address: str | None, reason: str) -> UsageError:
+    return UsageError(
+        f"`address` is '{address}', and Ray does not answer there ({reason}); start it with `ray start --head`, or "
+        "leave it out for this machine alone."
+    )
 
 
 def _connect(address: str | None) -> None:
     import ray
 
     address = address or os.environ.get("RAY_ADDRESS") or "local"
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if host and port.isdigit():  # Ray itself would try for half a minute
-        try:
-            socket.create_connection((host, int(port)), _CONNECT_S).close()
-        except OSError as error:
-            raise UsageError(
-                f"`address` is '{address}', and nothing listens there ({error}); start Ray with `ray start --head`, or "
-                "leave it out for this machine alone."
-            ) from error
+    check_address(address)
     if ray.is_initialized():
         return
     try:
@@ -163,10 +187,11 @@ def _connect(address: str | None) -> None:
         alone = own if address == "local" else {}
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **alone)
     except Exception as error:
-        raise UsageError(
-            f"Ray cannot be reached at '{address}' ({_reason(error)}); start it with `ray start --head`, or leave "
-            "`address` out for this machine alone."
-        ) from error
+        if address == "local":
+            raise SrkitError(
+                f"Ray could not be started on this machine ({_reason(error)}); its logs are below /tmp/ray."
+            ) from error
+        raise _no_ray(address, _reason(error)) from error
 
 
 def _be_quiet() -> None:
@@ -225,7 +250,7 @@ def _check_nodes() -> None:
 
 
 def _ledger() -> Any:
-    """Counter of the workers that died on each row, an actor at the driver."""
+    """Counter of the workers that died on each row, an actor."""
     import ray
 
     class Ledger:

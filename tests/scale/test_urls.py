@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import sys
@@ -141,6 +142,34 @@ def test_evaluation_of_what_lies_elsewhere(
     code, said = measured("memory://root", "--sr", "ROOT/absent", "--hr", "ROOT/Own/HR", "-s", "2")
     assert code == 2
     assert_sentence(said.err, "memory://root/absent", "--sr")
+
+
+def test_images_elsewhere_are_fetched_once_and_sized_as_they_come(
+    photos: Path,
+    expected: dict[str, bytes],
+    memory: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for n in (4, 5):
+        memory.pipe_file(f"/root/sr/{n}.png", expected[f"{n}.png"])
+    memory.pipe_file("/root/hr/4.png", expected["4.png"])
+    memory.pipe_file("/root/hr/5.png", (photos / "5.png").read_bytes())  # of another size
+    fetched: list[str] = []
+    read = Storage.read
+
+    def noted(storage: Storage, name: str) -> Any:
+        fetched.append(storage.url_of(name))
+        return read(storage, name)
+
+    monkeypatch.setattr(Storage, "read", noted)
+    code = _run(["eval", "--sr", "memory://root/sr", "--hr", "memory://root/hr", "-s", "2", "--json"])
+    said = capsys.readouterr()
+    assert code == 3, said.err
+    assert sorted(fetched) == [f"memory://root/{place}/{n}.png" for place in ("hr", "sr") for n in (4, 5)]
+    (result,) = json.loads(said.out)
+    assert [one["name"] for one in result["images"]] == ["4"]
+    assert [one["name"] for one in result["failed"]] == ["5"]
 
 
 def test_protocols_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,7 @@ class Slow:
         (folder / str(os.getpid())).touch()
 
     def run(self, rows: Sequence[Any]) -> list[Any]:
-        time.sleep(0.05 * len(rows))
+        time.sleep(0.1 * len(rows))
         return list(rows)
 
     failed = Fragile.failed

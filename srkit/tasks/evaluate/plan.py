@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path, PurePath
 
-from srkit.data.benchmarks import NONE, Benchmark, BenchmarkItem, by_name, cropped_size
+from srkit.data.benchmarks import NONE, Benchmark, by_name, cropped_size
 from srkit.data.finished import CROP_LIMIT, common_size, match_finished, refuse_sizes
 from srkit.errors import ResourceError, SrkitError, UsageError
 from srkit.io.names import shown
-from srkit.io.read import probe
+from srkit.io.read import Encoded, probe
 from srkit.io.remote import Remote
 from srkit.metrics.protocols import Protocol
 from srkit.progress import Progress
@@ -18,7 +19,7 @@ from srkit.recipes.shard import Shard
 
 Size = tuple[int, int]
 """Type of a size (height, width)."""
-Probe = Callable[[Path | Remote], Size]
+Probe = Callable[[Path | Remote | Encoded], Size]
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,23 @@ class Entry:
     sr: Path | Remote | None = None
     """Finished SR image; None: made by a model."""
     size: Size = (0, 0)
-    """Size at which SR and reference are compared."""
+    """Size at which SR and reference are compared; of images at URLs not known before they are `fetched`."""
     error: str | None = None
     """Reason why it cannot be evaluated, known from a header; None: none."""
     prompt: str = ""
     """Caption for a network that is conditioned on text."""
+    data: Mapping[Path | Remote, Encoded] = field(default_factory=dict, compare=False, repr=False)
+    """Bytes of the images at URLs, once they are `fetched`."""
+
+    def source(self, place: Path | Remote) -> Path | Remote | Encoded:
+        """What an image is read from."""
+        return self.data.get(place, place)
+
+    @property
+    def awaited(self) -> list[Remote]:
+        """Images that are to be fetched."""
+        places = (self.hr, self.lr, self.sr)
+        return [place for place in places if isinstance(place, Remote) and place not in self.data]
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,8 @@ class SetPlan:
     entries: tuple[Entry, ...]
     names: tuple[str, ...] = ()
     """Names of all images of the set, if the entries are a shard's; empty: the entries are all."""
+    allow_crop: bool = False
+    """Compare finished images whose sizes differ by a few pixels."""
 
     def shard(self, shard: Shard) -> SetPlan:
         """The part of the set that belongs to a shard."""
@@ -83,11 +98,8 @@ def plan_dataset(
             f"Protocol '{protocol.name}' takes LR images as they are given, and '{benchmark.name}' has none for "
             f"scale {scale}; put them into {places}, or use protocol 'rgb', which makes them."
         )
-    size = _prober(max_pixels)
-    wrong: dict[str, tuple[Size, Size]] = {}
-    entries = [_with_reference(item, scale, size, wrong) for item in benchmark.pairs(scale, progress)]
-    refuse_sizes(wrong, f"LR images of {benchmark.name} x{scale}", "replace them or have them made")
-    return SetPlan(benchmark.name, scale, source, tuple(entries))
+    entries = (Entry(item.name, item.hr, item.lr) for item in benchmark.pairs(scale, progress))
+    return _sized(SetPlan(benchmark.name, scale, source, tuple(entries)), max_pixels)
 
 
 def plan_finished(
@@ -109,21 +121,9 @@ def plan_finished(
     """
     items = benchmark.pairs(scale, progress)
     partners = match_finished(sr, items, scale, pattern, progress)
-    size = _prober(max_pixels)
-    wrong: dict[str, tuple[Size, Size]] = {}
-    wrong_lr: dict[str, tuple[Size, Size]] = {}
-    entries = []
-    for item in items:
-        entry = replace(_with_reference(item, scale, size, wrong_lr), sr=partners[item.name])
-        if entry.error is None:
-            entry = _with_finished(entry, scale, size, wrong, allow_crop)
-        entries.append(entry)
-    advice = f"`allow_crop` accepts up to {CROP_LIMIT} pixels of difference"
-    refuse_sizes(wrong, "SR images", advice if not allow_crop else f"even with `allow_crop`, {advice[13:]}")
-    refuse_sizes(wrong_lr, f"LR images of {benchmark.name} x{scale}", "replace them or have them made")
-    return SetPlan(
-        benchmark.name, scale, benchmark.lr_source(scale, makes_lr=protocol.makes_lr), tuple(entries)
-    )
+    entries = tuple(Entry(item.name, item.hr, item.lr, partners[item.name]) for item in items)
+    source = benchmark.lr_source(scale, makes_lr=protocol.makes_lr)
+    return _sized(SetPlan(benchmark.name, scale, source, entries, allow_crop=allow_crop), max_pixels)
 
 
 def plan_alone(sr: Path | Remote, max_pixels: int, progress: Progress | None = None) -> SetPlan:
@@ -135,55 +135,72 @@ def plan_alone(sr: Path | Remote, max_pixels: int, progress: Progress | None = N
     """
     if not sr.is_dir():
         raise UsageError(f"The folder {shown(sr)} is not there; check `sr`.")
-    size = _prober(max_pixels)
-    entries = []
-    for name, path in by_name(sr, progress).items():
-        try:
-            entries.append(Entry(name, sr=path, size=size(path)))
-        except SrkitError as error:
-            entries.append(Entry(name, sr=path, error=str(error)))
-    return SetPlan(sr.resolve().name, None, NONE, tuple(entries))
+    entries = tuple(Entry(name, sr=path) for name, path in by_name(sr, progress).items())
+    return _sized(SetPlan(sr.resolve().name, None, NONE, entries), max_pixels)
 
 
-def _with_reference(
-    item: BenchmarkItem, scale: int, size: Probe, wrong: dict[str, tuple[Size, Size]]
-) -> Entry:
-    """Entry at its reference's size; an LR image of a wrong size is added to `wrong`."""
-    try:
-        height, width = cropped_size(*size(item.hr), scale)
-        if item.lr is not None:
-            found, expected = size(item.lr), (height // scale, width // scale)
-            if found != expected:
-                wrong[item.name] = (found, expected)
-    except SrkitError as error:
-        return Entry(item.name, item.hr, item.lr, error=str(error))
-    return Entry(item.name, item.hr, item.lr, size=(height, width))
-
-
-def _with_finished(
-    entry: Entry, scale: int, size: Probe, wrong: dict[str, tuple[Size, Size]], allow_crop: bool
-) -> Entry:
-    if entry.sr is None or entry.hr is None:
+def fetched(entry: Entry, plan: SetPlan, max_pixels: int) -> Entry:
+    """The entry with bytes and sizes of its images at URLs; what is wrong with them is its `error`."""
+    if not entry.awaited or entry.error is not None:
         return entry
     try:
-        sr, hr = size(entry.sr), size(entry.hr)
-        common = common_size(sr, hr, scale, allow_crop=allow_crop)
+        entry = replace(entry, data={place: place.read() for place in entry.awaited})
+        return _sized(replace(plan, entries=(entry,)), max_pixels).entries[0]
     except SrkitError as error:
         return replace(entry, error=str(error))
-    if common is None:
-        wrong[entry.name] = (sr, entry.size)
-        return entry
-    return replace(entry, size=common)
+
+
+def _sized(plan: SetPlan, max_pixels: int) -> SetPlan:
+    """The plan with the sizes of its images, from their headers, but of those that are still to be fetched.
+
+    Raises:
+        UsageError: images have wrong sizes; all of them are listed.
+    """
+    size = _prober(max_pixels)
+    wrong: dict[str, tuple[Size, Size]] = {}
+    wrong_lr: dict[str, tuple[Size, Size]] = {}
+    entries = tuple(
+        entry if entry.awaited else _with_size(entry, plan, size, wrong, wrong_lr) for entry in plan.entries
+    )
+    advice = f"`allow_crop` accepts up to {CROP_LIMIT} pixels of difference"
+    refuse_sizes(wrong, "SR images", f"even with `allow_crop`, {advice[13:]}" if plan.allow_crop else advice)
+    refuse_sizes(wrong_lr, f"LR images of {plan.dataset} x{plan.scale}", "replace them or have them made")
+    return replace(plan, entries=entries)
+
+
+def _with_size(
+    entry: Entry,
+    plan: SetPlan,
+    size: Probe,
+    wrong: dict[str, tuple[Size, Size]],
+    wrong_lr: dict[str, tuple[Size, Size]],
+) -> Entry:
+    """The entry with its size; SR and LR images that do not fit the reference are added to `wrong` and `wrong_lr`."""
+    hr, lr, sr = (None if place is None else entry.source(place) for place in (entry.hr, entry.lr, entry.sr))
+    common: Size | None = None
+    try:
+        if hr is None or plan.scale is None:
+            return entry if sr is None else replace(entry, size=size(sr))
+        height, width = cropped_size(*size(hr), plan.scale)
+        if lr is not None:
+            found, expected = size(lr), (height // plan.scale, width // plan.scale)
+            if found != expected:
+                wrong_lr[entry.name] = (found, expected)
+        if sr is not None:
+            common = common_size(size(sr), size(hr), plan.scale, allow_crop=plan.allow_crop)
+            if common is None:
+                wrong[entry.name] = (size(sr), (height, width))
+    except SrkitError as error:
+        return replace(entry, error=str(error))
+    return replace(entry, size=common or (height, width))
 
 
 def _prober(max_pixels: int) -> Probe:
-    """Function that reads sizes from headers, once per file."""
-    known: dict[Path | Remote, Size] = {}
+    """Function that reads sizes from headers, once per image."""
 
-    def size(path: Path | Remote) -> Size:
-        if path not in known:
-            info = probe(path, max_pixels=max_pixels)
-            known[path] = (info.height, info.width)
-        return known[path]
+    @cache
+    def size(source: Path | Remote | Encoded) -> Size:
+        info = probe(source, max_pixels=max_pixels)
+        return info.height, info.width
 
     return size

@@ -32,7 +32,7 @@ from srkit.metrics.table import Sample, Scorer
 from srkit.ops.layout import RGB, compute_alone
 from srkit.ops.resize import bicubic_uint8, downscale_uint8, upscale
 from srkit.progress import Progress
-from srkit.tasks.evaluate.plan import Entry, SetPlan
+from srkit.tasks.evaluate.plan import Entry, SetPlan, fetched
 
 _BYTES_PER_PIXEL = 120
 """Bytes per HR pixel for one image in flight: SR, HR and float64 copies for the metrics."""
@@ -180,7 +180,8 @@ class SetRun:
         pipeline = Pipeline(self._load, self.model.run, self._score, _cost, limit)
         progress.start(f"{title}, {self.label}", len(self.plan.entries))
         try:
-            with contextlib.closing(pipeline.run(self.plan.entries)) as outcomes:
+            entries = (fetched(entry, self.plan, self.max_pixels) for entry in self.plan.entries)
+            with contextlib.closing(pipeline.run(entries)) as outcomes:
                 for outcome in outcomes:
                     if outcome.fatal is not None:
                         raise outcome.fatal
@@ -216,7 +217,7 @@ class SetRun:
         def read(path: Path | Remote | None) -> DecodedImage | None:
             if path is None:
                 return None
-            image = read_image(path, max_pixels=self.max_pixels)
+            image = read_image(entry.source(path), max_pixels=self.max_pixels)
             if image.depth == 16:
                 notes.append(f"'{path.name}' has 16 bit; it was rounded to 8.")
             return image

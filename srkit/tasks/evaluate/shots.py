@@ -17,7 +17,7 @@ from srkit.progress import Progress
 from srkit.recipes.adapt import TunePart
 from srkit.recipes.evaluate import EvalRecipe
 from srkit.tasks.adapt.fit import Fit, fit, split_for
-from srkit.tasks.evaluate.plan import Entry, SetPlan
+from srkit.tasks.evaluate.plan import Entry, SetPlan, fetched
 from srkit.tasks.evaluate.sets import Finished, Loaded, Network
 from srkit.zoo.loaded import LoadedModel
 
@@ -50,9 +50,9 @@ def take_shots(plan: SetPlan, shots: int, max_pixels: int, progress: Progress) -
     left_out: set[str] = set()
     for entry in sorted(plan.entries, key=lambda entry: entry.name):
         full = len(support) == shots
-        if full and all(entry.size != other.size for other in support):
+        if full and not entry.awaited and all(entry.size != other.size for other in support):
             continue  # a different size rules out a copy without decoding
-        hr = _decoded(entry, max_pixels)
+        hr = _decoded(fetched(entry, plan, max_pixels), max_pixels)
         if hr is not None and (copies.has(entry.name, hr) if full else not copies.add(entry.name, hr)):
             left_out.add(entry.name)
         elif not full:
@@ -75,7 +75,7 @@ def _decoded(entry: Entry, max_pixels: int) -> RGB | None:
     if entry.hr is None or entry.error is not None:
         return None
     try:
-        image = read_image(entry.hr, max_pixels=max_pixels)
+        image = read_image(entry.source(entry.hr), max_pixels=max_pixels)
     except ImageError:
         return None  # reported when it is evaluated
     return rgb8(image)[: entry.size[0], : entry.size[1]]

@@ -23,7 +23,7 @@ from srkit.progress import Progress, Silent
 from srkit.recipes.engine import EngineRecipe
 from srkit.tasks.batch import Outcome, Status
 from srkit.tasks.claim import Claim
-from srkit.tasks.cluster import Cluster
+from srkit.tasks.cluster import Cluster, check_address
 from srkit.tasks.places import Place, exists_already, make_folder, with_distinct_targets
 from srkit.tasks.prompts import prompts_of, warn_of_prompts
 from srkit.tasks.upscale.debug_maps import with_maps
@@ -59,15 +59,16 @@ def run_streamed(
         raise UsageError(
             "memory:// is this process's own, and `engine` ray has others; give a place that all reach."
         )
+    check_address(engine.address)
+    everything = list_names(job.input, recursive=job.recursive, progress=progress)
+    names = [name for name in everything if job.shard is None or job.shard.holds(Path(name))]
     cluster = None if engine.name == "local" else Cluster(engine, job.recipe.device, job.recipe.threads)
     if cluster is None:
         worker = UpscaleWorker(job, target)
         upscaler = worker.upscaler
     else:  # the driver needs no GPU
-        local = replace(job, recipe=replace(job.recipe, device="cpu", dtype="auto"))
-        upscaler = upscaler_for(local, KernelMaps.at(job.kernel_map), progress)
-    everything = list_names(job.input, recursive=job.recursive, progress=progress)
-    names = [name for name in everything if job.shard is None or job.shard.holds(Path(name))]
+        on_cpu = replace(job, recipe=replace(job.recipe, device="cpu", dtype="auto"))
+        upscaler = upscaler_for(on_cpu, KernelMaps.at(job.kernel_map), progress)
     if not is_url(target) and names:
         make_folder(job.output, [Place(Path(job.input, names[0]), job.output / names[0])])
     claim = Claim(Storage(target), job.shard)
@@ -90,7 +91,7 @@ def run_streamed(
                 else:
                     recipe = replace(job.recipe, **cluster.settings)
                     arguments = (replace(job, recipe=recipe), target)
-                    made = cluster.run(UpscaleWorker, arguments, list(map(asdict, rows)))
+                    made = cluster.run(UpscaleWorker, arguments, map(vars, rows))
                     found = (_record(one) for some in made for one in some)
                 for record in itertools.chain(skipped, found):
                     progress.advance()
