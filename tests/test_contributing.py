@@ -38,8 +38,8 @@ def test_every_listed_thing_has_a_line_in_its_table() -> None:
         shared |= {"contrast", "criteria", "gan", "generator", "reconstruction"}
         # What kernel networks are given of an image, and what stands behind a trunk.
         shared |= {"consistency", "detail", "amf", "condition_encoders"}
-        # A part of a network; a discriminator of features and a text, and what it and a generator are to make small.
-        shared |= {"text_fusion", "matching"}
+        # Parts of a network; a discriminator of features and a text, and what it and a generator are to make small.
+        shared |= {"text_fusion", "glyphs", "matching"}
         files = {path.stem for path in (ROOT / "srkit" / folder).glob("*.py")} - shared
         assert {f"srkit.{folder}.{name}" for name in files} <= imported
 
