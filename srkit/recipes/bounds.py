@@ -96,8 +96,7 @@ def _check(key: str, value: Any, bounds: Bounds) -> None:
     if bounds.length is not None and len(value) != bounds.length:
         raise UsageError(f"'{key}' is {list(value)}; it must have {bounds.length} numbers.")
     if bounds.ascending and list(value) != sorted(value):
-        numbers = " to ".join(map(_plain, value))
-        raise UsageError(f"'{key}' is {numbers}; the smaller number comes first.")
+        raise UsageError(f"'{key}' is {list(value)}; the smaller number comes first.")
     for name, number in _numbers(key, value):
         if not bounds.hold(number):
             quoted = f"`{name.rpartition('.')[2]}`" if bounds.flag else f"'{name}'"

@@ -238,7 +238,7 @@ def test_bad_plans_are_refused(rendered: Callable[..., RGB]) -> None:
         ({"motion": 0.2}, ("motion", 1.15)),
         ({"withheld": 0.7, "wrong": 0.6}, ("withheld", "wrong", 1.3)),
         ({"modes": 0.7, "patchwork": 0.6}, ("modes", "patchwork", 1.3)),
-        ({"noise": (5.0, 1.0)}, ("noise", 5, 1)),
+        ({"noise": (5.0, 1.0)}, ("noise", "[5.0, 1.0]")),
         ({"compressed": 1.5}, ("compressed", 1.5)),
         ({"jpeg": (90, 70)}, ("jpeg", 90, 70)),
         ({"jpeg": (0, 70)}, ("jpeg", 0, 70)),
