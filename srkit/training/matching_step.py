@@ -37,8 +37,8 @@ class Prompted(nn.Module):
 
     Args:
         blocks: blocks of the encoder that computes the guide.
-        drawn: False to compute the distances of `CLIPSR.aligned` alone, with a guide of zeros, which takes most of the
-            time then.
+        drawn: False to compute the distances of `CLIPSR.aligned` alone, with zeros in place of the guide, whose
+            computation would take most of the time.
     """
 
     def __init__(self, network: CLIPSR, blocks: PromptedBlocks, *, drawn: bool = True) -> None:
