@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srkit.archs.blocks import ResidualBlock, ResidualTrunk, begin_at_zero, centred, conv3x3
-from srkit.archs.glyphs import RADIUS, Glyphs, box_loss
+from srkit.archs.glyphs import RADIUS, Glyphs, box_loss, ink_loss
 from srkit.archs.info import ArchInfo, PromptedBlocks
 from srkit.archs.text_fusion import SLOPE, TIF, Refine, WordAttention
 from srkit.errors import UsageError, nearest
@@ -31,6 +31,8 @@ LETTERS = "letters"
 """Training input: (N, h, w) int64, index of the word that each pixel shows; -1 if unknown."""
 BOXES = "boxes"
 """Training input: (N, 4, h, w), boxes of the letters (`srkit.archs.glyphs.BOX`); arbitrary where `LETTERS` is -1."""
+INK = "ink"
+"""Training input: (N, 1, scale h, scale w), coverage of HR by the ink of letters, in [0, 1]; -1 if unknown."""
 
 Text = Literal["prompt", "bag", "constant"]
 TextNorm = Literal["layer", "softmax"]
@@ -157,7 +159,10 @@ class CLIPSR(nn.Module):
         """
         z = self._vector(len(x), sentence)
         h, read, _ = self._read(x, guide, position, words, z, None)
-        return self._drawn(x, z, h, read, None if self.glyphs is None else self.glyphs.boxes(h))
+        drawn = None
+        if self.glyphs is not None and read is not None:
+            drawn = self.glyphs.letters(h, read, *self.glyphs.boxes(h))
+        return self._drawn(x, z, h, drawn)
 
     def aligned(
         self,
@@ -168,6 +173,7 @@ class CLIPSR(nn.Module):
         sentence: Tensor,
         letters: Tensor,
         boxes: Tensor,
+        ink: Tensor,
         *,
         drawn: bool = True,
     ) -> tuple[Tensor | None, dict[str, Tensor]]:
@@ -179,24 +185,25 @@ class CLIPSR(nn.Module):
         Args:
             letters: see `LETTERS`.
             boxes: see `BOXES`.
+            ink: see `INK`.
             drawn: False to compute the distances alone.
 
         Returns:
             The image, or None, and scalars: `alignment`, mean of
-            `srkit.archs.text_fusion.WordAttention.misalignment` over the attentions; `boxes`,
-            `srkit.archs.glyphs.box_loss`, if the network draws letters.
+            `srkit.archs.text_fusion.WordAttention.misalignment` over the attentions; if the network draws letters,
+            `boxes` and `ink`: `box_loss` and `ink_loss` of `srkit.archs.glyphs`.
         """
         z = self._vector(len(x), sentence)
         h, read, alignment = self._read(x, guide, position, words, z, letters)
-        distances = {"alignment": alignment}
-        known = (letters >= 0)[:, None]
-        estimated = None
-        if self.glyphs is not None:
-            estimated = self.glyphs.boxes(h)
-            distances["boxes"] = box_loss(*estimated, boxes, known)
+        distances, shown = {"alignment": alignment}, None
+        if self.glyphs is not None and read is not None:
+            known = (letters >= 0)[:, None]
+            estimated, there = self.glyphs.boxes(h)
+            distances["boxes"] = box_loss(estimated, there, boxes, known)
             forced = known & (torch.arange(len(x), device=x.device) % 2 == 0)[:, None, None, None]
-            estimated = (torch.where(forced, boxes, estimated[0]), estimated[1])
-        return self._drawn(x, z, h, read, estimated) if drawn else None, distances
+            shown = self.glyphs.letters(h, read, torch.where(forced, boxes, estimated), there)
+            distances["ink"] = ink_loss(shown, ink, known)
+        return self._drawn(x, z, h, shown) if drawn else None, distances
 
     def _read(
         self,
@@ -228,13 +235,11 @@ class CLIPSR(nn.Module):
         mean = torch.stack(misaligned).mean() if misaligned else torch.zeros((), device=x.device)
         return features, read, mean
 
-    def _drawn(
-        self, x: Tensor, z: Tensor, h: Tensor, read: Tensor | None, boxes: tuple[Tensor, Tensor] | None
-    ) -> Tensor:
-        """SR from LR features; `boxes` are those of `srkit.archs.glyphs.Glyphs.boxes`, or replace them."""
+    def _drawn(self, x: Tensor, z: Tensor, h: Tensor, letters: Tensor | None) -> Tensor:
+        """SR from LR features and what `srkit.archs.glyphs.Glyphs.letters` has drawn."""
         stage = self.reconstruction(h, z)
-        if self.glyphs is not None and read is not None and boxes is not None:
-            stage = self.glyphs(stage, h, read, *boxes)
+        if self.glyphs is not None and letters is not None:
+            stage = self.glyphs(stage, letters)
         residual: Tensor = self.reconstruction.last(stage)
         return upscale(x, self.scale) + residual.to(x.dtype)
 

@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from srkit.archs.clipsr import BOXES, LETTERS
+from srkit.archs.clipsr import BOXES, INK, LETTERS
 from srkit.conditioning.makers import Conditioning, Sources
 from srkit.data.captions import rendered_wordings
 from srkit.data.letters import letter_map, token_table
 from srkit.data.packed import Crops, PackedImages
-from srkit.data.pairs import CropPlan, MemoryPairs
+from srkit.data.pairs import CropPlan, MemoryPairs, crop_to_multiple, shrunk
 from srkit.encoders.text import TextEncoder
 from srkit.progress import Progress
 from srkit.rendered import draw, spec
@@ -74,7 +74,7 @@ class CaptionedPairs(MemoryPairs):
         dropout: probability of dropping a caption.
         network: network that the pairs are for.
         aligned: also return the letter that each pixel shows, where a rendered image shows one that its caption names
-            (`srkit.data.letters`), and its box; for encoders whose words are characters.
+            (`srkit.data.letters`), its box, and the letters' ink; for encoders whose words are characters.
     """
 
     def __init__(
@@ -91,20 +91,26 @@ class CaptionedPairs(MemoryPairs):
     ) -> None:
         conditioning = Conditioning(("thumbnail", "position"), Sources(network, device=device))
         super().__init__([image.pixels for image in images], plan, device, conditioning, progress)
-        self._texts = [images[number].texts for number in self.sources]
+        self._texts = [images[number].texts for number, _ in self.sources]
         self._encoder, self._dropout = encoder, dropout
         self._letters: PackedImages | None = None
         if aligned:
-            maps = []
-            for number, height, width in zip(
+            maps, inks, inked = [], [], []
+            for (number, factor), height, width in zip(
                 self.sources, self.lr.heights.tolist(), self.lr.widths.tolist(), strict=True
             ):
                 image = images[number]
                 lettering = image.rendered.lettering if image.rendered else ()
                 maps.append(letter_map(lettering, height, width, image.pixels.shape[0] / height))
+                ink = image.spec.ink(*image.pixels.shape[1::-1]) if image.spec is not None else None
+                inked.append(ink is not None)
+                if ink is None:
+                    ink = np.zeros((*image.pixels.shape[:2], 1), np.uint8)
+                inks.append(crop_to_multiple(shrunk(ink, factor), plan.scale))
             self._letters = PackedImages([found for found, _, _ in maps], device)
             self._lines = [lines for _, lines, _ in maps]
             self._boxes = [torch.from_numpy(boxes) for _, _, boxes in maps]
+            self._ink, self._inked = PackedImages(inks, device), torch.tensor(inked)
 
     def conditions_of(self, crops: Crops, step: int) -> dict[str, Tensor]:
         """Conditions as in `MemoryPairs`, plus words and sentences of the texts drawn for the crops."""
@@ -120,7 +126,7 @@ class CaptionedPairs(MemoryPairs):
         return found
 
     def _shown(self, letters: PackedImages, crops: Crops, texts: Sequence[str]) -> dict[str, Tensor]:
-        """`LETTERS` and `BOXES` of the crops with their texts."""
+        """`LETTERS`, `BOXES` and `INK` of the crops with their texts."""
         numbers = (letters.cut(crops, self.plan.patch)[:, 0] * 255).round().long()
         images = crops.image.tolist()
         tables = [
@@ -138,4 +144,7 @@ class CaptionedPairs(MemoryPairs):
         return {
             LETTERS: tokens,
             BOXES: torch.stack([*centres, (right - left).log(), (bottom - top).log()], 1),
+            INK: self._ink.cut(crops, self.plan.patch, self.plan.scale).where(
+                self._inked[crops.image].to(letters.pixels.device)[:, None, None, None], -1.0
+            ),
         }

@@ -100,7 +100,7 @@ def make_lr(hr: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
 
 
 def shrunk(image: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
-    """Resize an image (H, W, 3) by `factor` with antialiased bicubic."""
+    """Resize an image (H, W, C) by `factor` with antialiased bicubic."""
     if factor == 1.0:
         return image
     size = (output_size(image.shape[0], factor), output_size(image.shape[1], factor))
@@ -198,13 +198,15 @@ class MemoryPairs(Batches[Batch]):
     ) -> None:
         self.plan = plan
         copies = [
-            (number, shrunk(image, factor)) for number, image in enumerate(images) for factor in plan.sizes
+            (number, factor, shrunk(image, factor))
+            for number, image in enumerate(images)
+            for factor in plan.sizes
         ]
         min_side = plan.patch * plan.scale
-        kept = [(number, copy) for number, copy in copies if min(copy.shape[:2]) >= min_side]
-        self.sources = tuple(number for number, _ in kept)
-        """Index of the source image of each resized copy."""
-        hr = [crop_to_multiple(copy, plan.scale) for _, copy in kept]
+        kept = [copy for copy in copies if min(copy[2].shape[:2]) >= min_side]
+        self.sources = tuple((number, factor) for number, factor, _ in kept)
+        """Index of the source image of each resized copy, and the factor of its size."""
+        hr = [crop_to_multiple(image, plan.scale) for _, _, image in kept]
         lr = [make_lr(image, plan.scale) for image in hr]
         self.hr, self.lr = PackedImages(hr, device), PackedImages(lr, device)
         self._conditions = CropConditions(conditioning, lr, len(lr), device, progress)

@@ -35,14 +35,17 @@ class ClipsrWeights:
     (`srkit.archs.text_fusion.WordAttention.misalignment`); for text encoders whose tokens are characters."""
     boxes: float = bounded(0.0, min=0)
     """Error of the estimated boxes of letters (`srkit.archs.glyphs.box_loss`), for networks with `glyphs`; for the same
-    text encoders. With this term and `alignment` alone, nothing is drawn, and a step costs a small part of its time."""
+    text encoders."""
+    ink: float = bounded(0.0, min=0)
+    """Square error of the drawn ink of letters (`srkit.archs.glyphs.ink_loss`), for the same networks. With this term,
+    `alignment` and `boxes` alone, no image is made, and a step costs a small part of its time."""
     lettering: float = bounded(0.0, min=0)
     """L1 of the pixels that show letters, which are a small share of all; for the same text encoders."""
 
     @property
     def of_letters(self) -> float:
         """Sum of the weights of the terms that need the positions of letters."""
-        return self.alignment + self.boxes + self.lettering
+        return self.alignment + self.boxes + self.ink + self.lettering
 
     @property
     def of_images(self) -> float:

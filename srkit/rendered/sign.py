@@ -73,7 +73,7 @@ class Sign(Spec):
         return tuple(name for name in super().shown() if not (blank and name == "typeface"))
 
     def draw(self, width: int, height: int) -> Rendered:
-        board, mask = self._board(width, height)
+        board, mask = self._board(width, height, *_SCHEMES[self.scheme])
         wall = self._wall(width, height).astype(np.float32)
         unit = min(width, height) / 128
         cover = Image.fromarray(mask.reduced()[:, :, 0])
@@ -88,6 +88,10 @@ class Sign(Spec):
         share = np.asarray(cover).astype(np.float32)[:, :, None] / f32(255)
         return Rendered(painted(wall + (face - wall) * share), tuple(board.lettering))
 
+    def ink(self, width: int, height: int) -> Pixels:
+        board, _ = self._board(width, height, (0, 0, 0), (255, 255, 255))
+        return board.reduced()[:, :, :1].copy()
+
     def _wall(self, width: int, height: int) -> Pixels:
         if self.wall != "plaster":
             return replace(Texture.drawn(self.seed), surface=self.wall).draw(width, height).pixels
@@ -98,9 +102,9 @@ class Sign(Spec):
             width, height, FINER, lambda top, bottom: painted(surface.mortar(top, bottom, colour))
         )
 
-    def _board(self, width: int, height: int) -> tuple[Sheet, Sheet]:
+    def _board(self, width: int, height: int, paper: Colour, ink: Colour) -> tuple[Sheet, Sheet]:
         """The sign at the size of the image, and the mask of its coverage of the wall."""
-        rng, (paper, ink) = self.rng(self.kind), _SCHEMES[self.scheme]
+        rng = self.rng(self.kind)
         wide, tall, radius = _KINDS[self.kind]
         half = (width * rng.between(*wide) / 2, height * rng.between(*tall) / 2)
         x, y = (

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, Self
 from zlib import crc32
 
 from srkit.errors import UsageError, nearest, unknown
-from srkit.rendered.canvas import Rendered, Rng
+from srkit.rendered.canvas import Pixels, Rendered, Rng
 
 Split = Literal["all", "train", "held-out"]
 _HELD_OUT_EVERY = 5
@@ -138,6 +138,10 @@ class Spec:
     def draw(self, width: int, height: int) -> Rendered:
         """Draw the image."""
         raise NotImplementedError
+
+    def ink(self, width: int, height: int) -> Pixels | None:
+        """Coverage (height, width, 1) of the image by the ink of its words, 0 to 255; None if unknown."""
+        return None
 
     def describe(self, say: Wording) -> Caption:
         """Caption, in the phrases that `say` picks."""

@@ -54,14 +54,16 @@ class Prompted(nn.Module):
         sentence: Tensor | None = None,
         letters: Tensor | None = None,
         boxes: Tensor | None = None,
+        ink: Tensor | None = None,
     ) -> Tensor | tuple[Tensor | None, dict[str, Tensor]]:
-        """SR; with `letters` and `boxes`, the result of `CLIPSR.aligned`."""
+        """SR; with `letters`, `boxes` and `ink`, the result of `CLIPSR.aligned`."""
         if self._drawn:
             guide = self.network.guide(thumbnail, sentence, self._blocks)
         else:
             guide = self.network.no_guide(len(lr), lr.device)
-        if letters is not None and boxes is not None and words is not None and sentence is not None:
-            given = (lr, guide, position, words, sentence, letters, boxes)
+        if letters is not None and boxes is not None and ink is not None:
+            assert words is not None and sentence is not None
+            given = (lr, guide, position, words, sentence, letters, boxes, ink)
             return self.network.aligned(*given, drawn=self._drawn)
         sr: Tensor = self.network(lr, guide=guide, position=position, words=words, sentence=sentence)
         return sr

@@ -68,7 +68,7 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
         if loss.of_letters and data.augment:
             raise UsageError(
                 "'data.augment' is true, and the terms of letters take them for upright; set data.augment=false, or "
-                "loss.alignment, loss.boxes and loss.lettering to 0."
+                "loss.alignment, loss.boxes, loss.ink and loss.lettering to 0."
             )
         super().check(job)
 
@@ -106,9 +106,9 @@ class TextGuided(ImageExperiment[ClipsrRecipe]):
         self.providers = load_providers(recipe.providers, needed, setting.device, setting.progress)
         if self._aligned and not self.encoder.by_character:
             raise UsageError(
-                f"'loss.alignment', 'loss.boxes' and 'loss.lettering' are {recipe.loss.alignment:g}, "
-                f"{recipe.loss.boxes:g} and {recipe.loss.lettering:g}, and the words of the text encoder "
-                f"'{self.encoder.name}' are not characters; set all three to 0, or choose providers.text=words."
+                f"'loss.alignment', 'loss.boxes', 'loss.ink' and 'loss.lettering' sum to {recipe.loss.of_letters:g}, "
+                f"and the words of the text encoder '{self.encoder.name}' are not characters; set all to 0, or choose "
+                "providers.text=words."
             )
         network = build(recipe.model.arch, self.arguments)
         self.info = info_of(network)
