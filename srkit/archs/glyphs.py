@@ -21,8 +21,8 @@ CHANNELS = 4
 """Channels of the letters' drawings; the first is their ink."""
 _GRID = 12  # samples of a drawing along each side of its box
 _SLOPE = 0.2
-_STEEPNESS = 12.0  # of the edges of a box
-_FAINT = 0.1  # bounds the sum of the candidates where no box covers a pixel
+_STEEPNESS = 24.0  # of the edges of a box
+_FAINT = 0.3  # bounds the sum of the candidates where no box covers a pixel
 _LARGEST = 4.0  # bound of the logarithms of a box's size
 
 

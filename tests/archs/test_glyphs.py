@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from srkit.archs.clipsr import CLIPSR
-from srkit.archs.glyphs import BOX, Glyphs, _beside, box_loss
+from srkit.archs.glyphs import _GRID, BOX, CHANNELS, Glyphs, box_loss, ink_loss
 from tests.archs.test_clipsr import TEXT, network, text
 
 SCALE = 8
@@ -18,17 +18,10 @@ def glyphs() -> Glyphs:
     return Glyphs(features=4, read=6, stage=5, scale=SCALE, hidden=7)
 
 
-def drawing(made: Glyphs) -> Glyphs:
-    """One whose addition is not zero."""
-    nn.init.normal_(made.leave.weight)
-    return made
-
-
-def inputs(height: int = 3, width: int = 6) -> tuple[Tensor, Tensor, Tensor]:
+def inputs(height: int = 3, width: int = 6) -> tuple[Tensor, Tensor]:
+    """LR features, and what the attention has read."""
     generator = torch.Generator().manual_seed(1)
-    stage = torch.randn(1, 5, SCALE * height, SCALE * width, generator=generator)
     return (
-        stage,
         torch.randn(1, 4, height, width, generator=generator),
         torch.randn(1, 6, height, width, generator=generator),
     )
@@ -45,51 +38,60 @@ def one_box(left: float, right: float, top: float, bottom: float, height: int = 
 
 @torch.inference_mode()
 def test_nothing_is_added_at_first() -> None:
-    made, (stage, h, read) = glyphs(), inputs()
+    made, (h, read) = glyphs(), inputs()
     boxes, there = made.boxes(h)
     assert not boxes.any()
     assert not there.any()
-    assert torch.equal(made(stage, h, read, boxes, there), stage)
+    stage = torch.randn(1, 5, 3 * SCALE, 6 * SCALE)
+    assert torch.equal(made(stage, made.letters(h, read, boxes, there)), stage)
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("halves", [False, True])
-def test_positions_run_through_the_box(halves: bool) -> None:
-    """Every LR pixel has the same box, so candidates agree, but for the neighbours outside the image."""
-    at, sizes = glyphs()._places(_beside(one_box(1.0, 3.5, 0.5, 2.5), halves), halves)
-    x, y = ((torch.arange(side * SCALE) + 0.5) / SCALE for side in (6, 3))
-    wanted = torch.stack(
-        [((x - 1.0) / 2.5 - 0.5).expand(3 * SCALE, -1), ((y - 0.5) / 2 - 0.5)[:, None].expand(-1, 6 * SCALE)],
-        -1,
+def test_a_drawing_fills_its_box() -> None:
+    """Every LR pixel has the same box and the same drawing: a ramp from its left end, and one from its top."""
+    made, (h, read) = glyphs(), inputs()
+    ramp = torch.linspace(0, 1, _GRID)
+    drawing = torch.stack(
+        [ramp.expand(_GRID, -1), ramp[:, None].expand(-1, _GRID), *torch.ones(2, _GRID, _GRID)], 1
     )
-    found = at.flatten(1, 2).flatten(2, 4)[0]
-    edge = SCALE // 2 if halves else 0
-    torch.testing.assert_close(found[:, edge : 6 * SCALE - edge], wanted[:, edge : 6 * SCALE - edge])
+    nn.init.zeros_(made.drawing[2].weight)
+    made.drawing[2].bias.copy_(drawing.flatten())
+    letters = made.letters(h, read, one_box(1.0, 4.0, 0.5, 2.5), torch.full((1, 1, 3, 6), 20.0))[0]
+    x, y = ((torch.arange(side * SCALE) + 0.5) / SCALE for side in (6, 3))
+    wanted = [
+        (place - low) / size * _GRID / (_GRID - 1) - 0.5 / (_GRID - 1)
+        for place, low, size in ((x, 1, 3), (y, 0.5, 2))
+    ]
+    inner = (slice(SCALE, 2 * SCALE), slice(2 * SCALE, 3 * SCALE))  # of the box, where it covers all
+    covered = 3 / 3.3  # three candidates, bounded
     torch.testing.assert_close(
-        sizes.flatten(0, -2), torch.tensor([2.5, 2.0]).log().expand(sizes[..., 0].numel(), 2)
+        letters[0][inner] / covered, wanted[0][inner[1]].expand(SCALE, -1), atol=0.02, rtol=0
+    )
+    torch.testing.assert_close(
+        letters[1][inner] / covered, wanted[1][inner[0], None].expand(-1, SCALE), atol=0.02, rtol=0
     )
 
 
 @torch.inference_mode()
 def test_letters_are_drawn_in_their_box_alone() -> None:
-    made, (stage, h, read) = drawing(glyphs()), inputs()
-    there = torch.full((1, 1, 3, 6), 9.0)
-    boxes = one_box(2.0, 4.0, 0.0, 3.0)
-    added = (made(stage, h, read, boxes, there) - made(stage, h, read, boxes, there - 18)).abs().sum(1)[0]
-    inside, outside = added[:, 2 * SCALE : 4 * SCALE], torch.cat([added[:, :SCALE], added[:, 5 * SCALE :]], 1)
+    made, (h, read) = glyphs(), inputs()
+    drawn = made.letters(h, read, one_box(2.0, 4.0, 0.0, 3.0), torch.full((1, 1, 3, 6), 9.0)).abs().sum(1)[0]
+    inside, outside = drawn[:, 2 * SCALE : 4 * SCALE], torch.cat([drawn[:, :SCALE], drawn[:, 5 * SCALE :]], 1)
     assert float(inside.mean()) > 5 * float(outside.mean())
+    nowhere = made.letters(h, read, one_box(2.0, 4.0, 0.0, 3.0), torch.full((1, 1, 3, 6), -9.0))
+    assert float(nowhere.abs().max()) < 0.01
 
 
 @torch.inference_mode()
 def test_the_end_of_a_letter_is_drawn_by_the_pixel_that_has_its_box() -> None:
     """A letter ends in the middle of LR column 3, which shows the next letter."""
-    made, (stage, h, read) = drawing(glyphs()), inputs()
+    made, (h, read) = glyphs(), inputs()
     boxes = one_box(1.0, 3.5, 0.0, 3.0)
     boxes[:, :, :, 3:] = one_box(3.5, 6.0, 0.0, 3.0)[:, :, :, 3:]
     there = torch.full((1, 1, 3, 6), 9.0)
     other = read.clone()
     other[:, :, :, 2] += 1.0  # another first letter
-    changed = (made(stage, h, read, boxes, there) - made(stage, h, other, boxes, there)).abs().sum(1)[0]
+    changed = (made.letters(h, read, boxes, there) - made.letters(h, other, boxes, there)).abs().sum(1)[0]
     first, last = changed[:, 3 * SCALE : 3 * SCALE + 3], changed[:, 4 * SCALE - 3 : 4 * SCALE]
     assert float(first.mean()) > 5 * float(last.mean())
 
@@ -107,6 +109,17 @@ def test_box_loss() -> None:
     assert float(box_loss(true + 1, torch.full_like(sure, -30), true, nothing)) == pytest.approx(0, abs=1e-6)
 
 
+def test_ink_counts_where_a_letter_and_its_ink_are_known() -> None:
+    letters = torch.zeros(1, CHANNELS, 3 * SCALE, 6 * SCALE)
+    ink, known = torch.full((1, 1, 3 * SCALE, 6 * SCALE), 0.5), torch.zeros(1, 1, 3, 6, dtype=torch.bool)
+    assert float(ink_loss(letters, ink, known)) == 0
+    known[..., 1:3] = True
+    assert float(ink_loss(letters, ink, known)) == pytest.approx(0.25)
+    ink[..., : 2 * SCALE], ink[..., 3 * SCALE :] = -1, 1
+    assert float(ink_loss(letters, ink, known)) == pytest.approx(0.25)
+    assert float(ink_loss(letters, torch.full_like(ink, -1), known)) == 0
+
+
 def aligned(
     made: CLIPSR, letters: Tensor, boxes: Tensor, *, drawn: bool
 ) -> tuple[Tensor | None, dict[str, Tensor]]:
@@ -116,7 +129,8 @@ def aligned(
         torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(4)), sentence, TEXT.prompted
     )
     position = torch.zeros(2, 2, 4, 6)
-    return made.aligned(x, guide, position, words, sentence, letters, boxes, drawn=drawn)
+    ink = torch.ones(2, 1, 32, 48)
+    return made.aligned(x, guide, position, words, sentence, letters, boxes, ink, drawn=drawn)
 
 
 @torch.inference_mode()
@@ -134,6 +148,7 @@ def test_true_boxes_are_used_for_every_second_image() -> None:
     assert none is None
     assert not torch.equal(near[0], far[0])
     assert torch.equal(near[1], far[1])
+    assert set(same) == {"alignment", "boxes", "ink"}
     assert float(others["boxes"]) == pytest.approx(float(distances["boxes"]) + 0.7, abs=1e-5)
     torch.testing.assert_close(same, distances)
 

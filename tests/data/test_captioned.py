@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from srkit.archs.clipsr import CLIPSR
+from srkit.archs.clipsr import CLIPSR, INK, LETTERS
 from srkit.data.captioned import SOURCES, CaptionedImage, CaptionedPairs, render_captioned
 from srkit.data.pairs import Batch, CropPlan, JoinedPairs
 from srkit.encoders.text import TextEncoder, text_encoder
 from srkit.progress import Silent
+from srkit.rendered.sign import Sign
 
 CPU = torch.device("cpu")
 TEXTS = (("red, all of it", "red"), ("green",), ())
@@ -89,3 +90,28 @@ def test_rendered_images_come_with_their_spec() -> None:
     assert [image.pixels.shape[0] for image in images] == [64, 96, 64]
     assert [image.spec.seed for image in images if image.spec] == [5, 6, 5]
     assert all(image.texts and image.rendered is not None for image in images)
+
+
+def test_ink_of_signs_is_cut_with_the_crops(encoder: TextEncoder) -> None:
+    """Of each size, where HR shows the letters; of other images it is unknown."""
+    network = CLIPSR(4, 4, 0, [4, 4], widths=[4, 4], readings=0, side=8)
+    signs = [
+        image
+        for image in render_captioned({"sign": 12}, (96,), "train", 0, Silent())
+        if isinstance(image.spec, Sign) and image.spec.scheme == "white on black" and image.spec.text
+    ]
+    assert signs
+    plan = CropPlan(4, 12, 8, 0, False, sizes=(1.0, 0.75))
+    plain = CaptionedImage(np.zeros((96, 96, 3), np.uint8), ("black",))
+    made = CaptionedPairs([*signs[:1], plain], plan, CPU, encoder, 0.0, network, aligned=True)
+    batches = list(itertools.islice(made.batches(0), 8))
+    ink = torch.cat([batch.conditions[INK] for batch in batches])
+    letters = torch.cat([batch.conditions[LETTERS] for batch in batches])[:, None] >= 0
+    luma = torch.cat([batch.hr for batch in batches]).mean(1, keepdim=True)
+    black = luma.flatten(1).amax(1) == 0
+    assert ink.shape == (64, 1, 48, 48)
+    assert (ink[black] == -1).all()
+    assert black.any()
+    shown = torch.nn.functional.interpolate(letters.float(), (48, 48)) > 0
+    assert shown[~black].any()
+    assert torch.corrcoef(torch.stack([luma[shown], ink[shown]]))[0, 1] > 0.95

@@ -164,7 +164,7 @@ def test_where_letters_stand_is_learned_without_drawing(encoder: TextEncoder) ->
     for batch in itertools.islice(pairs.batches(0), 60):
         logged = step(state, module, batch, OPTIM.lr, True)
         found.append(float(logged.terms["boxes"]))
-        assert set(logged.terms) == {"loss", "alignment", "boxes"}
+        assert set(logged.terms) == {"loss", "alignment", "boxes", "ink"}
         state.step += 1
     assert found[-1] < 0.5 * found[0]
     assert all(torch.equal(a, b) for a, b in zip(before, drawing, strict=True))
