@@ -14,6 +14,7 @@ import math
 import os
 import socket
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -282,10 +283,13 @@ def _actor() -> type:
                 os.chdir(folder)
             self.kind, self.arguments, self.ledger = kind, arguments, ledger
             self.fatal, self.worker = "", None
+            # Ray constructs and calls in different threads. For each thread that computes, OpenMP keeps a team of
+            # threads, and more threads than cores wait asleep for their work, which costs a tenth of the time.
+            self.thread = ThreadPoolExecutor(1)
             try:
                 if srkit.__version__ != version:
                     raise SrkitError(f"A worker has srkit {srkit.__version__}, and the driver {version}.")
-                self.worker = kind(*arguments)
+                self.worker = self.thread.submit(kind, *arguments).result()
             except Exception as error:  # an exception here would be retried for ever
                 said = isinstance(error, SrkitError)
                 self.fatal = str(error) if said else f"A worker cannot start: {type(error).__name__}: {error}"
@@ -298,7 +302,7 @@ def _actor() -> type:
             rows = dict(
                 zip(table["number"].to_pylist(), map(json.loads, table["row"].to_pylist()), strict=True)
             )
-            made = self.made(rows)
+            made = self.thread.submit(self.made, rows).result()
             values = [json.dumps(value) for value in made.values()]
             return pa.table({"number": pa.array(list(made), pa.int64()), "value": values})
 
