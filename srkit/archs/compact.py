@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from srkit.archs.blocks import begin_at_zero, check_min
 from srkit.archs.info import ArchInfo
 from srkit.errors import UsageError
+from srkit.ops.layout import in_precision
 
 SLOPE = 0.1  # negative slope of the leaky ReLUs
 _STILL = 0.02  # added to deviations before the logarithm: below the rounding of 8 bits
@@ -81,7 +82,7 @@ class CompactEncoder(nn.Module):
         """
         stages = [stage.float() for stage in self.stages(x)]
         tokens = stages[-1] * torch.rsqrt(stages[-1].square().mean(1, keepdim=True) + 1e-4)
-        with torch.autocast(x.device.type, enabled=False):
+        with in_precision(x, None):
             pooled = torch.cat([_statistics(maps) for maps in (*stages[:-1], tokens)], dim=1)
             vector = F.linear(pooled, self.head.weight.float(), self.head.bias.float())
         return F.normalize(vector, dim=1), tokens

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from srkit.archs.blocks import SFT, ResidualBlock, begin_at_zero, conv3x3
 from srkit.ops.code_blur import CodeBlur
+from srkit.ops.layout import in_precision
 
 _MAX_GAIN = 16.0
 """Upper bound of the gain: with MANet's narrowest kernels the steps stop converging beyond it."""
@@ -38,7 +39,7 @@ class Consistency(nn.Module):
     def forward(self, sr: Tensor, lr: Tensor, blur: CodeBlur, features: Tensor) -> Tensor:
         """Refine sr (N, 3, s h, s w) given lr (N, 3, h, w) and features (N, C, h, w); fp32, of the shape of sr."""
         gain = _MAX_GAIN * torch.sigmoid(self.gain(features).float() + self.level.float())
-        with torch.autocast(sr.device.type, enabled=False):
+        with in_precision(sr, None):
             sr, lr = sr.float(), lr.float()
             moved = torch.zeros_like(sr)
             for factor, momentum in zip(self.factors.float(), self.momenta.float(), strict=True):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from srkit.archs.info import ArchInfo
 from srkit.ops.colour import TO_YCC
+from srkit.ops.layout import in_precision
 
 SMALLEST_SEEN = 64
 """Shortest side of an image that can be classified, in pixels: the crop size in training."""
@@ -57,7 +58,7 @@ class DiagnoseNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, 2), float32."""
-        with torch.autocast(x.device.type, enabled=False):
+        with in_precision(x, None):
             ycc = _ycc(x)
             h, flat = _inputs(ycc)
             found = measures(ycc[:, :1])

@@ -25,6 +25,7 @@ from srkit.archs.info import ArchInfo
 from srkit.archs.nbsr import NBSR
 from srkit.errors import UsageError
 from srkit.ops.code_blur import CodeBlur
+from srkit.ops.layout import in_precision
 from srkit.ops.resize import upscale
 from srkit.ops.wavelets import low_pass
 
@@ -239,7 +240,7 @@ class DiffusionSR(nn.Module):
         if known.blur is None or self.pull is None:
             return residual
         gain = self.scale**2 * torch.sigmoid(self.pull.to(residual.dtype))
-        with torch.autocast(residual.device.type, enabled=False):
+        with in_precision(residual, None):
             return residual - gain * known.blur.adjoint(known.blur(residual))
 
     def image(self, residual: Tensor, known: Known) -> Tensor:

@@ -23,6 +23,7 @@ from srkit.archs.detail import (
 from srkit.archs.info import ArchInfo
 from srkit.archs.maconv import MAConv
 from srkit.errors import UsageError
+from srkit.ops.layout import in_precision
 
 SIZE = 21
 """Side of a kernel in HR pixels."""
@@ -225,11 +226,11 @@ def _extended(x: Tensor, multiple: int) -> Tensor:
 
 def _softmax(logits: Tensor) -> Tensor:
     """Softmax over the channels in fp32, computed with channels last: other dimensions are several times slower."""
-    with torch.autocast(logits.device.type, enabled=False):
+    with in_precision(logits, None):
         taps_last = logits.permute(0, 2, 3, 1).to(torch.float32, memory_format=torch.contiguous_format)
         return taps_last.softmax(dim=3).permute(0, 3, 1, 2)
 
 
 def _project(kernels: Tensor, taps: Tensor) -> Tensor:
-    with torch.autocast(kernels.device.type, enabled=False):
+    with in_precision(kernels, None):
         return F.conv2d(kernels, taps)

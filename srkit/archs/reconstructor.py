@@ -27,6 +27,7 @@ from srkit.archs.blocks import (
 from srkit.archs.info import ArchInfo
 from srkit.errors import UsageError, check_known
 from srkit.ops.descriptors import gram_descriptors
+from srkit.ops.layout import in_precision
 
 Modulation = Literal["gfm", "stylegan2", "stylegan2_nodemod"]
 SCALES = (2, 4)
@@ -158,7 +159,7 @@ class Reconstructor(nn.Module):
         The targets are the other encoder's descriptors after `relative`; the inputs are E_img's, compressed alike.
         """
         average, peak = gram_descriptors(features)
-        with torch.autocast(features.device.type, enabled=False):
+        with in_precision(features, None):
             layers = ((self.to_average, average), (self.to_most, peak))
             found = [
                 F.linear(_compressed(x), layer.weight.float(), layer.bias.float()) for layer, x in layers
@@ -291,7 +292,7 @@ class _Styled(nn.Module):
         style = self.style(embedding.to(self.style.weight.dtype)).float() * self._size
         out = F.conv2d(h * style.to(h.dtype)[:, :, None, None], self.weight, padding=1)
         if self.demodulate:
-            with torch.autocast(h.device.type, enabled=False):
+            with in_precision(h, None):
                 squares = style.square() @ self.weight.float().square().sum((2, 3)).T
                 out = out * torch.rsqrt(squares + _DEMODULATION).to(out.dtype)[:, :, None, None]
         return F.leaky_relu(self.convolution(self.noise(out, rng)), _SLOPE)

@@ -12,6 +12,7 @@ from torch import Tensor
 from srkit.encoders.open_clip_weights import load_clip
 from srkit.encoders.semantic import OPEN_CLIP, Embedding
 from srkit.errors import UsageError
+from srkit.ops.layout import in_precision
 from srkit.progress import Progress
 
 
@@ -59,7 +60,7 @@ class OpenClip:
 
     def embed(self, images: Tensor) -> Embedding:
         """Embed images; see `SemanticEncoder`. ViT-B-32: vectors (N, 512) and tokens (N, 768, 7, 7)."""
-        with torch.autocast(self._device.type, enabled=False):
+        with in_precision(self._device, None):
             squares = squash(self._taken(images), self._size, self._interpolation)
         vector, tokens = self._tower((squares - self._mean) / self._std)
         return Embedding(F.normalize(vector.float(), dim=1), tokens.float())

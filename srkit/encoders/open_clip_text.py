@@ -15,6 +15,7 @@ from srkit.encoders.open_clip_weights import import_open_clip
 from srkit.encoders.text import TextEmbedding
 from srkit.errors import ResourceError, UsageError, first_line
 from srkit.ops.characters import cleaned
+from srkit.ops.layout import in_precision
 from srkit.progress import Progress
 
 _LOOKED_AT = (1, 4, 8)
@@ -59,7 +60,7 @@ class OpenClipText(OpenClip):
         found: list[Tensor] = []
         hook = self._last.register_forward_hook(lambda _layer, _inputs, output: found.append(output))
         try:
-            with torch.no_grad(), torch.autocast(self._device.type, enabled=False):
+            with torch.no_grad(), in_precision(self._device, None):
                 sentence = self._network.encode_text(codes).float()
         finally:
             hook.remove()
@@ -73,7 +74,7 @@ class OpenClipText(OpenClip):
 
     def levels(self, images: Tensor) -> list[Tensor]:
         """Patch tokens after three of the blocks, on the tower's grid; see `TextEncoder`."""
-        with torch.autocast(self._device.type, enabled=False):
+        with in_precision(self._device, None):
             squares = squash(self._taken(images), self._size, self._interpolation)
         maps = self._visual.conv1((squares - self._mean) / self._std)
         wanted = [k * len(self._blocks) // _BLOCKS for k in _LOOKED_AT]

@@ -14,6 +14,7 @@ from srkit.encoders.own import own_network, random_network
 from srkit.encoders.semantic import Embedding
 from srkit.encoders.text import TextEmbedding
 from srkit.ops.characters import characters, encode
+from srkit.ops.layout import in_precision
 
 NAME = "words"
 
@@ -47,7 +48,7 @@ class Words:
 
     def read(self, texts: Sequence[str]) -> TextEmbedding:
         """Embed texts; see `TextEncoder`. Shipped weights: sentences (N, 128), words (N, 160, 264)."""
-        with torch.no_grad(), torch.autocast(self._device.type, enabled=False):
+        with torch.no_grad(), in_precision(self._device, None):
             sentence, words = self._network(encode(texts, self.length).to(self._device))
         return TextEmbedding(sentence, words)
 

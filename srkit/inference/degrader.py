@@ -12,7 +12,7 @@ from srkit.encoders.distance import PerceptualDistance, perceptual_distance
 from srkit.encoders.stages import EncoderStage, encoder_stage
 from srkit.errors import ResourceError, UsageError
 from srkit.losses.reconstruction import Far
-from srkit.ops.layout import channels_last
+from srkit.ops.layout import channels_last, in_precision
 from srkit.progress import Progress
 from srkit.training.controller import Controller, quality_distance
 from srkit.zoo.load import load_model
@@ -53,17 +53,17 @@ class Degrader:
 
     def estimate(self, lr: Tensor) -> DegradationEstimate:
         """Estimate the degradation of images (N, 3, h, w) in [0, 1]."""
-        with torch.autocast(lr.device.type, self.autocast, enabled=self.autocast is not None):
+        with in_precision(lr, self.autocast):
             return self.network.estimate(lr)
 
     def image_features(self, images: Tensor) -> Tensor:
         """Image features e_im (N, F, s h, s w) of images (N, 3, s h, s w)."""
-        with torch.autocast(images.device.type, self.autocast, enabled=self.autocast is not None):
+        with in_precision(images, self.autocast):
             return self.network.image_features(images)
 
     def reconstruct(self, embedding: Tensor, features: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """See `Reconstructor.reconstruct`."""
-        with torch.autocast(features.device.type, self.autocast, enabled=self.autocast is not None):
+        with in_precision(features, self.autocast):
             return self.network.reconstruct(embedding, features, rng)
 
     def quality_distance(self, lr: Tensor, hr: Tensor) -> Tensor:

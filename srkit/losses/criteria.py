@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from srkit.errors import UsageError, check_known
 from srkit.losses.gan import generator_map
+from srkit.ops.layout import in_precision
 
 DECAY = 0.99
 """Decay of the running means, about the last hundred steps."""
@@ -54,7 +55,7 @@ class Views:
                 f"A criterion looks at images through '{name}', and nothing was given for it; give one, or leave "
                 "the criterion out."
             )
-        with torch.autocast(images.device.type, self.autocast, enabled=self.autocast is not None):
+        with in_precision(images, self.autocast):
             return view(images)
 
 
@@ -210,7 +211,7 @@ def _blurred(fields: Tensor) -> Tensor:
     """
     rows = _windows(fields.shape[-2], fields.device)
     columns = _windows(fields.shape[-1], fields.device)
-    with torch.autocast(fields.device.type, enabled=False):
+    with in_precision(fields, None):
         return rows @ fields @ columns.T
 
 

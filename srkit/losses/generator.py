@@ -17,6 +17,7 @@ from srkit.losses.contrast import alignment, uniformity
 from srkit.losses.criteria import Criteria, View, Views, Wanted, ssim_distance_map
 from srkit.losses.gan import generator_loss
 from srkit.losses.images import checkerboard, chroma, feature_l1, l1
+from srkit.ops.layout import in_precision
 from srkit.recipes.gan import CriaPart, GanWeights
 
 T = TypeVar("T")
@@ -83,9 +84,9 @@ class GeneratorLosses:
         if "chroma" in self.weights:
             terms["chroma"] = chroma(sr, target)
         if "perceptual" in self.weights and perceptual is not None:
-            with _precision(sr, self._extractors.autocast):
+            with in_precision(sr, self._extractors.autocast):
                 terms["perceptual"] = feature_l1(perceptual(sr), perceptual(target))
-        with _precision(sr, self._extractors.autocast):
+        with in_precision(sr, self._extractors.autocast):
             terms["adversarial"] = generator_loss(critic(sr), real)
         if "checkerboard" in self.weights:
             terms["checkerboard"] = checkerboard(sr, self._scale)
@@ -142,7 +143,7 @@ class GeneratorLosses:
             terms["align_pixel"] = l1(align, target)
         if "align_ssim" in self.weights:
             terms["align_ssim"] = ssim_distance_map(align, target).mean()
-        with _precision(unif, self._extractors.autocast):
+        with in_precision(unif, self._extractors.autocast):
             if "unif_perceptual" in self.weights and perceptual is not None:
                 terms["unif_perceptual"] = feature_l1(perceptual(unif), perceptual(target))
             if "unif_adversarial" in self.weights:
@@ -185,14 +186,10 @@ def _seen(
     if provider is None:
         return None
     features = Once(provider.features)
-    with torch.no_grad(), _precision(target, autocast):
+    with torch.no_grad(), in_precision(target, autocast):
         features(target)
     return features
 
 
 def _map_of(features: Once[list[Tensor]] | None, index: int) -> View | None:
     return None if features is None else lambda images: features(images)[index]
-
-
-def _precision(images: Tensor, autocast: torch.dtype | None) -> torch.autocast:
-    return torch.autocast(images.device.type, autocast, enabled=autocast is not None)

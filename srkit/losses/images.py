@@ -13,6 +13,7 @@ from srkit.encoders.features import PerceptualFeatures
 from srkit.encoders.semantic import SemanticEncoder
 from srkit.errors import UsageError
 from srkit.ops.colour import LUMA
+from srkit.ops.layout import in_precision
 
 
 def feature_l1(sr: Sequence[Tensor], hr: Sequence[Tensor]) -> Tensor:
@@ -49,7 +50,7 @@ class PerceptualLoss:
 
     def __call__(self, sr: Tensor, hr: Tensor) -> Tensor:
         """Loss of images (N, 3, H, W) in [0, 1], of the same shape; a scalar."""
-        with torch.autocast(sr.device.type, self.autocast, enabled=self.autocast is not None):
+        with in_precision(sr, self.autocast):
             with torch.no_grad():
                 wanted = self.provider.features(hr)
             return feature_l1(self.provider.features(sr), wanted)
@@ -103,7 +104,7 @@ class SemanticLoss:
 
     def __call__(self, sr: Tensor, hr: Tensor) -> Tensor:
         """Loss of images (N, 3, H, W) in [0, 1], of the same shape; a scalar."""
-        with torch.autocast(sr.device.type, self.autocast, enabled=self.autocast is not None):
+        with in_precision(sr, self.autocast):
             with torch.no_grad():
                 wanted = self.encoder.embed(hr).vector
             return unit_distance(self.encoder.embed(sr).vector, wanted)

@@ -24,6 +24,7 @@ from srkit.encoders.distance import PerceptualDistance
 from srkit.encoders.stages import EncoderStage
 from srkit.errors import UsageError
 from srkit.ops.descriptors import gram_descriptors, haar
+from srkit.ops.layout import in_precision
 
 MARGIN = 0.25
 """Relative margin by which LR is to be reconstructed less accurately from a flawed image than from a flawless one."""
@@ -78,7 +79,7 @@ class ReconstructionLoss:
                 f"{tuple(lr.shape)}; they must be the same, and weights of one channel."
             )
         lr = lr.detach()
-        with torch.autocast(made.device.type, self.autocast, enabled=self.autocast is not None):
+        with in_precision(made, self.autocast):
             if weights is None:
                 seen = self.distance.distance(made, lr)
                 return (made.float() - lr).abs().mean(), seen.mean()
@@ -163,7 +164,7 @@ class Far:
 
     def descriptors(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Descriptors S_avg and S_max of the encoder's maps of images (N, 3, H, W) in [0, 1]: (N, C) each, float32."""
-        with torch.autocast(images.device.type, self.autocast, enabled=self.autocast is not None):
+        with in_precision(images, self.autocast):
             maps = self.stage.maps(images)
         return gram_descriptors(maps)
 
@@ -174,6 +175,6 @@ class Far:
             features: e_im of the images, if already computed.
         """
         if features is None:
-            with torch.autocast(images.device.type, self.autocast, enabled=self.autocast is not None):
+            with in_precision(images, self.autocast):
                 features = network.image_features(images)
         return far(network.predict(features), network.relative(*self.descriptors(images)))

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from srkit.ops.layout import in_precision
+
 
 def gram_descriptors(maps: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and maximum of each row of the Gram matrix G = e e^T / (h w) (HR-aware, arXiv 2411.16175, Eq. 9).
@@ -20,7 +22,7 @@ def gram_descriptors(maps: Tensor) -> tuple[Tensor, Tensor]:
         image's positions exceed the precision of bf16.
     """
     places = maps.permute(0, 2, 3, 1).flatten(1, 2)
-    with torch.autocast(maps.device.type, enabled=False):
+    with in_precision(maps, None):
         gram = cast(Tensor, _Gram.apply(places)) / places.shape[1]
         return gram.mean(2), gram.amax(2)
 
@@ -42,7 +44,7 @@ class _Gram(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, slope: Tensor) -> Tensor:
         (places,) = ctx.saved_tensors
-        with torch.autocast(places.device.type, enabled=False):
+        with in_precision(places, None):
             both = (slope + slope.transpose(1, 2)).to(places.dtype)
             gradient: Tensor = places @ both
         return gradient

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from srkit.ops.layout import in_precision
+
 
 def position_grid(height: int, width: int, device: torch.device | None = None) -> Tensor:
     """Positions of all pixels of an image: (1, 2, height, width), float32, x before y, each in (-1, 1)."""
@@ -37,7 +39,7 @@ def sample(maps: Tensor, position: Tensor) -> Tensor:
     Returns:
         (N, C, h, w), of the dtype of `position`.
     """
-    with torch.autocast(maps.device.type, enabled=False):
+    with in_precision(maps, None):
         maps = maps.to(position.dtype)
         if torch.is_grad_enabled() and maps.requires_grad:
             return _product(maps, position)

@@ -1,4 +1,4 @@
-"""Placement of networks and images: device, channels_last layout, and single-threaded helper threads."""
+"""Placement of networks and images: device, channels_last layout, precision, and single-threaded helper threads."""
 
 from __future__ import annotations
 
@@ -31,6 +31,12 @@ def as_tensor(image: NDArray[Any], device: torch.device) -> Tensor:
     pixels = np.ascontiguousarray(image if image.dtype == np.uint8 else image.astype(np.float32))
     x = torch.from_numpy(pixels).to(device).permute(2, 0, 1)[None].float() / np.iinfo(image.dtype).max
     return x.contiguous(memory_format=torch.channels_last)
+
+
+def in_precision(place: Tensor | torch.device, dtype: torch.dtype | None) -> torch.autocast:
+    """Context of `torch.autocast` to `dtype` on the device of a tensor; None: without autocast, also inside another."""
+    device = place.device if isinstance(place, Tensor) else place
+    return torch.autocast(device.type, dtype, enabled=dtype is not None)
 
 
 _mine = threading.local()

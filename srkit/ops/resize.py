@@ -17,6 +17,7 @@ from torch import Tensor
 
 from srkit.errors import UsageError
 from srkit.ops.geometry import mirrored
+from srkit.ops.layout import in_precision
 
 _SUPPORT = 4.0  # width of Keys' cubic kernel in samples
 
@@ -80,7 +81,7 @@ def upscale(x: Tensor, scale: int) -> Tensor:
         length = x.shape[dim]
         around = torch.arange(-_REACH, length + _REACH, device=x.device)
         x = x.index_select(dim, mirrored(around, length))
-    with torch.autocast(x.device.type, enabled=False):
+    with in_precision(x, None):
         return F.pixel_shuffle(F.conv2d(x, weight), scale)
 
 

@@ -24,6 +24,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from srkit.data.pairs import Batch, PairSource
 from srkit.losses.images import l1
+from srkit.ops.layout import in_precision
 from srkit.progress import Progress, Silent
 from srkit.training.inner import ADAM, InnerRule, InnerSteps, Rates
 
@@ -245,7 +246,7 @@ class _Run:
     def _take_step(self, batch: Batch, done: float) -> bool:
         """Take a step; return False, without changes, if the loss is not finite."""
         settings = self._settings
-        with torch.autocast(batch.lr.device.type, settings.autocast, enabled=settings.autocast is not None):
+        with in_precision(batch.lr, settings.autocast):
             sr = self._network(batch.lr, **batch.conditions)
         loss = settings.loss(sr.float(), batch)
         if not math.isfinite(float(loss.detach())):

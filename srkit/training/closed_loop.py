@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from srkit.archs.reconstructor import Reconstructor
 from srkit.data.pairs import Batch
 from srkit.losses.reconstruction import Far, ReconstructionLoss, detail_weights
+from srkit.ops.layout import in_precision
 from srkit.training.controller import Factor, quality_distance
 
 
@@ -48,14 +49,14 @@ class ClosedLoop:
         with torch.no_grad():
             weights = detail_weights(lr) if weighted else None
             seen = quality_distance(self.reconstruction.distance, lr, sr, self.autocast)
-            with self._autocast(lr):
+            with in_precision(lr, self.autocast):
                 estimate = self.network.estimate(lr)
-        with self._autocast(sr):
+        with in_precision(sr, self.autocast):
             features = self.network.image_features(sr)
         errors = []
         for _ in range(self.draws):
             embedding = estimate.embedding * self.factor(seen, estimate.distance, self.network.embedding, rng)
-            with self._autocast(sr):
+            with in_precision(sr, self.autocast):
                 made = self.network.reconstruct(embedding, features)
             errors.append(self.reconstruction.total(made, lr, weights))
         return torch.stack(errors).mean(), self.far(self.network, sr, features)
@@ -92,8 +93,7 @@ class ClosedLoop:
 
     def _lengths(self, model: nn.Module, batch: Batch, autocast: torch.dtype | None) -> tuple[float, float]:
         """Norms of both gradients at Y^."""
-        kind = batch.lr.device.type
-        with torch.no_grad(), torch.autocast(kind, autocast, enabled=autocast is not None):
+        with torch.no_grad(), in_precision(batch.lr, autocast):
             made = model(batch.lr, **batch.conditions)
         sr = made.float().requires_grad_(True)
         error, regular = self.terms(sr, batch.lr)
@@ -101,6 +101,3 @@ class ClosedLoop:
             torch.autograd.grad(term, sr, retain_graph=term is error)[0] for term in (error, regular.mean())
         ]
         return float(found[0].norm()), float(found[1].norm())
-
-    def _autocast(self, like: Tensor) -> torch.autocast:
-        return torch.autocast(like.device.type, self.autocast, enabled=self.autocast is not None)

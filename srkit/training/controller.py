@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from srkit.encoders.distance import PerceptualDistance
+from srkit.ops.layout import in_precision
 from srkit.ops.resize import upscale
 
 Factor = Callable[[Tensor, Tensor, int, torch.Generator | None], Tensor]
@@ -49,7 +50,7 @@ def quality_distance(
     """
     scale = hr.shape[2] // lr.shape[2]
     blurred = upscale(lr.float(), scale).clamp(0, 1)
-    with torch.autocast(lr.device.type, autocast, enabled=autocast is not None):
+    with in_precision(lr, autocast):
         return distance.distance(blurred, hr.float().clamp(0, 1)).clamp(0, 1)
 
 

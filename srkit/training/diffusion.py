@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from srkit.archs.diffusion import SIGMA, DiffusionSR, noisy
 from srkit.data.pairs import Batch
 from srkit.metrics.psnr import psnr
+from srkit.ops.layout import in_precision
 from srkit.ops.noise_field import noise_field
 from srkit.training.gan_step import GanStep
 from srkit.training.state import TrainState
@@ -112,7 +113,7 @@ class DenoisingStep:
         rate: float,
         look: bool,
     ) -> StepResult:
-        with torch.autocast(batch.lr.device.type, self.autocast, enabled=self.autocast is not None):
+        with in_precision(batch.lr, self.autocast):
             error, size = forward(batch.lr, **batch.conditions)
         loss = self.weight * error + self.features * size
         descend(state, loss, self.clip_norm)
@@ -145,7 +146,7 @@ def residual_validator(
         for batch in batches:
             rows, columns = (torch.arange(side, device=batch.hr.device) for side in batch.hr.shape[2:])
             eps = noise_field(_SAMPLE_SEED, rows, columns, 3).expand_as(batch.hr)
-            with torch.autocast(batch.lr.device.type, dtype, enabled=dtype is not None):
+            with in_precision(batch.lr, dtype):
                 error, _ = Denoising(network, prior=prior)(batch.lr, **batch.conditions)
                 sr = network(batch.lr, batch.conditions["codes"], batch.conditions["depth"], eps)
             errors.append(float(error))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from srkit.data.batches import Batches
+from srkit.ops.layout import in_precision
 from srkit.training.state import TrainState
 from srkit.training.trainer import Measure, StepResult, descend
 
@@ -59,8 +60,7 @@ class EncoderStep:
         rate: float,
         look: bool,
     ) -> StepResult:
-        kind = next(state.network.parameters()).device.type
-        with torch.autocast(kind, self.autocast, enabled=self.autocast is not None):
+        with in_precision(next(state.network.parameters()), self.autocast):
             terms = forward(batch)
         descend(state, terms["loss"], self.clip_norm)
         return StepResult({name: value.detach() for name, value in terms.items()})
@@ -76,7 +76,7 @@ def loss_validator(
         losses = []
         for step in range(_VALIDATION_STEPS):
             batch = held_out.draw(step).to(device)
-            with torch.autocast(device.type, autocast, enabled=autocast is not None):
+            with in_precision(device, autocast):
                 losses.append(float(learner(batch)["loss"]))
         return -sum(losses) / len(losses)
 

@@ -15,6 +15,7 @@ from srkit.losses.contrast import mask_facts
 from srkit.losses.gan import discriminator_loss
 from srkit.losses.generator import GeneratorLosses
 from srkit.losses.images import l1
+from srkit.ops.layout import in_precision
 from srkit.recipes.clipsr import TextDiscriminatorPart
 from srkit.recipes.gan import DiscriminatorPart
 from srkit.recipes.train import OptimPart
@@ -71,7 +72,7 @@ class GanStep:
         rate: float,
         look: bool,
     ) -> StepResult:
-        with torch.autocast(batch.lr.device.type, self.autocast, enabled=self.autocast is not None):
+        with in_precision(batch.lr, self.autocast):
             made = forward(batch.lr, **batch.conditions)
             # The discriminator does not change before its own step, so its logits of the real images serve both steps.
             real = self.discriminator(batch.hr)
@@ -98,7 +99,7 @@ class GanStep:
     def _discriminate(self, sr: Tensor, real: Tensor, rate: float) -> dict[str, Tensor]:
         """Update the discriminator; `real` are its logits of the real images, with their graph."""
         set_rate(self.optimizer, rate * self.factor)
-        with torch.autocast(sr.device.type, self.autocast, enabled=self.autocast is not None):
+        with in_precision(sr, self.autocast):
             fake = self.discriminator(sr.detach())
         loss = discriminator_loss(fake, real)
         self.optimizer.zero_grad(set_to_none=True)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from srkit.data.pairs import Batch
 from srkit.losses.maps import aligned_distance, kernel_distance
 from srkit.metrics.psnr import psnr
+from srkit.ops.layout import in_precision
 from srkit.recipes.kernels import Target
 from srkit.training.trainer import Measure
 
@@ -39,7 +40,7 @@ def batch_validator(
     def score(network: nn.Module) -> float:
         scores = []
         for batch in batches:
-            with torch.autocast(batch.lr.device.type, dtype, enabled=dtype is not None):
+            with in_precision(batch.lr, dtype):
                 found = network(batch.lr, **batch.conditions)
             scores.append(float(scored(found.float(), batch.hr)))
         return fmean(scores)

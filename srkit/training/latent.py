@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from srkit.archs.latent_fusion import LatentFusion
 from srkit.data.pairs import Batch
+from srkit.ops.layout import in_precision
 from srkit.ops.resize import upscale
 from srkit.training.trainer import Measure
 
@@ -54,7 +55,7 @@ def noise_validator(batches: Sequence[Batch], dtype: torch.dtype | None) -> Call
         assert isinstance(network, LatentFusion)
         errors = []
         for batch in batches:
-            with torch.autocast(batch.lr.device.type, dtype, enabled=dtype is not None):
+            with in_precision(batch.lr, dtype):
                 errors.append(float(NoiseEstimate(network)(batch.lr, **batch.conditions)[0]))
         return -fmean(errors)
 

@@ -16,6 +16,7 @@ from srkit.archs.compact import CompactEncoder
 from srkit.archs.judge import JudgeNetwork
 from srkit.data.views import CLEAN, Views
 from srkit.errors import UsageError
+from srkit.ops.layout import in_precision
 from srkit.recipes.encoder import EncoderRecipe, Objective
 
 TASKS: Mapping[Objective, str] = {"contrast": "encoder", "exemplar": "judge"}
@@ -74,7 +75,7 @@ class ContrastLearner(nn.Module):
 
     def forward(self, views: Views) -> dict[str, Tensor]:
         vector, _ = self.network(views.pixels)
-        with torch.autocast(vector.device.type, enabled=False):
+        with in_precision(vector, None):
             first, second = vector.chunk(2)
             contrast = info_nce(first, second, self.temperature)
             error = quality_error(self.read_out(vector), views)
@@ -96,7 +97,7 @@ class ExemplarLearner(nn.Module):
 
     def forward(self, views: Views) -> dict[str, Tensor]:
         pooled = self.network(views.pixels)
-        with torch.autocast(pooled.device.type, enabled=False):
+        with in_precision(pooled, None):
             error = quality_error(self.read_out(pooled), views)
             if not self.training:
                 return {"loss": error}

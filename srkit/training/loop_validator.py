@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from srkit.data.pairs import Batch
 from srkit.metrics.iqa import NIQE_BLOCK
+from srkit.ops.layout import in_precision
 from srkit.training.adapt import lower_bound
 from srkit.training.closed_loop import ClosedLoop
 from srkit.training.controller import Factor
@@ -107,7 +108,7 @@ class LoopValidator:
 
     @torch.no_grad()
     def _image(self, network: nn.Module, batch: Batch) -> Tensor:
-        with torch.autocast(batch.lr.device.type, self._autocast, enabled=self._autocast is not None):
+        with in_precision(batch.lr, self._autocast):
             sr: Tensor = network(batch.lr, **batch.conditions)
         return sr.float().clamp(0, 1)
 

@@ -24,6 +24,7 @@ from srkit.losses.matching import (
     mismatched,
     text_similarity,
 )
+from srkit.ops.layout import in_precision
 from srkit.recipes.clipsr import ClipsrWeights, TextDiscriminatorPart
 from srkit.training.distributed import World, average_gradients
 from srkit.training.gan_step import held
@@ -102,7 +103,7 @@ class MatchingStep:
     def __call__(
         self, state: TrainState, forward: Callable[..., Any], batch: Batch, rate: float, look: bool
     ) -> StepResult:
-        with torch.autocast(batch.lr.device.type, self.autocast, enabled=self.autocast is not None):
+        with in_precision(batch.lr, self.autocast):
             found = forward(batch.lr, **batch.conditions)
             sr, distances = found if isinstance(found, tuple) else (found, {})
             sr = batch.lr if sr is None else sr.float()
@@ -149,7 +150,7 @@ class MatchingStep:
         if self.discriminator is None or self.optimizer is None:
             return {}
         set_rate(self.optimizer, rate * self.part.factor)
-        with torch.autocast(sr.device.type, enabled=False):
+        with in_precision(sr, None):
             with torch.no_grad():
                 real_levels, fake_levels = self.encoder.levels(batch.hr), self.encoder.levels(sr)
             levels = [level.float().requires_grad_(self.part.penalty) for level in real_levels]

@@ -22,6 +22,7 @@ from torch.func import functional_call
 from srkit.data.episodes import Episode
 from srkit.data.pairs import Batch
 from srkit.losses.images import l1
+from srkit.ops.layout import in_precision
 from srkit.training.inner import SGD, Granularity, InnerRule, Moments, Rates, directions, uniform_rates
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -49,7 +50,7 @@ class Inner:
 
     def loss_of(self, parameters: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """Loss of the network with the given parameters; a scalar with its graph."""
-        with torch.autocast(batch.lr.device.type, self.autocast, enabled=self.autocast is not None):
+        with in_precision(batch.lr, self.autocast):
             sr = functional_call(self.network, dict(parameters), (batch.lr,), batch.conditions)
         return self.loss(sr.float() if self.autocast else sr, batch.hr)
 

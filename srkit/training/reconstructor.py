@@ -16,6 +16,7 @@ from srkit.archs.reconstructor import Reconstructor
 from srkit.data.pairs import Batch
 from srkit.degradation.flaws import flawed
 from srkit.losses.reconstruction import FLAWED_OFFSET, Far, ReconstructionLoss, far, flaw_margin, pinball
+from srkit.ops.layout import in_precision
 from srkit.training.controller import Controller, no_factor, quality_distance
 from srkit.training.state import TrainState
 from srkit.training.trainer import Measure, StepResult, descend
@@ -98,7 +99,7 @@ class ReconstructorStep:
         with torch.no_grad():
             found = network.relative(*aim.far.descriptors(shown))
         factor, seen = aim.factor(batch.lr, shown, network.embedding, rng)
-        with torch.autocast(batch.lr.device.type, aim.autocast, enabled=aim.autocast is not None):
+        with in_precision(batch.lr, aim.autocast):
             made, *predicted, expected = forward(batch.lr, shown, factor, rng)
         count = len(batch.hr)
         pixel, apart = aim.reconstruction(made[:count], batch.lr)
@@ -154,7 +155,7 @@ def reconstruction_validator(objective: Objective, batches: Sequence[Batch]) -> 
         errors = []
         for batch, (factor, _) in zip(batches, factors, strict=True):
             dtype = objective.autocast
-            with torch.autocast(batch.lr.device.type, dtype, enabled=dtype is not None):
+            with in_precision(batch.lr, dtype):
                 features = learnt.image_features(batch.hr)
                 made = learnt.reconstruct(learnt.estimate(batch.lr).embedding * factor, features)
             errors.append(float(objective.reconstruction.total(made, batch.lr)))

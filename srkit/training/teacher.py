@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from srkit.data.pairs import Batch, PairSource
 from srkit.ops.geometry import TURNS, turn
+from srkit.ops.layout import in_precision
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Teacher:
     @torch.no_grad()
     def __call__(self, lr: Tensor) -> Tensor:
         """Its SR of `lr` (N, 3, h, w), clipped to [0, 1]; (N, 3, scale h, scale w), fp32."""
-        with torch.autocast(lr.device.type, self.autocast, enabled=self.autocast is not None):
+        with in_precision(lr, self.autocast):
             sr: Tensor = self.network(lr)
         return sr.float().clamp(0, 1)
 

@@ -18,6 +18,7 @@ from srkit.data.pairs import Batch
 from srkit.errors import SrkitError
 from srkit.losses.images import l1
 from srkit.losses.table import Losses
+from srkit.ops.layout import in_precision
 from srkit.progress import Progress
 from srkit.recipes.train import OptimPart, RunPart
 from srkit.training.distributed import World, agreed, mean_over, parallel
@@ -152,7 +153,7 @@ class PairStep:
     def __call__(
         self, state: TrainState, forward: Callable[..., Tensor], batch: Batch, rate: float, look: bool
     ) -> StepResult:
-        with torch.autocast(batch.lr.device.type, self.autocast, enabled=self.autocast is not None):
+        with in_precision(batch.lr, self.autocast):
             sr = forward(batch.lr, **batch.conditions)
         loss, terms = self.losses(sr, batch.target, state.step + 1)
         if batch.taught is not None:

@@ -15,7 +15,7 @@ from srkit.conditioning.values import part_of
 from srkit.data.pairs import Batch, crop_to_multiple, make_lr
 from srkit.metrics.psnr import psnr
 from srkit.ops.colour import luma_limited
-from srkit.ops.layout import as_tensor
+from srkit.ops.layout import as_tensor, in_precision
 
 LARGEST_SIDE = 512  # side of the centre crop in HR pixels, which suffices for model selection
 Lower = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
@@ -55,7 +55,7 @@ def psnr_validator(
 @torch.no_grad()
 def psnr_of(network: nn.Module, batch: Batch, scale: int, dtype: torch.dtype | None) -> float:
     """PSNR of a network (classical protocol) on a batch of one image, at most 100 dB; `dtype` is autocast's."""
-    with torch.autocast(batch.lr.device.type, dtype, enabled=dtype is not None):
+    with in_precision(batch.lr, dtype):
         sr = network(batch.lr, **batch.conditions)
     sr = (sr.float().clamp(0, 1) * 255).round() / 255
     inner = (slice(None), slice(None), slice(scale, -scale), slice(scale, -scale))

@@ -19,7 +19,7 @@ from srkit.data.pairs import Batch
 from srkit.data.photographs import PhotographReader
 from srkit.degradation.pca import encode, kernel_basis
 from srkit.errors import UsageError
-from srkit.ops.layout import RGB, channels_last
+from srkit.ops.layout import RGB, channels_last, in_precision
 from srkit.progress import Silent
 from srkit.tasks.train.experiment import Experiment, R, check_holdout
 from srkit.tasks.train.job import TrainJob, split_files
@@ -149,7 +149,7 @@ class BlurredExperiment(Experiment[R]):
         device = self.setting.device
         if self.estimator is None:
             return encode(batch.kernels, basis.to(batch.kernels.device))
-        with torch.autocast(device.type, self.autocast, enabled=self.autocast is not None):
+        with in_precision(device, self.autocast):
             return self.estimator.network.codes(batch.lr.to(device), batch.depth.to(device), basis)
 
 

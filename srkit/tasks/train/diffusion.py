@@ -18,7 +18,7 @@ from srkit.data.blurred import BlurredPairs
 from srkit.data.pairs import Batch
 from srkit.errors import UsageError
 from srkit.losses.generator import FeatureExtractors, GeneratorLosses
-from srkit.ops.layout import channels_last
+from srkit.ops.layout import channels_last, in_precision
 from srkit.recipes.diffusion import DiffusionRecipe
 from srkit.recipes.gan import CriaPart, GanWeights
 from srkit.tasks.train.blurred import BlurredExperiment, Source, blur_plan, placed, set_codes
@@ -193,7 +193,7 @@ class Diffusion(BlurredExperiment[DiffusionRecipe]):
         device = self.setting.device
         batch = pairs.draw(step)
         codes = self.codes_of(batch, network.basis)
-        with torch.autocast(device.type, self.autocast, enabled=self.autocast is not None):
+        with in_precision(device, self.autocast):
             base = network.base(batch.lr.to(device), codes.to(device)).float()
         return _Drawn(batch.lr, batch.hr, codes, batch.depth, base)
 
