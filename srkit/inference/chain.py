@@ -14,10 +14,10 @@ from srkit.zoo.load import find_family, load_model
 from srkit.zoo.loaded import LoadedModel
 from srkit.zoo.manifest import Manifest
 
-DEFAULT_FAMILIES = ("srvgg", "cdasr", "edsr")
+DEFAULT_FAMILIES = ("edsr", "cdasr", "srvgg")
 """Families of shipped models (named with -x2, -x4, ...) that `auto` chooses from; for a scale in several of them, the
-first."""
-ADAPTED_FAMILIES = ("cdasr", "edsr")
+model with the best PSNR on the benchmarks, or the first without scores."""
+ADAPTED_FAMILIES = ("cdasr",)
 """Families that `auto` chooses from for adaptation, for which CDASR is trained."""
 RESTORING_FAMILIES = ("real", "real-pixels", "real-light", "nbsr", "diffusion")
 """Families whose networks restore an image while upscaling, and therefore run once: a second pass would treat the first
@@ -126,11 +126,13 @@ class Models:
 
 
 def _by_scale(families: Sequence[str]) -> dict[int, str]:
-    """Names of the families' shipped models by scale."""
-    shipped = Manifest.load().families()
+    """Names of the families' shipped models by scale, the best of each."""
+    manifest = Manifest.load()
+    shipped = manifest.families()
     names: dict[int, str] = {}
-    for family in families:
-        names = shipped.get(family, {}) | names
+    for scale, name in (pair for family in families for pair in shipped.get(family, {}).items()):
+        if scale not in names or manifest.entry(name).psnr > manifest.entry(names[scale]).psnr:
+            names[scale] = name
     return names
 
 

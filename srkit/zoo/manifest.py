@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
-from math import prod
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from safetensors import safe_open
@@ -23,6 +24,8 @@ from srkit.zoo.source import parse_source
 MANIFEST_NAME = "manifest.json"
 MANIFEST_VERSION = 1
 SHIPPED = "shipped"
+HELD_OUT = "held out"
+"""Name in scores of the images held out from training."""
 
 
 def weights_dir() -> Path:
@@ -65,6 +68,14 @@ class Entry:
     @property
     def pinned(self) -> bool:
         return self.sha256 is not None
+
+    @property
+    def psnr(self) -> float:
+        """Mean PSNR on the benchmarks (classical protocol); -inf without scores."""
+        found = [
+            values["psnr"] for name, values in self.scores.get("classical", {}).items() if name != HELD_OUT
+        ]
+        return fmean(found) if found else -math.inf
 
     @property
     def path(self) -> Path:
@@ -251,4 +262,4 @@ def register(path: Path, name: str, summary: str, pairs: Mapping[str, str] | Non
 def _parameters(path: Path) -> int:
     """Number of stored values, from the file's header."""
     with safe_open(path, framework="numpy") as file:
-        return sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+        return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118

@@ -34,8 +34,8 @@ from srkit.training.state import TrainState
 from srkit.training.teacher import TaughtPairs
 from srkit.training.trainer import PSNR, Validation
 from srkit.training.validation import Lower, psnr_validator
+from srkit.zoo.manifest import HELD_OUT
 
-_HELD_OUT = "held out"
 _VALIDATION_SEED = 1 << 20  # of the validation's degradation, independent of the recipe's seed
 _OVERLAP_SAMPLES = 6
 _OVERLAP_SIDE = 160  # LR pixels
@@ -183,7 +183,7 @@ class ImageExperiment(Experiment[R]):
     def held_out_name(self) -> str:
         """Name of the held-out images in the header."""
         data = self.recipe.data
-        return f"{_HELD_OUT}, degraded ({data.degradation})" if data.degradation else _HELD_OUT
+        return f"{HELD_OUT}, degraded ({data.degradation})" if data.degradation else HELD_OUT
 
     def held_out_lr(self) -> list[Tensor]:
         """LR of corner crops of the largest held-out images, degraded as in the recipe, (1, 3, h, w) in [0, 1], CPU."""

@@ -221,18 +221,19 @@ def test_evaluation_conditions_the_network_too(
 @pytest.mark.parametrize(
     ("shipped", "names"),
     [
-        (["edsr-x2", "edsr-x4"], {2: "edsr-x2", 4: "edsr-x4"}),
-        (["edsr-x2", "edsr-x4", "cdasr-x4"], {2: "edsr-x2", 4: "cdasr-x4"}),
-        (["cdasr-x2", "cdasr-x16", "edsr-x2", "edsr-x3"], {2: "cdasr-x2", 3: "edsr-x3", 16: "cdasr-x16"}),
-        (["srvgg-x4", "cdasr-x4", "edsr-x4", "cdasr-x2"], {2: "cdasr-x2", 4: "srvgg-x4"}),
-        (["cdasr-x4-perceptual", "edsr-x4", "compact"], {4: "edsr-x4"}),
+        ({"edsr-x2": 37.0, "edsr-x4": 31.0}, {2: "edsr-x2", 4: "edsr-x4"}),
+        ({"edsr-x2": 37.0, "edsr-x4": 31.0, "cdasr-x4": 31.1}, {2: "edsr-x2", 4: "cdasr-x4"}),
+        ({"srvgg-x4": 31.2, "cdasr-x4": 31.1, "edsr-x4": None}, {4: "srvgg-x4"}),
+        ({"srvgg-x4": None, "cdasr-x4": None, "cdasr-x16": None}, {4: "cdasr-x4", 16: "cdasr-x16"}),
+        ({"cdasr-x4-perceptual": 40.0, "edsr-x4": 31.0, "compact": None}, {4: "edsr-x4"}),
     ],
 )
-def test_auto_prefers_some_families_where_they_are_shipped(
-    shipped: list[str], names: dict[int, str], monkeypatch: pytest.MonkeyPatch
+def test_auto_takes_the_best_of_a_scale(
+    shipped: dict[str, float | None], names: dict[int, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def entry(name: str) -> Entry:
-        scale = next((int(part[1:]) for part in name.split("-") if part[0] == "x"), 1)
+        scale, psnr = next((int(part[1:]) for part in name.split("-") if part[0] == "x"), 1), shipped[name]
+        sets = {} if psnr is None else {"Set5": {"psnr": psnr}, "Set14": {"psnr": 28.0}}
         return Entry(
             name=name,
             file=f"{name}.safetensors",
@@ -244,6 +245,7 @@ def test_auto_prefers_some_families_where_they_are_shipped(
             parameters=1,
             licence="",
             summary="",
+            scores={"classical": sets | {"held out": {"psnr": 50.0 - (psnr or 0)}}},
         )
 
     manifest = Manifest(tuple(map(entry, shipped)))
