@@ -62,7 +62,7 @@ class CLIPSR(nn.Module):
         guide_features: channels of the guide.
         readings: number of attentions to the words, each followed by `reading_blocks` residual blocks; 0 for none.
         heads: heads of each attention.
-        glyphs: channels of `srkit.archs.glyphs.Glyphs`, which draws letters of the text; 0 for none. Requires words
+        glyphs: hidden channels of `srkit.archs.glyphs.Glyphs`, which draws letters of the text; 0 for none. Requires words
             that are characters, and readings.
         side: side of the thumbnail that the guide is computed from.
         text: `prompt`; `bag` replaces the words by their mean; `constant` takes no text (ablations).
@@ -131,7 +131,7 @@ class CLIPSR(nn.Module):
         self.glyphs = None
         if glyphs and self.attentions:
             read_channels = cast(WordAttention, self.attentions[-1]).channels
-            self.glyphs = Glyphs(features, read_channels, stages[-1], scale, glyphs)
+            self.glyphs = Glyphs(features, read_channels, scale, glyphs)
         at_lr = 1 + 2 * blocks + 1 + 1 + 2 * readings * reading_blocks + (RADIUS if self.glyphs else 0)
         self.info = ArchInfo(
             scale=scale,
@@ -237,10 +237,9 @@ class CLIPSR(nn.Module):
 
     def _drawn(self, x: Tensor, z: Tensor, h: Tensor, letters: Tensor | None) -> Tensor:
         """SR from LR features and what `srkit.archs.glyphs.Glyphs.letters` has drawn."""
-        stage = self.reconstruction(h, z)
+        residual: Tensor = self.reconstruction.last(self.reconstruction(h, z))
         if self.glyphs is not None and letters is not None:
-            stage = self.glyphs(stage, letters)
-        residual: Tensor = self.reconstruction.last(stage)
+            residual = residual + self.glyphs(h, letters)
         return upscale(x, self.scale) + residual.to(x.dtype)
 
     def guide(

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srkit.archs.blocks import begin_at_zero, conv3x3
+from srkit.archs.blocks import begin_at_zero
 
 BOX = 4
 """Numbers of a box: its centre relative to that of the pixel (x, y), and the logarithms of its width and height; all in
@@ -27,21 +27,21 @@ _LARGEST = 4.0  # bound of the logarithms of a box's size
 
 
 class Glyphs(nn.Module):
-    """Estimates boxes of letters, and adds drawings of the letters in them to features at the size of the result.
+    """Estimates boxes of letters, draws the letters in them, and gives the drawings the colours of the place.
 
     Each LR pixel makes a drawing of its letter, a small image that covers the letter's box. A pixel of the result sees
     the drawings of its LR pixel and of the horizontal neighbours of that, since an LR pixel may show the ends of two
-    letters, weighted by how far their boxes cover it. The network is the identity at initialisation.
+    letters, weighted by how far their boxes cover it. The colours are the contrast of a letter with its ground, estimated
+    by each LR pixel and interpolated. The network's output is zero at initialisation.
 
     Args:
         features: channels of LR features.
         read: channels of what the attention has read.
-        stage: channels of the features that the letters are added to.
-        scale: scale of these features relative to LR.
+        scale: scale of the result relative to LR.
         hidden: width of the layer from features to drawings.
     """
 
-    def __init__(self, features: int, read: int, stage: int, scale: int, hidden: int) -> None:
+    def __init__(self, features: int, read: int, scale: int, hidden: int) -> None:
         super().__init__()
         self.scale = scale
         self.box = nn.Conv2d(features, BOX + 1, 1)
@@ -50,8 +50,8 @@ class Glyphs(nn.Module):
             nn.LeakyReLU(_SLOPE),
             nn.Conv2d(hidden, CHANNELS * _GRID**2, 1),
         )
-        self.enter, self.leave = conv3x3(stage + CHANNELS, stage), conv3x3(stage, stage)
-        for layer in (self.box, self.leave):
+        self.contrast = nn.Conv2d(features, 3 * CHANNELS, 1)
+        for layer in (self.box, self.contrast):
             begin_at_zero(layer.weight, layer.bias)
 
     def boxes(self, h: Tensor) -> tuple[Tensor, Tensor]:
@@ -89,11 +89,15 @@ class Glyphs(nn.Module):
         letters = (total / covered.to(total.dtype)).permute(0, 4, 1, 3, 2, 5)
         return letters.reshape(n, CHANNELS, self.scale * height, self.scale * width)
 
-    def forward(self, stage: Tensor, letters: Tensor) -> Tensor:
-        """Add `letters`, as returned by the method, to features `stage` (N, stage, scale h, scale w)."""
-        letters = letters.to(stage.dtype, memory_format=torch.channels_last)
-        out: Tensor = self.leave(F.leaky_relu(self.enter(torch.cat([stage, letters], dim=1)), _SLOPE))
-        return stage + out
+    def forward(self, h: Tensor, letters: Tensor) -> Tensor:
+        """Colour letters: (N, 3, scale h, scale w), to be added to the result.
+
+        Args:
+            h: (N, features, h, w).
+            letters: as returned by `letters`.
+        """
+        contrast = F.interpolate(self.contrast(h), scale_factor=float(self.scale), mode="bilinear")
+        return (contrast.unflatten(1, (3, CHANNELS)) * letters.to(contrast.dtype)[:, None]).sum(2)
 
     def _weights(self, centres: Tensor, sizes: Tensor, offset: float) -> tuple[Tensor, Tensor]:
         """Weights of a drawing's samples along one axis, (N, h, w, scale, _GRID), and coverage by the box, (N, h, w,

@@ -15,7 +15,7 @@ SCALE = 8
 
 def glyphs() -> Glyphs:
     torch.manual_seed(0)
-    return Glyphs(features=4, read=6, stage=5, scale=SCALE, hidden=7)
+    return Glyphs(features=4, read=6, scale=SCALE, hidden=7)
 
 
 def inputs(height: int = 3, width: int = 6) -> tuple[Tensor, Tensor]:
@@ -42,8 +42,20 @@ def test_nothing_is_added_at_first() -> None:
     boxes, there = made.boxes(h)
     assert not boxes.any()
     assert not there.any()
-    stage = torch.randn(1, 5, 3 * SCALE, 6 * SCALE)
-    assert torch.equal(made(stage, made.letters(h, read, boxes, there)), stage)
+    assert not made(h, made.letters(h, read, boxes, there)).any()
+
+
+@torch.inference_mode()
+def test_letters_have_the_colours_of_their_place() -> None:
+    """The contrast of an LR pixel colours the drawing at its centre, channel by channel."""
+    made, (h, _) = glyphs(), inputs()
+    nn.init.normal_(made.contrast.weight)
+    letters = torch.zeros(1, CHANNELS, 3 * SCALE, 6 * SCALE)
+    letters[:, 1] = 2.0
+    middle = made(h, letters).unflatten(2, (3, SCALE)).unflatten(4, (6, SCALE))[..., 3:5, :, 3:5].mean((3, 5))
+    torch.testing.assert_close(
+        middle, 2 * made.contrast(h).unflatten(1, (3, CHANNELS))[:, :, 1], atol=0.2, rtol=0.2
+    )
 
 
 @torch.inference_mode()
@@ -137,7 +149,7 @@ def aligned(
 def test_true_boxes_are_used_for_every_second_image() -> None:
     made = network(scale=8, stages=[8, 6, 4], glyphs=5)
     assert made.glyphs is not None
-    nn.init.normal_(made.glyphs.leave.weight)
+    nn.init.normal_(made.glyphs.contrast.weight)
     letters = torch.zeros(2, 4, 6, dtype=torch.int64)
     boxes = torch.zeros(2, BOX, 4, 6)
     near, distances = aligned(made, letters, boxes, drawn=True)
