@@ -62,8 +62,8 @@ class CLIPSR(nn.Module):
         guide_features: channels of the guide.
         readings: number of attentions to the words, each followed by `reading_blocks` residual blocks; 0 for none.
         heads: heads of each attention.
-        glyphs: hidden channels of `srkit.archs.glyphs.Glyphs`, which draws letters of the text; 0 for none. Requires words
-            that are characters, and readings.
+        glyphs: hidden channels of `srkit.archs.glyphs.Glyphs`, which draws letters of the text; 0 for none. Requires
+            words that are characters, and readings.
         side: side of the thumbnail that the guide is computed from.
         text: `prompt`; `bag` replaces the words by their mean; `constant` takes no text (ablations).
         text_norm: `layer`; `softmax` as printed, which is nearly constant.

@@ -31,8 +31,8 @@ class Glyphs(nn.Module):
 
     Each LR pixel makes a drawing of its letter, a small image that covers the letter's box. A pixel of the result sees
     the drawings of its LR pixel and of the horizontal neighbours of that, since an LR pixel may show the ends of two
-    letters, weighted by how far their boxes cover it. The colours are the contrast of a letter with its ground, estimated
-    by each LR pixel and interpolated. The network's output is zero at initialisation.
+    letters, weighted by how far their boxes cover it. The colours are the contrast of a letter with its ground,
+    estimated by each LR pixel and interpolated. The output is zero at initialisation.
 
     Args:
         features: channels of LR features.
@@ -97,7 +97,10 @@ class Glyphs(nn.Module):
             letters: as returned by `letters`.
         """
         contrast = F.interpolate(self.contrast(h), scale_factor=float(self.scale), mode="bilinear")
-        return (contrast.unflatten(1, (3, CHANNELS)) * letters.to(contrast.dtype)[:, None]).sum(2)
+        coloured = (
+            contrast.view(len(h), 3, CHANNELS, *letters.shape[2:]) * letters.to(contrast.dtype)[:, None]
+        )
+        return coloured.sum(2)
 
     def _weights(self, centres: Tensor, sizes: Tensor, offset: float) -> tuple[Tensor, Tensor]:
         """Weights of a drawing's samples along one axis, (N, h, w, scale, _GRID), and coverage by the box, (N, h, w,
