@@ -65,7 +65,8 @@ def rounded(results: Sequence[SetResult]) -> dict[str, dict[str, float]]:
 def table(entries: Sequence[Entry], bicubic: dict[int, tuple[SetResult, ...]]) -> Iterator[str]:
     """Markdown: a row for each model, by scale, bicubic first; `PSNR / SSIM` of each set."""
     rows = [(scale, 0, BICUBIC, rounded(results)) for scale, results in bicubic.items()]
-    rows += [(e.scale, 1, e.name, e.scores[PROTOCOL]) for e in entries if PROTOCOL in e.scores]
+    scored = [(e, e.scores.get(PROTOCOL, {})) for e in entries]
+    rows += [(e.scale, 1, e.name, scores) for e, scores in scored if not scores.keys().isdisjoint(SETS)]
     yield from table_head(["model", "scale", *SETS])
     for scale, _, name, scores in sorted(rows, key=lambda row: row[:3]):
         cells = (f"{scores[s]['psnr']:.2f} / {scores[s]['ssim']:.4f}" if s in scores else "" for s in SETS)

@@ -14,9 +14,10 @@ from srkit.zoo.load import find_family, load_model
 from srkit.zoo.loaded import LoadedModel
 from srkit.zoo.manifest import Manifest
 
-DEFAULT_FAMILIES = ("edsr", "cdasr", "srvgg")
-"""Families of shipped models (named with -x2, -x4, ...) that `auto` chooses from; for a scale in several of them, the
-model with the best PSNR on the benchmarks, or the first without scores."""
+DEFAULT_FAMILIES = ("srvgg", "edsr", "cdasr")
+"""Families of shipped models (named with -x2, -x4, ...) that `auto` chooses from, the fastest first; for a scale in
+several of them, a later one has to have a PSNR on the benchmarks higher by `_ALIKE`."""
+_ALIKE = 0.05  # dB
 ADAPTED_FAMILIES = ("cdasr",)
 """Families that `auto` chooses from for adaptation, for which CDASR is trained."""
 RESTORING_FAMILIES = ("real", "real-pixels", "real-light", "nbsr", "diffusion")
@@ -131,7 +132,7 @@ def _by_scale(families: Sequence[str]) -> dict[int, str]:
     shipped = manifest.families()
     names: dict[int, str] = {}
     for scale, name in (pair for family in families for pair in shipped.get(family, {}).items()):
-        if scale not in names or manifest.entry(name).psnr > manifest.entry(names[scale]).psnr:
+        if scale not in names or manifest.entry(name).psnr > manifest.entry(names[scale]).psnr + _ALIKE:
             names[scale] = name
     return names
 

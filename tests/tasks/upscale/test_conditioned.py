@@ -222,13 +222,17 @@ def test_evaluation_conditions_the_network_too(
     ("shipped", "names"),
     [
         ({"edsr-x2": 37.0, "edsr-x4": 31.0}, {2: "edsr-x2", 4: "edsr-x4"}),
-        ({"edsr-x2": 37.0, "edsr-x4": 31.0, "cdasr-x4": 31.1}, {2: "edsr-x2", 4: "cdasr-x4"}),
+        ({"edsr-x2": 37.0, "edsr-x4": 31.0, "cdasr-x4": 31.2}, {2: "edsr-x2", 4: "cdasr-x4"}),
+        (
+            {"edsr-x2": 37.0, "srvgg-x2": 36.95, "edsr-x4": 31.2, "srvgg-x4": 31.0},
+            {2: "srvgg-x2", 4: "edsr-x4"},
+        ),
         ({"srvgg-x4": 31.2, "cdasr-x4": 31.1, "edsr-x4": None}, {4: "srvgg-x4"}),
-        ({"srvgg-x4": None, "cdasr-x4": None, "cdasr-x16": None}, {4: "cdasr-x4", 16: "cdasr-x16"}),
+        ({"srvgg-x4": None, "cdasr-x4": None, "cdasr-x16": None}, {4: "srvgg-x4", 16: "cdasr-x16"}),
         ({"cdasr-x4-perceptual": 40.0, "edsr-x4": 31.0, "compact": None}, {4: "edsr-x4"}),
     ],
 )
-def test_auto_takes_the_best_of_a_scale(
+def test_auto_takes_the_fastest_of_the_best_of_a_scale(
     shipped: dict[str, float | None], names: dict[int, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def entry(name: str) -> Entry:
