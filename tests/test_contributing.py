@@ -39,7 +39,7 @@ def test_every_listed_thing_has_a_line_in_its_table() -> None:
         # What kernel networks are given of an image, and what stands behind a trunk.
         shared |= {"consistency", "detail", "amf", "condition_encoders"}
         # Parts of a network; a discriminator of features and a text, and what it and a generator are to make small.
-        shared |= {"text_fusion", "glyphs", "matching"}
+        shared |= {"text_fusion", "glyphs", "guidance", "matching"}
         files = {path.stem for path in (ROOT / "srkit" / folder).glob("*.py")} - shared
         assert {f"srkit.{folder}.{name}" for name in files} <= imported
 
