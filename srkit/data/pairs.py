@@ -71,7 +71,7 @@ class Batch:
     """The network's conditions by name, (B, ...) each."""
     sharpened: Tensor | None = None
     """(B, 3, s p, s p): sharpened HR, if the degradation uses it."""
-    taught: Tensor | None = None
+    distilled: Tensor | None = None
     """(B, 3, s p, s p): a teacher's SR of `lr`, if there is a teacher."""
 
     @property

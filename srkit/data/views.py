@@ -56,7 +56,7 @@ class Views:
 class ViewPlan:
     """Composition of a step; see `srkit.recipes.encoder.EncoderDataPart`."""
 
-    pictures: int
+    images: int
     degraded: int
     sides: Sequence[int]
     seed: int
@@ -107,8 +107,8 @@ class ViewSource(Batches[Views]):
         rng = np.random.default_rng((plan.seed, step, plan.rank))
         side = int(rng.choice(np.asarray(plan.sides)))
         of_domains = [int(rng.integers(*ends)) for ends in self._domains]
-        of_photographs = rng.permutation(self._photographs)[: plan.pictures - len(of_domains)]
-        chosen = rng.permutation([*of_domains[: plan.pictures], *of_photographs]).tolist()
+        of_photographs = rng.permutation(self._photographs)[: plan.images - len(of_domains)]
+        chosen = rng.permutation([*of_domains[: plan.images], *of_photographs]).tolist()
         clean = [self._instance(image, side, rng) for image in chosen]
         twins = [_degraded(instance, rng) for instance in clean[: plan.degraded]]
         pixels = []

@@ -67,7 +67,7 @@ class Verdict:
     """Value compared with the limit, or difference from the baseline; NaN without images."""
     baseline: SetResult | None
     """Baseline of a relative gate."""
-    pictures: tuple[str, ...]
+    images: tuple[str, ...]
     """Images that break `.min` or `.max` themselves, or make the gate NaN or infinite; worst first."""
     left_out: tuple[str, ...] = ()
     """Images whose value or difference is infinite on the passing side."""
@@ -89,7 +89,7 @@ class Verdict:
         against = "" if self.baseline is None else f" from baseline {self.baseline.model}"
         change = "" if self.baseline is None else " change"
         limit = format(gate.limit, f"{sign}g")
-        culprits = f" ({some(self.pictures)})" if self.pictures else ""
+        culprits = f" ({some(self.images)})" if self.images else ""
         left = f"; infinite and left out: {some(self.left_out)}" if self.left_out else ""
         return f"{head}: {what}{change} {found}{against}, limit {limit}{culprits}{left}."
 

@@ -307,7 +307,7 @@ def _actor() -> type:
             return pa.table({"number": pa.array(list(made), pa.int64()), "value": values})
 
         def made(self, rows: dict[int, Any]) -> dict[int, Any]:
-            deaths = dict(zip(rows, self.told("deaths", list(rows)), strict=True))
+            deaths = dict(zip(rows, self._ask("deaths", list(rows)), strict=True))
             made = self.done({number: row for number, row in rows.items() if not deaths[number]})
             for number, row in rows.items():
                 if deaths[number] >= _DEATHS:
@@ -322,7 +322,7 @@ def _actor() -> type:
         def done(self, rows: dict[int, Any]) -> dict[int, Any]:
             if not rows or self.worker is None:
                 return {}
-            self.told("begin", list(rows))
+            self._ask("begin", list(rows))
             try:
                 values = dict(zip(rows, self.worker.run(list(rows.values())), strict=True))
             except Exception as error:  # a defect, which must not end the others
@@ -330,10 +330,10 @@ def _actor() -> type:
                 values = {
                     number: self.kind.failed(row, reason, self.arguments) for number, row in rows.items()
                 }
-            self.told("end", list(rows))
+            self._ask("end", list(rows))
             return values
 
-        def told(self, what: str, rows: list[int]) -> Any:
+        def _ask(self, what: str, rows: list[int]) -> Any:
             import ray
 
             return ray.get(getattr(self.ledger, what).remote(rows))

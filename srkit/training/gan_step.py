@@ -80,9 +80,9 @@ class GanStep:
             terms = self.losses(made, batch.target, self.discriminator, real.detach())
             norms = self.losses.gradient_norms(terms, made) if look else {}
             loss = self.losses.total(terms)
-            if batch.taught is not None:
+            if batch.distilled is not None:
                 sr = made if isinstance(made, Tensor) else made.sr
-                terms["teacher"] = l1(sr.float(), batch.taught)
+                terms["teacher"] = l1(sr.float(), batch.distilled)
                 loss = loss + self.teaching * terms["teacher"]
             descend(state, loss, self.clip_norm)
         for criteria in self.losses.criteria.values():

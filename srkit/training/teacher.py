@@ -75,7 +75,7 @@ class TaughtPairs:
         )
 
     def _taught(self, batch: Batch) -> Batch:
-        return replace(batch, taught=self.teacher(batch.lr))
+        return replace(batch, distilled=self.teacher(batch.lr))
 
 
 def _on_cpu(batch: Batch) -> Batch:
@@ -85,5 +85,5 @@ def _on_cpu(batch: Batch) -> Batch:
 
 def _mapped(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
     """The batch with all images changed."""
-    sharpened, taught = (None if x is None else change(x) for x in (batch.sharpened, batch.taught))
-    return replace(batch, lr=change(batch.lr), hr=change(batch.hr), sharpened=sharpened, taught=taught)
+    sharpened, distilled = (None if x is None else change(x) for x in (batch.sharpened, batch.distilled))
+    return replace(batch, lr=change(batch.lr), hr=change(batch.hr), sharpened=sharpened, distilled=distilled)

@@ -66,7 +66,7 @@ class TextBatch:
 class TextPlan:
     """Composition of a step; see `srkit.recipes.text.TextDataPart`."""
 
-    pictures: int
+    images: int
     texts: int
     seed: int
     rank: int = 0
@@ -93,7 +93,7 @@ class TextSource(Batches[TextBatch]):
         """Batch of one step."""
         plan = self.plan
         rng = np.random.default_rng((plan.seed, step, plan.rank))
-        chosen = rng.permutation(len(self.images))[: plan.pictures]
+        chosen = rng.permutation(len(self.images))[: plan.images]
         said: list[tuple[Spec | None, str]] = []
         for number in chosen.tolist():
             image = self.images[number]

@@ -156,9 +156,9 @@ class PairStep:
         with in_precision(batch.lr, self.autocast):
             sr = forward(batch.lr, **batch.conditions)
         loss, terms = self.losses(sr, batch.target, state.step + 1)
-        if batch.taught is not None:
-            taught = l1(sr.float(), batch.taught)
-            loss, terms = loss + self.teaching * taught, {**terms, "teacher": taught.detach()}
+        if batch.distilled is not None:
+            distilled = l1(sr.float(), batch.distilled)
+            loss, terms = loss + self.teaching * distilled, {**terms, "teacher": distilled.detach()}
         descend(state, loss, self.clip_norm)
         asked = look and len(self.losses.weights) > 1
         norms = self.losses.gradient_norms(sr.detach(), batch.target) if asked else {}

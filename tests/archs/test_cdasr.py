@@ -30,7 +30,7 @@ SMALL: dict[str, Any] = {
 }
 
 
-def told(height: int, width: int, seed: int = 0) -> dict[str, Tensor]:
+def random_conditions(height: int, width: int, seed: int = 0) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     return {
         "semantic": F.normalize(torch.randn(1, 6, generator=generator)),
@@ -40,7 +40,7 @@ def told(height: int, width: int, seed: int = 0) -> dict[str, Tensor]:
 
 
 def needed(network: CDASR, height: int, width: int, seed: int = 0) -> dict[str, Tensor]:
-    given = told(height, width, seed)
+    given = random_conditions(height, width, seed)
     return {name: given[name] for name in network.info.conditioning}
 
 
@@ -232,7 +232,7 @@ def test_a_turned_image_is_told_the_same(kind: int) -> None:
     for parameter in last.parameters():
         per_colour = parameter.unflatten(0, (3, -1))
         parameter.data = per_colour.mean(1, keepdim=True).expand_as(per_colour).flatten(0, 1)
-    x, conditions = torch.rand(1, 3, 10, 14), told(10, 14)
+    x, conditions = torch.rand(1, 3, 10, 14), random_conditions(10, 14)
     straight = network(x, **conditions)
     turned = network(turn(x, kind), **conditions | {"position": turn(conditions["position"], kind)})
     torch.testing.assert_close(turn_back(turned, kind), straight, atol=1e-5, rtol=0)
@@ -264,7 +264,7 @@ def test_steps_can_be_differentiated_through() -> None:
     network = trained()
     names = list(dict(network.named_parameters()))
     values = [p.detach().clone().requires_grad_(True) for p in network.parameters()]
-    x, conditions = torch.rand(1, 3, 6, 6), told(6, 6)
+    x, conditions = torch.rand(1, 3, 6, 6), random_conditions(6, 6)
 
     def loss(parameters: list[Tensor]) -> Tensor:
         sr: Tensor = torch.func.functional_call(

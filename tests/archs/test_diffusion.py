@@ -77,8 +77,8 @@ def test_amf_is_the_equation(normalise: bool) -> None:
         norm.running_var.fill_(4.0)
     h, maps = torch.randn(2, 6, 4, 5), [torch.randn(2, 3, 4, 5), torch.randn(2, 2, 4, 5)]
     expected = h
-    for perceptron, told in zip(fusion.perceptrons, maps, strict=True):
-        scale, shift = perceptron(told).chunk(2, dim=1)
+    for perceptron, given in zip(fusion.perceptrons, maps, strict=True):
+        scale, shift = perceptron(given).chunk(2, dim=1)
         f = (expected - 0.3) / 4.00001**0.5 if normalise else expected
         expected = (1 + scale) * f + shift
     torch.testing.assert_close(fusion(h, maps), expected)
@@ -153,11 +153,11 @@ def _run(network: DiffusionSR, seed: int, tile: int | None, overlap: int = 0) ->
     height, width = 46, 38
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     conditions = CASE.conditions(1, height, width)
-    told = {name: Condition(conditions[name], spatial=True) for name in ("codes", "depth")}
+    given = {name: Condition(conditions[name], spatial=True) for name in ("codes", "depth")}
     runner = Runner(
         network, network.info, RunnerOptions(torch.device("cpu"), torch.float32, tile, overlap, batch=3)
     )
-    (done,) = runner.run([Plane(pixels, None, {**told, "noise": Noise(seed, 4)})])
+    (done,) = runner.run([Plane(pixels, None, {**given, "noise": Noise(seed, 4)})])
     assert done is not None
     assert done.error is None
     return done.pixels.astype(int)

@@ -21,7 +21,7 @@ class EstimatorCase:
     arch: str
     arguments: dict[str, Any]
     given: int
-    """Channels that the network is told beside the image."""
+    """Channels that the network is given beside the image."""
     gives: int
     """Channels of its result."""
 

@@ -44,7 +44,7 @@ def _image(height: int, width: int, channels: int = 3) -> torch.Tensor:
 def test_size_is_that_of_the_paper() -> None:
     with torch.device("meta"):
         count = sum(p.numel() for p in DKENet().parameters())
-    assert round(count / 1e6, 1) == 2.5  # spec 5.2: 2.46 million at 128 channels
+    assert round(count / 1e6, 1) == 2.5  # 2.46 million at 128 channels
 
 
 def test_taps_are_those_of_the_degradation() -> None:
@@ -253,8 +253,8 @@ def test_what_is_told_costs_less_than_two_fifths_of_the_trunk() -> None:
         x, codes = torch.zeros(1, 3, 16, 16), torch.zeros(1, 15, 16, 16)
         edsr = EDSR(**arguments).trunk
         nbsr = NBSR(trunk="edsr", every=2, sft_size=1, **arguments)
-        told = sum(cost(m, torch.zeros(1, 64, 16, 16), codes) for m in nbsr.modulations)
-        assert told < 0.4 * cost(edsr, x)
+        modulated = sum(cost(m, torch.zeros(1, 64, 16, 16), codes) for m in nbsr.modulations)
+        assert modulated < 0.4 * cost(edsr, x)
         assert sum(p.numel() for p in NBSR().parameters()) > 7e6  # the paper's ten RRDBs
 
 

@@ -74,16 +74,16 @@ def test_sizes(scale: int) -> None:
     assert features.shape == (2, 6, *hr.shape[2:])
     again = network.reconstruct(embedding, features)
     assert (again.shape, again.dtype) == (lr.shape, torch.float32)
-    assert [told.shape for told in network.predict(features)] == [(2, 7), (2, 7)]
+    assert [estimated.shape for estimated in network.predict(features)] == [(2, 7), (2, 7)]
     assert info_of(network).scale == scale
 
 
 def test_forward_is_the_parts_put_together(network: Reconstructor) -> None:
     lr, hr, factor = _images(24), _images(48), torch.rand(2, 10)
     again, average, most, expected = network(lr, hr, factor)
-    features, told = network.image_features(hr), network.estimate(lr)
-    torch.testing.assert_close(again, network.reconstruct(told.embedding * factor, features))
-    torch.testing.assert_close(expected, told.distance)
+    features, estimated = network.image_features(hr), network.estimate(lr)
+    torch.testing.assert_close(again, network.reconstruct(estimated.embedding * factor, features))
+    torch.testing.assert_close(expected, estimated.distance)
     torch.testing.assert_close((average, most), network.predict(features))
     found = gram_descriptors(features)
     torch.testing.assert_close(average, network.to_average(_compressed(found[0])))
@@ -104,13 +104,13 @@ def test_further_images_are_degraded_as_the_first(network: Reconstructor) -> Non
 def test_descriptors_are_relative_to_what_is_usual() -> None:
     network = _network()
     average, most = (torch.randn(50, 7, generator=torch.Generator().manual_seed(n)) for n in (0, 1))
-    for x, told in zip((average, most), network.relative(average, most), strict=True):
-        assert torch.equal(told, _compressed(x))  # of a network that knows nothing yet
+    for x, estimated in zip((average, most), network.relative(average, most), strict=True):
+        assert torch.equal(estimated, _compressed(x))  # of a network that knows nothing yet
     scales = torch.logspace(-1, 1, 7)
     network.set_usual(3 + scales * average, scales * most)
-    for told in network.relative(3 + scales * average, scales * most):
-        torch.testing.assert_close(told.mean(0), torch.zeros(7), atol=1e-5, rtol=0)
-        torch.testing.assert_close(told.std(0), torch.ones(7), atol=1e-3, rtol=0)
+    for estimated in network.relative(3 + scales * average, scales * most):
+        torch.testing.assert_close(estimated.mean(0), torch.zeros(7), atol=1e-5, rtol=0)
+        torch.testing.assert_close(estimated.std(0), torch.ones(7), atol=1e-3, rtol=0)
     far, further = (network.relative(3 + n * scales, n * scales)[1] for n in (1000, 2000))
     assert (
         float((further - far).max()) < 2
@@ -123,7 +123,10 @@ def test_descriptors_are_relative_to_what_is_usual() -> None:
 def test_a_descriptor_that_never_varies_is_no_division_by_nothing() -> None:
     network = _network()
     network.set_usual(torch.ones(5, 7), torch.ones(5, 7))
-    assert all(bool(told.isfinite().all()) for told in network.relative(torch.zeros(2, 7), torch.zeros(2, 7)))
+    assert all(
+        bool(estimated.isfinite().all())
+        for estimated in network.relative(torch.zeros(2, 7), torch.zeros(2, 7))
+    )
 
 
 def test_gradient_reaches_everything(network: Reconstructor) -> None:

@@ -40,11 +40,11 @@ def main() -> None:
     networks["cdasr, global"] = CDASR(**common, **encoded, spatial="global")
     side = arguments.side
     x = torch.rand(1, 3, side, side).contiguous(memory_format=torch.channels_last)
-    told = {
+    given = {
         "semantic": nn.functional.normalize(torch.randn(1, 128)),
         "tokens": torch.randn(1, 256, 10, 10),
     }
-    seconds = measure(networks, x, told, arguments.rounds)
+    seconds = measure(networks, x, given, arguments.rounds)
     for name, spent in seconds.items():
         ratios = [a / b for a, b in zip(spent, seconds["edsr"], strict=True)]
         print(
@@ -55,7 +55,7 @@ def main() -> None:
 
 @torch.inference_mode()
 def measure(
-    networks: Mapping[str, nn.Module], x: Tensor, told: Mapping[str, Tensor], rounds: int
+    networks: Mapping[str, nn.Module], x: Tensor, given: Mapping[str, Tensor], rounds: int
 ) -> dict[str, list[float]]:
     device = pick_device("cpu")
     first = next(iter(networks.values()))
@@ -69,7 +69,7 @@ def measure(
         network = network.eval().to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
         def run() -> None:
-            conditions = {**told, "position": position_grid(*x.shape[2:])}
+            conditions = {**given, "position": position_grid(*x.shape[2:])}
             network(x, **{name: conditions[name] for name in network.info.conditioning})
 
         return run

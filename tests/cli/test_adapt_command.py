@@ -129,8 +129,8 @@ def test_encoders_that_are_missing_or_wrong(
     missing = {"semantic": "open_clip:ViT-B-32:/gone/clip.pt", "semantic version": "1"}
     for providers in (missing, {**model.header.providers, "semantic version": "2"}):
         header = Header(**{**vars(model.header), "providers": providers})
-        save_weights(tmp_path / "told.safetensors", model.network, header)
-        ran = adapt(model=tmp_path / "told.safetensors")
+        save_weights(tmp_path / "conditioned.safetensors", model.network, header)
+        ran = adapt(model=tmp_path / "conditioned.safetensors")
         assert ran.out == ""
         ran.refused(5)
     assert not (tmp_path / "out.safetensors").exists()

@@ -1,4 +1,4 @@
-"""Models that are told of whole images by an encoder, from the command line."""
+"""Models that are conditioned on whole images by an encoder, from the command line."""
 
 from __future__ import annotations
 

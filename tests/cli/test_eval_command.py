@@ -317,7 +317,7 @@ def test_one_broken_image(evaluate: Callable[..., Any], root: Path, tmp_path: Pa
     )
     assert ran.code == 1
     assert not baseline.exists()
-    assert "mean of 2 of 3" in ran.out, "what was measured is told all the same"
+    assert "mean of 2 of 3" in ran.out, "what was measured is printed all the same"
     for name in NAMES:
         (root / f"Small/HR/{name}.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     assert evaluate("--dataset", "Small", "-m", "bicubic", "-s", 2).code == 1

@@ -44,7 +44,7 @@ def full(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Path,
 
 
 def is_true(records: list[dict[str, Any]]) -> bool:
-    """Whether what is told to be done is there, whole, and nothing else."""
+    """Whether what is reported as done is there, whole, and nothing else."""
     whole = all(read_image(Path(r["output"])).width == r["width"] for r in records if r["status"] == "done")
     return whole and all(Path(r["output"]).exists() == (r["status"] == "done") for r in records)
 

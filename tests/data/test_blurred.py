@@ -175,18 +175,18 @@ def test_defocus_follows_the_depth(rendered: Callable[..., RGB]) -> None:
 
 
 def test_depth_is_told_withheld_bent_or_wrong(rendered: Callable[..., RGB]) -> None:
-    def told(**changes: float) -> tuple[Tensor, Tensor]:
+    def given(**changes: float) -> tuple[Tensor, Tensor]:
         base = {"withheld": 0.0, "wrong": 0.0, "jittered": 0.0}
         batch = _only("defocus", rendered, **{**base, **changes}).draw(0)
         return batch.depth, batch.true_depth
 
-    depth, true = told()
+    depth, true = given()
     assert torch.equal(depth, true)
     assert float(true.flatten(1).std(1).max()) > 0.1
-    assert float(told(withheld=1.0)[0].abs().max()) == 0
-    depth, true = told(wrong=1.0)
+    assert float(given(withheld=1.0)[0].abs().max()) == 0
+    depth, true = given(wrong=1.0)
     assert bool((depth != true).flatten(1).any(1).all())
-    depth, true = told(jittered=1.0)
+    depth, true = given(jittered=1.0)
     difference = (depth - true).abs()
     assert 0.01 < float(difference.mean()) < 0.2
 
@@ -195,8 +195,8 @@ def test_photographs_are_told_nothing_or_what_is_not_theirs(rendered: Callable[.
     pairs = _only("invariant", rendered, elsewhere=0.0, patch=8)
     batches = [pairs.draw(step) for step in range(20)]
     assert float(_of(batches, "true_depth").abs().max()) == 0
-    told = _of(batches, "depth").flatten(1).abs().amax(1) > 0
-    assert 0.35 < float(told.float().mean()) < 0.65
+    given = _of(batches, "depth").flatten(1).abs().amax(1) > 0
+    assert 0.35 < float(given.float().mean()) < 0.65
     assert float(_only("invariant", rendered, elsewhere=0.0, unrelated=0.0).draw(0).depth.abs().max()) == 0
 
 

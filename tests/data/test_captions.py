@@ -38,9 +38,9 @@ def test_text_files_beside_the_images(images: list[Path]) -> None:
     assert found.texts == {a: ("a cup", "a red cup"), b: ("看板 😀",)}
     assert found.without_caption == (deep,)
     assert found.without_image == (str(spare),)
-    told = " ".join(found.warnings())
-    assert "deep/a.png" in told
-    assert "c.txt" in told
+    printed = " ".join(found.warnings())
+    assert "deep/a.png" in printed
+    assert "c.txt" in printed
 
 
 def test_text_files_in_another_folder(images: list[Path], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Pairs degraded as real images are: where crops lie, what is told, repetition, processes."""
+"""Pairs degraded as real images are: where crops lie, conditions, repetition, processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Crops of examples: pairs that belong together, from the examples that were asked for, and what is told of them."""
+"""Crops of examples: pairs that belong together, from the examples that were asked for, and what is said of them."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def _flat(value: int) -> RGB:
 def _source(rendered: Callable[..., RGB], **changes: object) -> ViewSource:
     photographs = [rendered(128, 160, seed) for seed in range(3)]
     domains = [[_flat(10), _flat(40)], [_flat(200), _flat(220), _flat(240)]]
-    plan = {"pictures": 4, "degraded": 3, "sides": (32, 40), "seed": 5} | changes
+    plan = {"images": 4, "degraded": 3, "sides": (32, 40), "seed": 5} | changes
     return ViewSource(photographs, domains, ViewPlan(**plan))  # type: ignore[arg-type]
 
 

@@ -48,10 +48,10 @@ def test_what_it_is_made_of(degrader: Degrader) -> None:
 
 def test_its_parts_are_the_network_s(degrader: Degrader) -> None:
     lr, hr = torch.rand(2, 3, 24, 24), torch.rand(2, 3, 48, 48)
-    told, features = degrader.estimate(lr), degrader.image_features(hr)
-    assert all(map(torch.equal, told, degrader.network.estimate(lr)))
-    made = degrader.reconstruct(told.embedding, features)
-    assert torch.equal(made, degrader.network.reconstruct(told.embedding, features))
+    estimated, features = degrader.estimate(lr), degrader.image_features(hr)
+    assert all(map(torch.equal, estimated, degrader.network.estimate(lr)))
+    made = degrader.reconstruct(estimated.embedding, features)
+    assert torch.equal(made, degrader.network.reconstruct(estimated.embedding, features))
     assert degrader.far(degrader.network, hr).shape == (2,)
     assert degrader.quality_distance(lr, hr).shape == (2,)
 

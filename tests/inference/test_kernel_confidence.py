@@ -65,10 +65,10 @@ def test_what_varies_both_ways_tells_more_than_an_edge() -> None:
 
 def test_more_contrast_tells_more() -> None:
     heights = (0.0, 0.02, 0.05, 0.1, 0.3, 0.9)
-    told = [float(confidence(image(edge(0.3, height)))[32, 32]) for height in heights]
-    assert told == sorted(told)
-    assert told[0] == 0
-    assert told[1] < 0.1
+    confidences = [float(confidence(image(edge(0.3, height)))[32, 32]) for height in heights]
+    assert confidences == sorted(confidences)
+    assert confidences[0] == 0
+    assert confidences[1] < 0.1
 
 
 @pytest.mark.parametrize("deviation", [1 / 255, 5 / 255, 15 / 255])

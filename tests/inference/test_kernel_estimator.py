@@ -239,16 +239,16 @@ def test_depth_maps_by_name_and_what_is_said_of_them(
     ramp[3, 4] = np.nan
     np.save(tmp_path / "street.npy", ramp)
     ready = estimator()
-    told = KernelEstimator(replace(ready.recipe, depth=str(tmp_path)))
+    guided = KernelEstimator(replace(ready.recipe, depth=str(tmp_path)))
     image = DecodedImage(rendered(30, 26))
-    found = told.estimate(image, "street.jpg")
+    found = guided.estimate(image, "street.jpg")
     assert found.rounds == ()
     assert found.kernels.depth[-1, -1] > 0.9 > 0.1 > found.kernels.depth[0, 0]
     assert len(found.warnings) == 2  # it was resized, and one of its values is no number
     assert np.abs(found.kernels.codes - ready.estimate(image).kernels.codes).max() > 1e-3
     with refused(UsageError, tmp_path, "house"):
-        told.estimate(image, "house.jpg")
-    assert told.estimate(image, "street.jpg").warnings == found.warnings
+        guided.estimate(image, "house.jpg")
+    assert guided.estimate(image, "street.jpg").warnings == found.warnings
 
 
 # -- what the numbers mean ------------------------------------------------------------------------------------
@@ -330,8 +330,8 @@ def test_weights_whose_kernels_are_not_finite(
         for parameter in network.parameters():
             parameter.abs_().clamp_(min=100.0)
 
-    path = _weights(tmp_path / "spoilt.safetensors", dkenet_weights, spoil)
-    with refused(SrkitError, "spoilt"):
+    path = _weights(tmp_path / "broken.safetensors", dkenet_weights, spoil)
+    with refused(SrkitError, "broken"):
         estimator(model=str(path)).estimate(DecodedImage(rendered(16, 16)))
 
 

@@ -63,7 +63,7 @@ def test_uniformity_is_finite_where_the_printed_form_is_not() -> None:
 
 
 def test_slopes_of_uniformity_are_those_that_were_measured() -> None:
-    """It lowers anchor and criteria together (spec 4.7.1: .93, .49, .44)."""
+    """It lowers anchor and criteria together (losses .93, .49, .44)."""
     anchor, *others = (m.requires_grad_() for m in _constant(0.05, 0.3, 0.7))
     slopes = torch.autograd.grad(uniformity_map(anchor, others).sum(), (anchor, *others))
     assert [round(float(slope[0, 0, 0, 0]), 2) for slope in slopes] == [0.93, 0.49, 0.44]

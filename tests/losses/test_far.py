@@ -1,4 +1,4 @@
-"""FAR: by its formula, what it is of what it was taught on, and what is without the contrast."""
+"""FAR: by its formula, what it is of what it was fitted on, and what is without the contrast."""
 
 from __future__ import annotations
 
@@ -102,8 +102,8 @@ def test_it_learns_what_is_without_flaws(stage: EncoderStage) -> None:
     for step in range(steps):
         images = _images(16, 100 + step, side)
         both = torch.cat([images, noisy(images)])
-        told = network.predict(network.image_features(both))
-        loss = far(told, network.relative(*regulariser.descriptors(both)), offset).mean()
+        estimated = network.predict(network.image_features(both))
+        loss = far(estimated, network.relative(*regulariser.descriptors(both)), offset).mean()
         optimiser.zero_grad()
         torch.autograd.backward(loss)
         optimiser.step()

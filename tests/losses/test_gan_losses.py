@@ -49,9 +49,9 @@ def test_the_sides_pull_against_each_other() -> None:
     fake, real = _logits(0).requires_grad_(), _logits(1).requires_grad_()
     (made,) = torch.autograd.grad(generator_loss(fake, real), fake)
     assert bool((made < 0).all())  # more real is better
-    told, wanted = torch.autograd.grad(discriminator_loss(fake, real), (fake, real))
-    assert bool((told > 0).all())
-    assert bool((wanted < 0).all())
+    of_fake, of_real = torch.autograd.grad(discriminator_loss(fake, real), (fake, real))
+    assert bool((of_fake > 0).all())
+    assert bool((of_real < 0).all())
 
 
 def test_the_generator_does_not_move_the_real_logits() -> None:

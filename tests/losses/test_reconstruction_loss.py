@@ -109,15 +109,18 @@ def test_flaw_margin() -> None:
 @pytest.mark.parametrize("quantile", [0.2, 0.5, 0.8])
 def test_pinball_is_least_at_the_quantile(quantile: float) -> None:
     found = torch.rand(101, generator=torch.Generator().manual_seed(0))
-    told = torch.linspace(0, 1, 1001)
-    losses = torch.stack([pinball(one.expand(101), found, quantile) for one in told])
-    best = float(told[losses.argmin()])
+    predicted = torch.linspace(0, 1, 1001)
+    losses = torch.stack([pinball(one.expand(101), found, quantile) for one in predicted])
+    best = float(predicted[losses.argmin()])
     assert best == pytest.approx(float(found.quantile(quantile)), abs=0.02)
     assert float(losses.min()) > 0
 
 
 def test_pinball_by_hand() -> None:
-    told, found = torch.tensor([0.5, 0.5], requires_grad=True), torch.tensor([0.6, 0.1], requires_grad=True)
-    loss = pinball(told, found, 0.8)
+    predicted, found = (
+        torch.tensor([0.5, 0.5], requires_grad=True),
+        torch.tensor([0.6, 0.1], requires_grad=True),
+    )
+    loss = pinball(predicted, found, 0.8)
     assert float(loss.detach()) == pytest.approx((0.8 * 0.1 + 0.2 * 0.4) / 2)
-    assert not torch.autograd.grad(loss, (told, found), allow_unused=True)[1]
+    assert not torch.autograd.grad(loss, (predicted, found), allow_unused=True)[1]

@@ -174,17 +174,17 @@ def test_a_hostile_name_stays_on_the_line() -> None:
 
 def test_only_the_images_that_break_it_are_named_worst_first() -> None:
     (verdict,) = check([gate("psnr.min<30")], [result(a=29.0, b=31.0, c=20.0, d=28.0, e=29.5, f=25.0)], None)
-    assert verdict.pictures == ("c", "f", "d", "a", "e")
+    assert verdict.images == ("c", "f", "d", "a", "e")
     assert "(c, f, d and 2 more)" in str(verdict)
     (upward,) = check([gate("psnr.max>30")], [result(a=29.0, b=31.0, c=33.0)], None)
-    assert upward.pictures == ("c", "b")
+    assert upward.images == ("c", "b")
 
 
 @pytest.mark.parametrize("text", ["psnr<-99", "psnr>0", "psnr<0", "psnr.min<0", "psnr.max>+99", "psnr>99"])
 def test_nan_never_passes(text: str) -> None:
     baseline = Baseline((result("old", a=28.0, b=32.0),))
     (verdict,) = check([gate(text)], [result(a=30.0, b=math.nan)], baseline)
-    assert "b" in verdict.pictures
+    assert "b" in verdict.images
 
 
 def test_infinite_values() -> None:

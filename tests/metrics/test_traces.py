@@ -22,7 +22,7 @@ RGB = NDArray[np.uint8]
 
 @pytest.fixture(scope="module")
 def clean() -> list[RGB]:
-    """Shrunk from random fields with the spectrum of photographs, with edges, a sky and nothing else amiss."""
+    """Shrunk from random fields with the spectrum of photographs, with edges, a sky and nothing else wrong."""
     found = []
     for seed in range(3):
         rng = np.random.default_rng(seed)

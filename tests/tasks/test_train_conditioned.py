@@ -1,4 +1,4 @@
-"""Training of networks that are told of whole images, with the random encoder, from a recipe to upscaled images."""
+"""Networks conditioned on whole images, with the random encoder: from a recipe to upscaled images."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_each_term_is_logged_and_which_leads(trained: Path) -> None:
 
 
 def test_upscale_loads_what_was_trained(trained: Path, tmp_path: Path, photographs: Path) -> None:
-    """And gives the image that the network gives where it is told of the whole of it."""
+    """And gives the image that the network gives where it is conditioned on the whole of it."""
     output = tmp_path / "sr.png"
     recipe = UpscaleRecipe(model=str(trained / WEIGHTS), device="cpu", dtype="fp32", tile=16)
     (record,) = upscale(UpscaleJob(recipe, str(photographs / "0.png"), output))

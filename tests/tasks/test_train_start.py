@@ -46,16 +46,16 @@ def _published(path: Path, **changes: Any) -> ESRGAN.ESRGAN:
 @torch.inference_mode()
 def test_cria_starts_as_what_an_edsr_is(tmp_path: Path) -> None:
     arguments: dict[str, Any] = {"scale": 2, "features": 8, "blocks": 2, "upsampler": "single"}
-    edsr, path, told = EDSR(**arguments), tmp_path / "e.safetensors", Listening()
+    edsr, path, listening = EDSR(**arguments), tmp_path / "e.safetensors", Listening()
     save_weights(path, edsr, Header(arch="edsr", arguments=arguments, scale=2), dtype=torch.float32)
     cria = Cria(**arguments, trunk="edsr", width=8, mask_width=4)
-    copy_start(cria, str(path), told)
+    copy_start(cria, str(path), listening)
     torch.testing.assert_close(cria(_image()), edsr(_image()), atol=1e-6, rtol=0)
     # All but the mask's tensors and the first convolution of each head's units.
     kept = len([n for n in cria.state_dict() if n.startswith("mask.") or (".units." in n and ".conv1." in n)])
     count = len(cria.state_dict())
-    assert told.said == told.about(count - kept, count, path)
-    assert len(told.said) == 1
+    assert listening.said == listening.about(count - kept, count, path)
+    assert len(listening.said) == 1
 
 
 @torch.inference_mode()
@@ -74,15 +74,15 @@ def test_cria_takes_the_trunk_of_a_published_esrgan(tmp_path: Path) -> None:
 @torch.inference_mode()
 def test_the_same_network_takes_all_of_a_published_esrgan(tmp_path: Path) -> None:
     published = _published(tmp_path / "x.pth")
-    network, told = RRDBNet(features=8, blocks=1), Listening()
-    copy_start(network, str(tmp_path / "x.pth"), told)
+    network, listening = RRDBNet(features=8, blocks=1), Listening()
+    copy_start(network, str(tmp_path / "x.pth"), listening)
     torch.testing.assert_close(network(_image()), published(_image()), atol=1e-5, rtol=1e-4)
     count = len(network.state_dict())
-    assert told.about(f"{count} of {count}")
-    residual, told = RRDBNet(features=8, blocks=1, skip=True), Listening()
-    copy_start(residual, str(tmp_path / "x.pth"), told)
+    assert listening.about(f"{count} of {count}")
+    residual, listening = RRDBNet(features=8, blocks=1, skip=True), Listening()
+    copy_start(residual, str(tmp_path / "x.pth"), listening)
     trunk = len([name for name in residual.state_dict() if name.startswith("trunk.")])
-    assert told.about(f"{trunk} of {count}")
+    assert listening.about(f"{trunk} of {count}")
 
 
 def test_what_does_not_serve_is_refused(tmp_path: Path) -> None:

@@ -47,9 +47,9 @@ def _teacher(path: Path, scale: int = 2, licence: str = "BSD-3-Clause") -> Path:
 def test_its_results_are_the_network_s_clipped(tmp_path: Path) -> None:
     network = load_model(_teacher(tmp_path / "t.safetensors")).network
     lr = (3 * torch.rand(2, 3, 6, 6)).requires_grad_()
-    taught = Teacher(network)(lr)
-    torch.testing.assert_close(taught, network(lr).detach().clamp(0, 1))
-    assert not taught.requires_grad
+    distilled = Teacher(network)(lr)
+    torch.testing.assert_close(distilled, network(lr).detach().clamp(0, 1))
+    assert not distilled.requires_grad
 
 
 class _Numbered:
@@ -83,8 +83,8 @@ def test_each_batch_serves_several_steps() -> None:
     for step, batch in enumerate(drawn):
         newest = step // 4
         assert _numbers(batch) & set(range(max(0, newest - 2), newest + 1))
-        assert batch.taught is not None
-        torch.testing.assert_close(batch.taught, batch.hr)  # transformed like LR
+        assert batch.distilled is not None
+        torch.testing.assert_close(batch.distilled, batch.hr)  # transformed like LR
     turned = [batch.lr for step, batch in enumerate(drawn) if step % 4]
     assert len({int(lr[0, 0].flatten().argmax()) for lr in turned}) > 20
 
@@ -95,19 +95,23 @@ def test_steps_are_the_same_after_an_interruption(first: int) -> None:
     rest = list(itertools.islice(_taught(_Numbered(), 4, 3).batches(first), 40 - first))
     for one, other in zip(whole[first:], rest, strict=True):
         torch.testing.assert_close(one.lr, other.lr)
-        torch.testing.assert_close(one.taught, other.taught)
+        torch.testing.assert_close(one.distilled, other.distilled)
 
 
 @pytest.mark.parametrize("kind", ["sr", "gan"])
 def test_it_is_learned_from_and_named(kind: str, folder: Path, tmp_path: Path) -> None:
     file = _teacher(tmp_path / "t.safetensors")
-    taught = (f'teacher.model = "{file}"', "teacher.weight = 3.0")
+    distilled = (f'teacher.model = "{file}"', "teacher.weight = 3.0")
     weights = {}
-    for name, settings in (("plain", ()), ("off", (taught[0], "teacher.weight = 0.0")), ("taught", taught)):
+    for name, settings in (
+        ("plain", ()),
+        ("off", (distilled[0], "teacher.weight = 0.0")),
+        ("distilled", distilled),
+    ):
         model = load_model(run(CASES[kind].job(folder, tmp_path / name, *settings)).weights)
         assert model.header is not None
         weights[name] = model.network.state_dict()
-        if name == "taught":
+        if name == "distilled":
             assert model.header.teacher == {
                 "name": "t",
                 "sha256": sha256_of(file),
@@ -120,7 +124,7 @@ def test_it_is_learned_from_and_named(kind: str, folder: Path, tmp_path: Path) -
             assert model.header.teacher == {}
     same = {key: torch.equal(value, weights["off"][key]) for key, value in weights["plain"].items()}
     assert all(same.values())
-    assert any(not torch.equal(value, weights["taught"][key]) for key, value in weights["plain"].items())
+    assert any(not torch.equal(value, weights["distilled"][key]) for key, value in weights["plain"].items())
 
 
 def test_the_term_is_logged(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

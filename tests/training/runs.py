@@ -93,7 +93,7 @@ class InterruptAfter(Silent):
             raise KeyboardInterrupt
 
 
-class SpoiltPairs:
+class InvalidPairs:
     """Pairs whose LR holds NaN from one step on."""
 
     def __init__(self, source: PairSource, step: int) -> None:

@@ -52,8 +52,8 @@ def test_the_terms_are_what_they_say(loop: ClosedLoop) -> None:
     (batch,) = batches(1)
     sr = upscale(batch.lr, 2) * 0.9
     seen = loop.reconstruction.distance.distance(upscale(batch.lr, 2).clamp(0, 1), sr.clamp(0, 1)).clamp(0, 1)
-    told = loop.network.estimate(batch.lr)
-    embedding = told.embedding * (2 * told.distance - seen)[:, None]
+    estimated = loop.network.estimate(batch.lr)
+    embedding = estimated.embedding * (2 * estimated.distance - seen)[:, None]
     made = loop.network.reconstruct(embedding, loop.network.image_features(sr))
     error, regular = loop.terms(sr, batch.lr)
     weights = detail_weights(batch.lr)

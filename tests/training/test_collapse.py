@@ -1,4 +1,4 @@
-"""Collapse is told from logits: what is normal goes on for ever, what teaches nothing is given some patience."""
+"""Collapse is recognised from logits: what is normal goes on for ever, what teaches nothing is given some patience."""
 
 from __future__ import annotations
 

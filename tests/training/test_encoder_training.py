@@ -95,15 +95,15 @@ def test_info_nce_is_the_formula() -> None:
 def test_quality_error_is_nothing_where_all_is_told() -> None:
     kind, strength = torch.tensor([CLEAN, CLEAN, 2] * 2), torch.tensor([0.0, 0.0, 1.0] * 2)
     views = Views(torch.zeros(6, 3, 1, 1), torch.zeros(6, dtype=torch.int64), kind, strength)
-    told = torch.zeros(6, len(DEGRADATIONS))
-    told[[2, 5], 2] = 1.0
-    assert float(quality_error(told, views)) == pytest.approx(0)
-    assert float(quality_error(0 * told, views)) == pytest.approx(1 / 3 + 1)
+    estimated = torch.zeros(6, len(DEGRADATIONS))
+    estimated[[2, 5], 2] = 1.0
+    assert float(quality_error(estimated, views)) == pytest.approx(0)
+    assert float(quality_error(0 * estimated, views)) == pytest.approx(1 / 3 + 1)
     # The third is the first's twin: what both get wrong alike is no error of the difference.
-    told[[0, 2, 3, 5], 0] += 0.5
-    assert float(quality_error(told, views)) == pytest.approx(0.25 * 2 / 3)
+    estimated[[0, 2, 3, 5], 0] += 0.5
+    assert float(quality_error(estimated, views)) == pytest.approx(0.25 * 2 / 3)
     clean = replace(views, kind=torch.full((6,), CLEAN), strength=torch.zeros(6))
-    assert float(quality_error(0 * told, clean)) == 0
+    assert float(quality_error(0 * estimated, clean)) == 0
 
 
 @pytest.mark.parametrize("objective", MODELS)

@@ -33,7 +33,7 @@ from srkit.training.state import (
 from srkit.training.trainer import DivergedError
 from tests.helpers import Listening, refused
 from tests.training.gan_runs import CPU, gan_recipe, gan_start, gan_trainer, real_pairs
-from tests.training.runs import InterruptAfter, SpoiltPairs, same
+from tests.training.runs import InterruptAfter, InvalidPairs, same
 
 Images = list[NDArray[np.uint8]]
 
@@ -213,8 +213,8 @@ def test_numbers_that_are_no_longer_finite_end_a_run_in_the_same_way(
     monkeypatch.setattr("srkit.training.trainer.LOG_EVERY", 4)
     base, progress = gan_recipe(30), Listening()
     state, step = gan_start(base)
-    spoilt = SpoiltPairs(real_pairs(images, base), step=5)
-    gan_trainer(base, spoilt, step, tmp_path, progress).fit(state)
+    invalid = InvalidPairs(real_pairs(images, base), step=5)
+    gan_trainer(base, invalid, step, tmp_path, progress).fit(state)
     assert state.step == 4
     assert is_finite(content_of(state))
     assert len(progress.warned) == len(progress.about(8, 4)) == 1

@@ -152,6 +152,6 @@ def test_it_learns_what_to_expect(objective: Objective, batch: Batch) -> None:
     network = state.network.eval()
     assert isinstance(network, Reconstructor)
     with torch.no_grad():
-        told = network.estimate(both.lr).distance
+        estimated = network.estimate(both.lr).distance
     # One number for all would be off by 0.87 deviations at best.
-    assert float((told - seen).abs().max()) < 0.6 * float(seen.std())
+    assert float((estimated - seen).abs().max()) < 0.6 * float(seen.std())

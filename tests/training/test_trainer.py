@@ -35,7 +35,7 @@ from srkit.training.validation import psnr_validator
 from tests.helpers import conditioned_on, refused
 from tests.training.runs import (
     CPU,
-    SpoiltPairs,
+    InvalidPairs,
     content,
     pairs,
     recipe,
@@ -151,9 +151,9 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_checkpoint(
 ) -> None:
     monkeypatch.setattr("srkit.training.trainer.LOG_EVERY", log_every)
     base = with_run(recipe(10), checkpoint_minutes=0)
-    spoilt = SpoiltPairs(pairs(images, base), step=6)
+    invalid = InvalidPairs(pairs(images, base), step=6)
     with refused(SrkitError, 7, tmp_path, "optim.lr"):
-        trainer(base, spoilt, tmp_path).fit(state(base))
+        trainer(base, invalid, tmp_path).fit(state(base))
     again = _resumed(base, tmp_path)
     assert again.step == 6
     assert all(bool(p.isfinite().all()) for p in again.network.parameters())
@@ -165,7 +165,7 @@ def test_a_loss_that_is_no_number_without_a_checkpoint(
 ) -> None:
     base = with_run(recipe(10), validate_every=validate_every)
     with refused(SrkitError, "optim.lr"):
-        trainer(base, SpoiltPairs(pairs(images, base), 0), tmp_path).fit(state(base))
+        trainer(base, InvalidPairs(pairs(images, base), 0), tmp_path).fit(state(base))
     assert not (tmp_path / CHECKPOINT).exists()
     for line in (tmp_path / "metrics.jsonl").read_text().splitlines():
         json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))

@@ -48,7 +48,7 @@ def _suite(section: Section) -> ElementTree.Element:
         values = ", ".join(
             f"{metric} {format_value(metric, value)}" for metric, value in image.values.items()
         )
-        broken = [verdict.gate.text for verdict in section.verdicts if image.name in verdict.pictures]
+        broken = [verdict.gate.text for verdict in section.verdicts if image.name in verdict.images]
         if broken:
             ElementTree.SubElement(
                 case, "failure", type="gate", message=printable(f"breaks {', '.join(broken)}: {values}")

@@ -101,7 +101,7 @@ def _gate(verdict: Verdict) -> dict[str, Any]:
         "passed": verdict.passed,
         **values_object({"found": verdict.found}),
         "baseline_model": verdict.baseline.model if verdict.baseline is not None else None,
-        "pictures": list(verdict.pictures),
+        "pictures": list(verdict.images),
         "left_out": list(verdict.left_out),
         "message": str(verdict),
     }

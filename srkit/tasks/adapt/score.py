@@ -43,7 +43,7 @@ class Scored:
     """Scores by image, and the scored SR images."""
 
     result: SetResult
-    pictures: tuple[RGB, ...]
+    images: tuple[RGB, ...]
 
 
 @dataclass(frozen=True)

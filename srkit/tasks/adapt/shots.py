@@ -84,7 +84,7 @@ class Shots(Supervision[Fitted]):
 
         def gallery() -> Gallery:
             filled = Gallery(len(self.split.validation))
-            for example, old, new in zip(self.split.validation, before.pictures, after.pictures, strict=True):
+            for example, old, new in zip(self.split.validation, before.images, after.images, strict=True):
                 result = after.result
                 key = ImageKey(result.dataset, result.scale, result.model, example.name)
                 filled.add(key, new, hr=example.hr, before=None if after is before else old)

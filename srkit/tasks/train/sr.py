@@ -41,5 +41,5 @@ class SuperResolution(ImageExperiment[TrainRecipe]):
             images=self.images.count,
             held_out=self.images.held_out,
             keeps_best=self.teacher
-            is None,  # validation is against HR, which is not what a taught network aims at
+            is None,  # validation is against HR, which is not what a distilled network aims at
         )

@@ -21,11 +21,11 @@ def test_the_default_models_tell_their_scores() -> None:
 @pytest.mark.data
 @pytest.mark.parametrize("entry", SHIPPED, ids=lambda entry: entry.name)
 def test_set5_is_what_the_manifest_says(entry: Entry, data_root: Path) -> None:
-    told = entry.scores["classical"]["Set5"]
+    claimed = entry.scores["classical"]["Set5"]
     job = EvalJob(
         EvalRecipe(models=(entry.name,), scale=entry.scale), datasets=("Set5",), data_root=data_root
     )
     [result] = evaluate(job).results
-    assert result.mean["psnr"] == pytest.approx(told["psnr"], abs=0.01)
-    assert result.mean["ssim"] == pytest.approx(told["ssim"], abs=0.001)
+    assert result.mean["psnr"] == pytest.approx(claimed["psnr"], abs=0.01)
+    assert result.mean["ssim"] == pytest.approx(claimed["ssim"], abs=0.001)
     assert result.model_sha256 == entry.sha256
