@@ -2,23 +2,30 @@
 
     python experiments/speedrun.py ROW [ROW ...] --data photos/ [--work runs/speedrun] [--seconds 220 1500]
 
-A row is the recipe `edsr-x4` with the settings of `ROWS` laid over it, trained from nothing on one thread. The budget
-is process CPU time of the training steps (drawing their data included, validation and start-up not), so that other
-work on the machine changes it little; the cosine ends with it. Held-out images are the recipe's: every 20th image of
-`--data` by sorted name; no benchmark is looked at. Finished rows stay in `--work` and are not trained again; a stopped
-one goes on. Without rows, the table of all that are finished is printed.
+A row is the recipe `edsr-x4`, on eight crops of 32 x 32 LR pixels a step, with the settings of `ROWS` laid over it,
+trained from nothing on one thread. The budget is process CPU time of the training steps (drawing their data included,
+validation and start-up not), so that other work on the machine changes it little; the cosine ends with it. Held-out
+images are every 20th image of `--data` by sorted name; no benchmark is looked at. Finished rows stay in `--work` and
+are not trained again; a stopped one goes on. Without rows, the table of all that are finished is printed; `--write`
+puts it into RESULTS.md.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from experiments.study import publish, read_options, study_parser, table_head, table_row, trained
 from srkit.tasks.train import WEIGHTS
 
-COMMON = ("run.clock=cpu", "run.validate_every=500", "data.holdout_every=20")
+COMMON = (
+    "run.clock=cpu",
+    "run.validate_every=500",
+    "data.holdout_every=20",
+    "data.patch=32",
+    "data.batch=8",
+)
 ADAM = ("optim.optimizer=adam", "optim.lr=5e-4", "optim.betas=[0.9, 0.999]", "data.best_of=1")
 MUON = (
     "optim.optimizer=muon",
@@ -51,7 +58,7 @@ ROWS: Mapping[str, tuple[str, ...]] = {
 
 
 def main() -> None:
-    parser = study_parser(__doc__, work="runs/speedrun", threads=1, writes=False)
+    parser = study_parser(__doc__, work="runs/speedrun", threads=1)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(ROWS))
     parser.add_argument("--seconds", type=int, nargs="+", default=[220, 1500], help="budgets of CPU time")
     options = read_options(parser)
@@ -62,7 +69,7 @@ def main() -> None:
             folder = options.work / f"{row}-{seconds}"
             trained(options, folder, "edsr-x4", [*COMMON, *ROWS[row]], minutes=seconds / 60)
             print(f"{row}, {seconds} CPU s: {curve(folder)}", flush=True)
-    publish("speedrun", table(options.work), write=False)
+    publish("speedrun", table(options.work, options.seconds), write=options.write)
 
 
 def curve(folder: Path) -> str:
@@ -76,13 +83,19 @@ def validations(folder: Path) -> list[tuple[int, float, float]]:
     return [(line["step"], line["seconds"], line["val_psnr"]) for line in lines if "val_psnr" in line]
 
 
-def table(work: Path) -> Iterator[str]:
-    """Markdown: the last validation of each finished row and budget."""
-    yield from table_head(["row", "CPU s", "steps", "held-out PSNR"])
-    for folder in sorted(work.glob("*-*/"), key=lambda one: (int(one.name.rpartition("-")[2]), one.name)):
-        if (folder / WEIGHTS).is_file():
-            step, seconds, value = validations(folder)[-1]
-            yield table_row([folder.name.rpartition("-")[0], f"{seconds:.0f}", f"{step:,}", f"{value:.2f}"])
+def table(work: Path, budgets: Sequence[int]) -> Iterator[str]:
+    """Markdown: steps and last validation of each finished row at each budget, in the order of `ROWS`."""
+    yield from table_head(
+        ["row", *(f"{seconds:,} CPU s: {what}" for seconds in budgets for what in ("steps", "dB"))]
+    )
+    for row in ROWS:
+        cells = []
+        for folder in (work / f"{row}-{seconds}" for seconds in budgets):
+            done = (folder / WEIGHTS).is_file()
+            step, _, value = validations(folder)[-1] if done else (0, 0.0, 0.0)
+            cells += [f"{step:,}", f"{value:.2f}"] if done else ["", ""]
+        if any(cells):
+            yield table_row([row, *cells])
 
 
 if __name__ == "__main__":

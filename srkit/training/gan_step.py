@@ -114,8 +114,8 @@ class GanStep:
         names = ("discriminator", "logit real", "logit fake")
         loss, real, fake = (float(mean_over(logged[name], self.world)) for name in names)
         if (wrong := self.watch.see(loss, real, fake)) is not None:
-            way = "start again with a smaller discriminator.factor or loss.adversarial"
-            raise DivergedError(f"The discriminator {wrong} at step {step}", way)
+            advice = "start again with a smaller discriminator.factor or loss.adversarial"
+            raise DivergedError(f"The discriminator {wrong} at step {step}", advice)
 
 
 class Whole(nn.Module):

@@ -59,8 +59,7 @@ class Inner:
 
         Args:
             start: initial parameters. With `second_order` the result's graph leads back to them and to the rates;
-            otherwise
-                the result has no graph.
+                otherwise the result has no graph.
             rates: logarithms; scalars or of the parameters' shapes.
             support: one batch per inner step.
         """
@@ -93,11 +92,11 @@ class Inner:
         moments: Moments | None,
     ) -> tuple[list[Tensor], Moments | None]:
         if self.second_order:
-            ways, moments = directions(self.rule, gradients, moments)
-            return [p - rates[n].exp() * way for n, p, way in zip(names, now, ways, strict=True)], moments
+            updates, moments = directions(self.rule, gradients, moments)
+            return [p - rates[n].exp() * update for n, p, update in zip(names, now, updates, strict=True)], moments
         with torch.no_grad():
-            ways, moments = directions(self.rule, gradients, moments)
-            moved = [p - rates[n].exp() * way for n, p, way in zip(names, now, ways, strict=True)]
+            updates, moments = directions(self.rule, gradients, moments)
+            moved = [p - rates[n].exp() * update for n, p, update in zip(names, now, updates, strict=True)]
         return [p.requires_grad_() for p in moved], moments
 
 

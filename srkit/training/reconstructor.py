@@ -121,7 +121,7 @@ class ReconstructorStep:
             "flawed": bad,
             "margin": margin,
             "l": seen.mean(),
-            "l untold": missed,
+            "l* error": missed,
         }
         return StepResult({name: term.detach() for name, term in terms.items()}, {})
 

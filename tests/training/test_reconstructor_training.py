@@ -73,7 +73,7 @@ def _take(objective: Objective, batch: Batch, state: TrainState, seed: int = 0) 
 def test_the_loss_is_the_sum_of_its_terms(objective: Objective, batch: Batch) -> None:
     terms = _take(objective, batch, _state(objective, batch))
     total = terms["pixel"] + 0.1 * terms["perceptual"] + 0.7 * terms["margin"]
-    total += 0.02 * (terms["far"] + 0.5 * terms["flawed"]) + 0.6 * terms["l untold"]
+    total += 0.02 * (terms["far"] + 0.5 * terms["flawed"]) + 0.6 * terms["l* error"]
     assert terms["loss"] == pytest.approx(total, rel=1e-5)
     assert min(terms.values()) > 0
     seen = quality_distance(objective.reconstruction.distance, batch.lr, batch.hr)
