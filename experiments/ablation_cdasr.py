@@ -29,12 +29,13 @@ from numpy.typing import NDArray
 
 from experiments.ablation_shots import shots_table
 from experiments.ablations import Pair, cells, made_scorers, scored
-from experiments.images import RGB, SETS, benchmark, multiple_of
+from experiments.images import SETS, benchmark, multiple_of
 from experiments.study import publish, read_options, study_parser, table_head, table_row, trained
 from srkit.conditioning.makers import NO_EXTRAS, Conditioning, Extras
 from srkit.conditioning.values import Condition, Conditions
 from srkit.data.pairs import make_lr
 from srkit.inference.upscaler import Upscaler
+from srkit.ops.layout import RGB
 from srkit.recipes.meta import TasksPart
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.rendered import render

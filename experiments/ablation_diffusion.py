@@ -23,7 +23,7 @@ from torch import Tensor
 
 from experiments.ablations import Values, score_table
 from experiments.degrade import Degraded
-from experiments.images import RGB, batch, benchmark, levels
+from experiments.images import batch, benchmark, levels
 from experiments.kernel_checks import VARIANT, degraded
 from experiments.study import publish, read_options, study_parser, trained
 from srkit.archs.diffusion import DiffusionSR
@@ -33,6 +33,7 @@ from srkit.inference.kernel_estimator import KernelEstimator
 from srkit.io.image import DecodedImage
 from srkit.metrics.protocols import PROTOCOLS
 from srkit.metrics.table import METRICS, Sample, Scorer, Setup
+from srkit.ops.layout import RGB
 from srkit.ops.noise_field import noise_field
 from srkit.recipes.estimate import EstimateRecipe
 from srkit.zoo.load import load_model

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from experiments.ablations import cells
 from experiments.degrade import Degraded, degrade
-from experiments.images import RGB, batch, benchmark
+from experiments.images import batch, benchmark
 from experiments.kernel_checks import Bench, errors
 from experiments.study import publish, read_options, study_parser, table_head, table_row
 from srkit.conditioning.makers import basis_of
@@ -34,6 +34,7 @@ from srkit.inference.kernel_estimator import KernelEstimator
 from srkit.io.image import DecodedImage
 from srkit.io.kernel_map import KernelMap
 from srkit.losses.maps import aligned_distance
+from srkit.ops.layout import RGB
 from srkit.recipes.estimate import EstimateRecipe
 from srkit.zoo.load import load_model
 from srkit.zoo.loaded import LoadedModel

@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from experiments.ablations import cells, made_scorers
-from experiments.images import RGB, enlarged, levels, multiple_of, read_rgb8
+from experiments.images import enlarged, levels, multiple_of, read_rgb8
 from experiments.study import publish, read_options, study_parser, table_head, table_row, trained
 from srkit.data.benchmarks import find_dataset
 from srkit.data.captioned import render_captioned
@@ -30,6 +30,7 @@ from srkit.data.captions import find_captions
 from srkit.metrics.protocols import PROTOCOLS
 from srkit.metrics.psnr import psnr
 from srkit.metrics.table import Sample
+from srkit.ops.layout import RGB
 from srkit.progress import Silent
 
 FIRST_SEED = 2_000_000  # of the rendered images that are measured on

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from experiments.images import RGB, levels
+from experiments.images import levels
 from experiments.study import table_head, table_row
 from srkit.encoders.perceptual import lpips_is_here
 from srkit.errors import ResourceError
@@ -20,6 +20,7 @@ from srkit.io.image import DecodedImage
 from srkit.metrics.bootstrap import RESAMPLES, Interval, paired_bootstrap
 from srkit.metrics.protocols import PROTOCOLS
 from srkit.metrics.table import METRICS, Sample, Scorer, Setup
+from srkit.ops.layout import RGB
 
 Values = dict[str, NDArray[np.float64]]
 """Scores of images, (images,) each, by the name of the metric."""

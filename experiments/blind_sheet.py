@@ -20,9 +20,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from experiments.images import RGB, data_root, middle, photographs, read_rgb8
+from experiments.images import data_root, middle, photographs, read_rgb8
 from experiments.real_scores import upscaled
 from experiments.study import read_options, study_parser, table_head, table_row
+from srkit.ops.layout import RGB
 from srkit.tasks.evaluate.run import BICUBIC
 
 KEY = "key.json"

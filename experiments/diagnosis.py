@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from experiments.images import RGB, SETS, levels, named_benchmark
+from experiments.images import SETS, levels, named_benchmark
 from experiments.presets import PRESETS, preset
 from experiments.study import publish, read_options, study_parser, table_head, table_row
 from srkit.data.benchmarks import rgb8
@@ -28,6 +28,7 @@ from srkit.inference.upscaler import Upscaler, Work
 from srkit.io.image import DecodedImage
 from srkit.metrics.protocols import PROTOCOLS, compared
 from srkit.metrics.psnr import psnr
+from srkit.ops.layout import RGB
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.rendered import render
 

@@ -18,11 +18,12 @@ import torch
 from torch import Tensor
 
 from experiments.ablations import auc
-from experiments.images import RGB, batch, benchmark, levels, middle
+from experiments.images import batch, benchmark, levels, middle
 from experiments.study import publish, read_options, study_parser, table_head, table_row
 from srkit.encoders.compact import Compact
 from srkit.encoders.judge import Judge
 from srkit.io.codecs import through_jpeg
+from srkit.ops.layout import RGB
 from srkit.ops.resize import downscale_uint8, upscale
 from srkit.recipes.encoder import EncoderDataPart
 from srkit.rendered import render

@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.ablations import crossed_bootstrap, interval_text
-from experiments.images import RGB, data_root, multiple_of, photographs, read_rgb8
+from experiments.images import data_root, multiple_of, photographs, read_rgb8
 from experiments.presets import PRESETS, preset
 from experiments.study import publish, read_options, study_parser, table_head, table_row
 from srkit.data.benchmarks import MADE, BenchmarkItem
@@ -42,6 +42,7 @@ from srkit.engine.device import Dtype, pick_device
 from srkit.io.atomic import atomic_path
 from srkit.io.image import DecodedImage
 from srkit.io.write import write_image
+from srkit.ops.layout import RGB
 from srkit.progress import Silent
 from srkit.recipes.adapt import Optimiser, TunePart
 from srkit.recipes.upscale import UpscaleRecipe

@@ -20,9 +20,9 @@ from srkit.io.folders import find_images
 from srkit.io.image import DecodedImage
 from srkit.io.read import read_image
 from srkit.io.remote import Remote
+from srkit.ops.layout import RGB
 from srkit.recipes.upscale import UpscaleRecipe
 
-RGB = NDArray[np.uint8]
 """An image (H, W, 3)."""
 SETS = ("Set5", "Set14", "BSD100", "Urban100")
 """The sets of the classical protocol."""

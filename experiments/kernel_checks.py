@@ -19,7 +19,7 @@ from torch import Tensor
 
 from experiments.ablations import interval_text
 from experiments.degrade import KINDS, Degraded, degrade
-from experiments.images import RGB, batch, benchmark, levels
+from experiments.images import batch, benchmark, levels
 from experiments.study import publish, read_options, study_parser, table_head, table_row
 from srkit.conditioning.makers import basis_of
 from srkit.data.scenes import layered_scene
@@ -30,6 +30,7 @@ from srkit.io.image import DecodedImage
 from srkit.metrics.bootstrap import paired_bootstrap
 from srkit.metrics.protocols import PROTOCOLS
 from srkit.metrics.table import METRICS, Sample, Setup
+from srkit.ops.layout import RGB
 from srkit.recipes.estimate import EstimateRecipe
 from srkit.zoo.load import load_model
 from srkit.zoo.loaded import LoadedModel

@@ -19,11 +19,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from experiments.degrade import degrade
-from experiments.images import RGB, batch, benchmark, data_root, photographs, read_rgb8
+from experiments.images import batch, benchmark, data_root, photographs, read_rgb8
 from experiments.study import publish, read_options, study_parser, table_head, table_row
 from srkit.archs.detail import detail_energies, energies_count, normalised_detail
 from srkit.degradation.kernels import axes
 from srkit.degradation.modes import BLOCK
+from srkit.ops.layout import RGB
 
 SCALE = 4
 SIDE = BLOCK // SCALE  # of a block, in LR pixels

@@ -20,11 +20,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from experiments.images import RGB, enlarged
+from experiments.images import enlarged
 from experiments.study import publish, read_options, study_parser, table_head, table_row
 from srkit.data.captioned import render_captioned
 from srkit.data.captions import rendered_wordings
 from srkit.data.pairs import make_lr
+from srkit.ops.layout import RGB
 from srkit.progress import Silent
 from srkit.rendered.sign import Sign as SignSpec
 from srkit.rendered.specs import Split, counterfactual

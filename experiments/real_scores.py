@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from experiments.ablations import Values, interval_text, made_scorers
-from experiments.images import RGB, batch, data_root, levels, named_benchmark, photographs, read_rgb8
+from experiments.images import batch, data_root, levels, named_benchmark, photographs, read_rgb8
 from experiments.presets import PRESETS, preset
 from experiments.study import publish, read_options, study_parser, table_head, table_row
 from srkit.data.benchmarks import rgb8
@@ -41,6 +41,7 @@ from srkit.losses.images import feature_l1
 from srkit.metrics.bootstrap import paired_bootstrap
 from srkit.metrics.protocols import PROTOCOLS
 from srkit.metrics.table import Sample, Scorer
+from srkit.ops.layout import RGB
 from srkit.recipes.evaluate import EvalRecipe
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.tasks.evaluate.run import BICUBIC, EvalJob, evaluate

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from experiments.ablations import Pair, Values, cells, made_scorers, metric_cells, scored
 from experiments.few_shot import example_of, fitted
-from experiments.images import RGB, data_root, middle, middles, photographs, read_rgb8
+from experiments.images import data_root, middle, middles, photographs, read_rgb8
 from experiments.presets import PRESETS, preset
 from experiments.real_scores import VGG16, vgg16_scorer
 from experiments.study import publish, read_options, study_parser, table_head, table_row
@@ -32,6 +32,7 @@ from srkit.inference.upscaler import Upscaler
 from srkit.io.image import DecodedImage
 from srkit.io.write import write_image
 from srkit.metrics.table import Scorer
+from srkit.ops.layout import RGB
 from srkit.recipes.adapt import TunePart
 from srkit.recipes.self_supervised import LoopPart, PairsPart, SelfAdaptRecipe
 from srkit.recipes.upscale import UpscaleRecipe

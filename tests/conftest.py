@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+
+from srkit.ops.layout import RGB
 
 os.environ["SRKIT_OFFLINE"] = "1"  # no test fetches from anywhere but loopback, and those say so
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -21,7 +22,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts what runs in its background so
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-RGB = NDArray[np.uint8]
 _Left = pytest.StashKey[Counter[str]]()
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from srkit.archs.diagnose import (
@@ -25,8 +24,7 @@ from srkit.archs.diagnose import (
 )
 from srkit.archs.table import CLASSIFIERS, build
 from srkit.io.codecs import through_jpeg
-
-RGB = NDArray[np.uint8]
+from srkit.ops.layout import RGB
 
 
 def _tensor(image: RGB) -> Tensor:

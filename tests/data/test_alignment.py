@@ -6,15 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from srkit.data.alignment import match
 from srkit.data.pairs import make_lr
 from srkit.io.image import DecodedImage
 from srkit.io.read import read_image
 from srkit.io.write import encode_image
+from srkit.ops.layout import RGB
 
-RGB = NDArray[np.uint8]
 Rendered = Callable[..., RGB]
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from srkit.data import blurred
@@ -23,9 +22,9 @@ from srkit.data.blurred import (
 from srkit.degradation.kernels import TAPS, axes, from_map, moments
 from srkit.degradation.spatially_variant import blur
 from srkit.errors import UsageError
+from srkit.ops.layout import RGB
 from tests.helpers import refused
 
-RGB = NDArray[np.uint8]
 CPU = torch.device("cpu")
 ONLY: dict[str, float] = dict.fromkeys(KINDS, 0.0)
 

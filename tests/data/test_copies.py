@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from srkit.data.benchmarks import rgb8
 from srkit.data.copies import Copies, fingerprint, same_bytes
@@ -17,8 +16,8 @@ from srkit.data.unlabelled import UnpairedImage, find_unpaired, split_unpaired
 from srkit.io.image import DecodedImage
 from srkit.io.read import read_image
 from srkit.io.write import write_image
+from srkit.ops.layout import RGB
 
-RGB = NDArray[np.uint8]
 Rendered = Callable[..., RGB]
 
 WAYS = {

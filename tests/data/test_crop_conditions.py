@@ -7,11 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from srkit.conditioning.makers import CONDITIONS, Conditioning, Kind
@@ -21,12 +19,12 @@ from srkit.data.pairs import CropPlan, MemoryPairs, PairSource, crop_to_multiple
 from srkit.data.streamed import StreamedPairs
 from srkit.errors import UsageError
 from srkit.ops.geometry import TURNS, position_grid, turn
+from srkit.ops.layout import RGB
 from srkit.progress import Silent
 from tests.helpers import conditioned_on, refused
 
 CPU = torch.device("cpu")
 SIDE = 40
-RGB = NDArray[np.uint8]
 
 
 class Whole:

@@ -8,16 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from srkit.data.examples import MARGIN, MAX_VALIDATION, Example, Needs, Split, find_examples, split_examples
 from srkit.data.pairs import make_lr
 from srkit.errors import SrkitError, UsageError
 from srkit.io.image import DecodedImage
 from srkit.io.write import write_image
+from srkit.ops.layout import RGB
 from tests.helpers import missing, refused
 
-RGB = NDArray[np.uint8]
 NEEDS = Needs(scale=2, support=8, validation=8)
 
 

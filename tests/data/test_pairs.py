@@ -25,11 +25,11 @@ from srkit.data.pairs import (
 from srkit.data.streamed import StreamedPairs
 from srkit.errors import SrkitError
 from srkit.ops.geometry import TURNS, turn_back
+from srkit.ops.layout import RGB
 from srkit.ops.resize import bicubic_uint8
 from tests.helpers import Listening, refused
 
 CPU = torch.device("cpu")
-RGB = NDArray[np.uint8]
 
 
 def _write(folder: Path, images: list[RGB]) -> list[Path]:

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from srkit.conditioning.makers import Conditioning
@@ -18,10 +17,10 @@ from srkit.data.real_pairs import RealPairs, RealPlan, make_real_lr
 from srkit.degradation.filters import sharpened
 from srkit.errors import UsageError
 from srkit.ops.geometry import position_grid
+from srkit.ops.layout import RGB
 from srkit.recipes.degradation import MILD, REAL_ESRGAN, SecondOrderPart
 from tests.helpers import conditioned_on, refused
 
-RGB = NDArray[np.uint8]
 CPU = torch.device("cpu")
 CLEAN = SecondOrderPart(clean=1.0, sharpen=False)
 

@@ -6,13 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from srkit.data.scenes import SHAPES, _add_layer, _background, layered_scene
 from srkit.errors import UsageError
+from srkit.ops.layout import RGB
 from tests.helpers import refused
-
-RGB = NDArray[np.uint8]
 
 
 def _images(rendered: Callable[..., RGB]) -> list[RGB]:

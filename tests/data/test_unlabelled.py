@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from srkit.conditioning.values import Condition, Coordinates
 from srkit.data.pairs import CropPlan
@@ -26,10 +25,10 @@ from srkit.errors import SrkitError, UsageError
 from srkit.io.image import DecodedImage
 from srkit.io.write import write_image
 from srkit.ops.geometry import position_grid
+from srkit.ops.layout import RGB
 from tests.helpers import conditioned_on, missing, refused
 
 CPU = torch.device("cpu")
-RGB = NDArray[np.uint8]
 Rendered = Callable[..., RGB]
 
 

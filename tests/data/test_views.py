@@ -7,11 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from srkit.data.views import CLEAN, DEGRADATIONS, ViewPlan, ViewSource, _degrade, _Instance
-
-RGB = NDArray[np.uint8]
+from srkit.ops.layout import RGB
 
 
 def _flat(value: int) -> RGB:

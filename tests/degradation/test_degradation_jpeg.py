@@ -7,13 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from srkit.degradation.jpeg import differentiable_jpeg, jpegs, webp
 from srkit.io.codecs import through_jpeg
-
-RGB = NDArray[np.uint8]
+from srkit.ops.layout import RGB
 
 
 def _tensor(image: RGB) -> Tensor:

@@ -8,12 +8,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from srkit.degradation.filters import MODES, Library, Mode, filtered, resized, sharpened
+from srkit.ops.layout import RGB
 
-RGB = NDArray[np.uint8]
 LIBRARIES: tuple[Library, ...] = ("opencv", "torch")
 
 

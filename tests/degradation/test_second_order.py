@@ -6,11 +6,9 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from srkit.degradation.filters import MODES, Library, sharpened
@@ -24,6 +22,7 @@ from srkit.degradation.second_order import (
     draw,
     second_order,
 )
+from srkit.ops.layout import RGB
 from srkit.ops.resize import bicubic
 from srkit.recipes.degradation import (
     MILD,
@@ -34,7 +33,6 @@ from srkit.recipes.degradation import (
     SecondOrderStage,
 )
 
-RGB = NDArray[np.uint8]
 COUNT = 3000
 LIBRARIES: tuple[Library, ...] = ("opencv", "torch")
 NOTHING = {

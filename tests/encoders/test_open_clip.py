@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -18,6 +17,7 @@ from srkit.encoders.open_clip import OpenClip, squash
 from srkit.encoders.semantic import semantic_encoder
 from srkit.errors import UsageError
 from srkit.losses.table import LossContext, build_losses
+from srkit.ops.layout import RGB
 from tests.encoders import clip_files
 from tests.encoders.public_files import save_openai_clip
 from tests.helpers import refused
@@ -26,7 +26,6 @@ BICUBIC = Image.Resampling.BICUBIC
 CPU = torch.device("cpu")
 BOTH_ROUNDINGS = 1.2
 """8-bit steps: Pillow rounds each of its two passes, and the second weighs the first's errors by up to 1.3."""
-RGB = NDArray[np.uint8]
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,8 @@ from experiments.degrade import KINDS, Degraded, degrade
 from srkit.degradation.kernels import TAPS, from_map, moments
 from srkit.degradation.pca import encode, kernel_basis
 from srkit.degradation.spatially_variant import blur
+from srkit.ops.layout import RGB
 from srkit.ops.resize import downscale_uint8
-
-RGB = NDArray[np.uint8]
 
 
 def _depth(height: int, width: int) -> NDArray[np.float32]:

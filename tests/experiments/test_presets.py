@@ -6,12 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from experiments.presets import PRESETS, preset
 from srkit.data.pairs import make_lr
+from srkit.ops.layout import RGB
 
-RGB = NDArray[np.uint8]
 NAMES = tuple(PRESETS)
 
 

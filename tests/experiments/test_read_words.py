@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from experiments.images import RGB
 from experiments.read_words import FIRST_SEED, VOCABULARIES, letters, lines, share_read, signs
 from srkit.data.captioned import render_captioned
+from srkit.ops.layout import RGB
 from srkit.progress import Silent
 from srkit.rendered.specs import Split
 from tests.tasks.guided import save

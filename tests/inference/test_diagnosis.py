@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from srkit.errors import UsageError
 from srkit.inference.diagnosis import Diagnosis, Look
@@ -17,10 +16,9 @@ from srkit.io.codecs import through_jpeg
 from srkit.io.image import DecodedImage
 from srkit.io.read import read_image
 from srkit.io.write import write_image
+from srkit.ops.layout import RGB
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.rendered import render
-
-RGB = NDArray[np.uint8]
 
 
 @pytest.fixture(scope="module")

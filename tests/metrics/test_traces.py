@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from experiments.presets import ABLATED, preset
 from srkit.data.benchmarks import find_dataset, rgb8
@@ -15,9 +14,8 @@ from srkit.data.pairs import crop_to_multiple, make_lr
 from srkit.degradation.jpeg import jpegs
 from srkit.io.read import read_image
 from srkit.metrics.traces import block_edges, noise_floor, sharpness, traces_of
+from srkit.ops.layout import RGB
 from srkit.ops.resize import bicubic
-
-RGB = NDArray[np.uint8]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from srkit.archs.table import build
 from srkit.encoders.semantic import semantic_encoder
@@ -27,7 +26,6 @@ from srkit.zoo.load import load_model
 from tests.helpers import refused
 from tests.tasks.training_cases import CASES
 
-RGB = NDArray[np.uint8]
 CPU = torch.device("cpu")
 JOB = CASES["sr, conditioned"].job
 STILL = ("optim.lr = 1e-12", "optim.steps = 1")

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from srkit.data.pairs import Batch
 from srkit.data.real_pairs import RealPairs, RealPlan
 from srkit.errors import SrkitError
+from srkit.ops.layout import RGB
 from srkit.recipes.degradation import MILD
 from srkit.tasks.train import run
 from srkit.training import validation
@@ -24,7 +23,6 @@ from srkit.training.trainer import PairStep
 from tests.helpers import Listening, refused
 from tests.tasks.training_cases import CASES
 
-RGB = NDArray[np.uint8]
 CPU = torch.device("cpu")
 JOB = CASES["sr, degraded"].job
 SHORT = ("optim.steps = 2", "run.validate_every = 100")

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from srkit.encoders.features import perceptual_features
 from srkit.errors import ResourceError, UsageError
+from srkit.ops.layout import RGB
 from srkit.recipes.gan import GanRecipe
 from srkit.recipes.kinds import load_training_recipe
 from srkit.recipes.load import shipped_recipes, to_toml
@@ -31,7 +30,6 @@ from tests.helpers import Listening, refused
 from tests.tasks.training_cases import CASES
 from tests.training.gan_runs import gan_recipe
 
-RGB = NDArray[np.uint8]
 CPU = torch.device("cpu")
 
 

@@ -11,19 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from srkit.data.photographs import PhotographReader, read_rgb8
 from srkit.errors import SrkitError, UsageError
+from srkit.ops.layout import RGB
 from srkit.tasks.train import TrainJob, run
 from srkit.zoo.load import load_model
 from tests.helpers import Listening, refused
 from tests.tasks.training_cases import CASES
-
-RGB = NDArray[np.uint8]
 
 
 def _job(photographs: Path, output: Path, *settings: str, **changes: Any) -> TrainJob[Any]:

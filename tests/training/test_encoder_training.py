@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 
 from srkit.archs.table import build
 from srkit.data.views import CLEAN, DEGRADATIONS, ViewPlan, Views, ViewSource
+from srkit.ops.layout import RGB
 from srkit.progress import Silent
 from srkit.recipes.encoder import EncoderRecipe
 from srkit.recipes.load import from_mapping, to_mapping
@@ -25,7 +25,6 @@ from srkit.training.learners import ExemplarLearner, info_nce, make_learner, qua
 from srkit.training.state import TrainState, new_state
 from srkit.training.trainer import Limits, Trainer
 
-RGB = NDArray[np.uint8]
 CPU = torch.device("cpu")
 MODELS: dict[str, dict[str, Any]] = {
     "contrast": {"arch": "compact", "arguments": {"widths": [8, 8], "blocks": [0, 1], "dim": 8, "side": 32}},

@@ -6,16 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 from srkit.errors import UsageError
 from srkit.metrics.reports import Gallery, ImageKey
 from srkit.metrics.reports import gallery as module
 from srkit.metrics.reports.gallery import PAGE_BYTES, Views
+from srkit.ops.layout import RGB
 from tests.helpers import refused
-
-RGB = NDArray[np.uint8]
 
 
 def key(name: str) -> ImageKey:

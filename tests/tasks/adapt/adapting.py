@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from srkit.degradation.jpeg import jpegs
@@ -18,11 +17,11 @@ from srkit.io.image import DecodedImage
 from srkit.io.write import write_image
 from srkit.losses import table
 from srkit.losses.images import l2
+from srkit.ops.layout import RGB
 from srkit.recipes.adapt import TunePart
 from srkit.recipes.self_supervised import LoopPart
 from srkit.training import closed_loop
 
-RGB = NDArray[np.uint8]
 TUNE = TunePart(steps=30, patch=12, batch=4, rate=2e-3, judge_every=10, warmup_steps=2)
 LOOP = LoopPart(steps=12, patch=24, batch=2, rate=2e-4, judge_every=6, most_change=25.0)
 

@@ -11,14 +11,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from srkit.data.pairs import make_lr
 from srkit.degradation.noise import gaussian_noise
 from srkit.degradation.second_order import draw
 from srkit.errors import UsageError
 from srkit.inference.degrader import load_degrader
-from srkit.ops.layout import as_tensor
+from srkit.ops.layout import RGB, as_tensor
 from srkit.progress import Silent
 from srkit.recipes.degradation import FirstOrderPart, SecondOrderPart, SecondOrderStage
 from srkit.recipes.self_supervised import PairsPart
@@ -29,7 +28,6 @@ from srkit.zoo.weights import read_tensors
 from tests.helpers import Listening, refused
 from tests.tasks.adapt.adapting import compressed, write
 
-RGB = NDArray[np.uint8]
 PAIRS = PairsPart(steps=60, draws=24, kept=3, patch=16, batch=4, rate=2e-3, judge_every=20, warmup_steps=2)
 NOISE_ALONE = SecondOrderPart(
     first=FirstOrderPart(blur=0.0, up=0.0, down=0.0, gaussian=1.0, noise=(0.0, 0.0), jpeg=(100, 100)),

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from safetensors import safe_open
 
 from srkit.data.pairs import make_lr
@@ -19,6 +18,7 @@ from srkit.inference.upscaler import Models, Upscaler, Work
 from srkit.io.image import DecodedImage
 from srkit.io.read import read_image
 from srkit.io.write import write_image
+from srkit.ops.layout import RGB
 from srkit.recipes.upscale import UpscaleRecipe
 from srkit.rendered import render
 from srkit.tasks.adapt.fit import overwrites_itself
@@ -29,9 +29,6 @@ from srkit.zoo.load import load_model
 from srkit.zoo.weights import load_weights, save_weights
 from tests.helpers import Listening, refused
 from tests.tasks.adapt.adapting import TUNE, write
-
-RGB = NDArray[np.uint8]
-
 
 # -- what comes of it --------------------------------------------------------------------------------------
 

@@ -13,11 +13,11 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from srkit.archs.edsr import EDSR
 from srkit.data.pairs import make_lr
 from srkit.errors import ResourceError, SrkitError, UsageError
+from srkit.ops.layout import RGB
 from srkit.recipes.self_supervised import Control
 from srkit.tasks.adapt.loop import MIN_GAIN, LoopFit, factor_of, fit
 from srkit.tasks.adapt.run import AdaptResult
@@ -28,7 +28,6 @@ from srkit.zoo.weights import load_weights, read_tensors, save_weights
 from tests.helpers import Listening, missing, refused
 from tests.tasks.adapt.adapting import LOOP, compressed, write
 
-RGB = NDArray[np.uint8]
 Adapt = Callable[..., AdaptResult]
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from srkit.inference.diagnosis import Look
 from srkit.io.codecs import through_jpeg
 from srkit.io.image import DecodedImage
 from srkit.io.read import read_image
 from srkit.io.write import write_image
+from srkit.ops.layout import RGB
 from srkit.recipes.engine import EngineRecipe
 from srkit.recipes.upscale import Target, UpscaleRecipe
 from srkit.tasks.upscale.plan import plan_upscale
@@ -24,7 +24,6 @@ from srkit.tasks.upscale.streamed import run_streamed
 from srkit.zoo import load as load_module
 from srkit.zoo.loaded import LoadedModel
 
-RGB = NDArray[np.uint8]
 RECIPE = UpscaleRecipe(device="cpu", dtype="fp32")
 
 
