@@ -128,7 +128,7 @@ class TeacherPart:
     """Trained network whose result on the same LR is an additional L1 target."""
 
     model: str = ""
-    """Name or file of the teacher, of the network's scale; empty: none."""
+    """Name or file of the teacher, of the network's scale or a multiple of it; empty: none."""
     weight: float = bounded(0.1, min=0)
     """Weight of the teacher's loss term; 0: no teacher."""
     reuse: int = bounded(1, min=1)

@@ -93,7 +93,9 @@ class Inner:
     ) -> tuple[list[Tensor], Moments | None]:
         if self.second_order:
             updates, moments = directions(self.rule, gradients, moments)
-            return [p - rates[n].exp() * update for n, p, update in zip(names, now, updates, strict=True)], moments
+            return [
+                p - rates[n].exp() * update for n, p, update in zip(names, now, updates, strict=True)
+            ], moments
         with torch.no_grad():
             updates, moments = directions(self.rule, gradients, moments)
             moved = [p - rates[n].exp() * update for n, p, update in zip(names, now, updates, strict=True)]

@@ -13,13 +13,16 @@ from torch import Tensor, nn
 from srkit.data.pairs import Batch, PairSource
 from srkit.ops.geometry import TURNS, turn
 from srkit.ops.layout import in_precision
+from srkit.ops.resize import bicubic
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """Frozen network of the same scale that gets the same input as the trained network."""
+    """Frozen network that gets the same input as the trained network."""
 
     network: nn.Module
+    scale: int
+    """Scale of the trained network; the teacher's results are shrunk to it (bicubic) if its own scale is larger."""
     autocast: torch.dtype | None = None
     """Precision of its arithmetic; None: fp32."""
 
@@ -28,7 +31,7 @@ class Teacher:
         """Its SR of `lr` (N, 3, h, w), clipped to [0, 1]; (N, 3, scale h, scale w), fp32."""
         with in_precision(lr, self.autocast):
             sr: Tensor = self.network(lr)
-        return sr.float().clamp(0, 1)
+        return bicubic(sr.float(), (self.scale * lr.shape[2], self.scale * lr.shape[3])).clamp(0, 1)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from srkit.archs.edsr import EDSR
 from srkit.data.pairs import Batch
 from srkit.errors import UsageError
 from srkit.ops.geometry import TURNS, turn
+from srkit.ops.resize import bicubic
 from srkit.tasks.train import run
 from srkit.training.teacher import TaughtPairs, Teacher
 from srkit.zoo.files import sha256_of
@@ -47,9 +48,16 @@ def _teacher(path: Path, scale: int = 2, licence: str = "BSD-3-Clause") -> Path:
 def test_its_results_are_the_network_s_clipped(tmp_path: Path) -> None:
     network = load_model(_teacher(tmp_path / "t.safetensors")).network
     lr = (3 * torch.rand(2, 3, 6, 6)).requires_grad_()
-    distilled = Teacher(network)(lr)
+    distilled = Teacher(network, 2)(lr)
     torch.testing.assert_close(distilled, network(lr).detach().clamp(0, 1))
     assert not distilled.requires_grad
+
+
+def test_results_of_a_larger_scale_are_shrunk(tmp_path: Path) -> None:
+    network = load_model(_teacher(tmp_path / "t.safetensors", scale=4)).network
+    lr = torch.rand(2, 3, 6, 7)
+    distilled = Teacher(network, 2)(lr)
+    torch.testing.assert_close(distilled, bicubic(network(lr).detach(), (12, 14)).clamp(0, 1))
 
 
 class _Numbered:
@@ -67,7 +75,7 @@ class _Numbered:
 
 
 def _taught(source: _Numbered, reuse: int, kept: int) -> TaughtPairs:
-    teacher = Teacher(torch.nn.UpsamplingNearest2d(scale_factor=2))
+    teacher = Teacher(torch.nn.UpsamplingNearest2d(scale_factor=2), 2)
     return TaughtPairs(source, teacher, reuse, kept, 3, torch.device("cpu"))
 
 
@@ -136,7 +144,7 @@ def test_the_term_is_logged(folder: Path, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_teachers_that_cannot_be(folder: Path, tmp_path: Path) -> None:
-    large = _teacher(tmp_path / "large.safetensors", scale=4)
+    large = _teacher(tmp_path / "large.safetensors", scale=3)
     free = _teacher(tmp_path / "free.safetensors", licence="")
     for file, named in ((large, ("large", "teacher.model")), (free, ("free", "teacher.licence"))):
         with refused(UsageError, *named):

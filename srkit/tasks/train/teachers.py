@@ -48,16 +48,17 @@ def load_teacher(part: TeacherPart, info: ArchInfo, setting: Setting[Any]) -> Na
         info: facts about the trained network.
 
     Raises:
-        UsageError: the teacher has another scale, needs more than the image, or has no known licence.
+        UsageError: the teacher's scale is no multiple of the network's, it needs more than the image, or it has no
+            known licence.
         ResourceError: its weights are missing or damaged.
     """
     if not part.model or part.weight == 0:
         return None
     model = load_model(part.model, progress=setting.progress)
-    if model.info.scale != info.scale:
+    if model.info.scale % info.scale:
         raise UsageError(
             f"The teacher '{model.name}' upscales by {model.info.scale}, and the network by {info.scale}; set "
-            "teacher.model to one of the same scale."
+            f"teacher.model to one that upscales by {info.scale} or a multiple of it."
         )
     if model.info.conditioning or model.info.channels != 3:
         needs = ", ".join(model.info.conditioning) or f"{model.info.channels} channels"
@@ -71,7 +72,7 @@ def load_teacher(part: TeacherPart, info: ArchInfo, setting: Setting[Any]) -> Na
             "set teacher.licence."
         )
     network = channels_last(model.network, setting.device)
-    teacher = Teacher(network, setting.autocast(bf16_ok=model.info.bf16_ok))
+    teacher = Teacher(network, info.scale, setting.autocast(bf16_ok=model.info.bf16_ok))
     return NamedTeacher(teacher, model.name, model.sha256, licence, part.weight)
 
 
