@@ -14,6 +14,7 @@ from srkit.recipes.upscale import MAX_SCALE, MAX_THREADS
 Control = Literal["adapting", "paper", "reversed", "off"]
 Keep = Literal["judged", "raw", "average"]
 Method = Literal["loop", "pairs"]
+PairDegrader = Literal["matched", "reconstructor"]
 DEFAULT_STEPS, PAIR_STEPS = 300, 600
 
 
@@ -75,6 +76,9 @@ class PairsPart:
     """Maximal number of steps. None: 600, or as many as `minutes` allow."""
     minutes: float | None = bounded(None, above=0, flag=True)
     """Maximal number of minutes; such runs are not exactly reproducible."""
+    degrader: PairDegrader = "matched"
+    """What makes LR: `matched`, the nearest of drawn degradations; `reconstructor`, the reconstructor, with its
+    estimates of the folder's images."""
     degradation: str = "wide"
     """Name of the settings that degradations are drawn from (`srkit.recipes.degradation.SETTINGS`)."""
     draws: int = bounded(1000, min=1)
@@ -133,6 +137,7 @@ class SelfAdaptRecipe(Recipe):
             ("loop.control", self.loop.control, get_args(Control)),
             ("loop.keep", self.loop.keep, get_args(Keep)),
             ("method", self.method, get_args(Method)),
+            ("pairs.degrader", self.pairs.degrader, get_args(PairDegrader)),
         ):
             if value not in known:
                 raise UsageError(f"'{name}' is '{value}'; it must be one of {', '.join(known)}.")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from srkit.archs.info import ArchInfo
-from srkit.archs.reconstructor import MIN_SIDE
+from srkit.archs.reconstructor import MIN_SIDE, DegradationEstimate
 from srkit.conditioning.makers import Conditioning, ModelProviders
 from srkit.data.examples import Split
 from srkit.data.pairs import Batch, CropPlan
@@ -47,7 +47,7 @@ VALIDATION_SIDE = 48
 MIN_PARTS = 6
 """Number of validation images below which they are cut into parts, to estimate the variation of the gain."""
 _CALIBRATING = 4  # batches over which the gradients' norms are averaged
-_SPREAD_SIDE = 96  # side in LR pixels of the centre crops from which degradations are estimated
+_ESTIMATED_SIDE = 96  # side in LR pixels of the centre crops from which degradations are estimated
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,12 @@ class PairFindings:
     gain: float
     """Mean gain in PSNR (dB) of the kept weights over the base on held-out pairs; 0 if the base was kept."""
     drawn: int
-    """Number of degradation settings that were drawn."""
+    """Number of degradation settings that were drawn; 0 if the reconstructor degrades."""
     kept: int
-    distance: float
+    """Number of these that were used, or of the estimates that the reconstructor applies."""
+    distance: float | None
     """Mean distance of the kept settings to the folder's images, in units of the spread of all drawn settings."""
-    usual: float
+    usual: float | None
     """Mean distance of all drawn settings."""
 
 
@@ -213,7 +214,7 @@ def fit(
             raw=ends[0],
             average=ends[1],
             far_weight=loop.far_weight,
-            spread=spread_of(embeddings(images, degrader, device)),
+            spread=spread_of(estimates(images, degrader, device).embedding.cpu()),
             traces=traces,
             clean=clean,
         ),
@@ -284,13 +285,14 @@ def factor_of(controller: Controller | None, control: Control, noise_std: float 
     return factors[control]
 
 
-def embeddings(images: Sequence[UnpairedImage], degrader: Degrader, device: torch.device) -> Tensor:
-    """Embeddings e_d (N, D) of centre crops of images."""
-    found = []
-    with torch.no_grad():
-        for part in parts_of(images, len(images), _SPREAD_SIDE, MIN_SIDE, 1):
-            found.append(degrader.estimate(as_tensor(part.pixels, device)).embedding[0].cpu())
-    return torch.stack(found)
+@torch.no_grad()
+def estimates(
+    images: Sequence[UnpairedImage], degrader: Degrader, device: torch.device
+) -> DegradationEstimate:
+    """Degradation estimates of centre crops of images."""
+    parts = parts_of(images, len(images), _ESTIMATED_SIDE, MIN_SIDE, 1)
+    found = [degrader.estimate(as_tensor(part.pixels, device)) for part in parts]
+    return DegradationEstimate(*map(torch.cat, zip(*found, strict=True)))
 
 
 def _any_gain(before: Sequence[float], after: Sequence[float]) -> float:

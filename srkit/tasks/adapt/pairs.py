@@ -2,7 +2,8 @@
 
 Self-supervised adaptation without the closed loop: the degradation of the images is estimated by drawing settings of
 the second-order degradation and keeping those that make clean images similar to the folder's
-(`srkit.tasks.adapt.matching`); the network is fine-tuned on pairs made with these. L_rec and FAR of the folder's images
+(`srkit.tasks.adapt.matching`), or by the reconstructor (`srkit.tasks.adapt.reconstructed`); the network is fine-tuned
+on pairs made so. L_rec and FAR of the folder's images
 are also measured, and a network whose FAR is above the base's is rejected.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,11 +22,10 @@ from torch import nn
 
 from srkit.conditioning.makers import Conditioning, ModelProviders
 from srkit.data.examples import Example
-from srkit.data.pairs import crop_to_multiple, shrunk
+from srkit.data.pairs import CropPlan, PairSource, crop_to_multiple, shrunk
 from srkit.data.photographs import PhotographReader, find_photographs
 from srkit.data.real_pairs import RealPairs, RealPlan, make_real_lr
 from srkit.data.support import validation_batches
-from srkit.degradation.second_order import Draw
 from srkit.encoders.features import perceptual_features
 from srkit.errors import UsageError
 from srkit.io.names import shown
@@ -39,11 +40,12 @@ from srkit.tasks.adapt.loop import (
     PairFindings,
     best_words,
     closed_loop,
-    embeddings,
+    estimates,
     loop_validator,
     placed,
 )
 from srkit.tasks.adapt.matching import Matched, match
+from srkit.tasks.adapt.reconstructed import ReconstructedPairs
 from srkit.tasks.adapt.score import Scores
 from srkit.tasks.adapt.unpaired import Unpaired
 from srkit.training.adapt import Adapted, Score, adapt, pairs_loss, unchanged
@@ -94,11 +96,9 @@ class Paired(Unpaired):
         if clean:
             found = unchanged(network, lambda network: [0.0])
         else:
-            matched = self._matched()
-            found = self._checked(self._learned(network, conditioning, matched.settings), score)
-            gain = np.mean(found.best) - np.mean(found.before)
-            counts = (recipe.pairs.draws, len(matched.settings.seed))
-            pairs = PairFindings(float(gain), *counts, matched.distance, matched.usual)
+            matched = self._matched() if recipe.pairs.degrader == "matched" else None
+            found = self._checked(self._learned(network, conditioning, matched), score)
+            pairs = self._found(float(np.mean(found.best) - np.mean(found.before)), matched)
         fresh = copy.deepcopy(base.network)
         fresh.load_state_dict(found.state_dict)
         return LoopFitted(
@@ -113,7 +113,7 @@ class Paired(Unpaired):
                 raw=None,
                 average=None,
                 far_weight=0.0,
-                spread=spread_of(embeddings(images, self._degrader, options.device)),
+                spread=spread_of(estimates(images, self._degrader, options.device).embedding.cpu()),
                 traces=traces,
                 clean=clean,
                 pairs=pairs,
@@ -138,6 +138,8 @@ class Paired(Unpaired):
         remarks, pairs = super().remarks(fitted), fitted.findings.pairs
         if pairs is None:
             return remarks
+        if pairs.distance is None or pairs.usual is None:
+            return (f"The reconstructor applied the degradations of {pairs.kept} images.", *remarks)
         return (
             f"Of {pairs.drawn} degradations drawn from '{self._recipe.pairs.degradation}' the {pairs.kept} nearest to "
             f"the images were used: {pairs.distance:.2f} from them, all together {pairs.usual:.2f}, in deviations of "
@@ -162,14 +164,37 @@ class Paired(Unpaired):
         )
         return found
 
-    def _learned(self, network: nn.Module, conditioning: Conditioning, known: Draw) -> Adapted:
-        """Fine-tune on pairs with the given settings."""
+    def _found(self, gain: float, matched: Matched | None) -> PairFindings:
+        if matched is None:
+            return PairFindings(gain, 0, len(self.split.support), None, None)
+        counts = (self._recipe.pairs.draws, len(matched.settings.seed))
+        return PairFindings(gain, *counts, matched.distance, matched.usual)
+
+    def _pairs(
+        self, conditioning: Conditioning, matched: Matched | None
+    ) -> tuple[PairSource, Callable[[RGB, int], RGB]]:
+        """Training pairs, and a function from a clean image and a number to its LR."""
+        part, options, scale = self._recipe.pairs, self._options, self._base.info.scale
+        size = (scale, self._patch, part.batch, options.seed)
+        given = (options.device, conditioning, self._progress)
+        if matched is None:
+            made = ReconstructedPairs(
+                self._train, CropPlan(*size), self.split.support, self._degrader, *given[1:]
+            )
+            return made, made.lr_of
+        plan = RealPlan(*size, degradation=self._settings, sizes=(1.0,))
+
+        def lr_of(hr: RGB, number: int) -> RGB:
+            rng = torch.Generator().manual_seed(self._recipe.seed + number)
+            return make_real_lr(hr, scale, self._settings, rng, torch.device("cpu"), matched.settings)
+
+        return RealPairs(self._train, plan, *given, matched.settings), lr_of
+
+    def _learned(self, network: nn.Module, conditioning: Conditioning, matched: Matched | None) -> Adapted:
+        """Fine-tune on pairs."""
         part, options, info = self._recipe.pairs, self._options, self._base.info
         autocast = options.autocast(info)
-        plan = RealPlan(
-            info.scale, self._patch, part.batch, options.seed, degradation=self._settings, sizes=(1.0,)
-        )
-        pairs = RealPairs(self._train, plan, options.device, conditioning, self._progress, known)
+        pairs, lr_of = self._pairs(conditioning, matched)
         features = None
         if "perceptual" in needs_of(part.loss):
             features = perceptual_features("compact", options.device, progress=self._progress)
@@ -181,17 +206,20 @@ class Paired(Unpaired):
             loss=pairs_loss(lambda sr, hr: losses(sr, hr)[0]),
             training_mode=overwrites_itself(network, info),
         )
-        score = self._score(known, conditioning, autocast)
+        score = self._score(lr_of, conditioning, autocast)
         return adapt(network, pairs, part.most_steps, score, settings, self._progress)
 
-    def _score(self, known: Draw, conditioning: Conditioning, autocast: torch.dtype | None) -> Score:
+    def _score(
+        self,
+        lr_of: Callable[[RGB, int], RGB],
+        conditioning: Conditioning,
+        autocast: torch.dtype | None,
+    ) -> Score:
         """PSNR on the validation clean images, each degraded once."""
         info, device = self._base.info, self._options.device
         batches = []
         for number, hr in enumerate(self._held):
-            rng = torch.Generator().manual_seed(self._recipe.seed + number)
-            lr = make_real_lr(hr, info.scale, self._settings, rng, torch.device("cpu"), known)
-            example = Example(str(number), hr, lr, False)
+            example = Example(str(number), hr, lr_of(hr, number), False)
             batches += validation_batches(example, 1, _VALIDATED_SIDE, info.multiple_of, device, conditioning)
         return lambda network: [psnr_of(network, batch, info.scale, autocast) for batch in batches]
 

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from srkit.data.pairs import make_lr
+from srkit.conditioning.makers import UNCONDITIONED
+from srkit.data.pairs import CropPlan, make_lr
+from srkit.data.unlabelled import UnpairedImage
 from srkit.degradation.noise import gaussian_noise
 from srkit.degradation.second_order import draw
 from srkit.errors import UsageError
@@ -22,6 +24,7 @@ from srkit.progress import Silent
 from srkit.recipes.degradation import FirstOrderPart, SecondOrderPart, SecondOrderStage
 from srkit.recipes.self_supervised import PairsPart
 from srkit.tasks.adapt.matching import match
+from srkit.tasks.adapt.reconstructed import ReconstructedPairs
 from srkit.tasks.adapt.run import AdaptResult
 from srkit.zoo.header import read_header
 from srkit.zoo.weights import read_tensors
@@ -83,6 +86,39 @@ def test_it_learns_from_pairs_and_claims_no_more(
     assert (about["method"], about["pairs"]["gain"]) == ("pairs", found.gain)
     assert (about["recipe"]["method"], about["recipe"]["clean"]) == ("pairs", "clean")
     assert result.before.metrics == ("neutral", "far", "reconstruction")
+
+
+def test_the_reconstructor_degrades(adapt: Callable[..., AdaptResult], phone: Path) -> None:
+    part = replace(PAIRS, steps=6, judge_every=6, degrader="reconstructor")
+    one, two = (adapt(phone, output=f"{name}.safetensors", pairs=part) for name in ("one", "two"))
+    assert one.output.read_bytes() == two.output.read_bytes()
+    found = one.loop.pairs if one.loop is not None else None
+    assert found is not None
+    assert (found.drawn, found.distance, found.usual) == (0, None, None)
+    assert found.kept > 0
+    assert one.steps == 6
+
+
+def test_reconstructed_pairs_follow_the_estimates(
+    reconstructor_weights: Path, rendered: Callable[..., RGB]
+) -> None:
+    """LR differs by the image whose degradation is applied, and each batch is a function of its step."""
+    degrader = load_degrader(str(reconstructor_weights), 2, torch.device("cpu"), None)
+    hr = [rendered(96, 96, i) for i in range(3)]
+    plan = CropPlan(2, 16, 4, 0)
+    sources = [
+        ReconstructedPairs(hr, plan, [UnpairedImage("a", one)], degrader, UNCONDITIONED, Silent())
+        for one in (make_lr(hr[0], 2), make_lr(cv2.GaussianBlur(hr[1], (0, 0), 3), 2))
+    ]
+    one, other = (source.draw(3) for source in sources)
+    assert one.lr.shape == (4, 3, 16, 16)
+    torch.testing.assert_close(one.hr, other.hr)
+    assert not torch.equal(one.lr, other.lr)
+    torch.testing.assert_close(one.lr, sources[0].draw(3).lr)
+    assert not torch.equal(one.hr, sources[0].draw(4).hr)
+    assert sources[0].lr_of(hr[0], 0).shape == (48, 48, 3)
+    noisy = [sources[0].lr_of(hr[0], number) for number in (0, 0, 1)]
+    assert np.array_equal(noisy[0], noisy[1])
 
 
 def test_it_repeats_to_the_byte(adapt: Callable[..., AdaptResult], phone: Path) -> None:
@@ -186,6 +222,7 @@ def test_what_makes_no_sense(adapt: Callable[..., AdaptResult], phone: Path, tmp
         ({"clean": str(tmp_path / "few")}, ("--clean", tmp_path / "few", 2)),
         ({"pairs": replace(PAIRS, degradation="wild")}, ("wild", "wide")),
         ({"pairs": replace(PAIRS, loss={"semantic": 1.0})}, ("pairs.loss", "semantic")),
+        ({"pairs": replace(PAIRS, degrader="blur")}, ("pairs.degrader", "matched", "reconstructor")),
         ({"pairs": replace(PAIRS, draws=0)}, ("pairs.draws", 0)),
         ({"pairs": replace(PAIRS, rate=-1.0)}, ("pairs.rate", -1.0)),
     ]
