@@ -13,7 +13,7 @@ from srkit.recipes.upscale import MAX_SCALE, MAX_THREADS
 
 Control = Literal["adapting", "paper", "reversed", "off"]
 Keep = Literal["judged", "raw", "average"]
-Method = Literal["loop", "pairs"]
+Method = Literal["auto", "loop", "pairs"]
 PairDegrader = Literal["matched", "reconstructor"]
 DEFAULT_STEPS, PAIR_STEPS = 300, 600
 
@@ -119,8 +119,9 @@ class SelfAdaptRecipe(Recipe):
     holdout: float | None = bounded(None, above=0, below=1, flag=True)
     """Share held out for validation: of the images, or of the area of each image if there are few. None: a quarter of
     the images, at most twelve, or a quarter of each image (half of a single one)."""
-    method: Method = "loop"
-    """`loop`: through the reconstructor; `pairs`: on pairs made of clean images with matching degradations."""
+    method: Method = "auto"
+    """`loop`: through the reconstructor; `pairs`: on pairs made of clean images with matching degradations; `auto`:
+    `pairs` where `clean` names such images."""
     clean: str = ""
     """Folder of clean images for `pairs`. Empty: the folder's own images, shrunk until they look clean."""
     loop: LoopPart = field(default_factory=LoopPart)
@@ -141,7 +142,12 @@ class SelfAdaptRecipe(Recipe):
         ):
             if value not in known:
                 raise UsageError(f"'{name}' is '{value}'; it must be one of {', '.join(known)}.")
-        if self.clean and self.method != "pairs":
+        if self.clean and self.method == "loop":
             raise UsageError(
-                f"`clean` is '{self.clean}', which serves `method` pairs alone; add that or leave it out."
+                f"`clean` is '{self.clean}', which serves `method` pairs alone; choose that or leave one out."
             )
+
+    @property
+    def by_pairs(self) -> bool:
+        """True if the method is `pairs`."""
+        return self.method == "pairs" or (self.method == "auto" and bool(self.clean))

@@ -59,12 +59,18 @@ def adapt(
     method: Annotated[
         str | None,
         option(
-            "With --self-supervised: loop, or pairs of clean images degraded alike.", TRAINING, metavar="NAME"
+            "With --self-supervised: loop, or pairs of clean images degraded alike, the default with --clean.",
+            TRAINING,
+            metavar="NAME",
         ),
     ] = None,
     clean: Annotated[
         Path | None,
-        option("With --method pairs: clean images; else the folder's own, shrunk.", INPUT, metavar="DIR"),
+        option(
+            "With --self-supervised: clean images to learn from; for --method pairs else the folder's own, shrunk.",
+            INPUT,
+            metavar="DIR",
+        ),
     ] = None,
     scale: options.WholeScale = None,
     model: Annotated[
@@ -104,14 +110,15 @@ def adapt(
 
     From a few high-resolution examples: on the validation images it never gets worse. Or with --self-supervised from
     low-resolution images alone: then no one can say how near to the truth the results are. What counts is how well the
-    images can be made once more from them, and how natural they look; or with --method pairs, the gain on clean images
-    that are degraded as they seem to be.
+    images can be made once more from them, and how natural they look; or with --clean, the gain on clean images that
+    are degraded as they seem to be.
 
     \b
     srkit adapt --shots 5 screenshots/
     srkit adapt screenshots/ -o screens-x4.safetensors --report report.html
     srkit adapt pairs/ --shots 10 -m edsr-x2 -o mine-x2.safetensors --minutes 5
     srkit adapt phone/ --self-supervised -m real-x4 -o phone-x4.safetensors
+    srkit adapt phone/ --self-supervised -m real-x4 --clean photos/
     srkit adapt screenshots/ --set tune.rate=1e-3 --set tune.optimiser=sgd
     srkit adapt phone/ --self-supervised --set loop.control=paper --set loop.noise_std=1
     srkit upscale INPUT OUTPUT -m screens-x4.safetensors

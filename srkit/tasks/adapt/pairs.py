@@ -3,14 +3,13 @@
 Self-supervised adaptation without the closed loop: the degradation of the images is estimated by drawing settings of
 the second-order degradation and keeping those that make clean images similar to the folder's
 (`srkit.tasks.adapt.matching`), or by the reconstructor (`srkit.tasks.adapt.reconstructed`); the network is fine-tuned
-on pairs made so. L_rec and FAR of the folder's images
-are also measured, and a network whose FAR is above the base's is rejected.
+on pairs made so. The gain on held-out pairs decides what is kept: it agrees with references where L_rec and FAR of the
+folder's images, which are reported, do not (experiments/RESULTS.md).
 """
 
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -50,7 +49,7 @@ from srkit.tasks.adapt.score import Scores
 from srkit.tasks.adapt.unpaired import Unpaired
 from srkit.training.adapt import Adapted, Score, adapt, pairs_loss, unchanged
 from srkit.training.inner import ADAM, uniform_rates
-from srkit.training.loop_validator import LoopValidator, spread_of
+from srkit.training.loop_validator import spread_of
 from srkit.training.validation import psnr_of
 
 RATE = 1e-4
@@ -97,7 +96,7 @@ class Paired(Unpaired):
             found = unchanged(network, lambda network: [0.0])
         else:
             matched = self._matched() if recipe.pairs.degrader == "matched" else None
-            found = self._checked(self._learned(network, conditioning, matched), score)
+            found = self._learned(network, conditioning, matched)
             pairs = self._found(float(np.mean(found.best) - np.mean(found.before)), matched)
         fresh = copy.deepcopy(base.network)
         fresh.load_state_dict(found.state_dict)
@@ -222,21 +221,6 @@ class Paired(Unpaired):
             example = Example(str(number), hr, lr_of(hr, number), False)
             batches += validation_batches(example, 1, _VALIDATED_SIDE, info.multiple_of, device, conditioning)
         return lambda network: [psnr_of(network, batch, info.scale, autocast) for batch in batches]
-
-    def _checked(self, found: Adapted, score: LoopValidator) -> Adapted:
-        """The result, or the base if the result has a higher FAR on the folder's images, that is, new flaws."""
-        if not found.kept:
-            return found
-        network = copy.deepcopy(self._base.network)
-        base = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-        network.load_state_dict(found.state_dict)
-        measured = score.measure(placed(network, self._options.device))
-        if math.fsum(measured.far) <= math.fsum(score.base.far):
-            return found
-        self._progress.info("FAR of the folder's images rose, so the base model is kept")
-        return replace(
-            found, state_dict=base, kept=False, best_step=0, best_interpolation=None, best=found.before
-        )
 
     def _clean_images(self) -> tuple[int, list[RGB], list[RGB]]:
         """Side of crops in LR pixels, and the training and validation images; sides are multiples of the scale."""

@@ -102,7 +102,7 @@ def run(job: AdaptJob, progress: Progress | None = None) -> AdaptResult:
     pick_dtype(recipe.dtype, device, base.info)
     if isinstance(recipe, AdaptRecipe):
         return _adapted(job, base, output, Shots(recipe, job.domain, base, device, progress), progress)
-    by = Paired if recipe.method == "pairs" else Unpaired
+    by = Paired if recipe.by_pairs else Unpaired
     return _adapted(job, base, output, by(recipe, job.domain, base, device, progress), progress)
 
 
