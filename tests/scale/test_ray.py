@@ -61,7 +61,9 @@ def test_evaluations_are_those_of_one_process(
     code, local, err = evaluate(tmp_path / "local", "--fail-if", gate)
     assert code == expected
     options = ("--fail-if", gate, "--engine", "ray", "--workers", workers, "--threads", 1)
-    assert evaluate(tmp_path / "ray", *options) == (code, local, err)
+    by_ray = evaluate(tmp_path / "ray", *options)
+    assert by_ray[:2] == (code, local)
+    assert err in by_ray[2]  # on a busy machine Ray adds warnings of its own
     assert len(local) == 2 * 5 + 5
 
 
