@@ -1,13 +1,15 @@
 """Scores of models for real images: degraded benchmarks with references, and old images without.
 
-    SRKIT_DATA=... SRKIT_WEIGHTS=... python experiments/real_scores.py -m real-x4 [-m FILE ...] [--limit 25] [--write]
+    SRKIT_DATA=... SRKIT_WEIGHTS=... python experiments/real_scores.py -m real-x4 [-m FILE ...] [--scale 4] \\
+        [--limit 25] [--write]
 
 Images of Set14, BSD100 and Urban100, spread over each set, under the hidden degradations of `experiments/presets.py`:
 PSNR (classical protocol), SSIM, the shipped perceptual distance `judge`, LPIPS and a distance of VGG16's features where
 their weights are available, of every model, and the differences of the first one to the others with 95 % intervals.
-CPU seconds are those of the whole process while the model upscales, in the same run. Then, on RealSRSet: NIQE where it
-is available (lower is better in principle, but it rewards noise), the largest difference of a mean colour to that of
-the input, and the deviation of the highest band of frequencies in flat parts of four noisy images: what noise is left.
+CPU seconds are those of the whole process while the model upscales, in the same run. Then, at x4, on RealSRSet: NIQE
+where it is available (lower is better in principle, but it rewards noise), the largest difference of a mean colour to
+that of the input, and the deviation of the highest band of frequencies in flat parts of four noisy images: what noise
+is left.
 
 The first model is compared with all others; `bicubic` is always among them.
 """
@@ -63,26 +65,31 @@ FLAT = {
 def main() -> None:
     parser = study_parser(__doc__, limit=25)
     parser.add_argument("--model", "-m", action="append", help="by default real-x4; repeatable")
+    parser.add_argument("--scale", type=int, default=SCALE, choices=(2, 3, 4), help="(%(default)s)")
     options = read_options(parser)
     models = (*(options.model or ["real-x4"]), BICUBIC)
-    publish("hidden degradations", hidden(options, models), write=options.write)
+    name = "hidden degradations" if options.scale == SCALE else f"hidden degradations x{options.scale}"
+    publish(name, hidden(options, models), write=options.write)
+    if options.scale != SCALE:
+        return
     publish("RealSRSet", unreferenced(data_root() / "real" / "RealSRSet", models), write=options.write)
 
 
 def hidden(options: argparse.Namespace, models: Sequence[str]) -> Iterator[str]:
     """Markdown: scores by degradation, and the differences of the first model to the others."""
-    found = [hr for name in SETS for _, hr in named_benchmark([name], SCALE, limit=options.limit)]
+    scale = options.scale
+    found = [hr for name in SETS for _, hr in named_benchmark([name], scale, limit=options.limit)]
     scorers = made_scorers(METRICS) | vgg16_scorer()
     scores: dict[str, dict[str, Values]] = {}
     yield from table_head(["model", *(f"{name}: {', '.join(scorers)}" for name in PRESETS), "CPU s"])
     for model in models:
         spent, scores[model] = 0.0, {}
         for degradation in PRESETS:
-            pairs = {f"{n}": (hr, preset(degradation, hr, SCALE, n)) for n, hr in enumerate(found)}
+            pairs = {f"{n}": (hr, preset(degradation, hr, scale, n)) for n, hr in enumerate(found)}
             started = time.process_time()
-            made = dict(upscaled(model, {name: lr for name, (_, lr) in pairs.items()}))
+            made = dict(upscaled(model, {name: lr for name, (_, lr) in pairs.items()}, scale))
             spent += time.process_time() - started
-            scores[model][degradation] = scored(pairs, made, scorers)
+            scores[model][degradation] = scored(pairs, made, scorers, scale)
         cells = [
             ", ".join(f"{values.mean():.3f}" for values in by_metric.values())
             for by_metric in scores[model].values()
@@ -100,12 +107,12 @@ def hidden(options: argparse.Namespace, models: Sequence[str]) -> Iterator[str]:
 
 
 def scored(
-    pairs: Mapping[str, tuple[RGB, RGB]], made: Mapping[str, RGB], scorers: Mapping[str, Scorer]
+    pairs: Mapping[str, tuple[RGB, RGB]], made: Mapping[str, RGB], scorers: Mapping[str, Scorer], scale: int
 ) -> Values:
     """Every score of every image, HR and LR by name and what was made of it."""
     values: dict[str, list[float]] = {name: [] for name in scorers}
     for name, (hr, lr) in pairs.items():
-        sample = Sample(levels(made[name]), levels(hr), levels(lr), PROTOCOLS["classical"], SCALE)
+        sample = Sample(levels(made[name]), levels(hr), levels(lr), PROTOCOLS["classical"], scale)
         for metric, scorer in scorers.items():
             values[metric].append(scorer.score(sample))
     return {name: np.array(found) for name, found in values.items()}
@@ -177,15 +184,15 @@ def niqe(folder: Path) -> str:
     return f"{result.mean['niqe']:.2f}"
 
 
-def upscaled(model: str, images: Mapping[str, RGB]) -> Iterator[tuple[str, RGB]]:
-    """Every image at four times its size, by name."""
+def upscaled(model: str, images: Mapping[str, RGB], scale: int = SCALE) -> Iterator[tuple[str, RGB]]:
+    """Every image at `scale` times its size, by name."""
     if model == BICUBIC:
         for name, lr in images.items():
-            yield name, resample(lr, lr.shape[0] * SCALE, lr.shape[1] * SCALE)
+            yield name, resample(lr, lr.shape[0] * scale, lr.shape[1] * scale)
         return
     upscaler = Upscaler(UpscaleRecipe(model=model, device="cpu"))
     works = (
-        Work(name, DecodedImage(lr), lr.shape[1] * SCALE, lr.shape[0] * SCALE) for name, lr in images.items()
+        Work(name, DecodedImage(lr), lr.shape[1] * scale, lr.shape[0] * scale) for name, lr in images.items()
     )
     for done in upscaler.run(works):
         if done.image is None:
