@@ -50,9 +50,9 @@ ROWS: Mapping[str, tuple[str, ...]] = {
     "batch-4": (*DETAIL, "data.batch=4"),
     "batch-16": (*DETAIL, "data.batch=16"),
     "patch-48": (*DETAIL, "data.patch=48", "data.batch=4"),
-    "compact-16": (*DETAIL, _model("srvgg", features=64, convs=16, linear=0.5)),
-    "compact-16-relu": (*DETAIL, _model("srvgg", features=64, convs=16, linear=0.0)),
-    "compact-96x8": (*DETAIL, _model("srvgg", features=96, convs=8, linear=0.5)),
+    "compact-16": (*DETAIL, _model("srvgg", features=64, convs=16)),
+    "compact-16-relu": (*DETAIL, _model("srvgg", features=64, convs=16, slope=0.0)),
+    "compact-96x8": (*DETAIL, _model("srvgg", features=96, convs=8)),
 }
 """Settings by row; see the module."""
 

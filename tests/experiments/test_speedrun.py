@@ -5,7 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from experiments.speedrun import ROWS, curve, table
+import pytest
+
+from experiments.speedrun import COMMON, ROWS, curve, table
+from srkit.archs.table import build
+from srkit.recipes.kinds import load_training_recipe
+from srkit.recipes.train import TrainRecipe
 from srkit.tasks.train import WEIGHTS
 
 
@@ -17,6 +22,14 @@ def _run(folder: Path, *validations: tuple[int, float, float], done: bool = True
     if done:
         (folder / WEIGHTS).touch()
     return folder
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_every_row_is_a_network_that_can_be_trained(row: str) -> None:
+    recipe = load_training_recipe("edsr-x4", [*COMMON, *ROWS[row]])
+    assert isinstance(recipe, TrainRecipe)
+    build(recipe.model.arch, recipe.model.arguments)
+    assert recipe.run.clock == "cpu"
 
 
 def test_the_last_validation_of_finished_runs_is_shown(tmp_path: Path) -> None:
