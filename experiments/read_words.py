@@ -5,8 +5,9 @@
 Rendered signs with words that were never trained on are made small and enlarged again: with their caption, without,
 with the caption of the same sign with another word of as many letters, and by a network that never had text
 (`--blind`). The reader is RapidOCR (`pip install rapidocr-onnxruntime`, Apache-2.0, its models inside); what it cannot
-read in HR is left out. A word counts as read if all its letters are found in their order, whatever their case. Signs
-that were never trained on with words that were stand in a row of their own.
+read in HR is left out. A word counts as read if all its letters are found in their order, whatever their case; behind
+it stands the share of its letters that are found in their order, with others between. Signs that were never trained on
+with words that were stand in a row of their own.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from pathlib import Path
 
 import numpy as np
@@ -105,7 +107,7 @@ def lines(options: argparse.Namespace, read: Reader) -> Iterator[str]:
     scale = load_model(options.weights).info.scale
     side = 16 * scale
     yield from table_head(
-        ["words", "signs", "read in HR", "right", "none", "edited: the edited word", "blind"]
+        ["words", "signs", "read in HR", "right (letters)", "none", "edited: the edited word", "blind"]
     )
     for split, name in VOCABULARIES.items():
         shown, drawn = signs(split, options.images, side, read)
@@ -121,20 +123,26 @@ def lines(options: argparse.Namespace, read: Reader) -> Iterator[str]:
         made = {key: list(enlarged(file, images, texts, scale)) for key, (file, texts) in runs.items()}
         wanted = {"edited": [one.other_text for one in shown]}
         own = [one.text for one in shown]
-        shares = [
-            f"{share_read(made[key], wanted.get(key, own), read):.2f}" if key in made else "-"
+        cells = [
+            read_cell(made[key], wanted.get(key, own), read) if key in made else "-"
             for key in ("right", "none", "edited", "blind")
         ]
-        yield table_row([name, str(drawn), f"{len(shown) / max(drawn, 1):.2f}", *shares])
+        yield table_row([name, str(drawn), f"{len(shown) / max(drawn, 1):.2f}", *cells])
         if options.sheet and split == "held-out":
             write_sheet(options.sheet, shown[:8], made, scale)
     yield ""
     yield f"{options.weights}, x{scale}, images of {side} pixels; {torch.get_num_threads()} threads."
 
 
-def share_read(images: Sequence[RGB], texts: Sequence[str], read: Reader) -> float:
-    """How many of the images show their text, in [0, 1]."""
-    return float(np.mean([letters(text) in read(image) for image, text in zip(images, texts, strict=True)]))
+def read_cell(images: Sequence[RGB], texts: Sequence[str], read: Reader) -> str:
+    """Share of the images that show their text, and mean share of its letters that they show."""
+    words, shares = [], []
+    for image, text in zip(images, texts, strict=True):
+        wanted, found = letters(text), read(image)
+        words.append(wanted in found)
+        blocks = SequenceMatcher(None, found, wanted, autojunk=False).get_matching_blocks()
+        shares.append(sum(block.size for block in blocks) / len(wanted))
+    return f"{np.mean(words):.2f} ({np.mean(shares):.2f})"
 
 
 def write_sheet(file: Path, shown: Sequence[Sign], made: dict[str, list[RGB]], scale: int) -> None:

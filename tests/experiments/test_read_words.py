@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from experiments.read_words import FIRST_SEED, VOCABULARIES, letters, lines, share_read, signs
+from experiments.read_words import FIRST_SEED, VOCABULARIES, letters, lines, read_cell, signs
 from srkit.data.captioned import render_captioned
 from srkit.ops.layout import RGB
 from srkit.progress import Silent
@@ -52,7 +52,8 @@ def test_signs_that_the_reader_cannot_read_are_left_out() -> None:
 
 def test_share() -> None:
     black, white = np.zeros((4, 4, 3), np.uint8), np.full((4, 4, 3), 255, np.uint8)
-    assert share_read([black, white], ["a b", "c"], lambda image: "AB" if image.max() == 0 else "D") == 0.5
+    found = read_cell([black, white], ["a b", "cdef"], lambda image: "AB" if image.max() == 0 else "CXE")
+    assert found == "0.50 (0.75)"
     assert letters("O'Neil & 2") == "ONEIL2"
 
 
@@ -62,5 +63,5 @@ def test_table_and_sheet(tmp_path: Path) -> None:
     options = Namespace(weights=str(weights), blind=None, images=COUNT, sheet=sheet)
     found = [line for line in lines(options, Eyes()) if line.startswith("|")]
     # Nothing is read in the results, which are not the signs to the bit.
-    assert found[2].split("|")[4:8] == [" 0.00 ", " 0.00 ", " 0.00 ", " - "]
+    assert found[2].split("|")[4:8] == [" 0.00 (0.00) ", " 0.00 (0.00) ", " 0.00 (0.00) ", " - "]
     assert Image.open(sheet).width == 5 * SIDE
