@@ -58,7 +58,7 @@ def test_losses_aim_at_the_target_of_what_the_recipe_says(
     ranges = f"data.ranges = {{ sharpen = {str(sharpen).lower()}, first = {{ noise = [2.0, 3.0] }} }}"
     progress = Listening()
     result = run(JOB(folder, tmp_path, *SHORT, ranges), progress)
-    assert (result.images, result.held_out) == (2, ("0.png", "3.png"))
+    assert (result.pictures, result.held_out) == (2, ("0.png", "3.png"))
     assert len(progress.warned) == 2
     assert progress.about("5-tiny.png", 32) and progress.about("4-gray.png")
     part = replace(MILD, sharpen=sharpen, first=replace(MILD.first, noise=(2.0, 3.0)))

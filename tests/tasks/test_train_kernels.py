@@ -60,7 +60,7 @@ def runs(results: dict[str, TrainResult]) -> dict[str, Path]:
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_result(results: dict[str, TrainResult], target: str) -> None:
     result = results[target]
-    assert result.images == (4 if target == "depth" else 3)
+    assert result.pictures == (4 if target == "depth" else 3)
     assert (result.validation_psnr is None) == (target != "picture")
     assert len(result.scores) == (target != "picture")
 

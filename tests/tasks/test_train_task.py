@@ -90,7 +90,7 @@ def test_images_held_out_are_never_trained_on(
     result = run(_job(root, tmp_path / "run", *settings, data=(root, root / "inner"), validation=inside))
     assert set(result.held_out) == judges
     assert used == others
-    assert result.images == len(others)
+    assert result.pictures == len(others)
 
 
 @pytest.mark.parametrize(("residency", "form"), [("memory", "png"), ("memory", "bmp"), ("stream", "png")])
@@ -109,7 +109,7 @@ def test_copies_of_what_is_held_out_are_not_trained_on(
     folders = (root / "val",) if validation == "a folder" else ()
     settings = (f'data.residency = "{residency}"', "data.workers = 0")
     result = run(_job(root, tmp_path / "run", *settings, validation=folders), progress)
-    assert (result.held_out, result.images) == (("0.png", "3.png"), 2)
+    assert (result.held_out, result.pictures) == (("0.png", "3.png"), 2)
     assert len(progress.about(f"2.{form}")) == 1
 
 

@@ -148,7 +148,7 @@ class InterruptAfter(Silent):
 def test_what_a_run_leaves(case: Case, finished: Any, make: Start, folder: Path) -> None:
     output, result, warned = finished
     job = make(case, output)
-    assert (result.weights, result.steps, result.images) == (output / WEIGHTS, case.steps, case.images)
+    assert (result.weights, result.steps, result.pictures) == (output / WEIGHTS, case.steps, case.images)
     assert result.held_out == case.held_out
     assert result.seconds > 0
     if case.warns:

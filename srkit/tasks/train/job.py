@@ -56,7 +56,7 @@ class TrainResult:
     seconds: float
     validation_psnr: float | None
     """PSNR in dB on the held-out images; None without SR images."""
-    images: int
+    pictures: int
     held_out: tuple[str, ...]
     scores: Mapping[str, float] = field(default_factory=dict)
     """Other validation scores by name."""
