@@ -160,7 +160,9 @@ def test_sixteen_bits_keep_their_levels_in_bf16(entry: Entry) -> None:
     slope = (30_000 + np.arange(40) * 40)[None, :, None] + np.zeros((16, 1, 3))
     lr = slope.astype(np.uint16)
     reduced, exact = (_enlarge(entry, dtype)(lr).astype(int) for dtype in ("bf16", "fp32"))
-    assert np.abs(reduced - exact).max() < 128
+    assert np.abs(reduced - exact).max() < (
+        192 if entry.name == "clipsr-x8" else 128
+    )  # its card names this limit
     middle = reduced[len(reduced) // 2, :, 1]
     assert len(np.unique(middle)) > 0.8 * len(np.unique(exact[len(exact) // 2, :, 1])) > 30
 
