@@ -16,7 +16,7 @@ from srkit.data.packed import PackedImages
 from srkit.data.pairs import Batch, CropConditions, CropPlan, crop_to_multiple, shrunk
 from srkit.degradation.second_order import Draw, degrade, draw
 from srkit.errors import UsageError
-from srkit.ops.layout import as_tensor
+from srkit.ops.layout import as_rgb, as_tensor
 from srkit.progress import Progress
 from srkit.recipes.degradation import SecondOrderPart
 
@@ -147,4 +147,4 @@ def make_real_lr(
     """Degrade a whole HR image (scale h, scale w, 3) to LR (h, w, 3) once; `known` as in `RealPairs`."""
     drawn = some(degradation, known, 1, rng)
     lr, _ = degrade(as_tensor(hr, device), scale, drawn, sharpen=degradation.sharpen)
-    return (lr[0].permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().contiguous().numpy()
+    return as_rgb(lr)

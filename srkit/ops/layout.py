@@ -33,6 +33,11 @@ def as_tensor(image: NDArray[Any], device: torch.device) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
+def as_rgb(x: Tensor) -> RGB:
+    """(1, 3, H, W) to (H, W, 3): [0, 1], clipped, to the nearest of 255 levels; undoes `as_tensor` of uint8."""
+    return (x[0].permute(1, 2, 0).clamp(0, 1) * 255).round().to(torch.uint8).cpu().contiguous().numpy()
+
+
 def in_precision(place: Tensor | torch.device, dtype: torch.dtype | None) -> torch.autocast:
     """Context of `torch.autocast` to `dtype` on the device of a tensor; None: without autocast, also inside another."""
     device = place.device if isinstance(place, Tensor) else place

@@ -14,7 +14,7 @@ from srkit.data.packed import PackedImages
 from srkit.data.pairs import Batch, CropConditions, CropPlan
 from srkit.data.unlabelled import UnpairedImage
 from srkit.inference.degrader import Degrader
-from srkit.ops.layout import RGB, as_tensor
+from srkit.ops.layout import RGB, as_rgb, as_tensor
 from srkit.progress import Progress
 from srkit.tasks.adapt.loop import estimates
 
@@ -69,8 +69,7 @@ class ReconstructedPairs(Batches[Batch]):
     @torch.no_grad()
     def lr_of(self, image: RGB, number: int) -> RGB:
         """LR (h, w, 3) of a whole image (scale h, scale w, 3), a function of the image and the number alone."""
-        lr = self._degraded(as_tensor(image, self.embeddings.device), -1 - number)
-        return (lr[0].permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().contiguous().numpy()
+        return as_rgb(self._degraded(as_tensor(image, self.embeddings.device), -1 - number))
 
     def _degraded(self, hr: Tensor, number: int) -> Tensor:
         draws = np.random.default_rng((self.plan.seed, abs(number), int(number < 0)))

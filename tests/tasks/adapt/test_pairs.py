@@ -103,10 +103,14 @@ def test_reconstructed_pairs_follow_the_estimates(
     degrader = load_degrader(str(reconstructor_weights), 2, torch.device("cpu"), None)
     hr = [rendered(96, 96, i) for i in range(3)]
     plan = CropPlan(2, 16, 4, 0)
-    sources = [
-        ReconstructedPairs(hr, plan, [UnpairedImage("a", one)], degrader, UNCONDITIONED, Silent())
-        for one in (make_lr(hr[0], 2), make_lr(cv2.GaussianBlur(hr[1], (0, 0), 3), 2))
+    lows = [
+        UnpairedImage("sharp", make_lr(hr[0], 2)),
+        UnpairedImage("blurred", make_lr(cv2.GaussianBlur(hr[1], (0, 0), 3), 2)),
     ]
+    *sources, both = (
+        ReconstructedPairs(hr, plan, some, degrader, UNCONDITIONED, Silent())
+        for some in (lows[:1], lows[1:], lows)
+    )
     one, other = (source.draw(3) for source in sources)
     assert one.lr.shape == (4, 3, 16, 16)
     torch.testing.assert_close(one.hr, other.hr)
@@ -114,8 +118,8 @@ def test_reconstructed_pairs_follow_the_estimates(
     torch.testing.assert_close(one.lr, sources[0].draw(3).lr)
     assert not torch.equal(one.hr, sources[0].draw(4).hr)
     assert sources[0].lr_of(hr[0], 0).shape == (48, 48, 3)
-    noisy = [sources[0].lr_of(hr[0], number) for number in (0, 0, 1)]
-    assert np.array_equal(noisy[0], noisy[1])
+    assert np.array_equal(both.lr_of(hr[0], 0), both.lr_of(hr[0], 0))
+    assert len({both.lr_of(hr[0], number).tobytes() for number in range(8)}) > 1
 
 
 def test_it_repeats_to_the_byte(adapt: Callable[..., AdaptResult], phone: Path) -> None:
